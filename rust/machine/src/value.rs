@@ -1,0 +1,161 @@
+//! Values: what registers hold and messages carry.
+
+use std::sync::Arc;
+
+use crate::ids::{RoleId, SortId};
+use crate::image::Sort;
+
+/// A value. Large payloads are shared, not copied.
+///
+/// An optional value is a `List` of at most one element, a variant of an enumeration and a chosen label are `Nat`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing but its presence.
+    #[default]
+    Unit,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number from 0.
+    Nat(u64),
+    /// A whole number with a sign.
+    Int(i64),
+    /// Text.
+    Text(Arc<str>),
+    /// Bytes.
+    Bytes(Arc<[u8]>),
+    /// Values of one sort.
+    List(Arc<[Value]>),
+    /// The fields of a record, in the order its sort declares.
+    Record(Arc<[Value]>),
+    /// The right to speak as a role; never a payload.
+    Endpoint(RoleId),
+    /// The number of a witness of this session; never a payload.
+    Evidence(u64),
+}
+
+/// The outermost form of a value, for error messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is the form of the `Value` of that name")]
+pub enum Form {
+    Unit,
+    Bool,
+    Nat,
+    Int,
+    Text,
+    Bytes,
+    List,
+    Record,
+    Endpoint,
+    Evidence,
+}
+
+impl Value {
+    /// The value's outermost form.
+    pub fn form(&self) -> Form {
+        match self {
+            Value::Unit => Form::Unit,
+            Value::Bool(_) => Form::Bool,
+            Value::Nat(_) => Form::Nat,
+            Value::Int(_) => Form::Int,
+            Value::Text(_) => Form::Text,
+            Value::Bytes(_) => Form::Bytes,
+            Value::List(_) => Form::List,
+            Value::Record(_) => Form::Record,
+            Value::Endpoint(_) => Form::Endpoint,
+            Value::Evidence(_) => Form::Evidence,
+        }
+    }
+
+    /// A text value.
+    pub fn text(text: &str) -> Value {
+        Value::Text(Arc::from(text))
+    }
+
+    /// A bytes value.
+    pub fn bytes(bytes: &[u8]) -> Value {
+        Value::Bytes(Arc::from(bytes))
+    }
+
+    /// A list value.
+    pub fn list(items: Vec<Value>) -> Value {
+        Value::List(Arc::from(items))
+    }
+
+    /// A record value; the fields in the order of the record's sort.
+    pub fn record(fields: Vec<Value>) -> Value {
+        Value::Record(Arc::from(fields))
+    }
+
+    /// An optional value.
+    pub fn option(item: Option<Value>) -> Value {
+        Value::List(item.into_iter().collect())
+    }
+
+    /// Whether the value is of the sort. Constant time but for lists and records, which are walked.
+    ///
+    /// A sort that the table does not hold has no values.
+    #[inline]
+    pub fn is_of(&self, sort: SortId, sorts: &[Sort]) -> bool {
+        let Some(sort) = sorts.get(sort.index()) else { return false };
+        match (self, sort) {
+            (Value::Unit, Sort::Unit)
+            | (Value::Bool(_), Sort::Bool)
+            | (Value::Nat(_), Sort::Nat)
+            | (Value::Int(_), Sort::Int)
+            | (Value::Text(_), Sort::Text)
+            | (Value::Bytes(_), Sort::Bytes | Sort::Foreign { .. }) => true,
+            (Value::Nat(n), Sort::Enum { variants, .. }) => *n < variants.len() as u64,
+            (Value::Nat(n), Sort::Arm(labels)) => labels.iter().any(|l| u64::from(l.0) == *n),
+            (Value::List(items), Sort::List(item)) => items.iter().all(|v| v.is_of(*item, sorts)),
+            (Value::List(items), Sort::Option(item)) => {
+                items.len() <= 1 && items.iter().all(|v| v.is_of(*item, sorts))
+            }
+            (Value::Record(values), Sort::Record { fields, .. }) => {
+                values.len() == fields.len()
+                    && values.iter().zip(fields).all(|(v, (_, s))| v.is_of(*s, sorts))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Value {
+        Value::Bool(b)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(n: u64) -> Value {
+        Value::Nat(n)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Value {
+        Value::Int(n)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::text(text)
+    }
+}
+
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Form::Unit => "unit",
+            Form::Bool => "bool",
+            Form::Nat => "nat",
+            Form::Int => "int",
+            Form::Text => "text",
+            Form::Bytes => "bytes",
+            Form::List => "list",
+            Form::Record => "record",
+            Form::Endpoint => "endpoint",
+            Form::Evidence => "evidence",
+        })
+    }
+}
