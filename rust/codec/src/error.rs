@@ -1,0 +1,163 @@
+use crate::Kind;
+
+/// Why bytes were refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {offset}: {kind}")]
+pub struct DecodeError {
+    /// Offset of the first byte of the item that is at fault, from the start of the input.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub kind: DecodeErrorKind,
+}
+
+/// What can be wrong with an input. Offsets are bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeErrorKind {
+    /// The whole input is longer than [`Limits::bytes_len`](crate::Limits::bytes_len).
+    #[error("input of {got} bytes is over the limit of {limit}")]
+    InputTooLong {
+        /// The limit in bytes.
+        limit: usize,
+        /// Length of the input in bytes.
+        got: usize,
+    },
+    /// The input ends inside an item, or its header claims more than is left of the input.
+    #[error("needs at least {needed} more bytes, {left} are left")]
+    Truncated {
+        /// Bytes that have to follow the offset, at the least.
+        needed: u64,
+        /// Bytes that do follow the offset.
+        left: usize,
+    },
+    /// Nesting is over [`Limits::depth`](crate::Limits::depth).
+    #[error("nested deeper than the limit of {limit}")]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+    },
+    /// The input has, or claims, more items than [`Limits::items`](crate::Limits::items).
+    #[error("{claimed} more items claimed, {left} left of the limit of {limit}")]
+    TooManyItems {
+        /// The limit for the whole input.
+        limit: usize,
+        /// What of it was left here.
+        left: usize,
+        /// What this item asks for.
+        claimed: u64,
+    },
+    /// The caller asked for one kind of item and another is there.
+    #[error("expected {expected}, got {got}")]
+    KindMismatch {
+        /// The kind that was asked for.
+        expected: Kind,
+        /// The kind that is there.
+        got: Kind,
+    },
+    /// An integer does not fit into the signed 64 bits that were asked for.
+    #[error("integer outside of -2^63 to 2^63 - 1")]
+    IntOutOfRange,
+    /// An integer or a length is written in more bytes than it needs.
+    #[error("head of {got} bytes where {shortest} are enough")]
+    HeadNotShortest {
+        /// Bytes of the head, the initial byte included.
+        got: usize,
+        /// Bytes that the shortest head has.
+        shortest: usize,
+    },
+    /// A float is written in more bytes than it needs.
+    #[error("float of {got} bytes where {shortest} are enough")]
+    FloatNotShortest {
+        /// Bytes of the float, the initial byte included: 5 or 9.
+        got: usize,
+        /// Bytes that the shortest form has: 3 or 5.
+        shortest: usize,
+    },
+    /// A not-a-number other than the one deterministic form `f97e00`.
+    #[error("not-a-number other than f97e00")]
+    NanNotCanonical,
+    /// A string, array or map of indefinite length where only definite ones are allowed.
+    #[error("{kind} of indefinite length")]
+    Indefinite {
+        /// What is of indefinite length.
+        kind: Kind,
+    },
+    /// A map key that sorts before the key in front of it.
+    #[error("map key sorts before the key at byte {previous}")]
+    KeysUnsorted {
+        /// Offset of the key in front.
+        previous: usize,
+    },
+    /// A map key that is there twice.
+    #[error("map key is the same as the one at byte {first}")]
+    DuplicateKey {
+        /// Offset of its first occurrence.
+        first: usize,
+    },
+    /// A map of indefinite length that ends between a key and its value.
+    #[error("map ends after a key without a value")]
+    ValueMissing,
+    /// A text string that is not UTF-8.
+    #[error("text is not UTF-8 after its first {valid} bytes")]
+    Utf8 {
+        /// Length in bytes of the part before the first bad sequence.
+        valid: usize,
+    },
+    /// A chunk of an indefinite string that is not a definite string of the same kind.
+    #[error("chunk of an indefinite {expected} is {got}")]
+    ChunkMismatch {
+        /// The kind of the string.
+        expected: Kind,
+        /// The kind of the chunk.
+        got: Kind,
+    },
+    /// A break (`ff`) outside of an item of indefinite length.
+    #[error("break outside of an item of indefinite length")]
+    BreakMisplaced,
+    /// An initial byte that RFC 8949 keeps for later or never allows.
+    #[error("initial byte {initial:#04x} is not well-formed")]
+    InitialReserved {
+        /// The byte.
+        initial: u8,
+    },
+    /// A simple value below 32 in two bytes: not well-formed.
+    #[error("simple value {value} in two bytes")]
+    SimpleReserved {
+        /// The value, 0 to 31.
+        value: u8,
+    },
+    /// Bytes after the end of the item that should be the whole input.
+    #[error("{left} bytes after the end")]
+    Trailing {
+        /// How many.
+        left: usize,
+    },
+    /// [`Decoder::finish`](crate::Decoder::finish) inside of an array, map or tag.
+    #[error("{left} items of the innermost array, map or tag not read")]
+    Unfinished {
+        /// Items that are still to come in the innermost container.
+        left: usize,
+    },
+}
+
+/// Why an [`Item`](crate::Item) has no deterministic encoding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// A map holds a key twice.
+    #[error("map key `{key}` is there twice")]
+    DuplicateKey {
+        /// The key in diagnostic notation.
+        key: String,
+    },
+    /// Simple values 24 to 31 do not exist.
+    #[error("simple value {value} does not exist")]
+    SimpleReserved {
+        /// The value.
+        value: u8,
+    },
+    /// The item is nested deeper than [`DEPTH_MAX`](crate::DEPTH_MAX).
+    #[error("nested deeper than the limit of {limit}")]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+    },
+}

@@ -1,0 +1,167 @@
+use core::fmt;
+
+use crate::error::{DecodeError, DecodeErrorKind};
+
+/// What an item is, as far as its first byte tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Integer from 0 to 2^64 - 1.
+    Uint,
+    /// Integer from -2^64 to -1.
+    Nint,
+    /// Byte string.
+    Bytes,
+    /// Text string.
+    Text,
+    /// Array.
+    Array,
+    /// Map.
+    Map,
+    /// Tag; the tagged item follows.
+    Tag,
+    /// `false` or `true`.
+    Bool,
+    /// `null`.
+    Null,
+    /// `undefined`.
+    Undefined,
+    /// Simple value other than those with a kind of their own.
+    Simple,
+    /// Float of 16, 32 or 64 bits.
+    Float,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Uint => "unsigned integer",
+            Kind::Nint => "negative integer",
+            Kind::Bytes => "byte string",
+            Kind::Text => "text string",
+            Kind::Array => "array",
+            Kind::Map => "map",
+            Kind::Tag => "tag",
+            Kind::Bool => "boolean",
+            Kind::Null => "null",
+            Kind::Undefined => "undefined",
+            Kind::Simple => "simple value",
+            Kind::Float => "float",
+        })
+    }
+}
+
+/// Length in bytes of the shortest head with this argument: 1, 2, 3, 5 or 9.
+///
+/// The argument is the value of an integer, the length of a string in bytes, the number of
+/// elements of an array or pairs of a map, or a tag number. So the encoded length of a text of
+/// `n` bytes is `head_len(n) + n`, known without encoding it.
+#[inline]
+#[must_use]
+pub const fn head_len(argument: u64) -> usize {
+    match argument {
+        0..=0x17 => 1,
+        0x18..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}
+
+/// Initial byte of a break, and of the additional information "indefinite".
+pub(crate) const BREAK: u8 = 0xff;
+
+/// The kind that an initial byte announces, or why it announces none.
+#[inline]
+pub(crate) fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
+    let info = initial & 0x1f;
+    let major = initial >> 5;
+    // 28 to 30 are kept for later versions of CBOR; 31 means "indefinite" for strings, arrays
+    // and maps, "break" for major type 7, and nothing for integers and tags.
+    if info > 27 {
+        if initial == BREAK {
+            return Err(DecodeErrorKind::BreakMisplaced);
+        }
+        if info != 31 || matches!(major, 0 | 1 | 6) {
+            return Err(DecodeErrorKind::InitialReserved { initial });
+        }
+    }
+    Ok(match major {
+        0 => Kind::Uint,
+        1 => Kind::Nint,
+        2 => Kind::Bytes,
+        3 => Kind::Text,
+        4 => Kind::Array,
+        5 => Kind::Map,
+        6 => Kind::Tag,
+        _ => match info {
+            20 | 21 => Kind::Bool,
+            22 => Kind::Null,
+            23 => Kind::Undefined,
+            25..=27 => Kind::Float,
+            _ => Kind::Simple,
+        },
+    })
+}
+
+/// Whether the initial byte says "indefinite length". Only for kinds that may.
+#[inline]
+pub(crate) fn is_indefinite(initial: u8) -> bool {
+    initial & 0x1f == 31
+}
+
+/// The argument n of the negative integer -1 - n.
+#[inline]
+pub(crate) fn nint_argument(value: minicbor::data::Int) -> u64 {
+    (-1 - i128::from(value)) as u64
+}
+
+/// Bytes of the argument that follow an initial byte.
+pub(crate) fn argument_width(initial: u8) -> usize {
+    match initial & 0x1f {
+        24 => 1,
+        25 => 2,
+        26 => 4,
+        27 => 8,
+        _ => 0,
+    }
+}
+
+/// The error for an item at `start` that the input is too short for.
+///
+/// Called after the library has refused, to find the facts: it knows only that the end came.
+#[cold]
+pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
+    let rest = input.get(start..).unwrap_or(&[]);
+    let needed = match rest.first() {
+        None => 1,
+        Some(initial) => {
+            let width = argument_width(*initial);
+            match rest.get(1..1 + width) {
+                None => 1 + width as u64,
+                Some(argument) => {
+                    let claimed = if width == 0 {
+                        u64::from(initial & 0x1f)
+                    } else {
+                        argument
+                            .iter()
+                            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
+                    };
+                    // Only a string is followed by as many bytes as its argument says.
+                    let content = if matches!(initial >> 5, 2 | 3) {
+                        claimed
+                    } else {
+                        0
+                    };
+                    content.saturating_add(1 + width as u64)
+                }
+            }
+        }
+    };
+    DecodeError {
+        offset: start,
+        kind: DecodeErrorKind::Truncated {
+            needed,
+            left: rest.len(),
+        },
+    }
+}
