@@ -1,0 +1,499 @@
+//! Frames: a message with its envelope, to bytes and back, at any split.
+
+use antiphon_codec::{DecodeError, Encoder, Item, decode_lenient};
+
+use crate::bounds::{FRAME_LEN_MAX, HANDSHAKE_VERSION, TYPE_LEN_MAX, VersionRange, frame_limits};
+use crate::field::{Entries, FieldFault, FieldFaultKind, Shape};
+use crate::message::{
+    ErrorCode, ErrorReply, FrameLen, Message, MessageKind, MessageRole, Stream, UnknownType,
+};
+
+/// The bytes of the length before each frame body.
+pub const HEADER_LEN: usize = 4;
+
+/// A message and what stands around it in its frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The major version in which the payload is to be understood.
+    pub v: u32,
+    /// Which request it belongs to; [`LINK_ID`](crate::LINK_ID) for the link itself.
+    pub id: u32,
+    /// The type and its payload.
+    pub message: Message,
+}
+
+/// Why a message is not sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The frame would be longer than the peer takes.
+    #[error("the frame body is {len} bytes, the peer takes {max}; send the data in parts")]
+    TooLong {
+        /// The length of the body.
+        len: usize,
+        /// The longest that the peer takes.
+        max: u32,
+    },
+    /// The payload is not as the schema has it.
+    #[error("`{t}`: {fault}")]
+    Payload {
+        /// The message type.
+        t: MessageKind,
+        /// What is wrong.
+        fault: FieldFault,
+    },
+}
+
+impl Envelope {
+    /// A message in the version that this crate prefers, or, for the handshake, in
+    /// [`HANDSHAKE_VERSION`].
+    #[must_use]
+    pub fn new(id: u32, message: Message) -> Self {
+        Self {
+            v: version_of(&message, crate::bounds::PROTOCOL_VERSION),
+            id,
+            message,
+        }
+    }
+
+    /// Appends the frame to `out`: length, envelope, payload. Takes time linear in the frame and
+    /// copies data once, from the message to `out`.
+    ///
+    /// # Errors
+    /// When the body is longer than `len_max`, or the payload is not as the schema has it. `out`
+    /// is then as it was.
+    pub fn encode(&self, out: &mut Vec<u8>, len_max: FrameLen) -> Result<(), EncodeError> {
+        if let Err(fault) = self.message.check() {
+            // An unknown type has no payload that could be wrong.
+            if let Some(t) = self.message.kind() {
+                return Err(EncodeError::Payload { t, fault });
+            }
+        }
+        encode_with(
+            out,
+            self.v,
+            self.id,
+            self.message.name(),
+            len_max,
+            |encoder| {
+                self.message.write_payload(encoder);
+            },
+        )
+    }
+
+    /// The frame as its own buffer, under the default bound.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        self.encode(&mut out, FrameLen::DEFAULT)?;
+        Ok(out)
+    }
+
+    /// Understands a frame body, the bytes after the length.
+    ///
+    /// Any well-formed CBOR is taken, unknown keys are ignored, an unknown type is kept as
+    /// [`Message::Unknown`]. Takes time linear in `body` times the number of fields of the
+    /// message; memory is bounded by the number of items in a frame.
+    ///
+    /// # Errors
+    /// Everything but [`FrameError::TooLong`] and [`FrameError::Cut`].
+    pub fn decode(body: &[u8], versions: VersionRange) -> Result<Self, FrameError> {
+        let len_max = u32::try_from(body.len())
+            .unwrap_or(FRAME_LEN_MAX)
+            .min(FRAME_LEN_MAX);
+        let item = decode_lenient(body, &frame_limits(len_max)).map_err(FrameError::Malformed)?;
+        Self::from_item(item, versions)
+    }
+
+    fn from_item(item: Item, versions: VersionRange) -> Result<Self, FrameError> {
+        let mut entries = Entries::of(item).map_err(FrameError::Envelope)?;
+        let v: u32 = entries.take("v").map_err(FrameError::Envelope)?;
+        let id: u32 = entries.take("id").map_err(FrameError::Envelope)?;
+        let t: String = entries.take("t").map_err(FrameError::Envelope)?;
+        if t.len() > TYPE_LEN_MAX {
+            let kind = FieldFaultKind::TooMany {
+                max: TYPE_LEN_MAX,
+                got: t.len(),
+            };
+            return Err(FrameError::Envelope(FieldFault::at("t", kind)));
+        }
+        let kind = MessageKind::from_name(&t);
+        let handshake = kind.is_some_and(|kind| kind.role() == MessageRole::Handshake);
+        let understood = if handshake {
+            v == HANDSHAKE_VERSION
+        } else {
+            versions.contains(v)
+        };
+        if !understood {
+            return Err(FrameError::Version {
+                id,
+                got: v,
+                supported: versions,
+            });
+        }
+        let payload = entries
+            .take_item("p")
+            .ok_or_else(|| FrameError::Envelope(FieldFault::at("p", FieldFaultKind::Missing)))?;
+        if Shape::of(&payload) != Shape::Map {
+            let fault = FieldFault::shape(Shape::Map, &payload).under("p");
+            return Err(FrameError::Envelope(fault));
+        }
+        let message = match kind {
+            Some(kind) => Message::from_payload(kind, payload)
+                .map_err(|fault| FrameError::Payload { id, t: kind, fault })?,
+            None => Message::Unknown(UnknownType { t }),
+        };
+        Ok(Self { v, id, message })
+    }
+}
+
+/// The version in the envelope of `message` on a link that speaks `agreed`.
+pub(crate) fn version_of(message: &Message, agreed: u32) -> u32 {
+    match message.kind().map(MessageKind::role) {
+        Some(MessageRole::Handshake) => HANDSHAKE_VERSION,
+        Some(MessageRole::Request | MessageRole::OneWay | MessageRole::Terminal) | None => agreed,
+    }
+}
+
+/// Appends an `exec_output` frame without a copy of `data` in between.
+///
+/// # Errors
+/// When the body is longer than `len_max`. `out` is then as it was.
+pub fn encode_exec_output(
+    out: &mut Vec<u8>,
+    v: u32,
+    id: u32,
+    stream: Stream,
+    data: &[u8],
+    len_max: FrameLen,
+) -> Result<(), EncodeError> {
+    encode_with(
+        out,
+        v,
+        id,
+        MessageKind::ExecOutput.name(),
+        len_max,
+        |encoder| {
+            encoder
+                .map(2)
+                .text("data")
+                .bytes(data)
+                .text("stream")
+                .text(stream.name());
+        },
+    )
+}
+
+/// Appends a `stdin_data` frame without a copy of `data` in between. `eof` is written only when
+/// standard input ends here.
+///
+/// # Errors
+/// When the body is longer than `len_max`. `out` is then as it was.
+pub fn encode_stdin_data(
+    out: &mut Vec<u8>,
+    v: u32,
+    id: u32,
+    data: &[u8],
+    eof: bool,
+    len_max: FrameLen,
+) -> Result<(), EncodeError> {
+    encode_with(
+        out,
+        v,
+        id,
+        MessageKind::StdinData.name(),
+        len_max,
+        |encoder| {
+            encoder.map(1 + usize::from(eof));
+            if eof {
+                encoder.text("eof").bool(true);
+            }
+            encoder.text("data").bytes(data);
+        },
+    )
+}
+
+fn encode_with(
+    out: &mut Vec<u8>,
+    v: u32,
+    id: u32,
+    t: &str,
+    len_max: FrameLen,
+    payload: impl FnOnce(&mut Encoder<'_>),
+) -> Result<(), EncodeError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_LEN]);
+    let mut encoder = Encoder::new(out);
+    encoder.map(4).text("p");
+    payload(&mut encoder);
+    encoder
+        .text("t")
+        .text(t)
+        .text("v")
+        .uint(u64::from(v))
+        .text("id")
+        .uint(u64::from(id));
+    let len = out.len() - start - HEADER_LEN;
+    match u32::try_from(len) {
+        Ok(short) if short <= len_max.bytes() => {
+            out[start..start + HEADER_LEN].copy_from_slice(&short.to_be_bytes());
+            Ok(())
+        }
+        Ok(_) | Err(_) => {
+            out.truncate(start);
+            Err(EncodeError::TooLong {
+                len,
+                max: len_max.bytes(),
+            })
+        }
+    }
+}
+
+/// What is wrong with the bytes of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length before a frame is above the bound. Nothing was allocated for it.
+    #[error("a frame of {len} bytes was announced, at most {max} are allowed")]
+    TooLong {
+        /// The length as announced.
+        len: u32,
+        /// The bound.
+        max: u32,
+    },
+    /// The body is not one well-formed CBOR item.
+    #[error("a frame body is not well-formed: {0}")]
+    Malformed(DecodeError),
+    /// The body is not a map with `v`, `t`, `id` and `p` of the right shapes.
+    #[error("an envelope is not as it must be: {0}")]
+    Envelope(FieldFault),
+    /// The envelope has a version that is not spoken here.
+    #[error("version {got} is not spoken on this link, only {supported}")]
+    Version {
+        /// The id in the envelope.
+        id: u32,
+        /// The version in the envelope.
+        got: u32,
+        /// What is spoken.
+        supported: VersionRange,
+    },
+    /// The payload is not as the schema has it.
+    #[error("`{t}` with id {id} is not as the schema has it: {fault}")]
+    Payload {
+        /// The id in the envelope.
+        id: u32,
+        /// The message type.
+        t: MessageKind,
+        /// What is wrong.
+        fault: FieldFault,
+    },
+    /// The bytes end in the middle of a frame.
+    #[error("the stream ended in a frame: {held} bytes came, {needed} were needed")]
+    Cut {
+        /// The bytes of this frame that came, its length included.
+        held: usize,
+        /// The bytes that were needed to go on: of the length, or of the whole frame.
+        needed: usize,
+    },
+}
+
+impl FrameError {
+    /// Whether the link cannot go on: where the next frame begins, or who is meant, is not known.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::TooLong { .. } | Self::Malformed(_) | Self::Envelope(_) | Self::Cut { .. } => {
+                true
+            }
+            Self::Version { .. } | Self::Payload { .. } => false,
+        }
+    }
+
+    /// The id in the envelope, if it was understood.
+    #[must_use]
+    pub const fn id(&self) -> Option<u32> {
+        match self {
+            Self::Version { id, .. } | Self::Payload { id, .. } => Some(*id),
+            Self::TooLong { .. } | Self::Malformed(_) | Self::Envelope(_) | Self::Cut { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The `error` that tells the peer.
+    #[must_use]
+    pub fn reply(&self) -> ErrorReply {
+        let (code, supported) = match self {
+            Self::TooLong { .. } => (ErrorCode::TooLarge, None),
+            Self::Malformed(_) | Self::Envelope(_) | Self::Payload { .. } | Self::Cut { .. } => {
+                (ErrorCode::InvalidRequest, None)
+            }
+            Self::Version { supported, .. } => (ErrorCode::UnsupportedVersion, Some(*supported)),
+        };
+        ErrorReply {
+            code,
+            message: self.to_string(),
+            supported,
+        }
+    }
+}
+
+/// Bytes in at any split, messages out.
+///
+/// Push what came, then take messages until there are none, then push more:
+///
+/// ```
+/// use antiphon_wire::{Deframer, Empty, Envelope, Message};
+///
+/// let frame = Envelope::new(7, Message::Ping(Empty {})).to_frame()?;
+/// let mut deframer = Deframer::default();
+/// let mut got = Vec::new();
+/// for byte in &frame {
+///     deframer.push(&[*byte]);
+///     while let Some(envelope) = deframer.next()? {
+///         got.push(envelope);
+///     }
+/// }
+/// deframer.finish()?;
+/// assert_eq!(got, [Envelope::new(7, Message::Ping(Empty {}))]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It holds at most one unfinished frame and what was pushed since the last message was taken.
+/// A frame longer than the bound is refused from its length alone, and memory for a frame grows
+/// with the bytes that came, never with the length that was announced. Work is linear in the
+/// bytes pushed, however they are split.
+///
+/// After a fatal error ([`FrameError::is_fatal`]) the same error comes for ever. After another
+/// one the next frame follows.
+#[derive(Clone, Debug)]
+pub struct Deframer {
+    held: Vec<u8>,
+    /// Where in `held` the first frame not yet taken begins.
+    start: usize,
+    len_max: FrameLen,
+    versions: VersionRange,
+    poison: Option<FrameError>,
+}
+
+impl Default for Deframer {
+    fn default() -> Self {
+        Self::new(FrameLen::DEFAULT, VersionRange::SUPPORTED)
+    }
+}
+
+impl Deframer {
+    /// Takes frames of at most `len_max` bytes in one of `versions`.
+    #[must_use]
+    pub const fn new(len_max: FrameLen, versions: VersionRange) -> Self {
+        Self {
+            held: Vec::new(),
+            start: 0,
+            len_max,
+            versions,
+            poison: None,
+        }
+    }
+
+    /// From the next frame on, takes only these versions: what a handshake agreed on.
+    pub fn set_versions(&mut self, versions: VersionRange) {
+        self.versions = versions;
+    }
+
+    /// Takes bytes as they came. After a fatal error they are dropped.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.poison.is_some() {
+            return;
+        }
+        // Moved only when at least as much is dropped as is moved: linear over all pushes.
+        if self.start > 0 && self.start >= self.held.len() - self.start {
+            self.held.drain(..self.start);
+            self.start = 0;
+        }
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next message, or none until more bytes come.
+    ///
+    /// # Errors
+    /// What is wrong with the next frame.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an end that is no end is no iterator"
+    )]
+    pub fn next(&mut self) -> Result<Option<Envelope>, FrameError> {
+        if let Some(error) = &self.poison {
+            return Err(error.clone());
+        }
+        let Some(len) = self.announced().map_err(|error| self.poisoned(error))? else {
+            return Ok(None);
+        };
+        let Some(body) = self.unread().get(HEADER_LEN..HEADER_LEN + len) else {
+            return Ok(None);
+        };
+        let decoded = Envelope::decode(body, self.versions);
+        self.start += HEADER_LEN + len;
+        if self.start == self.held.len() {
+            self.held.clear();
+            self.start = 0;
+        }
+        match decoded {
+            Ok(envelope) => Ok(Some(envelope)),
+            Err(error) if error.is_fatal() => Err(self.poisoned(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    /// The fatal error there was, or [`FrameError::Cut`] when bytes of an unfinished frame are
+    /// held. A stream that ends between two frames ends well.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        if let Some(error) = &self.poison {
+            return Err(error.clone());
+        }
+        let held = self.held_len();
+        match self.announced()? {
+            None if held == 0 => Ok(()),
+            None => Err(FrameError::Cut {
+                held,
+                needed: HEADER_LEN,
+            }),
+            Some(len) => Err(FrameError::Cut {
+                held,
+                needed: HEADER_LEN + len,
+            }),
+        }
+    }
+
+    /// How many bytes are held: those of frames that were not taken yet.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.held.len() - self.start
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.held.get(self.start..).unwrap_or_default()
+    }
+
+    /// The length of the next frame body, once its four bytes are there and within the bound.
+    fn announced(&self) -> Result<Option<usize>, FrameError> {
+        let Some((header, _)) = self.unread().split_first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let (len, max) = (u32::from_be_bytes(*header), self.len_max.bytes());
+        if len > max {
+            return Err(FrameError::TooLong { len, max });
+        }
+        // At most 4 MiB: it fits every address space.
+        Ok(usize::try_from(len).ok())
+    }
+
+    fn poisoned(&mut self, error: FrameError) -> FrameError {
+        self.held = Vec::new();
+        self.start = 0;
+        self.poison = Some(error.clone());
+        error
+    }
+}

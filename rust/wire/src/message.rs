@@ -1,0 +1,704 @@
+//! Every message of the link, each with its typed payload.
+//!
+//! The tables in this file are the one place where a message is written down: the struct, its
+//! encoder, its decoder, the generic view and the list that the schema is compared with all
+//! follow from them.
+
+use std::num::NonZeroU32;
+
+use antiphon_codec::{Encoder, Item};
+
+use crate::bounds::{IDS_MAX_UNSAID, VersionRange};
+use crate::field::{
+    Field, FieldFault, FieldFaultKind, FieldSpec, Shape, names, payloads, read_between,
+};
+use crate::file::{
+    FsClose, FsList, FsMkdir, FsOpen, FsRead, FsReadFile, FsRename, FsSeek, FsStat, FsUnlink,
+    FsWrite, FsWriteFile,
+};
+use crate::result::{OpResult, Syscall};
+
+/// Who sends a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Only the host sends it.
+    HostToGuest,
+    /// Only the guest sends it.
+    GuestToHost,
+    /// Both sides send it.
+    Both,
+}
+
+/// What a message does to its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MessageRole {
+    /// Belongs to the handshake, on id 0, before anything else.
+    Handshake,
+    /// Opens its id. Exactly one terminal message ends it.
+    Request,
+    /// Belongs to an open id and leaves it open.
+    OneWay,
+    /// Ends its id.
+    Terminal,
+}
+
+macro_rules! messages {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident($payload:ty) = $name:literal, $role:ident, $direction:ident;
+    )*) => {
+        /// The type of a message, without its payload.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum MessageKind {
+            $( $(#[$doc])* $variant, )*
+        }
+
+        impl MessageKind {
+            /// Every message type, in the order of the tables.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in the envelope's `t`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $name, )*
+                }
+            }
+
+            /// The message type with this name, if there is one.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $( $name => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+
+            /// What a message of this type does to its id.
+            #[must_use]
+            pub const fn role(self) -> MessageRole {
+                match self {
+                    $( Self::$variant => MessageRole::$role, )*
+                }
+            }
+
+            /// Who sends a message of this type.
+            #[must_use]
+            pub const fn direction(self) -> Direction {
+                match self {
+                    $( Self::$variant => Direction::$direction, )*
+                }
+            }
+
+            /// The fields of the payload, in wire order.
+            #[must_use]
+            pub const fn fields(self) -> &'static [FieldSpec] {
+                match self {
+                    $( Self::$variant => <$payload>::FIELDS, )*
+                }
+            }
+        }
+
+        /// A message of the link.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Message {
+            $( $(#[$doc])* $variant($payload), )*
+            /// A type that this version does not know. Its payload is not kept.
+            Unknown(UnknownType),
+        }
+
+        impl Message {
+            /// The type, if it is a known one.
+            #[must_use]
+            pub const fn kind(&self) -> Option<MessageKind> {
+                match self {
+                    $( Self::$variant(_) => Some(MessageKind::$variant), )*
+                    Self::Unknown(_) => None,
+                }
+            }
+
+            /// Makes a message of its type and the tree of its payload. Unknown keys are ignored.
+            ///
+            /// # Errors
+            /// The first field that is not as the schema has it.
+            pub fn from_payload(kind: MessageKind, payload: Item) -> Result<Self, FieldFault> {
+                Ok(match kind {
+                    $( MessageKind::$variant => {
+                        Self::$variant(<$payload as Field>::read(payload)?)
+                    } )*
+                })
+            }
+
+            /// The payload as a tree; an empty map for an unknown type. Data is moved, not copied.
+            #[must_use]
+            pub fn into_payload(self) -> Item {
+                match self {
+                    $( Self::$variant(payload) => payload.into_item(), )*
+                    Self::Unknown(_) => Item::Map(Vec::new()),
+                }
+            }
+
+            /// Refuses a payload that the schema does not allow although its Rust type does.
+            ///
+            /// # Errors
+            /// The first such field.
+            pub fn check(&self) -> Result<(), FieldFault> {
+                match self {
+                    $( Self::$variant(payload) => Field::check(payload), )*
+                    Self::Unknown(_) => Ok(()),
+                }
+            }
+
+            pub(crate) fn write_payload(&self, out: &mut Encoder<'_>) {
+                match self {
+                    $( Self::$variant(payload) => payload.write(out), )*
+                    Self::Unknown(_) => {
+                        out.map(0);
+                    }
+                }
+            }
+        }
+    };
+}
+
+messages! {
+    /// The host offers its versions and features.
+    Hello(Hello) = "hello", Handshake, HostToGuest;
+    /// The guest takes the highest common version.
+    HelloOk(HelloOk) = "hello_ok", Handshake, GuestToHost;
+    /// The guest finds no common version. The link is closed after it.
+    HelloErr(HelloErr) = "hello_err", Handshake, GuestToHost;
+
+    /// Run a command.
+    ExecRequest(ExecRequest) = "exec_request", Request, HostToGuest;
+    /// Bytes the command wrote.
+    ExecOutput(ExecOutput) = "exec_output", OneWay, GuestToHost;
+    /// Bytes for the command to read.
+    StdinData(StdinData) = "stdin_data", OneWay, HostToGuest;
+    /// More credit for an output stream.
+    ExecWindow(ExecWindow) = "exec_window", OneWay, HostToGuest;
+    /// More credit for standard input.
+    StdinWindow(StdinWindow) = "stdin_window", OneWay, GuestToHost;
+    /// Send a signal to the command.
+    Signal(Signal) = "signal", OneWay, HostToGuest;
+    /// The command ended.
+    ExecResponse(ExecResponse) = "exec_response", Terminal, GuestToHost;
+
+    /// Open a file.
+    FsOpen(FsOpen) = "fs_open", Request, HostToGuest;
+    /// Read from an open file.
+    FsRead(FsRead) = "fs_read", Request, HostToGuest;
+    /// Write to an open file.
+    FsWrite(FsWrite) = "fs_write", Request, HostToGuest;
+    /// Move the cursor of an open file.
+    FsSeek(FsSeek) = "fs_seek", Request, HostToGuest;
+    /// Close an open file.
+    FsClose(FsClose) = "fs_close", Request, HostToGuest;
+    /// Describe what a path names.
+    FsStat(FsStat) = "fs_stat", Request, HostToGuest;
+    /// Read a part of a file by its path.
+    FsReadFile(FsReadFile) = "fs_read_file", Request, HostToGuest;
+    /// Write a part of a file by its path.
+    FsWriteFile(FsWriteFile) = "fs_write_file", Request, HostToGuest;
+    /// List a directory, one page at a time.
+    FsList(FsList) = "fs_list", Request, HostToGuest;
+    /// Make a directory.
+    FsMkdir(FsMkdir) = "fs_mkdir", Request, HostToGuest;
+    /// Remove a file or an empty directory.
+    FsUnlink(FsUnlink) = "fs_unlink", Request, HostToGuest;
+    /// Rename a file or a directory.
+    FsRename(FsRename) = "fs_rename", Request, HostToGuest;
+    /// Make a system call.
+    Syscall(Syscall) = "syscall", Request, HostToGuest;
+    /// The result of a file request or a system call.
+    OpResult(OpResult) = "op_result", Terminal, GuestToHost;
+
+    /// Are you there?
+    Ping(Empty) = "ping", Request, Both;
+    /// I am.
+    Pong(Empty) = "pong", Terminal, Both;
+    /// End a request early. Its terminal message still comes.
+    Cancel(Empty) = "cancel", OneWay, HostToGuest;
+    /// The request was not carried out, or, on id 0, the link cannot go on.
+    Error(ErrorReply) = "error", Terminal, Both;
+}
+
+impl MessageKind {
+    /// Whether a terminal message of type `terminal` may end a request of this type. `error` may
+    /// end any.
+    #[must_use]
+    pub const fn is_answered_by(self, terminal: Self) -> bool {
+        match self {
+            Self::ExecRequest => matches!(terminal, Self::ExecResponse | Self::Error),
+            Self::Ping => matches!(terminal, Self::Pong | Self::Error),
+            Self::FsOpen
+            | Self::FsRead
+            | Self::FsWrite
+            | Self::FsSeek
+            | Self::FsClose
+            | Self::FsStat
+            | Self::FsReadFile
+            | Self::FsWriteFile
+            | Self::FsList
+            | Self::FsMkdir
+            | Self::FsUnlink
+            | Self::FsRename
+            | Self::Syscall => matches!(terminal, Self::OpResult | Self::Error),
+            Self::Hello
+            | Self::HelloOk
+            | Self::HelloErr
+            | Self::ExecOutput
+            | Self::StdinData
+            | Self::ExecWindow
+            | Self::StdinWindow
+            | Self::Signal
+            | Self::ExecResponse
+            | Self::OpResult
+            | Self::Pong
+            | Self::Cancel
+            | Self::Error => false,
+        }
+    }
+}
+
+impl std::fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Message {
+    /// The name in the envelope's `t`, also of an unknown type.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown(unknown) => &unknown.t,
+            known => known.kind().map_or("", MessageKind::name),
+        }
+    }
+}
+
+/// A message type that this version does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownType {
+    /// The name as it came, at most [`TYPE_LEN_MAX`](crate::TYPE_LEN_MAX) bytes.
+    pub t: String,
+}
+
+names! {
+    /// A family of requests that a peer knows or serves. A name that is not in this list is
+    /// ignored in a handshake, so that a newer peer can offer more.
+    pub enum Feature {
+        /// `exec_request` and what belongs to it.
+        Exec = "exec",
+        /// The `fs_*` requests.
+        Files = "files",
+        /// `syscall`.
+        Syscall = "syscall",
+    }
+
+    /// Why there is no common version.
+    pub enum HelloErrCode {
+        /// The newest version of the host is older than the oldest of the guest.
+        TooOld = "protocol-version-too-old",
+        /// The oldest version of the host is newer than the newest of the guest.
+        TooNew = "protocol-version-too-new",
+    }
+
+    /// An output stream of a command.
+    pub enum Stream {
+        /// Standard output.
+        Stdout = "stdout",
+        /// Standard error.
+        Stderr = "stderr",
+    }
+
+    /// Why a request was not carried out, or why the link cannot go on.
+    pub enum ErrorCode {
+        /// The message is not as the schema has it, or not allowed now.
+        InvalidRequest = "invalid_request",
+        /// The message type or the feature is not served here.
+        Unsupported = "unsupported",
+        /// The version in the envelope is not the agreed one; `supported` says what would be.
+        UnsupportedVersion = "unsupported_version",
+        /// No request is open under this id.
+        UnknownId = "unknown_id",
+        /// As many requests are open as were agreed.
+        Busy = "busy",
+        /// The answer, or the data, is longer than the agreed frame.
+        TooLarge = "too_large",
+        /// The guest may not do this.
+        Denied = "denied",
+        /// There is no such command.
+        NotFound = "not_found",
+        /// The command is there and could not be started.
+        SpawnFailed = "spawn_failed",
+        /// The request was cancelled before it had an effect to report.
+        Cancelled = "cancelled",
+        /// The deadline passed before it had an effect to report.
+        TimedOut = "timed_out",
+        /// The guest is going away.
+        ShuttingDown = "shutting_down",
+        /// A fault of the guest itself.
+        Internal = "internal",
+    }
+}
+
+/// The features a peer offers: known ones, in declared order, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features(Vec<Feature>);
+
+impl Features {
+    /// All that this version knows.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(Feature::ALL.to_vec())
+    }
+
+    /// The given features.
+    pub fn of(features: impl IntoIterator<Item = Feature>) -> Self {
+        let mut features: Vec<Feature> = features.into_iter().collect();
+        features.sort_unstable();
+        features.dedup();
+        Self(features)
+    }
+
+    /// Whether `feature` is offered.
+    #[must_use]
+    pub fn contains(&self, feature: Feature) -> bool {
+        self.0.contains(&feature)
+    }
+
+    /// What both offer.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|feature| other.contains(*feature))
+                .collect(),
+        )
+    }
+
+    /// The features, in declared order.
+    pub fn iter(&self) -> impl Iterator<Item = Feature> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl Field for Features {
+    const SHAPE: Shape = Shape::Array;
+
+    fn write(&self, out: &mut Encoder<'_>) {
+        self.0.write(out);
+    }
+
+    fn into_item(self) -> Item {
+        self.0.into_item()
+    }
+
+    fn read(item: Item) -> Result<Self, FieldFault> {
+        let names = <Vec<String> as Field>::read(item)?;
+        Ok(Self::of(
+            names.iter().filter_map(|name| Feature::from_name(name)),
+        ))
+    }
+}
+
+/// A POSIX signal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signo(i32);
+
+impl Signo {
+    /// The least signal number.
+    pub const MIN: i32 = 1;
+    /// The greatest signal number, real-time signals included.
+    pub const MAX: i32 = 64;
+    /// The signal that ends a process for good.
+    pub const KILL: Self = Self(9);
+    /// The signal that an interrupt from the keyboard sends.
+    pub const INT: Self = Self(2);
+    /// The signal that asks a process to end.
+    pub const TERM: Self = Self(15);
+
+    /// The signal with this number, if there is one.
+    #[must_use]
+    pub fn new(signo: i32) -> Option<Self> {
+        (Self::MIN..=Self::MAX)
+            .contains(&signo)
+            .then_some(Self(signo))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+}
+
+impl Field for Signo {
+    const SHAPE: Shape = Shape::Int;
+
+    fn write(&self, out: &mut Encoder<'_>) {
+        self.0.write(out);
+    }
+
+    fn into_item(self) -> Item {
+        self.0.into_item()
+    }
+
+    fn read(item: Item) -> Result<Self, FieldFault> {
+        let (min, max) = (i128::from(Self::MIN), i128::from(Self::MAX));
+        let got = read_between(&item, min, max)?;
+        i32::try_from(got)
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| FieldFault::here(FieldFaultKind::Range { min, max, got }))
+    }
+}
+
+payloads! {
+    /// The payload of a message that carries nothing but its id.
+    pub struct Empty {}
+
+    /// The host's offer.
+    pub struct Hello where offers_in_order {
+        /// The newest addition to `protocol_version` that the host knows; absent: 0.
+        pub minor: Option<u32>,
+        /// How many requests the host may have open at once; absent:
+        /// [`IDS_MAX_UNSAID`].
+        pub ids_max: Option<NonZeroU32>,
+        /// What the host knows.
+        pub features: Features,
+        /// The oldest major version the host speaks.
+        pub min_version: u32,
+        /// The longest frame body the host takes, in bytes; absent:
+        /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
+        pub frame_len_max: Option<FrameLen>,
+        /// The newest major version the host speaks, at least `min_version`.
+        pub protocol_version: u32,
+    }
+
+    /// The guest's answer: what holds from here on.
+    pub struct HelloOk {
+        /// The newest addition to `protocol_version` that the guest knows; absent: 0.
+        pub minor: Option<u32>,
+        /// How many requests the guest takes at once; absent: [`IDS_MAX_UNSAID`].
+        pub ids_max: Option<NonZeroU32>,
+        /// The guest's operating system, for people.
+        pub guest_os: String,
+        /// The initial credit of every standard input, in bytes; absent: no flow control there.
+        pub stdin_window: Option<u32>,
+        /// The agent's own version, for people.
+        pub agent_version: String,
+        /// The longest frame body the guest takes, in bytes; absent:
+        /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
+        pub frame_len_max: Option<FrameLen>,
+        /// What the guest serves.
+        pub agent_features: Features,
+        /// The version of every frame from here on: the highest in both ranges.
+        pub protocol_version: u32,
+    }
+
+    /// The guest's refusal.
+    pub struct HelloErr {
+        /// Who of the two is too old.
+        pub code: HelloErrCode,
+        /// The reason, for people.
+        pub message: String,
+        /// The range the host offered, as the guest understood it.
+        pub offered: VersionRange,
+        /// The range the guest speaks.
+        pub supported: VersionRange,
+    }
+
+    /// A command to run, without a shell.
+    pub struct ExecRequest {
+        /// The command: a path, or a name that the guest looks up in its own `PATH`.
+        pub cmd: String,
+        /// The working directory; absent: the agent's own.
+        pub cwd: Option<String>,
+        /// Additions to the agent's environment, `KEY=VALUE` each; absent: none.
+        pub env: Option<Vec<String>>,
+        /// The arguments, the command's own name as the first; absent: `cmd` alone.
+        pub argv: Option<Vec<String>>,
+        /// Whether `stdin_data` follows; absent or false: standard input is empty.
+        pub stdin: Option<bool>,
+        /// How long the command may run, in milliseconds; absent: for ever.
+        pub deadline_ms: Option<NonZeroU32>,
+        /// The initial credit of standard error, in bytes; absent: no flow control there.
+        pub stderr_window: Option<u32>,
+        /// The initial credit of standard output, in bytes; absent: no flow control there.
+        pub stdout_window: Option<u32>,
+    }
+
+    /// Bytes that the command wrote.
+    pub struct ExecOutput {
+        /// The bytes. They are never interpreted on the way.
+        pub data: Vec<u8>,
+        /// Where it wrote them.
+        pub stream: Stream,
+    }
+
+    /// Bytes for the command to read.
+    pub struct StdinData {
+        /// Whether standard input ends after `data`; absent: it does not.
+        pub eof: Option<bool>,
+        /// The bytes; none are allowed, to send the end alone.
+        pub data: Vec<u8>,
+    }
+
+    /// More credit for an output stream.
+    pub struct ExecWindow {
+        /// How many bytes more the guest may send.
+        pub credit: NonZeroU32,
+        /// On which stream.
+        pub stream: Stream,
+    }
+
+    /// More credit for standard input.
+    pub struct StdinWindow {
+        /// How many bytes more the host may send.
+        pub credit: NonZeroU32,
+    }
+
+    /// A signal for the process group of the command.
+    pub struct Signal {
+        /// Which one.
+        pub signo: Signo,
+    }
+
+    /// How the command ended.
+    pub struct ExecResponse {
+        /// The signal that ended it; absent: it exited by itself.
+        pub signal: Option<Signo>,
+        /// Its exit code; 128 + `signal` where a signal ended it.
+        pub exit_code: i32,
+        /// Whether the agent ended it because its deadline passed; absent: it did not.
+        pub timed_out: Option<bool>,
+    }
+
+    /// Why a request was not carried out, or, on id 0, why the link cannot go on.
+    pub struct ErrorReply {
+        /// The reason.
+        pub code: ErrorCode,
+        /// The reason, for people.
+        pub message: String,
+        /// What the sender speaks; only with `unsupported_version`.
+        pub supported: Option<VersionRange>,
+    }
+}
+
+fn offers_in_order(hello: &Hello) -> Result<(), FieldFault> {
+    let (min, max) = (hello.min_version, hello.protocol_version);
+    if min > max {
+        return Err(FieldFault::at(
+            "min_version",
+            FieldFaultKind::Inverted { min, max },
+        ));
+    }
+    Ok(())
+}
+
+impl Hello {
+    /// The range of versions on offer.
+    #[must_use]
+    pub const fn versions(&self) -> VersionRange {
+        VersionRange {
+            min: self.min_version,
+            max: self.protocol_version,
+        }
+    }
+
+    /// How many requests the host may have open at once.
+    #[must_use]
+    pub fn ids_max(&self) -> u32 {
+        self.ids_max.map_or(IDS_MAX_UNSAID, NonZeroU32::get)
+    }
+}
+
+impl HelloOk {
+    /// How many requests the guest takes at once.
+    #[must_use]
+    pub fn ids_max(&self) -> u32 {
+        self.ids_max.map_or(IDS_MAX_UNSAID, NonZeroU32::get)
+    }
+}
+
+impl ExecRequest {
+    /// The command alone: no arguments, nothing to read, no deadline, no flow control.
+    #[must_use]
+    pub const fn new(cmd: String) -> Self {
+        Self {
+            cmd,
+            cwd: None,
+            env: None,
+            argv: None,
+            stdin: None,
+            deadline_ms: None,
+            stderr_window: None,
+            stdout_window: None,
+        }
+    }
+}
+
+impl ErrorReply {
+    /// A refusal that needs no version range.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), supported: None }
+    }
+}
+
+/// The longest frame body that a peer takes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameLen(u32);
+
+impl FrameLen {
+    /// What holds where a peer says nothing.
+    pub const DEFAULT: Self = Self(crate::bounds::FRAME_LEN_MAX);
+
+    /// This length, if it lies between [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN) and
+    /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
+    #[must_use]
+    pub fn new(len: u32) -> Option<Self> {
+        (crate::bounds::FRAME_LEN_MIN..=crate::bounds::FRAME_LEN_MAX)
+            .contains(&len)
+            .then_some(Self(len))
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for FrameLen {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl Field for FrameLen {
+    const SHAPE: Shape = Shape::Int;
+
+    fn write(&self, out: &mut Encoder<'_>) {
+        self.0.write(out);
+    }
+
+    fn into_item(self) -> Item {
+        self.0.into_item()
+    }
+
+    fn read(item: Item) -> Result<Self, FieldFault> {
+        let min = i128::from(crate::bounds::FRAME_LEN_MIN);
+        let max = i128::from(crate::bounds::FRAME_LEN_MAX);
+        let got = read_between(&item, min, max)?;
+        u32::try_from(got)
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| FieldFault::here(FieldFaultKind::Range { min, max, got }))
+    }
+}
