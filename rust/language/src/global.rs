@@ -72,7 +72,10 @@ impl CheckedProtocol {
 
     /// Where a role is declared.
     pub fn role_span(&self, role: RoleId) -> Span {
-        self.role_spans.get(role.index()).copied().unwrap_or(self.span)
+        self.role_spans
+            .get(role.index())
+            .copied()
+            .unwrap_or(self.span)
     }
 
     /// The name of a role; empty for one that is not of this protocol.

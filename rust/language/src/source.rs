@@ -28,7 +28,10 @@ impl Span {
     /// The span from the start of this one to the end of the other, of the same text.
     #[must_use]
     pub fn to(self, last: Span) -> Span {
-        Span { end: last.end.max(self.start), ..self }
+        Span {
+            end: last.end.max(self.start),
+            ..self
+        }
     }
 
     /// The span as a range of byte offsets.

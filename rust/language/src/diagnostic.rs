@@ -1,0 +1,220 @@
+//! What is wrong with a text, where, and how to mend it.
+
+mod code;
+mod render;
+
+pub use code::{Code, Group, Severity};
+pub use render::{Json, Style, render, render_all};
+
+use crate::source::Span;
+
+/// The most diagnostics that one run gives. A reader mends the first few; the bound keeps the report of a hostile text
+/// as small as the text.
+pub const DIAGNOSTICS_MAX: usize = 100;
+
+/// One finding about a text.
+///
+/// `message` is a sentence in lower case without a full stop that names the things in question; `label` says what is
+/// at the span. What is the same for every diagnostic of its code is in the code: severity, meaning, mending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What kind of finding it is.
+    pub code: Code,
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub span: Span,
+    /// What is there; may be empty.
+    pub label: String,
+    /// Other places that matter, with what is there.
+    pub related: Vec<(Span, String)>,
+    /// Facts that explain it.
+    pub notes: Vec<String>,
+    /// Ways to mend it in this very place.
+    pub helps: Vec<String>,
+}
+
+impl Diagnostic {
+    /// A finding at a place.
+    pub fn new(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            code,
+            message: message.into(),
+            span,
+            label: String::new(),
+            related: Vec::new(),
+            notes: Vec::new(),
+            helps: Vec::new(),
+        }
+    }
+
+    /// Says what is at the span.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
+        self.label = label.into();
+        self
+    }
+
+    /// Points at another place.
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Diagnostic {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds a way to mend it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.helps.push(help.into());
+        self
+    }
+
+    /// Whether it stops the work.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
+    }
+}
+
+/// Collects findings: each once, none beyond [`DIAGNOSTICS_MAX`].
+#[derive(Debug, Default)]
+pub struct Findings {
+    all: Vec<Diagnostic>,
+    seen: std::collections::BTreeSet<(Code, Span)>,
+    errors: usize,
+}
+
+impl Findings {
+    /// Adds a finding. One that has the code and place of another is dropped: inlining may come to a place twice.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.is_full() || !self.seen.insert((diagnostic.code, diagnostic.span)) {
+            return;
+        }
+        self.errors += usize::from(diagnostic.is_error());
+        if self.all.len() + 1 == DIAGNOSTICS_MAX && diagnostic.code != Code::TooManyErrors {
+            self.errors += 1;
+            let message = format!("more than {DIAGNOSTICS_MAX} findings, the rest is left out");
+            self.all.push(Diagnostic::new(
+                Code::TooManyErrors,
+                diagnostic.span,
+                message,
+            ));
+        } else {
+            self.all.push(diagnostic);
+        }
+    }
+
+    /// Whether no more findings are taken.
+    pub fn is_full(&self) -> bool {
+        self.all.len() >= DIAGNOSTICS_MAX
+    }
+
+    /// How many of the findings are errors.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// The findings in the order of the text.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.all.sort_by_key(|d| (d.span, d.code));
+        self.all
+    }
+}
+
+impl Extend<Diagnostic> for Findings {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, diagnostics: I) {
+        for diagnostic in diagnostics {
+            self.push(diagnostic);
+        }
+    }
+}
+
+/// The closest of the names to one that is not there, if any is close enough to be meant: at most one edit for short
+/// names, two for longer ones. Linear in the number of names; only their first 64 bytes are compared.
+pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let allowed = if wrong.chars().count() <= 4 { 1 } else { 2 };
+    names
+        .into_iter()
+        .map(|name| (edits(wrong, name), name))
+        .filter(|(edits, name)| *edits <= allowed && *name != wrong)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
+}
+
+/// Edit distance of two names without regard to case; names that differ much in length are far apart.
+fn edits(a: &str, b: &str) -> usize {
+    const COMPARED_MAX: usize = 64;
+    let lower = |s: &str| {
+        s.to_lowercase()
+            .chars()
+            .take(COMPARED_MAX)
+            .collect::<Vec<_>>()
+    };
+    let (a, b) = (lower(a), lower(b));
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, DIAGNOSTICS_MAX, Diagnostic, Findings, closest};
+    use crate::source::{FileId, Span};
+
+    fn at(start: u32) -> Span {
+        Span {
+            file: FileId(0),
+            start,
+            end: start + 1,
+        }
+    }
+
+    #[test]
+    fn close_names_are_offered_and_far_ones_are_not() {
+        let names = ["Agent", "Host", "Sink"];
+        assert_eq!(closest("Agnet", names), Some("Agent"));
+        assert_eq!(closest("host", names), Some("Host"));
+        assert_eq!(closest("Feeder", names), None);
+        assert_eq!(closest("Sin", names), Some("Sink"));
+    }
+
+    #[test]
+    fn findings_are_bounded_sorted_and_once_each() {
+        let mut findings = Findings::default();
+        findings.push(Diagnostic::new(Code::UnknownRole, at(7), "later"));
+        findings.push(Diagnostic::new(Code::UnknownRole, at(3), "earlier"));
+        findings.push(Diagnostic::new(Code::UnknownRole, at(3), "again"));
+        let messages: Vec<_> = findings
+            .into_sorted()
+            .into_iter()
+            .map(|d| d.message)
+            .collect();
+        assert_eq!(messages, ["earlier", "later"]);
+
+        let mut findings = Findings::default();
+        findings.extend((0..1000).map(|i| Diagnostic::new(Code::UnknownRole, at(i), "x")));
+        let all = findings.into_sorted();
+        assert_eq!(all.len(), DIAGNOSTICS_MAX);
+        assert_eq!(
+            all.iter().filter(|d| d.code == Code::TooManyErrors).count(),
+            1
+        );
+    }
+}
