@@ -1,2 +1,146 @@
-//! Build tasks.
-fn main() {}
+//! Antiphon's build tasks. `cargo xtask test` is the whole of it: it gets what the tests need and runs
+//! every lane; the other commands are its parts, and what a person runs while working.
+//!
+//! Few dependencies on purpose: this is compiled before anything else can run.
+#![expect(
+    clippy::print_stdout,
+    reason = "a build tool talks on its standard output"
+)]
+
+mod lanes;
+mod libtest;
+mod problem;
+mod progress;
+mod report;
+mod run;
+mod setup;
+mod tidy;
+mod tree;
+mod vm;
+
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::Problem;
+use crate::tree::Tree;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Antiphon's build tasks",
+    disable_version_flag = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Get what the tests need and run every lane, or only the lanes named
+    Test {
+        /// Lanes to run; all of them when none is named
+        #[arg(value_parser = lanes::names())]
+        lanes: Vec<String>,
+    },
+    /// Get what the tests need: what is there is kept, what cannot be had is said
+    Setup,
+    /// Build and boot the virtual machine, and run its test
+    Vm {
+        /// Only boot it, with its console here and its port on target/vm/port.sock
+        #[arg(long)]
+        boot: bool,
+    },
+    /// Check the structure of the workspace
+    Tidy,
+    /// Rewrite snapshots and goldens from what the code does now
+    Bless {
+        /// Passed on to `cargo test`, to bless less than everything (`-p antiphon-wire`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run the benches
+    Bench {
+        /// Passed on to `cargo bench` (`-p antiphon-machine -- ping`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run one fuzz target (needs a nightly toolchain and cargo-fuzz)
+    Fuzz {
+        /// Name of the target
+        target: String,
+        /// Number of executions
+        #[arg(long, default_value_t = 1_000_000)]
+        runs: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(problem) => {
+            println!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode, Problem> {
+    let tree = Tree::locate()?;
+    match task {
+        Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes))),
+        Task::Setup => Ok(report::alone(setup::lane(&tree))),
+        Task::Vm { boot: false } => Ok(report::alone(vm::lane(&tree))),
+        Task::Vm { boot: true } => vm::boot(&tree),
+        Task::Tidy => Ok(report::alone(tidy::lane(&tree))),
+        Task::Bless { arguments } => bless(&tree, &arguments),
+        Task::Bench { arguments } => bench(&tree, &arguments),
+        Task::Fuzz { target, runs } => fuzz(&tree, &target, runs),
+    }
+}
+
+/// One switch for every kind of golden: insta reads the first variable, tests that write files of their
+/// own read the second.
+fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
+    let mut command = tree.cargo("test");
+    command
+        .env("INSTA_UPDATE", "always")
+        .env("ANTIPHON_BLESS", "1");
+    command.arg("--no-fail-fast");
+    if !arguments.iter().any(|a| a == "-p" || a == "--package") {
+        command.arg("--workspace");
+    }
+    run::attached(command.args(arguments))
+}
+
+fn bench(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
+    let mut command = tree.cargo("bench");
+    if !arguments.iter().any(|a| a == "-p" || a == "--package") {
+        command.args(["--workspace", "--benches"]);
+    }
+    run::attached(command.args(arguments))
+}
+
+fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
+    let place = tree.root.join("rust/fuzz");
+    if !place.is_dir() {
+        return Err(Problem::absent(&place, "this checkout has no fuzz targets"));
+    }
+    // Through rustup's own cargo: the one that runs this program is bound to its toolchain.
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(&tree.root)
+        .env_remove("RUSTUP_TOOLCHAIN");
+    command.args([
+        "+nightly",
+        "fuzz",
+        "run",
+        "--fuzz-dir",
+        "rust/fuzz",
+        target,
+        "--",
+    ]);
+    command.arg(format!("-runs={runs}"));
+    run::attached(&mut command)
+}

@@ -1,0 +1,49 @@
+# Shortcuts; each one is a `cargo xtask` command, so nothing here is needed.
+
+_list:
+    @just --list --unsorted
+
+# What CI runs: set up, then every lane
+[group('check')]
+test *LANES:
+    cargo xtask test {{ LANES }}
+
+# The lanes that take seconds: formatting, lints, structure
+[group('check')]
+check:
+    cargo xtask test fmt clippy tidy
+
+# The real virtual machine alone
+[group('check')]
+vm:
+    cargo xtask vm
+
+# Rewrite snapshots and goldens from what the code does now; review the diff
+[group('change')]
+bless *ARGS:
+    cargo xtask bless {{ ARGS }}
+
+# Format the workspace
+[group('change')]
+fmt:
+    cargo fmt --all
+
+# Benches; arguments go to criterion
+[group('measure')]
+bench *ARGS:
+    cargo xtask bench {{ ARGS }}
+
+# Fuzz one target: `just fuzz frames 1000000`
+[group('measure')]
+fuzz TARGET RUNS="1000000":
+    cargo xtask fuzz {{ TARGET }} --runs {{ RUNS }}
+
+# The API documentation, opened
+[group('read')]
+docs:
+    cargo doc --workspace --no-deps --open
+
+# Get what the tests need; prefers what is there
+[group('read')]
+setup:
+    cargo xtask setup

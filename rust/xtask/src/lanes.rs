@@ -1,0 +1,217 @@
+//! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes first.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::libtest::LibTest;
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::report::{Report, Tally};
+use crate::tree::Tree;
+use crate::{run, setup, tidy, vm};
+
+/// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that needs
+/// more than this hangs.
+pub(crate) const LANE_DEADLINE: Duration = Duration::from_secs(20 * 60);
+
+/// Lines of a failed lane's output that are shown; the log has all of them.
+const SHOWN_MAX: usize = 400;
+
+/// One lane.
+struct Lane {
+    name: &'static str,
+    run: fn(&Tree) -> Report,
+}
+
+const LANES: [Lane; 8] = [
+    Lane {
+        name: "setup",
+        run: setup::lane,
+    },
+    Lane {
+        name: "tidy",
+        run: tidy::lane,
+    },
+    Lane {
+        name: "fmt",
+        run: fmt,
+    },
+    Lane {
+        name: "clippy",
+        run: clippy,
+    },
+    Lane {
+        name: "tests",
+        run: tests,
+    },
+    Lane {
+        name: "doctests",
+        run: doctests,
+    },
+    Lane {
+        name: "docs",
+        run: docs,
+    },
+    Lane {
+        name: "vm",
+        run: vm::lane,
+    },
+];
+
+/// Names of the lanes, for the command line.
+pub(crate) fn names() -> Vec<&'static str> {
+    LANES.iter().map(|lane| lane.name).collect()
+}
+
+/// Runs the lanes named, or all; says which were not asked for.
+pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
+    let mut reports = Vec::new();
+    let mut left_out = Vec::new();
+    for lane in &LANES {
+        if wanted.is_empty() || wanted.iter().any(|name| name == lane.name) {
+            let report = (lane.run)(tree);
+            report.tell();
+            reports.push(report);
+        } else {
+            left_out.push(lane.name);
+        }
+    }
+    if !left_out.is_empty() {
+        println!("\nnot asked for: {}", left_out.join(", "));
+    }
+    reports
+}
+
+fn fmt(tree: &Tree) -> Report {
+    let mut command = tree.cargo("fmt");
+    command.args(["--all", "--check"]);
+    check(tree, "fmt", "formatting of every file", &mut command)
+}
+
+/// All features, so that what is compiled only for the virtual machine is read too.
+fn clippy(tree: &Tree) -> Report {
+    let mut command = tree.cargo("clippy");
+    command.args([
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    check(
+        tree,
+        "clippy",
+        "lints of every target, warnings are errors",
+        &mut command,
+    )
+}
+
+/// The binaries are built first: tests start `antiphon` and `antiphon-agent` from the target directory.
+fn tests(tree: &Tree) -> Report {
+    let mut build = tree.cargo("build");
+    build.args(["--workspace", "--bins"]);
+    let built = check(
+        tree,
+        "tests",
+        "building the binaries that tests start",
+        &mut build,
+    );
+    if built.failed() {
+        return built;
+    }
+    let mut command = tree.cargo("test");
+    command.args([
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+    ]);
+    counted(
+        tree,
+        "tests",
+        "unit and integration tests of every crate",
+        &mut command,
+    )
+}
+
+fn doctests(tree: &Tree) -> Report {
+    let mut command = tree.cargo("test");
+    command.args(["--workspace", "--no-fail-fast", "--doc"]);
+    counted(
+        tree,
+        "doctests",
+        "examples in the documentation of every crate",
+        &mut command,
+    )
+}
+
+fn docs(tree: &Tree) -> Report {
+    let mut command = tree.cargo("doc");
+    command.args(["--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    check(
+        tree,
+        "docs",
+        "documentation of every crate, warnings are errors",
+        &mut command,
+    )
+}
+
+/// A program that is one check: well when it ends well.
+fn check(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
+    let (progress, _, outcome) = watch(tree, name, about, command);
+    Report::of_check(name, progress.elapsed(), outcome)
+}
+
+/// A `cargo test`, whose tests are counted.
+pub(crate) fn counted(
+    tree: &Tree,
+    name: &'static str,
+    about: &str,
+    command: &mut Command,
+) -> Report {
+    // Goldens are compared, never written, whatever the environment of the caller says.
+    command
+        .env("INSTA_UPDATE", "no")
+        .env_remove("INSTA_FORCE_PASS")
+        .env_remove("ANTIPHON_BLESS");
+    let (progress, reading, outcome) = watch(tree, name, about, command);
+    let details = reading
+        .targets
+        .iter()
+        .filter(|target| target.tally != Tally::default())
+        .map(|target| format!("{:>6} passed  {}", target.tally.passed, target.name))
+        .collect();
+    Report::of_tests(name, progress.elapsed(), reading.tally, outcome).with_details(details)
+}
+
+/// Runs a lane's program to its end and, if it ended badly, shows what it said.
+fn watch(
+    tree: &Tree,
+    name: &'static str,
+    about: &str,
+    command: &mut Command,
+) -> (Progress, LibTest, Result<(), Problem>) {
+    let log = tree.target.join("xtask").join(format!("{name}.log"));
+    let mut progress = Progress::start(name, about);
+    let mut reading = LibTest::default();
+    let ended = run::watched(command, LANE_DEADLINE, &log, &mut progress, |line| {
+        reading.line(line)
+    });
+    progress.finish();
+    let outcome = match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Problem::Lane { status, log }),
+        Err(problem) => Err(problem),
+    };
+    if outcome.is_err() {
+        let hidden = reading.kept.len().saturating_sub(SHOWN_MAX);
+        for line in reading.kept.iter().skip(hidden) {
+            println!("  | {line}");
+        }
+    }
+    (progress, reading, outcome)
+}

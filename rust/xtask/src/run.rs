@@ -1,0 +1,191 @@
+//! Programs this one starts.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use crate::problem::Problem;
+use crate::progress::Progress;
+
+/// How often a running program is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long output may still come after the program itself has ended: a process it left behind can hold
+/// the pipe open for ever.
+const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// Runs a short program and gives its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(start_of(command))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let output_all = stdout + &String::from_utf8_lossy(&output.stderr);
+    Err(Problem::Failed {
+        command: shown(command),
+        status: output.status,
+        output: output_all,
+    })
+}
+
+/// True when the program can be started and ends well.
+pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a program on this terminal and hands its exit code on.
+pub(crate) fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
+    let status = command.status().map_err(start_of(command))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Runs a program of a lane: every line of its output goes to `log` and to `on_line`, whose answer, if
+/// any, becomes the note shown beside the lane's name. Past `deadline` the program and all it started
+/// are killed.
+pub(crate) fn watched(
+    command: &mut Command,
+    deadline: Duration,
+    log: &Path,
+    progress: &mut Progress,
+    mut on_line: impl FnMut(&str) -> Option<String>,
+) -> Result<ExitStatus, Problem> {
+    if let Some(place) = log.parent() {
+        std::fs::create_dir_all(place).map_err(Problem::file(place))?;
+    }
+    let mut log_file = File::create(log).map_err(Problem::file(log))?;
+    // One pipe for both streams, so that what belongs together stays together.
+    let (reader, writer) = io::pipe().map_err(start_of(command))?;
+    let writer_too = writer.try_clone().map_err(start_of(command))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(writer_too);
+    let mut child = command.spawn().map_err(start_of(command))?;
+    // The command holds our copies of the writing end; the pipe ends only when they are gone.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+
+    let lines = read_lines(reader);
+    let started = Instant::now();
+    let mut ended: Option<(ExitStatus, Instant)> = None;
+    loop {
+        match lines.recv_timeout(TICK) {
+            Ok(line) => {
+                writeln!(log_file, "{line}").map_err(Problem::file(log))?;
+                if let Some(note) = on_line(&line) {
+                    progress.note(note);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = child.wait().map_err(start_of(command))?;
+                return Ok(status);
+            }
+        }
+        progress.beat();
+        if ended.is_none() {
+            ended = child
+                .try_wait()
+                .map_err(start_of(command))?
+                .map(|s| (s, Instant::now()));
+        }
+        match ended {
+            Some((status, at)) if at.elapsed() > AFTERMATH => return Ok(status),
+            Some(_) => {}
+            None if started.elapsed() > deadline => {
+                kill_family(&mut child);
+                return Err(Problem::Late {
+                    command: shown(command),
+                    deadline,
+                });
+            }
+            None => {}
+        }
+    }
+}
+
+fn read_lines(reader: PipeReader) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|count| count > 0)
+        {
+            let text = String::from_utf8_lossy(&line)
+                .trim_end_matches(['\n', '\r'])
+                .to_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// Kills a child and everything it started. The children are not put in a process group of their own,
+/// so that Ctrl-C on the terminal reaches them; the price is this walk.
+fn kill_family(child: &mut Child) {
+    let mut family = vec![child.id()];
+    let mut next = 0;
+    while let Some(parent) = family.get(next) {
+        let children = children_of(*parent);
+        family.extend(children);
+        next += 1;
+    }
+    let _ = child.kill();
+    for member in family.iter().skip(1) {
+        works("kill", &["-KILL", &member.to_string()]);
+    }
+    let _ = child.wait();
+}
+
+/// Children of a process, from every thread that may have started one; none where there is no `/proc`.
+fn children_of(parent: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
+    let lists = threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .flat_map(str::parse)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    move |source| Problem::Start { program, source }
+}
+
+/// The command as a person would type it, for messages.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    command.get_args().fold(name, |text, argument| {
+        text + " " + &argument.to_string_lossy()
+    })
+}

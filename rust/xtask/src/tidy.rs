@@ -1,0 +1,402 @@
+//! The structure of the workspace, as rules over what cargo knows about it. Each rule is a function from
+//! a tree to the list of what breaks it, and has a test that shows it red.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::report::{Report, Tally};
+use crate::tree::{Package, Tree};
+
+/// Who may name whom. A crate that is not here is itself a finding: a new room gets its place first.
+const MAY_USE: [(&str, &[&str]); 8] = [
+    ("antiphon-codec", &[]),
+    ("antiphon-machine", &["antiphon-codec"]),
+    ("antiphon-language", &["antiphon-codec", "antiphon-machine"]),
+    ("antiphon-wire", &["antiphon-codec"]),
+    ("antiphon-record", &["antiphon-codec", "antiphon-machine"]),
+    (
+        "antiphon-guest",
+        &["antiphon-codec", "antiphon-machine", "antiphon-wire"],
+    ),
+    (
+        "antiphon",
+        &[
+            "antiphon-codec",
+            "antiphon-guest",
+            "antiphon-language",
+            "antiphon-machine",
+            "antiphon-record",
+            "antiphon-wire",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// Crates that are pure: what they link may not bring a clock, randomness, input and output, threads or
+/// an operating system in.
+const PURE: [&str; 4] = [
+    "antiphon-codec",
+    "antiphon-machine",
+    "antiphon-language",
+    "antiphon-wire",
+];
+
+/// What would break purity, and why.
+const IMPURE: [(&str, &str); 14] = [
+    ("async-std", "an executor"),
+    ("chrono", "a clock"),
+    ("crossbeam-channel", "threads"),
+    ("fastrand", "randomness"),
+    ("getrandom", "randomness"),
+    ("jiff", "a clock"),
+    ("mio", "input and output"),
+    ("nix", "the operating system"),
+    ("rand", "randomness"),
+    ("rayon", "threads"),
+    ("rustix", "the operating system"),
+    ("tempfile", "files"),
+    ("time", "a clock"),
+    ("tokio", "an executor"),
+];
+
+/// Lines of the dependency table: crate, and who it says uses it.
+type Reasons = BTreeMap<String, BTreeSet<String>>;
+
+/// The rules as a lane; each rule is one check.
+pub(crate) fn lane(tree: &Tree) -> Report {
+    let progress = Progress::start("tidy", "structure of the workspace");
+    let checked = check(tree);
+    progress.finish();
+    match checked {
+        Ok((tally, details)) => {
+            Report::of_tests("tidy", progress.elapsed(), tally, Ok(())).with_details(details)
+        }
+        Err(problem) => Report::of_check("tidy", progress.elapsed(), Err(problem)),
+    }
+}
+
+fn check(tree: &Tree) -> Result<(Tally, Vec<String>), Problem> {
+    let table = tree.root.join("docs/dependencies.md");
+    let reasons = reasons(&fs::read_to_string(&table).map_err(Problem::file(&table))?);
+    let mut manifests = Vec::new();
+    for package in &tree.packages {
+        let path = &package.manifest;
+        let text = fs::read_to_string(path).map_err(Problem::file(path))?;
+        manifests.push((package.name.as_str(), text));
+    }
+    let rules = [
+        ("crates name only lower crates", direction(&tree.packages)),
+        (
+            "every dependency has its reason",
+            dependency_reasons(&tree.packages, &reasons),
+        ),
+        ("pure crates link nothing impure", purity(tree)),
+        ("every crate has the workspace's lints", lints(&manifests)),
+        (
+            "every crate has the workspace's licence and edition",
+            metadata(&tree.packages),
+        ),
+    ];
+    let mut tally = Tally::default();
+    let mut details = Vec::new();
+    for (rule, findings) in rules {
+        if findings.is_empty() {
+            tally.passed += 1;
+            details.push(format!("ok      {rule}"));
+        } else {
+            tally.failed += 1;
+            details.push(format!("FAILED  {rule}"));
+            details.extend(
+                findings
+                    .into_iter()
+                    .map(|finding| format!("        {finding}")),
+            );
+        }
+    }
+    Ok((tally, details))
+}
+
+fn direction(packages: &[Package]) -> Vec<String> {
+    let members: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut findings = Vec::new();
+    for package in packages {
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
+            findings.push(format!(
+                "`{}` has no place in the order of crates",
+                package.name
+            ));
+            continue;
+        };
+        for used in package
+            .uses
+            .iter()
+            .filter(|used| members.contains(used.as_str()))
+        {
+            // A crate may name itself among its dev-dependencies, to switch a feature on for tests.
+            if used != &package.name && !allowed.contains(&used.as_str()) {
+                findings.push(format!("`{}` may not use `{used}`", package.name));
+            }
+        }
+    }
+    findings
+}
+
+fn dependency_reasons(packages: &[Package], reasons: &Reasons) -> Vec<String> {
+    let members: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut used: Reasons = BTreeMap::new();
+    for package in packages {
+        for dependency in package
+            .uses
+            .iter()
+            .filter(|name| !members.contains(name.as_str()))
+        {
+            let user = package
+                .name
+                .strip_prefix("antiphon-")
+                .unwrap_or(match &*package.name {
+                    "antiphon" => "cli",
+                    other => other,
+                });
+            used.entry(dependency.clone())
+                .or_default()
+                .insert(user.to_owned());
+        }
+    }
+    let mut findings = Vec::new();
+    for (dependency, users) in &used {
+        let users_list = users
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        match reasons.get(dependency) {
+            None => findings.push(format!("`{dependency}` (used by {users_list}) has no line")),
+            Some(told) if told != users => {
+                findings.push(format!(
+                    "the line of `{dependency}` should say: {users_list}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let idle = reasons.keys().filter(|name| !used.contains_key(*name));
+    findings.extend(idle.map(|name| format!("`{name}` has a line, but nothing uses it")));
+    findings
+}
+
+/// The table's rows: `` | `crate` | user, user | why | ``.
+fn reasons(text: &str) -> Reasons {
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+        let users = cells
+            .next()?
+            .split(',')
+            .map(|user| user.trim().to_owned())
+            .collect();
+        cells.next().filter(|why| !why.is_empty())?;
+        Some((name.to_owned(), users))
+    });
+    rows.collect()
+}
+
+fn purity(tree: &Tree) -> Vec<String> {
+    let mut findings = Vec::new();
+    for name in PURE {
+        let linked = tree.closure(name);
+        for (impure, brings) in IMPURE.iter().filter(|(impure, _)| linked.contains(*impure)) {
+            findings.push(format!("`{name}` links `{impure}`, which brings {brings}"));
+        }
+    }
+    findings
+}
+
+/// The lint table forbids unsafe code, but only for crates that take it.
+fn lints(manifests: &[(&str, String)]) -> Vec<String> {
+    let takes = |text: &str| {
+        let mut lines = text
+            .lines()
+            .map(str::trim)
+            .skip_while(|line| *line != "[lints]")
+            .skip(1);
+        lines.next() == Some("workspace = true")
+    };
+    let without = manifests.iter().filter(|(_, text)| !takes(text));
+    without
+        .map(|(name, _)| format!("`{name}` does not say `[lints] workspace = true`"))
+        .collect()
+}
+
+fn metadata(packages: &[Package]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for Package {
+        name,
+        license,
+        edition,
+        published,
+        ..
+    } in packages
+    {
+        if license != "MIT OR Apache-2.0" {
+            findings.push(format!("`{name}` has the licence `{license}`"));
+        }
+        if edition != "2024" {
+            findings.push(format!("`{name}` has the edition `{edition}`"));
+        }
+        if *published {
+            findings.push(format!("`{name}` does not say `publish.workspace = true`"));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn package(name: &str, uses: &[&str]) -> Package {
+        Package {
+            name: name.to_owned(),
+            uses: uses.iter().map(|used| (*used).to_owned()).collect(),
+            license: "MIT OR Apache-2.0".to_owned(),
+            edition: "2024".to_owned(),
+            ..Package::default()
+        }
+    }
+
+    #[test]
+    fn direction_finds_a_crate_that_names_a_higher_one() {
+        let codec = package("antiphon-codec", &["minicbor"]);
+        let machine = package("antiphon-machine", &["antiphon-codec", "antiphon-machine"]);
+        assert!(direction(&[codec.clone(), machine.clone()]).is_empty());
+
+        let upward = package("antiphon-codec", &["antiphon-machine"]);
+        assert_eq!(
+            direction(&[upward, machine]),
+            ["`antiphon-codec` may not use `antiphon-machine`"]
+        );
+        assert_eq!(
+            direction(&[codec, package("antiphon-cellar", &[])]),
+            ["`antiphon-cellar` has no place in the order of crates"]
+        );
+    }
+
+    #[test]
+    fn reasons_are_the_rows_with_a_name_and_a_reason() {
+        let text = "\
+| crate | used by | why this one |
+| --- | --- | --- |
+| `blake3` | codec, record | Fast |
+| `mute` | codec | |
+text | `other` | x |";
+        let reasons = reasons(text);
+        assert_eq!(reasons.len(), 1);
+        assert_eq!(Vec::from_iter(&reasons["blake3"]), ["codec", "record"]);
+    }
+
+    #[test]
+    fn dependency_reasons_finds_missing_wrong_and_idle_lines() {
+        let packages = [
+            package("antiphon-codec", &["blake3", "minicbor"]),
+            package("antiphon", &["antiphon-codec", "blake3"]),
+        ];
+        let row = |users: &[&str]| users.iter().map(|user| (*user).to_owned()).collect();
+        let right = BTreeMap::from([
+            ("blake3".to_owned(), row(&["cli", "codec"])),
+            ("minicbor".to_owned(), row(&["codec"])),
+        ]);
+        assert_eq!(dependency_reasons(&packages, &right), Vec::<String>::new());
+
+        let wrong = BTreeMap::from([
+            ("blake3".to_owned(), row(&["codec"])),
+            ("rayon".to_owned(), row(&["codec"])),
+        ]);
+        assert_eq!(
+            dependency_reasons(&packages, &wrong),
+            [
+                "the line of `blake3` should say: cli, codec",
+                "`minicbor` (used by codec) has no line",
+                "`rayon` has a line, but nothing uses it",
+            ]
+        );
+    }
+
+    #[test]
+    fn purity_finds_what_comes_in_by_a_chain() {
+        let links = |chain: &[(&str, &str)]| {
+            let mut links: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for (from, to) in chain {
+                links
+                    .entry((*from).to_owned())
+                    .or_default()
+                    .insert((*to).to_owned());
+            }
+            Tree {
+                root: PathBuf::new(),
+                target: PathBuf::new(),
+                packages: Vec::new(),
+                links,
+            }
+        };
+        let pure = links(&[
+            ("antiphon-machine", "antiphon-codec"),
+            ("antiphon-guest", "rustix"),
+        ]);
+        assert!(purity(&pure).is_empty());
+        let impure = links(&[
+            ("antiphon-machine", "antiphon-codec"),
+            ("antiphon-codec", "shuffle"),
+            ("shuffle", "getrandom"),
+        ]);
+        assert_eq!(
+            purity(&impure),
+            [
+                "`antiphon-codec` links `getrandom`, which brings randomness",
+                "`antiphon-machine` links `getrandom`, which brings randomness",
+            ]
+        );
+    }
+
+    #[test]
+    fn lints_finds_a_crate_without_the_table() {
+        let with = "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n".to_owned();
+        let without = "[package]\nname = \"b\"\n[dependencies]\nworkspace = true\n".to_owned();
+        let own = "[lints]\nrust.unsafe_code = \"allow\"\n".to_owned();
+        assert_eq!(
+            lints(&[("a", with), ("b", without), ("c", own)]),
+            [
+                "`b` does not say `[lints] workspace = true`",
+                "`c` does not say `[lints] workspace = true`",
+            ]
+        );
+    }
+
+    #[test]
+    fn metadata_finds_a_crate_with_terms_of_its_own() {
+        assert!(metadata(&[package("a", &[])]).is_empty());
+        let odd = Package {
+            license: "GPL-3.0".to_owned(),
+            edition: "2021".to_owned(),
+            published: true,
+            ..package("b", &[])
+        };
+        assert_eq!(
+            metadata(&[odd]),
+            [
+                "`b` has the licence `GPL-3.0`",
+                "`b` has the edition `2021`",
+                "`b` does not say `publish.workspace = true`",
+            ]
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! The checkout: where it is, and what cargo knows about its packages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::problem::Problem;
+use crate::run;
+
+/// Where things are.
+pub(crate) struct Tree {
+    pub(crate) root: PathBuf,
+    pub(crate) target: PathBuf,
+    pub(crate) packages: Vec<Package>,
+    /// For every package of the dependency graph, those it links (normal dependencies only).
+    pub(crate) links: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A member of the workspace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) manifest: PathBuf,
+    pub(crate) license: String,
+    pub(crate) edition: String,
+    /// True when some registry may take it.
+    pub(crate) published: bool,
+    /// Direct dependencies of every kind: normal, build and dev.
+    pub(crate) uses: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Asks cargo about the workspace this program was built from.
+    pub(crate) fn locate() -> Result<Self, Problem> {
+        // `cargo run` sets it at run time; the built-in value serves a binary started by hand.
+        let here = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let mut command = cargo_at(&here, "metadata");
+        command.args(["--format-version", "1"]);
+        let text = run::output(&mut command)?;
+        let unreadable = || Problem::Output {
+            command: "cargo metadata",
+            expected: "its JSON, version 1",
+        };
+        let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
+        Self::read(&json).ok_or_else(unreadable)
+    }
+
+    fn read(json: &Value) -> Option<Self> {
+        let members: BTreeSet<&str> = json["workspace_members"]
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        let mut names = BTreeMap::new();
+        let mut packages = Vec::new();
+        for package in json["packages"].as_array()? {
+            let id = package["id"].as_str()?;
+            names.insert(id, package["name"].as_str()?.to_owned());
+            if members.contains(id) {
+                packages.push(Package::read(package)?);
+            }
+        }
+        let mut links: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for node in json["resolve"]["nodes"].as_array()? {
+            let linked = links
+                .entry(names.get(node["id"].as_str()?)?.clone())
+                .or_default();
+            for dependency in node["deps"].as_array()? {
+                let kinds = dependency["dep_kinds"].as_array()?;
+                if kinds.iter().any(|kind| kind["kind"].is_null()) {
+                    linked.insert(names.get(dependency["pkg"].as_str()?)?.clone());
+                }
+            }
+        }
+        Some(Self {
+            root: PathBuf::from(json["workspace_root"].as_str()?),
+            target: PathBuf::from(json["target_directory"].as_str()?),
+            packages,
+            links,
+        })
+    }
+
+    /// `cargo NAME` at the root, by the cargo that runs this program.
+    pub(crate) fn cargo(&self, name: &str) -> Command {
+        cargo_at(&self.root, name)
+    }
+
+    /// Every package that `name` links, itself left out.
+    pub(crate) fn closure(&self, name: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![name.to_owned()];
+        while let Some(next) = open.pop() {
+            for linked in self.links.get(&next).into_iter().flatten() {
+                if found.insert(linked.clone()) {
+                    open.push(linked.clone());
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Package {
+    fn read(json: &Value) -> Option<Self> {
+        Some(Self {
+            name: json["name"].as_str()?.to_owned(),
+            manifest: PathBuf::from(json["manifest_path"].as_str()?),
+            license: json["license"].as_str().unwrap_or_default().to_owned(),
+            edition: json["edition"].as_str()?.to_owned(),
+            // `publish = false` is an empty list of registries, no word at all is null.
+            published: json["publish"]
+                .as_array()
+                .is_none_or(|list| !list.is_empty()),
+            uses: json["dependencies"]
+                .as_array()?
+                .iter()
+                .filter_map(|dependency| dependency["name"].as_str())
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
+fn cargo_at(place: &Path, name: &str) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(place).arg(name);
+    // What `cargo run` told this program about itself is not about what it starts.
+    for (key, _) in std::env::vars_os() {
+        let about_us = key
+            .to_str()
+            .is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_"));
+        if about_us {
+            command.env_remove(key);
+        }
+    }
+    command
+}

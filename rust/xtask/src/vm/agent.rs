@@ -1,0 +1,118 @@
+//! The agent, linked statically: the guest has no libraries.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::run;
+use crate::tree::Tree;
+
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds it in a target directory of its own, so that its flags do not undo the other builds.
+pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+    let place = tree.target.join("vm/cargo");
+    let mut command = tree.cargo("build");
+    command.args([
+        "--release",
+        "--package",
+        "antiphon-guest",
+        "--bin",
+        "antiphon-agent",
+    ]);
+    command
+        .args(["--target", TRIPLE])
+        .arg("--target-dir")
+        .arg(&place);
+    command
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    let log = tree.target.join("xtask/vm-agent.log");
+    let mut output = String::new();
+    let status = run::watched(
+        &mut command,
+        crate::lanes::LANE_DEADLINE,
+        &log,
+        progress,
+        |line| {
+            output = output.clone() + line + "\n";
+            Some(format!("building the agent:{line}"))
+        },
+    )?;
+    if !status.success() {
+        let command = "cargo build --bin antiphon-agent".to_owned();
+        return Err(Problem::Failed {
+            command,
+            status,
+            output,
+        });
+    }
+    let agent = place.join(TRIPLE).join("release/antiphon-agent");
+    check_static(&agent)?;
+    Ok(agent)
+}
+
+/// A dynamic program names its loader in a program header of its own kind.
+fn check_static(path: &Path) -> Result<(), Problem> {
+    let bytes = fs::read(path).map_err(Problem::file(path))?;
+    match asks_for_loader(&bytes) {
+        Some(false) => Ok(()),
+        Some(true) => Err(Problem::Dynamic {
+            path: path.to_owned(),
+        }),
+        None => Err(Problem::absent(
+            path,
+            "what is there is no 64-bit ELF program",
+        )),
+    }
+}
+
+/// Whether an ELF file (64-bit, little-endian) has a `PT_INTERP` header; nothing when it is no such file.
+fn asks_for_loader(bytes: &[u8]) -> Option<bool> {
+    const PT_INTERP: u32 = 3;
+    if bytes.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let short = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let offset = u64::from_le_bytes(bytes.get(32..40)?.try_into().ok()?);
+    let (size, count) = (usize::from(short(54)?), usize::from(short(56)?));
+    let first = usize::try_from(offset).ok()?;
+    for number in 0..count {
+        let at = first.checked_add(size * number)?;
+        let kind = bytes.get(at..at.checked_add(4)?)?;
+        if u32::from_le_bytes(kind.try_into().ok()?) == PT_INTERP {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF header with these program headers, each only its kind.
+    fn elf(kinds: &[u32]) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        bytes[32] = 64;
+        bytes[54] = 4;
+        bytes[56] = u8::try_from(kinds.len()).expect("few headers");
+        bytes.extend(kinds.iter().flat_map(|kind| kind.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_loader_header_makes_a_program_dynamic() {
+        assert_eq!(asks_for_loader(&elf(&[1, 2, 7])), Some(false));
+        assert_eq!(asks_for_loader(&elf(&[1, 3, 7])), Some(true));
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_called_static() {
+        assert_eq!(asks_for_loader(b"#!/bin/sh\n"), None);
+        let cut = elf(&[1, 2]);
+        assert_eq!(asks_for_loader(&cut[..cut.len() - 2]), None);
+    }
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# boot PORT CONSOLE: starts the machine beside this script. PORT is the path of a Unix socket that is
+# made for the guest's virtio-serial port; CONSOLE is a file for the guest's console, or `stdio`.
+# Software emulation always, so that it is the same machine wherever it runs.
+set -eu
+here=$(dirname "$0")
+case $2 in stdio) console=stdio ;; *) console=file:$2 ;; esac
+exec qemu-system-x86_64 -accel tcg -M q35 -m 256 -nodefaults -nic none -display none -no-reboot \
+    -kernel "$here/vmlinuz" -initrd "$here/initrd" -append "console=ttyS0 panic=-1 quiet" \
+    -serial "$console" -monitor none -device virtio-serial-pci \
+    -chardev "socket,path=$1,server=on,wait=off,id=port" \
+    -device virtserialport,chardev=port,name=org.antiphon.0

@@ -1,0 +1,146 @@
+//! The guest's kernel: the package that Debian's cloud kernel package depends on, downloaded and
+//! unpacked, not installed. apt checks its signature chain.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::problem::Problem;
+use crate::tree::Tree;
+use crate::{run, setup};
+
+/// Its only dependency is the current kernel.
+const META_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// Modules that the port needs, each after those it builds on.
+const MODULES: [&str; 6] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_console",
+];
+
+pub(crate) struct Kernel {
+    /// Name of the package it came in.
+    pub(crate) version: String,
+    pub(crate) image: PathBuf,
+    /// Module files in the order in which they are loaded. A module that is built in is not here.
+    pub(crate) modules: Vec<PathBuf>,
+    /// True when it was there already.
+    pub(crate) cached: bool,
+}
+
+/// Gives the kernel, from `target/vm/kernel` if it is there in full.
+pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
+    let place = tree.target.join("vm/kernel");
+    if let Ok(kernel) = unpacked(&place) {
+        return Ok(kernel);
+    }
+    // The package lists may be absent, or name a package that the mirror has since replaced.
+    let package = download(&place).or_else(|_| {
+        setup::update()?;
+        download(&place)
+    })?;
+    // Written last: a directory without it is unfinished.
+    let mark = place.join("package");
+    fs::write(&mark, package).map_err(Problem::file(&mark))?;
+    unpacked(&place).map(|kernel| Kernel {
+        cached: false,
+        ..kernel
+    })
+}
+
+/// Downloads and unpacks the package into an empty `place`; gives its name.
+fn download(place: &Path) -> Result<String, Problem> {
+    if place.exists() {
+        fs::remove_dir_all(place).map_err(Problem::file(place))?;
+    }
+    fs::create_dir_all(place).map_err(Problem::file(place))?;
+    let depends = run::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
+    let package = depends
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .find(|name| name.starts_with("linux-image-"))
+        .ok_or(Problem::Output {
+            command: "apt-cache depends",
+            expected: "the kernel's package",
+        })?
+        .to_owned();
+    run::output(
+        Command::new("apt-get")
+            .current_dir(place)
+            .args(["download", &package]),
+    )?;
+    let archive = only(place, |name| name.ends_with(".deb"))?;
+    run::output(Command::new("dpkg").arg("-x").arg(&archive).arg(place))?;
+    fs::remove_file(&archive).map_err(Problem::file(&archive))?;
+    Ok(package)
+}
+
+/// Reads what was unpacked; an error if anything is missing.
+fn unpacked(place: &Path) -> Result<Kernel, Problem> {
+    let mark = place.join("package");
+    let version = fs::read_to_string(&mark).map_err(Problem::file(&mark))?;
+    let image = only(&place.join("boot"), |name| name.starts_with("vmlinuz-"))?;
+    // Where `/lib` is a link to `/usr/lib`, packages come with the latter.
+    let tops = [place.join("lib/modules"), place.join("usr/lib/modules")];
+    let top = tops.iter().find(|top| top.is_dir()).unwrap_or(&tops[0]);
+    let release = only(top, |_| true)?;
+    let index = release.join("modules.builtin");
+    let built_in = fs::read_to_string(&index).map_err(Problem::file(&index))?;
+    let mut modules = Vec::new();
+    for name in MODULES {
+        let path = format!("/{name}.ko");
+        if built_in.lines().any(|line| line.ends_with(&path)) {
+            continue;
+        }
+        let files = [format!("{name}.ko"), format!("{name}.ko.xz")];
+        let kernel = release.join("kernel");
+        let found = find(&kernel, &files)?;
+        modules.push(found.ok_or_else(|| {
+            Problem::absent(
+                &kernel.join(&files[0]),
+                "the kernel package has no such module",
+            )
+        })?);
+    }
+    Ok(Kernel {
+        version,
+        image,
+        modules,
+        cached: true,
+    })
+}
+
+/// The first file of one of these names, anywhere below.
+fn find(place: &Path, names: &[String]) -> Result<Option<PathBuf>, Problem> {
+    for entry in fs::read_dir(place).map_err(Problem::file(place))? {
+        let path = entry.map_err(Problem::file(place))?.path();
+        if path.is_dir() {
+            if let Some(found) = find(&path, names)? {
+                return Ok(Some(found));
+            }
+        } else if names.iter().any(|name| path.ends_with(name)) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// The one entry whose name is accepted.
+fn only(place: &Path, accept: impl Fn(&str) -> bool) -> Result<PathBuf, Problem> {
+    let entries = fs::read_dir(place).map_err(Problem::file(place))?;
+    let mut found = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(&accept))
+        .map(|entry| entry.path());
+    match (found.next(), found.next()) {
+        (Some(path), None) => Ok(path),
+        _ => Err(Problem::absent(
+            place,
+            "expected exactly one file of the kernel package in it",
+        )),
+    }
+}
