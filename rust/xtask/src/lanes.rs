@@ -84,7 +84,7 @@ pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
 
 fn fmt(tree: &Tree) -> Report {
     let mut command = tree.cargo("fmt");
-    command.args(["--all", "--check"]);
+    command.args(["--all", "--check", "--", "--color=never"]);
     check(tree, "fmt", "formatting of every file", &mut command)
 }
 
@@ -196,6 +196,10 @@ fn watch(
     command: &mut Command,
 ) -> (Progress, LibTest, Result<(), Problem>) {
     let log = tree.target.join("xtask").join(format!("{name}.log"));
+    // The log and the counting want plain lines.
+    command
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_PROGRESS_WHEN", "never");
     let mut progress = Progress::start(name, about);
     let mut reading = LibTest::default();
     let ended = run::watched(command, LANE_DEADLINE, &log, &mut progress, |line| {

@@ -28,6 +28,7 @@ while [ -z "$port" ]; do
 done
 
 while :; do
+    echo "init: starting the agent on $port"
     antiphon-agent --serial "$port"
     echo "init: the agent ended with $?"
     usleep 50000

@@ -1,0 +1,459 @@
+//! The whole way against a real guest: `antiphon` here, the static agent in a virtual machine, a
+//! virtio-serial port between them.
+//!
+//! `cargo xtask vm` builds the machine and runs these tests; they are behind the feature `vm`, so that a
+//! plain `cargo test` does not need QEMU. Where the machine is missing they fail; they never pass by
+//! not running.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Under software emulation a boot takes some 2 s and each command well under one; a busy machine can be
+/// ten times slower. What takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The liveness contract: a client is told of a lost agent within this time.
+const LOST_WITHIN: Duration = Duration::from_secs(30);
+
+/// What `init` prints on the console each time it starts the agent.
+const AGENT_STARTS: &str = "init: starting the agent";
+
+/// What is streamed in each direction.
+const STREAM_BYTES: usize = 64 << 20;
+
+#[test]
+fn a_command_runs_in_the_guest_and_its_end_comes_back() {
+    let guest = Guest::boot();
+
+    let told = guest.exec(&["uname", "-n", "-s"]);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(0), "Linux guest\n"),
+        "{told:?}"
+    );
+
+    let script = "echo to-stdout; echo to-stderr >&2; exit 7";
+    let told = guest.exec(&["sh", "-c", script]);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(7), "to-stdout\n"),
+        "{told:?}"
+    );
+    assert!(told.stderr.contains("to-stderr"), "{told:?}");
+
+    let told = guest.exec(&["sh", "-c", "kill -TERM $$"]);
+    assert_eq!(told.code, Some(128 + 15), "{told:?}");
+
+    let told = guest.exec(&["no-such-program"]);
+    assert!(told.code.is_some_and(|code| code != 0), "{told:?}");
+    assert!(told.stderr.contains("no-such-program"), "{told:?}");
+}
+
+#[test]
+fn sixty_four_mebibytes_come_back_as_they_went() {
+    let guest = Guest::boot();
+    let (sent, received) = (guest.path("sent"), guest.path("received"));
+    let bytes = noise(STREAM_BYTES);
+    fs::write(&sent, &bytes).expect("the directory is writable");
+
+    let mut command = guest.antiphon(&["exec"], &["cat"]);
+    command.stdin(File::open(&sent).expect("just written"));
+    command.stdout(File::create(&received).expect("the directory is writable"));
+    let started = Instant::now();
+    let status = guest.wait(command.spawn().expect("antiphon starts"));
+    let elapsed = started.elapsed();
+    assert_eq!(status.code(), Some(0));
+
+    let echoed = fs::read(&received).expect("the command made it");
+    assert_eq!(echoed.len(), bytes.len());
+    assert_eq!(blake3::hash(&echoed), blake3::hash(&bytes));
+    say(&format!(
+        "64 MiB there and back in {:.1} s",
+        elapsed.as_secs_f64()
+    ));
+}
+
+#[test]
+fn a_file_is_copied_in_and_out() {
+    let guest = Guest::boot();
+    let (sent, received) = (guest.path("sent"), guest.path("received"));
+    let bytes = noise(3 << 20);
+    fs::write(&sent, &bytes).expect("the directory is writable");
+
+    let told = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/tmp/copy"]));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let told = guest.exec(&["wc", "-c", "/tmp/copy"]);
+    assert_eq!(
+        told.stdout,
+        format!("{} /tmp/copy\n", bytes.len()),
+        "{told:?}"
+    );
+    let told = guest.run(guest.antiphon(&["cp"], &["guest:/tmp/copy", &text(&received)]));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(
+        blake3::hash(&fs::read(&received).expect("copied")),
+        blake3::hash(&bytes)
+    );
+}
+
+#[test]
+fn an_interrupt_cancels_the_guest_command() {
+    let guest = Guest::boot();
+    let mut running = guest.start(&[], "echo started; exec sleep 1000");
+    running.wait_for_line("started");
+
+    running.signal("INT");
+    let status = guest.wait(running.child);
+    assert_eq!(status.code(), Some(128 + 2), "{status:?}");
+    guest.expect_gone("sleep");
+}
+
+#[test]
+fn a_deadline_ends_the_guest_command() {
+    let guest = Guest::boot();
+    let started = Instant::now();
+    let told = guest.run(guest.antiphon(&["exec", "--deadline", "1"], &["sleep", "1000"]));
+    assert!(told.code.is_some_and(|code| code != 0), "{told:?}");
+    assert!(started.elapsed() < LOST_WITHIN, "{:?}", started.elapsed());
+    guest.expect_gone("sleep");
+}
+
+#[test]
+fn a_killed_agent_is_told_as_lost_and_replaced() {
+    let mut guest = Guest::boot();
+    let recording = guest.path("lost.rec");
+    let record = ["--record", &text(&recording)];
+    let mut running = guest.start(
+        &record,
+        "echo started; sleep 1; killall -9 antiphon-agent; sleep 1000",
+    );
+    running.wait_for_line("started");
+
+    let begun = Instant::now();
+    let mut stderr = running.child.stderr.take().expect("it is piped");
+    let said = thread::spawn(move || {
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).map(|_| said)
+    });
+    let status = guest.wait(running.child);
+    let said = said
+        .join()
+        .expect("the reader does not panic")
+        .expect("it says text");
+    assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
+    assert!(!status.success(), "{status:?}");
+    assert!(said.contains("lost"), "{status:?}: {said}");
+    say(&format!(
+        "told as lost {:.1} s after the command began",
+        begun.elapsed().as_secs_f64()
+    ));
+
+    guest.wait_for_agent(2);
+    let told = guest.exec(&["echo", "back"]);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(0), "back\n"),
+        "{told:?}"
+    );
+
+    // The loss is part of the recording: without any guest, the replay comes to the same end.
+    guest.stop();
+    let told = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let told = run(antiphon(&["show", &text(&recording)]));
+    assert!(told.stdout.contains("lost"), "{told:?}");
+}
+
+#[test]
+fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
+    let guest = Guest::boot();
+    let recording = guest.path("cut.rec");
+    let record = ["--record", &text(&recording)];
+    let mut running = guest.start(&record, "echo started; exec sleep 1000");
+    running.wait_for_line("started");
+
+    running.signal("KILL");
+    guest.wait(running.child);
+    guest.expect_gone("sleep");
+    let told = guest.exec(&["echo", "next"]);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(0), "next\n"),
+        "{told:?}"
+    );
+    assert_eq!(
+        guest.console().matches(AGENT_STARTS).count(),
+        1,
+        "the agent had to be replaced"
+    );
+
+    // What was written before the kill still replays, and says that it is cut.
+    let told = run(antiphon(&["replay", &text(&recording)]));
+    assert!(told.code.is_some(), "{told:?}");
+    assert!(!told.stderr.contains("panicked"), "{told:?}");
+}
+
+#[test]
+fn a_recording_replays_without_the_machine() {
+    let mut guest = Guest::boot();
+    let recording = guest.path("session.rec");
+    let input = noise(1 << 20);
+    let script = "cat; echo to-stderr >&2; exit 3";
+    let options = ["exec", "--record", &text(&recording)];
+    let mut command = guest.antiphon(&options, &["sh", "-c", script]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("antiphon starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let sent = input.clone();
+    let writer = thread::spawn(move || stdin.write_all(&sent));
+    let output = child.wait_with_output().expect("it can be waited for");
+    writer
+        .join()
+        .expect("the writer does not panic")
+        .expect("all input is taken");
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(blake3::hash(&output.stdout), blake3::hash(&input));
+
+    // The directory outlives the machine.
+    guest.stop();
+    let told = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(told.code, Some(0), "{told:?}");
+
+    // A byte of the payload changed: the replay does not tell the same story any more.
+    let mut bytes = fs::read(&recording).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&recording, bytes).expect("it is writable");
+    let told = run(antiphon(&["replay", &text(&recording)]));
+    assert!(told.code.is_some_and(|code| code != 0), "{told:?}");
+}
+
+/// One virtual machine, and a directory for what a test leaves behind.
+struct Guest {
+    qemu: Option<Qemu>,
+    place: TempDir,
+}
+
+/// The machine's process: it ends with its owner.
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Guest {
+    /// Boots a fresh machine and waits for its agent.
+    fn boot() -> Self {
+        let machine = std::env::var_os("ANTIPHON_VM").map(PathBuf::from);
+        let machine = machine.expect("ANTIPHON_VM names the machine's directory: cargo xtask vm");
+        let place = TempDir::new().expect("there is room for temporary files");
+        let (port, console) = (place.path().join("port"), place.path().join("console"));
+        let started = Instant::now();
+        let qemu = Command::new(machine.join("boot"))
+            .args([&port, &console])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the machine starts");
+        let guest = Self {
+            qemu: Some(Qemu(qemu)),
+            place,
+        };
+        guest.wait_for_agent(1);
+        say(&format!(
+            "booted in {:.1} s",
+            started.elapsed().as_secs_f64()
+        ));
+        guest
+    }
+
+    /// Ends the machine; the directory stays.
+    fn stop(&mut self) {
+        self.qemu = None;
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// `antiphon OPTIONS --agent PORT -- WORDS`.
+    fn antiphon(&self, options: &[&str], words: &[&str]) -> Command {
+        let port = format!("unix:{}", text(&self.path("port")));
+        let mut command = antiphon(options);
+        command.args(["--agent", &port, "--"]).args(words);
+        command
+    }
+
+    /// Runs a command in the guest to its end, with no input.
+    fn exec(&self, words: &[&str]) -> Told {
+        self.run(self.antiphon(&["exec"], words))
+    }
+
+    fn run(&self, command: Command) -> Told {
+        told(command, &|child| self.wait(child))
+    }
+
+    /// Starts a shell script in the guest.
+    fn start(&self, options: &[&str], script: &str) -> Running {
+        let options = [&["exec"], options].concat();
+        let mut command = self.antiphon(&options, &["sh", "-c", script]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("antiphon starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        Running { child, stdout }
+    }
+
+    /// Waits for a child of ours; one that hangs is killed, and the guest's console shown.
+    fn wait(&self, child: Child) -> ExitStatus {
+        wait(child).unwrap_or_else(|| panic!("it hangs; the console says:\n{}", self.console()))
+    }
+
+    fn console(&self) -> String {
+        fs::read(self.path("console"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Waits until the agent has been started so many times.
+    fn wait_for_agent(&self, times: usize) {
+        let started = Instant::now();
+        while self.console().matches(AGENT_STARTS).count() < times {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "no agent; the console says:\n{}",
+                self.console()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asserts that a program is not, or very soon no longer, running in the guest.
+    fn expect_gone(&self, program: &str) {
+        let script =
+            format!("for i in 1 2 3 4 5; do pgrep {program} || exit 0; sleep 1; done; exit 9");
+        let told = self.exec(&["sh", "-c", &script]);
+        assert_eq!(told.code, Some(0), "{program} is still there: {told:?}");
+    }
+}
+
+/// An `antiphon exec` that is under way.
+struct Running {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Running {
+    fn wait_for_line(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it prints text");
+        assert_eq!(line.trim_end(), expected);
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill starts").success());
+    }
+}
+
+/// What a program that ended had to tell.
+#[derive(Debug)]
+struct Told {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn antiphon(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
+    command.args(arguments);
+    command
+}
+
+/// Runs a program that needs no guest.
+fn run(command: Command) -> Told {
+    told(command, &|child| wait(child).expect("it does not hang"))
+}
+
+/// Collects what a program prints; the output may exceed a pipe, so it is read while it runs.
+fn told(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> Told {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("antiphon starts");
+    let stdout = collect(child.stdout.take().expect("it is piped"));
+    let stderr = collect(child.stderr.take().expect("it is piped"));
+    let code = wait(child).code();
+    let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("no panic in it"));
+    Told {
+        code,
+        stdout,
+        stderr,
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Nothing when it had to be killed.
+fn wait(mut child: Child) -> Option<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Bytes that do not compress and differ everywhere: BLAKE3 as a generator, from a fixed seed.
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new_derive_key("antiphon vm test noise v1")
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+fn text(path: &Path) -> String {
+    path.to_str()
+        .expect("temporary files have plain names")
+        .to_owned()
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "times are for the reader of the lane's log"
+)]
+fn say(words: &str) {
+    eprintln!("vm: {words}");
+}
