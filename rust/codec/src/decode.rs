@@ -1,7 +1,8 @@
 use crate::encode::float_width;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::head::{
-    Kind, argument_width, head_len, is_indefinite, kind_of, nint_argument, truncated,
+    Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, argument_width, bignum_digits, head_len, is_indefinite,
+    kind_of, nint_argument, truncated,
 };
 use crate::item::Item;
 use crate::limits::{DEPTH_MAX, Limits};
@@ -50,6 +51,8 @@ pub struct Decoder<'b> {
     items_left: usize,
     /// How many of `open` are in use.
     depth: usize,
+    /// Where the content of the last bignum tag starts: the form of that byte string matters.
+    bignum: Option<usize>,
     open: [Open; DEPTH_MAX as usize],
 }
 
@@ -86,6 +89,7 @@ impl<'b> Decoder<'b> {
             limits,
             items_left: limits.items,
             depth: 0,
+            bignum: None,
             open: [CLOSED; DEPTH_MAX as usize],
         }
     }
@@ -176,6 +180,9 @@ impl<'b> Decoder<'b> {
         let start = self.begin_definite(Kind::Bytes)?;
         let value = self.inner.bytes().map_err(|_| self.truncated(start))?;
         self.head_is_shortest(start, self.position() - value.len(), value.len() as u64)?;
+        if self.bignum == Some(start) {
+            bignum_is_shortest(start, value)?;
+        }
         self.end(start)?;
         Ok(value)
     }
@@ -255,6 +262,9 @@ impl<'b> Decoder<'b> {
             .as_u64();
         self.head_is_shortest(start, self.position(), tag)?;
         self.enter(start, 1, false)?;
+        if matches!(tag, TAG_BIGNUM | TAG_BIGNUM_NEGATIVE) {
+            self.bignum = Some(self.position());
+        }
         Ok(tag)
     }
 
@@ -579,6 +589,19 @@ fn keys_ascend(input: &[u8], previous: (u32, u32), current: (u32, u32)) -> Resul
     };
     Err(DecodeError {
         offset: current.0 as usize,
+        kind,
+    })
+}
+
+/// Refuses a bignum that has a shorter form: RFC 8949 section 3.4.3.
+fn bignum_is_shortest(start: usize, bytes: &[u8]) -> Result<(), DecodeError> {
+    let (got, shortest) = (bytes.len(), bignum_digits(bytes).len());
+    if got == shortest && shortest > 8 {
+        return Ok(());
+    }
+    let kind = DecodeErrorKind::BignumNotShortest { got, shortest };
+    Err(DecodeError {
+        offset: start,
         kind,
     })
 }

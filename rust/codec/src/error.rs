@@ -14,7 +14,7 @@ pub struct DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeErrorKind {
     /// The whole input is longer than [`Limits::bytes_len`](crate::Limits::bytes_len).
-    #[error("input of {got} bytes is over the limit of {limit}")]
+    #[error("input of length {got} is over the limit of {limit}")]
     InputTooLong {
         /// The limit in bytes.
         limit: usize,
@@ -22,11 +22,11 @@ pub enum DecodeErrorKind {
         got: usize,
     },
     /// The input ends inside an item, or its header claims more than is left of the input.
-    #[error("needs at least {needed} more bytes, {left} are left")]
+    #[error("input ends after {left} of at least {needed} bytes")]
     Truncated {
-        /// Bytes that have to follow the offset, at the least.
+        /// Bytes that the item takes from its offset on, at the least.
         needed: u64,
-        /// Bytes that do follow the offset.
+        /// Bytes that the input has from there on.
         left: usize,
     },
     /// Nesting is over [`Limits::depth`](crate::Limits::depth).
@@ -57,7 +57,7 @@ pub enum DecodeErrorKind {
     #[error("integer outside of -2^63 to 2^63 - 1")]
     IntOutOfRange,
     /// An integer or a length is written in more bytes than it needs.
-    #[error("head of {got} bytes where {shortest} are enough")]
+    #[error("head of length {got}, the shortest is {shortest}")]
     HeadNotShortest {
         /// Bytes of the head, the initial byte included.
         got: usize,
@@ -65,7 +65,7 @@ pub enum DecodeErrorKind {
         shortest: usize,
     },
     /// A float is written in more bytes than it needs.
-    #[error("float of {got} bytes where {shortest} are enough")]
+    #[error("float of length {got}, the shortest is {shortest}")]
     FloatNotShortest {
         /// Bytes of the float, the initial byte included: 5 or 9.
         got: usize,
@@ -75,6 +75,14 @@ pub enum DecodeErrorKind {
     /// A not-a-number other than the one deterministic form `f97e00`.
     #[error("not-a-number other than f97e00")]
     NanNotCanonical,
+    /// A bignum (tag 2 or 3) that fits into a plain integer, or starts with a zero byte.
+    #[error("bignum of length {got} has a shorter form")]
+    BignumNotShortest {
+        /// Bytes of its byte string.
+        got: usize,
+        /// Bytes without leading zeros; up to 8 are a plain integer.
+        shortest: usize,
+    },
     /// A string, array or map of indefinite length where only definite ones are allowed.
     #[error("{kind} of indefinite length")]
     Indefinite {
@@ -103,7 +111,7 @@ pub enum DecodeErrorKind {
         valid: usize,
     },
     /// A chunk of an indefinite string that is not a definite string of the same kind.
-    #[error("chunk of an indefinite {expected} is {got}")]
+    #[error("expected a chunk of {expected}, got {got}")]
     ChunkMismatch {
         /// The kind of the string.
         expected: Kind,
@@ -126,7 +134,7 @@ pub enum DecodeErrorKind {
         value: u8,
     },
     /// Bytes after the end of the item that should be the whole input.
-    #[error("{left} bytes after the end")]
+    #[error("item ends here, {left} bytes before the input does")]
     Trailing {
         /// How many.
         left: usize,

@@ -115,6 +115,26 @@ pub(crate) fn nint_argument(value: minicbor::data::Int) -> u64 {
     (-1 - i128::from(value)) as u64
 }
 
+/// Tag of a byte string that is the integer n, in network order.
+pub(crate) const TAG_BIGNUM: u64 = 2;
+/// Tag of a byte string that is the integer -1 - n, in network order.
+pub(crate) const TAG_BIGNUM_NEGATIVE: u64 = 3;
+
+/// The digits of a bignum without leading zero bytes.
+pub(crate) fn bignum_digits(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or(&[])
+}
+
+/// The value of bignum digits that fit into a plain integer.
+pub(crate) fn bignum_argument(digits: &[u8]) -> Option<u64> {
+    (digits.len() <= 8).then(|| {
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum << 8 | u64::from(*digit))
+    })
+}
+
 /// Bytes of the argument that follow an initial byte.
 pub(crate) fn argument_width(initial: u8) -> usize {
     match initial & 0x1f {

@@ -2,8 +2,9 @@ use core::fmt;
 
 use crate::encode::Encoder;
 use crate::error::EncodeError;
-use crate::head::Kind;
+use crate::head::{Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, bignum_argument, bignum_digits};
 use crate::limits::DEPTH_MAX;
+use crate::order::{encoded_order, is_flat};
 
 /// One CBOR data item as a tree.
 ///
@@ -55,6 +56,22 @@ impl Item {
         )
     }
 
+    /// An item with a tag in front. A bignum (tag 2 or 3) gets its shortest form, which is a plain
+    /// integer when it fits into one.
+    #[must_use]
+    pub fn tagged(tag: u64, item: Item) -> Item {
+        let (TAG_BIGNUM | TAG_BIGNUM_NEGATIVE, Item::Bytes(bytes)) = (tag, &item) else {
+            return Item::Tag(tag, Box::new(item));
+        };
+        let digits = bignum_digits(bytes);
+        match bignum_argument(digits) {
+            Some(value) if tag == TAG_BIGNUM => Item::Uint(value),
+            Some(value) => Item::Nint(value),
+            None if digits.len() == bytes.len() => Item::Tag(tag, Box::new(item)),
+            None => Item::Tag(tag, Box::new(Item::Bytes(digits.to_vec()))),
+        }
+    }
+
     /// The deterministic bytes of this item.
     ///
     /// # Panics
@@ -85,61 +102,26 @@ impl Item {
 
     /// Appends the deterministic bytes; `depth` more levels may be entered.
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
-        let inner = depth
-            .checked_sub(1)
-            .ok_or(EncodeError::TooDeep { limit: DEPTH_MAX });
         let mut encoder = Encoder::new(out);
         match self {
-            Item::Uint(value) => {
-                encoder.uint(*value);
-            }
-            Item::Nint(value) => {
-                encoder.nint(*value);
-            }
-            Item::Bytes(value) => {
-                encoder.bytes(value);
-            }
-            Item::Text(value) => {
-                encoder.text(value);
-            }
-            Item::Array(items) => {
-                let inner = inner?;
-                encoder.array(items.len());
-                for item in items {
-                    item.encode_into(out, inner)?;
-                }
-            }
-            Item::Map(pairs) => encode_map(pairs, out, inner?)?,
-            Item::Tag(tag, item) => {
-                let inner = inner?;
-                encoder.tag(*tag);
-                item.encode_into(out, inner)?;
-            }
-            Item::Bool(value) => {
-                encoder.bool(*value);
-            }
-            Item::Null | Item::Simple(22) => {
-                encoder.null();
-            }
-            Item::Undefined | Item::Simple(23) => {
-                encoder.undefined();
-            }
-            Item::Simple(20) => {
-                encoder.bool(false);
-            }
-            Item::Simple(21) => {
-                encoder.bool(true);
-            }
+            Item::Uint(value) => encoder.uint(*value),
+            Item::Nint(value) => encoder.nint(*value),
+            Item::Bytes(value) => encoder.bytes(value),
+            Item::Text(value) => encoder.text(value),
+            Item::Array(items) => return encode_array(items, out, enter(depth)?),
+            Item::Map(pairs) => return encode_map(pairs, out, enter(depth)?),
+            Item::Tag(tag, item) => return encode_tag(*tag, item, out, enter(depth)?),
+            Item::Bool(value) => encoder.bool(*value),
+            Item::Null | Item::Simple(22) => encoder.null(),
+            Item::Undefined | Item::Simple(23) => encoder.undefined(),
+            Item::Simple(20) => encoder.bool(false),
+            Item::Simple(21) => encoder.bool(true),
             Item::Simple(value @ 24..=31) => {
                 return Err(EncodeError::SimpleReserved { value: *value });
             }
-            Item::Simple(value) => {
-                encoder.simple(*value);
-            }
-            Item::Float(value) => {
-                encoder.float(*value);
-            }
-        }
+            Item::Simple(value) => encoder.simple(*value),
+            Item::Float(value) => encoder.float(*value),
+        };
         Ok(())
     }
 
@@ -258,19 +240,70 @@ impl Item {
     }
 }
 
-/// Encodes every pair by itself, sorts by key bytes, then writes: the order is that of the
-/// encoded keys, which is not known before they are encoded.
+/// The levels that are left inside of one more container.
+fn enter(depth: u32) -> Result<u32, EncodeError> {
+    depth
+        .checked_sub(1)
+        .ok_or(EncodeError::TooDeep { limit: DEPTH_MAX })
+}
+
+fn encode_array(items: &[Item], out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
+    Encoder::new(out).array(items.len());
+    items
+        .iter()
+        .try_for_each(|item| item.encode_into(out, depth))
+}
+
+/// Encodes a tag; a bignum is brought into its shortest form, as [`Item::tagged`] does.
+fn encode_tag(tag: u64, item: &Item, out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
+    if let (TAG_BIGNUM | TAG_BIGNUM_NEGATIVE, Item::Bytes(bytes)) = (tag, item) {
+        let digits = bignum_digits(bytes);
+        let mut encoder = Encoder::new(out);
+        match bignum_argument(digits) {
+            Some(value) if tag == TAG_BIGNUM => encoder.uint(value),
+            Some(value) => encoder.nint(value),
+            None => encoder.tag(tag).bytes(digits),
+        };
+        return Ok(());
+    }
+    Encoder::new(out).tag(tag);
+    item.encode_into(out, depth)
+}
+
+/// Encodes a map, whatever order its pairs are in.
 fn encode_map(pairs: &[(Item, Item)], out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
-    let mut keys = Vec::with_capacity(pairs.len());
+    let is_sorted = |pair: &[(Item, Item)]| match pair {
+        [a, b] => encoded_order(&a.0, &b.0).is_lt(),
+        _ => false,
+    };
+    let is_flat = pairs.iter().all(|(key, _)| is_flat(key));
+    if is_flat && pairs.windows(2).all(is_sorted) {
+        Encoder::new(out).map(pairs.len());
+        for (key, value) in pairs {
+            key.encode_into(out, depth)?;
+            value.encode_into(out, depth)?;
+        }
+        return Ok(());
+    }
+    encode_map_unsorted(pairs, out, depth)
+}
+
+/// Encodes each key by itself to find the order: a key made by hand may hold unsorted maps.
+fn encode_map_unsorted(
+    pairs: &[(Item, Item)],
+    out: &mut Vec<u8>,
+    depth: u32,
+) -> Result<(), EncodeError> {
+    let mut keyed = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         let mut bytes = Vec::new();
         key.encode_into(&mut bytes, depth)?;
-        keys.push((bytes, key, value));
+        keyed.push((bytes, key, value));
     }
-    keys.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-    Encoder::new(out).map(keys.len());
+    keyed.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    Encoder::new(out).map(keyed.len());
     let mut previous: Option<&[u8]> = None;
-    for (bytes, key, value) in &keys {
+    for (bytes, key, value) in &keyed {
         if previous == Some(bytes) {
             return Err(EncodeError::DuplicateKey {
                 key: crate::diagnostic(key),

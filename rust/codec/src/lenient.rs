@@ -2,7 +2,8 @@ use crate::decode::{claimed_fits, input_fits, simple_is_assignable, take_items, 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::head::{BREAK, Kind, is_indefinite, kind_of, nint_argument, truncated};
 use crate::item::Item;
-use crate::limits::{DEPTH_MAX, Limits};
+use crate::limits::Limits;
+use crate::order::encoded_order;
 
 /// Reads one item that is the whole input, in any well-formed encoding.
 ///
@@ -79,7 +80,7 @@ impl Lenient<'_, '_> {
                     .map_err(|_| self.truncated(start))?
                     .as_u64();
                 self.items_left = take_items(start, 1, self.items_left, self.limits)?;
-                Ok(Item::Tag(tag, Box::new(self.item(inside)?)))
+                Ok(Item::tagged(tag, self.item(inside)?))
             }
             Kind::Bool => self
                 .inner
@@ -260,36 +261,26 @@ impl Lenient<'_, '_> {
     }
 }
 
-/// Puts pairs into deterministic order. Keys are compared by their deterministic bytes, so `01`
-/// and `1801` are the same key.
-fn sorted(pairs: Vec<(usize, Item, Item)>) -> Result<Item, DecodeError> {
-    let mut keyed = Vec::with_capacity(pairs.len());
-    for (offset, key, value) in pairs {
-        let mut bytes = Vec::new();
-        if key.encode_into(&mut bytes, DEPTH_MAX).is_err() {
-            // Not reached: what this reader returns has an encoding. Refuse rather than trust it.
-            let kind = DecodeErrorKind::TooDeep { limit: DEPTH_MAX };
-            return Err(DecodeError { offset, kind });
-        }
-        keyed.push((bytes, offset, key, value));
-    }
+/// Puts pairs into deterministic order. Keys are compared as their deterministic bytes would be,
+/// so `01` and `1801` are the same key.
+fn sorted(mut pairs: Vec<(usize, Item, Item)>) -> Result<Item, DecodeError> {
     // By offset for equal keys, so that the second one in the input is the one at fault.
-    keyed.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
-    for pair in keyed.windows(2) {
-        if let [first, second] = pair
-            && first.0 == second.0
+    pairs.sort_by(|a, b| encoded_order(&a.1, &b.1).then(a.0.cmp(&b.0)));
+    for pair in pairs.windows(2) {
+        if let [(first, key, _), (offset, other, _)] = pair
+            && encoded_order(key, other).is_eq()
         {
-            let kind = DecodeErrorKind::DuplicateKey { first: first.1 };
+            let kind = DecodeErrorKind::DuplicateKey { first: *first };
             return Err(DecodeError {
-                offset: second.1,
+                offset: *offset,
                 kind,
             });
         }
     }
     Ok(Item::Map(
-        keyed
+        pairs
             .into_iter()
-            .map(|(_, _, key, value)| (key, value))
+            .map(|(_, key, value)| (key, value))
             .collect(),
     ))
 }

@@ -45,6 +45,7 @@ mod head;
 mod item;
 mod lenient;
 mod limits;
+mod order;
 
 pub use decode::{Decoder, decode_strict};
 pub use diag::diagnostic;

@@ -1,0 +1,65 @@
+use core::cmp::Ordering;
+
+use half::f16;
+
+use crate::encode::{FloatWidth, float_width};
+use crate::item::Item;
+
+/// The order of the deterministic encodings of two items, without encoding them.
+///
+/// Holds for items whose maps are sorted, as decoders return them. Byte order is the order of
+/// heads first: a shorter head has a smaller first byte, so (major type, argument) orders like
+/// the bytes of the head; strings and containers of the same length then differ in content.
+pub(crate) fn encoded_order(a: &Item, b: &Item) -> Ordering {
+    head(a).cmp(&head(b)).then_with(|| match (a, b) {
+        (Item::Bytes(a), Item::Bytes(b)) => a.cmp(b),
+        (Item::Text(a), Item::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+        (Item::Array(a), Item::Array(b)) => {
+            first_difference(a.iter().zip(b).map(|(a, b)| encoded_order(a, b)))
+        }
+        (Item::Map(a), Item::Map(b)) => first_difference(
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| encoded_order(&a.0, &b.0).then_with(|| encoded_order(&a.1, &b.1))),
+        ),
+        (Item::Tag(_, a), Item::Tag(_, b)) => encoded_order(a, b),
+        // The head is the whole item.
+        _ => Ordering::Equal,
+    })
+}
+
+/// Whether an item is ordered by [`encoded_order`] even when it was made by hand: there is no
+/// map in it that could be unsorted, and no bignum that could be too long.
+pub(crate) fn is_flat(item: &Item) -> bool {
+    !matches!(item, Item::Array(_) | Item::Map(_) | Item::Tag(..))
+}
+
+fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
+    orders
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// What orders like the bytes of the head: the major type, with floats of 16, 32 and 64 bits
+/// after the simple values, and the argument.
+fn head(item: &Item) -> (u8, u64) {
+    match item {
+        Item::Uint(value) => (0, *value),
+        Item::Nint(value) => (1, *value),
+        Item::Bytes(bytes) => (2, bytes.len() as u64),
+        Item::Text(text) => (3, text.len() as u64),
+        Item::Array(items) => (4, items.len() as u64),
+        Item::Map(pairs) => (5, pairs.len() as u64),
+        Item::Tag(tag, _) => (6, *tag),
+        Item::Bool(value) => (7, 20 + u64::from(*value)),
+        Item::Null => (7, 22),
+        Item::Undefined => (7, 23),
+        Item::Simple(value) => (7, u64::from(*value)),
+        Item::Float(value) => match float_width(*value) {
+            FloatWidth::Half if value.is_nan() => (8, u64::from(f16::NAN.to_bits())),
+            FloatWidth::Half => (8, u64::from(f16::from_f64(*value).to_bits())),
+            FloatWidth::Single => (9, u64::from((*value as f32).to_bits())),
+            FloatWidth::Double => (10, value.to_bits()),
+        },
+    }
+}
