@@ -150,7 +150,7 @@ fn doctests(tree: &Tree) -> Report {
 
 fn docs(tree: &Tree) -> Report {
     let mut command = tree.cargo("doc");
-    command.args(["--workspace", "--no-deps", "--document-private-items"]);
+    command.args(["--workspace", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     check(
         tree,

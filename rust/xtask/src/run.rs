@@ -189,3 +189,61 @@ fn shown(command: &Command) -> String {
         text + " " + &argument.to_string_lossy()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a shell script as a lane would.
+    fn script(text: &str, name: &str, deadline: Duration) -> (Result<ExitStatus, Problem>, String) {
+        let log = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+        let mut command = Command::new("sh");
+        command.args(["-c", text]);
+        let mut progress = Progress::start("test", "a script");
+        let mut seen = Vec::new();
+        let ended = watched(&mut command, deadline, &log, &mut progress, |line| {
+            seen.push(line.to_owned());
+            None
+        });
+        let logged = std::fs::read_to_string(&log).expect("the log is written");
+        std::fs::remove_file(&log).expect("the log is ours");
+        assert_eq!(logged.lines().collect::<Vec<_>>(), seen);
+        (ended, logged)
+    }
+
+    #[test]
+    fn both_streams_come_in_order_and_the_status_is_the_programs() {
+        let text = "echo one; echo two >&2; printf 'three'; exit 3";
+        let (ended, logged) = script(text, "order", Duration::from_secs(60));
+        assert_eq!(ended.expect("it ends").code(), Some(3));
+        assert_eq!(logged, "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn past_the_deadline_the_whole_family_is_killed() {
+        let text = "sleep 600 & echo $!; sleep 600";
+        let (ended, logged) = script(text, "late", Duration::from_millis(600));
+        assert!(matches!(ended, Err(Problem::Late { .. })), "{ended:?}");
+        let grandchild = Path::new("/proc").join(logged.trim()).join("cmdline");
+        // A process that was killed but not yet collected by its new parent has no command line.
+        let lives = || std::fs::read(&grandchild).is_ok_and(|line| !line.is_empty());
+        let started = Instant::now();
+        while lives() {
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "the grandchild lives on"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_failed_program_shows_its_last_words() {
+        let problem = output(Command::new("sh").args(["-c", "echo why >&2; exit 4"]));
+        let said = problem.expect_err("it failed").to_string();
+        assert_eq!(
+            said,
+            "`sh -c echo why >&2; exit 4` ended with exit status: 4\n    why"
+        );
+    }
+}
