@@ -32,6 +32,16 @@ impl<H: EffectHandler + ?Sized> EffectHandler for Box<H> {
     }
 }
 
+/// A closure as a handler.
+#[derive(Clone, Copy, Debug)]
+pub struct FromFn<F>(pub F);
+
+impl<F: FnMut(&EffectRequest<'_>) -> Reply> EffectHandler for FromFn<F> {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        (self.0)(request)
+    }
+}
+
 /// What a handler says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -177,7 +187,9 @@ impl<'a> EffectRequest<'a> {
 
     /// The answer of a `decide`: the label of that name, if it is among those to choose from.
     pub fn choose(&self, name: &str) -> Option<Outcome> {
-        let Class::Decide { labels, .. } = self.class() else { return None };
+        let Class::Decide { labels, .. } = self.class() else {
+            return None;
+        };
         let label = labels.iter().find(|l| self.image.label_name(**l) == name)?;
         Some(Outcome::chosen(*label))
     }
@@ -205,7 +217,10 @@ impl Outcome {
         while !detail.is_char_boundary(end) {
             end -= 1;
         }
-        Outcome::Failure(Failure { kind, detail: Arc::from(&detail[..end]) })
+        Outcome::Failure(Failure {
+            kind,
+            detail: Arc::from(&detail[..end]),
+        })
     }
 }
 

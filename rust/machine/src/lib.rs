@@ -1,13 +1,44 @@
-//! The protocol machine.
-pub mod bounds;
-pub mod effect;
-pub mod ids;
-pub mod image;
-pub mod value;
-pub mod verify;
+//! The protocol machine: session-typed protocols, stepped one semantic step at a time.
+//!
+//! A compiled protocol ([`CodeImage`], checked into a [`VerifiedImage`]) is run by the [`ProtocolMachineKernel`], the
+//! sole authority over what a run is. The [`ProtocolMachine`] drives it: see there for how. Everything the world does
+//! to a run comes in through one door, the [`EffectHandler`], and everything that comes in is an [`Ingress`], so the
+//! same inputs at the same steps give the same run: that is what makes recording and replay exact.
+//!
+//! The crate knows no clock, randomness, environment, thread or I/O.
 
-pub use effect::{EffectHandler, EffectRequest, Failure, FailureKind, Outcome, Reply};
+pub mod bounds;
+pub mod canonical;
+mod config;
+mod digest;
+mod effect;
+mod event;
+mod fault;
+mod ids;
+mod image;
+mod kernel;
+mod machine;
+mod queue;
+pub mod sample;
+mod session;
+pub mod step;
+mod value;
+mod verify;
+
+pub use canonical::{Canonical, ReadError, ReadErrorKind};
+pub use config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
+pub use digest::{MACHINE_TAG, SESSION_TAG, TRACE_TAG, TraceDigest};
+pub use effect::{EffectHandler, EffectRequest, Failure, FailureKind, FromFn, Outcome, Reply};
+pub use event::{End, Event, Message, NoSink, ObsEvent, Sink, Stamp};
+pub use fault::{Action, Fault, Refusal, Table};
 pub use ids::*;
 pub use image::*;
+pub use kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn, Wait};
+pub use machine::{KernelMachine, ProtocolMachine, RoundError};
+pub use queue::Pick;
+pub use session::{
+    Coroutine, Edge, Effect, Endpoint, On, Parcel, Phase, Session, Status, Witness, WitnessKind,
+};
+pub use step::{Resumed, Step, Stepped};
 pub use value::{Form, Value};
-pub use verify::VerifiedImage;
+pub use verify::{Place, Point, VerifiedImage, VerifyError, VerifyErrorKind};

@@ -96,7 +96,9 @@ impl Value {
     /// A sort that the table does not hold has no values.
     #[inline]
     pub fn is_of(&self, sort: SortId, sorts: &[Sort]) -> bool {
-        let Some(sort) = sorts.get(sort.index()) else { return false };
+        let Some(sort) = sorts.get(sort.index()) else {
+            return false;
+        };
         match (self, sort) {
             (Value::Unit, Sort::Unit)
             | (Value::Bool(_), Sort::Bool)
@@ -112,7 +114,10 @@ impl Value {
             }
             (Value::Record(values), Sort::Record { fields, .. }) => {
                 values.len() == fields.len()
-                    && values.iter().zip(fields).all(|(v, (_, s))| v.is_of(*s, sorts))
+                    && values
+                        .iter()
+                        .zip(fields)
+                        .all(|(v, (_, s))| v.is_of(*s, sorts))
             }
             _ => false,
         }

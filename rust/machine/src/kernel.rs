@@ -1,0 +1,554 @@
+//! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::bounds::NAME_LEN_MAX;
+use crate::config::{ProtocolMachineConfig, SchedulingPolicy};
+use crate::effect::{EffectRequest, Outcome};
+use crate::event::{Event, Sink};
+use crate::fault::Refusal;
+use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
+use crate::queue::{Pick, ReadyQueue};
+use crate::session::{On, Phase, Session, Status};
+use crate::step::{self, Context, Resumed, Step, Stepped};
+use crate::verify::VerifiedImage;
+
+/// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
+///
+/// A kernel is passive. [`step`](Self::step) takes one semantic step and says what it came to; when that is
+/// [`Step::Effect`], whoever drives asks the world ([`request`](Self::request)) and brings the answer in as
+/// [`Ingress::Outcome`]. It knows no clock, no randomness, no thread and no I/O: the same inputs at the same step
+/// indices give the same states, events and digests, always.
+#[derive(Clone, Debug)]
+pub struct ProtocolMachineKernel {
+    config: ProtocolMachineConfig,
+    images: Vec<Arc<VerifiedImage>>,
+    sessions: Vec<Session>,
+    queue: ReadyQueue,
+    clock: u64,
+    step_index: u64,
+    /// Sessions that have not ended.
+    active: usize,
+    /// Effects that are outstanding, in all sessions.
+    outstanding: usize,
+    /// When outstanding effects time out. May hold some that were answered or invalidated since: see `note_deadline`.
+    deadlines: BTreeSet<(u64, EffectId)>,
+    /// Sessions that may have live witnesses.
+    witnessed: BTreeSet<SessionId>,
+}
+
+/// Everything that comes from outside. Nothing else changes a session between steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ingress {
+    /// Open a session of a loaded image.
+    Open {
+        /// The image's digest.
+        image: [u8; 32],
+        /// Who may cancel it: a name of at most 256 bytes.
+        owner: Arc<str>,
+    },
+    /// The outcome of an effect.
+    Outcome {
+        /// Which effect.
+        effect: EffectId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Time has passed. The clock moves in no other way.
+    AdvanceClock {
+        /// How much, in ticks.
+        ticks: u64,
+    },
+    /// Call a session off.
+    Cancel {
+        /// Which session.
+        session: SessionId,
+        /// Who asks; must be the owner.
+        owner: Arc<str>,
+    },
+}
+
+/// What an input came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Taken {
+    /// A session was opened.
+    Opened(SessionId),
+    /// An outcome was taken.
+    Resumed(Resumed),
+    /// The clock was advanced.
+    Advanced {
+        /// How many effects timed out by it.
+        expired: u32,
+    },
+    /// A session was called off.
+    Cancelled,
+}
+
+/// What a turn of the kernel came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Turn {
+    /// A step was taken.
+    Stepped {
+        /// Who stepped.
+        pick: Pick,
+        /// What it came to.
+        step: Step,
+    },
+    /// No coroutine is ready.
+    Rest(Rest),
+}
+
+/// Why no coroutine is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The world owes outcomes.
+    Idle,
+    /// Every session has ended.
+    Done,
+    /// Sessions are left that no outcome can help: who waits, for what, and who could serve it.
+    Stuck(Vec<Wait>),
+}
+
+/// A coroutine that waits for an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who waits.
+    pub pick: Pick,
+    /// The role it was started for.
+    pub role: Option<RoleId>,
+    /// For what.
+    pub on: On,
+    /// The one coroutine of the session that could serve it.
+    pub server: Option<CoroutineId>,
+}
+
+impl ProtocolMachineKernel {
+    /// A machine without sessions, at step 0 and clock 0.
+    pub fn new(config: ProtocolMachineConfig) -> ProtocolMachineKernel {
+        ProtocolMachineKernel {
+            queue: ReadyQueue::new(config.policy),
+            config,
+            images: Vec::new(),
+            sessions: Vec::new(),
+            clock: 0,
+            step_index: 0,
+            active: 0,
+            outstanding: 0,
+            deadlines: BTreeSet::new(),
+            witnessed: BTreeSet::new(),
+        }
+    }
+
+    /// Makes an image known, so that sessions of it can be opened. An image is known by its content: loading an equal
+    /// one again does nothing.
+    pub fn load(&mut self, image: &Arc<VerifiedImage>) {
+        if self.image_row(image.digest()).is_none() {
+            self.images.push(Arc::clone(image));
+        }
+    }
+
+    /// Takes one step of the coroutine that the policy picks, or says why there is none.
+    #[inline]
+    pub fn step<S: Sink>(&mut self, sink: &mut S) -> Turn {
+        let pick = loop {
+            let Some(pick) = self.queue.head() else {
+                return Turn::Rest(self.rest());
+            };
+            match self.sessions[pick.session.index()].phase {
+                Phase::Active => break pick,
+                Phase::Terminal(_) => self.queue.pop(),
+            }
+        };
+        let session = &mut self.sessions[pick.session.index()];
+        let cx = Context {
+            image: &self.images[session.image as usize],
+            config: &self.config,
+            clock: self.clock,
+            step: self.step_index,
+        };
+        let before = session.effects.len();
+        let stepped = step::step(&cx, session, pick.coroutine, sink);
+        self.outstanding = self.outstanding + session.effects.len() - before;
+        self.step_index += 1;
+        self.settle(pick, stepped);
+        Turn::Stepped {
+            pick,
+            step: stepped.step,
+        }
+    }
+
+    /// Puts whoever stepped, and whoever was woken, where the policy wants them.
+    #[inline]
+    fn settle(&mut self, pick: Pick, stepped: Stepped) {
+        if let Some(woken) = stepped.woken {
+            self.enqueue(Pick {
+                session: pick.session,
+                coroutine: woken,
+            });
+        }
+        match stepped.step {
+            Step::Ran if self.config.policy == SchedulingPolicy::Cooperative => {}
+            Step::Ran | Step::Yielded => {
+                self.queue.pop();
+                self.enqueue(pick);
+            }
+            Step::Blocked(on) => {
+                self.queue.pop();
+                self.grant_token(pick.session, on);
+            }
+            Step::Effect(effect) => {
+                self.queue.pop();
+                self.note_deadline(effect);
+            }
+            Step::Halted | Step::Faulted(_) => {
+                self.queue.pop();
+                self.note_end(pick.session);
+            }
+        }
+    }
+
+    /// A popped pick that stepped was the head; a woken one enters behind everybody.
+    #[inline]
+    fn enqueue(&mut self, pick: Pick) {
+        let rank = match self.config.policy {
+            SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
+            SchedulingPolicy::Priority => {
+                let session = &self.sessions[pick.session.index()];
+                u8::MAX - session.coroutines[pick.coroutine.index()].priority
+            }
+            SchedulingPolicy::ProgressAware => {
+                let session = &self.sessions[pick.session.index()];
+                let image = &self.images[session.image as usize];
+                u8::from(!session.holds_token(image, pick.coroutine))
+            }
+        };
+        self.queue.push(pick, rank);
+    }
+
+    /// Somebody waits for this edge: the one who can serve it holds a token from now on.
+    fn grant_token(&mut self, session: SessionId, on: On) {
+        if self.config.policy != SchedulingPolicy::ProgressAware {
+            return;
+        }
+        let s = &self.sessions[session.index()];
+        if let Some(coroutine) = s.server(&self.images[s.image as usize], on) {
+            self.queue.rank(Pick { session, coroutine }, 0);
+        }
+    }
+
+    /// Remembers when an effect just issued times out.
+    ///
+    /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
+    /// so that it stays proportional to what is outstanding at constant amortised cost.
+    fn note_deadline(&mut self, effect: EffectId) {
+        let session = &self.sessions[effect.session.index()];
+        let Some(deadline) = session.effects.last().and_then(|e| e.deadline) else {
+            return;
+        };
+        self.deadlines.insert((deadline, effect));
+        if self.deadlines.len() > 2 * self.outstanding + 64 {
+            let sessions = &self.sessions;
+            self.deadlines.retain(|(_, effect)| {
+                let session = &sessions[effect.session.index()];
+                session.effects.iter().any(|e| e.number == effect.number)
+            });
+        }
+    }
+
+    fn note_end(&mut self, session: SessionId) {
+        if matches!(self.sessions[session.index()].phase, Phase::Terminal(_)) {
+            self.active -= 1;
+            self.witnessed.remove(&session);
+        }
+    }
+
+    fn rest(&self) -> Rest {
+        if self.outstanding > 0 {
+            return Rest::Idle;
+        }
+        if self.active == 0 {
+            return Rest::Done;
+        }
+        let mut waits = Vec::new();
+        for session in self.sessions.iter().filter(|s| s.phase == Phase::Active) {
+            let image = &self.images[session.image as usize];
+            for (n, coroutine) in (0u16..).zip(&session.coroutines) {
+                if let Status::Blocked(on) = coroutine.status {
+                    waits.push(Wait {
+                        pick: Pick {
+                            session: session.id,
+                            coroutine: CoroutineId(n),
+                        },
+                        role: coroutine.role,
+                        on,
+                        server: session.server(image, on),
+                    });
+                }
+            }
+        }
+        Rest::Stuck(waits)
+    }
+
+    /// The request of an outstanding effect, to be put to the handler.
+    #[inline]
+    pub fn request(&self, effect: EffectId) -> Option<EffectRequest<'_>> {
+        let session = self.sessions.get(effect.session.index())?;
+        session.request(&self.images[session.image as usize], effect.number)
+    }
+
+    /// Takes an input.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the input does not fit the state; nothing but the sink's record of it has changed then.
+    #[inline]
+    pub fn ingress<S: Sink>(&mut self, input: Ingress, sink: &mut S) -> Result<Taken, Refusal> {
+        sink.ingress(self.step_index, &input);
+        let taken = match input {
+            Ingress::Open { image, owner } => self.open(&image, owner, sink),
+            Ingress::Outcome { effect, outcome } => self.resume(effect, outcome, sink),
+            Ingress::AdvanceClock { ticks } => self.advance(ticks, sink),
+            Ingress::Cancel { session, owner } => self.cancel(session, &owner, sink),
+        };
+        if let Err(refusal) = &taken {
+            sink.refused(self.step_index, refusal);
+        }
+        taken
+    }
+
+    fn open<S: Sink>(
+        &mut self,
+        digest: &[u8; 32],
+        owner: Arc<str>,
+        sink: &mut S,
+    ) -> Result<Taken, Refusal> {
+        let row = self.image_row(digest).ok_or(Refusal::NoSuchImage)?;
+        let max = self.config.sessions_max;
+        if self.sessions.len() >= max as usize {
+            return Err(Refusal::SessionBound { max });
+        }
+        if owner.len() > NAME_LEN_MAX {
+            return Err(Refusal::OwnerTooLong {
+                len: owner.len() as u64,
+                max: NAME_LEN_MAX as u32,
+            });
+        }
+        let id = SessionId(self.sessions.len() as u32);
+        let image = &self.images[row];
+        let mut session = Session::open(id, row as u32, image, &self.config, owner);
+        let cx = Context {
+            image,
+            config: &self.config,
+            clock: self.clock,
+            step: self.step_index,
+        };
+        let event = Event::Opened {
+            image: *digest,
+            owner: Arc::clone(&session.owner),
+        };
+        step::emit(&cx, id, &mut session.events, sink, event);
+        let len = session.coroutines.len() as u16;
+        self.sessions.push(session);
+        self.active += 1;
+        for coroutine in 0..len {
+            self.enqueue(Pick {
+                session: id,
+                coroutine: CoroutineId(coroutine),
+            });
+        }
+        Ok(Taken::Opened(id))
+    }
+
+    #[inline]
+    fn resume<S: Sink>(
+        &mut self,
+        effect: EffectId,
+        outcome: Outcome,
+        sink: &mut S,
+    ) -> Result<Taken, Refusal> {
+        let no_session = Refusal::NoSuchSession {
+            session: effect.session,
+        };
+        let session = self
+            .sessions
+            .get_mut(effect.session.index())
+            .ok_or(no_session)?;
+        let cx = Context {
+            image: &self.images[session.image as usize],
+            config: &self.config,
+            clock: self.clock,
+            step: self.step_index,
+        };
+        let deadline = session
+            .effects
+            .iter()
+            .find(|e| e.number == effect.number)
+            .and_then(|e| e.deadline);
+        let before = session.effects.len();
+        let resumed = step::resume(&cx, session, effect.number, outcome, sink)?;
+        self.outstanding = self.outstanding + session.effects.len() - before;
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, effect));
+        }
+        self.settle_resumed(effect.session, resumed);
+        Ok(Taken::Resumed(resumed))
+    }
+
+    #[inline]
+    fn settle_resumed(&mut self, session: SessionId, resumed: Resumed) {
+        match resumed {
+            Resumed::Ready(coroutine) => {
+                if !self.sessions[session.index()].witnesses.is_empty() {
+                    self.witnessed.insert(session);
+                }
+                self.enqueue(Pick { session, coroutine });
+            }
+            Resumed::Reissued(effect) => self.note_deadline(effect),
+            Resumed::Faulted(_) => self.note_end(session),
+        }
+    }
+
+    fn advance<S: Sink>(&mut self, ticks: u64, sink: &mut S) -> Result<Taken, Refusal> {
+        let clock = self
+            .clock
+            .checked_add(ticks)
+            .ok_or(Refusal::ClockOverflow { ticks })?;
+        self.clock = clock;
+        let mut expired = 0;
+        while let Some(&(deadline, effect)) = self.deadlines.first()
+            && deadline <= clock
+        {
+            self.deadlines.pop_first();
+            let session = &mut self.sessions[effect.session.index()];
+            let cx = Context {
+                image: &self.images[session.image as usize],
+                config: &self.config,
+                clock,
+                step: self.step_index,
+            };
+            let before = session.effects.len();
+            let resumed = step::expire(&cx, session, effect.number, sink);
+            self.outstanding = self.outstanding + session.effects.len() - before;
+            if let Some(resumed) = resumed {
+                expired += 1;
+                self.settle_resumed(effect.session, resumed);
+            }
+        }
+        self.expire_witnesses(sink);
+        Ok(Taken::Advanced { expired })
+    }
+
+    /// Expires the witnesses whose time has come, in the order of (time, session, number).
+    fn expire_witnesses<S: Sink>(&mut self, sink: &mut S) {
+        let mut due: Vec<(u64, SessionId, u64)> = Vec::new();
+        for id in &self.witnessed {
+            let live = self.sessions[id.index()].witnesses.iter();
+            let over = live.take_while(|w| w.expires <= self.clock);
+            due.extend(over.map(|w| (w.expires, *id, w.number)));
+        }
+        due.sort_unstable();
+        for (_, id, number) in due {
+            let session = &mut self.sessions[id.index()];
+            let cx = Context {
+                image: &self.images[session.image as usize],
+                config: &self.config,
+                clock: self.clock,
+                step: self.step_index,
+            };
+            step::expire_witness(&cx, session, number, sink);
+            if session.witnesses.is_empty() {
+                self.witnessed.remove(&id);
+            }
+        }
+    }
+
+    fn cancel<S: Sink>(
+        &mut self,
+        id: SessionId,
+        owner: &str,
+        sink: &mut S,
+    ) -> Result<Taken, Refusal> {
+        let no_session = Refusal::NoSuchSession { session: id };
+        let session = self.sessions.get_mut(id.index()).ok_or(no_session)?;
+        if &*session.owner != owner {
+            return Err(Refusal::NotOwner { session: id });
+        }
+        if session.phase != Phase::Active {
+            return Err(Refusal::SessionEnded { session: id });
+        }
+        let cx = Context {
+            image: &self.images[session.image as usize],
+            config: &self.config,
+            clock: self.clock,
+            step: self.step_index,
+        };
+        self.outstanding -= session.effects.len();
+        step::cancel(&cx, session, sink);
+        self.note_end(id);
+        Ok(Taken::Cancelled)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ProtocolMachineConfig {
+        &self.config
+    }
+
+    /// The logical clock, in ticks.
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// How many steps have been taken.
+    pub fn step_index(&self) -> u64 {
+        self.step_index
+    }
+
+    /// A session.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(id.index())
+    }
+
+    /// All sessions, in the order of their opening.
+    pub fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// The image of a session of this machine.
+    pub fn image(&self, session: &Session) -> &Arc<VerifiedImage> {
+        &self.images[session.image as usize]
+    }
+
+    /// A loaded image, by its digest.
+    pub fn image_by_digest(&self, digest: &[u8; 32]) -> Option<&Arc<VerifiedImage>> {
+        self.image_row(digest).map(|row| &self.images[row])
+    }
+
+    /// The clock reading at which the next outstanding effect times out.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let live = self
+            .deadlines
+            .iter()
+            .find(|(_, effect)| self.request(*effect).is_some());
+        live.map(|(deadline, _)| *deadline)
+    }
+
+    /// How many effects are outstanding.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// The ready coroutines, in queue order.
+    pub fn ready(&self) -> Vec<Pick> {
+        let mut picks = self.queue.in_order();
+        picks.retain(|p| self.sessions[p.session.index()].phase == Phase::Active);
+        picks
+    }
+
+    fn image_row(&self, digest: &[u8; 32]) -> Option<usize> {
+        self.images
+            .iter()
+            .position(|image| image.digest() == digest)
+    }
+}

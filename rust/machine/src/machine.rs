@@ -1,0 +1,186 @@
+//! The cooperative machine: a kernel, a handler, a sink, and the loop between them.
+
+use std::sync::Arc;
+
+use crate::config::ProtocolMachineConfig;
+use crate::effect::{EffectHandler, Reply};
+use crate::event::{NoSink, Sink};
+use crate::fault::Refusal;
+use crate::ids::{EffectId, SessionId};
+use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
+use crate::step::{Resumed, Step};
+use crate::verify::VerifiedImage;
+
+/// A machine that a scheduler round can be asked of, whatever drives it.
+pub trait KernelMachine {
+    /// Executes one scheduler round at the given concurrency.
+    ///
+    /// # Errors
+    /// [`RoundError::NoConcurrency`] for concurrency 0; nothing has happened then.
+    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Turn, RoundError>;
+}
+
+/// Why a round was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoundError {
+    /// A round of no steps is no round.
+    #[error("a round needs a concurrency of at least 1, got 0")]
+    NoConcurrency,
+}
+
+/// The cooperative machine.
+///
+/// Drive it like this. [`load_choreography`](Self::load_choreography) opens a session; [`run`](Self::run) steps until
+/// nobody is ready and puts every effect to the handler on the way. When `run` comes back with [`Rest::Idle`], the
+/// world owes outcomes that the handler put off ([`Reply::Later`]): bring each in with [`ingress`](Self::ingress)
+/// ([`Ingress::Outcome`]), tell the passing of time ([`Ingress::AdvanceClock`]), and run again. [`Rest::Done`] is the
+/// end; [`Rest::Stuck`] names who waits for whom. A fault ends its session and no other. A canonical round is one
+/// semantic step whatever the concurrency asked for.
+///
+/// ```
+/// use antiphon_machine::{Class, EffectRequest, FromFn, Outcome, ProtocolMachine, Reply, Rest};
+/// # let image = antiphon_machine::sample::ping_pong(1);
+///
+/// // The world: the Client's host sends two pings, then says stop. Everything else is told, not asked.
+/// let mut pings = 0;
+/// let host = FromFn(|request: &EffectRequest<'_>| {
+///     Reply::Now(match request.class() {
+///         Class::Decide { .. } if pings == 2 => request.choose("stop").unwrap(),
+///         Class::Decide { .. } => {
+///             pings += 1;
+///             request.choose("ping").unwrap()
+///         }
+///         Class::Produce { .. } => Outcome::success(7u64),
+///         _ => Outcome::done(),
+///     })
+/// });
+/// let mut machine = ProtocolMachine::new(Default::default(), host);
+/// machine.load_choreography(&image, "me")?;
+/// assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+/// # Ok::<(), antiphon_machine::Refusal>(())
+/// ```
+#[derive(Debug)]
+pub struct ProtocolMachine<H, S = NoSink> {
+    kernel: ProtocolMachineKernel,
+    handler: H,
+    sink: S,
+}
+
+impl<H: EffectHandler> ProtocolMachine<H> {
+    /// A machine that nobody observes.
+    pub fn new(config: ProtocolMachineConfig, handler: H) -> ProtocolMachine<H> {
+        ProtocolMachine::with_sink(config, handler, NoSink)
+    }
+}
+
+impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
+    /// A machine whose events go to the sink.
+    pub fn with_sink(config: ProtocolMachineConfig, handler: H, sink: S) -> ProtocolMachine<H, S> {
+        ProtocolMachine {
+            kernel: ProtocolMachineKernel::new(config),
+            handler,
+            sink,
+        }
+    }
+
+    /// Makes the image known and opens a session of it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the machine has no room for another session or the owner's name is too long.
+    pub fn load_choreography(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+    ) -> Result<SessionId, Refusal> {
+        self.kernel.load(image);
+        let open = Ingress::Open {
+            image: *image.digest(),
+            owner: Arc::from(owner),
+        };
+        match self.ingress(open)? {
+            Taken::Opened(session) => Ok(session),
+            Taken::Resumed(_) | Taken::Advanced { .. } | Taken::Cancelled => {
+                unreachable!("an `Open` that is not refused opens a session")
+            }
+        }
+    }
+
+    /// Takes an input. An effect that is asked again because of it is put to the handler before this returns.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the input does not fit the state; nothing has changed then.
+    pub fn ingress(&mut self, input: Ingress) -> Result<Taken, Refusal> {
+        let taken = self.kernel.ingress(input, &mut self.sink)?;
+        if let Taken::Resumed(Resumed::Reissued(effect)) = taken {
+            self.ask(effect);
+        }
+        Ok(taken)
+    }
+
+    /// One step, and the handler's answer if it asked something.
+    #[inline]
+    pub fn turn(&mut self) -> Turn {
+        let turn = self.kernel.step(&mut self.sink);
+        if let Turn::Stepped { step, .. } = turn {
+            if let Step::Effect(effect) = step {
+                self.ask(effect);
+            }
+            self.sink.stepped(&self.kernel);
+        }
+        turn
+    }
+
+    /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
+    pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
+        for _ in 0..steps_max {
+            if let Turn::Rest(rest) = self.turn() {
+                return Some(rest);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn ask(&mut self, mut effect: EffectId) {
+        while let Some(request) = self.kernel.request(effect) {
+            self.sink.request(self.kernel.step_index(), &request);
+            let Reply::Now(outcome) = self.handler.handle(&request) else {
+                return;
+            };
+            let input = Ingress::Outcome { effect, outcome };
+            match self.kernel.ingress(input, &mut self.sink) {
+                Ok(Taken::Resumed(Resumed::Reissued(next))) => effect = next,
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// The kernel, to look at.
+    pub fn kernel(&self) -> &ProtocolMachineKernel {
+        &self.kernel
+    }
+
+    /// The handler.
+    pub fn handler(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
+    /// The sink.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// The sink, the machine being done with.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+}
+
+impl<H: EffectHandler, S: Sink> KernelMachine for ProtocolMachine<H, S> {
+    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Turn, RoundError> {
+        if concurrency == 0 {
+            return Err(RoundError::NoConcurrency);
+        }
+        Ok(self.turn())
+    }
+}

@@ -1,0 +1,352 @@
+//! A session: one running instance of an image. It owns everything that a step may touch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::config::ProtocolMachineConfig;
+use crate::effect::EffectRequest;
+use crate::event::{End, Message};
+use crate::ids::{
+    CoroutineId, EdgeId, EffectId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
+};
+use crate::image::Instruction;
+use crate::value::Value;
+use crate::verify::VerifiedImage;
+
+/// A session's whole state.
+///
+/// Only `step`, `resume` and the ingress functions of the kernel change one; to everyone else it is read-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub(crate) id: SessionId,
+    /// Which of the machine's images: a row number, so that a step needs no reference count.
+    pub(crate) image: u32,
+    pub(crate) phase: Phase,
+    /// Coroutines that have not halted.
+    pub(crate) live: u16,
+    pub(crate) epoch: u64,
+    /// The number of the next event.
+    pub(crate) events: u64,
+    /// The number of the next effect.
+    pub(crate) effects_issued: u64,
+    /// The number of the next witness.
+    pub(crate) witnesses_issued: u64,
+    pub(crate) endpoints: Box<[Endpoint]>,
+    pub(crate) coroutines: Vec<Coroutine>,
+    pub(crate) edges: Box<[Edge]>,
+    /// Outstanding effects, in the order of their numbers: at most one per coroutine.
+    pub(crate) effects: Vec<Effect>,
+    /// Live witnesses, in the order of their numbers.
+    pub(crate) witnesses: VecDeque<Witness>,
+    pub(crate) owner: Arc<str>,
+}
+
+/// Whether a session runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It runs.
+    Active,
+    /// It has ended, and never changes again.
+    Terminal(End),
+}
+
+/// The right to speak as a role, and how far the role has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The one coroutine that may use it.
+    pub holder: CoroutineId,
+    /// The role's state in its automaton.
+    pub state: StateId,
+}
+
+/// A thread of control within a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coroutine {
+    /// What it runs.
+    pub program: ProgramId,
+    /// The role it was started for; `None` when it was spawned.
+    pub role: Option<RoleId>,
+    /// Its priority under the policy of that name.
+    pub priority: u8,
+    /// Whether it can step.
+    pub status: Status,
+    /// The next instruction.
+    pub pc: Pc,
+    /// Its registers.
+    pub registers: Box<[Value]>,
+}
+
+/// Whether a coroutine can step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is in the ready queue.
+    Ready,
+    /// It waits.
+    Blocked(On),
+    /// It has come to its end.
+    Halted,
+    /// It has faulted.
+    Faulted,
+}
+
+/// What a coroutine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// A message on this edge.
+    Empty(EdgeId),
+    /// Room on this edge.
+    Full(EdgeId),
+    /// The outcome of this effect, by its number in the session.
+    Effect(u64),
+}
+
+/// The bounded buffer from one role to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// The messages in it, oldest first.
+    pub queue: VecDeque<Parcel>,
+    /// How many messages were ever accepted: the sequence number of the next one.
+    pub sent: u64,
+}
+
+/// A message in a buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its payload.
+    pub payload: Value,
+    /// Its number on the edge.
+    pub sequence: u64,
+    /// Its label.
+    pub label: LabelId,
+}
+
+/// An outstanding effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// Its number in the session.
+    pub number: u64,
+    /// When it times out, in ticks.
+    pub deadline: Option<u64>,
+    /// What was asked.
+    pub operation: OperationId,
+    /// Who waits.
+    pub coroutine: CoroutineId,
+    /// How often it was asked before.
+    pub attempt: u8,
+}
+
+/// Evidence that is still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its number in the session.
+    pub number: u64,
+    /// When it expires, in ticks.
+    pub expires: u64,
+    /// The effect it is evidence of.
+    pub effect: u64,
+    /// What it is evidence for.
+    pub kind: WitnessKind,
+}
+
+/// What a witness is evidence for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WitnessKind {
+    /// A successful `Check`.
+    Check = 0,
+    /// A timeout.
+    Timeout = 1,
+}
+
+impl Session {
+    pub(crate) fn open(
+        id: SessionId,
+        image_row: u32,
+        image: &VerifiedImage,
+        config: &ProtocolMachineConfig,
+        owner: Arc<str>,
+    ) -> Session {
+        let roles = &image.image().roles;
+        let coroutines = (0u16..).zip(roles).map(|(n, role)| {
+            let priority = config.priorities.get(&role.name).copied().unwrap_or(0);
+            Coroutine::start(image, ProgramId(n), Some(RoleId(n)), priority)
+        });
+        Session {
+            id,
+            image: image_row,
+            phase: Phase::Active,
+            live: roles.len() as u16,
+            epoch: 0,
+            events: 0,
+            effects_issued: 0,
+            witnesses_issued: 0,
+            endpoints: (0..roles.len() as u16)
+                .map(|n| Endpoint {
+                    holder: CoroutineId(n),
+                    state: StateId(0),
+                })
+                .collect(),
+            coroutines: coroutines.collect(),
+            edges: image.edges().iter().map(|_| Edge::default()).collect(),
+            effects: Vec::new(),
+            witnesses: VecDeque::new(),
+            owner,
+        }
+    }
+
+    /// The session's number.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whether the session runs.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Who opened it.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// How often the session's authority has changed hands or ended.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The endpoints, by role.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The coroutines, in the order of their creation.
+    pub fn coroutines(&self) -> &[Coroutine] {
+        &self.coroutines
+    }
+
+    /// The edges, in the image's numbering.
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// The outstanding effects, in the order of their numbers.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// The live witnesses, in the order of their numbers.
+    pub fn witnesses(&self) -> impl Iterator<Item = &Witness> {
+        self.witnesses.iter()
+    }
+
+    /// How many effects the session has issued.
+    pub fn effects_issued(&self) -> u64 {
+        self.effects_issued
+    }
+
+    /// How many events the session has seen.
+    pub fn events_len(&self) -> u64 {
+        self.events
+    }
+
+    /// The request of an outstanding effect, as the handler is to see it.
+    pub(crate) fn request<'a>(
+        &'a self,
+        image: &'a VerifiedImage,
+        number: u64,
+    ) -> Option<EffectRequest<'a>> {
+        let effect = self.effects.iter().find(|e| e.number == number)?;
+        let coroutine = &self.coroutines[effect.coroutine.index()];
+        let program = image.image().programs.get(coroutine.program.index())?;
+        let operands: &[_] = match program.code.get(coroutine.pc.index())? {
+            Instruction::Invoke { args, .. } | Instruction::Check { args, .. } => args,
+            Instruction::Send { .. }
+            | Instruction::Receive { .. }
+            | Instruction::Offer { .. }
+            | Instruction::Choose { .. }
+            | Instruction::Spawn { .. }
+            | Instruction::Set { .. }
+            | Instruction::Move { .. }
+            | Instruction::Jump { .. }
+            | Instruction::Branch { .. }
+            | Instruction::Yield
+            | Instruction::Close
+            | Instruction::Halt => return None,
+        };
+        Some(EffectRequest {
+            effect: EffectId {
+                session: self.id,
+                number,
+            },
+            role: coroutine.role,
+            operation: effect.operation,
+            deadline: effect.deadline,
+            attempt: effect.attempt,
+            image,
+            registers: &coroutine.registers,
+            operands,
+        })
+    }
+
+    /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.
+    pub(crate) fn server(&self, image: &VerifiedImage, on: On) -> Option<CoroutineId> {
+        let role = match on {
+            On::Empty(edge) => image.edges().get(edge.index())?.0,
+            On::Full(edge) => image.edges().get(edge.index())?.1,
+            On::Effect(_) => return None,
+        };
+        Some(self.endpoints.get(role.index())?.holder)
+    }
+
+    /// Whether some other coroutine is blocked on an edge that only this one can serve. Linear in the coroutines.
+    pub(crate) fn holds_token(&self, image: &VerifiedImage, who: CoroutineId) -> bool {
+        self.coroutines.iter().any(|other| match other.status {
+            Status::Blocked(on) => self.server(image, on) == Some(who),
+            Status::Ready | Status::Halted | Status::Faulted => false,
+        })
+    }
+}
+
+impl Coroutine {
+    pub(crate) fn start(
+        image: &VerifiedImage,
+        program: ProgramId,
+        role: Option<RoleId>,
+        priority: u8,
+    ) -> Coroutine {
+        let count = image
+            .image()
+            .programs
+            .get(program.index())
+            .map_or(0, |p| p.registers);
+        let mut registers = vec![Value::Unit; usize::from(count)].into_boxed_slice();
+        if let (Some(role), Some(first)) = (role, registers.first_mut()) {
+            *first = Value::Endpoint(role);
+        }
+        Coroutine {
+            program,
+            role,
+            priority,
+            status: Status::Ready,
+            pc: Pc(0),
+            registers,
+        }
+    }
+}
+
+impl Edge {
+    /// How many messages were ever taken out.
+    pub fn received(&self) -> u64 {
+        self.sent - self.queue.len() as u64
+    }
+}
+
+impl Parcel {
+    pub(crate) fn message(&self, edge: EdgeId) -> Message {
+        Message {
+            edge,
+            label: self.label,
+            sequence: self.sequence,
+            payload: self.payload.clone(),
+        }
+    }
+}

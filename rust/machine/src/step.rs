@@ -1,0 +1,1013 @@
+//! The meaning of an instruction, and of an effect's outcome.
+//!
+//! [`step`] is the only code that gives an instruction its meaning; every driver calls it and chooses only *which*
+//! coroutine of *which* session steps. It is total and deterministic, sees one session, and validates before it
+//! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
+//! fault. `docs/semantics.md` says the same in prose, line by line.
+
+use crate::bounds::REGISTERS_MAX;
+use crate::config::ProtocolMachineConfig;
+use crate::effect::{Failure, FailureKind, Outcome};
+use crate::event::{End, Event, Sink, Stamp};
+use crate::fault::{Action, Fault, Refusal, Table};
+use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
+use crate::image::{Arm, Class, Instruction, Operation};
+use crate::session::{Coroutine, Effect, On, Parcel, Phase, Session, Status, Witness, WitnessKind};
+use crate::value::Value;
+use crate::verify::{Point, VerifiedImage};
+
+/// What a step may know besides its session. Nothing in it changes during a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The session's image.
+    pub image: &'a VerifiedImage,
+    /// The machine's configuration.
+    pub config: &'a ProtocolMachineConfig,
+    /// The logical clock, in ticks.
+    pub clock: u64,
+    /// The machine's step index.
+    pub step: u64,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// The instruction was done; the coroutine can go on.
+    Ran,
+    /// The instruction was done; the coroutine gives way.
+    Yielded,
+    /// Nothing was done: the coroutine waits for an edge.
+    Blocked(On),
+    /// An effect was issued: its request is to be put to the handler.
+    Effect(EffectId),
+    /// The coroutine came to its end.
+    Halted,
+    /// The coroutine faulted, and its session with it.
+    Faulted(Fault),
+}
+
+/// A step's result, and whom it made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Stepped {
+    /// What the step came to.
+    pub step: Step,
+    /// The coroutine that can go on because of it: one that was blocked, or a new one.
+    pub woken: Option<CoroutineId>,
+}
+
+/// What taking an outcome came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Resumed {
+    /// The coroutine can go on.
+    Ready(CoroutineId),
+    /// The effect is asked again, under a new number.
+    Reissued(EffectId),
+    /// The failure had no branch: the session ended by a fault.
+    Faulted(Fault),
+}
+
+type Attempt = Result<Stepped, Fault>;
+
+const RAN: Stepped = Stepped {
+    step: Step::Ran,
+    woken: None,
+};
+
+/// One semantic step of one coroutine.
+///
+/// The coroutine must be ready and its session active; otherwise the step is answered as blocked or ended and changes
+/// nothing. Constant time but for payloads of compound sorts, which are walked once, and the labels of a branch, which
+/// are searched in order. Allocates only when a buffer or the coroutine table grows.
+pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Stepped {
+    let Some(coroutine) = s.coroutines.get(who.index()) else {
+        return Stepped {
+            step: Step::Halted,
+            woken: None,
+        };
+    };
+    match (s.phase, coroutine.status) {
+        (Phase::Active, Status::Ready) => {}
+        (Phase::Active, Status::Blocked(on)) => {
+            return Stepped {
+                step: Step::Blocked(on),
+                woken: None,
+            };
+        }
+        (Phase::Terminal(_), _) | (Phase::Active, Status::Halted | Status::Faulted) => {
+            return Stepped {
+                step: Step::Halted,
+                woken: None,
+            };
+        }
+    }
+    match execute(cx, s, who, sink) {
+        Ok(stepped) => stepped,
+        Err(fault) => {
+            fail(cx, s, who, fault, sink);
+            Stepped {
+                step: Step::Faulted(fault),
+                woken: None,
+            }
+        }
+    }
+}
+
+#[inline]
+fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
+    let coroutine = &mut s.coroutines[who.index()];
+    let pc = coroutine.pc;
+    let instruction = fetch(cx.image, coroutine.program, pc)?;
+    let next = Pc(pc.0.saturating_add(1));
+    match instruction {
+        Instruction::Send { chan, label, val } => {
+            let message = Outgoing {
+                chan: *chan,
+                label: *label,
+                val: *val,
+                next,
+                chosen: false,
+            };
+            send(cx, s, who, &message, sink)
+        }
+        Instruction::Offer {
+            chan,
+            selector,
+            arms,
+        } => {
+            let arm = chosen_arm(register(coroutine, *selector)?, arms)?;
+            let (label, val, next) = (arm.label, arm.val, arm.target);
+            let message = Outgoing {
+                chan: *chan,
+                label,
+                val,
+                next,
+                chosen: true,
+            };
+            send(cx, s, who, &message, sink)
+        }
+        Instruction::Receive { chan, label, dst } => {
+            let next = |got: LabelId| (got == *label).then_some(next);
+            receive(cx, s, who, *chan, *dst, false, next, sink)
+        }
+        Instruction::Choose { chan, dst, table } => {
+            let next = |got: LabelId| table.iter().find(|row| row.0 == got).map(|row| row.1);
+            receive(cx, s, who, *chan, *dst, true, next, sink)
+        }
+        Instruction::Invoke {
+            operation,
+            args,
+            dst,
+            on_failure: _,
+        } => {
+            let operation = Asked {
+                operation: *operation,
+                args,
+                dst: *dst,
+                witness: None,
+            };
+            invoke(cx, s, who, &operation, sink)
+        }
+        Instruction::Check {
+            operation,
+            args,
+            dst,
+            witness,
+            on_failure: _,
+        } => {
+            let operation = Asked {
+                operation: *operation,
+                args,
+                dst: *dst,
+                witness: Some(*witness),
+            };
+            invoke(cx, s, who, &operation, sink)
+        }
+        Instruction::Spawn { program, args, dst } => {
+            spawn(cx, s, who, *program, args, *dst, next, sink)
+        }
+        Instruction::Set { dst, value } => {
+            *register_mut(coroutine, *dst)? = value.clone();
+            coroutine.pc = next;
+            Ok(RAN)
+        }
+        Instruction::Move { dst, src } => {
+            let value = register(coroutine, *src)?.clone();
+            *register_mut(coroutine, *dst)? = value;
+            coroutine.pc = next;
+            Ok(RAN)
+        }
+        Instruction::Jump { target } => {
+            coroutine.pc = *target;
+            Ok(RAN)
+        }
+        Instruction::Branch { cond, table } => {
+            let got = number(register(coroutine, *cond)?)?;
+            let row = table
+                .iter()
+                .find(|row| row.0 == got)
+                .ok_or(Fault::NoSuchBranch { got })?;
+            coroutine.pc = row.1;
+            Ok(RAN)
+        }
+        Instruction::Yield => {
+            coroutine.pc = next;
+            Ok(Stepped {
+                step: Step::Yielded,
+                woken: None,
+            })
+        }
+        Instruction::Close => {
+            for role in 0..s.endpoints.len() {
+                at_end(cx, s, RoleId(role as u16))?;
+            }
+            edges_empty(s)?;
+            close(cx, s, sink);
+            Ok(Stepped {
+                step: Step::Halted,
+                woken: None,
+            })
+        }
+        Instruction::Halt => halt(cx, s, who, sink),
+    }
+}
+
+fn fetch(image: &VerifiedImage, program: ProgramId, pc: Pc) -> Result<&Instruction, Fault> {
+    let code = &image
+        .image()
+        .programs
+        .get(program.index())
+        .ok_or(Fault::NoSuchRow {
+            table: Table::Programs,
+            index: program.0.into(),
+        })?
+        .code;
+    code.get(pc.index()).ok_or(Fault::PcOutOfBounds {
+        pc,
+        len: code.len() as u32,
+    })
+}
+
+fn register(coroutine: &Coroutine, register: Reg) -> Result<&Value, Fault> {
+    let count = coroutine.registers.len() as u8;
+    coroutine
+        .registers
+        .get(register.index())
+        .ok_or(Fault::OutOfRegisters { register, count })
+}
+
+fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, Fault> {
+    let count = coroutine.registers.len() as u8;
+    coroutine
+        .registers
+        .get_mut(register.index())
+        .ok_or(Fault::OutOfRegisters { register, count })
+}
+
+fn number(value: &Value) -> Result<u64, Fault> {
+    match value {
+        Value::Nat(n) => Ok(*n),
+        Value::Bool(b) => Ok(u64::from(*b)),
+        Value::Unit
+        | Value::Int(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::List(_)
+        | Value::Record(_)
+        | Value::Endpoint(_)
+        | Value::Evidence(_) => Err(Fault::NotANumber { got: value.form() }),
+    }
+}
+
+fn chosen_arm<'a>(selector: &Value, arms: &'a [Arm]) -> Result<&'a Arm, Fault> {
+    let got = number(selector)?;
+    arms.iter()
+        .find(|arm| u64::from(arm.label.0) == got)
+        .ok_or(Fault::SelectorOutside { got })
+}
+
+/// The endpoint in a register, if this coroutine holds it, and where its role stands.
+fn endpoint<'a>(
+    cx: &Context<'a>,
+    s: &Session,
+    who: CoroutineId,
+    chan: Reg,
+    expected: Action,
+) -> Result<(RoleId, &'a Point), Fault> {
+    let value = register(&s.coroutines[who.index()], chan)?;
+    let Value::Endpoint(role) = *value else {
+        return Err(Fault::NotAnEndpoint {
+            register: chan,
+            got: value.form(),
+        });
+    };
+    let no_role = Fault::NoSuchRow {
+        table: Table::Roles,
+        index: role.0.into(),
+    };
+    let endpoint = s.endpoints.get(role.index()).ok_or(no_role)?;
+    if endpoint.holder != who {
+        return Err(Fault::NotHolder {
+            role,
+            holder: endpoint.holder.0,
+        });
+    }
+    let state = endpoint.state;
+    let no_state = Fault::NoSuchRow {
+        table: Table::States,
+        index: state.0,
+    };
+    let point = cx.image.point(role, state).ok_or(no_state)?;
+    if point.action != expected {
+        return Err(Fault::WrongState {
+            role,
+            state,
+            expected,
+            got: point.action,
+        });
+    }
+    Ok((role, point))
+}
+
+/// A value must be of its sort and not too large.
+fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<(), Fault> {
+    if !value.is_of(sort, &cx.image.image().sorts) {
+        return Err(Fault::WrongSort {
+            expected: sort,
+            got: value.form(),
+        });
+    }
+    let (len, max) = (value.encoded_len(), cx.config.payload_len_max);
+    if len > u64::from(max) {
+        return Err(Fault::PayloadTooLarge { len, max });
+    }
+    Ok(())
+}
+
+struct Outgoing {
+    chan: Reg,
+    label: LabelId,
+    val: Reg,
+    next: Pc,
+    /// Whether an `Offer` chose it.
+    chosen: bool,
+}
+
+#[inline]
+fn send<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    message: &Outgoing,
+    sink: &mut S,
+) -> Attempt {
+    let (role, point) = endpoint(cx, s, who, message.chan, Action::Send)?;
+    let label = message.label;
+    let transition = point
+        .branches
+        .iter()
+        .find(|t| t.label == label)
+        .ok_or_else(|| Fault::WrongLabel {
+            role,
+            state: s.endpoints[role.index()].state,
+            got: label,
+        })?;
+    let coroutine = &s.coroutines[who.index()];
+    let payload = register(coroutine, message.val)?;
+    admit(cx, payload, transition.sort)?;
+    let no_edge = Fault::NoSuchRow {
+        table: Table::Edges,
+        index: point.edge.0.into(),
+    };
+    let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
+    if edge.queue.len() >= cx.config.buffer_len_max as usize {
+        let on = On::Full(point.edge);
+        s.coroutines[who.index()].status = Status::Blocked(on);
+        return Ok(Stepped {
+            step: Step::Blocked(on),
+            woken: None,
+        });
+    }
+
+    // The sequence number is allocated with the place in the buffer, so back-pressure never makes a gap.
+    let parcel = Parcel {
+        payload: payload.clone(),
+        sequence: edge.sent,
+        label,
+    };
+    edge.sent += 1;
+    if sink.wants_events() {
+        let event = parcel.message(point.edge);
+        let event = if message.chosen {
+            Event::Offered(event)
+        } else {
+            Event::Sent(event)
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    } else {
+        s.events += 1;
+    }
+    edge.queue.push_back(parcel);
+    s.endpoints[role.index()].state = transition.next;
+    s.coroutines[who.index()].pc = message.next;
+    let woken = wake(s, point.peer, On::Empty(point.edge));
+    Ok(Stepped {
+        step: Step::Ran,
+        woken,
+    })
+}
+
+#[inline]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of two instructions, taken apart by the caller"
+)]
+fn receive<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    chan: Reg,
+    dst: Reg,
+    chosen: bool,
+    next: impl Fn(LabelId) -> Option<Pc>,
+    sink: &mut S,
+) -> Attempt {
+    let (role, point) = endpoint(cx, s, who, chan, Action::Receive)?;
+    register(&s.coroutines[who.index()], dst)?;
+    let no_edge = Fault::NoSuchRow {
+        table: Table::Edges,
+        index: point.edge.0.into(),
+    };
+    let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
+    let Some(parcel) = edge.queue.front() else {
+        let on = On::Empty(point.edge);
+        s.coroutines[who.index()].status = Status::Blocked(on);
+        return Ok(Stepped {
+            step: Step::Blocked(on),
+            woken: None,
+        });
+    };
+    let got = parcel.label;
+    let transition = point
+        .branches
+        .iter()
+        .find(|t| t.label == got)
+        .ok_or_else(|| Fault::WrongLabel {
+            role,
+            state: s.endpoints[role.index()].state,
+            got,
+        })?;
+    let pc = next(got).ok_or(Fault::UnexpectedMessage {
+        edge: point.edge,
+        got,
+    })?;
+    // The sender's automaton gave the payload its sort; the receiver's may ask for another one.
+    if !parcel
+        .payload
+        .is_of(transition.sort, &cx.image.image().sorts)
+    {
+        let got = parcel.payload.form();
+        return Err(Fault::WrongSort {
+            expected: transition.sort,
+            got,
+        });
+    }
+
+    let Some(parcel) = edge.queue.pop_front() else {
+        return Ok(RAN);
+    };
+    if sink.wants_events() {
+        let event = parcel.message(point.edge);
+        let event = if chosen {
+            Event::Chose(event)
+        } else {
+            Event::Received(event)
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    } else {
+        s.events += 1;
+    }
+    s.endpoints[role.index()].state = transition.next;
+    let coroutine = &mut s.coroutines[who.index()];
+    coroutine.registers[dst.index()] = parcel.payload;
+    coroutine.pc = pc;
+    let woken = wake(s, point.peer, On::Full(point.edge));
+    Ok(Stepped {
+        step: Step::Ran,
+        woken,
+    })
+}
+
+/// Makes the holder of the peer's endpoint ready, if this is what it waits for. There is never a second one to wake:
+/// an edge has one reader and one writer.
+#[inline]
+fn wake(s: &mut Session, peer: RoleId, on: On) -> Option<CoroutineId> {
+    let holder = s.endpoints.get(peer.index())?.holder;
+    let coroutine = s.coroutines.get_mut(holder.index())?;
+    if coroutine.status == Status::Blocked(on) {
+        coroutine.status = Status::Ready;
+        return Some(holder);
+    }
+    None
+}
+
+struct Asked<'a> {
+    operation: OperationId,
+    args: &'a [Reg],
+    dst: Reg,
+    witness: Option<Reg>,
+}
+
+#[inline]
+fn invoke<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    asked: &Asked<'_>,
+    sink: &mut S,
+) -> Attempt {
+    let operation = operation(cx.image, asked.operation)?;
+    let is_check = matches!(operation.class, Class::Check);
+    if is_check != asked.witness.is_some() || operation.args.len() != asked.args.len() {
+        return Err(Fault::WrongOperation);
+    }
+    let coroutine = &s.coroutines[who.index()];
+    register(coroutine, asked.dst)?;
+    if let Some(witness) = asked.witness {
+        register(coroutine, witness)?;
+    }
+    for (arg, sort) in asked.args.iter().zip(&operation.args) {
+        admit(cx, register(coroutine, *arg)?, *sort)?;
+    }
+
+    let budget = operation.budget.or(cx.config.effect_budget);
+    let deadline = budget.map(|ticks| cx.clock.saturating_add(ticks));
+    let number = issue(cx, s, who, asked.operation, deadline, 0, sink);
+    s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
+    let effect = EffectId {
+        session: s.id,
+        number,
+    };
+    Ok(Stepped {
+        step: Step::Effect(effect),
+        woken: None,
+    })
+}
+
+fn operation(image: &VerifiedImage, id: OperationId) -> Result<&Operation, Fault> {
+    let no_row = Fault::NoSuchRow {
+        table: Table::Operations,
+        index: id.0.into(),
+    };
+    image.image().operations.get(id.index()).ok_or(no_row)
+}
+
+/// Allocates an effect. It goes to the end of the list, which is ordered by number because numbers only grow.
+fn issue<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    coroutine: CoroutineId,
+    operation: OperationId,
+    deadline: Option<u64>,
+    attempt: u8,
+    sink: &mut S,
+) -> u64 {
+    let number = s.effects_issued;
+    s.effects_issued += 1;
+    s.effects.push(Effect {
+        number,
+        deadline,
+        operation,
+        coroutine,
+        attempt,
+    });
+    let event = Event::EffectIssued {
+        number,
+        coroutine,
+        operation,
+        attempt,
+        deadline,
+    };
+    emit(cx, s.id, &mut s.events, sink, event);
+    number
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of the instruction, taken apart by the caller"
+)]
+fn spawn<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    program: ProgramId,
+    args: &[Reg],
+    dst: Reg,
+    next: Pc,
+    sink: &mut S,
+) -> Attempt {
+    let max = cx.config.coroutines_max;
+    let parent = &s.coroutines[who.index()];
+    register(parent, dst)?;
+    if cx.image.image().programs.get(program.index()).is_none() {
+        return Err(Fault::NoSuchRow {
+            table: Table::Programs,
+            index: program.0.into(),
+        });
+    }
+    let mut child = Coroutine::start(cx.image, program, None, parent.priority);
+    for (slot, arg) in (0..REGISTERS_MAX).zip(args) {
+        *register_mut(&mut child, Reg(slot))? = register(parent, *arg)?.clone();
+    }
+    if s.coroutines.len() >= usize::from(max) {
+        return Err(Fault::CoroutineBound { max });
+    }
+
+    let coroutine = CoroutineId(s.coroutines.len() as u16);
+    s.coroutines.push(child);
+    s.live += 1;
+    let parent = &mut s.coroutines[who.index()];
+    parent.registers[dst.index()] = Value::Nat(u64::from(coroutine.0));
+    parent.pc = next;
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::Spawned { coroutine, program },
+    );
+    Ok(Stepped {
+        step: Step::Ran,
+        woken: Some(coroutine),
+    })
+}
+
+fn at_end(cx: &Context<'_>, s: &Session, role: RoleId) -> Result<(), Fault> {
+    let state = s.endpoints[role.index()].state;
+    match cx.image.point(role, state) {
+        Some(point) if point.action == Action::End => Ok(()),
+        Some(_) => Err(Fault::EndpointOpen { role, state }),
+        None => Err(Fault::NoSuchRow {
+            table: Table::States,
+            index: state.0,
+        }),
+    }
+}
+
+fn edges_empty(s: &Session) -> Result<(), Fault> {
+    match (0u16..)
+        .zip(s.edges.iter())
+        .find(|(_, edge)| !edge.queue.is_empty())
+    {
+        Some((n, edge)) => Err(Fault::EdgeNotEmpty {
+            edge: crate::ids::EdgeId(n),
+            len: edge.queue.len() as u32,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn halt<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
+    for role in 0..s.endpoints.len() {
+        if s.endpoints[role].holder == who {
+            at_end(cx, s, RoleId(role as u16))?;
+        }
+    }
+    if s.live == 1 {
+        edges_empty(s)?;
+    }
+    s.coroutines[who.index()].status = Status::Halted;
+    s.live -= 1;
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::Halted { coroutine: who },
+    );
+    if s.live == 0 {
+        close(cx, s, sink);
+    }
+    Ok(Stepped {
+        step: Step::Halted,
+        woken: None,
+    })
+}
+
+/// The session comes to its protocol's end.
+fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
+    emit(cx, s.id, &mut s.events, sink, Event::Closed);
+    end(cx, s, End::Closed, sink);
+}
+
+/// The coroutine faults, and its session ends with it.
+fn fail<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, fault: Fault, sink: &mut S) {
+    s.coroutines[who.index()].status = Status::Faulted;
+    let entered = Event::FailureBranchEntered {
+        coroutine: who,
+        cause: fault,
+    };
+    emit(cx, s.id, &mut s.events, sink, entered);
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::Faulted {
+            coroutine: who,
+            fault,
+        },
+    );
+    end(cx, s, End::Faulted, sink);
+}
+
+/// The session ends: nothing outstanding outlives it.
+fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
+    for effect in std::mem::take(&mut s.effects) {
+        let event = Event::EffectInvalidated {
+            number: effect.number,
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    }
+    for witness in std::mem::take(&mut s.witnesses) {
+        let event = Event::WitnessExpired {
+            witness: witness.number,
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    }
+    s.phase = Phase::Terminal(how);
+    s.epoch += 1;
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::SessionTerminal { end: how },
+    );
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::EpochAdvanced { epoch: s.epoch },
+    );
+}
+
+/// Brings the outcome of an effect in.
+///
+/// # Errors
+/// [`Refusal::Late`] or [`Refusal::NeverIssued`] when the effect is not outstanding; nothing has changed then.
+pub fn resume<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    number: u64,
+    outcome: Outcome,
+    sink: &mut S,
+) -> Result<Resumed, Refusal> {
+    let id = EffectId {
+        session: s.id,
+        number,
+    };
+    let Some(at) = s.effects.iter().position(|e| e.number == number) else {
+        return Err(if number < s.effects_issued {
+            Refusal::Late { effect: id }
+        } else {
+            Refusal::NeverIssued { effect: id }
+        });
+    };
+    let effect = s.effects[at];
+    // `invoke` looked the operation up, and images do not change.
+    let Ok(operation) = operation(cx.image, effect.operation) else {
+        return Err(Refusal::Late { effect: id });
+    };
+    let failure = match outcome {
+        Outcome::Success(value) => match admit(cx, &value, operation.result) {
+            Ok(()) => {
+                s.effects.remove(at);
+                return Ok(succeed(cx, s, &effect, value, sink));
+            }
+            Err(fault) => Failure {
+                kind: FailureKind::ContractViolation,
+                detail: std::sync::Arc::from(fault.to_string()),
+            },
+        },
+        Outcome::Failure(failure) => failure,
+    };
+    s.effects.remove(at);
+    Ok(disappoint(cx, s, &effect, operation, failure, sink))
+}
+
+fn succeed<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    effect: &Effect,
+    value: Value,
+    sink: &mut S,
+) -> Resumed {
+    if sink.wants_events() {
+        let event = Event::EffectResolved {
+            number: effect.number,
+            result: value.clone(),
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    } else {
+        s.events += 1;
+    }
+    let who = effect.coroutine;
+    let (program, pc) = (
+        s.coroutines[who.index()].program,
+        s.coroutines[who.index()].pc,
+    );
+    let (dst, witness) = match fetch(cx.image, program, pc) {
+        Ok(Instruction::Invoke { dst, .. }) => (*dst, None),
+        Ok(Instruction::Check { dst, witness, .. }) => (*dst, Some(*witness)),
+        // A coroutine that waits for an effect stands at the instruction that asked.
+        Ok(_) | Err(_) => return Resumed::Ready(who),
+    };
+    s.coroutines[who.index()].registers[dst.index()] = value;
+    if let Some(witness) = witness {
+        let evidence = testify(cx, s, effect.number, WitnessKind::Check, sink);
+        emit(
+            cx,
+            s.id,
+            &mut s.events,
+            sink,
+            Event::WitnessIssued {
+                witness: evidence,
+                number: effect.number,
+            },
+        );
+        s.coroutines[who.index()].registers[witness.index()] = Value::Evidence(evidence);
+    }
+    let coroutine = &mut s.coroutines[who.index()];
+    coroutine.pc = Pc(pc.0.saturating_add(1));
+    coroutine.status = Status::Ready;
+    Resumed::Ready(who)
+}
+
+fn disappoint<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    effect: &Effect,
+    operation: &Operation,
+    failure: Failure,
+    sink: &mut S,
+) -> Resumed {
+    let (number, who, kind) = (effect.number, effect.coroutine, failure.kind);
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::EffectFailed { number, failure },
+    );
+    if kind == FailureKind::Unavailable && effect.attempt < operation.retries {
+        // The budget covers all attempts: the deadline stays.
+        let attempt = effect.attempt + 1;
+        let number = issue(cx, s, who, effect.operation, effect.deadline, attempt, sink);
+        s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
+        return Resumed::Reissued(EffectId {
+            session: s.id,
+            number,
+        });
+    }
+    let cause = Fault::EffectFailed { number, kind };
+    let coroutine = &s.coroutines[who.index()];
+    let branch = match fetch(cx.image, coroutine.program, coroutine.pc) {
+        Ok(Instruction::Invoke {
+            dst,
+            on_failure: Some(target),
+            ..
+        })
+        | Ok(Instruction::Check {
+            dst,
+            on_failure: Some(target),
+            ..
+        }) => Some((*dst, *target)),
+        Ok(_) | Err(_) => None,
+    };
+    let Some((dst, target)) = branch else {
+        fail(cx, s, who, cause, sink);
+        return Resumed::Faulted(cause);
+    };
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::FailureBranchEntered {
+            coroutine: who,
+            cause,
+        },
+    );
+    let coroutine = &mut s.coroutines[who.index()];
+    coroutine.registers[dst.index()] = Value::Nat(kind.code());
+    coroutine.pc = target;
+    coroutine.status = Status::Ready;
+    Resumed::Ready(who)
+}
+
+/// Allocates a witness; the oldest one makes room when there are too many.
+fn testify<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    effect: u64,
+    kind: WitnessKind,
+    sink: &mut S,
+) -> u64 {
+    if s.witnesses.len() >= (cx.config.witnesses_max.max(1)) as usize
+        && let Some(oldest) = s.witnesses.pop_front()
+    {
+        let event = Event::WitnessExpired {
+            witness: oldest.number,
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
+    }
+    let number = s.witnesses_issued;
+    s.witnesses_issued += 1;
+    let expires = cx.clock.saturating_add(cx.config.witness_ttl);
+    s.witnesses.push_back(Witness {
+        number,
+        expires,
+        effect,
+        kind,
+    });
+    number
+}
+
+/// An outstanding effect's budget has run out. `None`: it is not outstanding any more.
+pub(crate) fn expire<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    number: u64,
+    sink: &mut S,
+) -> Option<Resumed> {
+    s.effects.iter().find(|e| e.number == number)?;
+    let witness = testify(cx, s, number, WitnessKind::Timeout, sink);
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::TimeoutIssued { number, witness },
+    );
+    let outcome = Outcome::failure(FailureKind::Timeout, "");
+    resume(cx, s, number, outcome, sink).ok()
+}
+
+/// A witness's time has come. Witnesses expire in the order of their numbers, so it is the first one or none.
+pub(crate) fn expire_witness<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    number: u64,
+    sink: &mut S,
+) {
+    if s.witnesses.front().is_some_and(|w| w.number == number) {
+        s.witnesses.pop_front();
+        emit(
+            cx,
+            s.id,
+            &mut s.events,
+            sink,
+            Event::WitnessExpired { witness: number },
+        );
+    }
+}
+
+/// The session is called off. It must be active.
+pub(crate) fn cancel<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
+    let witness = s.witnesses_issued;
+    s.witnesses_issued += 1;
+    emit(
+        cx,
+        s.id,
+        &mut s.events,
+        sink,
+        Event::CancellationRequested { witness },
+    );
+    emit(cx, s.id, &mut s.events, sink, Event::Cancelled { witness });
+    end(cx, s, End::Cancelled, sink);
+}
+
+/// Tells the sink, and counts: an event has its number whether or not anybody listens.
+#[inline]
+pub(crate) fn emit<S: Sink>(
+    cx: &Context<'_>,
+    session: crate::ids::SessionId,
+    events: &mut u64,
+    sink: &mut S,
+    event: Event,
+) {
+    if sink.wants_events() {
+        let stamp = Stamp {
+            session,
+            index: *events,
+            step: cx.step,
+            clock: cx.clock,
+        };
+        sink.event(&stamp, event);
+    }
+    *events += 1;
+}
