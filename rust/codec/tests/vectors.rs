@@ -9,7 +9,9 @@ use antiphon_codec::{Decoder, Limits, decode_lenient, decode_strict, diagnostic}
 
 #[test]
 fn examples_of_the_rfc() {
-    let cases = check(include_str!("../../../fixtures/cbor/rfc8949-appendix-a.txt"));
+    let cases = check(include_str!(
+        "../../../fixtures/cbor/rfc8949-appendix-a.txt"
+    ));
     assert_eq!(cases, 81, "RFC 8949 Appendix A has 81 examples");
 }
 
@@ -28,7 +30,10 @@ fn check(fixture: &str) -> usize {
     let mut expected = String::new();
     let mut actual = String::new();
     let mut cases = 0;
-    for line in fixture.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in fixture
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         let bytes = unhex(line.split(" | ").next().unwrap_or_default());
         writeln!(expected, "{line}").unwrap();
         writeln!(actual, "{}", verdicts(&bytes)).unwrap();
@@ -49,7 +54,11 @@ fn verdicts(bytes: &[u8]) -> String {
     assert_eq!(passed.as_ref().err(), strict.as_ref().err());
 
     if let Ok(item) = &strict {
-        assert_eq!(item.encode(), bytes, "strictly decoded, so encoding gives it back");
+        assert_eq!(
+            item.encode(),
+            bytes,
+            "strictly decoded, so encoding gives it back"
+        );
         assert_eq!(Ok(item), lenient.as_ref(), "what is strict is also lenient");
     }
     if let Ok(item) = &lenient {
