@@ -10,6 +10,7 @@ mod bounds;
 mod field;
 mod file;
 mod frame;
+mod link;
 mod message;
 mod result;
 
@@ -17,5 +18,9 @@ pub use bounds::*;
 pub use field::{FieldFault, FieldFaultKind, FieldSpec, NAME_SHOWN_LEN_MAX, Shape};
 pub use file::*;
 pub use frame::*;
+pub use link::{
+    AgentEvent, AgentLink, AgentOffer, Agreed, Credit, FollowUp, HostEvent, HostLink, HostOffer,
+    LinkViolation, OpenRequest, Phase, SendError, Terminal, Violation, Way,
+};
 pub use message::*;
 pub use result::*;

@@ -224,6 +224,41 @@ messages! {
 }
 
 impl MessageKind {
+    /// What must have been agreed before a request of this type, if anything.
+    #[must_use]
+    pub const fn feature(self) -> Option<Feature> {
+        match self {
+            Self::ExecRequest => Some(Feature::Exec),
+            Self::FsOpen
+            | Self::FsRead
+            | Self::FsWrite
+            | Self::FsSeek
+            | Self::FsClose
+            | Self::FsStat
+            | Self::FsReadFile
+            | Self::FsWriteFile
+            | Self::FsList
+            | Self::FsMkdir
+            | Self::FsUnlink
+            | Self::FsRename => Some(Feature::Files),
+            Self::Syscall => Some(Feature::Syscall),
+            Self::Hello
+            | Self::HelloOk
+            | Self::HelloErr
+            | Self::ExecOutput
+            | Self::StdinData
+            | Self::ExecWindow
+            | Self::StdinWindow
+            | Self::Signal
+            | Self::ExecResponse
+            | Self::OpResult
+            | Self::Ping
+            | Self::Pong
+            | Self::Cancel
+            | Self::Error => None,
+        }
+    }
+
     /// Whether a terminal message of type `terminal` may end a request of this type. `error` may
     /// end any.
     #[must_use]
@@ -647,7 +682,11 @@ impl ErrorReply {
     /// A refusal that needs no version range.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), supported: None }
+        Self {
+            code,
+            message: message.into(),
+            supported: None,
+        }
     }
 }
 

@@ -1,0 +1,402 @@
+use std::collections::BTreeMap;
+
+use crate::bounds::{LIST_LEN, LIST_LEN_MAX, WINDOW_MAX};
+use crate::link::{Violation, Way};
+use crate::message::{ExecRequest, Message, MessageKind, Stream};
+use crate::result::{OpResult, OpValue};
+
+/// What a stream may still send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Credit {
+    /// So many bytes.
+    Bytes(u64),
+    /// Without end: no flow control was asked for.
+    Unlimited,
+}
+
+impl Credit {
+    fn initial(window: Option<u32>) -> Self {
+        window.map_or(Self::Unlimited, |bytes| Self::Bytes(u64::from(bytes)))
+    }
+
+    /// How many of `wanted` bytes may be sent now.
+    #[must_use]
+    pub fn cap(self, wanted: usize) -> usize {
+        match self {
+            Self::Bytes(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX).min(wanted),
+            Self::Unlimited => wanted,
+        }
+    }
+
+    fn spend(&mut self, way: Way, got: u64) -> Result<(), Violation> {
+        match self {
+            Self::Bytes(credit) if *credit < got => Err(Violation::CreditExceeded {
+                way,
+                credit: *credit,
+                got,
+            }),
+            Self::Bytes(credit) => {
+                *credit -= got;
+                Ok(())
+            }
+            Self::Unlimited => Ok(()),
+        }
+    }
+
+    fn grant(&mut self, way: Way, granted: u32) -> Result<(), Violation> {
+        match self {
+            Self::Bytes(credit) if *credit + u64::from(granted) > WINDOW_MAX => {
+                Err(Violation::CreditOverflow {
+                    way,
+                    credit: *credit,
+                    granted,
+                })
+            }
+            Self::Bytes(credit) => {
+                *credit += u64::from(granted);
+                Ok(())
+            }
+            Self::Unlimited => Ok(()),
+        }
+    }
+}
+
+/// An open request, for those who ask what is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// Its id.
+    pub id: u32,
+    /// Its type.
+    pub request: MessageKind,
+}
+
+/// What is to be known about an open request to judge what comes next on its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) request: MessageKind,
+    /// A violation was reported: what still comes is dropped until the terminal message.
+    pub(super) condemned: bool,
+    expects: Expects,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expects {
+    Exec(Streams),
+    /// At most so many bytes.
+    Data(u32),
+    /// At most so many bytes said to be written.
+    Written(usize),
+    /// So many entries at most, all after this name.
+    Entries {
+        max: u32,
+        after: Option<String>,
+    },
+    /// So many buffers back.
+    Buffers(usize),
+    /// Nothing that could be too much.
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Streams {
+    stdin: Stdin,
+    stdin_credit: Credit,
+    stdout_credit: Credit,
+    stderr_credit: Credit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stdin {
+    None,
+    Open,
+    Ended,
+}
+
+impl Streams {
+    fn of(exec: &ExecRequest, stdin_window: Option<u32>) -> Self {
+        Self {
+            stdin: if exec.stdin == Some(true) {
+                Stdin::Open
+            } else {
+                Stdin::None
+            },
+            stdin_credit: Credit::initial(stdin_window),
+            stdout_credit: Credit::initial(exec.stdout_window),
+            stderr_credit: Credit::initial(exec.stderr_window),
+        }
+    }
+
+    fn credit(&mut self, way: Way) -> &mut Credit {
+        match way {
+            Way::Stdin => &mut self.stdin_credit,
+            Way::Stdout => &mut self.stdout_credit,
+            Way::Stderr => &mut self.stderr_credit,
+        }
+    }
+}
+
+impl From<Stream> for Way {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Stdout => Self::Stdout,
+            Stream::Stderr => Self::Stderr,
+        }
+    }
+}
+
+impl Open {
+    /// The state of a request that has just been sent or received.
+    pub(super) fn of(request: MessageKind, message: &Message, stdin_window: Option<u32>) -> Self {
+        let expects = match message {
+            Message::ExecRequest(exec) => Expects::Exec(Streams::of(exec, stdin_window)),
+            Message::FsRead(read) => Expects::Data(read.len),
+            Message::FsReadFile(read) => Expects::Data(read.len.unwrap_or(u32::MAX)),
+            Message::FsWrite(write) => Expects::Written(write.data.len()),
+            Message::FsWriteFile(write) => Expects::Written(write.data.len()),
+            Message::FsList(list) => Expects::Entries {
+                max: list.limit.map_or(LIST_LEN, std::num::NonZeroU32::get),
+                after: list.after.clone(),
+            },
+            Message::Syscall(call) => Expects::Buffers(call.bufs.len()),
+            Message::FsOpen(_)
+            | Message::FsSeek(_)
+            | Message::FsClose(_)
+            | Message::FsStat(_)
+            | Message::FsMkdir(_)
+            | Message::FsUnlink(_)
+            | Message::FsRename(_)
+            | Message::Ping(_)
+            | Message::Hello(_)
+            | Message::HelloOk(_)
+            | Message::HelloErr(_)
+            | Message::ExecOutput(_)
+            | Message::StdinData(_)
+            | Message::ExecWindow(_)
+            | Message::StdinWindow(_)
+            | Message::Signal(_)
+            | Message::ExecResponse(_)
+            | Message::OpResult(_)
+            | Message::Pong(_)
+            | Message::Cancel(_)
+            | Message::Error(_)
+            | Message::Unknown(_) => Expects::Plain,
+        };
+        Self {
+            request,
+            condemned: false,
+            expects,
+        }
+    }
+
+    fn streams(&mut self, t: MessageKind) -> Result<&mut Streams, Violation> {
+        let request = self.request;
+        match &mut self.expects {
+            Expects::Exec(streams) => Ok(streams),
+            Expects::Data(_)
+            | Expects::Written(_)
+            | Expects::Entries { .. }
+            | Expects::Buffers(_)
+            | Expects::Plain => Err(Violation::WrongRequest { request, t }),
+        }
+    }
+
+    /// The credit of a stream, if this is a command.
+    pub(super) fn credit(&self, way: Way) -> Option<Credit> {
+        match self.expects {
+            Expects::Exec(mut streams) => Some(*streams.credit(way)),
+            Expects::Data(_)
+            | Expects::Written(_)
+            | Expects::Entries { .. }
+            | Expects::Buffers(_)
+            | Expects::Plain => None,
+        }
+    }
+
+    /// Output of the command.
+    pub(super) fn output(&mut self, stream: Stream, len: usize) -> Result<(), Violation> {
+        let way = Way::from(stream);
+        self.streams(MessageKind::ExecOutput)?
+            .credit(way)
+            .spend(way, wide(len))
+    }
+
+    /// Input for the command.
+    pub(super) fn stdin(&mut self, len: usize, eof: bool) -> Result<(), Violation> {
+        let streams = self.streams(MessageKind::StdinData)?;
+        match streams.stdin {
+            Stdin::None => return Err(Violation::NoStdin),
+            Stdin::Ended => return Err(Violation::AfterEof),
+            Stdin::Open => {}
+        }
+        streams.stdin_credit.spend(Way::Stdin, wide(len))?;
+        if eof {
+            streams.stdin = Stdin::Ended;
+        }
+        Ok(())
+    }
+
+    /// More credit for a stream.
+    pub(super) fn grant(&mut self, t: MessageKind, way: Way, credit: u32) -> Result<(), Violation> {
+        self.streams(t)?.credit(way).grant(way, credit)
+    }
+
+    /// A signal for the command.
+    pub(super) fn signal(&mut self) -> Result<(), Violation> {
+        self.streams(MessageKind::Signal).map(|_| ())
+    }
+
+    /// The host wants the request to end early.
+    pub(super) fn cancel(&self) -> Result<(), Violation> {
+        if self.request == MessageKind::Ping {
+            let (request, t) = (self.request, MessageKind::Cancel);
+            return Err(Violation::WrongRequest { request, t });
+        }
+        Ok(())
+    }
+
+    /// The terminal message of the request.
+    pub(super) fn end(&self, t: MessageKind, result: Option<&OpResult>) -> Result<(), Violation> {
+        let request = self.request;
+        if !request.is_answered_by(t) {
+            return Err(Violation::WrongAnswer { request, t });
+        }
+        let Some(result) = result else {
+            return Ok(());
+        };
+        if result.op().request() != request {
+            return Err(Violation::WrongOp {
+                request,
+                op: result.op(),
+            });
+        }
+        match result {
+            OpResult::Ok(value) => self.value(value),
+            OpResult::Err { .. } => Ok(()),
+        }
+    }
+
+    /// Whether a result is one that the request can have.
+    fn value(&self, value: &OpValue) -> Result<(), Violation> {
+        match (&self.expects, value) {
+            (Expects::Data(max), OpValue::FsRead(read) | OpValue::FsReadFile(read)) => {
+                let got = read.data.len();
+                if wide(got) > u64::from(*max) {
+                    return Err(Violation::ReadTooLong { max: *max, got });
+                }
+            }
+            (Expects::Written(max), OpValue::FsWrite(write) | OpValue::FsWriteFile(write)) => {
+                let got = write.written;
+                if u64::from(got) > wide(*max) {
+                    return Err(Violation::WrittenTooLong { max: *max, got });
+                }
+            }
+            (Expects::Entries { max, after }, OpValue::FsList(list)) => {
+                let got = list.entries.len();
+                if wide(got) > u64::from(*max).min(wide(LIST_LEN_MAX)) {
+                    return Err(Violation::ListTooLong { max: *max, got });
+                }
+                let mut before = after.as_deref();
+                for (index, entry) in list.entries.iter().enumerate() {
+                    if before.is_some_and(|before| before >= entry.name.as_str()) {
+                        return Err(Violation::ListUnsorted { index });
+                    }
+                    before = Some(&entry.name);
+                }
+            }
+            (Expects::Buffers(expected), OpValue::Syscall(result)) => {
+                let (expected, got) = (*expected, result.out_bufs.0.len());
+                if expected != got {
+                    return Err(Violation::BufferCount { expected, got });
+                }
+            }
+            // The operation was compared with the request before; the rest has no bound.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// The open ids of one side, and the greatest it has used.
+///
+/// Ids rise. So an id that is not open either has ended or was never used, and which of the two
+/// is known without keeping the ended ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenIds {
+    open: BTreeMap<u32, Open>,
+    last: u32,
+}
+
+impl OpenIds {
+    /// The next id, if any is left.
+    pub(super) fn next_id(&self) -> Option<u32> {
+        self.last.checked_add(1)
+    }
+
+    /// Refuses an id that a request must not have.
+    pub(super) fn rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
+        if id <= self.last {
+            return Err(Violation::IdNotRising { t, last: self.last });
+        }
+        Ok(())
+    }
+
+    /// Counts an id as used without opening it: its request was answered on the spot.
+    pub(super) fn use_up(&mut self, id: u32) {
+        self.last = self.last.max(id);
+    }
+
+    pub(super) fn insert(&mut self, id: u32, open: Open) {
+        self.use_up(id);
+        self.open.insert(id, open);
+    }
+
+    pub(super) fn remove(&mut self, id: u32) {
+        self.open.remove(&id);
+    }
+
+    pub(super) fn find(&mut self, id: u32, t: MessageKind) -> Result<&mut Open, Violation> {
+        let last = self.last;
+        self.open.get_mut(&id).ok_or(if id <= last {
+            Violation::AfterEnd { t }
+        } else {
+            Violation::NeverOpened { t }
+        })
+    }
+
+    pub(super) fn peek(&self, id: u32) -> Option<&Open> {
+        self.open.get(&id)
+    }
+
+    pub(super) fn was_used(&self, id: u32) -> bool {
+        id <= self.last
+    }
+
+    /// How many are open, pings (not) among them.
+    pub(super) fn count(&self, pings: bool) -> usize {
+        self.open
+            .values()
+            .filter(|open| (open.request == MessageKind::Ping) == pings)
+            .count()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = OpenRequest> + '_ {
+        self.open
+            .iter()
+            .filter(|(_, open)| !open.condemned)
+            .map(|(&id, open)| OpenRequest {
+                id,
+                request: open.request,
+            })
+    }
+
+    /// Everything that is open, and nothing is afterwards.
+    pub(super) fn drain(&mut self) -> Vec<OpenRequest> {
+        let lost = self.iter().collect();
+        self.open.clear();
+        lost
+    }
+}
