@@ -1,0 +1,244 @@
+//! The local automaton of a role: what projection makes, what safety explores, what compilation reads.
+//!
+//! It is the machine's [`Automaton`](antiphon_machine::Automaton) with the role's own code attached: which operations
+//! the role performs before it speaks, and where payloads come from and go to. The numbering is the machine's too:
+//! state `n` here is state `n` there.
+
+use std::collections::BTreeMap;
+
+use antiphon_machine::{LabelId, OperationId, RoleId, SortId, StateId, bounds};
+
+use crate::global::{self, Argument, VarId};
+
+mod minimise;
+mod text;
+
+pub use text::{Names, TextError};
+
+/// A role's local session type with its local code: deterministic, minimal, numbered in breadth-first order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAutomaton {
+    /// Whose it is.
+    pub role: RoleId,
+    /// The states; state 0 is where a session starts.
+    pub states: Vec<LocalState>,
+}
+
+/// A state: what the role does by itself on entering it, then what it says or hears.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalState {
+    /// Operations in order, each time the state is entered.
+    pub entry: Vec<Action>,
+    /// What comes after them.
+    pub kind: LocalKind,
+}
+
+/// What a state admits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LocalKind {
+    /// Nothing more to say or hear.
+    End,
+    /// Send one of the branches to `to`.
+    Send {
+        /// The receiver.
+        to: RoleId,
+        /// Labels distinct, at least one.
+        branches: Vec<LocalBranch>,
+    },
+    /// Receive one of the branches from `from`.
+    Recv {
+        /// The sender.
+        from: RoleId,
+        /// Labels distinct, at least one.
+        branches: Vec<LocalBranch>,
+    },
+}
+
+/// One message that a state admits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalBranch {
+    /// The message's label.
+    pub label: LabelId,
+    /// The sort of its payload.
+    pub sort: SortId,
+    /// Where a sent payload comes from; a receiver's is always [`Origin::Host`].
+    pub origin: Origin,
+    /// The names that the payload is bound to at this role, in ascending order.
+    pub binds: Vec<VarId>,
+    /// The operations of a sender that has decided for this branch, before it sends.
+    pub before: Vec<Action>,
+    /// The state after it.
+    pub next: StateId,
+}
+
+/// Where the payload of a message that the role sends comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The role's host is asked for it; nobody is asked when the sort is unit.
+    Host,
+    /// It is the value of a name that is bound at this role.
+    Var(VarId),
+}
+
+/// A call of an operation by the role itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Action {
+    /// What is called.
+    pub operation: OperationId,
+    /// The arguments, in order.
+    pub args: Vec<Operand>,
+    /// The name that the result is bound to.
+    pub bind: Option<VarId>,
+    /// A budget in ticks in place of the operation's own.
+    pub within: Option<u64>,
+    /// The label that the role sends instead when the call fails; `None`: a failure faults the session.
+    pub otherwise: Option<LabelId>,
+}
+
+/// An argument of a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operand {
+    /// The value of a bound name.
+    Var(VarId),
+    /// A truth value.
+    Bool(bool),
+    /// A whole number of sort `Nat`.
+    Nat(u64),
+    /// A whole number of sort `Int`.
+    Int(i64),
+    /// Text.
+    Text(String),
+}
+
+impl From<&global::Action> for Action {
+    fn from(action: &global::Action) -> Action {
+        Action {
+            operation: action.operation,
+            args: action.args.iter().map(Operand::from).collect(),
+            bind: action.bind,
+            within: action.within,
+            otherwise: action.otherwise,
+        }
+    }
+}
+
+impl From<&Argument> for Operand {
+    fn from(argument: &Argument) -> Operand {
+        match argument {
+            Argument::Var(var) => Operand::Var(*var),
+            Argument::Bool(b) => Operand::Bool(*b),
+            Argument::Nat(n) => Operand::Nat(*n),
+            Argument::Int(n) => Operand::Int(*n),
+            Argument::Text(text) => Operand::Text(text.clone()),
+        }
+    }
+}
+
+impl LocalAutomaton {
+    /// The machine's automaton: the same states without the local code.
+    pub fn machine(&self) -> antiphon_machine::Automaton {
+        let states = self
+            .states
+            .iter()
+            .map(|state| state.kind.machine())
+            .collect();
+        antiphon_machine::Automaton { states }
+    }
+
+    /// The equal automaton with the fewest states, numbered in breadth-first order from the start with branches in
+    /// their order, unreachable states dropped. `O(n log n)` in the number of branches.
+    #[must_use]
+    pub fn minimal(&self) -> LocalAutomaton {
+        let class = minimise::classes(&self.states);
+        let mut number: BTreeMap<u32, StateId> = BTreeMap::new();
+        let mut queue = vec![];
+        let mut visit = |old: usize, queue: &mut Vec<usize>| -> StateId {
+            let fresh = StateId(number.len() as u32);
+            *number.entry(class[old]).or_insert_with(|| {
+                queue.push(old);
+                fresh
+            })
+        };
+        if !self.states.is_empty() {
+            visit(0, &mut queue);
+        }
+        let mut states = vec![];
+        while let Some(&old) = queue.get(states.len()) {
+            let mut state = self.states[old].clone();
+            for branch in state.kind.branches_mut() {
+                branch.next = visit(branch.next.index(), &mut queue);
+            }
+            states.push(state);
+        }
+        debug_assert!(states.len() <= self.states.len());
+        LocalAutomaton {
+            role: self.role,
+            states,
+        }
+    }
+
+    /// Whether the role says or hears anything at all.
+    pub fn is_silent(&self) -> bool {
+        self.states.iter().all(|state| state.kind == LocalKind::End)
+    }
+
+    /// Whether the automaton is one that the machine takes: not empty, indices inside, labels of a state distinct,
+    /// within the machine's bounds.
+    pub fn is_well_formed(&self) -> bool {
+        let len = self.states.len();
+        (1..=bounds::STATES_MAX).contains(&len)
+            && self.states.iter().all(|state| match &state.kind {
+                LocalKind::End => true,
+                LocalKind::Send { branches, .. } | LocalKind::Recv { branches, .. } => {
+                    let mut labels: Vec<_> = branches.iter().map(|b| b.label).collect();
+                    labels.sort_unstable();
+                    labels.dedup();
+                    (1..=bounds::BRANCHES_MAX).contains(&branches.len())
+                        && labels.len() == branches.len()
+                        && branches.iter().all(|b| b.next.index() < len)
+                }
+            })
+    }
+}
+
+impl LocalKind {
+    /// The branches; none at an end.
+    pub fn branches(&self) -> &[LocalBranch] {
+        match self {
+            LocalKind::End => &[],
+            LocalKind::Send { branches, .. } | LocalKind::Recv { branches, .. } => branches,
+        }
+    }
+
+    pub(crate) fn branches_mut(&mut self) -> &mut [LocalBranch] {
+        match self {
+            LocalKind::End => &mut [],
+            LocalKind::Send { branches, .. } | LocalKind::Recv { branches, .. } => branches,
+        }
+    }
+
+    fn machine(&self) -> antiphon_machine::State {
+        let plain = |branches: &[LocalBranch]| {
+            let transition = |b: &LocalBranch| antiphon_machine::Transition {
+                label: b.label,
+                sort: b.sort,
+                next: b.next,
+            };
+            branches.iter().map(transition).collect()
+        };
+        match self {
+            LocalKind::End => antiphon_machine::State::End,
+            LocalKind::Send { to, branches } => antiphon_machine::State::Send {
+                to: *to,
+                branches: plain(branches),
+            },
+            LocalKind::Recv { from, branches } => antiphon_machine::State::Recv {
+                from: *from,
+                branches: plain(branches),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,508 @@
+//! Automata as text, for people and back.
+//!
+//! ```text
+//! automaton Agent
+//! 0 recv Host
+//!   exec_request(spec: ExecSpec) -> 1
+//! 1 send Host
+//!   do pid = Guest.spawn(spec) else error
+//!   started(=pid: Nat) -> 2
+//!   error(GuestError) -> 2
+//! 2 end
+//! ```
+//!
+//! `do` below a state is done on entering it, `do` below a branch (one level deeper) before that branch is sent.
+//! `name: Sort` binds the payload, `=name: Sort` sends what is bound.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use antiphon_machine::{LabelId, OperationId, RoleId, SortId, StateId};
+
+use super::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalState, Operand, Origin};
+use crate::global::VarId;
+
+/// The names behind the ids of an automaton; within each table they are distinct.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    roles: Vec<String>,
+    labels: Vec<String>,
+    sorts: Vec<String>,
+    operations: Vec<String>,
+    vars: Vec<String>,
+}
+
+/// Why a text is not an automaton.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {kind}")]
+pub struct TextError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub kind: TextErrorKind,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextErrorKind {
+    /// The line is of none of the forms that may stand here.
+    #[error("expected {expected}, got `{got}`")]
+    Form {
+        /// The form.
+        expected: &'static str,
+        /// The line.
+        got: String,
+    },
+    /// A name is in no table.
+    #[error("no {what} is named `{name}`")]
+    Unknown {
+        /// What it should name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// States are not numbered 0, 1, 2, …
+    #[error("expected state {expected}, got `{got}`")]
+    Number {
+        /// The next number.
+        expected: usize,
+        /// What stands there.
+        got: String,
+    },
+    /// A branch leads nowhere, a label stands twice, or a state has no branch.
+    #[error("the automaton is not well formed")]
+    IllFormed,
+}
+
+impl Names {
+    /// Tables of names. Where a table holds a name twice, the later ones get `#` and their index, so that each id
+    /// has a name of its own.
+    pub fn new(
+        roles: Vec<String>,
+        labels: Vec<String>,
+        sorts: Vec<String>,
+        operations: Vec<String>,
+        vars: Vec<String>,
+    ) -> Names {
+        Names {
+            roles: distinct(roles),
+            labels: distinct(labels),
+            sorts: distinct(sorts),
+            operations: distinct(operations),
+            vars: distinct(vars),
+        }
+    }
+
+    /// A role's name.
+    pub fn role(&self, id: RoleId) -> &str {
+        self.roles.get(id.index()).map_or("?", String::as_str)
+    }
+
+    /// A label's name.
+    pub fn label(&self, id: LabelId) -> &str {
+        self.labels.get(id.index()).map_or("?", String::as_str)
+    }
+
+    /// A sort as text.
+    pub fn sort(&self, id: SortId) -> &str {
+        self.sorts.get(id.index()).map_or("?", String::as_str)
+    }
+
+    /// An operation as `Interface.operation`.
+    pub fn operation(&self, id: OperationId) -> &str {
+        self.operations.get(id.index()).map_or("?", String::as_str)
+    }
+
+    /// A payload name.
+    pub fn var(&self, id: VarId) -> &str {
+        self.vars.get(id.0 as usize).map_or("?", String::as_str)
+    }
+}
+
+fn distinct(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    for (index, name) in names.iter_mut().enumerate() {
+        if seen.insert(name.clone(), index).is_some() {
+            *name = format!("{name}#{index}");
+        }
+    }
+    names
+}
+
+impl LocalAutomaton {
+    /// The automaton as text; [`LocalAutomaton::parse`] reads it back.
+    pub fn text(&self, names: &Names) -> String {
+        let mut out = format!("automaton {}\n", names.role(self.role));
+        for (number, state) in self.states.iter().enumerate() {
+            let (word, peer) = match state.kind {
+                LocalKind::End => ("end", None),
+                LocalKind::Send { to, .. } => ("send", Some(to)),
+                LocalKind::Recv { from, .. } => ("recv", Some(from)),
+            };
+            let _ = write!(out, "{number} {word}");
+            if let Some(peer) = peer {
+                let _ = write!(out, " {}", names.role(peer));
+            }
+            out.push('\n');
+            for action in &state.entry {
+                let _ = writeln!(out, "  do {}", action_text(action, names));
+            }
+            for branch in state.kind.branches() {
+                let _ = writeln!(out, "  {} -> {}", branch_text(branch, names), branch.next);
+                for action in &branch.before {
+                    let _ = writeln!(out, "    do {}", action_text(action, names));
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads what [`LocalAutomaton::text`] writes, over the same names.
+    ///
+    /// # Errors
+    /// The first line that is of no known form or names something unknown; an automaton that is not well formed.
+    pub fn parse(text: &str, names: &Names) -> Result<LocalAutomaton, TextError> {
+        let mut reader = Reader {
+            tables: Tables::of(names),
+            automaton: None,
+        };
+        let mut line = 0;
+        for (index, content) in text.lines().enumerate() {
+            line = index + 1;
+            reader
+                .line(content)
+                .map_err(|kind| TextError { line, kind })?;
+        }
+        match reader.automaton {
+            Some(automaton) if automaton.is_well_formed() => Ok(automaton),
+            _ => Err(TextError {
+                line,
+                kind: TextErrorKind::IllFormed,
+            }),
+        }
+    }
+}
+
+/// A message as `label(payload)`, as it stands in a branch.
+pub(crate) fn branch_text(branch: &LocalBranch, names: &Names) -> String {
+    let sort = names.sort(branch.sort);
+    let binds: Vec<&str> = branch.binds.iter().map(|v| names.var(*v)).collect();
+    let payload = match branch.origin {
+        Origin::Var(var) if binds.is_empty() => format!("={}: {sort}", names.var(var)),
+        Origin::Var(var) => format!("={}, {}: {sort}", names.var(var), binds.join(", ")),
+        Origin::Host if !binds.is_empty() => format!("{}: {sort}", binds.join(", ")),
+        Origin::Host if sort == UNIT => String::new(),
+        Origin::Host => sort.to_owned(),
+    };
+    format!("{}({payload})", names.label(branch.label))
+}
+
+/// How the sort `Unit` is called; a message without payload has it.
+const UNIT: &str = "Unit";
+
+/// An action as `x = Iface.op(a, 3n) within 5000 else label`, the budget in ticks.
+pub(crate) fn action_text(action: &Action, names: &Names) -> String {
+    let args: Vec<String> = action
+        .args
+        .iter()
+        .map(|arg| operand_text(arg, names))
+        .collect();
+    let mut out = String::new();
+    if let Some(var) = action.bind {
+        let _ = write!(out, "{} = ", names.var(var));
+    }
+    let _ = write!(
+        out,
+        "{}({})",
+        names.operation(action.operation),
+        args.join(", ")
+    );
+    if let Some(ticks) = action.within {
+        let _ = write!(out, " within {ticks}");
+    }
+    if let Some(label) = action.otherwise {
+        let _ = write!(out, " else {}", names.label(label));
+    }
+    out
+}
+
+/// An operand; numbers carry their sort as a suffix, `n` or `i`.
+fn operand_text(operand: &Operand, names: &Names) -> String {
+    match operand {
+        Operand::Var(var) => names.var(*var).to_owned(),
+        Operand::Bool(b) => b.to_string(),
+        Operand::Nat(n) => format!("{n}n"),
+        Operand::Int(n) => format!("{n}i"),
+        Operand::Text(text) => quoted(text),
+    }
+}
+
+/// Text in quotes, on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The tables of [`Names`] turned round.
+struct Tables<'n> {
+    roles: BTreeMap<&'n str, RoleId>,
+    labels: BTreeMap<&'n str, LabelId>,
+    sorts: BTreeMap<&'n str, SortId>,
+    operations: BTreeMap<&'n str, OperationId>,
+    vars: BTreeMap<&'n str, VarId>,
+}
+
+impl<'n> Tables<'n> {
+    fn of(names: &'n Names) -> Tables<'n> {
+        fn turned<I>(table: &[String], id: fn(u16) -> I) -> BTreeMap<&str, I> {
+            table
+                .iter()
+                .enumerate()
+                .map(|(i, name)| (name.as_str(), id(i as u16)))
+                .collect()
+        }
+        Tables {
+            roles: turned(&names.roles, RoleId),
+            labels: turned(&names.labels, LabelId),
+            sorts: turned(&names.sorts, SortId),
+            operations: turned(&names.operations, OperationId),
+            vars: names
+                .vars
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (&**n, VarId(i as _)))
+                .collect(),
+        }
+    }
+}
+
+struct Reader<'n> {
+    tables: Tables<'n>,
+    automaton: Option<LocalAutomaton>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &str) -> Result<(), TextErrorKind> {
+        let form = |expected| TextErrorKind::Form {
+            expected,
+            got: line.to_owned(),
+        };
+        let Some(automaton) = &mut self.automaton else {
+            let name = line
+                .strip_prefix("automaton ")
+                .ok_or_else(|| form("`automaton ROLE`"))?;
+            let role = look_up(&self.tables.roles, "role", name)?;
+            self.automaton = Some(LocalAutomaton {
+                role,
+                states: vec![],
+            });
+            return Ok(());
+        };
+        if let Some(action) = line.strip_prefix("    do ") {
+            let action = read_action(action, &self.tables)?;
+            let branches = automaton
+                .states
+                .last_mut()
+                .map(|state| state.kind.branches_mut());
+            let branch = branches.and_then(<[LocalBranch]>::last_mut);
+            branch
+                .ok_or_else(|| form("a branch before its actions"))?
+                .before
+                .push(action);
+        } else if let Some(action) = line.strip_prefix("  do ") {
+            let action = read_action(action, &self.tables)?;
+            let state = automaton.states.last_mut();
+            state
+                .ok_or_else(|| form("a state before its actions"))?
+                .entry
+                .push(action);
+        } else if let Some(branch) = line.strip_prefix("  ") {
+            let branch = read_branch(branch, &self.tables)?;
+            match automaton.states.last_mut().map(|state| &mut state.kind) {
+                Some(LocalKind::Send { branches, .. } | LocalKind::Recv { branches, .. }) => {
+                    branches.push(branch);
+                }
+                Some(LocalKind::End) | None => return Err(form("a state that has branches")),
+            }
+        } else {
+            let state = read_state(line, automaton.states.len(), &self.tables)?;
+            automaton.states.push(state);
+        }
+        Ok(())
+    }
+}
+
+fn read_state(
+    line: &str,
+    expected: usize,
+    tables: &Tables<'_>,
+) -> Result<LocalState, TextErrorKind> {
+    let mut words = line.split(' ');
+    let number = words.next().unwrap_or_default();
+    if number != expected.to_string() {
+        return Err(TextErrorKind::Number {
+            expected,
+            got: number.to_owned(),
+        });
+    }
+    let kind = match (words.next(), words.next(), words.next()) {
+        (Some("end"), None, None) => LocalKind::End,
+        (Some("send"), Some(peer), None) => LocalKind::Send {
+            to: look_up(&tables.roles, "role", peer)?,
+            branches: vec![],
+        },
+        (Some("recv"), Some(peer), None) => LocalKind::Recv {
+            from: look_up(&tables.roles, "role", peer)?,
+            branches: vec![],
+        },
+        _ => {
+            let expected = "`N end`, `N send ROLE` or `N recv ROLE`";
+            return Err(TextErrorKind::Form {
+                expected,
+                got: line.to_owned(),
+            });
+        }
+    };
+    Ok(LocalState {
+        entry: vec![],
+        kind,
+    })
+}
+
+fn read_branch(line: &str, tables: &Tables<'_>) -> Result<LocalBranch, TextErrorKind> {
+    let form = || TextErrorKind::Form {
+        expected: "`LABEL(PAYLOAD) -> N`",
+        got: line.to_owned(),
+    };
+    let (message, next) = line.rsplit_once(" -> ").ok_or_else(form)?;
+    let (label, rest) = message.split_once('(').ok_or_else(form)?;
+    let payload = rest.strip_suffix(')').ok_or_else(form)?;
+    let next: u32 = next.parse().map_err(|_| form())?;
+    let mut branch = LocalBranch {
+        label: look_up(&tables.labels, "label", label)?,
+        sort: SortId(0),
+        origin: Origin::Host,
+        binds: vec![],
+        before: vec![],
+        next: StateId(next),
+    };
+    // A sort that is a tuple has `: ` of its own, but no name before it that is bound: names hold no bracket.
+    let (vars, sort) = match payload.split_once(": ") {
+        Some((vars, sort)) if !vars.contains(['(', '[']) => (vars, sort),
+        _ => ("", if payload.is_empty() { UNIT } else { payload }),
+    };
+    branch.sort = look_up(&tables.sorts, "sort", sort)?;
+    for var in vars.split(", ").filter(|var| !var.is_empty()) {
+        match var.strip_prefix('=') {
+            Some(source) => branch.origin = Origin::Var(look_up(&tables.vars, "name", source)?),
+            None => branch.binds.push(look_up(&tables.vars, "name", var)?),
+        }
+    }
+    Ok(branch)
+}
+
+fn read_action(line: &str, tables: &Tables<'_>) -> Result<Action, TextErrorKind> {
+    let expected = "`NAME = INTERFACE.OPERATION(ARGUMENTS) within TICKS else LABEL`";
+    let form = || TextErrorKind::Form {
+        expected,
+        got: line.to_owned(),
+    };
+    let (head, mut rest) = line.split_once('(').ok_or_else(form)?;
+    let (bind, operation) = match head.split_once(" = ") {
+        Some((var, operation)) => (Some(look_up(&tables.vars, "name", var)?), operation),
+        None => (None, head),
+    };
+    let operation = look_up(&tables.operations, "operation", operation)?;
+    let mut action = Action {
+        operation,
+        args: vec![],
+        bind,
+        within: None,
+        otherwise: None,
+    };
+    while !rest.starts_with(')') {
+        let (operand, after) = read_operand(rest, tables).ok_or_else(form)?;
+        action.args.push(operand);
+        rest = after.strip_prefix(", ").unwrap_or(after);
+    }
+    let mut rest = &rest[1..];
+    if let Some(after) = rest.strip_prefix(" within ") {
+        let (ticks, after) = after.split_at(after.find(' ').unwrap_or(after.len()));
+        action.within = Some(ticks.parse().map_err(|_| form())?);
+        rest = after;
+    }
+    if let Some(label) = rest.strip_prefix(" else ") {
+        action.otherwise = Some(look_up(&tables.labels, "label", label)?);
+        rest = "";
+    }
+    if rest.is_empty() {
+        Ok(action)
+    } else {
+        Err(form())
+    }
+}
+
+/// An operand and what stands behind it.
+fn read_operand<'l>(text: &'l str, tables: &Tables<'_>) -> Option<(Operand, &'l str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        return read_quoted(quoted);
+    }
+    let (word, rest) = text.split_at(text.find([',', ')'])?);
+    let number = word.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let operand = match (word, word.strip_suffix('n'), word.strip_suffix('i')) {
+        ("true" | "false", ..) => Operand::Bool(word == "true"),
+        (_, Some(digits), _) if number => Operand::Nat(digits.parse().ok()?),
+        (_, _, Some(digits)) if number => Operand::Int(digits.parse().ok()?),
+        _ => Operand::Var(*tables.vars.get(word)?),
+    };
+    Some((operand, rest))
+}
+
+/// The text up to the closing quote, and what stands behind it.
+fn read_quoted(text: &str) -> Option<(Operand, &str)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((Operand::Text(out), &text[at + 1..])),
+            '\\' => match chars.next()?.1 {
+                'u' => {
+                    let digits: String = chars
+                        .by_ref()
+                        .map(|(_, c)| c)
+                        .take_while(|c| *c != '}')
+                        .collect();
+                    let code = u32::from_str_radix(digits.strip_prefix('{')?, 16).ok()?;
+                    out.push(char::from_u32(code)?);
+                }
+                c => out.push(c),
+            },
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+fn look_up<I: Copy>(
+    table: &BTreeMap<&str, I>,
+    what: &'static str,
+    name: &str,
+) -> Result<I, TextErrorKind> {
+    table
+        .get(name)
+        .copied()
+        .ok_or_else(|| TextErrorKind::Unknown {
+            what,
+            name: name.to_owned(),
+        })
+}

@@ -1,0 +1,575 @@
+//! Projection: from the global conversation to one local automaton per role, with full merging.
+//!
+//! For one role the global graph is a finite automaton whose steps without the role are silent. The subset construction
+//! makes it deterministic: a state is the set of places where the conversation may be, as far as the role can tell.
+//! The set is a state of the role when the role need not know which of the places it is: all of them are the end, or all
+//! send the same, or all receive from one sender. Everything else is a [`Conflict`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use antiphon_machine::{LabelId, RoleId, SortId, StateId, bounds};
+
+use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalState, Origin};
+use crate::global::{CheckedProtocol, Global, Node, NodeId, Payload, PayloadSource, VarId};
+use crate::source::Span;
+
+/// How many places one role's projection looks at before it gives up: a subset construction can be exponential, and
+/// sixty-four times the largest automaton leaves room for every protocol that a person wrote.
+pub const PLACES_MAX: usize = 64 * bounds::STATES_MAX;
+
+/// Why a protocol has no local automaton for a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectError {
+    /// The role.
+    pub role: RoleId,
+    /// What cannot be merged.
+    pub conflict: Conflict,
+    /// What the role does in one branch; where the protocol is declared when it does nothing there.
+    pub first: Span,
+    /// What it does in the other one.
+    pub second: Span,
+    /// The choice that the role does not learn of, when there is one.
+    pub parting: Option<Parting>,
+}
+
+/// The choice that two conflicting places come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// Who chooses.
+    pub at: RoleId,
+    /// The choice.
+    pub choice: Span,
+    /// The beginnings of the two branches, in the order of the conflict's places.
+    pub branches: (Span, Span),
+}
+
+/// What cannot be merged: what the role would have to do in the one branch and in the other one, without knowing
+/// in which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// In one branch it is done, in the other one it is not.
+    EndsOrGoesOn,
+    /// It sends in the one and receives in the other.
+    SendsOrReceives,
+    /// It receives from different senders.
+    Senders(RoleId, RoleId),
+    /// It sends to different receivers.
+    Receivers(RoleId, RoleId),
+    /// It may send a label in one branch that it must not send in the other one.
+    Labels(LabelId),
+    /// A label has payloads of different sorts.
+    Sorts(LabelId),
+    /// A message it sends takes its payload from different places.
+    Payloads(LabelId),
+    /// It performs different local actions.
+    Actions,
+    /// It performs local actions over and over without hearing from anyone.
+    ActsForever,
+    /// A choice of the role does not begin with its messages.
+    BeginsOtherwise,
+    /// The automaton would exceed [`bounds::STATES_MAX`], or the construction [`PLACES_MAX`].
+    TooLarge,
+}
+
+/// The local automaton of one role: minimal, deterministic, numbered in breadth-first order.
+///
+/// # Errors
+/// The first conflict, in breadth-first order.
+pub fn project(protocol: &CheckedProtocol, role: RoleId) -> Result<LocalAutomaton, ProjectError> {
+    Projection::new(protocol.body(), role, protocol.span()).run()
+}
+
+/// The local automata of all roles, in role order.
+///
+/// # Errors
+/// For each role without one, its first conflict.
+pub fn project_all(protocol: &CheckedProtocol) -> Result<Vec<LocalAutomaton>, Vec<ProjectError>> {
+    let mut automata = vec![];
+    let mut errors = vec![];
+    for role in 0..protocol.roles().len() {
+        match project(protocol, RoleId(role as u16)) {
+            Ok(automaton) => automata.push(automaton),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() {
+        Ok(automata)
+    } else {
+        Err(errors)
+    }
+}
+
+/// A place that the conversation has come to, and how: an index into the places seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(u32);
+
+/// A node that was reached from an earlier place.
+struct Visit {
+    node: NodeId,
+    from: Option<Place>,
+}
+
+/// A message that the role can send at a place.
+struct Offer {
+    to: RoleId,
+    branch: LocalBranch,
+    next: Place,
+}
+
+struct Projection<'g> {
+    global: &'g Global,
+    role: RoleId,
+    whole: Span,
+    visits: Vec<Visit>,
+    /// For each node the closure in which it was last met.
+    met: Vec<u32>,
+    closures: u32,
+    /// Sets of nodes that are states, and the sets still to be looked at.
+    known: BTreeMap<Vec<NodeId>, StateId>,
+    waiting: VecDeque<Vec<Place>>,
+}
+
+impl<'g> Projection<'g> {
+    fn new(global: &'g Global, role: RoleId, whole: Span) -> Projection<'g> {
+        Projection {
+            global,
+            role,
+            whole,
+            visits: vec![],
+            met: vec![0; global.nodes.len()],
+            closures: 0,
+            known: BTreeMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<LocalAutomaton, ProjectError> {
+        let start = self.visit(self.global.start, None)?;
+        self.state_of(&[start])?;
+        let mut states = vec![];
+        while let Some(places) = self.waiting.pop_front() {
+            states.push(self.state(places)?);
+        }
+        Ok(LocalAutomaton {
+            role: self.role,
+            states,
+        }
+        .minimal())
+    }
+
+    fn visit(&mut self, node: NodeId, from: Option<Place>) -> Result<Place, ProjectError> {
+        if self.visits.len() >= PLACES_MAX {
+            return Err(self.alone(Conflict::TooLarge, self.whole));
+        }
+        self.visits.push(Visit { node, from });
+        Ok(Place(self.visits.len() as u32 - 1))
+    }
+
+    fn node(&self, place: Place) -> &'g Node {
+        self.global.node(self.visits[place.0 as usize].node)
+    }
+
+    /// The number of the state in which the role may be at any of the places, given when it is first asked for.
+    fn state_of(&mut self, seeds: &[Place]) -> Result<StateId, ProjectError> {
+        let places = self.closure(seeds)?;
+        let fresh = StateId(self.known.len() as u32);
+        let number = *self.known.entry(self.key(&places)).or_insert(fresh);
+        if number == fresh {
+            if fresh.index() >= bounds::STATES_MAX {
+                return Err(self.alone(Conflict::TooLarge, self.whole));
+            }
+            self.waiting.push_back(places);
+        }
+        Ok(number)
+    }
+
+    fn key(&self, places: &[Place]) -> Vec<NodeId> {
+        let mut key: Vec<_> = places
+            .iter()
+            .map(|p| self.visits[p.0 as usize].node)
+            .collect();
+        key.sort_unstable();
+        key
+    }
+
+    /// The places next to come that concern the role, or the end; in the order of the text.
+    fn closure(&mut self, seeds: &[Place]) -> Result<Vec<Place>, ProjectError> {
+        self.closures += 1;
+        let mut places = vec![];
+        let mut stack: Vec<Place> = seeds.iter().rev().copied().collect();
+        while let Some(place) = stack.pop() {
+            let met = &mut self.met[self.visits[place.0 as usize].node.index()];
+            if std::mem::replace(met, self.closures) == self.closures {
+                continue;
+            }
+            match self.node(place) {
+                Node::End => places.push(place),
+                Node::Message { from, to, next, .. } => {
+                    if *from == self.role || *to == self.role {
+                        places.push(place);
+                    } else {
+                        stack.push(self.visit(*next, Some(place))?);
+                    }
+                }
+                Node::Local { at, next, .. } => {
+                    if *at == self.role {
+                        places.push(place);
+                    } else {
+                        stack.push(self.visit(*next, Some(place))?);
+                    }
+                }
+                Node::Choice { at, branches, .. } => {
+                    if *at == self.role {
+                        places.push(place);
+                    } else {
+                        for branch in branches.iter().rev() {
+                            stack.push(self.visit(*branch, Some(place))?);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// The state of a set of places.
+    fn state(&mut self, mut places: Vec<Place>) -> Result<LocalState, ProjectError> {
+        let mut entry = vec![];
+        let mut passed = BTreeSet::new();
+        while let Some((action, span, nexts)) = self.common_action(&places)? {
+            if !passed.insert(self.key(&places)) {
+                return Err(self.alone(Conflict::ActsForever, span));
+            }
+            entry.push(action);
+            places = self.closure(&nexts)?;
+        }
+        let mut kind = self.kind(&places)?;
+        if let [only] = kind.branches_mut() {
+            // Nothing is decided, so what comes before the message comes with the state.
+            entry.append(&mut only.before);
+        }
+        Ok(LocalState { entry, kind })
+    }
+
+    /// The local action that the role performs at all of the places, and where they go on; nothing when it performs
+    /// none.
+    #[expect(
+        clippy::type_complexity,
+        reason = "the three parts are taken apart at the only call"
+    )]
+    fn common_action(
+        &mut self,
+        places: &[Place],
+    ) -> Result<Option<(Action, Span, Vec<Place>)>, ProjectError> {
+        let mut common: Option<(Action, Span, Place)> = None;
+        let mut nexts = vec![];
+        for &place in places {
+            let Node::Local {
+                action, next, span, ..
+            } = self.node(place)
+            else {
+                continue;
+            };
+            let action = Action::from(action);
+            match &common {
+                None => common = Some((action, *span, place)),
+                Some((known, ..)) if *known == action => {}
+                Some((.., first)) => return Err(self.between(Conflict::Actions, *first, place)),
+            }
+            nexts.push(self.visit(*next, Some(place))?);
+        }
+        let Some((action, span, first)) = common else {
+            return Ok(None);
+        };
+        let idle = places
+            .iter()
+            .find(|p| !matches!(self.node(**p), Node::Local { .. }));
+        match idle {
+            Some(&idle) => Err(self.between(Conflict::Actions, first, idle)),
+            None => Ok(Some((action, span, nexts))),
+        }
+    }
+
+    /// What the role says or hears at the places.
+    fn kind(&mut self, places: &[Place]) -> Result<LocalKind, ProjectError> {
+        let Some(&first) = places.first() else {
+            // The others talk among themselves for ever: for this role that is the end.
+            return Ok(LocalKind::End);
+        };
+        for &other in &places[1..] {
+            let (a, b) = (self.turn(first), self.turn(other));
+            let conflict = match (a, b) {
+                (Turn::End, Turn::End) | (Turn::Send, Turn::Send) => continue,
+                (Turn::Recv(one), Turn::Recv(two)) if one == two => continue,
+                (Turn::Recv(one), Turn::Recv(two)) => Conflict::Senders(one, two),
+                (Turn::End, _) | (_, Turn::End) => Conflict::EndsOrGoesOn,
+                (Turn::Send, Turn::Recv(_)) | (Turn::Recv(_), Turn::Send) => {
+                    Conflict::SendsOrReceives
+                }
+            };
+            return Err(self.between(conflict, first, other));
+        }
+        match self.turn(first) {
+            Turn::End => Ok(LocalKind::End),
+            Turn::Send => self.send(places),
+            Turn::Recv(from) => self.recv(from, places),
+        }
+    }
+
+    fn turn(&self, place: Place) -> Turn {
+        match self.node(place) {
+            Node::End => Turn::End,
+            Node::Message { from, .. } if *from != self.role => Turn::Recv(*from),
+            Node::Message { .. } | Node::Choice { .. } | Node::Local { .. } => Turn::Send,
+        }
+    }
+
+    fn recv(&mut self, from: RoleId, places: &[Place]) -> Result<LocalKind, ProjectError> {
+        let mut branches: Vec<(LocalBranch, Place, Vec<Place>)> = vec![];
+        for &place in places {
+            let Node::Message {
+                label,
+                payload,
+                next,
+                ..
+            } = self.node(place)
+            else {
+                continue;
+            };
+            let next = self.visit(*next, Some(place))?;
+            match branches
+                .iter_mut()
+                .find(|(branch, ..)| branch.label == *label)
+            {
+                Some((branch, other, _)) if branch.sort != payload.sort => {
+                    let other = *other;
+                    return Err(self.between(Conflict::Sorts(*label), other, place));
+                }
+                Some((branch, _, nexts)) => {
+                    add_bind(&mut branch.binds, payload.bind);
+                    nexts.push(next);
+                }
+                None => {
+                    let branch = plain_branch(*label, payload, Origin::Host);
+                    branches.push((branch, place, vec![next]));
+                }
+            }
+        }
+        let branches = branches.into_iter().map(|(mut branch, _, nexts)| {
+            branch.next = self.state_of(&nexts)?;
+            Ok(branch)
+        });
+        Ok(LocalKind::Recv {
+            from,
+            branches: branches.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn send(&mut self, places: &[Place]) -> Result<LocalKind, ProjectError> {
+        let first = places[0];
+        let mut offers = self.offers(first)?;
+        let to = offers[0].to;
+        if let Some(other) = offers.iter().find(|offer| offer.to != to) {
+            let conflict = Conflict::Receivers(to, other.to);
+            return Err(self.between(conflict, offers[0].next, other.next));
+        }
+        let mut nexts: Vec<Vec<Place>> = offers.iter().map(|offer| vec![offer.next]).collect();
+        for &place in &places[1..] {
+            let others = self.offers(place)?;
+            if let Some(conflict) = mismatch(&offers, &others) {
+                return Err(self.between(conflict, first, place));
+            }
+            for other in others {
+                let known = offers
+                    .iter()
+                    .position(|o| o.branch.label == other.branch.label);
+                let index = known.unwrap_or(0);
+                nexts[index].push(other.next);
+                for bind in other.branch.binds {
+                    add_bind(&mut offers[index].branch.binds, Some(bind));
+                }
+            }
+        }
+        let mut only = vec![];
+        for (offer, nexts) in offers.into_iter().zip(nexts) {
+            let next = self.state_of(&nexts)?;
+            only.push(LocalBranch {
+                next,
+                ..offer.branch
+            });
+        }
+        Ok(LocalKind::Send { to, branches: only })
+    }
+
+    /// What the role can send at a place of its own, at least one message.
+    fn offers(&mut self, place: Place) -> Result<Vec<Offer>, ProjectError> {
+        let Node::Choice { branches, .. } = self.node(place) else {
+            return Ok(vec![self.offer(place)?]);
+        };
+        let mut offers = vec![];
+        for &branch in branches {
+            let head = self.visit(branch, Some(place))?;
+            offers.push(self.offer(head)?);
+        }
+        Ok(offers)
+    }
+
+    /// The message that the role sends at a place, after local actions of its own.
+    fn offer(&mut self, mut place: Place) -> Result<Offer, ProjectError> {
+        let mut before = vec![];
+        loop {
+            match self.node(place) {
+                Node::Local {
+                    at, action, next, ..
+                } if *at == self.role => {
+                    before.push(Action::from(action));
+                    place = self.visit(*next, Some(place))?;
+                }
+                Node::Message {
+                    from,
+                    to,
+                    label,
+                    payload,
+                    next,
+                    ..
+                } if *from == self.role => {
+                    let origin = match payload.source {
+                        PayloadSource::Unit | PayloadSource::Host => Origin::Host,
+                        PayloadSource::Bound(var) => Origin::Var(var),
+                    };
+                    let branch = LocalBranch {
+                        before,
+                        ..plain_branch(*label, payload, origin)
+                    };
+                    let next = self.visit(*next, Some(place))?;
+                    return Ok(Offer {
+                        to: *to,
+                        branch,
+                        next,
+                    });
+                }
+                Node::Local { span, .. }
+                | Node::Message { span, .. }
+                | Node::Choice { span, .. } => {
+                    return Err(self.alone(Conflict::BeginsOtherwise, *span));
+                }
+                Node::End => return Err(self.alone(Conflict::BeginsOtherwise, self.whole)),
+            }
+        }
+    }
+
+    fn alone(&self, conflict: Conflict, span: Span) -> ProjectError {
+        ProjectError {
+            role: self.role,
+            conflict,
+            first: span,
+            second: span,
+            parting: None,
+        }
+    }
+
+    fn between(&self, conflict: Conflict, first: Place, second: Place) -> ProjectError {
+        ProjectError {
+            role: self.role,
+            conflict,
+            first: self.span(first),
+            second: self.span(second),
+            parting: self.parting(first, second),
+        }
+    }
+
+    fn span(&self, place: Place) -> Span {
+        span_of(self.node(place)).unwrap_or(self.whole)
+    }
+
+    /// The last choice that the ways to the two places have in common.
+    fn parting(&self, first: Place, second: Place) -> Option<Parting> {
+        let (one, two) = (self.way(first), self.way(second));
+        let common = one.iter().zip(&two).take_while(|(a, b)| a == b).count();
+        let Node::Choice { at, span, .. } = self.global.node(*one.get(common.checked_sub(1)?)?)
+        else {
+            return None;
+        };
+        let begin = |way: &[NodeId]| Some(self.global.node(*way.get(common)?));
+        let branches = (span_of(begin(&one)?)?, span_of(begin(&two)?)?);
+        Some(Parting {
+            at: *at,
+            choice: *span,
+            branches,
+        })
+    }
+
+    /// The nodes from the start to a place.
+    fn way(&self, place: Place) -> Vec<NodeId> {
+        let mut way = vec![];
+        let mut next = Some(place);
+        while let Some(place) = next {
+            let visit = &self.visits[place.0 as usize];
+            way.push(visit.node);
+            next = visit.from;
+        }
+        way.reverse();
+        way
+    }
+}
+
+/// Whose turn it is at a place, for the role.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    End,
+    Send,
+    Recv(RoleId),
+}
+
+fn span_of(node: &Node) -> Option<Span> {
+    match node {
+        Node::Message { span, .. } | Node::Choice { span, .. } | Node::Local { span, .. } => {
+            Some(*span)
+        }
+        Node::End => None,
+    }
+}
+
+fn plain_branch(label: LabelId, payload: &Payload, origin: Origin) -> LocalBranch {
+    let binds = payload.bind.into_iter().collect();
+    let (sort, next): (SortId, StateId) = (payload.sort, StateId(0));
+    LocalBranch {
+        label,
+        sort,
+        origin,
+        binds,
+        before: vec![],
+        next,
+    }
+}
+
+fn add_bind(binds: &mut Vec<VarId>, bind: Option<VarId>) {
+    binds.extend(bind);
+    binds.sort_unstable();
+    binds.dedup();
+}
+
+/// Why two places of the role's own turn are not one, if so.
+fn mismatch(known: &[Offer], others: &[Offer]) -> Option<Conflict> {
+    for (these, those) in [(known, others), (others, known)] {
+        for offer in these {
+            let branch = &offer.branch;
+            let Some(twin) = those.iter().find(|o| o.branch.label == branch.label) else {
+                return Some(Conflict::Labels(branch.label));
+            };
+            if offer.to != twin.to {
+                return Some(Conflict::Receivers(offer.to, twin.to));
+            }
+            if branch.sort != twin.branch.sort {
+                return Some(Conflict::Sorts(branch.label));
+            }
+            if branch.origin != twin.branch.origin {
+                return Some(Conflict::Payloads(branch.label));
+            }
+            if branch.before != twin.branch.before {
+                return Some(Conflict::Actions);
+            }
+        }
+    }
+    None
+}

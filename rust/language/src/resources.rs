@@ -1,0 +1,275 @@
+//! Resources: what a protocol needs of the machine, within the machine's bounds.
+
+use antiphon_machine::{CodeImage, Instruction, LabelId, RoleId, Sort, StateId, bounds};
+
+use crate::compile::FlatCode;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::global::{CheckedProtocol, VarId};
+
+mod registers;
+
+/// Why a protocol does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceError {
+    /// A role needs more registers than there are.
+    Registers {
+        /// The role.
+        role: RoleId,
+        /// The names that it has to keep at the same time, at the narrowest place.
+        names: Vec<VarId>,
+        /// How many registers are needed there, the endpoint's among them.
+        needed: usize,
+    },
+    /// A program is too long.
+    Code {
+        /// The role.
+        role: RoleId,
+        /// Its instructions.
+        len: usize,
+    },
+    /// A table of the image is too long.
+    Table {
+        /// Which one.
+        what: &'static str,
+        /// Its length.
+        len: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// A state has too many branches.
+    Branches {
+        /// The role.
+        role: RoleId,
+        /// The state.
+        state: StateId,
+        /// The first of the labels.
+        label: LabelId,
+        /// How many branches there are.
+        len: usize,
+    },
+    /// A sort has too many fields or variants, or is too deep.
+    Sort {
+        /// Its name; empty for a nameless one.
+        name: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        len: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A name is too long.
+    Name {
+        /// Its first bytes.
+        name: String,
+        /// Its length in bytes.
+        len: usize,
+    },
+}
+
+impl ResourceError {
+    pub(crate) fn code_too_long(role: RoleId, len: usize) -> ResourceError {
+        ResourceError::Code { role, len }
+    }
+
+    /// The error as people see it.
+    pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
+        let name = protocol.name();
+        let role_name = |role: &RoleId| protocol.role_name(*role);
+        match self {
+            ResourceError::Registers {
+                role,
+                names,
+                needed,
+            } => {
+                let message = format!(
+                    "role `{}` has to keep {needed} values at once, and the machine has {} registers",
+                    role_name(role),
+                    bounds::REGISTERS_MAX
+                );
+                let span = protocol.role_span(*role);
+                let mut diagnostic = Diagnostic::new(Code::OutOfRegisters, span, message);
+                for var in names
+                    .iter()
+                    .filter_map(|var| protocol.vars().get(var.0 as usize))
+                {
+                    let label = format!("`{}` is kept", var.name);
+                    diagnostic = diagnostic.related(var.span, label);
+                }
+                diagnostic.note("the endpoint, and a choice while it is carried out, take one each")
+            }
+            ResourceError::Code { role, len } => {
+                let max = bounds::CODE_LEN_MAX;
+                let name = role_name(role);
+                let message = format!("role `{name}` needs {len} instructions, at most {max} fit");
+                Diagnostic::new(Code::CodeTooLong, protocol.role_span(*role), message)
+            }
+            ResourceError::Table { what, len, max } => {
+                let message = format!("protocol `{name}` has {len} {what}, at most {max} fit");
+                Diagnostic::new(Code::TableTooLong, protocol.span(), message)
+            }
+            ResourceError::Branches {
+                role,
+                state: _,
+                label,
+                len,
+            } => {
+                let message = format!(
+                    "role `{}` has a choice among {len} labels from `{}` on, at most {} fit",
+                    role_name(role),
+                    protocol.label_name(*label),
+                    bounds::BRANCHES_MAX
+                );
+                Diagnostic::new(Code::TooManyBranches, protocol.role_span(*role), message)
+            }
+            ResourceError::Sort {
+                name: sort,
+                what,
+                len,
+                max,
+            } => {
+                let message = if sort.is_empty() {
+                    format!("a sort of protocol `{name}` has {len} {what}, at most {max} fit")
+                } else {
+                    format!("sort `{sort}` has {len} {what}, at most {max} fit")
+                };
+                Diagnostic::new(Code::SortTooDeep, protocol.span(), message)
+            }
+            ResourceError::Name { name: long, len } => {
+                let max = bounds::NAME_LEN_MAX;
+                let message = format!("a name of {len} bytes, at most {max} fit: `{long}…`");
+                Diagnostic::new(Code::NameTooLong, protocol.span(), message)
+            }
+        }
+    }
+}
+
+/// Gives each register of the code one of the machine's, so that no two that are live together share one.
+///
+/// Returns how many registers are used, and the code.
+pub(crate) fn allocate(
+    role: RoleId,
+    flat: &FlatCode,
+) -> Result<(u8, Vec<Instruction>), ResourceError> {
+    if flat.code.len() > bounds::CODE_LEN_MAX {
+        return Err(ResourceError::Code {
+            role,
+            len: flat.code.len(),
+        });
+    }
+    registers::allocate(flat).map_err(|pressure| ResourceError::Registers {
+        role,
+        names: pressure.names,
+        needed: pressure.needed,
+    })
+}
+
+/// Everything in the image's tables that is over the machine's bounds.
+pub(crate) fn check_tables(protocol: &CheckedProtocol, image: &CodeImage) -> Vec<ResourceError> {
+    let mut errors = vec![];
+    let mut at_most = |what, len, max| {
+        if len > max {
+            errors.push(ResourceError::Table { what, len, max });
+        }
+    };
+    at_most("roles", image.roles.len(), bounds::ROLES_MAX);
+    at_most("labels", image.labels.len(), bounds::TABLE_LEN_MAX);
+    at_most("sorts", image.sorts.len(), bounds::SORTS_MAX);
+    at_most("interfaces", image.interfaces.len(), bounds::TABLE_LEN_MAX);
+    at_most("operations", image.operations.len(), bounds::TABLE_LEN_MAX);
+    errors.extend(names(protocol, image));
+    errors.extend(sorts(image));
+    for (r, role) in image.roles.iter().enumerate() {
+        for (s, state) in role.automaton.states.iter().enumerate() {
+            let (antiphon_machine::State::Send { branches, .. }
+            | antiphon_machine::State::Recv { branches, .. }) = state
+            else {
+                continue;
+            };
+            if let ([first, ..], true) = (&branches[..], branches.len() > bounds::BRANCHES_MAX) {
+                let (role, state) = (RoleId(r as u16), StateId(s as u32));
+                let (label, len) = (first.label, branches.len());
+                errors.push(ResourceError::Branches {
+                    role,
+                    state,
+                    label,
+                    len,
+                });
+            }
+        }
+    }
+    errors
+}
+
+fn names(protocol: &CheckedProtocol, image: &CodeImage) -> Vec<ResourceError> {
+    let tables = [protocol.roles(), protocol.labels()];
+    let interfaces = image.interfaces.iter().map(|i| &i.name);
+    let operations = image.operations.iter().map(|o| &o.name);
+    let sorts = image.sorts.iter().flat_map(|sort| -> Vec<&String> {
+        match sort {
+            Sort::Record { name, fields } => std::iter::once(name)
+                .chain(fields.iter().map(|field| &field.0))
+                .collect(),
+            Sort::Enum { name, variants } => std::iter::once(name).chain(variants).collect(),
+            Sort::Foreign { name } => vec![name],
+            Sort::Unit
+            | Sort::Bool
+            | Sort::Nat
+            | Sort::Int
+            | Sort::Text
+            | Sort::Bytes
+            | Sort::List(_)
+            | Sort::Option(_)
+            | Sort::Arm(_) => vec![],
+        }
+    });
+    let all = tables
+        .into_iter()
+        .flatten()
+        .chain(interfaces)
+        .chain(operations)
+        .chain(sorts);
+    all.chain([&image.name])
+        .filter(|name| name.len() > bounds::NAME_LEN_MAX)
+        .map(|name| ResourceError::Name {
+            name: name.chars().take(32).collect(),
+            len: name.len(),
+        })
+        .collect()
+}
+
+fn sorts(image: &CodeImage) -> Vec<ResourceError> {
+    let mut depths: Vec<usize> = vec![];
+    let mut errors = vec![];
+    for sort in &image.sorts {
+        let depth = |inner: &antiphon_machine::SortId| depths.get(inner.index()).unwrap_or(&0) + 1;
+        let (name, members, depth) = match sort {
+            Sort::List(inner) | Sort::Option(inner) => ("", 0, depth(inner)),
+            Sort::Record { name, fields } => {
+                let deepest = fields.iter().map(|(_, inner)| depth(inner)).max();
+                (name.as_str(), fields.len(), deepest.unwrap_or(1))
+            }
+            Sort::Enum { name, variants } => (name.as_str(), variants.len(), 1),
+            Sort::Foreign { name } => (name.as_str(), 0, 1),
+            Sort::Arm(labels) => ("", labels.len(), 1),
+            Sort::Unit | Sort::Bool | Sort::Nat | Sort::Int | Sort::Text | Sort::Bytes => {
+                ("", 0, 1)
+            }
+        };
+        depths.push(depth);
+        let deep = bounds::SORT_DEPTH_MAX as usize;
+        let rows = [
+            ("levels", depth, deep),
+            ("members", members, bounds::BRANCHES_MAX),
+        ];
+        for (what, len, max) in rows.into_iter().filter(|(_, len, max)| len > max) {
+            errors.push(ResourceError::Sort {
+                name: name.to_owned(),
+                what,
+                len,
+                max,
+            });
+        }
+    }
+    errors
+}

@@ -1,0 +1,255 @@
+//! Register allocation: liveness, interference, and a greedy colouring.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use antiphon_machine::{Arm, Instruction, Pc, Reg, bounds};
+
+use crate::compile::{Flat, FlatCode, Vreg};
+use crate::global::VarId;
+
+/// Registers for anything but the endpoint.
+const FREE: usize = bounds::REGISTERS_MAX as usize - 1;
+
+/// Where too much is live at once.
+pub(super) struct Pressure {
+    /// The bound names among it.
+    pub(super) names: Vec<VarId>,
+    /// How many registers would be needed, the endpoint's among them.
+    pub(super) needed: usize,
+}
+
+/// The machine's code and how many registers it uses.
+pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressure> {
+    let live = Live::of(flat)?;
+    let colours = colour(flat, &live)?;
+    let used = colours.iter().copied().max().unwrap_or(0) + 1;
+    let reg = |register: Vreg| Reg(colours[register.0 as usize]);
+    // Registers that came together leave moves that do nothing; what jumped to one goes to what follows it.
+    let idle = |op: &Flat| matches!(op, Flat::Move { dst, src } if reg(*dst) == reg(*src));
+    let mut position = Vec::with_capacity(flat.code.len());
+    let mut next = 0;
+    for op in &flat.code {
+        position.push(next);
+        next += u32::from(!idle(op));
+    }
+    let pc = |target: usize| Pc(position[target]);
+    let kept = flat.code.iter().filter(|op| !idle(op));
+    Ok((used, kept.map(|op| instruction(op, reg, pc)).collect()))
+}
+
+/// What is live before and after each instruction: at most [`FREE`] registers, so linear in the code.
+struct Live {
+    before: Vec<Vec<Vreg>>,
+    after: Vec<Vec<Vreg>>,
+}
+
+impl Live {
+    fn of(flat: &FlatCode) -> Result<Live, Pressure> {
+        let len = flat.code.len();
+        let mut predecessors = vec![vec![]; len];
+        for (at, op) in flat.code.iter().enumerate() {
+            for next in op.successors(at) {
+                predecessors[next].push(at);
+            }
+        }
+        let mut live = Live {
+            before: vec![vec![]; len],
+            after: vec![vec![]; len],
+        };
+        for (at, op) in flat.code.iter().enumerate() {
+            for register in op.uses() {
+                live.backwards(flat, &predecessors, at, register)?;
+            }
+        }
+        Ok(live)
+    }
+
+    /// Marks a register live from a use back to what it comes from.
+    fn backwards(
+        &mut self,
+        flat: &FlatCode,
+        predecessors: &[Vec<usize>],
+        used_at: usize,
+        register: Vreg,
+    ) -> Result<(), Pressure> {
+        let mut waiting = vec![used_at];
+        while let Some(at) = waiting.pop() {
+            if self.before[at].contains(&register) {
+                continue;
+            }
+            self.before[at].push(register);
+            fits(flat, &self.before[at])?;
+            for &earlier in &predecessors[at] {
+                if !self.after[earlier].contains(&register) {
+                    self.after[earlier].push(register);
+                    fits(flat, &self.after[earlier])?;
+                }
+                if !flat.code[earlier].defs().contains(&register) {
+                    waiting.push(earlier);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fits(flat: &FlatCode, live: &[Vreg]) -> Result<(), Pressure> {
+    if live.len() <= FREE {
+        Ok(())
+    } else {
+        Err(pressure(flat, live))
+    }
+}
+
+fn pressure(flat: &FlatCode, live: &[Vreg]) -> Pressure {
+    let names = flat
+        .vars
+        .iter()
+        .filter(|(_, register)| live.contains(register));
+    Pressure {
+        names: names.map(|(var, _)| *var).collect(),
+        needed: live.len() + 1,
+    }
+}
+
+/// A register number for each virtual one, chosen in the order of first writing: the lowest that is free, or that of
+/// the other side of a move if it is.
+fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
+    let count = flat.registers as usize;
+    let mut apart: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
+    let mut moves: BTreeMap<Vreg, Vec<Vreg>> = BTreeMap::new();
+    let mut part = |one: Vreg, two: Vreg| {
+        if one != two {
+            apart[one.0 as usize].insert(two);
+            apart[two.0 as usize].insert(one);
+        }
+    };
+    // What is live before anything is written starts as unit, each in a register of its own.
+    let mut order: Vec<Vreg> = live.before.first().cloned().unwrap_or_default();
+    for (index, one) in order.iter().enumerate() {
+        order[..index].iter().for_each(|two| part(*one, *two));
+    }
+    for (op, after) in flat.code.iter().zip(&live.after) {
+        let defs = op.defs();
+        for &def in &defs {
+            order.push(def);
+            let copied = |other: &Vreg| matches!(op, Flat::Move { src, .. } if src == other);
+            after
+                .iter()
+                .filter(|other| !copied(other))
+                .for_each(|other| part(def, *other));
+            defs.iter().for_each(|other| part(def, *other));
+        }
+        if let Flat::Move { dst, src } = op {
+            moves.entry(*dst).or_default().push(*src);
+            moves.entry(*src).or_default().push(*dst);
+        }
+    }
+    let mut colours = vec![0; count];
+    for register in order {
+        if colours[register.0 as usize] != 0 {
+            continue;
+        }
+        let others = &apart[register.0 as usize];
+        let taken = |c: &u8| others.iter().any(|other| colours[other.0 as usize] == *c);
+        let partners = moves.get(&register).into_iter().flatten();
+        let wished = partners
+            .map(|other| colours[other.0 as usize])
+            .filter(|c| *c != 0);
+        let all = 1..bounds::REGISTERS_MAX;
+        let Some(free) = wished.chain(all).find(|c| !taken(c)) else {
+            let mut live: Vec<_> = others.iter().copied().collect();
+            live.push(register);
+            return Err(pressure(flat, &live));
+        };
+        colours[register.0 as usize] = free;
+    }
+    debug_assert_eq!(colours[Vreg::ENDPOINT.0 as usize], 0);
+    Ok(colours)
+}
+
+fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -> Instruction {
+    let chan = reg(Vreg::ENDPOINT);
+    let regs = |all: &[Vreg]| all.iter().map(|register| reg(*register)).collect();
+    match op {
+        Flat::Send { label, val } => Instruction::Send {
+            chan,
+            label: *label,
+            val: reg(*val),
+        },
+        Flat::Receive { label, dst } => Instruction::Receive {
+            chan,
+            label: *label,
+            dst: reg(*dst),
+        },
+        Flat::Offer { selector, arms } => {
+            let arms = arms.iter().map(|(label, val, target)| Arm {
+                label: *label,
+                val: reg(*val),
+                target: pc(*target),
+            });
+            Instruction::Offer {
+                chan,
+                selector: reg(*selector),
+                arms: arms.collect(),
+            }
+        }
+        Flat::Choose { dst, table } => {
+            let table = table
+                .iter()
+                .map(|(label, target)| (*label, pc(*target)))
+                .collect();
+            Instruction::Choose {
+                chan,
+                dst: reg(*dst),
+                table,
+            }
+        }
+        Flat::Invoke {
+            operation,
+            args,
+            dst,
+            on_failure,
+        } => Instruction::Invoke {
+            operation: *operation,
+            args: regs(args),
+            dst: reg(*dst),
+            on_failure: on_failure.map(pc),
+        },
+        Flat::Check {
+            operation,
+            args,
+            dst,
+            witness,
+            on_failure,
+        } => Instruction::Check {
+            operation: *operation,
+            args: regs(args),
+            dst: reg(*dst),
+            witness: reg(*witness),
+            on_failure: on_failure.map(pc),
+        },
+        Flat::Set { dst, value } => Instruction::Set {
+            dst: reg(*dst),
+            value: value.clone(),
+        },
+        Flat::Move { dst, src } => Instruction::Move {
+            dst: reg(*dst),
+            src: reg(*src),
+        },
+        Flat::Jump { target } => Instruction::Jump {
+            target: pc(*target),
+        },
+        Flat::Branch { cond, table } => {
+            let table = table
+                .iter()
+                .map(|(number, target)| (*number, pc(*target)))
+                .collect();
+            Instruction::Branch {
+                cond: reg(*cond),
+                table,
+            }
+        }
+        Flat::Halt => Instruction::Halt,
+    }
+}
