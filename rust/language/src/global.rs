@@ -33,7 +33,7 @@ impl CheckedProtocol {
         &self.roles
     }
 
-    /// The labels' names, in the order in which the text first says them.
+    /// The labels' names, in the order in which the conversation first says them.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
@@ -96,7 +96,7 @@ pub struct VarId(pub u32);
 /// What a bound name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Var {
-    /// The name as written.
+    /// The name as written; empty for a payload to several receivers that the text does not name.
     pub name: String,
     /// The sort of its value.
     pub sort: SortId,
@@ -135,7 +135,7 @@ impl Global {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// One message from one role to another one. A message to several receivers is several nodes, in their order; all
-    /// but the first take the payload from the same name or ask for it anew.
+    /// but the first take the payload from a name that the first one binds, so every receiver gets the same.
     Message {
         /// The sender.
         from: RoleId,

@@ -213,6 +213,9 @@ codes! {
     ImplicitSignature = "AP0131", Names, Warning,
         "a message without parentheses whose name no `sig` declares: taken as a label without payload",
         "write `label()`, or declare the `sig`";
+    SortTooDeep = "AP0132", Names, Error,
+        "sorts are nested more than 16 deep",
+        "flatten them: values of the machine are at most that deep";
 
     MessageToSelf = "AP0201", Shape, Error,
         "a role sends a message to itself",

@@ -1,0 +1,466 @@
+//! A tree back to text, in the one form that every text of the same tree has.
+//!
+//! Comments go where they were: on lines of their own before what follows them, or behind what they stand behind on its
+//! line. A comment in the middle of a statement moves before it. At most one empty line is kept between two things.
+
+use crate::ast::{
+    Action, Argument, Ast, Block, Duration, Effect, Enum, Foreign, ForeignKind, Item, Message, Name,
+    Operation, Param, Protocol, Record, SortKind, SortTerm, Statement, StatementKind, Trivia,
+};
+use crate::source::Span;
+
+/// What a line may hold before a list of roles or fields is broken up.
+const COLUMNS: usize = 100;
+
+/// One level of indentation.
+const INDENT: &str = "  ";
+
+/// Prints a tree with its comments. Printing what was parsed from a printed text gives that text again.
+///
+/// `None` for a tree that is not [whole](Ast::is_whole): printing it would lose what could not be read.
+pub fn format(ast: &Ast) -> Option<String> {
+    if !ast.is_whole() {
+        return None;
+    }
+    let mut printer = Printer::new(&ast.trivia);
+    let mut before: Option<&Item> = None;
+    for item in &ast.items {
+        let apart = before.is_some_and(|before| is_block(before) || is_block(item));
+        printer.item(item, apart);
+        before = Some(item);
+    }
+    printer.leading(u32::MAX, before.is_some_and(is_block));
+    Some(printer.out)
+}
+
+/// Whether a declaration has a block and so stands apart from its neighbours.
+fn is_block(item: &Item) -> bool {
+    match item {
+        Item::Module(_) => true,
+        Item::Record(_) | Item::Enum(_) | Item::Effect(_) | Item::Protocol(_) => true,
+        Item::Import(_) | Item::Foreign(_) => false,
+    }
+}
+
+struct Printer<'a> {
+    out: String,
+    depth: usize,
+    text: &'a str,
+    /// The comments that are not printed yet.
+    comments: &'a [Span],
+    /// Where in the text the thing ends that was printed last.
+    last: u32,
+}
+
+impl<'a> Printer<'a> {
+    fn new(trivia: &'a Trivia) -> Printer<'a> {
+        Printer {
+            out: String::new(),
+            depth: 0,
+            text: &trivia.text,
+            comments: &trivia.comments,
+            last: 0,
+        }
+    }
+
+    // Lines and comments.
+
+    fn line(&mut self, text: &str) {
+        for _ in 0..self.depth {
+            self.out.push_str(INDENT);
+        }
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    /// Whether the text has an empty line between what was printed last and a place.
+    fn is_apart(&self, start: u32) -> bool {
+        let gap = self.text.get(self.last as usize..start as usize).unwrap_or("");
+        gap.bytes().filter(|b| *b == b'\n').count() > 1
+    }
+
+    /// An empty line, unless this is the start of the text or of a block.
+    fn empty_line(&mut self) {
+        if !self.out.is_empty() && !self.out.ends_with("{\n") && !self.out.ends_with("\n\n") {
+            self.out.push('\n');
+        }
+    }
+
+    /// Prints the comments before a place on lines of their own. `apart`: with an empty line before all of it.
+    fn leading(&mut self, end: u32, apart: bool) {
+        let mut apart = apart;
+        while let Some((comment, rest)) = self.comments.split_first() {
+            if comment.start >= end {
+                break;
+            }
+            self.comments = rest;
+            if apart || self.is_apart(comment.start) {
+                self.empty_line();
+            }
+            apart = false;
+            let text = self.comment(*comment);
+            self.line(&text);
+            self.last = comment.end;
+        }
+        if apart {
+            self.empty_line();
+        }
+    }
+
+    /// The comments and the empty line before something that begins and ends there. What stands inside it comes first
+    /// too; `inside` is where its own block begins, or where it ends when it has none.
+    fn before(&mut self, start: u32, inside: u32, apart: bool) {
+        let had_comments = self.comments.first().is_some_and(|c| c.start < inside);
+        self.leading(inside, apart);
+        if (!apart || had_comments) && self.is_apart(start) {
+            self.empty_line();
+        }
+    }
+
+    /// Moves the comments that stand on the same line behind something printed last to the end of its printed line.
+    fn trailing(&mut self, end: u32, limit: u32) {
+        self.last = end;
+        while let Some((comment, rest)) = self.comments.split_first() {
+            let gap = self.text.get(self.last as usize..comment.start as usize);
+            if comment.start >= limit || gap.is_none_or(|gap| gap.contains('\n')) {
+                return;
+            }
+            self.comments = rest;
+            self.out.truncate(self.out.trim_end_matches('\n').len());
+            self.out.push(' ');
+            let text = self.comment(*comment);
+            self.out.push_str(&text);
+            self.out.push('\n');
+            self.last = comment.end;
+        }
+    }
+
+    /// A comment's own text, without what its line ends with.
+    fn comment(&self, comment: Span) -> String {
+        let text = self.text.get(comment.range()).unwrap_or("");
+        text.trim_end().replace("\r\n", "\n")
+    }
+
+    /// Whether comments stand between two places.
+    fn has_comments(&self, span: Span) -> bool {
+        self.comments.iter().any(|c| span.start <= c.start && c.end <= span.end)
+    }
+
+    /// Things on lines of their own, with their comments, up to a closing bracket that is printed by the caller.
+    fn lines<T>(
+        &mut self,
+        things: &[T],
+        block: Span,
+        span: impl Fn(&T) -> Span,
+        mut print: impl FnMut(&mut Self, &T),
+    ) {
+        let limits = things.iter().skip(1).map(|thing| span(thing).start);
+        let limits: Vec<u32> = limits.chain([block.end]).collect();
+        let first = things.first().map_or(block.end, |thing| span(thing).start);
+        // Comments before the opening bracket have no better place than behind it.
+        if self.comments.first().is_some_and(|c| c.start < block.start) {
+            self.depth += 1;
+            self.leading(block.start, false);
+            self.depth -= 1;
+            self.last = self.last.max(block.start);
+        } else {
+            self.trailing(block.start.saturating_add(1), first);
+        }
+        self.depth += 1;
+        for (thing, limit) in things.iter().zip(limits) {
+            print(self, thing);
+            self.trailing(span(thing).end, limit);
+        }
+        self.leading(block.end.saturating_sub(1), false);
+        self.depth -= 1;
+    }
+
+    // Declarations.
+
+    fn item(&mut self, item: &Item, apart: bool) {
+        let span = item.span();
+        let inside = match item {
+            Item::Protocol(protocol) => protocol.body.at.0.start,
+            Item::Effect(_) | Item::Record(_) | Item::Enum(_) => self.open(span),
+            Item::Module(_) | Item::Import(_) | Item::Foreign(_) => span.end,
+        };
+        self.before(span.start, inside, apart);
+        match item {
+            Item::Module(module) => self.line(&format!("module {};", module.name)),
+            Item::Import(import) => match &import.alias {
+                Some(alias) => self.line(&format!("import {} as {};", import.module, alias.text)),
+                None => self.line(&format!("import {};", import.module)),
+            },
+            Item::Foreign(foreign) => self.foreign(foreign),
+            Item::Record(record) => self.record(record, inside),
+            Item::Enum(enumeration) => self.enumeration(enumeration, inside),
+            Item::Effect(effect) => self.effect(effect, inside),
+            Item::Protocol(protocol) => self.protocol(protocol),
+        }
+        self.trailing(span.end, u32::MAX);
+    }
+
+    /// Where the first bracket of a declaration opens: its head has none, nor strings, but may have comments.
+    fn open(&self, span: Span) -> u32 {
+        let mut at = span.start;
+        loop {
+            let rest = self.text.get(at as usize..span.end as usize).unwrap_or("");
+            let Some(open) = rest.find('{') else { return span.start };
+            let open = at + open as u32;
+            match self.comments.iter().find(|c| c.start <= open && open < c.end) {
+                Some(comment) => at = comment.end,
+                None => return open,
+            }
+        }
+    }
+
+    fn foreign(&mut self, foreign: &Foreign) {
+        let word = match foreign.kind {
+            ForeignKind::Type => "type",
+            ForeignKind::Signature => "sig",
+        };
+        let Foreign { language, external, from, name, .. } = foreign;
+        let (language, name) = (&language.text, &name.text);
+        self.line(&format!("{word} <{language}> \"{external}\" from \"{from}\" as {name};"));
+    }
+
+    fn record(&mut self, record: &Record, open: u32) {
+        let block = Span { start: open, ..record.at.0 };
+        let fields: Vec<String> = record
+            .fields
+            .iter()
+            .map(|field| format!("{}: {}", field.name.text, sort(&field.sort)))
+            .collect();
+        let spans: Vec<Span> =
+            record.fields.iter().map(|field| field.name.at.0.to(field.sort.at.0)).collect();
+        self.members(&format!("record {}", record.name.text), &fields, &spans, block);
+    }
+
+    fn enumeration(&mut self, enumeration: &Enum, open: u32) {
+        let block = Span { start: open, ..enumeration.at.0 };
+        let variants: Vec<String> = enumeration.variants.iter().map(|v| v.text.clone()).collect();
+        let spans: Vec<Span> = enumeration.variants.iter().map(|v| v.at.0).collect();
+        self.members(&format!("enum {}", enumeration.name.text), &variants, &spans, block);
+    }
+
+    /// A head and members, on one line when they fit and no comment stands among them.
+    fn members(&mut self, head: &str, members: &[String], spans: &[Span], block: Span) {
+        let line = match members.is_empty() {
+            true => format!("{head} {{}}"),
+            false => format!("{head} {{ {} }}", members.join(", ")),
+        };
+        if line.len() <= COLUMNS && !self.has_comments(block) {
+            return self.line(&line);
+        }
+        self.line(&format!("{head} {{"));
+        let both: Vec<(&String, Span)> = members.iter().zip(spans.iter().copied()).collect();
+        self.lines(&both, block, |(_, span)| *span, |printer, (member, span)| {
+            printer.before(span.start, span.end, false);
+            printer.line(&format!("{member},"));
+        });
+        self.line("}");
+    }
+
+    fn effect(&mut self, effect: &Effect, open: u32) {
+        let block = Span { start: open, ..effect.at.0 };
+        self.line(&format!("effect {} version {} {{", effect.name.text, effect.version));
+        self.lines(&effect.operations, block, |operation| operation.at.0, |printer, operation| {
+            printer.before(operation.at.0.start, operation.at.0.end, false);
+            printer.line(&operation_line(operation));
+        });
+        self.line("}");
+    }
+
+    fn protocol(&mut self, protocol: &Protocol) {
+        let aux = if protocol.aux { "aux " } else { "" };
+        let name = &protocol.name.text;
+        let roles: Vec<String> = protocol.roles.iter().map(|r| format!("role {}", r.text)).collect();
+        let uses: Vec<String> = protocol
+            .uses
+            .iter()
+            .map(|used| format!("{} at {}", used.interface, used.role.text))
+            .collect();
+        let head = format!("{aux}global protocol {name}({})", roles.join(", "));
+        let uses = match uses.is_empty() {
+            true => String::new(),
+            false => format!("uses {} ", uses.join(", ")),
+        };
+        if head.len() + uses.len() + 2 <= COLUMNS {
+            self.line(&format!("{head} {uses}{{"));
+        } else {
+            self.broken_head(&format!("{aux}global protocol {name}("), &head, &roles, &uses);
+        }
+        self.statements(&protocol.body);
+        self.line("}");
+    }
+
+    /// A head that does not fit on a line.
+    fn broken_head(&mut self, start: &str, head: &str, roles: &[String], uses: &str) {
+        if head.len() + 2 <= COLUMNS {
+            self.line(head);
+        } else {
+            self.line(start);
+            for (i, role) in roles.iter().enumerate() {
+                let comma = if i + 1 < roles.len() { "," } else { "" };
+                self.line(&format!("{INDENT}{role}{comma}"));
+            }
+            if uses.is_empty() {
+                return self.line(") {");
+            }
+            self.line(")");
+        }
+        self.line(&format!("{INDENT}{uses}{{"));
+    }
+
+    // Statements.
+
+    fn statements(&mut self, block: &Block) {
+        let span = |statement: &Statement| statement.at.0;
+        self.lines(&block.statements, block.at.0, span, |printer, statement| {
+            printer.statement(statement);
+        });
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        let span = statement.at.0;
+        match &statement.kind {
+            StatementKind::Message(message) => {
+                self.before(span.start, span.end, false);
+                self.line(&message_line(message));
+            }
+            StatementKind::Choice { role, branches } => {
+                let first = branches.first().map_or(span.end, |block| block.at.0.start);
+                self.before(span.start, first, false);
+                self.line(&format!("choice at {} {{", role.text));
+                for (i, branch) in branches.iter().enumerate() {
+                    if i > 0 {
+                        self.line("} or {");
+                    }
+                    self.statements(branch);
+                    self.last = branch.at.0.end;
+                }
+                self.line("}");
+            }
+            StatementKind::Rec { name, body } => {
+                self.before(span.start, body.at.0.start, false);
+                self.line(&format!("rec {} {{", name.text));
+                self.statements(body);
+                self.line("}");
+            }
+            StatementKind::Continue { name } => {
+                self.before(span.start, span.end, false);
+                self.line(&format!("continue {};", name.text));
+            }
+            StatementKind::Do { protocol, roles } => {
+                self.before(span.start, span.end, false);
+                self.line(&format!("do {protocol}({});", names(roles)));
+            }
+            StatementKind::Local { role, actions, block } => {
+                self.before(span.start, block.0.start, false);
+                self.local(role, actions, block.0);
+            }
+        }
+    }
+
+    fn local(&mut self, role: &Name, actions: &[Action], block: Span) {
+        let head = format!("at {} {{", role.text);
+        let lines: Vec<String> = actions.iter().map(action_line).collect();
+        let line = match lines.as_slice() {
+            [] => Some(format!("{head}}}")),
+            [action] => Some(format!("{head} {action} }}")),
+            [_, ..] => None,
+        };
+        let width = COLUMNS.saturating_sub(self.depth * INDENT.len());
+        if let Some(line) = line.filter(|line| line.len() <= width && !self.has_comments(block)) {
+            return self.line(&line);
+        }
+        self.line(&head);
+        self.lines(actions, block, |action| action.at.0, |printer, action| {
+            printer.before(action.at.0.start, action.at.0.end, false);
+            printer.line(&action_line(action));
+        });
+        self.line("}");
+    }
+}
+
+fn operation_line(operation: &Operation) -> String {
+    let Operation { class, name, params, result, within, retry, .. } = operation;
+    let mut line = format!("{} {}({})", class.keyword(), name.text, params_text(params));
+    if let Some(result) = result {
+        line.push_str(&format!(" -> {}", sort(result)));
+    }
+    if let Some(within) = within {
+        line.push_str(&format!(" within {}", duration(*within)));
+    }
+    if let Some(retry) = retry {
+        line.push_str(&format!(" retry {retry}"));
+    }
+    line.push(';');
+    line
+}
+
+fn message_line(message: &Message) -> String {
+    let Message { label, payloads, from, to } = message;
+    let payloads = match payloads {
+        Some(payloads) => format!("({})", params_text(payloads)),
+        None => String::new(),
+    };
+    format!("{}{payloads} from {} to {};", label.text, from.text, names(to))
+}
+
+fn action_line(action: &Action) -> String {
+    let Action { bind, check, interface, operation, args, within, otherwise, .. } = action;
+    let mut line = String::new();
+    if let Some(bind) = bind {
+        line.push_str(&format!("let {} = ", bind.text));
+    }
+    if *check {
+        line.push_str("check ");
+    }
+    let args: Vec<String> = args.iter().map(argument).collect();
+    line.push_str(&format!("{interface}.{}({})", operation.text, args.join(", ")));
+    if let Some(within) = within {
+        line.push_str(&format!(" within {}", duration(*within)));
+    }
+    if let Some(otherwise) = otherwise {
+        line.push_str(&format!(" else {}", otherwise.text));
+    }
+    line.push(';');
+    line
+}
+
+fn argument(argument: &Argument) -> String {
+    match argument {
+        Argument::Name(name) => name.text.clone(),
+        Argument::Bool(value, _) => value.to_string(),
+        Argument::Number(number, _) => number.to_string(),
+        Argument::Text(text, _) => format!("\"{text}\""),
+    }
+}
+
+fn params_text(params: &[Param]) -> String {
+    let params: Vec<String> = params
+        .iter()
+        .map(|param| match &param.name {
+            Some(name) => format!("{}: {}", name.text, sort(&param.sort)),
+            None => sort(&param.sort),
+        })
+        .collect();
+    params.join(", ")
+}
+
+fn sort(term: &SortTerm) -> String {
+    match &term.kind {
+        SortKind::Named(path) => path.to_string(),
+        SortKind::List(item) => format!("[{}]", sort(item)),
+        SortKind::Option(item) => format!("{}?", sort(item)),
+    }
+}
+
+fn duration(duration: Duration) -> String {
+    format!("{}{}", duration.amount, duration.unit.suffix())
+}
+
+fn names(names: &[Name]) -> String {
+    names.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(", ")
+}
