@@ -135,6 +135,7 @@ fn tests(tree: &Tree) -> Report {
         "unit and integration tests of every crate",
         &mut command,
     )
+    .after(&built)
 }
 
 fn doctests(tree: &Tree) -> Report {
@@ -177,7 +178,7 @@ pub(crate) fn counted(
     command
         .env("INSTA_UPDATE", "no")
         .env_remove("INSTA_FORCE_PASS")
-        .env_remove("ANTIPHON_BLESS");
+        .env_remove("BLESS");
     let (progress, reading, outcome) = watch(tree, name, about, command);
     let details = reading
         .targets

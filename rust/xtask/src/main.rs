@@ -104,9 +104,7 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
 /// own read the second.
 fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     let mut command = tree.cargo("test");
-    command
-        .env("INSTA_UPDATE", "always")
-        .env("ANTIPHON_BLESS", "1");
+    command.env("INSTA_UPDATE", "always").env("BLESS", "1");
     command.arg("--no-fail-fast");
     if !arguments.iter().any(|a| a == "-p" || a == "--package") {
         command.arg("--workspace");

@@ -95,6 +95,12 @@ impl Report {
         self
     }
 
+    /// Adds the time of what had to be done first.
+    pub(crate) fn after(mut self, first: &Self) -> Self {
+        self.elapsed += first.elapsed;
+        self
+    }
+
     pub(crate) fn failed(&self) -> bool {
         self.problem.is_some()
     }
