@@ -216,6 +216,12 @@ codes! {
     SortTooDeep = "AP0132", Names, Error,
         "sorts are nested more than 16 deep",
         "flatten them: values of the machine are at most that deep";
+    TooManyProtocols = "AP0133", Names, Error,
+        "more than 4,096 protocols",
+        "declare fewer";
+    ReservedInterface = "AP0134", Names, Error,
+        "an `effect` is called `host`, as the interface that payloads and choices are asked from",
+        "rename it";
 
     MessageToSelf = "AP0201", Shape, Error,
         "a role sends a message to itself",
@@ -337,9 +343,9 @@ codes! {
     CodeTooLong = "AP0504", Resources, Error,
         "a role's program is longer than an image holds",
         "split the protocol";
-    SortTooDeep = "AP0505", Resources, Error,
-        "a sort nests deeper than the machine's values do",
-        "flatten it";
+    SortTooLarge = "AP0505", Resources, Error,
+        "a sort has more fields or variants, or is deeper, than the machine's sorts",
+        "split it";
     NameTooLong = "AP0506", Resources, Error,
         "a name is longer than 256 bytes",
         "shorten it";

@@ -1,0 +1,277 @@
+//! What the beginnings of recursions and branches must look like, on the graph, where `do` and `continue` are seen
+//! through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use antiphon_machine::RoleId;
+
+use super::{Builder, Id, NODES_MAX, Node};
+use crate::diagnostic::{Code, Diagnostic, closest};
+use crate::source::Span;
+
+/// A graph whose shape is right, ready to be numbered.
+pub(super) struct Shape {
+    pub(super) start: Id,
+    /// The branches of every choice, those of a choice at the head of a branch in place of that branch.
+    pub(super) branches: BTreeMap<Id, Vec<(Id, Span)>>,
+}
+
+/// Checks guardedness and the heads of choices.
+pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
+    let before = builder.findings.errors();
+    let start = guarded(builder, start)?;
+    let mut branches = BTreeMap::new();
+    let mut branches_count = 0;
+    for id in 0..builder.nodes.len() {
+        let Some(flat) = flatten(builder, id) else { continue };
+        branches_count += flat.len();
+        if branches_count > 4 * NODES_MAX {
+            builder.too_large();
+            return None;
+        }
+        branches.insert(id, flat);
+    }
+    let shape = Shape { start, branches };
+    let mut heads = Heads { builder, head_locals: BTreeSet::new() };
+    for (id, flat) in &shape.branches {
+        heads.choice(*id, flat);
+    }
+    heads.misplaced(start);
+    (builder.findings.errors() == before).then_some(shape)
+}
+
+/// Reports recursions that come back to their start without a message, and gives the node at the start.
+fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
+    let mut sound = true;
+    let unguarded = |builder: &mut Builder<'_, '_>, span| {
+        let message = "this comes back to itself without a message";
+        builder.report(Diagnostic::new(Code::Unguarded, span, message));
+    };
+    for id in 0..builder.nodes.len() {
+        match builder.nodes[id] {
+            Node::Hole { span, .. } if builder.target(id).is_none() => {
+                unguarded(builder, span);
+                sound = false;
+            }
+            _ => {}
+        }
+    }
+    if !sound {
+        return None;
+    }
+    // Local actions have one successor each, so a walk that marks its own steps finds every circle of them.
+    let mut walked = vec![usize::MAX; builder.nodes.len()];
+    for id in 0..builder.nodes.len() {
+        let mut at = id;
+        while let Node::Local { next, span, .. } = builder.nodes[at] {
+            if walked[at] != usize::MAX {
+                if walked[at] == id {
+                    unguarded(builder, span);
+                    sound = false;
+                }
+                break;
+            }
+            walked[at] = id;
+            at = builder.target(next)?;
+        }
+    }
+    sound.then(|| builder.target(start))?
+}
+
+/// The branches of a choice; a branch that is itself a choice of the same role gives way to the branches of that. The
+/// stack is explicit: a chain of choices may be as long as there are protocols.
+fn flatten(builder: &mut Builder<'_, '_>, id: Id) -> Option<Vec<(Id, Span)>> {
+    let Node::Choice { at, branches, .. } = &builder.nodes[id] else { return None };
+    let chooser = *at;
+    let mut flat = Vec::new();
+    let mut entered = BTreeSet::from([id]);
+    let mut pending: Vec<(Id, Span)> = branches.iter().rev().copied().collect();
+    while let Some((entry, span)) = pending.pop() {
+        let entry = builder.target(entry)?;
+        match &builder.nodes[entry] {
+            Node::Choice { at, branches, .. } if *at == chooser => {
+                if entered.insert(entry) {
+                    pending.extend(branches.iter().rev().copied());
+                } else {
+                    let message = "this branch comes back to the choice it is a branch of";
+                    builder.report(Diagnostic::new(Code::Unguarded, span, message));
+                }
+            }
+            _ => flat.push((entry, span)),
+        }
+    }
+    Some(flat)
+}
+
+struct Heads<'b, 'r, 'f> {
+    builder: &'b mut Builder<'r, 'f>,
+    /// Actions with `else` at the head of a branch.
+    head_locals: BTreeSet<Id>,
+}
+
+/// How a branch begins.
+struct Head<'r> {
+    label: &'r str,
+    to: RoleId,
+    span: Span,
+    /// The labels that failures before the first message lead to.
+    otherwise: Vec<(&'r str, Span)>,
+}
+
+impl<'r> Heads<'_, 'r, '_> {
+    fn choice(&mut self, id: Id, branches: &[(Id, Span)]) {
+        let Node::Choice { at, at_span, .. } = self.builder.nodes[id] else { return };
+        let heads: Vec<Option<Head<'r>>> =
+            branches.iter().map(|(entry, span)| self.head(at, at_span, *entry, *span)).collect();
+        // A branch without a head has been reported; what is said about the others may depend on it.
+        let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else { return };
+        self.receivers(at, &heads);
+        let mut labels: BTreeMap<&str, usize> = BTreeMap::new();
+        for (place, head) in heads.iter().enumerate() {
+            if let Some(first) = labels.get(head.label) {
+                let message = format!("two branches begin with `{}`", head.label);
+                let finding = Diagnostic::new(Code::BranchLabels, head.span, message);
+                self.builder.report(finding.related(heads[*first].span, "the other one"));
+            } else {
+                labels.insert(head.label, place);
+            }
+        }
+        self.otherwise(&heads, &labels);
+    }
+
+    /// Follows a branch to its first message.
+    fn head(&mut self, chooser: RoleId, at_span: Span, entry: Id, branch: Span) -> Option<Head<'r>> {
+        let who = self.builder.role_name(chooser);
+        let mut otherwise = Vec::new();
+        let mut id = entry;
+        let (span, what) = loop {
+            match &self.builder.nodes[id] {
+                Node::Message { from, to, label, span, .. } if *from == chooser => {
+                    return Some(Head { label, to: *to, span: *span, otherwise });
+                }
+                Node::Local { at, action, next, .. } if *at == chooser => {
+                    if let Some((label, span)) = &action.action.otherwise {
+                        otherwise.push((label.as_str(), *span));
+                        self.head_locals.insert(id);
+                    }
+                    id = self.builder.target(*next)?;
+                }
+                Node::Choice { at, span, .. } if *at == chooser => {
+                    let message = format!("`{who}` acts and then chooses again within one branch");
+                    let finding = Diagnostic::new(Code::ActionBeforeChoice, branch, message);
+                    self.builder.report(finding.related(*span, "the inner choice"));
+                    return None;
+                }
+                Node::Message { from, span, .. } => {
+                    break (*span, format!("a message from `{}`", self.builder.role_name(*from)));
+                }
+                Node::Local { at, span, .. } => {
+                    break (*span, format!("an action of `{}`", self.builder.role_name(*at)));
+                }
+                Node::Choice { at, span, .. } => {
+                    break (*span, format!("a choice of `{}`", self.builder.role_name(*at)));
+                }
+                Node::End | Node::Hole { .. } => break (branch, "the end of the protocol".into()),
+            }
+        };
+        let message = format!("`{who}` chooses, but this branch begins with {what}");
+        let mut finding = Diagnostic::new(Code::BranchStart, branch, message)
+            .related(at_span, format!("`{who}` chooses here"));
+        if span != branch {
+            finding = finding.related(span, what);
+        }
+        self.builder.report(finding);
+        None
+    }
+
+    /// All branches begin with messages to the same role: a state of an automaton speaks to one peer.
+    fn receivers(&mut self, at: RoleId, heads: &[Head<'r>]) {
+        let Some((first, rest)) = heads.split_first() else { return };
+        for head in rest.iter().filter(|head| head.to != first.to) {
+            let who = self.builder.role_name(at);
+            let (one, other) = (self.builder.role_name(first.to), self.builder.role_name(head.to));
+            let message =
+                format!("`{who}` tells its choice to `{one}` in one branch and to `{other}` in this one");
+            let finding = Diagnostic::new(Code::BranchReceivers, head.span, message)
+                .label(format!("to `{other}`"))
+                .related(first.span, format!("to `{one}`"))
+                .help(format!("tell `{one}` first in every branch, and `{other}` next"));
+            self.builder.report(finding);
+        }
+    }
+
+    /// Every `else` leads to a sibling, and none in a circle.
+    fn otherwise(&mut self, heads: &[Head<'r>], labels: &BTreeMap<&str, usize>) {
+        let mut leads: Vec<Vec<(usize, Span)>> = Vec::new();
+        for head in heads {
+            let mut to = Vec::new();
+            for (label, span) in &head.otherwise {
+                if let Some(place) = labels.get(label) {
+                    to.push((*place, *span));
+                    continue;
+                }
+                let message = format!("no branch of this choice begins with `{label}`");
+                let mut finding = Diagnostic::new(Code::UnknownElse, *span, message);
+                if let Some(close) = closest(label, labels.keys().copied()) {
+                    finding = finding.help(format!("there is `{close}`"));
+                }
+                self.builder.report(finding);
+            }
+            leads.push(to);
+        }
+        if let Some(span) = circle(&leads) {
+            let message = "this failure leads back to the branch it comes from";
+            self.builder.report(Diagnostic::new(Code::ElseItself, span, message));
+        }
+    }
+
+    /// Reports actions with `else` that are reached otherwise than by choosing their branch.
+    fn misplaced(&mut self, start: Id) {
+        let mut walked: BTreeSet<Id> = BTreeSet::new();
+        let after_messages: Vec<Id> = self
+            .builder
+            .nodes
+            .iter()
+            .filter_map(|node| if let Node::Message { next, .. } = node { Some(*next) } else { None })
+            .collect();
+        for entry in after_messages.into_iter().chain([start]) {
+            let mut at = self.builder.target(entry);
+            while let Some(id) = at.filter(|id| walked.insert(*id)) {
+                let Node::Local { action, next, .. } = &self.builder.nodes[id] else { break };
+                let next = *next;
+                if let Some((_, span)) = &action.action.otherwise {
+                    let message = "`else` belongs before the first message of a branch";
+                    let mut finding = Diagnostic::new(Code::MisplacedElse, *span, message);
+                    if self.head_locals.contains(&id) {
+                        finding = finding.note("this action is also reached otherwise than by choosing its branch");
+                    }
+                    self.builder.report(finding);
+                }
+                at = self.builder.target(next);
+            }
+        }
+    }
+}
+
+/// A lead that closes a circle, if there is one.
+fn circle(leads: &[Vec<(usize, Span)>]) -> Option<Span> {
+    let mut open: Vec<usize> = leads.iter().map(Vec::len).collect();
+    // Take away branches that lead nowhere until none is left, or only circles are.
+    let mut sources: Vec<Vec<usize>> = vec![Vec::new(); leads.len()];
+    for (from, to) in leads.iter().enumerate() {
+        for (place, _) in to {
+            sources[*place].push(from);
+        }
+    }
+    let mut done: Vec<usize> = (0..leads.len()).filter(|place| open[*place] == 0).collect();
+    while let Some(place) = done.pop() {
+        for from in std::mem::take(&mut sources[place]) {
+            open[from] -= 1;
+            if open[from] == 0 {
+                done.push(from);
+            }
+        }
+    }
+    let stuck = open.iter().position(|open| *open > 0)?;
+    leads[stuck].iter().find(|(place, _)| open[*place] > 0).map(|(_, span)| *span)
+}

@@ -1,0 +1,149 @@
+//! Which statements can be reached: what follows one that never ends cannot.
+
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{Code, Diagnostic, Findings};
+use crate::hir::{Kind, Protocol, Statement};
+
+/// Reports statements that nothing comes to, and marks their protocols as unsound.
+pub(crate) fn check(protocols: &mut [Protocol], findings: &mut Findings) {
+    let calls = Calls::new(protocols);
+    let ends = ends(protocols, &calls);
+    for index in 0..protocols.len() {
+        let Some(protocol) = protocols.get(index) else { continue };
+        let mut walk =
+            Walk { index, ends: &ends, calls: &calls, callers: None, findings: Vec::new() };
+        walk.block(&protocol.body);
+        let found = walk.findings;
+        if let (Some(protocol), false) = (protocols.get_mut(index), found.is_empty()) {
+            protocol.sound = false;
+        }
+        findings.extend(found);
+    }
+}
+
+/// Who does whom.
+pub(crate) struct Calls {
+    /// By protocol: the protocols it does, each once.
+    pub(crate) callees: Vec<BTreeSet<usize>>,
+    callers: Vec<BTreeSet<usize>>,
+}
+
+impl Calls {
+    pub(crate) fn new(protocols: &[Protocol]) -> Calls {
+        let mut callees = vec![BTreeSet::new(); protocols.len()];
+        let mut callers = vec![BTreeSet::new(); protocols.len()];
+        for (index, protocol) in protocols.iter().enumerate() {
+            collect(&protocol.body, &mut callees[index]);
+            for callee in &callees[index] {
+                callers[*callee].insert(index);
+            }
+        }
+        Calls { callees, callers }
+    }
+
+    /// A protocol and all that come to it.
+    fn above(&self, index: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::from([index]);
+        let mut pending = vec![index];
+        while let Some(next) = pending.pop() {
+            for caller in &self.callers[next] {
+                if found.insert(*caller) {
+                    pending.push(*caller);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Recurses as deep as blocks nest.
+fn collect(statements: &[Statement], callees: &mut BTreeSet<usize>) {
+    for statement in statements {
+        match &statement.kind {
+            Kind::Do { protocol, .. } => {
+                callees.insert(*protocol);
+            }
+            Kind::Choice { branches, .. } => {
+                for branch in branches {
+                    collect(&branch.statements, callees);
+                }
+            }
+            Kind::Rec { body, .. } => collect(body, callees),
+            Kind::Message { .. } | Kind::Continue { .. } | Kind::Local { .. } => {}
+        }
+    }
+}
+
+/// Which protocols can end: the least solution, so one that only ever does itself again cannot.
+fn ends(protocols: &[Protocol], calls: &Calls) -> Vec<bool> {
+    let mut ends = vec![false; protocols.len()];
+    let mut pending: Vec<usize> = (0..protocols.len()).collect();
+    while let Some(index) = pending.pop() {
+        if !ends[index] && falls_all(&protocols[index].body, &ends) {
+            ends[index] = true;
+            pending.extend(calls.callers[index].iter().copied().filter(|caller| !ends[*caller]));
+        }
+    }
+    ends
+}
+
+fn falls_all(statements: &[Statement], ends: &[bool]) -> bool {
+    statements.iter().all(|statement| falls(statement, ends))
+}
+
+/// Whether something may come behind a statement. A recursion is left only where its body ends without `continue`.
+fn falls(statement: &Statement, ends: &[bool]) -> bool {
+    match &statement.kind {
+        Kind::Continue { .. } => false,
+        Kind::Do { protocol, .. } => ends[*protocol],
+        Kind::Choice { branches, .. } => {
+            branches.iter().any(|branch| falls_all(&branch.statements, ends))
+        }
+        Kind::Rec { body, .. } => falls_all(body, ends),
+        Kind::Message { .. } | Kind::Local { .. } => true,
+    }
+}
+
+struct Walk<'a> {
+    index: usize,
+    ends: &'a [bool],
+    calls: &'a Calls,
+    /// The protocol itself and all that come to it, once they are asked for.
+    callers: Option<BTreeSet<usize>>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Walk<'_> {
+    fn block(&mut self, statements: &[Statement]) {
+        let stop = statements.iter().position(|statement| !falls(statement, self.ends));
+        if let Some((stop, [first, rest @ ..])) =
+            stop.and_then(|stop| statements.split_at_checked(stop + 1)).map(|(upto, after)| (upto, after))
+            && let Some(stop) = stop.last()
+            && !self.is_recursion(stop)
+        {
+            let span = first.span.to(rest.last().unwrap_or(first).span);
+            let finding = Diagnostic::new(Code::Unreachable, span, "nothing comes to these statements");
+            self.findings.push(finding.related(stop.span, "this never goes on to what follows it"));
+        }
+        for statement in statements {
+            match &statement.kind {
+                Kind::Choice { branches, .. } => {
+                    for branch in branches {
+                        self.block(&branch.statements);
+                    }
+                }
+                Kind::Rec { body, .. } => self.block(body),
+                Kind::Message { .. } | Kind::Continue { .. } | Kind::Do { .. } | Kind::Local { .. } => {}
+            }
+        }
+    }
+
+    /// Whether a statement leads back to this protocol: then what is wrong is that something follows the recursion,
+    /// which building the graph reports.
+    fn is_recursion(&mut self, statement: &Statement) -> bool {
+        let Kind::Do { protocol, .. } = &statement.kind else { return false };
+        let (calls, index) = (self.calls, self.index);
+        self.callers.get_or_insert_with(|| calls.above(index)).contains(protocol)
+    }
+}

@@ -1,0 +1,112 @@
+//! Protocols with their names resolved, still as nested statements: between the tree and the graph.
+
+use antiphon_machine::Class;
+
+use crate::sorts::SortRef;
+use crate::source::Span;
+
+/// A protocol of some module of the run.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    pub(crate) module: usize,
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) aux: bool,
+    /// Names and places, in the order of the head; never more than a mask of 64 bits holds.
+    pub(crate) roles: Vec<(String, Span)>,
+    pub(crate) vars: Vec<Var>,
+    /// How many recursions there are; each has a number.
+    pub(crate) recs: u32,
+    pub(crate) body: Vec<Statement>,
+    /// Whether nothing was lost and nothing is wrong so far, so that its shape can be looked at.
+    pub(crate) sound: bool,
+}
+
+/// A bound name.
+#[derive(Debug)]
+pub(crate) struct Var {
+    pub(crate) name: String,
+    pub(crate) sort: SortRef,
+    pub(crate) span: Span,
+}
+
+/// A role of a protocol, by its place in the head.
+pub(crate) type Role = u8;
+
+/// A row of [`Protocol::vars`].
+pub(crate) type VarIndex = u32;
+
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) kind: Kind,
+    pub(crate) span: Span,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Message { label: String, payload: Payload, from: Role, to: Vec<Role> },
+    Choice { at: Role, at_span: Span, branches: Vec<Branch> },
+    Rec { rec: u32, name_span: Span, body: Vec<Statement> },
+    Continue { rec: u32 },
+    Do { protocol: usize, roles: Vec<Role> },
+    Local { at: Role, action: Action },
+}
+
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    pub(crate) sort: SortRef,
+    pub(crate) source: Source,
+    pub(crate) bind: Option<VarIndex>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    Unit,
+    Host,
+    Bound(VarIndex),
+}
+
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) interface: usize,
+    pub(crate) operation: usize,
+    pub(crate) args: Vec<Argument>,
+    pub(crate) bind: Option<VarIndex>,
+    pub(crate) within: Option<u64>,
+    pub(crate) otherwise: Option<(String, Span)>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Argument {
+    Var(VarIndex),
+    Bool(bool),
+    Nat(u64),
+    Int(i64),
+    Text(String),
+}
+
+/// An effect interface of some module of the run.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// An operation of an interface. A sort that could not be resolved is nothing; it has been reported.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) class: Class,
+    pub(crate) params: Vec<Option<SortRef>>,
+    pub(crate) result: Option<SortRef>,
+    pub(crate) budget: Option<u64>,
+    pub(crate) retries: u8,
+}

@@ -1,0 +1,273 @@
+//! The modules of one run: the text that was asked for and those it imports.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::ast::{Ast, Import, Item, Path};
+use crate::diagnostic::{Code, Diagnostic, Findings, closest};
+use crate::parse::parse;
+use crate::source::{FileId, SOURCE_LEN_MAX, Source, Sources, Span};
+
+/// The most modules of one run, and with [`SOURCES_LEN_MAX`] the bound of the memory it takes.
+pub const MODULES_MAX: usize = 256;
+
+/// The most bytes of all texts of one run together: a few of the longest, or many of the usual.
+pub const SOURCES_LEN_MAX: usize = 8 * SOURCE_LEN_MAX;
+
+/// Whoever knows where the text of a module is. This crate reads no files itself.
+pub trait Loader {
+    /// The text of the module of that name, such as `lib.guest`, and the name that diagnostics give the text.
+    fn load(&self, module: &str) -> Result<Source, LoadError>;
+}
+
+/// Why a module cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// There is none of that name. `looked`: where it was looked for, for people; may be empty.
+    NotFound {
+        /// The places.
+        looked: Vec<String>,
+    },
+    /// It is there but cannot be read.
+    Unreadable {
+        /// The reason as the system gives it.
+        reason: String,
+    },
+}
+
+/// A loader that knows no modules.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoModules;
+
+impl Loader for NoModules {
+    fn load(&self, _: &str) -> Result<Source, LoadError> {
+        Err(LoadError::NotFound { looked: Vec::new() })
+    }
+}
+
+/// Texts by module name.
+impl Loader for BTreeMap<String, String> {
+    fn load(&self, module: &str) -> Result<Source, LoadError> {
+        match self.get(module) {
+            Some(text) => Ok(Source { name: Arc::from(module), text: Arc::from(text.as_str()) }),
+            None => Err(LoadError::NotFound { looked: Vec::new() }),
+        }
+    }
+}
+
+/// The texts and trees of one run. The first module is the one that was asked for.
+#[derive(Clone, Debug)]
+pub struct Modules {
+    pub(crate) sources: Sources,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// A module of [`Modules`].
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    pub(crate) ast: Ast,
+    /// Its own name, if it says one.
+    pub(crate) name: Option<String>,
+    /// The modules it imports by the names they have here; nothing for one that could not be had.
+    pub(crate) imports: BTreeMap<String, Option<usize>>,
+}
+
+impl Modules {
+    /// Reads a text and all that it imports, each module once. What is wrong with them is in
+    /// [`diagnostics`](Self::diagnostics).
+    pub fn load(root: Source, loader: &dyn Loader) -> Modules {
+        let mut loading = Loading::default();
+        loading.add(root);
+        while let Some((importer, import)) = loading.pending.pop_front() {
+            loading.import(importer, &import, loader);
+        }
+        loading.report_cycles();
+        Modules {
+            sources: loading.sources,
+            modules: loading.modules,
+            diagnostics: loading.findings.into_sorted(),
+        }
+    }
+
+    /// The texts, to render diagnostics with.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The tree of the text that was asked for.
+    pub fn root(&self) -> Option<&Ast> {
+        self.modules.first().map(|module| &module.ast)
+    }
+
+    /// What is wrong with the texts and the imports, in the order of the texts.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+}
+
+/// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds replacement characters.
+pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> {
+    let shown = bytes.get(..bytes.len().min(SOURCE_LEN_MAX)).unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Source { name: Arc::from(name), text: Arc::from(text) }),
+        Err(error) => {
+            let at = error.valid_up_to();
+            let start = u32::try_from(at.min(shown.len())).unwrap_or(u32::MAX);
+            let span = Span { file: FileId(0), start, end: start };
+            let message = format!("the text is not UTF-8 from byte {at} on");
+            let text = String::from_utf8_lossy(shown);
+            let source = Source { name: Arc::from(name), text: Arc::from(text.as_ref()) };
+            Err((Diagnostic::new(Code::NotUtf8, span, message), source))
+        }
+    }
+}
+
+#[derive(Default)]
+struct Loading {
+    sources: Sources,
+    modules: Vec<Module>,
+    /// Modules by the name they are imported by.
+    known: BTreeMap<String, Option<usize>>,
+    pending: VecDeque<(usize, Import)>,
+    bytes: usize,
+    findings: Findings,
+}
+
+impl Loading {
+    /// Reads a module and notes its imports.
+    fn add(&mut self, source: Source) -> Option<usize> {
+        let text = Arc::clone(&source.text);
+        self.bytes = self.bytes.saturating_add(text.len());
+        let file = self.sources.add(source)?;
+        let parsed = parse(file, &text);
+        self.findings.extend(parsed.diagnostics);
+        let index = self.modules.len();
+        let mut name = None;
+        for item in &parsed.ast.items {
+            match item {
+                Item::Module(module) => {
+                    name.get_or_insert_with(|| module.name.to_string());
+                }
+                Item::Import(import) => self.pending.push_back((index, import.clone())),
+                Item::Foreign(_)
+                | Item::Record(_)
+                | Item::Enum(_)
+                | Item::Effect(_)
+                | Item::Protocol(_) => {}
+            }
+        }
+        self.modules.push(Module { ast: parsed.ast, name, imports: BTreeMap::new() });
+        Some(index)
+    }
+
+    fn import(&mut self, importer: usize, import: &Import, loader: &dyn Loader) {
+        let name = import.module.to_string();
+        let index = match self.known.get(&name) {
+            Some(index) => *index,
+            None => {
+                let index = self.fetch(&name, import, loader);
+                self.known.insert(name.clone(), index);
+                index
+            }
+        };
+        let (here, span) = match &import.alias {
+            Some(alias) => (alias.text.clone(), alias.at.0),
+            None => (name, import.module.span()),
+        };
+        let Some(module) = self.modules.get_mut(importer) else { return };
+        if module.imports.contains_key(&here) {
+            let message = format!("`{here}` is imported already");
+            self.findings.push(Diagnostic::new(Code::DuplicateImport, span, message));
+        } else {
+            module.imports.insert(here, index);
+        }
+    }
+
+    fn fetch(&mut self, name: &str, import: &Import, loader: &dyn Loader) -> Option<usize> {
+        let span = import.module.span();
+        if self.modules.first().and_then(|root| root.name.as_deref()) == Some(name) {
+            return Some(0);
+        }
+        if self.modules.len() >= MODULES_MAX || self.bytes > SOURCES_LEN_MAX {
+            let message = format!(
+                "one run reads at most {MODULES_MAX} modules of together {SOURCES_LEN_MAX} bytes"
+            );
+            self.findings.push(Diagnostic::new(Code::TooManyModules, span, message));
+            return None;
+        }
+        let message = format!("there is no module `{name}`");
+        let finding = match loader.load(name) {
+            Ok(source) => {
+                let index = self.add(source)?;
+                self.check_name(index, name, &import.module);
+                return Some(index);
+            }
+            Err(LoadError::NotFound { looked }) => {
+                let looked = looked.iter().map(|place| format!("looked for at `{place}`"));
+                let finding = Diagnostic::new(Code::ModuleNotFound, span, message);
+                looked.fold(finding, Diagnostic::note)
+            }
+            Err(LoadError::Unreadable { reason }) => {
+                let message = format!("the module `{name}` cannot be read");
+                Diagnostic::new(Code::ModuleNotFound, span, message).note(reason)
+            }
+        };
+        self.findings.push(finding);
+        None
+    }
+
+    /// A module that says its name says the one it is imported by.
+    fn check_name(&mut self, index: usize, name: &str, import: &Path) {
+        let Some(own) = self.modules.get(index).and_then(|module| module.name.clone()) else { return };
+        if own != name {
+            let message = format!("the module imported as `{name}` calls itself `{own}`");
+            let mut finding = Diagnostic::new(Code::ModuleNameDiffers, import.span(), message);
+            if closest(name, [own.as_str()]).is_some() {
+                finding = finding.help(format!("write `import {own};`"));
+            }
+            self.findings.push(finding);
+        }
+    }
+
+    /// Reports every import that leads back to its own module. Recursion is at most as deep as there are modules.
+    fn report_cycles(&mut self) {
+        let mut done = BTreeSet::new();
+        for index in 0..self.modules.len() {
+            self.follow(index, &mut Vec::new(), &mut done);
+        }
+    }
+
+    fn follow(&mut self, index: usize, path: &mut Vec<usize>, done: &mut BTreeSet<usize>) {
+        if done.contains(&index) {
+            return;
+        }
+        path.push(index);
+        let Some(module) = self.modules.get(index) else { return };
+        let imports: Vec<(Import, Option<usize>)> = module
+            .ast
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Import(import) = item { Some(import) } else { None })
+            .map(|import| {
+                let name = import.module.to_string();
+                let root = self.modules.first().and_then(|root| root.name.as_deref());
+                let to = if root == Some(&name) { Some(0) } else { None };
+                (import.clone(), to.or(self.known.get(&name).copied().flatten()))
+            })
+            .collect();
+        for (import, to) in imports {
+            let Some(to) = to else { continue };
+            if path.contains(&to) {
+                let name = &import.module;
+                let message = format!("importing `{name}` leads back to this module");
+                let span = name.span();
+                self.findings.push(Diagnostic::new(Code::ImportCycle, span, message));
+            } else {
+                self.follow(to, path, done);
+            }
+        }
+        path.pop();
+        done.insert(index);
+    }
+}

@@ -1,0 +1,464 @@
+//! Names: every word that refers to a declaration is bound to it, or reported.
+
+mod action;
+mod protocol;
+mod scope;
+
+use std::collections::BTreeMap;
+
+use antiphon_machine::Class;
+
+use crate::ast::{self, Foreign, ForeignKind, Item, Name, OperationClass, Path, SortKind, SortTerm};
+use crate::diagnostic::{Code, Diagnostic, Findings, closest};
+use crate::hir;
+use crate::module::{Module, Modules};
+use crate::sorts::{Shape, SortRef, Sorts};
+use crate::source::Span;
+
+/// The most protocols of one run. Looking for those that never end compares all with all.
+pub(crate) const PROTOCOLS_MAX: usize = 4096;
+
+/// How many records may be looked into to resolve one: more than sorts may nest, so that the finding names a circle
+/// when there is one.
+const PENDING_MAX: u32 = 64;
+
+/// The built-in sorts, first by our names and then by those that files of the base language use undeclared.
+const BUILT_IN: [(&str, Shape); 10] = [
+    ("Unit", Shape::Unit),
+    ("Bool", Shape::Bool),
+    ("Nat", Shape::Nat),
+    ("Int", Shape::Int),
+    ("Text", Shape::Text),
+    ("Bytes", Shape::Bytes),
+    ("unit", Shape::Unit),
+    ("bool", Shape::Bool),
+    ("int", Shape::Int),
+    ("string", Shape::Text),
+];
+
+/// Everything that has a name, resolved.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) protocols: Vec<hir::Protocol>,
+    pub(crate) interfaces: Vec<hir::Interface>,
+    pub(crate) sorts: Sorts,
+}
+
+/// Resolves the names of all modules.
+pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
+    let mut names = Names {
+        modules: &modules.modules,
+        tables: Vec::new(),
+        protocols: Vec::new(),
+        interfaces: Vec::new(),
+        sorts: Sorts::default(),
+        resolving: BTreeMap::new(),
+        findings,
+    };
+    for index in 0..modules.modules.len() {
+        names.declare(index);
+    }
+    names.all_sorts();
+    names.all_interfaces();
+    let all: Vec<(usize, &ast::Protocol)> = names.protocols.clone();
+    if let Some((_, beyond)) = all.get(PROTOCOLS_MAX) {
+        let message = format!("one run checks at most {PROTOCOLS_MAX} protocols");
+        names.report(Diagnostic::new(Code::TooManyProtocols, beyond.name.at.0, message));
+    }
+    let protocols = all
+        .into_iter()
+        .take(PROTOCOLS_MAX)
+        .map(|(module, ast)| protocol::resolve(&mut names, module, ast))
+        .collect();
+    Resolved {
+        protocols,
+        interfaces: names.interfaces.into_iter().map(|(_, _, interface)| interface).collect(),
+        sorts: names.sorts,
+    }
+}
+
+/// The declarations of a module by name, each kind in a room of its own.
+#[derive(Default)]
+struct Table<'m> {
+    sorts: BTreeMap<&'m str, SortDecl<'m>>,
+    signatures: BTreeMap<&'m str, &'m Foreign>,
+    interfaces: BTreeMap<&'m str, usize>,
+    protocols: BTreeMap<&'m str, usize>,
+}
+
+#[derive(Clone, Copy)]
+enum SortDecl<'m> {
+    Foreign(&'m Foreign),
+    Record(&'m ast::Record),
+    Enum(&'m ast::Enum),
+}
+
+impl SortDecl<'_> {
+    fn name(&self) -> &Name {
+        match self {
+            SortDecl::Foreign(foreign) => &foreign.name,
+            SortDecl::Record(record) => &record.name,
+            SortDecl::Enum(enumeration) => &enumeration.name,
+        }
+    }
+}
+
+/// How far the resolution of a declared sort has come.
+#[derive(Clone, Copy)]
+enum Progress {
+    Begun,
+    Done(Option<SortRef>),
+}
+
+struct Names<'m, 'f> {
+    modules: &'m [Module],
+    tables: Vec<Table<'m>>,
+    protocols: Vec<(usize, &'m ast::Protocol)>,
+    interfaces: Vec<(usize, &'m ast::Effect, hir::Interface)>,
+    sorts: Sorts,
+    resolving: BTreeMap<(usize, &'m str), Progress>,
+    findings: &'f mut Findings,
+}
+
+impl<'m> Names<'m, '_> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.findings.push(diagnostic);
+    }
+
+    /// Enters a module's declarations, and reports those whose name is taken.
+    fn declare(&mut self, index: usize) {
+        let mut table = Table::default();
+        let Some(module) = self.modules.get(index) else { return };
+        for item in &module.ast.items {
+            let taken = match item {
+                Item::Module(_) | Item::Import(_) => None,
+                Item::Foreign(foreign) => match foreign.kind {
+                    ForeignKind::Type => self.declare_sort(&mut table, SortDecl::Foreign(foreign)),
+                    ForeignKind::Signature => {
+                        let old = table.signatures.get(foreign.name.text.as_str()).copied();
+                        table.signatures.entry(&foreign.name.text).or_insert(foreign);
+                        old.map(|old| (&foreign.name, &old.name))
+                    }
+                },
+                Item::Record(record) => self.declare_sort(&mut table, SortDecl::Record(record)),
+                Item::Enum(enumeration) => self.declare_sort(&mut table, SortDecl::Enum(enumeration)),
+                Item::Effect(effect) => {
+                    if effect.name.text == "host" {
+                        let message = "the interface `host` is there without being declared";
+                        self.report(Diagnostic::new(Code::ReservedInterface, effect.name.at.0, message));
+                    }
+                    let new = self.interfaces.len();
+                    let first = *table.interfaces.entry(&effect.name.text).or_insert(new);
+                    let interface = hir::Interface {
+                        name: effect.name.text.clone(),
+                        version: effect.version,
+                        operations: Vec::new(),
+                    };
+                    self.interfaces.push((index, effect, interface));
+                    (first != new).then(|| (&effect.name, &self.interfaces[first].1.name))
+                }
+                Item::Protocol(protocol) => {
+                    let new = self.protocols.len();
+                    let first = *table.protocols.entry(&protocol.name.text).or_insert(new);
+                    self.protocols.push((index, protocol));
+                    (first != new).then(|| (&protocol.name, &self.protocols[first].1.name))
+                }
+            };
+            if let Some((name, old)) = taken {
+                let message = format!("`{}` is declared twice", name.text);
+                let finding = Diagnostic::new(Code::DuplicateDeclaration, name.at.0, message);
+                self.report(finding.label("declared again").related(old.at.0, "declared first"));
+            }
+        }
+        self.tables.push(table);
+    }
+
+    /// Enters a sort; the new and the old name when it is taken.
+    fn declare_sort(
+        &mut self,
+        table: &mut Table<'m>,
+        decl: SortDecl<'m>,
+    ) -> Option<(&'m Name, &'m Name)> {
+        let name: &'m Name = match decl {
+            SortDecl::Foreign(foreign) => &foreign.name,
+            SortDecl::Record(record) => &record.name,
+            SortDecl::Enum(enumeration) => &enumeration.name,
+        };
+        // A foreign type may be called `int` or `Bytes`, as in many files of the base language: it hides ours.
+        let foreign = matches!(decl, SortDecl::Foreign(_));
+        if !foreign && built_in(&name.text).is_some() {
+            let message = format!("`{}` is a built-in sort", name.text);
+            self.report(Diagnostic::new(Code::ReservedSort, name.at.0, message));
+        }
+        if let Some(old) = table.sorts.get(name.text.as_str()) {
+            let old: &'m Name = match old {
+                SortDecl::Foreign(foreign) => &foreign.name,
+                SortDecl::Record(record) => &record.name,
+                SortDecl::Enum(enumeration) => &enumeration.name,
+            };
+            return Some((name, old));
+        }
+        table.sorts.insert(&name.text, decl);
+        None
+    }
+
+    /// The module that a path leads to and the last word of the path; nothing when it leads nowhere, which has then
+    /// been reported.
+    fn locate<'p>(&mut self, module: usize, path: &'p Path) -> Option<(usize, &'p Name)> {
+        let (last, prefix) = path.segments.split_last()?;
+        if prefix.is_empty() {
+            return Some((module, last));
+        }
+        let words: Vec<&str> = prefix.iter().map(|name| name.text.as_str()).collect();
+        let prefix_text = words.join(".");
+        let here = self.modules.get(module)?;
+        if here.name.as_deref() == Some(prefix_text.as_str()) {
+            return Some((module, last));
+        }
+        if let Some(found) = here.imports.get(&prefix_text) {
+            return Some(((*found)?, last));
+        }
+        let span = Path { segments: prefix.to_vec() }.span();
+        let message = format!("no module `{prefix_text}` is imported here");
+        let mut finding = Diagnostic::new(Code::UnknownModule, span, message);
+        if let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str)) {
+            finding = finding.help(format!("there is `{close}`"));
+        }
+        self.report(finding);
+        None
+    }
+
+    /// Resolves every declared sort, used or not.
+    fn all_sorts(&mut self) {
+        for module in 0..self.tables.len() {
+            let decls: Vec<SortDecl<'m>> =
+                self.tables.get(module).map(|t| t.sorts.values().copied().collect()).unwrap_or_default();
+            for decl in decls {
+                self.declared_sort(module, decl, decl.name().at.0, 0);
+            }
+        }
+    }
+
+    /// A declared sort. `from`: where it is referred to.
+    fn declared_sort(
+        &mut self,
+        module: usize,
+        decl: SortDecl<'m>,
+        from: Span,
+        pending: u32,
+    ) -> Option<SortRef> {
+        let name: &'m str = match decl {
+            SortDecl::Foreign(foreign) => &foreign.name.text,
+            SortDecl::Record(record) => &record.name.text,
+            SortDecl::Enum(enumeration) => &enumeration.name.text,
+        };
+        match self.resolving.get(&(module, name)) {
+            Some(Progress::Done(sort)) => return *sort,
+            Some(Progress::Begun) => {
+                let message = format!("the record `{name}` contains itself");
+                let finding = Diagnostic::new(Code::RecursiveSort, from, message);
+                self.report(finding.related(decl.name().at.0, "declared here"));
+                return None;
+            }
+            None => {}
+        }
+        self.resolving.insert((module, name), Progress::Begun);
+        let sort = match decl {
+            SortDecl::Foreign(_) => self.sorts.intern(Shape::Foreign { name: name.into() }),
+            SortDecl::Enum(enumeration) => {
+                self.distinct("variant", enumeration.variants.iter());
+                let variants = enumeration.variants.iter().map(|v| v.text.clone()).collect();
+                self.sorts.intern(Shape::Enum { name: name.into(), variants })
+            }
+            SortDecl::Record(record) => self.record(module, record, from, pending),
+        };
+        self.resolving.insert((module, name), Progress::Done(sort));
+        sort
+    }
+
+    fn record(
+        &mut self,
+        module: usize,
+        record: &'m ast::Record,
+        from: Span,
+        pending: u32,
+    ) -> Option<SortRef> {
+        self.distinct("field", record.fields.iter().map(|field| &field.name));
+        if pending >= PENDING_MAX {
+            self.too_deep(from);
+            return None;
+        }
+        let mut fields = Vec::new();
+        let mut whole = true;
+        for field in &record.fields {
+            match self.sort_in(module, &field.sort, pending + 1) {
+                Some(sort) => fields.push((field.name.text.clone(), sort)),
+                None => whole = false,
+            }
+        }
+        if !whole {
+            return None;
+        }
+        let sort = self.sorts.intern(Shape::Record { name: record.name.text.clone(), fields });
+        if sort.is_none() {
+            self.too_deep(record.name.at.0);
+        }
+        sort
+    }
+
+    fn too_deep(&mut self, span: Span) {
+        let most = antiphon_machine::bounds::SORT_DEPTH_MAX;
+        let message = format!("this sort is nested more than {most} deep");
+        self.report(Diagnostic::new(Code::SortTooDeep, span, message));
+    }
+
+    /// Reports names that are there twice.
+    fn distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) {
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        for name in names {
+            if let Some(first) = seen.get(name.text.as_str()) {
+                let message = format!("the {what} `{}` is there twice", name.text);
+                let finding = Diagnostic::new(Code::DuplicateMember, name.at.0, message);
+                self.report(finding.related(*first, "the first one"));
+            } else {
+                seen.insert(&name.text, name.at.0);
+            }
+        }
+    }
+
+    /// A sort as written in a module.
+    fn sort(&mut self, module: usize, term: &SortTerm) -> Option<SortRef> {
+        self.sort_in(module, term, 0)
+    }
+
+    fn sort_in(&mut self, module: usize, term: &SortTerm, pending: u32) -> Option<SortRef> {
+        let shape = match &term.kind {
+            SortKind::Named(path) => return self.named_sort(module, path, pending),
+            SortKind::List(item) => Shape::List(self.sort_in(module, item, pending)?),
+            SortKind::Option(item) => Shape::Option(self.sort_in(module, item, pending)?),
+        };
+        let sort = self.sorts.intern(shape);
+        if sort.is_none() {
+            self.too_deep(term.at.0);
+        }
+        sort
+    }
+
+    fn named_sort(&mut self, module: usize, path: &Path, pending: u32) -> Option<SortRef> {
+        let (place, name) = self.locate(module, path)?;
+        if let Some(decl) = self.tables.get(place).and_then(|t| t.sorts.get(name.text.as_str())) {
+            return self.declared_sort(place, *decl, path.span(), pending);
+        }
+        if let Some(shape) = built_in(&name.text).filter(|_| path.segments.len() == 1) {
+            return self.sorts.intern(shape);
+        }
+        self.unknown_sort(place, path.segments.len() == 1, name)
+    }
+
+    /// A file that declares no sorts at all is one of the base language whose types are only names.
+    fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
+        let table = self.tables.get(module)?;
+        let declared = table.sorts.keys().copied();
+        let close = closest(&name.text, declared.chain(BUILT_IN.iter().map(|(name, _)| *name)));
+        let implicit = bare && table.sorts.is_empty();
+        let (code, message) = match implicit {
+            true => (
+                Code::ImplicitSort,
+                format!("`{}` is not declared: it is taken as opaque bytes", name.text),
+            ),
+            false => (Code::UnknownSort, format!("there is no sort `{}`", name.text)),
+        };
+        let mut finding = Diagnostic::new(code, name.at.0, message);
+        if let Some(close) = close {
+            finding = finding.help(format!("there is `{close}`"));
+        }
+        self.report(finding);
+        match implicit {
+            true => self.sorts.intern(Shape::Foreign { name: name.text.clone() }),
+            false => None,
+        }
+    }
+
+    /// Resolves every interface, used or not.
+    fn all_interfaces(&mut self) {
+        for index in 0..self.interfaces.len() {
+            let Some((module, effect)) = self.interfaces.get(index).map(|(m, e, _)| (*m, *e)) else {
+                continue;
+            };
+            let operations = self.operations(module, effect);
+            if let Some((_, _, interface)) = self.interfaces.get_mut(index) {
+                interface.operations = operations;
+            }
+        }
+    }
+
+    fn operations(&mut self, module: usize, effect: &'m ast::Effect) -> Vec<hir::Operation> {
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        let mut operations = Vec::new();
+        for operation in &effect.operations {
+            let name = &operation.name;
+            if let Some(first) = seen.get(name.text.as_str()) {
+                let message = format!("`{}` has the operation `{}` twice", effect.name.text, name.text);
+                let finding = Diagnostic::new(Code::DuplicateOperation, name.at.0, message);
+                self.report(finding.related(*first, "the first one"));
+            }
+            seen.entry(&name.text).or_insert(name.at.0);
+            self.distinct("parameter", operation.params.iter().filter_map(|p| p.name.as_ref()));
+            let params = operation.params.iter().map(|p| self.sort(module, &p.sort)).collect();
+            let result = match &operation.result {
+                Some(sort) => self.sort(module, sort),
+                None => self.sorts.intern(Shape::Unit),
+            };
+            operations.push(hir::Operation {
+                name: name.text.clone(),
+                span: operation.at.0,
+                class: match operation.class {
+                    OperationClass::Command => Class::Command,
+                    OperationClass::Observe => Class::Observe,
+                    OperationClass::Check => Class::Check,
+                },
+                params,
+                result,
+                budget: operation.within.map(ast::Duration::ticks),
+                retries: operation.retry.unwrap_or(0),
+            });
+        }
+        operations
+    }
+
+    /// An interface by its path.
+    fn interface(&mut self, module: usize, path: &Path) -> Option<usize> {
+        let (place, name) = self.locate(module, path)?;
+        let table = self.tables.get(place)?;
+        if let Some(found) = table.interfaces.get(name.text.as_str()) {
+            return Some(*found);
+        }
+        let message = format!("there is no interface `{path}`");
+        let mut finding = Diagnostic::new(Code::UnknownInterface, path.span(), message);
+        if let Some(close) = closest(&name.text, table.interfaces.keys().copied()) {
+            finding = finding.help(format!("there is `{close}`"));
+        }
+        self.report(finding);
+        None
+    }
+
+    /// A protocol by its path.
+    fn protocol(&mut self, module: usize, path: &Path) -> Option<usize> {
+        let (place, name) = self.locate(module, path)?;
+        let table = self.tables.get(place)?;
+        if let Some(found) = table.protocols.get(name.text.as_str()) {
+            return (*found < PROTOCOLS_MAX).then_some(*found);
+        }
+        let message = format!("there is no protocol `{path}`");
+        let mut finding = Diagnostic::new(Code::UnknownProtocol, path.span(), message);
+        if let Some(close) = closest(&name.text, table.protocols.keys().copied()) {
+            finding = finding.help(format!("there is `{close}`"));
+        }
+        self.report(finding);
+        None
+    }
+}
+
+fn built_in(name: &str) -> Option<Shape> {
+    BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, shape)| shape.clone())
+}
