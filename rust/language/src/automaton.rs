@@ -13,7 +13,8 @@ use crate::global::{self, Argument, VarId};
 mod minimise;
 mod text;
 
-pub use text::{Names, TextError};
+pub use text::{Names, TextError, TextErrorKind};
+pub(crate) use text::{action_text, branch_text, quoted, sort_texts};
 
 /// A role's local session type with its local code: deterministic, minimal, numbered in breadth-first order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalStat
 use crate::global::{CheckedProtocol, Global, Node, NodeId, Payload, PayloadSource, VarId};
 use crate::source::Span;
 
+mod diagnose;
+
 /// How many places one role's projection looks at before it gives up: a subset construction can be exponential, and
 /// sixty-four times the largest automaton leaves room for every protocol that a person wrote.
 pub const PLACES_MAX: usize = 64 * bounds::STATES_MAX;
@@ -24,12 +26,36 @@ pub struct ProjectError {
     pub role: RoleId,
     /// What cannot be merged.
     pub conflict: Conflict,
-    /// What the role does in one branch; where the protocol is declared when it does nothing there.
-    pub first: Span,
-    /// What it does in the other one.
-    pub second: Span,
+    /// What the role does in one branch.
+    pub first: Spot,
+    /// What it does in the other one; the same when there is only one.
+    pub second: Spot,
     /// The choice that the role does not learn of, when there is one.
     pub parting: Option<Parting>,
+}
+
+/// What a role does at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The statement; the protocol's name where there is none.
+    pub span: Span,
+    /// What the role does there.
+    pub doing: Doing,
+}
+
+/// What a role does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is done.
+    Nothing,
+    /// It sends a message.
+    Sends(LabelId, RoleId),
+    /// It receives a message.
+    Receives(LabelId, RoleId),
+    /// It chooses what to send.
+    Chooses,
+    /// It performs a local action.
+    Acts,
 }
 
 /// The choice that two conflicting places come from.
@@ -113,6 +139,7 @@ struct Visit {
 struct Offer {
     to: RoleId,
     branch: LocalBranch,
+    message: Place,
     next: Place,
 }
 
@@ -371,7 +398,8 @@ impl<'g> Projection<'g> {
         let to = offers[0].to;
         if let Some(other) = offers.iter().find(|offer| offer.to != to) {
             let conflict = Conflict::Receivers(to, other.to);
-            return Err(self.between(conflict, offers[0].next, other.next));
+            let (one, two) = (offers[0].message, other.message);
+            return Err(self.between(conflict, one, two));
         }
         let mut nexts: Vec<Vec<Place>> = offers.iter().map(|offer| vec![offer.next]).collect();
         for &place in &places[1..] {
@@ -445,6 +473,7 @@ impl<'g> Projection<'g> {
                     return Ok(Offer {
                         to: *to,
                         branch,
+                        message: place,
                         next,
                     });
                 }
@@ -459,11 +488,15 @@ impl<'g> Projection<'g> {
     }
 
     fn alone(&self, conflict: Conflict, span: Span) -> ProjectError {
+        let spot = Spot {
+            span,
+            doing: Doing::Acts,
+        };
         ProjectError {
             role: self.role,
             conflict,
-            first: span,
-            second: span,
+            first: spot,
+            second: spot,
             parting: None,
         }
     }
@@ -472,14 +505,26 @@ impl<'g> Projection<'g> {
         ProjectError {
             role: self.role,
             conflict,
-            first: self.span(first),
-            second: self.span(second),
+            first: self.spot(first),
+            second: self.spot(second),
             parting: self.parting(first, second),
         }
     }
 
-    fn span(&self, place: Place) -> Span {
-        span_of(self.node(place)).unwrap_or(self.whole)
+    fn spot(&self, place: Place) -> Spot {
+        let doing = match self.node(place) {
+            Node::End => Doing::Nothing,
+            Node::Message {
+                from, to, label, ..
+            } if *from == self.role => Doing::Sends(*label, *to),
+            Node::Message { from, label, .. } => Doing::Receives(*label, *from),
+            Node::Choice { .. } => Doing::Chooses,
+            Node::Local { .. } => Doing::Acts,
+        };
+        Spot {
+            span: span_of(self.node(place)).unwrap_or(self.whole),
+            doing,
+        }
     }
 
     /// The last choice that the ways to the two places have in common.

@@ -133,7 +133,7 @@ impl ResourceError {
                 } else {
                     format!("sort `{sort}` has {len} {what}, at most {max} fit")
                 };
-                Diagnostic::new(Code::SortTooDeep, protocol.span(), message)
+                Diagnostic::new(Code::SortTooLarge, protocol.span(), message)
             }
             ResourceError::Name { name: long, len } => {
                 let max = bounds::NAME_LEN_MAX;

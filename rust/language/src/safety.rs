@@ -13,6 +13,7 @@ use antiphon_machine::{LabelId, RoleId, StateId};
 use crate::automaton::{LocalAutomaton, LocalKind};
 
 mod certificate;
+mod diagnose;
 mod progress;
 
 pub use certificate::{CertificateError, SafetyCertificate};

@@ -17,10 +17,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use antiphon_machine::{LabelId, OperationId, RoleId, SortId, StateId};
+use antiphon_machine::{LabelId, Operation, OperationId, RoleId, Sort, SortId, StateId};
 
 use super::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalState, Operand, Origin};
-use crate::global::VarId;
+use crate::global::{CheckedProtocol, VarId};
 
 /// The names behind the ids of an automaton; within each table they are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,23 @@ impl Names {
         }
     }
 
+    /// The names of a protocol.
+    pub fn of(protocol: &CheckedProtocol) -> Names {
+        let sorts = sort_texts(protocol.sorts());
+        let operation = |operation: &Operation| {
+            let interface = protocol.interfaces().get(usize::from(operation.interface));
+            let interface = interface.map_or("", |interface| interface.name.as_str());
+            format!("{interface}.{}", operation.name)
+        };
+        Names::new(
+            protocol.roles().to_vec(),
+            protocol.labels().to_vec(),
+            sorts,
+            protocol.operations().iter().map(operation).collect(),
+            protocol.vars().iter().map(|var| var.name.clone()).collect(),
+        )
+    }
+
     /// A role's name.
     pub fn role(&self, id: RoleId) -> &str {
         self.roles.get(id.index()).map_or("?", String::as_str)
@@ -117,6 +134,46 @@ impl Names {
     pub fn var(&self, id: VarId) -> &str {
         self.vars.get(id.0 as usize).map_or("?", String::as_str)
     }
+}
+
+/// The longest text of a sort without a name; longer ones are cut, and told apart by their number.
+const SORT_TEXT_MAX: usize = 200;
+
+/// Sorts as the language writes them.
+pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
+    let mut texts: Vec<String> = vec![];
+    for sort in sorts {
+        let inner = |sort: &SortId| texts.get(sort.index()).map_or("?", String::as_str);
+        let mut text = match sort {
+            Sort::Unit => UNIT.to_owned(),
+            Sort::Bool => "Bool".to_owned(),
+            Sort::Nat => "Nat".to_owned(),
+            Sort::Int => "Int".to_owned(),
+            Sort::Text => "Text".to_owned(),
+            Sort::Bytes => "Bytes".to_owned(),
+            Sort::List(item) => format!("[{}]", inner(item)),
+            Sort::Option(item) => format!("{}?", inner(item)),
+            Sort::Record { name, fields } if name.is_empty() => {
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, sort)| format!("{name}: {}", inner(sort)))
+                    .collect();
+                format!("({})", fields.join(", "))
+            }
+            Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name } => {
+                name.clone()
+            }
+            Sort::Arm(labels) => {
+                let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
+                format!("<{}>", labels.join(" "))
+            }
+        };
+        if text.len() > SORT_TEXT_MAX {
+            text = text.chars().take(SORT_TEXT_MAX).chain("…".chars()).collect();
+        }
+        texts.push(text);
+    }
+    texts
 }
 
 fn distinct(mut names: Vec<String>) -> Vec<String> {

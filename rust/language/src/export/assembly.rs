@@ -1,0 +1,253 @@
+//! Images as text: every table that an instruction refers to is written by name.
+
+use std::fmt::Write;
+
+use antiphon_machine::{
+    Class, CodeImage, Instruction, LabelId, Operation, OperationId, Pc, Reg, RoleId, State, Value,
+};
+
+use crate::automaton::{quoted, sort_texts};
+
+/// The image's operations and programs as readable text. It takes any image, verified or not: what refers to nothing is
+/// written as its number.
+pub fn disassemble(image: &CodeImage) -> String {
+    let mut out = format!("image {} version {}\n", image.name, image.version);
+    if !image.operations.is_empty() {
+        out.push_str("\noperations\n");
+    }
+    let view = View {
+        image,
+        sorts: sort_texts(&image.sorts),
+    };
+    for (number, operation) in image.operations.iter().enumerate() {
+        let _ = writeln!(out, "  {number:>3}  {}", view.declaration(operation));
+    }
+    for (number, program) in image.programs.iter().enumerate() {
+        let registers = program.registers;
+        let _ = writeln!(out, "\nprogram {} of {registers} registers", program.name);
+        if let Some(role) = image.roles.get(number) {
+            let ends = role
+                .automaton
+                .states
+                .iter()
+                .filter(|state| **state == State::End)
+                .count();
+            let states = role.automaton.states.len();
+            let _ = writeln!(
+                out,
+                "  automaton of {states} states, {ends} of them the end"
+            );
+        }
+        for (pc, instruction) in program.code.iter().enumerate() {
+            let _ = writeln!(out, "  {pc:>4}  {}", view.instruction(instruction));
+        }
+    }
+    out
+}
+
+struct View<'i> {
+    image: &'i CodeImage,
+    sorts: Vec<String>,
+}
+
+impl View<'_> {
+    fn label(&self, id: LabelId) -> String {
+        self.image
+            .labels
+            .get(id.index())
+            .cloned()
+            .unwrap_or_else(|| format!("label{id}"))
+    }
+
+    fn role(&self, id: RoleId) -> String {
+        let role = self.image.roles.get(id.index());
+        role.map_or_else(|| format!("role{id}"), |role| role.name.clone())
+    }
+
+    fn sort(&self, id: antiphon_machine::SortId) -> String {
+        match self.image.sorts.get(id.index()) {
+            Some(antiphon_machine::Sort::Arm(labels)) => {
+                let labels: Vec<_> = labels.iter().map(|label| self.label(*label)).collect();
+                format!("one of {}", labels.join(" "))
+            }
+            Some(_) => self.sorts[id.index()].clone(),
+            None => format!("sort{id}"),
+        }
+    }
+
+    fn declaration(&self, operation: &Operation) -> String {
+        let args: Vec<_> = operation.args.iter().map(|sort| self.sort(*sort)).collect();
+        let mut out = format!(
+            "{}({}) -> {}",
+            self.name(operation),
+            args.join(", "),
+            self.sort(operation.result)
+        );
+        let class = match operation.class {
+            Class::Produce { .. } | Class::Decide { .. } | Class::Deliver { .. } => "",
+            Class::Command => " command",
+            Class::Observe => " observation",
+            Class::Check => " check",
+        };
+        out.push_str(class);
+        if let Some(ticks) = operation.budget {
+            let _ = write!(out, " within {ticks}");
+        }
+        if operation.retries > 0 {
+            let _ = write!(out, " retried {}", operation.retries);
+        }
+        out
+    }
+
+    /// `Interface.operation`, and for the host's what it is about.
+    fn name(&self, operation: &Operation) -> String {
+        let interface = self.image.interfaces.get(usize::from(operation.interface));
+        let interface = interface.map_or("?", |interface| interface.name.as_str());
+        let about = match &operation.class {
+            Class::Produce { label, peer } => {
+                format!("[{} to {}]", self.label(*label), self.role(*peer))
+            }
+            Class::Deliver { label, peer } => {
+                format!("[{} from {}]", self.label(*label), self.role(*peer))
+            }
+            Class::Decide { labels, peer } => {
+                let labels: Vec<_> = labels.iter().map(|label| self.label(*label)).collect();
+                format!("[{} to {}]", labels.join("|"), self.role(*peer))
+            }
+            Class::Command | Class::Observe | Class::Check => String::new(),
+        };
+        format!("{interface}.{}{about}", operation.name)
+    }
+
+    fn operation(&self, id: OperationId) -> String {
+        let operation = self.image.operations.get(id.index());
+        operation.map_or_else(
+            || format!("operation{id}"),
+            |operation| self.name(operation),
+        )
+    }
+
+    fn instruction(&self, instruction: &Instruction) -> String {
+        match instruction {
+            Instruction::Send { chan, label, val } => {
+                format!(
+                    "send     {} <- {} over {}",
+                    self.label(*label),
+                    r(*val),
+                    r(*chan)
+                )
+            }
+            Instruction::Receive { chan, label, dst } => {
+                format!(
+                    "receive  {} -> {} over {}",
+                    self.label(*label),
+                    r(*dst),
+                    r(*chan)
+                )
+            }
+            Instruction::Offer {
+                chan,
+                selector,
+                arms,
+            } => {
+                let arms = arms.iter().map(|arm| {
+                    format!(
+                        "{} <- {} then {}",
+                        self.label(arm.label),
+                        r(arm.val),
+                        pc(arm.target)
+                    )
+                });
+                let arms = arms.collect::<Vec<_>>().join(", ");
+                format!("offer    by {} over {}: {arms}", r(*selector), r(*chan))
+            }
+            Instruction::Choose { chan, dst, table } => {
+                let rows = table
+                    .iter()
+                    .map(|row| format!("{} then {}", self.label(row.0), pc(row.1)));
+                let rows = rows.collect::<Vec<_>>().join(", ");
+                format!("choose   {} over {}: {rows}", r(*dst), r(*chan))
+            }
+            Instruction::Invoke {
+                operation,
+                args,
+                dst,
+                on_failure,
+            } => {
+                let call = self.call(*operation, args);
+                format!("invoke   {} = {call}{}", r(*dst), failure(*on_failure))
+            }
+            Instruction::Check {
+                operation,
+                args,
+                dst,
+                witness,
+                on_failure,
+            } => {
+                let call = self.call(*operation, args);
+                let (dst, witness) = (r(*dst), r(*witness));
+                format!("check    {dst}, {witness} = {call}{}", failure(*on_failure))
+            }
+            Instruction::Spawn { program, args, dst } => {
+                let name = self.image.programs.get(program.index());
+                let name = name.map_or_else(|| format!("program{program}"), |p| p.name.clone());
+                format!("spawn    {} = {name}({})", r(*dst), registers(args))
+            }
+            Instruction::Set { dst, value } => format!("set      {} = {}", r(*dst), text(value)),
+            Instruction::Move { dst, src } => format!("move     {} = {}", r(*dst), r(*src)),
+            Instruction::Jump { target } => format!("jump     {}", pc(*target)),
+            Instruction::Branch { cond, table } => {
+                let rows = table
+                    .iter()
+                    .map(|row| format!("{} then {}", row.0, pc(row.1)));
+                format!(
+                    "branch   {}: {}",
+                    r(*cond),
+                    rows.collect::<Vec<_>>().join(", ")
+                )
+            }
+            Instruction::Yield => "yield".to_owned(),
+            Instruction::Close => "close".to_owned(),
+            Instruction::Halt => "halt".to_owned(),
+        }
+    }
+
+    fn call(&self, operation: OperationId, args: &[Reg]) -> String {
+        format!("{}({})", self.operation(operation), registers(args))
+    }
+}
+
+fn r(register: Reg) -> String {
+    format!("r{register}")
+}
+
+fn registers(all: &[Reg]) -> String {
+    all.iter()
+        .map(|register| r(*register))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn pc(target: Pc) -> String {
+    format!("@{target}")
+}
+
+fn failure(target: Option<Pc>) -> String {
+    target.map_or_else(String::new, |target| format!(" else {}", pc(target)))
+}
+
+/// A constant. Lists and records do not occur in compiled code; they are written by their length.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Unit => "unit".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Nat(n) => n.to_string(),
+        Value::Int(n) => format!("{n:+}"),
+        Value::Text(text) => quoted(text),
+        Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        Value::List(items) => format!("list of {}", items.len()),
+        Value::Record(fields) => format!("record of {}", fields.len()),
+        Value::Endpoint(role) => format!("endpoint {role}"),
+        Value::Evidence(number) => format!("evidence {number}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Safety findings as people see them.
+
+use antiphon_machine::RoleId;
+
+use crate::automaton::Names;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::global::CheckedProtocol;
+
+use super::{Move, Safety, Violation, ViolationKind, Waiting};
+
+/// Steps of a trace that are shown: the last ones, which lead to what is wrong.
+const STEPS_SHOWN: usize = 24;
+
+impl Safety {
+    /// What there is to say about it; nothing when it is safe.
+    pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Option<Diagnostic> {
+        match self {
+            Safety::Safe(_) => None,
+            Safety::Unsafe(violation) => Some(violation.diagnostic(protocol)),
+            Safety::Uncertified { visited, buffer } => {
+                let name = protocol.name();
+                let message = format!("protocol `{name}` is not certified to be safe");
+                let note = format!(
+                    "nothing wrong was found in {visited} configurations with buffers of {buffer}, \
+                     but there are more"
+                );
+                Some(Diagnostic::new(Code::Uncertified, protocol.span(), message).note(note))
+            }
+        }
+    }
+}
+
+impl Violation {
+    /// The violation as people see it, with the trace that leads to it.
+    pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
+        let names = Names::of(protocol);
+        let (code, about) = self.kind.code();
+        let span = about.map_or(protocol.span(), |role| protocol.role_span(role));
+        let mut diagnostic = Diagnostic::new(code, span, self.kind.text(&names));
+        let skipped = self.trace.len().saturating_sub(STEPS_SHOWN);
+        let mut lines = vec![];
+        if skipped > 0 {
+            lines.push(format!("after {skipped} steps:"));
+        }
+        for (number, step) in self.trace.iter().enumerate().skip(skipped) {
+            lines.push(format!("{}. {}", number + 1, step.text(&names)));
+        }
+        if let ViolationKind::Deadlock { waiting } = &self.kind {
+            lines.extend(waiting.iter().map(|waiting| waiting.text(&names)));
+        }
+        if !lines.is_empty() {
+            diagnostic = diagnostic.note(format!("it comes about so:\n{}", lines.join("\n")));
+        }
+        diagnostic
+    }
+}
+
+impl ViolationKind {
+    fn code(&self) -> (Code, Option<RoleId>) {
+        match self {
+            ViolationKind::Reception { role, .. } => (Code::ReceptionError, Some(*role)),
+            ViolationKind::Orphan { to, .. } => (Code::OrphanMessage, Some(*to)),
+            ViolationKind::Deadlock { .. } => (Code::Deadlock, None),
+            ViolationKind::NoProgress { waiting } => (Code::NoProgress, Some(waiting.role)),
+            ViolationKind::NeverReceived { to, .. } => (Code::NeverReceived, Some(*to)),
+        }
+    }
+
+    fn text(&self, names: &Names) -> String {
+        match self {
+            ViolationKind::Reception {
+                role,
+                from,
+                got,
+                expected,
+            } => {
+                let expected: Vec<_> = expected
+                    .iter()
+                    .map(|label| format!("`{}`", names.label(*label)))
+                    .collect();
+                format!(
+                    "role `{}` can be sent `{}` by `{}` when it expects {}",
+                    names.role(*role),
+                    names.label(*got),
+                    names.role(*from),
+                    expected.join(" or ")
+                )
+            }
+            ViolationKind::Orphan { from, to, label } => format!(
+                "role `{}` can be done while `{}` from `{}` is still unread",
+                names.role(*to),
+                names.label(*label),
+                names.role(*from)
+            ),
+            ViolationKind::Deadlock { .. } => "all roles can come to wait for each other".into(),
+            ViolationKind::NoProgress { waiting } => {
+                format!("it can come about that {} for ever", waiting.text(names))
+            }
+            ViolationKind::NeverReceived { from, to, label } => format!(
+                "role `{}` can come to leave `{}` from `{}` unread for ever",
+                names.role(*to),
+                names.label(*label),
+                names.role(*from)
+            ),
+        }
+    }
+}
+
+impl Waiting {
+    fn text(&self, names: &Names) -> String {
+        let (role, peer) = (names.role(self.role), names.role(self.peer));
+        if self.for_room {
+            format!("`{role}` waits for `{peer}` to read")
+        } else {
+            format!("`{role}` waits for a message from `{peer}`")
+        }
+    }
+}
+
+impl Move {
+    fn text(&self, names: &Names) -> String {
+        let (role, peer) = (names.role(self.role), names.role(self.peer));
+        let label = names.label(self.label);
+        if self.sends {
+            format!("`{role}` sends `{label}` to `{peer}`")
+        } else {
+            format!("`{role}` receives `{label}` from `{peer}`")
+        }
+    }
+}
