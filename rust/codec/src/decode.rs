@@ -1,8 +1,8 @@
 use crate::encode::float_width;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::head::{
-    Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, argument_width, bignum_digits, head_len, is_indefinite,
-    kind_of, nint_argument, truncated,
+    KINDS, Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, argument_width, bignum_digits, head_len,
+    is_indefinite, kind_of, nint_argument, truncated,
 };
 use crate::item::Item;
 use crate::limits::{DEPTH_MAX, Limits};
@@ -61,18 +61,20 @@ pub struct Decoder<'b> {
 struct Open {
     /// Items to come; keys and values each count. Odd inside a map: a value is next.
     left: u32,
-    is_map: bool,
-    /// Where the current pair of a map starts, which is where its key starts.
+    /// Where the current pair of a map starts, which is where its key starts. [`NO_PAIR`] in an
+    /// array or a tag.
     pair: u32,
     /// Bytes of the key before it; empty before the first, which no key is.
     key_start: u32,
     key_end: u32,
 }
 
+/// An offset that no pair has: inputs are not that long.
+const NO_PAIR: u32 = u32::MAX;
+
 const CLOSED: Open = Open {
     left: 0,
-    is_map: false,
-    pair: 0,
+    pair: NO_PAIR,
     key_start: 0,
     key_end: 0,
 };
@@ -221,7 +223,7 @@ impl<'b> Decoder<'b> {
             .map_err(|_| self.truncated(start))?
             .unwrap_or(0);
         self.head_is_shortest(start, self.position(), len)?;
-        let items = self.enter(start, len, false)?;
+        let items = self.enter(start, len, NO_PAIR)?;
         Ok(items as usize)
     }
 
@@ -243,7 +245,8 @@ impl<'b> Decoder<'b> {
             .map_err(|_| self.truncated(start))?
             .unwrap_or(0);
         self.head_is_shortest(start, self.position(), len)?;
-        let items = self.enter(start, len.saturating_mul(2), true)?;
+        let pair = self.position() as u32;
+        let items = self.enter(start, len.saturating_mul(2), pair)?;
         Ok((items / 2) as usize)
     }
 
@@ -261,7 +264,7 @@ impl<'b> Decoder<'b> {
             .map_err(|_| self.truncated(start))?
             .as_u64();
         self.head_is_shortest(start, self.position(), tag)?;
-        self.enter(start, 1, false)?;
+        self.enter(start, 1, NO_PAIR)?;
         if matches!(tag, TAG_BIGNUM | TAG_BIGNUM_NEGATIVE) {
             self.bignum = Some(self.position());
         }
@@ -431,7 +434,7 @@ impl<'b> Decoder<'b> {
     ///
     /// When an array, map or tag is not read to its end, or when bytes are left.
     #[inline]
-    pub fn finish(self) -> Result<(), DecodeError> {
+    pub fn finish(&self) -> Result<(), DecodeError> {
         let offset = self.position();
         if let Some(open) = self.depth.checked_sub(1).and_then(|top| self.open.get(top)) {
             let left = open.left as usize;
@@ -469,19 +472,28 @@ impl<'b> Decoder<'b> {
     #[inline]
     fn begin(&mut self, expected: Kind) -> Result<usize, DecodeError> {
         let start = self.position();
-        let got = self.kind()?;
-        if got != expected {
-            let kind = DecodeErrorKind::KindMismatch { expected, got };
-            return Err(DecodeError {
-                offset: start,
-                kind,
-            });
+        if KINDS.get(usize::from(self.initial(start)?)) != Some(&Some(expected)) {
+            return Err(self.mismatch(start, expected));
         }
         // Items inside of a container were paid for by its header.
         if self.depth == 0 {
             self.begin_outermost(start)?;
         }
         Ok(start)
+    }
+
+    #[cold]
+    fn mismatch(&self, start: usize, expected: Kind) -> DecodeError {
+        match self.kind() {
+            Ok(got) => {
+                let kind = DecodeErrorKind::KindMismatch { expected, got };
+                DecodeError {
+                    offset: start,
+                    kind,
+                }
+            }
+            Err(error) => error,
+        }
     }
 
     /// As [`Decoder::begin`], for the kinds that could be of indefinite length.
@@ -519,7 +531,7 @@ impl<'b> Decoder<'b> {
 
     /// Opens a container of so many items, after it is certain that they can be there.
     #[inline]
-    fn enter(&mut self, start: usize, items: u64, is_map: bool) -> Result<u32, DecodeError> {
+    fn enter(&mut self, start: usize, items: u64, pair: u32) -> Result<u32, DecodeError> {
         let position = self.position();
         let left = claimed_fits(self.inner.input(), start, position, items)?;
         self.items_left = take_items(start, items, self.items_left, &self.limits)?;
@@ -535,8 +547,7 @@ impl<'b> Decoder<'b> {
         } else if let Some(open) = self.open.get_mut(self.depth) {
             *open = Open {
                 left,
-                is_map,
-                pair: position as u32,
+                pair,
                 ..CLOSED
             };
             self.depth += 1;
@@ -555,7 +566,7 @@ impl<'b> Decoder<'b> {
             };
             debug_assert!(open.left > 0, "an open container has items to come");
             open.left -= 1;
-            if open.is_map {
+            if open.pair != NO_PAIR {
                 if open.left % 2 == 0 {
                     open.pair = position;
                 } else {

@@ -105,3 +105,43 @@ fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let sign = if exponent.starts_with('-') { "" } else { "+" };
     write!(f, "{mantissa}{point}e{sign}{exponent}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_moves_the_cursor_or_other_text_is_escaped() {
+        let cases = [
+            ("\u{1b}[2J\u{7f}\u{9b}", r#""\u001b[2J\u007f\u009b""#),
+            (
+                "a\u{202e}b\u{2066}\u{200b}\u{feff}",
+                r#""a\u202eb\u2066\u200b\ufeff""#,
+            ),
+            (
+                "tab\t line\n\r quote\" \\",
+                r#""tab\t line\n\r quote\" \\""#,
+            ),
+            ("größe 水 𐅑", r#""größe 水 𐅑""#),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(diagnostic(&Item::from(text)), expected);
+        }
+    }
+
+    #[test]
+    fn floats_read_as_floats() {
+        let cases = [
+            (1e20, "100000000000000000000.0"),
+            (1e21, "1.0e+21"),
+            (1.25e22, "1.25e+22"),
+            (1e-6, "0.000001"),
+            (9.5e-7, "9.5e-7"),
+            (-2.0, "-2.0"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(diagnostic(&Item::Float(value)), expected);
+        }
+    }
+}

@@ -11,7 +11,8 @@ use crate::limits::DEPTH_MAX;
 /// Every call writes the shortest form of one head and its content. What one call cannot see is
 /// left to the caller: [`Encoder::array`] and [`Encoder::map`] have to be followed by as many
 /// items as they announce, and the keys of a map have to come in the order of their encoded
-/// bytes, each once. Short text keys sort by length first, then by letters.
+/// bytes, each once. Text keys sort by length first, then by letters. A test that reads the
+/// result back with [`decode_strict`](crate::decode_strict) finds a mistake in either.
 ///
 /// ```
 /// use antiphon_codec::Encoder;

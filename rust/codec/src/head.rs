@@ -72,7 +72,7 @@ pub(crate) const BREAK: u8 = 0xff;
 
 /// The kind that an initial byte announces, or why it announces none.
 #[inline]
-pub(crate) fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
+pub(crate) const fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
     let info = initial & 0x1f;
     let major = initial >> 5;
     // 28 to 30 are kept for later versions of CBOR; 31 means "indefinite" for strings, arrays
@@ -102,6 +102,19 @@ pub(crate) fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
         },
     })
 }
+
+/// [`kind_of`] for every initial byte: a read of the cursor starts with one look at this.
+pub(crate) static KINDS: [Option<Kind>; 256] = {
+    let mut kinds = [None; 256];
+    let mut initial = 0;
+    while initial < kinds.len() {
+        if let Ok(kind) = kind_of(initial as u8) {
+            kinds[initial] = Some(kind);
+        }
+        initial += 1;
+    }
+    kinds
+};
 
 /// Whether the initial byte says "indefinite length". Only for kinds that may.
 #[inline]

@@ -13,7 +13,7 @@ pub struct Limits {
     /// Deepest nesting of arrays, maps and tags; a scalar has depth 0. Above [`DEPTH_MAX`] it
     /// counts as [`DEPTH_MAX`].
     pub depth: u32,
-    /// Longest input in bytes. Above 4 GiB - 1 it counts as that.
+    /// Longest input in bytes. Above 4 GiB - 2 it counts as that.
     pub bytes_len: usize,
     /// Most items in one input: every scalar, array, map, tag, key and value is one.
     pub items: usize,
@@ -34,9 +34,10 @@ impl Limits {
         self.depth.min(DEPTH_MAX)
     }
 
-    /// The length that counts: offsets inside one input are kept in 32 bits.
+    /// The length that counts: offsets inside one input are kept in 32 bits, and the last of them
+    /// means none.
     pub(crate) fn bytes_len_effective(&self) -> usize {
-        self.bytes_len.min(u32::MAX as usize)
+        self.bytes_len.min(u32::MAX as usize - 1)
     }
 }
 

@@ -63,3 +63,56 @@ fn head(item: &Item) -> (u8, u64) {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every pair of these orders as its bytes do: neighbours of each head and float form.
+    #[test]
+    fn order_is_that_of_the_bytes() {
+        let numbers = [
+            0,
+            1,
+            23,
+            24,
+            255,
+            256,
+            65535,
+            65536,
+            u64::from(u32::MAX),
+            u64::MAX,
+        ];
+        let mut items: Vec<Item> = Vec::new();
+        for number in numbers {
+            items.extend([Item::Uint(number), Item::Nint(number)]);
+            items.push(Item::tagged(number, Item::Null));
+        }
+        // Bit patterns that are the same number in 16, 32 and 64 bits, each its own value.
+        for bits in [0u16, 1, 0x3c00, 0x7c00, 0x8000, 0xfc00] {
+            items.push(Item::Float(f16::from_bits(bits).to_f64()));
+            items.push(Item::Float(f32::from_bits(bits.into()).into()));
+            items.push(Item::Float(f64::from_bits(bits.into())));
+        }
+        items.push(Item::Float(f64::NAN));
+        items.extend([0, 16, 19, 32, 255].map(Item::Simple));
+        items.extend([
+            Item::Bool(false),
+            Item::Bool(true),
+            Item::Null,
+            Item::Undefined,
+        ]);
+        items.extend(["", "a", "b", "aa", "ü"].map(Item::from));
+        items.extend([&b""[..], b"a", b"b", b"aa", b"\xff"].map(Item::from));
+        let short = items.clone();
+        items.extend(short.iter().cloned().map(|item| Item::array([item])));
+        items.extend(short.iter().cloned().map(|item| Item::map([(item, 0u64)])));
+        items.extend(short.iter().cloned().map(|item| Item::map([(0u64, item)])));
+        for a in &items {
+            for b in &items {
+                let bytes = a.encode().cmp(&b.encode());
+                assert_eq!(encoded_order(a, b), bytes, "{a} and {b}");
+            }
+        }
+    }
+}
