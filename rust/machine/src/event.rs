@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::effect::{EffectRequest, Failure};
 use crate::fault::{Fault, Refusal};
 use crate::ids::{CoroutineId, EdgeId, LabelId, OperationId, ProgramId, SessionId};
-use crate::kernel::{Ingress, ProtocolMachineKernel};
+use crate::kernel::{Ingress, ProtocolMachineKernel, Rest};
 use crate::value::Value;
+use crate::verify::VerifiedImage;
 
 /// When and where an event happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +187,12 @@ pub trait Sink {
     /// An event happened.
     fn event(&mut self, stamp: &Stamp, event: Event);
 
+    /// An image was made known to the machine. Told before the first session of it is opened.
+    #[inline]
+    fn loaded(&mut self, image: &VerifiedImage) {
+        let _ = image;
+    }
+
     /// A request is about to be put to the handler.
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
@@ -208,6 +215,12 @@ pub trait Sink {
     #[inline]
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         let _ = kernel;
+    }
+
+    /// No coroutine is ready: what happens next comes from outside.
+    #[inline]
+    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
+        let _ = (kernel, rest);
     }
 }
 
@@ -242,6 +255,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     fn event(&mut self, stamp: &Stamp, event: Event) {
         (**self).event(stamp, event);
     }
+    fn loaded(&mut self, image: &VerifiedImage) {
+        (**self).loaded(image);
+    }
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         (**self).request(step, request);
     }
@@ -253,6 +269,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         (**self).stepped(kernel);
+    }
+    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
+        (**self).rested(kernel, rest);
     }
 }
 
@@ -271,6 +290,10 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
         }
         self.1.event(stamp, event);
     }
+    fn loaded(&mut self, image: &VerifiedImage) {
+        self.0.loaded(image);
+        self.1.loaded(image);
+    }
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         self.0.request(step, request);
         self.1.request(step, request);
@@ -287,6 +310,10 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
         self.0.stepped(kernel);
         self.1.stepped(kernel);
     }
+    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
+        self.0.rested(kernel, rest);
+        self.1.rested(kernel, rest);
+    }
 }
 
 /// An observer that may be absent.
@@ -297,6 +324,11 @@ impl<S: Sink> Sink for Option<S> {
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if let Some(sink) = self {
             sink.event(stamp, event);
+        }
+    }
+    fn loaded(&mut self, image: &VerifiedImage) {
+        if let Some(sink) = self {
+            sink.loaded(image);
         }
     }
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
@@ -317,6 +349,11 @@ impl<S: Sink> Sink for Option<S> {
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         if let Some(sink) = self {
             sink.stepped(kernel);
+        }
+    }
+    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
+        if let Some(sink) = self {
+            sink.rested(kernel, rest);
         }
     }
 }

@@ -71,7 +71,6 @@ pub enum Ingress {
 
 /// What an input came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Taken {
     /// A session was opened.
     Opened(SessionId),
@@ -159,7 +158,7 @@ impl ProtocolMachineKernel {
             };
             match self.sessions[pick.session.index()].phase {
                 Phase::Active => break pick,
-                Phase::Terminal(_) => self.queue.pop(),
+                Phase::Terminal(_) => self.queue.take(pick),
             }
         };
         let session = &mut self.sessions[pick.session.index()];
@@ -174,6 +173,7 @@ impl ProtocolMachineKernel {
         self.outstanding = self.outstanding + session.effects.len() - before;
         self.step_index += 1;
         self.settle(pick, stepped);
+        self.assert_invariants();
         Turn::Stepped {
             pick,
             step: stepped.step,
@@ -192,25 +192,25 @@ impl ProtocolMachineKernel {
         match stepped.step {
             Step::Ran if self.config.policy == SchedulingPolicy::Cooperative => {}
             Step::Ran | Step::Yielded => {
-                self.queue.pop();
+                self.queue.take(pick);
                 self.enqueue(pick);
             }
             Step::Blocked(on) => {
-                self.queue.pop();
+                self.queue.take(pick);
                 self.grant_token(pick.session, on);
             }
             Step::Effect(effect) => {
-                self.queue.pop();
+                self.queue.take(pick);
                 self.note_deadline(effect);
             }
             Step::Halted | Step::Faulted(_) => {
-                self.queue.pop();
+                self.queue.take(pick);
                 self.note_end(pick.session);
             }
         }
     }
 
-    /// A popped pick that stepped was the head; a woken one enters behind everybody.
+    /// Enters at the back, with the rank that the policy gives it now.
     #[inline]
     fn enqueue(&mut self, pick: Pick) {
         let rank = match self.config.policy {
@@ -315,7 +315,17 @@ impl ProtocolMachineKernel {
         if let Err(refusal) = &taken {
             sink.refused(self.step_index, refusal);
         }
+        self.assert_invariants();
         taken
+    }
+
+    /// With the feature `invariants`: a defect of the machine stops the run that shows it.
+    #[inline]
+    fn assert_invariants(&self) {
+        #[cfg(feature = "invariants")]
+        if let Err(broken) = self.check() {
+            panic!("{broken}");
+        }
     }
 
     fn open<S: Sink>(

@@ -16,6 +16,7 @@ mod event;
 mod fault;
 mod ids;
 mod image;
+pub mod invariants;
 mod kernel;
 mod machine;
 mod queue;

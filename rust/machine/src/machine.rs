@@ -93,6 +93,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         owner: &str,
     ) -> Result<SessionId, Refusal> {
         self.kernel.load(image);
+        self.sink.loaded(image);
         let open = Ingress::Open {
             image: *image.digest(),
             owner: Arc::from(owner),
@@ -121,11 +122,14 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     #[inline]
     pub fn turn(&mut self) -> Turn {
         let turn = self.kernel.step(&mut self.sink);
-        if let Turn::Stepped { step, .. } = turn {
-            if let Step::Effect(effect) = step {
-                self.ask(effect);
+        match &turn {
+            Turn::Stepped { step, .. } => {
+                if let Step::Effect(effect) = *step {
+                    self.ask(effect);
+                }
+                self.sink.stepped(&self.kernel);
             }
-            self.sink.stepped(&self.kernel);
+            Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
         }
         turn
     }
@@ -173,6 +177,12 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     /// The sink, the machine being done with.
     pub fn into_sink(self) -> S {
         self.sink
+    }
+
+    /// The kernel, the handler and the sink, the machine being done with: for a sink that ends by looking at the
+    /// kernel, as a recorder does.
+    pub fn into_parts(self) -> (ProtocolMachineKernel, H, S) {
+        (self.kernel, self.handler, self.sink)
     }
 }
 

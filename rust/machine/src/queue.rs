@@ -72,16 +72,21 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes the head out.
+    /// Takes out what was picked. In a ring it is the head still; in a map somebody woken since may come before it.
     #[inline]
-    pub(crate) fn pop(&mut self) {
+    pub(crate) fn take(&mut self, pick: Pick) {
         match self {
             ReadyQueue::Ring(ring) => {
-                ring.pop_front();
+                let head = ring.pop_front();
+                debug_assert_eq!(
+                    head,
+                    Some(pick),
+                    "whoever is woken enters a ring at the back"
+                );
             }
             ReadyQueue::Ranked(ranked) => {
-                if let Some((_, pick)) = ranked.by_rank.pop_first() {
-                    ranked.places.remove(&pick);
+                if let Some(place) = ranked.places.remove(&pick) {
+                    ranked.by_rank.remove(&place);
                 }
             }
         }

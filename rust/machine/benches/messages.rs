@@ -1,0 +1,122 @@
+//! Messages a second of the cooperative machine, against a bare loop over the same queues.
+//!
+//! `just bench` runs it; `docs/performance.md` keeps what it said. Compare within a run only.
+
+use std::hint::black_box;
+
+use antiphon_machine::{
+    Class, Edge, EffectRequest, FromFn, NoSink, Outcome, Parcel, ProtocolMachine,
+    ProtocolMachineConfig, Reply, Sink, TraceDigest, Value, VerifiedImage, sample,
+};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// Messages per measured run: long enough that opening a session does not show.
+const MESSAGES: u64 = 100_000;
+
+/// The image that exchanges for ever takes three steps and at most one blocked attempt a message, so this many steps
+/// are as many messages, whatever the interleaving, up to the buffers' content.
+fn bare_steps(messages: u64) -> u64 {
+    messages * 5 / 2
+}
+
+/// What any monitor has to beat: the same parcels through the same bounded queues, and nothing else.
+fn bare_loop(messages: u64) -> u64 {
+    let (mut ping, mut pong) = (Edge::default(), Edge::default());
+    let (mut sent, mut taken) = (0, 0);
+    let label = antiphon_machine::LabelId(0);
+    while taken < messages {
+        for (edge, number) in [(&mut ping, 0), (&mut pong, 1)] {
+            if edge.queue.len() < black_box(64) {
+                let parcel = Parcel {
+                    payload: Value::Unit,
+                    sequence: sent + number,
+                    label,
+                };
+                edge.queue.push_back(black_box(parcel));
+                edge.sent += 1;
+            }
+            if let Some(parcel) = black_box(&mut edge.queue).pop_front() {
+                taken += 1;
+                black_box(parcel);
+            }
+        }
+        sent += 2;
+    }
+    taken
+}
+
+fn bare_machine<S: Sink>(sessions: u32, sink: S) -> ProtocolMachine<FromFn<Ask>, S> {
+    let image = sample::bare_ping_pong();
+    open(&image, sessions, FromFn(ask_nobody as Ask), sink)
+}
+
+type Ask = fn(&EffectRequest<'_>) -> Reply;
+
+fn ask_nobody(_: &EffectRequest<'_>) -> Reply {
+    Reply::Later
+}
+
+fn open<S: Sink>(
+    image: &std::sync::Arc<VerifiedImage>,
+    sessions: u32,
+    handler: FromFn<Ask>,
+    sink: S,
+) -> ProtocolMachine<FromFn<Ask>, S> {
+    let config = ProtocolMachineConfig::default();
+    let mut machine = ProtocolMachine::with_sink(config, handler, sink);
+    for _ in 0..sessions {
+        machine
+            .load_choreography(image, "bench")
+            .expect("there is room");
+    }
+    machine
+}
+
+/// A client's host that never stops: the compiled form of ping-pong, with every question asked.
+fn endless(request: &EffectRequest<'_>) -> Reply {
+    Reply::Now(match request.class() {
+        Class::Decide { labels, .. } => Outcome::chosen(labels[0]),
+        Class::Produce { .. } => Outcome::Success(Value::Nat(7)),
+        Class::Deliver { .. } | Class::Command | Class::Observe | Class::Check => Outcome::done(),
+    })
+}
+
+fn single(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ping-pong");
+    group.throughput(Throughput::Elements(MESSAGES));
+    group.bench_function("bare loop", |b| b.iter(|| bare_loop(MESSAGES)));
+    group.bench_function("messages only", |b| {
+        let mut machine = bare_machine(1, NoSink);
+        b.iter(|| machine.run(bare_steps(MESSAGES)));
+    });
+    group.bench_function("messages only, trace digest", |b| {
+        let mut machine = bare_machine(1, TraceDigest::default());
+        b.iter(|| machine.run(bare_steps(MESSAGES)));
+    });
+    // A round of two messages asks: decide, produce, deliver, deliver; 13 steps and blocked attempts.
+    group.bench_function("compiled", |b| {
+        let mut machine = open(&sample::ping_pong(1), 1, FromFn(endless as Ask), NoSink);
+        b.iter(|| machine.run(MESSAGES / 2 * 13));
+    });
+    group.bench_function("compiled, trace digest", |b| {
+        let sink = TraceDigest::default();
+        let mut machine = open(&sample::ping_pong(1), 1, FromFn(endless as Ask), sink);
+        b.iter(|| machine.run(MESSAGES / 2 * 13));
+    });
+    group.finish();
+}
+
+fn many(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sessions");
+    for sessions in [1, 1_000, 100_000] {
+        group.throughput(Throughput::Elements(bare_steps(MESSAGES)));
+        group.bench_function(format!("{sessions}, steps"), |b| {
+            let mut machine = bare_machine(sessions, NoSink);
+            b.iter(|| machine.run(bare_steps(MESSAGES)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, single, many);
+criterion_main!(benches);

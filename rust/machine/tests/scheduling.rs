@@ -1,0 +1,151 @@
+//! Policies order steps and change nothing else. The contention test tells the four apart.
+
+mod common;
+use common::*;
+
+use antiphon_machine::*;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A sends B three messages over a buffer of one; C and D only give way, three times each.
+fn contention() -> CodeImage {
+    let path = |state: fn(Vec<Transition>) -> State| {
+        let mut states: Vec<_> = (0..3).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
+        states.push(State::End);
+        states
+    };
+    let times = |instruction: Instruction| {
+        let mut code = vec![set(R1, 1u64)];
+        code.extend([
+            instruction.clone(),
+            instruction.clone(),
+            instruction,
+            Instruction::Halt,
+        ]);
+        code
+    };
+    let idler = (times(Instruction::Yield), vec![State::End]);
+    let mut receiver = times(receive(X, R1));
+    receiver.remove(0); // B waits before A has sent anything.
+    image(vec![
+        (times(send(X, R1)), path(to_b)),
+        (receiver, path(from_a)),
+        idler.clone(),
+        idler,
+    ])
+}
+
+/// Who steps, by role, with `.` after a step that only found its way blocked.
+fn schedule(policy: SchedulingPolicy) -> (String, [u8; 32]) {
+    let config = ProtocolMachineConfig {
+        policy,
+        buffer_len_max: 1,
+        priorities: BTreeMap::from([("D".to_owned(), 9), ("B".to_owned(), 5)]),
+        ..ProtocolMachineConfig::default()
+    };
+    let mut machine = opened(contention().verify().unwrap().image().clone(), config);
+    let mut picks = String::new();
+    while let Turn::Stepped { pick, step } = machine.turn() {
+        picks.push(char::from(b'A' + pick.coroutine.0 as u8));
+        if let Step::Blocked(_) = step {
+            picks.push('.');
+        }
+    }
+    sound(&mut machine);
+    assert_eq!(rest(&mut machine), Rest::Done);
+    let digest = machine.kernel().session_digest(SessionId(0)).unwrap();
+    (picks, digest)
+}
+
+#[test]
+fn the_four_policies_are_four() {
+    let mut table = String::new();
+    let mut ends = Vec::new();
+    let mut schedules = Vec::new();
+    for policy in SchedulingPolicy::ALL {
+        let (picks, digest) = schedule(policy);
+        writeln!(table, "{:<15} {picks}", policy.name()).unwrap();
+        ends.push(digest);
+        schedules.push(picks);
+    }
+    insta::assert_snapshot!(table);
+    schedules.sort();
+    schedules.dedup();
+    assert_eq!(schedules.len(), 4, "each policy has a schedule of its own");
+    // What everybody did is the same: a policy orders steps, it does not change them.
+    assert!(ends.iter().all(|end| *end == ends[0]));
+}
+
+#[test]
+fn round_robin_picks_everybody_within_as_many_steps_as_are_ready() {
+    let config = ProtocolMachineConfig {
+        policy: SchedulingPolicy::RoundRobin,
+        ..ProtocolMachineConfig::default()
+    };
+    let spin = || {
+        (
+            vec![set(R1, 1u64), Instruction::Jump { target: Pc(0) }],
+            vec![State::End],
+        )
+    };
+    let mut machine = opened(image((0..5).map(|_| spin()).collect()), config);
+    let mut last = [0u64; 5];
+    for step in 1..500 {
+        let Turn::Stepped { pick, .. } = machine.turn() else {
+            panic!("somebody spins")
+        };
+        assert!(
+            step - last[pick.coroutine.index()] <= 5,
+            "{pick:?} waited too long"
+        );
+        last[pick.coroutine.index()] = step;
+    }
+}
+
+#[test]
+fn fixed_priority_starves_and_says_so_here() {
+    let config = ProtocolMachineConfig {
+        policy: SchedulingPolicy::Priority,
+        priorities: BTreeMap::from([("B".to_owned(), 1)]),
+        ..ProtocolMachineConfig::default()
+    };
+    let spin = || {
+        (
+            vec![set(R1, 1u64), Instruction::Jump { target: Pc(0) }],
+            vec![State::End],
+        )
+    };
+    let mut machine = opened(image(vec![spin(), spin()]), config);
+    for _ in 0..200 {
+        let Turn::Stepped { pick, .. } = machine.turn() else {
+            panic!("somebody spins")
+        };
+        assert_eq!(pick.coroutine, CoroutineId(1));
+    }
+}
+
+/// The ready queue under every policy holds each ready coroutine once, through thousands of turns of many sessions
+/// that begin and end; `rest` checks that after each.
+#[test]
+fn queues_hold_through_many_sessions() {
+    for policy in SchedulingPolicy::ALL {
+        let config = ProtocolMachineConfig {
+            policy,
+            buffer_len_max: 1,
+            ..Default::default()
+        };
+        let mut machine = opened(contention(), config);
+        let image = std::sync::Arc::new(VerifiedImage::unchecked(contention()));
+        for _ in 0..8 {
+            machine.load_choreography(&image, "owner").unwrap();
+        }
+        assert_eq!(rest(&mut machine), Rest::Done);
+        let ends: Vec<_> = machine
+            .kernel()
+            .sessions()
+            .iter()
+            .map(|s| s.phase())
+            .collect();
+        assert_eq!(ends, vec![Phase::Terminal(End::Closed); 9]);
+    }
+}
