@@ -107,6 +107,14 @@ pub enum FieldFaultKind {
         /// What came.
         got: usize,
     },
+    /// A byte string of a fixed length has another.
+    #[error("must have {expected} bytes, got {got}")]
+    Length {
+        /// The length it must have.
+        expected: usize,
+        /// The length it has.
+        got: usize,
+    },
     /// Bits that have no meaning, or a combination of bits that has none.
     #[error("has bits {got:#b} that mean nothing here, known are {known:#b}")]
     Bits {

@@ -222,18 +222,28 @@ fn encode_with(
     len_max: FrameLen,
     payload: impl FnOnce(&mut Encoder<'_>),
 ) -> Result<(), EncodeError> {
+    put_body(out, len_max, |encoder| {
+        encoder.map(4).text("p");
+        payload(encoder);
+        encoder
+            .text("t")
+            .text(t)
+            .text("v")
+            .uint(u64::from(v))
+            .text("id")
+            .uint(u64::from(id));
+    })
+}
+
+/// Appends a length and the body that `write` makes, or nothing when the body is too long.
+pub(crate) fn put_body(
+    out: &mut Vec<u8>,
+    len_max: FrameLen,
+    write: impl FnOnce(&mut Encoder<'_>),
+) -> Result<(), EncodeError> {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_LEN]);
-    let mut encoder = Encoder::new(out);
-    encoder.map(4).text("p");
-    payload(&mut encoder);
-    encoder
-        .text("t")
-        .text(t)
-        .text("v")
-        .uint(u64::from(v))
-        .text("id")
-        .uint(u64::from(id));
+    write(&mut Encoder::new(out));
     let len = out.len() - start - HEADER_LEN;
     match u32::try_from(len) {
         Ok(short) if short <= len_max.bytes() => {
@@ -366,20 +376,10 @@ impl FrameError {
 ///
 /// After a fatal error ([`FrameError::is_fatal`]) the same error comes for ever. After another
 /// one the next frame follows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Deframer {
-    held: Vec<u8>,
-    /// Where in `held` the first frame not yet taken begins.
-    start: usize,
-    len_max: FrameLen,
+    bodies: Bodies,
     versions: VersionRange,
-    poison: Option<FrameError>,
-}
-
-impl Default for Deframer {
-    fn default() -> Self {
-        Self::new(FrameLen::DEFAULT, VersionRange::SUPPORTED)
-    }
 }
 
 impl Deframer {
@@ -387,11 +387,8 @@ impl Deframer {
     #[must_use]
     pub const fn new(len_max: FrameLen, versions: VersionRange) -> Self {
         Self {
-            held: Vec::new(),
-            start: 0,
-            len_max,
+            bodies: Bodies::new(len_max),
             versions,
-            poison: None,
         }
     }
 
@@ -402,15 +399,7 @@ impl Deframer {
 
     /// Takes bytes as they came. After a fatal error they are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.poison.is_some() {
-            return;
-        }
-        // Moved only when at least as much is dropped as is moved: linear over all pushes.
-        if self.start > 0 && self.start >= self.held.len() - self.start {
-            self.held.drain(..self.start);
-            self.start = 0;
-        }
-        self.held.extend_from_slice(bytes);
+        self.bodies.push(bytes);
     }
 
     /// The next message, or none until more bytes come.
@@ -422,6 +411,73 @@ impl Deframer {
         reason = "an end that is no end is no iterator"
     )]
     pub fn next(&mut self) -> Result<Option<Envelope>, FrameError> {
+        let versions = self.versions;
+        self.bodies.next_with(
+            |body| Envelope::decode(body, versions),
+            FrameError::is_fatal,
+        )
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    /// The fatal error there was, or [`FrameError::Cut`] when bytes of an unfinished frame are
+    /// held. A stream that ends between two frames ends well.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        self.bodies.finish()
+    }
+
+    /// How many bytes are held: those of frames that were not taken yet.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.bodies.held_len()
+    }
+
+    /// How many bytes of memory are reserved for them.
+    #[must_use]
+    pub fn reserved_len(&self) -> usize {
+        self.bodies.held.capacity()
+    }
+}
+
+/// Frame bodies out of bytes, whatever is in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bodies {
+    held: Vec<u8>,
+    /// Where in `held` the first frame not yet taken begins.
+    start: usize,
+    len_max: FrameLen,
+    poison: Option<FrameError>,
+}
+
+impl Bodies {
+    const fn new(len_max: FrameLen) -> Self {
+        Self {
+            held: Vec::new(),
+            start: 0,
+            len_max,
+            poison: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.poison.is_some() {
+            return;
+        }
+        // Moved only when at least as much is dropped as is moved: linear over all pushes.
+        if self.start > 0 && self.start >= self.held.len() - self.start {
+            self.held.drain(..self.start);
+            self.start = 0;
+        }
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// Takes the next body. What `is_fatal` says of an error of `decode` is remembered for ever.
+    pub(crate) fn next_with<T>(
+        &mut self,
+        decode: impl FnOnce(&[u8]) -> Result<T, FrameError>,
+        is_fatal: impl FnOnce(&FrameError) -> bool,
+    ) -> Result<Option<T>, FrameError> {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
@@ -431,25 +487,19 @@ impl Deframer {
         let Some(body) = self.unread().get(HEADER_LEN..HEADER_LEN + len) else {
             return Ok(None);
         };
-        let decoded = Envelope::decode(body, self.versions);
+        let decoded = decode(body);
         self.start += HEADER_LEN + len;
         if self.start == self.held.len() {
-            self.held.clear();
-            self.start = 0;
+            self.empty();
         }
         match decoded {
-            Ok(envelope) => Ok(Some(envelope)),
-            Err(error) if error.is_fatal() => Err(self.poisoned(error)),
+            Ok(value) => Ok(Some(value)),
+            Err(error) if is_fatal(&error) => Err(self.poisoned(error)),
             Err(error) => Err(error),
         }
     }
 
-    /// Says that no more bytes come.
-    ///
-    /// # Errors
-    /// The fatal error there was, or [`FrameError::Cut`] when bytes of an unfinished frame are
-    /// held. A stream that ends between two frames ends well.
-    pub fn finish(&self) -> Result<(), FrameError> {
+    pub(crate) fn finish(&self) -> Result<(), FrameError> {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
@@ -467,9 +517,7 @@ impl Deframer {
         }
     }
 
-    /// How many bytes are held: those of frames that were not taken yet.
-    #[must_use]
-    pub fn held_len(&self) -> usize {
+    fn held_len(&self) -> usize {
         self.held.len() - self.start
     }
 
@@ -490,6 +538,13 @@ impl Deframer {
         Ok(usize::try_from(len).ok())
     }
 
+    /// Everything was taken. A burst leaves no more memory behind than a link of chunks needs.
+    fn empty(&mut self) {
+        self.held.clear();
+        self.held.shrink_to(KEPT_LEN);
+        self.start = 0;
+    }
+
     fn poisoned(&mut self, error: FrameError) -> FrameError {
         self.held = Vec::new();
         self.start = 0;
@@ -497,3 +552,7 @@ impl Deframer {
         error
     }
 }
+
+/// How much memory a deframer keeps while nothing is held: a few chunks, so that a stream of them
+/// does not allocate, and no more, so that a thousand idle links are cheap.
+const KEPT_LEN: usize = 256 << 10;

@@ -7,6 +7,7 @@
 //! `docs/schema/guest-link-v1.cddl`. Both are compared with this crate by its tests.
 
 mod bounds;
+mod event;
 mod field;
 mod file;
 mod frame;
@@ -15,6 +16,7 @@ mod message;
 mod result;
 
 pub use bounds::*;
+pub use event::*;
 pub use field::{FieldFault, FieldFaultKind, FieldSpec, NAME_SHOWN_LEN_MAX, Shape};
 pub use file::*;
 pub use frame::*;
