@@ -4,7 +4,7 @@
 //! the role performs before it speaks, and where payloads come from and go to. The numbering is the machine's too:
 //! state `n` here is state `n` there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::{LabelId, OperationId, RoleId, SortId, StateId, bounds};
 
@@ -175,6 +175,34 @@ impl LocalAutomaton {
         LocalAutomaton {
             role: self.role,
             states,
+        }
+    }
+
+    /// Drops the names that the role binds and never reads: they cost registers and keep equal states apart.
+    pub(crate) fn forget_unread(&mut self) {
+        let mut read = BTreeSet::new();
+        for state in &self.states {
+            let branches = state.kind.branches();
+            let before = branches.iter().flat_map(|branch| &branch.before);
+            for operand in state.entry.iter().chain(before).flat_map(|action| &action.args) {
+                if let Operand::Var(var) = operand {
+                    read.insert(*var);
+                }
+            }
+            read.extend(branches.iter().filter_map(|branch| match branch.origin {
+                Origin::Var(var) => Some(var),
+                Origin::Host => None,
+            }));
+        }
+        let unread = |action: &mut Action| action.bind = action.bind.filter(|v| read.contains(v));
+        for state in &mut self.states {
+            state.entry.iter_mut().for_each(unread);
+            for branch in state.kind.branches_mut() {
+                branch.before.iter_mut().for_each(unread);
+                // What is sent from a name is bound to it already.
+                let origin = branch.origin;
+                branch.binds.retain(|v| read.contains(v) && origin != Origin::Var(*v));
+            }
         }
     }
 

@@ -12,7 +12,10 @@
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
 use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, Operand, Origin};
+use crate::diagnostic::Diagnostic;
 use crate::global::{CheckedProtocol, VarId};
+use crate::project::project_all;
+use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 use crate::resources::{ResourceError, allocate, check_tables};
 
 mod code;
@@ -26,11 +29,50 @@ use tables::Tables;
 /// The version that images carry: the language has no way to number a protocol yet.
 const IMAGE_VERSION: u32 = 1;
 
-/// Compiles a protocol whose local automata are given; `automata[r]` is role `r`'s.
+/// A protocol with all that is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The local automata; `automata[r]` is role `r`'s.
+    pub automata: Vec<LocalAutomaton>,
+    /// The image, not verified yet.
+    pub image: CodeImage,
+    /// The evidence that the roles are safe together; nothing when the exploration ran out of its budget.
+    pub certificate: Option<SafetyCertificate>,
+    /// What is worth saying although the protocol is accepted.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Projects, explores and compiles a checked protocol.
+///
+/// # Errors
+/// What is wrong with it: conflicts of projection, of all roles; or else what makes it unsafe and what does not fit into
+/// an image.
+pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, Vec<Diagnostic>> {
+    let automata = project_all(protocol).map_err(|errors| {
+        errors.iter().map(|error| error.diagnostic(protocol)).collect::<Vec<_>>()
+    })?;
+    let safety = explore(&automata, limits);
+    let (warnings, mut errors): (Vec<_>, Vec<_>) =
+        safety.diagnostic(protocol).into_iter().partition(|diagnostic| !diagnostic.is_error());
+    let certificate = match safety {
+        Safety::Safe(certificate) => Some(certificate),
+        Safety::Unsafe(_) | Safety::Uncertified { .. } => None,
+    };
+    match code_image(protocol, &automata) {
+        Ok(image) if errors.is_empty() => Ok(Compiled { automata, image, certificate, warnings }),
+        Ok(_) => Err(errors),
+        Err(resources) => {
+            errors.extend(resources.iter().map(|error| error.diagnostic(protocol)));
+            Err(errors)
+        }
+    }
+}
+
+/// The image of a protocol whose local automata are given; `automata[r]` is role `r`'s.
 ///
 /// # Errors
 /// Everything that does not fit into an image or its machine.
-pub fn compile(
+pub fn code_image(
     protocol: &CheckedProtocol,
     automata: &[LocalAutomaton],
 ) -> Result<CodeImage, Vec<ResourceError>> {

@@ -177,11 +177,9 @@ impl<'g> Projection<'g> {
         while let Some(places) = self.waiting.pop_front() {
             states.push(self.state(places)?);
         }
-        Ok(LocalAutomaton {
-            role: self.role,
-            states,
-        }
-        .minimal())
+        let mut automaton = LocalAutomaton { role: self.role, states };
+        automaton.forget_unread();
+        Ok(automaton.minimal())
     }
 
     fn visit(&mut self, node: NodeId, from: Option<Place>) -> Result<Place, ProjectError> {

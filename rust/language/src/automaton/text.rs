@@ -82,8 +82,14 @@ impl Names {
         labels: Vec<String>,
         sorts: Vec<String>,
         operations: Vec<String>,
-        vars: Vec<String>,
+        mut vars: Vec<String>,
     ) -> Names {
+        for (index, var) in vars.iter_mut().enumerate() {
+            // What the text gives no name is named all the same, and no name can be taken for a truth value.
+            if matches!(var.as_str(), "" | "true" | "false") {
+                *var = format!("{var}#{index}");
+            }
+        }
         Names {
             roles: distinct(roles),
             labels: distinct(labels),
@@ -154,10 +160,12 @@ pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
             Sort::List(item) => format!("[{}]", inner(item)),
             Sort::Option(item) => format!("{}?", inner(item)),
             Sort::Record { name, fields } if name.is_empty() => {
-                let fields: Vec<_> = fields
-                    .iter()
-                    .map(|(name, sort)| format!("{name}: {}", inner(sort)))
-                    .collect();
+                // Fields without a name are called by their number.
+                let field = |(index, (name, sort)): (usize, &(String, SortId))| {
+                    let sort = inner(sort);
+                    if *name == index.to_string() { sort.to_owned() } else { format!("{name}: {sort}") }
+                };
+                let fields: Vec<_> = fields.iter().enumerate().map(field).collect();
                 format!("({})", fields.join(", "))
             }
             Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name } => {

@@ -1,0 +1,45 @@
+//! What the tests share: where the fixtures are, and how modules are found among them.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use antiphon_language::ast::Ast;
+use antiphon_language::source::Source;
+use antiphon_language::{LoadError, Loader};
+
+/// The folder of the language's fixtures.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language")
+}
+
+/// A file as a source, under its own name without the folders.
+pub fn read(path: &Path) -> Source {
+    let text = fs::read_to_string(path).expect("the fixture can be read");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Source { name: Arc::from(name.as_ref()), text: Arc::from(text) }
+}
+
+/// The modules of `fixtures/language/modules`.
+pub struct Files;
+
+impl Loader for Files {
+    fn load(&self, module: &str) -> Result<Source, LoadError> {
+        let path = fixtures().join("modules").join(module.replace('.', "/"));
+        for extension in ["anti", "scr"] {
+            let path = path.with_extension(extension);
+            if path.exists() {
+                return Ok(read(&path));
+            }
+        }
+        Err(LoadError::NotFound { looked: vec![format!("{}.anti", module.replace('.', "/"))] })
+    }
+}
+
+/// The comments of a tree without the blanks around their lines.
+pub fn comments(ast: &Ast) -> Vec<String> {
+    let text = &ast.trivia.text;
+    let comments = ast.trivia.comments.iter();
+    comments.map(|span| text[span.range()].trim_end().replace("\r\n", "\n")).collect()
+}

@@ -1,0 +1,116 @@
+//! The corpus: every `fixtures/language/ok` file is accepted without a word, every `err` file gives exactly the report
+//! that stands beside it. `BLESS=1` rewrites the reports.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use antiphon_language::diagnostic::{Code, Group, Style, render_all};
+use antiphon_language::{Modules, check, format};
+use common::{Files, fixtures, read};
+
+/// The protocol files of a folder in the order of their numbers. No two have the same number.
+fn numbered(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(fixtures().join(folder))
+        .expect("the folder of fixtures is there")
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "scr" || e == "anti"))
+        .collect();
+    files.sort();
+    let mut numbers = BTreeSet::new();
+    for file in &files {
+        let stem = stem(file);
+        let number = stem.split('_').next().unwrap_or_default().to_string();
+        assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{stem}");
+        assert!(numbers.insert(number), "two fixtures have the number of {stem}");
+    }
+    files
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What the whole way through the language says about a file.
+fn report(path: &Path) -> (String, Vec<Code>) {
+    let modules = Modules::load(read(path), &Files);
+    let diagnostics = check(&modules).diagnostics;
+    let codes = diagnostics.iter().map(|d| d.code).collect();
+    (render_all(&diagnostics, modules.sources(), Style::Plain), codes)
+}
+
+#[test]
+fn every_good_fixture_is_accepted() {
+    let files = numbered("ok");
+    assert!(!files.is_empty());
+    for file in &files {
+        let (text, _) = report(file);
+        assert!(text.is_empty(), "{}\n{text}", file.display());
+    }
+}
+
+#[test]
+fn every_bad_fixture_gives_its_report() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut expected_files = BTreeSet::new();
+    let mut failures = String::new();
+    for file in numbered("err") {
+        let (text, codes) = report(&file);
+        assert!(!codes.is_empty(), "{} is accepted", file.display());
+        let expected = file.with_extension("expected");
+        if bless {
+            fs::write(&expected, &text).expect("the report can be written");
+        }
+        match fs::read_to_string(&expected) {
+            Ok(want) if want == text => {}
+            Ok(want) => failures.push_str(&format!("{}\nwant:\n{want}\ngot:\n{text}\n", file.display())),
+            Err(_) => failures.push_str(&format!("{} has no report; BLESS=1 writes it\n", file.display())),
+        }
+        expected_files.insert(expected);
+    }
+    for entry in fs::read_dir(fixtures().join("err")).expect("the folder is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_some_and(|e| e == "expected") && !expected_files.contains(&path) {
+            failures.push_str(&format!("{} has no fixture\n", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// Codes that no file can show, each shown by a test of its own.
+const SHOWN_ELSEWHERE: [Code; 5] = [
+    Code::SourceTooLong,
+    Code::NotUtf8,
+    Code::TooManyErrors,
+    Code::TooManyModules,
+    Code::TooManyProtocols,
+];
+
+#[test]
+fn every_code_of_reading_names_and_shape_has_a_fixture() {
+    let shown: BTreeSet<Code> = numbered("err").iter().flat_map(|file| report(file).1).collect();
+    let ours = |code: &&Code| match code.group() {
+        Group::Syntax | Group::Names | Group::Shape | Group::Unsupported => true,
+        Group::Projection | Group::Safety | Group::Resources => false,
+    };
+    for code in Code::ALL.iter().filter(ours) {
+        assert!(shown.contains(code) || SHOWN_ELSEWHERE.contains(code), "{code} has no fixture");
+        assert!(!(shown.contains(code) && SHOWN_ELSEWHERE.contains(code)), "{code} has one");
+    }
+}
+
+#[test]
+fn every_whole_fixture_prints_to_the_same_tree_and_prints_the_same_again() {
+    for file in numbered("ok").into_iter().chain(numbered("err")) {
+        let source = read(&file);
+        let first = antiphon_language::parse(Default::default(), &source.text).ast;
+        let Some(printed) = format(&first) else { continue };
+        let second = antiphon_language::parse(Default::default(), &printed).ast;
+        assert_eq!(first, second, "{}\n{printed}", file.display());
+        let again = format(&second).expect("what was printed is whole");
+        assert_eq!(printed, again, "{}", file.display());
+        assert_eq!(common::comments(&first), common::comments(&second), "{}", file.display());
+    }
+}

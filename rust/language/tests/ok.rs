@@ -1,0 +1,310 @@
+//! Every protocol of `fixtures/language/ok`: it checks, projects, compiles, verifies and runs to its end.
+//!
+//! `NNN_name.expected` holds its automata and what the checks had to say; `BLESS=1` rewrites it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use antiphon_language::automaton::{LocalAutomaton, LocalKind, Names};
+use antiphon_language::compile::{Compiled, compile};
+use antiphon_language::diagnostic::{Style, render_all};
+use antiphon_language::export;
+use antiphon_language::global::CheckedProtocol;
+use antiphon_language::safety::{Limits, SafetyCertificate};
+use antiphon_language::source::Source;
+use antiphon_language::{Modules, NoModules, check};
+use antiphon_machine::{
+    Class, EffectRequest, End, FailureKind, FromFn, Instruction, OperationId, Outcome, Phase,
+    ProtocolMachine, ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, Sort, SortId, Value,
+    VerifiedImage,
+};
+
+/// Steps after which a protocol without end has shown that it goes on.
+const STEPS_ENDLESS: u64 = 10_000;
+
+/// Steps in which a protocol with an end must reach it: fair coins leave every loop long before.
+const STEPS_MAX: u64 = 2_000_000;
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language/ok");
+    let entries = std::fs::read_dir(&folder).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn is_protocol(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "scr" || e == "anti")
+}
+
+/// The checked protocols of a file and what was said about them.
+fn checked(path: &Path) -> (Vec<CheckedProtocol>, String) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let modules = Modules::load(Source { name: name.into(), text: text.into() }, &NoModules);
+    let checked = check(&modules);
+    let said = render_all(&checked.diagnostics, modules.sources(), Style::Plain);
+    assert!(checked.diagnostics.iter().all(|d| !d.is_error()), "{}\n{said}", path.display());
+    assert!(!checked.protocols.is_empty(), "{} has no protocol", path.display());
+    (checked.protocols, said)
+}
+
+fn compiled(path: &Path) -> Vec<(CheckedProtocol, Compiled)> {
+    let compile = |protocol: CheckedProtocol| match compile(&protocol, &Limits::default()) {
+        Ok(compiled) => (protocol, compiled),
+        Err(errors) => panic!("{}: {errors:#?}", path.display()),
+    };
+    checked(path).0.into_iter().map(compile).collect()
+}
+
+/// Every fixture with its compiled protocols.
+fn all() -> Vec<(PathBuf, CheckedProtocol, Compiled)> {
+    let paths = fixtures().into_iter().filter(|path| is_protocol(path));
+    paths
+        .flat_map(|path| {
+            let own = path.clone();
+            compiled(&path).into_iter().map(move |(p, c)| (own.clone(), p, c))
+        })
+        .collect()
+}
+
+fn expected(path: &Path) -> String {
+    let (_, said) = checked(path);
+    let mut out = said;
+    for (protocol, compiled) in compiled(path) {
+        let names = Names::of(&protocol);
+        out += &format!("protocol {}\n", protocol.name());
+        for automaton in &compiled.automata {
+            out += "\n";
+            out += &automaton.text(&names);
+        }
+        out += &match &compiled.certificate {
+            Some(certificate) => format!(
+                "\nsafe: {} configurations with buffers of {}\n",
+                certificate.configurations(),
+                certificate.buffer_bound()
+            ),
+            None => "\nnot certified\n".to_owned(),
+        };
+    }
+    out
+}
+
+#[test]
+fn automata_are_as_expected() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = vec![];
+    let paths = fixtures();
+    for path in paths.iter().filter(|path| is_protocol(path)) {
+        let got = expected(path);
+        let golden = path.with_extension("expected");
+        if bless {
+            std::fs::write(&golden, &got).unwrap();
+        }
+        if std::fs::read_to_string(&golden).ok().as_ref() != Some(&got) {
+            wrong.push(format!("{} differs; it is now\n{got}", golden.display()));
+        }
+    }
+    for path in paths.iter().filter(|path| !is_protocol(path)) {
+        let has_source = ["scr", "anti"].iter().any(|e| path.with_extension(e).exists());
+        let is_golden = path.extension().is_some_and(|e| e == "expected");
+        if !is_golden || !has_source {
+            wrong.push(format!("{} belongs to no protocol", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nBLESS=1 takes what is there now", wrong.join("\n"));
+}
+
+#[test]
+fn fixtures_are_numbered_from_1_without_gap() {
+    let paths = fixtures();
+    let names = paths.iter().filter(|path| is_protocol(path));
+    for (index, path) in names.clone().enumerate() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name.starts_with(&format!("{:03}_", index + 1)), "{name}");
+    }
+    assert!(names.count() >= 60);
+}
+
+#[test]
+fn printed_automata_read_back_the_same() {
+    for (path, protocol, compiled) in all() {
+        let names = Names::of(&protocol);
+        for automaton in &compiled.automata {
+            let text = automaton.text(&names);
+            let read = LocalAutomaton::parse(&text, &names);
+            assert_eq!(read.as_ref(), Ok(automaton), "{}\n{text}", path.display());
+            assert_eq!(automaton.minimal(), *automaton, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn certificates_hold_and_read_back() {
+    let mut certified = 0;
+    for (path, _, compiled) in all() {
+        let Some(certificate) = &compiled.certificate else { continue };
+        certified += 1;
+        assert_eq!(certificate.check(&compiled.automata), Ok(()), "{}", path.display());
+        let read = SafetyCertificate::decode(&certificate.encode());
+        assert_eq!(read.as_ref(), Ok(certificate), "{}", path.display());
+    }
+    assert!(certified >= 60, "only {certified} certified");
+}
+
+#[test]
+fn images_verify() {
+    for (path, _, compiled) in all() {
+        if let Err(error) = compiled.image.clone().verify() {
+            let listing = export::disassemble(&compiled.image);
+            panic!("{}: {error}\n{listing}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_picture_can_be_drawn() {
+    for (path, protocol, compiled) in all() {
+        let names = Names::of(&protocol);
+        let sequence = export::sequence_diagram(&protocol);
+        let opened = sequence.lines().map(str::trim_start);
+        let opened = opened.filter(|l| l.starts_with("alt ") || *l == "loop").count();
+        let closed = sequence.lines().filter(|line| line.trim() == "end").count();
+        assert_eq!(opened, closed, "{}\n{sequence}", path.display());
+        for automaton in &compiled.automata {
+            let branches: usize =
+                automaton.states.iter().map(|state| state.kind.branches().len()).sum();
+            let dot = export::dot(automaton, &names);
+            assert_eq!(dot.matches(" -> ").count(), branches + 1, "{dot}");
+            let states = export::state_diagram(automaton, &names);
+            assert!(states.starts_with("stateDiagram-v2\n"));
+        }
+    }
+}
+
+#[test]
+fn every_protocol_runs_to_its_end_under_every_policy() {
+    for (path, _, compiled) in all() {
+        let image = Arc::new(compiled.image.clone().verify().unwrap());
+        let endless = compiled.automata.iter().any(|automaton| {
+            automaton.states.iter().all(|state| state.kind != LocalKind::End)
+        });
+        for policy in SchedulingPolicy::ALL {
+            for (buffer_len_max, failing) in [(64, false), (1, false), (64, true)] {
+                let what = format!("{} {policy:?} {buffer_len_max} {failing}", path.display());
+                let config = config(&image, policy, buffer_len_max);
+                run(&image, config, endless, failing, &what);
+            }
+        }
+    }
+}
+
+fn config(
+    image: &VerifiedImage,
+    policy: SchedulingPolicy,
+    buffer_len_max: u32,
+) -> ProtocolMachineConfig {
+    let roles = image.image().roles.iter().enumerate();
+    let priorities = roles.map(|(index, role)| (role.name.clone(), index as u8)).collect();
+    ProtocolMachineConfig { policy, buffer_len_max, priorities, ..Default::default() }
+}
+
+fn run(
+    image: &Arc<VerifiedImage>,
+    config: ProtocolMachineConfig,
+    endless: bool,
+    failing: bool,
+    what: &str,
+) {
+    let mut coins = Coins(0x9e37_79b9_7f4a_7c15);
+    let may_fail = if failing { with_else(image) } else { BTreeSet::new() };
+    let host = FromFn(|request: &EffectRequest<'_>| {
+        Reply::Now(answer(request, &may_fail, &mut coins))
+    });
+    let mut machine = ProtocolMachine::new(config, host);
+    let session = machine.load_choreography(image, "test").unwrap();
+    let rest = machine.run(if endless { STEPS_ENDLESS } else { STEPS_MAX });
+    let phase = machine.kernel().session(session).unwrap().phase();
+    if endless {
+        assert_eq!((rest, phase), (None, Phase::Active), "{what}");
+    } else {
+        assert_eq!((rest, phase), (Some(Rest::Done), Phase::Terminal(End::Closed)), "{what}");
+    }
+}
+
+/// Operations whose every call has an `else`.
+fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
+    let mut with = BTreeSet::new();
+    let mut without = BTreeSet::new();
+    for instruction in image.image().programs.iter().flat_map(|program| &program.code) {
+        if let Instruction::Invoke { operation, on_failure, .. }
+        | Instruction::Check { operation, on_failure, .. } = instruction
+        {
+            let set = if on_failure.is_some() { &mut with } else { &mut without };
+            set.insert(*operation);
+        }
+    }
+    &with - &without
+}
+
+/// A deterministic host: fair decisions, values made up by sort.
+fn answer(
+    request: &EffectRequest<'_>,
+    may_fail: &BTreeSet<OperationId>,
+    coins: &mut Coins,
+) -> Outcome {
+    if may_fail.contains(&request.operation_id()) && coins.below(2) == 0 {
+        return Outcome::failure(FailureKind::Unavailable, "the coin says so");
+    }
+    match request.class() {
+        Class::Decide { labels, .. } => Outcome::chosen(labels[coins.below(labels.len())]),
+        Class::Produce { .. }
+        | Class::Deliver { .. }
+        | Class::Command
+        | Class::Observe
+        | Class::Check => {
+            let sorts = &request.image().image().sorts;
+            Outcome::Success(value(request.result_sort(), sorts, coins))
+        }
+    }
+}
+
+fn value(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
+    match &sorts[sort.index()] {
+        Sort::Unit => Value::Unit,
+        Sort::Bool => Value::Bool(coins.below(2) == 0),
+        Sort::Nat => Value::Nat(coins.next()),
+        Sort::Int => Value::Int(coins.next() as i64),
+        Sort::Text => Value::text(&coins.next().to_string()),
+        Sort::Bytes | Sort::Foreign { .. } => Value::bytes(&coins.next().to_be_bytes()),
+        Sort::List(item) => {
+            Value::list((0..coins.below(3)).map(|_| value(*item, sorts, coins)).collect())
+        }
+        Sort::Option(item) => {
+            Value::option((coins.below(2) == 0).then(|| value(*item, sorts, coins)))
+        }
+        Sort::Record { fields, .. } => {
+            Value::record(fields.iter().map(|(_, sort)| value(*sort, sorts, coins)).collect())
+        }
+        Sort::Enum { variants, .. } => Value::Nat(coins.below(variants.len()) as u64),
+        Sort::Arm(labels) => Value::Nat(labels[coins.below(labels.len())].0.into()),
+    }
+}
+
+/// SplitMix64: the same coins in every run.
+struct Coins(u64);
+
+impl Coins {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
