@@ -387,16 +387,8 @@ impl Sink for Watch {
         {
             self.broken = Some(broken);
         }
-        if self.touched.len() > 1 {
-            let touched: Vec<_> = self.touched.iter().copied().collect();
-            self.found(
-                7,
-                touched[0],
-                format!("one step touched sessions {touched:?}"),
-            );
-        }
+        self.boundary(false);
         self.follow(kernel);
         self.compare(kernel);
-        self.touched.clear();
     }
 }

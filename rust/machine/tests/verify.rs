@@ -1,0 +1,317 @@
+//! Every reason to refuse an image, from an image that is right but for it.
+
+mod common;
+use common::*;
+
+use antiphon_machine::*;
+
+/// A valid image to bend: A asks the world and offers x or y; B chooses.
+fn valid() -> CodeImage {
+    let decide = OperationId(2);
+    let arm = |label, val, target| Arm {
+        label,
+        val,
+        target: Pc(target),
+    };
+    let choice = vec![go(X, NAT, 1), go(Y, UNIT, 1)];
+    let a = vec![
+        set(R1, 7u64),
+        Instruction::Invoke {
+            operation: decide,
+            args: vec![],
+            dst: R2,
+            on_failure: None,
+        },
+        Instruction::Offer {
+            chan: R0,
+            selector: R2,
+            arms: vec![arm(X, R1, 3), arm(Y, Reg(3), 3)],
+        },
+        Instruction::Halt,
+    ];
+    let b = vec![
+        Instruction::Choose {
+            chan: R0,
+            dst: R1,
+            table: vec![(X, Pc(1)), (Y, Pc(2))],
+        },
+        act(R1, R2),
+        Instruction::Halt,
+    ];
+    let mut image = image(vec![
+        (a, vec![to_b(choice.clone()), State::End]),
+        (b, vec![from_a(choice), State::End]),
+    ]);
+    image.operations.push(Operation {
+        interface: 0,
+        name: "decide".to_owned(),
+        class: Class::Decide {
+            labels: vec![X, Y],
+            peer: B,
+        },
+        args: vec![],
+        result: SortId(6),
+        budget: None,
+        retries: 0,
+    });
+    image
+}
+
+/// The error of the valid image bent so, as `place: reason`.
+fn error(bend: impl FnOnce(&mut CodeImage)) -> String {
+    let mut image = valid();
+    bend(&mut image);
+    image
+        .verify()
+        .expect_err("the bent image is wrong")
+        .to_string()
+}
+
+fn set_code(program: usize, at: usize, instruction: Instruction) -> impl FnOnce(&mut CodeImage) {
+    move |image| image.programs[program].code[at] = instruction
+}
+
+#[test]
+fn the_image_to_bend_is_valid() {
+    let image = valid().verify().expect("nothing is wrong with it");
+    assert_eq!(image.edges(), [(A, B)]);
+    assert_eq!(image.role_name(B), "B");
+    assert_eq!(image.label_name(Y), "y");
+}
+
+#[test]
+fn tables() {
+    let wrong = [
+        error(|i| i.roles.clear()),
+        error(|i| i.roles = vec![i.roles[0].clone(); 65]),
+        error(|i| i.labels = vec!["l".to_owned(); 4097]),
+        error(|i| i.sorts = vec![Sort::Unit; 4097]),
+        error(|i| i.programs.truncate(1)),
+        error(|i| i.name = "n".repeat(257)),
+        error(|i| i.roles[1].name = "A".to_owned()),
+        error(|i| i.labels[1] = "x".to_owned()),
+        error(|i| i.labels[1] = "y".repeat(257)),
+        error(|i| i.interfaces.push(i.interfaces[0].clone())),
+        error(|i| i.operations[0].interface = 3),
+        error(|i| i.operations[0].args = vec![SortId(90)]),
+        error(|i| i.operations[0].result = SortId(90)),
+        error(|i| {
+            i.operations[2].class = Class::Decide {
+                labels: vec![],
+                peer: B,
+            }
+        }),
+        error(|i| {
+            i.operations[2].class = Class::Decide {
+                labels: vec![X, X],
+                peer: B,
+            }
+        }),
+        error(|i| {
+            i.operations[2].class = Class::Produce {
+                label: LabelId(9),
+                peer: B,
+            }
+        }),
+        error(|i| {
+            i.operations[2].class = Class::Deliver {
+                label: X,
+                peer: RoleId(9),
+            }
+        }),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
+#[test]
+fn sorts() {
+    let fields = |names: &[&str]| {
+        names
+            .iter()
+            .map(|n| (n.to_string(), UNIT))
+            .collect::<Vec<_>>()
+    };
+    let record = |names: &[&str]| Sort::Record {
+        name: "R".to_owned(),
+        fields: fields(names),
+    };
+    let variants = vec!["a".to_owned(), "a".to_owned()];
+    let wrong = [
+        error(|i| i.sorts[5] = Sort::List(SortId(5))),
+        error(|i| i.sorts[5] = Sort::Option(SortId(6))),
+        error(|i| i.sorts[5] = record(&["a", "b", "a"])),
+        error(|i| {
+            i.sorts[5] = Sort::Enum {
+                name: "E".to_owned(),
+                variants,
+            }
+        }),
+        error(|i| i.sorts[6] = Sort::Arm(vec![X, LabelId(7)])),
+        error(|i| i.sorts[6] = Sort::Arm(vec![])),
+        error(|i| (0..16).for_each(|_| i.sorts.push(Sort::List(SortId(i.sorts.len() as u16 - 1))))),
+        error(|i| {
+            let last = SortId(i.sorts.len() as u16 - 1);
+            i.sorts.push(Sort::Record {
+                name: "n".repeat(300),
+                fields: vec![("f".to_owned(), last)],
+            });
+        }),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
+#[test]
+fn automata() {
+    let states = |i: &mut CodeImage, state: State| i.roles[0].automaton.states[0] = state;
+    let wrong = [
+        error(|i| i.roles[0].automaton.states.clear()),
+        error(|i| {
+            states(
+                i,
+                State::Send {
+                    to: A,
+                    branches: vec![go(X, UNIT, 1)],
+                },
+            )
+        }),
+        error(|i| {
+            states(
+                i,
+                State::Send {
+                    to: RoleId(7),
+                    branches: vec![go(X, UNIT, 1)],
+                },
+            )
+        }),
+        error(|i| states(i, to_b(vec![]))),
+        error(|i| states(i, to_b(vec![go(X, UNIT, 1), go(X, NAT, 1)]))),
+        error(|i| states(i, to_b(vec![go(LabelId(8), UNIT, 1)]))),
+        error(|i| states(i, to_b(vec![go(X, SortId(99), 1)]))),
+        error(|i| states(i, to_b(vec![go(X, UNIT, 2)]))),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
+#[test]
+fn operands() {
+    let jump = Instruction::Jump { target: Pc(4) };
+    let operation = OperationId(9);
+    let invoke = Instruction::Invoke {
+        operation,
+        args: vec![],
+        dst: R1,
+        on_failure: None,
+    };
+    let evidence = Instruction::Set {
+        dst: R1,
+        value: Value::Evidence(0),
+    };
+    let spawn = |program, args| Instruction::Spawn {
+        program: ProgramId(program),
+        args,
+        dst: R1,
+    };
+    let twice = Instruction::Branch {
+        cond: R1,
+        table: vec![(1, Pc(0)), (1, Pc(2))],
+    };
+    let wrong = [
+        error(|i| i.programs[0].registers = 17),
+        error(|i| i.programs[0].code.clear()),
+        error(set_code(0, 0, set(Reg(4), 1u64))),
+        error(set_code(0, 0, jump)),
+        error(set_code(0, 0, invoke)),
+        error(set_code(0, 0, send(LabelId(5), R1))),
+        error(set_code(0, 0, evidence)),
+        error(set_code(0, 0, spawn(6, vec![]))),
+        error(set_code(0, 0, spawn(1, vec![R1; 5]))),
+        error(set_code(0, 0, twice)),
+        error(set_code(
+            1,
+            0,
+            Instruction::Choose {
+                chan: R0,
+                dst: R1,
+                table: vec![],
+            },
+        )),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
+#[test]
+fn paths() {
+    let arm = |label, val| Arm {
+        label,
+        val,
+        target: Pc(3),
+    };
+    let offer = |arms| Instruction::Offer {
+        chan: R0,
+        selector: R2,
+        arms,
+    };
+    let choose = |table| Instruction::Choose {
+        chan: R0,
+        dst: R1,
+        table,
+    };
+    let check = Instruction::Check {
+        operation: OperationId(0),
+        args: vec![R1],
+        dst: R1,
+        witness: R2,
+        on_failure: None,
+    };
+    let wrong = [
+        // Off the end; ends while the automaton goes on; paths that meet in different states.
+        error(set_code(1, 2, Instruction::Yield)),
+        error(set_code(0, 2, Instruction::Halt)),
+        error(set_code(0, 3, Instruction::Jump { target: Pc(1) })),
+        // The endpoint is overwritten; another action, label or sort than the automaton's.
+        error(set_code(0, 0, set(R0, 1u64))),
+        error(set_code(0, 2, receive(X, R1))),
+        error(set_code(0, 2, send(X, Reg(3)))),
+        error(|i| {
+            i.labels.push("z".to_owned());
+            i.programs[0].code[2] = send(LabelId(2), R1);
+        }),
+        // Arms and tables that do not fit what the selector and the automaton can be.
+        error(set_code(0, 2, offer(vec![arm(X, R1)]))),
+        error(set_code(0, 1, set(R2, 0u64))),
+        error(set_code(0, 1, set(R2, "x"))),
+        error(set_code(1, 0, choose(vec![(X, Pc(2))]))),
+        error(set_code(1, 0, receive(X, R1))),
+        error(|i| {
+            i.labels.push("z".to_owned());
+            i.programs[1].code[0] = choose(vec![(X, Pc(1)), (Y, Pc(2)), (LabelId(2), Pc(2))]);
+        }),
+        // A result of a choice is a nat in one branch only.
+        error(set_code(1, 0, choose(vec![(X, Pc(1)), (Y, Pc(1))]))),
+        // Operations asked for in the wrong way; a role's program spawned.
+        error(set_code(1, 1, check)),
+        error(set_code(
+            1,
+            1,
+            Instruction::Spawn {
+                program: ProgramId(0),
+                args: vec![],
+                dst: R2,
+            },
+        )),
+        error(|i| i.operations[0].args.push(NAT)),
+        // A branch that misses what a truth value can be.
+        error(|i| {
+            i.operations[0].result = BOOL;
+            i.programs[1].code.insert(
+                2,
+                Instruction::Branch {
+                    cond: R2,
+                    table: vec![(0, Pc(3))],
+                },
+            );
+            i.programs[1].code[0] = choose(vec![(X, Pc(1)), (Y, Pc(3))]);
+        }),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}
