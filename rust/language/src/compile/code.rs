@@ -6,6 +6,9 @@ use antiphon_machine::{LabelId, OperationId, Value};
 
 use crate::global::VarId;
 
+/// Rows of an exit that is copied to where control would jump to it: more would make images grow.
+const COPIED_ROWS_MAX: usize = 8;
+
 /// A register before allocation; [`Vreg::ENDPOINT`] is the role's endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Vreg(pub(crate) u32);
@@ -202,7 +205,7 @@ impl Code {
             let Block { ops, exit } = &self.blocks[*block];
             code.extend(ops.iter().map(|op| flat_op(op, at)));
             if !falls {
-                code.push(flat_exit(exit, at));
+                code.push(flat_exit(self.taken(exit, &thread), at));
             }
         }
         debug_assert_eq!(code.len(), length);
@@ -225,6 +228,20 @@ impl Code {
             }
         }
         block
+    }
+
+    /// The exit itself, or in place of a jump to nothing but an exit a copy of that one: a step less in every round.
+    fn taken<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
+        let Exit::Jump(target) = exit else { return exit };
+        let Block { ops, exit: there } = &self.blocks[thread[*target]];
+        let rows = match there {
+            Exit::Halt => 0,
+            Exit::Jump(_) => return exit,
+            Exit::Offer { arms, .. } => arms.len(),
+            Exit::Choose { table, .. } => table.len(),
+            Exit::Branch { table, .. } => table.len(),
+        };
+        if ops.is_empty() && rows <= COPIED_ROWS_MAX { there } else { exit }
     }
 
     fn falls_into(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {

@@ -38,8 +38,18 @@ pub fn disassemble(image: &CodeImage) -> String {
                 "  automaton of {states} states, {ends} of them the end"
             );
         }
+        let mut before = None;
         for (pc, instruction) in program.code.iter().enumerate() {
-            let _ = writeln!(out, "  {pc:>4}  {}", view.instruction(instruction));
+            let text = match (before, instruction) {
+                (Some(decision), Instruction::Branch { cond, table })
+                    if view.decides(decision, *cond) =>
+                {
+                    view.decision(*cond, table)
+                }
+                _ => view.instruction(instruction),
+            };
+            let _ = writeln!(out, "  {pc:>4}  {text}");
+            before = Some(instruction);
         }
     }
     out
@@ -210,6 +220,25 @@ impl View<'_> {
             Instruction::Close => "close".to_owned(),
             Instruction::Halt => "halt".to_owned(),
         }
+    }
+
+    /// Whether an instruction asks the host for a decision into the register.
+    fn decides(&self, instruction: &Instruction, register: Reg) -> bool {
+        let Instruction::Invoke { operation, dst, .. } = instruction else { return false };
+        let class = self.image.operations.get(operation.index()).map(|own| &own.class);
+        *dst == register && matches!(class, Some(Class::Decide { .. }))
+    }
+
+    /// A branch on a decision: its numbers are labels.
+    fn decision(&self, cond: Reg, table: &[(u64, Pc)]) -> String {
+        let row = |row: &(u64, Pc)| {
+            let label = u16::try_from(row.0).map_or_else(|_| row.0.to_string(), |id| {
+                self.label(LabelId(id))
+            });
+            format!("{label} then {}", pc(row.1))
+        };
+        let rows = table.iter().map(row).collect::<Vec<_>>().join(", ");
+        format!("branch   {}: {rows}", r(cond))
     }
 
     fn call(&self, operation: OperationId, args: &[Reg]) -> String {

@@ -159,8 +159,8 @@ struct Walk<'g> {
     /// All participants, for notes.
     over: String,
     drawn: Vec<bool>,
-    /// The loops around the place that is drawn.
-    open: Vec<NodeId>,
+    /// The loops around the place that is drawn, and how many places to stop at there were when each was opened.
+    open: Vec<(NodeId, usize)>,
     /// How many `alt` and `loop` are open.
     depth: usize,
 }
@@ -172,9 +172,12 @@ impl Walk<'_> {
             if stops.contains(&node) || *self.global.node(node) == Node::End {
                 return;
             }
-            if self.open.contains(&node) {
-                if self.open.last() != Some(&node) {
+            if let Some(depth) = self.open.iter().position(|(header, _)| *header == node) {
+                if depth + 1 < self.open.len() {
                     self.note("back to an outer loop");
+                } else if stops.len() > self.open[depth].1 {
+                    // Something is drawn below that this way does not come to.
+                    self.note("on with the next round");
                 }
                 return;
             }
@@ -205,8 +208,8 @@ impl Walk<'_> {
         let exit = self.exit(header);
         self.line("loop");
         self.depth += 1;
-        self.open.push(header);
         stops.extend(exit);
+        self.open.push((header, stops.len()));
         if let Some(next) = self.draw_one(header, stops) {
             self.draw(next, stops);
         }
@@ -322,8 +325,10 @@ impl Walk<'_> {
                 stops.extend(meet);
                 let at = mermaid_text(&[names.role(*at).to_owned()]);
                 for (number, branch) in branches.iter().enumerate() {
-                    let word = if number == 0 { "alt" } else { "else" };
-                    self.line(&format!("{word} {at} chooses"));
+                    match number {
+                        0 => self.line(&format!("alt {at} chooses")),
+                        _ => self.line("else"),
+                    }
                     self.depth += 1;
                     self.draw(*branch, stops);
                     self.depth -= 1;

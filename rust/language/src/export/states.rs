@@ -42,9 +42,9 @@ pub fn state_diagram(automaton: &LocalAutomaton, names: &Names) -> String {
     for (number, state) in automaton.states.iter().enumerate() {
         let mut lines = vec![number.to_string()];
         lines.extend(entry(state, names));
-        let _ = writeln!(out, "  s{number} : {}", mermaid_text(&lines));
+        let _ = writeln!(out, "  s{number} : {}", label_text(&lines));
         for branch in state.kind.branches() {
-            let label = mermaid_text(&edge(state, branch, names));
+            let label = label_text(&edge(state, branch, names));
             let _ = writeln!(out, "  s{number} --> s{} : {label}", branch.next);
         }
         if state.kind == LocalKind::End {
@@ -90,7 +90,12 @@ fn dot_quoted(text: &str) -> String {
     out
 }
 
-/// Lines of a label: Mermaid ends one at `;` and at a line break, and takes `#…;` for a character.
+/// Lines of a state diagram's label, in which a colon has to be spelled out too.
+fn label_text(lines: &[String]) -> String {
+    mermaid_text(lines).replace(':', "#58;")
+}
+
+/// Lines of text: Mermaid ends it at `;` and at a line break, and takes `#…;` for a character.
 pub(super) fn mermaid_text(lines: &[String]) -> String {
     let escape = |line: &String| {
         let mut out = String::new();
@@ -100,7 +105,6 @@ pub(super) fn mermaid_text(lines: &[String]) -> String {
                 ';' => out.push_str("#59;"),
                 '<' => out.push_str("#lt;"),
                 '>' => out.push_str("#gt;"),
-                ':' => out.push_str("#58;"),
                 c => out.push(c),
             }
         }

@@ -1,0 +1,50 @@
+//! What pictures and listings look like, on two protocols that have everything: as people see them.
+
+use std::path::Path;
+
+use antiphon_language::automaton::Names;
+use antiphon_language::compile::{Compiled, compile};
+use antiphon_language::global::CheckedProtocol;
+use antiphon_language::safety::Limits;
+use antiphon_language::source::Source;
+use antiphon_language::{Modules, NoModules, check, export};
+
+fn compiled(name: &str) -> (CheckedProtocol, Compiled) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language/ok");
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    let modules = Modules::load(Source { name: name.into(), text: text.into() }, &NoModules);
+    let protocol = check(&modules).protocols.remove(0);
+    let compiled = compile(&protocol, &Limits::default()).unwrap();
+    (protocol, compiled)
+}
+
+/// Everything that can be shown of a protocol, one under the other.
+fn shown(name: &str) -> String {
+    let (protocol, compiled) = compiled(name);
+    let names = Names::of(&protocol);
+    let mut parts = vec![export::disassemble(&compiled.image), export::sequence_diagram(&protocol)];
+    for automaton in &compiled.automata {
+        parts.push(export::dot(automaton, &names));
+        parts.push(export::state_diagram(automaton, &names));
+    }
+    parts.join("\n")
+}
+
+#[test]
+fn an_operation_that_may_fail() {
+    insta::assert_snapshot!(shown("037_else.anti"));
+}
+
+#[test]
+fn two_streams_at_once() {
+    insta::assert_snapshot!(shown("035_exec.anti"));
+}
+
+/// Loops in loops, left in the middle: drawn from a graph that has forgotten its `rec`.
+#[test]
+fn conversations_are_drawn_as_loops_and_alternatives() {
+    for name in ["011_smtp.scr", "045_nested_recursion.scr", "046_recursion_then_more.scr"] {
+        let (protocol, _) = compiled(name);
+        insta::assert_snapshot!(name, export::sequence_diagram(&protocol));
+    }
+}
