@@ -55,10 +55,30 @@ const END: Id = 0;
 #[derive(Debug)]
 enum Node<'r> {
     /// The start of a recursion or of an inlined protocol: stands for another node, once that is known.
-    Hole { to: Option<Id>, span: Span },
-    Message { from: RoleId, to: RoleId, label: &'r str, payload: Payload, next: Id, span: Span },
-    Choice { at: RoleId, at_span: Span, branches: Vec<(Id, Span)>, span: Span },
-    Local { at: RoleId, action: Action<'r>, next: Id, span: Span },
+    Hole {
+        to: Option<Id>,
+        span: Span,
+    },
+    Message {
+        from: RoleId,
+        to: RoleId,
+        label: &'r str,
+        payload: Payload,
+        next: Id,
+        span: Span,
+    },
+    Choice {
+        at: RoleId,
+        at_span: Span,
+        branches: Vec<(Id, Span)>,
+        span: Span,
+    },
+    Local {
+        at: RoleId,
+        action: Action<'r>,
+        next: Id,
+        span: Span,
+    },
     End,
 }
 
@@ -95,7 +115,10 @@ struct Frame {
 
 impl Frame {
     fn role(&self, role: Role) -> RoleId {
-        self.roles.get(usize::from(role)).copied().unwrap_or_default()
+        self.roles
+            .get(usize::from(role))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -118,7 +141,10 @@ impl<'r> Builder<'r, '_> {
     }
 
     fn role_name(&self, role: RoleId) -> &'r str {
-        self.root.roles.get(role.index()).map_or("", |(name, _)| name)
+        self.root
+            .roles
+            .get(role.index())
+            .map_or("", |(name, _)| name)
     }
 
     fn add(&mut self, node: Node<'r>) -> Option<Id> {
@@ -144,20 +170,38 @@ impl<'r> Builder<'r, '_> {
         }
         let (_, roles, _) = key;
         let body = self.resolved.protocols.get(protocol)?;
-        let active = self.active.iter().find(|a| a.protocol == protocol && a.roles == roles);
+        let active = self
+            .active
+            .iter()
+            .find(|a| a.protocol == protocol && a.roles == roles);
         if let Some(active) = active {
             if active.next == next {
                 return Some(active.hole);
             }
-            let message = format!("`{}` comes back to itself here, but something still follows", body.name);
+            let message = format!(
+                "`{}` comes back to itself here, but something still follows",
+                body.name
+            );
             let finding = Diagnostic::new(Code::NotTail, span, message);
-            self.report(finding.note("a conversation that returns to its callers needs a memory that grows"));
+            self.report(
+                finding
+                    .note("a conversation that returns to its callers needs a memory that grows"),
+            );
             return None;
         }
         let hole = self.add(Node::Hole { to: None, span })?;
-        self.active.push(Active { protocol, roles: roles.clone(), next, hole });
-        let mut frame =
-            Frame { protocol, roles: roles.clone(), vars: BTreeMap::new(), recs: BTreeMap::new() };
+        self.active.push(Active {
+            protocol,
+            roles: roles.clone(),
+            next,
+            hole,
+        });
+        let mut frame = Frame {
+            protocol,
+            roles: roles.clone(),
+            vars: BTreeMap::new(),
+            recs: BTreeMap::new(),
+        };
         let start = self.block(&body.body, next, &mut frame, span);
         self.active.pop();
         self.fill(hole, start?);
@@ -180,7 +224,8 @@ impl<'r> Builder<'r, '_> {
     ) -> Option<Id> {
         self.depth += 1;
         if self.depth > INLINE_DEPTH_MAX {
-            let message = format!("this is nested more than {INLINE_DEPTH_MAX} deep after inlining");
+            let message =
+                format!("this is nested more than {INLINE_DEPTH_MAX} deep after inlining");
             self.report(Diagnostic::new(Code::TooDeepInlined, span, message));
             return None;
         }
@@ -196,11 +241,20 @@ impl<'r> Builder<'r, '_> {
         let span = statement.span;
         match &statement.kind {
             Kind::Message { .. } => self.message(&statement.kind, next, frame, span),
-            Kind::Choice { at, at_span, branches } => {
-                self.choice(*at, *at_span, branches, next, frame, span)
-            }
-            Kind::Rec { rec, name_span, body } => {
-                let hole = self.add(Node::Hole { to: None, span: *name_span })?;
+            Kind::Choice {
+                at,
+                at_span,
+                branches,
+            } => self.choice(*at, *at_span, branches, next, frame, span),
+            Kind::Rec {
+                rec,
+                name_span,
+                body,
+            } => {
+                let hole = self.add(Node::Hole {
+                    to: None,
+                    span: *name_span,
+                })?;
                 frame.recs.insert(*rec, hole);
                 let start = self.block(body, next, frame, *name_span)?;
                 self.fill(hole, start);
@@ -220,7 +274,12 @@ impl<'r> Builder<'r, '_> {
                 }
                 let bind = self.bind(frame, action.bind)?;
                 let action = Action { action, vars, bind };
-                self.add(Node::Local { at: frame.role(*at), action, next, span })
+                self.add(Node::Local {
+                    at: frame.role(*at),
+                    action,
+                    next,
+                    span,
+                })
             }
         }
     }
@@ -243,7 +302,10 @@ impl<'r> Builder<'r, '_> {
         let mut whole = true;
         for branch in branches {
             let Some(first) = branch.statements.first() else {
-                let message = format!("this branch of `{}`'s choice is empty", self.role_name(frame.role(at)));
+                let message = format!(
+                    "this branch of `{}`'s choice is empty",
+                    self.role_name(frame.role(at))
+                );
                 self.report(Diagnostic::new(Code::EmptyBranch, branch.span, message).help(
                     "let it begin with a message too, so that the others learn that it was chosen",
                 ));
@@ -257,12 +319,27 @@ impl<'r> Builder<'r, '_> {
             }
         }
         let at = frame.role(at);
-        whole.then(|| self.add(Node::Choice { at, at_span, branches: entries, span }))?
+        whole.then(|| {
+            self.add(Node::Choice {
+                at,
+                at_span,
+                branches: entries,
+                span,
+            })
+        })?
     }
 
     /// A message, as one node for each receiver. All but the first have the payload from where the first one put it.
     fn message(&mut self, kind: &'r Kind, next: Id, frame: &mut Frame, span: Span) -> Option<Id> {
-        let Kind::Message { label, payload, from, to } = kind else { return Some(next) };
+        let Kind::Message {
+            label,
+            payload,
+            from,
+            to,
+        } = kind
+        else {
+            return Some(next);
+        };
         let sort = payload.sort;
         let first = match payload.source {
             hir::Source::Unit => PayloadSource::Unit,
@@ -278,7 +355,14 @@ impl<'r> Builder<'r, '_> {
             };
             let payload = Payload { sort, source, bind };
             let (from, to) = (frame.role(*from), frame.role(*receiver));
-            next = self.add(Node::Message { from, to, label, payload, next, span })?;
+            next = self.add(Node::Message {
+                from,
+                to,
+                label,
+                payload,
+                next,
+                span,
+            })?;
         }
         Some(next)
     }
@@ -288,7 +372,12 @@ impl<'r> Builder<'r, '_> {
         if let Some(id) = frame.vars.get(&var) {
             return Some(*id);
         }
-        let declared = self.resolved.protocols.get(frame.protocol)?.vars.get(var as usize)?;
+        let declared = self
+            .resolved
+            .protocols
+            .get(frame.protocol)?
+            .vars
+            .get(var as usize)?;
         let id = VarId(u32::try_from(self.vars.len()).ok()?);
         self.vars.push(declared);
         frame.vars.insert(var, id);

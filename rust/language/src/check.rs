@@ -28,7 +28,10 @@ pub fn check(modules: &Modules) -> Checked {
     let mut findings = Findings::default();
     findings.extend(modules.diagnostics.iter().cloned());
     if modules.modules.iter().any(|module| module.ast.damaged) {
-        return Checked { protocols: Vec::new(), diagnostics: findings.into_sorted() };
+        return Checked {
+            protocols: Vec::new(),
+            diagnostics: findings.into_sorted(),
+        };
     }
     let mut resolved = resolve(modules, &mut findings);
     flow::check(&mut resolved.protocols, &mut findings);
@@ -36,7 +39,9 @@ pub fn check(modules: &Modules) -> Checked {
     let order = callees_first(&calls);
     let mut built: Vec<Option<CheckedProtocol>> = vec![None; resolved.protocols.len()];
     for index in order {
-        let whole = calls.callees[index].iter().all(|callee| resolved.protocols[*callee].sound);
+        let whole = calls.callees[index]
+            .iter()
+            .all(|callee| resolved.protocols[*callee].sound);
         if whole && resolved.protocols[index].sound {
             let checked = build(&resolved, index, &mut findings);
             resolved.protocols[index].sound = checked.is_some();
@@ -46,10 +51,21 @@ pub fn check(modules: &Modules) -> Checked {
         }
     }
     report_unused(&resolved, &calls, &mut findings);
+    if findings.errors() > 0 {
+        // What is not used may be used where something is wrong.
+        findings.retain(|code| !matches!(code, Code::UnusedRole | Code::UnusedUse));
+        findings.retain(|code| !matches!(code, Code::UnusedRecursion | Code::UnusedProtocol));
+    }
     let asked = |protocol: &Protocol| protocol.module == 0 && !protocol.aux && protocol.sound;
     let protocols = resolved.protocols.iter().zip(built);
-    let protocols = protocols.filter(|(p, _)| asked(p)).filter_map(|(_, checked)| checked).collect();
-    Checked { protocols, diagnostics: findings.into_sorted() }
+    let protocols = protocols
+        .filter(|(p, _)| asked(p))
+        .filter_map(|(_, checked)| checked)
+        .collect();
+    Checked {
+        protocols,
+        diagnostics: findings.into_sorted(),
+    }
 }
 
 /// The protocols, each behind those it does as far as recursion allows: what is wrong in one is then reported with its
@@ -78,11 +94,19 @@ fn report_unused(resolved: &Resolved, calls: &Calls, findings: &mut Findings) {
     for (index, callees) in calls.callees.iter().enumerate() {
         done.extend(callees.iter().filter(|callee| **callee != index));
     }
+    // A text of auxiliary protocols only is there for others to import.
+    let library = resolved
+        .protocols
+        .iter()
+        .all(|protocol| protocol.aux || protocol.module != 0);
     for (index, protocol) in resolved.protocols.iter().enumerate() {
-        let module_is_library = resolved.protocols.iter().all(|p| p.aux || p.module != 0);
-        if protocol.module == 0 && protocol.aux && !done.contains(&index) && !module_is_library {
+        if protocol.module == 0 && protocol.aux && !done.contains(&index) && !library {
             let message = format!("no protocol does `{}`", protocol.name);
-            findings.push(Diagnostic::new(Code::UnusedProtocol, protocol.span, message));
+            findings.push(Diagnostic::new(
+                Code::UnusedProtocol,
+                protocol.span,
+                message,
+            ));
         }
     }
 }

@@ -110,6 +110,11 @@ impl Findings {
         }
     }
 
+    /// Keeps the findings of some codes only.
+    pub fn retain(&mut self, keep: impl Fn(Code) -> bool) {
+        self.all.retain(|diagnostic| keep(diagnostic.code));
+    }
+
     /// Whether no more findings are taken.
     pub fn is_full(&self) -> bool {
         self.all.len() >= DIAGNOSTICS_MAX
@@ -136,9 +141,13 @@ impl Extend<Diagnostic> for Findings {
 }
 
 /// The closest of the names to one that is not there, if any is close enough to be meant: at most one edit for short
-/// names, two for longer ones. Linear in the number of names; only their first 64 bytes are compared.
+/// names, two for longer ones, none for names of one or two letters, which are all close to each other. Linear in the number of names; only their first 64 bytes are compared.
 pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let allowed = if wrong.chars().count() <= 4 { 1 } else { 2 };
+    let allowed = match wrong.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        _ => 2,
+    };
     names
         .into_iter()
         .map(|name| (edits(wrong, name), name))
@@ -147,7 +156,8 @@ pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Edit distance of two names without regard to case; names that differ much in length are far apart.
+/// Edit distance of two names without regard to case, two letters swapped counting as one edit; names that differ much
+/// in length are far apart.
 fn edits(a: &str, b: &str) -> usize {
     const COMPARED_MAX: usize = 64;
     let lower = |s: &str| {
@@ -160,17 +170,22 @@ fn edits(a: &str, b: &str) -> usize {
     if a.len().abs_diff(b.len()) > 2 {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            let mut least = (above[j] + usize::from(x != y))
+                .min(row[j] + 1)
+                .min(above[j + 1] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -193,6 +208,8 @@ mod tests {
         assert_eq!(closest("host", names), Some("Host"));
         assert_eq!(closest("Feeder", names), None);
         assert_eq!(closest("Sin", names), Some("Sink"));
+        assert_eq!(closest("rnu", ["run"]), Some("run"));
+        assert_eq!(closest("A", ["B"]), None);
     }
 
     #[test]

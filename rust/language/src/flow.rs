@@ -10,9 +10,16 @@ pub(crate) fn check(protocols: &mut [Protocol], findings: &mut Findings) {
     let calls = Calls::new(protocols);
     let ends = ends(protocols, &calls);
     for index in 0..protocols.len() {
-        let Some(protocol) = protocols.get(index) else { continue };
-        let mut walk =
-            Walk { index, ends: &ends, calls: &calls, callers: None, findings: Vec::new() };
+        let Some(protocol) = protocols.get(index) else {
+            continue;
+        };
+        let mut walk = Walk {
+            index,
+            ends: &ends,
+            calls: &calls,
+            callers: None,
+            findings: Vec::new(),
+        };
         walk.block(&protocol.body);
         let found = walk.findings;
         if let (Some(protocol), false) = (protocols.get_mut(index), found.is_empty()) {
@@ -82,7 +89,12 @@ fn ends(protocols: &[Protocol], calls: &Calls) -> Vec<bool> {
     while let Some(index) = pending.pop() {
         if !ends[index] && falls_all(&protocols[index].body, &ends) {
             ends[index] = true;
-            pending.extend(calls.callers[index].iter().copied().filter(|caller| !ends[*caller]));
+            pending.extend(
+                calls.callers[index]
+                    .iter()
+                    .copied()
+                    .filter(|caller| !ends[*caller]),
+            );
         }
     }
     ends
@@ -97,9 +109,9 @@ fn falls(statement: &Statement, ends: &[bool]) -> bool {
     match &statement.kind {
         Kind::Continue { .. } => false,
         Kind::Do { protocol, .. } => ends[*protocol],
-        Kind::Choice { branches, .. } => {
-            branches.iter().any(|branch| falls_all(&branch.statements, ends))
-        }
+        Kind::Choice { branches, .. } => branches
+            .iter()
+            .any(|branch| falls_all(&branch.statements, ends)),
         Kind::Rec { body, .. } => falls_all(body, ends),
         Kind::Message { .. } | Kind::Local { .. } => true,
     }
@@ -116,15 +128,20 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn block(&mut self, statements: &[Statement]) {
-        let stop = statements.iter().position(|statement| !falls(statement, self.ends));
-        if let Some((stop, [first, rest @ ..])) =
-            stop.and_then(|stop| statements.split_at_checked(stop + 1)).map(|(upto, after)| (upto, after))
+        let stop = statements
+            .iter()
+            .position(|statement| !falls(statement, self.ends));
+        if let Some((stop, [first, rest @ ..])) = stop
+            .and_then(|stop| statements.split_at_checked(stop + 1))
+            .map(|(upto, after)| (upto, after))
             && let Some(stop) = stop.last()
             && !self.is_recursion(stop)
         {
             let span = first.span.to(rest.last().unwrap_or(first).span);
-            let finding = Diagnostic::new(Code::Unreachable, span, "nothing comes to these statements");
-            self.findings.push(finding.related(stop.span, "this never goes on to what follows it"));
+            let finding =
+                Diagnostic::new(Code::Unreachable, span, "nothing comes to these statements");
+            self.findings
+                .push(finding.related(stop.span, "this never goes on to what follows it"));
         }
         for statement in statements {
             match &statement.kind {
@@ -134,7 +151,10 @@ impl Walk<'_> {
                     }
                 }
                 Kind::Rec { body, .. } => self.block(body),
-                Kind::Message { .. } | Kind::Continue { .. } | Kind::Do { .. } | Kind::Local { .. } => {}
+                Kind::Message { .. }
+                | Kind::Continue { .. }
+                | Kind::Do { .. }
+                | Kind::Local { .. } => {}
             }
         }
     }
@@ -142,8 +162,12 @@ impl Walk<'_> {
     /// Whether a statement leads back to this protocol: then what is wrong is that something follows the recursion,
     /// which building the graph reports.
     fn is_recursion(&mut self, statement: &Statement) -> bool {
-        let Kind::Do { protocol, .. } = &statement.kind else { return false };
+        let Kind::Do { protocol, .. } = &statement.kind else {
+            return false;
+        };
         let (calls, index) = (self.calls, self.index);
-        self.callers.get_or_insert_with(|| calls.above(index)).contains(protocol)
+        self.callers
+            .get_or_insert_with(|| calls.above(index))
+            .contains(protocol)
     }
 }

@@ -15,8 +15,6 @@ pub(crate) struct Protocol {
     /// Names and places, in the order of the head; never more than a mask of 64 bits holds.
     pub(crate) roles: Vec<(String, Span)>,
     pub(crate) vars: Vec<Var>,
-    /// How many recursions there are; each has a number.
-    pub(crate) recs: u32,
     pub(crate) body: Vec<Statement>,
     /// Whether nothing was lost and nothing is wrong so far, so that its shape can be looked at.
     pub(crate) sound: bool,
@@ -44,12 +42,33 @@ pub(crate) struct Statement {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Message { label: String, payload: Payload, from: Role, to: Vec<Role> },
-    Choice { at: Role, at_span: Span, branches: Vec<Branch> },
-    Rec { rec: u32, name_span: Span, body: Vec<Statement> },
-    Continue { rec: u32 },
-    Do { protocol: usize, roles: Vec<Role> },
-    Local { at: Role, action: Action },
+    Message {
+        label: String,
+        payload: Payload,
+        from: Role,
+        to: Vec<Role>,
+    },
+    Choice {
+        at: Role,
+        at_span: Span,
+        branches: Vec<Branch>,
+    },
+    Rec {
+        rec: u32,
+        name_span: Span,
+        body: Vec<Statement>,
+    },
+    Continue {
+        rec: u32,
+    },
+    Do {
+        protocol: usize,
+        roles: Vec<Role>,
+    },
+    Local {
+        at: Role,
+        action: Action,
+    },
 }
 
 #[derive(Debug)]
@@ -103,7 +122,6 @@ pub(crate) struct Interface {
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) name: String,
-    pub(crate) span: Span,
     pub(crate) class: Class,
     pub(crate) params: Vec<Option<SortRef>>,
     pub(crate) result: Option<SortRef>,

@@ -49,7 +49,10 @@ impl Loader for NoModules {
 impl Loader for BTreeMap<String, String> {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         match self.get(module) {
-            Some(text) => Ok(Source { name: Arc::from(module), text: Arc::from(text.as_str()) }),
+            Some(text) => Ok(Source {
+                name: Arc::from(module),
+                text: Arc::from(text.as_str()),
+            }),
             None => Err(LoadError::NotFound { looked: Vec::new() }),
         }
     }
@@ -108,16 +111,28 @@ impl Modules {
 
 /// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds replacement characters.
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> {
-    let shown = bytes.get(..bytes.len().min(SOURCE_LEN_MAX)).unwrap_or(bytes);
+    let shown = bytes
+        .get(..bytes.len().min(SOURCE_LEN_MAX))
+        .unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Source { name: Arc::from(name), text: Arc::from(text) }),
+        Ok(text) => Ok(Source {
+            name: Arc::from(name),
+            text: Arc::from(text),
+        }),
         Err(error) => {
             let at = error.valid_up_to();
             let start = u32::try_from(at.min(shown.len())).unwrap_or(u32::MAX);
-            let span = Span { file: FileId(0), start, end: start };
+            let span = Span {
+                file: FileId(0),
+                start,
+                end: start,
+            };
             let message = format!("the text is not UTF-8 from byte {at} on");
             let text = String::from_utf8_lossy(shown);
-            let source = Source { name: Arc::from(name), text: Arc::from(text.as_ref()) };
+            let source = Source {
+                name: Arc::from(name),
+                text: Arc::from(text.as_ref()),
+            };
             Err((Diagnostic::new(Code::NotUtf8, span, message), source))
         }
     }
@@ -157,7 +172,11 @@ impl Loading {
                 | Item::Protocol(_) => {}
             }
         }
-        self.modules.push(Module { ast: parsed.ast, name, imports: BTreeMap::new() });
+        self.modules.push(Module {
+            ast: parsed.ast,
+            name,
+            imports: BTreeMap::new(),
+        });
         Some(index)
     }
 
@@ -175,10 +194,13 @@ impl Loading {
             Some(alias) => (alias.text.clone(), alias.at.0),
             None => (name, import.module.span()),
         };
-        let Some(module) = self.modules.get_mut(importer) else { return };
+        let Some(module) = self.modules.get_mut(importer) else {
+            return;
+        };
         if module.imports.contains_key(&here) {
             let message = format!("`{here}` is imported already");
-            self.findings.push(Diagnostic::new(Code::DuplicateImport, span, message));
+            self.findings
+                .push(Diagnostic::new(Code::DuplicateImport, span, message));
         } else {
             module.imports.insert(here, index);
         }
@@ -193,7 +215,8 @@ impl Loading {
             let message = format!(
                 "one run reads at most {MODULES_MAX} modules of together {SOURCES_LEN_MAX} bytes"
             );
-            self.findings.push(Diagnostic::new(Code::TooManyModules, span, message));
+            self.findings
+                .push(Diagnostic::new(Code::TooManyModules, span, message));
             return None;
         }
         let message = format!("there is no module `{name}`");
@@ -204,7 +227,9 @@ impl Loading {
                 return Some(index);
             }
             Err(LoadError::NotFound { looked }) => {
-                let looked = looked.iter().map(|place| format!("looked for at `{place}`"));
+                let looked = looked
+                    .iter()
+                    .map(|place| format!("looked for at `{place}`"));
                 let finding = Diagnostic::new(Code::ModuleNotFound, span, message);
                 looked.fold(finding, Diagnostic::note)
             }
@@ -219,7 +244,13 @@ impl Loading {
 
     /// A module that says its name says the one it is imported by.
     fn check_name(&mut self, index: usize, name: &str, import: &Path) {
-        let Some(own) = self.modules.get(index).and_then(|module| module.name.clone()) else { return };
+        let Some(own) = self
+            .modules
+            .get(index)
+            .and_then(|module| module.name.clone())
+        else {
+            return;
+        };
         if own != name {
             let message = format!("the module imported as `{name}` calls itself `{own}`");
             let mut finding = Diagnostic::new(Code::ModuleNameDiffers, import.span(), message);
@@ -243,17 +274,28 @@ impl Loading {
             return;
         }
         path.push(index);
-        let Some(module) = self.modules.get(index) else { return };
+        let Some(module) = self.modules.get(index) else {
+            return;
+        };
         let imports: Vec<(Import, Option<usize>)> = module
             .ast
             .items
             .iter()
-            .filter_map(|item| if let Item::Import(import) = item { Some(import) } else { None })
+            .filter_map(|item| {
+                if let Item::Import(import) = item {
+                    Some(import)
+                } else {
+                    None
+                }
+            })
             .map(|import| {
                 let name = import.module.to_string();
                 let root = self.modules.first().and_then(|root| root.name.as_deref());
                 let to = if root == Some(&name) { Some(0) } else { None };
-                (import.clone(), to.or(self.known.get(&name).copied().flatten()))
+                (
+                    import.clone(),
+                    to.or(self.known.get(&name).copied().flatten()),
+                )
             })
             .collect();
         for (import, to) in imports {
@@ -262,7 +304,8 @@ impl Loading {
                 let name = &import.module;
                 let message = format!("importing `{name}` leads back to this module");
                 let span = name.span();
-                self.findings.push(Diagnostic::new(Code::ImportCycle, span, message));
+                self.findings
+                    .push(Diagnostic::new(Code::ImportCycle, span, message));
             } else {
                 self.follow(to, path, done);
             }

@@ -16,9 +16,32 @@ pub const DEPTH_MAX: u32 = 128;
 
 /// Words of the base language, which are never names.
 const RESERVED: [&str; 26] = [
-    "and", "as", "at", "aux", "choice", "connect", "continue", "data", "disconnect", "do", "explicit",
-    "from", "global", "import", "local", "module", "nested", "or", "par", "protocol", "rec", "role",
-    "sig", "to", "type", "wrap",
+    "and",
+    "as",
+    "at",
+    "aux",
+    "choice",
+    "connect",
+    "continue",
+    "data",
+    "disconnect",
+    "do",
+    "explicit",
+    "from",
+    "global",
+    "import",
+    "local",
+    "module",
+    "nested",
+    "or",
+    "par",
+    "protocol",
+    "rec",
+    "role",
+    "sig",
+    "to",
+    "type",
+    "wrap",
 ];
 
 /// A tree and what was found on the way to it.
@@ -37,19 +60,50 @@ pub struct Parsed {
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut findings = Findings::default();
     if text.len() > SOURCE_LEN_MAX {
-        let message = format!("this text has {} bytes, the most is {SOURCE_LEN_MAX}", text.len());
-        let start = Span { file, start: 0, end: 0 };
+        let message = format!(
+            "this text has {} bytes, the most is {SOURCE_LEN_MAX}",
+            text.len()
+        );
+        let start = Span {
+            file,
+            start: 0,
+            end: 0,
+        };
         findings.push(Diagnostic::new(Code::SourceTooLong, start, message));
-        let ast = Ast { damaged: true, ..Ast::default() };
-        return Parsed { ast, diagnostics: findings.into_sorted() };
+        let ast = Ast {
+            damaged: true,
+            ..Ast::default()
+        };
+        return Parsed {
+            ast,
+            diagnostics: findings.into_sorted(),
+        };
     }
     let Tokens { tokens, comments } = lex(file, text, &mut findings);
     let lexed_whole = findings.errors() == 0;
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, damage: 0, findings };
+    let mut parser = Parser {
+        text,
+        tokens,
+        at: 0,
+        depth: 0,
+        damage: 0,
+        findings,
+    };
     let items = parser.items();
-    let trivia = Trivia { file, text: Arc::from(text), comments };
+    let trivia = Trivia {
+        file,
+        text: Arc::from(text),
+        comments,
+    };
     let damaged = !lexed_whole || parser.damage > 0;
-    Parsed { ast: Ast { items, damaged, trivia }, diagnostics: parser.findings.into_sorted() }
+    Parsed {
+        ast: Ast {
+            items,
+            damaged,
+            trivia,
+        },
+        diagnostics: parser.findings.into_sorted(),
+    }
 }
 
 /// Something could not be read and has been reported. Whoever sees it gives up its own part.
@@ -82,7 +136,11 @@ impl<'t> Parser<'t> {
     fn behind(&self) -> Span {
         match self.at.checked_sub(1) {
             Some(before) => self.tokens[before].span,
-            None => Span { end: 0, start: 0, ..self.peek().span },
+            None => Span {
+                end: 0,
+                start: 0,
+                ..self.peek().span
+            },
         }
     }
 
@@ -120,7 +178,11 @@ impl<'t> Parser<'t> {
     }
 
     fn expect(&mut self, kind: Kind, what: &str) -> Read<Token> {
-        if self.peek().kind == kind { Ok(self.bump()) } else { Err(self.unexpected(what)) }
+        if self.peek().kind == kind {
+            Ok(self.bump())
+        } else {
+            Err(self.unexpected(what))
+        }
     }
 
     fn expect_word(&mut self, word: &str) -> Read<Token> {
@@ -139,9 +201,14 @@ impl<'t> Parser<'t> {
         let next = self.peek();
         let last = self.behind();
         if self.starts_line(0) || matches!(next.kind, Kind::CloseCurly | Kind::End) {
-            let place = Span { start: last.end, ..last };
+            let place = Span {
+                start: last.end,
+                ..last
+            };
             let message = format!("expected `;`, found {}", self.describe(next));
-            self.push(Diagnostic::new(Code::Unexpected, place, message).label("a `;` belongs here"));
+            self.push(
+                Diagnostic::new(Code::Unexpected, place, message).label("a `;` belongs here"),
+            );
             self.damage += 1;
             return Ok(());
         }
@@ -151,7 +218,9 @@ impl<'t> Parser<'t> {
     /// Whether a token is the first of its line.
     fn starts_line(&self, n: usize) -> bool {
         let index = self.at + n;
-        let Some(before) = index.checked_sub(1).and_then(|i| self.tokens.get(i)) else { return true };
+        let Some(before) = index.checked_sub(1).and_then(|i| self.tokens.get(i)) else {
+            return true;
+        };
         let gap = before.span.end as usize..self.ahead(n).span.start as usize;
         self.text.get(gap).is_some_and(|gap| gap.contains('\n'))
     }
@@ -159,12 +228,16 @@ impl<'t> Parser<'t> {
     fn unexpected(&mut self, expected: &str) -> Failed {
         let token = self.peek();
         let found = self.describe(token);
-        let mut diagnostic =
-            Diagnostic::new(Code::Unexpected, token.span, format!("expected {expected}, found {found}"))
-                .label(format!("expected {expected}"));
+        let mut diagnostic = Diagnostic::new(
+            Code::Unexpected,
+            token.span,
+            format!("expected {expected}, found {found}"),
+        )
+        .label(format!("expected {expected}"));
         if expected.ends_with("name") && token.kind == Kind::Word {
             let word = self.text_of(token);
-            diagnostic = diagnostic.help(format!("`{word}` is a word of the language: take another"));
+            diagnostic =
+                diagnostic.help(format!("`{word}` is a word of the language: take another"));
         }
         self.fail(diagnostic)
     }
@@ -244,7 +317,10 @@ impl<'t> Parser<'t> {
             return Err(self.fail(Diagnostic::new(Code::NumberRange, token.span, message)));
         }
         self.bump();
-        Ok(Name { text: text.into(), at: At(token.span) })
+        Ok(Name {
+            text: text.into(),
+            at: At(token.span),
+        })
     }
 
     fn path(&mut self, what: &str) -> Read<Path> {
@@ -280,11 +356,17 @@ impl<'t> Parser<'t> {
         let mut sort = if self.eat(Kind::OpenSquare) {
             let item = self.sort()?;
             self.expect(Kind::CloseSquare, "`]`")?;
-            SortTerm { kind: SortKind::List(Box::new(item)), at: At(start.to(self.behind())) }
+            SortTerm {
+                kind: SortKind::List(Box::new(item)),
+                at: At(start.to(self.behind())),
+            }
         } else {
             let path = self.path("a sort")?;
             let at = At(path.span());
-            SortTerm { kind: SortKind::Named(path), at }
+            SortTerm {
+                kind: SortKind::Named(path),
+                at,
+            }
         };
         let mut options = 0;
         while self.peek().kind == Kind::Question {
@@ -292,7 +374,10 @@ impl<'t> Parser<'t> {
             options += 1;
             self.bump();
             let at = At(start.to(self.behind()));
-            sort = SortTerm { kind: SortKind::Option(Box::new(sort)), at };
+            sort = SortTerm {
+                kind: SortKind::Option(Box::new(sort)),
+                at,
+            };
         }
         for _ in 0..=options {
             self.ascend();
@@ -301,17 +386,21 @@ impl<'t> Parser<'t> {
     }
 
     /// A whole number that fits.
-    fn number<N: std::str::FromStr>(&mut self, what: &str, range: &str) -> Read<N> {
+    ///
+    /// One that does not fit is reported, and reading goes on as if it were zero.
+    fn number<N: std::str::FromStr + Default>(&mut self, what: &str, range: &str) -> Read<N> {
         let token = self.peek();
         let text = self.text_of(token);
         if token.kind != Kind::Word || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(self.unexpected(what));
         }
         self.bump();
-        text.parse().map_err(|_| {
+        Ok(text.parse().unwrap_or_else(|_| {
             let message = format!("{what} must be {range}");
-            self.fail(Diagnostic::new(Code::NumberRange, token.span, message))
-        })
+            self.push(Diagnostic::new(Code::NumberRange, token.span, message));
+            self.damage += 1;
+            N::default()
+        }))
     }
 
     /// The text between quotes.

@@ -4,8 +4,8 @@
 //! line. A comment in the middle of a statement moves before it. At most one empty line is kept between two things.
 
 use crate::ast::{
-    Action, Argument, Ast, Block, Duration, Effect, Enum, Foreign, ForeignKind, Item, Message, Name,
-    Operation, Param, Protocol, Record, SortKind, SortTerm, Statement, StatementKind, Trivia,
+    Action, Argument, Ast, Block, Duration, Effect, Enum, Foreign, ForeignKind, Item, Message,
+    Name, Operation, Param, Protocol, Record, SortKind, SortTerm, Statement, StatementKind, Trivia,
 };
 use crate::source::Span;
 
@@ -75,7 +75,10 @@ impl<'a> Printer<'a> {
 
     /// Whether the text has an empty line between what was printed last and a place.
     fn is_apart(&self, start: u32) -> bool {
-        let gap = self.text.get(self.last as usize..start as usize).unwrap_or("");
+        let gap = self
+            .text
+            .get(self.last as usize..start as usize)
+            .unwrap_or("");
         gap.bytes().filter(|b| *b == b'\n').count() > 1
     }
 
@@ -143,7 +146,9 @@ impl<'a> Printer<'a> {
 
     /// Whether comments stand between two places.
     fn has_comments(&self, span: Span) -> bool {
-        self.comments.iter().any(|c| span.start <= c.start && c.end <= span.end)
+        self.comments
+            .iter()
+            .any(|c| span.start <= c.start && c.end <= span.end)
     }
 
     /// Things on lines of their own, with their comments, up to a closing bracket that is printed by the caller.
@@ -205,9 +210,15 @@ impl<'a> Printer<'a> {
         let mut at = span.start;
         loop {
             let rest = self.text.get(at as usize..span.end as usize).unwrap_or("");
-            let Some(open) = rest.find('{') else { return span.start };
+            let Some(open) = rest.find('{') else {
+                return span.start;
+            };
             let open = at + open as u32;
-            match self.comments.iter().find(|c| c.start <= open && open < c.end) {
+            match self
+                .comments
+                .iter()
+                .find(|c| c.start <= open && open < c.end)
+            {
                 Some(comment) => at = comment.end,
                 None => return open,
             }
@@ -219,28 +230,59 @@ impl<'a> Printer<'a> {
             ForeignKind::Type => "type",
             ForeignKind::Signature => "sig",
         };
-        let Foreign { language, external, from, name, .. } = foreign;
+        let Foreign {
+            language,
+            external,
+            from,
+            name,
+            ..
+        } = foreign;
         let (language, name) = (&language.text, &name.text);
-        self.line(&format!("{word} <{language}> \"{external}\" from \"{from}\" as {name};"));
+        self.line(&format!(
+            "{word} <{language}> \"{external}\" from \"{from}\" as {name};"
+        ));
     }
 
     fn record(&mut self, record: &Record, open: u32) {
-        let block = Span { start: open, ..record.at.0 };
+        let block = Span {
+            start: open,
+            ..record.at.0
+        };
         let fields: Vec<String> = record
             .fields
             .iter()
             .map(|field| format!("{}: {}", field.name.text, sort(&field.sort)))
             .collect();
-        let spans: Vec<Span> =
-            record.fields.iter().map(|field| field.name.at.0.to(field.sort.at.0)).collect();
-        self.members(&format!("record {}", record.name.text), &fields, &spans, block);
+        let spans: Vec<Span> = record
+            .fields
+            .iter()
+            .map(|field| field.name.at.0.to(field.sort.at.0))
+            .collect();
+        self.members(
+            &format!("record {}", record.name.text),
+            &fields,
+            &spans,
+            block,
+        );
     }
 
     fn enumeration(&mut self, enumeration: &Enum, open: u32) {
-        let block = Span { start: open, ..enumeration.at.0 };
-        let variants: Vec<String> = enumeration.variants.iter().map(|v| v.text.clone()).collect();
+        let block = Span {
+            start: open,
+            ..enumeration.at.0
+        };
+        let variants: Vec<String> = enumeration
+            .variants
+            .iter()
+            .map(|v| v.text.clone())
+            .collect();
         let spans: Vec<Span> = enumeration.variants.iter().map(|v| v.at.0).collect();
-        self.members(&format!("enum {}", enumeration.name.text), &variants, &spans, block);
+        self.members(
+            &format!("enum {}", enumeration.name.text),
+            &variants,
+            &spans,
+            block,
+        );
     }
 
     /// A head and members, on one line when they fit and no comment stands among them.
@@ -254,27 +296,47 @@ impl<'a> Printer<'a> {
         }
         self.line(&format!("{head} {{"));
         let both: Vec<(&String, Span)> = members.iter().zip(spans.iter().copied()).collect();
-        self.lines(&both, block, |(_, span)| *span, |printer, (member, span)| {
-            printer.before(span.start, span.end, false);
-            printer.line(&format!("{member},"));
-        });
+        self.lines(
+            &both,
+            block,
+            |(_, span)| *span,
+            |printer, (member, span)| {
+                printer.before(span.start, span.end, false);
+                printer.line(&format!("{member},"));
+            },
+        );
         self.line("}");
     }
 
     fn effect(&mut self, effect: &Effect, open: u32) {
-        let block = Span { start: open, ..effect.at.0 };
-        self.line(&format!("effect {} version {} {{", effect.name.text, effect.version));
-        self.lines(&effect.operations, block, |operation| operation.at.0, |printer, operation| {
-            printer.before(operation.at.0.start, operation.at.0.end, false);
-            printer.line(&operation_line(operation));
-        });
+        let block = Span {
+            start: open,
+            ..effect.at.0
+        };
+        self.line(&format!(
+            "effect {} version {} {{",
+            effect.name.text, effect.version
+        ));
+        self.lines(
+            &effect.operations,
+            block,
+            |operation| operation.at.0,
+            |printer, operation| {
+                printer.before(operation.at.0.start, operation.at.0.end, false);
+                printer.line(&operation_line(operation));
+            },
+        );
         self.line("}");
     }
 
     fn protocol(&mut self, protocol: &Protocol) {
         let aux = if protocol.aux { "aux " } else { "" };
         let name = &protocol.name.text;
-        let roles: Vec<String> = protocol.roles.iter().map(|r| format!("role {}", r.text)).collect();
+        let roles: Vec<String> = protocol
+            .roles
+            .iter()
+            .map(|r| format!("role {}", r.text))
+            .collect();
         let uses: Vec<String> = protocol
             .uses
             .iter()
@@ -288,7 +350,12 @@ impl<'a> Printer<'a> {
         if head.len() + uses.len() + 2 <= COLUMNS {
             self.line(&format!("{head} {uses}{{"));
         } else {
-            self.broken_head(&format!("{aux}global protocol {name}("), &head, &roles, &uses);
+            self.broken_head(
+                &format!("{aux}global protocol {name}("),
+                &head,
+                &roles,
+                &uses,
+            );
         }
         self.statements(&protocol.body);
         self.line("}");
@@ -355,7 +422,11 @@ impl<'a> Printer<'a> {
                 self.before(span.start, span.end, false);
                 self.line(&format!("do {protocol}({});", names(roles)));
             }
-            StatementKind::Local { role, actions, block } => {
+            StatementKind::Local {
+                role,
+                actions,
+                block,
+            } => {
                 self.before(span.start, block.0.start, false);
                 self.local(role, actions, block.0);
             }
@@ -375,16 +446,29 @@ impl<'a> Printer<'a> {
             return self.line(&line);
         }
         self.line(&head);
-        self.lines(actions, block, |action| action.at.0, |printer, action| {
-            printer.before(action.at.0.start, action.at.0.end, false);
-            printer.line(&action_line(action));
-        });
+        self.lines(
+            actions,
+            block,
+            |action| action.at.0,
+            |printer, action| {
+                printer.before(action.at.0.start, action.at.0.end, false);
+                printer.line(&action_line(action));
+            },
+        );
         self.line("}");
     }
 }
 
 fn operation_line(operation: &Operation) -> String {
-    let Operation { class, name, params, result, within, retry, .. } = operation;
+    let Operation {
+        class,
+        name,
+        params,
+        result,
+        within,
+        retry,
+        ..
+    } = operation;
     let mut line = format!("{} {}({})", class.keyword(), name.text, params_text(params));
     if let Some(result) = result {
         line.push_str(&format!(" -> {}", sort(result)));
@@ -400,16 +484,35 @@ fn operation_line(operation: &Operation) -> String {
 }
 
 fn message_line(message: &Message) -> String {
-    let Message { label, payloads, from, to } = message;
+    let Message {
+        label,
+        payloads,
+        from,
+        to,
+    } = message;
     let payloads = match payloads {
         Some(payloads) => format!("({})", params_text(payloads)),
         None => String::new(),
     };
-    format!("{}{payloads} from {} to {};", label.text, from.text, names(to))
+    format!(
+        "{}{payloads} from {} to {};",
+        label.text,
+        from.text,
+        names(to)
+    )
 }
 
 fn action_line(action: &Action) -> String {
-    let Action { bind, check, interface, operation, args, within, otherwise, .. } = action;
+    let Action {
+        bind,
+        check,
+        interface,
+        operation,
+        args,
+        within,
+        otherwise,
+        ..
+    } = action;
     let mut line = String::new();
     if let Some(bind) = bind {
         line.push_str(&format!("let {} = ", bind.text));
@@ -418,7 +521,11 @@ fn action_line(action: &Action) -> String {
         line.push_str("check ");
     }
     let args: Vec<String> = args.iter().map(argument).collect();
-    line.push_str(&format!("{interface}.{}({})", operation.text, args.join(", ")));
+    line.push_str(&format!(
+        "{interface}.{}({})",
+        operation.text,
+        args.join(", ")
+    ));
     if let Some(within) = within {
         line.push_str(&format!(" within {}", duration(*within)));
     }
@@ -462,5 +569,9 @@ fn duration(duration: Duration) -> String {
 }
 
 fn names(names: &[Name]) -> String {
-    names.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| name.text.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

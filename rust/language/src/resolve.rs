@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use antiphon_machine::Class;
 
-use crate::ast::{self, Foreign, ForeignKind, Item, Name, OperationClass, Path, SortKind, SortTerm};
+use crate::ast::{
+    self, Foreign, ForeignKind, Item, Name, OperationClass, Path, SortKind, SortTerm,
+};
 use crate::diagnostic::{Code, Diagnostic, Findings, closest};
 use crate::hir;
 use crate::module::{Module, Modules};
@@ -63,7 +65,11 @@ pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
     let all: Vec<(usize, &ast::Protocol)> = names.protocols.clone();
     if let Some((_, beyond)) = all.get(PROTOCOLS_MAX) {
         let message = format!("one run checks at most {PROTOCOLS_MAX} protocols");
-        names.report(Diagnostic::new(Code::TooManyProtocols, beyond.name.at.0, message));
+        names.report(Diagnostic::new(
+            Code::TooManyProtocols,
+            beyond.name.at.0,
+            message,
+        ));
     }
     let protocols = all
         .into_iter()
@@ -72,7 +78,11 @@ pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
         .collect();
     Resolved {
         protocols,
-        interfaces: names.interfaces.into_iter().map(|(_, _, interface)| interface).collect(),
+        interfaces: names
+            .interfaces
+            .into_iter()
+            .map(|(_, _, interface)| interface)
+            .collect(),
         sorts: names.sorts,
     }
 }
@@ -128,7 +138,9 @@ impl<'m> Names<'m, '_> {
     /// Enters a module's declarations, and reports those whose name is taken.
     fn declare(&mut self, index: usize) {
         let mut table = Table::default();
-        let Some(module) = self.modules.get(index) else { return };
+        let Some(module) = self.modules.get(index) else {
+            return;
+        };
         for item in &module.ast.items {
             let taken = match item {
                 Item::Module(_) | Item::Import(_) => None,
@@ -136,16 +148,25 @@ impl<'m> Names<'m, '_> {
                     ForeignKind::Type => self.declare_sort(&mut table, SortDecl::Foreign(foreign)),
                     ForeignKind::Signature => {
                         let old = table.signatures.get(foreign.name.text.as_str()).copied();
-                        table.signatures.entry(&foreign.name.text).or_insert(foreign);
+                        table
+                            .signatures
+                            .entry(&foreign.name.text)
+                            .or_insert(foreign);
                         old.map(|old| (&foreign.name, &old.name))
                     }
                 },
                 Item::Record(record) => self.declare_sort(&mut table, SortDecl::Record(record)),
-                Item::Enum(enumeration) => self.declare_sort(&mut table, SortDecl::Enum(enumeration)),
+                Item::Enum(enumeration) => {
+                    self.declare_sort(&mut table, SortDecl::Enum(enumeration))
+                }
                 Item::Effect(effect) => {
                     if effect.name.text == "host" {
                         let message = "the interface `host` is there without being declared";
-                        self.report(Diagnostic::new(Code::ReservedInterface, effect.name.at.0, message));
+                        self.report(Diagnostic::new(
+                            Code::ReservedInterface,
+                            effect.name.at.0,
+                            message,
+                        ));
                     }
                     let new = self.interfaces.len();
                     let first = *table.interfaces.entry(&effect.name.text).or_insert(new);
@@ -167,7 +188,11 @@ impl<'m> Names<'m, '_> {
             if let Some((name, old)) = taken {
                 let message = format!("`{}` is declared twice", name.text);
                 let finding = Diagnostic::new(Code::DuplicateDeclaration, name.at.0, message);
-                self.report(finding.label("declared again").related(old.at.0, "declared first"));
+                self.report(
+                    finding
+                        .label("declared again")
+                        .related(old.at.0, "declared first"),
+                );
             }
         }
         self.tables.push(table);
@@ -218,7 +243,10 @@ impl<'m> Names<'m, '_> {
         if let Some(found) = here.imports.get(&prefix_text) {
             return Some(((*found)?, last));
         }
-        let span = Path { segments: prefix.to_vec() }.span();
+        let span = Path {
+            segments: prefix.to_vec(),
+        }
+        .span();
         let message = format!("no module `{prefix_text}` is imported here");
         let mut finding = Diagnostic::new(Code::UnknownModule, span, message);
         if let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str)) {
@@ -231,8 +259,11 @@ impl<'m> Names<'m, '_> {
     /// Resolves every declared sort, used or not.
     fn all_sorts(&mut self) {
         for module in 0..self.tables.len() {
-            let decls: Vec<SortDecl<'m>> =
-                self.tables.get(module).map(|t| t.sorts.values().copied().collect()).unwrap_or_default();
+            let decls: Vec<SortDecl<'m>> = self
+                .tables
+                .get(module)
+                .map(|t| t.sorts.values().copied().collect())
+                .unwrap_or_default();
             for decl in decls {
                 self.declared_sort(module, decl, decl.name().at.0, 0);
             }
@@ -267,8 +298,15 @@ impl<'m> Names<'m, '_> {
             SortDecl::Foreign(_) => self.sorts.intern(Shape::Foreign { name: name.into() }),
             SortDecl::Enum(enumeration) => {
                 self.distinct("variant", enumeration.variants.iter());
-                let variants = enumeration.variants.iter().map(|v| v.text.clone()).collect();
-                self.sorts.intern(Shape::Enum { name: name.into(), variants })
+                let variants = enumeration
+                    .variants
+                    .iter()
+                    .map(|v| v.text.clone())
+                    .collect();
+                self.sorts.intern(Shape::Enum {
+                    name: name.into(),
+                    variants,
+                })
             }
             SortDecl::Record(record) => self.record(module, record, from, pending),
         };
@@ -299,7 +337,10 @@ impl<'m> Names<'m, '_> {
         if !whole {
             return None;
         }
-        let sort = self.sorts.intern(Shape::Record { name: record.name.text.clone(), fields });
+        let sort = self.sorts.intern(Shape::Record {
+            name: record.name.text.clone(),
+            fields,
+        });
         if sort.is_none() {
             self.too_deep(record.name.at.0);
         }
@@ -346,7 +387,11 @@ impl<'m> Names<'m, '_> {
 
     fn named_sort(&mut self, module: usize, path: &Path, pending: u32) -> Option<SortRef> {
         let (place, name) = self.locate(module, path)?;
-        if let Some(decl) = self.tables.get(place).and_then(|t| t.sorts.get(name.text.as_str())) {
+        if let Some(decl) = self
+            .tables
+            .get(place)
+            .and_then(|t| t.sorts.get(name.text.as_str()))
+        {
             return self.declared_sort(place, *decl, path.span(), pending);
         }
         if let Some(shape) = built_in(&name.text).filter(|_| path.segments.len() == 1) {
@@ -359,14 +404,23 @@ impl<'m> Names<'m, '_> {
     fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
         let table = self.tables.get(module)?;
         let declared = table.sorts.keys().copied();
-        let close = closest(&name.text, declared.chain(BUILT_IN.iter().map(|(name, _)| *name)));
+        let close = closest(
+            &name.text,
+            declared.chain(BUILT_IN.iter().map(|(name, _)| *name)),
+        );
         let implicit = bare && table.sorts.is_empty();
         let (code, message) = match implicit {
             true => (
                 Code::ImplicitSort,
-                format!("`{}` is not declared: it is taken as opaque bytes", name.text),
+                format!(
+                    "`{}` is not declared: it is taken as opaque bytes",
+                    name.text
+                ),
             ),
-            false => (Code::UnknownSort, format!("there is no sort `{}`", name.text)),
+            false => (
+                Code::UnknownSort,
+                format!("there is no sort `{}`", name.text),
+            ),
         };
         let mut finding = Diagnostic::new(code, name.at.0, message);
         if let Some(close) = close {
@@ -374,7 +428,9 @@ impl<'m> Names<'m, '_> {
         }
         self.report(finding);
         match implicit {
-            true => self.sorts.intern(Shape::Foreign { name: name.text.clone() }),
+            true => self.sorts.intern(Shape::Foreign {
+                name: name.text.clone(),
+            }),
             false => None,
         }
     }
@@ -382,7 +438,8 @@ impl<'m> Names<'m, '_> {
     /// Resolves every interface, used or not.
     fn all_interfaces(&mut self) {
         for index in 0..self.interfaces.len() {
-            let Some((module, effect)) = self.interfaces.get(index).map(|(m, e, _)| (*m, *e)) else {
+            let Some((module, effect)) = self.interfaces.get(index).map(|(m, e, _)| (*m, *e))
+            else {
                 continue;
             };
             let operations = self.operations(module, effect);
@@ -398,20 +455,29 @@ impl<'m> Names<'m, '_> {
         for operation in &effect.operations {
             let name = &operation.name;
             if let Some(first) = seen.get(name.text.as_str()) {
-                let message = format!("`{}` has the operation `{}` twice", effect.name.text, name.text);
+                let message = format!(
+                    "`{}` has the operation `{}` twice",
+                    effect.name.text, name.text
+                );
                 let finding = Diagnostic::new(Code::DuplicateOperation, name.at.0, message);
                 self.report(finding.related(*first, "the first one"));
             }
             seen.entry(&name.text).or_insert(name.at.0);
-            self.distinct("parameter", operation.params.iter().filter_map(|p| p.name.as_ref()));
-            let params = operation.params.iter().map(|p| self.sort(module, &p.sort)).collect();
+            self.distinct(
+                "parameter",
+                operation.params.iter().filter_map(|p| p.name.as_ref()),
+            );
+            let params = operation
+                .params
+                .iter()
+                .map(|p| self.sort(module, &p.sort))
+                .collect();
             let result = match &operation.result {
                 Some(sort) => self.sort(module, sort),
                 None => self.sorts.intern(Shape::Unit),
             };
             operations.push(hir::Operation {
                 name: name.text.clone(),
-                span: operation.at.0,
                 class: match operation.class {
                     OperationClass::Command => Class::Command,
                     OperationClass::Observe => Class::Observe,
@@ -460,5 +526,8 @@ impl<'m> Names<'m, '_> {
 }
 
 fn built_in(name: &str) -> Option<Shape> {
-    BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, shape)| shape.clone())
+    BUILT_IN
+        .iter()
+        .find(|(built_in, _)| *built_in == name)
+        .map(|(_, shape)| shape.clone())
 }

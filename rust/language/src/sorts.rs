@@ -20,9 +20,17 @@ pub(crate) enum Shape {
     Bytes,
     List(SortRef),
     Option(SortRef),
-    Record { name: String, fields: Vec<(String, SortRef)> },
-    Enum { name: String, variants: Vec<String> },
-    Foreign { name: String },
+    Record {
+        name: String,
+        fields: Vec<(String, SortRef)>,
+    },
+    Enum {
+        name: String,
+        variants: Vec<String>,
+    },
+    Foreign {
+        name: String,
+    },
 }
 
 /// All sorts of one run.
@@ -41,9 +49,11 @@ impl Sorts {
         }
         let inner = match &shape {
             Shape::List(item) | Shape::Option(item) => self.depth(*item),
-            Shape::Record { fields, .. } => {
-                fields.iter().map(|(_, sort)| self.depth(*sort)).max().unwrap_or(0)
-            }
+            Shape::Record { fields, .. } => fields
+                .iter()
+                .map(|(_, sort)| self.depth(*sort))
+                .max()
+                .unwrap_or(0),
             Shape::Unit | Shape::Bool | Shape::Nat | Shape::Int | Shape::Text | Shape::Bytes => 0,
             Shape::Enum { .. } | Shape::Foreign { .. } => 0,
         };
@@ -61,7 +71,9 @@ impl Sorts {
     }
 
     pub(crate) fn shape(&self, row: SortRef) -> &Shape {
-        self.rows.get(row.0 as usize).map_or(&Shape::Unit, |(shape, _)| shape)
+        self.rows
+            .get(row.0 as usize)
+            .map_or(&Shape::Unit, |(shape, _)| shape)
     }
 
     /// The sort as it is written.
@@ -93,7 +105,11 @@ pub(crate) struct SortTable {
 
 impl SortTable {
     pub(crate) fn new() -> SortTable {
-        SortTable { rows: vec![Sort::Unit], ids: BTreeMap::new(), full: false }
+        SortTable {
+            rows: vec![Sort::Unit],
+            ids: BTreeMap::new(),
+            full: false,
+        }
     }
 
     /// The id of a sort in this table. Recurses at most [`SORT_DEPTH_MAX`] deep.
@@ -111,12 +127,18 @@ impl SortTable {
             Shape::List(item) => Sort::List(self.id(*item, sorts)),
             Shape::Option(item) => Sort::Option(self.id(*item, sorts)),
             Shape::Record { name, fields } => {
-                let fields = fields.iter().map(|(field, sort)| (field.clone(), self.id(*sort, sorts)));
-                Sort::Record { name: name.clone(), fields: fields.collect() }
+                let fields = fields
+                    .iter()
+                    .map(|(field, sort)| (field.clone(), self.id(*sort, sorts)));
+                Sort::Record {
+                    name: name.clone(),
+                    fields: fields.collect(),
+                }
             }
-            Shape::Enum { name, variants } => {
-                Sort::Enum { name: name.clone(), variants: variants.clone() }
-            }
+            Shape::Enum { name, variants } => Sort::Enum {
+                name: name.clone(),
+                variants: variants.clone(),
+            },
             Shape::Foreign { name } => Sort::Foreign { name: name.clone() },
         };
         let Ok(next) = u16::try_from(self.rows.len()) else {

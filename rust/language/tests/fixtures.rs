@@ -23,14 +23,23 @@ fn numbered(folder: &str) -> Vec<PathBuf> {
     for file in &files {
         let stem = stem(file);
         let number = stem.split('_').next().unwrap_or_default().to_string();
-        assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{stem}");
-        assert!(numbers.insert(number), "two fixtures have the number of {stem}");
+        assert!(
+            number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()),
+            "{stem}"
+        );
+        assert!(
+            numbers.insert(number),
+            "two fixtures have the number of {stem}"
+        );
     }
     files
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// What the whole way through the language says about a file.
@@ -38,7 +47,10 @@ fn report(path: &Path) -> (String, Vec<Code>) {
     let modules = Modules::load(read(path), &Files);
     let diagnostics = check(&modules).diagnostics;
     let codes = diagnostics.iter().map(|d| d.code).collect();
-    (render_all(&diagnostics, modules.sources(), Style::Plain), codes)
+    (
+        render_all(&diagnostics, modules.sources(), Style::Plain),
+        codes,
+    )
 }
 
 #[test]
@@ -65,8 +77,14 @@ fn every_bad_fixture_gives_its_report() {
         }
         match fs::read_to_string(&expected) {
             Ok(want) if want == text => {}
-            Ok(want) => failures.push_str(&format!("{}\nwant:\n{want}\ngot:\n{text}\n", file.display())),
-            Err(_) => failures.push_str(&format!("{} has no report; BLESS=1 writes it\n", file.display())),
+            Ok(want) => failures.push_str(&format!(
+                "{}\nwant:\n{want}\ngot:\n{text}\n",
+                file.display()
+            )),
+            Err(_) => failures.push_str(&format!(
+                "{} has no report; BLESS=1 writes it\n",
+                file.display()
+            )),
         }
         expected_files.insert(expected);
     }
@@ -90,14 +108,23 @@ const SHOWN_ELSEWHERE: [Code; 5] = [
 
 #[test]
 fn every_code_of_reading_names_and_shape_has_a_fixture() {
-    let shown: BTreeSet<Code> = numbered("err").iter().flat_map(|file| report(file).1).collect();
+    let shown: BTreeSet<Code> = numbered("err")
+        .iter()
+        .flat_map(|file| report(file).1)
+        .collect();
     let ours = |code: &&Code| match code.group() {
         Group::Syntax | Group::Names | Group::Shape | Group::Unsupported => true,
         Group::Projection | Group::Safety | Group::Resources => false,
     };
     for code in Code::ALL.iter().filter(ours) {
-        assert!(shown.contains(code) || SHOWN_ELSEWHERE.contains(code), "{code} has no fixture");
-        assert!(!(shown.contains(code) && SHOWN_ELSEWHERE.contains(code)), "{code} has one");
+        assert!(
+            shown.contains(code) || SHOWN_ELSEWHERE.contains(code),
+            "{code} has no fixture"
+        );
+        assert!(
+            !(shown.contains(code) && SHOWN_ELSEWHERE.contains(code)),
+            "{code} has one"
+        );
     }
 }
 
@@ -106,11 +133,18 @@ fn every_whole_fixture_prints_to_the_same_tree_and_prints_the_same_again() {
     for file in numbered("ok").into_iter().chain(numbered("err")) {
         let source = read(&file);
         let first = antiphon_language::parse(Default::default(), &source.text).ast;
-        let Some(printed) = format(&first) else { continue };
+        let Some(printed) = format(&first) else {
+            continue;
+        };
         let second = antiphon_language::parse(Default::default(), &printed).ast;
         assert_eq!(first, second, "{}\n{printed}", file.display());
         let again = format(&second).expect("what was printed is whole");
         assert_eq!(printed, again, "{}", file.display());
-        assert_eq!(common::comments(&first), common::comments(&second), "{}", file.display());
+        assert_eq!(
+            common::comments(&first),
+            common::comments(&second),
+            "{}",
+            file.display()
+        );
     }
 }

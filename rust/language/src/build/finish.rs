@@ -30,18 +30,30 @@ pub(super) fn finish(builder: Builder<'_, '_>, shape: Shape) -> Option<CheckedPr
         present: 0,
     };
     numbers.number();
-    let nodes: Option<Vec<global::Node>> =
-        numbers.order.clone().into_iter().map(|id| numbers.node(id)).collect();
+    let nodes: Option<Vec<global::Node>> = numbers
+        .order
+        .clone()
+        .into_iter()
+        .map(|id| numbers.node(id))
+        .collect();
     let full = numbers.sorts.full;
     let protocol = nodes.filter(|_| !full).map(|nodes| CheckedProtocol {
         name: builder.root.name.clone(),
-        roles: builder.root.roles.iter().map(|(name, _)| name.clone()).collect(),
+        roles: builder
+            .root
+            .roles
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect(),
         labels: numbers.label_names,
         sorts: numbers.sorts.rows,
         interfaces: numbers.interface_rows,
         operations: numbers.operation_rows,
         vars: numbers.var_rows,
-        body: Global { nodes, start: NodeId(0) },
+        body: Global {
+            nodes,
+            start: NodeId(0),
+        },
         span: builder.root.span,
         role_spans: builder.root.roles.iter().map(|(_, span)| *span).collect(),
     });
@@ -82,7 +94,9 @@ impl<'r> Numbers<'_, 'r, '_> {
     fn number(&mut self) {
         let mut pending = vec![self.shape.start];
         while let Some(id) = pending.pop() {
-            let Some(id) = self.builder.target(id) else { continue };
+            let Some(id) = self.builder.target(id) else {
+                continue;
+            };
             if self.ids.contains_key(&id) {
                 continue;
             }
@@ -107,24 +121,55 @@ impl<'r> Numbers<'_, 'r, '_> {
     fn node(&mut self, id: Id) -> Option<global::Node> {
         let builder = self.builder;
         Some(match &builder.nodes[id] {
-            Node::Message { from, to, label, payload, next, span } => {
+            Node::Message {
+                from,
+                to,
+                label,
+                payload,
+                next,
+                span,
+            } => {
                 self.meet(*from);
                 self.meet(*to);
                 let label = self.label(label)?;
                 let payload = self.payload(payload);
                 let next = self.id(*next)?;
-                global::Node::Message { from: *from, to: *to, label, payload, next, span: *span }
+                global::Node::Message {
+                    from: *from,
+                    to: *to,
+                    label,
+                    payload,
+                    next,
+                    span: *span,
+                }
             }
             Node::Choice { at, span, .. } => {
                 let branches = self.shape.branches.get(&id)?;
-                let branches = branches.iter().map(|(entry, _)| self.id(*entry)).collect::<Option<_>>()?;
-                global::Node::Choice { at: *at, branches, span: *span }
+                let branches = branches
+                    .iter()
+                    .map(|(entry, _)| self.id(*entry))
+                    .collect::<Option<_>>()?;
+                global::Node::Choice {
+                    at: *at,
+                    branches,
+                    span: *span,
+                }
             }
-            Node::Local { at, action, next, span } => {
+            Node::Local {
+                at,
+                action,
+                next,
+                span,
+            } => {
                 self.meet(*at);
                 let action = self.action(action)?;
                 let next = self.id(*next)?;
-                global::Node::Local { at: *at, action, next, span: *span }
+                global::Node::Local {
+                    at: *at,
+                    action,
+                    next,
+                    span: *span,
+                }
             }
             Node::End | Node::Hole { .. } => global::Node::End,
         })
@@ -188,7 +233,13 @@ impl<'r> Numbers<'_, 'r, '_> {
             None => None,
         };
         let bind = action.bind.map(|var| self.var(var));
-        Some(global::Action { operation, args, bind, within: written.within, otherwise })
+        Some(global::Action {
+            operation,
+            args,
+            bind,
+            within: written.within,
+            otherwise,
+        })
     }
 
     fn operation(&mut self, interface: usize, operation: usize) -> Option<OperationId> {
@@ -196,7 +247,11 @@ impl<'r> Numbers<'_, 'r, '_> {
             return Some(*id);
         }
         let resolved = self.builder.resolved;
-        let declared = resolved.interfaces.get(interface)?.operations.get(operation)?;
+        let declared = resolved
+            .interfaces
+            .get(interface)?
+            .operations
+            .get(operation)?;
         let mut args = Vec::new();
         for param in &declared.params {
             args.push(self.sorts.id((*param)?, &resolved.sorts));

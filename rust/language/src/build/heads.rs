@@ -9,6 +9,9 @@ use super::{Builder, Id, NODES_MAX, Node};
 use crate::diagnostic::{Code, Diagnostic, closest};
 use crate::source::Span;
 
+/// The hole that stands for the protocol that is built: behind [`END`](super::END), before all others.
+const FIRST_HOLE: Id = 1;
+
 /// A graph whose shape is right, ready to be numbered.
 pub(super) struct Shape {
     pub(super) start: Id,
@@ -23,7 +26,9 @@ pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
     let mut branches = BTreeMap::new();
     let mut branches_count = 0;
     for id in 0..builder.nodes.len() {
-        let Some(flat) = flatten(builder, id) else { continue };
+        let Some(flat) = flatten(builder, id) else {
+            continue;
+        };
         branches_count += flat.len();
         if branches_count > 4 * NODES_MAX {
             builder.too_large();
@@ -32,7 +37,10 @@ pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
         branches.insert(id, flat);
     }
     let shape = Shape { start, branches };
-    let mut heads = Heads { builder, head_locals: BTreeSet::new() };
+    let mut heads = Heads {
+        builder,
+        head_locals: BTreeSet::new(),
+    };
     for (id, flat) in &shape.branches {
         heads.choice(*id, flat);
     }
@@ -47,16 +55,11 @@ fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
         let message = "this comes back to itself without a message";
         builder.report(Diagnostic::new(Code::Unguarded, span, message));
     };
-    for id in 0..builder.nodes.len() {
-        match builder.nodes[id] {
-            Node::Hole { span, .. } if builder.target(id).is_none() => {
-                unguarded(builder, span);
-                sound = false;
-            }
-            _ => {}
-        }
-    }
-    if !sound {
+    let circles = hole_circles(builder);
+    if !circles.is_empty() {
+        circles
+            .into_iter()
+            .for_each(|span| unguarded(builder, span));
         return None;
     }
     // Local actions have one successor each, so a walk that marks its own steps finds every circle of them.
@@ -78,10 +81,41 @@ fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
     sound.then(|| builder.target(start))?
 }
 
+/// One place of every circle of holes: the outermost recursion, or the `do` that comes back. Each hole has one
+/// successor, so a walk that marks its own steps finds every circle in linear time.
+fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
+    let mut spans = BTreeSet::new();
+    let mut walked = vec![usize::MAX; builder.nodes.len()];
+    for id in 0..builder.nodes.len() {
+        let mut path = Vec::new();
+        let mut at = id;
+        while let Node::Hole { to: Some(to), span } = builder.nodes[at] {
+            if walked[at] != usize::MAX {
+                let circle = path.iter().position(|(hole, _)| *hole == at);
+                let mut circle = circle.map_or(Vec::new(), |from| path.split_off(from));
+                // The first hole of all is the protocol itself: where it comes back says more.
+                circle.sort_unstable();
+                let inner = circle
+                    .iter()
+                    .find(|(hole, _)| *hole != FIRST_HOLE)
+                    .or(circle.first());
+                spans.extend(inner.map(|(_, span): &(Id, Span)| *span));
+                break;
+            }
+            walked[at] = id;
+            path.push((at, span));
+            at = to;
+        }
+    }
+    spans
+}
+
 /// The branches of a choice; a branch that is itself a choice of the same role gives way to the branches of that. The
 /// stack is explicit: a chain of choices may be as long as there are protocols.
 fn flatten(builder: &mut Builder<'_, '_>, id: Id) -> Option<Vec<(Id, Span)>> {
-    let Node::Choice { at, branches, .. } = &builder.nodes[id] else { return None };
+    let Node::Choice { at, branches, .. } = &builder.nodes[id] else {
+        return None;
+    };
     let chooser = *at;
     let mut flat = Vec::new();
     let mut entered = BTreeSet::from([id]);
@@ -120,18 +154,25 @@ struct Head<'r> {
 
 impl<'r> Heads<'_, 'r, '_> {
     fn choice(&mut self, id: Id, branches: &[(Id, Span)]) {
-        let Node::Choice { at, at_span, .. } = self.builder.nodes[id] else { return };
-        let heads: Vec<Option<Head<'r>>> =
-            branches.iter().map(|(entry, span)| self.head(at, at_span, *entry, *span)).collect();
+        let Node::Choice { at, at_span, .. } = self.builder.nodes[id] else {
+            return;
+        };
+        let heads: Vec<Option<Head<'r>>> = branches
+            .iter()
+            .map(|(entry, span)| self.head(at, at_span, *entry, *span))
+            .collect();
         // A branch without a head has been reported; what is said about the others may depend on it.
-        let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else { return };
+        let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else {
+            return;
+        };
         self.receivers(at, &heads);
         let mut labels: BTreeMap<&str, usize> = BTreeMap::new();
         for (place, head) in heads.iter().enumerate() {
             if let Some(first) = labels.get(head.label) {
                 let message = format!("two branches begin with `{}`", head.label);
                 let finding = Diagnostic::new(Code::BranchLabels, head.span, message);
-                self.builder.report(finding.related(heads[*first].span, "the other one"));
+                self.builder
+                    .report(finding.related(heads[*first].span, "the other one"));
             } else {
                 labels.insert(head.label, place);
             }
@@ -140,16 +181,35 @@ impl<'r> Heads<'_, 'r, '_> {
     }
 
     /// Follows a branch to its first message.
-    fn head(&mut self, chooser: RoleId, at_span: Span, entry: Id, branch: Span) -> Option<Head<'r>> {
+    fn head(
+        &mut self,
+        chooser: RoleId,
+        at_span: Span,
+        entry: Id,
+        branch: Span,
+    ) -> Option<Head<'r>> {
         let who = self.builder.role_name(chooser);
         let mut otherwise = Vec::new();
         let mut id = entry;
         let (span, what) = loop {
             match &self.builder.nodes[id] {
-                Node::Message { from, to, label, span, .. } if *from == chooser => {
-                    return Some(Head { label, to: *to, span: *span, otherwise });
+                Node::Message {
+                    from,
+                    to,
+                    label,
+                    span,
+                    ..
+                } if *from == chooser => {
+                    return Some(Head {
+                        label,
+                        to: *to,
+                        span: *span,
+                        otherwise,
+                    });
                 }
-                Node::Local { at, action, next, .. } if *at == chooser => {
+                Node::Local {
+                    at, action, next, ..
+                } if *at == chooser => {
                     if let Some((label, span)) = &action.action.otherwise {
                         otherwise.push((label.as_str(), *span));
                         self.head_locals.insert(id);
@@ -159,17 +219,27 @@ impl<'r> Heads<'_, 'r, '_> {
                 Node::Choice { at, span, .. } if *at == chooser => {
                     let message = format!("`{who}` acts and then chooses again within one branch");
                     let finding = Diagnostic::new(Code::ActionBeforeChoice, branch, message);
-                    self.builder.report(finding.related(*span, "the inner choice"));
+                    self.builder
+                        .report(finding.related(*span, "the inner choice"));
                     return None;
                 }
                 Node::Message { from, span, .. } => {
-                    break (*span, format!("a message from `{}`", self.builder.role_name(*from)));
+                    break (
+                        *span,
+                        format!("a message from `{}`", self.builder.role_name(*from)),
+                    );
                 }
                 Node::Local { at, span, .. } => {
-                    break (*span, format!("an action of `{}`", self.builder.role_name(*at)));
+                    break (
+                        *span,
+                        format!("an action of `{}`", self.builder.role_name(*at)),
+                    );
                 }
                 Node::Choice { at, span, .. } => {
-                    break (*span, format!("a choice of `{}`", self.builder.role_name(*at)));
+                    break (
+                        *span,
+                        format!("a choice of `{}`", self.builder.role_name(*at)),
+                    );
                 }
                 Node::End | Node::Hole { .. } => break (branch, "the end of the protocol".into()),
             }
@@ -186,16 +256,24 @@ impl<'r> Heads<'_, 'r, '_> {
 
     /// All branches begin with messages to the same role: a state of an automaton speaks to one peer.
     fn receivers(&mut self, at: RoleId, heads: &[Head<'r>]) {
-        let Some((first, rest)) = heads.split_first() else { return };
+        let Some((first, rest)) = heads.split_first() else {
+            return;
+        };
         for head in rest.iter().filter(|head| head.to != first.to) {
             let who = self.builder.role_name(at);
-            let (one, other) = (self.builder.role_name(first.to), self.builder.role_name(head.to));
-            let message =
-                format!("`{who}` tells its choice to `{one}` in one branch and to `{other}` in this one");
+            let (one, other) = (
+                self.builder.role_name(first.to),
+                self.builder.role_name(head.to),
+            );
+            let message = format!(
+                "`{who}` tells its choice to `{one}` in one branch and to `{other}` in this one"
+            );
             let finding = Diagnostic::new(Code::BranchReceivers, head.span, message)
                 .label(format!("to `{other}`"))
                 .related(first.span, format!("to `{one}`"))
-                .help(format!("tell `{one}` first in every branch, and `{other}` next"));
+                .help(format!(
+                    "tell `{one}` first in every branch, and `{other}` next"
+                ));
             self.builder.report(finding);
         }
     }
@@ -221,7 +299,8 @@ impl<'r> Heads<'_, 'r, '_> {
         }
         if let Some(span) = circle(&leads) {
             let message = "this failure leads back to the branch it comes from";
-            self.builder.report(Diagnostic::new(Code::ElseItself, span, message));
+            self.builder
+                .report(Diagnostic::new(Code::ElseItself, span, message));
         }
     }
 
@@ -232,18 +311,28 @@ impl<'r> Heads<'_, 'r, '_> {
             .builder
             .nodes
             .iter()
-            .filter_map(|node| if let Node::Message { next, .. } = node { Some(*next) } else { None })
+            .filter_map(|node| {
+                if let Node::Message { next, .. } = node {
+                    Some(*next)
+                } else {
+                    None
+                }
+            })
             .collect();
         for entry in after_messages.into_iter().chain([start]) {
             let mut at = self.builder.target(entry);
             while let Some(id) = at.filter(|id| walked.insert(*id)) {
-                let Node::Local { action, next, .. } = &self.builder.nodes[id] else { break };
+                let Node::Local { action, next, .. } = &self.builder.nodes[id] else {
+                    break;
+                };
                 let next = *next;
                 if let Some((_, span)) = &action.action.otherwise {
                     let message = "`else` belongs before the first message of a branch";
                     let mut finding = Diagnostic::new(Code::MisplacedElse, *span, message);
                     if self.head_locals.contains(&id) {
-                        finding = finding.note("this action is also reached otherwise than by choosing its branch");
+                        finding = finding.note(
+                            "this action is also reached otherwise than by choosing its branch",
+                        );
                     }
                     self.builder.report(finding);
                 }
@@ -273,5 +362,8 @@ fn circle(leads: &[Vec<(usize, Span)>]) -> Option<Span> {
         }
     }
     let stuck = open.iter().position(|open| *open > 0)?;
-    leads[stuck].iter().find(|(place, _)| open[*place] > 0).map(|(_, span)| *span)
+    leads[stuck]
+        .iter()
+        .find(|(place, _)| open[*place] > 0)
+        .map(|(_, span)| *span)
 }

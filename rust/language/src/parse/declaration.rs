@@ -11,8 +11,8 @@ use crate::source::Span;
 
 /// Words that a declaration begins with.
 const STARTS: [&str; 14] = [
-    "module", "import", "type", "data", "sig", "record", "enum", "effect", "global", "aux", "explicit",
-    "protocol", "nested", "local",
+    "module", "import", "type", "data", "sig", "record", "enum", "effect", "global", "aux",
+    "explicit", "protocol", "nested", "local",
 ];
 
 /// The longest duration: a year. Longer ones are mistakes, and every sum of two still fits into 64 bits.
@@ -50,13 +50,23 @@ impl Parser<'_> {
     /// One declaration; nothing for one that was read and refused.
     fn item(&mut self) -> Read<Option<Item>> {
         let token = self.peek();
-        let word = if token.kind == Kind::Word { self.text_of(token) } else { "" };
+        let word = if token.kind == Kind::Word {
+            self.text_of(token)
+        } else {
+            ""
+        };
         let start = token.span;
         match word {
             "module" => self.module(start).map(Item::Module).map(Some),
             "import" => self.import(start).map(Item::Import).map(Some),
-            "type" | "data" => self.foreign(ForeignKind::Type, start).map(Item::Foreign).map(Some),
-            "sig" => self.foreign(ForeignKind::Signature, start).map(Item::Foreign).map(Some),
+            "type" | "data" => self
+                .foreign(ForeignKind::Type, start)
+                .map(Item::Foreign)
+                .map(Some),
+            "sig" => self
+                .foreign(ForeignKind::Signature, start)
+                .map(Item::Foreign)
+                .map(Some),
             "record" => self.record(start).map(Item::Record).map(Some),
             "enum" => self.enumeration(start).map(Item::Enum).map(Some),
             "effect" => self.effect(start).map(Item::Effect).map(Some),
@@ -67,7 +77,10 @@ impl Parser<'_> {
                 self.refused_protocol(word == "local", start)?;
                 Ok(None)
             }
-            _ => Err(self.unexpected("a declaration, such as `global protocol`, `record` or `import`")),
+            _ => {
+                Err(self
+                    .unexpected("a declaration, such as `global protocol`, `record` or `import`"))
+            }
         }
     }
 
@@ -103,15 +116,26 @@ impl Parser<'_> {
         self.bump();
         let name = self.path("the module's name")?;
         self.expect_semicolon()?;
-        Ok(Module { name, at: At(start.to(self.behind())) })
+        Ok(Module {
+            name,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn import(&mut self, start: Span) -> Read<Import> {
         self.bump();
         let module = self.path("a module's name")?;
-        let alias = if self.eat_word("as") { Some(self.name("a name")?) } else { None };
+        let alias = if self.eat_word("as") {
+            Some(self.name("a name")?)
+        } else {
+            None
+        };
         self.expect_semicolon()?;
-        Ok(Import { module, alias, at: At(start.to(self.behind())) })
+        Ok(Import {
+            module,
+            alias,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn foreign(&mut self, kind: ForeignKind, start: Span) -> Read<Foreign> {
@@ -125,7 +149,14 @@ impl Parser<'_> {
         self.expect_word("as")?;
         let name = self.name("a name")?;
         self.expect_semicolon()?;
-        Ok(Foreign { kind, language, external, from, name, at: At(start.to(self.behind())) })
+        Ok(Foreign {
+            kind,
+            language,
+            external,
+            from,
+            name,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn record(&mut self, start: Span) -> Read<Record> {
@@ -135,9 +166,16 @@ impl Parser<'_> {
         let fields = self.list(Kind::CloseCurly, "`}`", |p| {
             let name = p.name("a field's name")?;
             p.expect(Kind::Colon, "`:` and the field's sort")?;
-            Ok(Field { name, sort: p.sort()? })
+            Ok(Field {
+                name,
+                sort: p.sort()?,
+            })
         })?;
-        Ok(Record { name, fields, at: At(start.to(self.behind())) })
+        Ok(Record {
+            name,
+            fields,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn enumeration(&mut self, start: Span) -> Read<Enum> {
@@ -150,7 +188,11 @@ impl Parser<'_> {
             let message = "an enumeration has at least one variant";
             return Err(self.fail(Diagnostic::new(Code::Unexpected, span, message)));
         }
-        Ok(Enum { name, variants, at: At(start.to(self.behind())) })
+        Ok(Enum {
+            name,
+            variants,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn effect(&mut self, start: Span) -> Read<Effect> {
@@ -174,13 +216,24 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok(Effect { name, version, operations, at: At(start.to(self.behind())) })
+        Ok(Effect {
+            name,
+            version,
+            operations,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn operation(&mut self) -> Read<Operation> {
         let start = self.peek().span;
-        let classes = [OperationClass::Command, OperationClass::Observe, OperationClass::Check];
-        let class = classes.into_iter().find(|class| self.is_word(0, class.keyword()));
+        let classes = [
+            OperationClass::Command,
+            OperationClass::Observe,
+            OperationClass::Check,
+        ];
+        let class = classes
+            .into_iter()
+            .find(|class| self.is_word(0, class.keyword()));
         let Some(class) = class else {
             return Err(self.unexpected("`op`, `observe` or `check`"));
         };
@@ -188,14 +241,26 @@ impl Parser<'_> {
         let name = self.name("the operation's name")?;
         self.expect(Kind::OpenRound, "`(`")?;
         let params = self.list(Kind::CloseRound, "`)`", Self::param)?;
-        let result = if self.eat(Kind::Arrow) { Some(self.sort()?) } else { None };
+        let result = if self.eat(Kind::Arrow) {
+            Some(self.sort()?)
+        } else {
+            None
+        };
         let within = self.within()?;
         let retry = match self.eat_word("retry") {
             true => Some(self.number("the number of retries", "a whole number up to 255")?),
             false => None,
         };
         self.expect_semicolon()?;
-        Ok(Operation { class, name, params, result, within, retry, at: At(start.to(self.behind())) })
+        Ok(Operation {
+            class,
+            name,
+            params,
+            result,
+            within,
+            retry,
+            at: At(start.to(self.behind())),
+        })
     }
 
     /// `name: Sort` or `Sort`. What only other dialects have at this place is read and refused.
@@ -203,9 +268,12 @@ impl Parser<'_> {
         if self.ahead(1).kind != Kind::Colon {
             let sort = self.sort()?;
             if self.peek().kind == Kind::Commercial {
-                self.refuse(Code::UnsupportedDelegation, sort.at.0, "this sends an endpoint");
-                self.bump();
-                self.name("a role")?;
+                self.refuse(
+                    Code::UnsupportedDelegation,
+                    sort.at.0,
+                    "this sends an endpoint",
+                );
+                return Err(Failed);
             }
             return Ok(Param { name: None, sort });
         }
@@ -213,10 +281,17 @@ impl Parser<'_> {
         self.bump();
         let sort = self.sort()?;
         if self.peek().kind == Kind::OpenCurly {
-            self.refuse(Code::UnsupportedRefinement, self.peek().span, "this refines a payload");
+            self.refuse(
+                Code::UnsupportedRefinement,
+                self.peek().span,
+                "this refines a payload",
+            );
             self.skip_brackets();
         }
-        Ok(Param { name: Some(name), sort })
+        Ok(Param {
+            name: Some(name),
+            sort,
+        })
     }
 
     /// `within 30s`, if it is there.
@@ -231,15 +306,20 @@ impl Parser<'_> {
         let units = [Unit::Millisecond, Unit::Second, Unit::Minute, Unit::Hour];
         let unit = units.into_iter().find(|unit| unit.suffix() == suffix);
         let amount = amount.parse::<u64>().ok();
-        let ticks = amount.zip(unit).and_then(|(amount, unit)| amount.checked_mul(unit.ticks()));
+        let ticks = amount
+            .zip(unit)
+            .and_then(|(amount, unit)| amount.checked_mul(unit.ticks()));
         match (amount, unit, ticks) {
-            (Some(amount), Some(unit), Some(1..=DURATION_TICKS_MAX)) => {
-                Ok(Some(Duration { amount, unit, at: At(token.span) }))
-            }
+            (Some(amount), Some(unit), Some(1..=DURATION_TICKS_MAX)) => Ok(Some(Duration {
+                amount,
+                unit,
+                at: At(token.span),
+            })),
             _ => {
                 let message = format!("{} is not a duration", self.describe(token));
-                let diagnostic = Diagnostic::new(Code::BadDuration, token.span, message)
-                    .note("a duration is a whole number and `ms`, `s`, `m` or `h`: from `1ms` to `8760h`");
+                let diagnostic = Diagnostic::new(Code::BadDuration, token.span, message).note(
+                    "a duration is a whole number and `ms`, `s`, `m` or `h`: from `1ms` to `8760h`",
+                );
                 Err(self.fail(diagnostic))
             }
         }
@@ -249,18 +329,29 @@ impl Parser<'_> {
         let before = self.damage;
         if self.is_word(0, "explicit") {
             let span = self.bump().span;
-            self.refuse(Code::UnsupportedConnection, span, "this protocol has explicit connections");
+            self.refuse(
+                Code::UnsupportedConnection,
+                span,
+                "this protocol has explicit connections",
+            );
         }
         let aux = self.eat_word("aux");
         if self.eat_word("global") {
-            self.eat_word("protocol");
+            // The base has `global P(…)` too; two words can only be a mistaken `protocol`.
+            if !self.eat_word("protocol") && self.ahead(1).kind == Kind::Word {
+                return Err(self.unexpected("`protocol`"));
+            }
         } else {
             self.expect_word("protocol")?;
         }
         let name = self.name("the protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(Code::UnsupportedParameter, span, "this protocol has parameters");
+            self.refuse(
+                Code::UnsupportedParameter,
+                span,
+                "this protocol has parameters",
+            );
             while !matches!(self.peek().kind, Kind::OpenRound | Kind::End) {
                 self.bump();
             }
@@ -272,7 +363,15 @@ impl Parser<'_> {
         let damaged = self.damage > before;
         // Damage inside a body is the protocol's own: the declarations around it are whole.
         self.damage = before;
-        Ok(Protocol { aux, name, roles, uses, body, damaged, at: At(start.to(self.behind())) })
+        Ok(Protocol {
+            aux,
+            name,
+            roles,
+            uses,
+            body,
+            damaged,
+            at: At(start.to(self.behind())),
+        })
     }
 
     fn roles(&mut self) -> Read<Vec<Name>> {
@@ -313,9 +412,7 @@ impl Parser<'_> {
             false => (Code::UnsupportedNested, "this is a nested protocol"),
         };
         self.refuse(code, start, message);
-        while !matches!(self.peek().kind, Kind::OpenCurly | Kind::Semicolon | Kind::End) {
-            self.bump();
-        }
+        self.skip_to_block();
         self.skip_brackets();
         Ok(())
     }

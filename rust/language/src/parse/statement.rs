@@ -30,7 +30,10 @@ impl Parser<'_> {
         }
         self.bump();
         self.ascend();
-        Ok(Block { statements, at: At(open.to(self.behind())) })
+        Ok(Block {
+            statements,
+            at: At(open.to(self.behind())),
+        })
     }
 
     /// One bracket that is open at the end of the text stands for all: the innermost is where to look first.
@@ -66,7 +69,9 @@ impl Parser<'_> {
                         return;
                     }
                 }
-                Kind::Word if open == 0 && !first && self.starts_line(0) && self.is_start() => return,
+                Kind::Word if open == 0 && !first && self.starts_line(0) && self.is_start() => {
+                    return;
+                }
                 _ => {}
             }
             self.bump();
@@ -76,7 +81,9 @@ impl Parser<'_> {
 
     /// Whether the next word begins a statement and nothing else.
     fn is_start(&self) -> bool {
-        ["choice", "rec", "continue", "do", "par"].iter().any(|word| self.is_word(0, word))
+        ["choice", "rec", "continue", "do", "par"]
+            .iter()
+            .any(|word| self.is_word(0, word))
             || self.is_word(0, "at") && self.ahead(2).kind == Kind::OpenCurly
     }
 
@@ -84,7 +91,11 @@ impl Parser<'_> {
     fn statement(&mut self) -> Read<Option<Statement>> {
         let token = self.peek();
         let start = token.span;
-        let word = if token.kind == Kind::Word { self.text_of(token) } else { "" };
+        let word = if token.kind == Kind::Word {
+            self.text_of(token)
+        } else {
+            ""
+        };
         let kind = match word {
             "choice" => self.choice()?,
             "rec" => self.rec()?,
@@ -96,7 +107,11 @@ impl Parser<'_> {
             "connect" | "disconnect" | "wrap" => return self.connection(start),
             "accept" | "request" if self.is_bare_word(1) => return self.connection(start),
             _ if self.is_word(1, "calls") => {
-                return self.refused_line(Code::UnsupportedNested, start, "this calls a nested protocol");
+                return self.refused_line(
+                    Code::UnsupportedNested,
+                    start,
+                    "this calls a nested protocol",
+                );
             }
             _ => {
                 let message = self.message()?;
@@ -107,7 +122,12 @@ impl Parser<'_> {
                 let to = self.receivers()?;
                 self.expect_semicolon()?;
                 let (label, payloads) = message;
-                StatementKind::Message(Message { label, payloads, from, to })
+                StatementKind::Message(Message {
+                    label,
+                    payloads,
+                    from,
+                    to,
+                })
             }
         };
         let at = At(start.to(self.behind()));
@@ -135,7 +155,11 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the recursion's name")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(Code::UnsupportedRefinement, self.peek().span, "this recursion has variables");
+            self.refuse(
+                Code::UnsupportedRefinement,
+                self.peek().span,
+                "this recursion has variables",
+            );
             self.skip_brackets();
         }
         let body = self.block()?;
@@ -146,11 +170,19 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the name of an enclosing `rec`")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(Code::UnsupportedRefinement, self.peek().span, "this `continue` has arguments");
+            self.refuse(
+                Code::UnsupportedRefinement,
+                self.peek().span,
+                "this `continue` has arguments",
+            );
             self.skip_brackets();
         }
         if self.is_word(0, "with") {
-            self.refuse(Code::UnsupportedRefinement, self.peek().span, "this `continue` has a block");
+            self.refuse(
+                Code::UnsupportedRefinement,
+                self.peek().span,
+                "this `continue` has a block",
+            );
             self.bump();
             self.skip_brackets();
         }
@@ -163,8 +195,15 @@ impl Parser<'_> {
         let protocol = self.path("a protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(Code::UnsupportedParameter, span, "this protocol is done with parameters");
-            while !matches!(self.peek().kind, Kind::OpenRound | Kind::Semicolon | Kind::End) {
+            self.refuse(
+                Code::UnsupportedParameter,
+                span,
+                "this protocol is done with parameters",
+            );
+            while !matches!(
+                self.peek().kind,
+                Kind::OpenRound | Kind::Semicolon | Kind::End
+            ) {
                 self.bump();
             }
         }
@@ -223,7 +262,11 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok(StatementKind::Local { role, actions, block: At(open.to(self.behind())) })
+        Ok(StatementKind::Local {
+            role,
+            actions,
+            block: At(open.to(self.behind())),
+        })
     }
 
     fn action(&mut self) -> Read<Action> {
@@ -251,7 +294,16 @@ impl Parser<'_> {
         };
         self.expect_semicolon()?;
         let at = At(start.to(self.behind()));
-        Ok(Action { bind, check, interface, operation, args, within, otherwise, at })
+        Ok(Action {
+            bind,
+            check,
+            interface,
+            operation,
+            args,
+            within,
+            otherwise,
+            at,
+        })
     }
 
     /// `Interface.operation`, the interface possibly with its module.
@@ -275,7 +327,11 @@ impl Parser<'_> {
         let digits = token.kind == Kind::Word && text.bytes().all(|b| b.is_ascii_digit());
         if negative || digits {
             let number: u64 = self.number("a number", "between -2^63 and 2^64-1")?;
-            let number = if negative { -i128::from(number) } else { i128::from(number) };
+            let number = if negative {
+                -i128::from(number)
+            } else {
+                i128::from(number)
+            };
             let at = At(start.span.to(self.behind()));
             if number < i128::from(i64::MIN) {
                 let message = "a number must be between -2^63 and 2^64-1";
@@ -288,14 +344,20 @@ impl Parser<'_> {
                 self.bump();
                 Ok(Argument::Bool(text == "true", At(token.span)))
             }
-            _ => self.name("a name, a number, a text, `true` or `false`").map(Argument::Name),
+            _ => self
+                .name("a name, a number, a text, `true` or `false`")
+                .map(Argument::Name),
         }
     }
 
     /// `@"…"`: a condition of another dialect.
     pub(super) fn annotation(&mut self) {
         if self.peek().kind == Kind::Commercial {
-            self.refuse(Code::UnsupportedRefinement, self.peek().span, "this is an assertion");
+            self.refuse(
+                Code::UnsupportedRefinement,
+                self.peek().span,
+                "this is an assertion",
+            );
             self.bump();
             self.eat(Kind::Text);
         }
@@ -313,15 +375,30 @@ impl Parser<'_> {
 
     fn nested(&mut self, start: Span) -> Read<Option<Statement>> {
         self.refuse(Code::UnsupportedNested, start, "this is a nested protocol");
-        while !matches!(self.peek().kind, Kind::OpenCurly | Kind::CloseCurly | Kind::End) {
-            self.bump();
-        }
+        self.skip_to_block();
         self.block()?;
         Ok(None)
     }
 
+    /// Skips a head, with what stands in its parentheses, to the block behind it.
+    pub(super) fn skip_to_block(&mut self) {
+        loop {
+            match self.peek().kind {
+                Kind::OpenRound => self.skip_brackets(),
+                Kind::OpenCurly | Kind::CloseCurly | Kind::Semicolon | Kind::End => return,
+                _ => {
+                    self.bump();
+                }
+            }
+        }
+    }
+
     fn connection(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refused_line(Code::UnsupportedConnection, start, "this is an explicit connection")
+        self.refused_line(
+            Code::UnsupportedConnection,
+            start,
+            "this is an explicit connection",
+        )
     }
 
     /// Refuses a statement that ends with a semicolon, and skips it.
@@ -333,9 +410,9 @@ impl Parser<'_> {
     }
 
     /// Reports a part of the base language that is read but not supported.
-    pub(super) fn refuse(&mut self, code: Code, span: Span, message: &str) {
+    pub(super) fn refuse(&mut self, code: Code, span: Span, label: &str) {
         self.damage += 1;
-        let message = format!("{message}: {}", code.meaning());
-        self.push(Diagnostic::new(code, span, message).help(code.mending()));
+        let diagnostic = Diagnostic::new(code, span, code.meaning());
+        self.push(diagnostic.label(label).help(code.mending()));
     }
 }

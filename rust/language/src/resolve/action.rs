@@ -23,9 +23,11 @@ impl Body<'_, '_, '_> {
         let operation = interface.and_then(|interface| self.operation(interface, action));
         let found = interface.zip(operation);
         let (class, params, result) = match found.and_then(|(i, o)| self.declared(i, o)) {
-            Some(operation) => {
-                (Some(operation.class.clone()), Some(operation.params.clone()), operation.result)
-            }
+            Some(operation) => (
+                Some(operation.class.clone()),
+                Some(operation.params.clone()),
+                operation.result,
+            ),
             None => (None, None, None),
         };
         if let Some(class) = class {
@@ -33,7 +35,10 @@ impl Body<'_, '_, '_> {
         }
         let args = self.arguments(at, action, params);
         let mask = at.map_or(0, |at| 1u64 << at);
-        let bind = action.bind.as_ref().and_then(|name| self.bind(name, result, mask));
+        let bind = action
+            .bind
+            .as_ref()
+            .and_then(|name| self.bind(name, result, mask));
         let (interface, operation) = found?;
         result?;
         let action_out = hir::Action {
@@ -42,13 +47,21 @@ impl Body<'_, '_, '_> {
             args: args?,
             bind,
             within: action.within.map(ast::Duration::ticks),
-            otherwise: action.otherwise.as_ref().map(|label| (label.text.clone(), label.at.0)),
+            otherwise: action
+                .otherwise
+                .as_ref()
+                .map(|label| (label.text.clone(), label.at.0)),
         };
         Some((at?, action_out, action.at.0))
     }
 
     fn declared(&self, interface: usize, operation: usize) -> Option<&hir::Operation> {
-        self.names.interfaces.get(interface)?.2.operations.get(operation)
+        self.names
+            .interfaces
+            .get(interface)?
+            .2
+            .operations
+            .get(operation)
     }
 
     /// Notes that a role calls an interface, and reports it when the head does not give it.
@@ -60,7 +73,10 @@ impl Body<'_, '_, '_> {
         let role = self.role_name(at).to_string();
         let message = format!("`{role}` may not call `{path}` here");
         let finding = Diagnostic::new(Code::UndeclaredUse, path.span(), message)
-            .help(format!("add `uses {path} at {role}` to the head of `{}`", self.ast.name.text))
+            .help(format!(
+                "add `uses {path} at {role}` to the head of `{}`",
+                self.ast.name.text
+            ))
             .related(self.ast.name.at.0, "the protocol");
         self.report(finding);
     }
@@ -68,7 +84,12 @@ impl Body<'_, '_, '_> {
     fn operation(&mut self, interface: usize, action: &ast::Action) -> Option<usize> {
         let name = &action.operation;
         let (_, _, declared) = self.names.interfaces.get(interface)?;
-        let operations = || declared.operations.iter().map(|operation| operation.name.as_str());
+        let operations = || {
+            declared
+                .operations
+                .iter()
+                .map(|operation| operation.name.as_str())
+        };
         if let Some(found) = operations().position(|operation| operation == name.text) {
             return Some(found);
         }
@@ -88,7 +109,10 @@ impl Body<'_, '_, '_> {
         let span = action.interface.span().to(action.operation.at.0);
         let name = format!("{}.{}", action.interface, action.operation.text);
         let (message, help) = match is_check {
-            true => (format!("`{name}` is a check"), format!("write `check {name}(…)`")),
+            true => (
+                format!("`{name}` is a check"),
+                format!("write `check {name}(…)`"),
+            ),
             false => (
                 format!("`{name}` is not a check"),
                 "leave `check` out, or declare the operation with `check`".into(),
@@ -109,7 +133,8 @@ impl Body<'_, '_, '_> {
         {
             let name = format!("{}.{}", action.interface, action.operation.text);
             let (expected, got) = (params.len(), action.args.len());
-            let message = format!("`{name}` has {expected} parameters, here it is given {got} arguments");
+            let message =
+                format!("`{name}` has {expected} parameters, here it is given {got} arguments");
             let span = action.operation.at.0;
             self.report(Diagnostic::new(Code::ArgumentCount, span, message));
             return None;
@@ -117,7 +142,9 @@ impl Body<'_, '_, '_> {
         let mut args = Vec::new();
         let mut whole = params.is_some();
         for (i, arg) in action.args.iter().enumerate() {
-            let sort = params.as_ref().and_then(|params| params.get(i).copied().flatten());
+            let sort = params
+                .as_ref()
+                .and_then(|params| params.get(i).copied().flatten());
             match self.argument(at, arg, sort) {
                 Some(arg) => args.push(arg),
                 None => whole = false,
@@ -135,10 +162,18 @@ impl Body<'_, '_, '_> {
         let shape = sort.map(|sort| self.names.sorts.shape(sort).clone());
         let (found, got) = match (arg, &shape) {
             (Argument::Name(name), _) => return self.named(at, name, sort),
-            (Argument::Bool(value, _), Some(Shape::Bool)) => (Some(hir::Argument::Bool(*value)), "Bool"),
-            (Argument::Text(text, _), Some(Shape::Text)) => (Some(hir::Argument::Text(text.clone())), "Text"),
-            (Argument::Number(n, _), Some(Shape::Nat)) => (u64::try_from(*n).ok().map(hir::Argument::Nat), "number"),
-            (Argument::Number(n, _), Some(Shape::Int)) => (i64::try_from(*n).ok().map(hir::Argument::Int), "number"),
+            (Argument::Bool(value, _), Some(Shape::Bool)) => {
+                (Some(hir::Argument::Bool(*value)), "Bool")
+            }
+            (Argument::Text(text, _), Some(Shape::Text)) => {
+                (Some(hir::Argument::Text(text.clone())), "Text")
+            }
+            (Argument::Number(n, _), Some(Shape::Nat)) => {
+                (u64::try_from(*n).ok().map(hir::Argument::Nat), "number")
+            }
+            (Argument::Number(n, _), Some(Shape::Int)) => {
+                (i64::try_from(*n).ok().map(hir::Argument::Int), "number")
+            }
             (Argument::Bool(..), _) => (None, "Bool"),
             (Argument::Text(..), _) => (None, "Text"),
             (Argument::Number(..), _) => (None, "number"),
@@ -158,7 +193,12 @@ impl Body<'_, '_, '_> {
     }
 
     /// A name as an argument: a bound one, or a variant of the enumeration that is expected.
-    fn named(&mut self, at: Option<Role>, name: &Name, sort: Option<SortRef>) -> Option<hir::Argument> {
+    fn named(
+        &mut self,
+        at: Option<Role>,
+        name: &Name,
+        sort: Option<SortRef>,
+    ) -> Option<hir::Argument> {
         if let Some(binding) = self.scope.find(&name.text) {
             let var = self.use_at(name, binding, at)?;
             let got = self.vars.get(var as usize)?;

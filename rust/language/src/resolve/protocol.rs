@@ -29,11 +29,14 @@ pub(super) fn resolve<'m>(
         scope: Scope::default(),
         recs: Vec::new(),
         recs_count: 0,
+        lost: false,
     };
     body.head();
     let statements = body.statements(&ast.body);
     body.report_unused_uses();
-    let Body { roles, vars, recs_count, .. } = body;
+    let Body {
+        roles, vars, lost, ..
+    } = body;
     hir::Protocol {
         module,
         name: ast.name.text.clone(),
@@ -41,9 +44,11 @@ pub(super) fn resolve<'m>(
         aux: ast.aux,
         roles,
         vars,
-        recs: recs_count,
         body: statements,
-        sound: !ast.damaged && names.findings.errors() == before && !names.findings.is_full(),
+        sound: !ast.damaged
+            && !lost
+            && names.findings.errors() == before
+            && !names.findings.is_full(),
     }
 }
 
@@ -65,6 +70,8 @@ pub(super) struct Body<'n, 'm, 'f> {
     pub(super) scope: Scope,
     recs: Vec<Rec<'m>>,
     recs_count: u32,
+    /// Whether statements could not be resolved.
+    lost: bool,
 }
 
 impl<'m> Body<'_, 'm, '_> {
@@ -90,10 +97,15 @@ impl<'m> Body<'_, 'm, '_> {
         }
         for used in &self.ast.uses {
             let interface = self.names.interface(self.module, &used.interface);
-            let Some((interface, role)) = interface.zip(self.role(&used.role)) else { continue };
+            let Some((interface, role)) = interface.zip(self.role(&used.role)) else {
+                continue;
+            };
             let span = used.interface.span().to(used.role.at.0);
             if let Some((first, _)) = self.uses.get(&(interface, role)).copied() {
-                let message = format!("`{}` is given to `{}` twice", used.interface, used.role.text);
+                let message = format!(
+                    "`{}` is given to `{}` twice",
+                    used.interface, used.role.text
+                );
                 let finding = Diagnostic::new(Code::DuplicateUse, span, message);
                 self.report(finding.related(first, "given first"));
             } else {
@@ -103,9 +115,6 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     fn report_unused_uses(&mut self) {
-        if self.ast.damaged {
-            return;
-        }
         for ((_, role), (span, used)) in self.uses.clone() {
             if !used {
                 let message = format!("`{}` never calls this interface", self.role_name(role));
@@ -129,7 +138,9 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     pub(super) fn role_name(&self, role: Role) -> &str {
-        self.roles.get(usize::from(role)).map_or("", |(name, _)| name)
+        self.roles
+            .get(usize::from(role))
+            .map_or("", |(name, _)| name)
     }
 
     fn statements(&mut self, block: &'m ast::Block) -> Vec<Statement> {
@@ -151,14 +162,23 @@ impl<'m> Body<'_, 'm, '_> {
             StatementKind::Local { role, actions, .. } => {
                 let at = self.role(role);
                 for action in actions {
-                    if let Some((at, action, span)) = self.action(at, action) {
-                        out.push(Statement { kind: Kind::Local { at, action }, span });
+                    match self.action(at, action) {
+                        Some((at, action, span)) => {
+                            out.push(Statement {
+                                kind: Kind::Local { at, action },
+                                span,
+                            });
+                        }
+                        None => self.lost = true,
                     }
                 }
-                None
+                return;
             }
         };
-        out.extend(kind.map(|kind| Statement { kind, span }));
+        match kind {
+            Some(kind) => out.push(Statement { kind, span }),
+            None => self.lost = true,
+        }
     }
 
     fn choice(&mut self, role: &'m Name, blocks: &'m [ast::Block]) -> Option<Kind> {
@@ -173,16 +193,25 @@ impl<'m> Body<'_, 'm, '_> {
             if falls(&statements) {
                 learned.push(gained);
             }
-            branches.push(Branch { statements, span: block.at.0 });
+            branches.push(Branch {
+                statements,
+                span: block.at.0,
+            });
         }
         self.scope.learn_common(learned);
-        Some(Kind::Choice { at: at?, at_span: role.at.0, branches })
+        Some(Kind::Choice {
+            at: at?,
+            at_span: role.at.0,
+            branches,
+        })
     }
 
     fn forget(&mut self, mark: super::scope::Mark) {
         let vars = &self.vars;
         self.scope.forget(mark, |binding| match binding {
-            Binding::Var(var) => vars.get(var as usize).map_or(Span::default(), |var| var.span),
+            Binding::Var(var) => vars
+                .get(var as usize)
+                .map_or(Span::default(), |var| var.span),
             Binding::Part(span) => span,
         });
     }
@@ -196,20 +225,33 @@ impl<'m> Body<'_, 'm, '_> {
         }
         let number = self.recs_count;
         self.recs_count += 1;
-        self.recs.push(Rec { name, number, used: false });
+        self.recs.push(Rec {
+            name,
+            number,
+            used: false,
+        });
         let mark = self.scope.mark();
         let body = self.statements(body);
         self.forget(mark);
         let used = self.recs.pop().is_some_and(|rec| rec.used);
-        if !used && !self.ast.damaged {
+        if !used {
             let message = format!("nothing continues `{}`", name.text);
             self.report(Diagnostic::new(Code::UnusedRecursion, name.at.0, message));
         }
-        Kind::Rec { rec: number, name_span: name.at.0, body }
+        Kind::Rec {
+            rec: number,
+            name_span: name.at.0,
+            body,
+        }
     }
 
     fn continue_(&mut self, name: &Name) -> Option<Kind> {
-        if let Some(rec) = self.recs.iter_mut().rev().find(|rec| rec.name.text == name.text) {
+        if let Some(rec) = self
+            .recs
+            .iter_mut()
+            .rev()
+            .find(|rec| rec.name.text == name.text)
+        {
             rec.used = true;
             return Some(Kind::Continue { rec: rec.number });
         }
@@ -249,20 +291,37 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     /// What a protocol uses, whoever does it must have been given.
-    fn grants(&mut self, path: &ast::Path, module: usize, callee: &'m ast::Protocol, roles: &[Role]) {
+    fn grants(
+        &mut self,
+        path: &ast::Path,
+        module: usize,
+        callee: &'m ast::Protocol,
+        roles: &[Role],
+    ) {
         for used in &callee.uses {
-            let place = callee.roles.iter().position(|role| role.text == used.role.text);
-            let Some(role) = place.and_then(|place| roles.get(place).copied()) else { continue };
+            let place = callee
+                .roles
+                .iter()
+                .position(|role| role.text == used.role.text);
+            let Some(role) = place.and_then(|place| roles.get(place).copied()) else {
+                continue;
+            };
             // A path that leads nowhere is reported where it is written.
-            let Some(interface) = self.quiet_interface(module, &used.interface) else { continue };
+            let Some(interface) = self.quiet_interface(module, &used.interface) else {
+                continue;
+            };
             if let Some((_, called)) = self.uses.get_mut(&(interface, role)) {
                 *called = true;
                 continue;
             }
             let (interface, role) = (&used.interface, self.role_name(role));
-            let message = format!("`{path}` uses `{interface}` at `{role}`, which this protocol does not give it");
-            let finding = Diagnostic::new(Code::UseNotGranted, path.span(), message)
-                .help(format!("add `uses {interface} at {role}` to the head of `{}`", self.ast.name.text));
+            let message = format!(
+                "`{path}` uses `{interface}` at `{role}`, which this protocol does not give it"
+            );
+            let finding = Diagnostic::new(Code::UseNotGranted, path.span(), message).help(format!(
+                "add `uses {interface} at {role}` to the head of `{}`",
+                self.ast.name.text
+            ));
             self.report(finding.related(used.interface.span(), "used here"));
         }
     }
@@ -277,14 +336,21 @@ impl<'m> Body<'_, 'm, '_> {
                 (*module.imports.get(&words.join("."))?)?
             }
         };
-        self.names.tables.get(place)?.interfaces.get(last.text.as_str()).copied()
+        self.names
+            .tables
+            .get(place)?
+            .interfaces
+            .get(last.text.as_str())
+            .copied()
     }
 
     fn message(&mut self, message: &'m Message) -> Option<Kind> {
         let from = self.role(&message.from);
         let mut to: Vec<Role> = Vec::new();
         for name in &message.to {
-            let Some(role) = self.role(name) else { continue };
+            let Some(role) = self.role(name) else {
+                continue;
+            };
             if Some(role) == from {
                 let text = format!("`{}` sends this message to itself", name.text);
                 let finding = Diagnostic::new(Code::MessageToSelf, name.at.0, text);
@@ -296,7 +362,10 @@ impl<'m> Body<'_, 'm, '_> {
                 to.push(role);
             }
         }
-        let mask = to.iter().chain(&from).fold(0, |mask, role| mask | 1u64 << role);
+        let mask = to
+            .iter()
+            .chain(&from)
+            .fold(0, |mask, role| mask | 1u64 << role);
         let payload = match &message.payloads {
             None => self.signature(&message.label),
             Some(params) => match params.as_slice() {
@@ -307,22 +376,40 @@ impl<'m> Body<'_, 'm, '_> {
         };
         let payload = self.same_for_all(payload?, &message.label, to.len());
         let from = from?;
-        (!to.is_empty()).then(|| Kind::Message { label: message.label.text.clone(), payload, from, to })
+        (!to.is_empty()).then(|| Kind::Message {
+            label: message.label.text.clone(),
+            payload,
+            from,
+            to,
+        })
     }
 
     fn unit(&mut self) -> Option<Payload> {
         let sort = self.names.sorts.intern(Shape::Unit)?;
-        Some(Payload { sort, source: Source::Unit, bind: None })
+        Some(Payload {
+            sort,
+            source: Source::Unit,
+            bind: None,
+        })
     }
 
     /// A message without parentheses: a declared signature, or a label.
     fn signature(&mut self, label: &Name) -> Option<Payload> {
         let table = self.names.tables.get(self.module)?;
         if table.signatures.contains_key(label.text.as_str()) {
-            let sort = self.names.sorts.intern(Shape::Foreign { name: label.text.clone() })?;
-            return Some(Payload { sort, source: Source::Host, bind: None });
+            let sort = self.names.sorts.intern(Shape::Foreign {
+                name: label.text.clone(),
+            })?;
+            return Some(Payload {
+                sort,
+                source: Source::Host,
+                bind: None,
+            });
         }
-        let message = format!("no `sig` declares `{}`: it is taken as a label without payload", label.text);
+        let message = format!(
+            "no `sig` declares `{}`: it is taken as a label without payload",
+            label.text
+        );
         let finding = Diagnostic::new(Code::ImplicitSignature, label.at.0, message);
         self.report(finding.help(format!("write `{}()`", label.text)));
         self.unit()
@@ -333,16 +420,28 @@ impl<'m> Body<'_, 'm, '_> {
         if let Some(name) = &param.name {
             let sort = self.names.sort(self.module, &param.sort);
             let bind = self.bind(name, sort, mask);
-            return Some(Payload { sort: sort?, source: Source::Host, bind });
+            return Some(Payload {
+                sort: sort?,
+                source: Source::Host,
+                bind,
+            });
         }
         if let Some((name, binding)) = self.bound(param) {
             let var = self.use_at(name, binding, from)?;
             self.scope.learn(var, mask);
             let sort = self.vars.get(var as usize)?.sort;
-            return Some(Payload { sort, source: Source::Bound(var), bind: Some(var) });
+            return Some(Payload {
+                sort,
+                source: Source::Bound(var),
+                bind: Some(var),
+            });
         }
         let sort = self.names.sort(self.module, &param.sort)?;
-        Some(Payload { sort, source: Source::Host, bind: None })
+        Some(Payload {
+            sort,
+            source: Source::Host,
+            bind: None,
+        })
     }
 
     /// The bound name that a lone word stands for, if it does.
@@ -362,8 +461,15 @@ impl<'m> Body<'_, 'm, '_> {
         let mut whole = true;
         for (i, param) in params.iter().enumerate() {
             if let (None, Some((name, _))) = (&param.name, self.bound(param)) {
-                let message = format!("`{}` is a bound name, and stands among several payloads", name.text);
-                self.report(Diagnostic::new(Code::NameOfOneOfSeveral, name.at.0, message));
+                let message = format!(
+                    "`{}` is a bound name, and stands among several payloads",
+                    name.text
+                );
+                self.report(Diagnostic::new(
+                    Code::NameOfOneOfSeveral,
+                    name.at.0,
+                    message,
+                ));
                 whole = false;
                 continue;
             }
@@ -385,19 +491,33 @@ impl<'m> Body<'_, 'm, '_> {
         if !whole {
             return None;
         }
-        let sort = self.names.sorts.intern(Shape::Record { name: String::new(), fields });
+        let sort = self.names.sorts.intern(Shape::Record {
+            name: String::new(),
+            fields,
+        });
         if sort.is_none() {
             self.names.too_deep(params.first()?.sort.at.0);
         }
-        Some(Payload { sort: sort?, source: Source::Host, bind: None })
+        Some(Payload {
+            sort: sort?,
+            source: Source::Host,
+            bind: None,
+        })
     }
 
     /// Several receivers get the same payload: what is asked from the host is kept under a name.
     fn same_for_all(&mut self, payload: Payload, label: &Name, receivers: usize) -> Payload {
         match payload.source {
             Source::Host if payload.bind.is_none() && receivers > 1 => {
-                let var = hir::Var { name: String::new(), sort: payload.sort, span: label.at.0 };
-                Payload { bind: Some(self.new_var(var)), ..payload }
+                let var = hir::Var {
+                    name: String::new(),
+                    sort: payload.sort,
+                    span: label.at.0,
+                };
+                Payload {
+                    bind: Some(self.new_var(var)),
+                    ..payload
+                }
             }
             Source::Host | Source::Unit | Source::Bound(_) => payload,
         }
@@ -410,20 +530,31 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     /// Binds a name that some roles know from here on.
-    pub(super) fn bind(&mut self, name: &Name, sort: Option<SortRef>, mask: Mask) -> Option<VarIndex> {
+    pub(super) fn bind(
+        &mut self,
+        name: &Name,
+        sort: Option<SortRef>,
+        mask: Mask,
+    ) -> Option<VarIndex> {
         if !self.is_free(name) {
             return None;
         }
         // A name whose sort is wrong is bound all the same, so that its uses are not reported too.
         let sort = sort.or_else(|| self.names.sorts.intern(Shape::Unit))?;
-        let var = self.new_var(hir::Var { name: name.text.clone(), sort, span: name.at.0 });
+        let var = self.new_var(hir::Var {
+            name: name.text.clone(),
+            sort,
+            span: name.at.0,
+        });
         self.scope.bind(&name.text, Binding::Var(var));
         self.scope.learn(var, mask);
         Some(var)
     }
 
     fn is_free(&mut self, name: &Name) -> bool {
-        let Some(binding) = self.scope.find(&name.text) else { return true };
+        let Some(binding) = self.scope.find(&name.text) else {
+            return true;
+        };
         let first = match binding {
             Binding::Var(var) => self.vars.get(var as usize).map(|var| var.span),
             Binding::Part(span) => Some(span),
@@ -431,7 +562,10 @@ impl<'m> Body<'_, 'm, '_> {
         let message = format!("`{}` is bound already", name.text);
         let finding = Diagnostic::new(Code::DuplicateName, name.at.0, message)
             .related(first.unwrap_or_default(), "bound here")
-            .help(format!("to send its value on, write `{}` without a sort", name.text));
+            .help(format!(
+                "to send its value on, write `{}` without a sort",
+                name.text
+            ));
         self.report(finding);
         false
     }
@@ -447,20 +581,28 @@ impl<'m> Body<'_, 'm, '_> {
         let var = match binding {
             Binding::Var(var) => var,
             Binding::Part(span) => {
-                let message = format!("`{}` is only one of several payloads of its message", name.text);
+                let message = format!(
+                    "`{}` is only one of several payloads of its message",
+                    name.text
+                );
                 let finding = Diagnostic::new(Code::NameOfOneOfSeveral, name.at.0, message);
                 self.report(finding.related(span, "named here"));
                 return None;
             }
         };
         let known = self.scope.known(var);
-        let Some(role) = role.filter(|role| known & 1 << role == 0) else { return Some(var) };
+        let Some(role) = role.filter(|role| known & 1 << role == 0) else {
+            return Some(var);
+        };
         let knowing: Vec<String> = (0u8..64)
             .filter(|r| known & 1 << r != 0)
             .map(|r| format!("`{}`", self.role_name(r)))
             .collect();
         let who = self.role_name(role);
-        let message = format!("`{who}` does not know `{}` on every path to here", name.text);
+        let message = format!(
+            "`{who}` does not know `{}` on every path to here",
+            name.text
+        );
         let mut finding = Diagnostic::new(Code::NameNotKnownHere, name.at.0, message);
         if let Some(var) = self.vars.get(var as usize) {
             finding = finding.related(var.span, "bound here");

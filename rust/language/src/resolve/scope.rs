@@ -75,7 +75,10 @@ impl Scope {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { names: self.order.len(), changes: self.changes.len() }
+        Mark {
+            names: self.order.len(),
+            changes: self.changes.len(),
+        }
     }
 
     /// Forgets the names that a block bound; `span_of` tells where that was.
@@ -106,7 +109,11 @@ impl Scope {
         let rest: Vec<_> = branches.collect();
         for (var, mask) in first {
             let common = rest.iter().fold(mask, |common, learned| {
-                common & learned.get(&var).copied().unwrap_or_else(|| self.known(var))
+                common
+                    & learned
+                        .get(&var)
+                        .copied()
+                        .unwrap_or_else(|| self.known(var))
             });
             if common & !self.known(var) != 0 {
                 self.learn(var, common);

@@ -18,7 +18,10 @@ pub fn fixtures() -> PathBuf {
 pub fn read(path: &Path) -> Source {
     let text = fs::read_to_string(path).expect("the fixture can be read");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Source { name: Arc::from(name.as_ref()), text: Arc::from(text) }
+    Source {
+        name: Arc::from(name.as_ref()),
+        text: Arc::from(text),
+    }
 }
 
 /// The modules of `fixtures/language/modules`.
@@ -33,7 +36,9 @@ impl Loader for Files {
                 return Ok(read(&path));
             }
         }
-        Err(LoadError::NotFound { looked: vec![format!("{}.anti", module.replace('.', "/"))] })
+        Err(LoadError::NotFound {
+            looked: vec![format!("{}.anti", module.replace('.', "/"))],
+        })
     }
 }
 
@@ -41,5 +46,7 @@ impl Loader for Files {
 pub fn comments(ast: &Ast) -> Vec<String> {
     let text = &ast.trivia.text;
     let comments = ast.trivia.comments.iter();
-    comments.map(|span| text[span.range()].trim_end().replace("\r\n", "\n")).collect()
+    comments
+        .map(|span| text[span.range()].trim_end().replace("\r\n", "\n"))
+        .collect()
 }
