@@ -1,0 +1,584 @@
+//! One host: its requests, who carries them out, and the one way back.
+//!
+//! The reader thread takes messages and starts what they ask for; each command has its own thread, file requests
+//! share one. Whoever has something to say puts it through the link and into the queue of the writer thread in one
+//! go, so that the order on the wire is the order in which the link saw it.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use antiphon_wire::{
+    AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecRequest,
+    ExecResponse, FRAME_OVERHEAD_LEN, Feature, Features, FollowUp, FrameError, LinkViolation,
+    Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
+};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::AgentOptions;
+use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
+use super::files::{FileRequest, Files};
+use super::process::{Launch, LaunchError, Nursery, signal_of};
+use crate::port::{Port, Shutter};
+
+/// Bytes taken from the transport at once.
+const READ_LEN: usize = 256 << 10;
+
+/// Bytes that may wait for the transport before file results and answers wait, too: a few large results. Output of
+/// commands has its own bound, per command.
+const BACKLOG_MAX: usize = 8 << 20;
+
+/// How long what is queued may take to leave once the host has stopped talking.
+const FLUSH_GRACE: Duration = Duration::from_secs(1);
+
+/// File requests that may wait for their thread. More stop the reader, so that their data has a bound.
+const FILE_REQUESTS_MAX: usize = 16;
+
+/// Input that must have been taken before the host is told: an eighth of the default window, so that a host that
+/// sends single bytes is not told of each.
+const TOLD_LEN_MIN: u64 = (WINDOW / 8) as u64;
+
+/// Bytes of the sentence in an `error`.
+const REASON_LEN_MAX: usize = 1024;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The host is gone.
+    Gone,
+    /// The host has broken the rules, or was refused.
+    Broken,
+    /// Another host has begun on the same stream.
+    Next(Box<Begun>),
+}
+
+/// Whose a stream is.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// One host's.
+    Private,
+    /// One host's after the other: a `hello` in the middle is a new host. The one that has begun already, if any.
+    Shared(Option<Box<Begun>>),
+}
+
+/// A host that began on the stream of another one.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    hello: Envelope,
+    deframer: Deframer,
+}
+
+/// Serves one host until it is gone. When this returns, nothing that the host started is left but processes that the
+/// kernel will not let go.
+pub(crate) fn serve(
+    mut reader: Port,
+    writer: (Port, Shutter),
+    line: Line,
+    options: &AgentOptions,
+    nursery: &Nursery,
+) -> io::Result<Ended> {
+    let (shared_line, first) = match line {
+        Line::Private => (false, None),
+        Line::Shared(first) => (true, first),
+    };
+    let (outgoing, queue) = unbounded();
+    let shared = Arc::new(Shared {
+        inner: Mutex::new(Inner {
+            link: AgentLink::new(offer(options)),
+            running: BTreeMap::new(),
+            outgoing,
+        }),
+        changed: Condvar::new(),
+        backlog: Mutex::new(0),
+        drained: Condvar::new(),
+    });
+    let (port, shutter) = writer;
+    let writing = start_writer(port, queue, &shared)?;
+    let mut connection = Connection {
+        shared: shared.clone(),
+        nursery,
+        filing: None,
+        shared_line,
+    };
+    let ended = connection.read_loop(&mut reader, first);
+    connection.stop();
+    drop(connection);
+    finish_writer(&shared, writing, &shutter);
+    Ok(ended)
+}
+
+fn offer(options: &AgentOptions) -> AgentOffer {
+    let features = Features::of([Feature::Exec, Feature::Files]);
+    let os = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut offer = AgentOffer::new(features, os, version);
+    offer.ids_max = options.requests_max;
+    offer
+}
+
+/// What the threads of a connection share.
+struct Shared {
+    inner: Mutex<Inner>,
+    /// A command has ended.
+    changed: Condvar,
+    /// Bytes that wait for the transport.
+    backlog: Mutex<usize>,
+    drained: Condvar,
+}
+
+struct Inner {
+    link: AgentLink,
+    running: BTreeMap<u32, Control>,
+    outgoing: Sender<Outgoing>,
+}
+
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// Dropped when the bytes have left.
+    _ticket: Option<Ticket>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the link, and queues what that wrote before anybody else can.
+    fn speak<T>(
+        &self,
+        ticket: Option<Ticket>,
+        say: impl FnOnce(&mut AgentLink, &mut Vec<u8>) -> T,
+    ) -> T {
+        let mut inner = self.lock();
+        let mut bytes = Vec::new();
+        let said = say(&mut inner.link, &mut bytes);
+        if !bytes.is_empty() {
+            *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) += bytes.len();
+            // A writer that is gone has found the transport closed; the reader will, too.
+            let _ = inner.outgoing.send(Outgoing {
+                bytes,
+                _ticket: ticket,
+            });
+        }
+        said
+    }
+
+    /// Sends what belongs to a request. What the host cannot take becomes the request's `error`.
+    fn send(&self, id: u32, message: Message) {
+        self.speak(None, |link, out| {
+            let terminal = matches!(message, Message::OpResult(_) | Message::ExecResponse(_));
+            if let Err(error) = link.send(id, message, out)
+                && terminal
+            {
+                let reply = ErrorReply::new(ErrorCode::TooLarge, error.to_string());
+                // A link that is not ready any more has no one to tell.
+                let _ = link.send(id, Message::Error(reply), out);
+            }
+        });
+    }
+
+    /// Waits until the transport has taken most of what was said.
+    fn wait_for_room(&self) {
+        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        while *backlog > BACKLOG_MAX {
+            backlog = self
+                .drained
+                .wait(backlog)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn left(&self, len: usize) {
+        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        *backlog = backlog.saturating_sub(len);
+        self.drained.notify_all();
+    }
+}
+
+fn start_writer(
+    mut port: Port,
+    queue: Receiver<Outgoing>,
+    shared: &Arc<Shared>,
+) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("writer".into()).spawn(move || {
+        let mut broken = false;
+        // After an error the queue is still emptied, so that nobody waits for room in it.
+        for outgoing in queue {
+            broken = broken || port.write_all(&outgoing.bytes).is_err();
+            shared.left(outgoing.bytes.len());
+        }
+    })
+}
+
+/// Closes the queue, gives what is in it some time to leave, and ends the writer.
+fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
+    shared.lock().outgoing = unbounded().0;
+    let until = Instant::now() + FLUSH_GRACE;
+    let mut backlog = shared
+        .backlog
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    while *backlog > 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let waited = shared.drained.wait_timeout(backlog, left);
+        backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    drop(backlog);
+    shutter.shut();
+    // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is about to end.
+    while !writing.is_finished() && Instant::now() < until + FLUSH_GRACE {
+        thread::sleep(Duration::from_millis(2));
+    }
+    if writing.is_finished() {
+        let _ = writing.join();
+    }
+}
+
+/// What the reader thread owns.
+struct Connection<'a> {
+    shared: Arc<Shared>,
+    nursery: &'a Nursery,
+    /// Starts with the first file request.
+    filing: Option<Sender<(u32, FileRequest)>>,
+    /// Whether a `hello` in the middle means that another host has begun.
+    shared_line: bool,
+}
+
+/// Whether a connection goes on.
+enum Next {
+    On,
+    Stop(Ended),
+    Restart(Envelope),
+}
+
+impl Connection<'_> {
+    fn read_loop(&mut self, reader: &mut Port, first: Option<Box<Begun>>) -> Ended {
+        let mut deframer = Deframer::default();
+        let mut buf = vec![0; READ_LEN];
+        let mut next = Next::On;
+        if let Some(begun) = first {
+            deframer = begun.deframer;
+            deframer.set_versions(VersionRange::SUPPORTED);
+            next = self.take(begun.hello, &mut deframer);
+        }
+        loop {
+            match next {
+                Next::On => {}
+                Next::Stop(ended) => return ended,
+                Next::Restart(hello) => return Ended::Next(Box::new(Begun { hello, deframer })),
+            }
+            next = match deframer.next() {
+                Ok(Some(envelope)) => self.take(envelope, &mut deframer),
+                Err(error) => self.reject(error),
+                Ok(None) => {
+                    self.shared.wait_for_room();
+                    match reader.read(&mut buf) {
+                        Ok(0) | Err(_) => Next::Stop(Ended::Gone),
+                        Ok(len) => {
+                            deframer.push(buf.get(..len).unwrap_or_default());
+                            Next::On
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    fn take(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
+        let hello = matches!(envelope.message, Message::Hello(_));
+        if hello && self.shared_line && self.shared.lock().link.phase() == Phase::Ready {
+            return Next::Restart(envelope);
+        }
+        let granted = match &envelope.message {
+            Message::ExecWindow(window) => window.credit.get(),
+            _ => 0,
+        };
+        match self
+            .shared
+            .speak(None, |link, out| link.receive(envelope, out))
+        {
+            Ok(event) => self.follow(event, granted, deframer),
+            Err(violation) => self.condemn(&violation),
+        }
+    }
+
+    fn reject(&mut self, error: FrameError) -> Next {
+        match self.shared.speak(None, |link, out| link.reject(error, out)) {
+            Ok(_answered) => Next::On,
+            Err(violation) => self.condemn(&violation),
+        }
+    }
+
+    /// The host broke a rule: the request it concerns is stopped, or the connection is.
+    fn condemn(&mut self, violation: &LinkViolation) -> Next {
+        if violation.fatal {
+            return Next::Stop(Ended::Broken);
+        }
+        self.order(violation.id, Order::Cancel);
+        self.shared
+            .send(violation.id, Message::Error(violation.reply()));
+        Next::On
+    }
+
+    fn follow(&mut self, event: AgentEvent, granted: u32, deframer: &mut Deframer) -> Next {
+        match event {
+            AgentEvent::Ready(agreed) => {
+                let version = agreed.version;
+                deframer.set_versions(VersionRange {
+                    min: version,
+                    max: version,
+                });
+            }
+            AgentEvent::Request { id, message } => self.request(id, message),
+            AgentEvent::FollowUp { id, follow_up } => self.follow_up(id, follow_up, granted),
+            AgentEvent::Pinged | AgentEvent::Ponged { .. } | AgentEvent::Settled { .. } => {}
+            AgentEvent::Refused(_) | AgentEvent::Closing(_) => return Next::Stop(Ended::Broken),
+        }
+        Next::On
+    }
+
+    fn follow_up(&mut self, id: u32, follow_up: FollowUp, granted: u32) {
+        let order = match follow_up {
+            FollowUp::Stdin { data, eof } => Order::Input { data, eof },
+            FollowUp::Credit { stream, .. } => {
+                let pipe = match stream {
+                    Stream::Stdout => Pipe::Out,
+                    Stream::Stderr => Pipe::Err,
+                };
+                Order::Credit {
+                    pipe,
+                    bytes: u64::from(granted),
+                }
+            }
+            FollowUp::Signal(signo) => match signal_of(signo.number()) {
+                Some(signal) => Order::Signal(signal),
+                None => return,
+            },
+            FollowUp::Cancel => Order::Cancel,
+        };
+        self.order(id, order);
+    }
+
+    /// Gives an order to a command; a file request has nothing to be told.
+    fn order(&self, id: u32, order: Order) {
+        // Not under the lock: a full queue of orders is emptied by a thread that may need it.
+        let control = self.shared.lock().running.get(&id).cloned();
+        if let Some(control) = control {
+            control.order(order);
+        }
+    }
+
+    fn request(&mut self, id: u32, message: Message) {
+        let request = match message {
+            Message::ExecRequest(request) => return self.exec(id, request),
+            Message::FsOpen(r) => FileRequest::Open(r),
+            Message::FsRead(r) => FileRequest::Read(r),
+            Message::FsWrite(r) => FileRequest::Write(r),
+            Message::FsSeek(r) => FileRequest::Seek(r),
+            Message::FsClose(r) => FileRequest::Close(r),
+            Message::FsStat(r) => FileRequest::Stat(r),
+            Message::FsReadFile(r) => FileRequest::ReadFile(r),
+            Message::FsWriteFile(r) => FileRequest::WriteFile(r),
+            Message::FsList(r) => FileRequest::List(r),
+            Message::FsMkdir(r) => FileRequest::Mkdir(r),
+            Message::FsUnlink(r) => FileRequest::Unlink(r),
+            Message::FsRename(r) => FileRequest::Rename(r),
+            Message::Hello(_)
+            | Message::HelloOk(_)
+            | Message::HelloErr(_)
+            | Message::ExecOutput(_)
+            | Message::StdinData(_)
+            | Message::ExecWindow(_)
+            | Message::StdinWindow(_)
+            | Message::Signal(_)
+            | Message::ExecResponse(_)
+            | Message::Syscall(_)
+            | Message::OpResult(_)
+            | Message::Ping(_)
+            | Message::Pong(_)
+            | Message::Cancel(_)
+            | Message::Error(_)
+            | Message::Unknown(_) => {
+                let reason = format!("`{}` is not served here", message.name());
+                let reply = ErrorReply::new(ErrorCode::Unsupported, reason);
+                return self.shared.send(id, Message::Error(reply));
+            }
+        };
+        if let Err(error) = self.file(id, request) {
+            let reply = ErrorReply::new(ErrorCode::Internal, error.to_string());
+            self.shared.send(id, Message::Error(reply));
+        }
+    }
+
+    fn exec(&mut self, id: u32, request: ExecRequest) {
+        let credit = |window: Option<u32>| window.map_or(u64::MAX, u64::from);
+        let job = Job {
+            deadline: request
+                .deadline_ms
+                .map(|ms| Duration::from_millis(ms.get().into())),
+            credit: [credit(request.stdout_window), credit(request.stderr_window)],
+            launch: Launch {
+                cmd: request.cmd,
+                argv: request.argv.unwrap_or_default(),
+                env: request.env.unwrap_or_default(),
+                cwd: request.cwd,
+                stdin: request.stdin.unwrap_or(false),
+            },
+        };
+        let host = Talker {
+            id,
+            shared: self.shared.clone(),
+            untold: 0,
+        };
+        // Under the lock: the command must not end before it is in the table.
+        let mut inner = self.shared.lock();
+        match exec::start(self.nursery, &job, host) {
+            Ok(control) => drop(inner.running.insert(id, control)),
+            Err(error) => {
+                drop(inner);
+                self.shared.send(id, Message::Error(refusal(&error)));
+            }
+        }
+    }
+
+    fn file(&mut self, id: u32, request: FileRequest) -> io::Result<()> {
+        if self.filing.is_none() {
+            let agreed = self
+                .shared
+                .lock()
+                .link
+                .agreed()
+                .map(|agreed| agreed.peer_frame_len_max);
+            let len = data_len_max(agreed.unwrap_or_default().bytes());
+            let (orders, requests) = bounded(FILE_REQUESTS_MAX);
+            let shared = self.shared.clone();
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            let files = Files::new(len);
+            let thread = thread::Builder::new().name("files".into());
+            thread.spawn(move || file_loop(files, &requests, &shared))?;
+            self.filing = Some(orders);
+        }
+        if let Some(requests) = &self.filing {
+            // Its thread ends only when this end of the channel is dropped.
+            let _ = requests.send((id, request));
+        }
+        Ok(())
+    }
+
+    /// Ends what the host has started.
+    fn stop(&mut self) {
+        let mut inner = self.shared.lock();
+        let _ = inner.link.lost();
+        let controls: Vec<Control> = inner.running.values().cloned().collect();
+        drop(inner);
+        for control in controls {
+            control.order(Order::Cancel);
+        }
+        // One file operation may be under way; the rest find the link closed and cost nothing.
+        self.filing = None;
+        let until = Instant::now() + KILL_GRACE + FLUSH_GRACE;
+        let mut inner = self.shared.lock();
+        while !inner.running.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.shared.changed.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: &Shared) {
+    for (id, request) in requests {
+        shared.wait_for_room();
+        if shared.lock().link.phase() != Phase::Ready {
+            return;
+        }
+        shared.send(id, Message::OpResult(files.serve(request)));
+    }
+}
+
+/// Says on the link what a command's thread has to say.
+struct Talker {
+    id: u32,
+    shared: Arc<Shared>,
+    /// Bytes of input taken that the host was not told of yet.
+    untold: u64,
+}
+
+impl Host for Talker {
+    fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
+        let stream = match pipe {
+            Pipe::Out => Stream::Stdout,
+            Pipe::Err => Stream::Stderr,
+        };
+        self.shared.speak(Some(ticket), |link, out| {
+            out.reserve_exact(data.len() + FRAME_OVERHEAD_LEN as usize);
+            // The only error left is a link, or a request, that is over: nobody wants the bytes then.
+            let _ = link.send_output(self.id, stream, &data, out);
+        });
+    }
+
+    fn input_taken(&mut self, bytes: u64) {
+        self.untold += bytes;
+        if self.untold < TOLD_LEN_MIN {
+            return;
+        }
+        let told = u32::try_from(self.untold).unwrap_or(u32::MAX);
+        self.untold -= u64::from(told);
+        if let Some(credit) = NonZeroU32::new(told) {
+            self.shared
+                .send(self.id, Message::StdinWindow(StdinWindow { credit }));
+        }
+    }
+
+    fn end(self, verdict: Verdict) {
+        let message = match verdict {
+            Verdict::Done { exit, timed_out } => Message::ExecResponse(ExecResponse {
+                exit_code: exit.code,
+                signal: exit.signal.and_then(Signo::new),
+                timed_out: timed_out.then_some(true),
+            }),
+            Verdict::Unkillable => Message::Error(ErrorReply::new(
+                ErrorCode::Internal,
+                "the process was killed and did not end".to_owned(),
+            )),
+            Verdict::Broken(error) => {
+                let reason = format!("the process could not be watched: {error}");
+                Message::Error(ErrorReply::new(ErrorCode::Internal, reason))
+            }
+        };
+        self.shared.send(self.id, message);
+        self.shared.lock().running.remove(&self.id);
+        self.shared.changed.notify_all();
+    }
+}
+
+fn refusal(error: &LaunchError) -> ErrorReply {
+    let code = match error {
+        LaunchError::Name | LaunchError::Env { .. } => ErrorCode::InvalidRequest,
+        LaunchError::Cwd { error, .. } | LaunchError::Spawn { error, .. } => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => ErrorCode::NotFound,
+            ErrorKind::PermissionDenied => ErrorCode::Denied,
+            ErrorKind::InvalidInput => ErrorCode::InvalidRequest,
+            _ => ErrorCode::SpawnFailed,
+        },
+    };
+    ErrorReply::new(code, cut(error.to_string()))
+}
+
+/// A reason that fits any frame, whatever the path in it.
+fn cut(mut reason: String) -> String {
+    while reason.len() > REASON_LEN_MAX {
+        reason.pop();
+    }
+    reason
+}

@@ -1,0 +1,798 @@
+//! One running command: a thread that moves bytes between the process's pipes and the link.
+//!
+//! The thread sits in one `poll` over the pipes and a wake-up, so nothing it does can block: not a process that
+//! reads no input, not a host that gives no credit, not a link that is slow. Whatever happens, it ends with exactly
+//! one [`Verdict`].
+//!
+//! After the process has ended, somebody it left behind may still hold its pipes open. That is waited for during
+//! [`LINGER`]; then the group is killed and what lies in the pipes is the end of the output.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::process::{Exit, Launch, LaunchError, Nursery, Process};
+use crate::wake::{Sleeper, Waker, wake_pair};
+
+/// Bytes of one chunk of output: with its record it stays within the machine's payload bound.
+pub(crate) const CHUNK_LEN_MAX: usize = 32 << 10;
+
+/// How long a process's pipes may stay open after its end. A shell's last child needs microseconds.
+pub const LINGER: Duration = Duration::from_millis(500);
+
+/// How long a killed process may take to end before its host is told that it did not. Only a process that is stuck
+/// in the kernel takes longer than a moment.
+pub const KILL_GRACE: Duration = Duration::from_secs(2);
+
+/// Bytes read from one pipe after its group was killed: what a pipe holds at most. A process that left the group
+/// could go on writing for ever.
+const REMAINDER_MAX: usize = 1 << 20;
+
+/// Orders waiting for one command. They are taken within one turn of the loop; more than this is a flood that waits.
+const ORDERS_MAX: usize = 64;
+
+/// Chunks of one command waiting for the link. Two streams with a chunk each in the making and in the writing.
+const QUEUED_MAX: usize = 8;
+
+/// Standard output or standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pipe {
+    /// Standard output.
+    Out = 0,
+    /// Standard error.
+    Err = 1,
+}
+
+/// What the host says to a running command.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Bytes for the standard input, and whether they are the last.
+    Input { data: Vec<u8>, eof: bool },
+    /// More bytes of that stream may be sent.
+    Credit { pipe: Pipe, bytes: u64 },
+    /// A signal for the group.
+    Signal(Signal),
+    /// Kill the group and come to an end.
+    Cancel,
+}
+
+/// How a command ended: the one terminal event of its request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It ran and ended.
+    Done { exit: Exit, timed_out: bool },
+    /// It was killed and is still there.
+    Unkillable,
+    /// The agent could not watch it.
+    Broken(io::Error),
+}
+
+/// Where a command's events go. Called from the command's own thread; must not block.
+pub(crate) trait Host: Send + 'static {
+    /// A chunk of output, 1 to [`CHUNK_LEN_MAX`] bytes. The ticket is dropped when the chunk has left.
+    fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket);
+    /// That many bytes of input have been taken, so that as many more may come.
+    fn input_taken(&mut self, bytes: u64);
+    /// The command is over. Nothing comes after it.
+    fn end(self, verdict: Verdict);
+}
+
+/// What a host asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) launch: Launch,
+    /// How long the process may run.
+    pub(crate) deadline: Option<Duration>,
+    /// Bytes of standard output and standard error that may be sent before credit comes.
+    pub(crate) credit: [u64; 2],
+}
+
+/// A handle to a running command.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    orders: Sender<Order>,
+    waker: Waker,
+}
+
+/// Counts the chunks of one command that are on their way out.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    queued: Arc<AtomicUsize>,
+    waker: Waker,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // The command stops reading at the bound; it goes on when half of its chunks have left.
+        if self.queued.fetch_sub(1, Ordering::AcqRel) == QUEUED_MAX / 2 + 1 {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Control {
+    /// Gives an order. One to a command that is over goes nowhere.
+    pub(crate) fn order(&self, order: Order) {
+        match self.orders.try_send(order) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => self.waker.wake(),
+            Err(TrySendError::Full(order)) => {
+                self.waker.wake();
+                let _ = self.orders.send(order);
+            }
+        }
+    }
+}
+
+/// Starts the command and its thread. On any error nothing is left running.
+pub(crate) fn start(nursery: &Nursery, job: &Job, host: impl Host) -> Result<Control, LaunchError> {
+    let process = nursery.spawn(&job.launch)?;
+    watch(process, job, host).map_err(|error| LaunchError::Spawn {
+        cmd: job.launch.cmd.clone(),
+        error,
+    })
+}
+
+fn watch(mut process: Process, job: &Job, host: impl Host) -> io::Result<Control> {
+    let (waker, sleeper) = wake_pair()?;
+    let (orders_in, orders) = crossbeam_channel::bounded(ORDERS_MAX);
+    let (input, output, errors) = process.take_pipes();
+    let exited = Arc::new(AtomicBool::new(false));
+    let running = Running {
+        exited: exited.clone(),
+        orders,
+        sleeper,
+        waker: waker.clone(),
+        queued: Arc::new(AtomicUsize::new(0)),
+        input: Input::new(input)?,
+        streams: [
+            Stream::new(Pipe::Out, output, job.credit[0])?,
+            Stream::new(Pipe::Err, errors, job.credit[1])?,
+        ],
+        deadline: job.deadline.and_then(|d| Instant::now().checked_add(d)),
+        timed_out: false,
+        killed_at: None,
+        exited_at: None,
+        exit: None,
+        closing: false,
+    };
+    let notice = waker.clone();
+    process.on_exit(move || {
+        exited.store(true, Ordering::Release);
+        notice.wake();
+    })?;
+    thread::Builder::new()
+        .name("exec".into())
+        .spawn(move || running.run(process, host))?;
+    Ok(Control {
+        orders: orders_in,
+        waker,
+    })
+}
+
+struct Running {
+    exited: Arc<AtomicBool>,
+    orders: Receiver<Order>,
+    sleeper: Sleeper,
+    waker: Waker,
+    queued: Arc<AtomicUsize>,
+    input: Input,
+    streams: [Stream; 2],
+    deadline: Option<Instant>,
+    timed_out: bool,
+    /// When the deadline, a cancel or the end of the linger time killed the group.
+    killed_at: Option<Instant>,
+    exited_at: Option<Instant>,
+    exit: Option<Exit>,
+    /// Whether an empty pipe counts as an ended one.
+    closing: bool,
+}
+
+impl Running {
+    fn run(mut self, mut process: Process, mut host: impl Host) {
+        let verdict = loop {
+            match self.turn(&mut process, &mut host) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => break verdict,
+                Err(error) => break Verdict::Broken(error),
+            }
+        };
+        // A process that is not reaped by now is killed and waited for elsewhere.
+        drop(process);
+        host.end(verdict);
+    }
+
+    fn turn(&mut self, process: &mut Process, host: &mut impl Host) -> io::Result<Option<Verdict>> {
+        self.sleeper.reset();
+        self.take_orders(process, host);
+        self.input.flush(host);
+        self.pump(host)?;
+        if let Some(verdict) = self.advance(process, host, Instant::now())? {
+            return Ok(Some(verdict));
+        }
+        self.sleep()?;
+        Ok(None)
+    }
+
+    fn take_orders(&mut self, process: &Process, host: &mut impl Host) {
+        // Only what is there now: a host that never stops talking must not keep the output waiting.
+        for _ in 0..ORDERS_MAX {
+            let Ok(order) = self.orders.try_recv() else {
+                return;
+            };
+            match order {
+                Order::Input { data, eof } => self.input.push(data, eof, host),
+                Order::Credit { pipe, bytes } => self.streams[pipe as usize].grant(bytes),
+                Order::Signal(signal) => process.signal(signal),
+                Order::Cancel => self.cut(process, Instant::now(), host),
+            }
+        }
+        self.waker.wake();
+    }
+
+    /// Ends the command now: what the host has room for is sent, the rest of the output is lost.
+    fn cut(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
+        process.kill();
+        self.killed_at.get_or_insert(now);
+        self.deadline = None;
+        self.closing = true;
+        // An error here ends the stream, which is what is wanted.
+        let _ = self.pump(host);
+        for stream in &mut self.streams {
+            stream.close();
+        }
+    }
+
+    /// Moves output from the pipes to the host, as far as credit and queue go.
+    fn pump(&mut self, host: &mut impl Host) -> io::Result<()> {
+        for stream in &mut self.streams {
+            loop {
+                while self.queued.load(Ordering::Acquire) < QUEUED_MAX {
+                    let Some(data) = stream.take_chunk() else {
+                        break;
+                    };
+                    self.queued.fetch_add(1, Ordering::AcqRel);
+                    let ticket = Ticket {
+                        queued: self.queued.clone(),
+                        waker: self.waker.clone(),
+                    };
+                    host.output(stream.pipe, data, ticket);
+                }
+                if !stream.fill(self.closing)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What time and the process's end have brought.
+    fn advance(
+        &mut self,
+        process: &mut Process,
+        host: &mut impl Host,
+        now: Instant,
+    ) -> io::Result<Option<Verdict>> {
+        if self.exited_at.is_none() && self.exited.load(Ordering::Acquire) {
+            self.exited_at = Some(now);
+            self.input.close();
+            // What the process wrote last may have come after the last look into its pipes.
+            self.waker.wake();
+            return Ok(None);
+        }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            self.timed_out = true;
+            self.cut(process, now, host);
+        }
+        let drained = self.streams.iter().all(Stream::is_done);
+        let lingered = self.exited_at.is_some_and(|at| now >= at + LINGER);
+        if self.exit.is_none() && self.exited_at.is_some() && (drained || lingered) {
+            if self.streams.iter().any(Stream::has_writer) {
+                process.kill();
+                self.closing = true;
+                self.waker.wake();
+            }
+            self.exit = Some(process.reap()?);
+        }
+        if let (Some(exit), true) = (self.exit, drained) {
+            return Ok(Some(Verdict::Done {
+                exit,
+                timed_out: self.timed_out,
+            }));
+        }
+        let overdue = self.killed_at.is_some_and(|at| now >= at + KILL_GRACE);
+        Ok((overdue && self.exited_at.is_none()).then_some(Verdict::Unkillable))
+    }
+
+    /// Waits until there is something to do.
+    fn sleep(&self) -> io::Result<()> {
+        let mut fds = vec![PollFd::new(&self.sleeper, PollFlags::IN)];
+        if let Some(pipe) = self.input.wants_room() {
+            fds.push(PollFd::from_borrowed_fd(pipe, PollFlags::OUT));
+        }
+        if self.queued.load(Ordering::Acquire) < QUEUED_MAX {
+            for pipe in self.streams.iter().filter_map(Stream::wants_data) {
+                fds.push(PollFd::from_borrowed_fd(pipe, PollFlags::IN));
+            }
+        }
+        let linger = self
+            .exited_at
+            .filter(|_| self.exit.is_none())
+            .map(|at| at + LINGER);
+        let grace = self
+            .killed_at
+            .filter(|_| self.exited_at.is_none())
+            .map(|at| at + KILL_GRACE);
+        let next = [self.deadline, linger, grace].into_iter().flatten().min();
+        let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The process's standard input.
+struct Input {
+    pipe: Option<OwnedFd>,
+    pending: VecDeque<Vec<u8>>,
+    /// How much of the first pending chunk is written.
+    written: usize,
+    eof: bool,
+}
+
+impl Input {
+    fn new(pipe: Option<OwnedFd>) -> io::Result<Input> {
+        if let Some(pipe) = &pipe {
+            prepare(pipe)?;
+        }
+        Ok(Input {
+            pipe,
+            pending: VecDeque::new(),
+            written: 0,
+            eof: false,
+        })
+    }
+
+    fn push(&mut self, data: Vec<u8>, eof: bool, host: &mut impl Host) {
+        if self.pipe.is_none() || self.eof {
+            // Nobody reads it. The room is given back, so that the host's writer does not wait for ever.
+            host.input_taken(data.len() as u64);
+            return;
+        }
+        if !data.is_empty() {
+            self.pending.push_back(data);
+        }
+        self.eof = eof;
+    }
+
+    fn flush(&mut self, host: &mut impl Host) {
+        while let (Some(pipe), Some(chunk)) = (&self.pipe, self.pending.front()) {
+            match rustix::io::write(pipe, chunk.get(self.written..).unwrap_or_default()) {
+                Ok(len) => {
+                    self.written += len;
+                    if self.written >= chunk.len() {
+                        host.input_taken(chunk.len() as u64);
+                        self.pending.pop_front();
+                        self.written = 0;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                // The process closed its input: the rest goes nowhere, like a write to any closed pipe.
+                Err(_) => self.discard(host),
+            }
+        }
+        if self.eof && self.pending.is_empty() {
+            self.pipe = None;
+        }
+    }
+
+    fn discard(&mut self, host: &mut impl Host) {
+        self.pipe = None;
+        for chunk in self.pending.drain(..) {
+            host.input_taken(chunk.len() as u64);
+        }
+        self.written = 0;
+    }
+
+    fn close(&mut self) {
+        self.pipe = None;
+        self.pending.clear();
+    }
+
+    fn wants_room(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe
+            .as_ref()
+            .filter(|_| !self.pending.is_empty())
+            .map(AsFd::as_fd)
+    }
+}
+
+/// Standard output or standard error of the process.
+struct Stream {
+    pipe: Pipe,
+    fd: Option<OwnedFd>,
+    credit: u64,
+    /// A chunk that was read and has no credit yet. While it is there nothing more is read.
+    held: Vec<u8>,
+    /// Bytes read since an empty pipe counts as an ended one.
+    remainder: usize,
+}
+
+impl Stream {
+    fn new(pipe: Pipe, fd: Option<OwnedFd>, credit: u64) -> io::Result<Stream> {
+        if let Some(fd) = &fd {
+            prepare(fd)?;
+        }
+        Ok(Stream {
+            pipe,
+            fd,
+            credit,
+            held: Vec::new(),
+            remainder: 0,
+        })
+    }
+
+    fn grant(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    /// What may be sent now.
+    fn take_chunk(&mut self) -> Option<Vec<u8>> {
+        let len = usize::try_from(self.credit)
+            .unwrap_or(usize::MAX)
+            .min(self.held.len());
+        if len == 0 {
+            return None;
+        }
+        self.credit -= len as u64;
+        let rest = self.held.split_off(len);
+        Some(std::mem::replace(&mut self.held, rest))
+    }
+
+    /// Reads a chunk if none is held. Says whether there is one to send that was not there before.
+    fn fill(&mut self, closing: bool) -> io::Result<bool> {
+        let Some(fd) = self.fd.as_ref().filter(|_| self.held.is_empty()) else {
+            return Ok(false);
+        };
+        if closing && self.remainder >= REMAINDER_MAX {
+            self.fd = None;
+            return Ok(false);
+        }
+        self.held.reserve_exact(CHUNK_LEN_MAX);
+        match rustix::io::read(fd, rustix::buffer::spare_capacity(&mut self.held)) {
+            Ok(0) => self.fd = None,
+            Ok(len) => {
+                if closing {
+                    self.remainder += len;
+                }
+                return Ok(true);
+            }
+            Err(Errno::INTR) => return Ok(true),
+            Err(Errno::AGAIN) if !closing => {}
+            Err(Errno::AGAIN) => self.fd = None,
+            Err(error) => return Err(error.into()),
+        }
+        self.held = Vec::new();
+        Ok(false)
+    }
+
+    fn wants_data(&self) -> Option<BorrowedFd<'_>> {
+        self.fd
+            .as_ref()
+            .filter(|_| self.held.is_empty())
+            .map(AsFd::as_fd)
+    }
+
+    /// Whether somebody still holds the other end open.
+    fn has_writer(&self) -> bool {
+        let Some(fd) = &self.fd else { return false };
+        let mut fds = [PollFd::new(fd, PollFlags::empty())];
+        let polled = poll(&mut fds, Some(&timespec(Duration::ZERO)));
+        polled.is_ok() && !fds[0].revents().contains(PollFlags::HUP)
+    }
+
+    fn is_done(&self) -> bool {
+        self.fd.is_none() && self.held.is_empty()
+    }
+
+    fn close(&mut self) {
+        self.fd = None;
+        self.held = Vec::new();
+    }
+}
+
+fn prepare(pipe: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(pipe)?;
+    rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
+    crate::port::widen(pipe);
+    Ok(())
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Rounded up: waking before the time would only mean to sleep again.
+    let duration = duration.saturating_add(Duration::from_micros(500));
+    Timespec::try_from(duration).unwrap_or(Timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    #[derive(Debug)]
+    enum Told {
+        Output(Pipe, Vec<u8>),
+        Taken(u64),
+        End(Verdict),
+    }
+
+    struct Recorder(Sender<Told>);
+
+    impl Host for Recorder {
+        fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
+            drop(ticket);
+            self.0
+                .send(Told::Output(pipe, data))
+                .expect("the test listens");
+        }
+
+        fn input_taken(&mut self, bytes: u64) {
+            self.0.send(Told::Taken(bytes)).expect("the test listens");
+        }
+
+        fn end(self, verdict: Verdict) {
+            self.0.send(Told::End(verdict)).expect("the test listens");
+        }
+    }
+
+    fn job(argv: &[&str]) -> Job {
+        let launch = Launch {
+            cmd: argv[0].to_owned(),
+            argv: argv.iter().map(|s| (*s).to_owned()).collect(),
+            env: Vec::new(),
+            cwd: None,
+            stdin: false,
+        };
+        Job {
+            launch,
+            deadline: None,
+            credit: [u64::MAX; 2],
+        }
+    }
+
+    fn begin(job: &Job) -> (Control, Receiver<Told>) {
+        let (tx, rx) = unbounded();
+        (
+            start(&Nursery::default(), job, Recorder(tx)).expect("the program is there"),
+            rx,
+        )
+    }
+
+    /// Standard output, standard error, and the verdict.
+    fn finish(rx: &Receiver<Told>) -> ([Vec<u8>; 2], Verdict) {
+        let mut output = [Vec::new(), Vec::new()];
+        loop {
+            match rx
+                .recv_timeout(Duration::from_secs(20))
+                .expect("a command ends")
+            {
+                Told::Output(pipe, data) => {
+                    assert!((1..=CHUNK_LEN_MAX).contains(&data.len()));
+                    output[pipe as usize].extend(data);
+                }
+                Told::Taken(_) => {}
+                Told::End(verdict) => {
+                    assert!(rx.recv().is_err(), "nothing comes after the verdict");
+                    return (output, verdict);
+                }
+            }
+        }
+    }
+
+    fn exit(verdict: &Verdict) -> (i32, Option<i32>, bool) {
+        let Verdict::Done { exit, timed_out } = verdict else {
+            panic!("{verdict:?}")
+        };
+        (exit.code, exit.signal, *timed_out)
+    }
+
+    #[test]
+    fn both_streams_and_the_code_come_back() {
+        let (_control, rx) = begin(&job(&["sh", "-c", "echo out; echo err >&2; exit 3"]));
+        let (output, verdict) = finish(&rx);
+        assert_eq!(output, [b"out\n".to_vec(), b"err\n".to_vec()]);
+        assert_eq!(exit(&verdict), (3, None, false));
+    }
+
+    #[test]
+    fn a_deadline_kills_the_whole_group() {
+        let mut job = job(&["sh", "-c", "sleep 100 & echo $!; wait"]);
+        job.deadline = Some(Duration::from_millis(300));
+        let started = Instant::now();
+        let (_control, rx) = begin(&job);
+        let (output, verdict) = finish(&rx);
+        assert_eq!(exit(&verdict), (137, Some(9), true));
+        assert!(started.elapsed() < Duration::from_secs(5));
+        let pid: i32 = String::from_utf8_lossy(&output[0])
+            .trim()
+            .parse()
+            .expect("a number");
+        gone(pid);
+    }
+
+    fn gone(pid: i32) {
+        let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+        let until = Instant::now() + Duration::from_secs(5);
+        let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        // A zombie that nobody has reaped yet is as dead as one that was.
+        while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z ")) {
+            assert!(Instant::now() < until, "process {pid:?} is still there");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_grandchild_that_holds_the_pipe_delays_the_end_by_the_linger_time_only() {
+        let started = Instant::now();
+        let (_control, rx) = begin(&job(&["sh", "-c", "sleep 100 & echo $!"]));
+        let (output, verdict) = finish(&rx);
+        assert_eq!(exit(&verdict), (0, None, false));
+        assert!(started.elapsed() >= LINGER && started.elapsed() < LINGER * 6);
+        gone(
+            String::from_utf8_lossy(&output[0])
+                .trim()
+                .parse()
+                .expect("a number"),
+        );
+    }
+
+    #[test]
+    fn a_grandchild_outside_the_group_that_writes_for_ever_does_not_delay_the_end() {
+        let (_control, rx) = begin(&job(&[
+            "sh",
+            "-c",
+            "setsid sh -c 'yes & echo $! >&2; wait' &",
+        ]));
+        let (output, verdict) = finish(&rx);
+        assert_eq!(exit(&verdict), (0, None, false));
+        let pid: i32 = String::from_utf8_lossy(&output[1])
+            .trim()
+            .parse()
+            .expect("a number");
+        // Its reader is gone, so it ends by itself.
+        gone(pid);
+    }
+
+    #[test]
+    fn no_credit_no_bytes_and_no_end() {
+        let mut job = job(&["sh", "-c", "printf 0123456789; printf err >&2"]);
+        job.credit = [4, u64::MAX];
+        let (control, rx) = begin(&job);
+        let mut out = Vec::new();
+        while out.len() < 4 {
+            if let Told::Output(Pipe::Out, data) = rx.recv().expect("it wrote") {
+                out.extend(data);
+            }
+        }
+        assert_eq!(out, b"0123");
+        // The other stream is not held up, and after the linger time nothing is lost.
+        thread::sleep(LINGER + Duration::from_millis(100));
+        let told: Vec<_> = rx.try_iter().collect();
+        assert!(
+            told.iter()
+                .all(|t| matches!(t, Told::Output(Pipe::Err, d) if d == b"err")),
+            "{told:?}"
+        );
+        control.order(Order::Credit {
+            pipe: Pipe::Out,
+            bytes: 100,
+        });
+        let (output, verdict) = finish(&rx);
+        assert_eq!(output[0], b"456789");
+        assert_eq!(exit(&verdict), (0, None, false));
+    }
+
+    #[test]
+    fn a_cancel_without_credit_ends_it() {
+        let mut job = job(&["yes"]);
+        job.credit = [10, 0];
+        let (control, rx) = begin(&job);
+        control.order(Order::Cancel);
+        let (_, verdict) = finish(&rx);
+        assert_eq!(exit(&verdict), (137, Some(9), false));
+    }
+
+    #[test]
+    fn input_goes_through_and_its_room_comes_back() {
+        let mut job = job(&["cat"]);
+        job.launch.stdin = true;
+        let (control, rx) = begin(&job);
+        let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+        let feeder = {
+            let (control, data) = (control.clone(), data.clone());
+            thread::spawn(move || {
+                for chunk in data.chunks(50_000) {
+                    control.order(Order::Input {
+                        data: chunk.to_vec(),
+                        eof: false,
+                    });
+                }
+                control.order(Order::Input {
+                    data: Vec::new(),
+                    eof: true,
+                });
+            })
+        };
+        let (mut taken, mut output) = (0, Vec::new());
+        let verdict = loop {
+            match rx.recv_timeout(Duration::from_secs(20)).expect("cat ends") {
+                Told::Output(_, data) => output.extend(data),
+                Told::Taken(bytes) => taken += bytes,
+                Told::End(verdict) => break verdict,
+            }
+        };
+        feeder.join().expect("it fed");
+        assert_eq!(exit(&verdict), (0, None, false));
+        assert!(output == data);
+        assert_eq!(taken, data.len() as u64);
+    }
+
+    #[test]
+    fn input_for_a_process_that_does_not_read_is_taken_all_the_same() {
+        let mut job = job(&["sh", "-c", "exec <&-; sleep 0.3"]);
+        job.launch.stdin = true;
+        let (control, rx) = begin(&job);
+        for _ in 0..40 {
+            control.order(Order::Input {
+                data: vec![0; 100_000],
+                eof: false,
+            });
+        }
+        let (_, verdict) = finish(&rx);
+        assert_eq!(exit(&verdict), (0, None, false));
+    }
+
+    #[test]
+    fn a_signal_reaches_the_group() {
+        let (control, rx) = begin(&job(&[
+            "sh",
+            "-c",
+            "trap 'exit 5' USR1; echo up; sleep 100",
+        ]));
+        assert!(matches!(rx.recv(), Ok(Told::Output(Pipe::Out, _))));
+        control.order(Order::Signal(Signal::USR1));
+        assert_eq!(exit(&finish(&rx).1), (5, None, false));
+    }
+
+    #[test]
+    fn what_cannot_start_says_why() {
+        let (tx, _rx) = unbounded();
+        let mut job = job(&["/no/such/program"]);
+        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        assert_eq!(
+            error.to_string(),
+            "`/no/such/program`: No such file or directory (os error 2)"
+        );
+        job.launch.cmd = "true".to_owned();
+        job.launch.cwd = Some("/no/such/dir".to_owned());
+        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        assert!(matches!(error, LaunchError::Cwd { .. }), "{error}");
+        job.launch.cwd = None;
+        job.launch.env = vec!["NOVALUE".to_owned()];
+        let error = start(&Nursery::default(), &job, Recorder(tx)).expect_err("no value");
+        assert!(matches!(error, LaunchError::Env { .. }), "{error}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Starting, killing and reaping the processes that a host asks for.
+//!
+//! Each process leads its own group, so that a signal reaches what it started too. Its exit is *noticed* first and
+//! it is *reaped* last: while it is a zombie its number cannot be given to another process, so a signal to the group
+//! never hits a stranger.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::sys::wait::{Id, WaitPidFlag};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The program: a path, or a name to be looked up in `PATH`.
+    pub(crate) cmd: String,
+    /// The arguments, the program's own name as the first; `cmd` alone if none.
+    pub(crate) argv: Vec<String>,
+    /// `KEY=VALUE`, laid over the agent's environment.
+    pub(crate) env: Vec<String>,
+    /// The working directory; the agent's own if none.
+    pub(crate) cwd: Option<String>,
+    /// Whether the host will send standard input; `/dev/null` if not.
+    pub(crate) stdin: bool,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error("the name of the program is empty or holds a zero byte")]
+    Name,
+    #[error("environment entry `{entry}` is not of the form `KEY=VALUE`")]
+    Env { entry: String },
+    #[error("working directory `{cwd}`: {error}")]
+    Cwd { cwd: String, error: io::Error },
+    #[error("`{cmd}`: {error}")]
+    Spawn { cmd: String, error: io::Error },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// Its exit code, or 128 plus the signal's number.
+    pub(crate) code: i32,
+    /// The signal that ended it.
+    pub(crate) signal: Option<i32>,
+}
+
+/// A started process. Dropped before it was reaped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// `None` once it has been reaped.
+    child: Option<Child>,
+    pid: Pid,
+    nursery: Nursery,
+}
+
+/// Which processes of this one are spoken for, so that the orphan reaper takes only strangers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nursery {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<HashSet<Pid>>,
+    changed: Condvar,
+}
+
+impl Nursery {
+    /// Starts the process with pipes for its output, and for its input if asked.
+    pub(crate) fn spawn(&self, launch: &Launch) -> Result<Process, LaunchError> {
+        let mut command = command_of(launch)?;
+        // Held over the spawn: the orphan reaper must not see a child that is not in the table yet.
+        let mut known = self.known();
+        let child = command.spawn().map_err(|error| LaunchError::Spawn {
+            cmd: launch.cmd.clone(),
+            error,
+        })?;
+        let pid = Pid::from_child(&child);
+        known.insert(pid);
+        drop(known);
+        self.shared.changed.notify_all();
+        Ok(Process {
+            child: Some(child),
+            pid,
+            nursery: self.clone(),
+        })
+    }
+
+    /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and subreapers.
+    pub(crate) fn reap_orphans(&self) -> io::Result<()> {
+        let nursery = self.clone();
+        thread::Builder::new()
+            .name("orphans".into())
+            .spawn(move || nursery.orphan_loop())?;
+        Ok(())
+    }
+
+    fn orphan_loop(&self) {
+        loop {
+            let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            let pid = match nix::sys::wait::waitid(Id::All, peek) {
+                Ok(status) => status.pid().and_then(|pid| Pid::from_raw(pid.as_raw())),
+                Err(nix::errno::Errno::EINTR) => continue,
+                // No child at all, so no orphan either: only a spawn can change that.
+                Err(_) => None,
+            };
+            let known = self.known();
+            match pid {
+                Some(pid) if !known.contains(&pid) => {
+                    let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+                }
+                // One of ours waits to be reaped by its owner, which takes at most the linger time of `exec`.
+                Some(_) => drop(self.wait(known)),
+                None if known.is_empty() => drop(self.wait(known)),
+                None => drop(known),
+            }
+        }
+    }
+
+    fn forget(&self, pid: Pid) {
+        self.known().remove(&pid);
+        self.shared.changed.notify_all();
+    }
+
+    fn wait<'a>(&self, known: MutexGuard<'a, HashSet<Pid>>) -> MutexGuard<'a, HashSet<Pid>> {
+        self.shared
+            .changed
+            .wait(known)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<Pid>> {
+        self.shared
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    /// Takes the pipes: input if it was asked for, output, error output.
+    pub(crate) fn take_pipes(&mut self) -> (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>) {
+        let Some(child) = &mut self.child else {
+            return (None, None, None);
+        };
+        let input = child.stdin.take().map(OwnedFd::from);
+        let output = child.stdout.take().map(OwnedFd::from);
+        (input, output, child.stderr.take().map(OwnedFd::from))
+    }
+
+    /// Calls `notice` from another thread once the process has ended. The process is not reaped by it.
+    pub(crate) fn on_exit(&self, notice: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let pid = self.pid;
+        thread::Builder::new().name("exit".into()).spawn(move || {
+            let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), peek) {}
+            notice();
+        })?;
+        Ok(())
+    }
+
+    /// Sends a signal to the process's group. A group that is gone is no error; after the reaping, when its number
+    /// may be a stranger's, nothing is sent.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.child.is_some() {
+            let _ = rustix::process::kill_process_group(self.pid, signal);
+        }
+    }
+
+    /// Kills the process's group.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call finds nothing.
+    pub(crate) fn reap(&mut self) -> io::Result<Exit> {
+        let Some(mut child) = self.child.take() else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let status = child.wait();
+        self.nursery.forget(self.pid);
+        status.map(exit_of)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(mut child) = self.child.take() {
+            let (pid, nursery) = (self.pid, self.nursery.clone());
+            // It may be stuck in the kernel, so nobody waits for it here. Without a thread it stays a zombie.
+            let _ = thread::Builder::new()
+                .name("undertaker".into())
+                .spawn(move || {
+                    let _ = child.wait();
+                    nursery.forget(pid);
+                });
+        }
+    }
+}
+
+/// The signal of that number, if the kernel has one for processes to use.
+pub(crate) fn signal_of(signo: i32) -> Option<Signal> {
+    Signal::from_named_raw(signo)
+}
+
+fn command_of(launch: &Launch) -> Result<Command, LaunchError> {
+    if launch.cmd.is_empty() || launch.cmd.contains('\0') {
+        return Err(LaunchError::Name);
+    }
+    if let Some(cwd) = &launch.cwd {
+        // `spawn` cannot say whether it was the directory or the program that was not found.
+        check_cwd(cwd).map_err(|error| LaunchError::Cwd {
+            cwd: cwd.clone(),
+            error,
+        })?;
+    }
+    let mut command = Command::new(&launch.cmd);
+    if let Some((name, args)) = launch.argv.split_first() {
+        command.arg0(name).args(args);
+    }
+    command.process_group(0);
+    command.stdin(if launch.stdin {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    for entry in &launch.env {
+        match entry.split_once('=') {
+            Some((key, value)) if !key.is_empty() => command.env(key, value),
+            _ => {
+                return Err(LaunchError::Env {
+                    entry: entry.clone(),
+                });
+            }
+        };
+    }
+    if let Some(cwd) = &launch.cwd {
+        command.current_dir(cwd);
+    }
+    Ok(command)
+}
+
+fn check_cwd(cwd: &str) -> io::Result<()> {
+    if std::fs::metadata(cwd)?.is_dir() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    let signal = status.signal();
+    Exit {
+        code: status.code().or(signal.map(|s| 128 + s)).unwrap_or(-1),
+        signal,
+    }
+}

@@ -1,0 +1,89 @@
+//! The agent as a program of its own: small, static, without a shell.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use antiphon_guest::agent::{AgentOptions, Place, serve};
+
+const USAGE: &str = "\
+usage: antiphon-agent (--stdio | --unix PATH | --serial PATH | --port-name NAME)
+                      [--requests N] [--subreaper]
+
+Serves a host on standard input and output, a Unix socket, a serial line, or the virtio-serial port of that name.
+
+  --requests N   requests that a host may have open at once (default 64)
+  --subreaper    adopt and reap the orphans of what is run, as process 1 always does
+";
+
+fn main() -> ExitCode {
+    match parse(std::env::args_os().skip(1)) {
+        Ok(Some((place, options))) => match serve(&place, &options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string(), 1),
+        },
+        Ok(None) => {
+            let _ = std::io::stdout().write_all(USAGE.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(reason) => fail(&format!("{reason}\n\n{USAGE}"), 2),
+    }
+}
+
+fn parse(
+    mut args: impl Iterator<Item = OsString>,
+) -> Result<Option<(Place, AgentOptions)>, String> {
+    let (mut place, mut options) = (None, AgentOptions::default());
+    options.reap_orphans = std::process::id() == 1;
+    while let Some(arg) = args.next() {
+        let name = arg.to_string_lossy().into_owned();
+        let mut value = || args.next().ok_or_else(|| format!("`{name}` needs a value"));
+        let named = match name.as_str() {
+            "--stdio" => Place::Stdio,
+            "--unix" => Place::Unix(PathBuf::from(value()?)),
+            "--serial" => Place::Serial(PathBuf::from(value()?)),
+            "--port-name" => Place::PortName(value()?.to_string_lossy().into_owned()),
+            "--requests" => {
+                let number = value()?;
+                options.requests_max = number
+                    .to_str()
+                    .and_then(|n| n.parse::<NonZeroU32>().ok())
+                    .ok_or_else(|| {
+                    format!("`--requests` needs a number from 1, got {number:?}")
+                })?;
+                continue;
+            }
+            "--subreaper" => {
+                adopt_orphans()?;
+                options.reap_orphans = true;
+                continue;
+            }
+            "--help" | "-h" => return Ok(None),
+            _ => return Err(format!("unknown argument `{name}`")),
+        };
+        if place.replace(named).is_some() {
+            return Err("only one place can be served".to_owned());
+        }
+    }
+    Ok(Some((place.ok_or("no place to serve was given")?, options)))
+}
+
+#[cfg(target_os = "linux")]
+fn adopt_orphans() -> Result<(), String> {
+    let this = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(this))
+        .map_err(|error| format!("cannot become a subreaper: {error}"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans() -> Result<(), String> {
+    Err("`--subreaper` needs Linux".to_owned())
+}
+
+fn fail(reason: &str, code: u8) -> ExitCode {
+    // Without a standard error there is nobody to tell; the code remains.
+    let _ = writeln!(std::io::stderr(), "antiphon-agent: {reason}");
+    ExitCode::from(code)
+}

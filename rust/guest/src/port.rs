@@ -1,0 +1,154 @@
+//! One end of a byte stream that can be shut from another thread, whatever kind of descriptor it is.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::wake::{Sleeper, Waker, wake_pair};
+
+/// Capacity asked for a pipe: what an unprivileged process may have.
+const PIPE_LEN: usize = 1 << 20;
+
+/// Makes an end of a stream and what shuts it.
+pub(crate) fn port(fd: Arc<OwnedFd>) -> io::Result<(Port, Shutter)> {
+    let (waker, sleeper) = wake_pair()?;
+    let shutter = Shutter {
+        shut: Arc::new(AtomicBool::new(false)),
+        waker,
+    };
+    Ok((
+        Port {
+            fd,
+            sleeper,
+            shutter: shutter.clone(),
+        },
+        shutter,
+    ))
+}
+
+/// An end of a stream: read from, or written to, by one thread.
+#[derive(Debug)]
+pub(crate) struct Port {
+    fd: Arc<OwnedFd>,
+    sleeper: Sleeper,
+    /// Held here too: without anybody who could shut it, the port would seem to be woken all the time.
+    shutter: Shutter,
+}
+
+/// Shuts a [`Port`]: whoever waits in it comes back.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutter {
+    shut: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Shutter {
+    /// Ends the port's reads and writes, now and later.
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire)
+    }
+}
+
+impl Port {
+    /// Reads what is there, waiting for the first byte; 0 at the end and once the port is shut.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.wait(PollFlags::IN)?;
+            if self.shutter.is_shut() {
+                return Ok(0);
+            }
+            match rustix::io::read(&*self.fd, &mut *buf) {
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Writes all of it; an error once the port is shut.
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.shutter.is_shut() {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            match rustix::io::write(&*self.fd, bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if self.wait(PollFlags::OUT)?.contains(PollFlags::HUP) {
+                        return Err(ErrorKind::BrokenPipe.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, flags: PollFlags) -> io::Result<PollFlags> {
+        let fd = self.fd.as_fd();
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::new(&self.sleeper, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => Ok(fds[0].revents()),
+            Err(Errno::INTR) => Ok(PollFlags::empty()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Asks for a larger pipe, so that a chunk does not stop half-way. A system that has no room works with what it has.
+pub(crate) fn widen(pipe: &OwnedFd) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LEN);
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn a_port_that_nobody_can_shut_sleeps() {
+        let (read, _write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        let (port, _) = port(Arc::new(read)).expect("a port");
+        let mut fds = [PollFd::new(&port.sleeper, PollFlags::IN)];
+        let now = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        assert_eq!(poll(&mut fds, Some(&now)), Ok(0));
+    }
+
+    #[test]
+    fn a_shut_port_lets_its_reader_and_its_writer_go() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
+        let (mut reader, shut_reader) = port(Arc::new(read)).expect("a port");
+        let (mut writer, shut_writer) = port(Arc::new(write)).expect("a port");
+        let writing = thread::spawn(move || writer.write_all(&vec![0; 4 << 20]));
+        thread::sleep(Duration::from_millis(30));
+        assert!(!writing.is_finished());
+        shut_writer.shut();
+        assert!(writing.join().expect("no panic").is_err());
+        let mut buf = vec![0; 4 << 20];
+        while reader.read(&mut buf).expect("the pipe is whole") != 0 {}
+        let reading = thread::spawn(move || reader.read(&mut buf));
+        shut_reader.shut();
+        assert_eq!(reading.join().expect("no panic").expect("no error"), 0);
+    }
+}

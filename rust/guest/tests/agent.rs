@@ -1,0 +1,673 @@
+//! The agent over its transports, with real processes.
+
+mod common;
+
+use std::num::NonZeroU32;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use antiphon_guest::agent::{AgentOptions, LINGER};
+use antiphon_wire::{
+    Empty, ErrorCode, ExecRequest, ExecWindow, FsClose, FsList, FsMkdir, FsOpen, FsRead,
+    FsReadFile, FsRename, FsSeek, FsStat, FsUnlink, FsWrite, FsWriteFile, HostEvent, Message,
+    OpErrorCode, OpResult, OpValue, OpenMode, Signal, Signo, Stream, Terminal, Whence,
+};
+use common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
+
+fn run(request: ExecRequest) -> common::Exchange {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let id = client.request(Message::ExecRequest(request));
+    client.wait(id)
+}
+
+#[test]
+fn true_false_echo_and_exit_codes() {
+    assert_eq!(run(exec(&["true"])).exit(), (0, None, false));
+    assert_eq!(run(exec(&["false"])).exit(), (1, None, false));
+    assert_eq!(run(exec(&["echo", "hello", "*"])).stdout, b"hello *\n");
+    assert_eq!(run(sh("exit 42")).exit(), (42, None, false));
+    let both = run(sh("echo o; echo e >&2"));
+    assert_eq!(
+        (both.stdout.as_slice(), both.stderr.as_slice()),
+        (&b"o\n"[..], &b"e\n"[..])
+    );
+}
+
+#[test]
+fn without_argv_the_command_is_its_own_name() {
+    let request = ExecRequest {
+        argv: None,
+        ..exec(&["pwd"])
+    };
+    assert_eq!(run(request).exit(), (0, None, false));
+    let named = ExecRequest {
+        cmd: "sh".into(),
+        ..exec(&["renamed", "-c", "echo $0"])
+    };
+    assert_eq!(run(named).stdout, b"renamed\n");
+}
+
+#[test]
+fn environment_and_directory_are_as_asked() {
+    let mut request = sh("echo $GREETING; pwd; cat");
+    request.env = Some(vec!["GREETING=hi=there".to_owned()]);
+    request.cwd = Some("/usr".to_owned());
+    // No input was asked for, so `cat` finds an empty one.
+    assert_eq!(run(request).stdout, b"hi=there\n/usr\n");
+}
+
+#[test]
+fn what_cannot_start_is_an_error_with_its_code() {
+    let missing = run(exec(&["/no/such/program"]));
+    assert_eq!(missing.error().0, ErrorCode::NotFound);
+    assert!(
+        missing.error().1.contains("`/no/such/program`"),
+        "{}",
+        missing.error().1
+    );
+    assert_eq!(run(exec(&["/etc"])).error().0, ErrorCode::Denied);
+    let mut nowhere = exec(&["true"]);
+    nowhere.cwd = Some("/no/such/directory".to_owned());
+    assert_eq!(run(nowhere).error().0, ErrorCode::NotFound);
+    let mut bad = exec(&["true"]);
+    bad.env = Some(vec!["=x".to_owned()]);
+    assert_eq!(run(bad).error().0, ErrorCode::InvalidRequest);
+    assert_eq!(run(exec(&[""])).error().0, ErrorCode::InvalidRequest);
+    assert_eq!(
+        run(exec(&["nul\0name"])).error().0,
+        ErrorCode::InvalidRequest
+    );
+    assert_eq!(
+        run(exec(&["echo", "nul\0arg"])).error().0,
+        ErrorCode::InvalidRequest
+    );
+}
+
+#[test]
+fn signals_and_their_exit() {
+    assert_eq!(run(sh("kill -TERM $$")).exit(), (143, Some(15), false));
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let id = client.request(Message::ExecRequest(sh(
+        "trap 'exit 9' INT; echo up; sleep 60",
+    )));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    client.send(id, Message::Signal(Signal { signo: Signo::INT }));
+    assert_eq!(client.wait(id).exit(), (9, None, false));
+}
+
+#[test]
+fn a_deadline_ends_the_group_and_says_so() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut request = sh("sleep 60 & echo $!; wait");
+    request.deadline_ms = NonZeroU32::new(200);
+    let started = Instant::now();
+    let id = client.request(Message::ExecRequest(request));
+    let told = client.wait(id);
+    assert_eq!(told.exit(), (137, Some(9), true));
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    gone(pid_in(&told.stdout));
+}
+
+#[test]
+fn a_deadline_holds_for_a_host_that_gives_no_credit() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut request = exec(&["yes"]);
+    request.deadline_ms = NonZeroU32::new(200);
+    request.stdout_window = Some(5);
+    let id = client.request(Message::ExecRequest(request));
+    let told = client.wait(id);
+    assert_eq!((told.exit(), told.stdout.len()), ((137, Some(9), true), 5));
+}
+
+#[test]
+fn a_cancel_ends_the_group() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let id = client.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    client.send(id, Message::Cancel(Empty {}));
+    let told = client.wait(id);
+    assert_eq!(told.exit(), (137, Some(9), false));
+    gone(pid_in(&told.stdout));
+    assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
+}
+
+#[test]
+fn a_grandchild_that_holds_the_pipe_does_not_hold_the_answer() {
+    let started = Instant::now();
+    let told = run(sh("sleep 60 & echo $!"));
+    assert_eq!(told.exit(), (0, None, false));
+    assert!(
+        (LINGER..LINGER * 8).contains(&started.elapsed()),
+        "{:?}",
+        started.elapsed()
+    );
+    gone(pid_in(&told.stdout));
+}
+
+#[test]
+fn large_input_and_output_go_through_small_windows() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut request = exec(&["cat"]);
+    request.stdin = Some(true);
+    let data: Vec<u8> = (0..8u32 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let id = client.request(Message::ExecRequest(request));
+    client.feed(id, &data);
+    let told = client.wait(id);
+    assert_eq!(told.exit(), (0, None, false));
+    assert!(told.stdout == data, "{} bytes", told.stdout.len());
+}
+
+#[test]
+fn a_consumer_without_credit_stops_its_own_stream_only() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut slow = sh("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2");
+    slow.stdout_window = Some(1000);
+    let slow = client.request(Message::ExecRequest(slow));
+    while client.stash[&slow].stdout.len() < 1000 {
+        client.pump();
+    }
+    let other = client.request(Message::ExecRequest(exec(&["echo", "free"])));
+    assert_eq!(client.wait(other).stdout, b"free\n");
+    let credit = NonZeroU32::new(1_000_000).expect("not zero");
+    client.send(
+        slow,
+        Message::ExecWindow(ExecWindow {
+            credit,
+            stream: Stream::Stdout,
+        }),
+    );
+    let told = client.wait(slow);
+    assert_eq!((told.stdout.len(), told.stderr.len()), (100_000, 100_000));
+}
+
+#[test]
+fn a_limit_of_one_makes_the_second_busy() {
+    let options = AgentOptions {
+        requests_max: NonZeroU32::MIN,
+        ..AgentOptions::default()
+    };
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
+    let mut client = Client::new(ours.try_clone().expect("a descriptor"), ours);
+    let first = client.request(Message::ExecRequest(sh("read x")));
+    // The link of this side knows the limit, too, and would not send it.
+    let second = antiphon_wire::Envelope::new(first + 1, Message::ExecRequest(exec(&["true"])));
+    client.raw(&second.to_frame().expect("a good frame"));
+    // `sh` finds no input and ends; the refusal came before.
+    let mut deframed = Vec::new();
+    while deframed.len() < 2 {
+        deframed.push(client.envelope());
+    }
+    assert!(
+        deframed.iter().any(|e| e.id == first + 1
+            && matches!(&e.message, Message::Error(reply) if reply.code == ErrorCode::Busy)),
+        "{deframed:?}"
+    );
+}
+
+#[test]
+fn fifty_commands_at_once() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let ids: Vec<(u32, usize)> = (0..50)
+        .map(|n| {
+            (
+                client.request(Message::ExecRequest(sh(&format!("echo {n}; exit {n}")))),
+                n,
+            )
+        })
+        .collect();
+    for (id, n) in ids {
+        let told = client.wait(id);
+        assert_eq!(told.exit(), (n as i32, None, false));
+        assert_eq!(told.stdout, format!("{n}\n").into_bytes());
+    }
+}
+
+#[test]
+fn a_host_that_goes_away_takes_its_commands_with_it() {
+    let (mut client, agent, stream) = in_process(AgentOptions::default());
+    let id = client.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    let pid = pid_in(&client.stash[&id].stdout);
+    assert!(state(pid).is_some());
+    stream
+        .shutdown(std::net::Shutdown::Both)
+        .expect("it was open");
+    agent.join().expect("the agent ends well");
+    gone(pid);
+}
+
+#[test]
+fn the_socket_serves_one_host_after_the_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("agent.sock");
+    let mut agent = agent_command(&["--unix", &path.to_string_lossy()])
+        .spawn()
+        .expect("it starts");
+    let connect = || {
+        let until = Instant::now() + common::PATIENCE;
+        let stream = loop {
+            match UnixStream::connect(&path) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        (
+            Client::new(
+                stream.try_clone().expect("a descriptor"),
+                stream.try_clone().expect("one"),
+            ),
+            stream,
+        )
+    };
+    let (mut first, stream) = connect();
+    let id = first.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
+    while first.stash[&id].stdout.is_empty() {
+        first.pump();
+    }
+    let pid = pid_in(&first.stash[&id].stdout);
+    stream
+        .shutdown(std::net::Shutdown::Both)
+        .expect("it was open");
+    let (mut second, _) = connect();
+    let id = second.request(Message::ExecRequest(exec(&["echo", "next"])));
+    assert_eq!(second.wait(id).stdout, b"next\n");
+    gone(pid);
+    agent.kill().expect("it runs");
+    agent.wait().expect("it was killed");
+    // A socket that a dead agent left behind is replaced.
+    let mut agent = agent_command(&["--unix", &path.to_string_lossy()])
+        .spawn()
+        .expect("it starts");
+    let (mut third, _) = connect();
+    assert_eq!(third.call(Message::Ping(Empty {})), Terminal::Pong);
+    agent.kill().expect("it runs");
+    agent.wait().expect("it was killed");
+}
+
+#[test]
+fn on_stdio_the_agent_ends_with_its_host() {
+    let (mut client, mut agent) = child();
+    let id = client.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    let pid = pid_in(&client.stash[&id].stdout);
+    drop(client);
+    assert!(agent.wait().expect("it ends").success());
+    gone(pid);
+}
+
+#[test]
+fn a_subreaper_reaps_what_its_commands_leave() {
+    let mut agent = agent_command(&["--stdio", "--subreaper"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the agent starts");
+    let (input, output) = (
+        agent.stdin.take().expect("piped"),
+        agent.stdout.take().expect("piped"),
+    );
+    let mut client = Client::new(output, input);
+    let script = "setsid sh -c 'echo $$; exec sleep 0.4' </dev/null 2>/dev/null & sleep 0.1";
+    let id = client.request(Message::ExecRequest(sh(&format!("{script}; exit 7"))));
+    let told = client.wait(id);
+    assert_eq!(told.exit(), (7, None, false));
+    let pid = pid_in(&told.stdout);
+    let until = Instant::now() + Duration::from_secs(10);
+    while state(pid).is_some() {
+        assert!(Instant::now() < until, "orphan {pid} is {:?}", state(pid));
+        thread::sleep(Duration::from_millis(10));
+    }
+    drop(client);
+    assert!(agent.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_broken_frame_closes_the_connection_with_a_reason() {
+    let (mut client, agent, _) = in_process(AgentOptions::default());
+    client.raw(&[0, 0, 0, 3, 0xff, 0xff, 0xff]);
+    let HostEvent::Closing(reply) = client.event() else {
+        panic!("no reason was given")
+    };
+    assert_eq!(reply.code, ErrorCode::InvalidRequest);
+    assert!(client.closed());
+    agent.join().expect("the agent ends well");
+}
+
+#[test]
+fn a_request_that_is_wrong_or_unknown_is_answered_and_the_next_one_served() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    for (t, id, code) in [
+        ("exec_request", 1, ErrorCode::InvalidRequest),
+        ("fs_format", 2, ErrorCode::Unsupported),
+    ] {
+        use antiphon_codec::Item;
+        let body = Item::Map(vec![
+            (Item::Text("v".into()), Item::Uint(1)),
+            (Item::Text("t".into()), Item::Text(t.into())),
+            (Item::Text("id".into()), Item::Uint(id)),
+            (Item::Text("p".into()), Item::Map(Vec::new())),
+        ])
+        .encode();
+        client.raw(&(body.len() as u32).to_be_bytes());
+        client.raw(&body);
+        let envelope = client.envelope();
+        assert_eq!(u64::from(envelope.id), id);
+        assert!(
+            matches!(&envelope.message, Message::Error(r) if r.code == code),
+            "{envelope:?}"
+        );
+    }
+    let good = antiphon_wire::Envelope::new(3, Message::ExecRequest(exec(&["true"])));
+    client.raw(&good.to_frame().expect("a good frame"));
+    assert!(matches!(
+        client.envelope().message,
+        Message::ExecResponse(_)
+    ));
+}
+
+fn ok(client: &mut Client, message: Message) -> OpValue {
+    match client.call(message) {
+        Terminal::Op(OpResult::Ok(value)) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn err(client: &mut Client, message: Message) -> OpErrorCode {
+    match client.call(message) {
+        Terminal::Op(OpResult::Err { error, .. }) => error.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn open(client: &mut Client, path: &str, mode: OpenMode) -> u32 {
+    match ok(
+        client,
+        Message::FsOpen(FsOpen {
+            mode,
+            path: path.into(),
+            perm: None,
+        }),
+    ) {
+        OpValue::FsOpen(opened) => opened.handle,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_goes_there_and_back_through_a_handle() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("f").to_string_lossy().into_owned();
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let all = OpenMode::READ | OpenMode::WRITE | OpenMode::CREATE | OpenMode::EXCLUSIVE;
+    let handle = open(&mut client, &path, all);
+    let again = FsOpen {
+        mode: all,
+        path: path.clone(),
+        perm: None,
+    };
+    assert_eq!(
+        err(&mut client, Message::FsOpen(again)),
+        OpErrorCode::AlreadyExists
+    );
+
+    let write = |data: &[u8], offset| {
+        Message::FsWrite(FsWrite {
+            data: data.into(),
+            handle,
+            offset,
+        })
+    };
+    let read = |len, offset| {
+        Message::FsRead(FsRead {
+            len,
+            handle,
+            offset,
+        })
+    };
+    assert!(
+        matches!(ok(&mut client, write(b"hello world", None)), OpValue::FsWrite(w) if w.written == 11)
+    );
+    ok(&mut client, write(b"W", Some(6)));
+    let seek = |offset, whence| {
+        Message::FsSeek(FsSeek {
+            handle,
+            offset,
+            whence,
+        })
+    };
+    assert!(
+        matches!(ok(&mut client, seek(-5, Whence::End)), OpValue::FsSeek(p) if p.position == 6)
+    );
+    assert!(
+        matches!(ok(&mut client, read(3, None)), OpValue::FsRead(d) if d.data == b"Wor" && !d.eof)
+    );
+    assert!(
+        matches!(ok(&mut client, read(100, None)), OpValue::FsRead(d) if d.data == b"ld" && d.eof)
+    );
+    assert!(matches!(ok(&mut client, read(5, Some(0))), OpValue::FsRead(d) if d.data == b"hello"));
+    assert_eq!(
+        err(&mut client, seek(-1, Whence::Start)),
+        OpErrorCode::InvalidInput
+    );
+    assert_eq!(
+        err(&mut client, write(b"x", Some(u64::MAX))),
+        OpErrorCode::InvalidInput
+    );
+    let close = || Message::FsClose(FsClose { handle });
+    ok(&mut client, close());
+    assert_eq!(err(&mut client, close()), OpErrorCode::BadHandle);
+    assert_eq!(err(&mut client, read(1, None)), OpErrorCode::BadHandle);
+}
+
+#[test]
+fn every_open_mode_does_what_it_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("f").to_string_lossy().into_owned();
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let refused = |client: &mut Client, mode| {
+        err(
+            client,
+            Message::FsOpen(FsOpen {
+                mode,
+                path: path.clone(),
+                perm: None,
+            }),
+        )
+    };
+    assert_eq!(refused(&mut client, OpenMode::READ), OpErrorCode::NotFound);
+    assert_eq!(
+        refused(&mut client, OpenMode::default()),
+        OpErrorCode::InvalidInput
+    );
+    assert_eq!(
+        refused(&mut client, OpenMode::CREATE),
+        OpErrorCode::InvalidInput
+    );
+    assert_eq!(
+        refused(&mut client, OpenMode::READ | OpenMode::TRUNCATE),
+        OpErrorCode::InvalidInput
+    );
+    std::fs::write(&path, "12345").expect("writable");
+    let handle = open(&mut client, &path, OpenMode::WRITE | OpenMode::APPEND);
+    ok(
+        &mut client,
+        Message::FsWrite(FsWrite {
+            data: b"67".into(),
+            handle,
+            offset: None,
+        }),
+    );
+    assert_eq!(std::fs::read(&path).expect("there"), b"1234567");
+    assert_eq!(
+        err(
+            &mut client,
+            Message::FsRead(FsRead {
+                len: 1,
+                handle,
+                offset: None
+            })
+        ),
+        OpErrorCode::InvalidInput
+    );
+    open(&mut client, &path, OpenMode::WRITE | OpenMode::TRUNCATE);
+    assert_eq!(std::fs::read(&path).expect("there"), b"");
+    assert_eq!(
+        err(
+            &mut client,
+            Message::FsOpen(FsOpen {
+                mode: OpenMode::WRITE,
+                path: "/".into(),
+                perm: None
+            })
+        ),
+        OpErrorCode::IsADirectory
+    );
+}
+
+#[test]
+fn handles_are_bounded_and_come_back() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let request = || {
+        Message::FsOpen(FsOpen {
+            mode: OpenMode::READ,
+            path: "/dev/null".into(),
+            perm: None,
+        })
+    };
+    let handles: Vec<u32> = (0..256)
+        .map(|_| open(&mut client, "/dev/null", OpenMode::READ))
+        .collect();
+    assert_eq!(err(&mut client, request()), OpErrorCode::TooManyOpen);
+    ok(
+        &mut client,
+        Message::FsClose(FsClose {
+            handle: handles[17],
+        }),
+    );
+    ok(&mut client, request());
+}
+
+#[test]
+fn whole_files_directories_and_names() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mkdir = |path, parents| {
+        Message::FsMkdir(FsMkdir {
+            path,
+            perm: None,
+            parents,
+        })
+    };
+    ok(&mut client, mkdir(at("a/b"), Some(true)));
+    ok(&mut client, mkdir(at("a/b"), Some(true)));
+    assert_eq!(
+        err(&mut client, mkdir(at("a/b"), None)),
+        OpErrorCode::AlreadyExists
+    );
+    let write = |path, data: &[u8], offset| {
+        Message::FsWriteFile(FsWriteFile {
+            data: data.into(),
+            path,
+            perm: None,
+            offset,
+        })
+    };
+    ok(&mut client, write(at("a/f"), b"0123456789", None));
+    ok(&mut client, write(at("a/f"), b"xy", Some(4)));
+    let read = |path, len, offset| Message::FsReadFile(FsReadFile { len, path, offset });
+    assert!(
+        matches!(ok(&mut client, read(at("a/f"), None, None)), OpValue::FsReadFile(d) if d.data == b"0123xy6789" && d.eof)
+    );
+    assert!(
+        matches!(ok(&mut client, read(at("a/f"), Some(3), Some(2))), OpValue::FsReadFile(d) if d.data == b"23x" && !d.eof)
+    );
+    ok(&mut client, write(at("a/f"), b"new", None));
+    let stat = |path| Message::FsStat(FsStat { path, follow: None });
+    assert!(matches!(ok(&mut client, stat(at("a/f"))), OpValue::FsStat(s) if s.size == 3));
+    ok(
+        &mut client,
+        Message::FsRename(FsRename {
+            from: at("a/f"),
+            to: at("a/g"),
+        }),
+    );
+    assert_eq!(err(&mut client, stat(at("a/f"))), OpErrorCode::NotFound);
+    let unlink = |path, dir| Message::FsUnlink(FsUnlink { dir, path });
+    assert_eq!(
+        err(&mut client, unlink(at("a"), Some(true))),
+        OpErrorCode::NotEmpty
+    );
+    ok(&mut client, unlink(at("a/g"), None));
+    ok(&mut client, unlink(at("a/b"), Some(true)));
+}
+
+#[test]
+fn a_directory_comes_in_sorted_pages() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    for n in 0..25 {
+        std::fs::write(dir.path().join(format!("{n:02}")), "x".repeat(n)).expect("writable");
+    }
+    let odd = std::ffi::OsStr::from_bytes(b"not-\xff-text");
+    std::fs::write(dir.path().join(odd), "").expect("writable");
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let (mut names, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let path = dir.path().to_string_lossy().into_owned();
+        let limit = NonZeroU32::new(10);
+        let OpValue::FsList(page) = ok(&mut client, Message::FsList(FsList { path, after, limit }))
+        else {
+            panic!("no listing")
+        };
+        assert_eq!(page.unlisted, Some(1));
+        names.extend(page.entries.iter().map(|e| (e.name.clone(), e.size)));
+        pages += 1;
+        if !page.more {
+            break;
+        }
+        after = names.last().map(|(name, _)| name.clone());
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(
+        names,
+        (0..25)
+            .map(|n| (format!("{n:02}"), Some(n)))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_named_pipe_does_not_stop_the_file_requests() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("pipe").to_string_lossy().into_owned();
+    assert_eq!(run(exec(&["mkfifo", &path])).exit().0, 0);
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let handle = open(&mut client, &path, OpenMode::READ);
+    ok(
+        &mut client,
+        Message::FsRead(FsRead {
+            len: 10,
+            handle,
+            offset: None,
+        }),
+    );
+    ok(&mut client, Message::FsStat(FsStat { path, follow: None }));
+}
