@@ -199,6 +199,45 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
     assert!(!told.stderr.contains("panicked"), "{told:?}");
 }
 
+/// The worst moment to go: in the middle of a frame, with output on its way, and somebody else connecting at
+/// once. QEMU may close and open the port so fast that the guest never sees it closed.
+#[test]
+fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
+    let guest = Guest::boot();
+    for round in 0..5 {
+        let mut command = guest.antiphon(&["exec"], &["cat"]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("antiphon starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("it is piped");
+        // Ends by itself when the child is gone.
+        let writer = thread::spawn(move || {
+            let bytes = noise(1 << 20);
+            while stdin.write_all(&bytes).is_ok() {}
+        });
+        let mut seen = vec![0; 3 << 20];
+        stdout.read_exact(&mut seen).expect("it streams");
+        child.kill().expect("it is ours");
+        let told = guest.exec(&["echo", "next"]);
+        assert_eq!(
+            (told.code, told.stdout.as_str()),
+            (Some(0), "next\n"),
+            "{round}: {told:?}"
+        );
+        child.wait().expect("it is ours");
+        writer.join().expect("the writer does not panic");
+    }
+    guest.expect_gone("cat");
+    assert_eq!(
+        guest.console().matches(AGENT_STARTS).count(),
+        1,
+        "the agent had to be replaced"
+    );
+}
+
 #[test]
 fn a_recording_replays_without_the_machine() {
     let mut guest = Guest::boot();
