@@ -1,0 +1,142 @@
+//! What a recording's checkpoints hold: the determinism mode decides.
+
+use antiphon_codec::Encoder;
+use antiphon_machine::{
+    Canonical, DeterminismMode, Event, ProtocolMachineKernel, Sink, Stamp, TraceDigest,
+};
+
+use crate::entry::{Checkpoint, Stop};
+
+/// Starts the hashed bytes of the states of all sessions, one by one.
+const STATES_TAG: &[u8] = b"antiphon.session-states.v1";
+/// Starts the hashed bytes of the traces of all sessions, one by one.
+const TRACES_TAG: &[u8] = b"antiphon.session-traces.v1";
+
+/// The digests of a run so far, by determinism mode. Recorder and replay both keep one.
+#[derive(Clone, Debug)]
+pub(crate) enum Checks {
+    /// The state of the machine and the trace in its order.
+    Whole(Box<TraceDigest>),
+    /// The state and the trace of each session by itself.
+    BySession(Traces),
+    /// None.
+    Off,
+}
+
+/// Per session, the digest of the last value and the event. 32 bytes a session, however long its trace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traces {
+    sessions: Vec<[u8; 32]>,
+    bytes: Vec<u8>,
+}
+
+impl Checks {
+    pub(crate) fn new(mode: DeterminismMode) -> Checks {
+        match mode {
+            DeterminismMode::Full | DeterminismMode::Replay => Checks::Whole(Default::default()),
+            DeterminismMode::ModuloCommutativity => Checks::BySession(Default::default()),
+            DeterminismMode::ModuloEffects => Checks::Off,
+        }
+    }
+
+    /// Whether a checkpoint can be taken while coroutines are ready: not where the order among sessions is open.
+    pub(crate) fn while_running(&self) -> bool {
+        matches!(self, Checks::Whole(_))
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Checks::Off)
+    }
+
+    /// The digests now, and how many bytes of state were hashed for them.
+    pub(crate) fn take(&self, kernel: &ProtocolMachineKernel) -> (Checkpoint, u64) {
+        let (state, trace, cost) = match self {
+            Checks::Whole(trace) => {
+                let bytes = kernel.state_bytes();
+                let state = *blake3::hash(&bytes).as_bytes();
+                (Some(state), Some(trace.digest()), bytes.len() as u64)
+            }
+            Checks::BySession(traces) => {
+                let (state, cost) = states(kernel);
+                (Some(state), Some(traces.digest()), cost)
+            }
+            Checks::Off => (None, None, 0),
+        };
+        let checkpoint = Checkpoint {
+            step: kernel.step_index(),
+            clock: kernel.clock(),
+            state,
+            trace,
+        };
+        (checkpoint, cost)
+    }
+}
+
+impl Sink for Checks {
+    #[inline]
+    fn wants_events(&self) -> bool {
+        !self.is_off()
+    }
+
+    #[inline]
+    fn event(&mut self, stamp: &Stamp, event: Event) {
+        match self {
+            Checks::Whole(trace) => trace.event(stamp, event),
+            Checks::BySession(traces) => traces.event(stamp, &event),
+            Checks::Off => {}
+        }
+    }
+}
+
+impl Traces {
+    /// The step index is left out: it counts the steps of all sessions.
+    fn event(&mut self, stamp: &Stamp, event: &Event) {
+        let at = stamp.session.index();
+        if self.sessions.len() <= at {
+            self.sessions.resize(at + 1, [0; 32]);
+        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&self.sessions[at]);
+        let mut out = Encoder::new(&mut self.bytes);
+        out.array(3).uint(stamp.index).uint(stamp.clock);
+        event.encode(&mut out);
+        self.sessions[at] = *blake3::hash(&self.bytes).as_bytes();
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(TRACES_TAG);
+        hasher.update(self.sessions.as_flattened());
+        *hasher.finalize().as_bytes()
+    }
+}
+
+fn states(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(STATES_TAG);
+    let mut cost = 0;
+    for session in kernel.sessions() {
+        if let Some(bytes) = kernel.session_bytes(session.id()) {
+            hasher.update(blake3::hash(&bytes).as_bytes());
+            cost += bytes.len() as u64;
+        }
+    }
+    (*hasher.finalize().as_bytes(), cost)
+}
+
+/// What the machine is doing. Linear in the sessions.
+pub(crate) fn stop_of(kernel: &ProtocolMachineKernel) -> Stop {
+    use antiphon_machine::Phase;
+    if !kernel.ready().is_empty() {
+        return Stop::Running;
+    }
+    if kernel.outstanding() > 0 {
+        return Stop::Idle;
+    }
+    let ended = |s: &antiphon_machine::Session| s.phase() != Phase::Active;
+    if kernel.sessions().iter().all(ended) {
+        Stop::Done
+    } else {
+        Stop::Stuck
+    }
+}

@@ -1,0 +1,714 @@
+//! Replay: the same kernel on what a recording holds, compared as it goes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use antiphon_codec::Encoder;
+use antiphon_machine::{
+    Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, Event, Ingress, NoSink, ObsEvent,
+    Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId,
+    Sink, Stamp, Step, Taken, Turn, VerifyError,
+};
+
+use crate::checks::{Checks, stop_of};
+use crate::describe;
+use crate::divergence::{Difference, Divergence, Seen, Site, differing};
+use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
+use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
+
+/// Events that a divergence tells of before it.
+const RECENT_MAX: usize = 16;
+
+/// Replays a recording from its first entry to its last.
+///
+/// # Errors
+/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged end is a result.
+pub fn replay(from: impl Read) -> Result<Report, ReplayError> {
+    Replay::open(from)?.finish()
+}
+
+/// A machine that runs on a recording.
+///
+/// It takes no outcome from anywhere else: each request that the machine makes is compared in full with the recorded
+/// one, each recorded input is taken at its step, and each checkpoint is compared. [`finish`](Self::finish) goes to the
+/// end; [`run_to`](Self::run_to) stops at a step, where [`kernel`](Self::kernel) shows the state. Memory is that of the
+/// recorded machine and a window of the recording.
+///
+/// A replay takes the steps that the recording claims, so of a recording from a stranger, bound them by `run_to`.
+#[derive(Debug)]
+pub struct Replay<R, S = NoSink> {
+    reader: Reader<R>,
+    player: Player<S>,
+    verdict: Option<Verdict>,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The replay is the recorded run, as far as the recording goes: see [`Report::tail`].
+    Equal,
+    /// It is not, from here on.
+    Diverged(Box<Divergence>),
+}
+
+/// The result of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the replay is the recorded run.
+    pub verdict: Verdict,
+    /// How the recording ends; `None` when the replay did not come to its end.
+    pub tail: Option<Tail>,
+    /// How many records proved to be what was written.
+    pub records: u64,
+    /// How many entries were replayed, the header included.
+    pub entries: u64,
+    /// How many requests were compared.
+    pub requests: u64,
+    /// How many inputs were taken or refused, answers included.
+    pub inputs: u64,
+    /// How many checkpoints were compared, the end included.
+    pub checkpoints: u64,
+    /// How many sessions were opened.
+    pub sessions: u64,
+    /// The digests of the run as replayed.
+    pub last: Checkpoint,
+}
+
+/// How far a replay went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Progress {
+    /// It is at the step asked for, before it is taken, and all inputs recorded before it have been taken.
+    AtStep,
+    /// It is over.
+    Over,
+}
+
+/// Why a recording could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Reading failed.
+    #[error("reading failed: {0}")]
+    Io(#[from] io::Error),
+    /// An image in it cannot be read.
+    #[error("the image in entry {entry} cannot be read: {error}")]
+    Image {
+        /// Which entry.
+        entry: u64,
+        /// Why.
+        error: ReadError,
+    },
+    /// An image in it does not verify.
+    #[error("the image in entry {entry} does not verify: {error}")]
+    Unsound {
+        /// Which entry.
+        entry: u64,
+        /// Why.
+        error: Box<VerifyError>,
+    },
+}
+
+impl<R: Read> Replay<R> {
+    /// Opens a recording for replay.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(from: R) -> Result<Replay<R>, ReplayError> {
+        Replay::with_sink(from, NoSink)
+    }
+}
+
+impl<R: Read, S: Sink> Replay<R, S> {
+    /// Opens a recording for replay, with a sink that the events go to.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn with_sink(from: R, sink: S) -> Result<Replay<R, S>, ReplayError> {
+        let reader = Reader::open(from)?;
+        let player = Player::new(reader.header().config.clone(), sink);
+        Ok(Replay {
+            reader,
+            player,
+            verdict: None,
+        })
+    }
+
+    /// How the recorded machine was set up.
+    pub fn header(&self) -> &Header {
+        self.reader.header()
+    }
+
+    /// The machine as it is now.
+    pub fn kernel(&self) -> &ProtocolMachineKernel {
+        &self.player.kernel
+    }
+
+    /// The sink.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.player.watch.sink
+    }
+
+    /// Replays until so many steps are taken and every input that was recorded before the next one.
+    ///
+    /// # Errors
+    /// As [`replay`].
+    pub fn run_to(&mut self, step: u64) -> Result<Progress, ReplayError> {
+        loop {
+            match self.play(step)? {
+                Played::Entry => {}
+                Played::Held => return Ok(Progress::AtStep),
+                Played::Over => return Ok(Progress::Over),
+            }
+        }
+    }
+
+    /// Replays to the end.
+    ///
+    /// # Errors
+    /// As [`replay`].
+    pub fn finish(mut self) -> Result<Report, ReplayError> {
+        let _ = self.run_to(u64::MAX)?;
+        Ok(self.report())
+    }
+
+    /// What has been found so far. Linear in the state.
+    pub fn report(&self) -> Report {
+        let (last, _) = self.player.watch.checks.take(&self.player.kernel);
+        Report {
+            verdict: self.verdict.clone().unwrap_or(Verdict::Equal),
+            tail: self.reader.tail().cloned(),
+            records: self.reader.records(),
+            entries: self.reader.entries(),
+            requests: self.player.requests,
+            inputs: self.player.inputs,
+            checkpoints: self.player.checkpoints,
+            sessions: self.player.kernel.sessions().len() as u64,
+            last,
+        }
+    }
+
+    /// Plays the next entry, if the steps before it are within the limit.
+    pub(crate) fn play(&mut self, until: u64) -> Result<Played, ReplayError> {
+        if self.verdict.is_some() {
+            return Ok(Played::Over);
+        }
+        let Some(raw) = self.reader.raw()? else {
+            self.verdict = Some(Verdict::Equal);
+            return Ok(Played::Over);
+        };
+        let entry = raw.entry;
+        let stopped = match self.player.play(entry, raw.bytes, until) {
+            Ok(()) => return Ok(Played::Entry),
+            Err(stopped) => stopped,
+        };
+        match stopped {
+            Stopped::Limit => {
+                self.reader.hold();
+                return Ok(Played::Held);
+            }
+            Stopped::Diverged(divergence) => {
+                self.verdict = Some(Verdict::Diverged(divergence));
+            }
+            Stopped::Unreadable(error) => self.reader.damage(Cause::Entry { entry, error }),
+            Stopped::Misplaced(misplaced) => {
+                self.reader.damage(Cause::Misplaced { entry, misplaced });
+            }
+            Stopped::Image(error) => return Err(ReplayError::Image { entry, error }),
+            Stopped::Unsound(error) => return Err(ReplayError::Unsound { entry, error }),
+        }
+        Ok(Played::Over)
+    }
+
+    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, or the machine asks.
+    pub(crate) fn step(&mut self) -> bool {
+        self.player.pending.is_none() && self.player.step()
+    }
+
+    /// The entry that was played last, or is held.
+    pub(crate) fn current(&self) -> Option<Entry> {
+        Entry::decode(self.reader.current().bytes).ok()
+    }
+
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    pub(crate) fn reader(&self) -> &Reader<R> {
+        &self.reader
+    }
+}
+
+/// What became of an entry.
+pub(crate) enum Played {
+    /// It was played.
+    Entry,
+    /// It comes after a step that is not to be taken yet.
+    Held,
+    /// There is none, or it was the last.
+    Over,
+}
+
+/// The machine part of a replay: it knows entries, and not where they come from.
+#[derive(Debug)]
+struct Player<S> {
+    kernel: ProtocolMachineKernel,
+    watch: Watch<S>,
+    /// The request that was compared last, as long as an answer to it can follow.
+    asked: Option<EffectId>,
+    /// The request that the machine makes and no entry has been compared with.
+    pending: Option<EffectId>,
+    /// The refusal that the recording has still to tell of.
+    refused: Option<Refusal>,
+    /// Who stepped last.
+    pick: Option<Pick>,
+    requests: u64,
+    inputs: u64,
+    checkpoints: u64,
+    /// The live request's bytes.
+    scratch: Vec<u8>,
+}
+
+/// What a replay watches of its machine: the digests, the last events, and what the caller wants.
+#[derive(Debug)]
+struct Watch<S> {
+    checks: Checks,
+    recent: Vec<ObsEvent>,
+    /// Where in `recent` the next event goes.
+    at: usize,
+    sink: S,
+}
+
+/// Why an entry was not played.
+enum Stopped {
+    /// A step beyond the limit stands before it.
+    Limit,
+    Diverged(Box<Divergence>),
+    Unreadable(ReadError),
+    Misplaced(Misplaced),
+    Image(ReadError),
+    Unsound(Box<VerifyError>),
+}
+
+impl From<ReadError> for Stopped {
+    fn from(error: ReadError) -> Stopped {
+        Stopped::Unreadable(error)
+    }
+}
+
+impl<S: Sink> Player<S> {
+    fn new(config: ProtocolMachineConfig, sink: S) -> Player<S> {
+        let checks = Checks::new(config.determinism_mode);
+        // Whoever looks at this kernel sees that it takes outcomes from a recording only.
+        let config = ProtocolMachineConfig {
+            determinism_mode: DeterminismMode::Replay,
+            ..config
+        };
+        Player {
+            kernel: ProtocolMachineKernel::new(config),
+            watch: Watch {
+                checks,
+                recent: Vec::with_capacity(RECENT_MAX),
+                at: 0,
+                sink,
+            },
+            asked: None,
+            pending: None,
+            refused: None,
+            pick: None,
+            requests: 0,
+            inputs: 0,
+            checkpoints: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn play(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
+        // The recording's reader has checked that this is an array that starts with a number.
+        if bytes.get(1) == Some(&(number::REQUEST as u8)) {
+            return self.play_request(entry, bytes, until);
+        }
+        let what = Entry::decode(bytes)?;
+        if self.refused.is_some() && !matches!(what, Entry::Refused(_)) {
+            return Err(self.refusal_differs(entry, None));
+        }
+        match what {
+            Entry::Header(_) => Err(Stopped::Misplaced(Misplaced::Header)),
+            Entry::Image(bytes) => self.load(&bytes),
+            Entry::Request(_) => self.play_request(entry, bytes, until),
+            Entry::Answer(outcome) => {
+                let Some(effect) = self.asked.take() else {
+                    let expected = format!("answered: {}", describe::outcome(&outcome));
+                    let got = "the machine has asked nothing".to_owned();
+                    return Err(self.diverged(entry, Difference::AnswerToNothing, expected, got));
+                };
+                self.take(Ingress::Outcome { effect, outcome });
+                Ok(())
+            }
+            Entry::Input { step, ref input } => {
+                self.asked = None;
+                self.advance(entry, &what, step, until)?;
+                self.take(input.clone());
+                Ok(())
+            }
+            Entry::Refused(refusal) => {
+                if self.refused != Some(refusal) {
+                    return Err(self.refusal_differs(entry, Some(refusal)));
+                }
+                self.refused = None;
+                Ok(())
+            }
+            Entry::Checkpoint(point) => {
+                self.asked = None;
+                self.advance(entry, &what, point.step, until)?;
+                self.compare(entry, &point)
+            }
+            Entry::End(End { stop, last, .. }) => {
+                self.asked = None;
+                self.advance(entry, &what, last.step, until)?;
+                self.compare(entry, &last)?;
+                let got = stop_of(&self.kernel);
+                if stop == got {
+                    return Ok(());
+                }
+                let difference = Difference::Stop {
+                    expected: stop,
+                    got,
+                };
+                Err(self.diverged(entry, difference, stop.to_string(), got.to_string()))
+            }
+        }
+    }
+
+    /// The machine must ask exactly this. Bytes are compared first: they are equal exactly when the requests are.
+    fn play_request(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
+        if self.refused.is_some() {
+            return Err(self.refusal_differs(entry, None));
+        }
+        self.asked = None;
+        let Some(step) = uint_at(bytes, 2) else {
+            // Not what a writer writes; decoding says how.
+            Entry::decode(bytes)?;
+            return Ok(());
+        };
+        while self.pending.is_none() && self.kernel.step_index() < step {
+            if self.kernel.step_index() >= until {
+                return Err(Stopped::Limit);
+            }
+            if !self.step() {
+                break;
+            }
+        }
+        let live = self.pending.and_then(|effect| self.kernel.request(effect));
+        let Some(live) = live else {
+            return Err(self.request_missing(entry, bytes));
+        };
+        self.scratch.clear();
+        let now = self.kernel.step_index();
+        encode_request(now, &live, &mut Encoder::new(&mut self.scratch));
+        if self.scratch != bytes {
+            let got = Request::of(now, &live);
+            return Err(self.request_differs(entry, bytes, got));
+        }
+        self.watch.sink.request(now, &live);
+        self.asked = self.pending.take();
+        self.requests += 1;
+        Ok(())
+    }
+
+    /// Steps until the step at which an entry that is not a request stands.
+    fn advance(&mut self, entry: u64, what: &Entry, step: u64, until: u64) -> Result<(), Stopped> {
+        while self.pending.is_none() && self.kernel.step_index() < step {
+            if self.kernel.step_index() >= until {
+                return Err(Stopped::Limit);
+            }
+            if !self.step() {
+                let expected = format!("{} at step {step}", describe::entry(None, what));
+                let got = format!(
+                    "at rest, {}, at step {}",
+                    stop_of(&self.kernel),
+                    self.kernel.step_index()
+                );
+                return Err(self.diverged(entry, Difference::Rest { step }, expected, got));
+            }
+        }
+        if let Some(live) = self.pending.and_then(|effect| self.kernel.request(effect)) {
+            let got = Request::of(self.kernel.step_index(), &live);
+            let expected = describe::entry(None, what);
+            return Err(self.request_extra(entry, expected, got));
+        }
+        let now = self.kernel.step_index();
+        if now > step {
+            let expected = format!("{} at step {step}", describe::entry(None, what));
+            let got = format!("the machine is at step {now}");
+            return Err(self.diverged(entry, Difference::Past { step }, expected, got));
+        }
+        Ok(())
+    }
+
+    /// One step. `false`: no coroutine is ready.
+    #[inline]
+    fn step(&mut self) -> bool {
+        match self.kernel.step(&mut self.watch) {
+            Turn::Stepped { pick, step } => {
+                self.pick = Some(pick);
+                if let Step::Effect(effect) = step {
+                    self.pending = Some(effect);
+                }
+                self.watch.sink.stepped(&self.kernel);
+                true
+            }
+            Turn::Rest(rest) => {
+                self.watch.sink.rested(&self.kernel, &rest);
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, input: Ingress) {
+        self.inputs += 1;
+        match self.kernel.ingress(input, &mut self.watch) {
+            Ok(Taken::Resumed(Resumed::Reissued(effect))) => self.pending = Some(effect),
+            Ok(
+                Taken::Opened(_)
+                | Taken::Resumed(Resumed::Ready(_) | Resumed::Faulted(_))
+                | Taken::Advanced { .. }
+                | Taken::Cancelled,
+            ) => {}
+            Err(refusal) => self.refused = Some(refusal),
+        }
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        self.asked = None;
+        let image = CodeImage::from_bytes(bytes, CodeImage::LIMITS).map_err(Stopped::Image)?;
+        let image = image.verify().map_err(|e| Stopped::Unsound(Box::new(e)))?;
+        let image = Arc::new(image);
+        self.watch.sink.loaded(&image);
+        self.kernel.load(&image);
+        Ok(())
+    }
+
+    fn compare(&mut self, entry: u64, expected: &Checkpoint) -> Result<(), Stopped> {
+        let (got, _) = self.watch.checks.take(&self.kernel);
+        self.checkpoints += 1;
+        if expected.clock != got.clock {
+            let (expected, got) = (expected.clock, got.clock);
+            let difference = Difference::Clock { expected, got };
+            let (expected, got) = (format!("clock {expected}"), format!("clock {got}"));
+            return Err(self.diverged(entry, difference, expected, got));
+        }
+        if let (Some(expected), Some(got)) = (expected.trace, got.trace)
+            && expected != got
+        {
+            let difference = Difference::Trace { expected, got };
+            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
+            let (expected, got) = (format!("trace {expected}"), format!("trace {got}"));
+            return Err(self.diverged(entry, difference, expected, got));
+        }
+        if let (Some(expected), Some(got)) = (expected.state, got.state)
+            && expected != got
+        {
+            let difference = Difference::State { expected, got };
+            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
+            let (expected, got) = (format!("state {expected}"), format!("state {got}"));
+            return Err(self.diverged(entry, difference, expected, got));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn request_differs(&mut self, entry: u64, bytes: &[u8], got: Request) -> Stopped {
+        let expected = match Entry::decode(bytes) {
+            Ok(Entry::Request(expected)) => expected,
+            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
+            Err(error) => return Stopped::Unreadable(error),
+        };
+        let session = got.effect.session;
+        let image = describe::image_of(&self.kernel, session);
+        let fields = differing(image, &expected, &got);
+        let (a, b) = (
+            describe::request(image, &expected),
+            describe::request(image, &got),
+        );
+        let who = self.asker(got.effect);
+        let difference = Difference::Request {
+            expected: Box::new(expected),
+            got: Box::new(got),
+            fields,
+        };
+        self.divergence(entry, who.map(|c| (session, c)), difference, a, b)
+    }
+
+    #[cold]
+    fn request_missing(&mut self, entry: u64, bytes: &[u8]) -> Stopped {
+        let expected = match Entry::decode(bytes) {
+            Ok(Entry::Request(expected)) => expected,
+            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
+            Err(error) => return Stopped::Unreadable(error),
+        };
+        let session = expected.effect.session;
+        let live = self.kernel.session(session);
+        let text = describe::request(describe::image_of(&self.kernel, session), &expected);
+        let asker = live.and_then(|s| {
+            let index = s.coroutines().iter().position(|c| c.role == expected.role);
+            Some((session, CoroutineId(index? as u16)))
+        });
+        let step = self.kernel.step_index();
+        let got = match stop_of(&self.kernel) {
+            crate::entry::Stop::Running => format!("no request at step {step}"),
+            stop => format!("no request: at rest, {stop}, at step {step}"),
+        };
+        let expected_at = expected.step;
+        let difference = Difference::RequestMissing(Box::new(expected));
+        self.divergence(
+            entry,
+            asker,
+            difference,
+            format!("{text} at step {expected_at}"),
+            got,
+        )
+    }
+
+    #[cold]
+    fn request_extra(&mut self, entry: u64, expected: String, got: Request) -> Stopped {
+        let session = got.effect.session;
+        let image = describe::image_of(&self.kernel, session);
+        let text = describe::request(image, &got);
+        let who = self.asker(got.effect).map(|c| (session, c));
+        self.divergence(
+            entry,
+            who,
+            Difference::RequestExtra(Box::new(got)),
+            expected,
+            text,
+        )
+    }
+
+    #[cold]
+    fn refusal_differs(&mut self, entry: u64, expected: Option<Refusal>) -> Stopped {
+        let got = self.refused;
+        let text = |r: Option<Refusal>| r.map_or("taken".to_owned(), |r| format!("refused: {r}"));
+        let difference = Difference::Refusal { expected, got };
+        self.diverged(entry, difference, text(expected), text(got))
+    }
+
+    /// A divergence about whoever stepped last.
+    #[cold]
+    fn diverged(
+        &mut self,
+        entry: u64,
+        difference: Difference,
+        expected: String,
+        got: String,
+    ) -> Stopped {
+        let who = self.pick.map(|p| (p.session, p.coroutine));
+        self.divergence(entry, who, difference, expected, got)
+    }
+
+    fn divergence(
+        &self,
+        entry: u64,
+        who: Option<(SessionId, CoroutineId)>,
+        difference: Difference,
+        expected: String,
+        got: String,
+    ) -> Stopped {
+        let coroutine = who.and_then(|(session, coroutine)| {
+            let session = self.kernel.session(session)?;
+            let image = self.kernel.image(session).as_ref();
+            Some((image, session.coroutines().get(coroutine.index())?))
+        });
+        let instruction = coroutine.and_then(|(image, coroutine)| {
+            let program = image.image().programs.get(coroutine.program.index())?;
+            let instruction = program.code.get(coroutine.pc.index())?;
+            Some(Site {
+                program: program.name.clone(),
+                pc: coroutine.pc,
+                text: describe::instruction(image, instruction),
+            })
+        });
+        let role = coroutine.map(|(image, coroutine)| {
+            let role = coroutine.role;
+            role.map_or_else(String::new, |r| describe::role(Some(image), r))
+        });
+        Stopped::Diverged(Box::new(Divergence {
+            entry,
+            step: self.kernel.step_index(),
+            session: who.map(|(session, _)| session),
+            role,
+            instruction,
+            difference,
+            expected,
+            got,
+            recent: self.recent(),
+        }))
+    }
+
+    /// Who made an outstanding request.
+    fn asker(&self, effect: EffectId) -> Option<CoroutineId> {
+        let effects = self.kernel.session(effect.session)?.effects();
+        let found = effects.iter().find(|e| e.number == effect.number)?;
+        Some(found.coroutine)
+    }
+
+    fn recent(&self) -> Vec<Seen> {
+        let (newer, older) = self.watch.recent.split_at(self.watch.at);
+        let seen = |event: &ObsEvent| Seen {
+            text: describe::event(describe::image_of(&self.kernel, event.stamp.session), event),
+            event: event.clone(),
+        };
+        older.iter().chain(newer).map(seen).collect()
+    }
+}
+
+impl<S: Sink> Sink for Watch<S> {
+    #[inline]
+    fn event(&mut self, stamp: &Stamp, event: Event) {
+        if self.sink.wants_events() {
+            self.sink.event(stamp, event.clone());
+        }
+        if self.checks.wants_events() {
+            self.checks.event(stamp, event.clone());
+        }
+        let event = ObsEvent {
+            stamp: *stamp,
+            event,
+        };
+        match self.recent.get_mut(self.at) {
+            Some(place) => *place = event,
+            None => self.recent.push(event),
+        }
+        self.at = (self.at + 1) % RECENT_MAX;
+    }
+
+    fn ingress(&mut self, step: u64, input: &Ingress) {
+        self.sink.ingress(step, input);
+    }
+
+    fn refused(&mut self, step: u64, refusal: &Refusal) {
+        self.sink.refused(step, refusal);
+    }
+}
+
+/// The number whose shortest CBOR encoding starts at an offset.
+#[inline]
+fn uint_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let rest = bytes.get(at..)?;
+    let (initial, rest) = rest.split_first()?;
+    let width = match initial {
+        0..=23 => return Some(u64::from(*initial)),
+        24 => 1,
+        25 => 2,
+        26 => 4,
+        27 => 8,
+        _ => return None,
+    };
+    let mut number = 0;
+    for byte in rest.get(..width)? {
+        number = number << 8 | u64::from(*byte);
+    }
+    Some(number)
+}

@@ -1,0 +1,350 @@
+//! Writing: entries into records, records onto a medium.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use antiphon_codec::Encoder;
+
+use crate::bounds::{ENTRY_LEN_MAX, MAGIC, PART_LEN_MAX, RECORD_LEN};
+use crate::entry::{Entry, Header, encode_part};
+use crate::frame::{CONTENT_AT, Chain, empty_record, seal};
+
+/// What a recording is written to.
+pub trait Store: Write {
+    /// Makes what was written survive a loss of power.
+    ///
+    /// # Errors
+    /// When the medium cannot promise it.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Store for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Memory, which nothing makes survive.
+impl Store for Vec<u8> {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nowhere: for measuring.
+impl Store for io::Sink {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Store + ?Sized> Store for &mut S {
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+}
+
+/// Why a recording could not be written. Nothing is written after such an error: what is on the medium is a good
+/// recording of the run up to then.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The medium failed.
+    #[error("writing failed: {0}")]
+    Io(#[from] io::Error),
+    /// An entry is longer than a reader would take.
+    #[error("an entry of {len} bytes is over the limit of {max}")]
+    EntryTooLong {
+        /// Bytes of the entry.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A session was opened of an image that the recording does not have.
+    #[error("a session was opened of an image that the recorder was not told of")]
+    ImageMissing {
+        /// The image's digest.
+        digest: [u8; 32],
+    },
+    /// The configuration is that of a replay, which is not recorded: its recording is there.
+    #[error("a machine in determinism mode `replay` takes its outcomes from a recording")]
+    Replaying,
+}
+
+/// Writes entries as a recording, in records of some [`RECORD_LEN`] bytes.
+///
+/// [`Recorder`](crate::Recorder) is how a run is recorded; a writer by itself makes recordings from entries, such as
+/// an edited copy.
+///
+/// What was written and not [flushed](Self::flush) is lost when the process is killed; dropping a writer flushes it.
+#[derive(Debug)]
+pub struct Writer<W: Store> {
+    /// The record being filled, with room for its frame.
+    record: Vec<u8>,
+    /// `None` once finished.
+    output: Option<Output<W>>,
+    entries: u64,
+    /// Whether every record is to be synced.
+    sync: bool,
+    failed: bool,
+}
+
+/// Who seals and writes records.
+#[derive(Debug)]
+enum Output<W> {
+    Here(Press<W>),
+    Aside(Aside<W>),
+}
+
+/// Seals records and writes them.
+#[derive(Debug)]
+struct Press<W> {
+    store: W,
+    chain: Chain,
+}
+
+/// A press on a thread of its own. Records go there and their buffers come back.
+#[derive(Debug)]
+struct Aside<W> {
+    full: SyncSender<Job>,
+    empty: Receiver<Vec<u8>>,
+    thread: JoinHandle<(W, io::Result<()>)>,
+}
+
+#[derive(Debug)]
+struct Job {
+    record: Vec<u8>,
+    sync: bool,
+}
+
+/// Records that may wait for the thread that writes them. Two keep it busy; the fourth one waits for the medium.
+const WAITING_MAX: usize = 3;
+
+impl<W: Store> Writer<W> {
+    /// Begins a recording: magic bytes and header. Nothing is written before the first record is full or flushed, but
+    /// for the magic bytes.
+    ///
+    /// # Errors
+    /// When the medium fails or the header is too long.
+    pub fn create(mut store: W, header: &Header) -> Result<Writer<W>, RecordError> {
+        store.write_all(&MAGIC)?;
+        let press = Press {
+            store,
+            chain: Chain::start(),
+        };
+        Writer::begin(Output::Here(press), header)
+    }
+
+    fn begin(output: Output<W>, header: &Header) -> Result<Writer<W>, RecordError> {
+        let mut writer = Writer {
+            record: empty_record(),
+            output: Some(output),
+            entries: 0,
+            sync: false,
+            failed: false,
+        };
+        writer.put(|out| header.encode(out))?;
+        Ok(writer)
+    }
+
+    /// Appends an entry.
+    ///
+    /// # Errors
+    /// When the entry is too long or the medium fails; the writer takes nothing more then.
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), RecordError> {
+        self.put(|out| entry.encode(out))
+    }
+
+    /// Has every record synced as it is written. Without, only [`finish`](Self::finish) syncs.
+    pub fn sync_records(&mut self, sync: bool) {
+        self.sync = sync;
+    }
+
+    /// How many entries were appended, the header included.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Appends what `encode` appends, as one entry.
+    #[inline]
+    pub(crate) fn put(&mut self, encode: impl FnOnce(&mut Encoder<'_>)) -> Result<(), RecordError> {
+        let start = self.record.len();
+        encode(&mut Encoder::new(&mut self.record));
+        self.entries += 1;
+        if self.record.len() - start > PART_LEN_MAX {
+            return self.split(start);
+        }
+        if self.record.len() >= CONTENT_AT + RECORD_LEN {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The entry that begins at `start` is too long for a record.
+    #[cold]
+    fn split(&mut self, start: usize) -> Result<(), RecordError> {
+        let long = self.record.split_off(start);
+        self.record.shrink_to(2 * RECORD_LEN);
+        if long.len() > ENTRY_LEN_MAX {
+            self.failed = true;
+            return Err(RecordError::EntryTooLong {
+                len: long.len(),
+                max: ENTRY_LEN_MAX,
+            });
+        }
+        // A part has a head of its own besides its bytes.
+        let mut parts = long.chunks(PART_LEN_MAX - 16).peekable();
+        while let Some(part) = parts.next() {
+            let more = parts.peek().is_some();
+            encode_part(more, part, &mut Encoder::new(&mut self.record));
+            if self.record.len() >= CONTENT_AT + RECORD_LEN {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the record that is being filled and writes it. With a thread of its own: gives it to the thread.
+    ///
+    /// # Errors
+    /// When the medium fails, or has failed since the last call.
+    pub fn flush(&mut self) -> Result<(), RecordError> {
+        if self.failed || self.record.len() == CONTENT_AT {
+            return Ok(());
+        }
+        let result = match &mut self.output {
+            Some(Output::Here(press)) => {
+                let result = press.print(&mut self.record, self.sync);
+                self.record.truncate(CONTENT_AT);
+                result
+            }
+            Some(Output::Aside(aside)) => aside.send(&mut self.record, self.sync),
+            None => Ok(()),
+        };
+        self.failed |= result.is_err();
+        Ok(result?)
+    }
+
+    /// Flushes, syncs, and gives the medium back. The recording is as it is: [`Entry::End`] is for the caller to say.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    pub fn finish(mut self) -> Result<W, RecordError> {
+        self.flush()?;
+        let mut store = self.close()?;
+        store.sync()?;
+        Ok(store)
+    }
+
+    /// Flushes and gives the medium back, as if the process had been stopped here.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    pub fn abandon(mut self) -> Result<W, RecordError> {
+        self.flush()?;
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<W, RecordError> {
+        match self.output.take() {
+            Some(Output::Here(press)) => Ok(press.store),
+            Some(Output::Aside(aside)) => Ok(aside.join()?),
+            None => Err(io::Error::other("the recording is finished").into()),
+        }
+    }
+}
+
+impl<W: Store + Send + 'static> Writer<W> {
+    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for neither.
+    ///
+    /// Entries reach the thread a record at a time; when the medium is slower than the run, the run waits for it.
+    ///
+    /// # Errors
+    /// When the medium fails, the header is too long, or there is no thread to be had.
+    pub fn create_aside(mut store: W, header: &Header) -> Result<Writer<W>, RecordError> {
+        store.write_all(&MAGIC)?;
+        Writer::begin(Output::Aside(Aside::spawn(store)?), header)
+    }
+}
+
+impl<W: Store> Drop for Writer<W> {
+    fn drop(&mut self) {
+        // A run that ends by a panic keeps what it said last. There is nobody to tell if that fails.
+        let _ = self.flush();
+    }
+}
+
+impl<W: Store> Press<W> {
+    fn print(&mut self, record: &mut Vec<u8>, sync: bool) -> io::Result<()> {
+        let frame = seal(&mut self.chain, record);
+        self.store.write_all(frame)?;
+        if sync {
+            self.store.sync()?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Store + Send + 'static> Aside<W> {
+    fn spawn(store: W) -> io::Result<Aside<W>> {
+        let (full, jobs) = sync_channel::<Job>(WAITING_MAX);
+        let (done, empty) = channel();
+        let mut press = Press {
+            store,
+            chain: Chain::start(),
+        };
+        let run = move || {
+            for Job { mut record, sync } in jobs {
+                if let Err(error) = press.print(&mut record, sync) {
+                    return (press.store, Err(error));
+                }
+                record.truncate(CONTENT_AT);
+                // Nobody wants the buffer back once the run is over.
+                let _ = done.send(record);
+            }
+            (press.store, Ok(()))
+        };
+        let thread = std::thread::Builder::new()
+            .name("recording".to_owned())
+            .spawn(run)?;
+        Ok(Aside {
+            full,
+            empty,
+            thread,
+        })
+    }
+}
+
+impl<W> Aside<W> {
+    fn send(&mut self, record: &mut Vec<u8>, sync: bool) -> io::Result<()> {
+        let next = self.empty.try_recv().unwrap_or_else(|_| empty_record());
+        let job = Job {
+            record: std::mem::replace(record, next),
+            sync,
+        };
+        let gone = || io::Error::other("the thread that writes the recording has stopped");
+        match self.full.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job)) => self.full.send(job).map_err(|_| gone()),
+            Err(TrySendError::Disconnected(_)) => Err(gone()),
+        }
+    }
+
+    fn join(self) -> io::Result<W> {
+        drop(self.full);
+        match self.thread.join() {
+            Ok((store, Ok(()))) => Ok(store),
+            Ok((_, Err(error))) => Err(error),
+            Err(_) => Err(io::Error::other(
+                "the thread that writes the recording panicked",
+            )),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Recordings: written, read, broken, replayed, compared.
+
+mod replay;
+mod runs;
