@@ -130,15 +130,16 @@ fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
     command
         .current_dir(&tree.root)
         .env_remove("RUSTUP_TOOLCHAIN");
-    command.args([
-        "+nightly",
-        "fuzz",
-        "run",
-        "--fuzz-dir",
-        "rust/fuzz",
-        target,
-        "--",
-    ]);
+    command.args(["+nightly", "fuzz", "run", "--fuzz-dir", "rust/fuzz", target]);
+    // New inputs go to the first directory; the second is kept in the repository and only read.
+    let corpus = place.join("corpus").join(target);
+    std::fs::create_dir_all(&corpus).map_err(Problem::file(&corpus))?;
+    command.args(
+        [corpus, place.join("seeds").join(target)]
+            .iter()
+            .filter(|path| path.is_dir()),
+    );
+    command.arg("--");
     command.arg(format!("-runs={runs}"));
     run::attached(&mut command)
 }
