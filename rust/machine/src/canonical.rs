@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_codec::{DecodeError, DecodeErrorKind, Decoder, Encoder, Kind, Limits};
+use smallvec::SmallVec;
 
 use crate::bounds::{DETAIL_LEN_MAX, IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use crate::config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
@@ -577,7 +578,10 @@ impl<T: Canonical> Canonical for Vec<T> {
     }
 }
 
-impl<T: Canonical> Canonical for Box<[T]> {
+impl<A: smallvec::Array> Canonical for SmallVec<A>
+where
+    A::Item: Canonical,
+{
     fn encode(&self, out: &mut Encoder<'_>) {
         out.array(self.len());
         for item in self {
@@ -585,7 +589,7 @@ impl<T: Canonical> Canonical for Box<[T]> {
         }
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, ReadError> {
-        Ok(Vec::decode(from)?.into_boxed_slice())
+        Ok(Vec::decode(from)?.into())
     }
 }
 

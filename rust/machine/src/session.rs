@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::config::ProtocolMachineConfig;
 use crate::effect::EffectRequest;
 use crate::event::{End, Message};
@@ -31,11 +33,13 @@ pub struct Session {
     pub(crate) effects_issued: u64,
     /// The number of the next witness.
     pub(crate) witnesses_issued: u64,
-    pub(crate) endpoints: Box<[Endpoint]>,
-    pub(crate) coroutines: Vec<Coroutine>,
-    pub(crate) edges: Box<[Edge]>,
+    // The tables of a session of two roles stand in the session itself: whoever steps through many sessions touches
+    // neighbouring memory. Larger sessions have them on the heap.
+    pub(crate) endpoints: SmallVec<[Endpoint; 2]>,
+    pub(crate) coroutines: SmallVec<[Coroutine; 2]>,
+    pub(crate) edges: SmallVec<[Edge; 2]>,
     /// Outstanding effects, in the order of their numbers: at most one per coroutine.
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects: SmallVec<[Effect; 2]>,
     /// Live witnesses, in the order of their numbers.
     pub(crate) witnesses: VecDeque<Witness>,
     pub(crate) owner: Arc<str>,
@@ -73,7 +77,7 @@ pub struct Coroutine {
     /// The next instruction.
     pub pc: Pc,
     /// Its registers.
-    pub registers: Box<[Value]>,
+    pub registers: SmallVec<[Value; 4]>,
 }
 
 /// Whether a coroutine can step.
@@ -187,7 +191,7 @@ impl Session {
                 .collect(),
             coroutines: coroutines.collect(),
             edges: image.edges().iter().map(|_| Edge::default()).collect(),
-            effects: Vec::new(),
+            effects: SmallVec::new(),
             witnesses: VecDeque::new(),
             owner,
         }
@@ -318,7 +322,7 @@ impl Coroutine {
             .programs
             .get(program.index())
             .map_or(0, |p| p.registers);
-        let mut registers = vec![Value::Unit; usize::from(count)].into_boxed_slice();
+        let mut registers = SmallVec::from_elem(Value::Unit, usize::from(count));
         if let (Some(role), Some(first)) = (role, registers.first_mut()) {
             *first = Value::Endpoint(role);
         }

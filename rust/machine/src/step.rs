@@ -234,6 +234,7 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
     }
 }
 
+#[inline]
 fn fetch(image: &VerifiedImage, program: ProgramId, pc: Pc) -> Result<&Instruction, Fault> {
     let code = &image
         .image()
@@ -250,6 +251,7 @@ fn fetch(image: &VerifiedImage, program: ProgramId, pc: Pc) -> Result<&Instructi
     })
 }
 
+#[inline]
 fn register(coroutine: &Coroutine, register: Reg) -> Result<&Value, Fault> {
     let count = coroutine.registers.len() as u8;
     coroutine
@@ -258,6 +260,7 @@ fn register(coroutine: &Coroutine, register: Reg) -> Result<&Value, Fault> {
         .ok_or(Fault::OutOfRegisters { register, count })
 }
 
+#[inline]
 fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, Fault> {
     let count = coroutine.registers.len() as u8;
     coroutine
@@ -289,6 +292,7 @@ fn chosen_arm<'a>(selector: &Value, arms: &'a [Arm]) -> Result<&'a Arm, Fault> {
 }
 
 /// The endpoint in a register, if this coroutine holds it, and where its role stands.
+#[inline]
 fn endpoint<'a>(
     cx: &Context<'a>,
     s: &Session,
@@ -332,6 +336,7 @@ fn endpoint<'a>(
 }
 
 /// A value must be of its sort and not too large.
+#[inline]
 fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<(), Fault> {
     if !value.is_of(sort, &cx.image.image().sorts) {
         return Err(Fault::WrongSort {
@@ -339,7 +344,8 @@ fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<()
             got: value.form(),
         });
     }
-    let (len, max) = (value.encoded_len(), cx.config.payload_len_max);
+    let max = cx.config.payload_len_max;
+    let len = value.encoded_len();
     if len > u64::from(max) {
         return Err(Fault::PayloadTooLarge { len, max });
     }
@@ -556,6 +562,7 @@ fn invoke<S: Sink>(
     })
 }
 
+#[inline]
 fn operation(image: &VerifiedImage, id: OperationId) -> Result<&Operation, Fault> {
     let no_row = Fault::NoSuchRow {
         table: Table::Operations,

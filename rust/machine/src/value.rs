@@ -106,6 +106,12 @@ impl Value {
             | (Value::Int(_), Sort::Int)
             | (Value::Text(_), Sort::Text)
             | (Value::Bytes(_), Sort::Bytes | Sort::Foreign { .. }) => true,
+            _ => self.is_of_compound(sort, sorts),
+        }
+    }
+
+    fn is_of_compound(&self, sort: &Sort, sorts: &[Sort]) -> bool {
+        match (self, sort) {
             (Value::Nat(n), Sort::Enum { variants, .. }) => *n < variants.len() as u64,
             (Value::Nat(n), Sort::Arm(labels)) => labels.iter().any(|l| u64::from(l.0) == *n),
             (Value::List(items), Sort::List(item)) => items.iter().all(|v| v.is_of(*item, sorts)),
