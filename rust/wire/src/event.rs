@@ -328,7 +328,8 @@ impl EventFrame {
 fn version(item: &Item) -> Result<u32, FieldFault> {
     match item.field("v") {
         Some(v) => u32::read(v.clone()).map_err(|fault| fault.under("v")),
-        None => Err(FieldFault::at("v", FieldFaultKind::Missing)),
+        None if Shape::of(item) == Shape::Map => Err(FieldFault::at("v", FieldFaultKind::Missing)),
+        None => Err(FieldFault::shape(Shape::Map, item).under("body")),
     }
 }
 

@@ -20,7 +20,11 @@ pub enum Shape {
     Map,
     /// `true` or `false`.
     Bool,
-    /// Anything that no field of this protocol has: null, a tag, a float, a simple value.
+    /// `null`. No field of this protocol has it: what is absent is left out.
+    Null,
+    /// A floating-point number. No field of this protocol has one.
+    Float,
+    /// A tag, `undefined`, or another simple value. No field of this protocol has one.
     Other,
 }
 
@@ -35,9 +39,9 @@ impl Shape {
             Item::Array(_) => Self::Array,
             Item::Map(_) => Self::Map,
             Item::Bool(_) => Self::Bool,
-            Item::Tag(..) | Item::Null | Item::Undefined | Item::Simple(_) | Item::Float(_) => {
-                Self::Other
-            }
+            Item::Null => Self::Null,
+            Item::Float(_) => Self::Float,
+            Item::Tag(..) | Item::Undefined | Item::Simple(_) => Self::Other,
         }
     }
 }
@@ -51,7 +55,9 @@ impl fmt::Display for Shape {
             Self::Array => "an array",
             Self::Map => "a map",
             Self::Bool => "a boolean",
-            Self::Other => "another kind of value",
+            Self::Null => "null",
+            Self::Float => "a float",
+            Self::Other => "a tag or a simple value",
         })
     }
 }
@@ -100,7 +106,7 @@ pub enum FieldFaultKind {
         got: String,
     },
     /// More elements, or more bytes, than the schema allows.
-    #[error("must have at most {max} elements, got {got}")]
+    #[error("must have a length of at most {max}, got {got}")]
     TooMany {
         /// The greatest number allowed.
         max: usize,

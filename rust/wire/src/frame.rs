@@ -107,7 +107,8 @@ impl Envelope {
     }
 
     fn from_item(item: Item, versions: VersionRange) -> Result<Self, FrameError> {
-        let mut entries = Entries::of(item).map_err(FrameError::Envelope)?;
+        let mut entries =
+            Entries::of(item).map_err(|fault| FrameError::Envelope(fault.under("body")))?;
         let v: u32 = entries.take("v").map_err(FrameError::Envelope)?;
         let id: u32 = entries.take("id").map_err(FrameError::Envelope)?;
         let t: String = entries.take("t").map_err(FrameError::Envelope)?;
