@@ -1,0 +1,303 @@
+//! An image from anywhere: refused, or run without a panic and with every invariant kept.
+//!
+//! The input is entropy for the run and an image, with edits of its tree between them, so that
+//! mutation does not stop at the deterministic form: `count, count * (where, what), image`.
+#![no_main]
+
+use std::sync::Arc;
+
+use antiphon_codec::{Item, Limits, decode_strict};
+use antiphon_machine::invariants::Watch;
+use antiphon_machine::{
+    Canonical, Class, CodeImage, EffectHandler, EffectId, EffectRequest, Event, FailureKind, Fault,
+    Ingress, Outcome, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel, Reply, Rest,
+    SchedulingPolicy, SessionId, Sink, Sort, SortId, Stamp, Value, VerifiedImage,
+};
+use libfuzzer_sys::fuzz_target;
+
+/// Steps of one run. Images of a page loop or end long before.
+const STEPS_MAX: u64 = 600;
+/// How often a run that waits for the world gets an answer.
+const ANSWERS_MAX: usize = 64;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((count, rest)) = input.split_first() else {
+        return;
+    };
+    let (edits, bytes) = rest.split_at(rest.len().min(2 * usize::from(*count % 8)));
+    let bytes = edited(bytes, edits);
+    let Ok(image) = CodeImage::from_bytes(&bytes, CodeImage::LIMITS) else {
+        return;
+    };
+    assert_eq!(image.to_bytes(), bytes, "read, so writing gives it back");
+    // Without verification the machine stays total; with it, faults of the image cannot happen.
+    run(
+        Arc::new(VerifiedImage::unchecked(image.clone())),
+        &bytes,
+        false,
+    );
+    if let Ok(verified) = image.verify() {
+        run(Arc::new(verified), &bytes, true);
+    }
+});
+
+/// The image with some of its parts replaced; unchanged where it is not CBOR at all.
+fn edited(bytes: &[u8], edits: &[u8]) -> Vec<u8> {
+    let limits = Limits {
+        bytes_len: 1 << 16,
+        items: 1 << 14,
+        ..Limits::default()
+    };
+    let Ok(mut tree) = decode_strict(bytes, &limits) else {
+        return bytes.to_vec();
+    };
+    for edit in edits.chunks_exact(2) {
+        let mut index = usize::from(edit[0]) * 3 + usize::from(edit[1] >> 5);
+        edit_nth(&mut tree, &mut index, edit[1] & 0x1f);
+    }
+    tree.try_encode().unwrap_or_else(|_| bytes.to_vec())
+}
+
+/// Changes the part with this number, counted from the root; whether it was there.
+fn edit_nth(item: &mut Item, index: &mut usize, how: u8) -> bool {
+    if *index == 0 {
+        change(item, how);
+        return true;
+    }
+    *index -= 1;
+    match item {
+        Item::Array(items) => items.iter_mut().any(|item| edit_nth(item, index, how)),
+        _ => false,
+    }
+}
+
+fn change(item: &mut Item, how: u8) {
+    match (item, how) {
+        (Item::Uint(number), 0..=15) => *number = u64::from(how),
+        (Item::Uint(number), 16) => *number = number.wrapping_add(1),
+        (Item::Uint(number), 17) => *number = number.wrapping_sub(1),
+        (Item::Uint(number), 18) => *number = u64::from(u16::MAX),
+        (Item::Uint(number), 19) => *number = u64::from(u32::MAX),
+        (Item::Array(items), 0..=7) => drop(items.pop()),
+        (Item::Array(items), 8..=15) => items.extend(items.last().cloned()),
+        (Item::Array(items), 16..=23) => items.reverse(),
+        (Item::Array(items), 24..=27) => {
+            let turn = items.len().min(1);
+            items.rotate_left(turn);
+        }
+        (item, 28) => *item = Item::Null,
+        (item, 29) => *item = Item::Uint(0),
+        (item, 30) => *item = Item::Array(vec![]),
+        (item, _) => *item = Item::Text("x".to_owned()),
+    }
+}
+
+fn run(image: Arc<VerifiedImage>, entropy: &[u8], verified: bool) {
+    let policy = SchedulingPolicy::ALL[usize::from(entropy.len() as u8) % 4];
+    let config = ProtocolMachineConfig {
+        policy,
+        buffer_len_max: 2,
+        coroutines_max: 8,
+        effect_budget: Some(50),
+        ..ProtocolMachineConfig::default()
+    };
+    let world = World {
+        dice: Dice::new(entropy),
+        later: Vec::new(),
+    };
+    let sink = Observer {
+        watch: Watch::default(),
+        faults: Vec::new(),
+    };
+    let mut machine = ProtocolMachine::with_sink(config, world, sink);
+    for _ in 0..2 {
+        if machine.load_choreography(&image, "owner").is_err() {
+            break;
+        }
+    }
+    for _ in 0..ANSWERS_MAX {
+        match machine.run(STEPS_MAX / 2) {
+            Some(Rest::Idle) => answer(&mut machine),
+            Some(Rest::Done | Rest::Stuck(_)) | None => break,
+        }
+    }
+    let _ = machine.ingress(Ingress::Cancel {
+        session: SessionId(1),
+        owner: Arc::from("owner"),
+    });
+    machine.run(STEPS_MAX);
+    let _ = machine.kernel().state_digest();
+    if verified {
+        machine
+            .kernel()
+            .check()
+            .expect("every invariant of a state");
+        assert_eq!(
+            machine.sink().watch.verdict(),
+            None,
+            "every invariant of a history"
+        );
+        for fault in &machine.sink().faults {
+            assert!(!is_of_the_image(fault), "verified, and yet: {fault}");
+        }
+    }
+}
+
+/// Faults that verification excludes, whatever the world and the other roles do.
+fn is_of_the_image(fault: &Fault) -> bool {
+    match fault {
+        Fault::OutOfRegisters { .. }
+        | Fault::PcOutOfBounds { .. }
+        | Fault::NoSuchRow { .. }
+        | Fault::NotAnEndpoint { .. }
+        | Fault::NotHolder { .. }
+        | Fault::WrongState { .. }
+        | Fault::WrongLabel { .. }
+        | Fault::SelectorOutside { .. }
+        | Fault::NoSuchBranch { .. }
+        | Fault::NotANumber { .. }
+        | Fault::WrongOperation
+        | Fault::EndpointOpen { .. } => true,
+        // Roles that do not fit together meet these, and only the language sees all roles.
+        Fault::UnexpectedMessage { .. }
+        | Fault::WrongSort { .. }
+        | Fault::EdgeNotEmpty { .. }
+        | Fault::PayloadTooLarge { .. }
+        | Fault::CoroutineBound { .. }
+        | Fault::EffectFailed { .. } => false,
+    }
+}
+
+/// The outcomes that were put off, a late one, and time.
+fn answer(machine: &mut ProtocolMachine<World, Observer>) {
+    if let Some((effect, outcome)) = machine.handler().later.pop() {
+        let input = Ingress::Outcome { effect, outcome };
+        let _ = machine.ingress(input.clone());
+        assert!(machine.ingress(input).is_err(), "an effect ends once");
+    } else {
+        let _ = machine.ingress(Ingress::AdvanceClock { ticks: 20 });
+    }
+}
+
+/// Bytes of the input over and over, changed a little each round.
+struct Dice {
+    bytes: Vec<u8>,
+    thrown: usize,
+}
+
+impl Dice {
+    fn new(bytes: &[u8]) -> Dice {
+        Dice {
+            bytes: bytes.iter().rev().copied().take(256).collect(),
+            thrown: 0,
+        }
+    }
+
+    fn throw(&mut self) -> u8 {
+        let len = self.bytes.len().max(1);
+        let byte = self.bytes.get(self.thrown % len).copied().unwrap_or(0);
+        let round = (self.thrown / len) as u8;
+        self.thrown += 1;
+        byte.wrapping_mul(167).wrapping_add(round.wrapping_mul(13))
+    }
+}
+
+/// A world that answers anything: mostly what was asked for.
+struct World {
+    dice: Dice,
+    later: Vec<(EffectId, Outcome)>,
+}
+
+impl EffectHandler for World {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        let throw = self.dice.throw();
+        let outcome = match throw % 16 {
+            0 => {
+                let kind = FailureKind::ALL[usize::from(self.dice.throw()) % 10];
+                Outcome::failure(kind, "the world says no")
+            }
+            1 => Outcome::Success(Value::Nat(u64::from(throw))),
+            _ => Outcome::Success(self.answer(request)),
+        };
+        if throw % 16 == 2 {
+            self.later.push((request.effect(), outcome));
+            return Reply::Later;
+        }
+        Reply::Now(outcome)
+    }
+}
+
+impl World {
+    fn answer(&mut self, request: &EffectRequest<'_>) -> Value {
+        if let Class::Decide { labels, .. } = request.class()
+            && let Some(label) = labels.get(usize::from(self.dice.throw()) % labels.len().max(1))
+        {
+            return Value::Nat(u64::from(label.0));
+        }
+        self.value(request.result_sort(), &request.image().image().sorts, 0)
+    }
+
+    /// A value of the sort, as far as the table of sorts makes sense.
+    fn value(&mut self, sort: SortId, sorts: &[Sort], depth: u8) -> Value {
+        let throw = self.dice.throw();
+        let Some(sort) = sorts.get(sort.index()).filter(|_| depth < 6) else {
+            return Value::Unit;
+        };
+        match sort {
+            Sort::Unit => Value::Unit,
+            Sort::Bool => Value::Bool(throw & 1 == 1),
+            Sort::Nat => Value::Nat(u64::from(throw)),
+            Sort::Int => Value::Int(i64::from(throw) - 128),
+            Sort::Text => Value::text(&"t".repeat(usize::from(throw % 5))),
+            Sort::Bytes | Sort::Foreign { .. } => {
+                Value::bytes(&vec![throw; usize::from(throw % 9)])
+            }
+            Sort::List(item) => Value::list(
+                (0..throw % 3)
+                    .map(|_| self.value(*item, sorts, depth + 1))
+                    .collect(),
+            ),
+            Sort::Option(item) => {
+                Value::option((throw & 1 == 1).then(|| self.value(*item, sorts, depth + 1)))
+            }
+            Sort::Record { fields, .. } => {
+                let fields = fields.iter().take(8);
+                Value::record(
+                    fields
+                        .map(|(_, sort)| self.value(*sort, sorts, depth + 1))
+                        .collect(),
+                )
+            }
+            Sort::Enum { variants, .. } => {
+                Value::Nat(u64::from(throw) % (variants.len().max(1) as u64))
+            }
+            Sort::Arm(labels) => {
+                let label = labels.get(usize::from(throw) % labels.len().max(1));
+                Value::Nat(label.map_or(0, |label| u64::from(label.0)))
+            }
+        }
+    }
+}
+
+/// Watches the invariants of the history, and collects faults.
+struct Observer {
+    watch: Watch,
+    faults: Vec<Fault>,
+}
+
+impl Sink for Observer {
+    fn event(&mut self, stamp: &Stamp, event: Event) {
+        if let Event::Faulted { fault, .. } = &event {
+            self.faults.push(*fault);
+        }
+        self.watch.event(stamp, event);
+    }
+
+    fn ingress(&mut self, step: u64, input: &Ingress) {
+        self.watch.ingress(step, input);
+    }
+
+    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
+        self.watch.stepped(kernel);
+    }
+}

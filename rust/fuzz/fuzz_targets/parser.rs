@@ -1,0 +1,78 @@
+//! Any text: diagnostics or protocols, and what compiles is accepted by the machine.
+#![no_main]
+
+use antiphon_language::compile::compile;
+use antiphon_language::diagnostic::render_all;
+use antiphon_language::export::{disassemble, sequence_diagram};
+use antiphon_language::safety::Limits;
+use antiphon_language::source::{FileId, Source, Span};
+use antiphon_language::{Modules, NoModules, check, decode, format, parse};
+use libfuzzer_sys::fuzz_target;
+
+/// Enough to find what is wrong with a protocol of a page, few enough for a thousand a second.
+const LIMITS: Limits = Limits {
+    buffer: 2,
+    buffer_max: 4,
+    configurations: 500,
+};
+
+fuzz_target!(|input: &[u8]| {
+    let source = decode("input", input).unwrap_or_else(|(_, source)| source);
+    let parsed = parse(FileId(0), &source.text);
+    for diagnostic in &parsed.diagnostics {
+        inside(diagnostic.span, &source);
+    }
+    if parsed
+        .diagnostics
+        .iter()
+        .all(|diagnostic| !diagnostic.is_error())
+    {
+        formats_to_itself(&source);
+    }
+
+    let modules = Modules::load(source.clone(), &NoModules);
+    let checked = check(&modules);
+    for diagnostic in &checked.diagnostics {
+        inside(diagnostic.span, &source);
+    }
+    let _ = render_all(&checked.diagnostics, modules.sources(), Default::default());
+    for protocol in &checked.protocols {
+        let _ = sequence_diagram(protocol);
+        match compile(protocol, &LIMITS) {
+            Ok(compiled) => {
+                let _ = disassemble(&compiled.image);
+                let verified = compiled.image.verify();
+                assert!(
+                    verified.is_ok(),
+                    "compiled and refused: {:?}",
+                    verified.err()
+                );
+            }
+            Err(diagnostics) => {
+                assert!(!diagnostics.is_empty());
+                let _ = render_all(&diagnostics, modules.sources(), Default::default());
+            }
+        }
+    }
+});
+
+fn inside(span: Span, source: &Source) {
+    assert!(
+        source.text.get(span.range()).is_some(),
+        "{span:?} cuts a character or is outside"
+    );
+}
+
+/// Formatting keeps the text valid, and formatting twice changes nothing more.
+fn formats_to_itself(source: &Source) {
+    let Some(once) = format(&parse(FileId(0), &source.text).ast) else {
+        return;
+    };
+    let again = parse(FileId(0), &once);
+    assert!(
+        again.diagnostics.iter().all(|d| !d.is_error()),
+        "not valid any more:\n{once}"
+    );
+    let twice = format(&again.ast).expect("what was formatted can be formatted");
+    assert_eq!(once, twice);
+}
