@@ -12,8 +12,10 @@
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
 use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, Operand, Origin};
-use crate::diagnostic::Diagnostic;
+use crate::check::check;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::global::{CheckedProtocol, VarId};
+use crate::module::Modules;
 use crate::project::project_all;
 use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 use crate::resources::{ResourceError, allocate, check_tables};
@@ -42,6 +44,34 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What became of a text.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// The protocols of the text that was asked for in which nothing is wrong, with all that is made of them.
+    pub protocols: Vec<(CheckedProtocol, Compiled)>,
+    /// All findings of all checks, in the order of the texts.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The whole way: checks names and shape, projects, explores and compiles every protocol of the text that was asked for,
+/// and gives every finding in one go.
+pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
+    let checked = check(modules);
+    let mut findings = Findings::default();
+    findings.extend(checked.diagnostics);
+    let mut protocols = vec![];
+    for protocol in checked.protocols {
+        match compile(&protocol, limits) {
+            Ok(compiled) => {
+                findings.extend(compiled.warnings.iter().cloned());
+                protocols.push((protocol, compiled));
+            }
+            Err(errors) => findings.extend(errors),
+        }
+    }
+    Whole { protocols, diagnostics: findings.into_sorted() }
+}
+
 /// Projects, explores and compiles a checked protocol.
 ///
 /// # Errors
@@ -62,6 +92,7 @@ pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, 
         Ok(image) if errors.is_empty() => Ok(Compiled { automata, image, certificate, warnings }),
         Ok(_) => Err(errors),
         Err(resources) => {
+            errors.extend(warnings);
             errors.extend(resources.iter().map(|error| error.diagnostic(protocol)));
             Err(errors)
         }
@@ -104,7 +135,7 @@ pub fn code_image(
         operations: tables.operations,
         programs,
     };
-    errors.extend(check_tables(protocol, &image));
+    errors.extend(check_tables(&image));
     if errors.is_empty() {
         Ok(image)
     } else {

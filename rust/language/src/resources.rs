@@ -58,13 +58,6 @@ pub enum ResourceError {
         /// How many there may be.
         max: usize,
     },
-    /// A name is too long.
-    Name {
-        /// Its first bytes.
-        name: String,
-        /// Its length in bytes.
-        len: usize,
-    },
 }
 
 impl ResourceError {
@@ -135,11 +128,6 @@ impl ResourceError {
                 };
                 Diagnostic::new(Code::SortTooLarge, protocol.span(), message)
             }
-            ResourceError::Name { name: long, len } => {
-                let max = bounds::NAME_LEN_MAX;
-                let message = format!("a name of {len} bytes, at most {max} fit: `{long}…`");
-                Diagnostic::new(Code::NameTooLong, protocol.span(), message)
-            }
         }
     }
 }
@@ -165,7 +153,7 @@ pub(crate) fn allocate(
 }
 
 /// Everything in the image's tables that is over the machine's bounds.
-pub(crate) fn check_tables(protocol: &CheckedProtocol, image: &CodeImage) -> Vec<ResourceError> {
+pub(crate) fn check_tables(image: &CodeImage) -> Vec<ResourceError> {
     let mut errors = vec![];
     let mut at_most = |what, len, max| {
         if len > max {
@@ -177,7 +165,6 @@ pub(crate) fn check_tables(protocol: &CheckedProtocol, image: &CodeImage) -> Vec
     at_most("sorts", image.sorts.len(), bounds::SORTS_MAX);
     at_most("interfaces", image.interfaces.len(), bounds::TABLE_LEN_MAX);
     at_most("operations", image.operations.len(), bounds::TABLE_LEN_MAX);
-    errors.extend(names(protocol, image));
     errors.extend(sorts(image));
     for (r, role) in image.roles.iter().enumerate() {
         for (s, state) in role.automaton.states.iter().enumerate() {
@@ -199,43 +186,6 @@ pub(crate) fn check_tables(protocol: &CheckedProtocol, image: &CodeImage) -> Vec
         }
     }
     errors
-}
-
-fn names(protocol: &CheckedProtocol, image: &CodeImage) -> Vec<ResourceError> {
-    let tables = [protocol.roles(), protocol.labels()];
-    let interfaces = image.interfaces.iter().map(|i| &i.name);
-    let operations = image.operations.iter().map(|o| &o.name);
-    let sorts = image.sorts.iter().flat_map(|sort| -> Vec<&String> {
-        match sort {
-            Sort::Record { name, fields } => std::iter::once(name)
-                .chain(fields.iter().map(|field| &field.0))
-                .collect(),
-            Sort::Enum { name, variants } => std::iter::once(name).chain(variants).collect(),
-            Sort::Foreign { name } => vec![name],
-            Sort::Unit
-            | Sort::Bool
-            | Sort::Nat
-            | Sort::Int
-            | Sort::Text
-            | Sort::Bytes
-            | Sort::List(_)
-            | Sort::Option(_)
-            | Sort::Arm(_) => vec![],
-        }
-    });
-    let all = tables
-        .into_iter()
-        .flatten()
-        .chain(interfaces)
-        .chain(operations)
-        .chain(sorts);
-    all.chain([&image.name])
-        .filter(|name| name.len() > bounds::NAME_LEN_MAX)
-        .map(|name| ResourceError::Name {
-            name: name.chars().take(32).collect(),
-            len: name.len(),
-        })
-        .collect()
 }
 
 fn sorts(image: &CodeImage) -> Vec<ResourceError> {

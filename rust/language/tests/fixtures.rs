@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use antiphon_language::compile::compile_all;
 use antiphon_language::diagnostic::{Code, Group, Style, render_all};
-use antiphon_language::{Modules, check, format};
+use antiphon_language::safety::Limits;
+use antiphon_language::{Modules, format};
 use common::{Files, fixtures, read};
 
 /// The protocol files of a folder in the order of their numbers. No two have the same number.
@@ -45,7 +47,7 @@ fn stem(path: &Path) -> String {
 /// What the whole way through the language says about a file.
 fn report(path: &Path) -> (String, Vec<Code>) {
     let modules = Modules::load(read(path), &Files);
-    let diagnostics = check(&modules).diagnostics;
+    let diagnostics = compile_all(&modules, &Limits::default()).diagnostics;
     let codes = diagnostics.iter().map(|d| d.code).collect();
     (
         render_all(&diagnostics, modules.sources(), Style::Plain),

@@ -346,10 +346,6 @@ codes! {
     SortTooLarge = "AP0505", Resources, Error,
         "a sort has more fields or variants, or is deeper, than the machine's sorts",
         "split it";
-    NameTooLong = "AP0506", Resources, Error,
-        "a name is longer than 256 bytes",
-        "shorten it";
-
     UnsupportedPar = "AP0901", Unsupported, Error,
         "`par` is not supported",
         "write the parts one after the other: a role that takes no part in one begins the next at once";

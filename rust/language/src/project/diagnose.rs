@@ -24,7 +24,8 @@ impl ProjectError {
                 | Conflict::Payloads(_)
                 | Conflict::Actions => "cannot tell in which of two branches it is",
             };
-            return Diagnostic::new(code, self.first.span, format!("role `{role}` {what}"));
+            let message = format!("role `{role}` {what}");
+            return Diagnostic::new(code, self.first.span, message).help(code.mending());
         }
         let does = |spot: &Spot| spot.doing.text(protocol);
         let told_apart = match &self.parting {
@@ -60,7 +61,7 @@ impl ProjectError {
                 }
             }
         }
-        diagnostic
+        diagnostic.help(code.mending())
     }
 }
 

@@ -51,7 +51,7 @@ impl Violation {
         if !lines.is_empty() {
             diagnostic = diagnostic.note(format!("it comes about so:\n{}", lines.join("\n")));
         }
-        diagnostic
+        diagnostic.help(code.mending())
     }
 }
 
