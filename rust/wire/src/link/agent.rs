@@ -161,8 +161,10 @@ impl AgentLink {
         error: FrameError,
         out: &mut Vec<u8>,
     ) -> Result<AgentEvent, LinkViolation> {
-        if let State::Broken(violation) = &self.state {
-            return Err(violation.clone());
+        match &self.state {
+            State::Broken(violation) => return Err(violation.clone()),
+            State::Closed | State::Lost => return Err(LinkViolation::of_frame(error)),
+            State::Waiting | State::Ready(_) => {}
         }
         let id = error.id().unwrap_or(LINK_ID);
         let fresh = id != LINK_ID && !self.ids.was_used(id);
@@ -183,12 +185,17 @@ impl AgentLink {
         if answered {
             return Ok(self.refuse(id, error.reply(), out));
         }
-        let fatal = error.is_fatal() || self.ids.peek(id).is_none();
+        let condemned = self.ids.peek(id).map(|open| open.condemned);
+        let fatal = error.is_fatal() || condemned.is_none();
+        if condemned == Some(true) && !fatal {
+            return Ok(self.ignored());
+        }
+        let violation = Violation::Frame(Box::new(error));
         Err(self.violated(
             LinkViolation {
                 id,
                 fatal,
-                violation: Violation::Frame(Box::new(error)),
+                violation,
             },
             out,
         ))

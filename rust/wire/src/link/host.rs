@@ -183,26 +183,40 @@ impl HostLink {
 
     /// Takes a frame that could not be understood. One whose payload is wrong ends its request;
     /// every other ends the link.
-    pub fn reject(&mut self, error: FrameError, out: &mut Vec<u8>) -> LinkViolation {
-        if let State::Broken(violation) = &self.state {
-            return violation.clone();
+    ///
+    /// # Errors
+    /// Always, unless the request was given up before: then the frame is ignored.
+    pub fn reject(
+        &mut self,
+        error: FrameError,
+        out: &mut Vec<u8>,
+    ) -> Result<HostEvent, LinkViolation> {
+        match &self.state {
+            State::Broken(violation) => return Err(violation.clone()),
+            State::Closed | State::Lost => return Err(LinkViolation::of_frame(error)),
+            State::Asked | State::Ready(_) => {}
         }
         let id = error.id().unwrap_or(LINK_ID);
-        let fatal = error.is_fatal() || self.ids.peek(id).is_none();
+        let condemned = self.ids.peek(id).map(|open| open.condemned);
         if let FrameError::Payload { t, .. } = &error
             && t.role() == MessageRole::Terminal
         {
             // The guest has ended this id, if badly.
             self.ids.remove(id);
         }
-        self.violated(
+        let fatal = error.is_fatal() || condemned.is_none();
+        if condemned == Some(true) && !fatal {
+            return Ok(self.ignored());
+        }
+        let violation = Violation::Frame(Box::new(error));
+        Err(self.violated(
             LinkViolation {
                 id,
                 fatal,
-                violation: Violation::Frame(Box::new(error)),
+                violation,
             },
             out,
-        )
+        ))
     }
 
     /// The transport ended: gives every request that will have no terminal message any more.

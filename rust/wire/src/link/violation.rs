@@ -1,4 +1,4 @@
-use crate::bounds::VersionRange;
+use crate::bounds::{LINK_ID, VersionRange};
 use crate::frame::{EncodeError, FrameError};
 use crate::message::{ErrorCode, ErrorReply, Feature, MessageKind};
 use crate::result::Op;
@@ -257,6 +257,12 @@ impl LinkViolation {
             fatal: false,
             violation,
         }
+    }
+
+    /// A frame that could not be understood, on a link that has ended.
+    pub(crate) fn of_frame(error: FrameError) -> Self {
+        let id = error.id().unwrap_or(LINK_ID);
+        Self::of_link(id, Violation::Frame(Box::new(error)))
     }
 
     /// The `error` that tells the peer.
