@@ -82,6 +82,20 @@ impl Default for TraceDigest {
 }
 
 impl TraceDigest {
+    /// Takes an event that somebody else keeps.
+    #[inline]
+    pub fn add(&mut self, stamp: &Stamp, event: &Event) {
+        // An `ObsEvent`, without making one.
+        let mut out = Encoder::new(&mut self.block);
+        out.array(2);
+        stamp.encode(&mut out);
+        event.encode(&mut out);
+        if self.block.len() >= BLOCK_LEN {
+            self.hasher.update(&self.block);
+            self.block.clear();
+        }
+    }
+
     /// The digest of the trace so far.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = self.hasher.clone();
@@ -93,14 +107,6 @@ impl TraceDigest {
 impl Sink for TraceDigest {
     #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
-        ObsEvent {
-            stamp: *stamp,
-            event,
-        }
-        .encode(&mut Encoder::new(&mut self.block));
-        if self.block.len() >= BLOCK_LEN {
-            self.hasher.update(&self.block);
-            self.block.clear();
-        }
+        self.add(stamp, &event);
     }
 }
