@@ -3,7 +3,7 @@
 use antiphon_codec::Encoder;
 
 use crate::canonical::{Canonical, encode_session};
-use crate::event::{Event, ObsEvent, Sink, Stamp};
+use crate::event::{Event, Sink, Stamp};
 use crate::ids::SessionId;
 use crate::kernel::ProtocolMachineKernel;
 

@@ -2,7 +2,7 @@
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
-    Canonical, DeterminismMode, Event, ProtocolMachineKernel, Sink, Stamp, TraceDigest,
+    Canonical, DeterminismMode, Event, ProtocolMachineKernel, Stamp, TraceDigest,
 };
 
 use crate::entry::{Checkpoint, Stop};
@@ -48,6 +48,15 @@ impl Checks {
         matches!(self, Checks::Off)
     }
 
+    #[inline]
+    pub(crate) fn event(&mut self, stamp: &Stamp, event: &Event) {
+        match self {
+            Checks::Whole(trace) => trace.add(stamp, event),
+            Checks::BySession(traces) => traces.event(stamp, event),
+            Checks::Off => {}
+        }
+    }
+
     /// The digests now, and how many bytes of state were hashed for them.
     pub(crate) fn take(&self, kernel: &ProtocolMachineKernel) -> (Checkpoint, u64) {
         let (state, trace, cost) = match self {
@@ -69,22 +78,6 @@ impl Checks {
             trace,
         };
         (checkpoint, cost)
-    }
-}
-
-impl Sink for Checks {
-    #[inline]
-    fn wants_events(&self) -> bool {
-        !self.is_off()
-    }
-
-    #[inline]
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        match self {
-            Checks::Whole(trace) => trace.event(stamp, event),
-            Checks::BySession(traces) => traces.event(stamp, &event),
-            Checks::Off => {}
-        }
     }
 }
 

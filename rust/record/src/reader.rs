@@ -406,10 +406,14 @@ impl<R: Read> Reader<R> {
             }
             self.at = 0;
         }
-        let mut from = Decoder::new(&self.frames.content()[self.at..], ENTRY_LIMITS);
-        match from.raw() {
+        let rest = &self.frames.content()[self.at..];
+        self.last = self.at;
+        if let Some(len) = item_len(rest) {
+            self.at += len;
+            return Ok(true);
+        }
+        match Decoder::new(rest, ENTRY_LIMITS).raw() {
             Ok(item) => {
-                self.last = self.at;
                 self.at += item.len();
                 Ok(true)
             }
@@ -431,6 +435,41 @@ impl<R: Read> Reader<R> {
             cause,
         }));
     }
+}
+
+/// Bytes of the CBOR item that the input starts with: a look at its heads and no more. Whether it is in deterministic
+/// form is found by whoever decodes it, or compares it with bytes that are.
+fn item_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut items = 1;
+    while items > 0 {
+        let initial = *bytes.get(at)?;
+        at += 1;
+        let info = initial & 0x1f;
+        let argument = match info {
+            0..=23 => usize::from(info),
+            24..=27 => {
+                let width = 1 << (info - 24);
+                let argument = bytes.get(at..at + width)?;
+                at += width;
+                let number = argument.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+                usize::try_from(number).ok()?
+            }
+            _ => return None,
+        };
+        // Every item takes a byte, every byte of a string one: no claim can be larger than what is left.
+        let left = bytes.len() - at;
+        items -= 1;
+        match initial >> 5 {
+            2 | 3 if argument <= left => at += argument,
+            4 if argument <= left => items += argument,
+            5 if argument <= left / 2 => items += 2 * argument,
+            6 => items += 1,
+            0 | 1 | 7 => {}
+            _ => return None,
+        }
+    }
+    Some(at)
 }
 
 impl std::fmt::Display for Tail {

@@ -201,12 +201,12 @@ impl<W: Store + Send + 'static> Recorder<W> {
 impl<W: Store> Sink for Recorder<W> {
     #[inline]
     fn wants_events(&self) -> bool {
-        self.checks.wants_events()
+        !self.checks.is_off()
     }
 
     #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.checks.event(stamp, event);
+        self.checks.event(stamp, &event);
     }
 
     fn loaded(&mut self, image: &VerifiedImage) {

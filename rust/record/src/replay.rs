@@ -6,8 +6,8 @@ use std::sync::Arc;
 use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, Event, Ingress, NoSink, ObsEvent,
-    Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId,
-    Sink, Stamp, Step, Taken, Turn, VerifyError,
+    Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed,
+    SessionId, Sink, Stamp, Step, Taken, Turn, VerifyError,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -330,6 +330,11 @@ impl<S: Sink> Player<S> {
         if bytes.get(1) == Some(&(number::REQUEST as u8)) {
             return self.play_request(entry, bytes, until);
         }
+        if self.refused.is_none()
+            && let Some(outcome) = short_answer(bytes)
+        {
+            return self.answer(entry, outcome);
+        }
         let what = Entry::decode(bytes)?;
         if self.refused.is_some() && !matches!(what, Entry::Refused(_)) {
             return Err(self.refusal_differs(entry, None));
@@ -338,15 +343,7 @@ impl<S: Sink> Player<S> {
             Entry::Header(_) => Err(Stopped::Misplaced(Misplaced::Header)),
             Entry::Image(bytes) => self.load(&bytes),
             Entry::Request(_) => self.play_request(entry, bytes, until),
-            Entry::Answer(outcome) => {
-                let Some(effect) = self.asked.take() else {
-                    let expected = format!("answered: {}", describe::outcome(&outcome));
-                    let got = "the machine has asked nothing".to_owned();
-                    return Err(self.diverged(entry, Difference::AnswerToNothing, expected, got));
-                };
-                self.take(Ingress::Outcome { effect, outcome });
-                Ok(())
-            }
+            Entry::Answer(outcome) => self.answer(entry, outcome),
             Entry::Input { step, ref input } => {
                 self.asked = None;
                 self.advance(entry, &what, step, until)?;
@@ -380,6 +377,17 @@ impl<S: Sink> Player<S> {
                 Err(self.diverged(entry, difference, stop.to_string(), got.to_string()))
             }
         }
+    }
+
+    #[inline]
+    fn answer(&mut self, entry: u64, outcome: Outcome) -> Result<(), Stopped> {
+        let Some(effect) = self.asked.take() else {
+            let expected = format!("answered: {}", describe::outcome(&outcome));
+            let got = "the machine has asked nothing".to_owned();
+            return Err(self.diverged(entry, Difference::AnswerToNothing, expected, got));
+        };
+        self.take(Ingress::Outcome { effect, outcome });
+        Ok(())
     }
 
     /// The machine must ask exactly this. Bytes are compared first: they are equal exactly when the requests are.
@@ -670,9 +678,7 @@ impl<S: Sink> Sink for Watch<S> {
         if self.sink.wants_events() {
             self.sink.event(stamp, event.clone());
         }
-        if self.checks.wants_events() {
-            self.checks.event(stamp, event.clone());
-        }
+        self.checks.event(stamp, &event);
         let event = ObsEvent {
             stamp: *stamp,
             event,
@@ -690,6 +696,17 @@ impl<S: Sink> Sink for Watch<S> {
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.sink.refused(step, refusal);
+    }
+}
+
+/// The two answers that most are, without a decoder: nothing, and a small number.
+#[inline]
+fn short_answer(bytes: &[u8]) -> Option<Outcome> {
+    const ANSWER: u8 = number::ANSWER as u8;
+    match bytes {
+        [0x82, ANSWER, 0x82, 0, 0xf6] => Some(Outcome::done()),
+        [0x82, ANSWER, 0x82, 0, n @ 0..=23] => Some(Outcome::success(u64::from(*n))),
+        _ => None,
     }
 }
 

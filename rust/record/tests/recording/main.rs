@@ -1,4 +1,5 @@
 //! Recordings: written, read, broken, replayed, compared.
 
+mod damage;
 mod replay;
 mod runs;

@@ -1,0 +1,374 @@
+//! Recordings that were cut, flipped, mixed up or made up: what is good of them is found, and nothing else is believed.
+
+use std::io::Read;
+
+use antiphon_machine::{EffectId, SessionId};
+use antiphon_record::bounds::MAGIC;
+use antiphon_record::{
+    Cause, Damage, Entry, Flush, OpenError, Reader, Recorder, Tail, Verdict, Writer, replay,
+};
+use proptest::prelude::*;
+
+use crate::runs::{edited, entries, full, small, small_of, written};
+
+/// Where each record of a sound recording ends, and how many entries end there.
+fn ends(bytes: &[u8]) -> Vec<(u64, usize)> {
+    let mut reader = Reader::open(bytes).expect("it is sound");
+    let mut ends = vec![(reader.offset(), 0)];
+    let mut read = 0;
+    while reader.entry().expect("memory").is_some() {
+        read += 1;
+        if ends.last().is_some_and(|last| last.0 < reader.offset()) {
+            ends.push((reader.offset(), read));
+        } else if let Some(last) = ends.last_mut() {
+            last.1 = read;
+        }
+    }
+    assert_eq!(reader.tail(), Some(&Tail::Sealed));
+    ends
+}
+
+#[test]
+fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
+    let bytes = small();
+    let all = entries(&bytes).1;
+    let ends = ends(&bytes);
+    assert!(
+        ends.len() > 10,
+        "{} records are too few to tell",
+        ends.len()
+    );
+    let first = ends[0].0 as usize;
+
+    for cut in 0..bytes.len() {
+        let part = &bytes[..cut];
+        if cut < first {
+            match Reader::open(part) {
+                Err(OpenError::NoHeader { len }) => assert_eq!(len, cut as u64),
+                other => panic!("cut at {cut}: {other:?}"),
+            }
+            continue;
+        }
+        let good = ends
+            .iter()
+            .rposition(|end| end.0 <= cut as u64)
+            .expect("the first one");
+        let (offset, read) = ends[good];
+        let tail = if offset == cut as u64 {
+            Tail::Open
+        } else {
+            Tail::Torn {
+                record: good as u64 + 1,
+                offset,
+                len: cut as u64 - offset,
+            }
+        };
+        assert_eq!(entries(part).1, all[..read], "cut at {cut}");
+        let report = replay(part).expect("it has a header");
+        assert_eq!(report.verdict, Verdict::Equal, "cut at {cut}");
+        assert_eq!(report.tail, Some(tail), "cut at {cut}");
+        assert_eq!(report.records, good as u64 + 1, "cut at {cut}");
+        assert_eq!(report.entries, read as u64 + 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_located() {
+    let bytes = small();
+    let ends = ends(&bytes);
+    for at in 0..bytes.len() {
+        // One bit, the highest bit, all bits: each moves lengths in another way.
+        for flip in [0x01, 0x80, 0xff] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= flip;
+            match replay(&flipped[..]) {
+                Ok(report) => {
+                    let Some(Tail::Damaged(damage)) = report.tail else {
+                        panic!("{flip:#04x} at {at}: {:?}", report.tail);
+                    };
+                    assert_located(&damage, at, &ends);
+                    assert_eq!(report.verdict, Verdict::Equal, "{flip:#04x} at {at}");
+                    assert_eq!(report.records, damage.record, "{flip:#04x} at {at}");
+                }
+                Err(antiphon_record::ReplayError::Open(error)) => match error {
+                    OpenError::NotARecording { offset, .. } => assert_eq!(offset, at),
+                    OpenError::Version { .. } => assert_eq!(at, MAGIC.len() - 1),
+                    OpenError::Damaged(damage) => assert_located(&damage, at, &ends),
+                    other => panic!("{flip:#04x} at {at}: {other}"),
+                },
+                Err(other) => panic!("{flip:#04x} at {at}: {other}"),
+            }
+        }
+    }
+}
+
+/// The byte is in the record that is named, and in the range.
+fn assert_located(damage: &Damage, at: usize, ends: &[(u64, usize)]) {
+    let at = at as u64;
+    let record = ends
+        .iter()
+        .position(|end| at < end.0)
+        .expect("it is in the file");
+    assert_eq!(damage.record, record as u64, "byte {at}: {damage}");
+    let range = damage.offset..damage.offset + damage.len;
+    assert!(range.contains(&at), "byte {at}: {damage}");
+    assert!(
+        matches!(damage.cause, Cause::Length | Cause::Chain),
+        "{damage}"
+    );
+}
+
+#[test]
+fn records_cannot_be_dropped_doubled_or_swapped() {
+    let bytes = small();
+    let ends = ends(&bytes);
+    let record = |n: usize| &bytes[ends[n - 1].0 as usize..ends[n].0 as usize];
+    let start = ends[0].0 as usize;
+    let rest = &bytes[ends[3].0 as usize..];
+    let parts: [&[&[u8]]; 3] = [
+        &[record(1), record(3)],
+        &[record(1), record(1), record(2), record(3)],
+        &[record(2), record(1), record(3)],
+    ];
+    for (part, good) in parts.into_iter().zip([2, 2, 1]) {
+        let forged = [&bytes[..start], &part.concat(), rest].concat();
+        let report = replay(&forged[..]).expect("it has a header");
+        assert_eq!(report.records, good);
+        assert!(
+            matches!(report.tail, Some(Tail::Damaged(Damage { record, .. })) if record == good),
+            "{:?}",
+            report.tail
+        );
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_damage() {
+    let sound = small();
+    let last = ends(&sound).len() as u64 - 1;
+    for more in [&b"x"[..], &sound] {
+        let bytes = [&sound[..], more].concat();
+        let report = replay(&bytes[..]).expect("it has a header");
+        let Some(Tail::Damaged(damage)) = report.tail else {
+            panic!("{:?}", report.tail);
+        };
+        assert_eq!((damage.record, damage.cause), (last, Cause::BehindEnd));
+    }
+}
+
+#[test]
+fn a_second_header_an_end_that_miscounts_and_an_answer_out_of_place_are_named() {
+    let (header, all) = entries(&small());
+    let with = |entries: &[Entry]| {
+        let mut writer = Writer::create(Vec::new(), &header).expect("memory");
+        for entry in entries {
+            writer.entry(entry).expect("memory");
+        }
+        writer.finish().expect("memory")
+    };
+    let mut doubled = all.clone();
+    doubled.insert(1, Entry::Header(header.clone()));
+    let mut miscounted = all.clone();
+    let Some(Entry::End(end)) = miscounted.last_mut() else {
+        panic!("it has an end");
+    };
+    end.entries += 1;
+    for (bytes, said) in [
+        (
+            with(&doubled),
+            "entry 2: a header that is not the first entry",
+        ),
+        (with(&miscounted), "an end that counts"),
+    ] {
+        let tail = replay(&bytes[..]).expect("it has a header").tail;
+        let said_it = tail.as_ref().map(Tail::to_string).unwrap_or_default();
+        assert!(said_it.contains(said), "{said_it}");
+    }
+}
+
+#[test]
+fn a_dropped_recorder_leaves_what_it_saw() {
+    let mut kept = Vec::new();
+    {
+        let mut recorder = Recorder::create(&mut kept, &full(), Flush::default()).expect("memory");
+        let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
+        antiphon_machine::Sink::ingress(&mut recorder, 0, &input);
+    }
+    let report = replay(&kept[..]).expect("it has a header");
+    assert_eq!((report.inputs, report.last.clock), (1, 5));
+    assert_eq!(report.tail, Some(Tail::Open));
+}
+
+/// A medium that fails after so many bytes.
+struct Full(Vec<u8>, usize);
+
+impl std::io::Write for &mut Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let len = bytes.len().min(self.1 - self.0.len());
+        if len == 0 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl antiphon_record::Store for &mut Full {
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_recording_and_not_the_run() {
+    use antiphon_machine::{Ingress, Sink};
+    let mut disk = Full(Vec::new(), 611);
+    let mut recorder = Recorder::create(&mut disk, &full(), Flush::default()).expect("room");
+    for ticks in 0..200 {
+        recorder.ingress(0, &Ingress::AdvanceClock { ticks });
+        if ticks % 10 == 9 {
+            recorder.flush();
+        }
+    }
+    assert!(recorder.error().is_some());
+    assert!(recorder.abandon().is_err());
+    let report = replay(&disk.0[..]).expect("it has a header");
+    assert_eq!(report.verdict, Verdict::Equal);
+    assert!(
+        matches!(report.tail, Some(Tail::Torn { .. })),
+        "{:?}",
+        report.tail
+    );
+    assert!(report.inputs >= 10, "{} inputs", report.inputs);
+}
+
+/// Reads what it gives in pieces of any size, down to one byte.
+struct Dribble<'b>(&'b [u8], usize);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.1 = self.1 % 7 + 1;
+        let len = self.1.min(buffer.len()).min(self.0.len());
+        buffer[..len].copy_from_slice(&self.0[..len]);
+        self.0 = &self.0[len..];
+        Ok(len)
+    }
+}
+
+#[test]
+fn it_reads_the_same_in_whatever_pieces_it_comes() {
+    let bytes = small();
+    let whole = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(replay(Dribble(&bytes, 0)).expect("it is sound"), whole);
+}
+
+#[test]
+fn entries_that_no_writer_writes_are_damage_in_a_sound_record() {
+    use antiphon_record::Request;
+    let (header, mut all) = entries(&small_of(1).0);
+    all.insert(
+        2,
+        Entry::Request(Request {
+            step: u64::MAX,
+            effect: EffectId {
+                session: SessionId(u32::MAX),
+                number: u64::MAX,
+            },
+            role: None,
+            operation: antiphon_machine::OperationId(u16::MAX),
+            attempt: u8::MAX,
+            deadline: Some(u64::MAX),
+            args: Vec::new(),
+        }),
+    );
+    let report = replay(&written(&header, &all)[..]).expect("it has a header");
+    assert!(matches!(report.verdict, Verdict::Diverged(_)), "{report:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever the bytes: an answer, and no panic.
+    #[test]
+    fn anything_behind_the_magic_is_answered(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let bytes = [&MAGIC[..], &bytes].concat();
+        prop_assert!(Reader::open(&bytes[..]).is_err());
+    }
+
+    /// Entries in any order, with the chain in order: the replay answers, and does not panic.
+    #[test]
+    fn entries_in_any_order_are_answered(picks in prop::collection::vec(0usize..40, 0..60)) {
+        let bytes = small();
+        let mixed = edited(&bytes, |entries| {
+            let all = std::mem::take(entries);
+            entries.extend(picks.iter().map(|n| all[n % all.len()].clone()));
+        });
+        let report = replay(&mixed[..]).expect("it has a header");
+        prop_assert!(report.tail.is_some() || report.verdict != Verdict::Equal);
+    }
+
+    /// Bytes of entries changed at random, in sound records: the replay answers, and does not panic.
+    #[test]
+    fn content_of_any_kind_is_answered(
+        flips in prop::collection::vec((0usize..4096, any::<u8>()), 1..8),
+    ) {
+        let bytes = small_of(1).0;
+        let forged = reforged(&bytes, &flips);
+        if let Ok(mut reader) = Reader::open(&forged[..]) {
+            while reader.entry().expect("memory").is_some() {}
+            prop_assert!(reader.tail().is_some());
+        }
+        let _ = antiphon_record::Replay::open(&forged[..]).map(|mut r| r.run_to(10_000));
+    }
+}
+
+/// A recording whose records' contents are changed and sealed again: what somebody can make who knows the format.
+fn reforged(bytes: &[u8], flips: &[(usize, u8)]) -> Vec<u8> {
+    let ends = ends(bytes);
+    let mut contents = Vec::new();
+    let mut start = MAGIC.len();
+    for (end, _) in ends {
+        let end = end as usize;
+        contents.push(bytes[start + 8..end - 32].to_vec());
+        start = end;
+    }
+    for (n, (at, byte)) in flips.iter().enumerate() {
+        let row = (at + n) % contents.len();
+        let content = &mut contents[row];
+        let at = at % content.len();
+        content[at] = *byte;
+    }
+    sealed(&contents)
+}
+
+/// The format of records, written a second time and from its description.
+fn sealed(contents: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    let mut chain =
+        *blake3::hash(&[&b"antiphon.recording.v1\0\0\0"[..], &MAGIC].concat()).as_bytes();
+    for content in contents {
+        let len = (content.len() as u32).to_be_bytes();
+        let check = blake3::hash(&[&b"antiphon.rec-length.v1\0\0"[..], &chain, &len].concat());
+        let check = &check.as_bytes()[..4];
+        let record = [
+            &b"antiphon.recording.v1\0\0\0"[..],
+            &chain,
+            &len,
+            check,
+            content,
+        ]
+        .concat();
+        chain = *blake3::hash(&record).as_bytes();
+        out.extend_from_slice(&[&len[..], check, content, &chain].concat());
+    }
+    out
+}
+
+#[test]
+fn the_second_writing_of_the_format_is_the_first() {
+    let bytes = small();
+    assert_eq!(reforged(&bytes, &[]), bytes);
+}
