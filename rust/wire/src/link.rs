@@ -22,11 +22,38 @@ pub use violation::{LinkViolation, Phase, SendError, Violation, Way};
 
 use crate::bounds::LINK_ID;
 use crate::frame::Envelope;
-use crate::message::{FrameLen, Message};
+use crate::message::{Direction, FrameLen, Message, MessageKind, MessageRole};
 
 /// The longest reason in an `error` that a link writes by itself, in bytes. With its frame it
 /// stays far below [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN), so that it can always be sent.
 const REASON_LEN_MAX: usize = 1024;
+
+/// The rules that hold on both sides for every message after the handshake; `not_mine` is the
+/// direction that this side sends in.
+fn admit(
+    t: MessageKind,
+    v: u32,
+    id: u32,
+    agreed: u32,
+    not_mine: Direction,
+) -> Result<(), Violation> {
+    if t.role() == MessageRole::Handshake {
+        return Err(Violation::HandshakeAgain {
+            t,
+            phase: Phase::Ready,
+        });
+    }
+    if v != agreed {
+        return Err(Violation::VersionNotAgreed { agreed, got: v });
+    }
+    if t.direction() == not_mine {
+        return Err(Violation::WrongDirection { t });
+    }
+    if id == LINK_ID && t != MessageKind::Error {
+        return Err(Violation::WrongId { t, id });
+    }
+    Ok(())
+}
 
 /// Appends a message that a link answers by itself.
 fn answer(out: &mut Vec<u8>, v: u32, id: u32, mut message: Message) {

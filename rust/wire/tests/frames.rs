@@ -343,33 +343,35 @@ fn no_payload() -> Item {
     Item::Map(Vec::new())
 }
 
+fn output(data: Item, stream: &str) -> Vec<u8> {
+    payload(
+        "exec_output",
+        [("data", data), ("stream", Item::from(stream))],
+    )
+}
+
+fn payload<const N: usize>(t: &str, fields: [(&str, Item); N]) -> Vec<u8> {
+    message(t, Item::map(fields))
+}
+
+fn ping_of(v: Item, id: Item) -> Vec<u8> {
+    envelope(v, Item::from("ping"), id, no_payload())
+}
+
 /// Streams that must each end in a fault, by name.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
-    let output = |data: Item, stream: &str| {
-        message(
-            "exec_output",
-            Item::map([("data", data), ("stream", Item::from(stream))]),
-        )
-    };
-    let ping = |id| envelope(Item::Uint(1), Item::from("ping"), id, no_payload());
+    [hostile_bodies(), hostile_envelopes(), hostile_payloads()].concat()
+}
+
+fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let mut nested = vec![0x81; 64];
     nested.push(0x00);
     let mut many = vec![0x9a, 0x00, 0x01, 0x00, 0x01];
     many.extend(vec![0x00; 65_537]);
-    let hello = |min: u64, max: u64| {
-        let payload = [
-            ("features", Item::Array(Vec::new())),
-            ("min_version", Item::Uint(min)),
-            ("protocol_version", Item::Uint(max)),
-        ];
-        envelope(
-            Item::Uint(1),
-            Item::from("hello"),
-            Item::Uint(0),
-            Item::map(payload),
-        )
-    };
-    let exit = |code: Item| message("exec_response", Item::map([("exit_code", code)]));
+    let ping = ping_of(Item::Uint(1), Item::Uint(1));
+    let trailing = framed(&[&ping[HEADER_LEN..], b"\x00"].concat());
+    let long_array = framed(b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff");
+    let long_bytes = framed(b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff");
     vec![
         (
             "length-above-bound",
@@ -378,22 +380,13 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("length-greatest", vec![0xff; 4]),
         ("length-zero", framed(b"")),
         ("cut-in-length", vec![0, 0, 0]),
-        ("cut-in-body", framed(b"\xa0").split_off(1)),
+        ("cut-in-body", vec![0, 0, 0, 2, 0xa1]),
         ("body-not-cbor", framed(b"\xff\xff")),
         ("body-reserved-head", framed(b"\x1c")),
         ("body-ends-early", framed(b"\xa4\x61p")),
-        (
-            "body-claims-too-much",
-            framed(b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"),
-        ),
-        (
-            "body-claims-long-bytes",
-            framed(b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff"),
-        ),
-        (
-            "body-trailing-byte",
-            framed(&[&ping(Item::Uint(1))[HEADER_LEN..], b"\x00"].concat()),
-        ),
+        ("body-claims-too-much", long_array),
+        ("body-claims-long-bytes", long_bytes),
+        ("body-trailing-byte", trailing),
         ("body-nested", framed(&nested)),
         ("body-too-many-items", framed(&many)),
         ("body-text-not-utf8", framed(b"\xa1\x61v\x62\xc3\x28")),
@@ -404,133 +397,81 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("body-array", framed(b"\x80")),
         ("body-integer", framed(b"\x01")),
+    ]
+}
+
+fn hostile_envelopes() -> Vec<(&'static str, Vec<u8>)> {
+    let (one, text) = (|| Item::Uint(1), Item::from);
+    let without_v = Item::map([("t", text("ping"))]);
+    let without_p = Item::map([("v", one()), ("t", text("ping")), ("id", one())]);
+    let later = envelope(Item::Uint(2), text("exec_request"), Item::Uint(3), one());
+    let hello = envelope(Item::Uint(2), text("hello"), Item::Uint(0), no_payload());
+    vec![
         ("envelope-empty", framed(b"\xa0")),
-        (
-            "envelope-without-v",
-            framed(&Item::map([("t", Item::from("ping"))]).encode()),
-        ),
-        (
-            "envelope-without-p",
-            framed(
-                &Item::map([
-                    ("v", Item::Uint(1)),
-                    ("t", Item::from("ping")),
-                    ("id", Item::Uint(1)),
-                ])
-                .encode(),
-            ),
-        ),
-        ("id-negative", ping(Item::Nint(0))),
-        ("id-above-32-bits", ping(Item::Uint(1 << 32))),
-        ("id-text", ping(Item::from("1"))),
-        ("id-float", ping(Item::Float(1.0))),
-        (
-            "v-text",
-            envelope(
-                Item::from("1"),
-                Item::from("ping"),
-                Item::Uint(1),
-                no_payload(),
-            ),
-        ),
-        (
-            "v-unknown",
-            envelope(
-                Item::Uint(9),
-                Item::from("ping"),
-                Item::Uint(1),
-                no_payload(),
-            ),
-        ),
-        (
-            "v-unknown-with-unknown-payload",
-            envelope(
-                Item::Uint(2),
-                Item::from("exec_request"),
-                Item::Uint(3),
-                Item::Uint(1),
-            ),
-        ),
-        (
-            "hello-in-another-version",
-            envelope(
-                Item::Uint(2),
-                Item::from("hello"),
-                Item::Uint(0),
-                no_payload(),
-            ),
-        ),
-        (
-            "t-integer",
-            envelope(Item::Uint(1), Item::Uint(1), Item::Uint(1), no_payload()),
-        ),
+        ("envelope-without-v", framed(&without_v.encode())),
+        ("envelope-without-p", framed(&without_p.encode())),
+        ("id-negative", ping_of(one(), Item::Nint(0))),
+        ("id-above-32-bits", ping_of(one(), Item::Uint(1 << 32))),
+        ("id-text", ping_of(one(), text("1"))),
+        ("id-float", ping_of(one(), Item::Float(1.0))),
+        ("v-text", ping_of(text("1"), one())),
+        ("v-unknown", ping_of(Item::Uint(9), one())),
+        ("v-unknown-with-unknown-payload", later),
+        ("hello-in-another-version", hello),
+        ("t-integer", envelope(one(), one(), one(), no_payload())),
         ("t-too-long", message(&"x".repeat(65), no_payload())),
         ("p-array", message("ping", Item::Array(Vec::new()))),
         ("p-null", message("ping", Item::Null)),
         ("p-null-of-unknown-type", message("later", Item::Null)),
+    ]
+}
+
+fn hostile_payloads() -> Vec<(&'static str, Vec<u8>)> {
+    let (text, none) = (|text| Item::from(text), || Item::Bytes(Vec::new()));
+    let exit = |code: Item| payload("exec_response", [("exit_code", code)]);
+    let argv = Item::Array(vec![text("ls"), Item::Uint(1)]);
+    let value = Item::map([("written", Item::Uint(1))]);
+    let result = [
+        ("op", text("fs_open")),
+        ("outcome", text("ok")),
+        ("value", value),
+    ];
+    let hello = Item::map([
+        ("features", Item::Array(Vec::new())),
+        ("min_version", Item::Uint(2)),
+        ("protocol_version", Item::Uint(1)),
+    ]);
+    let mode = [("mode", Item::Uint(64)), ("path", text("/"))];
+    vec![
         ("field-missing", message("exec_request", no_payload())),
-        (
-            "field-null",
-            message("exec_response", Item::map([("exit_code", Item::Null)])),
-        ),
+        ("field-null", exit(Item::Null)),
         (
             "optional-field-null",
-            message(
-                "exec_request",
-                Item::map([("cmd", Item::from("ls")), ("cwd", Item::Null)]),
-            ),
+            payload("exec_request", [("cmd", text("ls")), ("cwd", Item::Null)]),
         ),
-        ("field-text-for-bytes", output(Item::from("text"), "stdout")),
+        ("field-text-for-bytes", output(text("text"), "stdout")),
         ("field-float-for-integer", exit(Item::Float(1.0))),
         ("integer-too-large", exit(Item::Uint(1 << 31))),
         ("integer-too-small", exit(Item::Nint(1 << 31))),
         ("integer-least", exit(Item::Nint(u64::MAX))),
-        ("name-unknown", output(Item::Bytes(Vec::new()), "stdlog")),
-        (
-            "name-with-escapes",
-            output(Item::Bytes(Vec::new()), "\u{1b}[2J\u{7}evil"),
-        ),
-        (
-            "name-long",
-            output(Item::Bytes(Vec::new()), &"s".repeat(10_000)),
-        ),
-        (
-            "signal-zero",
-            message("signal", Item::map([("signo", Item::Uint(0))])),
-        ),
+        ("name-unknown", output(none(), "stdlog")),
+        ("name-with-escapes", output(none(), "\u{1b}[2J\u{7}evil")),
+        ("name-long", output(none(), &"s".repeat(10_000))),
+        ("signal-zero", payload("signal", [("signo", Item::Uint(0))])),
         (
             "credit-zero",
-            message("stdin_window", Item::map([("credit", Item::Uint(0))])),
+            payload("stdin_window", [("credit", Item::Uint(0))]),
         ),
-        (
-            "mode-unknown-bits",
-            message(
-                "fs_open",
-                Item::map([("mode", Item::Uint(64)), ("path", Item::from("/"))]),
-            ),
-        ),
+        ("mode-unknown-bits", payload("fs_open", mode)),
         (
             "argument-in-array-wrong",
-            message(
-                "exec_request",
-                Item::map([
-                    ("cmd", Item::from("ls")),
-                    ("argv", Item::Array(vec![Item::from("ls"), Item::Uint(1)])),
-                ]),
-            ),
+            payload("exec_request", [("cmd", text("ls")), ("argv", argv)]),
         ),
+        ("result-of-another-shape", payload("op_result", result)),
         (
-            "result-of-another-shape",
-            message(
-                "op_result",
-                Item::map([
-                    ("op", Item::from("fs_open")),
-                    ("outcome", Item::from("ok")),
-                    ("value", Item::map([("written", Item::Uint(1))])),
-                ]),
-            ),
+            "range-inverted",
+            envelope(Item::Uint(1), text("hello"), Item::Uint(0), hello),
         ),
-        ("range-inverted", hello(2, 1)),
     ]
 }
 

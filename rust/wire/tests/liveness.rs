@@ -98,7 +98,7 @@ impl World {
         assert!(self.ended.insert(id), "{id} ended twice");
     }
 
-    fn to_agent(&mut self, len: usize) {
+    fn let_to_agent(&mut self, len: usize) {
         for envelope in self.to_agent.deliver(len) {
             let got = self.agent.receive(envelope, &mut self.to_host.bytes);
             match got.expect("the host keeps the rules") {
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    fn to_host(&mut self, len: usize) {
+    fn let_to_host(&mut self, len: usize) {
         for envelope in self.to_host.deliver(len) {
             let got = self.host.receive(envelope, &mut self.to_agent.bytes);
             match got.expect("the agent keeps the rules") {
@@ -154,8 +154,8 @@ impl World {
                 offset: None,
             })),
             2 => self.request(Message::Ping(Empty {})),
-            3 => self.to_agent(len),
-            4 => self.to_host(len),
+            3 => self.let_to_agent(len),
+            4 => self.let_to_host(len),
             5 => {
                 if let Some((id, credit)) =
                     open.and_then(|id| Some((id, self.host.stdin_credit(id)?)))
@@ -291,14 +291,14 @@ proptest! {
         if !lose {
             // Everything arrives, and the agent does what it owes.
             for _ in 0..3 {
-                world.to_agent(usize::MAX);
-                world.to_host(usize::MAX);
+                world.let_to_agent(usize::MAX);
+                world.let_to_host(usize::MAX);
             }
             world.check_credit();
             for id in world.owed.keys().copied().collect::<Vec<_>>() {
                 world.finish(id, 12);
             }
-            world.to_host(usize::MAX);
+            world.let_to_host(usize::MAX);
             prop_assert_eq!(world.to_host.deframer.finish(), Ok(()));
             prop_assert_eq!(&world.got_len, &world.sent_len);
             prop_assert_eq!(world.host.open_requests().count(), 0);
@@ -478,7 +478,7 @@ fn no_stream_does_more_than_end_its_link() {
             len: 50,
         });
     }
-    world.to_agent(usize::MAX);
+    world.let_to_agent(usize::MAX);
     assert_eq!((world.opened.len(), world.owed.len()), (4, 3));
     let samples: Vec<_> = samples()
         .into_iter()

@@ -198,6 +198,12 @@ fn the_schema_and_the_code_have_the_same_parts() {
         };
         assert_eq!(schema.keys(rule), fields(op.value_fields()), "{rule}");
     }
+}
+
+/// The same for the maps and lists that messages are made of, and for events.
+#[test]
+fn the_schema_and_the_code_have_the_same_maps_and_names() {
+    let schema = Schema::load();
     let maps = [
         ("op_error", OpError::FIELDS),
         ("entry", Entry::FIELDS),
@@ -250,22 +256,7 @@ enum Change {
 
 /// Every change of `item`, with the place of it as keys and numbers joined by dots.
 fn changes(item: &Item, place: &str, found: &mut Vec<(String, Change, Item)>) {
-    let values = [
-        Item::Null,
-        Item::Bool(true),
-        Item::Uint(0),
-        Item::Uint(1 << 32),
-        Item::Uint(u64::MAX),
-        Item::Nint(0),
-        Item::Nint(u64::MAX),
-        Item::Float(1.0),
-        Item::Text("bogus".to_owned()),
-        Item::Bytes(vec![0; 3]),
-        Item::Array(Vec::new()),
-        Item::Array(vec![Item::Map(Vec::new()); 7]),
-        Item::Map(Vec::new()),
-    ];
-    for value in values.into_iter().filter(|value| value != item) {
+    for value in replacements().into_iter().filter(|value| value != item) {
         found.push((place.to_owned(), Change::Replace(value.clone()), value));
     }
     let under = |part: &str| {
@@ -320,6 +311,45 @@ fn changes(item: &Item, place: &str, found: &mut Vec<(String, Change, Item)>) {
         | Item::Simple(_)
         | Item::Float(_) => {}
     }
+}
+
+/// Values of every shape, and numbers on both sides of every range.
+fn replacements() -> Vec<Item> {
+    let edges = [
+        0,
+        1,
+        24,
+        63,
+        64,
+        65,
+        4095,
+        4096,
+        4_194_304,
+        4_194_305,
+        1 << 31,
+        1 << 32,
+        1 << 63,
+    ];
+    let below = edges.iter().filter(|edge| **edge > 0).map(|edge| edge - 1);
+    let edges: Vec<u64> = edges
+        .iter()
+        .copied()
+        .chain(below)
+        .chain([u64::MAX])
+        .collect();
+    let mut values = vec![
+        Item::Null,
+        Item::Bool(true),
+        Item::Float(1.0),
+        Item::Text("bogus".to_owned()),
+        Item::Bytes(vec![0; 3]),
+        Item::Array(Vec::new()),
+        Item::Array(vec![Item::Map(Vec::new()); 7]),
+        Item::Map(Vec::new()),
+    ];
+    values.extend(edges.iter().map(|edge| Item::Uint(*edge)));
+    values.extend(edges.iter().map(|edge| Item::Nint(*edge)));
+    values
 }
 
 /// Where a receiver takes more than a sender may send.

@@ -4,7 +4,7 @@ use crate::link::host::request_kind;
 use crate::link::open::{Open, OpenIds};
 use crate::link::{
     AgentOffer, Agreed, Credit, LinkViolation, OpenRequest, Phase, SendError, Violation, Way,
-    answer, complain,
+    admit, answer, complain,
 };
 use crate::message::{
     Direction, Empty, ErrorCode, ErrorReply, Hello, HelloErr, Message, MessageKind, MessageRole,
@@ -388,25 +388,11 @@ impl AgentLink {
         out: &mut Vec<u8>,
     ) -> Result<AgentEvent, LinkViolation> {
         let Envelope { v, id, message } = envelope;
-        let broken = |violation| Err(LinkViolation::of_link(id, violation));
         let Some(t) = message.kind() else {
             return Ok(self.take_unknown(id, message.name(), out));
         };
-        if t.role() == MessageRole::Handshake {
-            return broken(Violation::HandshakeAgain {
-                t,
-                phase: Phase::Ready,
-            });
-        }
-        if v != agreed {
-            return broken(Violation::VersionNotAgreed { agreed, got: v });
-        }
-        if t.direction() == Direction::GuestToHost {
-            return broken(Violation::WrongDirection { t });
-        }
-        if id == LINK_ID && t != MessageKind::Error {
-            return broken(Violation::WrongId { t, id });
-        }
+        let broken = |violation| LinkViolation::of_link(id, violation);
+        admit(t, v, id, agreed, Direction::GuestToHost).map_err(broken)?;
         match message {
             Message::Error(reply) if id == LINK_ID => {
                 self.state = State::Closed;
@@ -414,9 +400,7 @@ impl AgentLink {
             }
             Message::Error(_) | Message::Pong(_) => self.take_pong(id, t),
             Message::Ping(Empty {}) => {
-                if let Err(violation) = self.ids.rising(id, t) {
-                    return broken(violation);
-                }
+                self.ids.rising(id, t).map_err(broken)?;
                 self.ids.use_up(id);
                 answer(out, agreed, id, Message::Pong(Empty {}));
                 Ok(AgentEvent::Pinged)

@@ -2,7 +2,7 @@ use crate::bounds::{HANDSHAKE_VERSION, LINK_ID, PINGS_MAX};
 use crate::frame::{Envelope, FrameError, encode_stdin_data};
 use crate::link::open::{Open, OpenIds};
 use crate::link::{
-    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, Violation, Way,
+    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, Violation, Way, admit,
     answer, complain,
 };
 use crate::message::{
@@ -397,23 +397,11 @@ impl HostLink {
         out: &mut Vec<u8>,
     ) -> Result<HostEvent, LinkViolation> {
         let Envelope { v, id, message } = envelope;
-        let broken = |violation| LinkViolation::of_link(id, violation);
         let Some(t) = message.kind() else {
             return Ok(self.ignored());
         };
-        if t.role() == MessageRole::Handshake {
-            let violation = Violation::HandshakeAgain {
-                t,
-                phase: Phase::Ready,
-            };
-            return Err(broken(violation));
-        }
-        if v != agreed {
-            return Err(broken(Violation::VersionNotAgreed { agreed, got: v }));
-        }
-        if id == LINK_ID && t != MessageKind::Error {
-            return Err(broken(Violation::WrongId { t, id }));
-        }
+        let broken = |violation| LinkViolation::of_link(id, violation);
+        admit(t, v, id, agreed, Direction::HostToGuest).map_err(broken)?;
         match message {
             Message::ExecOutput(output) => {
                 let (stream, data) = (output.stream, output.data);

@@ -32,19 +32,25 @@ pub(crate) fn golden(path: &std::path::Path, got: &[u8]) {
     }
     let expected = std::fs::read(path)
         .unwrap_or_else(|error| panic!("{}: {error}; BLESS=1 writes it", path.display()));
-    assert_eq!(
-        text_or_hex(&expected),
-        text_or_hex(got),
-        "{} has other bytes; if that is meant, BLESS=1 writes them",
-        path.display()
-    );
+    if expected != got {
+        let at = expected.iter().zip(got).take_while(|(a, b)| a == b).count();
+        panic!(
+            "{} has other bytes from byte {at} on; if that is meant, BLESS=1 writes them\n\
+             there: {}\n  now: {}",
+            path.display(),
+            shown(&expected),
+            shown(got)
+        );
+    }
 }
 
-fn text_or_hex(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
+/// Text as it is and other bytes in hexadecimal, both cut.
+fn shown(bytes: &[u8]) -> String {
+    let text = match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n') => text.to_owned(),
         _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
+    };
+    text.chars().take(600).collect()
 }
 
 fn some(n: u32) -> Option<NonZeroU32> {
@@ -73,9 +79,14 @@ pub(crate) fn samples() -> Vec<(String, Envelope)> {
     let mut add = |name: &str, id: u32, message: Message| {
         samples.push((name.to_owned(), Envelope::new(id, message)));
     };
-    handshake(&mut add);
+    hello(&mut add);
+    hello_answers(&mut add);
     exec(&mut add);
+    streams(&mut add);
+    open_files(&mut add);
     files(&mut add);
+    directories(&mut add);
+    syscalls(&mut add);
     results(&mut add);
     rest(&mut add);
     samples
@@ -83,7 +94,7 @@ pub(crate) fn samples() -> Vec<(String, Envelope)> {
 
 type Add<'a> = &'a mut dyn FnMut(&str, u32, Message);
 
-fn handshake(add: Add<'_>) {
+fn hello(add: Add<'_>) {
     add(
         "hello.full",
         0,
@@ -108,6 +119,9 @@ fn handshake(add: Add<'_>) {
             protocol_version: 1,
         }),
     );
+}
+
+fn hello_answers(add: Add<'_>) {
     add(
         "hello_ok.full",
         0,
@@ -180,6 +194,27 @@ fn exec(add: Add<'_>) {
         24,
         Message::ExecRequest(ExecRequest::new(text("true"))),
     );
+    add(
+        "exec_response.full",
+        1,
+        Message::ExecResponse(ExecResponse {
+            signal: Some(signo(9)),
+            exit_code: 137,
+            timed_out: Some(true),
+        }),
+    );
+    add(
+        "exec_response.min",
+        u32::MAX,
+        Message::ExecResponse(ExecResponse {
+            signal: None,
+            exit_code: -1,
+            timed_out: None,
+        }),
+    );
+}
+
+fn streams(add: Add<'_>) {
     for stream in Stream::ALL {
         add(
             &format!("exec_output.{stream}"),
@@ -222,27 +257,9 @@ fn exec(add: Add<'_>) {
         }),
     );
     add("signal", 1, Message::Signal(Signal { signo: signo(15) }));
-    add(
-        "exec_response.full",
-        1,
-        Message::ExecResponse(ExecResponse {
-            signal: Some(signo(9)),
-            exit_code: 137,
-            timed_out: Some(true),
-        }),
-    );
-    add(
-        "exec_response.min",
-        u32::MAX,
-        Message::ExecResponse(ExecResponse {
-            signal: None,
-            exit_code: -1,
-            timed_out: None,
-        }),
-    );
 }
 
-fn files(add: Add<'_>) {
+fn open_files(add: Add<'_>) {
     let path = || text("/etc/hosts");
     let modes = [
         ("read", OpenMode::READ),
@@ -307,6 +324,10 @@ fn files(add: Add<'_>) {
         6,
         Message::FsClose(FsClose { handle: u32::MAX }),
     );
+}
+
+fn files(add: Add<'_>) {
+    let path = || text("/etc/hosts");
     let stat = |follow| {
         Message::FsStat(FsStat {
             path: path(),
@@ -335,6 +356,9 @@ fn files(add: Add<'_>) {
     };
     add("fs_write_file.full", 9, write(Some(perm(0o600)), Some(0)));
     add("fs_write_file.min", 9, write(None, None));
+}
+
+fn directories(add: Add<'_>) {
     let list = |after, limit| {
         Message::FsList(FsList {
             path: text("/"),
@@ -369,6 +393,9 @@ fn files(add: Add<'_>) {
             from: text("/a"),
         }),
     );
+}
+
+fn syscalls(add: Add<'_>) {
     let (args, bufs) = (
         vec![
             SyscallArg::Number(-100),
