@@ -184,7 +184,12 @@ impl LocalAutomaton {
         for state in &self.states {
             let branches = state.kind.branches();
             let before = branches.iter().flat_map(|branch| &branch.before);
-            for operand in state.entry.iter().chain(before).flat_map(|action| &action.args) {
+            for operand in state
+                .entry
+                .iter()
+                .chain(before)
+                .flat_map(|action| &action.args)
+            {
                 if let Operand::Var(var) = operand {
                     read.insert(*var);
                 }
@@ -201,7 +206,9 @@ impl LocalAutomaton {
                 branch.before.iter_mut().for_each(unread);
                 // What is sent from a name is bound to it already.
                 let origin = branch.origin;
-                branch.binds.retain(|v| read.contains(v) && origin != Origin::Var(*v));
+                branch
+                    .binds
+                    .retain(|v| read.contains(v) && origin != Origin::Var(*v));
             }
         }
     }

@@ -17,8 +17,8 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::global::{CheckedProtocol, VarId};
 use crate::module::Modules;
 use crate::project::project_all;
-use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 use crate::resources::{ResourceError, allocate, check_tables};
+use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 
 mod code;
 mod tables;
@@ -69,7 +69,10 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
             Err(errors) => findings.extend(errors),
         }
     }
-    Whole { protocols, diagnostics: findings.into_sorted() }
+    Whole {
+        protocols,
+        diagnostics: findings.into_sorted(),
+    }
 }
 
 /// Projects, explores and compiles a checked protocol.
@@ -79,17 +82,27 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
 /// an image.
 pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, Vec<Diagnostic>> {
     let automata = project_all(protocol).map_err(|errors| {
-        errors.iter().map(|error| error.diagnostic(protocol)).collect::<Vec<_>>()
+        errors
+            .iter()
+            .map(|error| error.diagnostic(protocol))
+            .collect::<Vec<_>>()
     })?;
     let safety = explore(&automata, limits);
-    let (warnings, mut errors): (Vec<_>, Vec<_>) =
-        safety.diagnostic(protocol).into_iter().partition(|diagnostic| !diagnostic.is_error());
+    let (warnings, mut errors): (Vec<_>, Vec<_>) = safety
+        .diagnostic(protocol)
+        .into_iter()
+        .partition(|diagnostic| !diagnostic.is_error());
     let certificate = match safety {
         Safety::Safe(certificate) => Some(certificate),
         Safety::Unsafe(_) | Safety::Uncertified { .. } => None,
     };
     match code_image(protocol, &automata) {
-        Ok(image) if errors.is_empty() => Ok(Compiled { automata, image, certificate, warnings }),
+        Ok(image) if errors.is_empty() => Ok(Compiled {
+            automata,
+            image,
+            certificate,
+            warnings,
+        }),
         Ok(_) => Err(errors),
         Err(resources) => {
             errors.extend(warnings);

@@ -135,6 +135,15 @@ struct Visit {
     from: Option<Place>,
 }
 
+/// A local action that the role performs at all places of a set.
+struct Acts {
+    action: Action,
+    /// Where it is written first.
+    span: Span,
+    /// Where each place goes on.
+    nexts: Vec<Place>,
+}
+
 /// A message that the role can send at a place.
 struct Offer {
     to: RoleId,
@@ -177,7 +186,10 @@ impl<'g> Projection<'g> {
         while let Some(places) = self.waiting.pop_front() {
             states.push(self.state(places)?);
         }
-        let mut automaton = LocalAutomaton { role: self.role, states };
+        let mut automaton = LocalAutomaton {
+            role: self.role,
+            states,
+        };
         automaton.forget_unread();
         Ok(automaton.minimal())
     }
@@ -261,7 +273,12 @@ impl<'g> Projection<'g> {
     fn state(&mut self, mut places: Vec<Place>) -> Result<LocalState, ProjectError> {
         let mut entry = vec![];
         let mut passed = BTreeSet::new();
-        while let Some((action, span, nexts)) = self.common_action(&places)? {
+        while let Some(Acts {
+            action,
+            span,
+            nexts,
+        }) = self.common_action(&places)?
+        {
             if !passed.insert(self.key(&places)) {
                 return Err(self.alone(Conflict::ActsForever, span));
             }
@@ -278,14 +295,7 @@ impl<'g> Projection<'g> {
 
     /// The local action that the role performs at all of the places, and where they go on; nothing when it performs
     /// none.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the three parts are taken apart at the only call"
-    )]
-    fn common_action(
-        &mut self,
-        places: &[Place],
-    ) -> Result<Option<(Action, Span, Vec<Place>)>, ProjectError> {
+    fn common_action(&mut self, places: &[Place]) -> Result<Option<Acts>, ProjectError> {
         let mut common: Option<(Action, Span, Place)> = None;
         let mut nexts = vec![];
         for &place in places {
@@ -311,7 +321,11 @@ impl<'g> Projection<'g> {
             .find(|p| !matches!(self.node(**p), Node::Local { .. }));
         match idle {
             Some(&idle) => Err(self.between(Conflict::Actions, first, idle)),
-            None => Ok(Some((action, span, nexts))),
+            None => Ok(Some(Acts {
+                action,
+                span,
+                nexts,
+            })),
         }
     }
 

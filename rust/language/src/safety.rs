@@ -7,6 +7,7 @@
 //! Local actions and payloads play no part: they end in the next message or in a fault of the whole session.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use antiphon_machine::{LabelId, RoleId, StateId};
 
@@ -21,6 +22,13 @@ pub use certificate::{CertificateError, SafetyCertificate};
 /// How many configurations are visited by default: some seconds of work, and far more than a protocol has that a person
 /// can follow.
 pub const CONFIGURATIONS: usize = 200_000;
+
+/// Numbers in all configurations together: 128 MiB. A protocol of few roles comes to its budget of configurations long
+/// before; one in which sixty-four roles all speak with each other has rows of thousands.
+const NUMBERS_MAX: usize = 64 << 20;
+
+/// Steps between configurations that are kept for the question of progress: 128 MiB.
+const EDGES_MAX: usize = 8 << 20;
 
 /// How far to explore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +165,7 @@ pub fn explore(automata: &[LocalAutomaton], limits: &Limits) -> Safety {
 
 /// A configuration, laid out as one row of numbers: the state of each role, then for each edge `buffer` labels, the
 /// oldest first and [`NONE`] behind the last.
-type Configuration = Box<[u16]>;
+type Configuration = Arc<[u16]>;
 
 /// Stands where a buffer holds no label; no label has this number.
 const NONE: u16 = u16::MAX;
@@ -286,7 +294,7 @@ impl<'a> System<'a> {
     }
 
     fn after(&self, row: &[u16], step: Move, next: StateId) -> Configuration {
-        let mut row: Configuration = row.into();
+        let mut row = row.to_vec();
         row[step.role.index()] = next.0 as u16;
         let edge = if step.sends {
             (step.role, step.peer)
@@ -303,7 +311,7 @@ impl<'a> System<'a> {
             queue.copy_within(1.., 0);
             queue[self.buffer - 1] = NONE;
         }
-        row
+        row.into()
     }
 
     /// The steps from a configuration, or what is bad about it.
@@ -389,7 +397,7 @@ impl<'s> Exploration<'s> {
     fn run(&mut self, configurations: usize) -> (Safety, bool) {
         let mut current = 0;
         while current < self.rows.len() {
-            if self.rows.len() > configurations {
+            if self.rows.len() > configurations || self.is_large() {
                 let buffer = self.system.buffer as u8;
                 return (
                     Safety::Uncertified {
@@ -412,6 +420,12 @@ impl<'s> Exploration<'s> {
                 false,
             ),
         }
+    }
+
+    /// Whether the memory for an exploration is used up, however few the configurations are.
+    fn is_large(&self) -> bool {
+        let width = self.rows.first().map_or(0, |row| row.len());
+        self.rows.len() * width > NUMBERS_MAX || self.edges.len() > EDGES_MAX
     }
 
     fn follow(&mut self, current: usize, steps: Vec<(Move, StateId)>) {

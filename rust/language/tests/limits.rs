@@ -13,12 +13,22 @@ use antiphon_language::{Modules, NoModules};
 use common::{Files, fixtures, read};
 
 fn whole(text: String) -> Whole {
-    let modules = Modules::load(Source { name: "large".into(), text: text.into() }, &NoModules);
+    let modules = Modules::load(
+        Source {
+            name: "large".into(),
+            text: text.into(),
+        },
+        &NoModules,
+    );
     compile_all(&modules, &Limits::default())
 }
 
 fn codes(whole: &Whole) -> BTreeSet<Code> {
-    whole.diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
+    whole
+        .diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect()
 }
 
 /// A protocol of two roles with the body.
@@ -36,7 +46,10 @@ fn labels_fill_their_table_and_no_more() {
     let fits = whole(labels(4_000));
     assert_eq!(codes(&fits), BTreeSet::new());
     assert!(fits.protocols[0].1.image.clone().verify().is_ok());
-    assert_eq!(codes(&whole(labels(4_097))), BTreeSet::from([Code::TableTooLong]));
+    assert_eq!(
+        codes(&whole(labels(4_097))),
+        BTreeSet::from([Code::TableTooLong])
+    );
 }
 
 #[test]
@@ -52,7 +65,11 @@ fn a_choice_has_as_many_branches_as_an_image_takes() {
     assert_eq!(codes(&fits), BTreeSet::new());
     assert!(fits.protocols[0].1.image.clone().verify().is_ok());
     let over = whole(branches(1_025));
-    assert!(codes(&over).contains(&Code::TooManyBranches), "{:?}", over.diagnostics);
+    assert!(
+        codes(&over).contains(&Code::TooManyBranches),
+        "{:?}",
+        over.diagnostics
+    );
 }
 
 #[test]
@@ -65,16 +82,25 @@ fn a_program_is_as_long_as_an_image_takes() {
             "m(Nat) from A to B;\n".repeat(100)
         )
     };
-    let limits = Limits { configurations: 100, ..Limits::default() };
+    let limits = Limits {
+        configurations: 100,
+        ..Limits::default()
+    };
     let run = |count| {
         let text = messages(count);
-        let source = Source { name: "large".into(), text: text.into() };
+        let source = Source {
+            name: "large".into(),
+            text: text.into(),
+        };
         compile_all(&Modules::load(source, &NoModules), &limits)
     };
     let fits = run(30_000);
     assert_eq!(codes(&fits), BTreeSet::from([Code::Uncertified]));
     assert!(fits.protocols[0].1.image.clone().verify().is_ok());
-    assert_eq!(codes(&run(40_000)), BTreeSet::from([Code::Uncertified, Code::CodeTooLong]));
+    assert_eq!(
+        codes(&run(40_000)),
+        BTreeSet::from([Code::Uncertified, Code::CodeTooLong])
+    );
 }
 
 #[test]
@@ -88,21 +114,37 @@ fn a_record_has_as_many_fields_as_an_image_takes() {
         )
     };
     assert_eq!(codes(&whole(fields(1_024))), BTreeSet::new());
-    assert_eq!(codes(&whole(fields(1_025))), BTreeSet::from([Code::SortTooLarge]));
+    assert_eq!(
+        codes(&whole(fields(1_025))),
+        BTreeSet::from([Code::SortTooLarge])
+    );
 }
 
 #[test]
 fn the_uncertified_are_certified_with_a_larger_budget() {
     let path = fixtures().join("err/217_uncertified.scr");
     let modules = Modules::load(read(&path), &Files);
-    let small = compile_all(&modules, &Limits { configurations: 1_000, ..Limits::default() });
+    let small = compile_all(
+        &modules,
+        &Limits {
+            configurations: 1_000,
+            ..Limits::default()
+        },
+    );
     assert_eq!(codes(&small), BTreeSet::from([Code::Uncertified]));
     assert_eq!(small.protocols[0].1.certificate, None);
     // Seven pairs of six configurations each, with buffers of one of four.
-    let limits = Limits { buffer: 1, buffer_max: 1, configurations: 20_000 };
+    let limits = Limits {
+        buffer: 1,
+        buffer_max: 1,
+        configurations: 20_000,
+    };
     let large = compile_all(&modules, &limits);
     let certificate = large.protocols[0].1.certificate.as_ref();
-    assert_eq!(certificate.map(|c| c.configurations()), Some(4_usize.pow(7)));
+    assert_eq!(
+        certificate.map(|c| c.configurations()),
+        Some(4_usize.pow(7))
+    );
 }
 
 /// Shown by the tests above, by hand-written automata (see `safety`), or by nothing that passes the checks before.
@@ -132,7 +174,11 @@ fn every_code_of_projection_safety_and_resources_is_shown() {
             Group::Syntax | Group::Names | Group::Shape | Group::Unsupported => false,
         };
         if ours && *code != Code::NeverReceived {
-            assert_ne!(shown.contains(code), SHOWN_ELSEWHERE.contains(code), "{code}");
+            assert_ne!(
+                shown.contains(code),
+                SHOWN_ELSEWHERE.contains(code),
+                "{code}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `NNN_name.expected` holds its automata and what the checks had to say; `BLESS=1` rewrites it.
 
 mod common;
+mod host;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,11 @@ use antiphon_language::safety::{Limits, SafetyCertificate};
 use antiphon_language::source::Source;
 use antiphon_language::{Modules, check};
 use antiphon_machine::{
-    Class, EffectRequest, End, FailureKind, FromFn, Instruction, OperationId, Outcome, Phase,
-    ProtocolMachine, ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, Sort, SortId, Value,
-    VerifiedImage,
+    EffectRequest, End, FromFn, Instruction, OperationId, Phase, ProtocolMachine,
+    ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, VerifiedImage,
 };
 use common::Files;
+use host::{Coins, answer};
 
 /// Steps after which a protocol without end has shown that it goes on.
 const STEPS_ENDLESS: u64 = 10_000;
@@ -45,11 +46,25 @@ fn is_protocol(path: &Path) -> bool {
 fn checked(path: &Path) -> (Vec<CheckedProtocol>, String) {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let modules = Modules::load(Source { name: name.into(), text: text.into() }, &Files);
+    let modules = Modules::load(
+        Source {
+            name: name.into(),
+            text: text.into(),
+        },
+        &Files,
+    );
     let checked = check(&modules);
     let said = render_all(&checked.diagnostics, modules.sources(), Style::Plain);
-    assert!(checked.diagnostics.iter().all(|d| !d.is_error()), "{}\n{said}", path.display());
-    assert!(!checked.protocols.is_empty(), "{} has no protocol", path.display());
+    assert!(
+        checked.diagnostics.iter().all(|d| !d.is_error()),
+        "{}\n{said}",
+        path.display()
+    );
+    assert!(
+        !checked.protocols.is_empty(),
+        "{} has no protocol",
+        path.display()
+    );
     (checked.protocols, said)
 }
 
@@ -67,7 +82,9 @@ fn all() -> Vec<(PathBuf, CheckedProtocol, Compiled)> {
     paths
         .flat_map(|path| {
             let own = path.clone();
-            compiled(&path).into_iter().map(move |(p, c)| (own.clone(), p, c))
+            compiled(&path)
+                .into_iter()
+                .map(move |(p, c)| (own.clone(), p, c))
         })
         .collect()
 }
@@ -110,13 +127,19 @@ fn automata_are_as_expected() {
         }
     }
     for path in paths.iter().filter(|path| !is_protocol(path)) {
-        let has_source = ["scr", "anti"].iter().any(|e| path.with_extension(e).exists());
+        let has_source = ["scr", "anti"]
+            .iter()
+            .any(|e| path.with_extension(e).exists());
         let is_golden = path.extension().is_some_and(|e| e == "expected");
         if !is_golden || !has_source {
             wrong.push(format!("{} belongs to no protocol", path.display()));
         }
     }
-    assert!(wrong.is_empty(), "{}\nBLESS=1 takes what is there now", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nBLESS=1 takes what is there now",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -141,9 +164,16 @@ fn printed_automata_read_back_the_same() {
 fn certificates_hold_and_read_back() {
     let mut certified = 0;
     for (path, _, compiled) in all() {
-        let Some(certificate) = &compiled.certificate else { continue };
+        let Some(certificate) = &compiled.certificate else {
+            continue;
+        };
         certified += 1;
-        assert_eq!(certificate.check(&compiled.automata), Ok(()), "{}", path.display());
+        assert_eq!(
+            certificate.check(&compiled.automata),
+            Ok(()),
+            "{}",
+            path.display()
+        );
         let read = SafetyCertificate::decode(&certificate.encode());
         assert_eq!(read.as_ref(), Ok(certificate), "{}", path.display());
     }
@@ -166,12 +196,17 @@ fn every_picture_can_be_drawn() {
         let names = Names::of(&protocol);
         let sequence = export::sequence_diagram(&protocol);
         let opened = sequence.lines().map(str::trim_start);
-        let opened = opened.filter(|l| l.starts_with("alt ") || *l == "loop").count();
+        let opened = opened
+            .filter(|l| l.starts_with("alt ") || *l == "loop")
+            .count();
         let closed = sequence.lines().filter(|line| line.trim() == "end").count();
         assert_eq!(opened, closed, "{}\n{sequence}", path.display());
         for automaton in &compiled.automata {
-            let branches: usize =
-                automaton.states.iter().map(|state| state.kind.branches().len()).sum();
+            let branches: usize = automaton
+                .states
+                .iter()
+                .map(|state| state.kind.branches().len())
+                .sum();
             let dot = export::dot(automaton, &names);
             assert_eq!(dot.matches(" -> ").count(), branches + 1, "{dot}");
             let states = export::state_diagram(automaton, &names);
@@ -185,7 +220,10 @@ fn every_protocol_runs_to_its_end_under_every_policy() {
     for (path, _, compiled) in all() {
         let image = Arc::new(compiled.image.clone().verify().unwrap());
         let endless = compiled.automata.iter().any(|automaton| {
-            automaton.states.iter().all(|state| state.kind != LocalKind::End)
+            automaton
+                .states
+                .iter()
+                .all(|state| state.kind != LocalKind::End)
         });
         for policy in SchedulingPolicy::ALL {
             for (buffer_len_max, failing) in [(64, false), (1, false), (64, true)] {
@@ -203,8 +241,15 @@ fn config(
     buffer_len_max: u32,
 ) -> ProtocolMachineConfig {
     let roles = image.image().roles.iter().enumerate();
-    let priorities = roles.map(|(index, role)| (role.name.clone(), index as u8)).collect();
-    ProtocolMachineConfig { policy, buffer_len_max, priorities, ..Default::default() }
+    let priorities = roles
+        .map(|(index, role)| (role.name.clone(), index as u8))
+        .collect();
+    ProtocolMachineConfig {
+        policy,
+        buffer_len_max,
+        priorities,
+        ..Default::default()
+    }
 }
 
 fn run(
@@ -215,10 +260,13 @@ fn run(
     what: &str,
 ) {
     let mut coins = Coins(0x9e37_79b9_7f4a_7c15);
-    let may_fail = if failing { with_else(image) } else { BTreeSet::new() };
-    let host = FromFn(|request: &EffectRequest<'_>| {
-        Reply::Now(answer(request, &may_fail, &mut coins))
-    });
+    let may_fail = if failing {
+        with_else(image)
+    } else {
+        BTreeSet::new()
+    };
+    let host =
+        FromFn(|request: &EffectRequest<'_>| Reply::Now(answer(request, &may_fail, &mut coins)));
     let mut machine = ProtocolMachine::new(config, host);
     let session = machine.load_choreography(image, "test").unwrap();
     let rest = machine.run(if endless { STEPS_ENDLESS } else { STEPS_MAX });
@@ -226,7 +274,11 @@ fn run(
     if endless {
         assert_eq!((rest, phase), (None, Phase::Active), "{what}");
     } else {
-        assert_eq!((rest, phase), (Some(Rest::Done), Phase::Terminal(End::Closed)), "{what}");
+        assert_eq!(
+            (rest, phase),
+            (Some(Rest::Done), Phase::Terminal(End::Closed)),
+            "{what}"
+        );
     }
 }
 
@@ -234,74 +286,30 @@ fn run(
 fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
     let mut with = BTreeSet::new();
     let mut without = BTreeSet::new();
-    for instruction in image.image().programs.iter().flat_map(|program| &program.code) {
-        if let Instruction::Invoke { operation, on_failure, .. }
-        | Instruction::Check { operation, on_failure, .. } = instruction
+    for instruction in image
+        .image()
+        .programs
+        .iter()
+        .flat_map(|program| &program.code)
+    {
+        if let Instruction::Invoke {
+            operation,
+            on_failure,
+            ..
+        }
+        | Instruction::Check {
+            operation,
+            on_failure,
+            ..
+        } = instruction
         {
-            let set = if on_failure.is_some() { &mut with } else { &mut without };
+            let set = if on_failure.is_some() {
+                &mut with
+            } else {
+                &mut without
+            };
             set.insert(*operation);
         }
     }
     &with - &without
-}
-
-/// A deterministic host: fair decisions, values made up by sort.
-fn answer(
-    request: &EffectRequest<'_>,
-    may_fail: &BTreeSet<OperationId>,
-    coins: &mut Coins,
-) -> Outcome {
-    if may_fail.contains(&request.operation_id()) && coins.below(2) == 0 {
-        return Outcome::failure(FailureKind::Unavailable, "the coin says so");
-    }
-    match request.class() {
-        Class::Decide { labels, .. } => Outcome::chosen(labels[coins.below(labels.len())]),
-        Class::Produce { .. }
-        | Class::Deliver { .. }
-        | Class::Command
-        | Class::Observe
-        | Class::Check => {
-            let sorts = &request.image().image().sorts;
-            Outcome::Success(value(request.result_sort(), sorts, coins))
-        }
-    }
-}
-
-fn value(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
-    match &sorts[sort.index()] {
-        Sort::Unit => Value::Unit,
-        Sort::Bool => Value::Bool(coins.below(2) == 0),
-        Sort::Nat => Value::Nat(coins.next()),
-        Sort::Int => Value::Int(coins.next() as i64),
-        Sort::Text => Value::text(&coins.next().to_string()),
-        Sort::Bytes | Sort::Foreign { .. } => Value::bytes(&coins.next().to_be_bytes()),
-        Sort::List(item) => {
-            Value::list((0..coins.below(3)).map(|_| value(*item, sorts, coins)).collect())
-        }
-        Sort::Option(item) => {
-            Value::option((coins.below(2) == 0).then(|| value(*item, sorts, coins)))
-        }
-        Sort::Record { fields, .. } => {
-            Value::record(fields.iter().map(|(_, sort)| value(*sort, sorts, coins)).collect())
-        }
-        Sort::Enum { variants, .. } => Value::Nat(coins.below(variants.len()) as u64),
-        Sort::Arm(labels) => Value::Nat(labels[coins.below(labels.len())].0.into()),
-    }
-}
-
-/// SplitMix64: the same coins in every run.
-struct Coins(u64);
-
-impl Coins {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
 }

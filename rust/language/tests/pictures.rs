@@ -12,7 +12,13 @@ use antiphon_language::{Modules, NoModules, check, export};
 fn compiled(name: &str) -> (CheckedProtocol, Compiled) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language/ok");
     let text = std::fs::read_to_string(folder.join(name)).unwrap();
-    let modules = Modules::load(Source { name: name.into(), text: text.into() }, &NoModules);
+    let modules = Modules::load(
+        Source {
+            name: name.into(),
+            text: text.into(),
+        },
+        &NoModules,
+    );
     let protocol = check(&modules).protocols.remove(0);
     let compiled = compile(&protocol, &Limits::default()).unwrap();
     (protocol, compiled)
@@ -22,7 +28,10 @@ fn compiled(name: &str) -> (CheckedProtocol, Compiled) {
 fn shown(name: &str) -> String {
     let (protocol, compiled) = compiled(name);
     let names = Names::of(&protocol);
-    let mut parts = vec![export::disassemble(&compiled.image), export::sequence_diagram(&protocol)];
+    let mut parts = vec![
+        export::disassemble(&compiled.image),
+        export::sequence_diagram(&protocol),
+    ];
     for automaton in &compiled.automata {
         parts.push(export::dot(automaton, &names));
         parts.push(export::state_diagram(automaton, &names));
@@ -43,7 +52,11 @@ fn two_streams_at_once() {
 /// Loops in loops, left in the middle: drawn from a graph that has forgotten its `rec`.
 #[test]
 fn conversations_are_drawn_as_loops_and_alternatives() {
-    for name in ["011_smtp.scr", "045_nested_recursion.scr", "046_recursion_then_more.scr"] {
+    for name in [
+        "011_smtp.scr",
+        "045_nested_recursion.scr",
+        "046_recursion_then_more.scr",
+    ] {
         let (protocol, _) = compiled(name);
         insta::assert_snapshot!(name, export::sequence_diagram(&protocol));
     }

@@ -13,7 +13,17 @@ struct Signature<'a> {
     entry: &'a [Action],
     direction: u8,
     peer: Option<RoleId>,
-    branches: Vec<(LabelId, SortId, Origin, &'a [VarId], &'a [Action])>,
+    branches: Vec<BranchSignature<'a>>,
+}
+
+/// Everything about a branch but where it leads.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct BranchSignature<'a> {
+    label: LabelId,
+    sort: SortId,
+    origin: Origin,
+    binds: &'a [VarId],
+    before: &'a [Action],
 }
 
 /// For each state the number of its class; equal states have equal numbers.
@@ -114,7 +124,13 @@ fn signature(state: &LocalState) -> Signature<'_> {
         .kind
         .branches()
         .iter()
-        .map(|b| (b.label, b.sort, b.origin, &b.binds[..], &b.before[..]))
+        .map(|b| BranchSignature {
+            label: b.label,
+            sort: b.sort,
+            origin: b.origin,
+            binds: &b.binds,
+            before: &b.before,
+        })
         .collect();
     branches.sort_unstable();
     Signature {

@@ -163,7 +163,11 @@ pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
                 // Fields without a name are called by their number.
                 let field = |(index, (name, sort)): (usize, &(String, SortId))| {
                     let sort = inner(sort);
-                    if *name == index.to_string() { sort.to_owned() } else { format!("{name}: {sort}") }
+                    if *name == index.to_string() {
+                        sort.to_owned()
+                    } else {
+                        format!("{name}: {sort}")
+                    }
                 };
                 let fields: Vec<_> = fields.iter().enumerate().map(field).collect();
                 format!("({})", fields.join(", "))
@@ -177,7 +181,11 @@ pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
             }
         };
         if text.len() > SORT_TEXT_MAX {
-            text = text.chars().take(SORT_TEXT_MAX).chain("…".chars()).collect();
+            text = text
+                .chars()
+                .take(SORT_TEXT_MAX)
+                .chain("…".chars())
+                .collect();
         }
         texts.push(text);
     }

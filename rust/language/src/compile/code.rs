@@ -232,7 +232,9 @@ impl Code {
 
     /// The exit itself, or in place of a jump to nothing but an exit a copy of that one: a step less in every round.
     fn taken<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
-        let Exit::Jump(target) = exit else { return exit };
+        let Exit::Jump(target) = exit else {
+            return exit;
+        };
         let Block { ops, exit: there } = &self.blocks[thread[*target]];
         let rows = match there {
             Exit::Halt => 0,
@@ -241,7 +243,11 @@ impl Code {
             Exit::Choose { table, .. } => table.len(),
             Exit::Branch { table, .. } => table.len(),
         };
-        if ops.is_empty() && rows <= COPIED_ROWS_MAX { there } else { exit }
+        if ops.is_empty() && rows <= COPIED_ROWS_MAX {
+            there
+        } else {
+            exit
+        }
     }
 
     fn falls_into(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {

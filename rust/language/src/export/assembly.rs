@@ -224,17 +224,22 @@ impl View<'_> {
 
     /// Whether an instruction asks the host for a decision into the register.
     fn decides(&self, instruction: &Instruction, register: Reg) -> bool {
-        let Instruction::Invoke { operation, dst, .. } = instruction else { return false };
-        let class = self.image.operations.get(operation.index()).map(|own| &own.class);
+        let Instruction::Invoke { operation, dst, .. } = instruction else {
+            return false;
+        };
+        let class = self
+            .image
+            .operations
+            .get(operation.index())
+            .map(|own| &own.class);
         *dst == register && matches!(class, Some(Class::Decide { .. }))
     }
 
     /// A branch on a decision: its numbers are labels.
     fn decision(&self, cond: Reg, table: &[(u64, Pc)]) -> String {
         let row = |row: &(u64, Pc)| {
-            let label = u16::try_from(row.0).map_or_else(|_| row.0.to_string(), |id| {
-                self.label(LabelId(id))
-            });
+            let label = u16::try_from(row.0)
+                .map_or_else(|_| row.0.to_string(), |id| self.label(LabelId(id)));
             format!("{label} then {}", pc(row.1))
         };
         let rows = table.iter().map(row).collect::<Vec<_>>().join(", ");

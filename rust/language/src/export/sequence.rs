@@ -15,14 +15,18 @@ use crate::source::Span;
 /// How deep `alt` and `loop` are drawn inside each other; what is deeper is left out and said to be.
 const DEPTH_MAX: usize = 64;
 
-/// The conversation as a Mermaid sequence diagram. Time is linear in the protocol's steps times its recursions.
+/// Steps of a conversation that is drawn: a picture of more helps nobody, and drawing looks at all steps for each
+/// recursion.
+const NODES_MAX: usize = 8_192;
+
+/// The conversation as a Mermaid sequence diagram; of one with more than 8,192 steps only the roles. Time is linear in the protocol's steps times its recursions.
 pub fn sequence_diagram(protocol: &CheckedProtocol) -> String {
     let mut out = String::from("sequenceDiagram\n");
     for (number, role) in protocol.roles().iter().enumerate() {
         let _ = writeln!(
             out,
             "  participant r{number} as {}",
-            mermaid_text(&[role.clone()])
+            mermaid_text(std::slice::from_ref(role))
         );
     }
     let global = protocol.body();
@@ -44,7 +48,11 @@ pub fn sequence_diagram(protocol: &CheckedProtocol) -> String {
         open: vec![],
         depth: 0,
     };
-    walk.draw(global.start, &mut vec![]);
+    if global.nodes.len() <= NODES_MAX {
+        walk.draw(global.start, &mut vec![]);
+    } else {
+        walk.note("too long to be drawn");
+    }
     walk.out
 }
 
