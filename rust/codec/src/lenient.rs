@@ -11,7 +11,8 @@ use crate::order::encoded_order;
 /// indefinite, keys in any order. Refused are input that is not well-formed, bytes after the
 /// item, text that is not UTF-8, and a map with the same key twice, however each of the two is
 /// written. The result is what [`decode_strict`](crate::decode_strict) would have returned for
-/// the deterministic encoding of the same item.
+/// the deterministic encoding of the same item; that can be longer than the input only by bignums
+/// that are plain integers.
 ///
 /// Time is linear in the input but for sorting the keys of each map; memory is bounded by
 /// `limits`.

@@ -4,9 +4,12 @@
 //! mutation does not stop at the deterministic form: `count, count * (where, what), image`.
 #![no_main]
 
+#[path = "../edit.rs"]
+mod edit;
+
 use std::sync::Arc;
 
-use antiphon_codec::{Item, Limits, decode_strict};
+use antiphon_codec::{Limits, decode_strict};
 use antiphon_machine::invariants::Watch;
 use antiphon_machine::{
     Canonical, Class, CodeImage, EffectHandler, EffectId, EffectRequest, Event, FailureKind, Fault,
@@ -51,45 +54,10 @@ fn edited(bytes: &[u8], edits: &[u8]) -> Vec<u8> {
     let Ok(mut tree) = decode_strict(bytes, &limits) else {
         return bytes.to_vec();
     };
-    for edit in edits.chunks_exact(2) {
-        let mut index = usize::from(edit[0]) * 3 + usize::from(edit[1] >> 5);
-        edit_nth(&mut tree, &mut index, edit[1] & 0x1f);
+    for change in edits.chunks_exact(2) {
+        edit::edit(&mut tree, change[0], change[1]);
     }
     tree.try_encode().unwrap_or_else(|_| bytes.to_vec())
-}
-
-/// Changes the part with this number, counted from the root; whether it was there.
-fn edit_nth(item: &mut Item, index: &mut usize, how: u8) -> bool {
-    if *index == 0 {
-        change(item, how);
-        return true;
-    }
-    *index -= 1;
-    match item {
-        Item::Array(items) => items.iter_mut().any(|item| edit_nth(item, index, how)),
-        _ => false,
-    }
-}
-
-fn change(item: &mut Item, how: u8) {
-    match (item, how) {
-        (Item::Uint(number), 0..=15) => *number = u64::from(how),
-        (Item::Uint(number), 16) => *number = number.wrapping_add(1),
-        (Item::Uint(number), 17) => *number = number.wrapping_sub(1),
-        (Item::Uint(number), 18) => *number = u64::from(u16::MAX),
-        (Item::Uint(number), 19) => *number = u64::from(u32::MAX),
-        (Item::Array(items), 0..=7) => drop(items.pop()),
-        (Item::Array(items), 8..=15) => items.extend(items.last().cloned()),
-        (Item::Array(items), 16..=23) => items.reverse(),
-        (Item::Array(items), 24..=27) => {
-            let turn = items.len().min(1);
-            items.rotate_left(turn);
-        }
-        (item, 28) => *item = Item::Null,
-        (item, 29) => *item = Item::Uint(0),
-        (item, 30) => *item = Item::Array(vec![]),
-        (item, _) => *item = Item::Text("x".to_owned()),
-    }
 }
 
 fn run(image: Arc<VerifiedImage>, entropy: &[u8], verified: bool) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use antiphon_language::compile::compile;
-use antiphon_language::diagnostic::render_all;
+use antiphon_language::diagnostic::{Diagnostic, render_all};
 use antiphon_language::export::{disassemble, sequence_diagram};
 use antiphon_language::safety::Limits;
 use antiphon_language::source::{FileId, Source, Span};
@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
     for diagnostic in &checked.diagnostics {
         inside(diagnostic.span, &source);
     }
-    let _ = render_all(&checked.diagnostics, modules.sources(), Default::default());
+    show(&checked.diagnostics, &modules);
     for protocol in &checked.protocols {
         let _ = sequence_diagram(protocol);
         match compile(protocol, &LIMITS) {
@@ -50,11 +50,23 @@ fuzz_target!(|input: &[u8]| {
             }
             Err(diagnostics) => {
                 assert!(!diagnostics.is_empty());
-                let _ = render_all(&diagnostics, modules.sources(), Default::default());
+                show(&diagnostics, &modules);
             }
         }
     }
 });
+
+/// Renders the first few: a hundred excerpts would be most of the time of a run.
+fn show(diagnostics: &[Diagnostic], modules: &Modules) {
+    let first = diagnostics
+        .get(..diagnostics.len().min(3))
+        .unwrap_or(diagnostics);
+    let text = render_all(first, modules.sources(), Default::default());
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "speaks to the terminal: {text:?}"
+    );
+}
 
 fn inside(span: Span, source: &Source) {
     assert!(
