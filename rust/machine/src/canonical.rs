@@ -764,7 +764,7 @@ impl Canonical for Edge {
         let sent = u64::decode(from)?;
         Ok(Edge {
             sent,
-            queue: Vec::decode(from)?.into(),
+            queue: Vec::decode(from)?.into_iter().collect(),
         })
     }
 }

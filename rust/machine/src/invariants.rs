@@ -129,7 +129,7 @@ fn check_sequences(session: &Session) -> Result<(), String> {
             return Err(format!("edge {n} holds more than was sent"));
         };
         if (first..)
-            .zip(&edge.queue)
+            .zip(edge.queue.iter())
             .any(|(expected, parcel)| parcel.sequence != expected)
         {
             return Err(format!("edge {n} holds messages out of sequence"));

@@ -8,6 +8,7 @@
 //! The crate knows no clock, randomness, environment, thread or I/O.
 
 pub mod bounds;
+mod buffer;
 pub mod canonical;
 mod config;
 mod digest;
@@ -26,6 +27,7 @@ pub mod step;
 mod value;
 mod verify;
 
+pub use buffer::Buffer;
 pub use canonical::{Canonical, ReadError, ReadErrorKind};
 pub use config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
 pub use digest::{MACHINE_TAG, SESSION_TAG, TRACE_TAG, TraceDigest};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::buffer::Buffer;
 use crate::config::ProtocolMachineConfig;
 use crate::effect::EffectRequest;
 use crate::event::{End, Message};
@@ -108,7 +109,7 @@ pub enum On {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edge {
     /// The messages in it, oldest first.
-    pub queue: VecDeque<Parcel>,
+    pub queue: Buffer,
     /// How many messages were ever accepted: the sequence number of the next one.
     pub sent: u64,
 }
