@@ -1,8 +1,16 @@
-//! A recording replays as the run that it is of, and says where it does not.
+//! A recording replays as the run that it is of.
 
-use crate::runs::{Host, full, header, recorded, small_of};
-use antiphon_machine::{DeterminismMode, sample};
-use antiphon_record::{Tail, Verdict, replay};
+use std::sync::Arc;
+
+use antiphon_machine::{
+    Class, DeterminismMode, EffectRequest, FailureKind, FromFn, Ingress, Outcome, ProtocolMachine,
+    ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, SessionId, SortId, Turn, Value, sample,
+};
+use antiphon_record::{
+    Entry, Flush, Header, Progress, RecordError, Recorder, Replay, Tail, Verdict, replay,
+};
+
+use crate::runs::{Host, Later, entries, full, header, recorded, small_of};
 
 #[test]
 fn a_recording_replays_to_the_same_state() {
@@ -13,6 +21,7 @@ fn a_recording_replays_to_the_same_state() {
         assert_eq!(report.tail, Some(Tail::Sealed));
         assert_eq!(report.last.state, Some(kernel.state_digest()));
         assert_eq!(report.last.step, kernel.step_index());
+        assert_eq!(report.sessions, sessions as u64);
     }
 }
 
@@ -26,15 +35,346 @@ fn answers_that_come_later_replay_too() {
 }
 
 #[test]
-fn every_mode_that_a_live_machine_has_replays() {
-    for mode in [
-        DeterminismMode::Full,
-        DeterminismMode::ModuloEffects,
-        DeterminismMode::ModuloCommutativity,
-    ] {
+fn a_thread_that_writes_changes_nothing() {
+    let header = full();
+    let here = recorded(&header, &sample::ping_pong(1), 2, Host::new(5_000)).0;
+    let recorder = Recorder::create_aside(Vec::new(), &header, Flush::default());
+    let recorder = recorder.expect("there is a thread to be had");
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(5_000), recorder);
+    for _ in 0..2 {
+        let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+        opened.expect("there is room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    assert!(recorder.finish(&kernel).expect("memory") == here);
+}
+
+/// A machine whose world is slow, gone, wrong and late, and whose sessions are called off.
+fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
+    let mut code = sample::ping_pong_image(1, SortId(1));
+    for operation in &mut code.operations {
+        operation.retries = 2;
+    }
+    let image = Arc::new(code.verify().expect("more retries are sound"));
+    let header = Header {
+        config: ProtocolMachineConfig {
+            policy,
+            effect_budget: Some(50),
+            sessions_max: 4,
+            ..Default::default()
+        },
+        ..full()
+    };
+    let mut asked = 0u64;
+    let host = FromFn(|request: &EffectRequest<'_>| {
+        asked += 1;
+        match request.class() {
+            _ if asked % 10 > 7 => Reply::Now(Outcome::failure(FailureKind::Unavailable, "busy")),
+            _ if asked % 17 == 16 => Reply::Later,
+            Class::Decide { .. } if asked > 200 => {
+                Reply::Now(request.choose("stop").unwrap_or(Outcome::done()))
+            }
+            Class::Decide { .. } => Reply::Now(request.choose("ping").unwrap_or(Outcome::done())),
+            Class::Produce { .. } if asked % 43 == 42 => Reply::Now(Outcome::success("no number")),
+            Class::Produce { .. } => Reply::Now(Outcome::success(asked)),
+            Class::Deliver { .. } | Class::Command | Class::Observe | Class::Check => {
+                Reply::Now(Outcome::done())
+            }
+        }
+    });
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    for n in 0..5 {
+        let opened = machine.load_choreography(&image, &format!("owner {n}"));
+        assert_eq!(opened.is_ok(), n < 4, "there is room for four");
+    }
+    let cancel = |owner: &str| Ingress::Cancel {
+        session: SessionId(2),
+        owner: Arc::from(owner),
+    };
+    let _ = machine.run(200);
+    assert!(machine.ingress(cancel("somebody else")).is_err());
+    assert!(machine.ingress(cancel("owner 2")).is_ok());
+    for _ in 0..20 {
+        let _ = machine.run(1000);
+        let _ = machine
+            .ingress(Ingress::AdvanceClock { ticks: 30 })
+            .expect("time passes");
+        for session in 0..4 {
+            let effect = antiphon_machine::EffectId {
+                session: SessionId(session),
+                number: 3,
+            };
+            let outcome = Outcome::done();
+            let _ = machine.ingress(Ingress::Outcome { effect, outcome });
+        }
+    }
+    let owner = "x".repeat(5000);
+    assert!(machine.load_choreography(&image, &owner).is_err());
+    let (kernel, _, recorder) = machine.into_parts();
+    let state = kernel.state_digest();
+    (recorder.finish(&kernel).expect("memory"), state)
+}
+
+#[test]
+fn refusals_retries_timeouts_faults_and_cancellations_replay() {
+    for policy in SchedulingPolicy::ALL {
+        let (bytes, state) = eventful(policy);
+        let has = |what: fn(&Entry) -> bool| entries(&bytes).1.iter().any(what);
+        assert!(has(|e| matches!(e, Entry::Refused(_))));
+        assert!(has(|e| matches!(e, Entry::Request(r) if r.attempt == 2)));
+        assert!(has(
+            |e| matches!(e, Entry::Request(r) if r.deadline.is_some_and(|d| d > 50))
+        ));
+
+        let report = replay(&bytes[..]).expect("it is sound");
+        assert_eq!(report.verdict, Verdict::Equal, "{policy:?}");
+        assert_eq!(report.tail, Some(Tail::Sealed), "{policy:?}");
+        assert_eq!(report.last.state, Some(state), "{policy:?}");
+    }
+}
+
+#[test]
+fn at_every_step_the_state_is_that_of_the_run() {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(3), recorder);
+    for _ in 0..2 {
+        let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+        opened.expect("there is room");
+    }
+    let mut states = vec![machine.kernel().state_digest()];
+    while let Turn::Stepped { .. } = machine.turn() {
+        states.push(machine.kernel().state_digest());
+    }
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+
+    let mut walk = Replay::open(&bytes[..]).expect("it is sound");
+    assert_eq!(walk.header().tool, "test 1");
+    let last = states.len() as u64 - 1;
+    for (step, state) in (0..).zip(&states) {
+        let progress = walk.run_to(step).expect("memory");
+        let expected = if step == last {
+            Progress::Over
+        } else {
+            Progress::AtStep
+        };
+        assert_eq!(progress, expected, "step {step}");
+        assert_eq!(walk.kernel().step_index(), step);
+        assert_eq!(walk.kernel().state_digest(), *state, "step {step}");
+        assert_eq!(
+            walk.kernel().config().determinism_mode,
+            DeterminismMode::Replay
+        );
+    }
+    assert_eq!(walk.report().tail, Some(Tail::Sealed));
+}
+
+#[test]
+fn checkpoints_come_at_their_interval_and_are_compared() {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder = recorder.checkpoint_every(2000);
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(2000), recorder);
+    let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+    opened.expect("there is room");
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+
+    let points = entries(&bytes)
+        .1
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Checkpoint(point) => Some(point.step),
+            _ => None,
+        });
+    let points: Vec<_> = points.collect();
+    assert!(
+        points.len() as u64 >= kernel.step_index() / 4000,
+        "{points:?}"
+    );
+    assert!(
+        points.is_sorted_by(|a, b| b - a >= 2000 || *b == kernel.step_index()),
+        "{points:?}"
+    );
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(report.checkpoints, points.len() as u64 + 1);
+    assert_eq!(report.verdict, Verdict::Equal);
+}
+
+#[test]
+fn many_sessions_do_not_make_checkpoints_dear() {
+    // 2,000 sessions of a few hundred bytes, some 50 steps each: one digest of the whole state costs as much as
+    // tens of thousands of steps.
+    let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 2000, Host::new(2));
+    let points = entries(&bytes)
+        .1
+        .iter()
+        .filter(|e| matches!(e, Entry::Checkpoint(_)))
+        .count();
+    assert!(points <= 2, "{points} checkpoints");
+}
+
+#[test]
+fn the_mode_decides_what_is_recorded() {
+    let run = |mode| {
         let (bytes, _) = recorded(&header(mode), &sample::ping_pong(1), 3, Host::new(5));
         let report = replay(&bytes[..]).expect("it is sound");
         assert_eq!(report.verdict, Verdict::Equal, "{mode:?}");
         assert_eq!(report.tail, Some(Tail::Sealed), "{mode:?}");
+        match entries(&bytes).1.pop() {
+            Some(Entry::End(end)) => (end.last.state.is_some(), end.last.trace.is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(run(DeterminismMode::Full), (true, true));
+    assert_eq!(run(DeterminismMode::ModuloEffects), (false, false));
+    assert_eq!(run(DeterminismMode::ModuloCommutativity), (true, true));
+
+    let refused = Recorder::create(
+        Vec::new(),
+        &header(DeterminismMode::Replay),
+        Flush::default(),
+    );
+    assert!(matches!(refused, Err(RecordError::Replaying)));
+}
+
+#[test]
+fn modulo_commutativity_the_order_among_sessions_does_not_count() {
+    // The same three sessions, side by side and one after the other.
+    let last = |mode, side_by_side: bool| {
+        let header = header(mode);
+        let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+        let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(5), recorder);
+        for _ in 0..3 {
+            let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+            opened.expect("there is room");
+            if !side_by_side {
+                assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+            }
+        }
+        assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+        let (kernel, _, recorder) = machine.into_parts();
+        let bytes = recorder.finish(&kernel).expect("memory");
+        let report = replay(&bytes[..]).expect("it is sound");
+        assert_eq!(report.verdict, Verdict::Equal);
+        report.last
+    };
+    let modulo = DeterminismMode::ModuloCommutativity;
+    assert_eq!(last(modulo, true), last(modulo, false));
+    let full = DeterminismMode::Full;
+    assert_eq!(last(full, true).state, last(full, false).state);
+    assert_ne!(last(full, true).trace, last(full, false).trace);
+}
+
+#[test]
+fn a_payload_of_any_size_goes_through_in_parts() {
+    let mut header = full();
+    header.config.payload_len_max = 2 << 20;
+    let payload = |n: u64| Value::bytes(&vec![n as u8; 700_000 + n as usize]);
+    let host = Host::of_bytes(3, payload);
+    let (bytes, kernel) = recorded(&header, &sample::ping_pong_bytes(), 1, host);
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(report.verdict, Verdict::Equal);
+    assert_eq!(report.last.state, Some(kernel.state_digest()));
+    assert!(
+        report.records > 3 * 3 * 700_000 / (128 << 10),
+        "{} records",
+        report.records
+    );
+    // Each payload is said once by the one who produces it, and asked about by both who are told.
+    let said = entries(&bytes).1.into_iter().filter(|entry| match entry {
+        Entry::Answer(outcome) => *outcome == Outcome::Success(payload(2)),
+        Entry::Request(request) => request.args == [payload(2)],
+        _ => false,
+    });
+    assert_eq!(said.count(), 3);
+}
+
+#[test]
+fn an_entry_beyond_the_bound_stops_the_recording_with_its_length() {
+    let mut header = full();
+    header.config.payload_len_max = u32::MAX;
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let host = Host::of_bytes(1, |_| Value::bytes(&vec![0; 17 << 20]));
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    let opened = machine.load_choreography(&sample::ping_pong_bytes(), "me");
+    opened.expect("there is room");
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done), "the run goes on");
+    let (kernel, _, recorder) = machine.into_parts();
+    match recorder.finish(&kernel) {
+        Err(RecordError::EntryTooLong { len, max }) => {
+            assert_eq!(max, 16 << 20);
+            assert!(len > 17 << 20);
+        }
+        other => panic!("{:?}", other.map(|bytes| bytes.len())),
     }
+}
+
+#[test]
+fn an_image_that_the_recorder_was_not_told_of_is_missed_at_once() {
+    let image = sample::ping_pong(1);
+    let header = full();
+    let mut recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut kernel = antiphon_machine::ProtocolMachineKernel::new(header.config.clone());
+    kernel.load(&image);
+    let open = Ingress::Open {
+        image: *image.digest(),
+        owner: Arc::from("me"),
+    };
+    let _ = kernel.ingress(open, &mut recorder).expect("there is room");
+    let digest = *image.digest();
+    match recorder.error() {
+        Some(RecordError::ImageMissing { digest: missing }) => assert_eq!(*missing, digest),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn two_images_are_recorded_once_each() {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(1), recorder);
+    for version in [1, 2, 1] {
+        let opened = machine.load_choreography(&sample::ping_pong(version), "me");
+        opened.expect("there is room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let images = entries(&bytes)
+        .1
+        .iter()
+        .filter(|e| matches!(e, Entry::Image(_)))
+        .count();
+    assert_eq!(images, 2);
+    assert_eq!(
+        replay(&bytes[..]).expect("it is sound").verdict,
+        Verdict::Equal
+    );
+}
+
+#[test]
+fn a_run_that_is_not_over_can_be_ended_and_says_so() {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let host = Later(Host::new(1), Vec::new());
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+    opened.expect("there is room");
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Idle));
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let Some(Entry::End(end)) = entries(&bytes).1.pop() else {
+        panic!("it has an end");
+    };
+    assert_eq!(end.stop, antiphon_record::Stop::Idle);
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(
+        (report.verdict, report.tail),
+        (Verdict::Equal, Some(Tail::Sealed))
+    );
 }
