@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::libtest::LibTest;
+use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::{Report, Tally};
@@ -198,9 +198,7 @@ fn report_tests(name: &'static str, ran: Ran) -> Report {
         .targets
         .iter()
         .filter(|t| t.tally != Tally::default());
-    let details = ran_something
-        .map(|target| format!("{:>6} passed  {}", target.tally.passed, target.name))
-        .collect();
+    let details = ran_something.map(Target::to_string).collect();
     Report::of_tests(name, ran.elapsed, ran.reading.tally, ran.outcome).with_details(details)
 }
 

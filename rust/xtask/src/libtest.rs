@@ -1,6 +1,8 @@
 //! Reads what `cargo test` prints: which targets ran, and how many of their tests passed, failed and were
 //! left out.
 
+use std::fmt;
+
 use crate::report::Tally;
 
 #[derive(Default)]
@@ -16,6 +18,24 @@ pub(crate) struct LibTest {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) tally: Tally,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            passed,
+            failed,
+            skipped,
+        } = self.tally;
+        write!(out, "{passed:>6} passed")?;
+        if failed > 0 {
+            write!(out, ", {failed} failed")?;
+        }
+        if skipped > 0 {
+            write!(out, ", {skipped} not run")?;
+        }
+        write!(out, "  {}", self.name)
+    }
 }
 
 impl LibTest {

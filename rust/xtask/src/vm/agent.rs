@@ -37,7 +37,7 @@ pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Pro
         progress,
         |line| {
             output = output.clone() + line + "\n";
-            Some(format!("building the agent:{line}"))
+            Some(format!("building the agent: {}", line.trim()))
         },
     )?;
     if !status.success() {
