@@ -141,7 +141,9 @@ impl<'a> Printer<'a> {
     /// A comment's own text, without what its line ends with.
     fn comment(&self, comment: Span) -> String {
         let text = self.text.get(comment.range()).unwrap_or("");
-        text.trim_end().replace("\r\n", "\n")
+        // All of several carriage returns, or what one pass leaves the next would take.
+        let lines: Vec<&str> = text.trim_end().split('\n').map(|l| l.trim_end_matches('\r')).collect();
+        lines.join("\n")
     }
 
     /// Whether comments stand between two places.
