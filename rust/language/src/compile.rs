@@ -16,7 +16,7 @@ use crate::check::check;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::global::{CheckedProtocol, VarId};
 use crate::module::Modules;
-use crate::project::project_all;
+use crate::project::{PLACES_MAX, project_all_within};
 use crate::resources::{ResourceError, allocate, check_tables};
 use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 
@@ -60,8 +60,9 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
     let mut findings = Findings::default();
     findings.extend(checked.diagnostics);
     let mut protocols = vec![];
+    let mut work = Work::of(limits);
     for protocol in checked.protocols {
-        match compile(&protocol, limits) {
+        match compile_within(&protocol, limits, &mut work) {
             Ok(compiled) => {
                 findings.extend(compiled.warnings.iter().cloned());
                 protocols.push((protocol, compiled));
@@ -81,13 +82,54 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
 /// What is wrong with it: conflicts of projection, of all roles; or else what makes it unsafe and what does not fit into
 /// an image.
 pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, Vec<Diagnostic>> {
-    let automata = project_all(protocol).map_err(|errors| {
+    compile_within(protocol, limits, &mut Work::of(limits))
+}
+
+/// Places that the projections of one text look at, all together: a few seconds, however many protocols it has.
+const PLACES_OF_A_TEXT: usize = 16 * PLACES_MAX;
+
+/// How many protocols of one text may use up the whole budget of an exploration.
+const EXPLORATIONS_OF_A_TEXT: usize = 8;
+
+/// The work that is left for a text.
+struct Work {
+    places: usize,
+    configurations: usize,
+}
+
+impl Work {
+    fn of(limits: &Limits) -> Work {
+        let configurations = limits.configurations.saturating_mul(EXPLORATIONS_OF_A_TEXT);
+        Work {
+            places: PLACES_OF_A_TEXT,
+            configurations,
+        }
+    }
+}
+
+fn compile_within(
+    protocol: &CheckedProtocol,
+    limits: &Limits,
+    work: &mut Work,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let automata = project_all_within(protocol, &mut work.places).map_err(|errors| {
         errors
             .iter()
             .map(|error| error.diagnostic(protocol))
             .collect::<Vec<_>>()
     })?;
-    let safety = explore(&automata, limits);
+    let configurations = limits.configurations.min(work.configurations);
+    let safety = explore(
+        &automata,
+        &Limits {
+            configurations,
+            ..*limits
+        },
+    );
+    work.configurations -= match &safety {
+        Safety::Safe(certificate) => certificate.configurations().min(configurations),
+        Safety::Unsafe(_) | Safety::Uncertified { .. } => configurations,
+    };
     let (warnings, mut errors): (Vec<_>, Vec<_>) = safety
         .diagnostic(protocol)
         .into_iter()
@@ -158,24 +200,17 @@ pub fn code_image(
 
 /// A role's program, registers allocated.
 fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Program, ResourceError> {
-    let mut first = None;
-    // Unit in a register of its own costs nothing at run time; when registers are short it is set where it is sent.
-    for unit_stays in [true, false] {
+    let mut attempt = |unit_stays| {
         let flat = Builder::new(automaton, tables, unit_stays).build().flat();
-        match allocate(automaton.role, &flat) {
-            Ok((registers, code)) => {
-                return Ok(Program {
-                    name: String::new(),
-                    registers,
-                    code,
-                });
-            }
-            Err(error) => {
-                first.get_or_insert(error);
-            }
-        }
-    }
-    Err(first.unwrap_or(ResourceError::code_too_long(automaton.role, 0)))
+        let (registers, code) = allocate(automaton.role, &flat)?;
+        Ok(Program {
+            name: String::new(),
+            registers,
+            code,
+        })
+    };
+    // Unit in a register of its own costs nothing at run time; when registers are short it is set where it is sent.
+    attempt(true).or_else(|_| attempt(false))
 }
 
 /// Where an arm of a choice begins, and what it decides.

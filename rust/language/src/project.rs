@@ -102,7 +102,21 @@ pub enum Conflict {
 /// # Errors
 /// The first conflict, in breadth-first order.
 pub fn project(protocol: &CheckedProtocol, role: RoleId) -> Result<LocalAutomaton, ProjectError> {
-    Projection::new(protocol.body(), role, protocol.span()).run()
+    let mut places = PLACES_MAX;
+    project_within(protocol, role, &mut places)
+}
+
+/// As [`project`], looking at no more than `places` places and at most [`PLACES_MAX`]; takes off what it has looked at.
+fn project_within(
+    protocol: &CheckedProtocol,
+    role: RoleId,
+    places: &mut usize,
+) -> Result<LocalAutomaton, ProjectError> {
+    let mut projection = Projection::new(protocol.body(), role, protocol.span());
+    projection.places_max = (*places).min(PLACES_MAX);
+    let projected = projection.run();
+    *places -= projection.visits.len();
+    projected
 }
 
 /// The local automata of all roles, in role order.
@@ -110,10 +124,18 @@ pub fn project(protocol: &CheckedProtocol, role: RoleId) -> Result<LocalAutomato
 /// # Errors
 /// For each role without one, its first conflict.
 pub fn project_all(protocol: &CheckedProtocol) -> Result<Vec<LocalAutomaton>, Vec<ProjectError>> {
+    project_all_within(protocol, &mut (PLACES_MAX * protocol.roles().len()))
+}
+
+/// As [`project_all`], looking at no more than `places` places for all roles together.
+pub(crate) fn project_all_within(
+    protocol: &CheckedProtocol,
+    places: &mut usize,
+) -> Result<Vec<LocalAutomaton>, Vec<ProjectError>> {
     let mut automata = vec![];
     let mut errors = vec![];
     for role in 0..protocol.roles().len() {
-        match project(protocol, RoleId(role as u16)) {
+        match project_within(protocol, RoleId(role as u16), places) {
             Ok(automaton) => automata.push(automaton),
             Err(error) => errors.push(error),
         }
@@ -157,6 +179,8 @@ struct Projection<'g> {
     role: RoleId,
     whole: Span,
     visits: Vec<Visit>,
+    /// How many there may be.
+    places_max: usize,
     /// For each node the closure in which it was last met.
     met: Vec<u32>,
     closures: u32,
@@ -172,6 +196,7 @@ impl<'g> Projection<'g> {
             role,
             whole,
             visits: vec![],
+            places_max: PLACES_MAX,
             met: vec![0; global.nodes.len()],
             closures: 0,
             known: BTreeMap::new(),
@@ -179,7 +204,7 @@ impl<'g> Projection<'g> {
         }
     }
 
-    fn run(mut self) -> Result<LocalAutomaton, ProjectError> {
+    fn run(&mut self) -> Result<LocalAutomaton, ProjectError> {
         let start = self.visit(self.global.start, None)?;
         self.state_of(&[start])?;
         let mut states = vec![];
@@ -195,7 +220,7 @@ impl<'g> Projection<'g> {
     }
 
     fn visit(&mut self, node: NodeId, from: Option<Place>) -> Result<Place, ProjectError> {
-        if self.visits.len() >= PLACES_MAX {
+        if self.visits.len() >= self.places_max {
             return Err(self.alone(Conflict::TooLarge, self.whole));
         }
         self.visits.push(Visit { node, from });

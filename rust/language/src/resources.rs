@@ -61,10 +61,6 @@ pub enum ResourceError {
 }
 
 impl ResourceError {
-    pub(crate) fn code_too_long(role: RoleId, len: usize) -> ResourceError {
-        ResourceError::Code { role, len }
-    }
-
     /// The error as people see it.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
         let name = protocol.name();

@@ -182,3 +182,27 @@ fn every_code_of_projection_safety_and_resources_is_shown() {
         }
     }
 }
+
+#[test]
+fn the_work_for_a_text_is_bounded_however_many_protocols_it_has() {
+    // Each of these alone has more configurations than the budget; from the ninth on nothing is left to look with.
+    let one = std::fs::read_to_string(fixtures().join("err/217_uncertified.scr")).unwrap();
+    let other = |n: u32| {
+        let text = one.replace("Uncertified", &format!("Uncertified{n}"));
+        text.replace("Pair", &format!("Pair{n}"))
+    };
+    let text: String = (0..12).map(other).collect();
+    let source = Source {
+        name: "many".into(),
+        text: text.into(),
+    };
+    let limits = Limits {
+        configurations: 1_000,
+        ..Limits::default()
+    };
+    let whole = compile_all(&Modules::load(source, &NoModules), &limits);
+    assert_eq!(whole.protocols.len(), 12, "{:?}", whole.diagnostics);
+    let visited = |n: usize| whole.diagnostics[n].notes[0].clone();
+    assert!(!visited(0).contains(" 0 configurations"), "{}", visited(0));
+    assert!(visited(11).contains(" 0 configurations"), "{}", visited(11));
+}

@@ -112,6 +112,24 @@ fn pressure(flat: &FlatCode, live: &[Vreg]) -> Pressure {
     }
 }
 
+/// The place where most registers hold something: what is read later, and what is written there.
+fn narrowest(flat: &FlatCode, live: &Live) -> Pressure {
+    let held = flat.code.iter().zip(&live.after).map(|(op, after)| {
+        let mut held = after.clone();
+        held.extend(op.defs());
+        held.sort_unstable();
+        held.dedup();
+        held
+    });
+    let most = held.max_by_key(Vec::len).unwrap_or_default();
+    let found = pressure(flat, &most);
+    // Where a greedy choice of registers needs more than the place does, say that one more would not do.
+    Pressure {
+        needed: found.needed.max(usize::from(bounds::REGISTERS_MAX) + 1),
+        ..found
+    }
+}
+
 /// A register number for each virtual one, chosen in the order of first writing: the lowest that is free, or that of
 /// the other side of a move if it is.
 fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
@@ -158,9 +176,7 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
             .filter(|c| *c != 0);
         let all = 1..bounds::REGISTERS_MAX;
         let Some(free) = wished.chain(all).find(|c| !taken(c)) else {
-            let mut live: Vec<_> = others.iter().copied().collect();
-            live.push(register);
-            return Err(pressure(flat, &live));
+            return Err(narrowest(flat, live));
         };
         colours[register.0 as usize] = free;
     }
