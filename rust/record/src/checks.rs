@@ -23,7 +23,8 @@ pub(crate) enum Checks {
     Off,
 }
 
-/// Per session, the digest of the last value and the event. 32 bytes a session, however long its trace.
+/// Per session, the digest of the last value and the event. 32 bytes a session, however long its
+/// trace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
     sessions: Vec<[u8; 32]>,
@@ -39,7 +40,8 @@ impl Checks {
         }
     }
 
-    /// Whether a checkpoint can be taken while coroutines are ready: not where the order among sessions is open.
+    /// Whether a checkpoint can be taken while coroutines are ready: not where the order among
+    /// sessions is open.
     pub(crate) fn while_running(&self) -> bool {
         matches!(self, Checks::Whole(_))
     }

@@ -1,4 +1,5 @@
-//! Values, instructions, requests, events and entries as one line of text, with the image's names where there is one.
+//! Values, instructions, requests, events and entries as one line of text, with the image's names
+//! where there is one.
 
 use std::fmt::Write;
 

@@ -12,7 +12,8 @@ use crate::reader::{Reader, Tail};
 /// What comparing two recordings came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// They say the same, entry by entry. Checkpoints that only one of them has do not count: they follow from the rest.
+    /// They say the same, entry by entry. Checkpoints that only one of them has do not count: they
+    /// follow from the rest.
     Equal {
         /// How many entries were compared.
         entries: u64,

@@ -78,7 +78,8 @@ pub enum Difference {
     },
     /// The recording answers where nothing was asked.
     AnswerToNothing,
-    /// An input was taken where the recording has it refused, or the other way round, or for another reason.
+    /// An input was taken where the recording has it refused, or the other way round, or for
+    /// another reason.
     Refusal {
         /// What the recording has.
         expected: Option<Refusal>,
@@ -118,7 +119,8 @@ pub enum Difference {
 /// A field of a request that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their number) or
+    /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their
+    /// number) or
     /// `argument n`.
     pub name: String,
     /// What the recording has.

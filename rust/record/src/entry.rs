@@ -1,7 +1,7 @@
 //! Entries: what a recording says, one after the other.
 //!
-//! Each is a deterministic CBOR array that starts with its number. Images, values, inputs, outcomes, refusals and the
-//! configuration are in the machine's canonical bytes.
+//! Each is a deterministic CBOR array that starts with its number. Images, values, inputs,
+//! outcomes, refusals and the configuration are in the machine's canonical bytes.
 
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ pub struct Header {
     pub config: ProtocolMachineConfig,
     /// The text of the protocol, if there is one.
     pub source: Option<String>,
-    /// Anything that a person reading the recording should know, as names and texts. Replay ignores them.
+    /// Anything that a person reading the recording should know, as names and texts. Replay ignores
+    /// them.
     pub notes: Vec<(String, String)>,
 }
 
@@ -350,8 +351,8 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// An outcome. Unlike the canonical reading this takes a detail of any length: what a handler says is recorded as it
-/// is, and the machine, not the recording, has to judge it.
+/// An outcome. Unlike the canonical reading this takes a detail of any length: what a handler says
+/// is recorded as it is, and the machine, not the recording, has to judge it.
 pub(crate) fn decode_outcome(from: &mut Decoder<'_>) -> Result<Outcome, ReadError> {
     let len = from.array()?;
     let offset = from.position();

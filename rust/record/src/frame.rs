@@ -1,18 +1,19 @@
 //! Records: what is written at once, framed and chained.
 //!
-//! On the medium a record is `length (u32 BE) | check (4) | content | chain (32)`. The chain value is the BLAKE3 digest
-//! of a tag, the chain value before it and everything of this record that stands before it, so a record cannot be
-//! changed, dropped or moved without its own or the next chain value being wrong. The check does the same for the
-//! length alone: a reader must know whether a length is damaged *before* it can tell a damaged record from one that a
-//! crash cut short.
+//! On the medium a record is `length (u32 BE) | check (4) | content | chain (32)`. The chain value
+//! is the BLAKE3 digest of a tag, the chain value before it and everything of this record that
+//! stands before it, so a record cannot be changed, dropped or moved without its own or the next
+//! chain value being wrong. The check does the same for the length alone: a reader must know
+//! whether a length is damaged *before* it can tell a damaged record from one that a crash cut
+//! short.
 
 use std::io::{self, Read};
 
 use crate::bounds::{MAGIC, RECORD_LEN_MAX};
 use crate::reader::{Cause, Damage, Tail};
 
-/// Starts the hashed bytes of a record. With the chain value it fills the part of the buffer before the frame, so that
-/// frame and prefix are hashed in one go.
+/// Starts the hashed bytes of a record. With the chain value it fills the part of the buffer before
+/// the frame, so that frame and prefix are hashed in one go.
 const RECORD_TAG: [u8; 24] = *b"antiphon.recording.v1\0\0\0";
 /// Starts the hashed bytes of a length.
 const LENGTH_TAG: [u8; 24] = *b"antiphon.rec-length.v1\0\0";
@@ -53,7 +54,8 @@ impl Chain {
         check
     }
 
-    /// The chain value after the record whose head and content stand in the buffer from [`PREFIX_LEN`] on.
+    /// The chain value after the record whose head and content stand in the buffer from
+    /// [`PREFIX_LEN`] on.
     fn next(&self, buffer: &mut [u8]) -> Chain {
         buffer[..24].copy_from_slice(&RECORD_TAG);
         buffer[24..PREFIX_LEN].copy_from_slice(&self.0);
@@ -68,7 +70,8 @@ pub(crate) fn empty_record() -> Vec<u8> {
     buffer
 }
 
-/// Completes the frame around the content of `buffer` and advances the chain; the bytes to write are what is returned.
+/// Completes the frame around the content of `buffer` and advances the chain; the bytes to write
+/// are what is returned.
 pub(crate) fn seal<'b>(chain: &mut Chain, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     let len = buffer.len() - CONTENT_AT;
     debug_assert!(len <= RECORD_LEN_MAX, "a record of {len} bytes");

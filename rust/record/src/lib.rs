@@ -1,9 +1,10 @@
 //! Recordings of runs: written as they go, read in a window, replayed, compared.
 //!
-//! A run depends on nothing but its image, its configuration and what came in from outside, so a recording of these is
-//! the run. [`Recorder`] is a sink that writes one; [`Reader`] reads it back and says how far it can be trusted;
-//! [`Replay`] runs the same kernel on it, compares every request in full and every checkpoint, and finds the first
-//! [`Divergence`]; [`Timeline`] walks through it event by event; [`diff`] finds where two recordings part.
+//! A run depends on nothing but its image, its configuration and what came in from outside, so a
+//! recording of these is the run. [`Recorder`] is a sink that writes one; [`Reader`] reads it back
+//! and says how far it can be trusted; [`Replay`] runs the same kernel on it, compares every
+//! request in full and every checkpoint, and finds the first [`Divergence`]; [`Timeline`] walks
+//! through it event by event; [`diff`] finds where two recordings part.
 //!
 //! The format is described byte by byte in `docs/recording.md`.
 

@@ -11,9 +11,10 @@ use crate::frame::{Frames, read_full};
 
 /// Reads a recording from the front, entry by entry.
 ///
-/// Nothing is handed out before the record it stands in has proved to be what was written. Memory is bounded by
-/// [`RECORD_LEN_MAX`](crate::bounds::RECORD_LEN_MAX) and [`ENTRY_LEN_MAX`], whatever the input claims and however long
-/// it is. The input is read in large pieces; it needs no buffering.
+/// Nothing is handed out before the record it stands in has proved to be what was written. Memory
+/// is bounded by [`RECORD_LEN_MAX`](crate::bounds::RECORD_LEN_MAX) and [`ENTRY_LEN_MAX`], whatever
+/// the input claims and however long it is. The input is read in large pieces; it needs no
+/// buffering.
 ///
 /// ```
 /// use antiphon_record::{Entry, Header, Reader, Tail, Writer};
@@ -247,7 +248,8 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
-    /// The next entry after the header; `None` at the end, whose nature [`tail`](Self::tail) then tells.
+    /// The next entry after the header; `None` at the end, whose nature [`tail`](Self::tail) then
+    /// tells.
     ///
     /// # Errors
     /// Only when reading from the medium fails. Damage is an end, not an error.
@@ -284,7 +286,8 @@ impl<R: Read> Reader<R> {
         self.entries
     }
 
-    /// The digest over everything up to the current record. Two recordings with the same value are the same bytes.
+    /// The digest over everything up to the current record. Two recordings with the same value are
+    /// the same bytes.
     pub fn chain(&self) -> [u8; 32] {
         self.frames.chain()
     }
@@ -437,8 +440,8 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Bytes of the CBOR item that the input starts with: a look at its heads and no more. Whether it is in deterministic
-/// form is found by whoever decodes it, or compares it with bytes that are.
+/// Bytes of the CBOR item that the input starts with: a look at its heads and no more. Whether it
+/// is in deterministic form is found by whoever decodes it, or compares it with bytes that are.
 fn item_len(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut items = 1;
@@ -457,7 +460,8 @@ fn item_len(bytes: &[u8]) -> Option<usize> {
             }
             _ => return None,
         };
-        // Every item takes a byte, every byte of a string one: no claim can be larger than what is left.
+        // Every item takes a byte, every byte of a string one: no claim can be larger than what is
+        // left.
         let left = bytes.len() - at;
         items -= 1;
         match initial >> 5 {

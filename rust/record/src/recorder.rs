@@ -14,10 +14,11 @@ use crate::writer::{RecordError, Store, Writer};
 /// When a recording reaches its medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// Close and write the record whenever the machine comes to rest, and not only when it is full. A kill then loses
-    /// nothing of what led to the last rest.
+    /// Close and write the record whenever the machine comes to rest, and not only when it is full.
+    /// A kill then loses nothing of what led to the last rest.
     pub at_rest: bool,
-    /// Sync every record. A loss of power then loses no more than a kill does. Without, only the end is synced.
+    /// Sync every record. A loss of power then loses no more than a kill does. Without, only the
+    /// end is synced.
     pub sync: bool,
 }
 
@@ -38,12 +39,14 @@ const REST_STEPS: u64 = 64;
 
 /// A sink that writes a recording of the run it observes.
 ///
-/// Give it to a machine, let the machine run, take it back with `into_parts` and [`finish`](Self::finish) it. It sees
-/// every input before it is taken, every request before it is put to the handler, and writes them in full; at intervals
-/// that keep the cost below a few hundredths of the run's, however many sessions there are, it writes the digests of
-/// state and trace.
+/// Give it to a machine, let the machine run, take it back with `into_parts` and
+/// [`finish`](Self::finish) it. It sees every input before it is taken, every request before it is
+/// put to the handler, and writes them in full; at intervals that keep the cost below a few
+/// hundredths of the run's, however many sessions there are, it writes the digests of state and
+/// trace.
 ///
-/// A sink cannot fail, so an error stops the recording and not the run: [`error`](Self::error) tells, and so does
+/// A sink cannot fail, so an error stops the recording and not the run: [`error`](Self::error)
+/// tells, and so does
 /// `finish`.
 ///
 /// ```
@@ -134,7 +137,8 @@ impl<W: Store> Recorder<W> {
         self.keep(|r| r.writer.flush());
     }
 
-    /// Ends the recording: the last digests and how the machine stands, synced. Gives the medium back.
+    /// Ends the recording: the last digests and how the machine stands, synced. Gives the medium
+    /// back.
     ///
     /// # Errors
     /// The first error of the whole recording, or of its end.
@@ -177,15 +181,17 @@ impl<W: Store> Recorder<W> {
         let (checkpoint, cost) = self.checks.take(kernel);
         self.asked = None;
         self.keep(|r| r.writer.put(|out| checkpoint.encode(out)));
-        // A step costs some tens of nanoseconds and a byte of state about one, so this keeps digests at a few
-        // hundredths of the run. A rest is a good place to look, and the world that it waits for costs more.
+        // A step costs some tens of nanoseconds and a byte of state about one, so this keeps
+        // digests at a few hundredths of the run. A rest is a good place to look, and the world
+        // that it waits for costs more.
         self.due = checkpoint.step + self.interval.max(2 * cost);
         self.due_at_rest = checkpoint.step + REST_STEPS.max(cost / 2);
     }
 }
 
 impl<W: Store + Send + 'static> Recorder<W> {
-    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for neither.
+    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for
+    /// neither.
     ///
     /// # Errors
     /// As `create`, and when there is no thread to be had.

@@ -22,19 +22,22 @@ const RECENT_MAX: usize = 16;
 /// Replays a recording from its first entry to its last.
 ///
 /// # Errors
-/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged end is a result.
+/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged
+/// end is a result.
 pub fn replay(from: impl Read) -> Result<Report, ReplayError> {
     Replay::open(from)?.finish()
 }
 
 /// A machine that runs on a recording.
 ///
-/// It takes no outcome from anywhere else: each request that the machine makes is compared in full with the recorded
-/// one, each recorded input is taken at its step, and each checkpoint is compared. [`finish`](Self::finish) goes to the
-/// end; [`run_to`](Self::run_to) stops at a step, where [`kernel`](Self::kernel) shows the state. Memory is that of the
-/// recorded machine and a window of the recording.
+/// It takes no outcome from anywhere else: each request that the machine makes is compared in full
+/// with the recorded one, each recorded input is taken at its step, and each checkpoint is
+/// compared. [`finish`](Self::finish) goes to the end; [`run_to`](Self::run_to) stops at a step,
+/// where [`kernel`](Self::kernel) shows the state. Memory is that of the recorded machine and a
+/// window of the recording.
 ///
-/// A replay takes the steps that the recording claims, so of a recording from a stranger, bound them by `run_to`.
+/// A replay takes the steps that the recording claims, so of a recording from a stranger, bound
+/// them by `run_to`.
 #[derive(Debug)]
 pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
@@ -78,7 +81,8 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Progress {
-    /// It is at the step asked for, before it is taken, and all inputs recorded before it have been taken.
+    /// It is at the step asked for, before it is taken, and all inputs recorded before it have been
+    /// taken.
     AtStep,
     /// It is over.
     Over,
@@ -222,7 +226,8 @@ impl<R: Read, S: Sink> Replay<R, S> {
         Ok(Played::Over)
     }
 
-    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, or the machine asks.
+    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, or the
+    /// machine asks.
     pub(crate) fn step(&mut self) -> bool {
         self.player.pending.is_none() && self.player.step()
     }
@@ -390,7 +395,8 @@ impl<S: Sink> Player<S> {
         Ok(())
     }
 
-    /// The machine must ask exactly this. Bytes are compared first: they are equal exactly when the requests are.
+    /// The machine must ask exactly this. Bytes are compared first: they are equal exactly when the
+    /// requests are.
     fn play_request(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
         if self.refused.is_some() {
             return Err(self.refusal_differs(entry, None));

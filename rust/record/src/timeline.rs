@@ -13,8 +13,8 @@ use crate::replay::{Played, Replay, ReplayError, Report, Verdict};
 /// Something that a timeline tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The recording has this. Inputs and answers stand before the events that they cause, everything else behind the
-    /// events that led to it.
+    /// The recording has this. Inputs and answers stand before the events that they cause,
+    /// everything else behind the events that led to it.
     Entry {
         /// Which entry, from 0 for the header, which is not told.
         index: u64,

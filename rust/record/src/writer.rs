@@ -52,8 +52,8 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-/// Why a recording could not be written. Nothing is written after such an error: what is on the medium is a good
-/// recording of the run up to then.
+/// Why a recording could not be written. Nothing is written after such an error: what is on the
+/// medium is a good recording of the run up to then.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The medium failed.
@@ -80,10 +80,11 @@ pub enum RecordError {
 
 /// Writes entries as a recording, in records of some [`RECORD_LEN`] bytes.
 ///
-/// [`Recorder`](crate::Recorder) is how a run is recorded; a writer by itself makes recordings from entries, such as
-/// an edited copy.
+/// [`Recorder`](crate::Recorder) is how a run is recorded; a writer by itself makes recordings from
+/// entries, such as an edited copy.
 ///
-/// What was written and not [flushed](Self::flush) is lost when the process is killed; dropping a writer flushes it.
+/// What was written and not [flushed](Self::flush) is lost when the process is killed; dropping a
+/// writer flushes it.
 #[derive(Debug)]
 pub struct Writer<W: Store> {
     /// The record being filled, with room for its frame.
@@ -124,12 +125,13 @@ struct Job {
     sync: bool,
 }
 
-/// Records that may wait for the thread that writes them. Two keep it busy; the fourth one waits for the medium.
+/// Records that may wait for the thread that writes them. Two keep it busy; the fourth one waits
+/// for the medium.
 const WAITING_MAX: usize = 3;
 
 impl<W: Store> Writer<W> {
-    /// Begins a recording: magic bytes and header. Nothing is written before the first record is full or flushed, but
-    /// for the magic bytes.
+    /// Begins a recording: magic bytes and header. Nothing is written before the first record is
+    /// full or flushed, but for the magic bytes.
     ///
     /// # Errors
     /// When the medium fails or the header is too long.
@@ -211,7 +213,8 @@ impl<W: Store> Writer<W> {
         Ok(())
     }
 
-    /// Closes the record that is being filled and writes it. With a thread of its own: gives it to the thread.
+    /// Closes the record that is being filled and writes it. With a thread of its own: gives it to
+    /// the thread.
     ///
     /// # Errors
     /// When the medium fails, or has failed since the last call.
@@ -232,7 +235,8 @@ impl<W: Store> Writer<W> {
         Ok(result?)
     }
 
-    /// Flushes, syncs, and gives the medium back. The recording is as it is: [`Entry::End`] is for the caller to say.
+    /// Flushes, syncs, and gives the medium back. The recording is as it is: [`Entry::End`] is for
+    /// the caller to say.
     ///
     /// # Errors
     /// When the medium fails.
@@ -262,9 +266,11 @@ impl<W: Store> Writer<W> {
 }
 
 impl<W: Store + Send + 'static> Writer<W> {
-    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for neither.
+    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for
+    /// neither.
     ///
-    /// Entries reach the thread a record at a time; when the medium is slower than the run, the run waits for it.
+    /// Entries reach the thread a record at a time; when the medium is slower than the run, the run
+    /// waits for it.
     ///
     /// # Errors
     /// When the medium fails, the header is too long, or there is no thread to be had.
@@ -276,7 +282,8 @@ impl<W: Store + Send + 'static> Writer<W> {
 
 impl<W: Store> Drop for Writer<W> {
     fn drop(&mut self) {
-        // A run that ends by a panic keeps what it said last. There is nobody to tell if that fails.
+        // A run that ends by a panic keeps what it said last. There is nobody to tell if that
+        // fails.
         let _ = self.flush();
     }
 }

@@ -1,4 +1,5 @@
-//! Recordings that were cut, flipped, mixed up or made up: what is good of them is found, and nothing else is believed.
+//! Recordings that were cut, flipped, mixed up or made up: what is good of them is found, and
+//! nothing else is believed.
 
 use std::io::Read;
 
@@ -310,7 +311,8 @@ proptest! {
         prop_assert!(report.tail.is_some() || report.verdict != Verdict::Equal);
     }
 
-    /// Bytes of entries changed at random, in sound records: the replay answers, and does not panic.
+    /// Bytes of entries changed at random, in sound records: the replay answers, and does not
+    /// panic.
     #[test]
     fn content_of_any_kind_is_answered(
         flips in prop::collection::vec((0usize..4096, any::<u8>()), 1..8),
@@ -325,7 +327,8 @@ proptest! {
     }
 }
 
-/// A recording whose records' contents are changed and sealed again: what somebody can make who knows the format.
+/// A recording whose records' contents are changed and sealed again: what somebody can make who
+/// knows the format.
 fn reforged(bytes: &[u8], flips: &[(usize, u8)]) -> Vec<u8> {
     let ends = ends(bytes);
     let mut contents = Vec::new();
@@ -350,21 +353,28 @@ fn sealed(contents: &[Vec<u8>]) -> Vec<u8> {
     let mut chain =
         *blake3::hash(&[&b"antiphon.recording.v1\0\0\0"[..], &MAGIC].concat()).as_bytes();
     for content in contents {
-        let len = (content.len() as u32).to_be_bytes();
-        let check = blake3::hash(&[&b"antiphon.rec-length.v1\0\0"[..], &chain, &len].concat());
-        let check = &check.as_bytes()[..4];
-        let record = [
-            &b"antiphon.recording.v1\0\0\0"[..],
-            &chain,
-            &len,
-            check,
-            content,
-        ]
-        .concat();
-        chain = *blake3::hash(&record).as_bytes();
-        out.extend_from_slice(&[&len[..], check, content, &chain].concat());
+        let (record, next) = sealed_record(&chain, content);
+        out.extend_from_slice(&record);
+        chain = next;
     }
     out
+}
+
+/// A record behind the chain value before it, and its own chain value.
+pub(crate) fn sealed_record(chain: &[u8; 32], content: &[u8]) -> (Vec<u8>, [u8; 32]) {
+    let len = (content.len() as u32).to_be_bytes();
+    let check = blake3::hash(&[&b"antiphon.rec-length.v1\0\0"[..], chain, &len].concat());
+    let check = &check.as_bytes()[..4];
+    let hashed = [
+        &b"antiphon.recording.v1\0\0\0"[..],
+        chain,
+        &len,
+        check,
+        content,
+    ]
+    .concat();
+    let chain = *blake3::hash(&hashed).as_bytes();
+    ([&len[..], check, content, &chain].concat(), chain)
 }
 
 #[test]

@@ -8,7 +8,8 @@ use antiphon_record::{Difference, Divergence, Entry, Stop, Verdict, replay};
 
 use crate::runs::{Host, edited, full, header, recorded};
 
-/// One session of two pings; entry `n` of the edit is entry `n + 1` of the recording, behind the header.
+/// One session of two pings; entry `n` of the edit is entry `n + 1` of the recording, behind the
+/// header.
 fn recording() -> Vec<u8> {
     recorded(&full(), &sample::ping_pong(1), 1, Host::new(2)).0
 }

@@ -2,5 +2,8 @@
 
 mod damage;
 mod divergence;
+mod format;
 mod replay;
 mod runs;
+mod telling;
+mod window;

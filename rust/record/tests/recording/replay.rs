@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use antiphon_machine::{
-    Class, DeterminismMode, EffectRequest, FailureKind, FromFn, Ingress, Outcome, ProtocolMachine,
-    ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, SessionId, SortId, Turn, Value, sample,
+    Class, DeterminismMode, EffectRequest, Event, FailureKind, FromFn, Ingress, ObsEvent, Outcome,
+    ProtocolMachine, ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, SessionId, SortId, Turn,
+    Value, sample,
 };
 use antiphon_record::{
     Entry, Flush, Header, Progress, RecordError, Recorder, Replay, Tail, Verdict, replay,
@@ -124,9 +125,14 @@ fn refusals_retries_timeouts_faults_and_cancellations_replay() {
         let has = |what: fn(&Entry) -> bool| entries(&bytes).1.iter().any(what);
         assert!(has(|e| matches!(e, Entry::Refused(_))));
         assert!(has(|e| matches!(e, Entry::Request(r) if r.attempt == 2)));
-        assert!(has(
-            |e| matches!(e, Entry::Request(r) if r.deadline.is_some_and(|d| d > 50))
-        ));
+
+        let mut watched = Replay::with_sink(&bytes[..], Vec::new()).expect("it is sound");
+        assert_eq!(watched.run_to(u64::MAX).expect("memory"), Progress::Over);
+        let events = std::mem::take(watched.sink());
+        let saw = |what: fn(&Event) -> bool| events.iter().any(|e: &ObsEvent| what(&e.event));
+        assert!(saw(|e| matches!(e, Event::TimeoutIssued { .. })));
+        assert!(saw(|e| matches!(e, Event::Cancelled { .. })));
+        assert!(saw(|e| matches!(e, Event::Faulted { .. })));
 
         let report = replay(&bytes[..]).expect("it is sound");
         assert_eq!(report.verdict, Verdict::Equal, "{policy:?}");
@@ -207,8 +213,8 @@ fn checkpoints_come_at_their_interval_and_are_compared() {
 
 #[test]
 fn many_sessions_do_not_make_checkpoints_dear() {
-    // 2,000 sessions of a few hundred bytes, some 50 steps each: one digest of the whole state costs as much as
-    // tens of thousands of steps.
+    // 2,000 sessions of a few hundred bytes, some 50 steps each: one digest of the whole state
+    // costs as much as tens of thousands of steps.
     let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 2000, Host::new(2));
     let points = entries(&bytes)
         .1

@@ -104,7 +104,8 @@ pub(crate) fn recorded<H: EffectHandler>(
     (recorder.finish(&kernel).expect("memory"), kernel)
 }
 
-/// A recording of some hundred bytes a record: every rest closes one, and every answer comes at a rest.
+/// A recording of some hundred bytes a record: every rest closes one, and every answer comes at a
+/// rest.
 pub(crate) fn small() -> Vec<u8> {
     small_of(2).0
 }

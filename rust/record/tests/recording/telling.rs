@@ -1,0 +1,145 @@
+//! Recordings for people: timelines and differences as text.
+
+use std::fmt::Write;
+
+use antiphon_machine::{Ingress, ObsEvent, ProtocolMachine, SessionId, sample};
+use antiphon_record::{Comparison, Entry, Moment, Reader, Side, Tail, Timeline, describe, diff};
+
+use crate::runs::{Host, edited, full, recorded, small, small_of};
+
+fn told(bytes: &[u8]) -> String {
+    let mut timeline = Timeline::open(bytes).expect("it has a header");
+    let mut text = format!("{}\n", timeline.header().tool);
+    while let Some(moment) = timeline.next() {
+        let line = match moment.expect("memory") {
+            Moment::Entry { index, entry } => {
+                let session = match &entry {
+                    Entry::Request(request) => Some(request.effect.session),
+                    _ => None,
+                };
+                let image = session.and_then(|s| describe::image_of(timeline.kernel(), s));
+                format!("{index:>3} {}", describe::entry(image, &entry))
+            }
+            Moment::Event(event) => {
+                let image = describe::image_of(timeline.kernel(), event.stamp.session);
+                format!(
+                    "      {:>2} {}",
+                    event.stamp.step,
+                    describe::event(image, &event)
+                )
+            }
+            Moment::Diverged(divergence) => divergence.to_string(),
+        };
+        let _ = writeln!(text, "{line}");
+    }
+    let tail = timeline.tail().map(Tail::to_string);
+    let _ = writeln!(text, "{}", tail.unwrap_or_default());
+    text
+}
+
+#[test]
+fn a_timeline_tells_entries_and_events_in_their_order() {
+    insta::assert_snapshot!(told(&small_of(1).0));
+}
+
+#[test]
+fn a_timeline_ends_with_the_divergence() {
+    let bytes = edited(&small_of(1).0, |entries| {
+        for entry in entries {
+            if let Entry::Request(request) = entry
+                && request.effect.number == 3
+            {
+                request.attempt = 1;
+            }
+        }
+    });
+    insta::assert_snapshot!(told(&bytes));
+}
+
+#[test]
+fn a_timeline_has_every_event_of_the_run() {
+    let run = |sink: &mut Vec<ObsEvent>| {
+        let mut machine = ProtocolMachine::with_sink(full().config, Host::new(20), sink);
+        for _ in 0..3 {
+            let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+            opened.expect("there is room");
+        }
+        machine.run(u64::MAX);
+    };
+    let mut live = Vec::new();
+    run(&mut live);
+    let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 3, Host::new(20));
+    let moments = Timeline::open(&bytes[..]).expect("it is sound");
+    let events = moments.filter_map(|moment| match moment.expect("memory") {
+        Moment::Event(event) => Some(event),
+        Moment::Entry { .. } => None,
+        Moment::Diverged(divergence) => panic!("{divergence}"),
+    });
+    assert_eq!(events.collect::<Vec<_>>(), live);
+}
+
+fn compared(a: &[u8], b: &[u8]) -> Comparison {
+    let mut a = Reader::open(a).expect("it has a header");
+    let mut b = Reader::open(b).expect("it has a header");
+    diff(&mut a, &mut b).expect("memory")
+}
+
+#[test]
+fn equal_recordings_are_equal_whatever_their_records_and_checkpoints() {
+    // The one flushes at every rest and has checkpoints there; the other is written anew and has
+    // none.
+    let bytes = small_of(20).0;
+    let bare = edited(&bytes, |entries| {
+        entries.retain(|e| !matches!(e, Entry::Checkpoint(_)))
+    });
+    assert_ne!(bytes, bare);
+    assert!(matches!(compared(&bytes, &bare), Comparison::Equal { .. }));
+    assert!(matches!(compared(&bare, &bytes), Comparison::Equal { .. }));
+}
+
+#[test]
+fn the_first_difference_is_told_with_what_comes_before() {
+    let (a, _) = recorded(&full(), &sample::ping_pong(1), 2, Host::new(2));
+    let (b, _) = recorded(&full(), &sample::ping_pong(1), 2, Host::new(3));
+    insta::assert_snapshot!(compared(&a, &b));
+}
+
+#[test]
+fn a_recording_that_stops_earlier_is_told_as_such() {
+    let bytes = small();
+    let cut = &bytes[..bytes.len() / 2];
+    let Comparison::Parted { left, right, .. } = compared(&bytes, cut) else {
+        panic!("they differ");
+    };
+    assert!(matches!(left, Side::Entry { .. }), "{left}");
+    assert!(matches!(right, Side::Over(Tail::Torn { .. })), "{right}");
+}
+
+#[test]
+fn other_configurations_are_told_before_anything_else() {
+    let mut other = full();
+    other.config.buffer_len_max = 3;
+    other.source = None;
+    let (a, _) = recorded(&full(), &sample::ping_pong(1), 1, Host::new(1));
+    let (b, _) = recorded(&other, &sample::ping_pong(1), 1, Host::new(1));
+    let Comparison::Header { fields } = compared(&a, &b) else {
+        panic!("they differ");
+    };
+    let names: Vec<_> = fields.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["configuration", "protocol source"]);
+}
+
+#[test]
+fn what_a_stranger_wrote_cannot_move_the_cursor() {
+    let owner = "\u{1b}[2J\u{202e}\u{7}".to_owned() + &"long ".repeat(100);
+    let input = Ingress::Cancel {
+        session: SessionId(1),
+        owner: owner.into(),
+    };
+    let text = describe::input(&input);
+    assert!(
+        text.chars().all(|c| !c.is_control() && c != '\u{202e}'),
+        "{text:?}"
+    );
+    assert!(text.len() < 200, "{text:?}");
+}

@@ -1,0 +1,186 @@
+//! However long a recording is, reading and replaying it takes a window of memory.
+//!
+//! The recording is never anywhere as a whole: one thread records a run into a pipe, another
+//! replays what comes out of it. Allocations are counted per thread, so what is measured is the
+//! replay.
+
+use std::io::{self, PipeWriter, Read, Write};
+use std::thread::{self, JoinHandle};
+
+use allocation_counter::measure;
+use antiphon_machine::{Value, sample};
+use antiphon_record::{Flush, Reader, Recorder, Store, Tail, Timeline, Verdict, replay};
+
+use crate::runs::{Host, full};
+
+/// Bytes that a replay may hold at a time: two records, an image, two dozen payloads of the recent
+/// events.
+const WINDOW_MAX: u64 = 2 << 20;
+
+struct Pipe(PipeWriter);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Store for Pipe {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Counts what passes.
+struct Counted<R>(R, u64);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read(buffer)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
+}
+
+/// A run of so many rounds, recorded by a thread of its own.
+fn streamed(pings: u64, payload: fn(u64) -> Value) -> (impl Read, JoinHandle<()>) {
+    let (from, to) = io::pipe().expect("there are pipes to be had");
+    let run = move || {
+        let header = full();
+        let recorder = Recorder::create(Pipe(to), &header, Flush::default()).expect("a pipe");
+        let host = Host::of_bytes(pings, payload);
+        let config = header.config.clone();
+        let mut machine = antiphon_machine::ProtocolMachine::with_sink(config, host, recorder);
+        let opened = machine.load_choreography(&sample::ping_pong_bytes(), "me");
+        opened.expect("there is room");
+        machine.run(u64::MAX);
+        let (kernel, _, recorder) = machine.into_parts();
+        recorder
+            .finish(&kernel)
+            .expect("the reader reads to the end");
+    };
+    (from, thread::spawn(run))
+}
+
+fn large(n: u64) -> Value {
+    Value::bytes(&[n as u8; 32 << 10])
+}
+
+fn small(n: u64) -> Value {
+    Value::bytes(&[n as u8; 64])
+}
+
+#[test]
+fn three_hundred_megabytes_replay_in_two() {
+    // Each round says its payload three times: when it is produced and to both who are told.
+    let (from, run) = streamed(3_200, large);
+    let mut from = Counted(from, 0);
+    let mut report = None;
+    let counted = measure(|| report = Some(replay(&mut from).expect("a pipe")));
+    run.join().expect("the run does not panic");
+    let report = report.expect("it was measured");
+    assert_eq!(report.verdict, Verdict::Equal);
+    assert_eq!(report.tail, Some(Tail::Sealed));
+    assert!(from.1 > 300_000_000, "{} bytes", from.1);
+    assert!(
+        counted.bytes_max < WINDOW_MAX,
+        "{} bytes held at a time",
+        counted.bytes_max
+    );
+}
+
+#[test]
+fn a_hundred_thousand_events_are_told_in_a_window() {
+    let (from, run) = streamed(9_000, small);
+    let (mut moments, mut tail) = (0u64, None);
+    let counted = measure(|| {
+        let mut timeline = Timeline::open(from).expect("a pipe");
+        for moment in timeline.by_ref() {
+            moment.expect("a pipe");
+            moments += 1;
+        }
+        tail = timeline.tail().cloned();
+    });
+    run.join().expect("the run does not panic");
+    assert!(moments > 100_000, "{moments} moments");
+    assert_eq!(tail, Some(Tail::Sealed));
+    assert!(
+        counted.bytes_max < WINDOW_MAX,
+        "{} bytes held at a time",
+        counted.bytes_max
+    );
+}
+
+#[test]
+fn a_recorder_holds_a_window_too() {
+    let header = full();
+    let counted = measure(|| {
+        let store = io::sink();
+        let recorder = Recorder::create(store, &header, Flush::default()).expect("nowhere");
+        let host = Host::of_bytes(500, large);
+        let config = header.config.clone();
+        let mut machine = antiphon_machine::ProtocolMachine::with_sink(config, host, recorder);
+        let opened = machine.load_choreography(&sample::ping_pong_bytes(), "me");
+        opened.expect("there is room");
+        machine.run(u64::MAX);
+        let (kernel, _, recorder) = machine.into_parts();
+        recorder.finish(&kernel).expect("nowhere");
+    });
+    assert!(
+        counted.bytes_max < WINDOW_MAX,
+        "{} bytes held at a time",
+        counted.bytes_max
+    );
+}
+
+#[test]
+fn claims_of_length_are_not_believed() {
+    // A sound record of a part that says that more follow, again and again: what somebody can make
+    // who knows the format. The reader gives up at its bound.
+    struct Endless {
+        content: Vec<u8>,
+        chain: [u8; 32],
+        out: Vec<u8>,
+    }
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.out.is_empty() {
+                let (record, chain) = crate::damage::sealed_record(&self.chain, &self.content);
+                (self.out, self.chain) = (record, chain);
+            }
+            let len = buffer.len().min(self.out.len());
+            buffer[..len].copy_from_slice(&self.out[..len]);
+            self.out.drain(..len);
+            Ok(len)
+        }
+    }
+    let writer = antiphon_record::Writer::create(Vec::new(), &full()).expect("memory");
+    let head = writer.finish().expect("memory");
+    let chain = Reader::open(&head[..]).expect("it is sound").chain();
+    let mut content = vec![0x83, 0x07, 0xf5, 0x59, 0xc0, 0x00];
+    content.resize(content.len() + 0xc000, 0x55);
+    let endless = Endless {
+        content,
+        chain,
+        out: Vec::new(),
+    };
+    let mut tail = None;
+    let counted = measure(|| {
+        let mut reader = Reader::open(head.chain(endless)).expect("it has a header");
+        assert_eq!(reader.entry().expect("memory"), None);
+        tail = reader.tail().map(Tail::to_string);
+    });
+    let tail = tail.expect("it is over");
+    assert!(
+        tail.contains("its parts are longer than the limit of 16777216"),
+        "{tail}"
+    );
+    assert!(
+        counted.bytes_max < 40 << 20,
+        "{} bytes held at a time",
+        counted.bytes_max
+    );
+}
