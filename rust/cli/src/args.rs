@@ -1,0 +1,561 @@
+//! What can be said on the command line. The comments here are the help.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use antiphon_machine::SchedulingPolicy;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Run a command in a guest under a protocol, record the session, replay it without the guest.
+#[derive(Debug, Parser)]
+#[command(
+    name = "antiphon",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    infer_subcommands = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = exit::TABLE
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) style: StyleArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How every command speaks.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct StyleArgs {
+    /// Speak JSON on standard output, one document per line
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub(crate) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Exec(Exec),
+    Cp(Cp),
+    Replay(Replay),
+    Show(Show),
+    Diff(Diff),
+    Check(Check),
+    Project(Project),
+    Compile(Compile),
+    Fmt(Fmt),
+    Run(Run),
+    Agent(Agent),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Run a command in the guest
+///
+/// The guest's standard input, output and error are those of this command, live. The exit code is the guest
+/// command's own, or 128 + N when signal N ended it. Ctrl-C ends the guest command and then the session; a second
+/// Ctrl-C ends everything at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon exec -- uname -a
+  antiphon exec --record demo.rec -- sh -c 'echo out; echo err >&2; exit 3'
+  tar c . | antiphon exec --agent unix:/run/guest.sock --cwd /srv -- tar x
+  antiphon exec --deadline 2.5 --env LANG=C -- ./slow-test
+
+Exit codes of its own, beside the guest command's:
+  124  the deadline passed
+  125  the session failed: no agent, agent lost, protocol broken, recording not written
+  126  the command was found but could not be run
+  127  the command was not found")]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
+    /// Record the session in this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Replace the recording if it is there
+    #[arg(long, requires = "record")]
+    pub(crate) overwrite: bool,
+    /// The protocol of the session, in place of the shipped `guest_exec.anti`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) protocol: Option<PathBuf>,
+    /// End the command after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) deadline: Option<Seconds>,
+    /// Set a variable of the command's environment; may be repeated
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<Variable>,
+    /// The command's working directory in the guest
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) cwd: Option<String>,
+    /// Pass the guest's bytes to a terminal as they are, escape sequences included
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Copy a file to or from the guest
+///
+/// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
+/// source's name. What is copied takes its place in one piece: under another name first, then renamed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon cp ./model.bin guest:/var/lib/model.bin
+  antiphon cp --agent unix:/run/guest.sock guest:/var/log/messages .")]
+pub(crate) struct Cp {
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
+    /// Record the session in this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Replace the recording if it is there
+    #[arg(long, requires = "record")]
+    pub(crate) overwrite: bool,
+    /// What to copy
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Place,
+    /// Where to
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Place,
+}
+
+/// Where the guest is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GuestArgs {
+    /// Where the agent is: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
+    #[arg(long, value_name = "AGENT", default_value = "stdio")]
+    pub(crate) agent: AgentPlace,
+}
+
+/// Run a recording again, without the guest
+///
+/// The same machine takes the recorded inputs; what it asks is compared with what it asked then, its states with the
+/// recorded digests. The result is `equal`, or the first difference with what led to it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon replay demo.rec
+  antiphon replay demo.rec --step 12
+  antiphon replay demo.rec --json")]
+pub(crate) struct Replay {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// Stop before this step and show the state there
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<u64>,
+}
+
+/// Show what a recording holds
+///
+/// A timeline for people, unless another form is asked for.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon show demo.rec
+  antiphon show demo.rec --html > demo.html
+  antiphon show demo.rec --mermaid
+  antiphon show demo.rec --json | jq 'select(.event == \"sent\")'")]
+pub(crate) struct Show {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// A sequence diagram for Mermaid
+    #[arg(long, conflicts_with_all = ["html", "json"])]
+    pub(crate) mermaid: bool,
+    /// Tell everything, and not only messages, calls and failures
+    #[arg(long, conflicts_with_all = ["mermaid", "html", "json"])]
+    pub(crate) all: bool,
+    /// One self-contained page: timeline, sequence diagram, effects
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) html: bool,
+}
+
+/// Compare two recordings
+///
+/// Says whether they are of the same protocol and where their runs part.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon diff yesterday.rec today.rec")]
+pub(crate) struct Diff {
+    /// One recording
+    pub(crate) left: PathBuf,
+    /// The other
+    pub(crate) right: PathBuf,
+}
+
+/// Check protocols: names, shape, projection, safety, bounds
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon check protocols/*.anti
+  antiphon check two_buyer.scr --json")]
+pub(crate) struct Check {
+    /// Protocol files; `-` is standard input
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Show what one role may say and hear
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon project two_buyer.scr --role Seller
+  antiphon project two_buyer.scr --role Seller --dot | dot -Tsvg > seller.svg
+  antiphon project two_buyer.scr --mermaid")]
+pub(crate) struct Project {
+    /// The protocol file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Option<String>,
+    /// The role; without one, all of them
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// As a Graphviz graph
+    #[arg(long, conflicts_with = "mermaid")]
+    pub(crate) dot: bool,
+    /// As a Mermaid state diagram; without a role, the protocol as a sequence diagram
+    #[arg(long)]
+    pub(crate) mermaid: bool,
+}
+
+/// Compile a protocol to an image
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon compile two_buyer.scr --disassemble
+  antiphon compile two_buyer.scr --output two_buyer.image")]
+pub(crate) struct Compile {
+    /// The protocol file, `-` for standard input, or an image
+    pub(crate) file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Option<String>,
+    /// Print the programs as text
+    #[arg(long)]
+    pub(crate) disassemble: bool,
+    /// Write the image, as deterministic CBOR, to this file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Format protocol files in place
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon fmt protocols/*.anti
+  antiphon fmt --check protocols/*.anti
+  antiphon fmt - < draft.anti")]
+pub(crate) struct Fmt {
+    /// Change nothing; say which files would change, and end with 1 if any would
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Protocol files; `-` formats standard input to standard output
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Run a protocol here, with outcomes from a script or from you
+///
+/// Whatever the protocol asks of the hosts of its roles is answered by the script, or, without one, by lines that
+/// you type. `docs/cli.md` has the form of the script.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon run two_buyer.scr --script happy.script
+  antiphon run two_buyer.scr --script happy.script --policy round-robin --record happy.rec
+  antiphon run two_buyer.scr")]
+pub(crate) struct Run {
+    /// The protocol file
+    pub(crate) file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Option<String>,
+    /// The script; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// Which role steps next
+    #[arg(long, default_value = "cooperative", value_parser = policy_parser())]
+    pub(crate) policy: SchedulingPolicy,
+    /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
+    #[arg(long = "priority", value_name = "ROLE=N")]
+    pub(crate) priorities: Vec<Priority>,
+    /// Record the run in this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Replace the recording if it is there
+    #[arg(long, requires = "record")]
+    pub(crate) overwrite: bool,
+    /// Tell everything, and not only messages, calls and failures
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// End the run after so many steps
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub(crate) steps_max: u64,
+}
+
+/// Be the agent: carry out what a host asks
+///
+/// The same as the program `antiphon-agent`. Serves one host after the other until it is ended; on `--stdio`, one.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon agent --unix /run/guest.sock
+  antiphon agent --serial /dev/vport0p1")]
+pub(crate) struct Agent {
+    /// Serve the host at standard input and output (the default)
+    #[arg(long, conflicts_with_all = ["unix", "serial"])]
+    pub(crate) stdio: bool,
+    /// Listen on a Unix socket
+    #[arg(long, value_name = "PATH", conflicts_with = "serial")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Serve the host at a virtio-serial port or another character device
+    #[arg(long, value_name = "PATH")]
+    pub(crate) serial: Option<PathBuf>,
+}
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon completions bash > ~/.local/share/bash-completion/completions/antiphon
+  antiphon completions zsh > ~/.zfunc/_antiphon")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon man > ~/.local/share/man/man1/antiphon.1
+  antiphon man exec | man -l -")]
+pub(crate) struct Man {
+    /// The command whose page to print; without one, the page of `antiphon`
+    pub(crate) command: Option<String>,
+}
+
+/// Where an agent is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentPlace {
+    /// This program, started as a child.
+    Stdio,
+    /// A Unix socket that it, or a virtual machine's port, listens on.
+    Unix(PathBuf),
+    /// A character device.
+    Serial(PathBuf),
+}
+
+/// A path here or in the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Here.
+    Here(PathBuf),
+    /// In the guest.
+    Guest(String),
+}
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds {
+    pub(crate) milliseconds: u64,
+}
+
+/// A variable of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// The priority of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Priority {
+    pub(crate) role: String,
+    pub(crate) priority: u8,
+}
+
+/// Why a word cannot be understood.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WordError {
+    #[error("expected `stdio`, `unix:PATH` or `serial:PATH`")]
+    Agent,
+    #[error("a path must follow `{0}`")]
+    NoPath(&'static str),
+    #[error("expected a number of seconds from 0.001 to {max}, such as `2.5`")]
+    Seconds { max: u64 },
+    #[error("expected NAME=VALUE with a name that is not empty")]
+    Variable,
+    #[error("expected ROLE=N with N from 0 to 255")]
+    Priority,
+}
+
+impl FromStr for AgentPlace {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        let path = |prefix: &'static str| match word.strip_prefix(prefix) {
+            Some("") => Some(Err(WordError::NoPath(prefix))),
+            Some(path) => Some(Ok(PathBuf::from(path))),
+            None => None,
+        };
+        match (word, path("unix:"), path("serial:")) {
+            ("stdio", ..) => Ok(AgentPlace::Stdio),
+            (_, Some(path), _) => path.map(AgentPlace::Unix),
+            (_, _, Some(path)) => path.map(AgentPlace::Serial),
+            (_, None, None) => Err(WordError::Agent),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        match word.strip_prefix("guest:") {
+            Some("") => Err(WordError::NoPath("guest:")),
+            Some(path) => Ok(Place::Guest(path.to_owned())),
+            None => Ok(Place::Here(PathBuf::from(word))),
+        }
+    }
+}
+
+impl Seconds {
+    /// A year: a command that takes longer has no deadline.
+    const MAX: u64 = 366 * 24 * 60 * 60;
+}
+
+impl FromStr for Seconds {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        let outside = WordError::Seconds { max: Seconds::MAX };
+        let seconds: f64 = word
+            .parse()
+            .map_err(|_| WordError::Seconds { max: Seconds::MAX })?;
+        if !(0.001..=Seconds::MAX as f64).contains(&seconds) {
+            return Err(outside);
+        }
+        Ok(Seconds {
+            milliseconds: (seconds * 1000.0).round() as u64,
+        })
+    }
+}
+
+impl FromStr for Variable {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Variable {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            Some(_) | None => Err(WordError::Variable),
+        }
+    }
+}
+
+impl FromStr for Priority {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        let (role, number) = word.split_once('=').ok_or(WordError::Priority)?;
+        let priority = number.parse().map_err(|_| WordError::Priority)?;
+        Ok(Priority {
+            role: role.to_owned(),
+            priority,
+        })
+    }
+}
+
+fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPolicy> {
+    use clap::builder::TypedValueParser;
+    let names = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
+    clap::builder::PossibleValuesParser::new(names).map(|name| {
+        let policy = SchedulingPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == name);
+        policy.unwrap_or(SchedulingPolicy::Cooperative)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn places_of_agents() {
+        let parse = |word: &str| word.parse::<AgentPlace>();
+        assert_eq!(parse("stdio"), Ok(AgentPlace::Stdio));
+        assert_eq!(
+            parse("unix:/a:b"),
+            Ok(AgentPlace::Unix(PathBuf::from("/a:b")))
+        );
+        assert_eq!(
+            parse("serial:/dev/x"),
+            Ok(AgentPlace::Serial(PathBuf::from("/dev/x")))
+        );
+        assert_eq!(parse("unix:"), Err(WordError::NoPath("unix:")));
+        assert_eq!(parse("tcp:1.2.3.4"), Err(WordError::Agent));
+    }
+
+    #[test]
+    fn seconds_are_positive_and_bounded() {
+        let parse = |word: &str| word.parse::<Seconds>().map(|s| s.milliseconds).ok();
+        assert_eq!(parse("2.5"), Some(2500));
+        assert_eq!(parse("0.001"), Some(1));
+        for wrong in ["0", "-1", "NaN", "inf", "1e300", "", "1s"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn variables_need_a_name() {
+        let parse = |word: &str| word.parse::<Variable>().map(|v| (v.name, v.value)).ok();
+        assert_eq!(parse("A=b=c"), Some(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse("A="), Some(("A".to_owned(), String::new())));
+        assert_eq!(parse("=b"), None);
+        assert_eq!(parse("A"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! `antiphon agent`: what the program `antiphon-agent` does.
+
+use antiphon_guest::agent::{AgentOptions, Place, serve};
+
+use crate::args::Agent;
+use crate::exit::Exit;
+use crate::problem::Problem;
+
+pub(crate) fn run(args: &Agent) -> Result<Exit, Problem> {
+    let place = match (&args.unix, &args.serial) {
+        (Some(path), _) => Place::Unix(path.clone()),
+        (None, Some(path)) => Place::Serial(path.clone()),
+        (None, None) => Place::Stdio,
+    };
+    serve(&place, &AgentOptions::default())?;
+    Ok(Exit::Done)
+}

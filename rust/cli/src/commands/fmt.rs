@@ -1,0 +1,111 @@
+//! `antiphon fmt`.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use antiphon_language::diagnostic::{Diagnostic, Json, render_all};
+use antiphon_language::source::{Source, Sources};
+use antiphon_language::{format, parse};
+use serde_json::json;
+
+use crate::args::Fmt;
+use crate::exit::Exit;
+use crate::output::{ODD, Voice};
+use crate::problem::Problem;
+use crate::text;
+
+pub(crate) fn run(args: &Fmt, voice: &Voice) -> Result<Exit, Problem> {
+    let mut exit = Exit::Done;
+    for path in &args.files {
+        let formatted = Formatted::read(path)?;
+        match &formatted.text {
+            Ok(text) => {
+                let changed = **text != *formatted.source.text;
+                if args.check && changed {
+                    exit = Exit::No;
+                }
+                tell(path, text, changed, args, voice)?;
+            }
+            Err(found) => {
+                exit = Exit::No;
+                refuse(&formatted.source, found, voice)?;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// A file and how it should look; what is wrong with it, if it cannot be formatted.
+struct Formatted {
+    source: Source,
+    text: Result<String, Vec<Diagnostic>>,
+}
+
+impl Formatted {
+    fn read(path: &Path) -> Result<Formatted, Problem> {
+        let source = match text::source(path)? {
+            Ok(source) => source,
+            Err((found, source)) => {
+                return Ok(Formatted {
+                    source,
+                    text: Err(vec![found]),
+                });
+            }
+        };
+        let parsed = parse(antiphon_language::source::FileId(0), &source.text);
+        let text = match format(&parsed.ast) {
+            Some(text) => Ok(text),
+            None => Err(parsed.diagnostics),
+        };
+        Ok(Formatted { source, text })
+    }
+}
+
+fn tell(path: &Path, text: &str, changed: bool, args: &Fmt, voice: &Voice) -> Result<(), Problem> {
+    let name = text::name(path);
+    if !args.check && text::is_stdin(path) {
+        return match voice.json {
+            true => voice.document(&json!({ "file": name, "changed": changed, "text": text })),
+            false => voice.print(text),
+        };
+    }
+    if !args.check && changed {
+        replace(path, text)?;
+    }
+    if voice.json {
+        return voice.document(&json!({ "file": name, "changed": changed }));
+    }
+    match (args.check, changed) {
+        (true, true) => voice.print(&format!("{} {name}\n", voice.paint(ODD, "not formatted:"))),
+        (false, true) => voice.print(&format!("formatted: {name}\n")),
+        (_, false) => Ok(()),
+    }
+}
+
+fn refuse(source: &Source, found: &[Diagnostic], voice: &Voice) -> Result<(), Problem> {
+    let mut sources = Sources::default();
+    // The first file of an empty set always has room.
+    let _ = sources.add(source.clone());
+    if voice.json {
+        let found: Vec<Json<'_>> = found.iter().map(|d| Json::new(d, &sources)).collect();
+        return voice.document(&json!({ "file": &*source.name, "diagnostics": found }));
+    }
+    voice.print(&render_all(found, &sources, voice.diagnostics()))
+}
+
+/// Puts the text in the file's place in one piece, so that a crash leaves the old file or the new one. A link stays a
+/// link.
+fn replace(path: &Path, text: &str) -> Result<(), Problem> {
+    let write = || {
+        let path = fs::canonicalize(path)?;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file()
+            .set_permissions(fs::metadata(&path)?.permissions())?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    write().map_err(Problem::file("write", path))
+}

@@ -1,0 +1,33 @@
+//! `antiphon man`.
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Man};
+use crate::exit::Exit;
+use crate::output::Voice;
+use crate::problem::Problem;
+
+pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
+    let mut all = Cli::command();
+    all.build();
+    let page = match &args.command {
+        None => all,
+        Some(name) => {
+            let Some(command) = all.find_subcommand(name) else {
+                let known = all.get_subcommands().map(|c| format!("`{}`", c.get_name()));
+                let known = known.collect::<Vec<_>>().join(", ");
+                return Err(Problem::NoSuchCommand {
+                    got: name.clone(),
+                    known,
+                });
+            };
+            command.clone()
+        }
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page)
+        .render(&mut text)
+        .map_err(Problem::stdout)?;
+    voice.print(&String::from_utf8_lossy(&text))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,13 @@
+//! One module per command.
+
+pub(crate) mod agent;
+pub(crate) mod check;
+pub(crate) mod compile;
+pub(crate) mod completions;
+pub(crate) mod diff;
+pub(crate) mod fmt;
+pub(crate) mod man;
+pub(crate) mod project;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod show;

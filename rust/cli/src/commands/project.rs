@@ -1,0 +1,59 @@
+//! `antiphon project`.
+
+use antiphon_language::automaton::{LocalAutomaton, Names};
+use antiphon_language::export::{dot, sequence_diagram, state_diagram};
+use serde_json::json;
+
+use crate::args::Project;
+use crate::exit::Exit;
+use crate::output::Voice;
+use crate::problem::Problem;
+use crate::protocol::{Protocol, ProtocolFile};
+
+pub(crate) fn run(args: &Project, voice: &Voice) -> Result<Exit, Problem> {
+    let protocol = ProtocolFile::read(&args.file)?.protocol(args.protocol.as_deref())?;
+    let names = Names::of(&protocol.checked);
+    let automata = automata(&protocol, args.role.as_deref())?;
+    let picture = |automaton: &LocalAutomaton| match (args.dot, args.mermaid) {
+        (true, _) => dot(automaton, &names),
+        (false, true) => state_diagram(automaton, &names),
+        (false, false) => automaton.text(&names),
+    };
+    if voice.json {
+        for automaton in automata {
+            voice.document(&json!({
+                "protocol": protocol.checked.name(),
+                "role": names.role(automaton.role),
+                "states": automaton.states.len(),
+                "text": picture(automaton),
+            }))?;
+        }
+        return Ok(Exit::Done);
+    }
+    if args.mermaid && args.role.is_none() {
+        voice.print(&sequence_diagram(&protocol.checked))?;
+        return Ok(Exit::Done);
+    }
+    let pictures: Vec<String> = automata.into_iter().map(picture).collect();
+    voice.print(&pictures.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+/// The automaton of one role, or all of them.
+fn automata<'p>(
+    protocol: &'p Protocol,
+    role: Option<&str>,
+) -> Result<Vec<&'p LocalAutomaton>, Problem> {
+    let all = &protocol.compiled.automata;
+    let Some(wanted) = role else {
+        return Ok(all.iter().collect());
+    };
+    let roles = protocol.checked.roles();
+    let found = roles
+        .iter()
+        .position(|role| role == wanted)
+        .and_then(|row| all.get(row));
+    found
+        .map(|automaton| vec![automaton])
+        .ok_or_else(|| Problem::no_such_role(&protocol.checked, wanted))
+}

@@ -1,0 +1,293 @@
+//! `antiphon replay`.
+
+use std::fs::File;
+
+use antiphon_machine::{On, Phase, ProtocolMachineKernel, Session, Status, VerifiedImage};
+use antiphon_record::{Checkpoint, Divergence, Progress, Replay, Report, Tail, Verdict, describe};
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::commands::compile::hex;
+use crate::exit::Exit;
+use crate::filter;
+use crate::literal;
+use crate::output::{BAD, GOOD, NAME, ODD, Voice};
+use crate::problem::Problem;
+use crate::telling::{exit_of, warning};
+
+pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
+    let path = &args.file;
+    let file = File::open(path).map_err(Problem::file("read", path))?;
+    let mut replay = Replay::open(file).map_err(|error| Problem::recording(path, error))?;
+    let until = args.step.unwrap_or(u64::MAX);
+    let progress = replay
+        .run_to(until)
+        .map_err(|error| Problem::recording(path, error))?;
+    let report = replay.report();
+    let state = args.step.is_some() && matches!(report.verdict, Verdict::Equal);
+    if voice.json {
+        let mut document = document(&report);
+        if state {
+            document["at_step"] = json!(matches!(progress, Progress::AtStep));
+            document["sessions_state"] = replay
+                .kernel()
+                .sessions()
+                .iter()
+                .map(|s| session_json(replay.kernel(), s))
+                .collect();
+        }
+        voice.document(&document)?;
+        return Ok(exit(&report));
+    }
+    voice.print(&summary(&report, voice))?;
+    if state {
+        if matches!(progress, Progress::Over) {
+            let last = replay.kernel().step_index();
+            voice.remark(
+                ODD,
+                "antiphon:",
+                &format!("the recording ends at step {last}"),
+            );
+        }
+        for session in replay.kernel().sessions() {
+            voice.print(&session_text(replay.kernel(), session, voice))?;
+        }
+    }
+    if let Some(warning) = report
+        .tail
+        .as_ref()
+        .and_then(|tail| warning(tail, report.records))
+    {
+        voice.remark(ODD, "antiphon:", &filter::lines(&warning));
+    }
+    Ok(exit(&report))
+}
+
+fn exit(report: &Report) -> Exit {
+    match report.verdict {
+        Verdict::Equal => exit_of(report.tail.as_ref()),
+        Verdict::Diverged(_) => Exit::No,
+    }
+}
+
+fn summary(report: &Report, voice: &Voice) -> String {
+    let Report {
+        entries,
+        requests,
+        inputs,
+        checkpoints,
+        sessions,
+        last,
+        ..
+    } = report;
+    let verdict = match &report.verdict {
+        Verdict::Diverged(divergence) => {
+            return format!("{}\n", filter::lines(&divergence.to_string())).replacen(
+                "diverged",
+                &voice.paint(BAD, "diverged"),
+                1,
+            );
+        }
+        Verdict::Equal => voice.paint(GOOD, "equal"),
+    };
+    let checkpoints = if *checkpoints == 0 {
+        "no".to_owned()
+    } else {
+        checkpoints.to_string()
+    };
+    let mut text = format!(
+        "{verdict}: {} steps, {entries} entries, {requests} requests, {inputs} inputs, \
+         {checkpoints} checkpoints, {sessions} sessions\n",
+        last.step
+    );
+    for (name, digest) in [("state", last.state), ("trace", last.trace)] {
+        if let Some(digest) = digest {
+            text.push_str(&format!("{name}  {}\n", hex(&digest)));
+        }
+    }
+    text
+}
+
+fn document(report: &Report) -> Value {
+    let Report {
+        records,
+        entries,
+        requests,
+        inputs,
+        checkpoints,
+        sessions,
+        ..
+    } = report;
+    let (verdict, divergence) = match &report.verdict {
+        Verdict::Equal => ("equal", Value::Null),
+        Verdict::Diverged(divergence) => ("diverged", divergence_json(divergence)),
+    };
+    let tail = report.tail.as_ref().map(|tail| {
+        let kind = match tail {
+            Tail::Sealed => "complete",
+            Tail::Open => "open",
+            Tail::Torn { .. } => "torn",
+            Tail::Damaged(_) => "damaged",
+        };
+        json!({ "kind": kind, "text": tail.to_string() })
+    });
+    let Checkpoint {
+        step,
+        clock,
+        state,
+        trace,
+    } = &report.last;
+    json!({
+        "verdict": verdict, "divergence": divergence, "tail": tail,
+        "records": records, "entries": entries, "requests": requests, "inputs": inputs,
+        "checkpoints": checkpoints, "sessions": sessions, "steps": step, "clock": clock,
+        "state": state.as_ref().map(hex), "trace": trace.as_ref().map(hex),
+    })
+}
+
+fn divergence_json(divergence: &Divergence) -> Value {
+    let site = divergence
+        .instruction
+        .as_ref()
+        .map(|site| json!({ "program": site.program, "pc": site.pc.0, "text": site.text }));
+    let recent = divergence
+        .recent
+        .iter()
+        .map(|seen| json!({ "step": seen.event.stamp.step, "text": seen.text }));
+    json!({
+        "step": divergence.step,
+        "entry": divergence.entry,
+        "session": divergence.session.map(|session| session.0),
+        "role": divergence.role,
+        "instruction": site,
+        "difference": divergence.difference.name(),
+        "expected": divergence.expected,
+        "got": divergence.got,
+        "before": recent.collect::<Vec<_>>(),
+    })
+}
+
+/// Characters of a value in a state.
+const SHOWN: usize = 60;
+
+/// A session's state as text.
+fn session_text(kernel: &ProtocolMachineKernel, session: &Session, voice: &Voice) -> String {
+    let image = kernel.image(session);
+    let mut text = format!(
+        "\nsession {} of {}, {}, at step {}, clock {}\n",
+        session.id(),
+        filter::line(&image.image().name),
+        phase(session),
+        kernel.step_index(),
+        kernel.clock(),
+    );
+    for coroutine in session.coroutines() {
+        let role = coroutine
+            .role
+            .map(|role| filter::line(image.role_name(role)));
+        let role = role.unwrap_or_else(|| "spawned".to_owned());
+        let state = coroutine
+            .role
+            .and_then(|role| session.endpoints().get(role.index()));
+        let state = state.map_or(String::new(), |endpoint| {
+            format!("state {}", endpoint.state)
+        });
+        let at = instruction(image, coroutine.program.index(), coroutine.pc.index());
+        let status = status(coroutine.status, image);
+        let role = voice.paint(NAME, &format!("{role:<12}"));
+        text.push_str(&format!("  {role} {state:<10} {status:<28} {at}\n"));
+        for (n, value) in coroutine.registers.iter().enumerate() {
+            let shown = literal::show(value, None, image.image(), SHOWN);
+            text.push_str(&format!("    r{n:<3} {shown}\n"));
+        }
+    }
+    for ((from, to), edge) in image.edges().iter().zip(session.edges()) {
+        for parcel in edge.queue.iter() {
+            let (from, to) = (image.role_name(*from), image.role_name(*to));
+            let payload = literal::show(&parcel.payload, None, image.image(), SHOWN);
+            let label = image.label_name(parcel.label);
+            let line = format!("{from} → {to} #{}: {label}", parcel.sequence);
+            text.push_str(&format!(
+                "  in flight    {} {payload}\n",
+                filter::line(&line)
+            ));
+        }
+    }
+    text
+}
+
+fn session_json(kernel: &ProtocolMachineKernel, session: &Session) -> Value {
+    let image = kernel.image(session);
+    let code = Some(image.image());
+    let coroutines = session.coroutines().iter().map(|coroutine| {
+        let registers = coroutine.registers.iter();
+        let registers = registers.map(|value| literal::json(value, None, code));
+        let state = coroutine
+            .role
+            .and_then(|role| session.endpoints().get(role.index()));
+        json!({
+            "role": coroutine.role.map(|role| image.role_name(role)),
+            "state": state.map(|endpoint| endpoint.state.0),
+            "status": status(coroutine.status, image),
+            "pc": coroutine.pc.0,
+            "instruction": instruction(image, coroutine.program.index(), coroutine.pc.index()),
+            "registers": registers.collect::<Vec<_>>(),
+        })
+    });
+    let edges = image
+        .edges()
+        .iter()
+        .zip(session.edges())
+        .map(|((from, to), edge)| {
+            let queue = edge.queue.iter().map(|parcel| {
+                json!({
+                    "label": image.label_name(parcel.label),
+                    "number": parcel.sequence,
+                    "payload": literal::json(&parcel.payload, None, code),
+                })
+            });
+            json!({
+                "from": image.role_name(*from), "to": image.role_name(*to), "sent": edge.sent,
+                "queue": queue.collect::<Vec<_>>(),
+            })
+        });
+    json!({
+        "session": session.id().0, "phase": phase(session),
+        "coroutines": coroutines.collect::<Vec<_>>(), "edges": edges.collect::<Vec<_>>(),
+    })
+}
+
+fn phase(session: &Session) -> &'static str {
+    match session.phase() {
+        Phase::Active => "active",
+        Phase::Terminal(end) => end.name(),
+    }
+}
+
+fn status(status: Status, image: &VerifiedImage) -> String {
+    let edge = |id: antiphon_machine::EdgeId| match image.edges().get(id.index()) {
+        Some((from, to)) => filter::line(&format!(
+            "{} → {}",
+            image.role_name(*from),
+            image.role_name(*to)
+        )),
+        None => format!("edge {id}"),
+    };
+    match status {
+        Status::Ready => "ready".to_owned(),
+        Status::Halted => "done".to_owned(),
+        Status::Faulted => "faulted".to_owned(),
+        Status::Blocked(On::Empty(id)) => format!("waits for {}", edge(id)),
+        Status::Blocked(On::Full(id)) => format!("waits for room, {}", edge(id)),
+        Status::Blocked(On::Effect(number)) => format!("waits for effect {number}"),
+    }
+}
+
+fn instruction(image: &VerifiedImage, program: usize, pc: usize) -> String {
+    let program = image.image().programs.get(program);
+    let instruction = program.and_then(|program| program.code.get(pc));
+    let text = instruction
+        .map(|code| describe::instruction(image, code))
+        .unwrap_or_default();
+    filter::line(&format!("{pc}: {text}"))
+}

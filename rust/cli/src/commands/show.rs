@@ -1,0 +1,139 @@
+//! `antiphon show`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use antiphon_machine::VerifiedImage;
+use antiphon_record::Tail;
+use serde_json::json;
+
+use crate::args::Show;
+use crate::exit::Exit;
+use crate::filter;
+use crate::output::{ODD, STRONG, Voice, write_document};
+use crate::page;
+use crate::problem::Problem;
+use crate::telling::{Telling, exit_of, warning};
+use crate::timeline::{self, Diagram};
+
+pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
+    let mut telling = Telling::open(&args.file)?;
+    if voice.json {
+        documents(&mut telling, voice)?;
+    } else if args.html {
+        page::write(&mut telling, &args.file, &mut voice.stdout())?;
+    } else if args.mermaid {
+        diagram(&mut telling, voice)?;
+    } else {
+        lines(&mut telling, args, voice)?;
+    }
+    let tail = telling.tail().cloned();
+    if let Some(warning) = tail
+        .as_ref()
+        .and_then(|tail| warning(tail, telling.records()))
+    {
+        voice.remark(ODD, "antiphon:", &filter::lines(&warning));
+    }
+    Ok(if telling.has_diverged() {
+        Exit::No
+    } else {
+        exit_of(tail.as_ref())
+    })
+}
+
+fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Problem> {
+    let mut out = voice.stdout();
+    let name = filter::line(&args.file.display().to_string());
+    let mut head = format!(
+        "{}  recorded by {}\n",
+        voice.paint(STRONG, &name),
+        tool(telling)
+    );
+    for (name, text) in &telling.header().notes {
+        head.push_str(&format!(
+            "  {}: {}\n",
+            filter::line(name),
+            filter::line(text)
+        ));
+    }
+    head.push('\n');
+    head.push_str(&timeline::head(voice));
+    out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
+    while let Some((row, image)) = telling.next()? {
+        if args.all || row.kind.is_plain() {
+            let line = timeline::line(&row, image.as_deref(), voice);
+            out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
+        }
+    }
+    if matches!(
+        telling.tail(),
+        Some(Tail::Open | Tail::Torn { .. } | Tail::Damaged(_))
+    ) {
+        out.write_all("                 …\n".as_bytes())
+            .map_err(Problem::stdout)?;
+    }
+    out.flush().map_err(Problem::stdout)
+}
+
+fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
+    let mut out = voice.stdout();
+    let header = json!({
+        "event": "header", "tool": telling.header().tool, "source": telling.header().source,
+        "policy": telling.header().config.policy.name(),
+        "notes": telling.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
+    });
+    write_document(&mut out, &header)?;
+    while let Some((row, image)) = telling.next()? {
+        write_document(&mut out, &row.document(image.as_deref()))?;
+    }
+    let tail = telling
+        .tail()
+        .map(|tail| json!({ "event": "tail", "text": tail.to_string() }));
+    if let Some(tail) = tail {
+        write_document(&mut out, &tail)?;
+    }
+    out.flush().map_err(Problem::stdout)
+}
+
+/// The diagram has the roles of the first session; those of others that are not among them are not drawn.
+fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
+    let mut out = voice.stdout();
+    let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
+    let mut begun: Option<(Diagram, Vec<String>)> = None;
+    while let Some((row, image)) = telling.next()? {
+        if begun.is_none() {
+            let names = image.as_deref().map(names).unwrap_or_default();
+            if names.is_empty() {
+                continue;
+            }
+            let (diagram, head) = Diagram::begin(names.iter().map(String::as_str));
+            write(&head)?;
+            begun = Some((diagram, names));
+        }
+        if let Some((diagram, names)) = &mut begun {
+            let number = |name: &str| names.iter().position(|known| known == name);
+            if let Some(line) = diagram.row(&row, image.as_deref(), number) {
+                write(&line)?;
+            }
+        }
+    }
+    match begun {
+        Some((diagram, _)) => write(&diagram.end())?,
+        None => write(&Diagram::begin(std::iter::empty()).1)?,
+    }
+    out.flush().map_err(Problem::stdout)
+}
+
+/// The names of an image's roles, as rows have them.
+pub(crate) fn names(image: &VerifiedImage) -> Vec<String> {
+    image
+        .image()
+        .roles
+        .iter()
+        .map(|role| filter::line(&role.name))
+        .collect()
+}
+
+fn tool(telling: &Telling) -> String {
+    filter::line(&telling.header().tool)
+}

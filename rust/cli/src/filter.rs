@@ -1,0 +1,129 @@
+//! Guest text for a terminal: what a person should see of it, and nothing that the terminal would obey.
+//!
+//! Escape sequences (colours, cursor, titles, clipboard, hyperlinks, device queries) and control characters are taken
+//! out; line feed, carriage return and tab stay. Characters that turn the direction of text around or cannot be seen
+//! are replaced, because they make a line look like another one. Data is never passed through here.
+
+use vte::{Parser, Perform};
+
+/// Stands where something was taken that should not go unnoticed.
+const REPLACEMENT: char = '\u{fffd}';
+
+/// Filters a stream, whatever way it is cut into pieces.
+#[derive(Default)]
+pub(crate) struct Filter {
+    parser: Parser,
+    page: Page,
+}
+
+/// What is left after filtering.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Filter {
+    /// The readable part of the next piece.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> &str {
+        self.page.text.clear();
+        self.parser.advance(&mut self.page, bytes);
+        &self.page.text
+    }
+}
+
+impl Perform for Page {
+    fn print(&mut self, c: char) {
+        match c {
+            c if c.is_control() => {}
+            c if misleads(c) => self.text.push(REPLACEMENT),
+            c => self.text.push(c),
+        }
+    }
+
+    fn execute(&mut self, byte: u8) {
+        if matches!(byte, b'\n' | b'\r' | b'\t') {
+            self.text.push(char::from(byte));
+        }
+    }
+}
+
+/// Text from outside on one line: control characters are written out, misleading ones replaced. For messages.
+pub(crate) fn line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c if misleads(c) => shown.push(REPLACEMENT),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Text from outside that may have several lines.
+pub(crate) fn lines(text: &str) -> String {
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Direction marks and embeddings, invisible joiners and separators, and the byte order mark.
+pub(crate) fn misleads(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text, passed whole and byte by byte: both must give the same.
+    fn passed(bytes: &[u8]) -> String {
+        let whole = Filter::default().pass(bytes).to_owned();
+        let mut filter = Filter::default();
+        let split: String = bytes
+            .iter()
+            .map(|b| filter.pass(&[*b]).to_owned())
+            .collect();
+        assert_eq!(whole, split);
+        whole
+    }
+
+    #[test]
+    fn plain_text_stays() {
+        let text = "name\tvalue\r\n 40 %\r 50 %\nÜmläut 漢字 🦀\n";
+        assert_eq!(passed(text.as_bytes()), text);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_goes() {
+        for (wrote, seen) in [
+            (&b"\x1b[31mred\x1b[0m"[..], "red"),
+            (b"\x1b]0;title\x07x", "x"),
+            (b"\x1b]52;c;Y2xpcA==\x1b\\x", "x"),
+            (b"\x1b]8;;http://evil/\x1b\\link\x1b]8;;\x1b\\", "link"),
+            (b"\x1bP+q544e\x1b\\x", "x"),
+            (b"\x1b[2J\x1b[Hx", "x"),
+            (b"\x1bcx", "x"),
+            (b"a\x08\x08b\x07\x00\x7fc", "abc"),
+        ] {
+            assert_eq!(passed(wrote), seen, "{wrote:?}");
+        }
+    }
+
+    #[test]
+    fn eight_bit_controls_go_however_they_are_written() {
+        assert!(!passed("\u{9b}31mx".as_bytes()).contains('\u{9b}'));
+        let raw = passed(b"\x9b31mx");
+        assert!(raw.chars().all(|c| !c.is_control()), "{raw:?}");
+    }
+
+    #[test]
+    fn what_misleads_is_marked() {
+        assert_eq!(
+            passed("a\u{202e}b\u{200b}c".as_bytes()),
+            "a\u{fffd}b\u{fffd}c"
+        );
+        assert_eq!(line("a\u{1b}[31m\n\u{202e}"), "a\\u{1b}[31m\\n\u{fffd}");
+    }
+}

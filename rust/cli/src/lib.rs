@@ -1,0 +1,75 @@
+//! The command `antiphon`, as a library with one function: the only crate with arguments, a terminal and files.
+//!
+//! To embed the machine in a program of your own, use the crates below this one; the README shows how, and its
+//! example is compiled and run as a test of this crate.
+
+mod args;
+mod commands;
+mod exit;
+mod filter;
+mod literal;
+mod output;
+mod page;
+mod problem;
+mod protocol;
+mod recording;
+mod script;
+mod story;
+mod telling;
+mod text;
+mod timeline;
+mod typed;
+mod watcher;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::Exit;
+use output::{BAD, Voice};
+use problem::Problem;
+
+/// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let voice = Voice::new(cli.style);
+    let exit = match run(&cli.command, &voice) {
+        Ok(exit) => exit,
+        Err(problem) => report(&problem, &voice),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
+    match command {
+        Command::Run(args) => commands::run::run(args, voice),
+        Command::Replay(args) => commands::replay::run(args, voice),
+        Command::Show(args) => commands::show::run(args, voice),
+        Command::Diff(args) => commands::diff::run(args, voice),
+        Command::Exec(_) | Command::Cp(_) => Ok(Exit::Failed),
+        Command::Check(args) => commands::check::run(args, voice),
+        Command::Project(args) => commands::project::run(args, voice),
+        Command::Compile(args) => commands::compile::run(args, voice),
+        Command::Fmt(args) => commands::fmt::run(args, voice),
+        Command::Agent(args) => commands::agent::run(args),
+        Command::Completions(args) => commands::completions::run(args, voice),
+        Command::Man(args) => commands::man::run(args, voice),
+    }
+}
+
+/// Says what went wrong: to the person on standard error, to the program on standard output.
+fn report(problem: &Problem, voice: &Voice) -> Exit {
+    let exit = problem.exit();
+    if exit == Exit::Done {
+        return exit;
+    }
+    let message = filter::lines(&problem.to_string());
+    voice.remark(BAD, "antiphon:", &message);
+    if voice.json {
+        let document = serde_json::json!({ "error": message, "code": exit.code() });
+        // When not even this can be written, the exit code is all that is left.
+        let _ = voice.document(&document);
+    }
+    exit
+}

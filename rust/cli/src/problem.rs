@@ -1,0 +1,144 @@
+//! Why a command could not do what was asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use antiphon_language::global::CheckedProtocol;
+use antiphon_machine::{ReadError, Refusal, VerifyError};
+use antiphon_record::{OpenError, RecordError, ReplayError};
+
+use crate::exit::Exit;
+use crate::script::ScriptError;
+
+/// A reason with its facts. The message says what was tried and what came in the way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    /// Whoever read standard output has seen enough. Not an error.
+    #[error("standard output was closed")]
+    OutputClosed,
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    #[error("cannot {doing} `{}`: {source}", path.display())]
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("`{}` is there already; `--overwrite` replaces it", path.display())]
+    RecordingExists { path: PathBuf },
+    #[error("`{}` is longer than {max} bytes", path.display())]
+    TooLong { path: PathBuf, max: u64 },
+    #[error("`{}` is not UTF-8 text: byte {at} is no character", path.display())]
+    NotText { path: PathBuf, at: usize },
+    #[error("there is no command `{got}`; there are {known}")]
+    NoSuchCommand { got: String, known: String },
+    /// The report has the excerpts; it is printed as it is.
+    #[error("{report}antiphon: `{file}` has errors")]
+    Unsound { file: String, report: String },
+    #[error("`{file}` has no protocol")]
+    NoProtocol { file: String },
+    #[error("`{file}` has several protocols: name one with `--protocol`: {known}")]
+    WhichProtocol { file: String, known: String },
+    #[error("`{protocol}` has no role `{got}`; it has {known}")]
+    NoSuchRole {
+        protocol: String,
+        got: String,
+        known: String,
+    },
+    #[error("`{}` is not an image: {error}", path.display())]
+    NotAnImage { path: PathBuf, error: ReadError },
+    #[error("the image is refused: {error}")]
+    Image { error: VerifyError },
+    /// One line per error, each with its place.
+    #[error("{report}")]
+    Script { report: String },
+    #[error("cannot record in `{}`: {error}", path.display())]
+    Record { path: PathBuf, error: RecordError },
+    #[error("`{}`: {error}", path.display())]
+    Recording {
+        path: PathBuf,
+        error: Box<ReplayError>,
+    },
+    #[error("the machine refuses it: {0}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Agent(#[from] antiphon_guest::agent::AgentError),
+}
+
+impl Problem {
+    /// A failure to do something with a file.
+    pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Problem {
+        let path = path.to_owned();
+        move |source| Problem::File {
+            doing,
+            path,
+            source,
+        }
+    }
+
+    /// A failure to write to standard output.
+    pub(crate) fn stdout(error: io::Error) -> Problem {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Problem::OutputClosed,
+            _ => Problem::Output(error),
+        }
+    }
+
+    /// What is wrong with a script, one line each.
+    pub(crate) fn script(errors: Vec<ScriptError>) -> Problem {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Problem::Script {
+            report: lines.join("\n"),
+        }
+    }
+
+    /// An input that should have been taken.
+    pub(crate) fn refused(refusal: Refusal) -> Problem {
+        Problem::Refused(refusal)
+    }
+
+    /// A role that the protocol does not have.
+    pub(crate) fn no_such_role(protocol: &CheckedProtocol, got: &str) -> Problem {
+        let known = protocol.roles().iter().map(|role| format!("`{role}`"));
+        Problem::NoSuchRole {
+            protocol: protocol.name().to_owned(),
+            got: got.to_owned(),
+            known: known.collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// The exit code that goes with it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Problem::OutputClosed => Exit::Done,
+            Problem::Unsound { .. }
+            | Problem::NoProtocol { .. }
+            | Problem::NotAnImage { .. }
+            | Problem::Image { .. }
+            | Problem::Script { .. } => Exit::No,
+            Problem::NoSuchCommand { .. }
+            | Problem::WhichProtocol { .. }
+            | Problem::NoSuchRole { .. } => Exit::Usage,
+            Problem::Output(_)
+            | Problem::File { .. }
+            | Problem::RecordingExists { .. }
+            | Problem::TooLong { .. }
+            | Problem::NotText { .. }
+            | Problem::Record { .. }
+            | Problem::Refused(_)
+            | Problem::Agent(_) => Exit::Failed,
+            Problem::Recording { error, .. } => match &**error {
+                ReplayError::Open(OpenError::NoHeader { .. }) => Exit::Cut,
+                ReplayError::Io(_) | ReplayError::Open(OpenError::Io(_)) => Exit::Failed,
+                ReplayError::Open(
+                    OpenError::NotARecording { .. }
+                    | OpenError::Version { .. }
+                    | OpenError::Damaged(_)
+                    | OpenError::HeaderMissing,
+                )
+                | ReplayError::Image { .. }
+                | ReplayError::Unsound { .. } => Exit::Damaged,
+            },
+        }
+    }
+}

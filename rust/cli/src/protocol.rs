@@ -1,0 +1,148 @@
+//! A protocol file with all that the language makes of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use antiphon_language::compile::{Compiled, compile};
+use antiphon_language::diagnostic::{Diagnostic, Style, render_all};
+use antiphon_language::global::CheckedProtocol;
+use antiphon_language::safety::Limits;
+use antiphon_language::source::{FileId, Source, Sources};
+use antiphon_language::{Checked, Loader, Modules, check};
+use antiphon_machine::VerifiedImage;
+
+use crate::problem::Problem;
+use crate::text::{self, Beside};
+
+/// A file, its protocols and everything that was found about it.
+#[derive(Debug)]
+pub(crate) struct ProtocolFile {
+    pub(crate) name: String,
+    pub(crate) sources: Sources,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Those that passed every check.
+    pub(crate) protocols: Vec<Protocol>,
+}
+
+/// A protocol that passed every check.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) checked: CheckedProtocol,
+    pub(crate) compiled: Compiled,
+    /// The text it comes from.
+    pub(crate) text: Arc<str>,
+}
+
+impl ProtocolFile {
+    /// Reads a file and checks everything in it.
+    pub(crate) fn read(path: &Path) -> Result<ProtocolFile, Problem> {
+        match text::source(path)? {
+            Ok(source) => Ok(ProtocolFile::of(source, &Beside::of(path))),
+            Err((found, source)) => {
+                let name = source.name.to_string();
+                let mut sources = Sources::default();
+                // The first file of an empty set always has room.
+                let _ = sources.add(source);
+                Ok(ProtocolFile {
+                    name,
+                    sources,
+                    diagnostics: vec![found],
+                    protocols: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// Checks a text.
+    pub(crate) fn of(source: Source, loader: &dyn Loader) -> ProtocolFile {
+        let (name, text) = (source.name.to_string(), Arc::clone(&source.text));
+        let modules = Modules::load(source, loader);
+        let Checked {
+            protocols,
+            mut diagnostics,
+        } = check(&modules);
+        let mut whole = Vec::new();
+        for checked in protocols {
+            match compile(&checked, &Limits::default()) {
+                Ok(compiled) => {
+                    diagnostics.extend(compiled.warnings.iter().cloned());
+                    whole.push(Protocol {
+                        checked,
+                        compiled,
+                        text: Arc::clone(&text),
+                    });
+                }
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+        diagnostics.sort_by_key(|found| (found.span, found.code));
+        let sources = modules.sources().clone();
+        ProtocolFile {
+            name,
+            sources,
+            diagnostics,
+            protocols: whole,
+        }
+    }
+
+    /// Whether nothing in it is an error.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// The protocol of that name, or the only one.
+    pub(crate) fn protocol(mut self, wanted: Option<&str>) -> Result<Protocol, Problem> {
+        if !self.is_sound() {
+            let report = render_all(&self.diagnostics, &self.sources, Style::Plain);
+            return Err(Problem::Unsound {
+                file: self.name,
+                report,
+            });
+        }
+        let row = match wanted {
+            Some(wanted) => self
+                .protocols
+                .iter()
+                .position(|p| p.checked.name() == wanted),
+            None => (self.protocols.len() == 1).then_some(0),
+        };
+        match row {
+            Some(row) => Ok(self.protocols.swap_remove(row)),
+            None if self.protocols.is_empty() => Err(Problem::NoProtocol { file: self.name }),
+            None => {
+                let known = self
+                    .protocols
+                    .iter()
+                    .map(|p| format!("`{}`", p.checked.name()));
+                let known: Vec<String> = known.collect();
+                Err(Problem::WhichProtocol {
+                    file: self.name,
+                    known: known.join(", "),
+                })
+            }
+        }
+    }
+
+    /// The text of the file itself.
+    pub(crate) fn root(&self) -> Option<&Source> {
+        self.sources.source(FileId(0))
+    }
+}
+
+impl Protocol {
+    /// The image, verified.
+    pub(crate) fn image(&self) -> Result<Arc<VerifiedImage>, Problem> {
+        let verified = self.compiled.image.clone().verify();
+        verified
+            .map(Arc::new)
+            .map_err(|error| Problem::Image { error })
+    }
+
+    /// How many configurations of all roles together the safety check visited; `None`: its budget ran out.
+    pub(crate) fn configurations(&self) -> Option<usize> {
+        self.compiled
+            .certificate
+            .as_ref()
+            .map(|certificate| certificate.configurations())
+    }
+}

@@ -1,0 +1,825 @@
+//! Scripts: what the hosts of a protocol's roles answer, written down beforehand.
+//!
+//! One line per answer, in the order in which its role is asked; lines of different roles do not depend on each
+//! other's order. `docs/cli.md` has the form.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use antiphon_machine::{
+    Class, CodeImage, EffectHandler, EffectRequest, FailureKind, LabelId, Outcome, Reply, RoleId,
+    SortId, State, Value, VerifiedImage,
+};
+
+use crate::filter;
+use crate::literal::{Cursor, Literal, Mismatch, Unclear, show, sort_name};
+
+/// The most answers a script comes to once its repetitions are written out.
+const ANSWERS_MAX: usize = 1 << 20;
+
+/// How deep `repeat` may nest.
+const REPEAT_DEPTH_MAX: usize = 16;
+
+/// Characters of a value in a message.
+const SHOWN: usize = 60;
+
+/// A script that fits its protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    name: Arc<str>,
+    entries: Vec<Entry>,
+    /// Per role, the entries in order, and how many were used.
+    roles: BTreeMap<RoleId, (Vec<u32>, usize)>,
+}
+
+/// A line that answers something.
+#[derive(Clone, Debug)]
+struct Entry {
+    line: usize,
+    text: String,
+    act: Act,
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked.
+    Sends {
+        label: LabelId,
+        answer: Option<Answer>,
+    },
+    /// `A gets label [value]`: what must be told to the role.
+    Gets {
+        label: LabelId,
+        value: Option<Value>,
+    },
+    /// `A answers Interface.operation [answer]`.
+    Answers {
+        interface: String,
+        operation: String,
+        answer: Answer,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Success(Value),
+    Fails(FailureKind, String),
+    /// Nothing, ever: the budget decides.
+    Later,
+}
+
+/// Something wrong with a script, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}{}: {fault}", column.map(|c| format!(":{c}")).unwrap_or_default())]
+pub(crate) struct ScriptError {
+    pub(crate) file: Arc<str>,
+    pub(crate) line: usize,
+    pub(crate) column: Option<usize>,
+    pub(crate) fault: ScriptFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ScriptFault {
+    #[error("expected {0}")]
+    Expected(&'static str),
+    #[error("the protocol has no role `{got}`; it has {known}")]
+    NoSuchRole { got: String, known: String },
+    #[error("the protocol has no label `{got}`; it has {known}")]
+    NoSuchLabel { got: String, known: String },
+    #[error("the protocol calls no operation `{got}`; it calls {known}")]
+    NoSuchOperation { got: String, known: String },
+    #[error("there is no failure `{got}`; there are {known}")]
+    NoSuchFailure { got: String, known: String },
+    #[error("`{role}` never sends `{label}`")]
+    NeverSends { role: String, label: String },
+    #[error("`{role}` is never asked for the payload of `{label}`: leave the value away")]
+    NeverAsked { role: String, label: String },
+    #[error("{0}")]
+    Value(#[from] Mismatch),
+    #[error("the `repeat` has no `end`")]
+    NoEnd,
+    #[error("there is no `repeat` that this `end` could end")]
+    NoRepeat,
+    #[error("more than {ANSWERS_MAX} answers, or `repeat` more than {REPEAT_DEPTH_MAX} deep")]
+    TooMany,
+    #[error("`{0}` was never asked for")]
+    Unused(String),
+}
+
+/// How what is asked and what the script says differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Astray {
+    /// What was asked, as a sentence.
+    asked: String,
+    /// The script's next line for that role: file, number, text. `None`: there is none left.
+    next: Option<(Arc<str>, usize, String)>,
+}
+
+impl fmt::Display for Astray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.next {
+            Some((file, line, text)) => {
+                write!(
+                    f,
+                    "{file}:{line}: {}, but the script says `{text}`",
+                    self.asked
+                )
+            }
+            None => write!(f, "{}, but the script has no line left for it", self.asked),
+        }
+    }
+}
+
+impl Script {
+    /// Reads a script for a protocol.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the lines.
+    pub(crate) fn parse(
+        name: &str,
+        text: &str,
+        image: &VerifiedImage,
+    ) -> Result<Script, Vec<ScriptError>> {
+        let mut reader = Reader {
+            file: Arc::from(name),
+            image: image.image(),
+            entries: Vec::new(),
+            blocks: vec![Block {
+                line: 0,
+                times: 1,
+                order: Vec::new(),
+            }],
+            errors: Vec::new(),
+        };
+        for (number, line) in text.lines().enumerate() {
+            if let Err(error) = reader.line(number + 1, line) {
+                reader.errors.push(error);
+            }
+        }
+        reader.finish()
+    }
+
+    /// The first line of each role that was never asked for.
+    pub(crate) fn unused(&self) -> Vec<ScriptError> {
+        let left = self
+            .roles
+            .values()
+            .filter_map(|(order, used)| order.get(*used));
+        let mut errors: Vec<_> = left
+            .filter_map(|row| self.entries.get(*row as usize))
+            .map(|entry| ScriptError {
+                file: Arc::clone(&self.name),
+                line: entry.line,
+                column: None,
+                fault: ScriptFault::Unused(entry.text.clone()),
+            })
+            .collect();
+        errors.sort_by_key(|error| error.line);
+        errors
+    }
+
+    fn next(&self, role: RoleId) -> Option<&Entry> {
+        let (order, used) = self.roles.get(&role)?;
+        self.entries.get(*order.get(*used)? as usize)
+    }
+
+    fn advance(&mut self, role: RoleId) {
+        if let Some((_, used)) = self.roles.get_mut(&role) {
+            *used += 1;
+        }
+    }
+}
+
+struct Reader<'i> {
+    file: Arc<str>,
+    image: &'i CodeImage,
+    entries: Vec<Entry>,
+    /// The open `repeat`s, the script itself first.
+    blocks: Vec<Block>,
+    errors: Vec<ScriptError>,
+}
+
+struct Block {
+    line: usize,
+    times: u64,
+    order: Vec<(RoleId, u32)>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, number: usize, text: &str) -> Result<(), ScriptError> {
+        let mut cursor = Cursor::new(text);
+        if cursor.is_done() {
+            return Ok(());
+        }
+        let start = cursor.at();
+        let word = self.unclear(number, text, cursor.word("a role, `repeat` or `end`"))?;
+        match word {
+            "repeat" => {
+                let times = self.unclear(number, text, cursor.count("how many times"))?;
+                self.done(number, text, &cursor)?;
+                if self.blocks.len() > REPEAT_DEPTH_MAX {
+                    return Err(self.error(number, None, ScriptFault::TooMany));
+                }
+                self.blocks.push(Block {
+                    line: number,
+                    times,
+                    order: Vec::new(),
+                });
+                Ok(())
+            }
+            "end" => {
+                self.done(number, text, &cursor)?;
+                self.end(number)
+            }
+            role => {
+                let role = self
+                    .role(role)
+                    .map_err(|fault| self.error(number, Some(column(text, start)), fault))?;
+                let act = self.act(number, text, &mut cursor, role)?;
+                self.done(number, text, &cursor)?;
+                let row = self.entries.len() as u32;
+                let text = filter::line(text.trim());
+                self.entries.push(Entry {
+                    line: number,
+                    text,
+                    act,
+                });
+                if let Some(block) = self.blocks.last_mut() {
+                    block.order.push((role, row));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, number: usize) -> Result<(), ScriptError> {
+        let block = if self.blocks.len() > 1 {
+            self.blocks.pop()
+        } else {
+            None
+        };
+        let Some(block) = block else {
+            return Err(self.error(number, None, ScriptFault::NoRepeat));
+        };
+        let outer = self.blocks.last().map_or(0, |outer| outer.order.len());
+        let times = usize::try_from(block.times).unwrap_or(usize::MAX);
+        let len = block
+            .order
+            .len()
+            .saturating_mul(times)
+            .saturating_add(outer);
+        if len > ANSWERS_MAX {
+            return Err(self.error(block.line, None, ScriptFault::TooMany));
+        }
+        if let Some(outer) = self.blocks.last_mut() {
+            for _ in 0..if block.order.is_empty() { 0 } else { times } {
+                outer.order.extend_from_slice(&block.order);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Script, Vec<ScriptError>> {
+        while self.blocks.len() > 1 {
+            if let Some(block) = self.blocks.pop() {
+                let error = self.error(block.line, None, ScriptFault::NoEnd);
+                self.errors.push(error);
+            }
+        }
+        if !self.errors.is_empty() {
+            self.errors.sort_by_key(|error| (error.line, error.column));
+            return Err(self.errors);
+        }
+        let mut roles: BTreeMap<RoleId, (Vec<u32>, usize)> = BTreeMap::new();
+        for (role, row) in self
+            .blocks
+            .pop()
+            .map(|block| block.order)
+            .unwrap_or_default()
+        {
+            roles.entry(role).or_default().0.push(row);
+        }
+        Ok(Script {
+            name: self.file,
+            entries: self.entries,
+            roles,
+        })
+    }
+
+    fn act(
+        &self,
+        number: usize,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+        role: RoleId,
+    ) -> Result<Act, ScriptError> {
+        let at = cursor.at();
+        let verb = self.unclear(number, text, cursor.word("`sends`, `gets` or `answers`"))?;
+        let object = cursor.at();
+        let here = |at: usize| Some(column(text, at));
+        match verb {
+            "sends" => {
+                let label = self.label(number, text, cursor)?;
+                if !self.peers(label, role).any(|_| true) {
+                    let (role, label) = (self.role_name(role), self.label_name(label));
+                    let fault = ScriptFault::NeverSends { role, label };
+                    return Err(self.error(number, here(object), fault));
+                }
+                if cursor.is_done() {
+                    return Ok(Act::Sends {
+                        label,
+                        answer: None,
+                    });
+                }
+                let payloads = self.payloads(label, role);
+                if payloads.is_empty() {
+                    let (role, label) = (self.role_name(role), self.label_name(label));
+                    let fault = ScriptFault::NeverAsked { role, label };
+                    return Err(self.error(number, here(cursor.at()), fault));
+                }
+                let answer = Some(self.answer(number, text, cursor, &payloads)?);
+                Ok(Act::Sends { label, answer })
+            }
+            "gets" => {
+                let label = self.label(number, text, cursor)?;
+                let value = match cursor.is_done() {
+                    true => None,
+                    false => Some(self.value(number, text, cursor, &self.deliveries(label))?),
+                };
+                Ok(Act::Gets { label, value })
+            }
+            "answers" => {
+                let word = self.unclear(number, text, cursor.word("`Interface.operation`"))?;
+                let (interface, operation) = word.rsplit_once('.').unwrap_or(("", word));
+                let results = self.results(interface, operation);
+                if results.is_empty() {
+                    let fault = self.no_such_operation(word);
+                    return Err(self.error(number, here(object), fault));
+                }
+                let answer = match cursor.is_done() {
+                    true => Answer::Success(Value::Unit),
+                    false => self.answer(number, text, cursor, &results)?,
+                };
+                let (interface, operation) = (interface.to_owned(), operation.to_owned());
+                Ok(Act::Answers {
+                    interface,
+                    operation,
+                    answer,
+                })
+            }
+            _ => {
+                let fault = ScriptFault::Expected("`sends`, `gets` or `answers`");
+                Err(self.error(number, here(at), fault))
+            }
+        }
+    }
+
+    fn label(
+        &self,
+        number: usize,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<LabelId, ScriptError> {
+        let at = cursor.at();
+        let word = self.unclear(number, text, cursor.word("a label"))?;
+        match self.image.labels.iter().position(|label| label == word) {
+            Some(row) => Ok(LabelId(row as u16)),
+            None => {
+                let known = names(self.image.labels.iter());
+                let fault = ScriptFault::NoSuchLabel {
+                    got: word.to_owned(),
+                    known,
+                };
+                Err(self.error(number, Some(column(text, at)), fault))
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        number: usize,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+        sorts: &[SortId],
+    ) -> Result<Answer, ScriptError> {
+        let at = cursor.at();
+        answer(cursor, sorts, self.image).map_err(|(offset, fault)| {
+            self.error(number, Some(column(text, offset.unwrap_or(at))), fault)
+        })
+    }
+
+    fn value(
+        &self,
+        number: usize,
+        text: &str,
+        cursor: &mut Cursor<'_>,
+        sorts: &[SortId],
+    ) -> Result<Value, ScriptError> {
+        let at = cursor.at();
+        let literal = self.unclear(number, text, cursor.literal())?;
+        value_of(&literal, sorts, self.image)
+            .map_err(|fault| self.error(number, Some(column(text, at)), fault))
+    }
+
+    fn role(&self, word: &str) -> Result<RoleId, ScriptFault> {
+        match self.image.roles.iter().position(|role| role.name == word) {
+            Some(row) => Ok(RoleId(row as u16)),
+            None => Err(ScriptFault::NoSuchRole {
+                got: word.to_owned(),
+                known: names(self.image.roles.iter().map(|role| &role.name)),
+            }),
+        }
+    }
+
+    /// The sorts of the payloads of that label that this role's host may be asked for.
+    fn payloads(&self, wanted: LabelId, role: RoleId) -> Vec<SortId> {
+        let produce = self
+            .image
+            .operations
+            .iter()
+            .filter(|operation| match operation.class {
+                Class::Produce { label, peer } => {
+                    label == wanted && self.peers(label, role).any(|to| to == peer)
+                }
+                Class::Decide { .. }
+                | Class::Deliver { .. }
+                | Class::Command
+                | Class::Observe
+                | Class::Check => false,
+            });
+        produce.map(|operation| operation.result).collect()
+    }
+
+    /// To whom the role sends that label.
+    fn peers(&self, wanted: LabelId, role: RoleId) -> impl Iterator<Item = RoleId> {
+        let role = self.image.roles.get(role.index());
+        let states = role.into_iter().flat_map(|role| &role.automaton.states);
+        states.filter_map(move |state| match state {
+            State::Send { to, branches } => branches
+                .iter()
+                .any(|branch| branch.label == wanted)
+                .then_some(*to),
+            State::Recv { .. } | State::End => None,
+        })
+    }
+
+    /// The sorts of the payloads of that label that a host may be told.
+    fn deliveries(&self, wanted: LabelId) -> Vec<SortId> {
+        let deliver = self
+            .image
+            .operations
+            .iter()
+            .filter(|operation| match operation.class {
+                Class::Deliver { label, .. } => label == wanted,
+                Class::Produce { .. }
+                | Class::Decide { .. }
+                | Class::Command
+                | Class::Observe
+                | Class::Check => false,
+            });
+        deliver
+            .filter_map(|operation| operation.args.first().copied())
+            .collect()
+    }
+
+    /// The sorts of what the operation may give. Several, because calls of one name may differ in their budget.
+    fn results(&self, interface: &str, name: &str) -> Vec<SortId> {
+        let named = self
+            .calls()
+            .filter(|(i, operation, _)| *i == interface && *operation == name);
+        named.map(|(_, _, result)| result).collect()
+    }
+
+    fn calls(&self) -> impl Iterator<Item = (&str, &str, SortId)> {
+        self.image
+            .operations
+            .iter()
+            .filter_map(|operation| match operation.class {
+                Class::Command | Class::Observe | Class::Check => {
+                    let interface = self
+                        .image
+                        .interfaces
+                        .get(usize::from(operation.interface))?;
+                    Some((
+                        interface.name.as_str(),
+                        operation.name.as_str(),
+                        operation.result,
+                    ))
+                }
+                Class::Produce { .. } | Class::Decide { .. } | Class::Deliver { .. } => None,
+            })
+    }
+
+    fn no_such_operation(&self, got: &str) -> ScriptFault {
+        let mut known: Vec<String> = self
+            .calls()
+            .map(|(interface, name, _)| format!("{interface}.{name}"))
+            .collect();
+        known.dedup();
+        ScriptFault::NoSuchOperation {
+            got: got.to_owned(),
+            known: names(known.iter()),
+        }
+    }
+
+    fn role_name(&self, role: RoleId) -> String {
+        self.image
+            .roles
+            .get(role.index())
+            .map(|role| role.name.clone())
+            .unwrap_or_default()
+    }
+
+    fn label_name(&self, label: LabelId) -> String {
+        self.image
+            .labels
+            .get(label.index())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn done(&self, number: usize, text: &str, cursor: &Cursor<'_>) -> Result<(), ScriptError> {
+        if cursor.is_done() {
+            return Ok(());
+        }
+        let fault = ScriptFault::Expected("the end of the line");
+        Err(self.error(number, Some(column(text, cursor.at())), fault))
+    }
+
+    fn unclear<T>(
+        &self,
+        number: usize,
+        text: &str,
+        read: Result<T, Unclear>,
+    ) -> Result<T, ScriptError> {
+        read.map_err(|unclear| {
+            let fault = ScriptFault::Expected(unclear.expected);
+            self.error(number, Some(column(text, unclear.at)), fault)
+        })
+    }
+
+    fn error(&self, line: usize, column: Option<usize>, fault: ScriptFault) -> ScriptError {
+        ScriptError {
+            file: Arc::clone(&self.file),
+            line,
+            column,
+            fault,
+        }
+    }
+}
+
+/// The column, in characters from 1, of a byte of a line.
+fn column(text: &str, at: usize) -> usize {
+    1 + text
+        .char_indices()
+        .take_while(|(byte, _)| *byte < at)
+        .count()
+}
+
+fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let quoted: Vec<String> = names
+        .map(|name| format!("`{}`", filter::line(name)))
+        .collect();
+    if quoted.is_empty() {
+        "none".to_owned()
+    } else {
+        quoted.join(", ")
+    }
+}
+
+/// Reads `VALUE`, `fails KIND ["detail"]` or `later`. An error comes with the byte where it is, if it is not the start.
+pub(crate) fn answer(
+    cursor: &mut Cursor<'_>,
+    sorts: &[SortId],
+    image: &CodeImage,
+) -> Result<Answer, (Option<usize>, ScriptFault)> {
+    let unclear = |unclear: Unclear| (Some(unclear.at), ScriptFault::Expected(unclear.expected));
+    let literal = cursor.literal().map_err(unclear)?;
+    match &literal {
+        Literal::Word(word) if word == "later" => Ok(Answer::Later),
+        Literal::Word(word) if word == "fails" => {
+            let at = cursor.at();
+            let word = cursor.word("the kind of failure").map_err(unclear)?;
+            let kind = FailureKind::ALL
+                .into_iter()
+                .find(|kind| kind.name() == word);
+            let kind = kind.ok_or_else(|| {
+                let known = FailureKind::ALL.map(|kind| kind.name().to_owned());
+                let known = names(known.iter());
+                (
+                    Some(at),
+                    ScriptFault::NoSuchFailure {
+                        got: word.to_owned(),
+                        known,
+                    },
+                )
+            })?;
+            if cursor.is_done() {
+                return Ok(Answer::Fails(kind, String::new()));
+            }
+            let at = cursor.at();
+            match cursor.literal().map_err(unclear)? {
+                Literal::Text(detail) => Ok(Answer::Fails(kind, detail)),
+                Literal::Word(_)
+                | Literal::Number(_)
+                | Literal::Bytes(_)
+                | Literal::List(_)
+                | Literal::Record(_)
+                | Literal::Tuple(_) => Err((
+                    Some(at),
+                    ScriptFault::Expected("the detail as a text in quotes"),
+                )),
+            }
+        }
+        literal => value_of(literal, sorts, image)
+            .map(Answer::Success)
+            .map_err(|fault| (None, fault)),
+    }
+}
+
+/// The value in the first of the sorts that it fits.
+fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Value, ScriptFault> {
+    let mut wrong = None;
+    for sort in sorts {
+        match literal.value(*sort, image) {
+            Ok(value) => return Ok(value),
+            Err(mismatch) => wrong = wrong.or(Some(mismatch)),
+        }
+    }
+    match wrong {
+        Some(mismatch) => Err(ScriptFault::Value(mismatch)),
+        // The caller says it better, where no sort at all is an error.
+        None => Ok(Value::Unit),
+    }
+}
+
+/// The hosts of all roles, as a script has them.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    script: Script,
+    /// Roles whose next line already chose its label, and still has a payload to give.
+    chosen: Vec<RoleId>,
+    astray: Option<Astray>,
+}
+
+impl Scripted {
+    pub(crate) fn new(script: Script) -> Scripted {
+        Scripted {
+            script,
+            chosen: Vec::new(),
+            astray: None,
+        }
+    }
+
+    /// Where the run left the script, if it did. Nothing is answered from then on.
+    pub(crate) fn astray(&self) -> Option<&Astray> {
+        self.astray.as_ref()
+    }
+
+    /// The script, to see what is left of it.
+    pub(crate) fn script(&self) -> &Script {
+        &self.script
+    }
+
+    fn reply(&mut self, role: RoleId, request: &EffectRequest<'_>) -> Option<Reply> {
+        let entry = self.script.next(role);
+        let chosen = self.chosen.contains(&role);
+        let (reply, used) = match (request.class(), entry.map(|entry| &entry.act)) {
+            (Class::Decide { labels, .. }, Some(Act::Sends { label, answer }))
+                if labels.contains(label) && !chosen =>
+            {
+                let reply = Reply::Now(Outcome::chosen(*label));
+                if answer.is_some() {
+                    self.chosen.push(role);
+                }
+                (reply, answer.is_none())
+            }
+            (
+                Class::Produce { label, .. },
+                Some(Act::Sends {
+                    label: told,
+                    answer: Some(answer),
+                }),
+            ) if told == label && answer.fits(request) => (answer.reply(), true),
+            (Class::Deliver { label, .. }, Some(Act::Gets { label: told, value })) => {
+                let same = value
+                    .as_ref()
+                    .is_none_or(|value| request.arg(0) == Some(value));
+                if told != label || !same {
+                    return None;
+                }
+                (Reply::Now(Outcome::done()), true)
+            }
+            (Class::Deliver { .. }, _) if !chosen => (Reply::Now(Outcome::done()), false),
+            (
+                Class::Command | Class::Observe | Class::Check,
+                Some(Act::Answers {
+                    interface,
+                    operation,
+                    answer,
+                }),
+            ) if interface == request.interface_name()
+                && operation == &request.operation().name
+                && answer.fits(request) =>
+            {
+                (answer.reply(), true)
+            }
+            (
+                Class::Decide { .. }
+                | Class::Produce { .. }
+                | Class::Deliver { .. }
+                | Class::Command
+                | Class::Observe
+                | Class::Check,
+                _,
+            ) => return None,
+        };
+        if used {
+            self.script.advance(role);
+            self.chosen.retain(|other| *other != role);
+        }
+        Some(reply)
+    }
+}
+
+impl Answer {
+    /// What the machine is told.
+    pub(crate) fn reply(&self) -> Reply {
+        match self {
+            Answer::Success(value) => Reply::Now(Outcome::Success(value.clone())),
+            Answer::Fails(kind, detail) => Reply::Now(Outcome::failure(*kind, detail)),
+            Answer::Later => Reply::Later,
+        }
+    }
+
+    fn fits(&self, request: &EffectRequest<'_>) -> bool {
+        match self {
+            Answer::Success(value) => {
+                value.is_of(request.result_sort(), &request.image().image().sorts)
+            }
+            Answer::Fails(..) | Answer::Later => true,
+        }
+    }
+}
+
+impl EffectHandler for Scripted {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        if self.astray.is_some() {
+            return Reply::Later;
+        }
+        // Only a spawned coroutine has no role; it has no lines either.
+        let role = request.role().unwrap_or(RoleId(u16::MAX));
+        if let Some(reply) = self.reply(role, request) {
+            return reply;
+        }
+        let next = self.script.next(role);
+        let next = next.map(|e| (Arc::clone(&self.script.name), e.line, e.text.clone()));
+        self.astray = Some(Astray {
+            asked: asked(request),
+            next,
+        });
+        Reply::Later
+    }
+}
+
+/// What a request asks, as a sentence that begins with the role.
+pub(crate) fn asked(request: &EffectRequest<'_>) -> String {
+    let (image, role) = (request.image(), filter::line(request.role_name()));
+    let sort = || sort_name(request.result_sort(), image.image());
+    match request.class() {
+        Class::Decide { labels, peer } => {
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|l| format!("`{}`", filter::line(image.label_name(*l))))
+                .collect();
+            let (labels, peer) = (labels.join(", "), filter::line(image.role_name(*peer)));
+            format!("{role} was asked to choose among {labels} to {peer}")
+        }
+        Class::Produce { label, peer } => {
+            let label = filter::line(image.label_name(*label));
+            let peer = filter::line(image.role_name(*peer));
+            format!(
+                "{role} was asked for the payload ({}) of `{label}` to {peer}",
+                sort()
+            )
+        }
+        Class::Deliver { label, peer } => {
+            let label = filter::line(image.label_name(*label));
+            let peer = filter::line(image.role_name(*peer));
+            let payload = request.arg(0).map(|value| {
+                let sort = request.operation().args.first().copied();
+                format!(" {}", show(value, sort, image.image(), SHOWN))
+            });
+            format!(
+                "{role} was told `{label}`{} from {peer}",
+                payload.unwrap_or_default()
+            )
+        }
+        Class::Command | Class::Observe | Class::Check => {
+            let call = format!("{}.{}", request.interface_name(), request.operation().name);
+            format!("{role} called `{}` ({})", filter::line(&call), sort())
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! What happened in a run, row by row: the one thing that timelines, JSON, diagrams and pages are made of, whether the
+//! run happens now or comes from a recording.
+
+use std::collections::BTreeMap;
+
+use antiphon_machine::{
+    Class, EdgeId, EffectId, Event, Failure, Fault, Ingress, LabelId, Message, ObsEvent,
+    OperationId, RoleId, SortId, State, Value, VerifiedImage,
+};
+use antiphon_record::{Request, describe};
+use serde_json::{Map, json};
+
+use crate::filter;
+use crate::literal;
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Opened,
+    Sent,
+    Received,
+    /// The host of a role is asked or told something.
+    HostAsked,
+    HostAnswered,
+    /// An operation of an interface is called.
+    Called,
+    Answered,
+    Failed,
+    TimedOut,
+    Witness,
+    Cancelled,
+    FailureBranch,
+    Faulted,
+    Halted,
+    Ended,
+    Clock,
+    Refused,
+    Checkpoint,
+    Diverged,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) kind: Kind,
+    pub(crate) step: u64,
+    pub(crate) clock: u64,
+    pub(crate) session: Option<u32>,
+    /// Who acts.
+    pub(crate) from: Option<String>,
+    /// Towards whom.
+    pub(crate) to: Option<String>,
+    /// The label, the operation, the kind of failure.
+    pub(crate) what: String,
+    /// The number of the message on its edge, or of the effect in its session.
+    pub(crate) number: Option<u64>,
+    /// Payload, arguments or result.
+    pub(crate) values: Vec<(Value, Option<SortId>)>,
+    /// What else there is to say.
+    pub(crate) note: String,
+}
+
+/// Makes rows of events and requests, which each know a part.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    asked: BTreeMap<EffectId, (Option<RoleId>, OperationId)>,
+}
+
+impl Kind {
+    /// Every kind, in the order of the declaration.
+    pub(crate) const ALL: [Kind; 19] = [
+        Kind::Opened,
+        Kind::Sent,
+        Kind::Received,
+        Kind::HostAsked,
+        Kind::HostAnswered,
+        Kind::Called,
+        Kind::Answered,
+        Kind::Failed,
+        Kind::TimedOut,
+        Kind::Witness,
+        Kind::Cancelled,
+        Kind::FailureBranch,
+        Kind::Faulted,
+        Kind::Halted,
+        Kind::Ended,
+        Kind::Clock,
+        Kind::Refused,
+        Kind::Checkpoint,
+        Kind::Diverged,
+    ];
+
+    /// The name in JSON and in the page.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Kind::Opened => "opened",
+            Kind::Sent => "sent",
+            Kind::Received => "received",
+            Kind::HostAsked => "host_asked",
+            Kind::HostAnswered => "host_answered",
+            Kind::Called => "called",
+            Kind::Answered => "answered",
+            Kind::Failed => "failed",
+            Kind::TimedOut => "timed_out",
+            Kind::Witness => "witness",
+            Kind::Cancelled => "cancelled",
+            Kind::FailureBranch => "failure_branch",
+            Kind::Faulted => "faulted",
+            Kind::Halted => "halted",
+            Kind::Ended => "ended",
+            Kind::Clock => "clock",
+            Kind::Refused => "refused",
+            Kind::Checkpoint => "checkpoint",
+            Kind::Diverged => "diverged",
+        }
+    }
+
+    /// Whether a person wants to see it without having asked for everything.
+    pub(crate) const fn is_plain(self) -> bool {
+        match self {
+            Kind::Opened
+            | Kind::Sent
+            | Kind::Called
+            | Kind::Answered
+            | Kind::Failed
+            | Kind::TimedOut
+            | Kind::Cancelled
+            | Kind::FailureBranch
+            | Kind::Faulted
+            | Kind::Ended
+            | Kind::Refused
+            | Kind::Diverged => true,
+            Kind::Received
+            | Kind::HostAsked
+            | Kind::HostAnswered
+            | Kind::Witness
+            | Kind::Halted
+            | Kind::Clock
+            | Kind::Checkpoint => false,
+        }
+    }
+}
+
+impl Row {
+    fn new(kind: Kind, step: u64, clock: u64, session: Option<u32>) -> Row {
+        Row {
+            kind,
+            step,
+            clock,
+            session,
+            from: None,
+            to: None,
+            what: String::new(),
+            number: None,
+            values: Vec::new(),
+            note: String::new(),
+        }
+    }
+
+    /// The values on one line, each cut at about `width` characters.
+    pub(crate) fn values_text(&self, image: Option<&VerifiedImage>, width: usize) -> String {
+        let Some(image) = image else {
+            return String::new();
+        };
+        let shown = self.values.iter();
+        let shown = shown.map(|(value, sort)| literal::show(value, *sort, image.image(), width));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The row as a JSON object, values in full.
+    pub(crate) fn document(&self, image: Option<&VerifiedImage>) -> Map<String, serde_json::Value> {
+        let mut object = Map::new();
+        let mut put = |key: &str, value: serde_json::Value| {
+            object.insert(key.to_owned(), value);
+        };
+        put("event", json!(self.kind.name()));
+        put("step", json!(self.step));
+        put("clock", json!(self.clock));
+        if let Some(session) = self.session {
+            put("session", json!(session));
+        }
+        for (key, name) in [("from", &self.from), ("to", &self.to)] {
+            if let Some(name) = name {
+                put(key, json!(name));
+            }
+        }
+        if !self.what.is_empty() {
+            put("what", json!(self.what));
+        }
+        if let Some(number) = self.number {
+            put("number", json!(number));
+        }
+        if !self.values.is_empty() {
+            let code = image.map(VerifiedImage::image);
+            let values = self.values.iter();
+            let values = values.map(|(value, sort)| literal::json(value, *sort, code));
+            put("values", values.collect());
+        }
+        if !self.note.is_empty() {
+            put("note", json!(self.note));
+        }
+        object
+    }
+}
+
+impl Story {
+    /// A request that is put to a handler.
+    pub(crate) fn request(
+        &mut self,
+        request: &Request,
+        clock: u64,
+        image: Option<&VerifiedImage>,
+    ) -> Row {
+        self.asked
+            .insert(request.effect, (request.role, request.operation));
+        let session = Some(request.effect.session.0);
+        let operation = Operation::of(image, request.operation);
+        let mut row = Row::new(operation.asked(), request.step, clock, session);
+        row.from = role(image, request.role);
+        row.what = operation.what;
+        row.to = operation.peer;
+        row.number = Some(request.effect.number);
+        let sorts = operation
+            .args
+            .into_iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        row.values = request.args.iter().cloned().zip(sorts).collect();
+        if request.attempt > 0 {
+            row.note = format!("attempt {}", request.attempt + 1);
+        }
+        if let Some(deadline) = request.deadline {
+            let comma = if row.note.is_empty() { "" } else { ", " };
+            row.note.push_str(&format!("{comma}until {deadline}"));
+        }
+        row
+    }
+
+    /// An event. Nothing for one that another row tells already.
+    pub(crate) fn event(&mut self, seen: &ObsEvent, image: Option<&VerifiedImage>) -> Option<Row> {
+        let stamp = &seen.stamp;
+        let session = stamp.session;
+        let row = |kind| Row::new(kind, stamp.step, stamp.clock, Some(session.0));
+        let noted = |kind, note: String| Row { note, ..row(kind) };
+        let numbered = |kind, what: &str, number: u64| Row {
+            number: Some(number),
+            what: what.to_owned(),
+            ..row(kind)
+        };
+        let effect = |number: u64| EffectId { session, number };
+        Some(match &seen.event {
+            Event::Opened { owner, .. } => {
+                let name = image.map_or("", |image| &image.image().name);
+                Row {
+                    what: filter::line(name),
+                    note: format!("for {}", filter::line(owner)),
+                    ..row(Kind::Opened)
+                }
+            }
+            Event::Sent(message) | Event::Offered(message) => {
+                passed(row(Kind::Sent), message, image, false)
+            }
+            Event::Received(message) | Event::Chose(message) => {
+                passed(row(Kind::Received), message, image, true)
+            }
+            Event::EffectIssued { .. } => return None,
+            Event::EffectResolved { number, result } => {
+                self.resolved(row(Kind::Answered), effect(*number), result, image)
+            }
+            Event::EffectFailed { number, failure } => {
+                self.failed(row(Kind::Failed), effect(*number), failure, image)
+            }
+            Event::EffectInvalidated { number } => {
+                self.asked.remove(&effect(*number));
+                numbered(Kind::Failed, "invalidated", *number)
+            }
+            Event::WitnessIssued { witness, number } => Row {
+                note: format!("for effect {number}"),
+                ..numbered(Kind::Witness, "issued", *witness)
+            },
+            Event::WitnessExpired { witness } => numbered(Kind::Witness, "expired", *witness),
+            Event::TimeoutIssued { number, .. } => {
+                let asked = self.asked.get(&effect(*number));
+                Row {
+                    from: asked.and_then(|(asking, _)| role(image, *asking)),
+                    ..numbered(Kind::TimedOut, "", *number)
+                }
+            }
+            Event::CancellationRequested { .. } => noted(Kind::Cancelled, "requested".to_owned()),
+            Event::Cancelled { .. } => noted(Kind::Cancelled, "complete".to_owned()),
+            Event::FailureBranchEntered { coroutine, cause } => Row {
+                from: role(image, Some(RoleId(coroutine.0))),
+                ..noted(Kind::FailureBranch, fault(cause, image))
+            },
+            Event::Spawned { coroutine, program } => Row {
+                what: "spawned".to_owned(),
+                ..noted(
+                    Kind::Opened,
+                    format!("coroutine {coroutine} with program {program}"),
+                )
+            },
+            Event::Halted { coroutine } => Row {
+                from: role(image, Some(RoleId(coroutine.0))),
+                ..row(Kind::Halted)
+            },
+            Event::Faulted {
+                coroutine,
+                fault: why,
+            } => Row {
+                from: role(image, Some(RoleId(coroutine.0))),
+                ..noted(Kind::Faulted, fault(why, image))
+            },
+            Event::Closed => return None,
+            Event::SessionTerminal { end } => Row {
+                what: end.name().to_owned(),
+                ..row(Kind::Ended)
+            },
+            Event::EpochAdvanced { .. } => return None,
+        })
+    }
+
+    /// An input. Nothing for one that its events tell.
+    pub(crate) fn input(&mut self, step: u64, clock: u64, input: &Ingress) -> Option<Row> {
+        match input {
+            Ingress::AdvanceClock { ticks } => Some(Row {
+                what: ticks.to_string(),
+                ..Row::new(Kind::Clock, step, clock, None)
+            }),
+            Ingress::Open { .. } | Ingress::Outcome { .. } | Ingress::Cancel { .. } => None,
+        }
+    }
+
+    fn resolved(
+        &mut self,
+        row: Row,
+        effect: EffectId,
+        result: &Value,
+        image: Option<&VerifiedImage>,
+    ) -> Row {
+        let (asking, operation) = self.asked.remove(&effect).unzip();
+        let operation = operation
+            .map(|id| Operation::of(image, id))
+            .unwrap_or_default();
+        Row {
+            kind: operation.answered(),
+            to: role(image, asking.flatten()),
+            what: operation.what,
+            number: Some(effect.number),
+            values: vec![(result.clone(), operation.result)],
+            ..row
+        }
+    }
+
+    fn failed(
+        &mut self,
+        row: Row,
+        effect: EffectId,
+        failure: &Failure,
+        image: Option<&VerifiedImage>,
+    ) -> Row {
+        let asked = self.asked.remove(&effect);
+        let operation = asked
+            .map(|(_, id)| Operation::of(image, id))
+            .unwrap_or_default();
+        let detail = filter::line(&failure.detail);
+        let colon = if detail.is_empty() { "" } else { ": " };
+        Row {
+            to: role(image, asked.and_then(|(asking, _)| asking)),
+            what: operation.what,
+            number: Some(effect.number),
+            note: format!("{}{colon}{detail}", failure.kind),
+            ..row
+        }
+    }
+}
+
+/// What of an operation a row tells.
+#[derive(Clone, Debug, Default)]
+struct Operation {
+    what: String,
+    peer: Option<String>,
+    is_host: bool,
+    args: Vec<SortId>,
+    result: Option<SortId>,
+}
+
+impl Operation {
+    fn of(image: Option<&VerifiedImage>, id: OperationId) -> Operation {
+        let row = image.and_then(|image| image.image().operations.get(id.index()));
+        let Some((image, row)) = image.zip(row) else {
+            return Operation {
+                what: format!("operation {id}"),
+                ..Operation::default()
+            };
+        };
+        let label = |id: &LabelId| filter::line(image.label_name(*id));
+        let (what, peer, is_host) = match &row.class {
+            Class::Produce { label: id, peer } => {
+                (format!("produce {}", label(id)), Some(peer), true)
+            }
+            Class::Deliver { label: id, peer } => {
+                (format!("deliver {}", label(id)), Some(peer), true)
+            }
+            Class::Decide { labels, peer } => {
+                let labels: Vec<String> = labels.iter().map(label).collect();
+                (format!("decide {}", labels.join(" | ")), Some(peer), true)
+            }
+            Class::Command | Class::Observe | Class::Check => {
+                let interface = image.image().interfaces.get(usize::from(row.interface));
+                let interface = interface.map_or("", |interface| &interface.name);
+                (
+                    filter::line(&format!("{interface}.{}", row.name)),
+                    None,
+                    false,
+                )
+            }
+        };
+        Operation {
+            what,
+            peer: peer.and_then(|peer| role(Some(image), Some(*peer))),
+            is_host,
+            args: row.args.clone(),
+            result: Some(row.result),
+        }
+    }
+
+    fn asked(&self) -> Kind {
+        if self.is_host {
+            Kind::HostAsked
+        } else {
+            Kind::Called
+        }
+    }
+
+    fn answered(&self) -> Kind {
+        if self.is_host {
+            Kind::HostAnswered
+        } else {
+            Kind::Answered
+        }
+    }
+}
+
+/// A message that passes into or out of its buffer. The one who acts is in `from` either way for a send, and in `to`
+/// for a receive.
+fn passed(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: bool) -> Row {
+    let ends = image.and_then(|image| image.edges().get(message.edge.index()).copied());
+    let sort = image.and_then(|image| payload_sort(image, message.edge, message));
+    let note = if taken { "taken" } else { "" };
+    Row {
+        from: ends.and_then(|(from, _)| role(image, Some(from))),
+        to: ends.and_then(|(_, to)| role(image, Some(to))),
+        what: filter::line(&describe::label(image, message.label)),
+        number: Some(message.sequence),
+        values: match &message.payload {
+            Value::Unit => Vec::new(),
+            payload => vec![(payload.clone(), sort)],
+        },
+        note: note.to_owned(),
+        ..row
+    }
+}
+
+/// The sort that the sender's automaton gives the payload: the first of that label that it fits.
+fn payload_sort(image: &VerifiedImage, edge: EdgeId, message: &Message) -> Option<SortId> {
+    let (from, receiver) = *image.edges().get(edge.index())?;
+    let states = &image.image().roles.get(from.index())?.automaton.states;
+    let sends = states.iter().filter_map(|state| match state {
+        State::Send { to, branches } if *to == receiver => Some(branches),
+        State::Send { .. } | State::Recv { .. } | State::End => None,
+    });
+    let mut sorts = sends
+        .flatten()
+        .filter(|t| t.label == message.label)
+        .map(|t| t.sort);
+    sorts.find(|sort| message.payload.is_of(*sort, &image.image().sorts))
+}
+
+fn role(image: Option<&VerifiedImage>, id: Option<RoleId>) -> Option<String> {
+    id.map(|id| filter::line(&describe::role(image, id)))
+}
+
+/// A fault with names in place of numbers, where it has any.
+fn fault(fault: &Fault, image: Option<&VerifiedImage>) -> String {
+    let role = |id: RoleId| describe::role(image, id);
+    let text = match fault {
+        Fault::WrongState {
+            role: id,
+            state,
+            expected,
+            got,
+        } => format!(
+            "{} is in state {state}, where it may {got}, and the instruction would {expected}",
+            role(*id)
+        ),
+        Fault::WrongLabel {
+            role: id,
+            state,
+            got,
+        } => {
+            let label = describe::label(image, *got);
+            format!("{} in state {state} does not admit `{label}`", role(*id))
+        }
+        Fault::WrongSort { expected, got } => {
+            let sort = image.map(|image| literal::sort_name(*expected, image.image()));
+            let sort = sort.unwrap_or_else(|| format!("sort {expected}"));
+            format!("a value of `{sort}` was expected, got one of form {got}")
+        }
+        Fault::EndpointOpen { role: id, state } => {
+            format!("{} is in state {state}, which is not an end", role(*id))
+        }
+        Fault::OutOfRegisters { .. }
+        | Fault::PcOutOfBounds { .. }
+        | Fault::NoSuchRow { .. }
+        | Fault::NotAnEndpoint { .. }
+        | Fault::NotHolder { .. }
+        | Fault::PayloadTooLarge { .. }
+        | Fault::UnexpectedMessage { .. }
+        | Fault::SelectorOutside { .. }
+        | Fault::NoSuchBranch { .. }
+        | Fault::NotANumber { .. }
+        | Fault::WrongOperation
+        | Fault::CoroutineBound { .. }
+        | Fault::EffectFailed { .. }
+        | Fault::EdgeNotEmpty { .. } => fault.to_string(),
+    };
+    filter::line(&text)
+}

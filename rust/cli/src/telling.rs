@@ -1,0 +1,164 @@
+//! Telling a recording: its moments as rows, each with the names of its image.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use antiphon_machine::{ProtocolMachineKernel, SessionId, VerifiedImage};
+use antiphon_record::{Entry, Moment, ReplayError, Tail, Timeline, Verdict, describe};
+
+use crate::exit::Exit;
+use crate::filter;
+use crate::problem::Problem;
+use crate::story::{Kind, Row, Story};
+
+/// A recording that is walked through.
+pub(crate) struct Telling {
+    timeline: Timeline<File>,
+    story: Story,
+    path: std::path::PathBuf,
+}
+
+impl Telling {
+    pub(crate) fn open(path: &Path) -> Result<Telling, Problem> {
+        let file = File::open(path).map_err(Problem::file("read", path))?;
+        let timeline = Timeline::open(file).map_err(|error| Problem::recording(path, error))?;
+        Ok(Telling {
+            timeline,
+            story: Story::default(),
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn header(&self) -> &antiphon_record::Header {
+        self.timeline.header()
+    }
+
+    /// The next row, and the image that its names are from.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a row, its image, or why there is none"
+    )]
+    pub(crate) fn next(&mut self) -> Result<Option<(Row, Option<Arc<VerifiedImage>>)>, Problem> {
+        loop {
+            let Some(moment) = self.timeline.next() else {
+                return Ok(None);
+            };
+            let moment = moment.map_err(|error| Problem::recording(&self.path, error))?;
+            let kernel = self.timeline.kernel();
+            if let Some((row, session)) = row_of(&mut self.story, &moment, kernel) {
+                return Ok(Some((
+                    row,
+                    session.and_then(|session| image(kernel, session)),
+                )));
+            }
+        }
+    }
+
+    /// How many records proved to be what was written.
+    pub(crate) fn records(&self) -> u64 {
+        self.timeline.report().records
+    }
+
+    /// Whether the replay that the rows come from went another way than the recording.
+    pub(crate) fn has_diverged(&self) -> bool {
+        matches!(self.timeline.report().verdict, Verdict::Diverged(_))
+    }
+
+    /// How the recording ends, once all is told.
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.timeline.tail()
+    }
+}
+
+fn row_of(
+    story: &mut Story,
+    moment: &Moment,
+    kernel: &ProtocolMachineKernel,
+) -> Option<(Row, Option<SessionId>)> {
+    let (step, clock) = (kernel.step_index(), kernel.clock());
+    let other = |kind, note: String| Row {
+        kind,
+        step,
+        clock,
+        session: None,
+        from: None,
+        to: None,
+        what: String::new(),
+        number: None,
+        values: Vec::new(),
+        note: filter::line(&note),
+    };
+    match moment {
+        Moment::Event(event) => {
+            let session = event.stamp.session;
+            let row = story.event(event, image(kernel, session).as_deref())?;
+            Some((row, Some(session)))
+        }
+        Moment::Entry { entry, .. } => match entry {
+            Entry::Request(request) => {
+                let session = request.effect.session;
+                let row = story.request(request, clock, image(kernel, session).as_deref());
+                Some((row, Some(session)))
+            }
+            Entry::Input { step, input } => story.input(*step, clock, input).map(|row| (row, None)),
+            Entry::Refused(refusal) => Some((other(Kind::Refused, refusal.to_string()), None)),
+            Entry::Checkpoint(_) | Entry::End(_) => {
+                Some((other(Kind::Checkpoint, describe::entry(None, entry)), None))
+            }
+            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) => None,
+        },
+        Moment::Diverged(divergence) => {
+            let note = format!(
+                "{}: expected {}, got {}",
+                divergence.difference.name(),
+                divergence.expected,
+                divergence.got
+            );
+            Some((other(Kind::Diverged, note), divergence.session))
+        }
+    }
+}
+
+fn image(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<Arc<VerifiedImage>> {
+    kernel
+        .session(session)
+        .map(|session| Arc::clone(kernel.image(session)))
+}
+
+/// What the end of a recording means for the exit code.
+pub(crate) fn exit_of(tail: Option<&Tail>) -> Exit {
+    match tail {
+        Some(Tail::Sealed) | None => Exit::Done,
+        Some(Tail::Open | Tail::Torn { .. }) => Exit::Cut,
+        Some(Tail::Damaged(_)) => Exit::Damaged,
+    }
+}
+
+/// What to say about the end of a recording that is not whole.
+pub(crate) fn warning(tail: &Tail, records: u64) -> Option<String> {
+    match tail {
+        Tail::Sealed => None,
+        Tail::Open => Some(format!(
+            "the recording has no end: whoever wrote it was stopped; it is valid up to record {records}"
+        )),
+        Tail::Torn { record, offset, .. } => Some(format!(
+            "the recording is torn at byte {offset}: whoever wrote it was stopped; \
+             it is valid up to record {record}"
+        )),
+        Tail::Damaged(damage) => Some(format!(
+            "{damage}; it is valid up to record {}",
+            damage.record
+        )),
+    }
+}
+
+impl Problem {
+    /// Why a recording cannot be used.
+    pub(crate) fn recording(path: &Path, error: ReplayError) -> Problem {
+        Problem::Recording {
+            path: path.to_owned(),
+            error: Box::new(error),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Runs the program in a directory of its own, so that what it prints has no names of this machine in it.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// What takes longer than this hangs: the machine may be a hundred times slower than expected.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory with the protocols and scripts of `tests/data`.
+pub(crate) struct Place(TempDir);
+
+/// How a run of the program ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let place = Place(TempDir::new().expect("there is room for temporary files"));
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        for entry in fs::read_dir(data).expect("the data is there") {
+            let entry = entry.expect("it can be listed");
+            fs::copy(
+                entry.path(),
+                place.path(entry.file_name().to_str().expect("plain")),
+            )
+            .expect("it can be copied");
+        }
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).expect("the directory is writable");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("it is there")
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
+        command.args(args).current_dir(self.0.path());
+        command
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
+            .env("COLUMNS", "100");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the program to its end, without input.
+    pub(crate) fn run(&self, args: &[&str]) -> Told {
+        self.run_with(args, b"")
+    }
+
+    /// Runs the program to its end with this input.
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Told {
+        let mut child = self.start(args);
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let input = input.to_vec();
+        // A program that does not read its input is no error.
+        let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
+        let told = end(child);
+        feeder.join().expect("no panic in it");
+        told
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it starts")
+    }
+
+    /// Runs the program and expects the answer yes; gives what it printed.
+    pub(crate) fn good(&self, args: &[&str]) -> String {
+        let told = self.run(args);
+        assert_eq!(told.code, Some(0), "{args:?}: {told:?}");
+        told.stdout
+    }
+}
+
+/// Waits for a program of ours, reading what it prints; one that hangs is killed and the test fails.
+pub(crate) fn end(mut child: Child) -> Told {
+    let stdout = child.stdout.take().map(collect);
+    let stderr = child.stderr.take().map(collect);
+    let code = wait(&mut child).and_then(|status| status.code());
+    let text = |reader: Option<thread::JoinHandle<String>>| {
+        reader
+            .map(|reader| reader.join().expect("no panic in it"))
+            .unwrap_or_default()
+    };
+    Told {
+        code,
+        stdout: text(stdout),
+        stderr: text(stderr),
+    }
+}
+
+/// Waits for a program of ours; one that hangs is killed and the test fails.
+pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    panic!("it hangs");
+}
+
+fn collect(mut pipe: impl std::io::Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

@@ -1,0 +1,274 @@
+//! Recordings: made by `run`, replayed, shown, compared, cut and damaged.
+
+mod common;
+
+use common::Place;
+
+const RECORD: [&str; 6] = [
+    "run",
+    "two_buyer.anti",
+    "--script",
+    "happy.script",
+    "--record",
+    "a.rec",
+];
+
+/// A place with a recording `a.rec` of the happy script.
+fn recorded() -> Place {
+    let place = Place::new();
+    place.good(&RECORD);
+    place
+}
+
+#[test]
+fn what_was_recorded_replays_and_is_shown() {
+    let place = recorded();
+    for (name, args) in [
+        ("replay", &["replay", "a.rec"][..]),
+        ("replay_step", &["replay", "a.rec", "--step", "9"]),
+        ("show", &["show", "a.rec"]),
+        ("show_all", &["show", "a.rec", "--all"]),
+        ("show_mermaid", &["show", "a.rec", "--mermaid"]),
+        ("show_json", &["show", "a.rec", "--json"]),
+    ] {
+        insta::assert_snapshot!(name, without_digests(&place.good(args)));
+    }
+
+    let live = place.good(&[&RECORD[..], &["--overwrite", "--all"]].concat());
+    let shown = place.good(&["show", "a.rec", "--all"]);
+    for line in live.lines() {
+        assert!(
+            shown.contains(line),
+            "seen live and not in the recording: {line}"
+        );
+    }
+}
+
+/// Digests are the machine's to pin, so they are cut out here.
+fn without_digests(text: &str) -> String {
+    let digest = |word: &str| {
+        let hex = word.trim_matches(|c: char| !c.is_ascii_hexdigit());
+        hex.len() >= 12 && hex.chars().all(|c| c.is_ascii_hexdigit())
+    };
+    let words = text.split(' ').map(|word| {
+        let lines = word
+            .split('\n')
+            .map(|line| if digest(line) { "DIGEST" } else { line });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn replay_speaks_json() {
+    let place = recorded();
+    let document = place.good(&["replay", "a.rec", "--json", "--step", "9"]);
+    let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
+    assert_eq!(document["verdict"], "equal");
+    assert_eq!(document["steps"], 9);
+    assert_eq!(document["at_step"], true);
+    let shop = &document["sessions_state"][0]["coroutines"][2];
+    assert_eq!((&shop["role"], &shop["state"]), (&"Shop".into(), &2.into()));
+    let told = place.run(&["replay", "a.rec", "--step", "1000"]);
+    assert_eq!(told.code, Some(0));
+    assert!(
+        told.stderr.contains("the recording ends at step 34"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_recording_is_not_written_over_unless_asked() {
+    let place = recorded();
+    let before = place.read("a.rec");
+    let told = place.run(&RECORD);
+    assert_eq!(told.code, Some(125));
+    insta::assert_snapshot!(told.stderr);
+    assert_eq!(place.read("a.rec"), before);
+    place.good(&[&RECORD[..], &["--overwrite"]].concat());
+}
+
+#[test]
+fn diff_finds_where_two_runs_part() {
+    let place = recorded();
+    place.good(&[
+        "run",
+        "two_buyer.anti",
+        "--script",
+        "happy.script",
+        "--record",
+        "b.rec",
+    ]);
+    assert_eq!(
+        place.good(&["diff", "a.rec", "b.rec"]),
+        "equal: 27 entries\n"
+    );
+
+    let script = String::from_utf8(place.read("happy.script")).expect("it is text");
+    place.write("sad.script", script.replace("share 21", "share 22"));
+    place.good(&[
+        "run",
+        "two_buyer.anti",
+        "--script",
+        "sad.script",
+        "--record",
+        "c.rec",
+    ]);
+    let told = place.run(&["diff", "a.rec", "c.rec"]);
+    assert_eq!(told.code, Some(1));
+    insta::assert_snapshot!(told.stdout);
+    let told = place.run(&["diff", "a.rec", "c.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["result"], "parted");
+}
+
+#[test]
+fn a_recording_cut_anywhere_is_used_as_far_as_it_goes() {
+    let place = recorded();
+    let whole = place.read("a.rec");
+    let mut replayed = 0;
+    for len in (0..whole.len()).step_by(7) {
+        place.write("cut.rec", &whole[..len]);
+        let told = place.run(&["replay", "cut.rec"]);
+        assert_eq!(told.code, Some(3), "cut at {len}: {told:?}");
+        if told.stdout.starts_with("equal: ") {
+            assert!(
+                told.stderr.contains("it is valid up to record"),
+                "cut at {len}: {told:?}"
+            );
+            replayed += 1;
+        }
+    }
+    assert!(
+        replayed > 0,
+        "a cut somewhere must leave something to replay"
+    );
+}
+
+#[test]
+fn a_changed_byte_is_found_and_located() {
+    let place = recorded();
+    let whole = place.read("a.rec");
+    for at in (0..whole.len()).step_by(11) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        place.write("bad.rec", &bytes);
+        for command in ["replay", "show"] {
+            let told = place.run(&[command, "bad.rec"]);
+            assert_eq!(told.code, Some(4), "{command}, byte {at}: {told:?}");
+            assert!(told.stderr.starts_with("antiphon: "), "byte {at}: {told:?}");
+        }
+    }
+    let mut bytes = whole;
+    let last = bytes.len() - 40;
+    bytes[last] ^= 1;
+    place.write("bad.rec", &bytes);
+    let told = place.run(&["replay", "bad.rec"]);
+    assert!(
+        told.stdout.starts_with("equal: "),
+        "what comes before the damage is good: {told:?}"
+    );
+    assert!(
+        told.stderr.contains("record 1 is damaged between byte "),
+        "{told:?}"
+    );
+    assert!(
+        told.stderr.contains("it is valid up to record 1"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_is_no_recording_is_told_so() {
+    let place = Place::new();
+    let told = place.run(&["replay", "two_buyer.anti"]);
+    assert_eq!(told.code, Some(4));
+    insta::assert_snapshot!(told.stderr);
+}
+
+/// The page must hold everything as data: nothing that the recording says may reach the browser as markup.
+#[test]
+fn a_page_holds_hostile_text_as_data() {
+    let place = Place::new();
+    let evil = "</script><script>alert(1)</script><!--\\u{202e}\\u{0}]]>";
+    place.write(
+        "evil.script",
+        format!(
+            "Ann sends title \"{evil}\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\n"
+        ),
+    );
+    let run = [
+        "run",
+        "two_buyer.anti",
+        "--script",
+        "evil.script",
+        "--record",
+        "evil.rec",
+    ];
+    place.good(&run);
+    let page = place.good(&["show", "evil.rec", "--html"]);
+    assert_eq!(
+        page.matches("<script").count(),
+        3,
+        "rows, head and the page's own"
+    );
+    assert_eq!(page.matches("</script").count(), 3);
+    assert_eq!(page.matches("<!--").count(), 0);
+    assert!(!page.contains('\u{202e}'));
+    for outside in ["src=", "href=", "http://", "https://", "url(", "@import"] {
+        let found = page
+            .replace("http://www.w3.org/2000/svg", "")
+            .contains(outside);
+        assert!(!found, "the page refers to something outside: {outside}");
+    }
+
+    // What the browser reads back is what the timeline tells.
+    let rows = page
+        .split("id=\"rows\">")
+        .nth(1)
+        .and_then(|rest| rest.split("</script>").next());
+    let rows: serde_json::Value = serde_json::from_str(rows.expect("it has rows")).expect("JSON");
+    let rows = rows.as_array().expect("a list of rows");
+    let documents = place.good(&["show", "evil.rec", "--json"]);
+    // The header and the tail are no rows.
+    assert_eq!(rows.len(), documents.lines().count() - 2);
+    let title = rows
+        .iter()
+        .find_map(|row| row[8].as_str().filter(|text| text.contains("alert(1)")));
+    assert!(
+        title.expect("the payload is there").contains("</script>"),
+        "{title:?}"
+    );
+}
+
+#[test]
+fn a_page_of_a_long_run_is_written_in_one_go() {
+    let place = Place::new();
+    place.write(
+        "loop.anti",
+        "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; continue X; } \
+         or { stop() from A to B; } } }\n",
+    );
+    place.write(
+        "loop.script",
+        "repeat 20000\nA sends n 7\nend\nA sends stop\n",
+    );
+    place.good(&[
+        "run",
+        "loop.anti",
+        "--script",
+        "loop.script",
+        "--record",
+        "loop.rec",
+    ]);
+    let page = place.good(&["show", "loop.rec", "--html"]);
+    assert!(page.lines().count() > 100_000, "{}", page.lines().count());
+    assert!(page.ends_with("</html>\n"));
+    let diagram = place.good(&["show", "loop.rec", "--mermaid"]);
+    assert!(
+        diagram.lines().count() < 2100,
+        "{}",
+        diagram.lines().count()
+    );
+    assert!(diagram.contains("more are left out"));
+}
