@@ -1,8 +1,9 @@
-//! The local automaton of a role: what projection makes, what safety explores, what compilation reads.
+//! The local automaton of a role: what projection makes, what safety explores, what compilation
+//! reads.
 //!
-//! It is the machine's [`Automaton`](antiphon_machine::Automaton) with the role's own code attached: which operations
-//! the role performs before it speaks, and where payloads come from and go to. The numbering is the machine's too:
-//! state `n` here is state `n` there.
+//! It is the machine's [`Automaton`](antiphon_machine::Automaton) with the role's own code
+//! attached: which operations the role performs before it speaks, and where payloads come from and
+//! go to. The numbering is the machine's too: state `n` here is state `n` there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ mod text;
 pub use text::{Names, TextError, TextErrorKind};
 pub(crate) use text::{action_text, branch_text, quoted, sort_texts};
 
-/// A role's local session type with its local code: deterministic, minimal, numbered in breadth-first order.
+/// A role's local session type with its local code: deterministic, minimal, numbered in
+/// breadth-first order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAutomaton {
     /// Whose it is.
@@ -92,7 +94,8 @@ pub struct Action {
     pub bind: Option<VarId>,
     /// A budget in ticks in place of the operation's own.
     pub within: Option<u64>,
-    /// The label that the role sends instead when the call fails; `None`: a failure faults the session.
+    /// The label that the role sends instead when the call fails; `None`: a failure faults the
+    /// session.
     pub otherwise: Option<LabelId>,
 }
 
@@ -146,8 +149,9 @@ impl LocalAutomaton {
         antiphon_machine::Automaton { states }
     }
 
-    /// The equal automaton with the fewest states, numbered in breadth-first order from the start with branches in
-    /// their order, unreachable states dropped. `O(n log n)` in the number of branches.
+    /// The equal automaton with the fewest states, numbered in breadth-first order from the start
+    /// with branches in their order, unreachable states dropped. `O(n log n)` in the number of
+    /// branches.
     #[must_use]
     pub fn minimal(&self) -> LocalAutomaton {
         let class = minimise::classes(&self.states);
@@ -178,7 +182,8 @@ impl LocalAutomaton {
         }
     }
 
-    /// Drops the names that the role binds and never reads: they cost registers and keep equal states apart.
+    /// Drops the names that the role binds and never reads: they cost registers and keep equal
+    /// states apart.
     pub(crate) fn forget_unread(&mut self) {
         let mut read = BTreeSet::new();
         for state in &self.states {
@@ -218,8 +223,8 @@ impl LocalAutomaton {
         self.states.iter().all(|state| state.kind == LocalKind::End)
     }
 
-    /// Whether the automaton is one that the machine takes: not empty, indices inside, labels of a state distinct,
-    /// within the machine's bounds.
+    /// Whether the automaton is one that the machine takes: not empty, indices inside, labels of a
+    /// state distinct, within the machine's bounds.
     pub fn is_well_formed(&self) -> bool {
         let len = self.states.len();
         (1..=bounds::STATES_MAX).contains(&len)

@@ -1,13 +1,13 @@
 //! Compilation: from local automata with local code to a code image with one program per role.
 //!
-//! Register 0 of a program holds the role's endpoint. Around each communication stands what the role's host has to do
-//! with it: a payload that is no bound name is asked from it (`produce`), a choice is asked from it (`decide`), and
-//! every received message is told to it (`deliver`).
+//! Register 0 of a program holds the role's endpoint. Around each communication stands what the
+//! role's host has to do with it: a payload that is no bound name is asked from it (`produce`), a
+//! choice is asked from it (`decide`), and every received message is told to it (`deliver`).
 //!
-//! A choice none of whose arms has anything to do before its message is one `Offer` of all arms. Otherwise a `Branch`
-//! on the decision leads to each arm's code, which ends with an `Offer` of its own arm: so a payload is asked for
-//! only when it is known to be sent. A call that fails with `else label` makes that label the decision and goes to its
-//! arm.
+//! A choice none of whose arms has anything to do before its message is one `Offer` of all arms.
+//! Otherwise a `Branch` on the decision leads to each arm's code, which ends with an `Offer` of its
+//! own arm: so a payload is asked for only when it is known to be sent. A call that fails with
+//! `else label` makes that label the decision and goes to its arm.
 
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
@@ -38,7 +38,8 @@ pub struct Compiled {
     pub automata: Vec<LocalAutomaton>,
     /// The image, not verified yet.
     pub image: CodeImage,
-    /// The evidence that the roles are safe together; nothing when the exploration ran out of its budget.
+    /// The evidence that the roles are safe together; nothing when the exploration ran out of its
+    /// budget.
     pub certificate: Option<SafetyCertificate>,
     /// What is worth saying although the protocol is accepted.
     pub warnings: Vec<Diagnostic>,
@@ -47,14 +48,15 @@ pub struct Compiled {
 /// What became of a text.
 #[derive(Clone, Debug)]
 pub struct Whole {
-    /// The protocols of the text that was asked for in which nothing is wrong, with all that is made of them.
+    /// The protocols of the text that was asked for in which nothing is wrong, with all that is
+    /// made of them.
     pub protocols: Vec<(CheckedProtocol, Compiled)>,
     /// All findings of all checks, in the order of the texts.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The whole way: checks names and shape, projects, explores and compiles every protocol of the text that was asked for,
-/// and gives every finding in one go.
+/// The whole way: checks names and shape, projects, explores and compiles every protocol of the
+/// text that was asked for, and gives every finding in one go.
 pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
     let checked = check(modules);
     let mut findings = Findings::default();
@@ -79,13 +81,14 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
 /// Projects, explores and compiles a checked protocol.
 ///
 /// # Errors
-/// What is wrong with it: conflicts of projection, of all roles; or else what makes it unsafe and what does not fit into
-/// an image.
+/// What is wrong with it: conflicts of projection, of all roles; or else what makes it unsafe and
+/// what does not fit into an image.
 pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, Vec<Diagnostic>> {
     compile_within(protocol, limits, &mut Work::of(limits))
 }
 
-/// Places that the projections of one text look at, all together: a few seconds, however many protocols it has.
+/// Places that the projections of one text look at, all together: a few seconds, however many
+/// protocols it has.
 const PLACES_OF_A_TEXT: usize = 16 * PLACES_MAX;
 
 /// How many protocols of one text may use up the whole budget of an exploration.
@@ -209,7 +212,8 @@ fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Progra
             code,
         })
     };
-    // Unit in a register of its own costs nothing at run time; when registers are short it is set where it is sent.
+    // Unit in a register of its own costs nothing at run time; when registers are short it is set
+    // where it is sent.
     attempt(true).or_else(|_| attempt(false))
 }
 
@@ -350,7 +354,8 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
             }
             return Exit::Offer { selector, arms };
         }
-        // The blocks are numbered before they are filled: a failure in one arm may lead to another one.
+        // The blocks are numbered before they are filled: a failure in one arm may lead to another
+        // one.
         let arms: Vec<_> = branches
             .iter()
             .map(|branch| ArmCode {

@@ -1,8 +1,8 @@
-//! Pictures of protocols: automata as Graphviz and Mermaid, conversations as Mermaid sequence diagrams, images as
-//! readable instructions.
+//! Pictures of protocols: automata as Graphviz and Mermaid, conversations as Mermaid sequence
+//! diagrams, images as readable instructions.
 //!
-//! They are for people. What is read back is [`LocalAutomaton::text`](crate::automaton::LocalAutomaton::text) and the
-//! protocol's own text.
+//! They are for people. What is read back is
+//! [`LocalAutomaton::text`](crate::automaton::LocalAutomaton::text) and the protocol's own text.
 
 mod assembly;
 mod sequence;

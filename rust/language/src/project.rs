@@ -1,9 +1,10 @@
 //! Projection: from the global conversation to one local automaton per role, with full merging.
 //!
-//! For one role the global graph is a finite automaton whose steps without the role are silent. The subset construction
-//! makes it deterministic: a state is the set of places where the conversation may be, as far as the role can tell.
-//! The set is a state of the role when the role need not know which of the places it is: all of them are the end, or all
-//! send the same, or all receive from one sender. Everything else is a [`Conflict`].
+//! For one role the global graph is a finite automaton whose steps without the role are silent. The
+//! subset construction makes it deterministic: a state is the set of places where the conversation
+//! may be, as far as the role can tell. The set is a state of the role when the role need not know
+//! which of the places it is: all of them are the end, or all send the same, or all receive from
+//! one sender. Everything else is a [`Conflict`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,8 +16,9 @@ use crate::source::Span;
 
 mod diagnose;
 
-/// How many places one role's projection looks at before it gives up: a subset construction can be exponential, and
-/// sixty-four times the largest automaton leaves room for every protocol that a person wrote.
+/// How many places one role's projection looks at before it gives up: a subset construction can be
+/// exponential, and sixty-four times the largest automaton leaves room for every protocol that a
+/// person wrote.
 pub const PLACES_MAX: usize = 64 * bounds::STATES_MAX;
 
 /// Why a protocol has no local automaton for a role.
@@ -69,8 +71,8 @@ pub struct Parting {
     pub branches: (Span, Span),
 }
 
-/// What cannot be merged: what the role would have to do in the one branch and in the other one, without knowing
-/// in which it is.
+/// What cannot be merged: what the role would have to do in the one branch and in the other one,
+/// without knowing in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// In one branch it is done, in the other one it is not.
@@ -106,7 +108,8 @@ pub fn project(protocol: &CheckedProtocol, role: RoleId) -> Result<LocalAutomato
     project_within(protocol, role, &mut places)
 }
 
-/// As [`project`], looking at no more than `places` places and at most [`PLACES_MAX`]; takes off what it has looked at.
+/// As [`project`], looking at no more than `places` places and at most [`PLACES_MAX`]; takes off
+/// what it has looked at.
 fn project_within(
     protocol: &CheckedProtocol,
     role: RoleId,
@@ -231,7 +234,8 @@ impl<'g> Projection<'g> {
         self.global.node(self.visits[place.0 as usize].node)
     }
 
-    /// The number of the state in which the role may be at any of the places, given when it is first asked for.
+    /// The number of the state in which the role may be at any of the places, given when it is
+    /// first asked for.
     fn state_of(&mut self, seeds: &[Place]) -> Result<StateId, ProjectError> {
         let places = self.closure(seeds)?;
         let fresh = StateId(self.known.len() as u32);
@@ -318,8 +322,8 @@ impl<'g> Projection<'g> {
         Ok(LocalState { entry, kind })
     }
 
-    /// The local action that the role performs at all of the places, and where they go on; nothing when it performs
-    /// none.
+    /// The local action that the role performs at all of the places, and where they go on; nothing
+    /// when it performs none.
     fn common_action(&mut self, places: &[Place]) -> Result<Option<Acts>, ProjectError> {
         let mut common: Option<(Action, Span, Place)> = None;
         let mut nexts = vec![];

@@ -128,7 +128,8 @@ impl ResourceError {
     }
 }
 
-/// Gives each register of the code one of the machine's, so that no two that are live together share one.
+/// Gives each register of the code one of the machine's, so that no two that are live together
+/// share one.
 ///
 /// Returns how many registers are used, and the code.
 pub(crate) fn allocate(

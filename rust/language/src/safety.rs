@@ -1,10 +1,12 @@
 //! Safety: the roles' automata together, explored with bounded buffers.
 //!
-//! A configuration is a state per role and a queue of labels per pair of roles that speak. From the start the
-//! configurations are visited breadth first, so the way to the first bad one is a shortest one. A full buffer makes its
-//! sender wait: that is how the machine behaves, and why a sender without end has finitely many configurations.
+//! A configuration is a state per role and a queue of labels per pair of roles that speak. From the
+//! start the configurations are visited breadth first, so the way to the first bad one is a
+//! shortest one. A full buffer makes its sender wait: that is how the machine behaves, and why a
+//! sender without end has finitely many configurations.
 //!
-//! Local actions and payloads play no part: they end in the next message or in a fault of the whole session.
+//! Local actions and payloads play no part: they end in the next message or in a fault of the whole
+//! session.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,12 +21,13 @@ mod progress;
 
 pub use certificate::{CertificateError, SafetyCertificate};
 
-/// How many configurations are visited by default: some seconds of work, and far more than a protocol has that a person
-/// can follow.
+/// How many configurations are visited by default: some seconds of work, and far more than a
+/// protocol has that a person can follow.
 pub const CONFIGURATIONS: usize = 200_000;
 
-/// Numbers in all configurations together: 128 MiB. A protocol of few roles comes to its budget of configurations long
-/// before; one in which sixty-four roles all speak with each other has rows of thousands.
+/// Numbers in all configurations together: 128 MiB. A protocol of few roles comes to its budget of
+/// configurations long before; one in which sixty-four roles all speak with each other has rows of
+/// thousands.
 const NUMBERS_MAX: usize = 64 << 20;
 
 /// Steps between configurations that are kept for the question of progress: 128 MiB.
@@ -33,11 +36,11 @@ const EDGES_MAX: usize = 8 << 20;
 /// How far to explore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages that a buffer holds at first. Two let a sender run ahead and queue behind itself; whatever goes wrong
-    /// only further ahead needs a message that is still unread.
+    /// Messages that a buffer holds at first. Two let a sender run ahead and queue behind itself;
+    /// whatever goes wrong only further ahead needs a message that is still unread.
     pub buffer: u8,
-    /// Messages that a buffer holds at most: what goes wrong because a buffer is full is looked at again with twice
-    /// the room, up to this.
+    /// Messages that a buffer holds at most: what goes wrong because a buffer is full is looked at
+    /// again with twice the room, up to this.
     pub buffer_max: u8,
     /// Configurations to visit at most.
     pub configurations: usize,
@@ -148,7 +151,8 @@ pub struct Move {
 
 /// Explores the automata together; `automata[r]` is role `r`'s, all of them well formed.
 ///
-/// Time and memory are linear in the configurations visited, at most [`Limits::configurations`] of them.
+/// Time and memory are linear in the configurations visited, at most [`Limits::configurations`] of
+/// them.
 pub fn explore(automata: &[LocalAutomaton], limits: &Limits) -> Safety {
     let mut buffer = limits.buffer.max(1);
     loop {
@@ -163,8 +167,8 @@ pub fn explore(automata: &[LocalAutomaton], limits: &Limits) -> Safety {
     }
 }
 
-/// A configuration, laid out as one row of numbers: the state of each role, then for each edge `buffer` labels, the
-/// oldest first and [`NONE`] behind the last.
+/// A configuration, laid out as one row of numbers: the state of each role, then for each edge
+/// `buffer` labels, the oldest first and [`NONE`] behind the last.
 type Configuration = Arc<[u16]>;
 
 /// Stands where a buffer holds no label; no label has this number.
@@ -216,7 +220,8 @@ impl<'a> System<'a> {
         row.into()
     }
 
-    /// Whether a row from elsewhere is a configuration: the right length, states that exist, no gap in a queue.
+    /// Whether a row from elsewhere is a configuration: the right length, states that exist, no gap
+    /// in a queue.
     fn holds(&self, row: &[u16]) -> bool {
         let roles = self.automata.len();
         row.len() == roles + self.edges.len() * self.buffer

@@ -1,5 +1,5 @@
-//! What is too large for an image or its machine: texts of a size that nobody keeps in a file, and the codes of
-//! projection, safety and resources that no text can bring about.
+//! What is too large for an image or its machine: texts of a size that nobody keeps in a file, and
+//! the codes of projection, safety and resources that no text can bring about.
 
 mod common;
 
@@ -39,7 +39,8 @@ fn protocol(body: &str) -> String {
 #[test]
 fn labels_fill_their_table_and_no_more() {
     let labels = |count: usize| {
-        // Two roles that tell each other units need an operation per label, so the labels are the tighter table.
+        // Two roles that tell each other units need an operation per label, so the labels are the
+        // tighter table.
         let message = |n| format!("m{n}() from A to B;");
         protocol(&(0..count).map(message).collect::<Vec<_>>().join("\n"))
     };
@@ -147,7 +148,8 @@ fn the_uncertified_are_certified_with_a_larger_budget() {
     );
 }
 
-/// Shown by the tests above, by hand-written automata (see `safety`), or by nothing that passes the checks before.
+/// Shown by the tests above, by hand-written automata (see `safety`), or by nothing that passes the
+/// checks before.
 const SHOWN_ELSEWHERE: [Code; 7] = [
     Code::TableTooLong,
     Code::TooManyBranches,
@@ -185,7 +187,8 @@ fn every_code_of_projection_safety_and_resources_is_shown() {
 
 #[test]
 fn the_work_for_a_text_is_bounded_however_many_protocols_it_has() {
-    // Each of these alone has more configurations than the budget; from the ninth on nothing is left to look with.
+    // Each of these alone has more configurations than the budget; from the ninth on nothing is
+    // left to look with.
     let one = std::fs::read_to_string(fixtures().join("err/217_uncertified.scr")).unwrap();
     let other = |n: u32| {
         let text = one.replace("Uncertified", &format!("Uncertified{n}"));

@@ -1,4 +1,5 @@
-//! Every protocol of `fixtures/language/ok`: it checks, projects, compiles, verifies and runs to its end.
+//! Every protocol of `fixtures/language/ok`: it checks, projects, compiles, verifies and runs to
+//! its end.
 //!
 //! `NNN_name.expected` holds its automata and what the checks had to say; `BLESS=1` rewrites it.
 

@@ -1,5 +1,5 @@
-//! Protocols that nobody wrote: whatever projects is free of reception errors, deadlocks and orphans, verifies, and
-//! runs without a fault under every policy.
+//! Protocols that nobody wrote: whatever projects is free of reception errors, deadlocks and
+//! orphans, verifies, and runs without a fault under every policy.
 
 mod host;
 
@@ -88,7 +88,8 @@ impl Author<'_> {
 
     fn choice(&mut self, depth: u32, around: &[u32]) {
         let (at, to) = self.pair();
-        // Telling everybody makes most choices projectable; not telling makes the others interesting.
+        // Telling everybody makes most choices projectable; not telling makes the others
+        // interesting.
         let told = self.coins.below(4) > 0;
         let _ = write!(self.out, "choice at {at} ");
         let branches = 2 + self.coins.below(2);
@@ -214,7 +215,8 @@ fn whatever_projects_is_safe_verifies_and_runs() {
     );
 }
 
-/// Runs a protocol under every policy, with buffers of one and of many; whether it ended in all runs.
+/// Runs a protocol under every policy, with buffers of one and of many; whether it ended in all
+/// runs.
 fn runs(compiled: &Compiled, text: &str) -> bool {
     let image = match compiled.image.clone().verify() {
         Ok(image) => Arc::new(image),

@@ -97,7 +97,8 @@ impl Partition {
             if inside.len() == block.len() {
                 continue;
             }
-            // Only what moves is touched, so a chain of equal states costs its length times a logarithm.
+            // Only what moves is touched, so a chain of equal states costs its length times a
+            // logarithm.
             for member in &inside {
                 block.remove(member);
                 self.class[*member as usize] = fresh;

@@ -198,7 +198,8 @@ proptest! {
 
 #[test]
 fn long_chains_of_equal_states_are_minimised_in_time() {
-    // A splitter that moves the larger half each time would need hundreds of millions of moves here.
+    // A splitter that moves the larger half each time would need hundreds of millions of moves
+    // here.
     let len = 20_000;
     let state = |next| LocalState {
         entry: vec![],

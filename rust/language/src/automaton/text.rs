@@ -11,8 +11,8 @@
 //! 2 end
 //! ```
 //!
-//! `do` below a state is done on entering it, `do` below a branch (one level deeper) before that branch is sent.
-//! `name: Sort` binds the payload, `=name: Sort` sends what is bound.
+//! `do` below a state is done on entering it, `do` below a branch (one level deeper) before that
+//! branch is sent. `name: Sort` binds the payload, `=name: Sort` sends what is bound.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,8 +75,8 @@ pub enum TextErrorKind {
 }
 
 impl Names {
-    /// Tables of names. Where a table holds a name twice, the later ones get `#` and their index, so that each id
-    /// has a name of its own.
+    /// Tables of names. Where a table holds a name twice, the later ones get `#` and their index,
+    /// so that each id has a name of its own.
     pub fn new(
         roles: Vec<String>,
         labels: Vec<String>,
@@ -85,7 +85,8 @@ impl Names {
         mut vars: Vec<String>,
     ) -> Names {
         for (index, var) in vars.iter_mut().enumerate() {
-            // What the text gives no name is named all the same, and no name can be taken for a truth value.
+            // What the text gives no name is named all the same, and no name can be taken for a
+            // truth value.
             if matches!(var.as_str(), "" | "true" | "false") {
                 *var = format!("{var}#{index}");
             }
@@ -233,7 +234,8 @@ impl LocalAutomaton {
     /// Reads what [`LocalAutomaton::text`] writes, over the same names.
     ///
     /// # Errors
-    /// The first line that is of no known form or names something unknown; an automaton that is not well formed.
+    /// The first line that is of no known form or names something unknown; an automaton that is not
+    /// well formed.
     pub fn parse(text: &str, names: &Names) -> Result<LocalAutomaton, TextError> {
         let mut reader = Reader {
             tables: Tables::of(names),
@@ -469,7 +471,8 @@ fn read_branch(line: &str, tables: &Tables<'_>) -> Result<LocalBranch, TextError
         before: vec![],
         next: StateId(next),
     };
-    // A sort that is a tuple has `: ` of its own, but no name before it that is bound: names hold no bracket.
+    // A sort that is a tuple has `: ` of its own, but no name before it that is bound: names hold
+    // no bracket.
     let (vars, sort) = match payload.split_once(": ") {
         Some((vars, sort)) if !vars.contains(['(', '[']) => (vars, sort),
         _ => ("", if payload.is_empty() { UNIT } else { payload }),

@@ -84,7 +84,8 @@ pub(super) struct Code {
     vars: BTreeMap<VarId, Vreg>,
 }
 
-/// An instruction of the flat code: the machine's, over registers before allocation. Targets are positions.
+/// An instruction of the flat code: the machine's, over registers before allocation. Targets are
+/// positions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Flat {
     Send {
@@ -184,8 +185,8 @@ impl Code {
         })
     }
 
-    /// Lays the blocks out in chains, each block before the one that it jumps to where it can be, and leaves out what
-    /// is empty or cannot be reached.
+    /// Lays the blocks out in chains, each block before the one that it jumps to where it can be,
+    /// and leaves out what is empty or cannot be reached.
     pub(super) fn flat(self) -> FlatCode {
         let thread: Vec<usize> = (0..self.blocks.len())
             .map(|block| self.threaded(block))
@@ -216,7 +217,8 @@ impl Code {
         }
     }
 
-    /// Where a jump to the block comes to in the end. Each empty block leads on; a ring of them leads nowhere else.
+    /// Where a jump to the block comes to in the end. Each empty block leads on; a ring of them
+    /// leads nowhere else.
     fn threaded(&self, mut block: usize) -> usize {
         for _ in 0..self.blocks.len() {
             match &self.blocks[block] {
@@ -230,7 +232,8 @@ impl Code {
         block
     }
 
-    /// The exit itself, or in place of a jump to nothing but an exit a copy of that one: a step less in every round.
+    /// The exit itself, or in place of a jump to nothing but an exit a copy of that one: a step
+    /// less in every round.
     fn taken<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
         let Exit::Jump(target) = exit else {
             return exit;

@@ -132,7 +132,8 @@ impl<'p> Tables<'p> {
     }
 
     fn add(&mut self, key: Key, operation: Operation) -> OperationId {
-        // A table that outgrows its ids is refused by its length afterwards; until then ids may wrap.
+        // A table that outgrows its ids is refused by its length afterwards; until then ids may
+        // wrap.
         let fresh = OperationId(self.operations.len() as u16);
         let id = *self.known.entry(key).or_insert(fresh);
         if id == fresh {

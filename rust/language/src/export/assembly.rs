@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use antiphon_machine::{
-    Class, CodeImage, Instruction, LabelId, Operation, OperationId, Pc, Reg, RoleId, State, Value,
+    Arm, Class, CodeImage, Instruction, LabelId, Operation, OperationId, Pc, Reg, RoleId, State,
+    Value,
 };
 
 use crate::automaton::{quoted, sort_texts};
 
-/// The image's operations and programs as readable text. It takes any image, verified or not: what refers to nothing is
-/// written as its number.
+/// The image's operations and programs as readable text. It takes any image, verified or not: what
+/// refers to nothing is written as its number.
 pub fn disassemble(image: &CodeImage) -> String {
     let mut out = format!("image {} version {}\n", image.name, image.version);
     if !image.operations.is_empty() {
@@ -140,42 +141,23 @@ impl View<'_> {
     fn instruction(&self, instruction: &Instruction) -> String {
         match instruction {
             Instruction::Send { chan, label, val } => {
-                format!(
-                    "send     {} <- {} over {}",
-                    self.label(*label),
-                    r(*val),
-                    r(*chan)
-                )
+                let label = self.label(*label);
+                format!("send     {label} <- {} over {}", r(*val), r(*chan))
             }
             Instruction::Receive { chan, label, dst } => {
-                format!(
-                    "receive  {} -> {} over {}",
-                    self.label(*label),
-                    r(*dst),
-                    r(*chan)
-                )
+                let label = self.label(*label);
+                format!("receive  {label} -> {} over {}", r(*dst), r(*chan))
             }
             Instruction::Offer {
                 chan,
                 selector,
                 arms,
             } => {
-                let arms = arms.iter().map(|arm| {
-                    format!(
-                        "{} <- {} then {}",
-                        self.label(arm.label),
-                        r(arm.val),
-                        pc(arm.target)
-                    )
-                });
-                let arms = arms.collect::<Vec<_>>().join(", ");
+                let arms = listed(arms, |arm| self.arm(arm));
                 format!("offer    by {} over {}: {arms}", r(*selector), r(*chan))
             }
             Instruction::Choose { chan, dst, table } => {
-                let rows = table
-                    .iter()
-                    .map(|row| format!("{} then {}", self.label(row.0), pc(row.1)));
-                let rows = rows.collect::<Vec<_>>().join(", ");
+                let rows = listed(table, |row| then(&self.label(row.0), row.1));
                 format!("choose   {} over {}: {rows}", r(*dst), r(*chan))
             }
             Instruction::Invoke {
@@ -207,19 +189,20 @@ impl View<'_> {
             Instruction::Move { dst, src } => format!("move     {} = {}", r(*dst), r(*src)),
             Instruction::Jump { target } => format!("jump     {}", pc(*target)),
             Instruction::Branch { cond, table } => {
-                let rows = table
-                    .iter()
-                    .map(|row| format!("{} then {}", row.0, pc(row.1)));
-                format!(
-                    "branch   {}: {}",
-                    r(*cond),
-                    rows.collect::<Vec<_>>().join(", ")
-                )
+                let rows = listed(table, |row| then(&row.0.to_string(), row.1));
+                format!("branch   {}: {rows}", r(*cond))
             }
             Instruction::Yield => "yield".to_owned(),
             Instruction::Close => "close".to_owned(),
             Instruction::Halt => "halt".to_owned(),
         }
+    }
+
+    fn arm(&self, arm: &Arm) -> String {
+        then(
+            &format!("{} <- {}", self.label(arm.label), r(arm.val)),
+            arm.target,
+        )
     }
 
     /// Whether an instruction asks the host for a decision into the register.
@@ -237,18 +220,25 @@ impl View<'_> {
 
     /// A branch on a decision: its numbers are labels.
     fn decision(&self, cond: Reg, table: &[(u64, Pc)]) -> String {
-        let row = |row: &(u64, Pc)| {
-            let label = u16::try_from(row.0)
-                .map_or_else(|_| row.0.to_string(), |id| self.label(LabelId(id)));
-            format!("{label} then {}", pc(row.1))
+        let label = |number: u64| match u16::try_from(number) {
+            Ok(id) => self.label(LabelId(id)),
+            Err(_) => number.to_string(),
         };
-        let rows = table.iter().map(row).collect::<Vec<_>>().join(", ");
+        let rows = listed(table, |row| then(&label(row.0), row.1));
         format!("branch   {}: {rows}", r(cond))
     }
 
     fn call(&self, operation: OperationId, args: &[Reg]) -> String {
         format!("{}({})", self.operation(operation), registers(args))
     }
+}
+
+fn listed<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn then(what: &str, target: Pc) -> String {
+    format!("{what} then {}", pc(target))
 }
 
 fn r(register: Reg) -> String {

@@ -1,25 +1,27 @@
 //! The global conversation as a Mermaid sequence diagram.
 //!
-//! The graph is drawn along one walk: a choice becomes `alt`, up to the place where its branches meet again; a place
-//! that the conversation comes back to becomes `loop`.
+//! The graph is drawn along one walk: a choice becomes `alt`, up to the place where its branches
+//! meet again; a place that the conversation comes back to becomes `loop`.
 
 use std::fmt::Write;
 
-use antiphon_machine::RoleId;
+use antiphon_machine::{LabelId, RoleId};
 
 use super::states::mermaid_text;
 use crate::automaton::{Names, action_text};
-use crate::global::{CheckedProtocol, Global, Node, NodeId, PayloadSource};
+use crate::global::{CheckedProtocol, Global, Node, NodeId, Payload, PayloadSource};
 use crate::source::Span;
 
-/// How deep `alt` and `loop` are drawn inside each other; what is deeper is left out and said to be.
+/// How deep `alt` and `loop` are drawn inside each other; what is deeper is left out and said to
+/// be.
 const DEPTH_MAX: usize = 64;
 
-/// Steps of a conversation that is drawn: a picture of more helps nobody, and drawing looks at all steps for each
-/// recursion.
+/// Steps of a conversation that is drawn: a picture of more helps nobody, and drawing looks at all
+/// steps for each recursion.
 const NODES_MAX: usize = 8_192;
 
-/// The conversation as a Mermaid sequence diagram; of one with more than 8,192 steps only the roles. Time is linear in the protocol's steps times its recursions.
+/// The conversation as a Mermaid sequence diagram; of one with more than 8,192 steps only the
+/// roles. Time is linear in the protocol's steps times its recursions.
 pub fn sequence_diagram(protocol: &CheckedProtocol) -> String {
     let mut out = String::from("sequenceDiagram\n");
     for (number, role) in protocol.roles().iter().enumerate() {
@@ -76,7 +78,8 @@ impl Shape {
                 forward[from.index()].push(to);
             }
         });
-        // In post-order every node comes after all that follow it: its meeting point is where theirs come together.
+        // In post-order every node comes after all that follow it: its meeting point is where
+        // theirs come together.
         let mut shape = Shape {
             is_header,
             meets: vec![None; count],
@@ -114,7 +117,8 @@ impl Shape {
     }
 }
 
-/// The nodes in post-order; `edge` is told each edge once, and whether it leads back to a node on the way to it.
+/// The nodes in post-order; `edge` is told each edge once, and whether it leads back to a node on
+/// the way to it.
 fn post_order(global: &Global, mut edge: impl FnMut(NodeId, NodeId, bool)) -> Vec<NodeId> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
@@ -167,7 +171,8 @@ struct Walk<'g> {
     /// All participants, for notes.
     over: String,
     drawn: Vec<bool>,
-    /// The loops around the place that is drawn, and how many places to stop at there were when each was opened.
+    /// The loops around the place that is drawn, and how many places to stop at there were when
+    /// each was opened.
     open: Vec<(NodeId, usize)>,
     /// How many `alt` and `loop` are open.
     depth: usize,
@@ -230,7 +235,8 @@ impl Walk<'_> {
         exit
     }
 
-    /// Where all ways out of a loop meet: the first node behind the header from which nothing comes back to it.
+    /// Where all ways out of a loop meet: the first node behind the header from which nothing comes
+    /// back to it.
     fn exit(&self, header: NodeId) -> Option<NodeId> {
         let mut inside = vec![false; self.global.nodes.len()];
         self.mark_inside(header, &mut inside);
@@ -248,7 +254,8 @@ impl Walk<'_> {
         meet
     }
 
-    /// Whether a node was written inside a statement: a branch that alone goes on is still a branch.
+    /// Whether a node was written inside a statement: a branch that alone goes on is still a
+    /// branch.
     fn is_in(&self, node: NodeId, outer: Span) -> bool {
         span(self.global.node(node)).is_some_and(|inner| {
             inner.file == outer.file && outer.start <= inner.start && inner.end <= outer.end
@@ -291,20 +298,7 @@ impl Walk<'_> {
                 next,
                 ..
             } => {
-                let mut text = names.label(*label).to_owned();
-                let sort = names.sort(payload.sort);
-                match (payload.source, payload.bind) {
-                    (PayloadSource::Bound(var), _) => {
-                        let _ = write!(text, "({})", names.var(var));
-                    }
-                    (PayloadSource::Unit | PayloadSource::Host, Some(var)) => {
-                        let _ = write!(text, "({}: {sort})", names.var(var));
-                    }
-                    (PayloadSource::Unit, None) => text.push_str("()"),
-                    (PayloadSource::Host, None) => {
-                        let _ = write!(text, "({sort})");
-                    }
-                }
+                let text = message_text(*label, payload, names);
                 let (from, to) = (participant(*from), participant(*to));
                 self.line(&format!("{from}->>{to}: {}", mermaid_text(&[text])));
                 Some(*next)
@@ -321,34 +315,44 @@ impl Walk<'_> {
                 Some(*next)
             }
             Node::Choice { at, branches, span } => {
-                if self.depth >= DEPTH_MAX {
-                    self.note("deeper than is drawn");
-                    return None;
-                }
                 let mut meet = self.shape.meets[node.index()];
                 while let Some(inner) = meet.filter(|meet| self.is_in(*meet, *span)) {
                     meet = self.shape.meets[inner.index()];
                 }
                 let meet = meet.filter(|meet| !stops.contains(meet));
-                stops.extend(meet);
-                let at = mermaid_text(&[names.role(*at).to_owned()]);
-                for (number, branch) in branches.iter().enumerate() {
-                    match number {
-                        0 => self.line(&format!("alt {at} chooses")),
-                        _ => self.line("else"),
-                    }
-                    self.depth += 1;
-                    self.draw(*branch, stops);
-                    self.depth -= 1;
-                }
-                self.line("end");
-                if meet.is_some() {
-                    stops.pop();
-                    return meet;
-                }
-                None
+                self.draw_choice(*at, branches, meet, stops)
             }
         }
+    }
+
+    /// Draws a choice up to where its branches meet, and returns that.
+    fn draw_choice(
+        &mut self,
+        at: RoleId,
+        branches: &[NodeId],
+        meet: Option<NodeId>,
+        stops: &mut Vec<NodeId>,
+    ) -> Option<NodeId> {
+        if self.depth >= DEPTH_MAX {
+            self.note("deeper than is drawn");
+            return None;
+        }
+        stops.extend(meet);
+        let at = mermaid_text(&[self.names.role(at).to_owned()]);
+        for (number, branch) in branches.iter().enumerate() {
+            match number {
+                0 => self.line(&format!("alt {at} chooses")),
+                _ => self.line("else"),
+            }
+            self.depth += 1;
+            self.draw(*branch, stops);
+            self.depth -= 1;
+        }
+        self.line("end");
+        if meet.is_some() {
+            stops.pop();
+        }
+        meet
     }
 
     fn note(&mut self, text: &str) {
@@ -363,4 +367,17 @@ impl Walk<'_> {
 
 fn participant(role: RoleId) -> String {
     format!("r{role}")
+}
+
+fn message_text(label: LabelId, payload: &Payload, names: &Names) -> String {
+    let label = names.label(label);
+    let sort = names.sort(payload.sort);
+    match (payload.source, payload.bind) {
+        (PayloadSource::Bound(var), _) => format!("{label}({})", names.var(var)),
+        (PayloadSource::Unit | PayloadSource::Host, Some(var)) => {
+            format!("{label}({}: {sort})", names.var(var))
+        }
+        (PayloadSource::Unit, None) => format!("{label}()"),
+        (PayloadSource::Host, None) => format!("{label}({sort})"),
+    }
 }

@@ -6,7 +6,8 @@ use crate::automaton::{
     LocalAutomaton, LocalBranch, LocalKind, LocalState, Names, action_text, branch_text,
 };
 
-/// The automaton as a Graphviz digraph. Sends are written `Peer ! label(…)`, receives `Peer ? label(…)`.
+/// The automaton as a Graphviz digraph. Sends are written `Peer ! label(…)`, receives `Peer ?
+/// label(…)`.
 pub fn dot(automaton: &LocalAutomaton, names: &Names) -> String {
     let role = names.role(automaton.role);
     let mut out = format!("digraph {} {{\n", dot_quoted(role));

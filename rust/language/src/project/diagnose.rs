@@ -6,7 +6,8 @@ use crate::global::CheckedProtocol;
 use super::{Conflict, Doing, ProjectError, Spot};
 
 impl ProjectError {
-    /// The error as people see it: the role, what it would have to do in either branch, and where the branches begin.
+    /// The error as people see it: the role, what it would have to do in either branch, and where
+    /// the branches begin.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
         let role = protocol.role_name(self.role);
         let code = self.conflict.code();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use antiphon_machine::{Arm, Instruction, Pc, Reg, bounds};
+use antiphon_machine::{Arm, Instruction, LabelId, Pc, Reg, bounds};
 
 use crate::compile::{Flat, FlatCode, Vreg};
 use crate::global::VarId;
@@ -24,7 +24,8 @@ pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressu
     let colours = colour(flat, &live)?;
     let used = colours.iter().copied().max().unwrap_or(0) + 1;
     let reg = |register: Vreg| Reg(colours[register.0 as usize]);
-    // Registers that came together leave moves that do nothing; what jumped to one goes to what follows it.
+    // Registers that came together leave moves that do nothing; what jumped to one goes to what
+    // follows it.
     let idle = |op: &Flat| matches!(op, Flat::Move { dst, src } if reg(*dst) == reg(*src));
     let mut position = Vec::with_capacity(flat.code.len());
     let mut next = 0;
@@ -37,7 +38,8 @@ pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressu
     Ok((used, kept.map(|op| instruction(op, reg, pc)).collect()))
 }
 
-/// What is live before and after each instruction: at most [`FREE`] registers, so linear in the code.
+/// What is live before and after each instruction: at most [`FREE`] registers, so linear in the
+/// code.
 struct Live {
     before: Vec<Vec<Vreg>>,
     after: Vec<Vec<Vreg>>,
@@ -123,15 +125,16 @@ fn narrowest(flat: &FlatCode, live: &Live) -> Pressure {
     });
     let most = held.max_by_key(Vec::len).unwrap_or_default();
     let found = pressure(flat, &most);
-    // Where a greedy choice of registers needs more than the place does, say that one more would not do.
+    // Where a greedy choice of registers needs more than the place does, say that one more would
+    // not do.
     Pressure {
         needed: found.needed.max(usize::from(bounds::REGISTERS_MAX) + 1),
         ..found
     }
 }
 
-/// A register number for each virtual one, chosen in the order of first writing: the lowest that is free, or that of
-/// the other side of a move if it is.
+/// A register number for each virtual one, chosen in the order of first writing: the lowest that is
+/// free, or that of the other side of a move if it is.
 fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
     let count = flat.registers as usize;
     let mut apart: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
@@ -198,29 +201,16 @@ fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -
             label: *label,
             dst: reg(*dst),
         },
-        Flat::Offer { selector, arms } => {
-            let arms = arms.iter().map(|(label, val, target)| Arm {
-                label: *label,
-                val: reg(*val),
-                target: pc(*target),
-            });
-            Instruction::Offer {
-                chan,
-                selector: reg(*selector),
-                arms: arms.collect(),
-            }
-        }
-        Flat::Choose { dst, table } => {
-            let table = table
-                .iter()
-                .map(|(label, target)| (*label, pc(*target)))
-                .collect();
-            Instruction::Choose {
-                chan,
-                dst: reg(*dst),
-                table,
-            }
-        }
+        Flat::Offer { selector, arms } => Instruction::Offer {
+            chan,
+            selector: reg(*selector),
+            arms: arms.iter().map(|arm| offered(arm, &reg, &pc)).collect(),
+        },
+        Flat::Choose { dst, table } => Instruction::Choose {
+            chan,
+            dst: reg(*dst),
+            table: rows(table, pc),
+        },
         Flat::Invoke {
             operation,
             args,
@@ -256,16 +246,29 @@ fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -
         Flat::Jump { target } => Instruction::Jump {
             target: pc(*target),
         },
-        Flat::Branch { cond, table } => {
-            let table = table
-                .iter()
-                .map(|(number, target)| (*number, pc(*target)))
-                .collect();
-            Instruction::Branch {
-                cond: reg(*cond),
-                table,
-            }
-        }
+        Flat::Branch { cond, table } => Instruction::Branch {
+            cond: reg(*cond),
+            table: rows(table, pc),
+        },
         Flat::Halt => Instruction::Halt,
     }
+}
+
+fn offered(
+    (label, val, target): &(LabelId, Vreg, usize),
+    reg: impl Fn(Vreg) -> Reg,
+    pc: impl Fn(usize) -> Pc,
+) -> Arm {
+    Arm {
+        label: *label,
+        val: reg(*val),
+        target: pc(*target),
+    }
+}
+
+fn rows<K: Copy>(table: &[(K, usize)], pc: impl Fn(usize) -> Pc) -> Vec<(K, Pc)> {
+    table
+        .iter()
+        .map(|(key, target)| (*key, pc(*target)))
+        .collect()
 }

@@ -8,13 +8,14 @@ use crate::automaton::LocalAutomaton;
 /// The version of the byte format.
 const FORMAT: u64 = 1;
 
-/// Bytes of a certificate at most: the default budget of configurations of a protocol with twenty roles.
+/// Bytes of a certificate at most: the default budget of configurations of a protocol with twenty
+/// roles.
 const BYTES_LEN_MAX: usize = 64 << 20;
 
 /// All configurations that a protocol can come to, with buffers of a given size.
 ///
-/// It is evidence because it is easy to check: it holds the start, it is closed under every step, and no configuration
-/// in it is bad.
+/// It is evidence because it is easy to check: it holds the start, it is closed under every step,
+/// and no configuration in it is bad.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafetyCertificate {
     buffer_bound: u8,
@@ -85,8 +86,9 @@ impl SafetyCertificate {
         self.states.len()
     }
 
-    /// Checks the certificate against the automata: start inside, closed, nothing bad. Progress is not a property of
-    /// single configurations and is not checked. `O(n log n)` in the configurations.
+    /// Checks the certificate against the automata: start inside, closed, nothing bad. Progress is
+    /// not a property of single configurations and is not checked. `O(n log n)` in the
+    /// configurations.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -111,8 +113,9 @@ impl SafetyCertificate {
         Ok(())
     }
 
-    /// The certificate as deterministic CBOR: `[format, buffer bound, row length, rows, bytes]`. Each row is written as
-    /// how many numbers it shares with the one before it and the rest of its numbers, each plus one, in LEB128.
+    /// The certificate as deterministic CBOR: `[format, buffer bound, row length, rows, bytes]`.
+    /// Each row is written as how many numbers it shares with the one before it and the rest of its
+    /// numbers, each plus one, in LEB128.
     pub fn encode(&self) -> Vec<u8> {
         let mut rows = vec![];
         let mut before: &[u16] = &[];
@@ -170,7 +173,8 @@ impl SafetyCertificate {
     }
 }
 
-/// Reads `count` rows of `width` numbers, strictly ascending, each sharing as much as it can with the one before.
+/// Reads `count` rows of `width` numbers, strictly ascending, each sharing as much as it can with
+/// the one before.
 fn read_rows(
     mut bytes: &[u8],
     width: usize,
@@ -184,7 +188,8 @@ fn read_rows(
         let shared = read_number(&mut bytes).ok_or_else(malformed)?;
         let shared = usize::try_from(shared).ok().filter(|n| *n <= before.len());
         let mut row = before[..shared.ok_or_else(malformed)?].to_vec();
-        // Every number takes a byte at least, so a forged width cannot make a row longer than the bytes.
+        // Every number takes a byte at least, so a forged width cannot make a row longer than the
+        // bytes.
         while row.len() < width {
             let number = read_number(&mut bytes).and_then(|n| u16::try_from(n).ok());
             row.push(number.ok_or_else(malformed)?.wrapping_sub(1));

@@ -1,7 +1,9 @@
-//! Progress under fairness: whoever is not done can always still come to its turn, and what is sent can still be read.
+//! Progress under fairness: whoever is not done can always still come to its turn, and what is sent
+//! can still be read.
 //!
-//! Over the finished graph of configurations each one learns, backwards along the steps, which roles can still move and
-//! which edges can still be read from it. A step that stays possible for ever is taken at last, if the run is fair.
+//! Over the finished graph of configurations each one learns, backwards along the steps, which
+//! roles can still move and which edges can still be read from it. A step that stays possible for
+//! ever is taken at last, if the run is fair.
 
 use antiphon_machine::LabelId;
 
@@ -103,8 +105,8 @@ impl Backwards {
         Backwards { begin, into }
     }
 
-    /// For each configuration the bits of all steps that can still come after it. Each configuration is looked at
-    /// again only when it gains a bit, so at most 64 times.
+    /// For each configuration the bits of all steps that can still come after it. Each
+    /// configuration is looked at again only when it gains a bit, so at most 64 times.
     fn reach(&self, edges: &[Edge], bit: impl Fn(&Edge) -> u64) -> Vec<u64> {
         let rows = self.begin.len() - 1;
         let mut reach = vec![0; rows];

@@ -113,7 +113,8 @@ fn a_message_that_waits_for_ever() {
 
 #[test]
 fn what_needs_more_room_is_given_more_room() {
-    // Both send three before they read: with two places each they wait for room, with four they do not.
+    // Both send three before they read: with two places each they wait for room, with four they do
+    // not.
     let both = |role: &str, peer: &str| {
         let mut text = format!("automaton {role}\n");
         for state in 0..6 {
