@@ -134,16 +134,17 @@ fn work_is_linear_however_bytes_come() {
 
     // Taken one at a time while one more comes each time, behind a long backlog.
     let mut deframer = Deframer::default();
-    deframer.push(&ping.repeat(count));
+    let backlog = ping.repeat(4 * count);
+    deframer.push(&backlog);
     for _ in 0..count {
         deframer.push(&ping);
         assert!(matches!(deframer.next(), Ok(Some(_))));
     }
-    assert_eq!(deframer.held_len(), ping.len() * count);
-    let held = deframer.reserved_len();
+    assert_eq!(deframer.held_len(), backlog.len());
+    let reserved = deframer.reserved_len();
     assert!(
-        held <= 4 * ping.len() * count,
-        "{held} bytes reserved for a backlog that does not grow"
+        reserved <= 4 * backlog.len(),
+        "{reserved} bytes for a backlog that does not grow"
     );
 
     // Taken one at a time between pushes, with a tail that never empties.
@@ -161,7 +162,7 @@ fn work_is_linear_however_bytes_come() {
         "{} bytes reserved",
         deframer.reserved_len()
     );
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
 
 #[test]
