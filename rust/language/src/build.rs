@@ -204,9 +204,12 @@ impl<'r> Builder<'r, '_> {
         };
         let start = self.block(&body.body, next, &mut frame, span);
         self.active.pop();
-        self.fill(hole, start?);
-        self.memo.insert((protocol, roles, next), hole);
-        Some(hole)
+        let start = start?;
+        self.fill(hole, start);
+        // A protocol that says nothing leaves no trace: else each one before it would be built for its own.
+        let entry = if start == next { next } else { hole };
+        self.memo.insert((protocol, roles, next), entry);
+        Some(entry)
     }
 
     fn fill(&mut self, hole: Id, target: Id) {

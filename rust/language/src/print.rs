@@ -142,7 +142,11 @@ impl<'a> Printer<'a> {
     fn comment(&self, comment: Span) -> String {
         let text = self.text.get(comment.range()).unwrap_or("");
         // All of several carriage returns, or what one pass leaves the next would take.
-        let lines: Vec<&str> = text.trim_end().split('\n').map(|l| l.trim_end_matches('\r')).collect();
+        let lines: Vec<&str> = text
+            .trim_end()
+            .split('\n')
+            .map(|l| l.trim_end_matches('\r'))
+            .collect();
         lines.join("\n")
     }
 
@@ -373,10 +377,7 @@ impl<'a> Printer<'a> {
                 let comma = if i + 1 < roles.len() { "," } else { "" };
                 self.line(&format!("{INDENT}{role}{comma}"));
             }
-            if uses.is_empty() {
-                return self.line(") {");
-            }
-            self.line(")");
+            return self.line(&format!(") {uses}{{"));
         }
         self.line(&format!("{INDENT}{uses}{{"));
     }

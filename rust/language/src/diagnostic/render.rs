@@ -1,5 +1,7 @@
 //! Diagnostics for people, with an excerpt of the text, and for programs, as JSON.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
@@ -36,16 +38,16 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
         diagnostic
             .notes
             .iter()
-            .map(|n| Level::NOTE.message(n.as_str()).into()),
+            .map(|n| Level::NOTE.message(tame(n)).into()),
     );
     elements.extend(
         diagnostic
             .helps
             .iter()
-            .map(|h| Level::HELP.message(h.as_str()).into()),
+            .map(|h| Level::HELP.message(tame(h)).into()),
     );
     let title = level
-        .primary_title(diagnostic.message.as_str())
+        .primary_title(tame(&diagnostic.message))
         .id(diagnostic.code.number());
     let group: Group<'_> = title.elements(elements);
     let renderer = match style {
@@ -117,12 +119,12 @@ fn excerpt<'s>(
         .filter(|(span, _, _)| span.file == file)
         .collect();
     let window = Window::around(source, marks.iter().map(|(span, _, _)| *span));
-    let mut snippet = Snippet::source(window.text)
+    let mut snippet = Snippet::source(tame(window.text))
         .line_start(window.line)
         .path(source.name.as_ref());
     for (span, label, kind) in marks {
         let mark = kind.span(window.place(span));
-        let label = (!label.is_empty()).then_some(label);
+        let label = (!label.is_empty()).then(|| tame(label));
         snippet = snippet.annotation(mark.label(label));
     }
     Some(snippet)
@@ -164,6 +166,18 @@ impl<'s> Window<'s> {
                 .min(self.text.len())
         };
         inside(span.start)..inside(span.end)
+    }
+}
+
+/// The text without the control characters that the renderer leaves alone: those from U+0080 to U+009F, some of which
+/// terminals obey. Each gives way to a character of the same length, so that every place stays where it is.
+fn tame(text: &str) -> Cow<'_, str> {
+    const STAND_IN: &str = "\u{bf}";
+    let wild = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    if text.contains(wild) {
+        text.replace(wild, STAND_IN).into()
+    } else {
+        text.into()
     }
 }
 

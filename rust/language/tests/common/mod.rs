@@ -10,12 +10,12 @@ use antiphon_language::source::Source;
 use antiphon_language::{LoadError, Loader};
 
 /// The folder of the language's fixtures.
-pub fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language")
 }
 
 /// A file as a source, under its own name without the folders.
-pub fn read(path: &Path) -> Source {
+pub(crate) fn read(path: &Path) -> Source {
     let text = fs::read_to_string(path).expect("the fixture can be read");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Source {
@@ -25,7 +25,7 @@ pub fn read(path: &Path) -> Source {
 }
 
 /// The modules of `fixtures/language/modules`.
-pub struct Files;
+pub(crate) struct Files;
 
 impl Loader for Files {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
@@ -43,7 +43,7 @@ impl Loader for Files {
 }
 
 /// The comments of a tree without the blanks around their lines.
-pub fn comments(ast: &Ast) -> Vec<String> {
+pub(crate) fn comments(ast: &Ast) -> Vec<String> {
     let text = &ast.trivia.text;
     let comments = ast.trivia.comments.iter();
     comments
