@@ -118,10 +118,7 @@ impl<'b> Decoder<'b> {
     #[inline]
     pub fn kind(&self) -> Result<Kind, DecodeError> {
         let start = self.position();
-        kind_of(self.initial(start)?).map_err(|kind| DecodeError {
-            offset: start,
-            kind,
-        })
+        kind_of(self.initial(start)?).map_err(|kind| DecodeError::at(start, kind))
     }
 
     /// Reads an integer from 0 to 2^64 - 1.
@@ -165,10 +162,8 @@ impl<'b> Decoder<'b> {
             Kind::Nint => (self.nint()?, true),
             _ => (self.uint()?, false),
         };
-        let value = i64::try_from(value).map_err(|_| DecodeError {
-            offset: start,
-            kind: DecodeErrorKind::IntOutOfRange,
-        })?;
+        let value = i64::try_from(value)
+            .map_err(|_| DecodeError::at(start, DecodeErrorKind::IntOutOfRange))?;
         Ok(if is_negative { -1 - value } else { value })
     }
 
@@ -332,18 +327,12 @@ impl<'b> Decoder<'b> {
         if value.is_nan() {
             let canonical = [0xf9, 0x7e, 0x00];
             if self.inner.input().get(start..self.position()) != Some(&canonical[..]) {
-                return Err(DecodeError {
-                    offset: start,
-                    kind: DecodeErrorKind::NanNotCanonical,
-                });
+                return Err(DecodeError::at(start, DecodeErrorKind::NanNotCanonical));
             }
         } else if got != float_width(value) as usize {
             let shortest = float_width(value) as usize;
             let kind = DecodeErrorKind::FloatNotShortest { got, shortest };
-            return Err(DecodeError {
-                offset: start,
-                kind,
-            });
+            return Err(DecodeError::at(start, kind));
         }
         self.end(start)?;
         Ok(value)
@@ -438,17 +427,14 @@ impl<'b> Decoder<'b> {
         let offset = self.position();
         if let Some(open) = self.depth.checked_sub(1).and_then(|top| self.open.get(top)) {
             let left = open.left as usize;
-            return Err(DecodeError {
+            return Err(DecodeError::at(
                 offset,
-                kind: DecodeErrorKind::Unfinished { left },
-            });
+                DecodeErrorKind::Unfinished { left },
+            ));
         }
         let left = self.inner.input().len() - offset;
         if left > 0 {
-            return Err(DecodeError {
-                offset,
-                kind: DecodeErrorKind::Trailing { left },
-            });
+            return Err(DecodeError::at(offset, DecodeErrorKind::Trailing { left }));
         }
         Ok(())
     }
@@ -487,10 +473,7 @@ impl<'b> Decoder<'b> {
         match self.kind() {
             Ok(got) => {
                 let kind = DecodeErrorKind::KindMismatch { expected, got };
-                DecodeError {
-                    offset: start,
-                    kind,
-                }
+                DecodeError::at(start, kind)
             }
             Err(error) => error,
         }
@@ -502,10 +485,7 @@ impl<'b> Decoder<'b> {
         let start = self.begin(expected)?;
         if is_indefinite(self.initial(start)?) {
             let kind = DecodeErrorKind::Indefinite { kind: expected };
-            return Err(DecodeError {
-                offset: start,
-                kind,
-            });
+            return Err(DecodeError::at(start, kind));
         }
         Ok(start)
     }
@@ -523,10 +503,10 @@ impl<'b> Decoder<'b> {
         if got == shortest {
             return Ok(());
         }
-        Err(DecodeError {
-            offset: start,
-            kind: DecodeErrorKind::HeadNotShortest { got, shortest },
-        })
+        Err(DecodeError::at(
+            start,
+            DecodeErrorKind::HeadNotShortest { got, shortest },
+        ))
     }
 
     /// Opens a container of so many items, after it is certain that they can be there.
@@ -537,10 +517,7 @@ impl<'b> Decoder<'b> {
         self.items_left = take_items(start, items, self.items_left, &self.limits)?;
         let limit = self.limits.depth_effective();
         if self.depth >= limit as usize {
-            return Err(DecodeError {
-                offset: start,
-                kind: DecodeErrorKind::TooDeep { limit },
-            });
+            return Err(DecodeError::at(start, DecodeErrorKind::TooDeep { limit }));
         }
         if left == 0 {
             self.end(start)?;
@@ -598,10 +575,7 @@ fn keys_ascend(input: &[u8], previous: (u32, u32), current: (u32, u32)) -> Resul
             previous: previous.0 as usize,
         },
     };
-    Err(DecodeError {
-        offset: current.0 as usize,
-        kind,
-    })
+    Err(DecodeError::at(current.0 as usize, kind))
 }
 
 /// Refuses a bignum that has a shorter form: RFC 8949 section 3.4.3.
@@ -611,10 +585,7 @@ fn bignum_is_shortest(start: usize, bytes: &[u8]) -> Result<(), DecodeError> {
         return Ok(());
     }
     let kind = DecodeErrorKind::BignumNotShortest { got, shortest };
-    Err(DecodeError {
-        offset: start,
-        kind,
-    })
+    Err(DecodeError::at(start, kind))
 }
 
 /// Refuses an input that is longer than allowed before anything of it is read.
@@ -627,7 +598,7 @@ pub(crate) fn input_fits(input: &[u8], limits: &Limits) -> Result<(), DecodeErro
         limit,
         got: input.len(),
     };
-    Err(DecodeError { offset: 0, kind })
+    Err(DecodeError::at(0, kind))
 }
 
 /// Refuses a header that claims more items than there are bytes left: each has at least one.
@@ -647,10 +618,7 @@ pub(crate) fn claimed_fits(
                 needed,
                 left: input.len() - start,
             };
-            Err(DecodeError {
-                offset: start,
-                kind,
-            })
+            Err(DecodeError::at(start, kind))
         }
     }
 }
@@ -674,10 +642,7 @@ pub(crate) fn take_items(
                 left,
                 claimed,
             };
-            Err(DecodeError {
-                offset: start,
-                kind,
-            })
+            Err(DecodeError::at(start, kind))
         }
     }
 }
@@ -686,10 +651,10 @@ pub(crate) fn take_items(
 /// this not well-formed, so that `f8 14` cannot be another `false`.
 pub(crate) fn simple_is_assignable(start: usize, end: usize, value: u8) -> Result<(), DecodeError> {
     if end - start == 2 && value < 32 {
-        return Err(DecodeError {
-            offset: start,
-            kind: DecodeErrorKind::SimpleReserved { value },
-        });
+        return Err(DecodeError::at(
+            start,
+            DecodeErrorKind::SimpleReserved { value },
+        ));
     }
     Ok(())
 }
@@ -713,8 +678,5 @@ pub(crate) fn text_error(
         .get(start + 1 + width..inner.position())
         .unwrap_or(&[]);
     let valid = core::str::from_utf8(content).map_or_else(|e| e.valid_up_to(), str::len);
-    DecodeError {
-        offset: start,
-        kind: DecodeErrorKind::Utf8 { valid },
-    }
+    DecodeError::at(start, DecodeErrorKind::Utf8 { valid })
 }

@@ -190,11 +190,11 @@ pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
             }
         }
     };
-    DecodeError {
-        offset: start,
-        kind: DecodeErrorKind::Truncated {
+    DecodeError::at(
+        start,
+        DecodeErrorKind::Truncated {
             needed,
             left: rest.len(),
         },
-    }
+    )
 }

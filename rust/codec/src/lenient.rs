@@ -33,10 +33,7 @@ pub fn decode_lenient(bytes: &[u8], limits: &Limits) -> Result<Item, DecodeError
     let offset = reader.inner.position();
     if offset < bytes.len() {
         let left = bytes.len() - offset;
-        return Err(DecodeError {
-            offset,
-            kind: DecodeErrorKind::Trailing { left },
-        });
+        return Err(DecodeError::at(offset, DecodeErrorKind::Trailing { left }));
     }
     Ok(item)
 }
@@ -52,10 +49,7 @@ impl Lenient<'_, '_> {
     fn item(&mut self, depth: u32) -> Result<Item, DecodeError> {
         let start = self.inner.position();
         let initial = self.peek()?;
-        let kind = kind_of(initial).map_err(|kind| DecodeError {
-            offset: start,
-            kind,
-        })?;
+        let kind = kind_of(initial).map_err(|kind| DecodeError::at(start, kind))?;
         let indefinite = is_indefinite(initial);
         match kind {
             Kind::Uint => self
@@ -145,10 +139,7 @@ impl Lenient<'_, '_> {
                 let item = self.item(depth)?;
                 if self.peek()? == BREAK {
                     let offset = self.inner.position();
-                    return Err(DecodeError {
-                        offset,
-                        kind: DecodeErrorKind::ValueMissing,
-                    });
+                    return Err(DecodeError::at(offset, DecodeErrorKind::ValueMissing));
                 }
                 self.pay_one()?;
                 pairs.push((key, item, self.item(depth)?));
@@ -202,16 +193,16 @@ impl Lenient<'_, '_> {
     fn chunk_is(&self, expected: Kind) -> Result<(), DecodeError> {
         let offset = self.inner.position();
         let initial = self.peek()?;
-        let got = kind_of(initial).map_err(|kind| DecodeError { offset, kind })?;
+        let got = kind_of(initial).map_err(|kind| DecodeError::at(offset, kind))?;
         if got != expected {
             let kind = DecodeErrorKind::ChunkMismatch { expected, got };
-            return Err(DecodeError { offset, kind });
+            return Err(DecodeError::at(offset, kind));
         }
         if is_indefinite(initial) {
-            return Err(DecodeError {
+            return Err(DecodeError::at(
                 offset,
-                kind: DecodeErrorKind::Indefinite { kind: got },
-            });
+                DecodeErrorKind::Indefinite { kind: got },
+            ));
         }
         Ok(())
     }
@@ -251,10 +242,9 @@ impl Lenient<'_, '_> {
     /// The levels that are left inside of a container at `start`.
     fn inside(&self, start: usize, depth: u32) -> Result<u32, DecodeError> {
         let limit = self.limits.depth_effective();
-        depth.checked_sub(1).ok_or(DecodeError {
-            offset: start,
-            kind: DecodeErrorKind::TooDeep { limit },
-        })
+        depth
+            .checked_sub(1)
+            .ok_or(DecodeError::at(start, DecodeErrorKind::TooDeep { limit }))
     }
 
     fn truncated(&self, start: usize) -> DecodeError {
@@ -272,10 +262,7 @@ fn sorted(mut pairs: Vec<(usize, Item, Item)>) -> Result<Item, DecodeError> {
             && encoded_order(key, other).is_eq()
         {
             let kind = DecodeErrorKind::DuplicateKey { first: *first };
-            return Err(DecodeError {
-                offset: *offset,
-                kind,
-            });
+            return Err(DecodeError::at(*offset, kind));
         }
     }
     Ok(Item::Map(
