@@ -333,7 +333,7 @@ impl Guest {
 
     /// `antiphon OPTIONS --agent PORT -- WORDS`.
     fn antiphon(&self, options: &[&str], words: &[&str]) -> Command {
-        let port = format!("unix:{}", text(&self.path("port")));
+        let port = format!("serial:{}", text(&self.path("port")));
         let mut command = antiphon(options);
         command.args(["--agent", &port, "--"]).args(words);
         command

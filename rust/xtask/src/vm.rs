@@ -51,7 +51,7 @@ pub(crate) fn boot(tree: &Tree) -> Result<ExitCode, Problem> {
     let place = build(tree, &mut progress)?;
     progress.finish();
     let port = place.join("port.sock");
-    println!("port: unix:{}; ends with Ctrl-C", port.display());
+    println!("port: serial:{}; ends with Ctrl-C", port.display());
     run::attached(Command::new(place.join("boot")).arg(port).arg("stdio"))
 }
 
