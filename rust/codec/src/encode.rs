@@ -38,7 +38,9 @@ impl<'v> Encoder<'v> {
     /// An integer from 0 to 2^64 - 1.
     #[inline]
     pub fn uint(&mut self, value: u64) -> &mut Self {
-        written(self.inner.u64(value));
+        if !self.short(0x00, value) {
+            written(self.inner.u64(value));
+        }
         self
     }
 
@@ -76,7 +78,9 @@ impl<'v> Encoder<'v> {
     /// Begins an array of `len` items.
     #[inline]
     pub fn array(&mut self, len: usize) -> &mut Self {
-        written(self.inner.array(len as u64));
+        if !self.short(0x80, len as u64) {
+            written(self.inner.array(len as u64));
+        }
         self
     }
 
@@ -147,6 +151,17 @@ impl<'v> Encoder<'v> {
     pub fn raw(&mut self, encoded: &[u8]) -> &mut Self {
         self.inner.writer_mut().extend_from_slice(encoded);
         self
+    }
+
+    /// Writes a head of one byte, if its argument fits. Most heads are that short, and a call for
+    /// each is what encoding events took longest for.
+    #[inline]
+    fn short(&mut self, major: u8, argument: u64) -> bool {
+        let fits = argument <= 0x17;
+        if fits {
+            self.inner.writer_mut().push(major | argument as u8);
+        }
+        fits
     }
 
     /// A simple value that [`Item::encode_into`] has found to exist and to be no other kind.
