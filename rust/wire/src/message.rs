@@ -379,58 +379,65 @@ names! {
     }
 }
 
-/// The features a peer offers: known ones, in declared order, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Features(Vec<Feature>);
+/// The features a peer offers: a set of those this version knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    bits: u32,
+}
 
 impl Features {
     /// All that this version knows.
     #[must_use]
     pub fn all() -> Self {
-        Self(Feature::ALL.to_vec())
+        Self::of(Feature::ALL.iter().copied())
     }
 
     /// The given features.
     pub fn of(features: impl IntoIterator<Item = Feature>) -> Self {
-        let mut features: Vec<Feature> = features.into_iter().collect();
-        features.sort_unstable();
-        features.dedup();
-        Self(features)
+        let bits = features
+            .into_iter()
+            .fold(0, |bits, feature| bits | bit(feature));
+        Self { bits }
     }
 
     /// Whether `feature` is offered.
     #[must_use]
-    pub fn contains(&self, feature: Feature) -> bool {
-        self.0.contains(&feature)
+    pub const fn contains(self, feature: Feature) -> bool {
+        self.bits & bit(feature) != 0
     }
 
     /// What both offer.
     #[must_use]
-    pub fn common(&self, other: &Self) -> Self {
-        Self(
-            self.0
-                .iter()
-                .copied()
-                .filter(|feature| other.contains(*feature))
-                .collect(),
-        )
+    pub const fn common(self, other: Self) -> Self {
+        Self {
+            bits: self.bits & other.bits,
+        }
     }
 
     /// The features, in declared order.
-    pub fn iter(&self) -> impl Iterator<Item = Feature> + '_ {
-        self.0.iter().copied()
+    pub fn iter(self) -> impl Iterator<Item = Feature> {
+        Feature::ALL
+            .iter()
+            .copied()
+            .filter(move |feature| self.contains(*feature))
     }
+}
+
+/// A place of its own for each feature; it is not what stands on the wire.
+const fn bit(feature: Feature) -> u32 {
+    1 << feature as u32
 }
 
 impl Field for Features {
     const SHAPE: Shape = Shape::Array;
 
     fn write(&self, out: &mut Encoder<'_>) {
-        self.0.write(out);
+        out.array(self.iter().count());
+        self.iter().for_each(|feature| feature.write(out));
     }
 
     fn into_item(self) -> Item {
-        self.0.into_item()
+        Item::Array(self.iter().map(Feature::into_item).collect())
     }
 
     fn read(item: Item) -> Result<Self, FieldFault> {

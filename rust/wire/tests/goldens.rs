@@ -267,9 +267,8 @@ fn the_specification_lists_every_message() {
 }
 
 fn message_table() -> String {
-    let mut table = String::from(
-        "| message | from | does to its id | payload (`?`: may be absent) |\n| --- | --- | --- | --- |\n",
-    );
+    let head = "| message | from | does to its id | payload (`?`: may be absent) |";
+    let mut table = format!("{head}\n| --- | --- | --- | --- |\n");
     for kind in MessageKind::ALL {
         let from = match kind.direction() {
             Direction::HostToGuest => "host",

@@ -143,8 +143,8 @@ impl AgentLink {
             }
             State::Waiting => self.take_hello(envelope, out),
             State::Ready(agreed) => {
-                let version = agreed.version;
-                self.take(envelope, version, out)
+                let agreed = *agreed;
+                self.take(envelope, agreed, out)
             }
         };
         taken.map_err(|violation| self.violated(violation, out))
@@ -365,7 +365,7 @@ impl AgentLink {
         match self.offer.agree(hello) {
             Ok((ok, agreed)) => {
                 answer(out, HANDSHAKE_VERSION, LINK_ID, Message::HelloOk(ok));
-                self.state = State::Ready(agreed.clone());
+                self.state = State::Ready(agreed);
                 AgentEvent::Ready(agreed)
             }
             Err(refusal) => {
@@ -384,7 +384,7 @@ impl AgentLink {
     fn take(
         &mut self,
         envelope: Envelope,
-        agreed: u32,
+        agreed: Agreed,
         out: &mut Vec<u8>,
     ) -> Result<AgentEvent, LinkViolation> {
         let Envelope { v, id, message } = envelope;
@@ -392,21 +392,18 @@ impl AgentLink {
             return Ok(self.take_unknown(id, message.name(), out));
         };
         let broken = |violation| LinkViolation::of_link(id, violation);
-        admit(t, v, id, agreed, Direction::GuestToHost).map_err(broken)?;
-        match message {
-            Message::Error(reply) if id == LINK_ID => {
-                self.state = State::Closed;
-                Ok(AgentEvent::Closing(reply))
-            }
-            Message::Error(_) | Message::Pong(_) => self.take_pong(id, t),
-            Message::Ping(Empty {}) => {
+        admit(t, v, id, agreed.version, Direction::GuestToHost).map_err(broken)?;
+        match t.role() {
+            MessageRole::Handshake => Err(broken(Violation::HandshakeAgain {
+                t,
+                phase: Phase::Ready,
+            })),
+            MessageRole::Request => {
                 self.ids.rising(id, t).map_err(broken)?;
-                self.ids.use_up(id);
-                answer(out, agreed, id, Message::Pong(Empty {}));
-                Ok(AgentEvent::Pinged)
+                Ok(self.take_request(id, t, message, agreed, out))
             }
-            message if t.role() == MessageRole::Request => self.take_request(id, t, message, out),
-            message => self.take_follow_up(id, t, message),
+            MessageRole::OneWay => self.take_follow_up(id, t, message),
+            MessageRole::Terminal => self.take_terminal(id, t, message),
         }
     }
 
@@ -415,28 +412,28 @@ impl AgentLink {
         id: u32,
         t: MessageKind,
         message: Message,
+        agreed: Agreed,
         out: &mut Vec<u8>,
-    ) -> Result<AgentEvent, LinkViolation> {
-        self.ids
-            .rising(id, t)
-            .map_err(|why| LinkViolation::of_link(id, why))?;
-        let Some(agreed) = self.agreed() else {
-            return Ok(self.ignored());
-        };
+    ) -> AgentEvent {
+        if t == MessageKind::Ping {
+            self.ids.use_up(id);
+            answer(out, agreed.version, id, Message::Pong(Empty {}));
+            return AgentEvent::Pinged;
+        }
         if let Some(feature) = t.feature()
             && !agreed.features.contains(feature)
         {
             let reason = format!("`{feature}` was not agreed in the handshake");
-            return Ok(self.refuse(id, ErrorReply::new(ErrorCode::Unsupported, reason), out));
+            return self.refuse(id, ErrorReply::new(ErrorCode::Unsupported, reason), out);
         }
         let max = agreed.ids_max;
         if self.ids.count(false) >= usize::try_from(max).unwrap_or(usize::MAX) {
             let reason = format!("{max} requests are open, as many as were agreed");
-            return Ok(self.refuse(id, ErrorReply::new(ErrorCode::Busy, reason), out));
+            return self.refuse(id, ErrorReply::new(ErrorCode::Busy, reason), out);
         }
         let open = Open::of(t, &message, agreed.stdin_window);
         self.ids.insert(id, open);
-        Ok(AgentEvent::Request { id, message })
+        AgentEvent::Request { id, message }
     }
 
     /// An unknown type on a new id is taken for a request: somebody may wait for its answer.
@@ -448,7 +445,17 @@ impl AgentLink {
         self.refuse(id, ErrorReply::new(ErrorCode::Unsupported, reason), out)
     }
 
-    fn take_pong(&mut self, id: u32, t: MessageKind) -> Result<AgentEvent, LinkViolation> {
+    /// A host ends a ping of this side, or, on the id of the link, the link.
+    fn take_terminal(
+        &mut self,
+        id: u32,
+        t: MessageKind,
+        message: Message,
+    ) -> Result<AgentEvent, LinkViolation> {
+        if let (LINK_ID, Message::Error(reply)) = (id, message) {
+            self.state = State::Closed;
+            return Ok(AgentEvent::Closing(reply));
+        }
         self.pings
             .find(id, t)
             .map_err(|why| LinkViolation::of_link(id, why))?;

@@ -36,7 +36,7 @@ impl HostOffer {
         Hello {
             minor: Some(PROTOCOL_MINOR),
             ids_max: Some(self.ids_max),
-            features: self.features.clone(),
+            features: self.features,
             min_version: self.versions.min,
             frame_len_max: Some(self.frame_len_max),
             protocol_version: self.versions.max,
@@ -51,7 +51,7 @@ impl HostOffer {
         }
         Ok(Agreed {
             version: ok.protocol_version,
-            features: self.features.common(&ok.agent_features),
+            features: self.features.common(ok.agent_features),
             ids_max: self.ids_max.get().min(ok.ids_max()),
             stdin_window: ok.stdin_window,
             peer_frame_len_max: ok.frame_len_max.unwrap_or_default(),
@@ -106,12 +106,12 @@ impl AgentOffer {
             stdin_window: self.stdin_window,
             agent_version: self.agent_version.clone(),
             frame_len_max: Some(self.frame_len_max),
-            agent_features: self.features.clone(),
+            agent_features: self.features,
             protocol_version: version,
         };
         let agreed = Agreed {
             version,
-            features: self.features.common(&hello.features),
+            features: self.features.common(hello.features),
             ids_max: self.ids_max.get().min(hello.ids_max()),
             stdin_window: self.stdin_window,
             peer_frame_len_max: hello.frame_len_max.unwrap_or_default(),
@@ -138,7 +138,7 @@ impl AgentOffer {
 }
 
 /// What both sides hold to after the handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// The version of every frame.
     pub version: u32,
