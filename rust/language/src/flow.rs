@@ -131,10 +131,9 @@ impl Walk<'_> {
         let stop = statements
             .iter()
             .position(|statement| !falls(statement, self.ends));
-        if let Some((stop, [first, rest @ ..])) = stop
-            .and_then(|stop| statements.split_at_checked(stop + 1))
-            .map(|(upto, after)| (upto, after))
-            && let Some(stop) = stop.last()
+        let parts = stop.and_then(|stop| statements.split_at_checked(stop + 1));
+        if let Some((upto, [first, rest @ ..])) = parts
+            && let Some(stop) = upto.last()
             && !self.is_recursion(stop)
         {
             let span = first.span.to(rest.last().unwrap_or(first).span);

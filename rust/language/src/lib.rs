@@ -1,4 +1,42 @@
 //! The protocol language: text in, checked protocol, local automata, code image out.
+//!
+//! One way, each step a type that only the step before it makes:
+//!
+//! ```text
+//! text --parse--> Ast --Modules--> --check--> CheckedProtocol --project--> LocalAutomaton per role
+//!                                                              --compile--> CodeImage
+//! ```
+//!
+//! The crate reads no files: a [`Loader`] gives it the text of a module by its name. Whatever the text, the work and the
+//! memory it takes are bounded, and all that is wrong with it is said in one go, each finding a [`diagnostic`] with a
+//! stable code. The language itself is in `docs/language.md`.
+//!
+//! ```
+//! use antiphon_language::safety::Limits;
+//! use antiphon_language::source::Source;
+//! use antiphon_language::{NoModules, compile_source};
+//!
+//! let text = "global protocol Greet(role Guest, role Host) {
+//!   hello(name: Text) from Guest to Host;
+//!   choice at Host {
+//!     welcome(name) from Host to Guest;
+//!   } or {
+//!     sorry() from Host to Guest;
+//!   }
+//! }";
+//! let built = compile_source(Source::new("greet.anti", text), &NoModules, &Limits::default())?;
+//! let (protocol, compiled) = &built.protocols[0];
+//! assert_eq!(protocol.roles(), ["Guest", "Host"]);
+//! assert_eq!(protocol.labels(), ["hello", "welcome", "sorry"]);
+//! assert_eq!(compiled.image.programs.len(), 2);
+//!
+//! let wrong = text.replace("from Guest", "from Gest");
+//! let report = compile_source(Source::new("greet.anti", &wrong), &NoModules, &Limits::default());
+//! let report = report.expect_err("there is no role `Gest`").to_string();
+//! assert!(report.contains("error[AP0103]: `Greet` has no role `Gest`"));
+//! assert!(report.contains("help: there is `Guest`"));
+//! # Ok::<(), antiphon_language::Report>(())
+//! ```
 
 pub mod ast;
 pub mod automaton;
@@ -15,6 +53,7 @@ mod module;
 mod parse;
 mod print;
 pub mod project;
+mod report;
 mod resolve;
 pub mod resources;
 pub mod safety;
@@ -26,3 +65,4 @@ pub use check::{Checked, check};
 pub use module::{LoadError, Loader, MODULES_MAX, Modules, NoModules, SOURCES_LEN_MAX, decode};
 pub use parse::{DEPTH_MAX, Parsed, parse};
 pub use print::format;
+pub use report::{Built, Report, compile_source};

@@ -1,5 +1,6 @@
 //! The modules of one run: the text that was asked for and those it imports.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -110,6 +111,7 @@ impl Modules {
 }
 
 /// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds replacement characters.
+#[expect(clippy::result_large_err, reason = "made once per file and taken apart at once")]
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> {
     let shown = bytes
         .get(..bytes.len().min(SOURCE_LEN_MAX))
@@ -197,12 +199,15 @@ impl Loading {
         let Some(module) = self.modules.get_mut(importer) else {
             return;
         };
-        if module.imports.contains_key(&here) {
-            let message = format!("`{here}` is imported already");
-            self.findings
-                .push(Diagnostic::new(Code::DuplicateImport, span, message));
-        } else {
-            module.imports.insert(here, index);
+        match module.imports.entry(here) {
+            Entry::Vacant(free) => {
+                free.insert(index);
+            }
+            Entry::Occupied(taken) => {
+                let message = format!("`{}` is imported already", taken.key());
+                self.findings
+                    .push(Diagnostic::new(Code::DuplicateImport, span, message));
+            }
         }
     }
 

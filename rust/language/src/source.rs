@@ -49,6 +49,16 @@ pub struct Source {
     pub text: Arc<str>,
 }
 
+impl Source {
+    /// A text under a name.
+    pub fn new(name: &str, text: &str) -> Source {
+        Source {
+            name: Arc::from(name),
+            text: Arc::from(text),
+        }
+    }
+}
+
 /// The source texts that the spans of one run refer to.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
