@@ -394,6 +394,7 @@ impl<'g> Projection<'g> {
 
     fn recv(&mut self, from: RoleId, places: &[Place]) -> Result<LocalKind, ProjectError> {
         let mut branches: Vec<(LocalBranch, Place, Vec<Place>)> = vec![];
+        let mut rows: BTreeMap<LabelId, usize> = BTreeMap::new();
         for &place in places {
             let Node::Message {
                 label,
@@ -405,10 +406,8 @@ impl<'g> Projection<'g> {
                 continue;
             };
             let next = self.visit(*next, Some(place))?;
-            match branches
-                .iter_mut()
-                .find(|(branch, ..)| branch.label == *label)
-            {
+            let row = *rows.entry(*label).or_insert(branches.len());
+            match branches.get_mut(row) {
                 Some((branch, other, _)) if branch.sort != payload.sort => {
                     let other = *other;
                     return Err(self.between(Conflict::Sorts(*label), other, place));
@@ -443,19 +442,22 @@ impl<'g> Projection<'g> {
             return Err(self.between(conflict, one, two));
         }
         let mut nexts: Vec<Vec<Place>> = offers.iter().map(|offer| vec![offer.next]).collect();
+        let rows: BTreeMap<LabelId, usize> = offers
+            .iter()
+            .enumerate()
+            .map(|(row, offer)| (offer.branch.label, row))
+            .collect();
         for &place in &places[1..] {
             let others = self.offers(place)?;
             if let Some(conflict) = mismatch(&offers, &others) {
                 return Err(self.between(conflict, first, place));
             }
             for other in others {
-                let known = offers
-                    .iter()
-                    .position(|o| o.branch.label == other.branch.label);
-                let index = known.unwrap_or(0);
-                nexts[index].push(other.next);
+                // Both send the same labels, so each has its row.
+                let row = rows.get(&other.branch.label).copied().unwrap_or(0);
+                nexts[row].push(other.next);
                 for bind in other.branch.binds {
-                    add_bind(&mut offers[index].branch.binds, Some(bind));
+                    add_bind(&mut offers[row].branch.binds, Some(bind));
                 }
             }
         }
@@ -638,9 +640,13 @@ fn add_bind(binds: &mut Vec<VarId>, bind: Option<VarId>) {
 /// Why two places of the role's own turn are not one, if so.
 fn mismatch(known: &[Offer], others: &[Offer]) -> Option<Conflict> {
     for (these, those) in [(known, others), (others, known)] {
+        let twins: BTreeMap<LabelId, &Offer> = those
+            .iter()
+            .map(|offer| (offer.branch.label, offer))
+            .collect();
         for offer in these {
             let branch = &offer.branch;
-            let Some(twin) = those.iter().find(|o| o.branch.label == branch.label) else {
+            let Some(twin) = twins.get(&branch.label) else {
                 return Some(Conflict::Labels(branch.label));
             };
             if offer.to != twin.to {

@@ -19,11 +19,11 @@ use antiphon_language::safety::{Limits, SafetyCertificate};
 use antiphon_language::source::Source;
 use antiphon_language::{Modules, check};
 use antiphon_machine::{
-    EffectRequest, End, FromFn, Instruction, OperationId, Phase, ProtocolMachine,
-    ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, VerifiedImage,
+    EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
+    SchedulingPolicy, VerifiedImage,
 };
 use common::Files;
-use host::{Coins, answer};
+use host::{Coins, answer, with_else};
 
 /// Steps after which a protocol without end has shown that it goes on.
 const STEPS_ENDLESS: u64 = 10_000;
@@ -281,36 +281,4 @@ fn run(
             "{what}"
         );
     }
-}
-
-/// Operations whose every call has an `else`.
-fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
-    let mut with = BTreeSet::new();
-    let mut without = BTreeSet::new();
-    for instruction in image
-        .image()
-        .programs
-        .iter()
-        .flat_map(|program| &program.code)
-    {
-        if let Instruction::Invoke {
-            operation,
-            on_failure,
-            ..
-        }
-        | Instruction::Check {
-            operation,
-            on_failure,
-            ..
-        } = instruction
-        {
-            let set = if on_failure.is_some() {
-                &mut with
-            } else {
-                &mut without
-            };
-            set.insert(*operation);
-        }
-    }
-    &with - &without
 }

@@ -18,10 +18,10 @@ use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
     SchedulingPolicy,
 };
-use host::{Coins, answer};
+use host::{Coins, answer, with_else};
 
 /// How many protocols are made up.
-const PROTOCOLS: u64 = 400;
+const PROTOCOLS: u64 = 300;
 
 /// Steps of a run; some protocols have no end.
 const STEPS: u64 = 3_000;
@@ -34,50 +34,113 @@ struct Author<'c> {
     out: String,
     labels: u32,
     recursions: u32,
+    names: u32,
+    /// The names in scope, all of them numbers, and who knows each.
+    scope: Vec<(u32, BTreeSet<&'static str>)>,
 }
 
 impl Author<'_> {
     fn write(coins: &mut Coins) -> String {
+        let (out, scope) = (String::new(), vec![]);
         let mut author = Author {
             coins,
-            out: String::new(),
+            out,
             labels: 0,
             recursions: 0,
+            names: 0,
+            scope,
         };
-        let roles: Vec<String> = ROLES.iter().map(|role| format!("role {role}")).collect();
-        let _ = writeln!(
-            author.out,
-            "global protocol Random({}) {{",
-            roles.join(", ")
+        author.out.push_str(
+            "effect E version 1 { op add(a: Nat, b: Nat) -> Nat; check is(a: Nat) -> Bool; }\n",
         );
+        let roles: Vec<String> = ROLES.iter().map(|role| format!("role {role}")).collect();
+        let uses: Vec<String> = ROLES.iter().map(|role| format!("E at {role}")).collect();
+        let (roles, uses) = (roles.join(", "), uses.join(", "));
+        let _ = writeln!(author.out, "global protocol Random({roles}) uses {uses} {{");
         author.statements(3, &[]);
         author.out.push_str("}\n");
         author.out
     }
 
-    /// Some statements, the last of which may go back to one of the recursions around.
+    /// Some statements; what they bind is forgotten behind them.
     fn statements(&mut self, depth: u32, around: &[u32]) {
+        let scope = self.scope.clone();
         for _ in 0..1 + self.coins.below(3) {
-            match self.coins.below(if depth == 0 { 3 } else { 6 }) {
+            match self.coins.below(if depth == 0 { 4 } else { 7 }) {
                 0..=2 => self.message(),
-                3 | 4 => self.choice(depth, &[]),
+                3 => {
+                    let role = ROLES[self.coins.below(ROLES.len())];
+                    self.actions(role, "");
+                }
+                4 | 5 => self.choice(depth, &[]),
                 _ => self.recursion(depth, around),
             }
         }
+        self.scope = scope;
     }
 
     /// Few labels, so that branches often begin alike.
     fn message(&mut self) {
         let (from, to) = self.pair();
-        let (label, sort) = (
-            self.coins.below(3),
-            ["", "Nat", "Text"][self.coins.below(3)],
-        );
-        let _ = writeln!(
-            self.out,
-            "m{label}{}({sort}) from {from} to {to};",
-            &sort.to_lowercase()
-        );
+        let label = self.coins.below(3);
+        let known = self.known(from);
+        let payload = match self.coins.below(5) {
+            0 => String::new(),
+            1 => "Nat".to_owned(),
+            2 => "Text".to_owned(),
+            3 if known.is_some() => known.map_or_else(String::new, |name| {
+                self.learn(name, to);
+                format!("x{name}")
+            }),
+            _ => format!("x{}: Nat", self.bind(&[from, to])),
+        };
+        let kind = payload.len().min(1) + usize::from(payload == "Text");
+        let _ = writeln!(self.out, "m{label}{kind}({payload}) from {from} to {to};");
+    }
+
+    /// Local actions over what the role knows; a failure goes where `otherwise` says.
+    fn actions(&mut self, role: &'static str, otherwise: &str) {
+        let argument = self
+            .known(role)
+            .map_or("7".to_owned(), |name| format!("x{name}"));
+        let _ = match self.coins.below(3) {
+            0 => writeln!(
+                self.out,
+                "at {role} {{ check E.is({argument}){otherwise}; }}"
+            ),
+            1 => writeln!(self.out, "at {role} {{ E.add({argument}, 2){otherwise}; }}"),
+            _ => {
+                let name = self.bind(&[role]);
+                let call = format!("E.add({argument}, {argument}) within 5s{otherwise}");
+                writeln!(self.out, "at {role} {{ let x{name} = {call}; }}")
+            }
+        };
+    }
+
+    fn bind(&mut self, roles: &[&'static str]) -> u32 {
+        self.names += 1;
+        self.scope
+            .push((self.names, roles.iter().copied().collect()));
+        self.names
+    }
+
+    /// A name that the role knows.
+    fn known(&mut self, role: &str) -> Option<u32> {
+        let known: Vec<u32> = self
+            .scope
+            .iter()
+            .filter(|(_, who)| who.contains(role))
+            .map(|(name, _)| *name)
+            .collect();
+        (!known.is_empty()).then(|| known[self.coins.below(known.len())])
+    }
+
+    fn learn(&mut self, name: u32, role: &'static str) {
+        for (known, who) in &mut self.scope {
+            if *known == name {
+                who.insert(role);
+            }
+        }
     }
 
     fn pair(&mut self) -> (&'static str, &'static str) {
@@ -92,12 +155,18 @@ impl Author<'_> {
         // interesting.
         let told = self.coins.below(4) > 0;
         let _ = write!(self.out, "choice at {at} ");
-        let branches = 2 + self.coins.below(2);
-        for branch in 0..branches {
-            self.labels += 1;
-            let label = self.labels;
+        let branches = 2 + self.coins.below(2) as u32;
+        let first = self.labels + 1;
+        self.labels += branches;
+        let last = self.labels;
+        let scope = self.scope.clone();
+        for label in first..=last {
+            self.scope.clone_from(&scope);
             self.out
-                .push_str(if branch == 0 { "{\n" } else { "or {\n" });
+                .push_str(if label == first { "{\n" } else { "or {\n" });
+            if label != last && self.coins.below(4) == 0 {
+                self.actions(at, &format!(" else c{last}"));
+            }
             let _ = writeln!(self.out, "c{label}() from {at} to {to};");
             for other in ROLES
                 .iter()
@@ -109,15 +178,13 @@ impl Author<'_> {
                 self.statements(depth.saturating_sub(1), &[]);
             }
             // The last branch goes on, so that what follows can be reached.
-            if branch + 1 < branches && !around.is_empty() && self.coins.below(2) == 0 {
-                let _ = writeln!(
-                    self.out,
-                    "continue X{};",
-                    around[self.coins.below(around.len())]
-                );
+            if label != last && !around.is_empty() && self.coins.below(2) == 0 {
+                let back = around[self.coins.below(around.len())];
+                let _ = writeln!(self.out, "continue X{back};");
             }
             self.out.push_str("} ");
         }
+        self.scope = scope;
         self.out.push('\n');
     }
 
@@ -222,6 +289,7 @@ fn runs(compiled: &Compiled, text: &str) -> bool {
         Ok(image) => Arc::new(image),
         Err(error) => panic!("{error}\n{text}"),
     };
+    let may_fail = with_else(&image);
     let mut ended = true;
     for policy in SchedulingPolicy::ALL {
         for buffer_len_max in [1, 64] {
@@ -232,7 +300,7 @@ fn runs(compiled: &Compiled, text: &str) -> bool {
             };
             let mut coins = Coins(7);
             let host = FromFn(|request: &EffectRequest<'_>| {
-                Reply::Now(answer(request, &BTreeSet::new(), &mut coins))
+                Reply::Now(answer(request, &may_fail, &mut coins))
             });
             let mut machine = ProtocolMachine::new(config, host);
             let session = machine.load_choreography(&image, "test").unwrap();

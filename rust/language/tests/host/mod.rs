@@ -3,8 +3,41 @@
 use std::collections::BTreeSet;
 
 use antiphon_machine::{
-    Class, EffectRequest, FailureKind, OperationId, Outcome, Sort, SortId, Value,
+    Class, EffectRequest, FailureKind, Instruction, OperationId, Outcome, Sort, SortId, Value,
+    VerifiedImage,
 };
+
+/// Operations whose every call has an `else`.
+pub(crate) fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
+    let mut with = BTreeSet::new();
+    let mut without = BTreeSet::new();
+    for instruction in image
+        .image()
+        .programs
+        .iter()
+        .flat_map(|program| &program.code)
+    {
+        if let Instruction::Invoke {
+            operation,
+            on_failure,
+            ..
+        }
+        | Instruction::Check {
+            operation,
+            on_failure,
+            ..
+        } = instruction
+        {
+            let set = if on_failure.is_some() {
+                &mut with
+            } else {
+                &mut without
+            };
+            set.insert(*operation);
+        }
+    }
+    &with - &without
+}
 
 /// A deterministic host: fair decisions, values made up by sort.
 pub(crate) fn answer(
