@@ -391,11 +391,12 @@ impl ProtocolMachineKernel {
             clock: self.clock,
             step: self.step_index,
         };
-        let deadline = session
-            .effects
-            .iter()
-            .find(|e| e.number == effect.number)
-            .and_then(|e| e.deadline);
+        // Most machines have no deadlines at all; then there is none to forget.
+        let deadline = match self.deadlines.is_empty() {
+            true => None,
+            false => session.effects.iter().find(|e| e.number == effect.number),
+        };
+        let deadline = deadline.and_then(|e| e.deadline);
         let before = session.effects.len();
         let resumed = step::resume(&cx, session, effect.number, outcome, sink)?;
         self.outstanding = self.outstanding + session.effects.len() - before;

@@ -73,6 +73,36 @@ pub fn bare_ping_pong() -> Arc<VerifiedImage> {
     verified(image)
 }
 
+/// As [`bare_ping_pong`], and the hosts of both are told what arrives: what the compiler makes of
+/// `rec L { ping() from Client to Server; pong() from Server to Client; continue L; }`.
+pub fn told_ping_pong() -> Arc<VerifiedImage> {
+    let mut image = bare_ping_pong().image().clone();
+    let (client, server) = (RoleId(0), RoleId(1));
+    image.interfaces = vec![Interface {
+        name: "host".to_owned(),
+        version: 1,
+    }];
+    let told = |label, peer| Operation {
+        interface: 0,
+        name: "deliver".to_owned(),
+        class: Class::Deliver { label, peer },
+        args: vec![],
+        result: UNIT,
+        budget: None,
+        retries: 0,
+    };
+    image.operations = vec![told(PONG, server), told(PING, client)];
+    let tell = |operation| Instruction::Invoke {
+        operation: OperationId(operation),
+        args: vec![],
+        dst: Reg(2),
+        on_failure: None,
+    };
+    image.programs[0].code.insert(2, tell(0));
+    image.programs[1].code.insert(1, tell(1));
+    verified(image)
+}
+
 fn verified(image: CodeImage) -> Arc<VerifiedImage> {
     match image.verify() {
         Ok(image) => Arc::new(image),

@@ -792,7 +792,7 @@ pub fn resume<S: Sink>(
     let failure = match outcome {
         Outcome::Success(value) => match admit(cx, &value, operation.result) {
             Ok(()) => {
-                s.effects.remove(at);
+                forget(s, at);
                 return Ok(succeed(cx, s, &effect, value, sink));
             }
             Err(fault) => Failure {
@@ -802,10 +802,21 @@ pub fn resume<S: Sink>(
         },
         Outcome::Failure(failure) => failure,
     };
-    s.effects.remove(at);
+    forget(s, at);
     Ok(disappoint(cx, s, &effect, operation, failure, sink))
 }
 
+/// Takes an effect off the list. The usual one is the last, and needs nothing moved.
+#[inline]
+fn forget(s: &mut Session, at: usize) {
+    if at + 1 == s.effects.len() {
+        s.effects.pop();
+    } else {
+        s.effects.remove(at);
+    }
+}
+
+#[inline]
 fn succeed<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,

@@ -480,3 +480,36 @@ fn a_round_of_no_concurrency_is_refused() {
         assert!(machine.kernel().step_index() <= step + 1);
     }
 }
+
+/// The benches count messages by steps; so these are how many steps a message takes.
+#[test]
+fn the_samples_take_the_steps_that_the_benches_count_on() {
+    fn endless(request: &EffectRequest<'_>) -> Reply {
+        Reply::Now(match request.class() {
+            Class::Decide { labels, .. } => Outcome::chosen(labels[0]),
+            Class::Produce { .. } => Outcome::success(7u64),
+            Class::Deliver { .. } | Class::Command | Class::Observe | Class::Check => {
+                Outcome::done()
+            }
+        })
+    }
+    let samples = [
+        (sample::bare_ping_pong(), 8, 2),
+        (sample::told_ping_pong(), 10, 2),
+        (sample::ping_pong(1), 13, 2),
+    ];
+    for (image, steps, messages) in samples {
+        let mut machine =
+            ProtocolMachine::with_sink(Default::default(), FromFn(endless), Vec::<ObsEvent>::new());
+        machine.load_choreography(&image, "owner").unwrap();
+        machine.run(1_000 * steps);
+        let received = |e: &&ObsEvent| matches!(e.event, Event::Received(_) | Event::Chose(_));
+        let got = machine.sink().iter().filter(received).count() as u64;
+        let expected = 1_000 * messages;
+        assert!(
+            got.abs_diff(expected) < 10,
+            "{got} messages in {} steps",
+            1_000 * steps
+        );
+    }
+}
