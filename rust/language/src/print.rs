@@ -29,7 +29,9 @@ pub fn format(ast: &Ast) -> Option<String> {
         printer.item(item, apart);
         before = Some(item);
     }
-    printer.leading(u32::MAX, before.is_some_and(is_block));
+    if !printer.comments.is_empty() {
+        printer.leading(u32::MAX, before.is_some_and(is_block));
+    }
     Some(printer.out)
 }
 

@@ -308,6 +308,7 @@ proptest! {
         let parsed = parse(Default::default(), &printed);
         prop_assert_eq!(&parsed.diagnostics, &vec![], "{}", printed);
         prop_assert_eq!(&parsed.ast, &tree, "{}", printed);
+        prop_assert!(!printed.contains("\n\n\n") && !printed.ends_with("\n\n"), "{}", printed);
         prop_assert_eq!(format(&parsed.ast), Some(printed));
     }
 }

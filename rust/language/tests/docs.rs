@@ -1,0 +1,71 @@
+//! `docs/language.md` is true: its examples are accepted and in the printed form, its table of codes is the one in the
+//! source. `BLESS=1` rewrites the table.
+
+mod common;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use antiphon_language::compile_source;
+use antiphon_language::diagnostic::{Code, Severity};
+use antiphon_language::safety::Limits;
+use antiphon_language::source::Source;
+use antiphon_language::{format, parse};
+use common::Files;
+
+const BEGIN: &str =
+    "<!-- codes: made from the table in the source by `cargo xtask bless`; edit that -->\n";
+const END: &str = "<!-- end of codes -->\n";
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/language.md")
+}
+
+#[test]
+fn every_example_is_accepted_and_in_the_printed_form() {
+    let text = std::fs::read_to_string(page()).expect("the page can be read");
+    let examples: Vec<&str> = text
+        .split("```antiphon\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() >= 8, "only {} examples", examples.len());
+    for example in examples {
+        let source = Source::new("docs/language.md", example);
+        let built = compile_source(source, &Files, &Limits::default())
+            .unwrap_or_else(|report| panic!("{report}\nin\n{example}"));
+        assert!(built.warnings.diagnostics.is_empty(), "{}", built.warnings);
+        let printed = format(&parse(Default::default(), example).ast);
+        assert_eq!(printed.as_deref(), Some(example));
+    }
+}
+
+fn table() -> String {
+    let mut table =
+        String::from("| code | what is wrong | how to mend it |\n| --- | --- | --- |\n");
+    for code in Code::ALL {
+        let warning = match code.severity() {
+            Severity::Error => "",
+            Severity::Warning => " (warning)",
+        };
+        let cell = |text: &str| text.replace('|', "\\|");
+        let (meaning, mending) = (cell(code.meaning()), cell(code.mending()));
+        writeln!(table, "| {code}{warning} | {meaning} | {mending} |").expect("a string takes all");
+    }
+    table
+}
+
+#[test]
+fn the_table_of_codes_is_the_one_in_the_source() {
+    let text = std::fs::read_to_string(page()).expect("the page can be read");
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .expect("the page has a place for the table");
+    let (written, after) = rest.split_once(END).expect("the place has an end");
+    if std::env::var_os("BLESS").is_some() {
+        let page_text = std::format!("{before}{BEGIN}\n{}\n{END}{after}", table());
+        std::fs::write(page(), page_text).expect("the page can be written");
+    } else {
+        assert_eq!(written.trim(), table().trim(), "BLESS=1 rewrites it");
+    }
+}
