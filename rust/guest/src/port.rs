@@ -4,8 +4,10 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::wake::{Sleeper, Waker, wake_pair};
@@ -61,12 +63,26 @@ impl Shutter {
 impl Port {
     /// Reads what is there, waiting for the first byte; 0 at the end and once the port is shut.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_within(buf, None)
+    }
+
+    /// As [`read`](Self::read); an error of the kind `TimedOut` when nothing comes for that long.
+    pub(crate) fn read_within(
+        &mut self,
+        buf: &mut [u8],
+        patience: Option<Duration>,
+    ) -> io::Result<usize> {
+        let until = patience.map(|patience| Instant::now() + patience);
         loop {
-            self.wait(PollFlags::IN)?;
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            self.wait_within(PollFlags::IN, left)?;
             if self.shutter.is_shut() {
                 return Ok(0);
             }
             match rustix::io::read(&*self.fd, &mut *buf) {
+                Err(Errno::AGAIN) if left.is_some_and(|left| left.is_zero()) => {
+                    return Err(ErrorKind::TimedOut.into());
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 done => return Ok(done?),
             }
@@ -95,12 +111,18 @@ impl Port {
     }
 
     fn wait(&self, flags: PollFlags) -> io::Result<PollFlags> {
+        self.wait_within(flags, None)
+    }
+
+    fn wait_within(&self, flags: PollFlags, left: Option<Duration>) -> io::Result<PollFlags> {
         let fd = self.fd.as_fd();
         let mut fds = [
             PollFd::from_borrowed_fd(fd, flags),
             PollFd::new(&self.sleeper, PollFlags::IN),
         ];
-        match poll(&mut fds, None) {
+        // A time too long to be written down is no limit.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, left.as_ref()) {
             Ok(_) => Ok(fds[0].revents()),
             Err(Errno::INTR) => Ok(PollFlags::empty()),
             Err(error) => Err(error.into()),
@@ -116,19 +138,31 @@ pub(crate) fn widen(pipe: &OwnedFd) {
     let _ = pipe;
 }
 
+/// A terminal would change bytes on their way.
+pub(crate) fn make_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
+    let stat = rustix::fs::fstat(fd)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+        || !rustix::termios::isatty(fd)
+    {
+        return Ok(());
+    }
+    let mut attributes = rustix::termios::tcgetattr(fd)?;
+    attributes.make_raw();
+    rustix::termios::tcsetattr(fd, rustix::termios::OptionalActions::Now, &attributes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::pipe::{PipeFlags, pipe_with};
     use std::thread;
-    use std::time::Duration;
 
     #[test]
     fn a_port_that_nobody_can_shut_sleeps() {
         let (read, _write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let (port, _) = port(Arc::new(read)).expect("a port");
         let mut fds = [PollFd::new(&port.sleeper, PollFlags::IN)];
-        let now = rustix::event::Timespec {
+        let now = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
@@ -150,5 +184,21 @@ mod tests {
         let reading = thread::spawn(move || reader.read(&mut buf));
         shut_reader.shut();
         assert_eq!(reading.join().expect("no panic").expect("no error"), 0);
+    }
+
+    #[test]
+    fn a_read_within_a_time_ends_with_it() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
+        let (mut reader, _) = port(Arc::new(read)).expect("a port");
+        let (mut buf, patience) = ([0; 8], Some(Duration::from_millis(20)));
+        let late = reader
+            .read_within(&mut buf, patience)
+            .expect_err("nothing was written");
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        rustix::io::write(&write, b"late").expect("there is room");
+        assert_eq!(
+            reader.read_within(&mut buf, patience).expect("it is there"),
+            4
+        );
     }
 }

@@ -34,6 +34,11 @@ const BACKLOG_MAX: usize = 8 << 20;
 /// How long what is queued may take to leave once the host has stopped talking.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a message on a shared line may stop growing. Its host is gone then, unseen: a virtual machine closes and
+/// opens its port so fast that the guest may never find it closed. Without this bound the rest of a message that was
+/// cut would swallow the next host's `hello`.
+const STALL_MAX: Duration = Duration::from_millis(500);
+
 /// File requests that may wait for their thread. More stop the reader, so that their data has a bound.
 const FILE_REQUESTS_MAX: usize = 16;
 
@@ -233,8 +238,10 @@ fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
     drop(backlog);
     shutter.shut();
     // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is about to end.
+    let mut pause = Duration::from_micros(20);
     while !writing.is_finished() && Instant::now() < until + FLUSH_GRACE {
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
     }
     if writing.is_finished() {
         let _ = writing.join();
@@ -279,7 +286,9 @@ impl Connection<'_> {
                 Err(error) => self.reject(error),
                 Ok(None) => {
                     self.shared.wait_for_room();
-                    match reader.read(&mut buf) {
+                    // Nobody may stop in the middle of a message on a line that others use after them.
+                    let begun = self.shared_line && deframer.held_len() > 0;
+                    match reader.read_within(&mut buf, begun.then_some(STALL_MAX)) {
                         Ok(0) | Err(_) => Next::Stop(Ended::Gone),
                         Ok(len) => {
                             deframer.push(buf.get(..len).unwrap_or_default());

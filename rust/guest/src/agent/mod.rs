@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use antiphon_wire::IDS_MAX;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use connection::{Ended, Line};
@@ -225,7 +225,7 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
     };
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?);
-    make_raw(&fd).map_err(failed)?;
+    crate::port::make_raw(&fd).map_err(failed)?;
     let mut first = None;
     loop {
         if first.is_none() {
@@ -267,19 +267,6 @@ fn discard(fd: &OwnedFd) {
             return;
         }
     }
-}
-
-/// A terminal would change bytes on their way.
-fn make_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
-    let stat = rustix::fs::fstat(fd)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
-        || !rustix::termios::isatty(fd)
-    {
-        return Ok(());
-    }
-    let mut attributes = rustix::termios::tcgetattr(fd)?;
-    attributes.make_raw();
-    rustix::termios::tcsetattr(fd, rustix::termios::OptionalActions::Now, &attributes)
 }
 
 fn port_of(name: &str) -> Option<PathBuf> {

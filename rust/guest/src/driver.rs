@@ -1,0 +1,431 @@
+//! The loop around a machine whose effects are answered by an application and by guests.
+//!
+//! A [`Driver`] owns the machine, routes each effect to whoever its role or interface is bound to, and brings every
+//! outcome in. It is the one place where real time becomes ticks: a tick is a millisecond since the driver was made.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use antiphon_guest::driver::{Driver, Guests};
+//! use antiphon_guest::link::GuestLink;
+//! use antiphon_guest::transport::Transport;
+//! use antiphon_machine::{EffectRequest, FromFn, NoSink, Outcome, Reply};
+//! # fn image() -> std::sync::Arc<antiphon_machine::VerifiedImage> { antiphon_machine::sample::ping_pong(1) }
+//!
+//! let transport = Transport::spawn(std::process::Command::new("antiphon-agent"))?;
+//! let link = GuestLink::open(transport, Default::default(), Duration::from_secs(5))?;
+//! let application = FromFn(|request: &EffectRequest<'_>| {
+//!     println!("{} is told something", request.role_name());
+//!     Reply::Now(Outcome::done())
+//! });
+//! let mut driver = Driver::new(Default::default(), application, NoSink);
+//! let guest = driver.add_guest(link);
+//! driver.open(&image(), "me", &Guests::new().roles(guest, ["Server"]))?;
+//! driver.run();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use antiphon_machine::{
+    Class, EffectHandler, EffectRequest, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig,
+    ProtocolMachineKernel, Refusal, Reply, Rest, RoleId, SessionId, Sink, VerifiedImage,
+};
+use crossbeam_channel::{Receiver, Select, Sender, unbounded};
+
+use crate::link::{Completion, GuestLink};
+
+/// Steps between two looks at what came from outside: some milliseconds of work.
+const STEPS_MAX: u64 = 1 << 14;
+
+/// A guest of a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestId(usize);
+
+/// Which roles and interfaces of a session are a guest's. Everything else is the application's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guests {
+    roles: Vec<(GuestId, String)>,
+    interfaces: Vec<(GuestId, String)>,
+}
+
+impl Guests {
+    /// Nothing is a guest's.
+    pub fn new() -> Guests {
+        Guests::default()
+    }
+
+    /// These roles, by name, are that guest's.
+    #[must_use]
+    pub fn roles<N: Into<String>>(
+        mut self,
+        guest: GuestId,
+        names: impl IntoIterator<Item = N>,
+    ) -> Guests {
+        self.roles
+            .extend(names.into_iter().map(|name| (guest, name.into())));
+        self
+    }
+
+    /// The operations of these interfaces, by name, are that guest's, whichever role asks.
+    #[must_use]
+    pub fn interfaces<N: Into<String>>(
+        mut self,
+        guest: GuestId,
+        names: impl IntoIterator<Item = N>,
+    ) -> Guests {
+        self.interfaces
+            .extend(names.into_iter().map(|name| (guest, name.into())));
+        self
+    }
+}
+
+/// Why a session was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The protocol has no such role.
+    #[error("protocol `{protocol}` has no role `{name}`")]
+    NoRole {
+        /// The protocol's name.
+        protocol: String,
+        /// The role that was bound.
+        name: String,
+    },
+    /// The protocol has no such interface.
+    #[error("protocol `{protocol}` has no interface `{name}`")]
+    NoInterface {
+        /// The protocol's name.
+        protocol: String,
+        /// The interface that was bound.
+        name: String,
+    },
+    /// The driver has no such guest.
+    #[error("the driver has {guests} guests and no number {}", .guest.0)]
+    NoGuest {
+        /// The guest that was bound.
+        guest: GuestId,
+        /// How many there are.
+        guests: usize,
+    },
+    /// The machine refused the session.
+    #[error("the machine refused the session: {0:?}")]
+    Refused(Refusal),
+}
+
+/// Puts each effect to the application or to the guest it is bound to.
+#[derive(Debug)]
+pub struct Router<A> {
+    application: A,
+    guests: Vec<GuestLink>,
+    roles: BTreeMap<(SessionId, RoleId), usize>,
+    interfaces: BTreeMap<(SessionId, u16), usize>,
+}
+
+impl<A: EffectHandler> EffectHandler for Router<A> {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        let session = request.effect().session;
+        let guest = match request.class() {
+            Class::Produce { .. } | Class::Decide { .. } | Class::Deliver { .. } => request
+                .role()
+                .and_then(|role| self.roles.get(&(session, role))),
+            Class::Command | Class::Observe | Class::Check => self
+                .interfaces
+                .get(&(session, request.operation().interface)),
+        };
+        match guest.and_then(|guest| self.guests.get_mut(*guest)) {
+            Some(guest) => guest.handle(request),
+            None => self.application.handle(request),
+        }
+    }
+}
+
+/// A machine with its application and its guests.
+#[derive(Debug)]
+pub struct Driver<A, S> {
+    machine: ProtocolMachine<Router<A>, S>,
+    inputs: Receiver<Ingress>,
+    remote: Sender<Ingress>,
+    /// The sessions that guests know of and that have not ended.
+    bound: Vec<SessionId>,
+    begun: Instant,
+}
+
+impl<A: EffectHandler, S: Sink> Driver<A, S> {
+    /// A machine without sessions and guests. Its clock starts now.
+    pub fn new(config: ProtocolMachineConfig, application: A, sink: S) -> Driver<A, S> {
+        let router = Router {
+            application,
+            guests: Vec::new(),
+            roles: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+        };
+        let (remote, inputs) = unbounded();
+        Driver {
+            machine: ProtocolMachine::with_sink(config, router, sink),
+            inputs,
+            remote,
+            bound: Vec::new(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Takes a guest in.
+    pub fn add_guest(&mut self, link: GuestLink) -> GuestId {
+        let guests = &mut self.machine.handler().guests;
+        guests.push(link);
+        GuestId(guests.len() - 1)
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// When a name is not the protocol's, or the machine has no room.
+    pub fn open(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+        guests: &Guests,
+    ) -> Result<SessionId, OpenError> {
+        let roles = self.named(&guests.roles, |name| {
+            let role = image
+                .image()
+                .roles
+                .iter()
+                .position(|role| role.name == name);
+            let unknown = || OpenError::NoRole {
+                protocol: image.image().name.clone(),
+                name: name.to_owned(),
+            };
+            role.and_then(|n| u16::try_from(n).ok())
+                .map(RoleId)
+                .ok_or_else(unknown)
+        })?;
+        let interfaces = self.named(&guests.interfaces, |name| {
+            let row = image
+                .image()
+                .interfaces
+                .iter()
+                .position(|row| row.name == name);
+            let unknown = || OpenError::NoInterface {
+                protocol: image.image().name.clone(),
+                name: name.to_owned(),
+            };
+            row.and_then(|n| u16::try_from(n).ok()).ok_or_else(unknown)
+        })?;
+        self.advance();
+        let session = self
+            .machine
+            .load_choreography(image, owner)
+            .map_err(OpenError::Refused)?;
+        if !roles.is_empty() || !interfaces.is_empty() {
+            self.bound.push(session);
+        }
+        let router = self.machine.handler();
+        for (n, guest) in router.guests.iter_mut().enumerate() {
+            let of_guest = roles.iter().filter(|(guest, _)| *guest == n);
+            guest.bind(session, of_guest.map(|(_, role)| *role).collect());
+        }
+        router.roles.extend(
+            roles
+                .into_iter()
+                .map(|(guest, role)| ((session, role), guest)),
+        );
+        router.interfaces.extend(
+            interfaces
+                .into_iter()
+                .map(|(guest, row)| ((session, row), guest)),
+        );
+        Ok(session)
+    }
+
+    fn named<T>(
+        &mut self,
+        names: &[(GuestId, String)],
+        find: impl Fn(&str) -> Result<T, OpenError>,
+    ) -> Result<Vec<(usize, T)>, OpenError> {
+        let guests = self.machine.handler().guests.len();
+        let known = |guest: GuestId| {
+            if guest.0 < guests {
+                Ok(guest.0)
+            } else {
+                Err(OpenError::NoGuest { guest, guests })
+            }
+        };
+        names
+            .iter()
+            .map(|(guest, name)| Ok((known(*guest)?, find(name)?)))
+            .collect()
+    }
+
+    /// Where other threads bring outcomes that the application put off, and cancel sessions. What it refuses is
+    /// audited by the machine and otherwise without effect.
+    pub fn remote(&self) -> Sender<Ingress> {
+        self.remote.clone()
+    }
+
+    /// Runs until every session has ended, or nothing from outside can help those left.
+    ///
+    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. An effect of the application that is never answered keeps it waiting;
+    /// one of a guest always ends.
+    pub fn run(&mut self) -> Rest {
+        loop {
+            if let Some(rest) = self.turn(None) {
+                return rest;
+            }
+        }
+    }
+
+    /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it is still waiting.
+    pub fn run_for(&mut self, patience: Duration) -> Rest {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Some(rest) = self.turn(Some(left)) {
+                return rest;
+            }
+            if left.is_zero() {
+                return Rest::Idle;
+            }
+        }
+    }
+
+    /// One round: step, send, take what came, wait for more.
+    fn turn(&mut self, patience: Option<Duration>) -> Option<Rest> {
+        self.advance();
+        let rest = self.machine.run(STEPS_MAX);
+        self.end_sessions();
+        for guest in &mut self.machine.handler().guests {
+            guest.flush();
+        }
+        let waits = match rest {
+            Some(Rest::Idle) => true,
+            Some(rest) => return Some(rest),
+            None => false,
+        };
+        if !self.take_inputs() && waits {
+            self.wait(patience);
+            self.take_inputs();
+        }
+        None
+    }
+
+    /// Brings real time into the machine.
+    fn advance(&mut self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ticks = now.saturating_sub(self.machine.kernel().clock());
+        if ticks > 0 {
+            // Time that passes is refused by nobody.
+            let _ = self.machine.ingress(Ingress::AdvanceClock { ticks });
+        }
+        for guest in &mut self.machine.handler().guests {
+            guest.tick(now);
+        }
+    }
+
+    /// Tells guests of sessions that have ended.
+    fn end_sessions(&mut self) {
+        let mut bound = std::mem::take(&mut self.bound);
+        bound.retain(|session| {
+            let phase = self
+                .machine
+                .kernel()
+                .session(*session)
+                .map(|session| session.phase());
+            if phase == Some(Phase::Active) {
+                return true;
+            }
+            let router = self.machine.handler();
+            for guest in &mut router.guests {
+                guest.end_session(*session);
+            }
+            router.roles.retain(|(of, _), _| of != session);
+            router.interfaces.retain(|(of, _), _| of != session);
+            false
+        });
+        self.bound = bound;
+    }
+
+    /// Takes what has come; says whether anything has.
+    fn take_inputs(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(input) = self.inputs.try_recv() {
+            any = true;
+            // A late outcome, a second cancel: the machine has noted it.
+            let _ = self.machine.ingress(input);
+        }
+        for n in 0..self.machine.handler().guests.len() {
+            let guests = &mut self.machine.handler().guests;
+            if let Some(guest) = guests.get_mut(n) {
+                guest.take_incoming();
+            }
+            while let Some(completion) = self.completion(n) {
+                any = true;
+                let Completion { effect, outcome } = completion;
+                let _ = self.machine.ingress(Ingress::Outcome { effect, outcome });
+            }
+        }
+        any
+    }
+
+    fn completion(&mut self, guest: usize) -> Option<Completion> {
+        self.machine.handler().guests.get_mut(guest)?.completion()
+    }
+
+    /// Waits until something has come, or time has.
+    fn wait(&mut self, patience: Option<Duration>) {
+        let now = self.machine.kernel().clock();
+        let machine = self.machine.kernel().next_deadline();
+        let router = self.machine.handler();
+        let deadlines = router
+            .guests
+            .iter()
+            .filter_map(GuestLink::next_deadline)
+            .chain(machine);
+        let left = deadlines
+            .min()
+            .map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
+        let timeout = [left, patience].into_iter().flatten().min();
+        let mut select = Select::new();
+        select.recv(&self.inputs);
+        let router = self.machine.handler();
+        for guest in &router.guests {
+            let (incoming, written) = guest.incoming();
+            select.recv(incoming);
+            select.recv(written);
+        }
+        match timeout {
+            Some(timeout) => drop(select.ready_timeout(timeout)),
+            None => drop(select.ready()),
+        }
+    }
+
+    /// The application.
+    pub fn application(&mut self) -> &mut A {
+        &mut self.machine.handler().application
+    }
+
+    /// A guest, if there is one of that number.
+    pub fn guest(&mut self, guest: GuestId) -> Option<&mut GuestLink> {
+        self.machine.handler().guests.get_mut(guest.0)
+    }
+
+    /// The machine's kernel, to look at.
+    pub fn kernel(&self) -> &ProtocolMachineKernel {
+        self.machine.kernel()
+    }
+
+    /// The sink.
+    pub fn sink(&mut self) -> &mut S {
+        self.machine.sink()
+    }
+
+    /// Ends the links to the guests and gives back the application and the sink.
+    pub fn close(self) -> (A, S) {
+        let (_, router, sink) = self.machine.into_parts();
+        for guest in router.guests {
+            guest.close();
+        }
+        (router.application, sink)
+    }
+}

@@ -1,0 +1,510 @@
+//! The guest as an effect handler.
+//!
+//! Roles and interfaces that are bound to the guest ask a [`GuestLink`]. What the protocol sends to such a role becomes
+//! a frame, what the guest sends becomes an outcome, and a frame that the protocol does not allow where it stands is a
+//! failure that faults the session. The names are the link's own: a label is a message type, a field of a payload is a
+//! key, an operation is a request. So a new protocol over the same guest needs no new code.
+//!
+//! | the machine asks | the link does |
+//! | --- | --- |
+//! | `deliver` of a request (`exec_request`, `fs_stat`, …) | sends it; the session's next messages have its id |
+//! | `deliver` of `stdin_data` | sends it when there is credit |
+//! | `deliver` of `stdin_eof` | ends standard input: `stdin_data` with nothing but its end |
+//! | `deliver` of `signal`, `cancel` | sends it; after the end of the request there is nobody to tell |
+//! | `deliver` of `detach` | nothing: the host's side of the talk is over |
+//! | `decide` | the label is the type of the next frame of the session's request |
+//! | `produce` | the payload is that frame's |
+//! | an operation, `ping`, `fs_read`, … | sends it with an id of its own; the outcome is its result |
+//! | anything between two roles of the guest | is done at once: it stays inside the guest |
+//!
+//! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as `lost`. On a shared line,
+//! the port of a virtual machine, the end of the agent is no end of the line: there a guest that says nothing while it
+//! has something to answer is pinged, and one that says nothing then is gone.
+
+mod convert;
+mod demux;
+mod seek;
+mod talk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use antiphon_machine::{
+    Class, EffectHandler, EffectRequest, FailureKind, LabelId, Outcome, Reply, RoleId, SessionId,
+    Sort, SortId, Value, VerifiedImage,
+};
+use antiphon_wire::{Deframer, Envelope, FrameError, HelloErr, HelloOk, HostOffer, SendError};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, unbounded,
+};
+
+pub use demux::Completion;
+use demux::{Ask, BACKLOG_MAX, Demux, Want};
+use seek::Seeker;
+
+use crate::port::Port;
+use crate::transport::{Ending, Transport};
+
+/// Bytes taken from the transport at once.
+const READ_LEN: usize = 256 << 10;
+
+/// Reads whose frames may wait for the driver. With [`READ_LEN`] it bounds what is decoded and not taken; then the
+/// reader stops and the transport's own flow control holds the guest.
+const READS_MAX: usize = 8;
+
+/// How often `hello` is said on a shared line until it is answered. The rest of what a host before said may swallow
+/// the first; see the agent's bound on a message that stops growing, which is as long.
+const HELLO_EVERY: Duration = Duration::from_millis(500);
+
+/// How long what was said last may take to leave when a link is closed.
+const FLUSH_GRACE: Duration = Duration::from_millis(500);
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The offer cannot be sent.
+    #[error("the offer cannot be sent: {0}")]
+    Offer(#[from] SendError),
+    /// The process is out of threads.
+    #[error("cannot start the link: {0}")]
+    Resources(#[from] std::io::Error),
+    /// The guest speaks no version that this host does.
+    #[error(
+        "the guest refused the link: {} (it speaks {}, this host offered {})",
+        .0.message, .0.supported, .0.offered
+    )]
+    Refused(HelloErr),
+    /// The guest did not answer in time.
+    #[error("the guest did not answer within {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// The link broke before it was there.
+    #[error("the guest's answer is none: {0}")]
+    Broken(String),
+}
+
+/// A link to a guest, as the handler of the roles and interfaces that are bound to it.
+///
+/// It is driven by one thread, mostly by a [`Driver`](crate::driver::Driver): effects go in through
+/// [`handle`](EffectHandler::handle), [`flush`](Self::flush) sends what they wrote, and [`poll`](Self::poll) waits for
+/// outcomes. Two threads of its own read and write; the reader stops when the driver does not take what it read.
+#[derive(Debug)]
+pub struct GuestLink {
+    demux: Demux,
+    hello: HelloOk,
+    bound: BTreeMap<SessionId, Vec<RoleId>>,
+    /// The sorts of the images seen, by digest: a request borrows its image, an answer comes later.
+    sorts: Vec<([u8; 32], Arc<[Sort]>)>,
+    incoming: Receiver<Incoming>,
+    written: Receiver<()>,
+    outgoing: Option<Sender<Vec<u8>>>,
+    backlog: Arc<AtomicUsize>,
+    ending: Ending,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the reader thread saw.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// Frames, in order.
+    Frames(Vec<Result<Envelope, FrameError>>),
+    /// Nothing more comes, and why.
+    End(String),
+}
+
+impl GuestLink {
+    /// Shakes hands with the guest.
+    ///
+    /// # Errors
+    /// When there is no answer within `patience`, or none that is good.
+    pub fn open(
+        transport: Transport,
+        offer: HostOffer,
+        patience: Duration,
+    ) -> Result<GuestLink, LinkError> {
+        let Transport {
+            reader,
+            writer,
+            ending,
+            shared,
+        } = transport;
+        let frame_len_max = offer.frame_len_max;
+        let demux = Demux::new(offer, shared)?;
+        let (read, incoming) = bounded(READS_MAX);
+        let deframer = Deframer::new(frame_len_max, antiphon_wire::VersionRange::SUPPORTED);
+        let seeker = shared.then(Seeker::default);
+        let (outgoing, queue) = unbounded();
+        let (note, written) = bounded(1);
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let counted = backlog.clone();
+        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+        let threads = vec![
+            thread("link reader").spawn(move || read_loop(reader, deframer, seeker, &read))?,
+            thread("link writer").spawn(move || write_loop(writer, &queue, &counted, &note))?,
+        ];
+        let mut link = GuestLink {
+            demux,
+            hello: nobody(),
+            bound: BTreeMap::new(),
+            sorts: Vec::new(),
+            incoming,
+            written,
+            outgoing: Some(outgoing),
+            backlog,
+            ending,
+            threads,
+        };
+        link.greet(patience, shared)?;
+        Ok(link)
+    }
+
+    fn greet(&mut self, patience: Duration, shared: bool) -> Result<(), LinkError> {
+        let hello = self.demux.hello().to_vec();
+        self.flush();
+        let until = Instant::now() + patience;
+        let mut next = shared.then(|| Instant::now() + HELLO_EVERY);
+        loop {
+            match self.demux.greeting() {
+                Some(Ok(hello)) => {
+                    self.hello = hello.clone();
+                    return Ok(());
+                }
+                Some(Err(refusal)) => return Err(LinkError::Refused(refusal.clone())),
+                None => {}
+            }
+            if let Some(fault) = self.demux.fault() {
+                return Err(LinkError::Broken(fault.detail.to_string()));
+            }
+            let now = Instant::now();
+            if next.is_some_and(|next| next <= now) {
+                next = Some(now + HELLO_EVERY);
+                self.demux.repeat_hello(&hello);
+                self.flush();
+            }
+            let wake = next.map_or(until, |next| next.min(until));
+            match self
+                .incoming
+                .recv_timeout(wake.saturating_duration_since(now))
+            {
+                Ok(incoming) => self.absorb(incoming),
+                Err(RecvTimeoutError::Timeout) if now < until => {}
+                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(patience)),
+                Err(RecvTimeoutError::Disconnected) => self.reader_ended(),
+            }
+        }
+    }
+
+    /// What the guest said of itself.
+    pub fn hello(&self) -> &HelloOk {
+        &self.hello
+    }
+
+    /// Says which roles of a session are the guest's. Messages between two of them stay inside it.
+    pub fn bind(&mut self, session: SessionId, roles: Vec<RoleId>) {
+        self.bound.insert(session, roles);
+    }
+
+    /// Sends what effects have written.
+    pub fn flush(&mut self) {
+        let out = self.demux.take_out();
+        if let (false, Some(outgoing)) = (out.is_empty(), &self.outgoing) {
+            self.backlog.fetch_add(out.len(), Ordering::AcqRel);
+            // A writer that has ended has found the transport closed; the reader says so.
+            let _ = outgoing.send(out);
+        }
+        self.demux.set_backlog(self.backlog.load(Ordering::Acquire));
+    }
+
+    /// The next outcome, waiting for one at most that long. Sends first what effects have written.
+    pub fn poll(&mut self, timeout: Duration) -> Option<Completion> {
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            self.flush();
+            if let Some(completion) = self.demux.completion() {
+                return Some(completion);
+            }
+            let left = until.map_or(timeout, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+            crossbeam_channel::select! {
+                recv(self.incoming) -> incoming => match incoming {
+                    Ok(incoming) => self.absorb(incoming),
+                    Err(_) => self.reader_ended(),
+                },
+                recv(self.written) -> note => if note.is_err() {
+                    self.written = never();
+                },
+                default(left) => return self.demux.completion(),
+            }
+        }
+    }
+
+    /// An outcome that is there already.
+    pub(crate) fn completion(&mut self) -> Option<Completion> {
+        self.demux.completion()
+    }
+
+    /// What to wait for: frames, and room to write.
+    pub(crate) fn incoming(&self) -> (&Receiver<Incoming>, &Receiver<()>) {
+        (&self.incoming, &self.written)
+    }
+
+    /// Takes what has come, without waiting.
+    pub(crate) fn take_incoming(&mut self) {
+        match self.written.try_recv() {
+            Ok(()) => self.demux.set_backlog(self.backlog.load(Ordering::Acquire)),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => self.written = never(),
+        }
+        // One read at a time: what it brings is taken before the next, so that little is held.
+        match self.incoming.try_recv() {
+            Ok(incoming) => self.absorb(incoming),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => self.reader_ended(),
+        }
+    }
+
+    /// Takes what the reader thread saw.
+    pub(crate) fn absorb(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.frame(f)),
+            Incoming::End(reason) => self.demux.lost(&reason),
+        }
+    }
+
+    fn reader_ended(&mut self) {
+        // It says why before it goes, but for a frame that broke the link, which says it itself.
+        self.demux.lost("the reader has ended");
+        self.incoming = never();
+    }
+
+    /// Says how far time has come, in ticks of the machine that asks. Deadlines of commands, and of operations that
+    /// have a budget, are kept by this clock on the host's side, too.
+    pub fn tick(&mut self, now: u64) {
+        // Whether the guest is silent is seen by what has come, not by what was taken.
+        while let Ok(incoming) = self.incoming.try_recv() {
+            self.absorb(incoming);
+        }
+        self.demux.tick(now);
+    }
+
+    /// The first tick at which [`tick`](Self::tick) must be called.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.demux.next_deadline()
+    }
+
+    /// Forgets a session that has ended: what it began is called off.
+    pub fn end_session(&mut self, session: SessionId) {
+        self.bound.remove(&session);
+        self.demux.end_session(session);
+    }
+
+    /// Bytes held for sessions that have not taken them, and for the guest.
+    pub fn buffered_len(&self) -> usize {
+        self.demux.buffered_len() + self.backlog.load(Ordering::Acquire)
+    }
+
+    /// Says goodbye: what was written leaves, then the transport ends, and an agent that was started for this link is
+    /// waited for. What is still open is lost.
+    pub fn close(mut self) {
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        self.flush();
+        self.outgoing = None;
+        let until = Instant::now() + FLUSH_GRACE;
+        while self.backlog.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.ending.shut_writer();
+        // The reader may be waiting for room: without a receiver it is told so.
+        self.incoming = never();
+        self.ending.shut_reader();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.ending.reap();
+    }
+
+    fn sorts_of(&mut self, image: &VerifiedImage) -> Arc<[Sort]> {
+        if let Some((_, sorts)) = self
+            .sorts
+            .iter()
+            .find(|(digest, _)| digest == image.digest())
+        {
+            return Arc::clone(sorts);
+        }
+        let sorts: Arc<[Sort]> = Arc::from(image.image().sorts.as_slice());
+        self.sorts.push((*image.digest(), Arc::clone(&sorts)));
+        sorts
+    }
+
+    fn is_inside(&self, session: SessionId, peer: RoleId) -> bool {
+        self.bound
+            .get(&session)
+            .is_some_and(|roles| roles.contains(&peer))
+    }
+}
+
+impl Drop for GuestLink {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.shut();
+        }
+    }
+}
+
+impl EffectHandler for GuestLink {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        let (effect, image) = (request.effect(), request.image());
+        let operation = request.operation();
+        let inside = |peer: &RoleId| self.is_inside(effect.session, *peer);
+        let args: Vec<(&Value, SortId)> =
+            request.args().zip(operation.args.iter().copied()).collect();
+        let name = |label: &LabelId| image.label_name(*label);
+        let want = match request.class() {
+            Class::Deliver { peer, .. } if inside(peer) => return Reply::Now(Outcome::done()),
+            Class::Produce { peer, .. } if inside(peer) => {
+                return Reply::Now(zero(request.result_sort(), &image.image().sorts));
+            }
+            Class::Decide { peer, .. } if inside(peer) => {
+                let detail = "two roles of the guest leave a choice to each other";
+                return Reply::Now(Outcome::failure(FailureKind::InvalidInput, detail));
+            }
+            Class::Decide { labels, .. } => Want::Decide {
+                labels: labels.iter().map(|label| (*label, name(label))).collect(),
+            },
+            Class::Produce { label, .. } => Want::Produce {
+                label: name(label),
+                sort: request.result_sort(),
+            },
+            Class::Deliver { label, .. } => {
+                let (value, sort) = args.first().copied().unzip();
+                Want::Deliver {
+                    label: name(label),
+                    value,
+                    sort: sort.unwrap_or_default(),
+                }
+            }
+            Class::Command | Class::Observe | Class::Check => Want::Call {
+                operation: &operation.name,
+                args: &args,
+                result: request.result_sort(),
+            },
+        };
+        let sorts = self.sorts_of(image);
+        self.demux.ask(Ask {
+            effect,
+            deadline: request.deadline(),
+            sorts: &sorts,
+            want,
+        })
+    }
+}
+
+/// The value of a sort that says nothing: what one role of the guest sends another is nobody's business here.
+fn zero(sort: SortId, sorts: &[Sort]) -> Outcome {
+    fn value(sort: SortId, sorts: &[Sort]) -> Option<Value> {
+        Some(match sorts.get(sort.index())? {
+            Sort::Unit => Value::Unit,
+            Sort::Bool => Value::Bool(false),
+            Sort::Nat | Sort::Enum { .. } => Value::Nat(0),
+            Sort::Int => Value::Int(0),
+            Sort::Text => Value::text(""),
+            Sort::Bytes | Sort::Foreign { .. } => Value::bytes(&[]),
+            Sort::List(_) | Sort::Option(_) => Value::list(Vec::new()),
+            Sort::Record { fields, .. } => {
+                let fields: Option<_> =
+                    fields.iter().map(|(_, sort)| value(*sort, sorts)).collect();
+                Value::record(fields?)
+            }
+            Sort::Arm(_) => return None,
+        })
+    }
+    let detail = "a message between two roles of the guest has no value that says nothing";
+    value(sort, sorts).map_or_else(
+        || Outcome::failure(FailureKind::InvalidInput, detail),
+        Outcome::Success,
+    )
+}
+
+/// Stands for the guest until it has said who it is.
+fn nobody() -> HelloOk {
+    HelloOk {
+        minor: None,
+        ids_max: None,
+        guest_os: String::new(),
+        stdin_window: None,
+        agent_version: String::new(),
+        frame_len_max: None,
+        agent_features: Default::default(),
+        protocol_version: antiphon_wire::PROTOCOL_VERSION,
+    }
+}
+
+fn read_loop(
+    mut port: Port,
+    mut deframer: Deframer,
+    mut seeker: Option<Seeker>,
+    read: &Sender<Incoming>,
+) {
+    let mut buf = vec![0; READ_LEN];
+    let reason = loop {
+        match port.read(&mut buf) {
+            Ok(0) => match deframer.finish() {
+                Ok(()) => break "the guest is gone".to_owned(),
+                Err(error) => break format!("the guest is gone: {error}"),
+            },
+            Ok(len) => {
+                let bytes = buf.get(..len).unwrap_or_default();
+                match &mut seeker {
+                    None => deframer.push(bytes),
+                    Some(seeking) => match seeking.push(bytes) {
+                        Some(answer) => {
+                            deframer.push(&answer);
+                            seeker = None;
+                        }
+                        None => continue,
+                    },
+                }
+            }
+            Err(error) => break format!("the guest is gone: {error}"),
+        }
+        let mut frames = Vec::new();
+        let fatal = loop {
+            match deframer.next() {
+                Ok(Some(envelope)) => frames.push(Ok(envelope)),
+                Ok(None) => break false,
+                Err(error) => {
+                    let fatal = error.is_fatal();
+                    frames.push(Err(error));
+                    if fatal {
+                        break true;
+                    }
+                }
+            }
+        };
+        if !frames.is_empty() && read.send(Incoming::Frames(frames)).is_err() {
+            return;
+        }
+        if fatal {
+            return;
+        }
+    };
+    let _ = read.send(Incoming::End(reason));
+}
+
+fn write_loop(mut port: Port, queue: &Receiver<Vec<u8>>, backlog: &AtomicUsize, note: &Sender<()>) {
+    let mut broken = false;
+    for bytes in queue {
+        // After an error the queue is still emptied, so that the count comes down.
+        broken = broken || port.write_all(&bytes).is_err();
+        let before = backlog.fetch_sub(bytes.len(), Ordering::AcqRel);
+        if before >= BACKLOG_MAX && before - bytes.len() < BACKLOG_MAX {
+            let _ = note.try_send(());
+        }
+    }
+}

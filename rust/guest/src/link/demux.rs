@@ -1,0 +1,1061 @@
+//! All sessions over one link, without I/O: requests in, frames out; frames in, outcomes out.
+//!
+//! Everything that the guest sends ends here. Output is kept within the credit that was given, one terminal frame per
+//! request, and what breaks a rule ends the session it concerns, or, where no session can be named, all of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use antiphon_codec::Item;
+use antiphon_machine::{
+    EffectId, FailureKind, LabelId, Outcome, Reply, SessionId, Sort, SortId, Value,
+};
+use antiphon_wire::{
+    Empty, Envelope, ErrorReply, ExecWindow, FrameError, HelloErr, HelloOk, HostEvent, HostLink,
+    HostOffer, LinkViolation, Message, MessageKind, MessageRole, OpErrorCode, OpResult, SendError,
+    Signal, Stream, Terminal, WINDOW,
+};
+
+use super::convert::{self, Misfit};
+use super::talk::{Fault, Frame, PIECE_LEN_MAX, Served, Talk, Wanted, Write, done, refusal};
+
+/// Bytes on their way to the guest before input waits although it has credit: a guest that reads nothing must not
+/// fill the memory.
+pub(crate) const BACKLOG_MAX: usize = 1 << 20;
+
+/// Ticks that a guest has beyond a command's deadline to say that it killed it; then the host stops waiting.
+pub(crate) const DEADLINE_GRACE: u64 = 5_000;
+
+/// Ticks of silence on a shared line, with something open, after which the guest is asked whether it lives. A new
+/// agent in the place of a dead one says that it knows nothing of us; so a loss is found after about this time.
+pub(crate) const PING_AFTER: u64 = 1_000;
+
+/// Ticks without any answer to that after which the guest is gone. A guest that is starved by its machine, or halted
+/// to be copied, comes back within this time or is taken for dead.
+pub(crate) const SILENCE_MAX: u64 = 15_000;
+
+/// Bytes of the message in an `error` that are kept.
+const REASON_LEN_MAX: usize = 1024;
+
+/// A label that closes standard input: `stdin_data` with nothing but its end.
+pub(crate) const STDIN_EOF: &str = "stdin_eof";
+
+/// A label that ends the host's side of a talk and is no frame.
+pub(crate) const DETACH: &str = "detach";
+
+/// An effect put to the guest.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) effect: EffectId,
+    /// The tick at which the machine gives up.
+    pub(crate) deadline: Option<u64>,
+    pub(crate) sorts: &'a Arc<[Sort]>,
+    pub(crate) want: Want<'a>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) enum Want<'a> {
+    /// Which of these labels the guest sends next.
+    Decide { labels: Vec<(LabelId, &'a str)> },
+    /// The payload of this label, which the guest sends.
+    Produce { label: &'a str, sort: SortId },
+    /// This message is for the guest.
+    Deliver {
+        label: &'a str,
+        value: Option<&'a Value>,
+        sort: SortId,
+    },
+    /// An operation of an interface.
+    Call {
+        operation: &'a str,
+        args: &'a [(&'a Value, SortId)],
+        result: SortId,
+    },
+}
+
+/// An effect that was answered later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Which effect.
+    pub effect: EffectId,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Who waits for the end of an open id. For an id that was given up there is nobody: what comes for it is dropped.
+#[derive(Debug)]
+enum Owner {
+    Talk(SessionId),
+    Call {
+        effect: EffectId,
+        deadline: Option<u64>,
+        result: SortId,
+        sorts: Arc<[Sort]>,
+    },
+}
+
+/// The sessions of one link.
+#[derive(Debug)]
+pub(crate) struct Demux {
+    link: HostLink,
+    out: Vec<u8>,
+    /// Bytes handed on and not written yet, as the transport last said.
+    backlog: usize,
+    talks: BTreeMap<SessionId, Talk>,
+    owners: BTreeMap<u32, Owner>,
+    completions: VecDeque<Completion>,
+    now: u64,
+    greeting: Option<Result<HelloOk, HelloErr>>,
+    fault: Option<Fault>,
+    /// On a line that does not end with its agent.
+    pulse: Option<Pulse>,
+}
+
+/// Watches whether the guest lives.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// Something came since the last tick.
+    heard: bool,
+    /// The tick at which the silence began, or the ping in it was sent.
+    since: u64,
+    pinged: bool,
+    /// `hello`s that were said again, whose answers may still come.
+    hellos_again: u32,
+}
+
+impl Pulse {
+    /// The tick at which something is to be done if the silence lasts.
+    fn due(&self) -> u64 {
+        let patience = if self.pinged { SILENCE_MAX } else { PING_AFTER };
+        self.since.saturating_add(patience)
+    }
+}
+
+impl Demux {
+    /// On a `shared` line the guest is pinged when it is silent.
+    pub(crate) fn new(offer: HostOffer, shared: bool) -> Result<Demux, SendError> {
+        let mut out = Vec::new();
+        let link = HostLink::new(offer, &mut out)?;
+        Ok(Demux {
+            link,
+            out,
+            backlog: 0,
+            talks: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            completions: VecDeque::new(),
+            now: 0,
+            greeting: None,
+            fault: None,
+            pulse: shared.then(Pulse::default),
+        })
+    }
+
+    /// The `hello`, before it is handed on.
+    pub(crate) fn hello(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Says `hello` once more. On a shared line the agent takes it as from a new host, and answers each.
+    pub(crate) fn repeat_hello(&mut self, hello: &[u8]) {
+        self.out.extend_from_slice(hello);
+        if let Some(pulse) = &mut self.pulse {
+            pulse.hellos_again += 1;
+        }
+    }
+
+    // What the transport does.
+
+    /// Takes what is to be written.
+    pub(crate) fn take_out(&mut self) -> Vec<u8> {
+        let out = std::mem::take(&mut self.out);
+        self.backlog += out.len();
+        out
+    }
+
+    /// How many of the bytes handed on are not written yet.
+    pub(crate) fn set_backlog(&mut self, backlog: usize) {
+        let full = self.is_full();
+        self.backlog = backlog;
+        if full && !self.is_full() {
+            self.write_all();
+        }
+    }
+
+    /// Takes a frame, or why there is none.
+    pub(crate) fn frame(&mut self, frame: Result<Envelope, FrameError>) {
+        if self.answers_again(&frame) {
+            return;
+        }
+        let before = self.out.len();
+        let event = match frame {
+            Ok(envelope) => self.link.receive(envelope, &mut self.out),
+            Err(error) => self.link.reject(error, &mut self.out),
+        };
+        match event {
+            // A guest that asks without end and does not read is answered no more.
+            Ok(HostEvent::Pinged) if self.is_full() => self.out.truncate(before),
+            Ok(event) => self.take(event),
+            Err(violation) => self.violated(&violation),
+        }
+    }
+
+    /// Whether a frame is the answer to a `hello` that was said again, after the link had its answer. Notes that the
+    /// guest lives.
+    fn answers_again(&mut self, frame: &Result<Envelope, FrameError>) -> bool {
+        let Some(pulse) = &mut self.pulse else {
+            return false;
+        };
+        pulse.heard = true;
+        let answer = |envelope: &Envelope| matches!(envelope.message, Message::HelloOk(_));
+        if self.greeting.is_none() || pulse.hellos_again == 0 || !frame.as_ref().is_ok_and(answer) {
+            return false;
+        }
+        pulse.hellos_again -= 1;
+        true
+    }
+
+    /// Asks a silent guest whether it lives, and gives it up when it goes on being silent.
+    fn feel_pulse(&mut self) {
+        let (now, idle) = (self.now, self.owners.is_empty());
+        let Some(pulse) = &mut self.pulse else {
+            return;
+        };
+        if pulse.heard || idle {
+            *pulse = Pulse {
+                since: now,
+                hellos_again: pulse.hellos_again,
+                ..Pulse::default()
+            };
+        } else if pulse.due() <= now && pulse.pinged {
+            self.lost("the guest does not answer any more");
+        } else if pulse.due() <= now {
+            (pulse.pinged, pulse.since) = (true, now);
+            // A link that cannot ping is over, and its requests with it.
+            let _ = self.link.request(Message::Ping(Empty {}), &mut self.out);
+        }
+    }
+
+    /// The transport has ended.
+    pub(crate) fn lost(&mut self, reason: &str) {
+        let _ = self.link.lost();
+        self.fail_all(&Fault::new(FailureKind::Lost, reason));
+    }
+
+    /// Time has come this far, in ticks.
+    pub(crate) fn tick(&mut self, now: u64) {
+        self.now = now;
+        let late = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now);
+        let overdue: Vec<SessionId> = self
+            .talks
+            .iter()
+            .filter(|(_, talk)| late(talk.deadline))
+            .map(|(id, _)| *id)
+            .collect();
+        for session in overdue {
+            let fault = Fault::new(FailureKind::Timeout, "the guest did not keep the deadline");
+            self.give_up(session, &fault);
+        }
+        let calls: Vec<u32> = self
+            .owners
+            .iter()
+            .filter(|(_, owner)| matches!(owner, Owner::Call { deadline, .. } if late(*deadline)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in calls {
+            // The machine has ended the effect by itself.
+            self.abandon(id);
+        }
+        self.feel_pulse();
+    }
+
+    /// The first tick at which [`tick`](Self::tick) has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let calls = self.owners.values().filter_map(|owner| match owner {
+            Owner::Call { deadline, .. } => *deadline,
+            Owner::Talk(_) => None,
+        });
+        let pulse = self.pulse.iter().filter(|_| !self.owners.is_empty());
+        self.talks
+            .values()
+            .filter_map(|talk| talk.deadline)
+            .chain(calls)
+            .chain(pulse.map(Pulse::due))
+            .min()
+    }
+
+    // What the driver asks.
+
+    pub(crate) fn greeting(&self) -> Option<&Result<HelloOk, HelloErr>> {
+        self.greeting.as_ref()
+    }
+
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub(crate) fn completion(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    /// Bytes held for sessions and for the transport.
+    pub(crate) fn buffered_len(&self) -> usize {
+        self.out.len() + self.talks.values().map(Talk::buffered_len).sum::<usize>()
+    }
+
+    pub(crate) fn ask(&mut self, ask: Ask<'_>) -> Reply {
+        let effect = ask.effect;
+        if let Err(outcome) = self.begin(ask) {
+            return Reply::Now(outcome);
+        }
+        if self
+            .completions
+            .back()
+            .is_none_or(|last| last.effect != effect)
+        {
+            return Reply::Later;
+        }
+        self.completions
+            .pop_back()
+            .map_or(Reply::Later, |last| Reply::Now(last.outcome))
+    }
+
+    /// The session is over: what it began is called off and nothing of it is kept.
+    pub(crate) fn end_session(&mut self, session: SessionId) {
+        let of_session = |owner: &Owner| match owner {
+            Owner::Talk(owner) => *owner == session,
+            Owner::Call { effect, .. } => effect.session == session,
+        };
+        let ids = self.owners.iter().filter(|(_, owner)| of_session(owner));
+        let ids: Vec<u32> = ids.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.abandon(id);
+        }
+        self.talks.remove(&session);
+    }
+
+    // Effects.
+
+    /// Begins an effect. It may end with a completion at once; an error is its outcome.
+    fn begin(&mut self, ask: Ask<'_>) -> Result<(), Outcome> {
+        let Ask {
+            effect,
+            deadline,
+            sorts,
+            want,
+        } = ask;
+        match want {
+            Want::Decide { labels } => {
+                let labels = labels
+                    .into_iter()
+                    .map(|(id, name)| (id, name.into()))
+                    .collect();
+                self.want(effect, Wanted::Decide { labels })
+            }
+            Want::Produce { label, sort } => {
+                let wanted = Wanted::Produce {
+                    label: label.into(),
+                    sort,
+                    sorts: Arc::clone(sorts),
+                };
+                self.want(effect, wanted)
+            }
+            Want::Deliver { label, value, sort } => self.deliver(effect, label, value, sort, sorts),
+            Want::Call {
+                operation,
+                args,
+                result,
+            } => {
+                let payload = request_of(operation, args, sorts)?;
+                let id = self.request(payload)?;
+                let sorts = Arc::clone(sorts);
+                self.owners.insert(
+                    id,
+                    Owner::Call {
+                        effect,
+                        deadline,
+                        result,
+                        sorts,
+                    },
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn want(&mut self, effect: EffectId, wanted: Wanted) -> Result<(), Outcome> {
+        let fault = self.fault.clone();
+        let talk = self.talks.entry(effect.session).or_default();
+        if talk.waiting.is_some() {
+            let detail = "two roles of the session wait for the guest at the same time";
+            return Err(Outcome::failure(FailureKind::InvalidInput, detail));
+        }
+        if let Some(fault) = fault {
+            talk.fail(&fault);
+        }
+        talk.waiting = Some((effect, wanted));
+        self.serve(effect.session);
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        effect: EffectId,
+        label: &str,
+        value: Option<&Value>,
+        sort: SortId,
+        sorts: &[Sort],
+    ) -> Result<(), Outcome> {
+        let session = effect.session;
+        let kind = match label {
+            DETACH => return self.finish(effect),
+            STDIN_EOF => return self.write(effect, Vec::new(), true),
+            _ => MessageKind::from_name(label).ok_or_else(|| no_message(label))?,
+        };
+        let payload = convert::payload(kind, value, sort, sorts).map_err(|why| bad(label, &why))?;
+        if kind.role() == MessageRole::Request {
+            return self.open(effect, kind, payload);
+        }
+        let message = Message::from_payload(kind, payload)
+            .map_err(|why| invalid(&format!("`{label}`: {why}")))?;
+        match message {
+            Message::StdinData(input) => self.write(effect, input.data, input.eof.unwrap_or(false)),
+            Message::Signal(Signal { .. }) | Message::Cancel(Empty {}) => {
+                let talk = self.talks.entry(session).or_default();
+                if !talk.started {
+                    return Err(invalid(&format!("`{label}` before any request")));
+                }
+                if let Some(id) = talk.open {
+                    self.link
+                        .send(id, message, &mut self.out)
+                        .map_err(|why| unsent(&why))?;
+                }
+                // After the end of the request there is nothing left to tell.
+                self.finish(effect)
+            }
+            _ => Err(no_message(label)),
+        }
+    }
+
+    fn finish(&mut self, effect: EffectId) -> Result<(), Outcome> {
+        self.complete(effect, done());
+        Ok(())
+    }
+
+    /// Sends the request of a session.
+    fn open(&mut self, effect: EffectId, kind: MessageKind, payload: Item) -> Result<(), Outcome> {
+        let session = effect.session;
+        if self
+            .talks
+            .get(&session)
+            .is_some_and(|talk| talk.open.is_some())
+        {
+            return Err(Outcome::failure(
+                FailureKind::Busy,
+                "the session's last request has not ended",
+            ));
+        }
+        let mut message = Message::from_payload(kind, payload)
+            .map_err(|why| invalid(&format!("`{kind}`: {why}")))?;
+        let (mut windows, mut deadline) = ([WINDOW; 2], None);
+        if let Message::ExecRequest(exec) = &mut message {
+            // Without a window a guest could send without end, so there always is one.
+            windows = [
+                *exec.stdout_window.get_or_insert(WINDOW),
+                *exec.stderr_window.get_or_insert(WINDOW),
+            ];
+            let after = exec
+                .deadline_ms
+                .map(|ms| u64::from(ms.get()) + DEADLINE_GRACE);
+            deadline = after.map(|after| self.now.saturating_add(after));
+        }
+        let id = self.request(message)?;
+        self.owners.insert(id, Owner::Talk(session));
+        let talk = self.talks.entry(session).or_default();
+        let waiting = talk.waiting.take();
+        *talk = Talk {
+            open: Some(id),
+            started: true,
+            windows,
+            deadline,
+            waiting,
+            ..Talk::default()
+        };
+        self.finish(effect)
+    }
+
+    fn request(&mut self, message: Message) -> Result<u32, Outcome> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.outcome());
+        }
+        self.link
+            .request(message, &mut self.out)
+            .map_err(|why| unsent(&why))
+    }
+
+    fn write(&mut self, effect: EffectId, data: Vec<u8>, eof: bool) -> Result<(), Outcome> {
+        let talk = self.talks.entry(effect.session).or_default();
+        if !talk.started {
+            return Err(invalid("input before any request"));
+        }
+        talk.writes.push_back(Write {
+            effect,
+            data,
+            start: 0,
+            eof,
+        });
+        self.write_for(effect.session);
+        Ok(())
+    }
+
+    /// Sends as much of a session's input as there is credit for.
+    fn write_for(&mut self, session: SessionId) {
+        while let Some(talk) = self.talks.get_mut(&session) {
+            let (open, Some(write)) = (talk.open, talk.writes.front_mut()) else {
+                return;
+            };
+            let rest = write.data.get(write.start..).unwrap_or_default();
+            let outcome = match open {
+                // The command is over; its input goes nowhere, like a write to a closed pipe.
+                None => talk.fault.as_ref().map_or_else(done, Fault::outcome),
+                Some(id) => {
+                    let credit = self
+                        .link
+                        .stdin_credit(id)
+                        .map_or(0, |credit| credit.cap(rest.len()));
+                    let len = credit.min(PIECE_LEN_MAX);
+                    let full = self.out.len() + self.backlog >= BACKLOG_MAX;
+                    if !rest.is_empty() && (len == 0 || full) {
+                        return;
+                    }
+                    let piece = rest.get(..len).unwrap_or_default();
+                    let last = len == rest.len();
+                    let eof = write.eof && last;
+                    write.start += len;
+                    if piece.is_empty() && !eof {
+                        done()
+                    } else {
+                        match self.link.send_stdin(id, piece, eof, &mut self.out) {
+                            Ok(()) if last => done(),
+                            Ok(()) => continue,
+                            Err(why) => unsent(&why),
+                        }
+                    }
+                }
+            };
+            if let Some(write) = talk.writes.pop_front() {
+                self.complete(write.effect, outcome);
+            }
+        }
+    }
+
+    fn write_all(&mut self) {
+        let sessions: Vec<SessionId> = self.talks.keys().copied().collect();
+        for session in sessions {
+            self.write_for(session);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() + self.backlog >= BACKLOG_MAX
+    }
+
+    fn complete(&mut self, effect: EffectId, outcome: Outcome) {
+        self.completions.push_back(Completion { effect, outcome });
+    }
+
+    // Frames.
+
+    fn take(&mut self, event: HostEvent) {
+        match event {
+            HostEvent::Ready(hello) => self.greeting = Some(Ok(hello)),
+            HostEvent::Refused(refusal) => {
+                let reason = format!("the guest refused the link: {}", cut(&refusal.message));
+                self.greeting = Some(Err(refusal));
+                self.fail_all(&Fault::new(FailureKind::Lost, reason));
+            }
+            HostEvent::Output { id, stream, data } => {
+                if let Some(Owner::Talk(session)) = self.owners.get(&id) {
+                    let session = *session;
+                    if let Some(talk) = self.talks.get_mut(&session) {
+                        talk.hear(stream, data);
+                        self.serve(session);
+                    }
+                }
+            }
+            HostEvent::StdinCredit { id, .. } => {
+                if let Some(Owner::Talk(session)) = self.owners.get(&id) {
+                    self.write_for(*session);
+                }
+            }
+            HostEvent::Ended { id, terminal, .. } => self.end(id, terminal),
+            HostEvent::Pinged | HostEvent::Ignored => {}
+            HostEvent::Closing(reply) => {
+                let reason = format!(
+                    "the guest closed the link: {}: {}",
+                    reply.code.name(),
+                    cut(&reply.message)
+                );
+                self.lost(&reason);
+            }
+        }
+    }
+
+    fn end(&mut self, id: u32, mut terminal: Terminal) {
+        if let Terminal::Error(reply) = &mut terminal {
+            reply.message = cut(&reply.message).to_owned();
+        }
+        match self.owners.remove(&id) {
+            Some(Owner::Talk(session)) => {
+                let Some(talk) = self.talks.get_mut(&session) else {
+                    return;
+                };
+                talk.open = None;
+                talk.deadline = None;
+                let len = terminal_len(&terminal);
+                talk.inbox.push_back(Frame::of(terminal, len));
+                self.serve(session);
+                self.write_for(session);
+            }
+            Some(Owner::Call {
+                effect,
+                result,
+                sorts,
+                ..
+            }) => {
+                let outcome = outcome_of(terminal, result, &sorts);
+                self.complete(effect, outcome);
+            }
+            None => {}
+        }
+    }
+
+    /// Gives a waiting role what has come for it.
+    fn serve(&mut self, session: SessionId) {
+        let Some(talk) = self.talks.get_mut(&session) else {
+            return;
+        };
+        let Some((effect, wanted)) = talk.waiting.take() else {
+            return;
+        };
+        match talk.serve(&wanted) {
+            Served::Later => talk.waiting = Some((effect, wanted)),
+            Served::Now { outcome, taken } => {
+                if let (Some((stream, len)), Some(id)) = (taken, talk.open) {
+                    let grant = owe(talk, stream, len);
+                    self.give_credit(id, stream, grant);
+                }
+                self.complete(effect, outcome);
+            }
+            Served::Violation { outcome } => {
+                let detail = match &outcome {
+                    Outcome::Failure(failure) => failure.detail.to_string(),
+                    Outcome::Success(_) => String::new(),
+                };
+                self.complete(effect, outcome);
+                self.give_up(session, &Fault::new(FailureKind::ContractViolation, detail));
+            }
+        }
+    }
+
+    fn give_credit(&mut self, id: u32, stream: Stream, grant: u32) {
+        if let Some(credit) = NonZeroU32::new(grant) {
+            let window = Message::ExecWindow(ExecWindow { stream, credit });
+            // The request may have ended since; then nobody needs credit.
+            let _ = self.link.send(id, window, &mut self.out);
+        }
+    }
+
+    // Ends.
+
+    fn violated(&mut self, violation: &LinkViolation) {
+        let fault = Fault::new(FailureKind::ContractViolation, violation.to_string());
+        if violation.fatal {
+            let _ = self.link.lost();
+            self.fail_all(&fault);
+            return;
+        }
+        // The link has given the id up by itself and called it off.
+        match self.owners.remove(&violation.id) {
+            Some(Owner::Talk(session)) => self.fail(session, &fault),
+            Some(Owner::Call { effect, .. }) => self.complete(effect, fault.outcome()),
+            None => {}
+        }
+    }
+
+    /// Ends a session's talk from this side.
+    fn give_up(&mut self, session: SessionId, fault: &Fault) {
+        if let Some(id) = self.talks.get(&session).and_then(|talk| talk.open) {
+            self.abandon(id);
+        }
+        self.fail(session, fault);
+    }
+
+    /// Calls a request off; nobody waits for its end.
+    fn abandon(&mut self, id: u32) {
+        self.owners.remove(&id);
+        // A request that cannot be called off, a ping, ends by itself.
+        let _ = self.link.send(id, Message::Cancel(Empty {}), &mut self.out);
+    }
+
+    fn fail(&mut self, session: SessionId, fault: &Fault) {
+        if let Some(talk) = self.talks.get_mut(&session) {
+            talk.fail(fault);
+            self.serve(session);
+            self.write_for(session);
+        }
+    }
+
+    fn fail_all(&mut self, fault: &Fault) {
+        let fault = self.fault.get_or_insert_with(|| fault.clone()).clone();
+        for owner in std::mem::take(&mut self.owners).into_values() {
+            if let Owner::Call { effect, .. } = owner {
+                self.complete(effect, fault.outcome());
+            }
+        }
+        let sessions: Vec<SessionId> = self.talks.keys().copied().collect();
+        for session in sessions {
+            self.fail(session, &fault);
+        }
+    }
+}
+
+/// Notes bytes taken, and gives the credit that is due for them and those before.
+fn owe(talk: &mut Talk, stream: Stream, len: u32) -> u32 {
+    let n = match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+    };
+    let (Some(owed), Some(window)) = (talk.owed.get_mut(n), talk.windows.get(n)) else {
+        return 0;
+    };
+    *owed = owed.saturating_add(len);
+    // In quarters of the window: often enough that the guest never waits, seldom enough to cost nothing.
+    if *owed >= window / 4 {
+        std::mem::take(owed)
+    } else {
+        0
+    }
+}
+
+/// The request that a call of an operation is.
+fn request_of(
+    operation: &str,
+    args: &[(&Value, SortId)],
+    sorts: &[Sort],
+) -> Result<Message, Outcome> {
+    let kind = MessageKind::from_name(operation)
+        .filter(|kind| kind.role() == MessageRole::Request && *kind != MessageKind::ExecRequest)
+        .ok_or_else(|| invalid(&format!("`{operation}` is no operation of the guest link")))?;
+    let (value, sort) = match args {
+        [] => (None, SortId(0)),
+        [(value, sort)] => (Some(*value), *sort),
+        _ => {
+            return Err(invalid(&format!(
+                "`{operation}` takes one record, got {}",
+                args.len()
+            )));
+        }
+    };
+    let payload = convert::payload(kind, value, sort, sorts).map_err(|why| bad(operation, &why))?;
+    Message::from_payload(kind, payload).map_err(|why| invalid(&format!("`{operation}`: {why}")))
+}
+
+/// The outcome of an operation.
+fn outcome_of(terminal: Terminal, sort: SortId, sorts: &[Sort]) -> Outcome {
+    let (payload, fields) = match terminal {
+        Terminal::Op(OpResult::Err { error, .. }) => {
+            let detail = format!("{}: {}", error.code.name(), cut(&error.message));
+            return Outcome::failure(kind_of(error.code), &detail);
+        }
+        Terminal::Error(reply) => return refusal(&reply),
+        Terminal::Op(result) => {
+            let fields = result.op().value_fields();
+            (value_of(result), fields)
+        }
+        Terminal::Pong => (Item::Map(Vec::new()), MessageKind::Pong.fields()),
+        Terminal::Exec(end) => (
+            Message::ExecResponse(end).into_payload(),
+            MessageKind::ExecResponse.fields(),
+        ),
+    };
+    match convert::value(payload, fields, sort, sorts) {
+        Ok(value) => Outcome::Success(value),
+        Err(misfit) => {
+            let detail = format!("the guest's result: {misfit}");
+            Outcome::failure(FailureKind::ContractViolation, &detail)
+        }
+    }
+}
+
+/// The payload of a good result, out of its envelope of outcome and operation.
+fn value_of(result: OpResult) -> Item {
+    let Item::Map(entries) = Message::OpResult(result).into_payload() else {
+        return Item::Map(Vec::new());
+    };
+    let value = entries
+        .into_iter()
+        .find(|(key, _)| key.as_text() == Some("value"));
+    value.map_or(Item::Map(Vec::new()), |(_, value)| value)
+}
+
+fn kind_of(code: OpErrorCode) -> FailureKind {
+    match code {
+        OpErrorCode::NotFound
+        | OpErrorCode::AlreadyExists
+        | OpErrorCode::NotADirectory
+        | OpErrorCode::IsADirectory
+        | OpErrorCode::NotEmpty
+        | OpErrorCode::BadHandle
+        | OpErrorCode::InvalidInput => FailureKind::InvalidInput,
+        OpErrorCode::PermissionDenied | OpErrorCode::ReadOnly => FailureKind::Denied,
+        OpErrorCode::TooManyOpen => FailureKind::Busy,
+        OpErrorCode::NoSpace => FailureKind::Unavailable,
+        OpErrorCode::Io => FailureKind::Internal,
+    }
+}
+
+fn terminal_len(terminal: &Terminal) -> usize {
+    match terminal {
+        Terminal::Error(ErrorReply { message, .. }) => message.len(),
+        Terminal::Exec(_) | Terminal::Op(_) | Terminal::Pong => 0,
+    }
+}
+
+fn invalid(detail: &str) -> Outcome {
+    Outcome::failure(FailureKind::InvalidInput, detail)
+}
+
+fn bad(label: &str, why: &Misfit) -> Outcome {
+    invalid(&format!("`{label}`: {why}"))
+}
+
+fn no_message(label: &str) -> Outcome {
+    invalid(&format!(
+        "`{label}` is no message that a host sends to its guest"
+    ))
+}
+
+/// Why the link did not take a message.
+fn unsent(why: &SendError) -> Outcome {
+    let kind = match why {
+        SendError::NotReady { .. } => FailureKind::Unavailable,
+        SendError::Busy { .. } => FailureKind::Busy,
+        SendError::IdsUsed => FailureKind::Lost,
+        SendError::NotAgreed { .. }
+        | SendError::WrongMessage { .. }
+        | SendError::Rule { .. }
+        | SendError::Encode(_) => FailureKind::InvalidInput,
+    };
+    Outcome::failure(kind, &why.to_string())
+}
+
+fn cut(message: &str) -> &str {
+    let mut end = message.len().min(REASON_LEN_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_wire::{AgentEvent, AgentLink, AgentOffer, Deframer, ErrorCode, Features};
+
+    use super::*;
+
+    /// The two ends of a line.
+    struct Line {
+        host: Demux,
+        guest: AgentLink,
+        frames: Deframer,
+    }
+
+    impl Line {
+        /// A line after the handshake.
+        fn ready(shared: bool) -> Line {
+            let host = Demux::new(HostOffer::default(), shared).expect("a good offer");
+            let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
+            let mut line = Line {
+                host,
+                guest: AgentLink::new(offer),
+                frames: Deframer::default(),
+            };
+            assert_eq!(line.carry(), ["hello"]);
+            assert!(matches!(line.host.greeting(), Some(Ok(_))));
+            line
+        }
+
+        /// Carries what the host said to the guest, and the guest's answers back.
+        fn carry(&mut self) -> Vec<String> {
+            let (heard, answers) = self.hear();
+            self.host_hears(&answers);
+            heard
+        }
+
+        /// Carries what the host said to the guest only; gives the names, and the guest's answers.
+        fn hear(&mut self) -> (Vec<String>, Vec<u8>) {
+            self.frames.push(&self.host.take_out());
+            let (mut heard, mut answers) = (Vec::new(), Vec::new());
+            while let Some(envelope) = self.frames.next().expect("the host writes good frames") {
+                heard.push(envelope.message.name().to_owned());
+                let event = self.guest.receive(envelope, &mut answers);
+                assert!(matches!(
+                    event.expect("the host keeps the rules"),
+                    AgentEvent::Ready(_) | AgentEvent::Pinged | AgentEvent::Request { .. }
+                ));
+            }
+            (heard, answers)
+        }
+
+        fn host_hears(&mut self, bytes: &[u8]) {
+            let mut frames = Deframer::default();
+            frames.push(bytes);
+            while let Some(frame) = frames.next().transpose() {
+                self.host.frame(frame);
+            }
+        }
+
+        /// Opens a request that the guest does not answer.
+        fn open(&mut self) -> EffectId {
+            let effect = EffectId {
+                session: SessionId(1),
+                number: 0,
+            };
+            let sorts: Arc<[Sort]> = Arc::from([
+                Sort::Unit,
+                Sort::Text,
+                Sort::Record {
+                    name: "Dir".into(),
+                    fields: vec![("path".into(), SortId(1))],
+                },
+            ]);
+            let path = Value::record(vec![Value::text("/")]);
+            let want = Want::Call {
+                operation: "fs_list",
+                args: &[(&path, SortId(2))],
+                result: SortId(0),
+            };
+            let reply = self.host.ask(Ask {
+                effect,
+                deadline: None,
+                sorts: &sorts,
+                want,
+            });
+            assert_eq!(reply, Reply::Later);
+            effect
+        }
+
+        fn end(&mut self) -> Option<(EffectId, FailureKind)> {
+            let Completion { effect, outcome } = self.host.completion()?;
+            match outcome {
+                Outcome::Failure(failure) => Some((effect, failure.kind)),
+                Outcome::Success(value) => panic!("nothing was answered, got {value:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_guest_is_pinged_and_then_lost() {
+        let mut line = Line::ready(true);
+        line.host.tick(5_000);
+        let effect = line.open();
+        assert_eq!(line.hear().0, ["fs_list"]);
+        assert_eq!(line.host.next_deadline(), Some(5_000 + PING_AFTER));
+        line.host.tick(5_000 + PING_AFTER - 1);
+        assert_eq!(line.hear().0, [""; 0]);
+
+        let pinged = 5_000 + PING_AFTER;
+        line.host.tick(pinged);
+        assert_eq!(line.hear().0, ["ping"]);
+        assert_eq!(line.host.next_deadline(), Some(pinged + SILENCE_MAX));
+        line.host.tick(pinged + SILENCE_MAX - 1);
+        assert_eq!(line.end(), None);
+        line.host.tick(pinged + SILENCE_MAX);
+        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+        assert_eq!(line.host.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_guest_that_answers_pings_may_take_its_time() {
+        let mut line = Line::ready(true);
+        line.open();
+        line.carry();
+        let mut pings = 0;
+        for second in 0..100 {
+            line.host.tick(second * 1_000);
+            pings += line.carry().iter().filter(|name| *name == "ping").count();
+        }
+        assert_eq!(line.end(), None);
+        assert!((30..=100).contains(&pings), "{pings}");
+    }
+
+    #[test]
+    fn a_new_agent_in_the_place_of_the_old_is_a_loss_at_once() {
+        let mut line = Line::ready(true);
+        let effect = line.open();
+        line.carry();
+        line.host.tick(PING_AFTER);
+        line.host.tick(PING_AFTER * 2);
+        let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
+        line.guest = AgentLink::new(offer);
+        line.frames.push(&line.host.take_out());
+        let ping = line.frames.next().expect("a good frame").expect("a ping");
+        let mut answer = Vec::new();
+        assert!(line.guest.receive(ping, &mut answer).is_err());
+        line.host_hears(&answer);
+        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+    }
+
+    #[test]
+    fn a_line_of_its_own_and_one_with_nothing_open_are_left_alone() {
+        let mut own = Line::ready(false);
+        own.open();
+        own.carry();
+        own.host.tick(1_000_000);
+        assert_eq!((own.hear().0, own.host.next_deadline()), (Vec::new(), None));
+
+        let mut idle = Line::ready(true);
+        idle.host.tick(1_000_000);
+        assert_eq!(
+            (idle.hear().0, idle.host.next_deadline()),
+            (Vec::new(), None)
+        );
+    }
+
+    #[test]
+    fn a_hello_said_again_is_answered_again_and_no_more() {
+        let mut host = Demux::new(HostOffer::default(), true).expect("a good offer");
+        let hello = host.hello().to_vec();
+        host.repeat_hello(&hello);
+        let mut answer = Vec::new();
+        let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
+        let mut frames = Deframer::default();
+        frames.push(&hello);
+        let asked = frames.next().expect("a good frame").expect("a hello");
+        let _ready = AgentLink::new(offer)
+            .receive(asked, &mut answer)
+            .expect("a good hello");
+        frames.push(&answer);
+        let answer = frames.next().expect("a good frame").expect("an answer");
+        host.frame(Ok(answer.clone()));
+        host.frame(Ok(answer.clone()));
+        assert!(host.fault().is_none());
+        host.frame(Ok(answer));
+        assert_eq!(
+            host.fault().map(|fault| fault.kind),
+            Some(FailureKind::ContractViolation)
+        );
+    }
+
+    #[test]
+    fn an_agent_that_says_goodbye_is_lost() {
+        let mut line = Line::ready(false);
+        let effect = line.open();
+        let goodbye = ErrorReply::new(ErrorCode::ShuttingDown, "so long".to_owned());
+        line.host
+            .frame(Ok(Envelope::new(0, Message::Error(goodbye))));
+        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+    }
+}

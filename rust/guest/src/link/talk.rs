@@ -1,0 +1,358 @@
+//! What one session has to do with the guest: its open request, the frames that came for it, and who waits for them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use antiphon_codec::Item;
+use antiphon_machine::{EffectId, FailureKind, LabelId, Outcome, Sort, SortId, Value};
+use antiphon_wire::{ErrorReply, ExecOutput, Message, MessageKind, Stream, Terminal};
+
+use super::convert;
+
+/// Bytes of output that a protocol gets at once: with its record this stays within the machine's payload bound.
+pub(crate) const PIECE_LEN_MAX: usize = 32 << 10;
+
+/// Frames that wait before small ones of a stream are put together. Below it every chunk stays as it came; above it
+/// the guest writes faster than its session reads, and single bytes would cost more memory than they carry.
+const FRAMES_MAX: usize = 64;
+
+/// What a frame costs besides its data, for the count of buffered bytes.
+const FRAME_COST: usize = 64;
+
+/// A frame that came and was not taken yet.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// A piece of output; what lies before `start` was taken.
+    Output {
+        stream: Stream,
+        data: Vec<u8>,
+        start: usize,
+    },
+    /// The end of the request.
+    End {
+        kind: MessageKind,
+        payload: Item,
+        error: Option<ErrorReply>,
+        len: usize,
+    },
+}
+
+/// Which frame a role waits for.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// Any of these labels; the choice is the guest's.
+    Decide { labels: Vec<(LabelId, Box<str>)> },
+    /// The payload of this label, as a value of this sort.
+    Produce {
+        label: Box<str>,
+        sort: SortId,
+        sorts: Arc<[Sort]>,
+    },
+}
+
+/// Input that waits for credit.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) effect: EffectId,
+    pub(crate) data: Vec<u8>,
+    pub(crate) start: usize,
+    pub(crate) eof: bool,
+}
+
+/// Why a session gets nothing from the guest any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: FailureKind,
+    pub(crate) detail: Arc<str>,
+}
+
+/// A session's side of the link.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
+    /// The open request.
+    pub(crate) open: Option<u32>,
+    /// Whether there was a request at all.
+    pub(crate) started: bool,
+    pub(crate) inbox: VecDeque<Frame>,
+    /// The frame that a choice was answered with and whose payload may be asked for.
+    pub(crate) chosen: Option<Frame>,
+    pub(crate) waiting: Option<(EffectId, Wanted)>,
+    pub(crate) writes: VecDeque<Write>,
+    pub(crate) fault: Option<Fault>,
+    /// When the host stops waiting for the end of the open request, in milliseconds.
+    pub(crate) deadline: Option<u64>,
+    /// The credit that each stream began with.
+    pub(crate) windows: [u32; 2],
+    /// Bytes taken for which no credit was given back yet.
+    pub(crate) owed: [u32; 2],
+}
+
+/// What came of looking for a wanted frame.
+pub(crate) enum Served {
+    /// Nothing has come yet.
+    Later,
+    /// This is the outcome; so many bytes of that stream were taken by it.
+    Now {
+        outcome: Outcome,
+        taken: Option<(Stream, u32)>,
+    },
+    /// The frame that came is none that the protocol allows here.
+    Violation { outcome: Outcome },
+}
+
+impl Fault {
+    pub(crate) fn new(kind: FailureKind, detail: impl AsRef<str>) -> Fault {
+        Fault {
+            kind,
+            detail: Arc::from(detail.as_ref()),
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::failure(self.kind, &self.detail)
+    }
+}
+
+impl Frame {
+    pub(crate) fn of(terminal: Terminal, len: usize) -> Frame {
+        let error = match &terminal {
+            Terminal::Error(reply) => Some(reply.clone()),
+            Terminal::Exec(_) | Terminal::Op(_) | Terminal::Pong => None,
+        };
+        let (kind, payload) = match terminal {
+            Terminal::Exec(end) => (
+                MessageKind::ExecResponse,
+                Message::ExecResponse(end).into_payload(),
+            ),
+            Terminal::Op(end) => (MessageKind::OpResult, Message::OpResult(end).into_payload()),
+            Terminal::Error(end) => (MessageKind::Error, Message::Error(end).into_payload()),
+            Terminal::Pong => (MessageKind::Pong, Item::Map(Vec::new())),
+        };
+        Frame::End {
+            kind,
+            payload,
+            error,
+            len,
+        }
+    }
+
+    fn kind(&self) -> MessageKind {
+        match self {
+            Frame::Output { .. } => MessageKind::ExecOutput,
+            Frame::End { kind, .. } => *kind,
+        }
+    }
+
+    fn len(&self) -> usize {
+        FRAME_COST
+            + match self {
+                Frame::Output { data, .. } => data.capacity(),
+                Frame::End { len, .. } => *len,
+            }
+    }
+
+    fn into_payload(self) -> Item {
+        match self {
+            Frame::Output {
+                stream,
+                mut data,
+                start,
+            } => {
+                data.drain(..start);
+                Message::ExecOutput(ExecOutput { data, stream }).into_payload()
+            }
+            Frame::End { payload, .. } => payload,
+        }
+    }
+}
+
+impl Talk {
+    /// Bytes held for this session.
+    pub(crate) fn buffered_len(&self) -> usize {
+        let frames = self.inbox.iter().chain(&self.chosen).map(Frame::len);
+        let writes = self
+            .writes
+            .iter()
+            .map(|write| FRAME_COST + write.data.len());
+        frames.chain(writes).sum()
+    }
+
+    /// Keeps output until it is wanted. Empty output says nothing.
+    pub(crate) fn hear(&mut self, stream: Stream, mut data: Vec<u8>) {
+        if data.is_empty() {
+            return;
+        }
+        if self.inbox.len() >= FRAMES_MAX {
+            // The order between the two streams is lost here. They are two pipes: it never was more than likely.
+            let last = self.inbox.iter_mut().rev().find_map(|frame| match frame {
+                Frame::Output {
+                    stream: of, data, ..
+                } if *of == stream => Some(data),
+                Frame::Output { .. } | Frame::End { .. } => None,
+            });
+            if let Some(last) = last.filter(|last| last.len() + data.len() <= PIECE_LEN_MAX) {
+                last.append(&mut data);
+                return;
+            }
+        }
+        data.shrink_to_fit();
+        self.inbox.push_back(Frame::Output {
+            stream,
+            data,
+            start: 0,
+        });
+    }
+
+    /// Nothing more is to be had; what came and was not taken is dropped if the guest broke the rules.
+    pub(crate) fn fail(&mut self, fault: &Fault) {
+        if fault.kind != FailureKind::Lost {
+            self.inbox.clear();
+        }
+        self.open = None;
+        self.deadline = None;
+        self.fault.get_or_insert_with(|| fault.clone());
+    }
+
+    /// Looks for what is wanted.
+    pub(crate) fn serve(&mut self, wanted: &Wanted) -> Served {
+        match wanted {
+            Wanted::Decide { labels } => self.decide(labels),
+            Wanted::Produce { label, sort, sorts } => self.produce(label, *sort, sorts),
+        }
+    }
+
+    fn decide(&mut self, labels: &[(LabelId, Box<str>)]) -> Served {
+        // A message without payload was chosen before and nobody asked for what it does not have.
+        self.chosen = None;
+        let Some(kind) = self.inbox.front().map(Frame::kind) else {
+            return self.nothing();
+        };
+        let Some((label, _)) = labels.iter().find(|(_, name)| **name == *kind.name()) else {
+            let names: Vec<&str> = labels.iter().map(|(_, name)| &**name).collect();
+            return self.unwanted(&names.join(", "));
+        };
+        let label = *label;
+        let taken = self.take();
+        Served::Now {
+            outcome: Outcome::chosen(label),
+            taken,
+        }
+    }
+
+    fn produce(&mut self, label: &str, sort: SortId, sorts: &[Sort]) -> Served {
+        let mut taken = None;
+        if self.chosen.is_none() {
+            match self.inbox.front().map(Frame::kind) {
+                None => return self.nothing(),
+                Some(kind) if kind.name() == label => taken = self.take(),
+                Some(_) => return self.unwanted(label),
+            }
+        }
+        let Some(frame) = self.chosen.take() else {
+            return self.nothing();
+        };
+        let kind = frame.kind();
+        if kind.name() != label {
+            let detail = format!("expected `{label}` from the guest, got `{kind}`");
+            return violation(&detail);
+        }
+        match convert::value(frame.into_payload(), kind.fields(), sort, sorts) {
+            Ok(value) => Served::Now {
+                outcome: Outcome::Success(value),
+                taken,
+            },
+            Err(misfit) => violation(&format!("`{kind}` from the guest: {misfit}")),
+        }
+    }
+
+    /// Takes the first frame, or as much of it as a protocol gets at once.
+    fn take(&mut self) -> Option<(Stream, u32)> {
+        let front = self.inbox.front_mut()?;
+        if let Frame::Output {
+            stream,
+            data,
+            start,
+        } = front
+        {
+            let rest = data.len() - *start;
+            let len = rest.min(PIECE_LEN_MAX);
+            let taken = (*stream, u32::try_from(len).unwrap_or(u32::MAX));
+            if rest > len {
+                let piece = data.get(*start..*start + len).unwrap_or_default().to_vec();
+                *start += len;
+                self.chosen = Some(Frame::Output {
+                    stream: taken.0,
+                    data: piece,
+                    start: 0,
+                });
+            } else {
+                self.chosen = self.inbox.pop_front();
+            }
+            return Some(taken);
+        }
+        self.chosen = self.inbox.pop_front();
+        None
+    }
+
+    fn nothing(&self) -> Served {
+        if let Some(fault) = &self.fault {
+            return Served::Now {
+                outcome: fault.outcome(),
+                taken: None,
+            };
+        }
+        if self.started && self.open.is_none() {
+            return violation("the request has ended and nothing more comes from the guest");
+        }
+        Served::Later
+    }
+
+    /// The first frame is none of those wanted.
+    fn unwanted(&mut self, wanted: &str) -> Served {
+        let frame = self.inbox.pop_front();
+        if let Some(Frame::End {
+            error: Some(reply), ..
+        }) = &frame
+        {
+            // Saying that it did not work is no breach of contract, even where the protocol has no word for it.
+            let outcome = refusal(reply);
+            return Served::Now {
+                outcome,
+                taken: None,
+            };
+        }
+        let got = frame.map_or("nothing", |frame| frame.kind().name());
+        violation(&format!("expected {wanted} from the guest, got `{got}`"))
+    }
+}
+
+fn violation(detail: &str) -> Served {
+    Served::Violation {
+        outcome: Outcome::failure(FailureKind::ContractViolation, detail),
+    }
+}
+
+/// The failure that an `error` of the guest is.
+pub(crate) fn refusal(reply: &ErrorReply) -> Outcome {
+    use antiphon_wire::ErrorCode;
+    let kind = match reply.code {
+        ErrorCode::InvalidRequest
+        | ErrorCode::Unsupported
+        | ErrorCode::TooLarge
+        | ErrorCode::NotFound
+        | ErrorCode::SpawnFailed => FailureKind::InvalidInput,
+        ErrorCode::UnsupportedVersion | ErrorCode::UnknownId => FailureKind::ContractViolation,
+        ErrorCode::Busy => FailureKind::Busy,
+        ErrorCode::Denied => FailureKind::Denied,
+        ErrorCode::Cancelled => FailureKind::Cancelled,
+        ErrorCode::TimedOut => FailureKind::Timeout,
+        ErrorCode::ShuttingDown => FailureKind::Unavailable,
+        ErrorCode::Internal => FailureKind::Internal,
+    };
+    Outcome::failure(kind, &format!("{}: {}", reply.code.name(), reply.message))
+}
+
+/// The value of a unit, for effects that are done and say nothing.
+pub(crate) fn done() -> Outcome {
+    Outcome::Success(Value::Unit)
+}

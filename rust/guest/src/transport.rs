@@ -1,0 +1,199 @@
+//! How a host reaches an agent: a child process, a Unix socket, a serial line.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::port::{Port, Shutter, port, widen};
+
+/// How long an agent that was started here may take to end once its input has, before it is killed. It kills its
+/// commands first, which takes it a moment.
+pub const AGENT_GRACE: Duration = Duration::from_secs(4);
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The agent could not be started.
+    #[error("cannot start the agent `{}`: {error}", .program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The socket or the line could not be opened.
+    #[error("cannot reach the agent at `{}`: {error}", .path.display())]
+    Open {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A byte stream to an agent and back.
+#[derive(Debug)]
+pub struct Transport {
+    pub(crate) reader: Port,
+    pub(crate) writer: Port,
+    pub(crate) ending: Ending,
+    /// Whether the line may have been another host's before, and does not end when its agent does. So it is with the
+    /// port of a virtual machine, whether it is reached by a socket or as a device.
+    pub(crate) shared: bool,
+}
+
+/// What ends a transport.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    reader: Shutter,
+    writer: Shutter,
+    child: Option<Child>,
+}
+
+impl Transport {
+    /// Starts an agent and speaks to it on its standard input and output. Its standard error goes where the command
+    /// says; inherited if it says nothing.
+    ///
+    /// # Errors
+    /// [`TransportError::Spawn`].
+    pub fn spawn(mut command: Command) -> Result<Transport, TransportError> {
+        let program = PathBuf::from(command.get_program());
+        let failed = |error| TransportError::Spawn {
+            program: program.clone(),
+            error,
+        };
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = pipes.ok_or_else(|| failed(ErrorKind::BrokenPipe.into()))?;
+        let (input, output) = (OwnedFd::from(input), OwnedFd::from(output));
+        widen(&input);
+        widen(&output);
+        match Transport::of(Arc::new(output), Arc::new(input)) {
+            Ok(transport) => Ok(transport.with_child(child)),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Connects to an agent, or a virtual machine's serial port, on a Unix socket.
+    ///
+    /// # Errors
+    /// [`TransportError::Open`].
+    pub fn unix(path: &Path) -> Result<Transport, TransportError> {
+        let open = || Transport::stream(UnixStream::connect(path)?);
+        open().map_err(|error| TransportError::Open {
+            path: path.to_owned(),
+            error,
+        })
+    }
+
+    /// Opens a serial line. Where the path is a socket, as a virtual machine offers for its port, connects to it.
+    ///
+    /// # Errors
+    /// [`TransportError::Open`].
+    pub fn serial(path: &Path) -> Result<Transport, TransportError> {
+        let open = || {
+            if std::fs::metadata(path)?.file_type().is_socket() {
+                return Transport::stream(UnixStream::connect(path)?);
+            }
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty())?);
+            crate::port::make_raw(&fd)?;
+            Transport::of(fd.clone(), fd)
+        };
+        let shared = |transport| Transport {
+            shared: true,
+            ..transport
+        };
+        open().map(shared).map_err(|error| TransportError::Open {
+            path: path.to_owned(),
+            error,
+        })
+    }
+
+    /// Uses a connected stream.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn stream(stream: UnixStream) -> io::Result<Transport> {
+        let fd = Arc::new(OwnedFd::from(stream));
+        Transport::of(fd.clone(), fd)
+    }
+
+    fn of(input: Arc<OwnedFd>, output: Arc<OwnedFd>) -> io::Result<Transport> {
+        // A write that cannot go on must be left when the link is closed.
+        let flags = rustix::fs::fcntl_getfl(&*output)?;
+        rustix::fs::fcntl_setfl(&*output, flags | OFlags::NONBLOCK)?;
+        let (reader, shut_reader) = port(input)?;
+        let (writer, shut_writer) = port(output)?;
+        let ending = Ending {
+            reader: shut_reader,
+            writer: shut_writer,
+            child: None,
+        };
+        Ok(Transport {
+            reader,
+            writer,
+            ending,
+            shared: false,
+        })
+    }
+
+    fn with_child(mut self, child: Child) -> Transport {
+        self.ending.child = Some(child);
+        self
+    }
+}
+
+impl Ending {
+    /// Ends what goes out, at once.
+    pub(crate) fn shut_writer(&self) {
+        self.writer.shut();
+    }
+
+    /// Ends what comes in, at once.
+    pub(crate) fn shut_reader(&self) {
+        self.reader.shut();
+    }
+
+    /// Waits for an agent that was started here; kills it when it does not end.
+    pub(crate) fn reap(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        let until = Instant::now() + AGENT_GRACE;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Some(status);
+            }
+            if Instant::now() >= until {
+                let _ = child.kill();
+                return child.wait().ok();
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.shut_writer();
+        self.shut_reader();
+        self.reap();
+    }
+}
