@@ -45,7 +45,7 @@ impl Recording {
             },
             _ => Problem::file("create", path)(error),
         })?;
-        let recorder = Recorder::create_aside(file, header, Flush::default()).map_err(|error| {
+        let recorder = Recorder::create(file, header, Flush::default()).map_err(|error| {
             Problem::Record {
                 path: path.to_owned(),
                 error,

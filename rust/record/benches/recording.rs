@@ -8,14 +8,14 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{Seek, SeekFrom};
+use std::io::{Cursor, Seek, SeekFrom};
 use std::sync::Arc;
 
 use antiphon_machine::{
     Class, DeterminismMode, EffectHandler, EffectRequest, FailureKind, NoSink, Outcome,
     ProtocolMachine, ProtocolMachineConfig, Reply, Sink, TraceDigest, Value, sample,
 };
-use antiphon_record::{Flush, Header, Reader, Recorder, Verdict, replay};
+use antiphon_record::{Flush, Header, Reader, Recorder, Verdict, replay_twice};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const ROUNDS: u64 = 20_000;
@@ -104,15 +104,6 @@ fn recording(c: &mut Criterion) {
             };
             b.iter_batched(make, run, BatchSize::PerIteration);
         });
-        group.bench_function(format!("{name}/file-aside"), |b| {
-            let run = |out| {
-                let recorder = Recorder::create_aside(out, &header, Flush::default());
-                let machine = run(&header.config, recorder.expect("a file"));
-                let (kernel, _, recorder) = machine.into_parts();
-                recorder.finish(&kernel).expect("a file")
-            };
-            b.iter_batched(make, run, BatchSize::PerIteration);
-        });
     }
     group.finish();
 }
@@ -148,7 +139,7 @@ fn replaying(c: &mut Criterion) {
         let bytes = recorder.finish(&kernel).expect("memory");
         group.bench_function(name, |b| {
             b.iter(|| {
-                let report = replay(&bytes[..]).expect("it is sound");
+                let report = replay_twice(Cursor::new(&bytes)).expect("it is sound");
                 assert_eq!(report.verdict, Verdict::Equal);
                 report
             });

@@ -401,6 +401,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Moves to the next CBOR item; `false` at the end.
+    #[inline]
     fn next_item(&mut self) -> io::Result<bool> {
         while self.at == self.frames.content().len() {
             if let Some(tail) = self.frames.advance()? {
@@ -448,6 +449,11 @@ fn item_len(bytes: &[u8]) -> Option<usize> {
     while items > 0 {
         let initial = *bytes.get(at)?;
         at += 1;
+        // Small numbers and null are most of what there is.
+        if initial <= 0x17 || initial == 0xf6 {
+            items -= 1;
+            continue;
+        }
         let info = initial & 0x1f;
         let argument = match info {
             0..=23 => usize::from(info),

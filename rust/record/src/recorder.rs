@@ -94,17 +94,10 @@ impl<W: Store> Recorder<W> {
     /// # Errors
     /// When the medium fails, the header is too long, or the configuration is that of a replay.
     pub fn create(store: W, header: &Header, flush: Flush) -> Result<Recorder<W>, RecordError> {
-        Recorder::begin(Writer::create(store, header)?, header, flush)
-    }
-
-    fn begin(
-        mut writer: Writer<W>,
-        header: &Header,
-        flush: Flush,
-    ) -> Result<Recorder<W>, RecordError> {
         if header.config.determinism_mode == DeterminismMode::Replay {
             return Err(RecordError::Replaying);
         }
+        let mut writer = Writer::create(store, header)?;
         writer.sync_records(flush.sync);
         Ok(Recorder {
             writer,
@@ -186,21 +179,6 @@ impl<W: Store> Recorder<W> {
         // that it waits for costs more.
         self.due = checkpoint.step + self.interval.max(2 * cost);
         self.due_at_rest = checkpoint.step + REST_STEPS.max(cost / 2);
-    }
-}
-
-impl<W: Store + Send + 'static> Recorder<W> {
-    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for
-    /// neither.
-    ///
-    /// # Errors
-    /// As `create`, and when there is no thread to be had.
-    pub fn create_aside(
-        store: W,
-        header: &Header,
-        flush: Flush,
-    ) -> Result<Recorder<W>, RecordError> {
-        Recorder::begin(Writer::create_aside(store, header)?, header, flush)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Replay: the same kernel on what a recording holds, compared as it goes.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, Event, Ingress, NoSink, ObsEvent,
     Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed,
-    SessionId, Sink, Stamp, Step, Taken, Turn, VerifyError,
+    SessionId, Sink, Stamp, Step, Taken, Turn, Value, VerifyError,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -15,6 +15,25 @@ use crate::describe;
 use crate::divergence::{Difference, Divergence, Seen, Site, differing};
 use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
+
+/// Replays a recording that can be read twice.
+///
+/// The result is that of [`replay`], and comes sooner: the last events before a divergence are not
+/// kept from the start, but found by a second reading when there is a divergence to explain.
+///
+/// # Errors
+/// As [`replay`], and when seeking fails.
+pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
+    let start = from.stream_position()?;
+    let mut first = Replay::open(&mut from)?;
+    first.player.watch.keeps_recent = false;
+    let report = first.finish()?;
+    if report.verdict == Verdict::Equal {
+        return Ok(report);
+    }
+    from.seek(SeekFrom::Start(start))?;
+    replay(from)
+}
 
 /// Events that a divergence tells of before it.
 const RECENT_MAX: usize = 16;
@@ -281,6 +300,7 @@ struct Player<S> {
 struct Watch<S> {
     checks: Checks,
     recent: Vec<ObsEvent>,
+    keeps_recent: bool,
     /// Where in `recent` the next event goes.
     at: usize,
     sink: S,
@@ -316,6 +336,7 @@ impl<S: Sink> Player<S> {
             watch: Watch {
                 checks,
                 recent: Vec::with_capacity(RECENT_MAX),
+                keeps_recent: true,
                 at: 0,
                 sink,
             },
@@ -680,11 +701,19 @@ impl<S: Sink> Player<S> {
 
 impl<S: Sink> Sink for Watch<S> {
     #[inline]
+    fn wants_events(&self) -> bool {
+        self.keeps_recent || !self.checks.is_off() || self.sink.wants_events()
+    }
+
+    #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if self.sink.wants_events() {
             self.sink.event(stamp, event.clone());
         }
         self.checks.event(stamp, &event);
+        if !self.keeps_recent {
+            return;
+        }
         let event = ObsEvent {
             stamp: *stamp,
             event,
@@ -705,13 +734,18 @@ impl<S: Sink> Sink for Watch<S> {
     }
 }
 
-/// The two answers that most are, without a decoder: nothing, and a small number.
+/// What most answers are, without a decoder: nothing, a small number, some bytes.
 #[inline]
 fn short_answer(bytes: &[u8]) -> Option<Outcome> {
     const ANSWER: u8 = number::ANSWER as u8;
     match bytes {
         [0x82, ANSWER, 0x82, 0, 0xf6] => Some(Outcome::done()),
         [0x82, ANSWER, 0x82, 0, n @ 0..=23] => Some(Outcome::success(u64::from(*n))),
+        [0x82, ANSWER, 0x82, 0, 0x58, len @ 24..=255, bytes @ ..]
+            if bytes.len() == usize::from(*len) =>
+        {
+            Some(Outcome::Success(Value::bytes(bytes)))
+        }
         _ => None,
     }
 }

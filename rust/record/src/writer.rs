@@ -2,8 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
-use std::thread::JoinHandle;
 
 use antiphon_codec::Encoder;
 
@@ -67,6 +65,9 @@ pub enum RecordError {
         /// The limit.
         max: usize,
     },
+    /// Writing has failed before.
+    #[error("the recording stopped at an earlier error")]
+    Stopped,
     /// A session was opened of an image that the recording does not have.
     #[error("a session was opened of an image that the recorder was not told of")]
     ImageMissing {
@@ -90,44 +91,13 @@ pub struct Writer<W: Store> {
     /// The record being filled, with room for its frame.
     record: Vec<u8>,
     /// `None` once finished.
-    output: Option<Output<W>>,
+    store: Option<W>,
+    chain: Chain,
     entries: u64,
     /// Whether every record is to be synced.
     sync: bool,
     failed: bool,
 }
-
-/// Who seals and writes records.
-#[derive(Debug)]
-enum Output<W> {
-    Here(Press<W>),
-    Aside(Aside<W>),
-}
-
-/// Seals records and writes them.
-#[derive(Debug)]
-struct Press<W> {
-    store: W,
-    chain: Chain,
-}
-
-/// A press on a thread of its own. Records go there and their buffers come back.
-#[derive(Debug)]
-struct Aside<W> {
-    full: SyncSender<Job>,
-    empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<(W, io::Result<()>)>,
-}
-
-#[derive(Debug)]
-struct Job {
-    record: Vec<u8>,
-    sync: bool,
-}
-
-/// Records that may wait for the thread that writes them. Two keep it busy; the fourth one waits
-/// for the medium.
-const WAITING_MAX: usize = 3;
 
 impl<W: Store> Writer<W> {
     /// Begins a recording: magic bytes and header. Nothing is written before the first record is
@@ -137,17 +107,10 @@ impl<W: Store> Writer<W> {
     /// When the medium fails or the header is too long.
     pub fn create(mut store: W, header: &Header) -> Result<Writer<W>, RecordError> {
         store.write_all(&MAGIC)?;
-        let press = Press {
-            store,
-            chain: Chain::start(),
-        };
-        Writer::begin(Output::Here(press), header)
-    }
-
-    fn begin(output: Output<W>, header: &Header) -> Result<Writer<W>, RecordError> {
         let mut writer = Writer {
             record: empty_record(),
-            output: Some(output),
+            store: Some(store),
+            chain: Chain::start(),
             entries: 0,
             sync: false,
             failed: false,
@@ -177,6 +140,9 @@ impl<W: Store> Writer<W> {
     /// Appends what `encode` appends, as one entry.
     #[inline]
     pub(crate) fn put(&mut self, encode: impl FnOnce(&mut Encoder<'_>)) -> Result<(), RecordError> {
+        if self.failed {
+            return Err(RecordError::Stopped);
+        }
         let start = self.record.len();
         encode(&mut Encoder::new(&mut self.record));
         self.entries += 1;
@@ -195,6 +161,8 @@ impl<W: Store> Writer<W> {
         let long = self.record.split_off(start);
         self.record.shrink_to(2 * RECORD_LEN);
         if long.len() > ENTRY_LEN_MAX {
+            // What was said before is good, and is kept.
+            self.flush()?;
             self.failed = true;
             return Err(RecordError::EntryTooLong {
                 len: long.len(),
@@ -213,26 +181,26 @@ impl<W: Store> Writer<W> {
         Ok(())
     }
 
-    /// Closes the record that is being filled and writes it. With a thread of its own: gives it to
-    /// the thread.
+    /// Closes the record that is being filled and writes it.
     ///
     /// # Errors
-    /// When the medium fails, or has failed since the last call.
+    /// When the medium fails; the writer takes nothing more then.
     pub fn flush(&mut self) -> Result<(), RecordError> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
         if self.failed || self.record.len() == CONTENT_AT {
             return Ok(());
         }
-        let result = match &mut self.output {
-            Some(Output::Here(press)) => {
-                let result = press.print(&mut self.record, self.sync);
-                self.record.truncate(CONTENT_AT);
-                result
-            }
-            Some(Output::Aside(aside)) => aside.send(&mut self.record, self.sync),
-            None => Ok(()),
-        };
-        self.failed |= result.is_err();
-        Ok(result?)
+        // Until it is written it has failed: a part of it may be on the medium.
+        self.failed = true;
+        store.write_all(seal(&mut self.chain, &mut self.record))?;
+        if self.sync {
+            store.sync()?;
+        }
+        self.record.truncate(CONTENT_AT);
+        self.failed = false;
+        Ok(())
     }
 
     /// Flushes, syncs, and gives the medium back. The recording is as it is: [`Entry::End`] is for
@@ -257,26 +225,7 @@ impl<W: Store> Writer<W> {
     }
 
     fn close(&mut self) -> Result<W, RecordError> {
-        match self.output.take() {
-            Some(Output::Here(press)) => Ok(press.store),
-            Some(Output::Aside(aside)) => Ok(aside.join()?),
-            None => Err(io::Error::other("the recording is finished").into()),
-        }
-    }
-}
-
-impl<W: Store + Send + 'static> Writer<W> {
-    /// As [`create`](Self::create), with a thread that hashes and writes, so that the run pays for
-    /// neither.
-    ///
-    /// Entries reach the thread a record at a time; when the medium is slower than the run, the run
-    /// waits for it.
-    ///
-    /// # Errors
-    /// When the medium fails, the header is too long, or there is no thread to be had.
-    pub fn create_aside(mut store: W, header: &Header) -> Result<Writer<W>, RecordError> {
-        store.write_all(&MAGIC)?;
-        Writer::begin(Output::Aside(Aside::spawn(store)?), header)
+        self.store.take().ok_or(RecordError::Stopped)
     }
 }
 
@@ -285,73 +234,5 @@ impl<W: Store> Drop for Writer<W> {
         // A run that ends by a panic keeps what it said last. There is nobody to tell if that
         // fails.
         let _ = self.flush();
-    }
-}
-
-impl<W: Store> Press<W> {
-    fn print(&mut self, record: &mut Vec<u8>, sync: bool) -> io::Result<()> {
-        let frame = seal(&mut self.chain, record);
-        self.store.write_all(frame)?;
-        if sync {
-            self.store.sync()?;
-        }
-        Ok(())
-    }
-}
-
-impl<W: Store + Send + 'static> Aside<W> {
-    fn spawn(store: W) -> io::Result<Aside<W>> {
-        let (full, jobs) = sync_channel::<Job>(WAITING_MAX);
-        let (done, empty) = channel();
-        let mut press = Press {
-            store,
-            chain: Chain::start(),
-        };
-        let run = move || {
-            for Job { mut record, sync } in jobs {
-                if let Err(error) = press.print(&mut record, sync) {
-                    return (press.store, Err(error));
-                }
-                record.truncate(CONTENT_AT);
-                // Nobody wants the buffer back once the run is over.
-                let _ = done.send(record);
-            }
-            (press.store, Ok(()))
-        };
-        let thread = std::thread::Builder::new()
-            .name("recording".to_owned())
-            .spawn(run)?;
-        Ok(Aside {
-            full,
-            empty,
-            thread,
-        })
-    }
-}
-
-impl<W> Aside<W> {
-    fn send(&mut self, record: &mut Vec<u8>, sync: bool) -> io::Result<()> {
-        let next = self.empty.try_recv().unwrap_or_else(|_| empty_record());
-        let job = Job {
-            record: std::mem::replace(record, next),
-            sync,
-        };
-        let gone = || io::Error::other("the thread that writes the recording has stopped");
-        match self.full.try_send(job) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(job)) => self.full.send(job).map_err(|_| gone()),
-            Err(TrySendError::Disconnected(_)) => Err(gone()),
-        }
-    }
-
-    fn join(self) -> io::Result<W> {
-        drop(self.full);
-        match self.thread.join() {
-            Ok((store, Ok(()))) => Ok(store),
-            Ok((_, Err(error))) => Err(error),
-            Err(_) => Err(io::Error::other(
-                "the thread that writes the recording panicked",
-            )),
-        }
     }
 }

@@ -6,7 +6,8 @@ use std::io::Read;
 use antiphon_machine::{EffectId, SessionId};
 use antiphon_record::bounds::MAGIC;
 use antiphon_record::{
-    Cause, Damage, Entry, Flush, OpenError, Reader, Recorder, Tail, Verdict, Writer, replay,
+    Cause, Damage, Entry, Flush, OpenError, Reader, RecordError, Recorder, Tail, Verdict, Writer,
+    replay,
 };
 use proptest::prelude::*;
 
@@ -244,6 +245,23 @@ fn a_full_disk_stops_the_recording_and_not_the_run() {
         report.tail
     );
     assert!(report.inputs >= 10, "{} inputs", report.inputs);
+}
+
+#[test]
+fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
+    let mut kept = Vec::new();
+    let mut writer = Writer::create(&mut kept, &full()).expect("memory");
+    let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
+    let entry = Entry::Input { step: 0, input };
+    writer.entry(&entry).expect("memory");
+    let long = Entry::Image(vec![0; 17 << 20]);
+    assert!(matches!(
+        writer.entry(&long),
+        Err(RecordError::EntryTooLong { .. })
+    ));
+    assert!(matches!(writer.entry(&entry), Err(RecordError::Stopped)));
+    drop(writer);
+    assert_eq!(entries(&kept).1, [entry]);
 }
 
 /// Reads what it gives in pieces of any size, down to one byte.

@@ -4,7 +4,8 @@ use antiphon_machine::{
     Canonical, DeterminismMode, EffectId, Event, FailureKind, Ingress, OperationId, Outcome,
     Refusal, SessionId, Value, sample,
 };
-use antiphon_record::{Difference, Divergence, Entry, Stop, Verdict, replay};
+use antiphon_record::{Difference, Divergence, Entry, Stop, Verdict, replay, replay_twice};
+use std::io::Cursor;
 
 use crate::runs::{Host, edited, full, header, recorded};
 
@@ -16,7 +17,10 @@ fn recording() -> Vec<u8> {
 
 fn diverged(edit: impl FnOnce(&mut Vec<Entry>)) -> Divergence {
     let bytes = edited(&recording(), edit);
-    match replay(&bytes[..]).expect("it is sound").verdict {
+    let report = replay(&bytes[..]).expect("it is sound");
+    let again = replay_twice(Cursor::new(&bytes)).expect("it is sound");
+    assert_eq!(again, report);
+    match report.verdict {
         Verdict::Diverged(divergence) => *divergence,
         Verdict::Equal => panic!("nothing was found"),
     }

@@ -1,5 +1,6 @@
 //! A recording replays as the run that it is of.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
 use antiphon_machine::{
@@ -9,6 +10,7 @@ use antiphon_machine::{
 };
 use antiphon_record::{
     Entry, Flush, Header, Progress, RecordError, Recorder, Replay, Tail, Verdict, replay,
+    replay_twice,
 };
 
 use crate::runs::{Host, Later, entries, full, header, recorded, small_of};
@@ -33,22 +35,6 @@ fn answers_that_come_later_replay_too() {
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.tail, Some(Tail::Sealed));
     assert_eq!(report.last.state, Some(kernel.state_digest()));
-}
-
-#[test]
-fn a_thread_that_writes_changes_nothing() {
-    let header = full();
-    let here = recorded(&header, &sample::ping_pong(1), 2, Host::new(5_000)).0;
-    let recorder = Recorder::create_aside(Vec::new(), &header, Flush::default());
-    let recorder = recorder.expect("there is a thread to be had");
-    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(5_000), recorder);
-    for _ in 0..2 {
-        let opened = machine.load_choreography(&sample::ping_pong(1), "me");
-        opened.expect("there is room");
-    }
-    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
-    let (kernel, _, recorder) = machine.into_parts();
-    assert!(recorder.finish(&kernel).expect("memory") == here);
 }
 
 /// A machine whose world is slow, gone, wrong and late, and whose sessions are called off.
@@ -135,6 +121,10 @@ fn refusals_retries_timeouts_faults_and_cancellations_replay() {
         assert!(saw(|e| matches!(e, Event::Faulted { .. })));
 
         let report = replay(&bytes[..]).expect("it is sound");
+        assert_eq!(
+            replay_twice(Cursor::new(&bytes)).expect("it is sound"),
+            report
+        );
         assert_eq!(report.verdict, Verdict::Equal, "{policy:?}");
         assert_eq!(report.tail, Some(Tail::Sealed), "{policy:?}");
         assert_eq!(report.last.state, Some(state), "{policy:?}");
