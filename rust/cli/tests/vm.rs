@@ -1,9 +1,9 @@
 //! The whole way against a real guest: `antiphon` here, the static agent in a virtual machine, a
 //! virtio-serial port between them.
 //!
-//! `cargo xtask vm` builds the machine and runs these tests; they are behind the feature `vm`, so that a
-//! plain `cargo test` does not need QEMU. Where the machine is missing they fail; they never pass by
-//! not running.
+//! `cargo xtask vm` builds the machine and runs these tests; they are behind the feature `vm`, so
+//! that a plain `cargo test` does not need QEMU. Where the machine is missing they fail; they never
+//! pass by not running.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Under software emulation a boot takes some 2 s and each command well under one; a busy machine can be
-/// ten times slower. What takes longer than this hangs.
+/// Under software emulation a boot takes some 2 s and each command well under one; a busy machine
+/// can be ten times slower. What takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The liveness contract: a client is told of a lost agent within this time.
@@ -199,8 +199,9 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
     assert!(!told.stderr.contains("panicked"), "{told:?}");
 }
 
-/// The worst moment to go: in the middle of a frame, with output on its way, and somebody else connecting at
-/// once. QEMU may close and open the port so fast that the guest never sees it closed.
+/// The worst moment to go: in the middle of a frame, with output on its way, and somebody else
+/// connecting at once. QEMU may close and open the port so fast that the guest never sees it
+/// closed.
 #[test]
 fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
     let guest = Guest::boot();

@@ -1,4 +1,5 @@
-//! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes first.
+//! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes
+//! first.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use crate::report::{Report, Tally};
 use crate::tree::Tree;
 use crate::{run, setup, tidy, vm};
 
-/// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that needs
-/// more than this hangs.
+/// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
+/// needs more than this hangs.
 pub(crate) const LANE_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 /// Lines of a failed lane's output that are shown; the log has all of them.
 const SHOWN_MAX: usize = 400;
 
-/// The target that compares the wire's schema, goldens and code. It has a line of its own in the table:
-/// were it renamed or lost among the others, nobody would miss it.
+/// The target that compares the wire's schema, goldens and code. It has a line of its own in the
+/// table: were it renamed or lost among the others, nobody would miss it.
 const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
 /// One lane; some come to more than one report.
@@ -111,7 +112,8 @@ fn clippy(tree: &Tree) -> Report {
     )
 }
 
-/// The binaries are built first: tests start `antiphon` and `antiphon-agent` from the target directory.
+/// The binaries are built first: tests start `antiphon` and `antiphon-agent` from the target
+/// directory.
 fn tests(tree: &Tree) -> Vec<Report> {
     let mut build = tree.cargo("build");
     build.args(["--workspace", "--bins"]);

@@ -1,5 +1,5 @@
-//! Reads what `cargo test` prints: which targets ran, and how many of their tests passed, failed and were
-//! left out.
+//! Reads what `cargo test` prints: which targets ran, and how many of their tests passed, failed
+//! and were left out.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use crate::report::Tally;
 pub(crate) struct LibTest {
     pub(crate) tally: Tally,
     pub(crate) targets: Vec<Target>,
-    /// What is worth showing when the lane fails: all but the lines of passed tests and compiled crates.
+    /// What is worth showing when the lane fails: all but the lines of passed tests and compiled
+    /// crates.
     pub(crate) kept: Vec<String>,
     current: String,
 }
@@ -89,7 +90,8 @@ fn sum(targets: &[Target]) -> Tally {
         .fold(Tally::default(), |sum, target| sum + target.tally)
 }
 
-/// `Running unittests src/lib.rs (target/debug/deps/antiphon_codec-0123)` and `Doc-tests antiphon_codec`.
+/// `Running unittests src/lib.rs (target/debug/deps/antiphon_codec-0123)` and `Doc-tests
+/// antiphon_codec`.
 fn target_line(line: &str) -> Option<String> {
     if let Some(name) = line.strip_prefix("Doc-tests ") {
         return Some(format!("{name} (documentation)"));

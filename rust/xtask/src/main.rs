@@ -1,5 +1,5 @@
-//! Antiphon's build tasks. `cargo xtask test` is the whole of it: it gets what the tests need and runs
-//! every lane; the other commands are its parts, and what a person runs while working.
+//! Antiphon's build tasks. `cargo xtask test` is the whole of it: it gets what the tests need and
+//! runs every lane; the other commands are its parts, and what a person runs while working.
 //!
 //! Few dependencies on purpose: this is compiled before anything else can run.
 #![expect(
@@ -100,8 +100,8 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
     }
 }
 
-/// One switch for every kind of golden: insta reads the first variable, tests that write files of their
-/// own read the second.
+/// One switch for every kind of golden: insta reads the first variable, tests that write files of
+/// their own read the second.
 fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     let mut command = tree.cargo("test");
     command.env("INSTA_UPDATE", "always").env("BLESS", "1");

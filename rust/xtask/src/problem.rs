@@ -1,4 +1,5 @@
-//! What can go wrong while building and testing, with the facts and, where there is one, the way out.
+//! What can go wrong while building and testing, with the facts and, where there is one, the way
+//! out.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What a person sees while a lane runs: on a terminal one line that is rewritten, elsewhere a line now
-//! and then, so that a log shows life without drowning in it.
+//! What a person sees while a lane runs: on a terminal one line that is rewritten, elsewhere a line
+//! now and then, so that a log shows life without drowning in it.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -59,7 +59,8 @@ impl Progress {
             self.note
         );
         if self.terminal {
-            // Cut to a width that does not wrap on any usual terminal; a wrapped line is not rewritten.
+            // Cut to a width that does not wrap on any usual terminal; a wrapped line is not
+            // rewritten.
             let short: String = line.chars().take(78).collect();
             print!("\r\x1b[2K{short}");
             let _ = io::stdout().flush();

@@ -56,8 +56,8 @@ impl Report {
         Self::of_tests(name, elapsed, tally, outcome)
     }
 
-    /// A lane of many tests. What ran nothing, left something out, or ended badly without a failed test
-    /// counts as one failure: a lane cannot come out green by doing less.
+    /// A lane of many tests. What ran nothing, left something out, or ended badly without a failed
+    /// test counts as one failure: a lane cannot come out green by doing less.
     pub(crate) fn of_tests(
         name: &'static str,
         elapsed: Duration,

@@ -13,8 +13,8 @@ use crate::progress::Progress;
 /// How often a running program is looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long output may still come after the program itself has ended: a process it left behind can hold
-/// the pipe open for ever.
+/// How long output may still come after the program itself has ended: a process it left behind can
+/// hold the pipe open for ever.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// Runs a short program and gives its standard output.
@@ -53,9 +53,9 @@ pub(crate) fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs a program of a lane: every line of its output goes to `log` and to `on_line`, whose answer, if
-/// any, becomes the note shown beside the lane's name. Past `deadline` the program and all it started
-/// are killed.
+/// Runs a program of a lane: every line of its output goes to `log` and to `on_line`, whose answer,
+/// if any, becomes the note shown beside the lane's name. Past `deadline` the program and all it
+/// started are killed.
 pub(crate) fn watched(
     command: &mut Command,
     deadline: Duration,
@@ -138,8 +138,8 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
     receiver
 }
 
-/// Kills a child and everything it started. The children are not put in a process group of their own,
-/// so that Ctrl-C on the terminal reaches them; the price is this walk.
+/// Kills a child and everything it started. The children are not put in a process group of their
+/// own, so that Ctrl-C on the terminal reaches them; the price is this walk.
 fn kill_family(child: &mut Child) {
     let mut family = vec![child.id()];
     let mut next = 0;
@@ -155,7 +155,8 @@ fn kill_family(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Children of a process, from every thread that may have started one; none where there is no `/proc`.
+/// Children of a process, from every thread that may have started one; none where there is no
+/// `/proc`.
 fn children_of(parent: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
     let lists = threads

@@ -1,5 +1,5 @@
-//! Gets what the tests need. What is there is kept; what is missing is fetched by the means that this
-//! machine has; what cannot be had is said, with the reason.
+//! Gets what the tests need. What is there is kept; what is missing is fetched by the means that
+//! this machine has; what cannot be had is said, with the reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -133,8 +133,8 @@ fn component(name: &str) -> Result<(), Problem> {
     run::output(Command::new("rustup").args(["component", "add", name])).map(drop)
 }
 
-/// Package lists may be absent or older than the mirror: they are brought up to date only when an install
-/// without that fails.
+/// Package lists may be absent or older than the mirror: they are brought up to date only when an
+/// install without that fails.
 fn install(packages: &[&str]) -> Result<(), Problem> {
     let install = || {
         let mut command = as_root("apt-get");

@@ -1,5 +1,5 @@
-//! The structure of the workspace, as rules over what cargo knows about it. Each rule is a function from
-//! a tree to the list of what breaks it, and has a test that shows it red.
+//! The structure of the workspace, as rules over what cargo knows about it. Each rule is a function
+//! from a tree to the list of what breaks it, and has a test that shows it red.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,8 @@ use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::{Package, Tree};
 
-/// Who may name whom. A crate that is not here is itself a finding: a new room gets its place first.
+/// Who may name whom. A crate that is not here is itself a finding: a new room gets its place
+/// first.
 const MAY_USE: [(&str, &[&str]); 8] = [
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
@@ -34,8 +35,8 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("xtask", &[]),
 ];
 
-/// Crates that are pure: what they link may not bring a clock, randomness, input and output, threads or
-/// an operating system in.
+/// Crates that are pure: what they link may not bring a clock, randomness, input and output,
+/// threads or an operating system in.
 const PURE: [&str; 4] = [
     "antiphon-codec",
     "antiphon-machine",

@@ -1,9 +1,10 @@
-//! The virtual machine that tests talk to: Debian's cloud kernel under QEMU without hardware help, an
-//! initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket here.
+//! The virtual machine that tests talk to: Debian's cloud kernel under QEMU without hardware help,
+//! an initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket
+//! here.
 //!
 //! Everything stands in `target/vm`: `kernel/` (fetched once), `cargo/` (the agent's own build),
-//! `initrd`, and `boot`, the script that starts it all on a socket and a console file of the caller's
-//! choice. The test is `rust/cli/tests/vm.rs`; it finds the directory by `ANTIPHON_VM`.
+//! `initrd`, and `boot`, the script that starts it all on a socket and a console file of the
+//! caller's choice. The test is `rust/cli/tests/vm.rs`; it finds the directory by `ANTIPHON_VM`.
 
 mod agent;
 mod initrd;

@@ -68,7 +68,8 @@ fn check_static(path: &Path) -> Result<(), Problem> {
     }
 }
 
-/// Whether an ELF file (64-bit, little-endian) has a `PT_INTERP` header; nothing when it is no such file.
+/// Whether an ELF file (64-bit, little-endian) has a `PT_INTERP` header; nothing when it is no such
+/// file.
 fn asks_for_loader(bytes: &[u8]) -> Option<bool> {
     const PT_INTERP: u32 = 3;
     if bytes.get(..6)? != b"\x7fELF\x02\x01" {
