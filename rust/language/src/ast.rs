@@ -1,7 +1,7 @@
 //! The syntax tree: what a text says, before anything is known about whether it makes sense.
 //!
-//! A tree keeps where things were written ([`At`]) and its comments, but neither is part of what it says: two trees are
-//! equal when they say the same.
+//! A tree keeps where things were written ([`At`]) and its comments, but neither is part of what it
+//! says: two trees are equal when they say the same.
 
 use std::sync::Arc;
 

@@ -19,7 +19,8 @@ use crate::source::Span;
 /// The most nodes of a protocol after inlining: as many as a role's automaton may have states.
 pub const NODES_MAX: usize = 65_536;
 
-/// How deep blocks and `do` may nest after inlining: bounds the stack of building, as the parser bounds its own.
+/// How deep blocks and `do` may nest after inlining: bounds the stack of building, as the parser
+/// bounds its own.
 pub const INLINE_DEPTH_MAX: u32 = 256;
 
 /// Builds one protocol; nothing when its shape is wrong, which has then been reported.
@@ -54,7 +55,8 @@ const END: Id = 0;
 /// What the graph is made of before it is numbered.
 #[derive(Debug)]
 enum Node<'r> {
-    /// The start of a recursion or of an inlined protocol: stands for another node, once that is known.
+    /// The start of a recursion or of an inlined protocol: stands for another node, once that is
+    /// known.
     Hole {
         to: Option<Id>,
         span: Span,
@@ -206,7 +208,8 @@ impl<'r> Builder<'r, '_> {
         self.active.pop();
         let start = start?;
         self.fill(hole, start);
-        // A protocol that says nothing leaves no trace: else each one before it would be built for its own.
+        // A protocol that says nothing leaves no trace: else each one before it would be built for
+        // its own.
         let entry = if start == next { next } else { hole };
         self.memo.insert((protocol, roles, next), entry);
         Some(entry)
@@ -332,7 +335,8 @@ impl<'r> Builder<'r, '_> {
         })?
     }
 
-    /// A message, as one node for each receiver. All but the first have the payload from where the first one put it.
+    /// A message, as one node for each receiver. All but the first have the payload from where the
+    /// first one put it.
     fn message(&mut self, kind: &'r Kind, next: Id, frame: &mut Frame, span: Span) -> Option<Id> {
         let Kind::Message {
             label,

@@ -13,8 +13,8 @@ use crate::resolve::{Resolved, resolve};
 /// What the checks of names and shape say about some modules.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The protocols of the text that was asked for, without `aux` ones and those in which something is wrong, in the
-    /// order of the text.
+    /// The protocols of the text that was asked for, without `aux` ones and those in which
+    /// something is wrong, in the order of the text.
     pub protocols: Vec<CheckedProtocol>,
     /// All findings, those of reading too, in the order of the texts.
     pub diagnostics: Vec<Diagnostic>,
@@ -22,8 +22,9 @@ pub struct Checked {
 
 /// Checks names and shape of everything in the modules, and gives every finding in one go.
 ///
-/// Declarations that were lost to errors of syntax would be missed everywhere, so a text with such errors is looked at
-/// no further; a protocol that lost statements is looked at as far as what is left makes sense.
+/// Declarations that were lost to errors of syntax would be missed everywhere, so a text with such
+/// errors is looked at no further; a protocol that lost statements is looked at as far as what is
+/// left makes sense.
 pub fn check(modules: &Modules) -> Checked {
     let mut findings = Findings::default();
     findings.extend(modules.diagnostics.iter().cloned());
@@ -68,8 +69,8 @@ pub fn check(modules: &Modules) -> Checked {
     }
 }
 
-/// The protocols, each behind those it does as far as recursion allows: what is wrong in one is then reported with its
-/// own names, not with those of whoever does it.
+/// The protocols, each behind those it does as far as recursion allows: what is wrong in one is
+/// then reported with its own names, not with those of whoever does it.
 fn callees_first(calls: &Calls) -> Vec<usize> {
     let mut order = Vec::new();
     let mut entered = BTreeSet::new();
@@ -87,8 +88,8 @@ fn callees_first(calls: &Calls) -> Vec<usize> {
     order
 }
 
-/// Reports auxiliary protocols of the text that was asked for which none of its protocols does. One that only does
-/// itself counts as not done.
+/// Reports auxiliary protocols of the text that was asked for which none of its protocols does. One
+/// that only does itself counts as not done.
 fn report_unused(resolved: &Resolved, calls: &Calls, findings: &mut Findings) {
     let mut done: BTreeSet<usize> = BTreeSet::new();
     for (index, callees) in calls.callees.iter().enumerate() {

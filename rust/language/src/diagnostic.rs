@@ -8,14 +8,15 @@ pub use render::{Json, Style, render, render_all};
 
 use crate::source::Span;
 
-/// The most diagnostics that one run gives. A reader mends the first few; the bound keeps the report of a hostile text
-/// as small as the text.
+/// The most diagnostics that one run gives. A reader mends the first few; the bound keeps the
+/// report of a hostile text as small as the text.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
 /// One finding about a text.
 ///
-/// `message` is a sentence in lower case without a full stop that names the things in question; `label` says what is
-/// at the span. What is the same for every diagnostic of its code is in the code: severity, meaning, mending.
+/// `message` is a sentence in lower case without a full stop that names the things in question;
+/// `label` says what is at the span. What is the same for every diagnostic of its code is in the
+/// code: severity, meaning, mending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What kind of finding it is.
@@ -91,7 +92,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding. One that has the code and place of another is dropped: inlining may come to a place twice.
+    /// Adds a finding. One that has the code and place of another is dropped: inlining may come to
+    /// a place twice.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.is_full() || !self.seen.insert((diagnostic.code, diagnostic.span)) {
             return;
@@ -140,8 +142,9 @@ impl Extend<Diagnostic> for Findings {
     }
 }
 
-/// The closest of the names to one that is not there, if any is close enough to be meant: at most one edit for short
-/// names, two for longer ones, none for names of one or two letters, which are all close to each other. Linear in the number of names; only their first 64 bytes are compared.
+/// The closest of the names to one that is not there, if any is close enough to be meant: at most
+/// one edit for short names, two for longer ones, none for names of one or two letters, which are
+/// all close to each other. Linear in the number of names; only their first 64 bytes are compared.
 pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let allowed = match wrong.chars().count() {
         0..=2 => 0,
@@ -156,8 +159,8 @@ pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Edit distance of two names without regard to case, two letters swapped counting as one edit; names that differ much
-/// in length are far apart.
+/// Edit distance of two names without regard to case, two letters swapped counting as one edit;
+/// names that differ much in length are far apart.
 fn edits(a: &str, b: &str) -> usize {
     const COMPARED_MAX: usize = 64;
     let lower = |s: &str| {

@@ -104,7 +104,8 @@ fn falls_all(statements: &[Statement], ends: &[bool]) -> bool {
     statements.iter().all(|statement| falls(statement, ends))
 }
 
-/// Whether something may come behind a statement. A recursion is left only where its body ends without `continue`.
+/// Whether something may come behind a statement. A recursion is left only where its body ends
+/// without `continue`.
 fn falls(statement: &Statement, ends: &[bool]) -> bool {
     match &statement.kind {
         Kind::Continue { .. } => false,
@@ -158,8 +159,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a statement leads back to this protocol: then what is wrong is that something follows the recursion,
-    /// which building the graph reports.
+    /// Whether a statement leads back to this protocol: then what is wrong is that something
+    /// follows the recursion, which building the graph reports.
     fn is_recursion(&mut self, statement: &Statement) -> bool {
         let Kind::Do { protocol, .. } = &statement.kind else {
             return false;

@@ -1,7 +1,8 @@
 //! The checked global protocol: names resolved, `do` inlined, recursion an edge back.
 //!
-//! The checker makes it, projection reads it. The body is a graph: sequence is the `next` edge, and what follows a
-//! choice or a recursion is one node that all branches share. Every node can be reached from the start.
+//! The checker makes it, projection reads it. The body is a graph: sequence is the `next` edge, and
+//! what follows a choice or a recursion is one node that all branches share. Every node can be
+//! reached from the start.
 
 use antiphon_machine::{Interface, LabelId, Operation, OperationId, RoleId, Sort, SortId};
 
@@ -38,8 +39,8 @@ impl CheckedProtocol {
         &self.labels
     }
 
-    /// The sorts that payloads, arguments and results have. A sort refers only to sorts before it; `sorts()[0]` is
-    /// `Unit`, and no two rows are equal.
+    /// The sorts that payloads, arguments and results have. A sort refers only to sorts before it;
+    /// `sorts()[0]` is `Unit`, and no two rows are equal.
     pub fn sorts(&self) -> &[Sort] {
         &self.sorts
     }
@@ -49,13 +50,14 @@ impl CheckedProtocol {
         &self.interfaces
     }
 
-    /// The operations that the protocol's local actions call: classes `Command`, `Observe` and `Check`.
+    /// The operations that the protocol's local actions call: classes `Command`, `Observe` and
+    /// `Check`.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
-    /// The names that payloads and `let` bind. Each is bound at one place of the text; inlining a protocol twice makes
-    /// two of each of its names.
+    /// The names that payloads and `let` bind. Each is bound at one place of the text; inlining a
+    /// protocol twice makes two of each of its names.
     pub fn vars(&self) -> &[Var] {
         &self.vars
     }
@@ -134,8 +136,9 @@ impl Global {
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// One message from one role to another one. A message to several receivers is several nodes, in their order; all
-    /// but the first take the payload from a name that the first one binds, so every receiver gets the same.
+    /// One message from one role to another one. A message to several receivers is several nodes,
+    /// in their order; all but the first take the payload from a name that the first one binds, so
+    /// every receiver gets the same.
     Message {
         /// The sender.
         from: RoleId,
@@ -154,8 +157,8 @@ pub enum Node {
     Choice {
         /// Who chooses.
         at: RoleId,
-        /// Two branches or more. Each begins with `Local` nodes of `at`, possibly none, and then a `Message` from
-        /// `at`; these messages all have the same receiver and distinct labels.
+        /// Two branches or more. Each begins with `Local` nodes of `at`, possibly none, and then a
+        /// `Message` from `at`; these messages all have the same receiver and distinct labels.
         branches: Vec<NodeId>,
         /// The statement.
         span: Span,
@@ -200,16 +203,19 @@ pub enum PayloadSource {
 /// A local action: one call of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The operation: a row of [`CheckedProtocol::operations`]. Its class says whether it is a `Check`.
+    /// The operation: a row of [`CheckedProtocol::operations`]. Its class says whether it is a
+    /// `Check`.
     pub operation: OperationId,
-    /// The arguments, of the operation's argument sorts. Names are bound at the acting role on every path to here.
+    /// The arguments, of the operation's argument sorts. Names are bound at the acting role on
+    /// every path to here.
     pub args: Vec<Argument>,
     /// The name that the result is known by afterwards, at the acting role.
     pub bind: Option<VarId>,
     /// A budget for this call, in ticks, in place of the operation's own.
     pub within: Option<u64>,
-    /// Where a failure goes: the label of a sibling branch of the choice that this action stands at the head of. The
-    /// acting role then takes that branch, whatever its host had decided. `None`: a failure faults the session.
+    /// Where a failure goes: the label of a sibling branch of the choice that this action stands at
+    /// the head of. The acting role then takes that branch, whatever its host had decided. `None`:
+    /// a failure faults the session.
     pub otherwise: Option<LabelId>,
 }
 

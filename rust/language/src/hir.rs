@@ -118,7 +118,8 @@ pub(crate) struct Interface {
     pub(crate) operations: Vec<Operation>,
 }
 
-/// An operation of an interface. A sort that could not be resolved is nothing; it has been reported.
+/// An operation of an interface. A sort that could not be resolved is nothing; it has been
+/// reported.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) name: String,

@@ -1,4 +1,5 @@
-//! Text to tokens. Comments are kept aside: they are no part of the grammar, but the formatter needs them.
+//! Text to tokens. Comments are kept aside: they are no part of the grammar, but the formatter
+//! needs them.
 
 use logos::{Lexer, Logos};
 
@@ -7,8 +8,9 @@ use crate::source::{FileId, Span};
 
 /// The kinds of tokens.
 ///
-/// All words are one kind: identifiers may begin with a digit (`1(int) from A to B;` is a message), and most of our own
-/// keywords must stay usable as names in files of the base language, so the parser decides by place.
+/// All words are one kind: identifiers may begin with a digit (`1(int) from A to B;` is a message),
+/// and most of our own keywords must stay usable as names in files of the base language, so the
+/// parser decides by place.
 #[derive(Logos, Clone, Copy, Debug, PartialEq, Eq)]
 #[logos(skip r"[ \t\r\n\x0C\u{FEFF}]+")]
 pub(crate) enum Kind {

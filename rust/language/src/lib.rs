@@ -7,9 +7,10 @@
 //!                                                              --compile--> CodeImage
 //! ```
 //!
-//! The crate reads no files: a [`Loader`] gives it the text of a module by its name. Whatever the text, the work and the
-//! memory it takes are bounded, and all that is wrong with it is said in one go, each finding a [`diagnostic`] with a
-//! stable code. The language itself is in `docs/language.md`.
+//! The crate reads no files: a [`Loader`] gives it the text of a module by its name. Whatever the
+//! text, the work and the memory it takes are bounded, and all that is wrong with it is said in one
+//! go, each finding a [`diagnostic`] with a stable code. The language itself is in
+//! `docs/language.md`.
 //!
 //! ```
 //! use antiphon_language::safety::Limits;

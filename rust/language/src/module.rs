@@ -17,7 +17,8 @@ pub const SOURCES_LEN_MAX: usize = 8 * SOURCE_LEN_MAX;
 
 /// Whoever knows where the text of a module is. This crate reads no files itself.
 pub trait Loader {
-    /// The text of the module of that name, such as `lib.guest`, and the name that diagnostics give the text.
+    /// The text of the module of that name, such as `lib.guest`, and the name that diagnostics give
+    /// the text.
     fn load(&self, module: &str) -> Result<Source, LoadError>;
 }
 
@@ -110,8 +111,12 @@ impl Modules {
     }
 }
 
-/// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds replacement characters.
-#[expect(clippy::result_large_err, reason = "made once per file and taken apart at once")]
+/// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds
+/// replacement characters.
+#[expect(
+    clippy::result_large_err,
+    reason = "made once per file and taken apart at once"
+)]
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> {
     let shown = bytes
         .get(..bytes.len().min(SOURCE_LEN_MAX))
@@ -266,7 +271,8 @@ impl Loading {
         }
     }
 
-    /// Reports every import that leads back to its own module. Recursion is at most as deep as there are modules.
+    /// Reports every import that leads back to its own module. Recursion is at most as deep as
+    /// there are modules.
     fn report_cycles(&mut self) {
         let mut done = BTreeSet::new();
         for index in 0..self.modules.len() {

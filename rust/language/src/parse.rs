@@ -1,5 +1,5 @@
-//! Tokens to a tree, by recursive descent with recovery: an error costs the statement or the declaration it is in, and
-//! reading goes on behind it.
+//! Tokens to a tree, by recursive descent with recovery: an error costs the statement or the
+//! declaration it is in, and reading goes on behind it.
 
 mod declaration;
 mod statement;
@@ -11,7 +11,8 @@ use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::lexer::{Kind, Token, Tokens, lex};
 use crate::source::{FileId, SOURCE_LEN_MAX, Span};
 
-/// How deep blocks and sorts may nest. Whoever walks a tree recurses as deep as it is, so this bounds every stack.
+/// How deep blocks and sorts may nest. Whoever walks a tree recurses as deep as it is, so this
+/// bounds every stack.
 pub const DEPTH_MAX: u32 = 128;
 
 /// Words of the base language, which are never names.
@@ -193,7 +194,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The semicolon of a statement. One that was forgotten at the end of a line is reported and taken as written.
+    /// The semicolon of a statement. One that was forgotten at the end of a line is reported and
+    /// taken as written.
     fn expect_semicolon(&mut self) -> Read<()> {
         if self.eat(Kind::Semicolon) {
             return Ok(());
@@ -278,7 +280,8 @@ impl<'t> Parser<'t> {
         let message = format!("this is nested more than {DEPTH_MAX} deep");
         self.push(Diagnostic::new(Code::TooDeep, span, message));
         self.stop();
-        // The depth stays above the bound, so every block on the way out knows that reading has stopped.
+        // The depth stays above the bound, so every block on the way out knows that reading has
+        // stopped.
         Err(Failed)
     }
 
@@ -305,9 +308,16 @@ impl<'t> Parser<'t> {
     }
 
     fn name(&mut self, what: &str) -> Read<Name> {
+        let reserved = RESERVED.contains(&self.text_of(self.peek()));
+        if reserved { Err(self.unexpected(what)) } else { self.word(what) }
+    }
+
+    /// A name where no word of the language could stand, so that every word may be one: the fields
+    /// of a record have the names that the outside world gives them, `data`, `from`, `to`.
+    fn word(&mut self, what: &str) -> Read<Name> {
         let token = self.peek();
         let text = self.text_of(token);
-        if token.kind != Kind::Word || RESERVED.contains(&text) {
+        if token.kind != Kind::Word {
             return Err(self.unexpected(what));
         }
         if text.len() > antiphon_machine::bounds::NAME_LEN_MAX {
@@ -331,7 +341,8 @@ impl<'t> Parser<'t> {
         Ok(Path { segments })
     }
 
-    /// Items with commas between them up to a closing bracket, which is eaten. A comma may stand behind the last.
+    /// Items with commas between them up to a closing bracket, which is eaten. A comma may stand
+    /// behind the last.
     fn list<T>(
         &mut self,
         close: Kind,
@@ -409,7 +420,8 @@ impl<'t> Parser<'t> {
         Ok(self.text_of(token).trim_matches('"').into())
     }
 
-    /// Skips a bracketed part whose opening bracket is next. For parts that are refused, so nobody needs their inside.
+    /// Skips a bracketed part whose opening bracket is next. For parts that are refused, so nobody
+    /// needs their inside.
     fn skip_brackets(&mut self) {
         let mut open = 0usize;
         loop {

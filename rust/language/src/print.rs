@@ -1,7 +1,8 @@
 //! A tree back to text, in the one form that every text of the same tree has.
 //!
-//! Comments go where they were: on lines of their own before what follows them, or behind what they stand behind on its
-//! line. A comment in the middle of a statement moves before it. At most one empty line is kept between two things.
+//! Comments go where they were: on lines of their own before what follows them, or behind what they
+//! stand behind on its line. A comment in the middle of a statement moves before it. At most one
+//! empty line is kept between two things.
 
 use crate::ast::{
     Action, Argument, Ast, Block, Duration, Effect, Enum, Foreign, ForeignKind, Item, Message,
@@ -15,9 +16,11 @@ const COLUMNS: usize = 100;
 /// One level of indentation.
 const INDENT: &str = "  ";
 
-/// Prints a tree with its comments. Printing what was parsed from a printed text gives that text again.
+/// Prints a tree with its comments. Printing what was parsed from a printed text gives that text
+/// again.
 ///
-/// `None` for a tree that is not [whole](Ast::is_whole): printing it would lose what could not be read.
+/// `None` for a tree that is not [whole](Ast::is_whole): printing it would lose what could not be
+/// read.
 pub fn format(ast: &Ast) -> Option<String> {
     if !ast.is_whole() {
         return None;
@@ -91,7 +94,8 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Prints the comments before a place on lines of their own. `apart`: with an empty line before all of it.
+    /// Prints the comments before a place on lines of their own. `apart`: with an empty line before
+    /// all of it.
     fn leading(&mut self, end: u32, apart: bool) {
         let mut apart = apart;
         while let Some((comment, rest)) = self.comments.split_first() {
@@ -112,8 +116,9 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// The comments and the empty line before something that begins and ends there. What stands inside it comes first
-    /// too; `inside` is where its own block begins, or where it ends when it has none.
+    /// The comments and the empty line before something that begins and ends there. What stands
+    /// inside it comes first too; `inside` is where its own block begins, or where it ends when it
+    /// has none.
     fn before(&mut self, start: u32, inside: u32, apart: bool) {
         let had_comments = self.comments.first().is_some_and(|c| c.start < inside);
         self.leading(inside, apart);
@@ -122,7 +127,8 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Moves the comments that stand on the same line behind something printed last to the end of its printed line.
+    /// Moves the comments that stand on the same line behind something printed last to the end of
+    /// its printed line.
     fn trailing(&mut self, end: u32, limit: u32) {
         self.last = end;
         while let Some((comment, rest)) = self.comments.split_first() {
@@ -159,7 +165,8 @@ impl<'a> Printer<'a> {
             .any(|c| span.start <= c.start && c.end <= span.end)
     }
 
-    /// Things on lines of their own, with their comments, up to a closing bracket that is printed by the caller.
+    /// Things on lines of their own, with their comments, up to a closing bracket that is printed
+    /// by the caller.
     fn lines<T>(
         &mut self,
         things: &[T],
@@ -213,7 +220,8 @@ impl<'a> Printer<'a> {
         self.trailing(span.end, u32::MAX);
     }
 
-    /// Where the first bracket of a declaration opens: its head has none, nor strings, but may have comments.
+    /// Where the first bracket of a declaration opens: its head has none, nor strings, but may have
+    /// comments.
     fn open(&self, span: Span) -> u32 {
         let mut at = span.start;
         loop {

@@ -10,7 +10,8 @@ use crate::source::{Source, Sources};
 /// What is made of a text in which nothing is wrong.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The protocols of the text, `aux` ones left out, in its order, each with its automata and its image.
+    /// The protocols of the text, `aux` ones left out, in its order, each with its automata and its
+    /// image.
     pub protocols: Vec<(CheckedProtocol, Compiled)>,
     /// What is worth saying all the same.
     pub warnings: Report,

@@ -20,11 +20,12 @@ use crate::source::Span;
 /// The most protocols of one run. Looking for those that never end compares all with all.
 pub(crate) const PROTOCOLS_MAX: usize = 4096;
 
-/// How many records may be looked into to resolve one: more than sorts may nest, so that the finding names a circle
-/// when there is one.
+/// How many records may be looked into to resolve one: more than sorts may nest, so that the
+/// finding names a circle when there is one.
 const PENDING_MAX: u32 = 64;
 
-/// The built-in sorts, first by our names and then by those that files of the base language use undeclared.
+/// The built-in sorts, first by our names and then by those that files of the base language use
+/// undeclared.
 const BUILT_IN: [(&str, Shape); 10] = [
     ("Unit", Shape::Unit),
     ("Bool", Shape::Bool),
@@ -209,7 +210,8 @@ impl<'m> Names<'m, '_> {
             SortDecl::Record(record) => &record.name,
             SortDecl::Enum(enumeration) => &enumeration.name,
         };
-        // A foreign type may be called `int` or `Bytes`, as in many files of the base language: it hides ours.
+        // A foreign type may be called `int` or `Bytes`, as in many files of the base language: it
+        // hides ours.
         let foreign = matches!(decl, SortDecl::Foreign(_));
         if !foreign && built_in(&name.text).is_some() {
             let message = format!("`{}` is a built-in sort", name.text);
@@ -227,8 +229,8 @@ impl<'m> Names<'m, '_> {
         None
     }
 
-    /// The module that a path leads to and the last word of the path; nothing when it leads nowhere, which has then
-    /// been reported.
+    /// The module that a path leads to and the last word of the path; nothing when it leads
+    /// nowhere, which has then been reported.
     fn locate<'p>(&mut self, module: usize, path: &'p Path) -> Option<(usize, &'p Name)> {
         let (last, prefix) = path.segments.split_last()?;
         if prefix.is_empty() {
@@ -297,16 +299,16 @@ impl<'m> Names<'m, '_> {
         let sort = match decl {
             SortDecl::Foreign(_) => self.sorts.intern(Shape::Foreign { name: name.into() }),
             SortDecl::Enum(enumeration) => {
-                self.distinct("variant", enumeration.variants.iter());
                 let variants = enumeration
                     .variants
                     .iter()
                     .map(|v| v.text.clone())
                     .collect();
-                self.sorts.intern(Shape::Enum {
-                    name: name.into(),
-                    variants,
-                })
+                let name = name.into();
+                match self.distinct("variant", enumeration.variants.iter()) {
+                    true => self.sorts.intern(Shape::Enum { name, variants }),
+                    false => None,
+                }
             }
             SortDecl::Record(record) => self.record(module, record, from, pending),
         };
@@ -321,13 +323,12 @@ impl<'m> Names<'m, '_> {
         from: Span,
         pending: u32,
     ) -> Option<SortRef> {
-        self.distinct("field", record.fields.iter().map(|field| &field.name));
+        let mut whole = self.distinct("field", record.fields.iter().map(|field| &field.name));
         if pending >= PENDING_MAX {
             self.too_deep(from);
             return None;
         }
         let mut fields = Vec::new();
-        let mut whole = true;
         for field in &record.fields {
             match self.sort_in(module, &field.sort, pending + 1) {
                 Some(sort) => fields.push((field.name.text.clone(), sort)),
@@ -353,18 +354,21 @@ impl<'m> Names<'m, '_> {
         self.report(Diagnostic::new(Code::SortTooDeep, span, message));
     }
 
-    /// Reports names that are there twice.
-    fn distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) {
+    /// Reports names that are there twice; whether there are none.
+    fn distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) -> bool {
+        let mut distinct = true;
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for name in names {
             if let Some(first) = seen.get(name.text.as_str()) {
                 let message = format!("the {what} `{}` is there twice", name.text);
                 let finding = Diagnostic::new(Code::DuplicateMember, name.at.0, message);
                 self.report(finding.related(*first, "the first one"));
+                distinct = false;
             } else {
                 seen.insert(&name.text, name.at.0);
             }
         }
+        distinct
     }
 
     /// A sort as written in a module.

@@ -1,4 +1,5 @@
-//! Sorts: from what is written to a table in which every sort stands once, behind those it is made of.
+//! Sorts: from what is written to a table in which every sort stands once, behind those it is made
+//! of.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +95,8 @@ impl Sorts {
     }
 }
 
-/// The sorts of one protocol, in the order of their first use, each behind those it is made of. `Unit` is the first.
+/// The sorts of one protocol, in the order of their first use, each behind those it is made of.
+/// `Unit` is the first.
 #[derive(Debug)]
 pub(crate) struct SortTable {
     pub(crate) rows: Vec<Sort>,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-/// The longest source text that is read, in bytes. A protocol of this size has some twenty thousand messages: far
-/// beyond what a person writes, near enough that every pass over it ends in well under a second.
+/// The longest source text that is read, in bytes. A protocol of this size has some twenty thousand
+/// messages: far beyond what a person writes, near enough that every pass over it ends in well
+/// under a second.
 pub const SOURCE_LEN_MAX: usize = 1 << 20;
 
 /// A source text of a [`Sources`], in the order of loading; 0 is the one that was asked for.
@@ -12,8 +13,9 @@ pub struct FileId(pub u16);
 
 /// A stretch of bytes of one source text.
 ///
-/// `start <= end <=` the text's length, both on character boundaries, when it comes from the parser. A span is where
-/// something was written, never what it is: trees that differ in their spans only are equal to a reader.
+/// `start <= end <=` the text's length, both on character boundaries, when it comes from the
+/// parser. A span is where something was written, never what it is: trees that differ in their
+/// spans only are equal to a reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The text.

@@ -1,5 +1,5 @@
-//! `docs/language.md` is true: its examples are accepted and in the printed form, its table of codes is the one in the
-//! source. `BLESS=1` rewrites the table.
+//! `docs/language.md` is true: its examples are accepted and in the printed form, its table of
+//! codes is the one in the source. `BLESS=1` rewrites the table.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The corpus: every `fixtures/language/ok` file is accepted without a word, every `err` file gives exactly the report
-//! that stands beside it. `BLESS=1` rewrites the reports.
+//! The corpus: every `fixtures/language/ok` file is accepted without a word, every `err` file gives
+//! exactly the report that stands beside it. `BLESS=1` rewrites the reports.
 
 mod common;
 

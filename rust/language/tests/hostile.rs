@@ -1,4 +1,5 @@
-//! Bad input of every kind ends in diagnostics, soon and with bounded memory: never in a panic, never in a full stack.
+//! Bad input of every kind ends in diagnostics, soon and with bounded memory: never in a panic,
+//! never in a full stack.
 
 mod common;
 
@@ -13,7 +14,8 @@ use antiphon_language::{
 };
 use proptest::prelude::*;
 
-/// Far more than any of these texts takes on a slow machine without optimisation, far less than a hang.
+/// Far more than any of these texts takes on a slow machine without optimisation, far less than a
+/// hang.
 const SOON: Duration = Duration::from_secs(20);
 
 /// The whole way of a text: reading, checking, rendering. Gives the codes it was refused with.
@@ -160,7 +162,16 @@ fn protocols_that_do_each_other_in_every_way_are_bounded() {
     let mut swapped = roles.clone();
     swapped.swap(0, 1);
     let text = format!(
-        "global protocol P({}) {{ a() from R0 to R1; choice at R0 {{ x() from R0 to R1; do P({}); }} or {{ y() from R0 to R1; do P({}); }} }}",
+        "global protocol P({}) {{
+            a() from R0 to R1;
+            choice at R0 {{
+                x() from R0 to R1;
+                do P({});
+            }} or {{
+                y() from R0 to R1;
+                do P({});
+            }}
+        }}",
         head.join(", "),
         rotated.join(", "),
         swapped.join(", "),

@@ -1,5 +1,5 @@
-//! The printed form, as people see it, and its laws: printing what was printed changes nothing, and no tree, whoever
-//! made it, is another one after printing and parsing.
+//! The printed form, as people see it, and its laws: printing what was printed changes nothing, and
+//! no tree, whoever made it, is another one after printing and parsing.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Numbers the graph: nodes, labels, sorts, operations and names in the order in which the conversation comes to them.
+//! Numbers the graph: nodes, labels, sorts, operations and names in the order in which the
+//! conversation comes to them.
 
 use std::collections::BTreeMap;
 

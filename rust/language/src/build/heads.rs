@@ -1,5 +1,5 @@
-//! What the beginnings of recursions and branches must look like, on the graph, where `do` and `continue` are seen
-//! through.
+//! What the beginnings of recursions and branches must look like, on the graph, where `do` and
+//! `continue` are seen through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,15 @@ use super::{Builder, Id, NODES_MAX, Node};
 use crate::diagnostic::{Code, Diagnostic, closest};
 use crate::source::Span;
 
-/// The hole that stands for the protocol that is built: behind [`END`](super::END), before all others.
+/// The hole that stands for the protocol that is built: behind [`END`](super::END), before all
+/// others.
 const FIRST_HOLE: Id = 1;
 
 /// A graph whose shape is right, ready to be numbered.
 pub(super) struct Shape {
     pub(super) start: Id,
-    /// The branches of every choice, those of a choice at the head of a branch in place of that branch.
+    /// The branches of every choice, those of a choice at the head of a branch in place of that
+    /// branch.
     pub(super) branches: BTreeMap<Id, Vec<(Id, Span)>>,
 }
 
@@ -48,7 +50,8 @@ pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
     (builder.findings.errors() == before).then_some(shape)
 }
 
-/// Reports recursions that come back to their start without a message, and gives the node at the start.
+/// Reports recursions that come back to their start without a message, and gives the node at the
+/// start.
 fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
     let mut sound = true;
     let unguarded = |builder: &mut Builder<'_, '_>, span| {
@@ -62,7 +65,8 @@ fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
             .for_each(|span| unguarded(builder, span));
         return None;
     }
-    // Local actions have one successor each, so a walk that marks its own steps finds every circle of them.
+    // Local actions have one successor each, so a walk that marks its own steps finds every circle
+    // of them.
     let mut walked = vec![usize::MAX; builder.nodes.len()];
     for id in 0..builder.nodes.len() {
         let mut at = id;
@@ -81,8 +85,8 @@ fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
     sound.then(|| builder.target(start))?
 }
 
-/// One place of every circle of holes: the outermost recursion, or the `do` that comes back. Each hole has one
-/// successor, so a walk that marks its own steps finds every circle in linear time.
+/// One place of every circle of holes: the outermost recursion, or the `do` that comes back. Each
+/// hole has one successor, so a walk that marks its own steps finds every circle in linear time.
 fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
     let mut spans = BTreeSet::new();
     let mut walked = vec![usize::MAX; builder.nodes.len()];
@@ -110,8 +114,9 @@ fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
     spans
 }
 
-/// The branches of a choice; a branch that is itself a choice of the same role gives way to the branches of that. The
-/// stack is explicit: a chain of choices may be as long as there are protocols.
+/// The branches of a choice; a branch that is itself a choice of the same role gives way to the
+/// branches of that. The stack is explicit: a chain of choices may be as long as there are
+/// protocols.
 fn flatten(builder: &mut Builder<'_, '_>, id: Id) -> Option<Vec<(Id, Span)>> {
     let Node::Choice { at, branches, .. } = &builder.nodes[id] else {
         return None;
@@ -161,7 +166,8 @@ impl<'r> Heads<'_, 'r, '_> {
             .iter()
             .map(|(entry, span)| self.head(at, at_span, *entry, *span))
             .collect();
-        // A branch without a head has been reported; what is said about the others may depend on it.
+        // A branch without a head has been reported; what is said about the others may depend on
+        // it.
         let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else {
             return;
         };
@@ -254,7 +260,8 @@ impl<'r> Heads<'_, 'r, '_> {
         None
     }
 
-    /// All branches begin with messages to the same role: a state of an automaton speaks to one peer.
+    /// All branches begin with messages to the same role: a state of an automaton speaks to one
+    /// peer.
     fn receivers(&mut self, at: RoleId, heads: &[Head<'r>]) {
         let Some((first, rest)) = heads.split_first() else {
             return;

@@ -30,9 +30,10 @@ pub enum Group {
 }
 
 macro_rules! codes {
-    ($($name:ident = $number:literal, $group:ident, $severity:ident, $meaning:literal, $mending:literal;)*) => {
-        /// A stable diagnostic code. A number, once given, keeps its meaning; a code that goes out of use is not
-        /// given again.
+    ($($name:ident = $number:literal, $group:ident, $severity:ident,
+        $meaning:literal, $mending:literal;)*) => {
+        /// A stable diagnostic code. A number, once given, keeps its meaning; a code that goes out
+        /// of use is not given again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $name,)*
@@ -202,7 +203,7 @@ codes! {
         "`check` before an operation that is not one, or a `check` operation without it",
         "write `check` before operations declared with `check`, and only there";
     NameOfOneOfSeveral = "AP0128", Names, Error,
-        "a name that stands for one of several payloads is used, or one of several payloads is a bound name",
+        "one of several payloads is used by its name, or is itself a bound name",
         "put the payloads into a `record` and name that";
     UseNotGranted = "AP0129", Names, Error,
         "`do` a protocol that uses an interface at a role which the caller's head does not give it",
@@ -211,7 +212,7 @@ codes! {
         "a protocol has more than 64 roles",
         "use fewer";
     ImplicitSignature = "AP0131", Names, Warning,
-        "a message without parentheses whose name no `sig` declares: taken as a label without payload",
+        "a message without parentheses that no `sig` declares: a label without payload",
         "write `label()`, or declare the `sig`";
     SortTooDeep = "AP0132", Names, Error,
         "sorts are nested more than 16 deep",
@@ -348,7 +349,7 @@ codes! {
         "split it";
     UnsupportedPar = "AP0901", Unsupported, Error,
         "`par` is not supported",
-        "write the parts one after the other: a role that takes no part in one begins the next at once";
+        "write the parts one after the other: roles that take no part in one begin the next";
     UnsupportedConnection = "AP0902", Unsupported, Error,
         "explicit connections are not supported",
         "every role is there from the start: leave the connection out";

@@ -11,8 +11,8 @@ use crate::source::{FileId, Source, Sources, Span};
 /// Columns of a rendered report: what a terminal and a page of a review both show.
 const COLUMNS: usize = 110;
 
-/// Bytes of a line shown on either side of the place; the rest of a longer line is cut off, so that a report on a text
-/// without line ends stays small.
+/// Bytes of a line shown on either side of the place; the rest of a longer line is cut off, so that
+/// a report on a text without line ends stays small.
 const LINE_BYTES_MAX: usize = 400;
 
 /// How a report looks.
@@ -25,8 +25,8 @@ pub enum Style {
     Colour,
 }
 
-/// Renders one diagnostic with excerpts of the texts it points into. Control characters of the text are replaced by
-/// pictures of them, so a hostile text cannot speak to the terminal.
+/// Renders one diagnostic with excerpts of the texts it points into. Control characters of the text
+/// are replaced by pictures of them, so a hostile text cannot speak to the terminal.
 pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> String {
     let level = match diagnostic.code.severity() {
         Severity::Error => Level::ERROR,
@@ -57,8 +57,8 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
     renderer.term_width(COLUMNS).render(&[group])
 }
 
-/// Renders diagnostics one after the other, each followed by an empty line, and a last line with their number.
-/// Nothing for none.
+/// Renders diagnostics one after the other, each followed by an empty line, and a last line with
+/// their number. Nothing for none.
 pub fn render_all(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -169,8 +169,9 @@ impl<'s> Window<'s> {
     }
 }
 
-/// The text without the control characters that the renderer leaves alone: those from U+0080 to U+009F, some of which
-/// terminals obey. Each gives way to a character of the same length, so that every place stays where it is.
+/// The text without the control characters that the renderer leaves alone: those from U+0080 to
+/// U+009F, some of which terminals obey. Each gives way to a character of the same length, so that
+/// every place stays where it is.
 fn tame(text: &str) -> Cow<'_, str> {
     const STAND_IN: &str = "\u{bf}";
     let wild = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
@@ -189,8 +190,9 @@ fn boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// A diagnostic as JSON: `code`, `severity`, `message`, `place`, `label`, `related`, `notes`, `helps`, `mending`. A
-/// place is `file`, `start` and `end` byte offsets, and `line` and `column` from 1, the column in characters.
+/// A diagnostic as JSON: `code`, `severity`, `message`, `place`, `label`, `related`, `notes`,
+/// `helps`, `mending`. A place is `file`, `start` and `end` byte offsets, and `line` and `column`
+/// from 1, the column in characters.
 #[derive(Debug, Serialize)]
 pub struct Json<'d> {
     code: super::Code,

@@ -15,7 +15,8 @@ const STARTS: [&str; 14] = [
     "explicit", "protocol", "nested", "local",
 ];
 
-/// The longest duration: a year. Longer ones are mistakes, and every sum of two still fits into 64 bits.
+/// The longest duration: a year. Longer ones are mistakes, and every sum of two still fits into 64
+/// bits.
 const DURATION_TICKS_MAX: u64 = 365 * 24 * 3_600_000;
 
 impl Parser<'_> {
@@ -84,8 +85,9 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips to what looks like the next declaration: a word that begins one, at the start of a line, outside brackets
-    /// that were opened on the way; or `global protocol`, which is nothing else anywhere.
+    /// Skips to what looks like the next declaration: a word that begins one, at the start of a
+    /// line, outside brackets that were opened on the way; or `global protocol`, which is nothing
+    /// else anywhere.
     fn skip_to_item(&mut self, from: usize) {
         if self.at == from {
             self.bump();
@@ -164,7 +166,7 @@ impl Parser<'_> {
         let name = self.name("the record's name")?;
         self.expect(Kind::OpenCurly, "`{`")?;
         let fields = self.list(Kind::CloseCurly, "`}`", |p| {
-            let name = p.name("a field's name")?;
+            let name = p.word("a field's name")?;
             p.expect(Kind::Colon, "`:` and the field's sort")?;
             Ok(Field {
                 name,

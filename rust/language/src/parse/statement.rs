@@ -36,7 +36,8 @@ impl Parser<'_> {
         })
     }
 
-    /// One bracket that is open at the end of the text stands for all: the innermost is where to look first.
+    /// One bracket that is open at the end of the text stands for all: the innermost is where to
+    /// look first.
     pub(super) fn unclosed(&mut self, open: Span) -> Failed {
         if !self.stopped() {
             let message = "this `{` is not closed";
@@ -48,7 +49,8 @@ impl Parser<'_> {
         Failed
     }
 
-    /// Skips the rest of a statement: behind its `;`, or behind the blocks it opened, or up to the `}` around it.
+    /// Skips the rest of a statement: behind its `;`, or behind the blocks it opened, or up to the
+    /// `}` around it.
     pub(super) fn skip_statement(&mut self) {
         let mut open = 0usize;
         let mut first = true;
@@ -220,7 +222,7 @@ impl Parser<'_> {
         if self.peek().kind == Kind::OpenRound {
             let span = self.peek().span;
             let diagnostic = Diagnostic::new(Code::Unexpected, span, "this message has no label")
-                .help("write a label before the parenthesis: labels are how receivers tell messages apart");
+                .help("write a label before it: labels are how receivers tell messages apart");
             return Err(self.fail(diagnostic));
         }
         let label = self.name("a statement")?;

@@ -121,7 +121,8 @@ impl Body<'_, '_, '_> {
         self.report(Diagnostic::new(Code::CheckMismatch, span, message).help(help));
     }
 
-    /// The arguments; nothing when one is wrong. All are looked at, even when the operation is not known.
+    /// The arguments; nothing when one is wrong. All are looked at, even when the operation is not
+    /// known.
     fn arguments(
         &mut self,
         at: Option<Role>,

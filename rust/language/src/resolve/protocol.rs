@@ -570,8 +570,8 @@ impl<'m> Body<'_, 'm, '_> {
         false
     }
 
-    /// The var that a name stands for, which the role must know. Without a role, which is then reported already, only
-    /// the name is looked at.
+    /// The var that a name stands for, which the role must know. Without a role, which is then
+    /// reported already, only the name is looked at.
     pub(super) fn use_at(
         &mut self,
         name: &Name,
@@ -613,7 +613,8 @@ impl<'m> Body<'_, 'm, '_> {
     }
 }
 
-/// Whether the end of some statements can be reached, as far as `continue` tells. Recurses as deep as blocks nest.
+/// Whether the end of some statements can be reached, as far as `continue` tells. Recurses as deep
+/// as blocks nest.
 fn falls(statements: &[Statement]) -> bool {
     statements.iter().all(|statement| match &statement.kind {
         Kind::Continue { .. } => false,
