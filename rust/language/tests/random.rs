@@ -1,6 +1,7 @@
 //! Protocols that nobody wrote: whatever projects is free of reception errors, deadlocks and
 //! orphans, verifies, and runs without a fault under every policy.
 
+mod common;
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
     SchedulingPolicy,
 };
+use common::{Files, fixtures};
 use host::{Coins, answer, with_else};
 
 /// How many protocols are made up.
@@ -323,4 +325,82 @@ fn runs(compiled: &Compiled, text: &str) -> bool {
         }
     }
     ended
+}
+
+/// How many fixtures are spoiled.
+const SPOILED: u64 = 1_500;
+
+/// The corpus with lines lost, doubled, moved and words changed for other words of the same text: whatever is still
+/// accepted verifies and runs, whatever is not is reported.
+#[test]
+fn spoiled_fixtures_are_refused_or_run() {
+    let mut texts = vec![];
+    for entry in std::fs::read_dir(fixtures().join("ok")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "scr" || e == "anti") {
+            texts.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+    texts.sort();
+    let limits = Limits {
+        configurations: 2_000,
+        ..Limits::default()
+    };
+    let (mut accepted, mut refused) = (0, BTreeSet::new());
+    for seed in 0..SPOILED {
+        let mut coins = Coins(seed);
+        let mut text = texts[coins.below(texts.len())].clone();
+        for _ in 0..1 + coins.below(3) {
+            text = spoiled(&text, &mut coins);
+        }
+        let source = Source {
+            name: "spoiled".into(),
+            text: text.as_str().into(),
+        };
+        let whole = compile_all(&Modules::load(source, &Files), &limits);
+        refused.extend(
+            whole
+                .diagnostics
+                .iter()
+                .filter(|d| d.is_error())
+                .map(|d| d.code),
+        );
+        for (_, compiled) in &whole.protocols {
+            accepted += 1;
+            runs(compiled, &text);
+        }
+    }
+    assert!(accepted > SPOILED / 20, "only {accepted} were accepted");
+    assert!(refused.len() > 20, "{refused:?}");
+}
+
+fn spoiled(text: &str, coins: &mut Coins) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let (one, two) = (coins.below(lines.len()), coins.below(lines.len()));
+    match coins.below(4) {
+        0 => drop(lines.remove(one)),
+        1 => lines.insert(two, lines[one].clone()),
+        2 => lines.swap(one, two),
+        _ => {
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            let words: Vec<&str> = text
+                .split(|c| !is_word(c))
+                .filter(|word| !word.is_empty())
+                .collect();
+            if let (false, Some(old)) = (
+                words.is_empty(),
+                lines[one]
+                    .split(|c| !is_word(c))
+                    .find(|word| !word.is_empty())
+                    .map(str::to_owned),
+            ) {
+                let new = words[coins.below(words.len())];
+                lines[one] = lines[one].replacen(&old, new, 1);
+            }
+        }
+    }
+    lines.join("\n")
 }
