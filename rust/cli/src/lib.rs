@@ -5,8 +5,11 @@
 
 mod args;
 mod commands;
+mod ends;
 mod exit;
 mod filter;
+mod guest;
+mod host;
 mod literal;
 mod output;
 mod page;
@@ -15,6 +18,7 @@ mod protocol;
 mod recording;
 mod script;
 mod story;
+mod streams;
 mod telling;
 mod text;
 mod timeline;
@@ -47,7 +51,8 @@ fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
         Command::Replay(args) => commands::replay::run(args, voice),
         Command::Show(args) => commands::show::run(args, voice),
         Command::Diff(args) => commands::diff::run(args, voice),
-        Command::Exec(_) | Command::Cp(_) => Ok(Exit::Failed),
+        Command::Exec(args) => commands::exec::run(args, voice),
+        Command::Cp(_) => Ok(Exit::Failed),
         Command::Check(args) => commands::check::run(args, voice),
         Command::Project(args) => commands::project::run(args, voice),
         Command::Compile(args) => commands::compile::run(args, voice),
@@ -73,3 +78,8 @@ fn report(problem: &Problem, voice: &Voice) -> Exit {
     }
     exit
 }
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -18,6 +18,8 @@ pub(crate) struct Voice {
     pub(crate) colour: bool,
     /// Whether standard output is a terminal: then a person reads it.
     pub(crate) terminal: bool,
+    /// Whether standard error is one.
+    pub(crate) terminal_stderr: bool,
     colour_stderr: bool,
 }
 
@@ -46,6 +48,7 @@ impl Voice {
             json: style.json,
             colour: wanted(anstream::AutoStream::choice(&stdout)) && !style.json,
             terminal: stdout.is_terminal(),
+            terminal_stderr: stderr.is_terminal(),
             colour_stderr: wanted(anstream::AutoStream::choice(&stderr)),
         }
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use antiphon_guest::link::LinkError;
+use antiphon_guest::transport::TransportError;
 use antiphon_language::global::CheckedProtocol;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{OpenError, RecordError, ReplayError};
@@ -61,6 +63,16 @@ pub(crate) enum Problem {
     },
     #[error("the machine refuses it: {0}")]
     Refused(Refusal),
+    #[error("cannot find this program to start it as the agent: {0}")]
+    NoProgram(#[source] io::Error),
+    #[error("the process is out of resources: {0}")]
+    Threads(#[source] io::Error),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("{0}")]
+    Open(#[source] antiphon_guest::driver::OpenError),
     #[error(transparent)]
     Agent(#[from] antiphon_guest::agent::AgentError),
 }
@@ -126,6 +138,11 @@ impl Problem {
             | Problem::NotText { .. }
             | Problem::Record { .. }
             | Problem::Refused(_)
+            | Problem::NoProgram(_)
+            | Problem::Threads(_)
+            | Problem::Transport(_)
+            | Problem::Link(_)
+            | Problem::Open(_)
             | Problem::Agent(_) => Exit::Failed,
             Problem::Recording { error, .. } => match &**error {
                 ReplayError::Open(OpenError::NoHeader { .. }) => Exit::Cut,

@@ -45,12 +45,11 @@ impl Recording {
             },
             _ => Problem::file("create", path)(error),
         })?;
-        let recorder = Recorder::create(file, header, Flush::default()).map_err(|error| {
-            Problem::Record {
+        let recorder =
+            Recorder::create(file, header, Flush::default()).map_err(|error| Problem::Record {
                 path: path.to_owned(),
                 error,
-            }
-        })?;
+            })?;
         Ok(Recording {
             path: path.to_owned(),
             recorder,

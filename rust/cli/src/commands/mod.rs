@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod exec;
 pub(crate) mod fmt;
 pub(crate) mod man;
 pub(crate) mod project;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// What takes longer than this hangs: the machine may be a hundred times slower than expected.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory with the protocols and scripts of `tests/data`.
+/// A directory with the protocols and scripts of `tests/data` and of the documents.
 pub(crate) struct Place(TempDir);
 
 /// How a run of the program ended.
@@ -28,14 +28,14 @@ pub(crate) struct Told {
 impl Place {
     pub(crate) fn new() -> Place {
         let place = Place(TempDir::new().expect("there is room for temporary files"));
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-        for entry in fs::read_dir(data).expect("the data is there") {
-            let entry = entry.expect("it can be listed");
-            fs::copy(
-                entry.path(),
-                place.path(entry.file_name().to_str().expect("plain")),
-            )
-            .expect("it can be copied");
+        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for data in [top.join("tests/data"), top.join("../../docs/examples")] {
+            for entry in fs::read_dir(data).expect("the data is there") {
+                let entry = entry.expect("it can be listed");
+                let name = entry.file_name();
+                fs::copy(entry.path(), place.path(name.to_str().expect("plain")))
+                    .expect("it can be copied");
+            }
         }
         place
     }

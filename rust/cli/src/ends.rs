@@ -1,0 +1,59 @@
+//! A sink that remembers what went wrong last, so that the end of a session can be explained.
+
+use antiphon_machine::{Event, Failure, FailureKind, Fault, Sink, Stamp};
+
+/// The last failure and the last fault of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) failure: Option<Failure>,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Sink for Ends {
+    fn event(&mut self, _: &Stamp, event: Event) {
+        match event {
+            Event::EffectFailed { failure, .. } => self.failure = Some(failure),
+            Event::Faulted { fault, .. } => self.fault = Some(fault),
+            Event::Opened { .. }
+            | Event::Sent(_)
+            | Event::Offered(_)
+            | Event::Received(_)
+            | Event::Chose(_)
+            | Event::EffectIssued { .. }
+            | Event::EffectResolved { .. }
+            | Event::EffectInvalidated { .. }
+            | Event::WitnessIssued { .. }
+            | Event::WitnessExpired { .. }
+            | Event::TimeoutIssued { .. }
+            | Event::CancellationRequested { .. }
+            | Event::Cancelled { .. }
+            | Event::FailureBranchEntered { .. }
+            | Event::Spawned { .. }
+            | Event::Halted { .. }
+            | Event::Closed
+            | Event::SessionTerminal { .. }
+            | Event::EpochAdvanced { .. } => {}
+        }
+    }
+}
+
+impl Ends {
+    /// Whether the last failure was of this kind.
+    pub(crate) fn is(&self, kind: FailureKind) -> bool {
+        self.failure
+            .as_ref()
+            .is_some_and(|failure| failure.kind == kind)
+    }
+
+    /// Why a session faulted: the failure that nothing was foreseen for, or else the fault itself.
+    pub(crate) fn reason(&self) -> String {
+        match (&self.fault, &self.failure) {
+            (Some(Fault::EffectFailed { .. }) | None, Some(failure)) => {
+                let colon = if failure.detail.is_empty() { "" } else { ": " };
+                format!("{}{colon}{}", failure.kind, failure.detail)
+            }
+            (Some(fault), _) => fault.to_string(),
+            (None, None) => "it ended without saying why".to_owned(),
+        }
+    }
+}
