@@ -121,6 +121,16 @@ fn a_record_has_as_many_fields_as_an_image_takes() {
     );
 }
 
+/// A finding about a sort is a finding about every protocol that uses it: nothing is made of them.
+#[test]
+fn nothing_is_made_of_a_protocol_with_a_wrong_sort() {
+    for sort in ["record S { a: Nat, a: Nat }", "enum S { a, a }"] {
+        let wrong = whole(format!("{sort}\n{}", protocol("m([S]) from A to B;")));
+        assert_eq!(codes(&wrong), BTreeSet::from([Code::DuplicateMember]));
+        assert!(wrong.protocols.is_empty());
+    }
+}
+
 #[test]
 fn the_uncertified_are_certified_with_a_larger_budget() {
     let path = fixtures().join("err/217_uncertified.scr");

@@ -61,3 +61,32 @@ fn conversations_are_drawn_as_loops_and_alternatives() {
         insta::assert_snapshot!(name, export::sequence_diagram(&protocol));
     }
 }
+
+/// `docs/compilation.md` shows what its example comes to: all of its listings are of this very text.
+#[test]
+fn the_page_on_compilation_shows_what_is_made_of_its_example() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compilation.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = |kind: &str| -> Vec<String> {
+        let fence = format!("```{kind}\n");
+        let parts = page.split(&fence).skip(1);
+        parts
+            .filter_map(|part| part.split("```").next())
+            .map(str::to_owned)
+            .collect()
+    };
+    let example = &blocks("antiphon")[0];
+    let modules = Modules::load(Source::new("compilation.md", example), &NoModules);
+    let protocol = check(&modules).protocols.remove(0);
+    let compiled = compile(&protocol, &Limits::default()).unwrap();
+    let names = Names::of(&protocol);
+    let mut made = export::disassemble(&compiled.image);
+    for automaton in &compiled.automata {
+        made += &automaton.text(&names);
+    }
+    let listings = blocks("text");
+    assert_eq!(listings.len(), 2);
+    for listing in listings {
+        assert!(made.contains(&listing), "not made:\n{listing}\nbut\n{made}");
+    }
+}
