@@ -23,10 +23,16 @@ pub const NODES_MAX: usize = 65_536;
 /// bounds its own.
 pub const INLINE_DEPTH_MAX: u32 = 256;
 
-/// Builds one protocol; nothing when its shape is wrong, which has then been reported.
+/// The most nodes of all protocols of a run together: seconds of work, and many times what a text
+/// of the longest length comes to when its protocols do not do each other over and over.
+pub const NODES_OF_A_RUN_MAX: usize = 32 * NODES_MAX;
+
+/// Builds one protocol; nothing when its shape is wrong, which has then been reported. `left`: how
+/// many nodes may still be made.
 pub(crate) fn build(
     resolved: &Resolved,
     index: usize,
+    left: &mut usize,
     findings: &mut Findings,
 ) -> Option<CheckedProtocol> {
     let protocol = resolved.protocols.get(index)?;
@@ -38,6 +44,7 @@ pub(crate) fn build(
         memo: BTreeMap::new(),
         active: Vec::new(),
         depth: 0,
+        left,
         findings,
     };
     let roles: Vec<RoleId> = (0..protocol.roles.len() as u16).map(RoleId).collect();
@@ -134,6 +141,7 @@ struct Builder<'r, 'f> {
     memo: BTreeMap<(usize, Vec<RoleId>, Id), Id>,
     active: Vec<Active>,
     depth: u32,
+    left: &'f mut usize,
     findings: &'f mut Findings,
 }
 
@@ -154,6 +162,15 @@ impl<'r> Builder<'r, '_> {
             self.too_large();
             return None;
         }
+        let Some(left) = self.left.checked_sub(1) else {
+            let message = format!(
+                "the protocols up to `{}` have more than {NODES_OF_A_RUN_MAX} steps together",
+                self.root.name
+            );
+            self.report(Diagnostic::new(Code::TooLarge, self.root.span, message));
+            return None;
+        };
+        *self.left = left;
         self.nodes.push(node);
         Some(self.nodes.len() - 1)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::build::build;
+use crate::build::{NODES_OF_A_RUN_MAX, build};
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::flow::{self, Calls};
 use crate::global::CheckedProtocol;
@@ -39,12 +39,13 @@ pub fn check(modules: &Modules) -> Checked {
     let calls = Calls::new(&resolved.protocols);
     let order = callees_first(&calls);
     let mut built: Vec<Option<CheckedProtocol>> = vec![None; resolved.protocols.len()];
+    let mut left = NODES_OF_A_RUN_MAX;
     for index in order {
         let whole = calls.callees[index]
             .iter()
             .all(|callee| resolved.protocols[*callee].sound);
         if whole && resolved.protocols[index].sound {
-            let checked = build(&resolved, index, &mut findings);
+            let checked = build(&resolved, index, &mut left, &mut findings);
             resolved.protocols[index].sound = checked.is_some();
             built[index] = checked;
         } else {

@@ -8,8 +8,8 @@ pub use render::{Json, Style, render, render_all};
 
 use crate::source::Span;
 
-/// The most diagnostics that one run gives. A reader mends the first few; the bound keeps the
-/// report of a hostile text as small as the text.
+/// The most errors that one run gives, and the most warnings. A reader mends the first few; the
+/// bound keeps the report of a hostile text as small as the text.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
 /// One finding about a text.
@@ -83,7 +83,8 @@ impl Diagnostic {
     }
 }
 
-/// Collects findings: each once, none beyond [`DIAGNOSTICS_MAX`].
+/// Collects findings: each once, of errors and of warnings none beyond [`DIAGNOSTICS_MAX`].
+/// Warnings never keep an error out.
 #[derive(Debug, Default)]
 pub struct Findings {
     all: Vec<Diagnostic>,
@@ -95,18 +96,19 @@ impl Findings {
     /// Adds a finding. One that has the code and place of another is dropped: inlining may come to
     /// a place twice.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.is_full() || !self.seen.insert((diagnostic.code, diagnostic.span)) {
+        let full = match diagnostic.code.severity() {
+            Severity::Error => self.is_full(),
+            Severity::Warning => self.all.len() - self.errors >= DIAGNOSTICS_MAX,
+        };
+        if full || !self.seen.insert((diagnostic.code, diagnostic.span)) {
             return;
         }
         self.errors += usize::from(diagnostic.is_error());
-        if self.all.len() + 1 == DIAGNOSTICS_MAX && diagnostic.code != Code::TooManyErrors {
-            self.errors += 1;
-            let message = format!("more than {DIAGNOSTICS_MAX} findings, the rest is left out");
-            self.all.push(Diagnostic::new(
-                Code::TooManyErrors,
-                diagnostic.span,
-                message,
-            ));
+        if diagnostic.is_error() && self.is_full() && diagnostic.code != Code::TooManyErrors {
+            let message = format!("more than {DIAGNOSTICS_MAX} errors, the rest is left out");
+            let span = diagnostic.span;
+            self.all
+                .push(Diagnostic::new(Code::TooManyErrors, span, message));
         } else {
             self.all.push(diagnostic);
         }
@@ -117,9 +119,9 @@ impl Findings {
         self.all.retain(|diagnostic| keep(diagnostic.code));
     }
 
-    /// Whether no more findings are taken.
+    /// Whether no more errors are taken.
     pub fn is_full(&self) -> bool {
-        self.all.len() >= DIAGNOSTICS_MAX
+        self.errors >= DIAGNOSTICS_MAX
     }
 
     /// How many of the findings are errors.
@@ -230,8 +232,10 @@ mod tests {
 
         let mut findings = Findings::default();
         findings.extend((0..1000).map(|i| Diagnostic::new(Code::UnknownRole, at(i), "x")));
+        findings.extend((0..1000).map(|i| Diagnostic::new(Code::UnusedRole, at(i), "x")));
         let all = findings.into_sorted();
-        assert_eq!(all.len(), DIAGNOSTICS_MAX);
+        assert_eq!(all.len(), 2 * DIAGNOSTICS_MAX);
+        assert_eq!(all.iter().filter(|d| d.is_error()).count(), DIAGNOSTICS_MAX);
         assert_eq!(
             all.iter().filter(|d| d.code == Code::TooManyErrors).count(),
             1

@@ -4,7 +4,7 @@ mod action;
 mod protocol;
 mod scope;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::Class;
 
@@ -56,6 +56,7 @@ pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
         interfaces: Vec::new(),
         sorts: Sorts::default(),
         resolving: BTreeMap::new(),
+        implicit: BTreeSet::new(),
         findings,
     };
     for index in 0..modules.modules.len() {
@@ -128,6 +129,8 @@ struct Names<'m, 'f> {
     interfaces: Vec<(usize, &'m ast::Effect, hir::Interface)>,
     sorts: Sorts,
     resolving: BTreeMap<(usize, &'m str), Progress>,
+    /// Sorts that are taken as opaque bytes: each is reported once.
+    implicit: BTreeSet<(usize, String)>,
     findings: &'f mut Findings,
 }
 
@@ -233,22 +236,14 @@ impl<'m> Names<'m, '_> {
     /// nowhere, which has then been reported.
     fn locate<'p>(&mut self, module: usize, path: &'p Path) -> Option<(usize, &'p Name)> {
         let (last, prefix) = path.segments.split_last()?;
-        if prefix.is_empty() {
-            return Some((module, last));
+        if let Some(found) = self.place(module, prefix) {
+            return Some((found?, last));
         }
-        let words: Vec<&str> = prefix.iter().map(|name| name.text.as_str()).collect();
-        let prefix_text = words.join(".");
-        let here = self.modules.get(module)?;
-        if here.name.as_deref() == Some(prefix_text.as_str()) {
-            return Some((module, last));
-        }
-        if let Some(found) = here.imports.get(&prefix_text) {
-            return Some(((*found)?, last));
-        }
-        let span = Path {
+        let prefix = Path {
             segments: prefix.to_vec(),
-        }
-        .span();
+        };
+        let (span, prefix_text) = (prefix.span(), prefix.to_string());
+        let here = self.modules.get(module)?;
         let message = format!("no module `{prefix_text}` is imported here");
         let mut finding = Diagnostic::new(Code::UnknownModule, span, message);
         if let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str)) {
@@ -256,6 +251,21 @@ impl<'m> Names<'m, '_> {
         }
         self.report(finding);
         None
+    }
+
+    /// The module that the words before a name lead to; inside, nothing for one that could not be
+    /// had, which has been reported where it is imported.
+    fn place(&self, module: usize, prefix: &[Name]) -> Option<Option<usize>> {
+        if prefix.is_empty() {
+            return Some(Some(module));
+        }
+        let words: Vec<&str> = prefix.iter().map(|name| name.text.as_str()).collect();
+        let words = words.join(".");
+        let here = self.modules.get(module)?;
+        if here.name.as_deref() == Some(words.as_str()) {
+            return Some(Some(module));
+        }
+        here.imports.get(&words).copied()
     }
 
     /// Resolves every declared sort, used or not.
@@ -430,7 +440,9 @@ impl<'m> Names<'m, '_> {
         if let Some(close) = close {
             finding = finding.help(format!("there is `{close}`"));
         }
-        self.report(finding);
+        if !implicit || self.implicit.insert((module, name.text.clone())) {
+            self.report(finding);
+        }
         match implicit {
             true => self.sorts.intern(Shape::Foreign {
                 name: name.text.clone(),

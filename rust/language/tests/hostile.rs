@@ -33,7 +33,7 @@ fn codes(text: &str) -> Vec<Code> {
         "the report has {} bytes",
         report.len()
     );
-    assert!(diagnostics.len() <= DIAGNOSTICS_MAX);
+    assert!(diagnostics.len() <= 2 * DIAGNOSTICS_MAX);
     if let Some(ast) = modules.root() {
         let _ = format(ast);
     }
@@ -201,6 +201,38 @@ fn protocols_that_double_are_bounded() {
         codes.contains(&Code::TooDeepInlined) || codes.contains(&Code::TooLarge),
         "{codes:?}"
     );
+}
+
+#[test]
+fn many_protocols_that_are_all_large_are_bounded_together() {
+    let mut text = String::new();
+    for i in 0..15 {
+        let next = i + 1;
+        writeln!(
+            text,
+            "aux global protocol P{i}(role A, role B) {{ do P{next}(A, B); do P{next}(A, B); }}"
+        )
+        .expect("a string takes all");
+    }
+    text.push_str("aux global protocol P15(role A, role B) { ping() from A to B; }");
+    for i in 0..3_000 {
+        writeln!(
+            text,
+            "global protocol Q{i}(role A, role B) {{ do P1(A, B); }}"
+        )
+        .expect("a string takes all");
+    }
+    assert!(codes(&text).contains(&Code::TooLarge));
+}
+
+#[test]
+fn warnings_alone_are_never_an_error() {
+    let mut text = String::from(HEAD);
+    for i in 0..500 {
+        write!(text, "m{i} from A to B;").expect("a string takes all");
+    }
+    let codes = codes(&(text + "}"));
+    assert_eq!(codes, [Code::ImplicitSignature; DIAGNOSTICS_MAX]);
 }
 
 #[test]

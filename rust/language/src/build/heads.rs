@@ -197,7 +197,7 @@ impl<'r> Heads<'_, 'r, '_> {
         let who = self.builder.role_name(chooser);
         let mut otherwise = Vec::new();
         let mut id = entry;
-        let (span, what) = loop {
+        loop {
             match &self.builder.nodes[id] {
                 Node::Message {
                     from,
@@ -229,35 +229,35 @@ impl<'r> Heads<'_, 'r, '_> {
                         .report(finding.related(*span, "the inner choice"));
                     return None;
                 }
-                Node::Message { from, span, .. } => {
-                    break (
-                        *span,
-                        format!("a message from `{}`", self.builder.role_name(*from)),
-                    );
-                }
-                Node::Local { at, span, .. } => {
-                    break (
-                        *span,
-                        format!("an action of `{}`", self.builder.role_name(*at)),
-                    );
-                }
-                Node::Choice { at, span, .. } => {
-                    break (
-                        *span,
-                        format!("a choice of `{}`", self.builder.role_name(*at)),
-                    );
-                }
-                Node::End | Node::Hole { .. } => break (branch, "the end of the protocol".into()),
+                Node::Message { .. }
+                | Node::Local { .. }
+                | Node::Choice { .. }
+                | Node::End
+                | Node::Hole { .. } => break,
             }
-        };
+        }
+        let (span, what) = self.stranger(id);
         let message = format!("`{who}` chooses, but this branch begins with {what}");
         let mut finding = Diagnostic::new(Code::BranchStart, branch, message)
             .related(at_span, format!("`{who}` chooses here"));
-        if span != branch {
+        if let Some(span) = span.filter(|span| *span != branch) {
             finding = finding.related(span, what);
         }
         self.builder.report(finding);
         None
+    }
+
+    /// What a branch begins with that it must not begin with, and where that is written.
+    fn stranger(&self, id: Id) -> (Option<Span>, String) {
+        let name = |role: &RoleId| self.builder.role_name(*role);
+        match &self.builder.nodes[id] {
+            Node::Message { from, span, .. } => {
+                (Some(*span), format!("a message from `{}`", name(from)))
+            }
+            Node::Local { at, span, .. } => (Some(*span), format!("an action of `{}`", name(at))),
+            Node::Choice { at, span, .. } => (Some(*span), format!("a choice of `{}`", name(at))),
+            Node::End | Node::Hole { .. } => (None, "the end of the protocol".into()),
+        }
     }
 
     /// All branches begin with messages to the same role: a state of an automaton speaks to one

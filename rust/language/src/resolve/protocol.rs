@@ -328,14 +328,7 @@ impl<'m> Body<'_, 'm, '_> {
 
     fn quiet_interface(&self, module: usize, path: &ast::Path) -> Option<usize> {
         let (last, prefix) = path.segments.split_last()?;
-        let place = match prefix {
-            [] => module,
-            [_, ..] => {
-                let words: Vec<&str> = prefix.iter().map(|name| name.text.as_str()).collect();
-                let module = self.names.modules.get(module)?;
-                (*module.imports.get(&words.join("."))?)?
-            }
-        };
+        let place = self.names.place(module, prefix)??;
         self.names
             .tables
             .get(place)?
