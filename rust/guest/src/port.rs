@@ -15,6 +15,11 @@ use crate::wake::{Sleeper, Waker, wake_pair};
 /// Capacity asked for a pipe: what an unprivileged process may have.
 const PIPE_LEN: usize = 1 << 20;
 
+/// How long a message on a shared line may stop growing. Its host is gone then, unseen: a virtual
+/// machine closes and opens its port so fast that the guest may never find it closed. Without this
+/// bound the rest of a message that was cut would swallow the next host's `hello`.
+pub(crate) const STALL_MAX: Duration = Duration::from_millis(500);
+
 /// Makes an end of a stream and what shuts it.
 pub(crate) fn port(fd: Arc<OwnedFd>) -> io::Result<(Port, Shutter)> {
     let (waker, sleeper) = wake_pair()?;

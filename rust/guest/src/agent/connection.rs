@@ -22,7 +22,7 @@ use super::AgentOptions;
 use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
 use super::files::{FileRequest, Files};
 use super::process::{Launch, LaunchError, Nursery, signal_of};
-use crate::port::{Port, Shutter};
+use crate::port::{Port, STALL_MAX, Shutter};
 
 /// Bytes taken from the transport at once.
 const READ_LEN: usize = 256 << 10;
@@ -33,11 +33,6 @@ const BACKLOG_MAX: usize = 8 << 20;
 
 /// How long what is queued may take to leave once the host has stopped talking.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
-
-/// How long a message on a shared line may stop growing. Its host is gone then, unseen: a virtual machine closes and
-/// opens its port so fast that the guest may never find it closed. Without this bound the rest of a message that was
-/// cut would swallow the next host's `hello`.
-const STALL_MAX: Duration = Duration::from_millis(500);
 
 /// File requests that may wait for their thread. More stop the reader, so that their data has a bound.
 const FILE_REQUESTS_MAX: usize = 16;
