@@ -414,7 +414,8 @@ impl<'m> Names<'m, '_> {
         self.unknown_sort(place, path.segments.len() == 1, name)
     }
 
-    /// A file that declares no sorts at all is one of the base language whose types are only names.
+    /// A file without records and enumerations is one of the base language, whose types are often
+    /// only names.
     fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
         let table = self.tables.get(module)?;
         let declared = table.sorts.keys().copied();
@@ -422,7 +423,8 @@ impl<'m> Names<'m, '_> {
             &name.text,
             declared.chain(BUILT_IN.iter().map(|(name, _)| *name)),
         );
-        let implicit = bare && table.sorts.is_empty();
+        let ours = |sort: &SortDecl<'_>| !matches!(sort, SortDecl::Foreign(_));
+        let implicit = bare && !table.sorts.values().any(ours);
         let (code, message) = match implicit {
             true => (
                 Code::ImplicitSort,

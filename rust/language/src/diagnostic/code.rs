@@ -137,7 +137,7 @@ codes! {
         "no sort of that name",
         "declare it with `record`, `enum` or `type`, or correct the name";
     ImplicitSort = "AP0106", Names, Warning,
-        "a sort that is nowhere declared, in a file that declares none: taken as opaque bytes",
+        "an undeclared sort, in a file without `record` and `enum`: taken as opaque bytes",
         "declare it with `record`, `enum` or `type`";
     RecursiveSort = "AP0107", Names, Error,
         "a record contains itself",
