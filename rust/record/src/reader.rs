@@ -311,6 +311,24 @@ impl<R: Read> Reader<R> {
         self.is_held = true;
     }
 
+    /// What is left of the current record, if the next entry begins there.
+    #[inline]
+    pub(crate) fn peek(&self) -> &[u8] {
+        if self.is_held || self.tail.is_some() {
+            return &[];
+        }
+        &self.frames.content()[self.at..]
+    }
+
+    /// Passes over the next entry, which is that long.
+    #[inline]
+    pub(crate) fn pass(&mut self, len: usize) {
+        self.is_whole = false;
+        self.last = self.at;
+        self.at += len;
+        self.entries += 1;
+    }
+
     /// The bytes of the next entry.
     pub(crate) fn raw(&mut self) -> io::Result<Option<Raw<'_>>> {
         if self.is_held {
