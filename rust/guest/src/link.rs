@@ -23,6 +23,8 @@
 
 mod convert;
 mod demux;
+#[cfg(test)]
+mod hostile;
 mod seek;
 mod talk;
 
@@ -45,7 +47,7 @@ pub use demux::Completion;
 use demux::{Ask, BACKLOG_MAX, Demux, Want};
 use seek::Seeker;
 
-use crate::port::Port;
+use crate::port::{Port, STALL_MAX};
 use crate::transport::{Ending, Transport};
 
 /// Bytes taken from the transport at once.
@@ -55,9 +57,10 @@ const READ_LEN: usize = 256 << 10;
 /// reader stops and the transport's own flow control holds the guest.
 const READS_MAX: usize = 8;
 
-/// How often `hello` is said on a shared line until it is answered. The rest of what a host before said may swallow
-/// the first; see the agent's bound on a message that stops growing, which is as long.
-const HELLO_EVERY: Duration = Duration::from_millis(500);
+/// How often `hello` is said on a shared line until it is answered. The rest of what a host before
+/// said may swallow the first. Well above the agent's patience with a message that does not grow,
+/// for each `hello` makes such a message grow.
+const HELLO_EVERY: Duration = STALL_MAX.saturating_mul(3);
 
 /// How long what was said last may take to leave when a link is closed.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
