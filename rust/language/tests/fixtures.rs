@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use antiphon_language::compile::compile_all;
 use antiphon_language::diagnostic::{Code, Group, Style, render_all};
@@ -55,6 +56,19 @@ fn report(path: &Path) -> (String, Vec<Code>) {
     )
 }
 
+/// The bad fixtures with what is said about them, worked out once for all tests.
+fn bad() -> &'static [(PathBuf, String, Vec<Code>)] {
+    static BAD: OnceLock<Vec<(PathBuf, String, Vec<Code>)>> = OnceLock::new();
+    BAD.get_or_init(|| {
+        let files = numbered("err").into_iter();
+        let reports = files.map(|file| {
+            let (text, codes) = report(&file);
+            (file, text, codes)
+        });
+        reports.collect()
+    })
+}
+
 #[test]
 fn every_good_fixture_is_accepted() {
     let files = numbered("ok");
@@ -70,15 +84,14 @@ fn every_bad_fixture_gives_its_report() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut expected_files = BTreeSet::new();
     let mut failures = String::new();
-    for file in numbered("err") {
-        let (text, codes) = report(&file);
+    for (file, text, codes) in bad() {
         assert!(!codes.is_empty(), "{} is accepted", file.display());
         let expected = file.with_extension("expected");
         if bless {
-            fs::write(&expected, &text).expect("the report can be written");
+            fs::write(&expected, text).expect("the report can be written");
         }
         match fs::read_to_string(&expected) {
-            Ok(want) if want == text => {}
+            Ok(want) if want == *text => {}
             Ok(want) => failures.push_str(&format!(
                 "{}\nwant:\n{want}\ngot:\n{text}\n",
                 file.display()
@@ -110,9 +123,9 @@ const SHOWN_ELSEWHERE: [Code; 5] = [
 
 #[test]
 fn every_code_of_reading_names_and_shape_has_a_fixture() {
-    let shown: BTreeSet<Code> = numbered("err")
+    let shown: BTreeSet<Code> = bad()
         .iter()
-        .flat_map(|file| report(file).1)
+        .flat_map(|(_, _, codes)| codes.clone())
         .collect();
     let ours = |code: &&Code| match code.group() {
         Group::Syntax | Group::Names | Group::Shape | Group::Unsupported => true,

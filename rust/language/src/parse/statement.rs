@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::{Failed, Parser, Read};
+use super::{DEPTH_MAX, Failed, Parser, Read};
 use crate::ast::{Action, Argument, At, Block, Message, Path, Statement, StatementKind};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lexer::Kind;
@@ -43,7 +43,8 @@ impl Parser<'_> {
             let message = "this `{` is not closed";
             let diagnostic = Diagnostic::new(Code::Unclosed, open, message);
             self.push(diagnostic.label("its block goes on to the end of the text"));
-            self.depth = u32::MAX;
+            // As after nesting too deep: whoever is on the way out knows that reading has stopped.
+            self.depth = DEPTH_MAX + 1;
         }
         self.stop();
         Failed
