@@ -155,7 +155,7 @@ fn a_killed_agent_is_told_as_lost_and_replaced() {
         .expect("the reader does not panic")
         .expect("it says text");
     assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
-    assert!(!status.success(), "{status:?}");
+    assert_eq!(status.code(), Some(125), "{status:?}");
     assert!(said.contains("lost"), "{status:?}: {said}");
     say(&format!(
         "told as lost {:.1} s after the command began",
