@@ -1,8 +1,9 @@
 //! Recording: a sink that writes what it sees.
 
+use antiphon_machine::bounds::{IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use antiphon_machine::{
-    Canonical, DeterminismMode, EffectId, EffectRequest, Event, Ingress, ProtocolMachineKernel,
-    Refusal, Rest, Sink, Stamp, VerifiedImage,
+    Canonical, DeterminismMode, EffectId, EffectRequest, Event, Ingress, Outcome,
+    ProtocolMachineKernel, Refusal, Rest, Sink, Stamp, Value, VerifiedImage,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -200,7 +201,13 @@ impl<W: Store> Sink for Recorder<W> {
         self.images.push(*image.digest());
         self.asked = None;
         let bytes = image.image().to_bytes();
-        self.keep(|r| r.writer.put(|out| encode_image(&bytes, out)));
+        let (len, max) = (bytes.len(), IMAGE_LEN_MAX);
+        self.keep(|r| {
+            if len > max {
+                return Err(RecordError::EntryTooLong { len, max });
+            }
+            r.writer.put(|out| encode_image(&bytes, out))
+        });
     }
 
     #[inline]
@@ -212,11 +219,19 @@ impl<W: Store> Sink for Recorder<W> {
     #[inline]
     fn ingress(&mut self, step: u64, input: &Ingress) {
         let asked = self.asked.take();
-        if let Ingress::Outcome { effect, outcome } = input
-            && asked == Some((step, *effect))
-        {
-            self.keep(|r| r.writer.put(|out| encode_answer(outcome, out)));
-            return;
+        if let Ingress::Outcome { effect, outcome } = input {
+            let shallow = shallow(outcome);
+            let outcome = shallow.as_ref().unwrap_or(outcome);
+            if asked == Some((step, *effect)) {
+                self.keep(|r| r.writer.put(|out| encode_answer(outcome, out)));
+                return;
+            }
+            if let Some(outcome) = shallow {
+                let effect = *effect;
+                let input = Ingress::Outcome { effect, outcome };
+                self.keep(|r| r.writer.put(|out| encode_input(step, &input, out)));
+                return;
+            }
         }
         if let Ingress::Open { image, .. } = input
             && !self.images.contains(image)
@@ -245,5 +260,59 @@ impl<W: Store> Sink for Recorder<W> {
         if self.flush.at_rest {
             self.flush();
         }
+    }
+}
+
+/// How deep a recorded value nests: more than any sort does, so that what is deeper is of no sort
+/// before it is cut and of no sort after; and less than what a reader takes.
+const VALUE_DEPTH_MAX: u32 = SORT_DEPTH_MAX + 4;
+
+/// What stands in the recording for an outcome that nests deeper than a reader takes.
+///
+/// Such a value is of no sort, so the machine makes a failure of it that tells the outermost form
+/// and nothing else. Cut off below the bound, the value is still of no sort and of the same form,
+/// and the machine makes the same failure of it.
+#[inline]
+fn shallow(outcome: &Outcome) -> Option<Outcome> {
+    match outcome {
+        Outcome::Success(value @ (Value::List(_) | Value::Record(_)))
+            if is_deeper(value, VALUE_DEPTH_MAX) =>
+        {
+            Some(Outcome::Success(cut(value, VALUE_DEPTH_MAX)))
+        }
+        Outcome::Success(_) | Outcome::Failure(_) => None,
+    }
+}
+
+fn is_deeper(value: &Value, depth: u32) -> bool {
+    match value {
+        Value::List(items) | Value::Record(items) => {
+            depth == 0 || items.iter().any(|item| is_deeper(item, depth - 1))
+        }
+        Value::Unit
+        | Value::Bool(_)
+        | Value::Nat(_)
+        | Value::Int(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Endpoint(_)
+        | Value::Evidence(_) => false,
+    }
+}
+
+fn cut(value: &Value, depth: u32) -> Value {
+    let items = |items: &[Value]| items.iter().map(|item| cut(item, depth - 1)).collect();
+    match value {
+        Value::List(_) | Value::Record(_) if depth == 0 => Value::Unit,
+        Value::List(inner) => Value::list(items(inner)),
+        Value::Record(inner) => Value::record(items(inner)),
+        Value::Unit
+        | Value::Bool(_)
+        | Value::Nat(_)
+        | Value::Int(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Endpoint(_)
+        | Value::Evidence(_) => value.clone(),
     }
 }

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use antiphon_codec::Encoder;
+use antiphon_codec::{Decoder, Encoder};
 
-use crate::bounds::{ENTRY_LEN_MAX, MAGIC, PART_LEN_MAX, RECORD_LEN};
+use crate::bounds::{ENTRY_LEN_MAX, ENTRY_LIMITS, MAGIC, PART_LEN_MAX, RECORD_LEN};
 use crate::entry::{Entry, Header, encode_part};
 use crate::frame::{CONTENT_AT, Chain, empty_record, seal};
 
@@ -62,6 +62,12 @@ pub enum RecordError {
     EntryTooLong {
         /// Bytes of the entry.
         len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An entry has more items than a reader would take.
+    #[error("an entry has more than {max} items, which is the limit")]
+    EntryTooRich {
         /// The limit.
         max: usize,
     },
@@ -167,6 +173,14 @@ impl<W: Store> Writer<W> {
             return Err(RecordError::EntryTooLong {
                 len: long.len(),
                 max: ENTRY_LEN_MAX,
+            });
+        }
+        // An item takes a byte at least, so nothing shorter can have too many.
+        if long.len() > ENTRY_LIMITS.items && Decoder::new(&long, ENTRY_LIMITS).raw().is_err() {
+            self.flush()?;
+            self.failed = true;
+            return Err(RecordError::EntryTooRich {
+                max: ENTRY_LIMITS.items,
             });
         }
         // A part has a head of its own besides its bytes.

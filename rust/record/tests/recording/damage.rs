@@ -2,8 +2,9 @@
 //! nothing else is believed.
 
 use std::io::Read;
+use std::slice;
 
-use antiphon_machine::{EffectId, SessionId};
+use antiphon_machine::{EffectId, SessionId, Value};
 use antiphon_record::bounds::MAGIC;
 use antiphon_record::{
     Cause, Damage, Entry, Flush, OpenError, Reader, RecordError, Recorder, Tail, Verdict, Writer,
@@ -260,6 +261,18 @@ fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
         Err(RecordError::EntryTooLong { .. })
     ));
     assert!(matches!(writer.entry(&entry), Err(RecordError::Stopped)));
+    drop(writer);
+    assert_eq!(entries(&kept).1, slice::from_ref(&entry));
+
+    let mut kept = Vec::new();
+    let mut writer = Writer::create(&mut kept, &full()).expect("memory");
+    writer.entry(&entry).expect("memory");
+    let many = Value::list(vec![Value::Unit; 3 << 20]);
+    let rich = Entry::Answer(antiphon_machine::Outcome::Success(many));
+    assert!(matches!(
+        writer.entry(&rich),
+        Err(RecordError::EntryTooRich { .. })
+    ));
     drop(writer);
     assert_eq!(entries(&kept).1, [entry]);
 }

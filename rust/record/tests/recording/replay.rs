@@ -374,3 +374,64 @@ fn a_run_that_is_not_over_can_be_ended_and_says_so() {
         (Verdict::Equal, Some(Tail::Sealed))
     );
 }
+
+/// The state that a run comes to whose host answers the first `produce` with this, live and
+/// replayed, and whether it answers at once.
+fn answered(value: &Value, at_once: bool) -> [[u8; 32]; 2] {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut later = None;
+    let host = FromFn(|request: &EffectRequest<'_>| match request.class() {
+        Class::Decide { .. } => Reply::Now(request.choose("ping").unwrap_or(Outcome::done())),
+        _ if at_once => Reply::Now(Outcome::Success(value.clone())),
+        _ => {
+            later = Some(request.effect());
+            Reply::Later
+        }
+    });
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+    opened.expect("there is room");
+    let rest = machine.run(u64::MAX);
+    let (mut kernel, _, mut recorder) = machine.into_parts();
+    if let Some(effect) = later {
+        assert_eq!(rest, Some(Rest::Idle));
+        let outcome = Outcome::Success(value.clone());
+        let input = Ingress::Outcome { effect, outcome };
+        let _ = kernel
+            .ingress(input, &mut recorder)
+            .expect("it is outstanding");
+    }
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(report.tail, Some(Tail::Sealed));
+    assert_eq!(report.verdict, Verdict::Equal);
+    [
+        kernel.state_digest(),
+        report.last.state.expect("the mode is full"),
+    ]
+}
+
+#[test]
+fn whatever_a_handler_says_can_be_read_back() {
+    let nested = |depth| (0..depth).fold(Value::Unit, |inner, _| Value::list(vec![inner]));
+    let record = (0..300).fold(Value::Nat(1), |inner, _| {
+        Value::record(vec![Value::Unit, inner])
+    });
+    let wide = Value::list(vec![Value::Unit; 1 << 20]);
+    let values = [
+        nested(16),
+        nested(20),
+        nested(21),
+        nested(64),
+        nested(500),
+        record,
+        wide,
+    ];
+    for (n, value) in values.iter().enumerate() {
+        for at_once in [true, false] {
+            let [live, replayed] = answered(value, at_once);
+            assert_eq!(live, replayed, "value {n}, at once: {at_once}");
+        }
+    }
+}
