@@ -128,7 +128,8 @@ pub(crate) struct Exec {
 /// Copy a file to or from the guest
 ///
 /// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
-/// source's name. What is copied takes its place in one piece: under another name first, then renamed.
+/// source's name. A file that comes from the guest takes its place in one piece: whoever looks at the target sees the old
+/// file or the whole new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

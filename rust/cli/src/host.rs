@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use antiphon_machine::{
     Class, EffectHandler, EffectId, EffectRequest, FailureKind, Ingress, LabelId, Outcome, Reply,
-    SessionId, Sort, Value, VerifiedImage,
+    SessionId, Sort, Value,
 };
 use crossbeam_channel::Sender;
 
+use crate::fields::{Fields, record};
 use crate::literal::Literal;
 use crate::streams::{Heard, Input, Manner, Output, Stream};
 
@@ -194,7 +195,7 @@ impl State {
                     self.piece = Some(piece);
                 }
             }
-            Heard::Room(_) => {}
+            Heard::Room => {}
             Heard::Broken(stream, kind) => {
                 if self.broken.is_none() {
                     self.broken = Some((stream, kind));
@@ -347,7 +348,6 @@ impl State {
 
     /// The command line as the record that the protocol has for it; fields that it does not have are left out.
     fn spec(&self, request: &EffectRequest<'_>) -> Result<Value, String> {
-        let image = request.image().image();
         let texts = |texts: &[String]| {
             Literal::List(
                 texts
@@ -380,28 +380,13 @@ impl State {
         for stream in ["stdout_window", "stderr_window"] {
             all.push((stream, Literal::Number(i128::from(WINDOW))));
         }
-        let Sort::Record { fields, .. } = request.result() else {
-            return Err("the protocol has no record for it".to_owned());
-        };
-        let known = |name: &str| fields.iter().any(|(field, _)| field == name);
-        let given = all.into_iter().filter(|(name, _)| known(name));
-        let given = given.map(|(name, literal)| (name.to_owned(), literal));
-        Literal::Record(given.collect())
-            .value(request.result_sort(), image)
-            .map_err(|mismatch| mismatch.to_string())
+        record(request, all)
     }
 
     fn deliver(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
         let done = Reply::Now(Outcome::done());
-        let Some(payload) = request.arg(0) else {
+        let Some(fields) = Fields::of(request) else {
             return done;
-        };
-        let sort = request.operation().args.first();
-        let sort = sort.and_then(|sort| request.image().image().sorts.get(sort.index()));
-        let fields = Fields {
-            payload,
-            sort,
-            image: request.image(),
         };
         match label {
             "exec_output" => return self.output(&fields, request.effect()),
@@ -467,67 +452,6 @@ fn unanswerable(request: &EffectRequest<'_>) -> Reply {
 fn bytes_as(bytes: &[u8], request: &EffectRequest<'_>) -> Result<Value, String> {
     match request.result() {
         Sort::Bytes | Sort::Foreign { .. } => Ok(Value::bytes(bytes)),
-        _ => {
-            let data = ("data".to_owned(), Literal::Bytes(bytes.to_vec()));
-            Literal::Record(vec![data])
-                .value(request.result_sort(), request.image().image())
-                .map_err(|mismatch| mismatch.to_string())
-        }
-    }
-}
-
-/// A payload read by the names of its fields. What is not there, or of another sort, reads as nothing.
-struct Fields<'r> {
-    payload: &'r Value,
-    sort: Option<&'r Sort>,
-    image: &'r VerifiedImage,
-}
-
-impl Fields<'_> {
-    /// The field's value; the payload itself, when it is no record. Empty optional fields are not there.
-    fn field(&self, name: &str) -> Option<(&Value, Option<&Sort>)> {
-        let (value, sort) = match (self.payload, self.sort) {
-            (Value::Record(values), Some(Sort::Record { fields, .. })) => {
-                let row = fields.iter().position(|(field, _)| field == name)?;
-                let sort = self.image.image().sorts.get(fields.get(row)?.1.index());
-                (values.get(row)?, sort)
-            }
-            (value, sort) => (value, sort),
-        };
-        match (value, sort) {
-            (Value::List(items), Some(Sort::Option(item))) => {
-                Some((items.first()?, self.image.image().sorts.get(item.index())))
-            }
-            found => Some(found),
-        }
-    }
-
-    fn number(&self, name: &str) -> Option<i64> {
-        match self.field(name)?.0 {
-            Value::Nat(n) => i64::try_from(*n).ok(),
-            Value::Int(n) => Some(*n),
-            _ => None,
-        }
-    }
-
-    fn truth(&self, name: &str) -> bool {
-        matches!(self.field(name), Some((Value::Bool(true), _)))
-    }
-
-    fn text(&self, name: &str) -> String {
-        match self.field(name) {
-            Some((Value::Text(text), _)) => text.to_string(),
-            Some((Value::Nat(n), Some(Sort::Enum { variants, .. }))) => {
-                variants.get(*n as usize).cloned().unwrap_or_default()
-            }
-            Some(_) | None => String::new(),
-        }
-    }
-
-    fn bytes(&self, name: &str) -> Arc<[u8]> {
-        match self.field(name) {
-            Some((Value::Bytes(bytes), _)) => Arc::clone(bytes),
-            Some(_) | None => Arc::from([]),
-        }
+        _ => record(request, vec![("data", Literal::Bytes(bytes.to_vec()))]),
     }
 }

@@ -5,11 +5,14 @@
 
 mod args;
 mod commands;
+mod copier;
 mod ends;
 mod exit;
+mod fields;
 mod filter;
 mod guest;
 mod host;
+mod interrupt;
 mod literal;
 mod output;
 mod page;
@@ -52,7 +55,7 @@ fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
         Command::Show(args) => commands::show::run(args, voice),
         Command::Diff(args) => commands::diff::run(args, voice),
         Command::Exec(args) => commands::exec::run(args, voice),
-        Command::Cp(_) => Ok(Exit::Failed),
+        Command::Cp(args) => commands::cp::run(args, voice),
         Command::Check(args) => commands::check::run(args, voice),
         Command::Project(args) => commands::project::run(args, voice),
         Command::Compile(args) => commands::compile::run(args, voice),

@@ -63,6 +63,12 @@ pub(crate) enum Problem {
     },
     #[error("the machine refuses it: {0}")]
     Refused(Refusal),
+    #[error(
+        "one of the two must be in the guest, such as `guest:/etc/hostname`, and the other here"
+    )]
+    CopyWays,
+    #[error("the copy failed: {reason}")]
+    Copy { reason: String },
     #[error("cannot find this program to start it as the agent: {0}")]
     NoProgram(#[source] io::Error),
     #[error("the process is out of resources: {0}")]
@@ -130,7 +136,8 @@ impl Problem {
             | Problem::Script { .. } => Exit::No,
             Problem::NoSuchCommand { .. }
             | Problem::WhichProtocol { .. }
-            | Problem::NoSuchRole { .. } => Exit::Usage,
+            | Problem::NoSuchRole { .. }
+            | Problem::CopyWays => Exit::Usage,
             Problem::Output(_)
             | Problem::File { .. }
             | Problem::RecordingExists { .. }
@@ -138,6 +145,7 @@ impl Problem {
             | Problem::NotText { .. }
             | Problem::Record { .. }
             | Problem::Refused(_)
+            | Problem::Copy { .. }
             | Problem::NoProgram(_)
             | Problem::Threads(_)
             | Problem::Transport(_)

@@ -7,7 +7,7 @@ use antiphon_language::compile::{Compiled, compile};
 use antiphon_language::diagnostic::{Diagnostic, Style, render_all};
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::Limits;
-use antiphon_language::source::{FileId, Source, Sources};
+use antiphon_language::source::{Source, Sources};
 use antiphon_language::{Checked, Loader, Modules, check};
 use antiphon_machine::VerifiedImage;
 
@@ -121,11 +121,6 @@ impl ProtocolFile {
                 })
             }
         }
-    }
-
-    /// The text of the file itself.
-    pub(crate) fn root(&self) -> Option<&Source> {
-        self.sources.source(FileId(0))
     }
 }
 

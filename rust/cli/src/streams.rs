@@ -53,7 +53,7 @@ pub(crate) enum Heard {
     /// Bytes of standard input; none at its end.
     Input(Vec<u8>),
     /// A stream has room again.
-    Room(Stream),
+    Room,
     /// Whoever read the stream is gone, or it cannot be written.
     Broken(Stream, io::ErrorKind),
 }
@@ -180,7 +180,7 @@ fn write_loop(
             return;
         }
         if was_full {
-            hear(Heard::Room(stream));
+            hear(Heard::Room);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `antiphon exec`: the main job.
 
 use std::io;
-use std::thread;
 
 use antiphon_guest::driver::{Driver, Guests};
 use antiphon_guest::link::GuestLink;
@@ -12,8 +11,7 @@ use antiphon_machine::{
     EffectHandler, End, FailureKind, Phase, ProtocolMachineConfig, Rest, Sink, VerifiedImage,
 };
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::SIGPIPE;
 
 use crate::args::Exec;
 use crate::ends::Ends;
@@ -21,6 +19,7 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
 use crate::host::{Ending, Host, Job, OWNER};
+use crate::interrupt::on_signal;
 use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
@@ -49,7 +48,7 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let host = Host::new(job(args));
     let mut driver = Driver::new(config, host.clone(), (recorder, Ends::default()));
     host.reach(driver.remote());
-    let ran = session(&image.into(), args, voice, &host, &mut driver, link);
+    let ran = session(&image, args, voice, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
     let (_, (recorder, ends)) = driver.close();
@@ -89,25 +88,9 @@ fn session<A: EffectHandler, S: Sink>(
         .map_err(Problem::Threads)?;
     let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
     host.opened(session);
-    watch_signals(host).map_err(Problem::Threads)?;
+    let interrupted = host.clone();
+    on_signal(move |signal| interrupted.interrupt(signal)).map_err(Problem::Threads)?;
     Ok(driver.run())
-}
-
-/// The first signal ends the command in good order, the second one this process.
-fn watch_signals(host: &Host) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let host = host.clone();
-    let watch = move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 || !host.interrupt(signal) {
-                std::process::exit(128 + signal);
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(watch)
-        .map(|_| ())
 }
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
+pub(crate) mod cp;
 pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod fmt;

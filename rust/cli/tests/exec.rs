@@ -1,0 +1,518 @@
+//! `exec` and `cp` against the agent that they start themselves.
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Place, Told, end, wait};
+
+/// The liveness contract: a client is told of a lost agent within this time.
+const LOST_WITHIN: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_exit_code_is_the_guest_commands() {
+    let place = Place::new();
+    for (script, code) in [
+        ("true", 0),
+        ("exit 3", 3),
+        ("exit 255", 255),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+    ] {
+        let told = place.run(&["exec", "--", "sh", "-c", script]);
+        let expected = Told {
+            code: Some(code),
+            stdout: String::new(),
+            stderr: String::new(),
+        };
+        assert_eq!(told, expected, "{script}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_has_codes_of_its_own() {
+    let place = Place::new();
+    place.write("plain", "not a program");
+    let told = place.run(&["exec", "--", "no-such-program"]);
+    assert_eq!(told.code, Some(127), "{told:?}");
+    assert!(
+        told.stderr.contains("`no-such-program`: not_found"),
+        "{told:?}"
+    );
+    let told = place.run(&["exec", "--", "./plain"]);
+    assert_eq!(told.code, Some(126), "{told:?}");
+}
+
+#[test]
+fn streams_are_kept_apart_and_input_arrives() {
+    let place = Place::new();
+    let told = place.run_with(&["exec", "--", "sh", "-c", "cat; echo err >&2"], b"in\nput");
+    let expected = Told {
+        code: Some(0),
+        stdout: "in\nput".to_owned(),
+        stderr: "err\n".to_owned(),
+    };
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn bytes_pass_unchanged_in_both_directions() {
+    let place = Place::new();
+    // Longer than every window and buffer on the way, with escapes and bytes that are no text.
+    let bytes: Vec<u8> = (0..6_000_000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    place.write("in", &bytes);
+    let mut command = place.command(&["exec", "--record", "big.rec", "--", "cat"]);
+    command.stdin(fs::File::open(place.path("in")).expect("just written"));
+    command.stdout(fs::File::create(place.path("out")).expect("the directory is writable"));
+    let told = end(command.spawn().expect("it starts"));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        place.read("out") == bytes,
+        "what came back is not what went in"
+    );
+    place.good(&["replay", "big.rec"]);
+}
+
+#[test]
+fn a_command_that_reads_nothing_ends_all_the_same() {
+    let place = Place::new();
+    let zero = fs::File::open("/dev/zero").expect("there is one");
+    let mut command = place.command(&["exec", "--", "sh", "-c", "exit 4"]);
+    let told = end(command.stdin(zero).spawn().expect("it starts"));
+    assert_eq!(told.code, Some(4), "{told:?}");
+}
+
+#[test]
+fn input_that_never_ends_does_not_hold_up_the_end() {
+    let place = Place::new();
+    let mut child = place.start(&["exec", "--", "echo", "done"]);
+    let stdin = child.stdin.take();
+    let told = end(child);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "done\n"));
+    drop(stdin);
+}
+
+#[test]
+fn environment_and_directory_are_the_commands() {
+    let place = Place::new();
+    let there = place.path(".").canonicalize().expect("it is there");
+    let cwd = there.to_str().expect("plain");
+    let script = "pwd; echo $COLOUR; echo $EMPTY.";
+    let args = [
+        "exec",
+        "--cwd",
+        cwd,
+        "-e",
+        "COLOUR=blue=green",
+        "--env",
+        "EMPTY=",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    assert_eq!(place.good(&args), format!("{cwd}\nblue=green\n.\n"));
+}
+
+#[test]
+fn the_deadline_ends_the_command_and_what_it_started() {
+    let place = Place::new();
+    let begun = Instant::now();
+    let told = place.run(&[
+        "exec",
+        "--deadline",
+        "0.3",
+        "--",
+        "sh",
+        "-c",
+        "sleep 987 & sleep 987",
+    ]);
+    assert_eq!(told.code, Some(124), "{told:?}");
+    assert!(
+        told.stderr.contains("its deadline of 0.3 s has passed"),
+        "{told:?}"
+    );
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    expect_gone("987");
+}
+
+#[test]
+fn a_signal_ends_the_command_and_then_the_session() {
+    for (name, number, seconds) in [("INT", 2, "981"), ("TERM", 15, "982"), ("HUP", 1, "983")] {
+        let place = Place::new();
+        let script = format!("echo started; exec sleep {seconds}");
+        let args = ["exec", "--record", "cut.rec", "--", "sh", "-c", &script];
+        let mut child = place.start(&args);
+        read_line(&mut child, "started");
+        signal(&child, name);
+        let told = end(child);
+        assert_eq!(told.code, Some(128 + number), "{told:?}");
+        expect_gone(seconds);
+        // The session ended by its protocol: the recording is whole.
+        let shown = place.good(&["show", "cut.rec"]);
+        assert!(shown.contains("Feeder → Sink       cancel"), "{shown}");
+        assert!(shown.contains("ended: closed"), "{shown}");
+        place.good(&["replay", "cut.rec"]);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_everything_at_once() {
+    let place = Place::new();
+    // The command does not end when it is asked to, and the agent needs its grace to kill it.
+    let script = "trap '' TERM INT; echo started; while :; do sleep 0.1; done";
+    let mut child = place.start(&["exec", "--", "sh", "-c", script]);
+    read_line(&mut child, "started");
+    signal(&child, "INT");
+    signal(&child, "INT");
+    let told = end(child);
+    assert_eq!(told.code, Some(130), "{told:?}");
+}
+
+#[test]
+fn a_signal_while_input_is_blocked_ends_the_session_too() {
+    let place = Place::new();
+    let zero = fs::File::open("/dev/zero").expect("there is one");
+    let mut command = place.command(&[
+        "exec",
+        "--record",
+        "z.rec",
+        "--",
+        "sh",
+        "-c",
+        "echo started; exec sleep 984",
+    ]);
+    let mut child = command.stdin(zero).spawn().expect("it starts");
+    read_line(&mut child, "started");
+    thread::sleep(Duration::from_millis(100));
+    signal(&child, "TERM");
+    assert_eq!(end(child).code, Some(143));
+    expect_gone("984");
+    place.good(&["replay", "z.rec"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let place = Place::new();
+    let mut child = place.start(&["exec", "--", "sh", "-c", "while :; do echo 985; done"]);
+    read_line(&mut child, "985");
+    drop(child.stdout.take());
+    let told = end(child);
+    assert_eq!((told.code, told.stderr.as_str()), (Some(141), ""));
+}
+
+#[test]
+fn a_killed_agent_is_told_as_lost() {
+    let place = Place::new();
+    let agent = place.path("agent.sock");
+    let path = agent.to_str().expect("plain").to_owned();
+    let mut serving = place.start(&["agent", "--unix", &path]);
+    let begun = Instant::now();
+    while !agent.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let there = format!("unix:{path}");
+    assert_eq!(
+        place.good(&["exec", "--agent", &there, "--", "echo", "here"]),
+        "here\n"
+    );
+
+    let args = [
+        "exec",
+        "--record",
+        "lost.rec",
+        "--agent",
+        &there,
+        "--",
+        "sh",
+        "-c",
+        "echo started; exec sleep 5",
+    ];
+    let mut child = place.start(&args);
+    read_line(&mut child, "started");
+    serving.kill().expect("it is ours");
+    wait(&mut serving);
+    let begun = Instant::now();
+    let told = end(child);
+    assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("lost"), "{told:?}");
+    // Without any agent, the replay comes to the same end.
+    place.good(&["replay", "lost.rec"]);
+    assert!(place.good(&["show", "lost.rec"]).contains("lost"));
+
+    let told = place.run(&["exec", "--agent", &there, "--", "true"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("cannot reach the agent"), "{told:?}");
+}
+
+#[test]
+fn what_is_recorded_replays_and_shows_the_streams() {
+    let place = Place::new();
+    let args = [
+        "exec",
+        "--record",
+        "a.rec",
+        "--",
+        "sh",
+        "-c",
+        "echo out; exit 3",
+    ];
+    let told = place.run_with(&args, b"in");
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(3), "out\n"),
+        "{told:?}"
+    );
+    assert!(place.good(&["replay", "a.rec"]).starts_with("equal: "));
+    let shown = place.good(&["show", "a.rec"]);
+    // Steps and times are a run's own; who said what is not.
+    let said = |line: &str| {
+        shown
+            .lines()
+            .any(|shown| shown.get(17..).is_some_and(|s| s.contains(line)))
+    };
+    for line in [
+        "Host → Agent        exec_request {cmd: \"sh\", argv: [\"sh\", \"-c\", \"echo out; exit 3\"]",
+        "Agent → Host        exec_output {stream: stdout, data: b\"out\\n\"}",
+        "Agent → Host        exec_response {exit_code: 3, signal: none, timed_out: false}",
+        "ended: closed",
+    ] {
+        assert!(said(line), "{line} is not in\n{shown}");
+    }
+    let html = place.good(&["show", "a.rec", "--html"]);
+    assert!(html.contains("exec_response"));
+}
+
+#[test]
+fn a_changed_recording_does_not_pass() {
+    let place = Place::new();
+    place.good(&["exec", "--record", "a.rec", "--", "echo", "the truth"]);
+    let bytes = place.read("a.rec");
+    let at = bytes
+        .windows(9)
+        .rposition(|w| w == b"the truth")
+        .expect("it is in the recording");
+    let mut changed = bytes.clone();
+    changed[at..at + 9].copy_from_slice(b"some lies");
+    place.write("a.rec", &changed);
+    let told = place.run(&["replay", "a.rec"]);
+    assert_eq!(told.code, Some(4), "{told:?}");
+    assert!(told.stderr.contains("is damaged between byte"), "{told:?}");
+    assert!(
+        told.stderr.contains("its digest does not match"),
+        "{told:?}"
+    );
+}
+
+/// Killed while it records, at many places: what is there opens, says how far it goes, and replays to there.
+#[test]
+fn kill_leaves_a_recording_that_replays() {
+    let place = Place::new();
+    let mut cut = 0;
+    for round in 0..8u64 {
+        let name = format!("kill{round}.rec");
+        let script = "i=0; while :; do i=$((i+1)); echo line $i; done";
+        let mut child = place.start(&["exec", "--record", &name, "--", "sh", "-c", script]);
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut some = vec![0; 1 << (6 + 2 * round)];
+        stdout.read_exact(&mut some).expect("it writes without end");
+        child.kill().expect("it is ours");
+        wait(&mut child);
+        drop(stdout);
+
+        let told = place.run(&["replay", &name]);
+        assert_eq!(told.code, Some(3), "{told:?}");
+        assert!(told.stdout.starts_with("equal: "), "{told:?}");
+        assert!(
+            told.stderr.contains("it is valid up to record "),
+            "{told:?}"
+        );
+        let told = place.run(&["show", &name]);
+        assert_eq!(told.code, Some(3), "{told:?}");
+        cut += told.stdout.matches("exec_output").count();
+    }
+    assert!(
+        cut > 0,
+        "output that was seen must be in one of the recordings"
+    );
+}
+
+#[test]
+fn json_says_what_the_code_cannot() {
+    let place = Place::new();
+    let told = place.run(&["exec", "--json", "--", "sh", "-c", "printf out; exit 124"]);
+    assert_eq!(told.code, Some(124), "{told:?}");
+    let documents: Vec<serde_json::Value> = told
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is a document"))
+        .collect();
+    assert_eq!(documents.len(), 2, "{documents:?}");
+    assert_eq!(documents[0]["stream"], "stdout");
+    assert_eq!(documents[0]["base64"], "b3V0");
+    assert_eq!(documents[1]["reason"], "exited");
+    assert_eq!(documents[1]["code"], 124);
+    let told = place.run(&["exec", "--json", "--deadline", "0.2", "--", "sleep", "988"]);
+    let last = told.stdout.lines().last().expect("there is one");
+    let last: serde_json::Value = serde_json::from_str(last).expect("a document");
+    assert_eq!(
+        (&last["reason"], &last["code"]),
+        (&"deadline".into(), &124.into())
+    );
+}
+
+#[test]
+fn another_protocol_can_take_the_place_of_the_shipped_one() {
+    let place = Place::new();
+    place.write("mine.anti", MINE);
+    let args = [
+        "exec",
+        "--protocol",
+        "mine.anti",
+        "--record",
+        "m.rec",
+        "--",
+        "echo",
+        "mine",
+    ];
+    assert_eq!(place.good(&args), "mine\n");
+    assert!(place.good(&["show", "m.rec"]).contains("opened Mine"));
+
+    // It allows one piece of output and no more: the guest that writes two breaks it, and is told so.
+    let script = "echo one; sleep 0.5; echo two";
+    let args = ["exec", "--protocol", "mine.anti", "--", "sh", "-c", script];
+    let told = place.run(&args);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("contract_violation"), "{told:?}");
+    assert!(told.stderr.contains("`exec_output`"), "{told:?}");
+
+    place.write(
+        "wrong.anti",
+        "global protocol P(role A, role B) { hi() from A to C; }",
+    );
+    let told = place.run(&["exec", "--protocol", "wrong.anti", "--", "true"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.stderr.contains("`P` has no role `C`"), "{told:?}");
+}
+
+const MINE: &str = "\
+record Spec { cmd: Text, argv: [Text] }
+enum Stream { stdout, stderr }
+record Chunk { stream: Stream, data: Bytes }
+record Status { exit_code: Int }
+global protocol Mine(role Host, role Agent) {
+  exec_request(Spec) from Host to Agent;
+  choice at Agent {
+    exec_output(Chunk) from Agent to Host;
+    exec_response(Status) from Agent to Host;
+  } or {
+    exec_response(Status) from Agent to Host;
+  }
+}
+";
+
+#[test]
+fn files_go_there_and_back() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..300_007u32).map(|i| (i % 251) as u8).collect();
+    place.write("sent", &bytes);
+    fs::create_dir(place.path("there")).expect("the directory is writable");
+    let guest = |name: &str| format!("guest:{}", place.path(name).display());
+
+    // Into a directory, under a name, and an empty file.
+    place.good(&["cp", "--record", "cp.rec", "sent", &guest("there")]);
+    assert!(place.read("there/sent") == bytes);
+    place.good(&["cp", &guest("there/sent"), "back"]);
+    assert!(place.read("back") == bytes);
+    place.write("empty", "");
+    place.good(&["cp", "empty", &guest("there/")]);
+    assert_eq!(place.read("there/empty"), b"");
+    place.good(&["cp", &guest("there/empty"), "back"]);
+    assert_eq!(place.read("back"), b"", "what was there is replaced");
+    place.good(&["replay", "cp.rec"]);
+
+    let document = place.good(&["cp", "--json", "sent", &guest("there/x")]);
+    let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
+    assert_eq!(document["copied"], 300_007);
+}
+
+#[test]
+fn a_copy_that_fails_says_where_and_leaves_nothing() {
+    let place = Place::new();
+    place.write("sent", "x");
+    for (source, target, code, said) in [
+        ("guest:/no/such", "back", 125, "No such file"),
+        ("sent", "guest:/no/such", 125, "No such file"),
+        ("nowhere", "guest:/tmp/x", 125, "cannot read `nowhere`"),
+        ("sent", "back", 2, "one of the two must be in the guest"),
+        ("guest:/tmp", "back", 125, "directory"),
+    ] {
+        let told = place.run(&["cp", source, target]);
+        assert_eq!(told.code, Some(code), "{source} {target}: {told:?}");
+        assert!(told.stderr.contains(said), "{source} {target}: {told:?}");
+        assert!(!place.path("back").exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_has_the_permissions_of_its_source() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("tool", "#!/bin/sh\n");
+    fs::set_permissions(place.path("tool"), fs::Permissions::from_mode(0o750)).expect("ours");
+    let there = format!("guest:{}", place.path("there").display());
+    place.good(&["cp", "tool", &there]);
+    place.good(&["cp", &there, "back"]);
+    for name in ["there", "back"] {
+        let mode = fs::metadata(place.path(name))
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o750, "{name}");
+    }
+}
+
+fn read_line(child: &mut Child, expected: &str) {
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while stdout.read(&mut byte).expect("a pipe can be read") == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    assert_eq!(String::from_utf8_lossy(&line), expected);
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill starts").success());
+}
+
+/// Asserts that no `sleep` of that many seconds, which only one test starts, is left or left for long.
+fn expect_gone(seconds: &str) {
+    let begun = Instant::now();
+    let wanted = format!("sleep\0{seconds}\0");
+    let runs = || {
+        let processes = fs::read_dir("/proc")
+            .expect("there is a list of processes")
+            .flatten();
+        let mut lines = processes.map(|process| fs::read(process.path().join("cmdline")));
+        lines.any(|line| line.is_ok_and(|line| line == wanted.as_bytes()))
+    };
+    while runs() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "sleep {seconds} is still there"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
