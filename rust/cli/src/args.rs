@@ -223,9 +223,12 @@ Examples:
   antiphon check protocols/*.anti
   antiphon check two_buyer.scr --json")]
 pub(crate) struct Check {
-    /// Protocol files; `-` is standard input
+    /// Protocol files; `-` is standard input. With `--certificate`, one image
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// The safety certificate of an image: is it one, of this image? Needs no source and explores nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// Show what one role may say and hear
@@ -270,6 +273,9 @@ pub(crate) struct Compile {
     /// Write the image, as deterministic CBOR, to this file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write the safety certificate to this file; `check` holds the image against it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// Format protocol files in place

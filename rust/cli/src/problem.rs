@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use antiphon_guest::link::LinkError;
 use antiphon_guest::transport::TransportError;
 use antiphon_language::global::CheckedProtocol;
+use antiphon_language::safety::CertificateError;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{OpenError, RecordError, ReplayError};
 
@@ -51,6 +52,17 @@ pub(crate) enum Problem {
     NotAnImage { path: PathBuf, error: ReadError },
     #[error("the image is refused: {error}")]
     Image { error: VerifyError },
+    #[error("`{}` is not an image; only an image has a certificate", path.display())]
+    NoImage { path: PathBuf },
+    #[error("a certificate belongs to one image, got {got} files")]
+    OneImage { got: usize },
+    #[error("`{protocol}` is too large to explore: there is no certificate to write")]
+    Uncertified { protocol: String },
+    #[error("`{}` does not show that the image is safe: {error}", path.display())]
+    Certificate {
+        path: PathBuf,
+        error: CertificateError,
+    },
     /// One line per error, each with its place.
     #[error("{report}")]
     Script { report: String },
@@ -133,10 +145,14 @@ impl Problem {
             | Problem::NoProtocol { .. }
             | Problem::NotAnImage { .. }
             | Problem::Image { .. }
+            | Problem::NoImage { .. }
+            | Problem::Uncertified { .. }
+            | Problem::Certificate { .. }
             | Problem::Script { .. } => Exit::No,
             Problem::NoSuchCommand { .. }
             | Problem::WhichProtocol { .. }
             | Problem::NoSuchRole { .. }
+            | Problem::OneImage { .. }
             | Problem::CopyWays => Exit::Usage,
             Problem::Output(_)
             | Problem::File { .. }

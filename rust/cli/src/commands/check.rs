@@ -1,15 +1,22 @@
 //! `antiphon check`.
 
+use std::path::{Path, PathBuf};
+
 use antiphon_language::diagnostic::{Json, render_all};
+use antiphon_language::safety::SafetyCertificate;
 use serde_json::{Value, json};
 
 use crate::args::Check;
+use crate::commands::compile::read_image;
 use crate::exit::Exit;
 use crate::output::{GOOD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 
 pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
+    if let Some(certificate) = &args.certificate {
+        return check_image(&args.files, certificate, voice);
+    }
     let mut exit = Exit::Done;
     for path in &args.files {
         let file = ProtocolFile::read(path)?;
@@ -27,6 +34,34 @@ pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
         voice.print(&text)?;
     }
     Ok(exit)
+}
+
+/// Holds one image against its certificate.
+fn check_image(files: &[PathBuf], path: &Path, voice: &Voice) -> Result<Exit, Problem> {
+    let [file] = files else {
+        return Err(Problem::OneImage { got: files.len() });
+    };
+    let image = read_image(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
+    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    let bytes = std::fs::read(path).map_err(Problem::file("read", path))?;
+    let refused = |error| Problem::Certificate {
+        path: path.to_owned(),
+        error,
+    };
+    let certificate = SafetyCertificate::decode(&bytes).map_err(refused)?;
+    certificate.check_image(&image).map_err(refused)?;
+    let (name, count) = (&image.image().name, certificate.configurations());
+    let (file, bound) = (file.display(), certificate.buffer_bound());
+    if voice.json {
+        let found = json!({ "name": name, "configurations": count, "buffer_bound": bound });
+        voice.document(&found)?;
+        return Ok(Exit::Done);
+    }
+    let good = voice.paint(GOOD, "ok");
+    voice.print(&format!(
+        "{good} {file}: {name}, safe in all {count} configurations of its certificate\n"
+    ))?;
+    Ok(Exit::Done)
 }
 
 fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {

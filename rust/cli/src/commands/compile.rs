@@ -21,15 +21,20 @@ use crate::text;
 const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;
 
 pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
-    let image = match read_image(&args.file)? {
-        Some(image) => image.verify().map_err(|error| Problem::Image { error })?,
+    let (image, certificate) = match read_image(&args.file)? {
+        Some(image) => (image, None),
         None => {
             let file = ProtocolFile::read(&args.file)?;
-            let protocol = file.protocol(args.protocol.as_deref())?;
-            let image = protocol.compiled.image;
-            image.verify().map_err(|error| Problem::Image { error })?
+            let compiled = file.protocol(args.protocol.as_deref())?.compiled;
+            (compiled.image, compiled.certificate)
         }
     };
+    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    if let Some(path) = &args.certificate {
+        let protocol = image.image().name.clone();
+        let certificate = certificate.ok_or(Problem::Uncertified { protocol })?;
+        fs::write(path, certificate.encode()).map_err(Problem::file("write", path))?;
+    }
     let bytes = image.image().to_bytes();
     if let Some(path) = &args.output {
         fs::write(path, &bytes).map_err(Problem::file("write", path))?;
@@ -47,7 +52,7 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
 }
 
 /// The image that a file holds, or nothing when it is a text.
-fn read_image(path: &Path) -> Result<Option<CodeImage>, Problem> {
+pub(crate) fn read_image(path: &Path) -> Result<Option<CodeImage>, Problem> {
     if text::is_stdin(path) {
         return Ok(None);
     }
