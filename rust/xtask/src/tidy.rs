@@ -35,6 +35,12 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("xtask", &[]),
 ];
 
+/// Who may name whom in tests only. It is no licence to name a higher crate: neither links the other.
+const TESTS_MAY_USE: [(&str, &[&str]); 1] = [
+    // The protocols that the guest ships are compiled and run by its tests.
+    ("antiphon-guest", &["antiphon-language"]),
+];
+
 /// Crates that are pure: what they link may not bring a clock, randomness, input and output,
 /// threads or an operating system in.
 const PURE: [&str; 4] = [
@@ -133,13 +139,18 @@ fn direction(packages: &[Package]) -> Vec<String> {
             ));
             continue;
         };
+        let (_, in_tests) = *TESTS_MAY_USE
+            .iter()
+            .find(|(name, _)| *name == package.name)
+            .unwrap_or(&("", &[]));
         for used in package
             .uses
             .iter()
             .filter(|used| members.contains(used.as_str()))
         {
+            let tested = package.tests_use.contains(used) && in_tests.contains(&used.as_str());
             // A crate may name itself among its dev-dependencies, to switch a feature on for tests.
-            if used != &package.name && !allowed.contains(&used.as_str()) {
+            if used != &package.name && !allowed.contains(&used.as_str()) && !tested {
                 findings.push(format!("`{}` may not use `{used}`", package.name));
             }
         }
@@ -286,6 +297,13 @@ mod tests {
             direction(&[upward, machine]),
             ["`antiphon-codec` may not use `antiphon-machine`"]
         );
+        let language = package("antiphon-language", &[]);
+        let mut guest = package("antiphon-guest", &["antiphon-language"]);
+        let found = ["`antiphon-guest` may not use `antiphon-language`"];
+        assert_eq!(direction(&[language.clone(), guest.clone()]), found);
+        guest.tests_use = guest.uses.clone();
+        assert!(direction(&[language, guest]).is_empty());
+
         assert_eq!(
             direction(&[codec, package("antiphon-cellar", &[])]),
             ["`antiphon-cellar` has no place in the order of crates"]

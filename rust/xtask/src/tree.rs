@@ -29,6 +29,8 @@ pub(crate) struct Package {
     pub(crate) published: bool,
     /// Direct dependencies of every kind: normal, build and dev.
     pub(crate) uses: BTreeSet<String>,
+    /// Those of them that only its tests, benches and examples use.
+    pub(crate) tests_use: BTreeSet<String>,
 }
 
 impl Tree {
@@ -105,6 +107,15 @@ impl Tree {
 
 impl Package {
     fn read(json: &Value) -> Option<Self> {
+        let dependencies = json["dependencies"].as_array()?;
+        let named = |accept: &dyn Fn(&Value) -> bool| -> BTreeSet<String> {
+            let rows = dependencies.iter().filter(|row| accept(row));
+            rows.filter_map(|row| row["name"].as_str())
+                .map(str::to_owned)
+                .collect()
+        };
+        let linked = named(&|row| row["kind"] != "dev");
+        let uses = named(&|_| true);
         Some(Self {
             name: json["name"].as_str()?.to_owned(),
             manifest: PathBuf::from(json["manifest_path"].as_str()?),
@@ -114,12 +125,8 @@ impl Package {
             published: json["publish"]
                 .as_array()
                 .is_none_or(|list| !list.is_empty()),
-            uses: json["dependencies"]
-                .as_array()?
-                .iter()
-                .filter_map(|dependency| dependency["name"].as_str())
-                .map(str::to_owned)
-                .collect(),
+            tests_use: uses.difference(&linked).cloned().collect(),
+            uses,
         })
     }
 }
