@@ -18,7 +18,7 @@ use antiphon_machine::{
 use antiphon_record::{Flush, Header, Reader, Recorder, Verdict, replay_twice};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-const ROUNDS: u64 = 20_000;
+const ROUNDS: u64 = 2_000;
 
 struct Host {
     left: u64,
