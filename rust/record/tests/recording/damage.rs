@@ -277,6 +277,53 @@ fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
     assert_eq!(entries(&kept).1, [entry]);
 }
 
+/// Counts what a recorder does to its medium.
+#[derive(Default)]
+struct Watched {
+    writes: usize,
+    syncs: usize,
+}
+
+impl std::io::Write for &mut Watched {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writes += 1;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl antiphon_record::Store for &mut Watched {
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.syncs += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn the_flush_policy_decides_when_the_medium_is_written_and_synced() {
+    let watched = |at_rest, sync| {
+        let mut medium = Watched::default();
+        let flush = Flush { at_rest, sync };
+        let mut recorder = Recorder::create(&mut medium, &full(), flush).expect("nowhere");
+        let kernel = antiphon_machine::ProtocolMachineKernel::new(full().config);
+        for _ in 0..5 {
+            let input = antiphon_machine::Ingress::AdvanceClock { ticks: 1 };
+            antiphon_machine::Sink::ingress(&mut recorder, 0, &input);
+            let rest = antiphon_machine::Rest::Done;
+            antiphon_machine::Sink::rested(&mut recorder, &kernel, &rest);
+        }
+        recorder.finish(&kernel).expect("nowhere");
+        (medium.writes, medium.syncs)
+    };
+    // The magic bytes, a record at each rest, a record for the end; a sync at the end.
+    assert_eq!(watched(true, false), (1 + 5 + 1, 1));
+    assert_eq!(watched(true, true), (1 + 5 + 1, 5 + 1 + 1));
+    assert_eq!(watched(false, false), (1 + 1, 1));
+    assert_eq!(watched(false, true), (1 + 1, 1 + 1));
+}
+
 /// Reads what it gives in pieces of any size, down to one byte.
 struct Dribble<'b>(&'b [u8], usize);
 
