@@ -61,14 +61,18 @@ impl EffectHandler for App {
 
 impl App {
     fn told(&mut self, request: &EffectRequest<'_>) {
-        let Some(Value::Record(fields)) = request.arg(0) else { return };
+        let Some(Value::Record(fields)) = request.arg(0) else {
+            return;
+        };
         if let Some(Value::Bytes(data)) = fields.get(1) {
             self.bytes += data.len() as u64;
             return;
         }
         self.over = true;
         if let (Some((effect, outcome)), Some(remote)) = (self.waiting.take(), &self.remote) {
-            remote.send(Ingress::Outcome { effect, outcome }).expect("the driver listens");
+            remote
+                .send(Ingress::Outcome { effect, outcome })
+                .expect("the driver listens");
         }
     }
 }
@@ -85,11 +89,23 @@ fn exec(image: &Arc<VerifiedImage>, argv: &[&'static str]) -> u64 {
     agent.arg("--stdio");
     let transport = Transport::spawn(agent).expect("the agent starts");
     let link = GuestLink::open(transport, Default::default(), Duration::from_secs(10));
-    let app = App { argv: argv.to_vec(), bytes: 0, waiting: None, over: false, remote: None };
+    let app = App {
+        argv: argv.to_vec(),
+        bytes: 0,
+        waiting: None,
+        over: false,
+        remote: None,
+    };
     let mut driver = Driver::new(Default::default(), app, NoSink);
     driver.application().remote = Some(driver.remote());
     let guest = driver.add_guest(link.expect("a link"));
-    driver.open(image, "bench", &Guests::new().roles(guest, ["Agent", "Sink"])).expect("it opens");
+    driver
+        .open(
+            image,
+            "bench",
+            &Guests::new().roles(guest, ["Agent", "Sink"]),
+        )
+        .expect("it opens");
     assert_eq!(driver.run(), Rest::Done);
     driver.close().0.bytes
 }
@@ -97,10 +113,17 @@ fn exec(image: &Arc<VerifiedImage>, argv: &[&'static str]) -> u64 {
 fn stream(c: &mut Criterion) {
     let image = image();
     let mut group = c.benchmark_group("guest");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     group.throughput(Throughput::Bytes(STREAM_LEN));
     group.bench_function("head -c 256M /dev/zero", |b| {
-        b.iter(|| assert_eq!(exec(&image, &["head", "-c", "256M", "/dev/zero"]), STREAM_LEN));
+        b.iter(|| {
+            assert_eq!(
+                exec(&image, &["head", "-c", "256M", "/dev/zero"]),
+                STREAM_LEN
+            )
+        });
     });
     group.finish();
 }

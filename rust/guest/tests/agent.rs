@@ -671,3 +671,117 @@ fn a_named_pipe_does_not_stop_the_file_requests() {
     );
     ok(&mut client, Message::FsStat(FsStat { path, follow: None }));
 }
+
+/// A host that says anything must not hang the agent, make it panic, or leave something running.
+#[test]
+fn five_hundred_confused_hosts_do_no_harm() {
+    use std::io::{Read, Write};
+    let hello = {
+        let mut out = Vec::new();
+        antiphon_wire::HostLink::new(Default::default(), &mut out).expect("a good offer");
+        out
+    };
+    let word = |id, message| {
+        antiphon_wire::Envelope::new(id, message)
+            .to_frame()
+            .expect("good")
+    };
+    let words = [
+        hello.clone(),
+        word(1, Message::ExecRequest(exec(&["true"]))),
+        word(
+            2,
+            Message::ExecRequest(ExecRequest {
+                stdin: Some(true),
+                ..exec(&["cat"])
+            }),
+        ),
+        word(
+            2,
+            Message::StdinData(antiphon_wire::StdinData {
+                eof: None,
+                data: vec![7; 50],
+            }),
+        ),
+        word(
+            3,
+            Message::ExecRequest(ExecRequest {
+                stdout_window: Some(3),
+                ..exec(&["yes"])
+            }),
+        ),
+        word(3, Message::Cancel(Empty {})),
+        word(3, Message::Signal(Signal { signo: Signo::TERM })),
+        word(
+            4,
+            Message::FsStat(FsStat {
+                path: "/".into(),
+                follow: None,
+            }),
+        ),
+        word(
+            5,
+            Message::FsRead(FsRead {
+                len: 10,
+                handle: 0,
+                offset: None,
+            }),
+        ),
+        word(6, Message::Ping(Empty {})),
+        word(6, Message::Pong(Empty {})),
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut dice = move |sides: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % sides as u64) as usize
+    };
+    for n in 0..500 {
+        let mut stream = if dice(10) == 0 {
+            Vec::new()
+        } else {
+            hello.clone()
+        };
+        for _ in 0..dice(8) {
+            stream.extend_from_slice(&words[dice(words.len())]);
+        }
+        for _ in 0..dice(3) {
+            let at = dice(stream.len() + 1);
+            match dice(3) {
+                0 => stream.truncate(at),
+                1 => stream.insert(at, dice(256) as u8),
+                _ => drop(stream.get_mut(at).map(|byte| *byte ^= 1 << dice(8))),
+            }
+        }
+        let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+        let options = AgentOptions::default();
+        let agent = thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
+        // It may have closed the stream in the middle: then the rest has nowhere to go.
+        let _ = ours.write_all(&stream);
+        ours.shutdown(std::net::Shutdown::Write)
+            .expect("it was open");
+        ours.set_read_timeout(Some(common::PATIENCE))
+            .expect("a good time");
+        let mut answer = Vec::new();
+        match ours.read_to_end(&mut answer) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("host {n}: {error}"),
+        }
+        agent.join().expect("no panic").expect("it serves");
+        let mut deframer = antiphon_wire::Deframer::default();
+        deframer.push(&answer);
+        let mut ends = std::collections::BTreeMap::new();
+        while let Some(envelope) = deframer.next().expect("the agent writes good frames") {
+            let kind = envelope
+                .message
+                .kind()
+                .expect("the agent says what is known");
+            if kind.role() == antiphon_wire::MessageRole::Terminal && envelope.id != 0 {
+                *ends.entry(envelope.id).or_insert(0) += 1;
+            }
+        }
+        assert!(ends.values().all(|ends| *ends == 1), "host {n}: {ends:?}");
+    }
+}
