@@ -189,3 +189,37 @@ fn colours_are_for_terminals() {
     let told = place.run(&["check", "nowhere", "--color", "never"]);
     assert!(!told.stderr.contains('\u{1b}'), "{told:?}");
 }
+
+/// An image and its certificate are enough to know that it is safe; a changed or foreign certificate is refused.
+#[test]
+fn a_certificate_is_written_and_holds_for_its_image_alone() {
+    let place = Place::new();
+    let image = ["--output", "book.image", "--certificate", "book.safe"];
+    place.good(&[&["compile", "two_buyer.anti"], &image[..]].concat());
+    let check = ["check", "book.image", "--certificate", "book.safe"];
+    assert_eq!(
+        place.good(&check),
+        "ok book.image: TwoBuyer, safe in all 18 configurations of its certificate\n"
+    );
+
+    let mut bytes = place.read("book.safe");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    place.write("bent.safe", &bytes);
+    let told = place.run(&["check", "book.image", "--certificate", "bent.safe"]);
+    assert_eq!(told.code, Some(1));
+    assert!(
+        told.stderr.contains("`bent.safe` does not show"),
+        "{}",
+        told.stderr
+    );
+
+    place.good(&["compile", "calls.anti", "--output", "calls.image"]);
+    let told = place.run(&["check", "calls.image", "--certificate", "book.safe"]);
+    assert_eq!(told.code, Some(1));
+    let told = place.run(&["check", "two_buyer.anti", "--certificate", "book.safe"]);
+    assert_eq!(told.code, Some(1));
+    assert!(told.stderr.contains("is not an image"), "{}", told.stderr);
+    let told = place.run(&["check", "a", "b", "--certificate", "book.safe"]);
+    assert_eq!(told.code, Some(2));
+}

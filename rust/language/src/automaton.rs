@@ -149,6 +149,37 @@ impl LocalAutomaton {
         antiphon_machine::Automaton { states }
     }
 
+    /// A machine's automaton of that role, without local code: what [`LocalAutomaton::machine`] keeps.
+    pub fn of_machine(role: RoleId, automaton: &antiphon_machine::Automaton) -> LocalAutomaton {
+        let branch = |t: &antiphon_machine::Transition| LocalBranch {
+            label: t.label,
+            sort: t.sort,
+            origin: Origin::Host,
+            binds: vec![],
+            before: vec![],
+            next: t.next,
+        };
+        let kind = |state: &antiphon_machine::State| match state {
+            antiphon_machine::State::End => LocalKind::End,
+            antiphon_machine::State::Send { to, branches } => LocalKind::Send {
+                to: *to,
+                branches: branches.iter().map(branch).collect(),
+            },
+            antiphon_machine::State::Recv { from, branches } => LocalKind::Recv {
+                from: *from,
+                branches: branches.iter().map(branch).collect(),
+            },
+        };
+        let states = automaton.states.iter().map(|state| LocalState {
+            entry: vec![],
+            kind: kind(state),
+        });
+        LocalAutomaton {
+            role,
+            states: states.collect(),
+        }
+    }
+
     /// The equal automaton with the fewest states, numbered in breadth-first order from the start
     /// with branches in their order, unreachable states dropped. `O(n log n)` in the number of
     /// branches.

@@ -19,7 +19,7 @@ mod certificate;
 mod diagnose;
 mod progress;
 
-pub use certificate::{CertificateError, SafetyCertificate};
+pub use certificate::{CERTIFICATE_LEN_MAX, CertificateError, SafetyCertificate};
 
 /// How many configurations are visited by default: some seconds of work, and far more than a
 /// protocol has that a person can follow.

@@ -20,7 +20,7 @@ use antiphon_language::source::Source;
 use antiphon_language::{Modules, check};
 use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
-    SchedulingPolicy, VerifiedImage,
+    SchedulingPolicy, State, VerifiedImage,
 };
 use common::Files;
 use host::{Coins, answer, with_else};
@@ -177,6 +177,17 @@ fn certificates_hold_and_read_back() {
         );
         let read = SafetyCertificate::decode(&certificate.encode());
         assert_eq!(read.as_ref(), Ok(certificate), "{}", path.display());
+        // The image and its certificate are enough; another image's does not do.
+        let mut image = compiled.image.clone();
+        let verified = image.clone().verify().unwrap();
+        assert_eq!(certificate.check_image(&verified), Ok(()));
+        image.roles[0].automaton.states.insert(0, State::End);
+        let other = VerifiedImage::unchecked(image);
+        assert!(
+            certificate.check_image(&other).is_err(),
+            "{}",
+            path.display()
+        );
     }
     assert!(certified >= 60, "only {certified} certified");
 }

@@ -1,9 +1,11 @@
 //! `antiphon check`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use antiphon_language::diagnostic::{Json, render_all};
-use antiphon_language::safety::SafetyCertificate;
+use antiphon_language::safety::{CERTIFICATE_LEN_MAX, SafetyCertificate};
 use serde_json::{Value, json};
 
 use crate::args::Check;
@@ -43,7 +45,14 @@ fn check_image(files: &[PathBuf], path: &Path, voice: &Voice) -> Result<Exit, Pr
     };
     let image = read_image(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
     let image = image.verify().map_err(|error| Problem::Image { error })?;
-    let bytes = std::fs::read(path).map_err(Problem::file("read", path))?;
+    let mut bytes = Vec::new();
+    // One byte over the bound is enough to have it refused.
+    File::open(path)
+        .and_then(|file| {
+            file.take(CERTIFICATE_LEN_MAX as u64 + 1)
+                .read_to_end(&mut bytes)
+        })
+        .map_err(Problem::file("read", path))?;
     let refused = |error| Problem::Certificate {
         path: path.to_owned(),
         error,

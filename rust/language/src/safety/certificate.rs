@@ -1,6 +1,7 @@
 //! The explored set as evidence: anyone can check that it is closed without exploring.
 
 use antiphon_codec::{DecodeError, Decoder, Encoder};
+use antiphon_machine::{RoleId, VerifiedImage};
 
 use super::{Configuration, System, ViolationKind};
 use crate::automaton::LocalAutomaton;
@@ -10,7 +11,7 @@ const FORMAT: u64 = 1;
 
 /// Bytes of a certificate at most: the default budget of configurations of a protocol with twenty
 /// roles.
-const BYTES_LEN_MAX: usize = 64 << 20;
+pub const CERTIFICATE_LEN_MAX: usize = 64 << 20;
 
 /// All configurations that a protocol can come to, with buffers of a given size.
 ///
@@ -113,6 +114,19 @@ impl SafetyCertificate {
         Ok(())
     }
 
+    /// As [`SafetyCertificate::check`], against the automata of an image: whoever has an image and
+    /// its certificate needs no source to know that it is safe.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check_image(&self, image: &VerifiedImage) -> Result<(), CertificateError> {
+        let roles = (0u16..).map(RoleId).zip(&image.image().roles);
+        let automata: Vec<_> = roles
+            .map(|(role, data)| LocalAutomaton::of_machine(role, &data.automaton))
+            .collect();
+        self.check(&automata)
+    }
+
     /// The certificate as deterministic CBOR: `[format, buffer bound, row length, rows, bytes]`.
     /// Each row is written as how many numbers it shares with the one before it and the rest of its
     /// numbers, each plus one, in LEB128.
@@ -150,7 +164,7 @@ impl SafetyCertificate {
     /// Where the bytes are not of the format.
     pub fn decode(bytes: &[u8]) -> Result<SafetyCertificate, CertificateError> {
         let limits = antiphon_codec::Limits {
-            bytes_len: BYTES_LEN_MAX,
+            bytes_len: CERTIFICATE_LEN_MAX,
             ..Default::default()
         };
         let mut decoder = Decoder::new(bytes, limits);
