@@ -16,6 +16,15 @@ use crate::divergence::{Difference, Divergence, Seen, Site, differing};
 use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
 
+/// Replays a recording from its first entry to its last.
+///
+/// # Errors
+/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged
+/// end is a result.
+pub fn replay(from: impl Read) -> Result<Report, ReplayError> {
+    Replay::open(from)?.finish()
+}
+
 /// Replays a recording that can be read twice.
 ///
 /// The result is that of [`replay`], and comes sooner: the last events before a divergence are not
@@ -33,18 +42,6 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
     }
     from.seek(SeekFrom::Start(start))?;
     replay(from)
-}
-
-/// Events that a divergence tells of before it.
-const RECENT_MAX: usize = 16;
-
-/// Replays a recording from its first entry to its last.
-///
-/// # Errors
-/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged
-/// end is a result.
-pub fn replay(from: impl Read) -> Result<Report, ReplayError> {
-    Replay::open(from)?.finish()
 }
 
 /// A machine that runs on a recording.
@@ -804,3 +801,6 @@ fn uint_at(bytes: &[u8], at: usize) -> Option<u64> {
     }
     Some(number)
 }
+
+/// Events that a divergence tells of before it.
+const RECENT_MAX: usize = 16;
