@@ -25,7 +25,7 @@ pub const INLINE_DEPTH_MAX: u32 = 256;
 
 /// The most nodes of all protocols of a run together: seconds of work, and many times what a text
 /// of the longest length comes to when its protocols do not do each other over and over.
-pub const NODES_OF_A_RUN_MAX: usize = 32 * NODES_MAX;
+pub const NODES_OF_A_RUN_MAX: usize = 8 * NODES_MAX;
 
 /// Builds one protocol; nothing when its shape is wrong, which has then been reported. `left`: how
 /// many nodes may still be made.

@@ -96,11 +96,7 @@ impl Findings {
     /// Adds a finding. One that has the code and place of another is dropped: inlining may come to
     /// a place twice.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let full = match diagnostic.code.severity() {
-            Severity::Error => self.is_full(),
-            Severity::Warning => self.all.len() - self.errors >= DIAGNOSTICS_MAX,
-        };
-        if full || !self.seen.insert((diagnostic.code, diagnostic.span)) {
+        if !self.takes(diagnostic.code) || !self.seen.insert((diagnostic.code, diagnostic.span)) {
             return;
         }
         self.errors += usize::from(diagnostic.is_error());
@@ -117,6 +113,14 @@ impl Findings {
     /// Keeps the findings of some codes only.
     pub fn retain(&mut self, keep: impl Fn(Code) -> bool) {
         self.all.retain(|diagnostic| keep(diagnostic.code));
+    }
+
+    /// Whether a finding of that code would still be taken: what goes into it may take work.
+    pub fn takes(&self, code: Code) -> bool {
+        match code.severity() {
+            Severity::Error => !self.is_full(),
+            Severity::Warning => self.all.len() - self.errors < DIAGNOSTICS_MAX,
+        }
     }
 
     /// Whether no more errors are taken.
@@ -144,9 +148,12 @@ impl Extend<Diagnostic> for Findings {
     }
 }
 
+/// How many names one that is not there is compared with: a text with more is not written by hand.
+const NAMES_COMPARED_MAX: usize = 1000;
+
 /// The closest of the names to one that is not there, if any is close enough to be meant: at most
 /// one edit for short names, two for longer ones, none for names of one or two letters, which are
-/// all close to each other. Linear in the number of names; only their first 64 bytes are compared.
+/// all close to each other. Of many names the first thousand are compared, of long ones the start.
 pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let allowed = match wrong.chars().count() {
         0..=2 => 0,
@@ -155,6 +162,7 @@ pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
     };
     names
         .into_iter()
+        .take(NAMES_COMPARED_MAX)
         .map(|name| (edits(wrong, name), name))
         .filter(|(edits, name)| *edits <= allowed && *name != wrong)
         .min_by_key(|(edits, _)| *edits)

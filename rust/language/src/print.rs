@@ -158,11 +158,16 @@ impl<'a> Printer<'a> {
         lines.join("\n")
     }
 
+    /// The first comment that begins at a place or behind it. Comments are in order.
+    fn comment_from(&self, start: u32) -> Option<Span> {
+        let before = self.comments.partition_point(|c| c.start < start);
+        self.comments.get(before).copied()
+    }
+
     /// Whether comments stand between two places.
     fn has_comments(&self, span: Span) -> bool {
-        self.comments
-            .iter()
-            .any(|c| span.start <= c.start && c.end <= span.end)
+        self.comment_from(span.start)
+            .is_some_and(|comment| comment.end <= span.end)
     }
 
     /// Things on lines of their own, with their comments, up to a closing bracket that is printed
@@ -230,13 +235,9 @@ impl<'a> Printer<'a> {
                 return span.start;
             };
             let open = at + open as u32;
-            match self
-                .comments
-                .iter()
-                .find(|c| c.start <= open && open < c.end)
-            {
-                Some(comment) => at = comment.end,
-                None => return open,
+            match self.comment_from(at) {
+                Some(comment) if comment.start <= open => at = comment.end,
+                Some(_) | None => return open,
             }
         }
     }

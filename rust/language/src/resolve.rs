@@ -92,6 +92,8 @@ pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
 /// The declarations of a module by name, each kind in a room of its own.
 #[derive(Default)]
 struct Table<'m> {
+    /// Whether there are records or enumerations.
+    ours: bool,
     sorts: BTreeMap<&'m str, SortDecl<'m>>,
     signatures: BTreeMap<&'m str, &'m Foreign>,
     interfaces: BTreeMap<&'m str, usize>,
@@ -228,6 +230,7 @@ impl<'m> Names<'m, '_> {
             };
             return Some((name, old));
         }
+        table.ours |= !foreign;
         table.sorts.insert(&name.text, decl);
         None
     }
@@ -246,7 +249,9 @@ impl<'m> Names<'m, '_> {
         let here = self.modules.get(module)?;
         let message = format!("no module `{prefix_text}` is imported here");
         let mut finding = Diagnostic::new(Code::UnknownModule, span, message);
-        if let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str)) {
+        if self.findings.takes(Code::UnknownModule)
+            && let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str))
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         self.report(finding);
@@ -418,13 +423,7 @@ impl<'m> Names<'m, '_> {
     /// only names.
     fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
         let table = self.tables.get(module)?;
-        let declared = table.sorts.keys().copied();
-        let close = closest(
-            &name.text,
-            declared.chain(BUILT_IN.iter().map(|(name, _)| *name)),
-        );
-        let ours = |sort: &SortDecl<'_>| !matches!(sort, SortDecl::Foreign(_));
-        let implicit = bare && !table.sorts.values().any(ours);
+        let implicit = bare && !table.ours;
         let (code, message) = match implicit {
             true => (
                 Code::ImplicitSort,
@@ -439,7 +438,11 @@ impl<'m> Names<'m, '_> {
             ),
         };
         let mut finding = Diagnostic::new(code, name.at.0, message);
-        if let Some(close) = close {
+        let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+        let declared = table.sorts.keys().copied();
+        if self.findings.takes(code)
+            && let Some(close) = closest(&name.text, declared.chain(built_in))
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         if !implicit || self.implicit.insert((module, name.text.clone())) {
@@ -519,7 +522,9 @@ impl<'m> Names<'m, '_> {
         }
         let message = format!("there is no interface `{path}`");
         let mut finding = Diagnostic::new(Code::UnknownInterface, path.span(), message);
-        if let Some(close) = closest(&name.text, table.interfaces.keys().copied()) {
+        if self.findings.takes(Code::UnknownInterface)
+            && let Some(close) = closest(&name.text, table.interfaces.keys().copied())
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         self.report(finding);
@@ -535,7 +540,9 @@ impl<'m> Names<'m, '_> {
         }
         let message = format!("there is no protocol `{path}`");
         let mut finding = Diagnostic::new(Code::UnknownProtocol, path.span(), message);
-        if let Some(close) = closest(&name.text, table.protocols.keys().copied()) {
+        if self.findings.takes(Code::UnknownProtocol)
+            && let Some(close) = closest(&name.text, table.protocols.keys().copied())
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         self.report(finding);

@@ -297,7 +297,9 @@ impl<'r> Heads<'_, 'r, '_> {
                 }
                 let message = format!("no branch of this choice begins with `{label}`");
                 let mut finding = Diagnostic::new(Code::UnknownElse, *span, message);
-                if let Some(close) = closest(label, labels.keys().copied()) {
+                if self.builder.findings.takes(Code::UnknownElse)
+                    && let Some(close) = closest(label, labels.keys().copied())
+                {
                     finding = finding.help(format!("there is `{close}`"));
                 }
                 self.builder.report(finding);

@@ -95,7 +95,9 @@ impl Body<'_, '_, '_> {
         }
         let message = format!("`{}` has no operation `{}`", declared.name, name.text);
         let mut finding = Diagnostic::new(Code::UnknownOperation, name.at.0, message);
-        if let Some(close) = closest(&name.text, operations()) {
+        if self.names.findings.takes(Code::UnknownOperation)
+            && let Some(close) = closest(&name.text, operations())
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         self.report(finding);
@@ -223,7 +225,9 @@ impl Body<'_, '_, '_> {
         let mut finding = Diagnostic::new(Code::UnknownName, name.at.0, message);
         if let Some(left) = self.scope.left(&name.text) {
             finding = finding.related(left, "bound here, but only inside this block");
-        } else if let Some(close) = closest(&name.text, self.scope.names()) {
+        } else if self.names.findings.takes(Code::UnknownName)
+            && let Some(close) = closest(&name.text, self.scope.names())
+        {
             finding = finding.help(format!("there is `{close}`"));
         }
         self.report(finding);
