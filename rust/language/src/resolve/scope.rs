@@ -105,19 +105,19 @@ impl Scope {
     /// Lets roles know what they learned in every one of some branches.
     pub(super) fn learn_common(&mut self, branches: Vec<BTreeMap<VarIndex, Mask>>) {
         let mut branches = branches.into_iter();
-        let Some(first) = branches.next() else { return };
-        let rest: Vec<_> = branches.collect();
-        for (var, mask) in first {
-            let common = rest.iter().fold(mask, |common, learned| {
-                common
-                    & learned
-                        .get(&var)
-                        .copied()
-                        .unwrap_or_else(|| self.known(var))
+        let Some(mut common) = branches.next() else {
+            return;
+        };
+        // What one branch does not teach is dropped at once, so the work is that of reading them.
+        for learned in branches {
+            common.retain(|var, mask| {
+                let known = self.known(*var);
+                *mask &= learned.get(var).copied().unwrap_or(known);
+                *mask & !known != 0
             });
-            if common & !self.known(var) != 0 {
-                self.learn(var, common);
-            }
+        }
+        for (var, mask) in common {
+            self.learn(var, mask);
         }
     }
 }
