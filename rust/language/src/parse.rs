@@ -309,7 +309,11 @@ impl<'t> Parser<'t> {
 
     fn name(&mut self, what: &str) -> Read<Name> {
         let reserved = RESERVED.contains(&self.text_of(self.peek()));
-        if reserved { Err(self.unexpected(what)) } else { self.word(what) }
+        if reserved {
+            Err(self.unexpected(what))
+        } else {
+            self.word(what)
+        }
     }
 
     /// A name where no word of the language could stand, so that every word may be one: the fields

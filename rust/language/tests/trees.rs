@@ -242,7 +242,11 @@ fn item() -> impl Strategy<Value = Item> {
     let at = At::default();
     let kinds = vec![ForeignKind::Type, ForeignKind::Signature];
     let foreign = (prop::sample::select(kinds), name(), text(), text(), name());
-    let field = (name(), sort()).prop_map(|(name, sort)| Field { name, sort });
+    // A field may have any name, that of a word of the language too.
+    let reserved = vec!["data", "from", "to", "type", "role", "at"];
+    let reserved = prop::sample::select(reserved).prop_map(|word| named(word.into()));
+    let field =
+        (prop_oneof![name(), reserved], sort()).prop_map(|(name, sort)| Field { name, sort });
     prop_oneof![
         (path(), option::of(name())).prop_map(move |(module, alias)| Item::Import(Import {
             module,
