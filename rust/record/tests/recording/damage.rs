@@ -277,6 +277,55 @@ fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
     assert_eq!(entries(&kept).1, [entry]);
 }
 
+/// A medium that fails once, after half a write, and is well again.
+struct Hiccup(Vec<u8>, usize);
+
+impl std::io::Write for &mut Hiccup {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1 += 1;
+        match self.1 {
+            3 => {
+                self.0.extend_from_slice(&bytes[..bytes.len() / 2]);
+                Ok(bytes.len() / 2)
+            }
+            4 => Err(std::io::ErrorKind::TimedOut.into()),
+            _ => {
+                self.0.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl antiphon_record::Store for &mut Hiccup {
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_written_behind_a_write_that_failed() {
+    let mut medium = Hiccup(Vec::new(), 0);
+    let mut writer = Writer::create(&mut medium, &full()).expect("the first write is well");
+    writer.flush().expect("the second write is well");
+    let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
+    writer
+        .entry(&Entry::Input { step: 0, input })
+        .expect("memory");
+    assert!(matches!(writer.flush(), Err(RecordError::Io(_))));
+    drop(writer);
+    let mut reader = Reader::open(&medium.0[..]).expect("it has a header");
+    assert_eq!(reader.entry().expect("memory"), None);
+    assert!(
+        matches!(reader.tail(), Some(Tail::Torn { record: 1, .. })),
+        "{:?}",
+        reader.tail()
+    );
+}
+
 /// Counts what a recorder does to its medium.
 #[derive(Default)]
 struct Watched {

@@ -221,6 +221,25 @@ fn refusals_must_agree() {
         };
         assert_eq!(found.difference, expected);
     }
+    // As the first, with a request to come that would be the right one.
+    let found = diverged(|entries| {
+        let at = nth(entries, 1, is_request);
+        let Entry::Request(request) = &entries[at - 2] else {
+            panic!("a request and its answer");
+        };
+        let input = Ingress::Cancel {
+            session: SessionId(0),
+            owner: "somebody else".into(),
+        };
+        let step = request.step;
+        entries.insert(at, Entry::Input { step, input });
+    });
+    let session = SessionId(0);
+    let expected = Difference::Refusal {
+        expected: None,
+        got: Some(Refusal::NotOwner { session }),
+    };
+    assert_eq!(found.difference, expected);
     // The recording has a refusal that the machine does not make.
     let found = diverged(|entries| {
         let at = nth(entries, 0, |e| matches!(e, Entry::Input { .. }));

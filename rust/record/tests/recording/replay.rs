@@ -4,9 +4,9 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    Class, DeterminismMode, EffectRequest, Event, FailureKind, FromFn, Ingress, ObsEvent, Outcome,
-    ProtocolMachine, ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, SessionId, SortId, Turn,
-    Value, sample,
+    Class, DeterminismMode, EffectRequest, Event, Failure, FailureKind, FromFn, Ingress, ObsEvent,
+    Outcome, ProtocolMachine, ProtocolMachineConfig, Reply, Rest, SchedulingPolicy, SessionId,
+    SortId, Turn, Value, sample,
 };
 use antiphon_record::{
     Entry, Flush, Header, Progress, RecordError, Recorder, Replay, Tail, Verdict, replay,
@@ -204,10 +204,21 @@ fn checkpoints_come_at_their_interval_and_are_compared() {
 #[test]
 fn many_sessions_do_not_make_checkpoints_dear() {
     // 2,000 sessions of a few hundred bytes, some 50 steps each: one digest of the whole state
-    // costs as much as tens of thousands of steps.
-    let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 2000, Host::new(2));
-    let points = entries(&bytes)
-        .1
+    // costs as much as tens of thousands of steps, so it is not taken every 1,000.
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder = recorder.checkpoint_every(1000);
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(2), recorder);
+    for _ in 0..2000 {
+        let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+        opened.expect("there is room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    assert!(kernel.step_index() > 50_000);
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let entries = entries(&bytes).1;
+    let points = entries
         .iter()
         .filter(|e| matches!(e, Entry::Checkpoint(_)))
         .count();
@@ -434,4 +445,57 @@ fn whatever_a_handler_says_can_be_read_back() {
             assert_eq!(live, replayed, "value {n}, at once: {at_once}");
         }
     }
+}
+
+#[test]
+fn an_answer_is_one_only_where_nothing_came_between() {
+    // The outcome comes at the step of its request, and time has passed in between.
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let host = Later(Host::new(0), Vec::new());
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+    opened.expect("there is room");
+    assert_eq!(machine.run(1), None);
+    let (effect, outcome) = machine.handler().1.remove(0);
+    let _ = machine
+        .ingress(Ingress::AdvanceClock { ticks: 1 })
+        .expect("time passes");
+    let _ = machine
+        .ingress(Ingress::Outcome { effect, outcome })
+        .expect("it is outstanding");
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(report.verdict, Verdict::Equal);
+    assert_eq!(report.last.state, Some(kernel.state_digest()));
+    assert!(
+        !entries(&bytes)
+            .1
+            .iter()
+            .any(|e| matches!(e, Entry::Answer(_)))
+    );
+}
+
+#[test]
+fn a_failure_of_any_length_can_be_read_back() {
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let host = FromFn(|_: &EffectRequest<'_>| {
+        Reply::Now(Outcome::Failure(Failure {
+            kind: FailureKind::Lost,
+            detail: Arc::from("so ".repeat(3000)),
+        }))
+    });
+    let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+    let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+    opened.expect("there is room");
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let report = replay(&bytes[..]).expect("it is sound");
+    assert_eq!(
+        (report.verdict, report.tail),
+        (Verdict::Equal, Some(Tail::Sealed))
+    );
 }
