@@ -34,7 +34,7 @@ pub fn check(modules: &Modules) -> Checked {
             diagnostics: findings.into_sorted(),
         };
     }
-    let mut resolved = resolve(modules, &mut findings);
+    let mut resolved = resolve_all(modules, &mut findings);
     flow::check(&mut resolved.protocols, &mut findings);
     let calls = Calls::new(&resolved.protocols);
     let order = callees_first(&calls);
@@ -68,6 +68,20 @@ pub fn check(modules: &Modules) -> Checked {
         protocols,
         diagnostics: findings.into_sorted(),
     }
+}
+
+/// Resolves all names. Who knows a name after a choice depends on which branches come that far, and
+/// so on which protocols end, which is only known once they are resolved: where that may matter, they
+/// are resolved again.
+fn resolve_all(modules: &Modules, findings: &mut Findings) -> Resolved {
+    let before = findings.clone();
+    let resolved = resolve(modules, &BTreeSet::new(), findings);
+    let endless = flow::endless(&resolved.protocols);
+    if endless.is_empty() || !findings.has(Code::NameNotKnownHere) {
+        return resolved;
+    }
+    *findings = before;
+    resolve(modules, &endless, findings)
 }
 
 /// The protocols, each behind those it does as far as recursion allows: what is wrong in one is

@@ -85,7 +85,7 @@ impl Diagnostic {
 
 /// Collects findings: each once, of errors and of warnings none beyond [`DIAGNOSTICS_MAX`].
 /// Warnings never keep an error out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Findings {
     all: Vec<Diagnostic>,
     seen: std::collections::BTreeSet<(Code, Span)>,
@@ -121,6 +121,11 @@ impl Findings {
             Severity::Error => !self.is_full(),
             Severity::Warning => self.all.len() - self.errors < DIAGNOSTICS_MAX,
         }
+    }
+
+    /// Whether a finding of that code is there.
+    pub fn has(&self, code: Code) -> bool {
+        self.all.iter().any(|diagnostic| diagnostic.code == code)
     }
 
     /// Whether no more errors are taken.

@@ -29,6 +29,12 @@ pub(crate) fn check(protocols: &mut [Protocol], findings: &mut Findings) {
     }
 }
 
+/// The protocols that never end, so that nothing comes after whoever does them.
+pub(crate) fn endless(protocols: &[Protocol]) -> BTreeSet<usize> {
+    let ends = ends(protocols, &Calls::new(protocols));
+    (0..protocols.len()).filter(|index| !ends[*index]).collect()
+}
+
 /// Who does whom.
 pub(crate) struct Calls {
     /// By protocol: the protocols it does, each once.

@@ -47,8 +47,13 @@ pub(crate) struct Resolved {
     pub(crate) sorts: Sorts,
 }
 
-/// Resolves the names of all modules.
-pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
+/// Resolves the names of all modules. `endless`: protocols after which nothing comes, as far as that
+/// is known, in the order in which they are resolved.
+pub(crate) fn resolve(
+    modules: &Modules,
+    endless: &BTreeSet<usize>,
+    findings: &mut Findings,
+) -> Resolved {
     let mut names = Names {
         modules: &modules.modules,
         tables: Vec::new(),
@@ -57,6 +62,7 @@ pub(crate) fn resolve(modules: &Modules, findings: &mut Findings) -> Resolved {
         sorts: Sorts::default(),
         resolving: BTreeMap::new(),
         implicit: BTreeSet::new(),
+        endless,
         findings,
     };
     for index in 0..modules.modules.len() {
@@ -133,6 +139,8 @@ struct Names<'m, 'f> {
     resolving: BTreeMap<(usize, &'m str), Progress>,
     /// Sorts that are taken as opaque bytes: each is reported once.
     implicit: BTreeSet<(usize, String)>,
+    /// Protocols after which nothing comes.
+    endless: &'f BTreeSet<usize>,
     findings: &'f mut Findings,
 }
 

@@ -62,9 +62,12 @@ fn the_table_of_codes_is_the_one_in_the_source() {
         .split_once(BEGIN)
         .expect("the page has a place for the table");
     let (written, after) = rest.split_once(END).expect("the place has an end");
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("BLESS").is_some() && written.trim() != table().trim() {
+        // The other test may be reading the page: it is replaced, never half written.
         let page_text = std::format!("{before}{BEGIN}\n{}\n{END}{after}", table());
-        std::fs::write(page(), page_text).expect("the page can be written");
+        let aside = page().with_extension("md.new");
+        std::fs::write(&aside, page_text).expect("the page can be written");
+        std::fs::rename(aside, page()).expect("the page can be replaced");
     } else {
         assert_eq!(written.trim(), table().trim(), "BLESS=1 rewrites it");
     }

@@ -1,6 +1,6 @@
 //! The names inside one protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::bounds::ROLES_MAX;
 
@@ -190,7 +190,7 @@ impl<'m> Body<'_, 'm, '_> {
             let statements = self.statements(block);
             self.forget(mark);
             let gained = self.scope.unlearn(mark);
-            if falls(&statements) {
+            if falls(&statements, self.names.endless) {
                 learned.push(gained);
             }
             branches.push(Branch {
@@ -606,13 +606,15 @@ impl<'m> Body<'_, 'm, '_> {
     }
 }
 
-/// Whether the end of some statements can be reached, as far as `continue` tells. Recurses as deep
-/// as blocks nest.
-fn falls(statements: &[Statement]) -> bool {
+/// Whether the end of some statements can be reached. Recurses as deep as blocks nest.
+fn falls(statements: &[Statement], endless: &BTreeSet<usize>) -> bool {
     statements.iter().all(|statement| match &statement.kind {
         Kind::Continue { .. } => false,
-        Kind::Choice { branches, .. } => branches.iter().any(|branch| falls(&branch.statements)),
-        Kind::Rec { body, .. } => falls(body),
-        Kind::Message { .. } | Kind::Do { .. } | Kind::Local { .. } => true,
+        Kind::Do { protocol, .. } => !endless.contains(protocol),
+        Kind::Choice { branches, .. } => branches
+            .iter()
+            .any(|branch| falls(&branch.statements, endless)),
+        Kind::Rec { body, .. } => falls(body, endless),
+        Kind::Message { .. } | Kind::Local { .. } => true,
     })
 }
