@@ -464,6 +464,24 @@ fn a_copy_has_the_permissions_of_its_source() {
     }
 }
 
+#[test]
+fn a_copy_that_is_called_off_ends_in_good_order() {
+    let place = Place::new();
+    let there = place.path("there");
+    let guest = format!("guest:{}", there.display());
+    let mut child = place.start(&["cp", "--record", "c.rec", "/dev/zero", &guest]);
+    let begun = Instant::now();
+    while fs::metadata(&there).map_or(0, |about| about.len()) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "nothing is copied");
+        thread::sleep(Duration::from_millis(2));
+    }
+    signal(&child, "INT");
+    let status = wait(&mut child).and_then(|status| status.code());
+    assert_eq!(status, Some(130));
+    assert!(place.good(&["show", "c.rec"]).contains("ended: cancelled"));
+    place.good(&["replay", "c.rec"]);
+}
+
 fn read_line(child: &mut Child, expected: &str) {
     let stdout = child.stdout.as_mut().expect("it is piped");
     let (mut line, mut byte) = (Vec::new(), [0]);

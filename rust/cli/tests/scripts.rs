@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Read;
+use std::process::Command;
+
 use common::Place;
 
 const RUN: [&str; 4] = ["run", "two_buyer.anti", "--script", "s.script"];
@@ -209,4 +212,31 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     drop(child.stdout.take());
     let told = common::end(child);
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
+}
+
+#[test]
+fn a_signal_ends_a_run_and_its_recording_in_good_order() {
+    let place = Place::new();
+    let text = "global protocol L(role A, role B) { rec X { hi() from A to B; continue X; } }\n";
+    place.write("loop.anti", text);
+    place.write("empty.script", "");
+    let args = [
+        "run",
+        "loop.anti",
+        "--script",
+        "empty.script",
+        "--record",
+        "l.rec",
+    ];
+    let mut child = place.start(&args);
+    let mut some = [0; 4096];
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    stdout.read_exact(&mut some).expect("it prints without end");
+    let pid = child.id().to_string();
+    let status = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(status.expect("kill starts").success());
+    let told = common::end(child);
+    assert_eq!(told.code, Some(130), "{}", told.stderr);
+    assert!(told.stdout.ends_with("ended: cancelled\n"));
+    place.good(&["replay", "l.rec"]);
 }

@@ -19,7 +19,10 @@ fn on_terminal(place: &Place, line: &str) -> Child {
     let mut script = std::process::Command::new("script");
     script.args(["-qec", &line, "/dev/null"]);
     script.current_dir(command.get_current_dir().expect("it was set"));
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command = script;
     command.env("TERM", "xterm").env_remove("NO_COLOR");
     command.spawn().expect("`script` is there")
@@ -46,13 +49,26 @@ fn a_pipe_and_a_recording_get_every_byte() {
     let place = Place::new();
     hostile(&place);
     let told = place.run(&["exec", "--record", "h.rec", "--", "sh", "hostile.sh"]);
-    assert_eq!(told.stdout, "a\u{1b}[31mb\u{1b}]0;title\u{7}c\u{1b}[2Jd\u{1b}[6n\u{202e}e\n");
+    assert_eq!(
+        told.stdout,
+        "a\u{1b}[31mb\u{1b}]0;title\u{7}c\u{1b}[2Jd\u{1b}[6n\u{202e}e\n"
+    );
     let bytes = place.read("h.rec");
-    assert!(bytes.windows(6).any(|w| w == b"\x1b[31mb"), "data is never filtered");
+    assert!(
+        bytes.windows(6).any(|w| w == b"\x1b[31mb"),
+        "data is never filtered"
+    );
     // Shown to anybody, it is written out.
-    for form in [&["show", "h.rec"][..], &["show", "h.rec", "--all"], &["show", "h.rec", "--mermaid"]] {
+    for form in [
+        &["show", "h.rec"][..],
+        &["show", "h.rec", "--all"],
+        &["show", "h.rec", "--mermaid"],
+    ] {
         let shown = place.good(form);
-        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{form:?}: {shown}");
+        assert!(
+            !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
+            "{form:?}: {shown}"
+        );
     }
 }
 
@@ -67,7 +83,11 @@ fn control_c_ends_the_session_in_good_order() {
     let mut line = Vec::new();
     let mut byte = [0];
     while !line.ends_with(b"started") {
-        assert_eq!(stdout.read(&mut byte).expect("it can be read"), 1, "{line:?}");
+        assert_eq!(
+            stdout.read(&mut byte).expect("it can be read"),
+            1,
+            "{line:?}"
+        );
         line.push(byte[0]);
     }
     let mut typed = child.stdin.take().expect("it is piped");
@@ -85,7 +105,10 @@ fn colours_are_for_terminals() {
     let place = Place::new();
     let told = end(on_terminal(&place, "antiphon check two_buyer.anti"));
     assert!(told.stdout.contains("\u{1b}[32mok"), "{told:?}");
-    let told = end(on_terminal(&place, "NO_COLOR=1 antiphon check two_buyer.anti"));
+    let told = end(on_terminal(
+        &place,
+        "NO_COLOR=1 antiphon check two_buyer.anti",
+    ));
     assert!(!told.stdout.contains('\u{1b}'), "{told:?}");
     let told = end(on_terminal(&place, "antiphon check two_buyer.anti | cat"));
     assert!(!told.stdout.contains('\u{1b}'), "{told:?}");
@@ -101,6 +124,14 @@ fn a_copy_shows_how_far_it_is() {
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.stdout.contains("of 20.00 MiB"), "{told:?}");
     assert_eq!(fs::metadata(there).expect("it was copied").len(), 20 << 20);
-    let told = place.run(&["cp", "sent", &format!("guest:{}", place.path("again").display())]);
-    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "a pipe gets no bar: {told:?}");
+    let told = place.run(&[
+        "cp",
+        "sent",
+        &format!("guest:{}", place.path("again").display()),
+    ]);
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (Some(0), ""),
+        "a pipe gets no bar: {told:?}"
+    );
 }

@@ -264,7 +264,8 @@ fn phase(session: &Session) -> &'static str {
     }
 }
 
-fn status(status: Status, image: &VerifiedImage) -> String {
+/// What a coroutine does or waits for.
+pub(crate) fn status(status: Status, image: &VerifiedImage) -> String {
     let edge = |id: antiphon_machine::EdgeId| match image.edges().get(id.index()) {
         Some((from, to)) => filter::line(&format!(
             "{} → {}",

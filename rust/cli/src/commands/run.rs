@@ -1,13 +1,19 @@
 //! `antiphon run`: any protocol, with the world played by a script or by the user.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
 use antiphon_machine::{
     EffectHandler, EffectRequest, End, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig,
-    Reply, Rest, SessionId, Turn, Wait,
+    ProtocolMachineKernel, Reply, Rest, SessionId, Status, Turn, Wait,
 };
 use serde_json::json;
 
 use crate::args::Run;
+use crate::commands::replay::status;
 use crate::exit::Exit;
+use crate::filter;
+use crate::interrupt::on_signal;
 use crate::output::{BAD, GOOD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
@@ -52,7 +58,8 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         .load_choreography(&image, OWNER)
         .map_err(Problem::refused)?;
 
-    let stop = drive(&mut machine, args.steps_max);
+    let signal = watch(args.script.is_some())?;
+    let stop = drive(&mut machine, args.steps_max, &signal);
     if !matches!(stop, Stop::Ended) {
         call_off(&mut machine, session);
     }
@@ -63,12 +70,37 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(problem) = watcher.problem() {
         return Err(problem);
     }
+    conclude(&kernel, session, &stop, &hosts, voice)
+}
+
+/// The signal that came, or 0. Who is asked for a line cannot be left in the middle of it: there a signal ends
+/// everything at once.
+fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
+    let signal = Arc::new(AtomicI32::new(0));
+    let came = Arc::clone(&signal);
+    let first = move |number| {
+        came.store(number, Ordering::Relaxed);
+        scripted
+    };
+    on_signal(first).map_err(Problem::Threads)?;
+    Ok(signal)
+}
+
+/// Says how the run ended.
+fn conclude(
+    kernel: &ProtocolMachineKernel,
+    session: SessionId,
+    stop: &Stop,
+    hosts: &Hosts,
+    voice: &Voice,
+) -> Result<Exit, Problem> {
     let phase = kernel.session(session).map(|session| session.phase());
-    let remarks = remarks(&stop, &hosts, phase == Some(Phase::Terminal(End::Closed)));
+    let closed = phase == Some(Phase::Terminal(End::Closed));
+    let remarks = remarks(stop, hosts, closed);
     for remark in &remarks {
         voice.remark(BAD, "antiphon:", remark);
     }
-    let good = remarks.is_empty() && phase == Some(Phase::Terminal(End::Closed));
+    let good = remarks.is_empty() && closed;
     if voice.json {
         let end = match phase {
             Some(Phase::Terminal(end)) => end.name(),
@@ -81,7 +113,16 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     } else if good {
         voice.remark(GOOD, "ok", &format!("{} steps", kernel.step_index()));
     }
-    Ok(if good { Exit::Done } else { Exit::No })
+    Ok(match stop {
+        Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
+        Stop::Ended if good => Exit::Done,
+        Stop::Ended
+        | Stop::Over
+        | Stop::Waiting
+        | Stop::Stuck(_)
+        | Stop::StepsMax(_)
+        | Stop::Unseen => Exit::No,
+    })
 }
 
 /// Whoever answers for all roles.
@@ -122,11 +163,18 @@ enum Stop {
     StepsMax(u64),
     /// Nobody looks any more.
     Unseen,
+    /// This signal came.
+    Signal(i32),
 }
 
-fn drive(machine: &mut Machine, steps_max: u64) -> Stop {
+/// Steps until the run stops. `signal` holds the signal that came, or 0.
+fn drive(machine: &mut Machine, steps_max: u64, signal: &AtomicI32) -> Stop {
     while machine.kernel().step_index() < steps_max {
         let turn = machine.turn();
+        match signal.load(Ordering::Relaxed) {
+            0 => {}
+            signal => return Stop::Signal(signal),
+        }
         if machine.handler().is_over() {
             return Stop::Over;
         }
@@ -168,9 +216,12 @@ fn stuck(machine: &Machine, wait: &Wait) -> String {
     let image = kernel
         .session(wait.pick.session)
         .map(|session| kernel.image(session));
-    let name = |role| image.map_or(String::new(), |image| image.role_name(role).to_owned());
-    let who = wait.role.map(name).unwrap_or_default();
-    format!("{who} waits and nobody can help it: {:?}", wait.on)
+    let Some(image) = image else {
+        return "somebody waits and nobody can help it".to_owned();
+    };
+    let who = wait.role.map_or("", |role| image.role_name(role));
+    let status = status(Status::Blocked(wait.on), image);
+    filter::line(&format!("{who} {status}, and nobody can help it"))
 }
 
 /// What has to be said about how the run ended.
@@ -191,6 +242,7 @@ fn remarks(stop: &Stop, hosts: &Hosts, closed: bool) -> Vec<String> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        (Stop::Signal(_), _) => vec!["the run was called off".to_owned()],
         (Stop::Ended | Stop::Unseen, _) => Vec::new(),
     }
 }
