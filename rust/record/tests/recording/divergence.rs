@@ -222,8 +222,9 @@ fn refusals_must_agree() {
         assert_eq!(found.difference, expected);
     }
     // As the first, with a request to come that would be the right one.
+    let mut at = 0;
     let found = diverged(|entries| {
-        let at = nth(entries, 1, is_request);
+        at = nth(entries, 1, is_request);
         let Entry::Request(request) = &entries[at - 2] else {
             panic!("a request and its answer");
         };
@@ -240,6 +241,11 @@ fn refusals_must_agree() {
         got: Some(Refusal::NotOwner { session }),
     };
     assert_eq!(found.difference, expected);
+    assert_eq!(
+        found.entry,
+        at as u64 + 2,
+        "the one behind the input, and not a later one"
+    );
     // The recording has a refusal that the machine does not make.
     let found = diverged(|entries| {
         let at = nth(entries, 0, |e| matches!(e, Entry::Input { .. }));
