@@ -213,7 +213,7 @@ impl VerifiedImage {
     /// session when a step meets it. For testing exactly that, and for comparing it with the model.
     pub fn unchecked(image: CodeImage) -> VerifiedImage {
         let mut edges: Vec<(RoleId, RoleId)> = Vec::new();
-        for (r, role) in (0u16..).map(RoleId).zip(&image.roles) {
+        for (r, role) in (0..u16::MAX).map(RoleId).zip(&image.roles) {
             for state in &role.automaton.states {
                 match state {
                     State::End => {}
@@ -224,6 +224,8 @@ impl VerifiedImage {
         }
         edges.sort_unstable();
         edges.dedup();
+        // No verified image comes near. Of any other, the edges that have no number do not exist.
+        edges.truncate(usize::from(u16::MAX));
         let edge = |from: RoleId, to: RoleId| {
             EdgeId(
                 edges
@@ -231,29 +233,32 @@ impl VerifiedImage {
                     .map_or(u16::MAX, |n| n as u16),
             )
         };
-        let points = (0u16..).map(RoleId).zip(&image.roles).map(|(r, role)| {
-            let point = |state: &State| match state {
-                State::End => Point {
-                    action: Action::End,
-                    peer: r,
-                    edge: EdgeId(u16::MAX),
-                    branches: Box::new([]),
-                },
-                State::Send { to, branches } => Point {
-                    action: Action::Send,
-                    peer: *to,
-                    edge: edge(r, *to),
-                    branches: branches.clone().into_boxed_slice(),
-                },
-                State::Recv { from, branches } => Point {
-                    action: Action::Receive,
-                    peer: *from,
-                    edge: edge(*from, r),
-                    branches: branches.clone().into_boxed_slice(),
-                },
-            };
-            role.automaton.states.iter().map(point).collect()
-        });
+        let points = (0..u16::MAX)
+            .map(RoleId)
+            .zip(&image.roles)
+            .map(|(r, role)| {
+                let point = |state: &State| match state {
+                    State::End => Point {
+                        action: Action::End,
+                        peer: r,
+                        edge: EdgeId(u16::MAX),
+                        branches: Box::new([]),
+                    },
+                    State::Send { to, branches } => Point {
+                        action: Action::Send,
+                        peer: *to,
+                        edge: edge(r, *to),
+                        branches: branches.clone().into_boxed_slice(),
+                    },
+                    State::Recv { from, branches } => Point {
+                        action: Action::Receive,
+                        peer: *from,
+                        edge: edge(*from, r),
+                        branches: branches.clone().into_boxed_slice(),
+                    },
+                };
+                role.automaton.states.iter().map(point).collect()
+            });
         let points = points.collect();
         let digest = *blake3::hash(&image.to_bytes()).as_bytes();
         VerifiedImage {
@@ -604,19 +609,7 @@ impl Operands<'_> {
             }
             Instruction::Set { dst, value } => {
                 self.registers(&[*dst])?;
-                match value {
-                    Value::Endpoint(_) | Value::Evidence(_) => {
-                        refuse(self.place, Kind::ForgedConstant(value.form()))
-                    }
-                    Value::Unit
-                    | Value::Bool(_)
-                    | Value::Nat(_)
-                    | Value::Int(_)
-                    | Value::Text(_)
-                    | Value::Bytes(_)
-                    | Value::List(_)
-                    | Value::Record(_) => Ok(()),
-                }
+                self.constant(value, 1)
             }
             Instruction::Move { dst, src } => self.registers(&[*dst, *src]),
             Instruction::Jump { target } => self.target(*target),
@@ -629,6 +622,26 @@ impl Operands<'_> {
                 table.iter().try_for_each(|row| self.target(row.1))
             }
             Instruction::Yield | Instruction::Close | Instruction::Halt => Ok(()),
+        }
+    }
+
+    /// A constant is made of what anybody can make, and is no deeper than a value of some sort can be.
+    fn constant(&self, value: &Value, depth: u32) -> Checked {
+        let (depth_max, what) = (SORT_DEPTH_MAX as usize, "levels of nesting");
+        at_most(self.place, what, depth as usize, depth_max)?;
+        match value {
+            Value::Endpoint(_) | Value::Evidence(_) => {
+                refuse(self.place, Kind::ForgedConstant(value.form()))
+            }
+            Value::List(items) | Value::Record(items) => items
+                .iter()
+                .try_for_each(|item| self.constant(item, depth + 1)),
+            Value::Unit
+            | Value::Bool(_)
+            | Value::Nat(_)
+            | Value::Int(_)
+            | Value::Text(_)
+            | Value::Bytes(_) => Ok(()),
         }
     }
 
@@ -787,8 +800,8 @@ impl Paths<'_> {
             } => {
                 for arm in at.possible_arms(*selector, arms)? {
                     let t = at.sends(*chan, arm.label, arm.val)?;
-                    let label = Known::Exactly(Value::Nat(arm.label.0.into()));
-                    let frame = frame.moved(t.next).with(*selector, label);
+                    let chosen = at.chosen(*selector, arm.label.0.into());
+                    let frame = frame.moved(t.next).with(*selector, chosen);
                     self.flow(program, arm.target, frame)?;
                 }
                 Ok(())
@@ -901,13 +914,7 @@ impl Paths<'_> {
             Instruction::Jump { target } => self.flow(program, *target, frame),
             Instruction::Branch { cond, table } => {
                 for (number, target) in at.possible_rows(*cond, table)? {
-                    let known = match &frame.registers[cond.index()] {
-                        Known::Exactly(value) => Known::Exactly(value.clone()),
-                        Known::Of(sort) if image.sorts[sort.index()] == Sort::Bool => {
-                            Known::Exactly(Value::Bool(number == 1))
-                        }
-                        _ => Known::Exactly(Value::Nat(number)),
-                    };
+                    let known = at.chosen(*cond, number);
                     self.flow(program, target, frame.clone().with(*cond, known))?;
                 }
                 Ok(())
@@ -1043,6 +1050,22 @@ impl<'a> At<'a> {
         }
     }
 
+    /// What a register holds on the way that its number has chosen: still a `Bool` where that is what gave the number.
+    fn chosen(&self, register: Reg, number: u64) -> Known {
+        match &self.frame.registers[register.index()] {
+            Known::Exactly(value) => Known::Exactly(value.clone()),
+            Known::Of(sort) if self.image.sorts[sort.index()] == Sort::Bool => {
+                Known::Exactly(Value::Bool(number == 1))
+            }
+            Known::Of(_)
+            | Known::Nat
+            | Known::FailureCode
+            | Known::Endpoint
+            | Known::Evidence
+            | Known::Nothing => Known::Exactly(Value::Nat(number)),
+        }
+    }
+
     fn ends(&self) -> Checked {
         let Some(state) = self.frame.state else {
             return Ok(());
@@ -1120,24 +1143,47 @@ impl Known {
     }
 }
 
-/// Whether every value of the one sort is of the other. Bounded by the depth of sorts.
+/// Whether every value of the one sort is of the other.
 fn included(a: SortId, b: SortId, sorts: &[Sort]) -> bool {
-    if a == b {
-        return true;
+    Inclusion {
+        sorts,
+        seen: HashSet::new(),
     }
-    match (&sorts[a.index()], &sorts[b.index()]) {
-        (Sort::List(x), Sort::List(y))
-        | (Sort::Option(x), Sort::Option(y))
-        | (Sort::Option(x), Sort::List(y)) => included(*x, *y, sorts),
-        (Sort::Record { fields: xs, .. }, Sort::Record { fields: ys, .. }) => {
-            xs.len() == ys.len() && xs.iter().zip(ys).all(|(x, y)| included(x.1, y.1, sorts))
+    .holds(a, b)
+}
+
+/// A question about two sorts. Sorts may share their parts, so that the trees they stand for are exponentially larger
+/// than the table: a pair that was found to be included is not looked at again, and one that was not ends the question.
+/// Linear in the pairs met; the depth of the recursion is that of sorts.
+struct Inclusion<'a> {
+    sorts: &'a [Sort],
+    seen: HashSet<(SortId, SortId)>,
+}
+
+impl Inclusion<'_> {
+    fn holds(&mut self, a: SortId, b: SortId) -> bool {
+        if a == b {
+            return true;
         }
-        (Sort::Enum { variants: xs, .. }, Sort::Enum { variants: ys, .. }) => xs.len() <= ys.len(),
-        (Sort::Enum { .. } | Sort::Arm(_), Sort::Nat) => true,
-        (Sort::Arm(xs), Sort::Arm(ys)) => xs.iter().all(|x| ys.contains(x)),
-        (Sort::Foreign { .. }, Sort::Bytes) | (Sort::Bytes, Sort::Foreign { .. }) => true,
-        (Sort::Foreign { .. }, Sort::Foreign { .. }) => true,
-        (x, y) => x == y,
+        let sorts = self.sorts;
+        match (&sorts[a.index()], &sorts[b.index()]) {
+            (Sort::List(x), Sort::List(y))
+            | (Sort::Option(x), Sort::Option(y))
+            | (Sort::Option(x), Sort::List(y)) => self.holds(*x, *y),
+            (Sort::Record { fields: xs, .. }, Sort::Record { fields: ys, .. }) => {
+                !self.seen.insert((a, b))
+                    || (xs.len() == ys.len()
+                        && xs.iter().zip(ys).all(|(x, y)| self.holds(x.1, y.1)))
+            }
+            (Sort::Enum { variants: xs, .. }, Sort::Enum { variants: ys, .. }) => {
+                xs.len() <= ys.len()
+            }
+            (Sort::Enum { .. } | Sort::Arm(_), Sort::Nat) => true,
+            (Sort::Arm(xs), Sort::Arm(ys)) => xs.iter().all(|x| ys.contains(x)),
+            (Sort::Foreign { .. }, Sort::Bytes) | (Sort::Bytes, Sort::Foreign { .. }) => true,
+            (Sort::Foreign { .. }, Sort::Foreign { .. }) => true,
+            (x, y) => x == y,
+        }
     }
 }
 
