@@ -32,7 +32,8 @@ pub struct ProtocolMachineKernel {
     active: usize,
     /// Effects that are outstanding, in all sessions.
     outstanding: usize,
-    /// When outstanding effects time out. May hold some that were answered or invalidated since: see `note_deadline`.
+    /// When outstanding effects time out. May hold some that a session's end invalidated, but never as the first: see
+    /// `note_deadline` and `forget_deadlines`.
     deadlines: BTreeSet<(u64, EffectId)>,
     /// Sessions that may have live witnesses.
     witnessed: BTreeSet<SessionId>,
@@ -258,10 +259,21 @@ impl ProtocolMachineKernel {
         }
     }
 
+    /// Takes deadlines out until the first one is an outstanding effect's. Each was put in once: constant amortised
+    /// cost, and the next deadline is always at hand.
+    fn forget_deadlines(&mut self) {
+        while let Some((_, effect)) = self.deadlines.first()
+            && self.request(*effect).is_none()
+        {
+            self.deadlines.pop_first();
+        }
+    }
+
     fn note_end(&mut self, session: SessionId) {
         if matches!(self.sessions[session.index()].phase, Phase::Terminal(_)) {
             self.active -= 1;
             self.witnessed.remove(&session);
+            self.forget_deadlines();
         }
     }
 
@@ -275,7 +287,7 @@ impl ProtocolMachineKernel {
         let mut waits = Vec::new();
         for session in self.sessions.iter().filter(|s| s.phase == Phase::Active) {
             let image = &self.images[session.image as usize];
-            for (n, coroutine) in (0u16..).zip(&session.coroutines) {
+            for (n, coroutine) in (0..u16::MAX).zip(&session.coroutines) {
                 if let Status::Blocked(on) = coroutine.status {
                     waits.push(Wait {
                         pick: Pick {
@@ -402,6 +414,7 @@ impl ProtocolMachineKernel {
         self.outstanding = self.outstanding + session.effects.len() - before;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, effect));
+            self.forget_deadlines();
         }
         self.settle_resumed(effect.session, resumed);
         Ok(Taken::Resumed(resumed))
@@ -447,6 +460,7 @@ impl ProtocolMachineKernel {
                 self.settle_resumed(effect.session, resumed);
             }
         }
+        self.forget_deadlines();
         self.expire_witnesses(sink);
         Ok(Taken::Advanced { expired })
     }
@@ -536,13 +550,9 @@ impl ProtocolMachineKernel {
         self.image_row(digest).map(|row| &self.images[row])
     }
 
-    /// The clock reading at which the next outstanding effect times out.
+    /// The clock reading at which the next outstanding effect times out. Constant time but for the tree's height.
     pub fn next_deadline(&self) -> Option<u64> {
-        let live = self
-            .deadlines
-            .iter()
-            .find(|(_, effect)| self.request(*effect).is_some());
-        live.map(|(deadline, _)| *deadline)
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// How many effects are outstanding.
