@@ -44,7 +44,7 @@ impl ProtocolMachineKernel {
             self.check_endpoints(session)
                 .map_err(|what| broken(4, what))?;
             check_effects(session).map_err(|what| broken(5, what))?;
-            for (n, coroutine) in (0u16..).zip(session.coroutines()) {
+            for (n, coroutine) in (0..u16::MAX).zip(session.coroutines()) {
                 let pick = Pick {
                     session: session.id(),
                     coroutine: CoroutineId(n),
@@ -97,7 +97,7 @@ impl ProtocolMachineKernel {
 
     /// 4: an endpoint has one holder; a blocked coroutine waits for what is really not there.
     fn check_endpoints(&self, session: &Session) -> Result<(), String> {
-        for (role, endpoint) in (0u16..).map(RoleId).zip(session.endpoints()) {
+        for (role, endpoint) in (0..u16::MAX).map(RoleId).zip(session.endpoints()) {
             if session.coroutines().get(endpoint.holder.index()).is_none() {
                 return Err(format!("the endpoint of role {role} has no holder"));
             }
@@ -235,7 +235,7 @@ impl Watch {
             }
         }
         for session in kernel.sessions() {
-            for (role, endpoint) in (0u16..).map(RoleId).zip(session.endpoints()) {
+            for (role, endpoint) in (0..u16::MAX).map(RoleId).zip(session.endpoints()) {
                 let told = self
                     .states
                     .get(&(session.id(), role))

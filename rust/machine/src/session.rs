@@ -171,7 +171,9 @@ impl Session {
         owner: Arc<str>,
     ) -> Session {
         let roles = &image.image().roles;
-        let coroutines = (0u16..).zip(roles).map(|(n, role)| {
+        // A verified image has few roles; of any other, those that have no number do not exist.
+        let roles = &roles[..roles.len().min(usize::from(u16::MAX))];
+        let coroutines = (0..u16::MAX).zip(roles).map(|(n, role)| {
             let priority = config.priorities.get(&role.name).copied().unwrap_or(0);
             Coroutine::start(image, ProgramId(n), Some(RoleId(n)), priority)
         });

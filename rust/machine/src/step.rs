@@ -5,7 +5,6 @@
 //! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
 //! fault. `docs/semantics.md` says the same in prose, line by line.
 
-use crate::bounds::REGISTERS_MAX;
 use crate::config::ProtocolMachineConfig;
 use crate::effect::{Failure, FailureKind, Outcome};
 use crate::event::{End, Event, Sink, Stamp};
@@ -625,7 +624,7 @@ fn spawn<S: Sink>(
         });
     }
     let mut child = Coroutine::start(cx.image, program, None, parent.priority);
-    for (slot, arg) in (0..REGISTERS_MAX).zip(args) {
+    for (slot, arg) in (0..=u8::MAX).zip(args) {
         *register_mut(&mut child, Reg(slot))? = register(parent, *arg)?.clone();
     }
     if s.coroutines.len() >= usize::from(max) {
@@ -664,7 +663,7 @@ fn at_end(cx: &Context<'_>, s: &Session, role: RoleId) -> Result<(), Fault> {
 }
 
 fn edges_empty(s: &Session) -> Result<(), Fault> {
-    match (0u16..)
+    match (0..u16::MAX)
         .zip(s.edges.iter())
         .find(|(_, edge)| !edge.queue.is_empty())
     {

@@ -1,0 +1,487 @@
+//! Where the semantics' page draws a line: the order of checks, the last value that passes a bound and the first that
+//! does not, and what is told at an end.
+
+mod common;
+use common::*;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_codec::{Limits, decode_strict, diagnostic};
+use antiphon_machine::*;
+
+fn solo(code: Vec<Instruction>) -> CodeImage {
+    image(vec![(code, vec![State::End])])
+}
+
+fn config() -> ProtocolMachineConfig {
+    ProtocolMachineConfig::default()
+}
+
+fn invoke(operation: u16, args: Vec<Reg>, dst: Reg) -> Instruction {
+    Instruction::Invoke {
+        operation: OperationId(operation),
+        args,
+        dst,
+        on_failure: None,
+    }
+}
+
+fn own(session: u32, name: &str) -> Ingress {
+    Ingress::Cancel {
+        session: SessionId(session),
+        owner: Arc::from(name),
+    }
+}
+
+#[test]
+fn the_automaton_refuses_a_message_before_the_instruction_does() {
+    let a = (
+        vec![set(R1, 1u64), send(X, R1), Instruction::Halt],
+        vec![to_b(vec![go(X, NAT, 1)]), State::End],
+    );
+    let b = (
+        vec![receive(Y, R1), Instruction::Halt],
+        vec![from_a(vec![go(Y, NAT, 1)]), State::End],
+    );
+    let fault = Fault::WrongLabel {
+        role: B,
+        state: StateId(0),
+        got: X,
+    };
+    assert_eq!(fault_of(image(vec![a, b])), fault);
+}
+
+#[test]
+fn a_receive_needs_its_register_before_a_message() {
+    let b = (
+        vec![receive(X, Reg(9))],
+        vec![from_a(vec![go(X, NAT, 1)]), State::End],
+    );
+    let fault = Fault::OutOfRegisters {
+        register: Reg(9),
+        count: 4,
+    };
+    assert_eq!(fault_of(image(vec![silent(), b])), fault);
+}
+
+#[test]
+fn an_offer_selects_before_it_speaks() {
+    let arms = vec![Arm {
+        label: X,
+        val: R1,
+        target: Pc(0),
+    }];
+    let offer = Instruction::Offer {
+        chan: R2,
+        selector: R1,
+        arms,
+    };
+    assert_eq!(
+        fault_of(solo(vec![set(R1, 7u64), offer])),
+        Fault::SelectorOutside { got: 7 }
+    );
+}
+
+#[test]
+fn a_move_reads_before_it_writes() {
+    let code = vec![Instruction::Move {
+        dst: Reg(8),
+        src: Reg(9),
+    }];
+    assert_eq!(
+        fault_of(solo(code)),
+        Fault::OutOfRegisters {
+            register: Reg(9),
+            count: 4
+        }
+    );
+}
+
+#[test]
+fn an_operation_takes_neither_fewer_nor_more_arguments() {
+    for args in [vec![], vec![R1, R1]] {
+        assert_eq!(
+            fault_of(solo(vec![set(R1, 1u64), invoke(0, args, R1)])),
+            Fault::WrongOperation
+        );
+    }
+}
+
+fn spawning(args: Vec<Reg>, dst: Reg, registers: u8) -> CodeImage {
+    let spawn = Instruction::Spawn {
+        program: ProgramId(1),
+        args,
+        dst,
+    };
+    let mut image = solo(vec![
+        set(R1, 5u64),
+        spawn,
+        Instruction::Jump { target: Pc(1) },
+    ]);
+    let code = vec![act(R0, R0), Instruction::Halt];
+    image.programs.push(Program {
+        name: "child".to_owned(),
+        registers,
+        code,
+    });
+    image
+}
+
+#[test]
+fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
+    let config = ProtocolMachineConfig {
+        coroutines_max: 3,
+        priorities: BTreeMap::from([("A".to_owned(), 9)]),
+        ..config()
+    };
+    let mut machine = opened(spawning(vec![R1], R2, 2), config.clone());
+    rest(&mut machine);
+    let priorities: Vec<_> = session(&machine)
+        .coroutines()
+        .iter()
+        .map(|c| c.priority)
+        .collect();
+    assert_eq!(
+        priorities,
+        [9, 9, 9],
+        "as many as the bound says, each with its parent's priority"
+    );
+    let full = ProtocolMachineConfig {
+        coroutines_max: 1,
+        ..config
+    };
+    let fault = fault_with(spawning(vec![R1], R2, 2), full.clone());
+    assert_eq!(fault, Fault::CoroutineBound { max: 1 });
+    let fault = fault_with(spawning(vec![R1], Reg(9), 2), full.clone());
+    assert_eq!(
+        fault,
+        Fault::OutOfRegisters {
+            register: Reg(9),
+            count: 4
+        }
+    );
+    // An image that was not verified: more arguments than a verified program has registers.
+    let fault = fault_with(spawning(vec![R1; 17], R2, 16), full);
+    assert_eq!(
+        fault,
+        Fault::OutOfRegisters {
+            register: Reg(16),
+            count: 16
+        }
+    );
+    let mut machine = opened(spawning(vec![R1; 17], R2, 20), self::config());
+    for _ in 0..2 {
+        let _ = machine.turn();
+    }
+    let registers = &session(&machine).coroutines()[1].registers;
+    assert_eq!(registers[16], Value::Nat(5));
+    assert_eq!(registers[17], Value::Unit);
+}
+
+#[test]
+fn a_payload_may_be_as_long_as_the_bound_and_no_longer() {
+    let say = |text: &str| {
+        let a = (
+            vec![set(R1, text), send(X, R1), Instruction::Halt],
+            vec![to_b(vec![go(X, TEXT, 1)]), State::End],
+        );
+        let b = (
+            vec![receive(X, R1), Instruction::Halt],
+            vec![from_a(vec![go(X, TEXT, 1)]), State::End],
+        );
+        image(vec![a, b])
+    };
+    let config = ProtocolMachineConfig {
+        payload_len_max: 5,
+        ..config()
+    };
+    let mut machine = opened(say("four"), config.clone());
+    assert_eq!(rest(&mut machine), Rest::Done);
+    assert_eq!(session(&machine).phase(), Phase::Terminal(End::Closed));
+    assert_eq!(
+        fault_with(say("fives"), config),
+        Fault::PayloadTooLarge { len: 6, max: 5 }
+    );
+}
+
+#[test]
+fn a_blocked_attempt_counts_as_a_step() {
+    let b = (
+        vec![receive(X, R1)],
+        vec![from_a(vec![go(X, NAT, 1)]), State::End],
+    );
+    let mut machine = opened(image(vec![silent(), b]), config());
+    assert!(matches!(rest(&mut machine), Rest::Stuck(_)));
+    assert_eq!(machine.kernel().step_index(), 2);
+}
+
+#[test]
+fn an_operation_without_a_budget_has_the_machines() {
+    let mut image = solo(vec![
+        set(R1, 1u64),
+        act(R1, R1),
+        invoke(2, vec![R1], R1),
+        Instruction::Halt,
+    ]);
+    let hasty = Operation {
+        budget: Some(3),
+        ..image.operations[0].clone()
+    };
+    image.operations.push(hasty);
+    let mut machine = opened(
+        image,
+        ProtocolMachineConfig {
+            effect_budget: Some(10),
+            ..config()
+        },
+    );
+    rest(&mut machine);
+    assert_eq!(session(&machine).effects()[0].deadline, Some(10));
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    rest(&mut machine);
+    assert_eq!(session(&machine).effects()[0].deadline, Some(3));
+}
+
+#[test]
+fn a_deadline_beyond_the_end_of_time_is_the_end_of_time() {
+    let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+    image.operations[0].budget = Some(u64::MAX);
+    let mut machine = opened(image, config());
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 9 }).expect("time passes");
+    rest(&mut machine);
+    assert_eq!(machine.kernel().next_deadline(), Some(u64::MAX));
+}
+
+#[test]
+fn only_an_unavailable_effect_is_asked_again() {
+    for kind in FailureKind::ALL {
+        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+        image.operations[0].retries = 1;
+        let mut machine = opened(image, config());
+        rest(&mut machine);
+        let taken = answer(&mut machine, 0, Outcome::failure(kind, "")).expect("it is owed");
+        let again = matches!(taken, Taken::Resumed(Resumed::Reissued(_)));
+        assert_eq!(again, kind == FailureKind::Unavailable, "{kind}");
+    }
+}
+
+#[test]
+fn an_outcome_is_late_or_was_never_asked_for() {
+    let mut machine = opened(
+        solo(vec![set(R1, 1u64), act(R1, R1), act(R1, R1)]),
+        config(),
+    );
+    rest(&mut machine);
+    let done = || Outcome::success(1u64);
+    assert_eq!(
+        answer(&mut machine, 1, done()),
+        Err(Refusal::NeverIssued { effect: effect(1) })
+    );
+    answer(&mut machine, 0, done()).expect("it is owed");
+    assert_eq!(
+        answer(&mut machine, 0, done()),
+        Err(Refusal::Late { effect: effect(0) })
+    );
+    assert_eq!(
+        answer(&mut machine, 1, done()),
+        Err(Refusal::NeverIssued { effect: effect(1) })
+    );
+}
+
+/// A proves, and then asks what nobody answers.
+fn proving() -> CodeImage {
+    solo(vec![
+        set(R1, 1u64),
+        prove(R1, R1, R2),
+        act(R1, R1),
+        Instruction::Halt,
+    ])
+}
+
+#[test]
+fn an_end_tells_of_everything_that_it_takes_along() {
+    let mut machine = opened(proving(), config());
+    rest(&mut machine);
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    rest(&mut machine);
+    events(&mut machine);
+    ingress(&mut machine, own(0, "owner")).expect("it is the owner's");
+    let told = vec![
+        Event::CancellationRequested { witness: 1 },
+        Event::Cancelled { witness: 1 },
+        Event::EffectInvalidated { number: 1 },
+        Event::WitnessExpired { witness: 0 },
+        Event::SessionTerminal {
+            end: End::Cancelled,
+        },
+        Event::EpochAdvanced { epoch: 1 },
+    ];
+    assert_eq!(events(&mut machine), told);
+    // Whose it is comes before whether it runs.
+    let id = SessionId(0);
+    assert_eq!(
+        ingress(&mut machine, own(0, "thief")),
+        Err(Refusal::NotOwner { session: id })
+    );
+    assert_eq!(
+        ingress(&mut machine, own(0, "owner")),
+        Err(Refusal::SessionEnded { session: id })
+    );
+}
+
+#[test]
+fn witnesses_expire_by_time_and_then_by_session() {
+    let mut machine = opened(
+        proving(),
+        ProtocolMachineConfig {
+            witness_ttl: 20,
+            ..config()
+        },
+    );
+    let image = Arc::new(VerifiedImage::unchecked(proving()));
+    machine
+        .load_choreography(&image, "owner")
+        .expect("there is room");
+    rest(&mut machine);
+    for session in [1, 0] {
+        let effect = EffectId {
+            session: SessionId(session),
+            number: 0,
+        };
+        let outcome = Outcome::success(1u64);
+        ingress(&mut machine, Ingress::Outcome { effect, outcome }).expect("it is owed");
+        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 }).expect("time passes");
+    }
+    rest(&mut machine);
+    machine.sink().0.clear();
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 90 }).expect("time passes");
+    let expired = |e: &ObsEvent| (e.stamp.session.0, e.event.clone());
+    let told: Vec<_> = machine.sink().0.iter().map(expired).collect();
+    let expired = Event::WitnessExpired { witness: 0 };
+    assert_eq!(told, [(1, expired.clone()), (0, expired)]);
+}
+
+#[test]
+fn an_owners_name_has_at_most_256_bytes() {
+    let mut machine = opened(solo(vec![Instruction::Halt]), config());
+    let image = Arc::new(VerifiedImage::unchecked(solo(vec![Instruction::Halt])));
+    machine
+        .load_choreography(&image, &"n".repeat(256))
+        .expect("the last that fits");
+    let refused = machine.load_choreography(&image, &"n".repeat(257));
+    assert_eq!(refused, Err(Refusal::OwnerTooLong { len: 257, max: 256 }));
+}
+
+/// The bytes of a session, field by field, with something in every table.
+#[test]
+fn a_session_is_its_fields_in_order() {
+    let mut a = proving().programs[0].code.clone();
+    a[2] = act_or(R1, R1, 3);
+    a.splice(3..3, [send(X, R1), act(R1, R1)]);
+    let a = (a, vec![to_b(vec![go(X, NAT, 1)]), State::End]);
+    let b = (
+        vec![act(R0, R0)],
+        vec![from_a(vec![go(X, NAT, 1)]), State::End],
+    );
+    let mut image = image(vec![a, b]);
+    image.programs[1].code = vec![set(R1, 2u64), act(R1, R1)];
+    image.programs.truncate(2);
+    let mut machine = opened(
+        image,
+        ProtocolMachineConfig {
+            effect_budget: Some(4),
+            ..config()
+        },
+    );
+    rest(&mut machine);
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    rest(&mut machine);
+    answer(&mut machine, 2, Outcome::failure(FailureKind::Timeout, "")).expect("it is owed");
+    rest(&mut machine);
+    let bytes = machine
+        .kernel()
+        .session_bytes(SessionId(0))
+        .expect("it is there");
+    let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
+    let digest = text
+        .split("h'")
+        .nth(1)
+        .and_then(|rest| rest.split('\'').next())
+        .expect("an image");
+    insta::assert_snapshot!("session_bytes", text.replace(digest, "…"));
+
+    // The end of everything: a cancellation takes a witness's number and advances the epoch.
+    ingress(&mut machine, own(0, "owner")).expect("it is the owner's");
+    let bytes = machine
+        .kernel()
+        .session_bytes(SessionId(0))
+        .expect("it is there");
+    let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
+    insta::assert_snapshot!("ended_session_bytes", text.replace(digest, "…"));
+}
+
+#[test]
+fn a_timeouts_witness_says_so() {
+    let mut machine = opened(
+        solo(vec![set(R1, 1u64), act_or(R1, R1, 2), act_or(R1, R1, 2)]),
+        ProtocolMachineConfig {
+            effect_budget: Some(4),
+            ..config()
+        },
+    );
+    rest(&mut machine);
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 4 }).expect("time passes");
+    let witness = Witness {
+        number: 0,
+        expires: 60_004,
+        effect: 0,
+        kind: WitnessKind::Timeout,
+    };
+    assert_eq!(
+        session(&machine).witnesses().collect::<Vec<_>>(),
+        [&witness]
+    );
+}
+
+#[test]
+fn priorities_are_read_in_the_order_of_names_only() {
+    let priorities = BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    let bytes = ProtocolMachineConfig {
+        priorities,
+        ..config()
+    }
+    .to_bytes();
+    let pair = [0x82, 0x61, b'a', 1, 0x82, 0x61, b'b', 2];
+    let at = bytes
+        .windows(8)
+        .position(|w| w == pair)
+        .expect("they are in it");
+    for other in [
+        [0x82, 0x61, b'b', 2, 0x82, 0x61, b'a', 1],
+        [0x82, 0x61, b'a', 1, 0x82, 0x61, b'a', 1],
+    ] {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 8].copy_from_slice(&other);
+        assert!(ProtocolMachineConfig::from_bytes(&bytes, Limits::default()).is_err());
+    }
+}
+
+/// An image that was not verified may name more edges than have numbers; the ones without are not there.
+#[test]
+fn an_edge_without_a_number_is_a_missing_row() {
+    let mut states: Vec<_> = (0..=u16::MAX)
+        .rev()
+        .map(|to| State::Send {
+            to: RoleId(to),
+            branches: vec![go(X, NAT, 0)],
+        })
+        .collect();
+    states.push(State::End);
+    let image = image(vec![(vec![set(R1, 1u64), send(X, R1)], states)]);
+    let fault = Fault::NoSuchRow {
+        table: Table::Edges,
+        index: u32::from(u16::MAX),
+    };
+    assert_eq!(fault_of(image), fault);
+}
