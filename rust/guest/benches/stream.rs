@@ -1,4 +1,5 @@
-//! What a session over a real agent process costs: bytes through it, and its whole life for nothing.
+//! What a session over a real agent process costs: bytes through it, and its whole life for
+//! nothing.
 
 use std::process::Command;
 use std::sync::Arc;

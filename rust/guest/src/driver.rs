@@ -1,7 +1,8 @@
 //! The loop around a machine whose effects are answered by an application and by guests.
 //!
-//! A [`Driver`] owns the machine, routes each effect to whoever its role or interface is bound to, and brings every
-//! outcome in. It is the one place where real time becomes ticks: a tick is a millisecond since the driver was made.
+//! A [`Driver`] owns the machine, routes each effect to whoever its role or interface is bound to,
+//! and brings every outcome in. It is the one place where real time becomes ticks: a tick is a
+//! millisecond since the driver was made.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -9,7 +10,8 @@
 //! use antiphon_guest::link::GuestLink;
 //! use antiphon_guest::transport::Transport;
 //! use antiphon_machine::{EffectRequest, FromFn, NoSink, Outcome, Reply};
-//! # fn image() -> std::sync::Arc<antiphon_machine::VerifiedImage> { antiphon_machine::sample::ping_pong(1) }
+//! # use antiphon_machine::{VerifiedImage, sample};
+//! # fn image() -> std::sync::Arc<VerifiedImage> { sample::ping_pong(1) }
 //!
 //! let transport = Transport::spawn(std::process::Command::new("antiphon-agent"))?;
 //! let link = GuestLink::open(transport, Default::default(), Duration::from_secs(5))?;
@@ -258,16 +260,16 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .collect()
     }
 
-    /// Where other threads bring outcomes that the application put off, and cancel sessions. What it refuses is
-    /// audited by the machine and otherwise without effect.
+    /// Where other threads bring outcomes that the application put off, and cancel sessions. What
+    /// it refuses is audited by the machine and otherwise without effect.
     pub fn remote(&self) -> Sender<Ingress> {
         self.remote.clone()
     }
 
     /// Runs until every session has ended, or nothing from outside can help those left.
     ///
-    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. An effect of the application that is never answered keeps it waiting;
-    /// one of a guest always ends.
+    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. An effect of the application that is never
+    /// answered keeps it waiting; one of a guest always ends.
     pub fn run(&mut self) -> Rest {
         loop {
             if let Some(rest) = self.turn(None) {
@@ -276,7 +278,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it is still waiting.
+    /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it
+    /// is still waiting.
     pub fn run_for(&mut self, patience: Duration) -> Rest {
         let until = Instant::now() + patience;
         loop {

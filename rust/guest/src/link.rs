@@ -1,25 +1,27 @@
 //! The guest as an effect handler.
 //!
-//! Roles and interfaces that are bound to the guest ask a [`GuestLink`]. What the protocol sends to such a role becomes
-//! a frame, what the guest sends becomes an outcome, and a frame that the protocol does not allow where it stands is a
-//! failure that faults the session. The names are the link's own: a label is a message type, a field of a payload is a
-//! key, an operation is a request. So a new protocol over the same guest needs no new code.
+//! Roles and interfaces that are bound to the guest ask a [`GuestLink`]. What the protocol sends to
+//! such a role becomes a frame, what the guest sends becomes an outcome, and a frame that the
+//! protocol does not allow where it stands is a failure that faults the session. The names are the
+//! link's own: a label is a message type, a field of a payload is a key, an operation is a request.
+//! So a new protocol over the same guest needs no new code.
 //!
 //! | the machine asks | the link does |
 //! | --- | --- |
-//! | `deliver` of a request (`exec_request`, `fs_stat`, …) | sends it; the session's next messages have its id |
+//! | `deliver` of a request, `exec_request` | sends it; the session's next messages have its id |
 //! | `deliver` of `stdin_data` | sends it when there is credit |
 //! | `deliver` of `stdin_eof` | ends standard input: `stdin_data` with nothing but its end |
-//! | `deliver` of `signal`, `cancel` | sends it; after the end of the request there is nobody to tell |
+//! | `deliver` of `signal`, `cancel` | sends it; after the request's end nobody is there to tell |
 //! | `deliver` of `detach` | nothing: the host's side of the talk is over |
 //! | `decide` | the label is the type of the next frame of the session's request |
 //! | `produce` | the payload is that frame's |
-//! | an operation, `ping`, `fs_read`, … | sends it with an id of its own; the outcome is its result |
+//! | an operation, `ping`, `fs_read` | sends it with an id of its own; the outcome is its result |
 //! | anything between two roles of the guest | is done at once: it stays inside the guest |
 //!
-//! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as `lost`. On a shared line,
-//! the port of a virtual machine, the end of the agent is no end of the line: there a guest that says nothing while it
-//! has something to answer is pinged, and one that says nothing then is gone.
+//! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as
+//! `lost`. On a shared line, the port of a virtual machine, the end of the agent is no end of the
+//! line: there a guest that says nothing while it has something to answer is pinged, and one that
+//! says nothing then is gone.
 
 mod convert;
 mod demux;
@@ -53,8 +55,8 @@ use crate::transport::{Ending, Transport};
 /// Bytes taken from the transport at once.
 const READ_LEN: usize = 256 << 10;
 
-/// Reads whose frames may wait for the driver. With [`READ_LEN`] it bounds what is decoded and not taken; then the
-/// reader stops and the transport's own flow control holds the guest.
+/// Reads whose frames may wait for the driver. With [`READ_LEN`] it bounds what is decoded and not
+/// taken; then the reader stops and the transport's own flow control holds the guest.
 const READS_MAX: usize = 8;
 
 /// How often `hello` is said on a shared line until it is answered. The rest of what a host before
@@ -91,8 +93,9 @@ pub enum LinkError {
 /// A link to a guest, as the handler of the roles and interfaces that are bound to it.
 ///
 /// It is driven by one thread, mostly by a [`Driver`](crate::driver::Driver): effects go in through
-/// [`handle`](EffectHandler::handle), [`flush`](Self::flush) sends what they wrote, and [`poll`](Self::poll) waits for
-/// outcomes. Two threads of its own read and write; the reader stops when the driver does not take what it read.
+/// [`handle`](EffectHandler::handle), [`flush`](Self::flush) sends what they wrote, and
+/// [`poll`](Self::poll) waits for outcomes. Two threads of its own read and write; the reader stops
+/// when the driver does not take what it read.
 #[derive(Debug)]
 pub struct GuestLink {
     demux: Demux,
@@ -283,8 +286,8 @@ impl GuestLink {
         self.incoming = never();
     }
 
-    /// Says how far time has come, in ticks of the machine that asks. Deadlines of commands, and of operations that
-    /// have a budget, are kept by this clock on the host's side, too.
+    /// Says how far time has come, in ticks of the machine that asks. Deadlines of commands, and of
+    /// operations that have a budget, are kept by this clock on the host's side, too.
     pub fn tick(&mut self, now: u64) {
         // Whether the guest is silent is seen by what has come, not by what was taken.
         while let Ok(incoming) = self.incoming.try_recv() {
@@ -309,8 +312,8 @@ impl GuestLink {
         self.demux.buffered_len() + self.backlog.load(Ordering::Acquire)
     }
 
-    /// Says goodbye: what was written leaves, then the transport ends, and an agent that was started for this link is
-    /// waited for. What is still open is lost.
+    /// Says goodbye: what was written leaves, then the transport ends, and an agent that was
+    /// started for this link is waited for. What is still open is lost.
     pub fn close(mut self) {
         self.shut();
     }
@@ -408,7 +411,8 @@ impl EffectHandler for GuestLink {
     }
 }
 
-/// The value of a sort that says nothing: what one role of the guest sends another is nobody's business here.
+/// The value of a sort that says nothing: what one role of the guest sends another is nobody's
+/// business here.
 fn zero(sort: SortId, sorts: &[Sort]) -> Outcome {
     fn value(sort: SortId, sorts: &[Sort]) -> Option<Value> {
         Some(match sorts.get(sort.index())? {

@@ -1,4 +1,5 @@
-//! One end of a byte stream that can be shut from another thread, whatever kind of descriptor it is.
+//! One end of a byte stream that can be shut from another thread, whatever kind of descriptor it
+//! is.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,7 +43,8 @@ pub(crate) fn port(fd: Arc<OwnedFd>) -> io::Result<(Port, Shutter)> {
 pub(crate) struct Port {
     fd: Arc<OwnedFd>,
     sleeper: Sleeper,
-    /// Held here too: without anybody who could shut it, the port would seem to be woken all the time.
+    /// Held here too: without anybody who could shut it, the port would seem to be woken all the
+    /// time.
     shutter: Shutter,
 }
 
@@ -135,7 +137,8 @@ impl Port {
     }
 }
 
-/// Asks for a larger pipe, so that a chunk does not stop half-way. A system that has no room works with what it has.
+/// Asks for a larger pipe, so that a chunk does not stop half-way. A system that has no room works
+/// with what it has.
 pub(crate) fn widen(pipe: &OwnedFd) {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LEN);

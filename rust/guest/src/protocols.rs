@@ -1,8 +1,9 @@
 //! The protocols over a guest that come with the crate, as texts like any other.
 
-/// A command: `Exec` with the roles `Host` and `Feeder` for the application, `Agent` and `Sink` for the guest.
+/// A command: `Exec` with the roles `Host` and `Feeder` for the application, `Agent` and `Sink` for
+/// the guest.
 pub const GUEST_EXEC: &str = include_str!("../protocols/guest_exec.anti");
 
-/// Files: `CopyIn`, `CopyOut` and `Look`, with the role `Local` for the application and the interface `Files` for the
-/// guest.
+/// Files: `CopyIn`, `CopyOut` and `Look`, with the role `Local` for the application and the
+/// interface `Files` for the guest.
 pub const GUEST_FILES: &str = include_str!("../protocols/guest_files.anti");

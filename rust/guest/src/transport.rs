@@ -14,8 +14,8 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::port::{Port, Shutter, port, widen};
 
-/// How long an agent that was started here may take to end once its input has, before it is killed. It kills its
-/// commands first, which takes it a moment.
+/// How long an agent that was started here may take to end once its input has, before it is killed.
+/// It kills its commands first, which takes it a moment.
 pub const AGENT_GRACE: Duration = Duration::from_secs(4);
 
 /// Why there is no transport.
@@ -45,8 +45,9 @@ pub struct Transport {
     pub(crate) reader: Port,
     pub(crate) writer: Port,
     pub(crate) ending: Ending,
-    /// Whether the line may have been another host's before, and does not end when its agent does. So it is with the
-    /// port of a virtual machine, whether it is reached by a socket or as a device.
+    /// Whether the line may have been another host's before, and does not end when its agent does.
+    /// So it is with the port of a virtual machine, whether it is reached by a socket or as a
+    /// device.
     pub(crate) shared: bool,
 }
 
@@ -59,8 +60,8 @@ pub(crate) struct Ending {
 }
 
 impl Transport {
-    /// Starts an agent and speaks to it on its standard input and output. Its standard error goes where the command
-    /// says; inherited if it says nothing.
+    /// Starts an agent and speaks to it on its standard input and output. Its standard error goes
+    /// where the command says; inherited if it says nothing.
     ///
     /// # Errors
     /// [`TransportError::Spawn`].
@@ -102,7 +103,8 @@ impl Transport {
         })
     }
 
-    /// Opens a serial line. Where the path is a socket, as a virtual machine offers for its port, connects to it.
+    /// Opens a serial line. Where the path is a socket, as a virtual machine offers for its port,
+    /// connects to it.
     ///
     /// # Errors
     /// [`TransportError::Open`].

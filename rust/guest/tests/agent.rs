@@ -441,9 +441,10 @@ fn a_file_goes_there_and_back_through_a_handle() {
             offset,
         })
     };
-    assert!(
-        matches!(ok(&mut client, write(b"hello world", None)), OpValue::FsWrite(w) if w.written == 11)
-    );
+    assert!(matches!(
+        ok(&mut client, write(b"hello world", None)),
+        OpValue::FsWrite(w) if w.written == 11
+    ));
     ok(&mut client, write(b"W", Some(6)));
     let seek = |offset, whence| {
         Message::FsSeek(FsSeek {
@@ -593,12 +594,14 @@ fn whole_files_directories_and_names() {
     ok(&mut client, write(at("a/f"), b"0123456789", None));
     ok(&mut client, write(at("a/f"), b"xy", Some(4)));
     let read = |path, len, offset| Message::FsReadFile(FsReadFile { len, path, offset });
-    assert!(
-        matches!(ok(&mut client, read(at("a/f"), None, None)), OpValue::FsReadFile(d) if d.data == b"0123xy6789" && d.eof)
-    );
-    assert!(
-        matches!(ok(&mut client, read(at("a/f"), Some(3), Some(2))), OpValue::FsReadFile(d) if d.data == b"23x" && !d.eof)
-    );
+    assert!(matches!(
+        ok(&mut client, read(at("a/f"), None, None)),
+        OpValue::FsReadFile(d) if d.data == b"0123xy6789" && d.eof
+    ));
+    assert!(matches!(
+        ok(&mut client, read(at("a/f"), Some(3), Some(2))),
+        OpValue::FsReadFile(d) if d.data == b"23x" && !d.eof
+    ));
     ok(&mut client, write(at("a/f"), b"new", None));
     let stat = |path| Message::FsStat(FsStat { path, follow: None });
     assert!(matches!(ok(&mut client, stat(at("a/f"))), OpValue::FsStat(s) if s.size == 3));

@@ -313,7 +313,8 @@ fn signals_cancel_and_deadline_reach_the_command() {
     while run.output()[0].is_empty() {
         assert_eq!(run.driver.run_for(Duration::from_millis(20)), Rest::Idle);
     }
-    // The feeder has asked and waits; the answer comes from outside, as a terminal's interrupt would.
+    // The feeder has asked and waits; the answer comes from outside, as a terminal's interrupt
+    // would.
     let app = run.driver.application();
     app.feed.push_back(Feed::Signal(2));
     let (effect, _) = app.waiting.take().expect("the feeder waits");

@@ -1,8 +1,9 @@
 //! One host: its requests, who carries them out, and the one way back.
 //!
-//! The reader thread takes messages and starts what they ask for; each command has its own thread, file requests
-//! share one. Whoever has something to say puts it through the link and into the queue of the writer thread in one
-//! go, so that the order on the wire is the order in which the link saw it.
+//! The reader thread takes messages and starts what they ask for; each command has its own thread,
+//! file requests share one. Whoever has something to say puts it through the link and into the
+//! queue of the writer thread in one go, so that the order on the wire is the order in which the
+//! link saw it.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -27,18 +28,19 @@ use crate::port::{Port, STALL_MAX, Shutter};
 /// Bytes taken from the transport at once.
 const READ_LEN: usize = 256 << 10;
 
-/// Bytes that may wait for the transport before file results and answers wait, too: a few large results. Output of
-/// commands has its own bound, per command.
+/// Bytes that may wait for the transport before file results and answers wait, too: a few large
+/// results. Output of commands has its own bound, per command.
 const BACKLOG_MAX: usize = 8 << 20;
 
 /// How long what is queued may take to leave once the host has stopped talking.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
-/// File requests that may wait for their thread. More stop the reader, so that their data has a bound.
+/// File requests that may wait for their thread. More stop the reader, so that their data has a
+/// bound.
 const FILE_REQUESTS_MAX: usize = 16;
 
-/// Input that must have been taken before the host is told: an eighth of the default window, so that a host that
-/// sends single bytes is not told of each.
+/// Input that must have been taken before the host is told: an eighth of the default window, so
+/// that a host that sends single bytes is not told of each.
 const TOLD_LEN_MIN: u64 = (WINDOW / 8) as u64;
 
 /// Bytes of the sentence in an `error`.
@@ -60,7 +62,8 @@ pub(crate) enum Ended {
 pub(crate) enum Line {
     /// One host's.
     Private,
-    /// One host's after the other: a `hello` in the middle is a new host. The one that has begun already, if any.
+    /// One host's after the other: a `hello` in the middle is a new host. The one that has begun
+    /// already, if any.
     Shared(Option<Box<Begun>>),
 }
 
@@ -71,8 +74,8 @@ pub(crate) struct Begun {
     deframer: Deframer,
 }
 
-/// Serves one host until it is gone. When this returns, nothing that the host started is left but processes that the
-/// kernel will not let go.
+/// Serves one host until it is gone. When this returns, nothing that the host started is left but
+/// processes that the kernel will not let go.
 pub(crate) fn serve(
     mut reader: Port,
     writer: (Port, Shutter),
@@ -232,7 +235,8 @@ fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
     }
     drop(backlog);
     shutter.shut();
-    // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is about to end.
+    // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is
+    // about to end.
     let mut pause = Duration::from_micros(20);
     while !writing.is_finished() && Instant::now() < until + FLUSH_GRACE {
         thread::sleep(pause);
@@ -281,7 +285,8 @@ impl Connection<'_> {
                 Err(error) => self.reject(error),
                 Ok(None) => {
                     self.shared.wait_for_room();
-                    // Nobody may stop in the middle of a message on a line that others use after them.
+                    // Nobody may stop in the middle of a message on a line that others use after
+                    // them.
                     let begun = self.shared_line && deframer.held_len() > 0;
                     match reader.read_within(&mut buf, begun.then_some(STALL_MAX)) {
                         Ok(0) | Err(_) => Next::Stop(Ended::Gone),
@@ -526,7 +531,8 @@ impl Host for Talker {
         };
         self.shared.speak(Some(ticket), |link, out| {
             out.reserve_exact(data.len() + FRAME_OVERHEAD_LEN as usize);
-            // The only error left is a link, or a request, that is over: nobody wants the bytes then.
+            // The only error left is a link, or a request, that is over: nobody wants the bytes
+            // then.
             let _ = link.send_output(self.id, stream, &data, out);
         });
     }

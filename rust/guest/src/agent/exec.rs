@@ -1,11 +1,12 @@
 //! One running command: a thread that moves bytes between the process's pipes and the link.
 //!
-//! The thread sits in one `poll` over the pipes and a wake-up, so nothing it does can block: not a process that
-//! reads no input, not a host that gives no credit, not a link that is slow. Whatever happens, it ends with exactly
-//! one [`Verdict`].
+//! The thread sits in one `poll` over the pipes and a wake-up, so nothing it does can block: not a
+//! process that reads no input, not a host that gives no credit, not a link that is slow. Whatever
+//! happens, it ends with exactly one [`Verdict`].
 //!
-//! After the process has ended, somebody it left behind may still hold its pipes open. That is waited for during
-//! [`LINGER`]; then the group is killed and what lies in the pipes is the end of the output.
+//! After the process has ended, somebody it left behind may still hold its pipes open. That is
+//! waited for during [`LINGER`]; then the group is killed and what lies in the pipes is the end of
+//! the output.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,18 +30,20 @@ pub(crate) const CHUNK_LEN_MAX: usize = 32 << 10;
 /// How long a process's pipes may stay open after its end. A shell's last child needs microseconds.
 pub const LINGER: Duration = Duration::from_millis(500);
 
-/// How long a killed process may take to end before its host is told that it did not. Only a process that is stuck
-/// in the kernel takes longer than a moment.
+/// How long a killed process may take to end before its host is told that it did not. Only a
+/// process that is stuck in the kernel takes longer than a moment.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
 
-/// Bytes read from one pipe after its group was killed: what a pipe holds at most. A process that left the group
-/// could go on writing for ever.
+/// Bytes read from one pipe after its group was killed: what a pipe holds at most. A process that
+/// left the group could go on writing for ever.
 const REMAINDER_MAX: usize = 1 << 20;
 
-/// Orders waiting for one command. They are taken within one turn of the loop; more than this is a flood that waits.
+/// Orders waiting for one command. They are taken within one turn of the loop; more than this is a
+/// flood that waits.
 const ORDERS_MAX: usize = 64;
 
-/// Chunks of one command waiting for the link. Two streams with a chunk each in the making and in the writing.
+/// Chunks of one command waiting for the link. Two streams with a chunk each in the making and in
+/// the writing.
 const QUEUED_MAX: usize = 8;
 
 /// Standard output or standard error.
@@ -78,7 +81,8 @@ pub(crate) enum Verdict {
 
 /// Where a command's events go. Called from the command's own thread; must not block.
 pub(crate) trait Host: Send + 'static {
-    /// A chunk of output, 1 to [`CHUNK_LEN_MAX`] bytes. The ticket is dropped when the chunk has left.
+    /// A chunk of output, 1 to [`CHUNK_LEN_MAX`] bytes. The ticket is dropped when the chunk has
+    /// left.
     fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket);
     /// That many bytes of input have been taken, so that as many more may come.
     fn input_taken(&mut self, bytes: u64);
@@ -364,7 +368,8 @@ impl Input {
 
     fn push(&mut self, data: Vec<u8>, eof: bool, host: &mut impl Host) {
         if self.pipe.is_none() || self.eof {
-            // Nobody reads it. The room is given back, so that the host's writer does not wait for ever.
+            // Nobody reads it. The room is given back, so that the host's writer does not wait for
+            // ever.
             host.input_taken(data.len() as u64);
             return;
         }
@@ -387,7 +392,8 @@ impl Input {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // The process closed its input: the rest goes nowhere, like a write to any closed pipe.
+                // The process closed its input: the rest goes nowhere, like a write to any closed
+                // pipe.
                 Err(_) => self.discard(host),
             }
         }

@@ -1,7 +1,8 @@
 //! The file requests of one connection: a bounded table of open files and what is done to them.
 //!
-//! Every request gives one result. Nothing here waits for another process: a named pipe or a terminal is opened
-//! without blocking, and reading one that holds nothing is an error, not a pause.
+//! Every request gives one result. Nothing here waits for another process: a named pipe or a
+//! terminal is opened without blocking, and reading one that holds nothing is an error, not a
+//! pause.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
@@ -16,8 +17,8 @@ use antiphon_wire::{
 };
 use rustix::fs::OFlags;
 
-/// Files that one connection may hold open: enough for a copy of many files at once, below the usual limit of 1024
-/// descriptors even with every command of the connection running.
+/// Files that one connection may hold open: enough for a copy of many files at once, below the
+/// usual limit of 1024 descriptors even with every command of the connection running.
 pub(crate) const HANDLES_MAX: usize = 256;
 
 /// Bytes of an error's sentence, so that it fits any frame whatever the path.
@@ -432,7 +433,8 @@ fn code_of(error: &io::Error) -> OpErrorCode {
         ErrorKind::InvalidInput => OpErrorCode::InvalidInput,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpErrorCode::NoSpace,
         ErrorKind::ReadOnlyFilesystem => OpErrorCode::ReadOnly,
-        // The list of the standard library is open; what the link has no word for is `io` with its number.
+        // The list of the standard library is open; what the link has no word for is `io` with its
+        // number.
         _ => match error
             .raw_os_error()
             .map(rustix::io::Errno::from_raw_os_error)

@@ -8,9 +8,9 @@
 //! # Ok::<(), antiphon_guest::agent::AgentError>(())
 //! ```
 //!
-//! A host may run commands ([`antiphon_wire::ExecRequest`]) and work on files (`fs_*`). Every request gets exactly
-//! one terminal message. When the host goes away, what it started is killed, its files are closed, and, except on
-//! standard input and output, the next host is served.
+//! A host may run commands ([`antiphon_wire::ExecRequest`]) and work on files (`fs_*`). Every
+//! request gets exactly one terminal message. When the host goes away, what it started is killed,
+//! its files are closed, and, except on standard input and output, the next host is served.
 
 mod connection;
 mod exec;
@@ -38,14 +38,15 @@ use process::Nursery;
 
 use crate::port::port;
 
-/// Hosts that an agent on a socket serves at once. Each may run as many commands as the options say.
+/// Hosts that an agent on a socket serves at once. Each may run as many commands as the options
+/// say.
 pub const HOSTS_MAX: usize = 16;
 
 /// Where virtio-serial ports have their names.
 const PORTS: &str = "/sys/class/virtio-ports";
 
-/// How long an agent on a port waits before it looks again for a host that is not there: the kernel offers nothing
-/// to wait for.
+/// How long an agent on a port waits before it looks again for a host that is not there: the kernel
+/// offers nothing to wait for.
 const HOST_POLL: Duration = Duration::from_millis(20);
 
 /// Where an agent listens.
@@ -66,8 +67,9 @@ pub enum Place {
 pub struct AgentOptions {
     /// Requests that one host may have open at once; with 1 a second one is answered `busy`.
     pub requests_max: NonZeroU32,
-    /// Whether orphans that the kernel hands to this process are reaped. Needed for process 1 and for a subreaper,
-    /// and wrong elsewhere: it takes the exit status of every child that the agent did not start.
+    /// Whether orphans that the kernel hands to this process are reaped. Needed for process 1 and
+    /// for a subreaper, and wrong elsewhere: it takes the exit status of every child that the agent
+    /// did not start.
     pub reap_orphans: bool,
 }
 
@@ -134,7 +136,8 @@ pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
     }
 }
 
-/// Serves one host on an open stream and returns when it is gone. For an agent inside another process.
+/// Serves one host on an open stream and returns when it is gone. For an agent inside another
+/// process.
 ///
 /// # Errors
 /// When the process is out of threads or descriptors.
@@ -237,7 +240,8 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
             Ended::Next(next) => Some(next),
             Ended::Gone => None,
             Ended::Broken => {
-                // Where the next message begins is not known; a host that begins anew waits for an answer.
+                // Where the next message begins is not known; a host that begins anew waits for an
+                // answer.
                 thread::sleep(HOST_POLL);
                 discard(&fd);
                 None
@@ -246,7 +250,8 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
     }
 }
 
-/// Waits until a host has sent something. Without a host a port is readable all the time and holds nothing.
+/// Waits until a host has sent something. Without a host a port is readable all the time and holds
+/// nothing.
 fn wait_for_host(fd: &OwnedFd) -> io::Result<()> {
     loop {
         let mut fds = [PollFd::new(fd, PollFlags::IN)];

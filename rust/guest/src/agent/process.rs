@@ -1,8 +1,8 @@
 //! Starting, killing and reaping the processes that a host asks for.
 //!
-//! Each process leads its own group, so that a signal reaches what it started too. Its exit is *noticed* first and
-//! it is *reaped* last: while it is a zombie its number cannot be given to another process, so a signal to the group
-//! never hits a stranger.
+//! Each process leads its own group, so that a signal reaches what it started too. Its exit is
+//! *noticed* first and it is *reaped* last: while it is a zombie its number cannot be given to
+//! another process, so a signal to the group never hits a stranger.
 
 use std::collections::HashSet;
 use std::io;
@@ -95,7 +95,8 @@ impl Nursery {
         })
     }
 
-    /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and subreapers.
+    /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and
+    /// subreapers.
     pub(crate) fn reap_orphans(&self) -> io::Result<()> {
         let nursery = self.clone();
         thread::Builder::new()
@@ -118,7 +119,8 @@ impl Nursery {
                 Some(pid) if !known.contains(&pid) => {
                     let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
                 }
-                // One of ours waits to be reaped by its owner, which takes at most the linger time of `exec`.
+                // One of ours waits to be reaped by its owner, which takes at most the linger time
+                // of `exec`.
                 Some(_) => drop(self.wait(known)),
                 None if known.is_empty() => drop(self.wait(known)),
                 None => drop(known),
@@ -157,7 +159,8 @@ impl Process {
         (input, output, child.stderr.take().map(OwnedFd::from))
     }
 
-    /// Calls `notice` from another thread once the process has ended. The process is not reaped by it.
+    /// Calls `notice` from another thread once the process has ended. The process is not reaped by
+    /// it.
     pub(crate) fn on_exit(&self, notice: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let pid = self.pid;
         thread::Builder::new().name("exit".into()).spawn(move || {
@@ -168,8 +171,8 @@ impl Process {
         Ok(())
     }
 
-    /// Sends a signal to the process's group. A group that is gone is no error; after the reaping, when its number
-    /// may be a stranger's, nothing is sent.
+    /// Sends a signal to the process's group. A group that is gone is no error; after the reaping,
+    /// when its number may be a stranger's, nothing is sent.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.child.is_some() {
             let _ = rustix::process::kill_process_group(self.pid, signal);
@@ -181,7 +184,8 @@ impl Process {
         self.signal(Signal::KILL);
     }
 
-    /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call finds nothing.
+    /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call
+    /// finds nothing.
     pub(crate) fn reap(&mut self) -> io::Result<Exit> {
         let Some(mut child) = self.child.take() else {
             return Err(io::ErrorKind::NotFound.into());
@@ -197,7 +201,8 @@ impl Drop for Process {
         self.kill();
         if let Some(mut child) = self.child.take() {
             let (pid, nursery) = (self.pid, self.nursery.clone());
-            // It may be stuck in the kernel, so nobody waits for it here. Without a thread it stays a zombie.
+            // It may be stuck in the kernel, so nobody waits for it here. Without a thread it stays
+            // a zombie.
             let _ = thread::Builder::new()
                 .name("undertaker".into())
                 .spawn(move || {

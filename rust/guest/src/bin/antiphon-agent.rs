@@ -12,7 +12,8 @@ const USAGE: &str = "\
 usage: antiphon-agent (--stdio | --unix PATH | --serial PATH | --port-name NAME)
                       [--requests N] [--subreaper]
 
-Serves a host on standard input and output, a Unix socket, a serial line, or the virtio-serial port of that name.
+Serves a host on standard input and output, a Unix socket, a serial line, or the
+virtio-serial port of that name.
 
   --requests N   requests that a host may have open at once (default 64)
   --subreaper    adopt and reap the orphans of what is run, as process 1 always does

@@ -1,8 +1,9 @@
 //! Between the values of a protocol and the payloads of the link.
 //!
-//! The rule is one: a record stands for a map, its field names are the keys. An optional field that is empty is a key
-//! that is left out, a variant of an enumeration is its name, a payload that is no record is the one required key of
-//! its message. What the payload has and the record has not is ignored, as everywhere on the link.
+//! The rule is one: a record stands for a map, its field names are the keys. An optional field that
+//! is empty is a key that is left out, a variant of an enumeration is its name, a payload that is
+//! no record is the one required key of its message. What the payload has and the record has not is
+//! ignored, as everywhere on the link.
 
 use std::fmt;
 use std::sync::Arc;
@@ -200,7 +201,8 @@ fn from_map(
         let value = match (slot, sorts.get(sort.index())) {
             (Some(item), _) => from_item(item, *sort, sorts),
             (None, Some(Sort::Option(_))) => Ok(Value::option(None)),
-            // Optional truth values are left out on the link when they are false, and so are empty lists.
+            // Optional truth values are left out on the link when they are false, and so are empty
+            // lists.
             (None, Some(Sort::Bool)) => Ok(Value::Bool(false)),
             (None, Some(Sort::List(_))) => Ok(Value::list(Vec::new())),
             (None, Some(sort)) => Err(Misfit::new(other_name(sort), "nothing")),

@@ -1,7 +1,8 @@
 //! All sessions over one link, without I/O: requests in, frames out; frames in, outcomes out.
 //!
-//! Everything that the guest sends ends here. Output is kept within the credit that was given, one terminal frame per
-//! request, and what breaks a rule ends the session it concerns, or, where no session can be named, all of them.
+//! Everything that the guest sends ends here. Output is kept within the credit that was given, one
+//! terminal frame per request, and what breaks a rule ends the session it concerns, or, where no
+//! session can be named, all of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
@@ -20,19 +21,21 @@ use antiphon_wire::{
 use super::convert::{self, Misfit};
 use super::talk::{Fault, Frame, PIECE_LEN_MAX, Served, Talk, Wanted, Write, done, refusal};
 
-/// Bytes on their way to the guest before input waits although it has credit: a guest that reads nothing must not
-/// fill the memory.
+/// Bytes on their way to the guest before input waits although it has credit: a guest that reads
+/// nothing must not fill the memory.
 pub(crate) const BACKLOG_MAX: usize = 1 << 20;
 
-/// Ticks that a guest has beyond a command's deadline to say that it killed it; then the host stops waiting.
+/// Ticks that a guest has beyond a command's deadline to say that it killed it; then the host stops
+/// waiting.
 pub(crate) const DEADLINE_GRACE: u64 = 5_000;
 
-/// Ticks of silence on a shared line, with something open, after which the guest is asked whether it lives. A new
-/// agent in the place of a dead one says that it knows nothing of us; so a loss is found after about this time.
+/// Ticks of silence on a shared line, with something open, after which the guest is asked whether
+/// it lives. A new agent in the place of a dead one says that it knows nothing of us; so a loss is
+/// found after about this time.
 pub(crate) const PING_AFTER: u64 = 1_000;
 
-/// Ticks without any answer to that after which the guest is gone. A guest that is starved by its machine, or halted
-/// to be copied, comes back within this time or is taken for dead.
+/// Ticks without any answer to that after which the guest is gone. A guest that is starved by its
+/// machine, or halted to be copied, comes back within this time or is taken for dead.
 pub(crate) const SILENCE_MAX: u64 = 15_000;
 
 /// Bytes of the message in an `error` that are kept.
@@ -84,7 +87,8 @@ pub struct Completion {
     pub outcome: Outcome,
 }
 
-/// Who waits for the end of an open id. For an id that was given up there is nobody: what comes for it is dropped.
+/// Who waits for the end of an open id. For an id that was given up there is nobody: what comes for
+/// it is dropped.
 #[derive(Debug)]
 enum Owner {
     Talk(SessionId),
@@ -157,7 +161,8 @@ impl Demux {
         &self.out
     }
 
-    /// Says `hello` once more. On a shared line the agent takes it as from a new host, and answers each.
+    /// Says `hello` once more. On a shared line the agent takes it as from a new host, and answers
+    /// each.
     pub(crate) fn repeat_hello(&mut self, hello: &[u8]) {
         self.out.extend_from_slice(hello);
         if let Some(pulse) = &mut self.pulse {
@@ -201,8 +206,8 @@ impl Demux {
         }
     }
 
-    /// Whether a frame is the answer to a `hello` that was said again, after the link had its answer. Notes that the
-    /// guest lives.
+    /// Whether a frame is the answer to a `hello` that was said again, after the link had its
+    /// answer. Notes that the guest lives.
     fn answers_again(&mut self, frame: &Result<Envelope, FrameError>) -> bool {
         let Some(pulse) = &mut self.pulse else {
             return false;
@@ -731,7 +736,8 @@ fn owe(talk: &mut Talk, stream: Stream, len: u32) -> u32 {
         return 0;
     };
     *owed = owed.saturating_add(len);
-    // In quarters of the window: often enough that the guest never waits, seldom enough to cost nothing.
+    // In quarters of the window: often enough that the guest never waits, seldom enough to cost
+    // nothing.
     if *owed >= window / 4 {
         std::mem::take(owed)
     } else {

@@ -1,7 +1,9 @@
-//! A guest that means harm: every frame it should not send, and a hundred thousand streams that nobody thought of.
+//! A guest that means harm: every frame it should not send, and a hundred thousand streams that
+//! nobody thought of.
 //!
-//! The same for each: a typed failure for the session it concerns, nothing for the others where the frame names one,
-//! no panic, no effect without an end, no effect with two, and memory within bounds.
+//! The same for each: a typed failure for the session it concerns, nothing for the others where the
+//! frame names one, no panic, no effect without an end, no effect with two, and memory within
+//! bounds.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -1170,7 +1172,8 @@ fn a_hundred_thousand_streams_do_no_harm() {
     for seed in 1..=100_000 {
         *kinds.entry(survive(seed, &words)).or_default() += 1;
     }
-    // The generator is worth something: streams that pass, that are refused and that break the rules are all many.
+    // The generator is worth something: streams that pass, that are refused and that break the
+    // rules are all many.
     assert!(kinds.get(&None).is_some_and(|n| *n > 1_000), "{kinds:?}");
     assert!(
         kinds

@@ -1,13 +1,13 @@
 //! Finding the answer to a `hello` on a line that another host has used before.
 //!
-//! A virtual machine's port keeps no connections apart: what the guest still had to say to the host before may come
-//! first, and may begin in the middle of a message. So until there is an answer, bytes are looked through for one
-//! wherever it begins, and nothing before it counts.
+//! A virtual machine's port keeps no connections apart: what the guest still had to say to the host
+//! before may come first, and may begin in the middle of a message. So until there is an answer,
+//! bytes are looked through for one wherever it begins, and nothing before it counts.
 
 use antiphon_wire::{Envelope, HEADER_LEN, Message, VersionRange};
 
-/// The longest answer that is found, in bytes: versions, a system's name and some features need a tenth of it. It
-/// bounds what is held, and what can be mistaken for the length of an answer.
+/// The longest answer that is found, in bytes: versions, a system's name and some features need a
+/// tenth of it. It bounds what is held, and what can be mistaken for the length of an answer.
 pub(crate) const ANSWER_LEN_MAX: usize = 4096;
 
 /// Holds what may be the beginning of an answer.
@@ -77,7 +77,8 @@ mod tests {
         let stale = Envelope::new(7, Message::Ping(Empty {}))
             .to_frame()
             .expect("a frame");
-        // The end of a message, a whole one, what looks like a header, and a length beyond all bounds.
+        // The end of a message, a whole one, what looks like a header, and a length beyond all
+        // bounds.
         let before = [
             &stale[9..],
             &stale[..],

@@ -1,4 +1,5 @@
-//! What one session has to do with the guest: its open request, the frames that came for it, and who waits for them.
+//! What one session has to do with the guest: its open request, the frames that came for it, and
+//! who waits for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,11 +10,13 @@ use antiphon_wire::{ErrorReply, ExecOutput, Message, MessageKind, Stream, Termin
 
 use super::convert;
 
-/// Bytes of output that a protocol gets at once: with its record this stays within the machine's payload bound.
+/// Bytes of output that a protocol gets at once: with its record this stays within the machine's
+/// payload bound.
 pub(crate) const PIECE_LEN_MAX: usize = 32 << 10;
 
-/// Frames that wait before small ones of a stream are put together. Below it every chunk stays as it came; above it
-/// the guest writes faster than its session reads, and single bytes would cost more memory than they carry.
+/// Frames that wait before small ones of a stream are put together. Below it every chunk stays as
+/// it came; above it the guest writes faster than its session reads, and single bytes would cost
+/// more memory than they carry.
 const FRAMES_MAX: usize = 64;
 
 /// What a frame costs besides its data, for the count of buffered bytes.
@@ -183,7 +186,8 @@ impl Talk {
             return;
         }
         if self.inbox.len() >= FRAMES_MAX {
-            // The order between the two streams is lost here. They are two pipes: it never was more than likely.
+            // The order between the two streams is lost here. They are two pipes: it never was more
+            // than likely.
             let last = self.inbox.iter_mut().rev().find_map(|frame| match frame {
                 Frame::Output {
                     stream: of, data, ..
@@ -203,7 +207,8 @@ impl Talk {
         });
     }
 
-    /// Nothing more is to be had; what came and was not taken is dropped if the guest broke the rules.
+    /// Nothing more is to be had; what came and was not taken is dropped if the guest broke the
+    /// rules.
     pub(crate) fn fail(&mut self, fault: &Fault) {
         if fault.kind != FailureKind::Lost {
             self.inbox.clear();
@@ -314,7 +319,8 @@ impl Talk {
             error: Some(reply), ..
         }) = &frame
         {
-            // Saying that it did not work is no breach of contract, even where the protocol has no word for it.
+            // Saying that it did not work is no breach of contract, even where the protocol has no
+            // word for it.
             let outcome = refusal(reply);
             return Served::Now {
                 outcome,

@@ -1,5 +1,5 @@
-//! A host for tests: it speaks to an agent through the link's own state machine and checks the liveness contract on
-//! the way.
+//! A host for tests: it speaks to an agent through the link's own state machine and checks the
+//! liveness contract on the way.
 
 #![allow(
     dead_code,
