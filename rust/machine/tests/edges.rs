@@ -485,3 +485,85 @@ fn an_edge_without_a_number_is_a_missing_row() {
     };
     assert_eq!(fault_of(image), fault);
 }
+
+/// Deadlines of an ended session are not the next ones, wherever they stood when it ended.
+#[test]
+fn the_next_deadline_is_a_living_effects() {
+    let asking = |budget| {
+        let mut image = solo(vec![set(R1, 1u64), act_or(R1, R1, 2), Instruction::Halt]);
+        image.operations[0].budget = Some(budget);
+        image
+    };
+    for (budgets, cancelled) in [([5, 8, 9], 1), ([5, 8, 9], 0), ([8, 5, 9], 0)] {
+        let mut machine = opened(asking(budgets[0]), config());
+        for budget in &budgets[1..] {
+            let image = Arc::new(VerifiedImage::unchecked(asking(*budget)));
+            machine
+                .load_choreography(&image, "owner")
+                .expect("there is room");
+        }
+        rest(&mut machine);
+        ingress(&mut machine, own(cancelled, "owner")).expect("it is the owner's");
+        let next = budgets
+            .iter()
+            .zip(0..)
+            .filter(|b| b.1 != cancelled)
+            .map(|b| *b.0)
+            .min();
+        assert_eq!(machine.kernel().next_deadline(), next);
+        let mut answered = machine.kernel().clone();
+        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 }).expect("time passes");
+        let next = if budgets[cancelled as usize] == 5 {
+            8
+        } else {
+            9
+        };
+        assert_eq!(
+            machine.kernel().next_deadline(),
+            Some(next),
+            "after a timeout"
+        );
+        let first = budgets.iter().position(|b| *b == 5).expect("one is first") as u32;
+        if first != cancelled {
+            let effect = EffectId {
+                session: SessionId(first),
+                number: 0,
+            };
+            let outcome = Outcome::success(1u64);
+            answered
+                .ingress(Ingress::Outcome { effect, outcome }, &mut NoSink)
+                .expect("it is owed");
+            assert_eq!(answered.next_deadline(), Some(next), "after an outcome");
+        }
+    }
+}
+
+/// The words of a contract violation are part of the trace.
+#[test]
+fn a_contract_violation_says_what_was_wrong() {
+    let told = |config, value| {
+        let mut image = solo(vec![set(R1, 1u64), act(R1, R1)]);
+        image.operations[0].result = TEXT;
+        let mut machine = opened(image, config);
+        rest(&mut machine);
+        answer(&mut machine, 0, Outcome::Success(value)).expect("it is owed");
+        let failure = events(&mut machine).into_iter().find_map(|e| match e {
+            Event::EffectFailed { failure, .. } => Some(failure),
+            _ => None,
+        });
+        let failure = failure.expect("it failed");
+        assert_eq!(failure.kind, FailureKind::ContractViolation);
+        failure.detail.to_string()
+    };
+    let detail = told(config(), Value::Int(-1));
+    assert_eq!(
+        detail,
+        "a value of sort 3 was expected, got one of form int"
+    );
+    let short = ProtocolMachineConfig {
+        payload_len_max: 5,
+        ..config()
+    };
+    let detail = told(short, Value::text("fives"));
+    assert_eq!(detail, "a payload of 6 bytes is over the limit of 5");
+}
