@@ -26,121 +26,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod router;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use antiphon_machine::{
-    Class, EffectHandler, EffectRequest, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig,
-    ProtocolMachineKernel, Refusal, Reply, Rest, RoleId, SessionId, Sink, VerifiedImage,
+    EffectHandler, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel,
+    Rest, RoleId, SessionId, Sink, VerifiedImage,
 };
 use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 
 use crate::link::{Completion, GuestLink};
 
+pub use router::{GuestId, Guests, OpenError, Router};
+
 /// Steps between two looks at what came from outside: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
-
-/// A guest of a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GuestId(usize);
-
-/// Which roles and interfaces of a session are a guest's. Everything else is the application's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Guests {
-    roles: Vec<(GuestId, String)>,
-    interfaces: Vec<(GuestId, String)>,
-}
-
-impl Guests {
-    /// Nothing is a guest's.
-    pub fn new() -> Guests {
-        Guests::default()
-    }
-
-    /// These roles, by name, are that guest's.
-    #[must_use]
-    pub fn roles<N: Into<String>>(
-        mut self,
-        guest: GuestId,
-        names: impl IntoIterator<Item = N>,
-    ) -> Guests {
-        self.roles
-            .extend(names.into_iter().map(|name| (guest, name.into())));
-        self
-    }
-
-    /// The operations of these interfaces, by name, are that guest's, whichever role asks.
-    #[must_use]
-    pub fn interfaces<N: Into<String>>(
-        mut self,
-        guest: GuestId,
-        names: impl IntoIterator<Item = N>,
-    ) -> Guests {
-        self.interfaces
-            .extend(names.into_iter().map(|name| (guest, name.into())));
-        self
-    }
-}
-
-/// Why a session was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The protocol has no such role.
-    #[error("protocol `{protocol}` has no role `{name}`")]
-    NoRole {
-        /// The protocol's name.
-        protocol: String,
-        /// The role that was bound.
-        name: String,
-    },
-    /// The protocol has no such interface.
-    #[error("protocol `{protocol}` has no interface `{name}`")]
-    NoInterface {
-        /// The protocol's name.
-        protocol: String,
-        /// The interface that was bound.
-        name: String,
-    },
-    /// The driver has no such guest.
-    #[error("the driver has {guests} guests and no number {}", .guest.0)]
-    NoGuest {
-        /// The guest that was bound.
-        guest: GuestId,
-        /// How many there are.
-        guests: usize,
-    },
-    /// The machine refused the session.
-    #[error("the machine refused the session: {0:?}")]
-    Refused(Refusal),
-}
-
-/// Puts each effect to the application or to the guest it is bound to.
-#[derive(Debug)]
-pub struct Router<A> {
-    application: A,
-    guests: Vec<GuestLink>,
-    roles: BTreeMap<(SessionId, RoleId), usize>,
-    interfaces: BTreeMap<(SessionId, u16), usize>,
-}
-
-impl<A: EffectHandler> EffectHandler for Router<A> {
-    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        let session = request.effect().session;
-        let guest = match request.class() {
-            Class::Produce { .. } | Class::Decide { .. } | Class::Deliver { .. } => request
-                .role()
-                .and_then(|role| self.roles.get(&(session, role))),
-            Class::Command | Class::Observe | Class::Check => self
-                .interfaces
-                .get(&(session, request.operation().interface)),
-        };
-        match guest.and_then(|guest| self.guests.get_mut(*guest)) {
-            Some(guest) => guest.handle(request),
-            None => self.application.handle(request),
-        }
-    }
-}
 
 /// A machine with its application and its guests.
 #[derive(Debug)]

@@ -1,0 +1,108 @@
+//! Who answers which effect: the application, or the guest that the role or interface is bound to.
+
+use std::collections::BTreeMap;
+
+use antiphon_machine::{Class, EffectHandler, EffectRequest, Refusal, Reply, RoleId, SessionId};
+
+use crate::link::GuestLink;
+
+/// A guest of a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestId(pub(super) usize);
+
+/// Which roles and interfaces of a session are a guest's. Everything else is the application's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guests {
+    pub(super) roles: Vec<(GuestId, String)>,
+    pub(super) interfaces: Vec<(GuestId, String)>,
+}
+
+impl Guests {
+    /// Nothing is a guest's.
+    pub fn new() -> Guests {
+        Guests::default()
+    }
+
+    /// These roles, by name, are that guest's.
+    #[must_use]
+    pub fn roles<N: Into<String>>(
+        mut self,
+        guest: GuestId,
+        names: impl IntoIterator<Item = N>,
+    ) -> Guests {
+        self.roles
+            .extend(names.into_iter().map(|name| (guest, name.into())));
+        self
+    }
+
+    /// The operations of these interfaces, by name, are that guest's, whichever role asks.
+    #[must_use]
+    pub fn interfaces<N: Into<String>>(
+        mut self,
+        guest: GuestId,
+        names: impl IntoIterator<Item = N>,
+    ) -> Guests {
+        self.interfaces
+            .extend(names.into_iter().map(|name| (guest, name.into())));
+        self
+    }
+}
+
+/// Why a session was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The protocol has no such role.
+    #[error("protocol `{protocol}` has no role `{name}`")]
+    NoRole {
+        /// The protocol's name.
+        protocol: String,
+        /// The role that was bound.
+        name: String,
+    },
+    /// The protocol has no such interface.
+    #[error("protocol `{protocol}` has no interface `{name}`")]
+    NoInterface {
+        /// The protocol's name.
+        protocol: String,
+        /// The interface that was bound.
+        name: String,
+    },
+    /// The driver has no such guest.
+    #[error("the driver has {guests} guests and no number {}", .guest.0)]
+    NoGuest {
+        /// The guest that was bound.
+        guest: GuestId,
+        /// How many there are.
+        guests: usize,
+    },
+    /// The machine refused the session.
+    #[error("the machine refused the session: {0:?}")]
+    Refused(Refusal),
+}
+
+/// Puts each effect to the application or to the guest it is bound to.
+#[derive(Debug)]
+pub struct Router<A> {
+    pub(super) application: A,
+    pub(super) guests: Vec<GuestLink>,
+    pub(super) roles: BTreeMap<(SessionId, RoleId), usize>,
+    pub(super) interfaces: BTreeMap<(SessionId, u16), usize>,
+}
+
+impl<A: EffectHandler> EffectHandler for Router<A> {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        let session = request.effect().session;
+        let guest = match request.class() {
+            Class::Produce { .. } | Class::Decide { .. } | Class::Deliver { .. } => request
+                .role()
+                .and_then(|role| self.roles.get(&(session, role))),
+            Class::Command | Class::Observe | Class::Check => self
+                .interfaces
+                .get(&(session, request.operation().interface)),
+        };
+        match guest.and_then(|guest| self.guests.get_mut(*guest)) {
+            Some(guest) => guest.handle(request),
+            None => self.application.handle(request),
+        }
+    }
+}
