@@ -27,6 +27,10 @@ pub const BRANCHES_MAX: usize = 1024;
 /// Bytes of a name.
 pub const NAME_LEN_MAX: usize = 256;
 
+/// Bytes of an encoded constant: as much as a payload, so that whatever can be sent can be written down, and comparing
+/// constants where paths meet stays cheap.
+pub const CONSTANT_LEN_MAX: usize = 64 << 10;
+
 /// Bytes of an encoded image: what a loader reads before it gives up.
 pub const IMAGE_LEN_MAX: usize = 8 << 20;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use antiphon_codec::{DecodeError, DecodeErrorKind, Decoder, Encoder, Kind, Limits};
 use smallvec::SmallVec;
 
-use crate::bounds::{DETAIL_LEN_MAX, IMAGE_LEN_MAX, SORT_DEPTH_MAX};
+use crate::bounds::{IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use crate::config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
 use crate::effect::{Failure, FailureKind, Outcome};
 use crate::event::{End, Event, Message, ObsEvent, Stamp};
@@ -518,26 +518,14 @@ impl Canonical for String {
     }
 }
 
-/// A failure's detail or an owner's name: text of bounded length.
+/// A failure's detail or an owner's name. Whether it is too long is for whoever takes it to say, so that a recording of
+/// the refusal can be read; the decoder's limits bound the memory.
 impl Canonical for Arc<str> {
     fn encode(&self, out: &mut Encoder<'_>) {
         out.text(self);
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, ReadError> {
-        let offset = from.position();
-        let text = from.text()?;
-        if text.len() > DETAIL_LEN_MAX {
-            let (max, got) = (DETAIL_LEN_MAX as u64, text.len() as u64);
-            return Err(ReadError {
-                offset,
-                kind: ReadErrorKind::Range {
-                    what: "text",
-                    max,
-                    got,
-                },
-            });
-        }
-        Ok(Arc::from(text))
+        Ok(Arc::from(from.text()?))
     }
 }
 

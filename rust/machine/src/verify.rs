@@ -9,8 +9,8 @@
 use std::collections::HashSet;
 
 use crate::bounds::{
-    BRANCHES_MAX, CODE_LEN_MAX, NAME_LEN_MAX, REGISTERS_MAX, ROLES_MAX, SORT_DEPTH_MAX, SORTS_MAX,
-    STATES_MAX, TABLE_LEN_MAX,
+    BRANCHES_MAX, CODE_LEN_MAX, CONSTANT_LEN_MAX, IMAGE_LEN_MAX, NAME_LEN_MAX, REGISTERS_MAX,
+    ROLES_MAX, SORT_DEPTH_MAX, SORTS_MAX, STATES_MAX, TABLE_LEN_MAX,
 };
 use crate::canonical::Canonical;
 use crate::fault::Action;
@@ -202,6 +202,8 @@ impl CodeImage {
         check_automata(&self)?;
         check_operands(&self)?;
         check_paths(&self)?;
+        // Whoever is given its bytes must be able to read them back.
+        at_most(Place::Image, "bytes", self.to_bytes().len(), IMAGE_LEN_MAX)?;
         Ok(VerifiedImage::unchecked(self))
     }
 }
@@ -609,7 +611,9 @@ impl Operands<'_> {
             }
             Instruction::Set { dst, value } => {
                 self.registers(&[*dst])?;
-                self.constant(value, 1)
+                self.constant(value, 1)?;
+                let len = usize::try_from(value.encoded_len()).unwrap_or(usize::MAX);
+                at_most(self.place, "bytes of a constant", len, CONSTANT_LEN_MAX)
             }
             Instruction::Move { dst, src } => self.registers(&[*dst, *src]),
             Instruction::Jump { target } => self.target(*target),

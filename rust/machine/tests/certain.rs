@@ -322,3 +322,27 @@ fn comparing_sorts_does_not_unfold_them() {
     image.operations[3].args = vec![last[1]];
     image.verify().expect("they have the same values");
 }
+
+/// A constant is as long as a payload at most, and an image as long as a loader reads: what is verified can be read back.
+#[test]
+fn constants_and_images_have_a_length() {
+    let wrong = |image: CodeImage| image.verify().expect_err("it is too long").to_string();
+    let solo = |code| image(vec![(code, vec![State::End])]);
+    let constant = |len| set(R1, Value::bytes(&vec![0; len]));
+    let longest = bounds::CONSTANT_LEN_MAX - 3;
+    assert!(
+        solo(vec![constant(longest), Instruction::Halt])
+            .verify()
+            .is_ok()
+    );
+    assert_eq!(
+        wrong(solo(vec![constant(longest + 3), Instruction::Halt])),
+        "program 0, instruction 0: bytes of a constant: 65541 is over the bound of 65536"
+    );
+    let mut many = vec![constant(longest); bounds::IMAGE_LEN_MAX / longest + 1];
+    many.push(Instruction::Halt);
+    assert!(
+        wrong(solo(many)).starts_with("image: bytes: 85"),
+        "an image has a bound"
+    );
+}
