@@ -65,7 +65,9 @@ impl LibTest {
             return Some(trimmed.to_owned());
         }
         let passed = trimmed.starts_with("test ") && trimmed.ends_with("... ok");
-        if !passed {
+        let heading = trimmed.starts_with("running ") && trimmed.contains(" test");
+        let blank_again = trimmed.is_empty() && self.kept.last().is_none_or(String::is_empty);
+        if !passed && !heading && !blank_again {
             self.kept.push(line.to_owned());
         }
         None
@@ -132,6 +134,8 @@ mod tests {
     const OUTPUT: &str = "\
    Compiling antiphon-codec v0.1.0 (rust/codec)
      Running unittests src/lib.rs (target/debug/deps/antiphon_codec-93a0b5c2)
+
+running 4 tests
 test item::round_trip ... ok
 test item::depth ... FAILED
 test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s
