@@ -86,15 +86,15 @@ fn a_file_is_copied_in_and_out() {
     let bytes = noise(3 << 20);
     fs::write(&sent, &bytes).expect("the directory is writable");
 
-    let told = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/tmp/copy"]));
+    let told = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/root/copy"]));
     assert_eq!(told.code, Some(0), "{told:?}");
-    let told = guest.exec(&["wc", "-c", "/tmp/copy"]);
+    let told = guest.exec(&["wc", "-c", "/root/copy"]);
     assert_eq!(
         told.stdout,
-        format!("{} /tmp/copy\n", bytes.len()),
+        format!("{} /root/copy\n", bytes.len()),
         "{told:?}"
     );
-    let told = guest.run(guest.antiphon(&["cp"], &["guest:/tmp/copy", &text(&received)]));
+    let told = guest.run(guest.antiphon(&["cp"], &["guest:/root/copy", &text(&received)]));
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_eq!(
         blake3::hash(&fs::read(&received).expect("copied")),
