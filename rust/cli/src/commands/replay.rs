@@ -1,9 +1,12 @@
 //! `antiphon replay`.
 
 use std::fs::File;
+use std::io::Seek;
 
 use antiphon_machine::{On, Phase, ProtocolMachineKernel, Session, Status, VerifiedImage};
-use antiphon_record::{Checkpoint, Divergence, Progress, Replay, Report, Tail, Verdict, describe};
+use antiphon_record::{
+    Checkpoint, Divergence, Progress, Replay, Report, Tail, Verdict, describe, replay_twice,
+};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -17,7 +20,17 @@ use crate::telling::{exit_of, warning};
 
 pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     let path = &args.file;
-    let file = File::open(path).map_err(Problem::file("read", path))?;
+    let mut file = File::open(path).map_err(Problem::file("read", path))?;
+    // A file can be read again when there is a divergence to explain; a pipe cannot.
+    if args.step.is_none() && file.stream_position().is_ok() {
+        let report = replay_twice(file).map_err(|error| Problem::recording(path, error))?;
+        match voice.json {
+            true => voice.document(&document(&report))?,
+            false => voice.print(&summary(&report, voice))?,
+        }
+        warn(&report, voice);
+        return Ok(exit(&report));
+    }
     let mut replay = Replay::open(file).map_err(|error| Problem::recording(path, error))?;
     let until = args.step.unwrap_or(u64::MAX);
     let progress = replay
@@ -53,14 +66,19 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
             voice.print(&session_text(replay.kernel(), session, voice))?;
         }
     }
-    if let Some(warning) = report
-        .tail
-        .as_ref()
-        .and_then(|tail| warning(tail, report.records))
-    {
+    warn(&report, voice);
+    Ok(exit(&report))
+}
+
+/// Says to a person how the recording ends, when it does not end as it should.
+fn warn(report: &Report, voice: &Voice) {
+    let tail = report.tail.as_ref();
+    if voice.json {
+        return;
+    }
+    if let Some(warning) = tail.and_then(|tail| warning(tail, report.records)) {
         voice.remark(ODD, "antiphon:", &filter::lines(&warning));
     }
-    Ok(exit(&report))
 }
 
 fn exit(report: &Report) -> Exit {
