@@ -434,7 +434,7 @@ fn a_copy_that_fails_says_where_and_leaves_nothing() {
     for (source, target, code, said) in [
         ("guest:/no/such", "back", 125, "No such file"),
         ("sent", "guest:/no/such", 125, "No such file"),
-        ("nowhere", "guest:/tmp/x", 125, "cannot read `nowhere`"),
+        ("nowhere", "guest:there", 125, "cannot read `nowhere`"),
         ("sent", "back", 2, "one of the two must be in the guest"),
         ("guest:/tmp", "back", 125, "directory"),
     ] {
