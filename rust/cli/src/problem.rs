@@ -54,6 +54,8 @@ pub(crate) enum Problem {
     Image { error: VerifyError },
     #[error("`{}` is not an image; only an image has a certificate", path.display())]
     NoImage { path: PathBuf },
+    #[error("`{}` is what is compiled; write to another file", path.display())]
+    OverInput { path: PathBuf },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
     #[error("`{protocol}` is too large to explore: there is no certificate to write")]
@@ -152,6 +154,7 @@ impl Problem {
             Problem::NoSuchCommand { .. }
             | Problem::WhichProtocol { .. }
             | Problem::NoSuchRole { .. }
+            | Problem::OverInput { .. }
             | Problem::OneImage { .. }
             | Problem::CopyWays => Exit::Usage,
             Problem::Output(_)

@@ -1,6 +1,6 @@
 //! Protocol files: reading them, and finding the modules they import.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -108,4 +108,11 @@ pub(crate) fn plain(path: &Path, len_max: u64) -> Result<String, Problem> {
         path: path.to_owned(),
         at: error.utf8_error().valid_up_to(),
     })
+}
+
+/// Whether two paths lead to one file, through links of any kind.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path| fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }

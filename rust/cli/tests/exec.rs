@@ -517,3 +517,45 @@ fn expect_gone(seconds: &str) {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A copy never takes the place of what is no regular file, nor empties what it is about to read.
+#[test]
+fn a_copy_spares_pipes_links_and_itself() {
+    let place = Place::new();
+    place.write("sent", "precious");
+    place.write("kept", "old");
+    let guest = |name: &str| format!("guest:{}", place.path(name).display());
+    std::os::unix::fs::symlink(place.path("kept"), place.path("link")).expect("it can be linked");
+    std::fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
+
+    place.good(&["cp", &guest("sent"), "link"]);
+    assert!(place.path("link").is_symlink());
+    assert_eq!(place.read("kept"), b"precious");
+
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).expect("it binds");
+    let told = place.run(&["cp", &guest("sent"), "socket"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("is not a regular file"), "{told:?}");
+
+    for itself in ["sent", "twin"] {
+        let told = place.run(&["cp", "sent", &guest(itself)]);
+        assert_eq!(told.code, Some(125), "{told:?}");
+        assert!(told.stderr.contains("are the same file"), "{told:?}");
+        assert_eq!(place.read("sent"), b"precious");
+    }
+}
+
+/// A serial line is a device or a socket; a plain file is left as it is.
+#[test]
+fn a_file_is_no_serial_line() {
+    let place = Place::new();
+    place.write("sent", "precious");
+    let told = place.run(&["exec", "--agent", "serial:sent", "--", "true"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("neither a character device nor a socket"),
+        "{told:?}"
+    );
+    assert_eq!(place.read("sent"), b"precious");
+}

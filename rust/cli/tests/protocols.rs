@@ -223,3 +223,14 @@ fn a_certificate_is_written_and_holds_for_its_image_alone() {
     let told = place.run(&["check", "a", "b", "--certificate", "book.safe"]);
     assert_eq!(told.code, Some(2));
 }
+
+#[test]
+fn compile_never_writes_over_what_it_compiles() {
+    let place = Place::new();
+    let source = place.read("calls.anti");
+    for flag in ["--output", "--certificate"] {
+        let told = place.run(&["compile", "calls.anti", flag, "./calls.anti"]);
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert_eq!(place.read("calls.anti"), source);
+    }
+}

@@ -110,8 +110,14 @@ impl Transport {
     /// [`TransportError::Open`].
     pub fn serial(path: &Path) -> Result<Transport, TransportError> {
         let open = || {
-            if std::fs::metadata(path)?.file_type().is_socket() {
+            let kind = std::fs::metadata(path)?.file_type();
+            if kind.is_socket() {
                 return Transport::stream(UnixStream::connect(path)?);
+            }
+            // Whatever is said on a line would be written into a file.
+            if !kind.is_char_device() {
+                let said = "it is neither a character device nor a socket";
+                return Err(io::Error::new(ErrorKind::InvalidInput, said));
             }
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty())?);

@@ -21,6 +21,11 @@ use crate::text;
 const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;
 
 pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
+    for path in args.output.iter().chain(&args.certificate) {
+        if text::is_same_file(&args.file, path) {
+            return Err(Problem::OverInput { path: path.clone() });
+        }
+    }
     let (image, certificate) = match read_image(&args.file)? {
         Some(image) => (image, None),
         None => {

@@ -14,7 +14,7 @@ use antiphon_record::Recorder;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::args::{Cp, Place};
+use crate::args::{AgentPlace, Cp, Place};
 use crate::copier::{Copier, Open, Stat, Work};
 use crate::ends::Ends;
 use crate::exit::Exit;
@@ -25,6 +25,7 @@ use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::recording::{Recording, header};
+use crate::text;
 
 /// The name of the shipped protocols in diagnostics.
 const SHIPPED: &str = "guest_files.anti";
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
         driver: &mut driver,
         guest,
         interrupt: &interrupt,
+        guest_is_here: matches!(args.guest.agent, AgentPlace::Stdio),
     }
     .carry_out(&plan);
 
@@ -111,6 +113,8 @@ struct Copy<'d> {
     driver: &'d mut Driver<Copier, (Option<Recorder<File>>, Ends)>,
     guest: GuestId,
     interrupt: &'d Interrupt,
+    /// Whether the guest's files are this machine's: the agent was started here.
+    guest_is_here: bool,
 }
 
 impl Copy<'_> {
@@ -142,6 +146,12 @@ impl Copy<'_> {
             }
             Some(_) | None => target.to_owned(),
         };
+        // Opening the target empties it, and with it a source that is the same file under any name.
+        if self.guest_is_here && text::is_same_file(source, Path::new(&target)) {
+            let (source, target) = (source.display(), filter::line(&target));
+            let reason = format!("`{source}` and `guest:{target}` are the same file");
+            return Err(Problem::Copy { reason });
+        }
         let perm = about.permissions().mode() & PERMISSIONS;
         let work = Work::Send {
             open: Open::to_write(&target, perm),
@@ -161,7 +171,8 @@ impl Copy<'_> {
             target.to_owned()
         };
         let writing = |error| Problem::file("write", &target)(error);
-        let directory = target
+        let file = regular(&target).map_err(writing)?;
+        let directory = file
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
         // Under another name first: whoever looks sees the old file or the whole new one.
@@ -176,8 +187,7 @@ impl Copy<'_> {
         kept.as_file()
             .set_permissions(permissions)
             .map_err(writing)?;
-        kept.persist(&target)
-            .map_err(|error| writing(error.error))?;
+        kept.persist(&file).map_err(|error| writing(error.error))?;
         Ok((bytes, target.display().to_string()))
     }
 
@@ -233,5 +243,20 @@ impl Copy<'_> {
                 Err(Problem::Copy { reason })
             }
         }
+    }
+}
+
+/// Where the bytes go: a new file, or the one that the path leads to. Renaming over anything else would take the place
+/// of a device, a pipe or a link.
+fn regular(target: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(target) {
+        Ok(file) if fs::metadata(&file)?.is_file() => Ok(file),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is there and is not a regular file",
+        )),
+        // A link that leads nowhere is there too.
+        Err(error) if fs::symlink_metadata(target).is_ok() => Err(error),
+        Err(_) => Ok(target.to_owned()),
     }
 }
