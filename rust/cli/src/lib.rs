@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     let voice = Voice::new(cli.style);
     let exit = match run(&cli.command, &voice) {
         Ok(exit) => exit,
-        Err(problem) => report(&problem, &voice),
+        Err(problem) => report(&problem, &cli.command, &voice),
     };
     ExitCode::from(exit.code())
 }
@@ -67,8 +67,12 @@ fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
 }
 
 /// Says what went wrong: to the person on standard error, to the program on standard output.
-fn report(problem: &Problem, voice: &Voice) -> Exit {
-    let exit = problem.exit();
+fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
+    let exit = match (command, problem.exit()) {
+        // A session that never was: 1 would be taken for the guest command's own code.
+        (Command::Exec(_), Exit::No) => Exit::Failed,
+        (_, exit) => exit,
+    };
     if exit == Exit::Done {
         return exit;
     }

@@ -526,7 +526,7 @@ fn a_copy_spares_pipes_links_and_itself() {
     place.write("kept", "old");
     let guest = |name: &str| format!("guest:{}", place.path(name).display());
     std::os::unix::fs::symlink(place.path("kept"), place.path("link")).expect("it can be linked");
-    std::fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
+    fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
 
     place.good(&["cp", &guest("sent"), "link"]);
     assert!(place.path("link").is_symlink());
@@ -558,4 +558,17 @@ fn a_file_is_no_serial_line() {
         "{told:?}"
     );
     assert_eq!(place.read("sent"), b"precious");
+}
+
+/// A protocol with errors is no answer of the guest command.
+#[test]
+fn a_bad_protocol_is_our_own_failure() {
+    let place = Place::new();
+    place.write(
+        "bad.anti",
+        "global protocol P(role Host, role Agent) { nonsense",
+    );
+    let told = place.run(&["exec", "--protocol", "bad.anti", "--", "true"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("`bad.anti` has errors"), "{told:?}");
 }
