@@ -398,7 +398,7 @@ fn another_protocol_can_take_the_place_of_the_shipped_one() {
         "global protocol P(role A, role B) { hi() from A to C; }",
     );
     let told = place.run(&["exec", "--protocol", "wrong.anti", "--", "true"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
+    assert_eq!(told.code, Some(125), "{told:?}");
     assert!(told.stderr.contains("`P` has no role `C`"), "{told:?}");
 }
 
