@@ -559,16 +559,3 @@ fn a_file_is_no_serial_line() {
     );
     assert_eq!(place.read("sent"), b"precious");
 }
-
-/// A protocol with errors is no answer of the guest command.
-#[test]
-fn a_bad_protocol_is_our_own_failure() {
-    let place = Place::new();
-    place.write(
-        "bad.anti",
-        "global protocol P(role Host, role Agent) { nonsense",
-    );
-    let told = place.run(&["exec", "--protocol", "bad.anti", "--", "true"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("`bad.anti` has errors"), "{told:?}");
-}
