@@ -17,10 +17,12 @@ use crate::event::{End, Event, Message, ObsEvent, Stamp};
 use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::*;
 use crate::image::*;
-use crate::kernel::Ingress;
+use crate::kernel::{Ingress, Rest, Taken, Wait};
+use crate::queue::Pick;
 use crate::session::{
     Coroutine, Edge, Effect, Endpoint, On, Parcel, Phase, Session, Status, Witness, WitnessKind,
 };
+use crate::step::{Resumed, Step};
 use crate::value::{Form, Value};
 
 /// A type with canonical bytes.
@@ -435,6 +437,38 @@ structure!(Witness {
 alternatives!(Phase {
     0 = Active,
     1 = Terminal(end),
+});
+
+structure!(Pick { session, coroutine });
+alternatives!(Step {
+    0 = Ran,
+    1 = Yielded,
+    2 = Blocked(on),
+    3 = Effect(effect),
+    4 = Halted,
+    5 = Faulted(fault),
+});
+alternatives!(Resumed {
+    0 = Ready(coroutine),
+    1 = Reissued(effect),
+    2 = Faulted(fault),
+});
+alternatives!(Taken {
+    0 = Opened(session),
+    1 = Resumed(resumed),
+    2 = Advanced { expired },
+    3 = Cancelled,
+});
+alternatives!(Rest {
+    0 = Idle,
+    1 = Done,
+    2 = Stuck(waits),
+});
+structure!(Wait {
+    pick,
+    role,
+    on,
+    server
 });
 
 /// Closed lists of names, by their position.

@@ -162,6 +162,22 @@ impl ProtocolMachineKernel {
                 Phase::Terminal(_) => self.queue.take(pick),
             }
         };
+        self.step_ready(pick, sink)
+    }
+
+    /// Takes one step of this coroutine, whatever the policy would pick; `None`, and nothing has happened, when it is
+    /// not in the ready queue. For running a schedule that somebody else made. Linear in the queue.
+    pub fn step_pick<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Option<Turn> {
+        let session = self.sessions.get(pick.session.index())?;
+        // Those of an ended session may stand in the queue still.
+        if session.phase != Phase::Active || !self.queue.holds(pick) {
+            return None;
+        }
+        Some(self.step_ready(pick, sink))
+    }
+
+    #[inline]
+    fn step_ready<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Turn {
         let session = &mut self.sessions[pick.session.index()];
         let cx = Context {
             image: &self.images[session.image as usize],

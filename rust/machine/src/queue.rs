@@ -72,23 +72,34 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes out what was picked. In a ring it is the head still; in a map somebody woken since may come before it.
+    /// Takes out what was picked. In a ring a policy's pick is the head still, because whoever is woken enters at the
+    /// back; a pick by somebody else may stand anywhere, and is searched for.
     #[inline]
     pub(crate) fn take(&mut self, pick: Pick) {
         match self {
+            ReadyQueue::Ring(ring) if ring.front() == Some(&pick) => {
+                ring.pop_front();
+            }
             ReadyQueue::Ring(ring) => {
-                let head = ring.pop_front();
-                debug_assert_eq!(
-                    head,
-                    Some(pick),
-                    "whoever is woken enters a ring at the back"
-                );
+                let at = ring.iter().position(|queued| *queued == pick);
+                debug_assert!(at.is_some(), "who is taken out was queued");
+                if let Some(at) = at {
+                    ring.remove(at);
+                }
             }
             ReadyQueue::Ranked(ranked) => {
                 if let Some(place) = ranked.places.remove(&pick) {
                     ranked.by_rank.remove(&place);
                 }
             }
+        }
+    }
+
+    /// Whether it is queued. Linear in a ring.
+    pub(crate) fn holds(&self, pick: Pick) -> bool {
+        match self {
+            ReadyQueue::Ring(ring) => ring.contains(&pick),
+            ReadyQueue::Ranked(ranked) => ranked.places.contains_key(&pick),
         }
     }
 
