@@ -11,7 +11,7 @@ use crate::tree::{Package, Tree};
 
 /// Who may name whom. A crate that is not here is itself a finding: a new room gets its place
 /// first.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
     ("antiphon-language", &["antiphon-codec", "antiphon-machine"]),
@@ -20,6 +20,15 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     (
         "antiphon-guest",
         &["antiphon-codec", "antiphon-machine", "antiphon-wire"],
+    ),
+    (
+        "antiphon-bridge",
+        &[
+            "antiphon-codec",
+            "antiphon-language",
+            "antiphon-machine",
+            "antiphon-record",
+        ],
     ),
     (
         "antiphon",

@@ -1,0 +1,207 @@
+//! The output file: a text that names the format, an item for each case, and the text that says it is whole.
+
+use std::io::{self, BufRead, Write};
+
+use antiphon_codec::{Decoder, Encoder, Kind};
+use antiphon_machine::{Canonical, Pick, ReadError};
+
+use crate::case::CASE_LIMITS;
+use crate::items::{malformed, next_item};
+use crate::run::Wave;
+
+/// Starts an output file.
+pub const OUTPUT_TAG: &str = "antiphon.output.v1";
+
+/// Ends an output file; without it, whoever wrote it was stopped.
+pub const COMPLETE: &str = "complete";
+
+/// Limits for one case's output: as many bytes as an item can have.
+pub(crate) const OUTPUT_LIMITS: antiphon_codec::Limits = antiphon_codec::Limits {
+    bytes_len: crate::items::ITEM_LEN_MAX,
+    items: 1 << 28,
+    ..CASE_LIMITS
+};
+
+/// Writes an output file, case by case.
+#[derive(Debug)]
+pub struct OutputWriter<W> {
+    to: W,
+}
+
+impl<W: Write> OutputWriter<W> {
+    /// Begins an output.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn create(mut to: W) -> io::Result<OutputWriter<W>> {
+        to.write_all(&text(OUTPUT_TAG))?;
+        Ok(OutputWriter { to })
+    }
+
+    /// Adds a case's output: one item.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn case(&mut self, out: &[u8]) -> io::Result<()> {
+        self.to.write_all(out)
+    }
+
+    /// Says that the output is whole.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.to.write_all(&text(COMPLETE))?;
+        self.to.flush()?;
+        Ok(self.to)
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes).text(text);
+    bytes
+}
+
+/// Reads an output file, case by case.
+#[derive(Debug)]
+pub struct OutputReader<R> {
+    from: R,
+    item: Vec<u8>,
+    is_complete: bool,
+}
+
+impl<R: BufRead> OutputReader<R> {
+    /// Opens an output.
+    ///
+    /// # Errors
+    /// When reading fails, or it does not begin as an output does.
+    pub fn open(mut from: R) -> io::Result<OutputReader<R>> {
+        let mut item = Vec::new();
+        next_item(&mut from, &mut item)?;
+        if item != text(OUTPUT_TAG) {
+            return Err(malformed("not an output: it does not start with its tag"));
+        }
+        Ok(OutputReader {
+            from,
+            item,
+            is_complete: false,
+        })
+    }
+
+    /// The next case's output; `None` at the end that says so.
+    ///
+    /// # Errors
+    /// When reading fails, or the output ends without saying so.
+    pub fn case(&mut self) -> io::Result<Option<&[u8]>> {
+        if self.is_complete {
+            return Ok(None);
+        }
+        if !next_item(&mut self.from, &mut self.item)? {
+            return Err(malformed("the output ends without saying that it is whole"));
+        }
+        if self.item != text(COMPLETE) {
+            return Ok(Some(&self.item));
+        }
+        self.is_complete = true;
+        if self.from.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        Err(malformed("there is something behind the output's end"))
+    }
+}
+
+/// What the model says when it cannot read a case; `None` for the output of a case that was run.
+pub fn refusal(out: &[u8]) -> Option<String> {
+    let mut from = Decoder::new(out, OUTPUT_LIMITS);
+    if from.array() != Ok(1) || from.kind() != Ok(Kind::Text) {
+        return None;
+    }
+    from.text().map(str::to_owned).ok()
+}
+
+/// The waves in a case's output, by the action that ran them.
+///
+/// # Errors
+/// Where the output is not of its form.
+pub fn waves(out: &[u8]) -> Result<Vec<Option<Wave>>, ReadError> {
+    let mut from = Decoder::new(out, OUTPUT_LIMITS);
+    let mut waves = Vec::new();
+    for _ in 0..from.array()? {
+        from.array()?;
+        waves.push(wave(from.raw()?)?);
+        for _ in 0..3 {
+            from.raw()?;
+        }
+    }
+    from.finish()?;
+    Ok(waves)
+}
+
+fn wave(result: &[u8]) -> Result<Option<Wave>, ReadError> {
+    let mut from = Decoder::new(result, OUTPUT_LIMITS);
+    if from.array()? != 3 || from.uint()? != 4 {
+        return Ok(None);
+    }
+    let picks = <Vec<Pick>>::decode(&mut from)?;
+    let fell_back = from.bool()?;
+    from.finish()?;
+    Ok(Some(Wave { picks, fell_back }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let mut writer = OutputWriter::create(Vec::new()).expect("memory");
+        writer.case(&[0x80]).expect("memory");
+        writer.case(&[0x81, 0x62, b'n', b'o']).expect("memory");
+        writer.finish().expect("memory")
+    }
+
+    #[test]
+    fn an_output_is_read_back() {
+        let bytes = written();
+        let mut reader = OutputReader::open(&bytes[..]).expect("an output");
+        let first = reader.case().expect("whole").expect("there").to_vec();
+        assert_eq!(first, [0x80]);
+        assert_eq!(refusal(&first), None);
+        let second = reader.case().expect("whole").expect("there");
+        assert_eq!(refusal(second), Some("no".to_owned()));
+        for _ in 0..2 {
+            assert_eq!(reader.case().expect("complete"), None);
+        }
+    }
+
+    #[test]
+    fn an_output_that_was_cut_off_is_no_output() {
+        let whole = written();
+        for len in 0..whole.len() {
+            let read = OutputReader::open(&whole[..len]).and_then(|mut reader| {
+                while reader.case()?.is_some() {}
+                Ok(())
+            });
+            assert!(read.is_err(), "cut at {len}");
+        }
+        let longer = [&whole[..], &[0x80]].concat();
+        let mut reader = OutputReader::open(&longer[..]).expect("an output");
+        while let Ok(Some(_)) = reader.case() {}
+        assert!(reader.case().is_ok(), "the error was told once");
+    }
+
+    #[test]
+    fn waves_are_found() {
+        let round = [0x83, 4, 0x81, 0x82, 0, 1, 0xf5];
+        let out = [
+            &[0x82, 0x84][..],
+            &round,
+            &[0x80, 0xf6, 0x80, 0x84, 0x81, 5, 0x80, 0xf6, 0x80],
+        ];
+        let waves = waves(&out.concat()).expect("well formed");
+        assert_eq!(waves.len(), 2);
+        let wave = waves[0].as_ref().expect("a wave");
+        assert_eq!((wave.picks.len(), wave.fell_back), (1, true));
+        assert_eq!(waves[1], None);
+    }
+}

@@ -1,0 +1,392 @@
+//! The kernel's side of parity: a case is run, and what every action comes to is written down in full.
+
+use antiphon_codec::Encoder;
+use antiphon_machine::{
+    Canonical, EffectId, Ingress, Instruction, ObsEvent, OperationId, Pc, Phase, Pick, ProgramId,
+    ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Step, Taken, Turn, Value,
+};
+
+use crate::case::{Action, Case};
+
+/// What one action came to: everything that is compared, and two facts for the coverage counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionOut {
+    /// The result.
+    pub result: ActionResult,
+    /// The events, in order.
+    pub events: Vec<ObsEvent>,
+    /// The request of the effect that was issued by a step or asked again after an outcome.
+    pub request: Option<Request>,
+    /// The canonical bytes of the whole machine afterwards.
+    pub state: Vec<u8>,
+    /// The instruction that was stepped, by its number; `None` when none was, or control had left the program. Not part
+    /// of the bytes.
+    pub instruction: Option<u8>,
+}
+
+/// What an action came to, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionResult {
+    /// A step was taken.
+    Stepped(Pick, Step),
+    /// Nobody was ready.
+    Rested(Rest),
+    /// The input was taken.
+    Taken(Taken),
+    /// The input was refused.
+    Refused(Refusal),
+    /// A wave was run.
+    Round(Wave),
+    /// Whoever was to step is not ready; nothing has changed.
+    NotReady,
+    /// A round of width 0 was refused; nothing has changed.
+    NoWidth,
+}
+
+/// A wave that was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wave {
+    /// Who stepped, one step after the other.
+    pub picks: Vec<Pick>,
+    /// Whether the wave did not check, and one turn was taken in its place.
+    pub fell_back: bool,
+}
+
+/// A request, as it is put to the handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of `EffectRequest`")]
+pub struct Request {
+    pub effect: EffectId,
+    pub role: Option<RoleId>,
+    pub operation: OperationId,
+    pub deadline: Option<u64>,
+    pub attempt: u8,
+    pub args: Vec<Value>,
+}
+
+/// A machine that a case is run on.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    kernel: ProtocolMachineKernel,
+}
+
+/// Runs a whole case. `waves` gives, for each action that is a round or a wave, what the model did; without, such an
+/// action is not ready.
+pub fn run(case: &Case, mut waves: impl FnMut(usize) -> Option<Wave>) -> Vec<ActionOut> {
+    let mut runner = Runner::new(case);
+    let act = |(n, action): (usize, &Action)| match action {
+        Action::Round { .. } | Action::Wave(_) => runner.wave(action, waves(n)),
+        Action::Turn | Action::Input(_) | Action::Pick(_) => runner.act(action),
+    };
+    case.actions.iter().enumerate().map(act).collect()
+}
+
+/// The bytes of a case's output.
+pub fn encode(outs: &[ActionOut]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes).array(outs.len());
+    for out in outs {
+        out.encode(&mut Encoder::new(&mut bytes));
+    }
+    bytes
+}
+
+impl Runner {
+    /// A machine as the case begins.
+    pub fn new(case: &Case) -> Runner {
+        let mut kernel = ProtocolMachineKernel::new(case.config.clone());
+        for image in &case.images {
+            kernel.load(image);
+        }
+        Runner { kernel }
+    }
+
+    /// The kernel, to look at.
+    pub fn kernel(&self) -> &ProtocolMachineKernel {
+        &self.kernel
+    }
+
+    /// Does an action that needs nobody else to plan it; one that does finds nobody ready.
+    pub fn act(&mut self, action: &Action) -> ActionOut {
+        match action {
+            Action::Turn => self.turn(),
+            Action::Input(input) => self.input(input.clone()),
+            Action::Pick(pick) => self.pick(*pick),
+            Action::Round { .. } | Action::Wave(_) => self.wave(action, None),
+        }
+    }
+
+    /// Runs the picks of a wave that the model has run, one after the other.
+    ///
+    /// That a round has a width, and that nobody is ready, the kernel knows by itself; so the model is not believed there.
+    fn wave(&mut self, action: &Action, told: Option<Wave>) -> ActionOut {
+        if let Action::Round { width: 0, .. } = action {
+            return self.out(ActionResult::NoWidth, Vec::new(), None);
+        }
+        if self.kernel.ready().is_empty() {
+            return self.turn();
+        }
+        let Some(wave) = told else {
+            return self.out(ActionResult::NotReady, Vec::new(), None);
+        };
+        let mut events = Vec::new();
+        for pick in &wave.picks {
+            if self.kernel.step_pick(*pick, &mut events).is_none() {
+                return self.out(ActionResult::NotReady, events, None);
+            }
+        }
+        self.out(ActionResult::Round(wave), events, None)
+    }
+
+    fn turn(&mut self) -> ActionOut {
+        let places = self.places();
+        let mut events = Vec::new();
+        let turn = self.kernel.step(&mut events);
+        self.turned(turn, events, &places)
+    }
+
+    fn pick(&mut self, pick: Pick) -> ActionOut {
+        let places = self.places();
+        let mut events = Vec::new();
+        match self.kernel.step_pick(pick, &mut events) {
+            Some(turn) => self.turned(turn, events, &places),
+            None => self.out(ActionResult::NotReady, events, None),
+        }
+    }
+
+    fn turned(&mut self, turn: Turn, events: Vec<ObsEvent>, places: &[Place]) -> ActionOut {
+        match turn {
+            Turn::Stepped { pick, step } => {
+                let asked = match step {
+                    Step::Effect(effect) => Some(effect),
+                    _ => None,
+                };
+                let mut out = self.out(ActionResult::Stepped(pick, step), events, asked);
+                let place = places.iter().find(|place| place.pick == pick);
+                out.instruction = place.and_then(|place| self.instruction(place));
+                out
+            }
+            Turn::Rest(rest) => self.out(ActionResult::Rested(rest), events, None),
+        }
+    }
+
+    fn input(&mut self, input: Ingress) -> ActionOut {
+        let mut events = Vec::new();
+        match self.kernel.ingress(input, &mut events) {
+            Ok(taken) => {
+                let asked = match taken {
+                    Taken::Resumed(Resumed::Reissued(effect)) => Some(effect),
+                    _ => None,
+                };
+                self.out(ActionResult::Taken(taken), events, asked)
+            }
+            Err(refusal) => self.out(ActionResult::Refused(refusal), events, None),
+        }
+    }
+
+    fn out(
+        &self,
+        result: ActionResult,
+        events: Vec<ObsEvent>,
+        asked: Option<EffectId>,
+    ) -> ActionOut {
+        let request = asked.and_then(|effect| self.kernel.request(effect));
+        let request = request.map(|request| Request {
+            effect: request.effect(),
+            role: request.role(),
+            operation: request.operation_id(),
+            deadline: request.deadline(),
+            attempt: request.attempt(),
+            args: request.args().cloned().collect(),
+        });
+        ActionOut {
+            result,
+            events,
+            request,
+            state: self.kernel.state_bytes(),
+            instruction: None,
+        }
+    }
+
+    /// Where everybody who could step stands.
+    fn places(&self) -> Vec<Place> {
+        let place = |pick: Pick| {
+            let session = self.kernel.session(pick.session)?;
+            debug_assert_eq!(session.phase(), Phase::Active, "nobody else is ready");
+            let coroutine = session.coroutines().get(pick.coroutine.index())?;
+            let (program, pc) = (coroutine.program, coroutine.pc);
+            Some(Place { pick, program, pc })
+        };
+        self.kernel.ready().into_iter().filter_map(place).collect()
+    }
+
+    fn instruction(&self, place: &Place) -> Option<u8> {
+        let session = self.kernel.session(place.pick.session)?;
+        let programs = &self.kernel.image(session).image().programs;
+        let code = &programs.get(place.program.index())?.code;
+        code.get(place.pc.index()).map(number)
+    }
+}
+
+struct Place {
+    pick: Pick,
+    program: ProgramId,
+    pc: Pc,
+}
+
+/// Names of the instructions, by their numbers in an image's bytes.
+pub const INSTRUCTIONS: [&str; 14] = [
+    "Send", "Receive", "Offer", "Choose", "Invoke", "Check", "Spawn", "Set", "Move", "Jump",
+    "Branch", "Yield", "Close", "Halt",
+];
+
+fn number(instruction: &Instruction) -> u8 {
+    match instruction {
+        Instruction::Send { .. } => 0,
+        Instruction::Receive { .. } => 1,
+        Instruction::Offer { .. } => 2,
+        Instruction::Choose { .. } => 3,
+        Instruction::Invoke { .. } => 4,
+        Instruction::Check { .. } => 5,
+        Instruction::Spawn { .. } => 6,
+        Instruction::Set { .. } => 7,
+        Instruction::Move { .. } => 8,
+        Instruction::Jump { .. } => 9,
+        Instruction::Branch { .. } => 10,
+        Instruction::Yield => 11,
+        Instruction::Close => 12,
+        Instruction::Halt => 13,
+    }
+}
+
+impl ActionOut {
+    /// Appends the bytes that are compared.
+    pub fn encode(&self, out: &mut Encoder<'_>) {
+        out.array(4);
+        self.result.encode(out);
+        self.events.encode(out);
+        match &self.request {
+            Some(request) => request.encode(out),
+            None => {
+                out.null();
+            }
+        }
+        out.raw(&self.state);
+    }
+}
+
+impl ActionResult {
+    fn encode(&self, out: &mut Encoder<'_>) {
+        match self {
+            ActionResult::Stepped(pick, step) => {
+                out.array(3).uint(0);
+                pick.encode(out);
+                step.encode(out);
+            }
+            ActionResult::Rested(rest) => {
+                out.array(2).uint(1);
+                rest.encode(out);
+            }
+            ActionResult::Taken(taken) => {
+                out.array(2).uint(2);
+                taken.encode(out);
+            }
+            ActionResult::Refused(refusal) => {
+                out.array(2).uint(3);
+                refusal.encode(out);
+            }
+            ActionResult::Round(wave) => {
+                out.array(3).uint(4);
+                wave.picks.encode(out);
+                out.bool(wave.fell_back);
+            }
+            ActionResult::NotReady => {
+                out.array(1).uint(5);
+            }
+            ActionResult::NoWidth => {
+                out.array(1).uint(6);
+            }
+        }
+    }
+}
+
+impl Request {
+    fn encode(&self, out: &mut Encoder<'_>) {
+        out.array(6);
+        self.effect.encode(out);
+        self.role.encode(out);
+        self.operation.encode(out);
+        self.deadline.encode(out);
+        self.attempt.encode(out);
+        self.args.encode(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use antiphon_machine::{CoroutineId, ProtocolMachineConfig, SessionId, sample};
+
+    /// One case of every action, its output pinned by hand: this is what the model is to write.
+    #[test]
+    fn every_result_has_its_bytes() {
+        let image = sample::bare_ping_pong();
+        let digest = *image.digest();
+        let config = ProtocolMachineConfig::default();
+        let mut case = Case::new("results", [image.image().clone()], config);
+        let pick = |coroutine| Pick {
+            session: SessionId(0),
+            coroutine: CoroutineId(coroutine),
+        };
+        let owner = std::sync::Arc::from("me");
+        case.actions = vec![
+            Action::Turn,
+            Action::Input(Ingress::Open {
+                image: digest,
+                owner,
+            }),
+            Action::Pick(pick(1)),
+            Action::Pick(pick(1)),
+            Action::Input(Ingress::AdvanceClock { ticks: 3 }),
+            Action::Input(Ingress::Open {
+                image: [0; 32],
+                owner: std::sync::Arc::from(""),
+            }),
+            Action::Round {
+                width: 0,
+                quantum: 1,
+            },
+            Action::Round {
+                width: 2,
+                quantum: 1,
+            },
+        ];
+        let wave = Wave {
+            picks: vec![pick(0), pick(0)],
+            fell_back: false,
+        };
+        let outs = run(&case, |n| (n == 7).then(|| wave.clone()));
+        let result = |n: usize| {
+            let mut bytes = Vec::new();
+            outs[n].result.encode(&mut Encoder::new(&mut bytes));
+            bytes
+        };
+        assert_eq!(result(0), [0x82, 1, 0x81, 1], "rested: done");
+        assert_eq!(result(1), [0x82, 2, 0x82, 0, 0], "opened session 0");
+        let blocked = [0x83, 0, 0x82, 0, 1, 0x82, 2, 0x82, 0, 0];
+        assert_eq!(result(2), blocked, "stepped, blocked on empty edge 0");
+        assert_eq!(outs[2].instruction, Some(1));
+        assert_eq!(result(3), [0x81, 5], "not ready");
+        assert_eq!(outs[3].state, outs[2].state, "and nothing changed");
+        assert_eq!(result(4), [0x82, 2, 0x82, 2, 0], "advanced");
+        assert_eq!(result(5), [0x82, 3, 0x81, 5], "no such image");
+        assert_eq!(result(6), [0x81, 6], "no width");
+        let round = [0x83, 4, 0x82, 0x82, 0, 0, 0x82, 0, 0, 0xf4];
+        assert_eq!(result(7), round);
+
+        let bytes = encode(&outs);
+        assert_eq!(bytes[..1], [0x88]);
+        let first = [&[0x84, 0x82, 1, 0x81, 1, 0x80, 0xf6][..], &outs[0].state].concat();
+        assert_eq!(bytes[1..1 + first.len()], first);
+    }
+}
