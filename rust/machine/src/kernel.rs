@@ -9,8 +9,9 @@ use crate::effect::{EffectRequest, Outcome};
 use crate::event::{Event, Sink};
 use crate::fault::Refusal;
 use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
+use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
-use crate::session::{On, Phase, Session, Status};
+use crate::session::{On, Phase, Session, Status, Witness};
 use crate::step::{self, Context, Resumed, Step, Stepped};
 use crate::verify::VerifiedImage;
 
@@ -171,6 +172,7 @@ impl ProtocolMachineKernel {
         let session = self.sessions.get(pick.session.index())?;
         // Those of an ended session may stand in the queue still.
         if session.phase != Phase::Active || !self.queue.holds(pick) {
+            self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
         Some(self.step_ready(pick, sink))
@@ -183,12 +185,13 @@ impl ProtocolMachineKernel {
             image: &self.images[session.image as usize],
             config: &self.config,
             clock: self.clock,
-            step: self.step_index,
+            step: self.step_index + u64::from(active(mutant::STAMP_LATE)),
         };
         let before = session.effects.len();
         let stepped = step::step(&cx, session, pick.coroutine, sink);
         self.outstanding = self.outstanding + session.effects.len() - before;
-        self.step_index += 1;
+        let blocked = matches!(stepped.step, Step::Blocked(_));
+        self.step_index += u64::from(!(blocked && active(mutant::BLOCKED_IS_FREE)));
         self.settle(pick, stepped);
         self.assert_invariants();
         Turn::Stepped {
@@ -200,14 +203,18 @@ impl ProtocolMachineKernel {
     /// Puts whoever stepped, and whoever was woken, where the policy wants them.
     #[inline]
     fn settle(&mut self, pick: Pick, stepped: Stepped) {
-        if let Some(woken) = stepped.woken {
-            self.enqueue(Pick {
-                session: pick.session,
-                coroutine: woken,
-            });
+        let woken = stepped.woken.map(|coroutine| Pick {
+            session: pick.session,
+            coroutine,
+        });
+        if let Some(woken) = woken
+            && !active(mutant::WOKEN_LAST)
+        {
+            self.enqueue(woken);
         }
         match stepped.step {
-            Step::Ran if self.config.policy == SchedulingPolicy::Cooperative => {}
+            Step::Ran if self.stays() => {}
+            Step::Yielded if active(mutant::YIELD_STAYS) => {}
             Step::Ran | Step::Yielded => {
                 self.queue.take(pick);
                 self.enqueue(pick);
@@ -225,6 +232,21 @@ impl ProtocolMachineKernel {
                 self.note_end(pick.session);
             }
         }
+        if let Some(woken) = woken
+            && active(mutant::WOKEN_LAST)
+        {
+            self.enqueue(woken);
+        }
+    }
+
+    /// Whether who ran stays at the head.
+    #[inline]
+    fn stays(&self) -> bool {
+        match self.config.policy {
+            SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
+            SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
+            SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
+        }
     }
 
     /// Enters at the back, with the rank that the policy gives it now.
@@ -234,12 +256,17 @@ impl ProtocolMachineKernel {
             SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
             SchedulingPolicy::Priority => {
                 let session = &self.sessions[pick.session.index()];
-                u8::MAX - session.coroutines[pick.coroutine.index()].priority
+                let priority = session.coroutines[pick.coroutine.index()].priority;
+                match active(mutant::PRIORITY_LOWEST) {
+                    false => u8::MAX - priority,
+                    true => priority,
+                }
             }
             SchedulingPolicy::ProgressAware => {
                 let session = &self.sessions[pick.session.index()];
                 let image = &self.images[session.image as usize];
-                u8::from(!session.holds_token(image, pick.coroutine))
+                let token = session.holds_token(image, pick.coroutine);
+                u8::from(!token || active(mutant::TOKEN_IGNORED))
             }
         };
         self.queue.push(pick, rank);
@@ -247,7 +274,8 @@ impl ProtocolMachineKernel {
 
     /// Somebody waits for this edge: the one who can serve it holds a token from now on.
     fn grant_token(&mut self, session: SessionId, on: On) {
-        if self.config.policy != SchedulingPolicy::ProgressAware {
+        let ignored = active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED);
+        if self.config.policy != SchedulingPolicy::ProgressAware || ignored {
             return;
         }
         let s = &self.sessions[session.index()];
@@ -294,7 +322,7 @@ impl ProtocolMachineKernel {
     }
 
     fn rest(&self) -> Rest {
-        if self.outstanding > 0 {
+        if self.outstanding > 0 && !active(mutant::IDLE_IS_STUCK) {
             return Rest::Idle;
         }
         if self.active == 0 {
@@ -364,10 +392,10 @@ impl ProtocolMachineKernel {
     ) -> Result<Taken, Refusal> {
         let row = self.image_row(digest).ok_or(Refusal::NoSuchImage)?;
         let max = self.config.sessions_max;
-        if self.sessions.len() >= max as usize {
+        if self.sessions.len() >= max as usize + usize::from(active(mutant::SESSIONS_LONG)) {
             return Err(Refusal::SessionBound { max });
         }
-        if owner.len() > NAME_LEN_MAX {
+        if owner.len() > NAME_LEN_MAX + usize::from(active(mutant::OWNER_LONG)) {
             return Err(Refusal::OwnerTooLong {
                 len: owner.len() as u64,
                 max: NAME_LEN_MAX as u32,
@@ -391,6 +419,10 @@ impl ProtocolMachineKernel {
         self.sessions.push(session);
         self.active += 1;
         for coroutine in 0..len {
+            let coroutine = match active(mutant::OPEN_REVERSED) {
+                false => coroutine,
+                true => len - 1 - coroutine,
+            };
             self.enqueue(Pick {
                 session: id,
                 coroutine: CoroutineId(coroutine),
@@ -443,10 +475,24 @@ impl ProtocolMachineKernel {
                 if !self.sessions[session.index()].witnesses.is_empty() {
                     self.witnessed.insert(session);
                 }
-                self.enqueue(Pick { session, coroutine });
+                let pick = Pick { session, coroutine };
+                self.enqueue(pick);
+                if active(mutant::RESUMED_FIRST) {
+                    self.enqueue_others(pick);
+                }
             }
             Resumed::Reissued(effect) => self.note_deadline(effect),
             Resumed::Faulted(_) => self.note_end(session),
+        }
+    }
+
+    /// Puts everybody else to the back, in queue order.
+    fn enqueue_others(&mut self, first: Pick) {
+        for pick in self.queue.in_order() {
+            if pick != first {
+                self.queue.take(pick);
+                self.enqueue(pick);
+            }
         }
     }
 
@@ -454,18 +500,26 @@ impl ProtocolMachineKernel {
         let clock = self
             .clock
             .checked_add(ticks)
+            .or_else(|| active(mutant::CLOCK_WRAPS).then(|| self.clock.wrapping_add(ticks)))
+            .or_else(|| active(mutant::CLOCK_SATURATES).then_some(u64::MAX))
             .ok_or(Refusal::ClockOverflow { ticks })?;
         self.clock = clock;
+        if active(mutant::WITNESSES_EXPIRE_FIRST) {
+            self.expire_witnesses(sink);
+        }
         let mut expired = 0;
-        while let Some(&(deadline, effect)) = self.deadlines.first()
-            && deadline <= clock
+        while let Some((deadline, effect)) = self.earliest()
+            && (deadline < clock || deadline == clock && !active(mutant::DEADLINE_EXCLUSIVE))
         {
-            self.deadlines.pop_first();
+            self.deadlines.remove(&(deadline, effect));
             let session = &mut self.sessions[effect.session.index()];
             let cx = Context {
                 image: &self.images[session.image as usize],
                 config: &self.config,
-                clock,
+                clock: match active(mutant::TIMEOUT_AT_DEADLINE) {
+                    false => clock,
+                    true => deadline,
+                },
                 step: self.step_index,
             };
             let before = session.effects.len();
@@ -481,15 +535,31 @@ impl ProtocolMachineKernel {
         Ok(Taken::Advanced { expired })
     }
 
+    /// The effect that times out next.
+    fn earliest(&self) -> Option<(u64, EffectId)> {
+        let first = match active(mutant::TIMEOUT_BY_NUMBER) {
+            false => self.deadlines.first(),
+            true => {
+                let order = |of: &&(u64, EffectId)| (of.0, of.1.number, of.1.session);
+                self.deadlines.iter().min_by_key(order)
+            }
+        };
+        first.copied()
+    }
+
     /// Expires the witnesses whose time has come, in the order of (time, session, number).
     fn expire_witnesses<S: Sink>(&mut self, sink: &mut S) {
         let mut due: Vec<(u64, SessionId, u64)> = Vec::new();
         for id in &self.witnessed {
             let live = self.sessions[id.index()].witnesses.iter();
-            let over = live.take_while(|w| w.expires <= self.clock);
+            let now = |w: &Witness| w.expires == self.clock && !active(mutant::EXPIRY_EXCLUSIVE);
+            let over = live.take_while(|w| w.expires < self.clock || now(w));
             due.extend(over.map(|w| (w.expires, *id, w.number)));
         }
-        due.sort_unstable();
+        match active(mutant::EXPIRY_BY_NUMBER) {
+            false => due.sort_unstable(),
+            true => due.sort_unstable_by_key(|(expires, id, number)| (*expires, *number, *id)),
+        }
         for (_, id, number) in due {
             let session = &mut self.sessions[id.index()];
             let cx = Context {
@@ -513,10 +583,16 @@ impl ProtocolMachineKernel {
     ) -> Result<Taken, Refusal> {
         let no_session = Refusal::NoSuchSession { session: id };
         let session = self.sessions.get_mut(id.index()).ok_or(no_session)?;
-        if &*session.owner != owner {
+        let ended = session.phase != Phase::Active;
+        let refused = ended || &*session.owner != owner;
+        session.witnesses_issued += u64::from(refused && active(mutant::REFUSED_CANCEL_COUNTS));
+        if ended && active(mutant::CANCEL_PHASE_FIRST) {
+            return Err(Refusal::SessionEnded { session: id });
+        }
+        if &*session.owner != owner && !active(mutant::CANCEL_BY_ANYBODY) {
             return Err(Refusal::NotOwner { session: id });
         }
-        if session.phase != Phase::Active {
+        if ended {
             return Err(Refusal::SessionEnded { session: id });
         }
         let cx = Context {

@@ -20,6 +20,10 @@ mod image;
 pub mod invariants;
 mod kernel;
 mod machine;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 mod queue;
 pub mod sample;
 mod session;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::SchedulingPolicy;
 use crate::ids::{CoroutineId, SessionId};
+use crate::mutant::{self, active};
 
 /// A coroutine that can step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +51,14 @@ impl ReadyQueue {
     pub(crate) fn head(&self) -> Option<Pick> {
         match self {
             ReadyQueue::Ring(ring) => ring.front().copied(),
-            ReadyQueue::Ranked(ranked) => ranked.by_rank.values().next().copied(),
+            ReadyQueue::Ranked(ranked) => {
+                let (best, first) = ranked.by_rank.first_key_value()?;
+                if active(mutant::TIE_LAST) {
+                    let mut tied = ranked.by_rank.range(..=(best.0, u64::MAX));
+                    return tied.next_back().map(|(_, last)| *last);
+                }
+                Some(*first)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::ids::{
     CoroutineId, EdgeId, EffectId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
 };
 use crate::image::Instruction;
+use crate::mutant::{self, active};
 use crate::value::Value;
 use crate::verify::VerifiedImage;
 
@@ -174,7 +175,9 @@ impl Session {
         // A verified image has few roles; of any other, those that have no number do not exist.
         let roles = &roles[..roles.len().min(usize::from(u16::MAX))];
         let coroutines = (0..u16::MAX).zip(roles).map(|(n, role)| {
-            let priority = config.priorities.get(&role.name).copied().unwrap_or(0);
+            let unnamed = u8::from(active(mutant::UNNAMED_PRIORITY));
+            let priority = config.priorities.get(&role.name).copied();
+            let priority = priority.unwrap_or(unnamed);
             Coroutine::start(image, ProgramId(n), Some(RoleId(n)), priority)
         });
         Session {
@@ -286,7 +289,9 @@ impl Session {
             },
             role: coroutine.role,
             operation: effect.operation,
-            deadline: effect.deadline,
+            deadline: effect
+                .deadline
+                .filter(|_| !active(mutant::REQUEST_WITHOUT_DEADLINE)),
             attempt: effect.attempt,
             image,
             registers: &coroutine.registers,
@@ -297,6 +302,9 @@ impl Session {
     /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.
     pub(crate) fn server(&self, image: &VerifiedImage, on: On) -> Option<CoroutineId> {
         let role = match on {
+            On::Empty(edge) if active(mutant::SERVER_IS_WAITER) => {
+                image.edges().get(edge.index())?.1
+            }
             On::Empty(edge) => image.edges().get(edge.index())?.0,
             On::Full(edge) => image.edges().get(edge.index())?.1,
             On::Effect(_) => return None,

@@ -11,6 +11,7 @@ use crate::event::{End, Event, Sink, Stamp};
 use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
 use crate::image::{Arm, Class, Instruction, Operation};
+use crate::mutant::{self, active};
 use crate::session::{Coroutine, Effect, On, Parcel, Phase, Session, Status, Witness, WitnessKind};
 use crate::value::Value;
 use crate::verify::{Point, VerifiedImage};
@@ -152,7 +153,13 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             receive(cx, s, who, *chan, *dst, false, next, sink)
         }
         Instruction::Choose { chan, dst, table } => {
-            let next = |got: LabelId| table.iter().find(|row| row.0 == got).map(|row| row.1);
+            let next = |got: LabelId| {
+                let row = match active(mutant::CHOICE_LAST) {
+                    false => table.iter().find(|row| row.0 == got),
+                    true => table.iter().rfind(|row| row.0 == got),
+                };
+                row.map(|row| row.1)
+            };
             receive(cx, s, who, *chan, *dst, true, next, sink)
         }
         Instruction::Invoke {
@@ -193,6 +200,9 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             Ok(RAN)
         }
         Instruction::Move { dst, src } => {
+            if active(mutant::MOVE_DST_FIRST) {
+                register(coroutine, *dst)?;
+            }
             let value = register(coroutine, *src)?.clone();
             *register_mut(coroutine, *dst)? = value;
             coroutine.pc = next;
@@ -204,11 +214,11 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
         }
         Instruction::Branch { cond, table } => {
             let got = number(register(coroutine, *cond)?)?;
-            let row = table
-                .iter()
-                .find(|row| row.0 == got)
-                .ok_or(Fault::NoSuchBranch { got })?;
-            coroutine.pc = row.1;
+            let row = match active(mutant::BRANCH_LAST) {
+                false => table.iter().find(|row| row.0 == got),
+                true => table.iter().rfind(|row| row.0 == got),
+            };
+            coroutine.pc = row.ok_or(Fault::NoSuchBranch { got })?.1;
             Ok(RAN)
         }
         Instruction::Yield => {
@@ -219,10 +229,17 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             })
         }
         Instruction::Close => {
-            for role in 0..s.endpoints.len() {
-                at_end(cx, s, RoleId(role as u16))?;
+            if active(mutant::CLOSE_EDGES_FIRST) {
+                edges_empty(s)?;
             }
-            edges_empty(s)?;
+            if !active(mutant::CLOSE_ENDPOINTS_UNCHECKED) {
+                for role in 0..s.endpoints.len() {
+                    at_end(cx, s, RoleId(role as u16))?;
+                }
+            }
+            if !active(mutant::CLOSE_EDGES_UNCHECKED) {
+                edges_empty(s)?;
+            }
             close(cx, s, sink);
             Ok(Stepped {
                 step: Step::Halted,
@@ -271,8 +288,9 @@ fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, 
 fn number(value: &Value) -> Result<u64, Fault> {
     match value {
         Value::Nat(n) => Ok(*n),
-        Value::Bool(b) => Ok(u64::from(*b)),
+        Value::Bool(b) if !active(mutant::BOOL_IS_NO_NUMBER) => Ok(u64::from(*b)),
         Value::Unit
+        | Value::Bool(_)
         | Value::Int(_)
         | Value::Text(_)
         | Value::Bytes(_)
@@ -285,9 +303,11 @@ fn number(value: &Value) -> Result<u64, Fault> {
 
 fn chosen_arm<'a>(selector: &Value, arms: &'a [Arm]) -> Result<&'a Arm, Fault> {
     let got = number(selector)?;
-    arms.iter()
-        .find(|arm| u64::from(arm.label.0) == got)
-        .ok_or(Fault::SelectorOutside { got })
+    let arm = match active(mutant::ARMS_LAST) {
+        false => arms.iter().find(|arm| u64::from(arm.label.0) == got),
+        true => arms.iter().rfind(|arm| u64::from(arm.label.0) == got),
+    };
+    arm.ok_or(Fault::SelectorOutside { got })
 }
 
 /// The endpoint in a register, if this coroutine holds it, and where its role stands.
@@ -345,7 +365,8 @@ fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<()
     }
     let max = cx.config.payload_len_max;
     let len = value.encoded_len();
-    if len > u64::from(max) {
+    let over = len + u64::from(active(mutant::PAYLOAD_SHORT));
+    if over > u64::from(max) + u64::from(active(mutant::PAYLOAD_LONG)) {
         return Err(Fault::PayloadTooLarge { len, max });
     }
     Ok(())
@@ -368,6 +389,9 @@ fn send<S: Sink>(
     message: &Outgoing,
     sink: &mut S,
 ) -> Attempt {
+    if active(mutant::SEND_VALUE_FIRST) {
+        register(&s.coroutines[who.index()], message.val)?;
+    }
     let (role, point) = endpoint(cx, s, who, message.chan, Action::Send)?;
     let label = message.label;
     let transition = point
@@ -381,14 +405,18 @@ fn send<S: Sink>(
         })?;
     let coroutine = &s.coroutines[who.index()];
     let payload = register(coroutine, message.val)?;
-    admit(cx, payload, transition.sort)?;
+    if !active(mutant::SENT_UNCHECKED) {
+        admit(cx, payload, transition.sort)?;
+    }
     let no_edge = Fault::NoSuchRow {
         table: Table::Edges,
         index: point.edge.0.into(),
     };
     let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
-    if edge.queue.len() >= cx.config.buffer_len_max as usize {
+    let len = edge.queue.len() + usize::from(active(mutant::BUFFER_SHORT));
+    if len >= cx.config.buffer_len_max as usize + usize::from(active(mutant::BUFFER_LONG)) {
         let on = On::Full(point.edge);
+        edge.sent += u64::from(active(mutant::SEQUENCE_EARLY));
         s.coroutines[who.index()].status = Status::Blocked(on);
         return Ok(Stepped {
             step: Step::Blocked(on),
@@ -405,7 +433,7 @@ fn send<S: Sink>(
     edge.sent += 1;
     if sink.wants_events() {
         let event = parcel.message(point.edge);
-        let event = if message.chosen {
+        let event = if message.chosen && !active(mutant::OFFER_IS_SENT) {
             Event::Offered(event)
         } else {
             Event::Sent(event)
@@ -417,7 +445,10 @@ fn send<S: Sink>(
     edge.queue.push_back(parcel);
     s.endpoints[role.index()].state = transition.next;
     s.coroutines[who.index()].pc = message.next;
-    let woken = wake(s, point.peer, On::Empty(point.edge));
+    let woken = match active(mutant::RECEIVER_NOT_WOKEN) {
+        false => wake(s, point.peer, On::Empty(point.edge)),
+        true => None,
+    };
     Ok(Stepped {
         step: Step::Ran,
         woken,
@@ -440,7 +471,9 @@ fn receive<S: Sink>(
     sink: &mut S,
 ) -> Attempt {
     let (role, point) = endpoint(cx, s, who, chan, Action::Receive)?;
-    register(&s.coroutines[who.index()], dst)?;
+    if !active(mutant::RECEIVE_DST_LATE) {
+        register(&s.coroutines[who.index()], dst)?;
+    }
     let no_edge = Fault::NoSuchRow {
         table: Table::Edges,
         index: point.edge.0.into(),
@@ -448,12 +481,19 @@ fn receive<S: Sink>(
     let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
     let Some(parcel) = edge.queue.front() else {
         let on = On::Empty(point.edge);
-        s.coroutines[who.index()].status = Status::Blocked(on);
+        let coroutine = &mut s.coroutines[who.index()];
+        coroutine.status = Status::Blocked(on);
+        if active(mutant::BLOCKED_MOVES_ON) {
+            coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
+        }
         return Ok(Stepped {
             step: Step::Blocked(on),
             woken: None,
         });
     };
+    if active(mutant::RECEIVE_DST_LATE) {
+        register(&s.coroutines[who.index()], dst)?;
+    }
     let got = parcel.label;
     let transition = point
         .branches
@@ -469,10 +509,8 @@ fn receive<S: Sink>(
         got,
     })?;
     // The sender's automaton gave the payload its sort; the receiver's may ask for another one.
-    if !parcel
-        .payload
-        .is_of(transition.sort, &cx.image.image().sorts)
-    {
+    let sorts = &cx.image.image().sorts;
+    if !parcel.payload.is_of(transition.sort, sorts) && !active(mutant::RECEIVED_UNCHECKED) {
         let got = parcel.payload.form();
         return Err(Fault::WrongSort {
             expected: transition.sort,
@@ -498,7 +536,10 @@ fn receive<S: Sink>(
     let coroutine = &mut s.coroutines[who.index()];
     coroutine.registers[dst.index()] = parcel.payload;
     coroutine.pc = pc;
-    let woken = wake(s, point.peer, On::Full(point.edge));
+    let woken = match active(mutant::SENDER_NOT_WOKEN) {
+        false => wake(s, point.peer, On::Full(point.edge)),
+        true => None,
+    };
     Ok(Stepped {
         step: Step::Ran,
         woken,
@@ -511,7 +552,11 @@ fn receive<S: Sink>(
 fn wake(s: &mut Session, peer: RoleId, on: On) -> Option<CoroutineId> {
     let holder = s.endpoints.get(peer.index())?.holder;
     let coroutine = s.coroutines.get_mut(holder.index())?;
-    if coroutine.status == Status::Blocked(on) {
+    let any = matches!(
+        coroutine.status,
+        Status::Blocked(On::Empty(_) | On::Full(_))
+    );
+    if coroutine.status == Status::Blocked(on) || any && active(mutant::WAKES_ANY_WAITER) {
         coroutine.status = Status::Ready;
         return Some(holder);
     }
@@ -533,6 +578,9 @@ fn invoke<S: Sink>(
     asked: &Asked<'_>,
     sink: &mut S,
 ) -> Attempt {
+    if active(mutant::INVOKE_DST_FIRST) {
+        register(&s.coroutines[who.index()], asked.dst)?;
+    }
     let operation = operation(cx.image, asked.operation)?;
     let is_check = matches!(operation.class, Class::Check);
     if is_check != asked.witness.is_some() || operation.args.len() != asked.args.len() {
@@ -544,11 +592,13 @@ fn invoke<S: Sink>(
         register(coroutine, witness)?;
     }
     for (arg, sort) in asked.args.iter().zip(&operation.args) {
-        admit(cx, register(coroutine, *arg)?, *sort)?;
+        let value = register(coroutine, *arg)?;
+        if !active(mutant::ARGUMENT_UNCHECKED) {
+            admit(cx, value, *sort)?;
+        }
     }
 
-    let budget = operation.budget.or(cx.config.effect_budget);
-    let deadline = budget.map(|ticks| cx.clock.saturating_add(ticks));
+    let deadline = deadline(cx, operation);
     let number = issue(cx, s, who, asked.operation, deadline, 0, sink);
     s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
     let effect = EffectId {
@@ -568,6 +618,22 @@ fn operation(image: &VerifiedImage, id: OperationId) -> Result<&Operation, Fault
         index: id.0.into(),
     };
     image.image().operations.get(id.index()).ok_or(no_row)
+}
+
+/// When an effect that is issued now times out.
+#[inline]
+fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
+    let budget = match active(mutant::BUDGET_OF_MACHINE) {
+        false => operation.budget.or(cx.config.effect_budget),
+        true => cx.config.effect_budget.or(operation.budget),
+    };
+    budget.map(|ticks| {
+        let ticks = ticks.saturating_add(u64::from(active(mutant::BUDGET_LONG)));
+        match active(mutant::DEADLINE_WRAPS) {
+            false => cx.clock.saturating_add(ticks),
+            true => cx.clock.wrapping_add(ticks),
+        }
+    })
 }
 
 /// Allocates an effect. It goes to the end of the list, which is ordered by number because numbers only grow.
@@ -616,6 +682,9 @@ fn spawn<S: Sink>(
 ) -> Attempt {
     let max = cx.config.coroutines_max;
     let parent = &s.coroutines[who.index()];
+    if active(mutant::SPAWN_BOUND_FIRST) && s.coroutines.len() >= usize::from(max) {
+        return Err(Fault::CoroutineBound { max });
+    }
     register(parent, dst)?;
     if cx.image.image().programs.get(program.index()).is_none() {
         return Err(Fault::NoSuchRow {
@@ -623,11 +692,24 @@ fn spawn<S: Sink>(
             index: program.0.into(),
         });
     }
-    let mut child = Coroutine::start(cx.image, program, None, parent.priority);
+    let priority = match active(mutant::SPAWN_NO_PRIORITY) {
+        false => parent.priority,
+        true => 0,
+    };
+    let mut child = Coroutine::start(cx.image, program, None, priority);
+    if active(mutant::SPAWN_ENDPOINT)
+        && let Some(first) = child.registers.first_mut()
+    {
+        *first = Value::Endpoint(RoleId(0));
+    }
     for (slot, arg) in (0..=u8::MAX).zip(args) {
         *register_mut(&mut child, Reg(slot))? = register(parent, *arg)?.clone();
     }
-    if s.coroutines.len() >= usize::from(max) {
+    let len = match active(mutant::SPAWN_LIVE_ONLY) {
+        false => s.coroutines.len() + usize::from(active(mutant::SPAWN_SHORT)),
+        true => usize::from(s.live),
+    };
+    if len >= usize::from(max) + usize::from(active(mutant::SPAWN_LONG)) {
         return Err(Fault::CoroutineBound { max });
     }
 
@@ -646,7 +728,7 @@ fn spawn<S: Sink>(
     );
     Ok(Stepped {
         step: Step::Ran,
-        woken: Some(coroutine),
+        woken: (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine),
     })
 }
 
@@ -677,11 +759,12 @@ fn edges_empty(s: &Session) -> Result<(), Fault> {
 
 fn halt<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
     for role in 0..s.endpoints.len() {
-        if s.endpoints[role].holder == who {
+        if s.endpoints[role].holder == who && !active(mutant::HALT_ENDPOINTS_UNCHECKED) {
             at_end(cx, s, RoleId(role as u16))?;
         }
     }
-    if s.live == 1 {
+    let last = s.live == 1 && !active(mutant::HALT_EDGES_UNCHECKED);
+    if last || active(mutant::HALT_EDGES_ALWAYS) {
         edges_empty(s)?;
     }
     s.coroutines[who.index()].status = Status::Halted;
@@ -710,55 +793,61 @@ fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
 
 /// The coroutine faults, and its session ends with it.
 fn fail<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, fault: Fault, sink: &mut S) {
-    s.coroutines[who.index()].status = Status::Faulted;
+    let coroutine = &mut s.coroutines[who.index()];
+    coroutine.status = Status::Faulted;
+    if active(mutant::FAULT_MOVES_ON) {
+        coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
+    }
     let entered = Event::FailureBranchEntered {
         coroutine: who,
         cause: fault,
     };
-    emit(cx, s.id, &mut s.events, sink, entered);
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::Faulted {
-            coroutine: who,
-            fault,
-        },
-    );
+    let faulted = Event::Faulted {
+        coroutine: who,
+        fault,
+    };
+    let (first, second) = match active(mutant::ENTERED_AFTER_FAULTED) {
+        false => (entered, faulted),
+        true => (faulted, entered),
+    };
+    emit(cx, s.id, &mut s.events, sink, first);
+    emit(cx, s.id, &mut s.events, sink, second);
     end(cx, s, End::Faulted, sink);
 }
 
 /// The session ends: nothing outstanding outlives it.
 fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
+    let terminal = Event::SessionTerminal { end: how };
+    if active(mutant::TERMINAL_FIRST) {
+        emit(cx, s.id, &mut s.events, sink, terminal.clone());
+    }
     for effect in std::mem::take(&mut s.effects) {
         let event = Event::EffectInvalidated {
             number: effect.number,
         };
         emit(cx, s.id, &mut s.events, sink, event);
     }
-    for witness in std::mem::take(&mut s.witnesses) {
+    let witnesses = match active(mutant::TERMINAL_KEEPS_WITNESSES) {
+        false => std::mem::take(&mut s.witnesses),
+        true => std::collections::VecDeque::new(),
+    };
+    for witness in witnesses {
         let event = Event::WitnessExpired {
             witness: witness.number,
         };
         emit(cx, s.id, &mut s.events, sink, event);
     }
     s.phase = Phase::Terminal(how);
-    s.epoch += 1;
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::SessionTerminal { end: how },
-    );
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::EpochAdvanced { epoch: s.epoch },
-    );
+    s.epoch += u64::from(!active(mutant::EPOCH_STAYS));
+    let advanced = Event::EpochAdvanced { epoch: s.epoch };
+    let (first, second) = match active(mutant::EPOCH_FIRST) {
+        false => (terminal, advanced),
+        true => (advanced, terminal),
+    };
+    if !active(mutant::TERMINAL_FIRST) {
+        emit(cx, s.id, &mut s.events, sink, first);
+    }
+    emit(cx, s.id, &mut s.events, sink, second);
 }
 
 /// Brings the outcome of an effect in.
@@ -777,7 +866,13 @@ pub fn resume<S: Sink>(
         number,
     };
     let Some(at) = s.effects.iter().position(|e| e.number == number) else {
-        return Err(if number < s.effects_issued {
+        let issued = s.effects_issued + u64::from(active(mutant::NEVER_ISSUED_IS_LATE));
+        let late = number < issued && !active(mutant::LATE_IS_NEVER_ISSUED);
+        if late && active(mutant::LATE_ACCEPTED) {
+            return Ok(Resumed::Reissued(id));
+        }
+        s.events += u64::from(late && active(mutant::LATE_COUNTS));
+        return Err(if late {
             Refusal::Late { effect: id }
         } else {
             Refusal::NeverIssued { effect: id }
@@ -789,20 +884,34 @@ pub fn resume<S: Sink>(
         return Err(Refusal::Late { effect: id });
     };
     let failure = match outcome {
+        Outcome::Success(value) if active(mutant::RESULT_UNCHECKED) => {
+            forget(s, at);
+            return Ok(succeed(cx, s, &effect, value, sink));
+        }
         Outcome::Success(value) => match admit(cx, &value, operation.result) {
             Ok(()) => {
                 forget(s, at);
                 return Ok(succeed(cx, s, &effect, value, sink));
             }
-            Err(fault) => Failure {
-                kind: FailureKind::ContractViolation,
-                detail: std::sync::Arc::from(fault.to_string()),
-            },
+            Err(fault) => violation(fault),
         },
         Outcome::Failure(failure) => failure,
     };
     forget(s, at);
     Ok(disappoint(cx, s, &effect, operation, failure, sink))
+}
+
+/// The world gave what the operation does not give.
+fn violation(fault: Fault) -> Failure {
+    let kind = match active(mutant::CONTRACT_KIND) {
+        false => FailureKind::ContractViolation,
+        true => FailureKind::InvalidInput,
+    };
+    let detail = match active(mutant::CONTRACT_TEXT) {
+        false => std::sync::Arc::from(fault.to_string()),
+        true => std::sync::Arc::from(""),
+    };
+    Failure { kind, detail }
 }
 
 /// Takes an effect off the list. The usual one is the last, and needs nothing moved.
@@ -880,10 +989,21 @@ fn disappoint<S: Sink>(
         sink,
         Event::EffectFailed { number, failure },
     );
-    if kind == FailureKind::Unavailable && effect.attempt < operation.retries {
+    let worth = kind == FailureKind::Unavailable || active(mutant::RETRY_ANY_KIND);
+    let retries = u16::from(operation.retries) + u16::from(active(mutant::RETRIES_LONG));
+    let asked = u16::from(effect.attempt) + u16::from(active(mutant::RETRIES_SHORT));
+    if worth && asked < retries {
+        let attempt = match active(mutant::RETRY_SAME_ATTEMPT) {
+            false => effect.attempt.saturating_add(1),
+            true => effect.attempt,
+        };
         // The budget covers all attempts: the deadline stays.
-        let attempt = effect.attempt + 1;
-        let number = issue(cx, s, who, effect.operation, effect.deadline, attempt, sink);
+        let deadline = match active(mutant::RETRY_NEW_DEADLINE) {
+            false => effect.deadline,
+            true => deadline(cx, operation),
+        };
+        s.effects_issued -= u64::from(active(mutant::RETRY_SAME_NUMBER));
+        let number = issue(cx, s, who, effect.operation, deadline, attempt, sink);
         s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
         return Resumed::Reissued(EffectId {
             session: s.id,
@@ -905,6 +1025,7 @@ fn disappoint<S: Sink>(
         }) => Some((*dst, *target)),
         Ok(_) | Err(_) => None,
     };
+    let branch = branch.filter(|_| !active(mutant::FAILURE_BRANCH_IGNORED));
     let Some((dst, target)) = branch else {
         fail(cx, s, who, cause, sink);
         return Resumed::Faulted(cause);
@@ -920,7 +1041,8 @@ fn disappoint<S: Sink>(
         },
     );
     let coroutine = &mut s.coroutines[who.index()];
-    coroutine.registers[dst.index()] = Value::Nat(kind.code());
+    coroutine.registers[dst.index()] =
+        Value::Nat(kind.code() + u64::from(active(mutant::FAILURE_CODE)));
     coroutine.pc = target;
     coroutine.status = Status::Ready;
     Resumed::Ready(who)
@@ -934,8 +1056,13 @@ fn testify<S: Sink>(
     kind: WitnessKind,
     sink: &mut S,
 ) -> u64 {
-    if s.witnesses.len() >= (cx.config.witnesses_max.max(1)) as usize
-        && let Some(oldest) = s.witnesses.pop_front()
+    let len = s.witnesses.len() + usize::from(active(mutant::WITNESSES_SHORT));
+    let max = cx.config.witnesses_max.max(1) as usize;
+    if len >= max + usize::from(active(mutant::WITNESSES_LONG))
+        && let Some(oldest) = match active(mutant::WITNESS_NEWEST) {
+            false => s.witnesses.pop_front(),
+            true => s.witnesses.pop_back(),
+        }
     {
         let event = Event::WitnessExpired {
             witness: oldest.number,
@@ -945,6 +1072,7 @@ fn testify<S: Sink>(
     let number = s.witnesses_issued;
     s.witnesses_issued += 1;
     let expires = cx.clock.saturating_add(cx.config.witness_ttl);
+    let expires = expires.saturating_add(u64::from(active(mutant::TTL_LONG)));
     s.witnesses.push_back(Witness {
         number,
         expires,
@@ -963,14 +1091,14 @@ pub(crate) fn expire<S: Sink>(
 ) -> Option<Resumed> {
     s.effects.iter().find(|e| e.number == number)?;
     let witness = testify(cx, s, number, WitnessKind::Timeout, sink);
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::TimeoutIssued { number, witness },
-    );
+    let issued = Event::TimeoutIssued { number, witness };
     let outcome = Outcome::failure(FailureKind::Timeout, "");
+    if active(mutant::FAILED_BEFORE_TIMEOUT) {
+        let resumed = resume(cx, s, number, outcome, sink);
+        emit(cx, s.id, &mut s.events, sink, issued);
+        return resumed.ok();
+    }
+    emit(cx, s.id, &mut s.events, sink, issued);
     resume(cx, s, number, outcome, sink).ok()
 }
 
@@ -996,15 +1124,15 @@ pub(crate) fn expire_witness<S: Sink>(
 /// The session is called off. It must be active.
 pub(crate) fn cancel<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
     let witness = s.witnesses_issued;
-    s.witnesses_issued += 1;
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::CancellationRequested { witness },
-    );
-    emit(cx, s.id, &mut s.events, sink, Event::Cancelled { witness });
+    s.witnesses_issued += u64::from(!active(mutant::CANCEL_TAKES_NO_NUMBER));
+    let requested = Event::CancellationRequested { witness };
+    let cancelled = Event::Cancelled { witness };
+    let (first, second) = match active(mutant::CANCELLED_FIRST) {
+        false => (requested, cancelled),
+        true => (cancelled, requested),
+    };
+    emit(cx, s.id, &mut s.events, sink, first);
+    emit(cx, s.id, &mut s.events, sink, second);
     end(cx, s, End::Cancelled, sink);
 }
 
