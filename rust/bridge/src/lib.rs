@@ -11,7 +11,11 @@
 //! or left out. Generators are deterministic: a seed gives the same cases everywhere.
 
 pub mod case;
+pub mod compare;
 pub mod corpus;
+pub mod hand;
 mod items;
 pub mod output;
 pub mod run;
+mod script;
+mod shape;

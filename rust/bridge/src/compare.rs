@@ -1,0 +1,306 @@
+//! Comparison: the model's output against the kernel's, byte for byte; and a difference in words.
+
+use std::io::{self, BufRead};
+
+use antiphon_codec::{Item, decode_strict};
+
+use crate::case::{Action, Case};
+use crate::output::{self, OUTPUT_LIMITS, OutputReader};
+use crate::run::{self, ActionOut, Wave};
+use crate::shape::{ACTION_OUT, Shape};
+
+/// Fields of one action that a divergence lists; the rest is counted.
+const DIFFERENCES_MAX: usize = 24;
+
+/// A case on which the two sides do not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The case's place in the corpus, from 0.
+    pub index: u64,
+    /// The case's name.
+    pub case: String,
+    /// What they do not agree on.
+    pub kind: DivergenceKind,
+}
+
+/// What two outputs of a case do not agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DivergenceKind {
+    /// The model could not read the case.
+    Unread {
+        /// What it said.
+        why: String,
+    },
+    /// The model's output is not of the form that it should have.
+    Malformed {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// They did not do as many actions.
+    Length {
+        /// What the kernel did.
+        kernel: usize,
+        /// What the model did.
+        model: usize,
+    },
+    /// An action came to something else.
+    Action {
+        /// Which, from 0.
+        at: usize,
+        /// The action.
+        action: Box<Action>,
+        /// The fields that differ, in their order.
+        differences: Vec<Difference>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+/// A field that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The way to it.
+    pub path: String,
+    /// What the kernel says.
+    pub kernel: String,
+    /// What the model says.
+    pub model: String,
+}
+
+/// What a comparison of a corpus came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Cases compared.
+    pub cases: u64,
+    /// Actions compared: after each, all events and the whole state.
+    pub actions: u64,
+    /// Bytes compared.
+    pub bytes: u64,
+    /// The cases on which the two do not agree.
+    pub divergences: Vec<Divergence>,
+}
+
+/// Why a comparison could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The model's output cannot be read.
+    #[error("reading the model's output failed: {0}")]
+    Io(#[from] io::Error),
+    /// The model's output ends before the corpus does.
+    #[error("the model wrote {got} cases, the corpus has more")]
+    TooFew {
+        /// How many it wrote.
+        got: u64,
+    },
+    /// The model's output goes on after the corpus has ended.
+    #[error("the model wrote more than the {expected} cases of the corpus")]
+    TooMany {
+        /// How many there are.
+        expected: u64,
+    },
+}
+
+impl Comparison {
+    /// Runs every case on the kernel and compares what the model wrote about it. `seen` is shown each case and what the
+    /// kernel did, for counting.
+    ///
+    /// # Errors
+    /// When the model's output cannot be read to its end, or has another number of cases.
+    pub fn run<'c, R: BufRead>(
+        cases: impl IntoIterator<Item = &'c Case>,
+        model: R,
+        mut seen: impl FnMut(&Case, &[ActionOut]),
+    ) -> Result<Comparison, CompareError> {
+        let mut model = OutputReader::open(model)?;
+        let mut done = Comparison::default();
+        for case in cases {
+            let got = done.cases;
+            let out = model.case()?.ok_or(CompareError::TooFew { got })?;
+            let (outs, kind) = compare(case, out);
+            seen(case, &outs);
+            done.bytes += out.len() as u64;
+            done.actions += outs.len() as u64;
+            if let Some(kind) = kind {
+                done.divergences.push(Divergence {
+                    index: got,
+                    case: case.name.clone(),
+                    kind,
+                });
+            }
+            done.cases += 1;
+        }
+        match model.case()? {
+            None => Ok(done),
+            Some(_) => Err(CompareError::TooMany {
+                expected: done.cases,
+            }),
+        }
+    }
+
+    /// Adds what another part of the corpus came to.
+    pub fn add(&mut self, other: Comparison) {
+        let before = self.cases;
+        self.cases += other.cases;
+        self.actions += other.actions;
+        self.bytes += other.bytes;
+        let moved = other.divergences.into_iter().map(|mut divergence| {
+            divergence.index += before;
+            divergence
+        });
+        self.divergences.extend(moved);
+    }
+}
+
+/// Runs a case on the kernel and compares it with the model's output of it. Rounds and waves are run by the picks that
+/// the model put out.
+pub fn compare(case: &Case, model: &[u8]) -> (Vec<ActionOut>, Option<DivergenceKind>) {
+    let told = match waves_of(case, model) {
+        Ok(told) => told,
+        Err(kind) => return (run::run(case, |_| None), Some(kind)),
+    };
+    let outs = run::run(case, |n| told.get(n).cloned().flatten());
+    let kernel = run::encode(&outs);
+    if kernel == model {
+        return (outs, None);
+    }
+    let kind = explain(case, &kernel, model);
+    (outs, Some(kind))
+}
+
+fn waves_of(case: &Case, model: &[u8]) -> Result<Vec<Option<Wave>>, DivergenceKind> {
+    let is_wave = |action: &Action| matches!(action, Action::Round { .. } | Action::Wave(_));
+    if !case.actions.iter().any(is_wave) {
+        return Ok(Vec::new());
+    }
+    if let Some(why) = output::refusal(model) {
+        return Err(DivergenceKind::Unread { why });
+    }
+    let why = |error: antiphon_machine::ReadError| error.to_string();
+    output::waves(model).map_err(|error| DivergenceKind::Malformed { why: why(error) })
+}
+
+/// The first difference between two outputs of a case that are not the same bytes.
+fn explain(case: &Case, kernel: &[u8], model: &[u8]) -> DivergenceKind {
+    if let Some(why) = output::refusal(model) {
+        return DivergenceKind::Unread { why };
+    }
+    let read = |bytes, who: &str| match decode_strict(bytes, &OUTPUT_LIMITS) {
+        Ok(Item::Array(items)) => Ok(items),
+        Ok(_) => Err(format!("the {who}'s output is no list of actions")),
+        Err(error) => Err(format!("the {who}'s output: {error}")),
+    };
+    let (kernel, model) = match (read(kernel, "kernel"), read(model, "model")) {
+        (Ok(kernel), Ok(model)) => (kernel, model),
+        (Err(why), _) | (_, Err(why)) => return DivergenceKind::Malformed { why },
+    };
+    for (at, (ours, theirs)) in kernel.iter().zip(&model).enumerate() {
+        if ours == theirs {
+            continue;
+        }
+        let mut found = Found::default();
+        found.walk(&ACTION_OUT, String::new(), ours, theirs);
+        let action = case.actions.get(at).cloned().unwrap_or(Action::Turn);
+        return DivergenceKind::Action {
+            at,
+            action: Box::new(action),
+            differences: found.differences,
+            more: found.more,
+        };
+    }
+    DivergenceKind::Length {
+        kernel: kernel.len(),
+        model: model.len(),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    differences: Vec<Difference>,
+    more: usize,
+}
+
+impl Found {
+    fn walk(&mut self, shape: &Shape, path: String, kernel: &Item, model: &Item) {
+        if kernel == model {
+            return;
+        }
+        let (Item::Array(ours), Item::Array(theirs)) = (kernel, model) else {
+            return self.differ(path, shape.tell(kernel), shape.tell(model));
+        };
+        // Another alternative, or an array that is no list and has another length: there is nothing to walk in step.
+        let other = matches!(shape, Shape::Alternatives(_)) && ours.first() != theirs.first();
+        let is_list = matches!(shape, Shape::List(..));
+        if other || (!is_list && ours.len() != theirs.len()) {
+            return self.differ(path, shape.tell(kernel), shape.tell(model));
+        }
+        let both = ours.len().min(theirs.len());
+        let name = |n| {
+            let longer = if n < ours.len() { ours } else { theirs };
+            let (name, shape) = shape.at(longer, n);
+            let dot = if path.is_empty() { "" } else { " · " };
+            (format!("{path}{dot}{name}"), shape)
+        };
+        for n in 0..both {
+            let (path, shape) = name(n);
+            self.walk(shape, path, &ours[n], &theirs[n]);
+        }
+        for n in both..ours.len().max(theirs.len()) {
+            let (path, shape) = name(n);
+            let tell = |items: &[Item]| {
+                let item = items.get(n);
+                item.map_or_else(|| "(nothing)".to_owned(), |item| shape.tell(item))
+            };
+            self.differ(path, tell(ours), tell(theirs));
+        }
+    }
+
+    fn differ(&mut self, path: String, kernel: String, model: String) {
+        if self.differences.len() == DIFFERENCES_MAX {
+            self.more += 1;
+            return;
+        }
+        self.differences.push(Difference {
+            path,
+            kernel,
+            model,
+        });
+    }
+}
+
+impl std::fmt::Display for Divergence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "case {} `{}`: {}", self.index, self.case, self.kind)
+    }
+}
+
+impl std::fmt::Display for DivergenceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DivergenceKind::Unread { why } => write!(f, "the model cannot read it: {why}"),
+            DivergenceKind::Malformed { why } => f.write_str(why),
+            DivergenceKind::Length { kernel, model } => {
+                write!(f, "the kernel did {kernel} actions, the model {model}")
+            }
+            DivergenceKind::Action {
+                at,
+                action,
+                differences,
+                more,
+            } => {
+                write!(f, "action {at}, {action:?}")?;
+                for Difference {
+                    path,
+                    kernel,
+                    model,
+                } in differences
+                {
+                    write!(f, "\n  {path}\n    kernel: {kernel}\n    model:  {model}")?;
+                }
+                match more {
+                    0 => Ok(()),
+                    _ => write!(f, "\n  and {more} more"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,566 @@
+//! `Send`, `Offer`, `Receive`, `Choose`: each way they can come out.
+
+use antiphon_machine::*;
+
+use super::Hand;
+use super::build::*;
+use crate::script::Script;
+
+/// A sends `val` of this sort to B once; B receives once.
+fn one(sort: SortId, code: Vec<Instruction>) -> CodeImage {
+    image(vec![
+        (code, vec![to(B, vec![go(X, sort, 1)]), State::End]),
+        (
+            vec![receive(X, 1), HALT],
+            vec![from(A, vec![go(X, sort, 1)]), State::End],
+        ),
+    ])
+}
+
+/// A runs this code over this automaton; B has nothing to do.
+fn speaks(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+    image(vec![(code, states), silent()])
+}
+
+/// A sends a nat; B runs this code over this automaton.
+fn hears(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+    image(vec![
+        (
+            vec![set(1, 7u64), send(X, 1), HALT],
+            vec![to(B, vec![go(X, sort::NAT, 1)]), State::End],
+        ),
+        (code, states),
+    ])
+}
+
+fn nat_to_b() -> Vec<State> {
+    times(1, |branches| to(B, branches))
+}
+
+fn nat_from_a() -> Vec<State> {
+    times(1, |branches| from(A, branches))
+}
+
+pub(super) fn add(hand: &mut Hand) {
+    ran(hand);
+    blocked(hand);
+    speaking(hand);
+    sending(hand);
+    offering(hand);
+    receiving(hand);
+    automata(hand);
+    payloads(hand);
+}
+
+fn ran(hand: &mut Hand) {
+    let sends = || vec![set(1, 7u64), send(X, 1), HALT];
+    hand.runs("message from A to B", &one(sort::NAT, sends()));
+    let image = one(sort::NAT, sends());
+    hand.add("receiver waits and is woken", &image, |s| {
+        s.open().picks(&[1, 0, 0, 0, 1, 1]).rest();
+    });
+    let offers = image_offers();
+    for (name, label) in [("first", X), ("second", Y)] {
+        let name = format!("offer and choose the {name} arm");
+        hand.runs(&name, &offers(u64::from(label.0).into()));
+    }
+    hand.runs("a truth value selects", &offers(true.into()));
+    hand.add("chooser waits and is woken", &offers(0u64.into()), |s| {
+        s.open().picks(&[1, 0, 0, 0, 1, 1]).rest();
+    });
+}
+
+/// A offers x or y as the selector says, B chooses.
+fn image_offers() -> impl Fn(Value) -> CodeImage {
+    |selector| {
+        let both = || vec![go(X, sort::NAT, 1), go(Y, sort::NAT, 1)];
+        image(vec![
+            (
+                vec![
+                    set(1, selector),
+                    set(2, 5u64),
+                    offer(&[(X, 2, 3), (Y, 2, 3)]),
+                    HALT,
+                ],
+                vec![to(B, both()), State::End],
+            ),
+            (
+                vec![choose(1, &[(X, 1), (Y, 2)]), HALT, HALT],
+                vec![from(A, both()), State::End],
+            ),
+        ])
+    }
+}
+
+fn blocked(hand: &mut Hand) {
+    let three = |sender: Instruction, receiver: Instruction| {
+        let sends = vec![
+            set(1, 0u64),
+            set(2, 9u64),
+            sender.clone(),
+            sender.clone(),
+            sender,
+            HALT,
+        ];
+        let receives = vec![receiver.clone(), receiver.clone(), receiver, HALT];
+        image(vec![
+            (sends, times(3, |branches| to(B, branches))),
+            (receives, times(3, |branches| from(A, branches))),
+        ])
+    };
+    let sends = three(send(X, 2), receive(X, 3));
+    let buffer = |len| move |config: &mut ProtocolMachineConfig| config.buffer_len_max = len;
+    for len in [0, 1, 2] {
+        let name = format!("send into a buffer of {len}");
+        hand.add_with(&name, &sends, buffer(len), |s| {
+            s.open().picks(&[0, 0, 0, 0, 0, 0]).rest();
+        });
+    }
+    hand.add_with("sender is woken by each receipt", &sends, buffer(1), |s| {
+        s.open().picks(&[0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1]).rest();
+    });
+    // An offer's target is its own place but for the last: three of them, one after the other.
+    let mut offers = three(send(X, 2), choose(3, &[(X, 1)]));
+    for at in 2..5 {
+        offers.programs[0].code[at] = offer(&[(X, 2, at as u32 + 1)]);
+    }
+    for at in 0..3 {
+        offers.programs[1].code[at] = choose(3, &[(X, at as u32 + 1)]);
+    }
+    hand.add_with("offer into a full buffer", &offers, buffer(1), |s| {
+        s.open().picks(&[0, 0, 0, 0, 1, 0, 1]).rest();
+    });
+    let stuck = image(vec![
+        (
+            vec![receive(X, 1), HALT],
+            times(1, |branches| from(B, branches)),
+        ),
+        (
+            vec![receive(X, 1), HALT],
+            times(1, |branches| from(A, branches)),
+        ),
+    ]);
+    hand.runs("both wait: stuck, and who could serve", &stuck);
+    let choosers = image(vec![
+        (
+            vec![choose(1, &[(X, 1)]), HALT],
+            times(1, |branches| from(B, branches)),
+        ),
+        silent(),
+    ]);
+    hand.runs("a chooser waits for who has gone", &choosers);
+    let crossed = image(vec![
+        (
+            vec![set(1, 1u64), send(X, 1), send(X, 1), HALT],
+            times(2, |branches| to(B, branches)),
+        ),
+        (
+            vec![set(1, 1u64), send(X, 1), send(X, 1), HALT],
+            times(2, |branches| to(A, branches)),
+        ),
+    ]);
+    hand.add_with(
+        "both full: stuck, and who could serve",
+        &crossed,
+        buffer(1),
+        |s| {
+            s.open().rest();
+        },
+    );
+}
+
+/// What every speaking instruction checks first.
+fn speaking(hand: &mut Hand) {
+    // The instruction with its channel, what an honest role's states are, and its name.
+    type Speaker = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
+    let with_chan = |chan: u8, mut instruction: Instruction| {
+        match &mut instruction {
+            Instruction::Offer { chan: c, .. } | Instruction::Choose { chan: c, .. } => {
+                *c = Reg(chan);
+            }
+            _ => {}
+        }
+        instruction
+    };
+    let speakers: [Speaker; 4] = [
+        ("send", |chan| send_by(chan, X, 1), nat_to_b),
+        ("offer", |_| offer(&[(X, 1, 3)]), nat_to_b),
+        (
+            "receive",
+            |chan| receive_by(chan, X, 1),
+            || times(1, |branches| from(B, branches)),
+        ),
+        (
+            "choose",
+            |_| choose(1, &[(X, 3)]),
+            || times(1, |branches| from(B, branches)),
+        ),
+    ];
+    for (name, make, states) in speakers {
+        let code = |chan: u8, before: Instruction| {
+            vec![set(1, 0u64), before, with_chan(chan, make(chan)), HALT]
+        };
+        let mut add = |what: &str, chan: u8, before: Instruction, states: Vec<State>| {
+            hand.runs(
+                &format!("{name}: {what}"),
+                &speaks(code(chan, before), states),
+            );
+        };
+        for (form, value) in values() {
+            if value != Value::Endpoint(B) {
+                let what = format!("the channel is no endpoint but {form}");
+                add(&what, 2, set(2, value), states());
+            }
+        }
+        add("the channel is a register too many", 4, YIELD, states());
+        add(
+            "the channel is the last register there could be",
+            255,
+            YIELD,
+            states(),
+        );
+        add(
+            "the endpoint is another's",
+            2,
+            set(2, Value::Endpoint(B)),
+            states(),
+        );
+        let absent = Value::Endpoint(RoleId(2));
+        add(
+            "the endpoint's role does not exist",
+            2,
+            set(2, absent),
+            states(),
+        );
+        let absent = Value::Endpoint(RoleId(u16::MAX));
+        add(
+            "the endpoint's role is the last number",
+            2,
+            set(2, absent),
+            states(),
+        );
+        add("the endpoint was copied", 2, mov(2, 0), states());
+        add("the role has no state at all", 0, YIELD, vec![]);
+        add("the role is at its end", 0, YIELD, vec![State::End]);
+        let other = match name {
+            "send" | "offer" => times(1, |branches| from(B, branches)),
+            _ => nat_to_b(),
+        };
+        add("the state is for the other direction", 0, YIELD, other);
+    }
+}
+
+fn sending(hand: &mut Hand) {
+    let sends = |label, val| vec![set(1, 7u64), send(label, val), HALT];
+    hand.runs(
+        "send: no branch has the label",
+        &speaks(sends(Y, 1), nat_to_b()),
+    );
+    let unknown = LabelId(u16::MAX);
+    hand.runs(
+        "send: a label that does not exist",
+        &speaks(sends(unknown, 1), nat_to_b()),
+    );
+    hand.runs(
+        "send: payload in a register too many",
+        &speaks(sends(X, 4), nat_to_b()),
+    );
+    hand.runs(
+        "send: the label is looked at before the payload",
+        &speaks(sends(Y, 4), nat_to_b()),
+    );
+    hand.runs(
+        "send: payload of another sort",
+        &one(sort::TEXT, sends(X, 1)),
+    );
+    hand.runs(
+        "send: payload of a sort that is not there",
+        &one(sort::NONE, sends(X, 1)),
+    );
+    hand.runs(
+        "send: no branches at all",
+        &speaks(sends(X, 1), vec![to(B, vec![])]),
+    );
+    // The first of two branches with the label counts: its sort, and where it leads.
+    let twice = |first, second| vec![to(B, vec![go(X, first, 1), go(X, second, 2)]), State::End];
+    hand.runs(
+        "send: a label twice, the first fits",
+        &speaks(sends(X, 1), twice(sort::NAT, sort::TEXT)),
+    );
+    hand.runs(
+        "send: a label twice, the second fits",
+        &speaks(sends(X, 1), twice(sort::TEXT, sort::NAT)),
+    );
+    let cut = |config: &mut ProtocolMachineConfig| config.payload_len_max = 8;
+    for len in [7, 8] {
+        let code = vec![set(1, Value::bytes(&vec![1; len])), send(X, 1), HALT];
+        let name = format!("send: a payload of {} bytes where 8 are allowed", len + 1);
+        hand.add_with(&name, &one(sort::BYTES, code), cut, |s| {
+            s.open().rest();
+        });
+    }
+    let nothing = |config: &mut ProtocolMachineConfig| config.payload_len_max = 0;
+    hand.add_with(
+        "send: no payload is small enough",
+        &one(sort::NAT, sends(X, 1)),
+        nothing,
+        |s| {
+            s.open().rest();
+        },
+    );
+    let small = |config: &mut ProtocolMachineConfig| {
+        config.buffer_len_max = 0;
+        config.payload_len_max = 0;
+    };
+    hand.add_with(
+        "send: size is looked at before room",
+        &one(sort::NAT, sends(X, 1)),
+        small,
+        |s| {
+            s.open().rest();
+        },
+    );
+}
+
+fn offering(hand: &mut Hand) {
+    let offers = |selector: Value, arms: &[(LabelId, u8, u32)]| {
+        speaks(
+            vec![set(1, selector), set(2, 7u64), offer(arms), HALT],
+            nat_to_b(),
+        )
+    };
+    for (form, value) in values() {
+        hand.runs(
+            &format!("offer: the selector is {form}"),
+            &offers(value, &[(X, 2, 3)]),
+        );
+    }
+    hand.runs("offer: no arms", &offers(0u64.into(), &[]));
+    hand.runs(
+        "offer: the arm's label is no branch",
+        &offers(1u64.into(), &[(X, 2, 3), (Y, 2, 3)]),
+    );
+    hand.runs(
+        "offer: payload in a register too many",
+        &offers(0u64.into(), &[(X, 4, 3)]),
+    );
+    hand.runs(
+        "offer: payload of another sort",
+        &offers(0u64.into(), &[(X, 0, 3)]),
+    );
+    hand.runs(
+        "offer: an arm twice",
+        &offers(0u64.into(), &[(X, 2, 3), (X, 0, 9)]),
+    );
+    hand.runs(
+        "offer: the arm leads nowhere",
+        &offers(0u64.into(), &[(X, 2, 99)]),
+    );
+    let mut image = offers(0u64.into(), &[(X, 2, 3)]);
+    image.programs[0].code[2] = Instruction::Offer {
+        chan: Reg(200),
+        selector: Reg(201),
+        arms: vec![],
+    };
+    hand.runs(
+        "offer: the selector is looked at before the channel",
+        &image,
+    );
+}
+
+fn receiving(hand: &mut Hand) {
+    let mut add = |what: &str, code: Vec<Instruction>, states: Vec<State>| {
+        let image = hears(code, states);
+        hand.runs(what, &image);
+        hand.add(&format!("{what}, sent before"), &image, |s| {
+            s.open().picks(&[0, 0, 1, 1]).rest();
+        });
+        hand.add(&format!("{what}, waited for"), &image, |s| {
+            s.open().picks(&[1, 0, 0, 1]).rest();
+        });
+    };
+    let takes = |label, dst| vec![receive(label, dst), HALT];
+    add("receive: nowhere to put it", takes(X, 4), nat_from_a());
+    add(
+        "receive: another label is expected",
+        takes(Y, 1),
+        vec![
+            from(A, vec![go(X, sort::NAT, 1), go(Y, sort::NAT, 1)]),
+            State::End,
+        ],
+    );
+    add(
+        "receive: the state has no such branch",
+        takes(X, 1),
+        vec![from(A, vec![go(Y, sort::NAT, 1)]), State::End],
+    );
+    add(
+        "receive: the state asks for another sort",
+        takes(X, 1),
+        vec![from(A, vec![go(X, sort::TEXT, 1)]), State::End],
+    );
+    add(
+        "receive: a sort that is not there",
+        takes(X, 1),
+        vec![from(A, vec![go(X, sort::NONE, 1)]), State::End],
+    );
+    add(
+        "receive: a branch twice",
+        takes(X, 1),
+        vec![
+            from(A, vec![go(X, sort::NAT, 1), go(X, sort::TEXT, 0)]),
+            State::End,
+        ],
+    );
+    add(
+        "receive: over the endpoint itself",
+        takes(X, 0),
+        nat_from_a(),
+    );
+    let chooses = |dst, table: &[(LabelId, u32)]| vec![choose(dst, table), HALT];
+    add(
+        "choose: nowhere to put it",
+        chooses(4, &[(X, 1)]),
+        nat_from_a(),
+    );
+    add(
+        "choose: the table has no such label",
+        chooses(1, &[(Y, 1)]),
+        nat_from_a(),
+    );
+    add("choose: an empty table", chooses(1, &[]), nat_from_a());
+    add(
+        "choose: a label twice",
+        chooses(1, &[(X, 1), (X, 9)]),
+        nat_from_a(),
+    );
+    add(
+        "choose: the table leads nowhere",
+        chooses(1, &[(X, u32::MAX)]),
+        nat_from_a(),
+    );
+    add(
+        "choose: the state has no such branch",
+        chooses(1, &[(X, 1), (Y, 1)]),
+        vec![from(A, vec![go(Y, sort::NAT, 1)]), State::End],
+    );
+    add(
+        "choose: the state asks for another sort",
+        chooses(1, &[(X, 1)]),
+        vec![from(A, vec![go(X, sort::BOOL, 1)]), State::End],
+    );
+}
+
+/// Automata that no verified image has.
+fn automata(hand: &mut Hand) {
+    let twice = || vec![set(1, 7u64), send(X, 1), send(X, 1), HALT];
+    let lost = vec![to(B, vec![go(X, sort::NAT, 9)])];
+    hand.runs(
+        "a state that does not exist: sent from",
+        &speaks(twice(), lost.clone()),
+    );
+    let halts = vec![set(1, 7u64), send(X, 1), HALT];
+    hand.runs(
+        "a state that does not exist: halted in",
+        &speaks(halts, lost.clone()),
+    );
+    let closes = vec![set(1, 7u64), send(X, 1), CLOSE];
+    hand.runs(
+        "a state that does not exist: closed in",
+        &speaks(closes, lost),
+    );
+    let far = |role| times(1, move |branches| to(RoleId(role), branches));
+    let sends = || vec![set(1, 7u64), send(X, 1), HALT];
+    hand.runs(
+        "a message to a role that does not exist",
+        &speaks(sends(), far(7)),
+    );
+    hand.runs(
+        "a message to the last role number",
+        &speaks(sends(), far(u16::MAX)),
+    );
+    let image = speaks(sends(), far(7));
+    hand.add_with(
+        "a full edge that nobody empties",
+        &image,
+        |c| c.buffer_len_max = 0,
+        |s| {
+            s.open().rest();
+        },
+    );
+    let takes = vec![receive(X, 1), HALT];
+    let from_nobody = times(1, |branches| from(RoleId(7), branches));
+    hand.runs(
+        "a message from a role that does not exist",
+        &speaks(takes, from_nobody),
+    );
+    let alone = vec![set(1, 7u64), send(X, 1), receive(X, 2), HALT];
+    let own = vec![
+        to(A, vec![go(X, sort::NAT, 1)]),
+        from(A, vec![go(X, sort::NAT, 2)]),
+        State::End,
+    ];
+    hand.runs("a role speaks with itself", &speaks(alone, own.clone()));
+    let full = speaks(
+        vec![set(1, 7u64), send(X, 1), send(X, 1), HALT],
+        times(2, |branches| to(A, branches)),
+    );
+    hand.add_with(
+        "a role waits for itself",
+        &full,
+        |c| c.buffer_len_max = 1,
+        |s| {
+            s.open().rest();
+        },
+    );
+    let before = vec![receive(X, 2), HALT];
+    let waits = vec![own[1].clone()];
+    hand.runs("a role waits for its own message", &speaks(before, waits));
+    // Edges are numbered by (sender, receiver), whatever the order of roles and states.
+    let ring = super::build::image(vec![
+        (
+            vec![receive(X, 1), send(Y, 1), HALT],
+            vec![
+                from(C, vec![go(X, sort::NAT, 1)]),
+                to(B, vec![go(Y, sort::NAT, 2)]),
+                State::End,
+            ],
+        ),
+        (
+            vec![receive(Y, 1), send(Z, 1), receive(X, 1), HALT],
+            vec![
+                from(A, vec![go(Y, sort::NAT, 1)]),
+                to(C, vec![go(Z, sort::NAT, 2)]),
+                from(C, vec![go(X, sort::NAT, 3)]),
+                State::End,
+            ],
+        ),
+        (
+            vec![set(1, 3u64), send(X, 1), receive(Z, 2), send(X, 1), HALT],
+            vec![
+                to(A, vec![go(X, sort::NAT, 1)]),
+                from(B, vec![go(Z, sort::NAT, 2)]),
+                to(B, vec![go(X, sort::NAT, 3)]),
+                State::End,
+            ],
+        ),
+    ]);
+    hand.runs("a ring of three, four edges", &ring);
+}
+
+fn payloads(hand: &mut Hand) {
+    let play = |s: &mut Script| {
+        s.open().rest();
+    };
+    for (form, value) in values() {
+        for row in 0..sort::COUNT {
+            let code = vec![set(1, value.clone()), send(X, 1), HALT];
+            let image = one(SortId(row), code);
+            // One policy is enough: which sort a value is of is nobody's turn.
+            let name = format!("payload {form} for sort {row}");
+            let mut script = Script::new(name, [image], ProtocolMachineConfig::default());
+            play(&mut script);
+            hand.cases.push(script.case());
+        }
+    }
+}
