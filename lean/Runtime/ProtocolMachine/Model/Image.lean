@@ -1,0 +1,176 @@
+module
+
+public import Runtime.ProtocolMachine.Model.Value
+
+@[expose] public section
+
+/-! # Images: what a protocol compiles to -/
+
+namespace Antiphon
+
+/-- One message that a state of an automaton admits. -/
+structure Transition where
+  label : Nat
+  sort : Nat
+  next : Nat
+deriving DecidableEq
+
+/-- A state of a local automaton. -/
+inductive AutomatonState where
+  | done
+  | send (to : Nat) (branches : List Transition)
+  | recv (peer : Nat) (branches : List Transition)
+
+/-- A role: its name and its automaton, whose state 0 is the start. -/
+structure Role where
+  name : Bytes
+  states : List AutomatonState
+
+/-- A named set of operations. -/
+structure Interface where
+  name : Bytes
+  version : Nat
+
+/-- What kind of request an operation is. -/
+inductive OperationClass where
+  | produce (label peer : Nat)
+  | decide (labels : List Nat) (peer : Nat)
+  | deliver (label peer : Nat)
+  | command
+  | observe
+  | check
+
+/-- An operation that `Invoke` or `Check` asks for. -/
+structure Operation where
+  interface : Nat
+  name : Bytes
+  cls : OperationClass
+  args : List Nat
+  result : Nat
+  /-- Ticks until it times out. -/
+  budget : Option Nat
+  /-- How often the machine asks again after `unavailable`. -/
+  retries : Nat
+
+/-- One arm of an `Offer`. -/
+structure Arm where
+  label : Nat
+  val : Nat
+  target : Nat
+
+/-- An instruction. `chan`, `val`, `dst`, ... are registers, `target` is a position in the code. -/
+inductive Instruction where
+  | send (chan label val : Nat)
+  | receive (chan label dst : Nat)
+  | offer (chan selector : Nat) (arms : List Arm)
+  | choose (chan dst : Nat) (table : List (Nat × Nat))
+  | invoke (operation : Nat) (args : List Nat) (dst : Nat) (onFailure : Option Nat)
+  | check (operation : Nat) (args : List Nat) (dst witness : Nat) (onFailure : Option Nat)
+  | spawn (program : Nat) (args : List Nat) (dst : Nat)
+  | set (dst : Nat) (value : Value)
+  | move (dst src : Nat)
+  | jump (target : Nat)
+  | branch (cond : Nat) (table : List (Nat × Nat))
+  | yield
+  | close
+  | halt
+
+/-- Instructions and how many registers they need. -/
+structure Program where
+  name : Bytes
+  registers : Nat
+  code : List Instruction
+
+/-- A compiled protocol. `programs[r]` is role `r`'s; those after are started by `Spawn` only. -/
+structure CodeImage where
+  name : Bytes
+  version : Nat
+  roles : List Role
+  labels : List Bytes
+  sorts : List PayloadSort
+  interfaces : List Interface
+  operations : List Operation
+  programs : List Program
+
+/-- An ordered pair of roles: sender, receiver. -/
+abbrev EdgePair := Nat × Nat
+
+/-- Ascending order of (sender, receiver). -/
+def pairLess (a b : EdgePair) : Bool :=
+  match Nat.blt a.1 b.1 with
+  | true => true
+  | false => match Nat.beq a.1 b.1 with
+    | true => Nat.blt a.2 b.2
+    | false => false
+
+/-- Adds a pair to a sorted list of distinct pairs. -/
+def addEdge (e : EdgePair) : List EdgePair → List EdgePair
+  | [] => [e]
+  | x :: xs => match pairLess e x with
+    | true => e :: x :: xs
+    | false => match pairLess x e with
+      | true => x :: addEdge e xs
+      | false => x :: xs
+
+/-- The edges that the states of role `r` speak over. -/
+def stateEdges (r : Nat) : List AutomatonState → List EdgePair → List EdgePair
+  | [], es => es
+  | .done :: ss, es => stateEdges r ss es
+  | .send to _ :: ss, es => stateEdges r ss (addEdge (r, to) es)
+  | .recv peer _ :: ss, es => stateEdges r ss (addEdge (peer, r) es)
+
+/-- The edges of the roles from number `r` on. -/
+def roleEdges (r : Nat) : List Role → List EdgePair → List EdgePair
+  | [], es => es
+  | role :: rs, es => roleEdges (r + 1) rs (stateEdges r role.states es)
+
+/-- How many rows have a number at all: roles, coroutines and edges are numbered below this. -/
+def numbered : Nat := 65535
+
+/-- The roles that have a number. -/
+def CodeImage.numberedRoles (image : CodeImage) : List Role := takeL numbered image.roles
+
+/-- An image that is loaded: its digest, itself, and its edges in their order. -/
+structure Loaded where
+  digest : Bytes
+  image : CodeImage
+  edges : List EdgePair
+
+/-- Numbers the edges. -/
+def CodeImage.load (image : CodeImage) (digest : Bytes) : Loaded :=
+  { digest, image, edges := takeL numbered (roleEdges 0 image.numberedRoles []) }
+
+/-- The position of a pair in a list of pairs. -/
+def edgeIndex (e : EdgePair) : List EdgePair → Nat → Nat
+  | [], _ => numbered
+  | x :: xs, n => match Nat.beq x.1 e.1 with
+    | true => match Nat.beq x.2 e.2 with
+      | true => n
+      | false => edgeIndex e xs (n + 1)
+    | false => edgeIndex e xs (n + 1)
+
+/-- What a state lets its role do. -/
+inductive SpeechAct where
+  | done | send | receive
+deriving DecidableEq
+
+/-- A state of an automaton, made ready for a step. -/
+structure Point where
+  act : SpeechAct
+  peer : Nat
+  edge : Nat
+  branches : List Transition
+
+/-- A state of a role's automaton, if there is one. -/
+def Loaded.point (i : Loaded) (role state : Nat) : Option Point :=
+  match getAt i.image.numberedRoles role with
+  | none => none
+  | some r => match getAt r.states state with
+    | none => none
+    | some .done => some { act := .done, peer := role, edge := numbered, branches := [] }
+    | some (.send to branches) =>
+      some { act := .send, peer := to, edge := edgeIndex (role, to) i.edges 0, branches }
+    | some (.recv peer branches) =>
+      some { act := .receive, peer, edge := edgeIndex (peer, role) i.edges 0, branches }
+
+end Antiphon

@@ -1,0 +1,258 @@
+module
+
+public import Runtime.ProtocolMachine.Runtime.Runner
+
+@[expose] public section
+
+/-!
+# Waves: many sessions at a time
+
+A wave is planned from the ready queue, checked by a function that shares nothing with the planner, run with every pick on
+the machine as it was before the wave, and committed in the order of its picks. A certificate that does not check is one
+canonical step instead. `runScheduled` and `runScheduledThreaded` run whole lists of actions.
+-/
+
+namespace Antiphon
+
+/-! ## What a step may touch -/
+
+/-- The role whose endpoint a coroutine's register holds. -/
+def roleIn (c : Coroutine) (chan : Nat) : Option Nat :=
+  match getAt c.registers chan with
+  | some (.endpoint role) => some role
+  | _ => none
+
+/-- The keys of speaking over the endpoint in `chan`: the endpoint, the edge, and whoever may be woken. -/
+def speechKeys (i : Loaded) (session : Nat) (s : Session) (c : Coroutine) (chan : Nat) : List Key :=
+  match roleIn c chan with
+  | none => []
+  | some role => match getAt s.endpoints role with
+    | none => []
+    | some endpoint => match i.point role endpoint.state with
+      | none => []
+      | some point =>
+        .endpoint session role :: .edge session point.edge ::
+          match getAt s.endpoints point.peer with
+          | none => []
+          | some other => [.coroutine session other.holder]
+
+/-- What a coroutine's next step may write: its own record and the session's ledger, and what its instruction needs. -/
+def footprint (i : Loaded) (session : Nat) (s : Session) (coroutine : Nat) : List Key :=
+  .ledger session :: .coroutine session coroutine ::
+    match getAt s.coroutines coroutine with
+    | none => []
+    | some c => match fetch i c.program c.pc with
+      | .ok (.send chan _ _) => speechKeys i session s c chan
+      | .ok (.receive chan _ _) => speechKeys i session s c chan
+      | .ok (.offer chan _ _) => speechKeys i session s c chan
+      | .ok (.choose chan _ _) => speechKeys i session s c chan
+      | .ok (.spawn _ _ _) => [.coroutine session (len s.coroutines)]
+      | _ => []
+
+/-! ## Planning -/
+
+/-- The first of least rank in the queue's part of one session. -/
+def Machine.bestOf (m : Machine) (session : Nat) : Option Pick :=
+  best m.rank (keep (fun p => Nat.beq p.session session) m.queue)
+
+/-- The footprint of a pick. -/
+def Machine.footprintOf (m : Machine) (p : Pick) : List Key :=
+  match m.find p.session with
+  | none => []
+  | some found => footprint found.2 p.session found.1 p.coroutine
+
+/-- Picks for at most `width` sessions, in the order in which the policy would come to them. `queue` is what is left to
+plan from; a session that is planned is left alone. -/
+def Machine.planFrom (m : Machine) (quantum lane : Nat) (width : Nat) (queue : List Pick) :
+    List WavePick :=
+  match width with
+  | 0 => []
+  | width + 1 => match best m.rank queue with
+    | none => []
+    | some p =>
+      { pick := p, lane, quantum, footprint := m.footprintOf p } ::
+        m.planFrom quantum (lane + 1) width (dropSession p.session queue)
+
+/-- A wave of at most `width` picks. -/
+def Machine.plan (m : Machine) (width quantum : Nat) : WaveCertificate :=
+  { stepIndex := m.stepIndex, queue := m.queue, picks := m.planFrom quantum 0 width m.queue }
+
+/-! ## Checking -/
+
+/-- Whether two keys are the same. -/
+def Key.same : Key → Key → Bool
+  | .ledger a, .ledger b => Nat.beq a b
+  | .coroutine a m, .coroutine b n => Nat.beq a b && Nat.beq m n
+  | .endpoint a m, .endpoint b n => Nat.beq a b && Nat.beq m n
+  | .edge a m, .edge b n => Nat.beq a b && Nat.beq m n
+  | _, _ => false
+
+/-- Whether a key is in the list. -/
+def hasKey (k : Key) : List Key → Bool
+  | [] => false
+  | x :: xs => Key.same k x || hasKey k xs
+
+/-- Whether the lists have no key in common. -/
+def noKeyOf : List Key → List Key → Bool
+  | [], _ => true
+  | k :: ks, other => !hasKey k other && noKeyOf ks other
+
+/-- Whether the lists are the same. -/
+def sameKeys : List Key → List Key → Bool
+  | [], [] => true
+  | x :: xs, y :: ys => Key.same x y && sameKeys xs ys
+  | _, _ => false
+
+/-- Whether two picks may be run at the same time: lanes, sessions and footprints are disjoint. -/
+def WavePick.apart (a b : WavePick) : Bool :=
+  !Nat.beq a.lane b.lane && !Nat.beq a.pick.session b.pick.session && noKeyOf a.footprint b.footprint
+
+/-- Whether one pick is apart from all of the others. -/
+def apartFrom (a : WavePick) : List WavePick → Bool
+  | [] => true
+  | b :: bs => a.apart b && apartFrom a bs
+
+/-- Whether the picks are pairwise apart. -/
+def pairwiseApart : List WavePick → Bool
+  | [] => true
+  | a :: as => apartFrom a as && pairwiseApart as
+
+/-- Whether two queues are the same. -/
+def sameQueue : List Pick → List Pick → Bool
+  | [], [] => true
+  | p :: ps, q :: qs => samePick p q && sameQueue ps qs
+  | _, _ => false
+
+/-- Whether the pick is what the policy would step next of its session, and names what it may touch. -/
+def WavePick.fits (w : WavePick) (m : Machine) : Bool :=
+  Nat.blt 0 w.quantum &&
+    (match m.bestOf w.pick.session with
+      | some p => samePick p w.pick
+      | none => false) &&
+    sameKeys w.footprint (m.footprintOf w.pick)
+
+/-- Whether every pick fits the machine. -/
+def allFit (m : Machine) : List WavePick → Bool
+  | [] => true
+  | w :: ws => w.fits m && allFit m ws
+
+/-- The checker: the certificate is of this machine as it is now, its first pick is the policy's, every pick fits, and
+the picks are pairwise apart. -/
+def Machine.checkWave (m : Machine) (c : WaveCertificate) : Bool :=
+  Nat.beq c.stepIndex m.stepIndex && sameQueue c.queue m.queue &&
+    (match c.picks, m.policyPick with
+      | w :: _, some p => samePick p w.pick
+      | _, _ => false) &&
+    allFit m c.picks && pairwiseApart c.picks
+
+/-! ## Running -/
+
+/-- Whether a session goes on within its quantum: not when the world is asked, so that an answer given at once can come
+before the session's next step; not when the session has ended. -/
+def Micro.goesOn (μ : Micro) : Bool :=
+  match μ.step with
+  | .effect _ => false
+  | _ => match μ.session.phase with
+    | .active => true
+    | .terminal _ => false
+
+/-- Up to `quantum` steps of one session, the first by `coroutine`, the others as the policy wants them. The queue is the
+session's own copy. -/
+def microRun (cx : Context) (session : Nat) (quantum : Nat) (s : Session) (queue : List Pick)
+    (coroutine : Nat) : List Micro :=
+  match quantum with
+  | 0 => []
+  | quantum + 1 =>
+    let μ := microStep cx session s coroutine
+    match μ.goesOn with
+    | false => [μ]
+    | true =>
+      let queue := settle cx.config.policy queue μ
+      match best (fun p => rankIn cx.config.policy cx.image μ.session p.coroutine) queue with
+      | none => [μ]
+      | some p => μ :: microRun cx session quantum μ.session queue p.coroutine
+
+/-- What a worker does with a pick: the steps of its session, from the machine as it is. -/
+def Machine.runPick (m : Machine) (w : WavePick) : List Micro :=
+  match m.find w.pick.session with
+  | none => []
+  | some found =>
+    microRun (m.context found.2) w.pick.session w.quantum found.1
+      (keep (fun p => Nat.beq p.session w.pick.session) m.queue) w.pick.coroutine
+
+/-- Makes steps part of the machine, in order. -/
+def Run.commitAll (r : Run) : List Micro → Run
+  | [] => r
+  | μ :: μs => (r.commit μ).commitAll μs
+
+/-- Runs every pick on the machine `before`, and commits them in order. -/
+def waveFrom (before : Machine) (r : Run) : List WavePick → Run
+  | [] => r
+  | w :: ws => waveFrom before (r.commitAll (before.runPick w)) ws
+
+/-- Runs one pick after another, each on what the earlier ones left behind. -/
+def Run.inTurn (r : Run) : List WavePick → Run
+  | [] => r
+  | w :: ws => (r.commitAll (r.machine.runPick w)).inTurn ws
+
+/-- The coroutines that stepped, in the order in which they are committed. -/
+def steppedBy (before : Machine) : List WavePick → List Pick
+  | [] => []
+  | w :: ws => app (mapL (fun μ => μ.pick) (before.runPick w)) (steppedBy before ws)
+
+/-- A wave: every pick on the machine as it is, committed in pick order. -/
+def Machine.wave (m : Machine) (c : WaveCertificate) : Acted :=
+  let r := waveFrom m { machine := m, events := [] } c.picks
+  { machine := r.machine
+    shown := { result := .round (steppedBy m c.picks) false, events := r.events, request := none } }
+
+/-- Runs a certificate if it checks; if not, the round is one canonical step. -/
+def Machine.roundWith (m : Machine) (c : WaveCertificate) : Acted :=
+  match m.checkWave c with
+  | true => m.wave c
+  | false =>
+    let acted := m.schedRoundOne
+    match acted.shown.result with
+    | .stepped p _ => { acted with shown := { acted.shown with result := .round [p] true } }
+    | _ => acted
+
+/-- A round of the threaded runner: plan, check, run. A round without width is refused; one that finds nobody ready says
+why. -/
+def Machine.schedRoundThreaded (m : Machine) (width quantum : Nat) : Acted :=
+  match width with
+  | 0 => { machine := m, shown := { result := .noWidth, events := [], request := none } }
+  | width + 1 => match m.queue with
+    | [] => m.schedRoundOne
+    | _ :: _ => m.roundWith (m.plan (width + 1) quantum)
+
+/-- One action of a driver. -/
+def Machine.act (m : Machine) : Action → Acted
+  | .turn => m.schedRoundOne
+  | .input ingress => m.input ingress
+  | .pick p => m.pickTurn p
+  | .round width quantum => m.schedRoundThreaded width quantum
+  | .wave certificate => m.roundWith certificate
+
+/-- A machine after a list of actions, with the events of all of them. -/
+def Run.actAll (r : Run) : List Action → Run
+  | [] => r
+  | a :: as =>
+    let acted := r.machine.act a
+    Run.actAll { machine := acted.machine, events := app r.events acted.shown.events } as
+
+/-- `rounds` canonical rounds. -/
+def Run.runScheduled (r : Run) : Nat → Run
+  | 0 => r
+  | rounds + 1 =>
+    let acted := r.machine.schedRoundOne
+    Run.runScheduled { machine := acted.machine, events := app r.events acted.shown.events } rounds
+
+/-- `rounds` rounds of the threaded runner. -/
+def Run.runScheduledThreaded (r : Run) (width quantum : Nat) : Nat → Run
+  | 0 => r
+  | rounds + 1 =>
+    let acted := r.machine.schedRoundThreaded width quantum
+    Run.runScheduledThreaded { machine := acted.machine, events := app r.events acted.shown.events }
+      width quantum rounds
+
+end Antiphon
