@@ -1,0 +1,619 @@
+//! Every wrong kernel of the feature `mutants` can be told from the right one, and from every other wrong one, by runs
+//! of a few steps.
+
+mod common;
+use common::*;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use antiphon_machine::*;
+
+const C: RoleId = RoleId(2);
+/// No coroutine here has so many registers.
+const NONE: Reg = Reg(9);
+
+/// What is done to a machine.
+enum Do {
+    /// As many turns, or until nobody is ready.
+    Turns(u32),
+    Choose(u16),
+    Open(usize),
+    Input(Ingress),
+}
+use Do::{Choose, Input, Open, Turns};
+
+struct Scenario {
+    name: &'static str,
+    image: CodeImage,
+    config: ProtocolMachineConfig,
+    script: Vec<Do>,
+}
+
+fn outcome_of(session: u32, number: u64, outcome: Outcome) -> Do {
+    let session = SessionId(session);
+    let effect = EffectId { session, number };
+    Input(Ingress::Outcome { effect, outcome })
+}
+
+fn good(number: u64) -> Do {
+    outcome_of(0, number, Outcome::success(5u64))
+}
+
+fn bad(number: u64, kind: FailureKind) -> Do {
+    outcome_of(0, number, Outcome::failure(kind, "no"))
+}
+
+fn tick(ticks: u64) -> Do {
+    Input(Ingress::AdvanceClock { ticks })
+}
+
+fn cancel(owner: &str) -> Do {
+    let session = SessionId(0);
+    Input(Ingress::Cancel {
+        session,
+        owner: Arc::from(owner),
+    })
+}
+
+/// Everything that can be seen of the scenario under the policy.
+fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
+    let mut kernel = ProtocolMachineKernel::new(ProtocolMachineConfig {
+        policy,
+        ..scenario.config.clone()
+    });
+    let image = Arc::new(VerifiedImage::unchecked(scenario.image.clone()));
+    kernel.load(&image);
+    let mut seen = String::new();
+    let mut see = |kernel: &ProtocolMachineKernel, what: String, effect: Option<EffectId>| {
+        let request = effect.and_then(|effect| kernel.request(effect));
+        let request = request.map(|r| (r.effect(), r.deadline(), r.attempt()));
+        writeln!(seen, "{what} {request:?} {:?}", kernel.state_bytes()).expect("it is a string");
+    };
+    for action in [Open(5)].iter().chain(&scenario.script) {
+        let mut events: Vec<ObsEvent> = Vec::new();
+        match action {
+            Turns(count) => {
+                for _ in 0..*count {
+                    let turn = kernel.step(&mut events);
+                    let rests = matches!(turn, Turn::Rest(_));
+                    let effect = match turn {
+                        Turn::Stepped {
+                            step: Step::Effect(effect),
+                            ..
+                        } => Some(effect),
+                        Turn::Stepped { .. } | Turn::Rest(_) => None,
+                    };
+                    see(&kernel, format!("{turn:?}"), effect);
+                    if rests {
+                        break;
+                    }
+                }
+            }
+            Choose(coroutine) => {
+                let pick = Pick {
+                    session: SessionId(0),
+                    coroutine: CoroutineId(*coroutine),
+                };
+                let turn = kernel.step_pick(pick, &mut events);
+                see(&kernel, format!("{turn:?}"), None);
+            }
+            Open(len) => {
+                let owner = Arc::from("owner".repeat(len.div_ceil(5)).get(..*len).expect("long"));
+                let image = *image.digest();
+                let taken = kernel.ingress(Ingress::Open { image, owner }, &mut events);
+                see(&kernel, format!("{taken:?}"), None);
+            }
+            Input(input) => {
+                let taken = kernel.ingress(input.clone(), &mut events);
+                let effect = match taken {
+                    Ok(Taken::Resumed(Resumed::Reissued(effect))) => Some(effect),
+                    Ok(_) | Err(_) => None,
+                };
+                see(&kernel, format!("{taken:?}"), effect);
+            }
+        }
+        see(&kernel, format!("{events:?}"), None);
+    }
+    *blake3::hash(seen.as_bytes()).as_bytes()
+}
+
+/// A and B, A's automaton sending one x to B.
+fn pair(a: Vec<Instruction>, b: Vec<Instruction>) -> CodeImage {
+    image(vec![
+        (a, vec![to_b(vec![go(X, NAT, 1)]), State::End]),
+        (b, vec![from_a(vec![go(X, NAT, 1)]), State::End]),
+    ])
+}
+
+/// One role that speaks with nobody.
+fn alone(code: Vec<Instruction>) -> CodeImage {
+    image(vec![(code, vec![State::End])])
+}
+
+const HALT: Instruction = Instruction::Halt;
+const YIELD: Instruction = Instruction::Yield;
+const CLOSE: Instruction = Instruction::Close;
+
+fn spawn(dst: Reg) -> Instruction {
+    let program = ProgramId(1);
+    Instruction::Spawn {
+        program,
+        args: vec![],
+        dst,
+    }
+}
+
+/// One role, and a program to spawn.
+fn parent(code: Vec<Instruction>) -> CodeImage {
+    let mut image = alone(code);
+    image.programs.push(Program {
+        name: "child".to_owned(),
+        registers: 2,
+        code: vec![HALT],
+    });
+    image
+}
+
+/// A sends n messages to B; C and D give way as often.
+fn stream(n: u32) -> CodeImage {
+    let path = |state: fn(Vec<Transition>) -> State| {
+        let states = (0..n).map(|i| state(vec![go(X, NAT, i + 1)]));
+        states.chain([State::End]).collect::<Vec<_>>()
+    };
+    let times = |first: Vec<Instruction>, instruction: Instruction| {
+        let again = std::iter::repeat_n(instruction, n as usize);
+        first
+            .into_iter()
+            .chain(again)
+            .chain([HALT])
+            .collect::<Vec<_>>()
+    };
+    let idler = (times(vec![], YIELD), vec![State::End]);
+    image(vec![
+        (times(vec![set(R1, 7u64)], send(X, R1)), path(to_b)),
+        (times(vec![], receive(X, R1)), path(from_a)),
+        idler.clone(),
+        idler,
+    ])
+}
+
+/// B waits for C, and A sends meanwhile.
+fn elsewhere() -> CodeImage {
+    let recv = |from, next| State::Recv {
+        from,
+        branches: vec![go(X, NAT, next)],
+    };
+    let sends = |first: Vec<Instruction>| {
+        let rest = [set(R1, 7u64), send(X, R1), HALT];
+        (
+            first.into_iter().chain(rest).collect::<Vec<_>>(),
+            vec![to_b(vec![go(X, NAT, 1)]), State::End],
+        )
+    };
+    let b = vec![receive(X, R1), receive(X, R2), HALT];
+    image(vec![
+        sends(vec![]),
+        (b, vec![recv(C, 1), recv(A, 2), State::End]),
+        sends(vec![YIELD, YIELD, YIELD]),
+    ])
+}
+
+/// A chooses and B follows; every label, arm and row is there twice.
+fn twice() -> CodeImage {
+    let arm = |target| Arm {
+        label: X,
+        val: R2,
+        target: Pc(target),
+    };
+    let a = vec![
+        set(R2, 7u64),
+        set(R1, false),
+        Instruction::Branch {
+            cond: R1,
+            table: vec![(0, Pc(4)), (0, Pc(3))],
+        },
+        YIELD,
+        Instruction::Offer {
+            chan: R0,
+            selector: R1,
+            arms: vec![arm(6), arm(5)],
+        },
+        YIELD,
+        HALT,
+    ];
+    let b = vec![
+        Instruction::Choose {
+            chan: R0,
+            dst: R1,
+            table: vec![(X, Pc(2)), (X, Pc(1))],
+        },
+        YIELD,
+        HALT,
+    ];
+    pair(a, b)
+}
+
+/// Asks, gives way, and proves what it was told; B only gives way.
+fn asks(budget: Option<u64>, retries: u8) -> CodeImage {
+    let a = vec![
+        set(R1, 1u64),
+        act_or(R1, R1, 2),
+        act(R1, R1),
+        prove(R1, R1, R2),
+        act(R1, R1),
+        HALT,
+    ];
+    let mut image = image(vec![
+        (a, vec![State::End]),
+        (vec![YIELD, YIELD, YIELD, HALT], vec![State::End]),
+    ]);
+    image.operations[0].budget = budget;
+    image.operations[0].retries = retries;
+    image
+}
+
+/// Proves for ever.
+fn proves() -> CodeImage {
+    alone(vec![
+        set(R1, 1u64),
+        prove(R1, R1, R2),
+        Instruction::Jump { target: Pc(1) },
+    ])
+}
+
+fn messages(all: &mut Vec<Scenario>) {
+    let small = ProtocolMachineConfig {
+        buffer_len_max: 2,
+        priorities: BTreeMap::from([("D".to_owned(), 9), ("B".to_owned(), 5)]),
+        ..Default::default()
+    };
+    let tight = ProtocolMachineConfig {
+        payload_len_max: 1,
+        ..Default::default()
+    };
+    let mut add = |name, image, config: &ProtocolMachineConfig, script| {
+        let config = config.clone();
+        all.push(Scenario {
+            name,
+            image,
+            config,
+            script,
+        });
+    };
+    let plain = &ProtocolMachineConfig::default();
+    let end = || vec![Turns(60)];
+    add("contention", stream(4), &small, end());
+    let one = ProtocolMachineConfig {
+        buffer_len_max: 1,
+        ..small.clone()
+    };
+    add("contention for one place", stream(3), &one, end());
+    add(
+        "the receiver first",
+        stream(1),
+        plain,
+        vec![Choose(1), Choose(1), Choose(0), Turns(60)],
+    );
+    add(
+        "waits elsewhere",
+        elsewhere(),
+        plain,
+        vec![Choose(1), Choose(0), Choose(0), Turns(60)],
+    );
+    add("labels twice", twice(), plain, end());
+    let b = vec![receive(X, R1), HALT];
+    let wrong = vec![set(R1, true), send(X, R1), HALT];
+    add("a wrong sort is sent", pair(wrong, b.clone()), plain, end());
+    let mut other = pair(vec![set(R1, 7u64), send(X, R1), HALT], b.clone());
+    other.roles[1].automaton.states[0] = from_a(vec![go(X, BOOL, 1)]);
+    add("another sort is expected", other, plain, end());
+    for (name, value) in [("a payload of the limit", 23u64), ("a payload over it", 24)] {
+        let a = vec![set(R1, value), send(X, R1), HALT];
+        add(name, pair(a, b.clone()), &tight, end());
+    }
+    let wait = |from| {
+        let branches = vec![go(X, UNIT, 1)];
+        (
+            vec![receive(X, R1), HALT],
+            vec![State::Recv { from, branches }, State::End],
+        )
+    };
+    add(
+        "each waits for the other",
+        image(vec![wait(B), wait(A)]),
+        plain,
+        end(),
+    );
+    let nowhere = Instruction::Send {
+        chan: R1,
+        label: X,
+        val: NONE,
+    };
+    add(
+        "two operands of a send",
+        pair(vec![nowhere], b),
+        plain,
+        end(),
+    );
+    let late = pair(vec![YIELD, YIELD, HALT], vec![receive(X, NONE)]);
+    add("a destination of a receive", late, plain, end());
+}
+
+fn steps(all: &mut Vec<Scenario>) {
+    let mut add = |name, image, coroutines_max| {
+        let config = ProtocolMachineConfig {
+            coroutines_max,
+            priorities: BTreeMap::from([("A".to_owned(), 7)]),
+            ..Default::default()
+        };
+        let script = vec![Turns(60)];
+        all.push(Scenario {
+            name,
+            image,
+            config,
+            script,
+        });
+    };
+    let (dst, src) = (NONE, Reg(8));
+    add(
+        "two operands of a move",
+        alone(vec![Instruction::Move { dst, src }]),
+        64,
+    );
+    let check = Instruction::Invoke {
+        operation: OperationId(1),
+        args: vec![],
+        dst: NONE,
+        on_failure: None,
+    };
+    add("two operands of an effect", alone(vec![check]), 64);
+    add("an argument", alone(vec![act(R1, R2), HALT]), 64);
+    add("two operands of a spawn", parent(vec![spawn(NONE)]), 1);
+    add(
+        "spawns",
+        parent(vec![spawn(R1), spawn(R1), spawn(R1), HALT]),
+        3,
+    );
+    add(
+        "spawns after a halt",
+        parent(vec![spawn(R1), YIELD, YIELD, spawn(R1), HALT]),
+        2,
+    );
+    let a = || vec![set(R1, 7u64), send(X, R1)];
+    let and = |last| a().into_iter().chain([last]).collect::<Vec<_>>();
+    add(
+        "a close before the end",
+        pair(vec![CLOSE], vec![YIELD, HALT]),
+        64,
+    );
+    add(
+        "a close before receipt",
+        pair(and(CLOSE), vec![YIELD, YIELD, YIELD]),
+        64,
+    );
+    add(
+        "a halt before the end",
+        pair(vec![HALT], vec![YIELD, YIELD, HALT]),
+        64,
+    );
+    add(
+        "a halt after sending",
+        pair(and(HALT), vec![YIELD, YIELD, YIELD, receive(X, R1), HALT]),
+        64,
+    );
+    for (name, last) in [
+        ("a close with a message left", CLOSE),
+        ("a halt with one left", HALT),
+    ] {
+        let mut deaf = pair(and(last), vec![HALT]);
+        deaf.roles[1].automaton.states = vec![State::End];
+        add(name, deaf, 64);
+    }
+}
+
+fn effects(all: &mut Vec<Scenario>) {
+    let budget = ProtocolMachineConfig {
+        effect_budget: Some(10),
+        witness_ttl: 7,
+        witnesses_max: 2,
+        ..Default::default()
+    };
+    let mut add = |name, image, script| {
+        let config = budget.clone();
+        all.push(Scenario {
+            name,
+            image,
+            config,
+            script,
+        });
+    };
+    let go_on = || Turns(8);
+    let lived = || {
+        vec![
+            go_on(),
+            good(0),
+            go_on(),
+            good(1),
+            go_on(),
+            good(2),
+            go_on(),
+        ]
+    };
+    let then = |mut script: Vec<Do>, more: Vec<Do>| {
+        script.extend(more);
+        script.push(Turns(20));
+        script
+    };
+    add(
+        "every effect succeeds",
+        asks(Some(5), 0),
+        then(lived(), vec![good(3)]),
+    );
+    add(
+        "while others are ready",
+        asks(None, 0),
+        vec![Turns(2), good(0), Turns(20)],
+    );
+    add(
+        "others in the queue",
+        asks(None, 0),
+        vec![Choose(0), Choose(0), good(0), Turns(20)],
+    );
+    let wrong = || outcome_of(0, 0, Outcome::success(true));
+    add(
+        "a result of a wrong sort",
+        asks(None, 0),
+        then(vec![go_on()], vec![wrong()]),
+    );
+    let unlucky = || {
+        [
+            good(0),
+            good(0),
+            bad(0, FailureKind::Lost),
+            good(1),
+            good(2),
+        ]
+    };
+    let late = vec![go_on()].into_iter().chain(unlucky()).collect();
+    add("late outcomes", asks(None, 0), then(late, vec![]));
+    let never = vec![go_on(), good(1), good(7)];
+    add("an outcome of nothing", asks(None, 0), then(never, vec![]));
+    let denied = vec![
+        go_on(),
+        bad(0, FailureKind::Denied),
+        go_on(),
+        bad(1, FailureKind::Denied),
+    ];
+    add("denied", asks(None, 2), then(denied, vec![]));
+    let mut busy = vec![go_on(), tick(2)];
+    for number in 0..4 {
+        busy.extend([bad(number, FailureKind::Unavailable), tick(1), go_on()]);
+    }
+    add("unavailable", asks(Some(50), 2), then(busy, vec![]));
+    add(
+        "a timeout on time",
+        asks(Some(5), 0),
+        then(vec![go_on(), tick(5)], vec![]),
+    );
+    add(
+        "a timeout overdue",
+        asks(Some(5), 0),
+        then(vec![go_on(), tick(2), tick(9)], vec![]),
+    );
+    add(
+        "the last tick",
+        asks(Some(5), 0),
+        then(vec![tick(u64::MAX - 3), go_on()], vec![tick(3)]),
+    );
+    add(
+        "past the last tick",
+        asks(None, 0),
+        then(vec![tick(9), tick(u64::MAX)], vec![]),
+    );
+    let together = then(lived(), vec![tick(9)]);
+    add("a timeout and an expiry", asks(Some(5), 0), together);
+    add(
+        "a session with a witness ends",
+        asks(None, 0),
+        then(lived(), vec![cancel("owner")]),
+    );
+    let mut many = Vec::new();
+    for number in 0..4 {
+        many.extend([tick(1), go_on(), good(number)]);
+    }
+    add(
+        "many witnesses",
+        proves(),
+        then(many, (0..9).map(|_| tick(1)).collect()),
+    );
+
+    // Two sessions, the first of which is one effect and one witness ahead.
+    let other = |number| outcome_of(1, number, Outcome::success(5u64));
+    let ahead = || vec![go_on(), good(0), Open(5), go_on()];
+    add(
+        "two timeouts at one tick",
+        asks(Some(5), 0),
+        then(ahead(), vec![tick(5)]),
+    );
+    let both = vec![tick(1), good(1), other(0), go_on(), tick(6), tick(1)];
+    add("two expiries at one tick", proves(), then(ahead(), both));
+}
+
+fn inputs(all: &mut Vec<Scenario>) {
+    let mut add = |name, sessions_max, script| {
+        let config = ProtocolMachineConfig {
+            sessions_max,
+            ..Default::default()
+        };
+        let image = asks(None, 0);
+        all.push(Scenario {
+            name,
+            image,
+            config,
+            script,
+        });
+    };
+    add("sessions", 2, vec![Open(5), Open(5), Turns(4)]);
+    add("owners", 9, vec![Open(256), Open(257)]);
+    add(
+        "cancelled",
+        9,
+        vec![Turns(8), cancel("owner"), cancel("owner"), good(0)],
+    );
+    add(
+        "by another",
+        9,
+        vec![cancel("nobody"), cancel("owner"), cancel("nobody")],
+    );
+    add(
+        "who is not ready",
+        9,
+        vec![Choose(0), Choose(0), Choose(0), Choose(7)],
+    );
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for some in [messages, steps, effects, inputs] {
+        some(&mut all);
+    }
+    all
+}
+
+/// What every scenario comes to under every policy.
+fn all_of(scenarios: &[Scenario]) -> Vec<[u8; 32]> {
+    let policies = SchedulingPolicy::ALL;
+    let each = |s| policies.iter().map(move |policy| run(s, *policy));
+    scenarios.iter().flat_map(each).collect()
+}
+
+#[test]
+fn every_mutant_can_be_seen_and_told_from_every_other() {
+    let scenarios = scenarios();
+    let clean = all_of(&scenarios);
+    assert_eq!(
+        mutant::with(0, || all_of(&scenarios)),
+        clean,
+        "none is active"
+    );
+    let mut seen = BTreeMap::from([(clean.clone(), "the right kernel")]);
+    let mut alike = Vec::new();
+    let mut useful = vec![false; scenarios.len()];
+    for mutant in mutant::ALL {
+        let got = mutant::with(mutant.number, || all_of(&scenarios));
+        for (n, useful) in useful.iter_mut().enumerate() {
+            let of = |all: &[[u8; 32]]| all[n * 4..n * 4 + 4].to_vec();
+            *useful |= of(&got) != of(&clean);
+        }
+        if let Some(other) = seen.insert(got, mutant.name) {
+            alike.push((mutant.name, other));
+        }
+    }
+    assert!(alike.is_empty(), "{alike:#?}");
+    assert_eq!(all_of(&scenarios), clean, "none is left active");
+    let idle = scenarios.iter().zip(useful).filter(|(_, useful)| !useful);
+    let idle: Vec<_> = idle.map(|(scenario, _)| scenario.name).collect();
+    assert!(idle.is_empty(), "these tell nothing: {idle:?}");
+}
