@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
-use crate::{run, setup, tidy, vm};
+use crate::{lean, run, setup, tidy, vm};
 
 /// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
 /// needs more than this hangs.
@@ -28,7 +28,7 @@ struct Lane {
     run: fn(&Tree) -> Vec<Report>,
 }
 
-const LANES: [Lane; 8] = [
+const LANES: [Lane; 9] = [
     Lane {
         name: "setup",
         run: |tree| vec![setup::lane(tree)],
@@ -44,6 +44,10 @@ const LANES: [Lane; 8] = [
     Lane {
         name: "clippy",
         run: |tree| vec![clippy(tree)],
+    },
+    Lane {
+        name: "lean",
+        run: |tree| vec![lean::lane(tree, false)],
     },
     Lane {
         name: "tests",

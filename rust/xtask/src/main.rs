@@ -8,6 +8,7 @@
 )]
 
 mod lanes;
+mod lean;
 mod libtest;
 mod problem;
 mod progress;
@@ -18,9 +19,11 @@ mod tidy;
 mod tree;
 mod vm;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::problem::Problem;
 use crate::tree::Tree;
@@ -52,6 +55,8 @@ enum Task {
         #[arg(long)]
         boot: bool,
     },
+    /// Build the Lean model and its proofs, look for refused words, compare the list of theorems
+    Lean(LeanArguments),
     /// Check the structure of the workspace
     Tidy,
     /// Rewrite snapshots and goldens from what the code does now
@@ -76,6 +81,33 @@ enum Task {
     },
 }
 
+#[derive(Args)]
+struct LeanArguments {
+    /// Build only these modules and what they import, by name or path, and check nothing else
+    modules: Vec<String>,
+    /// Build all of it again
+    #[arg(long)]
+    from_scratch: bool,
+    /// Run the `main` of a file, absolute or below lean/, with arguments
+    #[arg(
+        long,
+        num_args = 1..,
+        allow_hyphen_values = true,
+        value_names = ["FILE", "ARGUMENT"],
+        conflicts_with_all = ["modules", "from_scratch"]
+    )]
+    run: Vec<OsString>,
+    /// Only check a file, absolute or below lean/
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    check: Option<PathBuf>,
+    /// Write the list of theorems, lean/theorems.json
+    #[arg(long, exclusive = true)]
+    inventory: bool,
+    /// Compare the list of theorems with the proofs
+    #[arg(long, exclusive = true)]
+    check_inventory: bool,
+}
+
 fn main() -> ExitCode {
     match perform(Arguments::parse().task) {
         Ok(code) => code,
@@ -93,10 +125,35 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
         Task::Setup => Ok(report::alone(setup::lane(&tree))),
         Task::Vm { boot: false } => Ok(report::alone(vm::lane(&tree))),
         Task::Vm { boot: true } => vm::boot(&tree),
+        Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Tidy => Ok(report::alone(tidy::lane(&tree))),
         Task::Bless { arguments } => bless(&tree, &arguments),
         Task::Bench { arguments } => bench(&tree, &arguments),
         Task::Fuzz { target, runs } => fuzz(&tree, &target, runs),
+    }
+}
+
+fn lean(tree: &Tree, arguments: &LeanArguments) -> Result<ExitCode, Problem> {
+    let LeanArguments {
+        modules,
+        from_scratch,
+        run,
+        check,
+        inventory,
+        check_inventory,
+    } = arguments;
+    if let Some(file) = check {
+        lean::check(tree, file)
+    } else if !run.is_empty() {
+        lean::run(tree, run)
+    } else if *inventory {
+        lean::write_inventory(tree)
+    } else if *check_inventory {
+        lean::check_inventory(tree)
+    } else if !modules.is_empty() {
+        lean::some(tree, modules, *from_scratch)
+    } else {
+        Ok(report::alone(lean::lane(tree, *from_scratch)))
     }
 }
 

@@ -33,6 +33,46 @@ pub(crate) enum Problem {
     Dynamic { path: PathBuf },
     #[error("missing: {}", facts.join("; "))]
     Missing { facts: Vec<String> },
+    #[error("{what} is not what was expected: it has `{found}`, not `{expected}`")]
+    Digest {
+        what: String,
+        expected: &'static str,
+        found: String,
+    },
+    #[error("lean.js is not what was expected: `{text}` stands there {count} times")]
+    Mend { text: &'static str, count: usize },
+    #[error("Lean runs on Node {major}, and there is no package of it for {os} on {arch}")]
+    Node {
+        major: u32,
+        os: &'static str,
+        arch: &'static str,
+    },
+    #[error("there is no Lean: {why}, and npm's is not installed; `cargo xtask setup` does that")]
+    NoLean { why: String },
+    #[error("there is no module `{name}` under `lean/`")]
+    NoModule { name: String },
+    #[error("{file}:{line}: there is no module `{name}` to import")]
+    Import {
+        file: String,
+        line: usize,
+        name: String,
+    },
+    #[error("modules import each other: {}", modules.join(", "))]
+    Cycle { modules: Vec<String> },
+    #[error("what `{}` imports is not built: {built}", file.display())]
+    Imports { file: PathBuf, built: String },
+    #[error("{file}:{line}: the statement of `{name}` has no end")]
+    Statement {
+        file: String,
+        line: usize,
+        name: String,
+    },
+    #[error("the theorem `{name}` stands twice, in {first} and {second}")]
+    Twice {
+        name: String,
+        first: String,
+        second: String,
+    },
     #[error("the virtual machine lane needs an x86-64 Linux host, this is {os} on {arch}")]
     Host {
         os: &'static str,

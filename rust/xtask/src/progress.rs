@@ -18,17 +18,22 @@ pub(crate) struct Progress {
 impl Progress {
     /// Announces a lane.
     pub(crate) fn start(lane: &'static str, about: &str) -> Self {
-        let terminal = io::stdout().is_terminal();
-        let now = Instant::now();
-        if !terminal {
+        let progress = Self::quiet(lane, about);
+        if !progress.terminal {
             println!("{lane}: {about}");
         }
+        progress
+    }
+
+    /// For what is mostly over at once: shows nothing before the first beat.
+    pub(crate) fn quiet(lane: &'static str, about: &str) -> Self {
+        let now = Instant::now();
         Self {
             lane,
             started: now,
             last: now,
             note: about.to_owned(),
-            terminal,
+            terminal: io::stdout().is_terminal(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Programs this one starts.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::problem::Problem;
@@ -119,6 +119,12 @@ pub(crate) fn watched(
 
 fn read_lines(reader: PipeReader) -> Receiver<String> {
     let (sender, receiver) = channel();
+    send_lines(reader, sender);
+    receiver
+}
+
+/// Sends what is read line by line until it ends or nobody listens, from a thread of its own.
+pub(crate) fn send_lines(reader: impl Read + Send + 'static, sender: Sender<String>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut line = Vec::new();
@@ -135,7 +141,6 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
             line.clear();
         }
     });
-    receiver
 }
 
 /// Kills a child and everything it started. The children are not put in a process group of their
@@ -173,7 +178,8 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
+/// For `map_err` over calls on a program.
+pub(crate) fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
     let program = command.get_program().to_string_lossy().into_owned();
     move |source| Problem::Start { program, source }
 }

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::tree::Tree;
-use crate::{run, vm};
+use crate::{lean, run, vm};
 
 /// Something the tests need.
 struct Need {
@@ -77,13 +77,13 @@ const EXTRAS: [(&str, &str, &[&str]); 4] = [
 
 /// The set-up as a lane.
 pub(crate) fn lane(tree: &Tree) -> Report {
-    let progress = Progress::start("setup", "getting what the tests need");
-    let outcome = everything(tree);
+    let mut progress = Progress::start("setup", "getting what the tests need");
+    let outcome = everything(tree, &mut progress);
     progress.finish();
     Report::of_check("setup", progress.elapsed(), outcome)
 }
 
-fn everything(tree: &Tree) -> Result<(), Problem> {
+fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
     let mut missing = Vec::new();
     let mut packages = Vec::new();
     for need in &NEEDS {
@@ -106,6 +106,11 @@ fn everything(tree: &Tree) -> Result<(), Problem> {
         Ok(kernel) if kernel.cached => println!("  have   guest kernel {}", kernel.version),
         Ok(kernel) => println!("  got    guest kernel {}", kernel.version),
         Err(problem) => tell("guest kernel", Err(problem), &mut missing),
+    }
+    match lean::set_up(tree, progress) {
+        Ok((lane, true)) => println!("  have   Lean, {lane}"),
+        Ok((lane, false)) => println!("  got    Lean, {lane}"),
+        Err(problem) => tell("Lean", Err(problem), &mut missing),
     }
     for (program, use_of_it, arguments) in EXTRAS {
         if !run::works(program, arguments) {

@@ -1,0 +1,321 @@
+//! Builds modules with npm's Lean: in the order of their imports, two at a time, and only those
+//! whose source, imports or Lean have changed.
+//!
+//! `target/lean/out` holds what Lean makes of each module and, beside it, `.key`: the hash of all
+//! that it was made from, written last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use crate::lean::elaborate::{Elaborated, elaborate};
+use crate::lean::lock::Lock;
+use crate::lean::modules::{Module, Modules};
+use crate::lean::npm::Npm;
+use crate::lean::toolchain;
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::tree::Tree;
+
+/// Each process takes some 3 GB.
+const AT_ONCE: usize = 2;
+
+/// How often life is shown.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What Lean writes for a module, and what is written beside it.
+const MADE: [&str; 5] = ["key", "olean", "olean.server", "olean.private", "ir"];
+
+/// What a build came to, as names of modules.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    pub(crate) elaborated: BTreeSet<String>,
+    pub(crate) cached: BTreeSet<String>,
+    pub(crate) failed: BTreeSet<String>,
+    /// Not tried, because something they import failed.
+    pub(crate) unreached: BTreeSet<String>,
+}
+
+impl Built {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.failed.is_empty() && self.unreached.is_empty()
+    }
+
+    /// One line for a person.
+    pub(crate) fn shown(&self) -> String {
+        let counts = [
+            (&self.elaborated, "elaborated"),
+            (&self.cached, "cached"),
+            (&self.failed, "failed"),
+            (&self.unreached, "not reached"),
+        ];
+        let total: usize = counts.iter().map(|(names, _)| names.len()).sum();
+        let parts: Vec<String> = counts
+            .iter()
+            .map(|(names, what)| format!("{} {what}", names.len()))
+            .collect();
+        format!("{total} modules: {}", parts.join(", "))
+    }
+}
+
+/// Where the built modules are.
+pub(crate) fn out(tree: &Tree) -> PathBuf {
+    tree.target.join("lean/out")
+}
+
+/// Forgets everything built.
+pub(crate) fn clean(tree: &Tree) -> Result<(), Problem> {
+    let _lock = Lock::exclusive(&tree.target.join("lean"))?;
+    let out = out(tree);
+    if out.exists() {
+        fs::remove_dir_all(&out).map_err(Problem::file(&out))?;
+    }
+    Ok(())
+}
+
+/// Brings modules up to date, which are given in the order of their imports. While the lock that
+/// comes with the answer is held, nobody changes them.
+pub(crate) fn bring_up(
+    tree: &Tree,
+    npm: &Npm,
+    modules: &Modules,
+    order: &[&str],
+    progress: &mut Progress,
+) -> Result<(Built, Lock), Problem> {
+    let place = tree.target.join("lean");
+    let job = Job::new(tree, npm, modules, order);
+    let lock = Lock::shared(&place)?;
+    let fresh = job.fresh();
+    if fresh.len() == order.len() {
+        let built = Built {
+            cached: fresh,
+            ..Built::default()
+        };
+        return Ok((built, lock));
+    }
+    // Whoever held the lock meanwhile may have built some.
+    let lock = lock.into_exclusive()?;
+    let built = job.run(progress)?;
+    Ok((built, lock.into_shared()?))
+}
+
+struct Job<'a> {
+    npm: &'a Npm,
+    sources: PathBuf,
+    out: PathBuf,
+    modules: Vec<(&'a str, &'a Module)>,
+    keys: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Job<'a> {
+    fn new(tree: &Tree, npm: &'a Npm, modules: &'a Modules, order: &[&'a str]) -> Self {
+        let with_module = |name: &&'a str| modules.get(name).map(|module| (*name, module));
+        let modules: Vec<_> = order.iter().filter_map(with_module).collect();
+        Self {
+            npm,
+            sources: toolchain::sources(tree),
+            out: out(tree),
+            keys: keys(npm.id(), &modules),
+            modules,
+        }
+    }
+
+    /// Modules that need not be built.
+    fn fresh(&self) -> BTreeSet<String> {
+        let fresh = self.modules.iter().filter(|(name, _)| {
+            let key = fs::read_to_string(self.made(name, "key"));
+            key.is_ok_and(|key| key == self.keys[name]) && self.made(name, "olean").is_file()
+        });
+        fresh.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn made(&self, name: &str, extension: &str) -> PathBuf {
+        let path = name.replace('.', "/");
+        self.out.join(format!("{path}.{extension}"))
+    }
+
+    fn run(&self, progress: &mut Progress) -> Result<Built, Problem> {
+        let mut built = Built {
+            cached: self.fresh(),
+            ..Built::default()
+        };
+        let is_old = |(name, _): &&(&str, &Module)| !built.cached.contains(*name);
+        let mut waiting: Vec<_> = self.modules.iter().filter(is_old).collect();
+        let total = waiting.len();
+        let mut running: BTreeSet<&str> = BTreeSet::new();
+        let (sender, ended) = channel();
+        std::thread::scope(|scope| {
+            loop {
+                built.give_up(&mut waiting);
+                while running.len() < AT_ONCE {
+                    let ready = waiting
+                        .iter()
+                        .position(|(_, module)| built.has_all(&module.imports));
+                    let Some(at) = ready else { break };
+                    let (name, module) = waiting.remove(at);
+                    running.insert(name);
+                    let sender: Sender<_> = sender.clone();
+                    scope.spawn(move || sender.send((*name, self.elaborate(name, module))));
+                }
+                if running.is_empty() {
+                    return Ok(built);
+                }
+                let done = total - waiting.len() - running.len();
+                let names: Vec<&str> = running.iter().copied().collect();
+                progress.note(format!("{done} of {total}, at {}", names.join(", ")));
+                match ended.recv_timeout(TICK) {
+                    Ok((name, elaborated)) => {
+                        running.remove(name);
+                        built.take(name, elaborated?, progress);
+                    }
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+                progress.beat();
+            }
+        })
+    }
+
+    fn elaborate(&self, name: &str, module: &Module) -> Result<Elaborated, Problem> {
+        for extension in MADE {
+            let path = self.made(name, extension);
+            if path.exists() {
+                fs::remove_file(&path).map_err(Problem::file(&path))?;
+            }
+        }
+        let olean = self.made(name, "olean");
+        let place = olean.parent().unwrap_or(&self.out);
+        fs::create_dir_all(place).map_err(Problem::file(place))?;
+        let source = self.sources.join(&module.file);
+        let mut command = checking(self.npm, &self.out, &self.sources);
+        command.arg("-o").arg(&olean).arg(&source);
+        let mut elaborated = elaborate(&mut command, &format!("lean/{}", module.file))?;
+        // Lean has read the file itself, maybe after somebody wrote to it.
+        let text = fs::read_to_string(&source).map_err(Problem::file(&source))?;
+        if text != module.text {
+            elaborated
+                .failure
+                .get_or_insert("it was changed meanwhile".to_owned());
+        } else if elaborated.failure.is_none() && !olean.is_file() {
+            elaborated.failure = Some("Lean wrote no .olean".to_owned());
+        }
+        if elaborated.failure.is_none() {
+            let key = self.made(name, "key");
+            fs::write(&key, &self.keys[name]).map_err(Problem::file(&key))?;
+        }
+        Ok(elaborated)
+    }
+}
+
+/// A Lean that checks a file strictly, with messages for programs. It leaves files where it runs,
+/// so that is not among the sources.
+pub(crate) fn checking(npm: &Npm, out: &Path, sources: &Path) -> Command {
+    let mut command = npm.lean(out);
+    command
+        .current_dir(out)
+        .arg("--json")
+        .arg("-DwarningAsError=true");
+    command.arg("-R").arg(sources);
+    command
+}
+
+impl Built {
+    fn has_all(&self, imports: &BTreeSet<String>) -> bool {
+        let has = |name| self.elaborated.contains(name) || self.cached.contains(name);
+        imports.iter().all(has)
+    }
+
+    /// Moves what imports something that failed out of `waiting`.
+    fn give_up(&mut self, waiting: &mut Vec<&(&str, &Module)>) {
+        // In the order of imports, so one pass sees all.
+        waiting.retain(|(name, module)| {
+            let lost = |name: &String| self.failed.contains(name) || self.unreached.contains(name);
+            let reachable = !module.imports.iter().any(lost);
+            if !reachable {
+                self.unreached.insert((*name).to_owned());
+            }
+            reachable
+        });
+    }
+
+    fn take(&mut self, name: &str, elaborated: Elaborated, progress: &Progress) {
+        let Elaborated { messages, failure } = elaborated;
+        if !messages.is_empty() || failure.is_some() {
+            progress.finish();
+        }
+        messages.iter().for_each(|message| println!("  {message}"));
+        if let Some(failure) = failure {
+            println!("  FAILED {name}: {failure}");
+            self.failed.insert(name.to_owned());
+        } else {
+            self.elaborated.insert(name.to_owned());
+        }
+    }
+}
+
+/// For each module, in the order of imports, the hash of all that its build depends on.
+fn keys<'a>(id: &str, modules: &[(&'a str, &Module)]) -> BTreeMap<&'a str, String> {
+    let mut keys: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, module) in modules {
+        let mut hasher = blake3::Hasher::new();
+        let imported = module
+            .imports
+            .iter()
+            .map(|import| keys[import.as_str()].as_str());
+        let parts = [id, *name, module.text.as_str()]
+            .into_iter()
+            .chain(imported);
+        for part in parts {
+            // With its length, so that no two lists of parts are the same bytes.
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        keys.insert(name, hasher.finalize().to_hex().to_string());
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(text: &str, imports: &[&str]) -> Module {
+        Module {
+            file: String::new(),
+            text: text.to_owned(),
+            imports: imports.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_key_changes_with_source_imports_and_lean() {
+        let (a, other) = (module("a", &[]), module("other", &[]));
+        let (b, c) = (module("b", &["A"]), module("c", &[]));
+        let of = |id, a| keys(id, &[("A", a), ("B", &b), ("C", &c)]);
+        let before = of("lean", &a);
+        assert_eq!(before, of("lean", &a));
+        let after = of("lean", &other);
+        assert_ne!(before["A"], after["A"]);
+        assert_ne!(before["B"], after["B"]);
+        assert_eq!(before["C"], after["C"]);
+        assert_ne!(before["C"], of("lean, mended", &a)["C"]);
+    }
+
+    #[test]
+    fn what_imports_a_failure_is_not_reached() {
+        let modules = [module("", &["A"]), module("", &["B"]), module("", &[])];
+        let listed = [("B", &modules[0]), ("C", &modules[1]), ("D", &modules[2])];
+        let mut waiting = listed.iter().collect();
+        let mut built = Built::default();
+        built.failed.insert("A".to_owned());
+        built.give_up(&mut waiting);
+        assert_eq!(waiting.len(), 1);
+        assert!(!built.is_whole());
+        assert_eq!(
+            built.shown(),
+            "3 modules: 0 elaborated, 0 cached, 1 failed, 2 not reached"
+        );
+    }
+}

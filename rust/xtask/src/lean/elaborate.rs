@@ -1,0 +1,205 @@
+//! One Lean process over one file, and what it said.
+
+use std::fmt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::problem::Problem;
+use crate::run;
+
+/// A file that needs more than this on one slow core is to be divided.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// Lines of a process that did not come to its end that are shown.
+const SHOWN_MAX: usize = 20;
+
+/// The last thing that the packaged Lean says of itself when a file was elaborated to its end.
+pub(crate) const COMPLETED: &str = "[DEBUG:K] runFrontend completed";
+
+/// The start of what else it says of itself.
+pub(crate) const NOISE: &str = "[DEBUG:";
+
+/// What a file came to.
+#[derive(Debug, Default)]
+pub(crate) struct Elaborated {
+    pub(crate) messages: Vec<Message>,
+    /// Why it does not count as built.
+    pub(crate) failure: Option<String>,
+}
+
+/// One message of Lean's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    file: String,
+    line: u64,
+    column: u64,
+    severity: String,
+    text: String,
+}
+
+impl Message {
+    /// A line of `--json`; nothing when it is something else.
+    fn read(file: &str, line: &str) -> Option<Self> {
+        let json: Value = line
+            .starts_with('{')
+            .then(|| serde_json::from_str(line).ok())??;
+        Some(Self {
+            file: file.to_owned(),
+            line: json["pos"]["line"].as_u64()?,
+            column: json["pos"]["column"].as_u64()?,
+            severity: json["severity"].as_str()?.to_owned(),
+            text: json["data"].as_str()?.trim_end().to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            line,
+            column,
+            severity,
+            text,
+        } = self;
+        write!(out, "{file}:{line}:{column}: {severity}: {text}")
+    }
+}
+
+/// Runs a Lean with `--json` over a file, which messages call `file`.
+pub(crate) fn elaborate(command: &mut Command, file: &str) -> Result<Elaborated, Problem> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(run::start_of(command))?;
+    let (sender, lines) = channel();
+    let streams = (child.stdout.take(), child.stderr.take());
+    if let (Some(stdout), Some(stderr)) = streams {
+        run::send_lines(stdout, sender.clone());
+        run::send_lines(stderr, sender);
+    }
+    let mut reading = Reading::default();
+    let started = Instant::now();
+    loop {
+        let left = DEADLINE.saturating_sub(started.elapsed());
+        match lines.recv_timeout(left) {
+            Ok(line) => reading.line(file, line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                // It may have ended in between; both calls are then without effect.
+                let _ = child.kill();
+                let _ = child.wait();
+                let command = format!("lean {file}");
+                return Err(Problem::Late {
+                    command,
+                    deadline: DEADLINE,
+                });
+            }
+        }
+    }
+    let status = child.wait().map_err(run::start_of(command))?;
+    Ok(reading.conclude(status.success(), &status.to_string()))
+}
+
+/// What was read of a process.
+#[derive(Default)]
+struct Reading {
+    messages: Vec<Message>,
+    completed: bool,
+    /// What is neither a message nor noise, for when it ends badly.
+    rest: Vec<String>,
+}
+
+impl Reading {
+    fn line(&mut self, file: &str, line: String) {
+        if let Some(message) = Message::read(file, &line) {
+            // Some are said on both streams.
+            if !self.messages.contains(&message) {
+                self.messages.push(message);
+            }
+        } else if line.starts_with(COMPLETED) {
+            self.completed = true;
+        } else if !line.starts_with(NOISE) {
+            self.rest.push(line);
+        }
+    }
+
+    fn conclude(self, success: bool, status: &str) -> Elaborated {
+        let count = |severity| {
+            self.messages
+                .iter()
+                .filter(|m| m.severity == severity)
+                .count()
+        };
+        let (errors, warnings) = (count("error"), count("warning"));
+        let failure = if !self.completed {
+            let hidden = self.rest.len().saturating_sub(SHOWN_MAX);
+            let last = self.rest[hidden..].join("\n    ");
+            Some(format!(
+                "Lean did not come to its end ({status})\n    {last}"
+            ))
+        } else if errors + warnings > 0 {
+            Some(format!("{errors} errors, {warnings} warnings"))
+        } else if !success {
+            Some(format!("Lean ended with {status} and no message"))
+        } else {
+            None
+        };
+        Elaborated {
+            messages: self.messages,
+            failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ERROR: &str = r#"{"severity":"error","pos":{"line":5,"column":15},"data":"unused\n"}"#;
+
+    fn read(lines: &[&str], success: bool) -> Elaborated {
+        let mut reading = Reading::default();
+        for line in lines {
+            reading.line("lean/A.lean", (*line).to_owned());
+        }
+        reading.conclude(success, "exit status: 1")
+    }
+
+    #[test]
+    fn a_message_has_its_place_and_is_said_once() {
+        let end = "[DEBUG:K] runFrontend completed, env? = false";
+        let done = read(&["[DEBUG:A] x", ERROR, "{ structure", ERROR, end], false);
+        let said: Vec<String> = done.messages.iter().map(Message::to_string).collect();
+        assert_eq!(said, ["lean/A.lean:5:15: error: unused"]);
+        assert_eq!(done.failure.as_deref(), Some("1 errors, 0 warnings"));
+    }
+
+    #[test]
+    fn only_an_end_without_errors_is_success() {
+        let end = "[DEBUG:K] runFrontend completed, env? = true";
+        assert_eq!(read(&["[DEBUG:A] x", end], true).failure, None);
+        assert!(read(&[end], false).failure.is_some());
+        assert!(read(&[ERROR, end], true).failure.is_some());
+        assert!(
+            read(&[&ERROR.replace("error", "warning"), end], true)
+                .failure
+                .is_some()
+        );
+        assert_eq!(
+            read(&[&ERROR.replace("error", "information"), end], true).failure,
+            None
+        );
+        let cut = read(&["[DEBUG:A] x", "Aborted"], true)
+            .failure
+            .expect("it was cut");
+        assert_eq!(
+            cut,
+            "Lean did not come to its end (exit status: 1)\n    Aborted"
+        );
+    }
+}

