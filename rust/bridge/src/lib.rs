@@ -11,11 +11,16 @@
 //! or left out. Generators are deterministic: a seed gives the same cases everywhere.
 
 pub mod case;
+mod coins;
 pub mod compare;
 pub mod corpus;
+pub mod coverage;
+pub mod fixture;
 pub mod hand;
 mod items;
 pub mod output;
+pub mod random;
 pub mod run;
 mod script;
 mod shape;
+pub mod shrink;

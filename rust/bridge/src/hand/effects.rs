@@ -82,6 +82,10 @@ fn asking(hand: &mut Hand) {
     );
     add("check", check(op::PROVE, &[1], 2, 3, None));
     add(
+        "check: the operation does not exist",
+        check(999, &[1], 2, 3, None),
+    );
+    add(
         "check: an operation that is none",
         check(op::DO, &[1], 2, 3, None),
     );
@@ -122,6 +126,15 @@ fn asking(hand: &mut Hand) {
             },
         );
     }
+    let large = asks(check(op::PROVE, &[1], 2, 3, None));
+    hand.add_with(
+        "check: an argument that is too large",
+        &large,
+        |c| c.payload_len_max = 0,
+        |s| {
+            s.open().rest();
+        },
+    );
     let child = with_program(
         self::image(vec![alone(vec![set(1, 7u64), spawn(1, &[1], 2), HALT])]),
         2,

@@ -299,6 +299,20 @@ fn sending(hand: &mut Hand) {
             s.open().rest();
         });
     }
+    let code = vec![
+        set(1, 0u64),
+        set(2, Value::bytes(&[1; 8])),
+        offer(&[(X, 2, 3)]),
+        HALT,
+    ];
+    hand.add_with(
+        "offer: a payload of 9 bytes where 8 are allowed",
+        &one(sort::BYTES, code),
+        cut,
+        |s| {
+            s.open().rest();
+        },
+    );
     let nothing = |config: &mut ProtocolMachineConfig| config.payload_len_max = 0;
     hand.add_with(
         "send: no payload is small enough",

@@ -3,7 +3,7 @@
 //! Every scenario is run under each of the four policies, because an outcome that is right under one may hide a wake or a
 //! place in the queue that is wrong under another.
 
-mod build;
+pub(crate) mod build;
 mod effects;
 mod inputs;
 mod messages;

@@ -245,7 +245,10 @@ fn ending(hand: &mut Hand) {
     hand.add("close: the others leave the queue", &two(), |s| {
         s.open().open().picks(&[0]).rest();
     });
-    hand.runs("close: an edge is not empty", &sends(CLOSE, vec![CLOSE]));
+    hand.runs("close: both close", &sends(CLOSE, vec![CLOSE]));
+    let mut left = sends(CLOSE, vec![YIELD, HALT]);
+    left.roles[1].automaton.states = vec![State::End];
+    hand.runs("close: an edge is not empty, everybody at the end", &left);
     let receiver = || vec![receive(X, 1), HALT];
     hand.add(
         "close: another's endpoint is open",

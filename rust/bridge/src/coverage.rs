@@ -1,0 +1,483 @@
+//! Coverage: how often each thing that can happen has happened in a corpus. A zero is a finding, unless it is said here
+//! why it cannot be anything else; and so is whatever happened although it is said here that it cannot.
+
+use std::collections::BTreeMap;
+
+use antiphon_machine::{
+    Event, FailureKind, Fault, Ingress, On, Refusal, Rest, Resumed, SchedulingPolicy, Step, Table,
+    Taken,
+};
+
+use crate::case::{Action, Case};
+use crate::run::{ActionOut, ActionResult, INSTRUCTIONS};
+
+/// A group and what is counted in it; the empty text where there is nothing to tell apart.
+type Key = [&'static str; 4];
+
+/// Counters over what the actions of a corpus came to.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    counts: BTreeMap<Key, u64>,
+    cases: u64,
+    actions: u64,
+}
+
+/// Steps of coroutines whose control has left the program.
+const NOWHERE: &str = "(no instruction)";
+
+const RESULTS: [&str; 7] = [
+    "Ran",
+    "Yielded",
+    "Blocked(Empty)",
+    "Blocked(Full)",
+    "Effect",
+    "Halted",
+    "Faulted",
+];
+
+const FAULTS: [&str; 18] = [
+    "OutOfRegisters",
+    "PcOutOfBounds",
+    "NoSuchRow",
+    "NotAnEndpoint",
+    "NotHolder",
+    "WrongState",
+    "WrongLabel",
+    "WrongSort",
+    "PayloadTooLarge",
+    "UnexpectedMessage",
+    "SelectorOutside",
+    "NoSuchBranch",
+    "NotANumber",
+    "WrongOperation",
+    "CoroutineBound",
+    "EffectFailed",
+    "EndpointOpen",
+    "EdgeNotEmpty",
+];
+
+const EVENTS: [&str; 21] = [
+    "Opened",
+    "Sent",
+    "Offered",
+    "Received",
+    "Chose",
+    "EffectIssued",
+    "EffectResolved",
+    "EffectFailed",
+    "EffectInvalidated",
+    "WitnessIssued",
+    "WitnessExpired",
+    "TimeoutIssued",
+    "CancellationRequested",
+    "Cancelled",
+    "FailureBranchEntered",
+    "Spawned",
+    "Halted",
+    "Faulted",
+    "Closed",
+    "SessionTerminal",
+    "EpochAdvanced",
+];
+
+const TABLES: [(&str, Table); 5] = [
+    ("Programs", Table::Programs),
+    ("Operations", Table::Operations),
+    ("Roles", Table::Roles),
+    ("States", Table::States),
+    ("Edges", Table::Edges),
+];
+
+const TAKEN: [&str; 7] = [
+    "Opened",
+    "Resumed(Ready)",
+    "Resumed(Reissued)",
+    "Resumed(Faulted)",
+    "Advanced, nothing expired",
+    "Advanced, something expired",
+    "Cancelled",
+];
+
+const RESTS: [&str; 3] = ["Idle", "Done", "Stuck"];
+
+/// Which refusals each input can earn.
+const REFUSALS: [(&str, &[&str]); 4] = [
+    ("Open", &["NoSuchImage", "SessionBound", "OwnerTooLong"]),
+    ("Outcome", &["NoSuchSession", "Late", "NeverIssued"]),
+    ("AdvanceClock", &["ClockOverflow"]),
+    ("Cancel", &["NoSuchSession", "NotOwner", "SessionEnded"]),
+];
+
+/// What only waves can come to.
+const WAVES: [&str; 5] = [
+    "a wave of one step",
+    "a wave of several",
+    "fell back to one turn",
+    "refused: no width",
+    "nobody ready",
+];
+
+impl Coverage {
+    /// Counts what a case came to.
+    pub fn add(&mut self, case: &Case, outs: &[ActionOut]) {
+        self.cases += 1;
+        let policy = case.config.policy.name();
+        for (action, out) in case.actions.iter().zip(outs) {
+            self.actions += 1;
+            self.add_result(policy, action, out);
+            for event in &out.events {
+                self.count(["event", EVENTS[number_of(&event.event)], policy, ""]);
+                self.add_event(&event.event);
+            }
+        }
+    }
+
+    fn count(&mut self, key: Key) {
+        *self.counts.entry(key).or_default() += 1;
+    }
+
+    fn add_result(&mut self, policy: &'static str, action: &Action, out: &ActionOut) {
+        let is_wave = matches!(action, Action::Round { .. } | Action::Wave(_));
+        match &out.result {
+            ActionResult::Stepped(_, step) => {
+                let instruction = instruction(out.instruction);
+                let by = if matches!(action, Action::Pick(_)) {
+                    "Pick"
+                } else {
+                    "Turn"
+                };
+                self.count(["stepped by", by, policy, ""]);
+                self.count(["step", instruction, result(step), policy]);
+                if let Step::Faulted(fault) = step {
+                    self.count(["fault of", instruction, fault_name(fault), ""]);
+                }
+            }
+            ActionResult::Rested(_) if is_wave => self.count(["wave", WAVES[4], "", ""]),
+            ActionResult::Rested(rest) => {
+                let rest = match rest {
+                    Rest::Idle => RESTS[0],
+                    Rest::Done => RESTS[1],
+                    Rest::Stuck(_) => RESTS[2],
+                };
+                self.count(["rest", rest, policy, ""]);
+            }
+            ActionResult::Taken(taken) => self.count(["taken", taken_name(taken), policy, ""]),
+            ActionResult::Refused(refusal) => {
+                let input = match action {
+                    Action::Input(input) => input_name(input),
+                    Action::Turn | Action::Pick(_) | Action::Round { .. } | Action::Wave(_) => "",
+                };
+                self.count(["refused", input, refusal_name(refusal), policy]);
+            }
+            ActionResult::Round(wave) => {
+                let several = usize::from(wave.picks.len() > 1);
+                self.count([
+                    "wave",
+                    WAVES[if wave.fell_back { 2 } else { several }],
+                    "",
+                    "",
+                ]);
+            }
+            ActionResult::NotReady => self.count(["not ready", "Pick", policy, ""]),
+            ActionResult::NoWidth => self.count(["wave", WAVES[3], "", ""]),
+        }
+    }
+
+    fn add_event(&mut self, event: &Event) {
+        match event {
+            Event::Faulted { fault, .. } => {
+                self.count(["fault", fault_name(fault), "", ""]);
+                if let Fault::NoSuchRow { table, .. } = fault {
+                    let name = TABLES.iter().find(|(_, known)| known == table);
+                    self.count(["row not in", name.map_or("", |(name, _)| name), "", ""]);
+                }
+            }
+            Event::EffectFailed { failure, .. } => {
+                self.count(["failure", failure.kind.name(), "", ""]);
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&self, key: &Key) -> u64 {
+        self.counts.get(key).copied().unwrap_or(0)
+    }
+
+    /// What is wrong: what never happened and could, and what happened and should not be able to. Waves apart.
+    pub fn findings(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for (key, impossible) in expected() {
+            match (self.of(&key), impossible) {
+                (0, None) => findings.push(format!("never: {}", told(&key))),
+                (n, Some(why)) if n > 0 => {
+                    findings.push(format!("{n} times, although {why}: {}", told(&key)));
+                }
+                _ => {}
+            }
+        }
+        findings
+    }
+
+    /// As [`findings`](Self::findings), of what only waves can come to.
+    pub fn wave_findings(&self) -> Vec<String> {
+        let zero = |what: &&&'static str| self.of(&["wave", what, "", ""]) == 0;
+        WAVES
+            .iter()
+            .filter(zero)
+            .map(|what| format!("never: wave: {what}"))
+            .collect()
+    }
+}
+
+/// A line for each thing that is counted, and a number for each policy where policies are told apart.
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} cases, {} actions", self.cases, self.actions)?;
+        let mut rows: BTreeMap<String, Vec<(&str, u64)>> = BTreeMap::new();
+        let is_policy = |name: &str| SchedulingPolicy::ALL.iter().any(|p| p.name() == name);
+        for (key, count) in &self.counts {
+            let (policies, names): (Vec<&str>, Vec<&str>) = key
+                .iter()
+                .filter(|name| !name.is_empty())
+                .partition(|name| is_policy(name));
+            let row = rows.entry(names.join(" · ")).or_default();
+            row.push((policies.first().copied().unwrap_or(""), *count));
+        }
+        for (name, counts) in rows {
+            write!(f, "  {name:<46}")?;
+            for policy in SchedulingPolicy::ALL {
+                let count = counts.iter().find(|(name, _)| *name == policy.name());
+                if let Some((_, count)) = count {
+                    write!(f, " {count:>8}")?;
+                }
+            }
+            if let Some((_, count)) = counts.iter().find(|(name, _)| name.is_empty()) {
+                write!(f, " {count:>8}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+fn told(key: &Key) -> String {
+    let parts: Vec<&str> = key
+        .iter()
+        .copied()
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(" · ")
+}
+
+/// Everything that is counted but waves, with the reason where it cannot happen.
+fn expected() -> Vec<(Key, Option<&'static str>)> {
+    let mut all: Vec<(Key, Option<&'static str>)> = Vec::new();
+    let policies = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
+    for (n, instruction) in INSTRUCTIONS.iter().copied().chain([NOWHERE]).enumerate() {
+        for result in RESULTS {
+            let why = never_comes_to(n, result);
+            all.extend(policies.map(|policy| (["step", instruction, result, policy], why)));
+        }
+        for fault in FAULTS {
+            let why = (!earns(n, fault)).then_some("the instruction does not check that");
+            all.push((["fault of", instruction, fault, ""], why));
+        }
+    }
+    for policy in policies {
+        for event in EVENTS {
+            all.push((["event", event, policy, ""], None));
+        }
+        for taken in TAKEN {
+            all.push((["taken", taken, policy, ""], None));
+        }
+        for rest in RESTS {
+            all.push((["rest", rest, policy, ""], None));
+        }
+        for (input, refusals) in REFUSALS {
+            for refusal in refusals {
+                all.push((["refused", input, refusal, policy], None));
+            }
+        }
+        for by in ["Turn", "Pick"] {
+            all.push((["stepped by", by, policy, ""], None));
+        }
+        all.push((["not ready", "Pick", policy, ""], None));
+    }
+    all.extend(FAULTS.map(|fault| (["fault", fault, "", ""], None)));
+    all.extend(FailureKind::ALL.map(|kind| (["failure", kind.name(), "", ""], None)));
+    for (name, table) in TABLES {
+        let why = "an edge has no number only where an image has more than 65,535 of them";
+        let why = (table == Table::Edges).then_some(why);
+        all.push((["row not in", name, "", ""], why));
+    }
+    all
+}
+
+/// Why an instruction, by its number, never comes to this result.
+fn never_comes_to(instruction: usize, result: &str) -> Option<&'static str> {
+    let can = match (instruction, result) {
+        (14, result) => result == "Faulted",
+        // Jump and Yield have nothing that could be wrong: where control goes is the next step's to find.
+        (9, result) => result == "Ran",
+        (11, result) => result == "Yielded",
+        (_, "Faulted") => true,
+        (12 | 13, result) => result == "Halted",
+        (4 | 5, result) => result == "Effect",
+        (0 | 2, "Blocked(Full)") | (1 | 3, "Blocked(Empty)") => true,
+        (_, result) => result == "Ran",
+    };
+    (!can).then_some("it is no result of the instruction")
+}
+
+/// Whether a step of the instruction, by its number, can come to this fault.
+fn earns(instruction: usize, fault: &str) -> bool {
+    const SPEAKING: [&str; 6] = [
+        "OutOfRegisters",
+        "NotAnEndpoint",
+        "NoSuchRow",
+        "NotHolder",
+        "WrongState",
+        "WrongLabel",
+    ];
+    const ADMITTING: [&str; 2] = ["WrongSort", "PayloadTooLarge"];
+    let is = |faults: &[&str]| faults.contains(&fault);
+    match instruction {
+        0 => is(&SPEAKING) || is(&ADMITTING),
+        1 | 3 => is(&SPEAKING) || is(&["UnexpectedMessage", "WrongSort"]),
+        2 => is(&SPEAKING) || is(&ADMITTING) || is(&["NotANumber", "SelectorOutside"]),
+        4 | 5 => is(&ADMITTING) || is(&["NoSuchRow", "WrongOperation", "OutOfRegisters"]),
+        6 => is(&["OutOfRegisters", "NoSuchRow", "CoroutineBound"]),
+        7 | 8 => is(&["OutOfRegisters"]),
+        10 => is(&["OutOfRegisters", "NotANumber", "NoSuchBranch"]),
+        12 | 13 => is(&["EndpointOpen", "EdgeNotEmpty", "NoSuchRow"]),
+        14 => is(&["PcOutOfBounds", "NoSuchRow"]),
+        _ => false,
+    }
+}
+
+fn instruction(number: Option<u8>) -> &'static str {
+    let name = number.and_then(|number| INSTRUCTIONS.get(usize::from(number)));
+    name.copied().unwrap_or(NOWHERE)
+}
+
+fn result(step: &Step) -> &'static str {
+    match step {
+        Step::Ran => RESULTS[0],
+        Step::Yielded => RESULTS[1],
+        Step::Blocked(On::Empty(_)) => RESULTS[2],
+        Step::Blocked(On::Full(_)) => RESULTS[3],
+        Step::Effect(_) | Step::Blocked(On::Effect(_)) => RESULTS[4],
+        Step::Halted => RESULTS[5],
+        Step::Faulted(_) => RESULTS[6],
+    }
+}
+
+fn taken_name(taken: &Taken) -> &'static str {
+    TAKEN[match taken {
+        Taken::Opened(_) => 0,
+        Taken::Resumed(Resumed::Ready(_)) => 1,
+        Taken::Resumed(Resumed::Reissued(_)) => 2,
+        Taken::Resumed(Resumed::Faulted(_)) => 3,
+        Taken::Advanced { expired: 0 } => 4,
+        Taken::Advanced { .. } => 5,
+        Taken::Cancelled => 6,
+    }]
+}
+
+fn input_name(input: &Ingress) -> &'static str {
+    match input {
+        Ingress::Open { .. } => "Open",
+        Ingress::Outcome { .. } => "Outcome",
+        Ingress::AdvanceClock { .. } => "AdvanceClock",
+        Ingress::Cancel { .. } => "Cancel",
+    }
+}
+
+fn refusal_name(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoSuchSession { .. } => "NoSuchSession",
+        Refusal::SessionEnded { .. } => "SessionEnded",
+        Refusal::Late { .. } => "Late",
+        Refusal::NeverIssued { .. } => "NeverIssued",
+        Refusal::NotOwner { .. } => "NotOwner",
+        Refusal::NoSuchImage => "NoSuchImage",
+        Refusal::SessionBound { .. } => "SessionBound",
+        Refusal::OwnerTooLong { .. } => "OwnerTooLong",
+        Refusal::ClockOverflow { .. } => "ClockOverflow",
+    }
+}
+
+fn fault_name(fault: &Fault) -> &'static str {
+    FAULTS[match fault {
+        Fault::OutOfRegisters { .. } => 0,
+        Fault::PcOutOfBounds { .. } => 1,
+        Fault::NoSuchRow { .. } => 2,
+        Fault::NotAnEndpoint { .. } => 3,
+        Fault::NotHolder { .. } => 4,
+        Fault::WrongState { .. } => 5,
+        Fault::WrongLabel { .. } => 6,
+        Fault::WrongSort { .. } => 7,
+        Fault::PayloadTooLarge { .. } => 8,
+        Fault::UnexpectedMessage { .. } => 9,
+        Fault::SelectorOutside { .. } => 10,
+        Fault::NoSuchBranch { .. } => 11,
+        Fault::NotANumber { .. } => 12,
+        Fault::WrongOperation => 13,
+        Fault::CoroutineBound { .. } => 14,
+        Fault::EffectFailed { .. } => 15,
+        Fault::EndpointOpen { .. } => 16,
+        Fault::EdgeNotEmpty { .. } => 17,
+    }]
+}
+
+fn number_of(event: &Event) -> usize {
+    match event {
+        Event::Opened { .. } => 0,
+        Event::Sent(_) => 1,
+        Event::Offered(_) => 2,
+        Event::Received(_) => 3,
+        Event::Chose(_) => 4,
+        Event::EffectIssued { .. } => 5,
+        Event::EffectResolved { .. } => 6,
+        Event::EffectFailed { .. } => 7,
+        Event::EffectInvalidated { .. } => 8,
+        Event::WitnessIssued { .. } => 9,
+        Event::WitnessExpired { .. } => 10,
+        Event::TimeoutIssued { .. } => 11,
+        Event::CancellationRequested { .. } => 12,
+        Event::Cancelled { .. } => 13,
+        Event::FailureBranchEntered { .. } => 14,
+        Event::Spawned { .. } => 15,
+        Event::Halted { .. } => 16,
+        Event::Faulted { .. } => 17,
+        Event::Closed => 18,
+        Event::SessionTerminal { .. } => 19,
+        Event::EpochAdvanced { .. } => 20,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hand;
+    use crate::run::run;
+
+    /// The hand-meant cases alone reach everything that can be reached.
+    #[test]
+    fn nothing_is_left_out_by_the_hand_meant_cases() {
+        let mut coverage = Coverage::default();
+        for case in hand::cases() {
+            coverage.add(&case, &run(&case, |_| None));
+        }
+        let findings = coverage.findings();
+        assert!(findings.is_empty(), "{}\n{coverage}", findings.join("\n"));
+    }
+
+    #[test]
+    fn an_empty_corpus_is_all_findings() {
+        let coverage = Coverage::default();
+        let possible = expected().iter().filter(|(_, why)| why.is_none()).count();
+        assert_eq!(coverage.findings().len(), possible);
+        assert_eq!(coverage.wave_findings().len(), WAVES.len());
+    }
+}

@@ -1,0 +1,179 @@
+//! Cases that once diverged, kept as files: each is a part of the suite from then on.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use antiphon_codec::{Item, decode_strict};
+
+use crate::case::{CASE_LIMITS, Case, CaseError};
+
+/// Why a fixture cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FixtureError {
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file holds no case.
+    #[error("{}: {error}", path.display())]
+    Case {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: CaseError,
+    },
+    /// The readable text beside a case is not that of the case.
+    #[error("{} is not the text of the case beside it", path.display())]
+    Text {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A name that would not stay in its folder.
+    #[error("`{name}` is no name for a file: letters, digits and `-` only")]
+    Name {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Writes a case as `NAME.cbor`, and as `NAME.diag` for people. The path of the first.
+///
+/// # Errors
+/// When a file cannot be written, or the name is not one.
+pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, FixtureError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if name.is_empty() || !name.chars().all(is_plain) {
+        let name = name.to_owned();
+        return Err(FixtureError::Name { name });
+    }
+    let bytes = case.to_bytes();
+    let path = folder.join(format!("{name}.cbor"));
+    let write = |path: &Path, content: &[u8]| {
+        fs::write(path, content).map_err(|error| FixtureError::Io {
+            path: path.to_owned(),
+            error,
+        })
+    };
+    write(&path, &bytes)?;
+    write(&path.with_extension("diag"), diag(&bytes).as_bytes())?;
+    Ok(path)
+}
+
+/// Every case of a folder, in the order of the files' names.
+///
+/// # Errors
+/// When a file cannot be read, holds no case, or its readable text is another's.
+pub fn read_fixtures(folder: &Path) -> Result<Vec<Case>, FixtureError> {
+    let io = |error| FixtureError::Io {
+        path: folder.to_owned(),
+        error,
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "cbor")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.into_iter().map(read_fixture).collect()
+}
+
+fn read_fixture(path: PathBuf) -> Result<Case, FixtureError> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| FixtureError::Io {
+            path: path.to_owned(),
+            error,
+        })
+    };
+    let bytes = read(&path)?;
+    let case = Case::from_bytes(&bytes);
+    let case = case.map_err(|error| FixtureError::Case {
+        path: path.clone(),
+        error,
+    })?;
+    let path = path.with_extension("diag");
+    if read(&path)? != diag(&bytes).as_bytes() {
+        return Err(FixtureError::Text { path });
+    }
+    Ok(case)
+}
+
+/// The diagnostic notation of a case, a line for each of its parts that has any length.
+pub fn diag(bytes: &[u8]) -> String {
+    match decode_strict(bytes, &CASE_LIMITS) {
+        Ok(item) => {
+            let mut text = String::new();
+            lines(&item, 0, &mut text);
+            text.push('\n');
+            text
+        }
+        Err(error) => format!("/ not deterministic: {error} /\n"),
+    }
+}
+
+/// Characters that a line may have before it is broken up.
+const LINE_MAX: usize = 96;
+
+fn lines(item: &Item, depth: usize, text: &mut String) {
+    let whole = item.to_string();
+    let indent = "  ".repeat(depth);
+    let Item::Array(items) = item else {
+        text.push_str(&whole);
+        return;
+    };
+    if indent.len() + whole.chars().count() <= LINE_MAX {
+        text.push_str(&whole);
+        return;
+    }
+    text.push_str("[\n");
+    for (n, item) in items.iter().enumerate() {
+        text.push_str(&indent);
+        text.push_str("  ");
+        lines(item, depth + 1, text);
+        text.push_str(if n + 1 == items.len() { "\n" } else { ",\n" });
+    }
+    text.push_str(&indent);
+    text.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hand;
+
+    #[test]
+    fn a_fixture_is_read_back_with_its_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let case = &hand::cases()[0];
+        let path = write_fixture(folder.path(), "the-first", case).expect("it is written");
+        let read = read_fixtures(folder.path()).expect("it is read");
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].to_bytes(), case.to_bytes());
+        let text = fs::read_to_string(path.with_extension("diag")).expect("it is there");
+        assert!(
+            text.starts_with("[\n  \"message from A to B (cooperative)\",\n"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() < 120));
+
+        fs::write(path.with_extension("diag"), "[]\n").expect("it is written");
+        let error = read_fixtures(folder.path()).expect_err("the text is another's");
+        assert!(
+            error
+                .to_string()
+                .ends_with("is not the text of the case beside it")
+        );
+        for name in ["", "../up", "a b"] {
+            assert!(write_fixture(folder.path(), name, case).is_err(), "{name}");
+        }
+    }
+}

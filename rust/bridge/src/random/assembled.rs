@@ -1,0 +1,384 @@
+//! Images assembled at random: a graph of who says what to whom, the roles' automata read off it, and for each a
+//! program that walks its automaton and does other things on the way.
+
+use antiphon_machine::*;
+
+use super::values;
+use crate::coins::Coins;
+use crate::hand::build::{self, op, sort};
+
+/// A state of everybody together: one role says one of some labels to another.
+struct Scene {
+    from: usize,
+    to: usize,
+    branches: Vec<Line>,
+    /// Whether the third role, if there is one, is told the label too.
+    told: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    label: LabelId,
+    sort: SortId,
+    /// The next scene; one past the last is the end.
+    next: usize,
+}
+
+/// An image that verifies, by construction.
+pub(super) fn image(coins: &mut Coins) -> CodeImage {
+    let roles = 2 + coins.below(2);
+    let scenes = scenes(roles, coins);
+    let mut image = build::image(vec![]);
+    image.name = "assembled".to_owned();
+    // One child, which every role may start: it asks something and ends.
+    let child = vec![
+        build::set(1, 3u64),
+        build::invoke(op::SOON, &[1], 1, Some(3)),
+        build::YIELD,
+        build::HALT,
+    ];
+    let child_row = ProgramId(roles as u16);
+    for role in 0..roles {
+        let name = char::from(b'A' + role as u8).to_string();
+        let automaton = automaton(&scenes, roles, role);
+        let writer = ProgramWriter {
+            image: &mut image,
+            coins,
+            code: Vec::new(),
+            blocks: Vec::new(),
+            child: child_row,
+        };
+        let code = writer.write(&automaton);
+        image.programs.push(build::program(&name, REGISTERS, code));
+        image.roles.push(Role { name, automaton });
+    }
+    image.programs.push(build::program("child", 2, child));
+    image
+}
+
+/// Registers of a role's program: the channel, a payload, a selector, and some to play with.
+const REGISTERS: u8 = 6;
+const CHAN: Reg = Reg(0);
+const VAL: Reg = Reg(1);
+const SELECTOR: Reg = Reg(2);
+
+/// Sorts that messages are of.
+const SORTS: [SortId; 10] = [
+    sort::UNIT,
+    sort::BOOL,
+    sort::NAT,
+    sort::INT,
+    sort::TEXT,
+    sort::BYTES,
+    sort::NATS,
+    sort::MAYBE,
+    sort::DEEP,
+    sort::FOREIGN,
+];
+
+fn scenes(roles: usize, coins: &mut Coins) -> Vec<Scene> {
+    let count = 1 + coins.below(4);
+    let scene = |at: usize, coins: &mut Coins| {
+        let from = coins.below(roles);
+        let to = (from + 1 + coins.below(roles - 1)) % roles;
+        let width = 1 + coins.below(3);
+        let mut is_plain = width == 1;
+        let mut line = |n: usize, coins: &mut Coins| {
+            // The last branch goes on, so that the end can be reached; others may go back.
+            let back = n + 1 < width && coins.once_in(2);
+            is_plain &= !back;
+            let ahead = at + 1 + coins.below(count - at);
+            Line {
+                label: LabelId(n as u16),
+                sort: SORTS[coins.below(SORTS.len())],
+                next: if back { coins.below(at + 1) } else { ahead },
+            }
+        };
+        let branches = (0..width).map(|n| line(n, coins)).collect();
+        Scene {
+            from,
+            to,
+            branches,
+            told: !is_plain || coins.once_in(2),
+        }
+    };
+    (0..count).map(|at| scene(at, coins)).collect()
+}
+
+/// What a role's states stand for: a scene in which it takes part or the end, or a label that it has still to tell.
+#[derive(Clone, Copy, PartialEq)]
+enum Point {
+    Scene(usize),
+    Tell(usize, usize),
+}
+
+/// What a role sees of the scenes, as numbered states.
+fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
+    // A scene that a role has no part in is passed over; it has one way on, which goes forward.
+    let resolve = |mut at: usize| {
+        while let Some(scene) = scenes.get(at) {
+            if scene.from == role || scene.to == role || scene.told {
+                break;
+            }
+            at = scene
+                .branches
+                .first()
+                .map_or(scenes.len(), |line| line.next);
+        }
+        Point::Scene(at)
+    };
+    let id = |role: usize| RoleId(role as u16);
+    let mut points = vec![resolve(0)];
+    let mut states = Vec::new();
+    while let Some(point) = points.get(states.len()).copied() {
+        let mut go = |label, sort, point: Point| {
+            let found = points.iter().position(|known| *known == point);
+            let row = found.unwrap_or_else(|| {
+                points.push(point);
+                points.len() - 1
+            });
+            Transition {
+                label,
+                sort,
+                next: StateId(row as u32),
+            }
+        };
+        let at = match point {
+            Point::Scene(at) | Point::Tell(at, _) => at,
+        };
+        let Some(scene) = scenes.get(at) else {
+            states.push(State::End);
+            continue;
+        };
+        let tells = roles == 3 && scene.told && scene.from == role;
+        let is_third = scene.from != role && scene.to != role;
+        let branch = |(n, line): (usize, &Line)| match tells {
+            true => go(line.label, line.sort, Point::Tell(at, n)),
+            false if is_third => go(line.label, sort::UNIT, resolve(line.next)),
+            false => go(line.label, line.sort, resolve(line.next)),
+        };
+        states.push(match point {
+            Point::Tell(_, n) => {
+                let line = scene.branches[n];
+                State::Send {
+                    to: id(3 - scene.from - scene.to),
+                    branches: vec![go(line.label, sort::UNIT, resolve(line.next))],
+                }
+            }
+            Point::Scene(_) => {
+                let branches = scene.branches.iter().enumerate().map(branch).collect();
+                match scene.from == role {
+                    true => State::Send {
+                        to: id(scene.to),
+                        branches,
+                    },
+                    false => State::Recv {
+                        from: id(scene.from),
+                        branches,
+                    },
+                }
+            }
+        });
+    }
+    Automaton { states }
+}
+
+/// Places that are not known yet: the block of a state is this and its number.
+const BLOCK: u32 = 1 << 24;
+
+/// Writes a role's program: a block for each state of its automaton.
+struct ProgramWriter<'a> {
+    image: &'a mut CodeImage,
+    coins: &'a mut Coins,
+    code: Vec<Instruction>,
+    /// Where each state's block starts.
+    blocks: Vec<u32>,
+    child: ProgramId,
+}
+
+impl ProgramWriter<'_> {
+    fn write(mut self, automaton: &Automaton) -> Vec<Instruction> {
+        for (row, state) in (0u32..).zip(&automaton.states) {
+            self.blocks.push(self.here());
+            for _ in 0..self.coins.below(3) {
+                self.pass_time();
+            }
+            match state {
+                State::End if self.coins.once_in(12) => self.code.push(Instruction::Close),
+                State::End => self.code.push(Instruction::Halt),
+                State::Send { to, branches } => self.say(*to, row, branches),
+                State::Recv { branches, .. } => self.hear(branches),
+            }
+        }
+        let blocks = self.blocks;
+        for instruction in &mut self.code {
+            resolve(instruction, &blocks);
+        }
+        self.code
+    }
+
+    fn here(&self) -> u32 {
+        self.code.len() as u32
+    }
+
+    fn say(&mut self, to: RoleId, row: u32, branches: &[Transition]) {
+        if let [only] = branches {
+            self.payload(only.sort, row);
+            if self.coins.once_in(3) {
+                self.code
+                    .push(build::set(SELECTOR.0, u64::from(only.label.0)));
+                return self.offer(only);
+            }
+            self.code.push(build::send(only.label, VAL.0));
+            return self.code.push(build::jump(BLOCK + only.next.0));
+        }
+        let operation = self.decide(to, branches);
+        let again = Some(BLOCK + row).filter(|_| self.coins.once_in(2));
+        self.code
+            .push(build::invoke(operation, &[], SELECTOR.0, again));
+        let at = self.code.len();
+        self.code.push(Instruction::Yield);
+        let mut table = Vec::new();
+        for branch in branches {
+            table.push((u64::from(branch.label.0), self.here()));
+            self.payload(branch.sort, row);
+            self.offer(branch);
+        }
+        self.code[at] = build::branch(SELECTOR.0, &table);
+    }
+
+    fn offer(&mut self, branch: &Transition) {
+        let arms = vec![Arm {
+            label: branch.label,
+            val: VAL,
+            target: Pc(BLOCK + branch.next.0),
+        }];
+        self.code.push(Instruction::Offer {
+            chan: CHAN,
+            selector: SELECTOR,
+            arms,
+        });
+    }
+
+    /// An operation that decides among the labels.
+    fn decide(&mut self, peer: RoleId, branches: &[Transition]) -> u16 {
+        let labels: Vec<LabelId> = branches.iter().map(|branch| branch.label).collect();
+        let row = self.image.operations.len() as u16;
+        let result = SortId(self.image.sorts.len() as u16);
+        self.image.sorts.push(Sort::Arm(labels.clone()));
+        self.image.operations.push(Operation {
+            interface: 0,
+            name: format!("decide{row}"),
+            class: Class::Decide { labels, peer },
+            args: vec![],
+            result,
+            budget: self.coins.once_in(4).then_some(7),
+            retries: self.coins.below(2) as u8,
+        });
+        row
+    }
+
+    /// Puts a payload where it is sent from: a constant, or what the world gives. A failure starts the block again.
+    fn payload(&mut self, sort: SortId, row: u32) {
+        if self.coins.once_in(2) {
+            let value = values::of_sort(sort, &self.image.sorts, self.coins);
+            return self.code.push(build::set(VAL.0, value));
+        }
+        let again = Some(BLOCK + row).filter(|_| self.coins.once_in(2));
+        self.code
+            .push(build::invoke(op::GIVE + sort.0, &[], VAL.0, again));
+    }
+
+    fn hear(&mut self, branches: &[Transition]) {
+        if let [only] = branches
+            && self.coins.once_in(2)
+        {
+            self.code.push(build::receive(only.label, VAL.0));
+            return self.goes_on(only);
+        }
+        let at = self.code.len();
+        self.code.push(Instruction::Yield);
+        let mut table = Vec::new();
+        for branch in branches {
+            table.push((branch.label, self.here()));
+            self.goes_on(branch);
+        }
+        self.code[at] = build::choose(VAL.0, &table);
+    }
+
+    fn goes_on(&mut self, branch: &Transition) {
+        if self.coins.once_in(3) {
+            self.code.push(build::invoke(op::LOOK, &[], 4, None));
+        }
+        self.code.push(build::jump(BLOCK + branch.next.0));
+    }
+
+    /// Something that has nothing to do with the protocol.
+    fn pass_time(&mut self) {
+        let coins = &mut *self.coins;
+        match coins.below(9) {
+            0 | 1 => self.code.push(Instruction::Yield),
+            2 => {
+                let sort = SORTS[coins.below(SORTS.len())];
+                let value = values::of_sort(sort, &self.image.sorts, coins);
+                self.code.push(build::set(3, value));
+            }
+            3 => self.code.push(build::mov(4, 3)),
+            4 => {
+                let on = coins.once_in(2);
+                self.code.push(build::set(3, on));
+                let next = self.here() + 1;
+                self.code.push(build::branch(3, &[(0, next), (1, next)]));
+            }
+            5 if coins.once_in(2) => self.code.push(Instruction::Spawn {
+                program: self.child,
+                args: vec![],
+                dst: Reg(4),
+            }),
+            n => {
+                let number = coins.below(9) as u64;
+                let operations = [op::DO, op::SOON, op::AGAIN, op::PROVE, op::PROVE_SOON];
+                let operation = operations[coins.below(5)];
+                let is_check = matches!(operation, op::PROVE | op::PROVE_SOON);
+                self.code.push(build::set(3, number));
+                let on_failure = (n != 6).then(|| self.here() + 1);
+                self.code.push(match is_check {
+                    true => build::check(operation, &[3], 4, 5, on_failure),
+                    false => build::invoke(operation, &[3], 4, on_failure),
+                });
+            }
+        }
+    }
+}
+
+/// Puts the places of blocks where only their numbers stood.
+fn resolve(instruction: &mut Instruction, blocks: &[u32]) {
+    let place = |pc: &mut Pc| {
+        if let Some(row) = pc.0.checked_sub(BLOCK) {
+            pc.0 = blocks[row as usize];
+        }
+    };
+    match instruction {
+        Instruction::Jump { target } => place(target),
+        Instruction::Offer { arms, .. } => arms.iter_mut().for_each(|arm| place(&mut arm.target)),
+        Instruction::Invoke { on_failure, .. } | Instruction::Check { on_failure, .. } => {
+            on_failure.iter_mut().for_each(place);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_verifies() {
+        for seed in 0..400 {
+            let image = image(&mut Coins::new(seed));
+            if let Err(error) = image.clone().verify() {
+                panic!("seed {seed}: {error}\n{image:#?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Shrinking: the smallest case that still shows what a larger one showed.
+
+use std::sync::Arc;
+
+use antiphon_machine::{Ingress, SessionId};
+
+use crate::case::{Action, Case};
+
+/// Makes a case smaller as long as `diverges` still holds of it.
+///
+/// Each question may cost a run of the model, so whole halves are dropped before single actions, and `questions_max`
+/// bounds them all. The result is a case of which `diverges` was true: the given one at worst.
+pub fn shrink(case: &Case, questions_max: u32, diverges: impl FnMut(&Case) -> bool) -> Case {
+    let mut shrinking = Shrinking {
+        best: case.clone(),
+        questions_left: questions_max,
+        diverges,
+    };
+    shrinking.end_early();
+    loop {
+        let before = shrinking.best.to_bytes().len();
+        shrinking.drop_runs();
+        shrinking.drop_sessions();
+        shrinking.drop_images();
+        shrinking.shorten();
+        if shrinking.questions_left == 0 || shrinking.best.to_bytes().len() == before {
+            return shrinking.best;
+        }
+    }
+}
+
+struct Shrinking<F> {
+    best: Case,
+    questions_left: u32,
+    diverges: F,
+}
+
+impl<F: FnMut(&Case) -> bool> Shrinking<F> {
+    /// Keeps the case if it still diverges.
+    fn offer(&mut self, case: Case) -> bool {
+        if self.questions_left == 0 {
+            return false;
+        }
+        self.questions_left -= 1;
+        let good = (self.diverges)(&case);
+        if good {
+            self.best = case;
+        }
+        good
+    }
+
+    fn offer_actions(&mut self, actions: Vec<Action>) -> bool {
+        let case = Case {
+            actions,
+            ..self.best.clone()
+        };
+        self.offer(case)
+    }
+
+    /// Whatever follows the first difference is not needed: the shortest prefix, by halves.
+    fn end_early(&mut self) {
+        let (mut low, mut high) = (0, self.best.actions.len());
+        while low < high && self.questions_left > 0 {
+            let middle = low + (high - low) / 2;
+            if self.offer_actions(self.best.actions[..middle].to_vec()) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+    }
+
+    /// Drops runs of actions, half of them first, single ones last.
+    fn drop_runs(&mut self) {
+        let mut len = self.best.actions.len().div_ceil(2);
+        while len > 0 {
+            let mut at = 0;
+            while at < self.best.actions.len() && self.questions_left > 0 {
+                let mut actions = self.best.actions.clone();
+                actions.drain(at..(at + len).min(actions.len()));
+                if !self.offer_actions(actions) {
+                    at += len;
+                }
+            }
+            len /= 2;
+        }
+    }
+
+    /// Drops a session whole: its opening, and all that is about it; later ones move up.
+    fn drop_sessions(&mut self) {
+        let is_open = |action: &&Action| matches!(action, Action::Input(Ingress::Open { .. }));
+        let mut number = self.best.actions.iter().filter(is_open).count() as u32;
+        while number > 0 {
+            number -= 1;
+            let actions = without_session(&self.best.actions, number);
+            self.offer_actions(actions);
+        }
+    }
+
+    fn drop_images(&mut self) {
+        let mut row = self.best.images.len();
+        while row > 0 {
+            row -= 1;
+            let mut case = self.best.clone();
+            case.images.remove(row);
+            self.offer(case);
+        }
+    }
+
+    /// Shorter owners, and a configuration with nothing special in it.
+    fn shorten(&mut self) {
+        let mut case = self.best.clone();
+        case.config.priorities.clear();
+        if case.config != self.best.config {
+            self.offer(case);
+        }
+        let default = antiphon_machine::ProtocolMachineConfig {
+            policy: self.best.config.policy,
+            ..Default::default()
+        };
+        if default != self.best.config {
+            let case = Case {
+                config: default,
+                ..self.best.clone()
+            };
+            self.offer(case);
+        }
+        let shorter = self.best.actions.iter().map(|action| match action {
+            Action::Input(Ingress::Open { image, .. }) => Action::Input(Ingress::Open {
+                image: *image,
+                owner: Arc::from("o"),
+            }),
+            Action::Input(Ingress::Cancel { session, .. }) => Action::Input(Ingress::Cancel {
+                session: *session,
+                owner: Arc::from("o"),
+            }),
+            other => other.clone(),
+        });
+        let shorter: Vec<_> = shorter.collect();
+        if shorter != self.best.actions {
+            self.offer_actions(shorter);
+        }
+    }
+}
+
+/// The actions without the session of this number, as far as opening in order gives it its number.
+fn without_session(actions: &[Action], number: u32) -> Vec<Action> {
+    let mut opened = 0;
+    let mut kept = Vec::with_capacity(actions.len());
+    for action in actions {
+        let mut action = action.clone();
+        let session = match &mut action {
+            Action::Input(Ingress::Open { .. }) => {
+                opened += 1;
+                if opened - 1 != number {
+                    kept.push(action);
+                }
+                continue;
+            }
+            Action::Input(Ingress::Outcome { effect, .. }) => Some(&mut effect.session),
+            Action::Input(Ingress::Cancel { session, .. }) => Some(session),
+            Action::Pick(pick) => Some(&mut pick.session),
+            Action::Input(Ingress::AdvanceClock { .. })
+            | Action::Turn
+            | Action::Round { .. }
+            | Action::Wave(_) => None,
+        };
+        match session {
+            Some(SessionId(n)) if *n == number => continue,
+            Some(SessionId(n)) if *n > number => *n -= 1,
+            Some(_) | None => {}
+        }
+        kept.push(action);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+    use crate::run::{ActionResult, run};
+    use antiphon_machine::Taken;
+
+    /// What is looked for needs an opening and a cancellation; all else goes.
+    #[test]
+    fn only_what_is_needed_is_left() {
+        let cancelled = |case: &Case| {
+            let outs = run(case, |_| None);
+            let cancelled = ActionResult::Taken(Taken::Cancelled);
+            outs.iter().any(|out| out.result == cancelled)
+        };
+        let mut cases = (0..500).map(random::case);
+        let long = |case: &Case| case.actions.len() > 50 && case.images.len() == 2;
+        let case = cases.find(|case| long(case) && cancelled(case));
+        let case = case.expect("many cases cancel a session");
+        let small = shrink(&case, 2_000, cancelled);
+        assert!(cancelled(&small));
+        assert_eq!(small.actions.len(), 2, "{:?}", small.actions);
+        assert_eq!(small.images.len(), 1);
+        assert_eq!(shrink(&case, 0, cancelled).to_bytes(), case.to_bytes());
+    }
+}
