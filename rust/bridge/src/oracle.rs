@@ -1,0 +1,212 @@
+//! The model as a process: it reads a corpus file and writes an output file.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::case::Case;
+use crate::compare::{CompareError, Comparison};
+use crate::corpus::CorpusWriter;
+use crate::run::ActionOut;
+
+/// Names a program that runs a Lean file, instead of the one that set-up has made.
+pub const LEAN_VARIABLE: &str = "ANTIPHON_LEAN";
+
+/// The oracle's file, as the program that runs it knows it.
+const ORACLE_FILE: &str = "Runtime/Oracle.lean";
+
+/// Actions of the cases of one process: some 2,500 random cases. Starting a process takes some ten seconds, and its
+/// memory grows with what it has read and written; this is worth the one and spares the other.
+pub const ACTIONS_PER_PROCESS: usize = 250_000;
+
+/// Characters of what a failed process said that are told.
+const SAID_MAX: usize = 4_000;
+
+/// A way to run the model.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    program: PathBuf,
+}
+
+/// Why the model could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OracleError {
+    /// Lean was not set up.
+    #[error("there is no Lean to run: {} does not exist; run `cargo xtask setup`", program.display())]
+    Missing {
+        /// Where it should be.
+        program: PathBuf,
+    },
+    /// The process cannot be started.
+    #[error("{} cannot be started: {error}", program.display())]
+    Start {
+        /// Which program.
+        program: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The process failed.
+    #[error("the oracle failed ({status}): {said}")]
+    Failed {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        said: String,
+    },
+    /// A file for it cannot be written or read.
+    #[error("files for the oracle: {0}")]
+    Io(#[from] io::Error),
+    /// What it wrote cannot be compared.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+}
+
+impl Oracle {
+    /// The model that was set up in this target folder, or the one that the environment names.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(target: &Path) -> Result<Oracle, OracleError> {
+        let named = env::var_os(LEAN_VARIABLE).map(PathBuf::from);
+        Oracle::new(named.unwrap_or_else(|| target.join("lean").join("run")))
+    }
+
+    /// The model as this program runs it: it is given the oracle's file, a corpus and where to put the output.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn new(program: PathBuf) -> Result<Oracle, OracleError> {
+        if program.is_file() {
+            return Ok(Oracle { program });
+        }
+        Err(OracleError::Missing { program })
+    }
+
+    /// Runs the model on a corpus file. That its output is whole is for whoever reads it to check.
+    ///
+    /// # Errors
+    /// When the process cannot be started, or fails.
+    pub fn run(&self, corpus: &Path, output: &Path) -> Result<(), OracleError> {
+        let absolute = |path: &Path| std::path::absolute(path).map(OsString::from);
+        let done = Command::new(&self.program)
+            .arg(ORACLE_FILE)
+            .args([absolute(corpus)?, absolute(output)?])
+            .stdin(Stdio::null())
+            .output();
+        let done = done.map_err(|error| OracleError::Start {
+            program: self.program.clone(),
+            error,
+        })?;
+        if done.status.success() {
+            return Ok(());
+        }
+        let said = [done.stderr, done.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
+        let start = said
+            .char_indices()
+            .rev()
+            .nth(SAID_MAX)
+            .map_or(0, |(at, _)| at);
+        Err(OracleError::Failed {
+            status: done.status,
+            said: said[start..].trim().to_owned(),
+        })
+    }
+
+    /// Has the model run the cases, in one process for every few thousand, and compares. `seen` is shown each case and
+    /// what the kernel did.
+    ///
+    /// # Errors
+    /// When the model cannot be asked, or its output cannot be compared. A divergence is a result.
+    pub fn compare(
+        &self,
+        cases: &[Case],
+        mut seen: impl FnMut(&Case, &[ActionOut]),
+    ) -> Result<Comparison, OracleError> {
+        let folder = tempfile::tempdir()?;
+        let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
+        let mut done = Comparison::default();
+        for part in parts(cases) {
+            write_corpus(&corpus, part)?;
+            self.run(&corpus, &output)?;
+            let model = BufReader::with_capacity(1 << 16, File::open(&output)?);
+            done.add(Comparison::run(part, model, &mut seen)?);
+        }
+        Ok(done)
+    }
+
+    /// Whether the two sides do not agree on a case: what shrinking asks. That the model cannot be asked is no
+    /// difference.
+    pub fn diverges(&self, case: &Case) -> bool {
+        let compared = self.compare(std::slice::from_ref(case), |_, _| {});
+        compared.is_ok_and(|done| !done.divergences.is_empty())
+    }
+}
+
+/// The cases in the portions that a process takes each.
+fn parts(mut cases: &[Case]) -> Vec<&[Case]> {
+    let mut parts = Vec::new();
+    while !cases.is_empty() {
+        let mut actions = 0;
+        let is_over = |case: &Case| {
+            actions += case.actions.len();
+            actions > ACTIONS_PER_PROCESS
+        };
+        // A case that is too large for any process gets one of its own.
+        let len = cases.iter().position(is_over).unwrap_or(cases.len()).max(1);
+        let (part, rest) = cases.split_at(len);
+        parts.push(part);
+        cases = rest;
+    }
+    parts
+}
+
+/// Writes a corpus file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_corpus<'c>(path: &Path, cases: impl IntoIterator<Item = &'c Case>) -> io::Result<()> {
+    let mut writer = CorpusWriter::create(BufWriter::new(File::create(path)?))?;
+    for case in cases {
+        writer.case(case)?;
+    }
+    writer.finish().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_lean_it_is_said_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = Oracle::new(folder.path().join("lean/run")).expect_err("there is none");
+        let told = error.to_string();
+        assert!(told.starts_with("there is no Lean to run: "), "{told}");
+        assert!(
+            told.ends_with("lean/run does not exist; run `cargo xtask setup`"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_process_that_fails_is_told() {
+        let oracle = Oracle::new(PathBuf::from("/bin/false")).expect("every system has it");
+        let error = oracle.compare(&[crate::random::case(0)], |_, _| {});
+        let told = error.expect_err("it fails").to_string();
+        assert!(
+            told.starts_with("the oracle failed (exit status: 1)"),
+            "{told}"
+        );
+        // One that does nothing and says that all is well has still written nothing.
+        let oracle = Oracle::new(PathBuf::from("/bin/true")).expect("every system has it");
+        assert!(
+            oracle
+                .compare(&[crate::random::case(0)], |_, _| {})
+                .is_err()
+        );
+    }
+}
