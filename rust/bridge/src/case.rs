@@ -218,6 +218,12 @@ impl Canonical for Action {
 }
 
 impl Certificate {
+    /// The certificate of these bytes, which are one item.
+    pub(crate) fn of(bytes: Vec<u8>) -> Certificate {
+        debug_assert!(Certificate::new(bytes.clone()).is_some());
+        Certificate(bytes)
+    }
+
     /// The certificate that these bytes are, if they are one item in deterministic form.
     pub fn new(bytes: Vec<u8>) -> Option<Certificate> {
         let mut from = Decoder::new(&bytes, CASE_LIMITS);

@@ -27,3 +27,4 @@ pub mod scope;
 mod script;
 mod shape;
 pub mod shrink;
+pub mod waves;

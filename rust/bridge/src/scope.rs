@@ -134,7 +134,7 @@ fn numbered(len: u32, labels: u16) -> Vec<Automaton> {
         let longer = |states: &Vec<State>| {
             let longer = options
                 .iter()
-                .map(|state| [&states[..], &[state.clone()]].concat());
+                .map(|state| [&states[..], std::slice::from_ref(state)].concat());
             longer.collect::<Vec<_>>()
         };
         all = all.iter().flat_map(longer).collect();

@@ -32,6 +32,21 @@ impl Script {
         Script { case, runner }
     }
 
+    /// The script that has come as far as this case.
+    pub(crate) fn resume(case: &Case) -> Script {
+        let mut script = Script {
+            runner: Runner::new(case),
+            case: Case {
+                actions: Vec::new(),
+                ..case.clone()
+            },
+        };
+        for action in &case.actions {
+            script.act(action.clone());
+        }
+        script
+    }
+
     pub(crate) fn runner(&self) -> &Runner {
         &self.runner
     }

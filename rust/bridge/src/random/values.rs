@@ -5,7 +5,7 @@ use antiphon_machine::{Sort, SortId, Value};
 use crate::coins::Coins;
 
 /// A value of the sort, small.
-pub(super) fn of_sort(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
+pub(crate) fn of_sort(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
     match sorts.get(sort.index()) {
         None | Some(Sort::Unit) => Value::Unit,
         Some(Sort::Bool) => Value::Bool(coins.once_in(2)),

@@ -44,7 +44,6 @@ pub fn scenario(seed: u64, sessions: usize) -> Case {
     let mut coins = Coins::new(seed);
     let images: Vec<_> = (0..2).map(|_| assembled::image(&mut coins)).collect();
     let mut config = config(&mut coins);
-    config.policy = SchedulingPolicy::RoundRobin;
     config.sessions_max = sessions as u32;
     let mut script = Script::new(format!("scenario {seed}"), images, config);
     for n in 0..sessions {

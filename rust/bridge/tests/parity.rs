@@ -1,0 +1,323 @@
+//! The kernel against the model. Each test has the model run its cases in processes of its own; without a Lean to run,
+//! every one fails.
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures are the point of a run that succeeds"
+)]
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use antiphon_bridge::case::{Action, Case};
+use antiphon_bridge::compare::{Comparison, DivergenceKind};
+use antiphon_bridge::coverage::Coverage;
+use antiphon_bridge::fixture::read_fixtures;
+use antiphon_bridge::oracle::{Oracle, write_corpus};
+use antiphon_bridge::recording::case_of_recording;
+use antiphon_bridge::run::{self, ActionResult};
+use antiphon_bridge::scope::Part;
+use antiphon_bridge::waves::{self, Envelope, envelope, traces};
+use antiphon_bridge::{hand, random};
+use antiphon_machine::Ingress;
+
+/// How many random cases there are; the long lane asks for more.
+const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
+const RANDOM_CASES: u64 = 2_000;
+
+/// Random cases that are in memory at a time.
+const RANDOM_PORTION: u64 = 2_000;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The folder that cargo builds into: that of the test's own program, two levels up.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().expect("a test knows its program");
+    let target = program
+        .ancestors()
+        .nth(3)
+        .expect("it is in target/debug/deps");
+    target.to_owned()
+}
+
+fn oracle() -> Oracle {
+    Oracle::find(&target()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs one part of the suite, tells what it came to, and fails by the first divergences.
+struct Suite {
+    oracle: Oracle,
+    coverage: Coverage,
+    done: Comparison,
+}
+
+impl Suite {
+    fn new() -> Suite {
+        Suite {
+            oracle: oracle(),
+            coverage: Coverage::default(),
+            done: Comparison::default(),
+        }
+    }
+
+    fn part(&mut self, name: &str, cases: &[Case]) {
+        assert!(!cases.is_empty(), "{name}: no cases");
+        let start = Instant::now();
+        let coverage = &mut self.coverage;
+        let done = self
+            .oracle
+            .compare(cases, |case, outs| coverage.add(case, outs));
+        let done = done.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            done.cases,
+            cases.len() as u64,
+            "{name}: every case is compared"
+        );
+        println!(
+            "{name}: {} cases, {} actions, {} bytes compared, {} diverge; {:.1} s",
+            done.cases,
+            done.actions,
+            done.bytes,
+            done.divergences.len(),
+            start.elapsed().as_secs_f64(),
+        );
+        for divergence in done.divergences.iter().take(5) {
+            println!("{divergence}\n");
+        }
+        self.done.add(done);
+    }
+
+    /// Every divergence is a failure; there is no list of known ones.
+    fn finish(self) -> Coverage {
+        let diverge = self.done.divergences.len();
+        assert_eq!(
+            diverge, 0,
+            "{diverge} cases diverge; the first are told above"
+        );
+        self.coverage
+    }
+}
+
+fn random_range() -> Range<u64> {
+    let count = match std::env::var(RANDOM_VARIABLE) {
+        Ok(count) => count.parse().expect("a number of cases"),
+        Err(_) => RANDOM_CASES,
+    };
+    0..count
+}
+
+/// Recordings of real sessions, the protocol's own sample and sessions with a guest.
+fn recordings() -> Vec<Case> {
+    let mut paths = vec![root().join("fixtures/recordings/v1/ping-pong.rec")];
+    let folder = fs::read_dir(root().join("fixtures/parity/recordings")).expect("it is there");
+    paths.extend(folder.map(|entry| entry.expect("it can be read").path()));
+    paths.sort();
+    let case = |path: &PathBuf| {
+        let bytes = fs::read(path).expect("it can be read");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    paths.iter().map(case).collect()
+}
+
+#[test]
+fn canonical_parity_is_exact_at_concurrency_one() {
+    let mut suite = Suite::new();
+    suite.part("hand-meant", &hand::cases());
+    let regressions = read_fixtures(&root().join("fixtures/parity/regressions"));
+    let regressions = regressions.unwrap_or_else(|error| panic!("{error}"));
+    // None is a good state to be in.
+    if !regressions.is_empty() {
+        suite.part("regressions", &regressions);
+    }
+    let recordings = recordings();
+    assert!(
+        recordings.len() >= 8,
+        "the recordings of the guest are there"
+    );
+    suite.part("recordings", &recordings);
+    for part in Part::ALL {
+        suite.part(&format!("small scope, {part:?}"), &part.cases());
+    }
+    let Range { mut start, end } = random_range();
+    while start < end {
+        let portion = start..end.min(start + RANDOM_PORTION);
+        start = portion.end;
+        let cases: Vec<Case> = portion.clone().map(random::case).collect();
+        suite.part(&format!("random, seeds {portion:?}"), &cases);
+    }
+    let coverage = suite.finish();
+    println!("{coverage}");
+    let findings = coverage.findings();
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// The model plans, checks and runs waves; the kernel runs the same picks one after the other. Every byte is equal, and so
+/// is each session's trace to that of the run a step at a time.
+#[test]
+fn envelope_bounded_parity_holds_for_n_gt_1() {
+    let made = (0..120u64).filter_map(|seed| {
+        let width = 2 + (seed % 3) as u32;
+        envelope(
+            seed,
+            2 + (seed % 4) as usize,
+            width,
+            1 + (seed / 3 % 3) as u32,
+        )
+    });
+    let made: Vec<Envelope> = made.collect();
+    assert!(made.len() >= 60, "only {} runs come to rest", made.len());
+    let mut suite = Suite::new();
+    suite.part("waves", &waves::cases());
+
+    let rounds: Vec<Case> = made
+        .iter()
+        .map(|envelope| envelope.rounds.clone())
+        .collect();
+    let (mut in_waves, mut widest) = (Vec::new(), 0);
+    let coverage = &mut suite.coverage;
+    let done = suite.oracle.compare(&rounds, |case, outs| {
+        coverage.add(case, outs);
+        for out in outs {
+            if let ActionResult::Round(wave) = &out.result {
+                assert!(
+                    !wave.fell_back,
+                    "`{}`: what the model plans checks",
+                    case.name
+                );
+                let sessions: std::collections::BTreeSet<_> =
+                    wave.picks.iter().map(|pick| pick.session).collect();
+                widest = widest.max(sessions.len());
+            }
+        }
+        in_waves.push(traces(outs));
+    });
+    let done = done.unwrap_or_else(|error| panic!("{error}"));
+    println!(
+        "envelope: {} cases, {} actions, {} bytes",
+        done.cases, done.actions, done.bytes
+    );
+    for divergence in done.divergences.iter().take(5) {
+        println!("{divergence}\n");
+    }
+    suite.done.add(done);
+    let canonical: Vec<Case> = made
+        .iter()
+        .map(|envelope| envelope.canonical.clone())
+        .collect();
+    suite.part("envelope at n = 1", &canonical);
+    assert!(widest >= 3, "waves step several sessions: {widest}");
+    let coverage = suite.finish();
+    let findings = coverage.wave_findings();
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+
+    let mut events = 0;
+    for (case, waves) in canonical.iter().zip(in_waves) {
+        let steps = traces(&run::run(case, |_| None));
+        assert_eq!(
+            steps.len(),
+            waves.len(),
+            "`{}`: as many sessions",
+            case.name
+        );
+        for (session, (step, wave)) in steps.iter().zip(&waves).enumerate() {
+            events += step.len();
+            assert_eq!(
+                step, wave,
+                "`{}`: the trace of session {session}",
+                case.name
+            );
+        }
+    }
+    println!("{events} events of sessions are the same in waves of up to {widest}");
+}
+
+/// A case is changed in the file that the model reads, and in no other place: exactly that one diverges, where it was
+/// changed; the others, in the same run, do not.
+#[test]
+fn a_tampered_corpus_gives_exactly_one_divergence_a_clean_one_none_in_the_same_run() {
+    let clean: Vec<Case> = (0..40)
+        .map(random::case)
+        .chain(hand::cases().into_iter().take(40))
+        .collect();
+    let at = 17;
+    let mut tampered = clean.clone();
+    let open = tampered[at]
+        .actions
+        .iter_mut()
+        .find_map(|action| match action {
+            Action::Input(Ingress::Open { owner, .. }) => Some(owner),
+            _ => None,
+        });
+    *open.expect("every case opens a session") = Arc::from("somebody else");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
+    write_corpus(&corpus, clean.iter().chain(&tampered)).expect("it is written");
+    oracle()
+        .run(&corpus, &output)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let done = Comparison::run(clean.iter().chain(&clean), model, |_, _| {});
+    let done = done.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(done.cases, 2 * clean.len() as u64);
+    let found: Vec<u64> = done
+        .divergences
+        .iter()
+        .map(|divergence| divergence.index)
+        .collect();
+    assert_eq!(found, [(clean.len() + at) as u64]);
+    let DivergenceKind::Action { differences, .. } = &done.divergences[0].kind else {
+        panic!("{}", done.divergences[0]);
+    };
+    let paths: Vec<&str> = differences
+        .iter()
+        .map(|found| found.path.as_str())
+        .collect();
+    let owner = [
+        "events · event 0 · event · owner",
+        "state · sessions · session 0 · owner",
+    ];
+    assert_eq!(paths, owner, "{}", done.divergences[0]);
+}
+
+/// A case that is none is refused by the model, and the others are run all the same.
+#[test]
+fn the_model_refuses_what_is_no_case() {
+    let good = random::case(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
+    let mut bytes = good.to_bytes();
+    let last = bytes.len() - 1;
+    bytes.truncate(last);
+    let file = File::create(&corpus).expect("it is created");
+    let mut writer = antiphon_bridge::corpus::CorpusWriter::create(file).expect("it is written");
+    writer.case(&good).expect("it is written");
+    writer.raw(&bytes).expect("it is written");
+    writer.raw(&[0x80]).expect("it is written");
+    writer.case(&good).expect("it is written");
+    writer.finish().expect("it is written");
+    oracle()
+        .run(&corpus, &output)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let done = Comparison::run([&good; 4], model, |_, _| {});
+    let done = done.unwrap_or_else(|error| panic!("{error}"));
+    let found: Vec<u64> = done
+        .divergences
+        .iter()
+        .map(|divergence| divergence.index)
+        .collect();
+    assert_eq!(found, [1, 2]);
+    for divergence in &done.divergences {
+        assert!(
+            matches!(divergence.kind, DivergenceKind::Unread { .. }),
+            "{divergence}"
+        );
+    }
+}
