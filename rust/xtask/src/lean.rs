@@ -6,6 +6,7 @@
 
 mod audit;
 mod build;
+mod bundle;
 mod elaborate;
 mod inventory;
 mod lock;

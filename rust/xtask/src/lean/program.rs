@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::lean::build::{self, bring_up};
+use crate::lean::bundle::bundle;
 use crate::lean::elaborate::{COMPLETED, NOISE, elaborate};
 use crate::lean::lock::Lock;
 use crate::lean::modules::Modules;
@@ -45,21 +46,43 @@ pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> 
         let sources = toolchain::sources(tree);
         return Err(Problem::absent(&sources, "no file was named"));
     };
-    let Prepared { lean, path, _lock } = prepare(tree, Path::new(file))?;
+    let lean = Lean::find(tree)?;
+    write_down(tree, &lean)?;
     match lean {
         Lean::Native { .. } => {
+            let Prepared { path, _lock, .. } = prepare(tree, Path::new(file))?;
             let mut command = native::program(tree, &path)?;
             programs::attached(command.args(arguments))
         }
         Lean::Npm(npm) => {
-            let out = build::out(tree);
-            let mut command = npm.lean(&out);
-            command.current_dir(&out);
-            command.arg("-R").arg(toolchain::sources(tree));
-            command.arg("--run").arg(&path).args(arguments);
+            let whole = put_together(tree, Path::new(file))?;
+            let mut command = npm.lean(whole.parent().unwrap_or(&whole));
+            command.current_dir(whole.parent().unwrap_or(&whole));
+            command.arg("--run").arg(&whole).args(arguments);
             interpret(&mut command)
         }
     }
+}
+
+/// Writes a file and all of ours that it imports as one file, named by its content, and says where.
+fn put_together(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
+    let sources = toolchain::sources(tree);
+    let path = sources.join(file);
+    let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
+    let modules = Modules::read(&sources)?;
+    let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
+    let whole = bundle(&modules, &order, &text);
+    let place = build::out(tree).with_file_name("programs");
+    fs::create_dir_all(&place).map_err(Problem::file(&place))?;
+    let name = blake3::hash(whole.as_bytes()).to_hex();
+    let path = place.join(format!("Program_{}.lean", &name[..16]));
+    if !path.exists() {
+        // Written beside and renamed: another run may be reading it.
+        let fresh = place.join(format!("fresh-{}-{}", &name[..16], std::process::id()));
+        fs::write(&fresh, &whole).map_err(Problem::file(&fresh))?;
+        fs::rename(&fresh, &path).map_err(Problem::file(&path))?;
+    }
+    Ok(path)
 }
 
 /// Only elaborates a file, with warnings as errors.
