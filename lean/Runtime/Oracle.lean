@@ -1,0 +1,91 @@
+module
+
+public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
+public import Runtime.ProtocolMachine.Codec.State
+public import Runtime.ProtocolMachine.Codec.Action
+
+@[expose] public section
+
+/-!
+# The oracle
+
+Reads a corpus file, runs every case, and writes what each action shows: `docs/parity.md` has both formats. It is a loop
+over `Machine.act` and has no logic of its own.
+-/
+
+namespace Antiphon
+
+/-- `count` bytes of an array from `start`, before others. -/
+def sliceOnto (b : ByteArray) (start : Nat) : Nat → Bytes → Bytes
+  | 0, tail => tail
+  | count + 1, tail => sliceOnto b start count (b.get! (start + count) :: tail)
+
+/-- The array with bytes added at its end. -/
+def pushAll : Bytes → ByteArray → ByteArray
+  | [], b => b
+  | x :: xs, b => pushAll xs (b.push x)
+
+/-- The first item of a corpus file. -/
+def corpusTag : Bytes := encText (ascii "antiphon.corpus.v1" []) []
+
+/-- The first and the last item of an output file. -/
+def outputTag : Bytes := encText (ascii "antiphon.output.v1" []) []
+def outputEnd : Bytes := encText (ascii "complete" []) []
+
+/-- A byte string at a place of the file: where its content begins, and how long it is. -/
+def stringAt (b : ByteArray) (place : Nat) : Option (Nat × Nat) :=
+  let rest := b.size - place
+  match decMajor 2 (sliceOnto b place (if rest < 9 then rest else 9) []) with
+  | none => none
+  | some (n, left) =>
+    let start := place + ((if rest < 9 then rest else 9) - len left)
+    match Nat.ble (start + n) b.size with
+    | true => some (start, n)
+    | false => none
+
+/-- What the actions show, one after the other. -/
+def showActions (m : Machine) (out : ByteArray) : List Action → ByteArray
+  | [] => out
+  | a :: as =>
+    let acted := m.act a
+    showActions acted.machine (pushAll (encShown acted.shown acted.machine []) out) as
+
+/-- What a case shows. -/
+def showCase (c : Case) : ByteArray :=
+  showActions c.machine (pushAll (encArrayHead (len c.actions) []) ByteArray.empty) c.actions
+
+/-- What stands for a case that cannot be read. -/
+def unreadable : Bytes := encArrayHead 1 (encText (ascii "this case cannot be read" []) [])
+
+/-- Runs the cases from a place of the file on. Each takes at least one byte, so `fuel` is the file's length. -/
+def runCases (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
+  | 0, _ => pure ()
+  | fuel + 1, place =>
+    match Nat.ble b.size place with
+    | true => pure ()
+    | false => match stringAt b place with
+      | none => throw (IO.userError "the corpus file is cut off or is not a sequence of byte strings")
+      | some (start, n) => do
+        match readCase (sliceOnto b start n []) with
+        | none => out.write (pushAll unreadable ByteArray.empty)
+        | some c => out.write (showCase c)
+        runCases b out fuel (start + n)
+
+end Antiphon
+
+open Antiphon in
+/-- `Oracle.lean CORPUS OUTPUT`. -/
+public def main (args : List String) : IO Unit :=
+  match args with
+  | [corpus, output] => do
+    let b ← IO.FS.readBinFile corpus
+    let n := len corpusTag
+    match Nat.ble n b.size && sameBytes (sliceOnto b 0 n []) corpusTag with
+    | false => throw (IO.userError "this is not a corpus file")
+    | true => do
+      let out ← IO.FS.Handle.mk output .write
+      out.write (pushAll outputTag ByteArray.empty)
+      runCases b out (b.size + 1) n
+      out.write (pushAll outputEnd ByteArray.empty)
+      out.flush
+  | _ => throw (IO.userError "usage: Oracle.lean CORPUS OUTPUT")
