@@ -594,4 +594,35 @@ fn among_sessions(hand: &mut Hand) {
                 .turns(3);
         },
     );
+    let prover = self::image(vec![alone(vec![
+        set(1, 7u64),
+        check(op::PROVE_SOON, &[1], 2, 3, Some(1)),
+        jump(1),
+    ])]);
+    let short = |config: &mut ProtocolMachineConfig| config.witness_ttl = 4;
+    hand.add_with(
+        "of one expiry the earlier session's witness first",
+        &prover,
+        short,
+        |s| {
+            s.open().open().turns(8);
+            s.answer_in(0, 0, Outcome::success(1u64)).turns(4).tick(1);
+            s.answer_in(0, 1, Outcome::success(1u64))
+                .answer_in(1, 0, Outcome::success(1u64));
+            s.tick(4).tick(1);
+        },
+    );
+    hand.add_with(
+        "effects time out before witnesses expire",
+        &prover,
+        short,
+        |s| {
+            s.open()
+                .open()
+                .turns(8)
+                .answer_in(1, 0, Outcome::success(1u64))
+                .tick(9)
+                .turns(4);
+        },
+    );
 }

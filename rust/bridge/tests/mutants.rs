@@ -1,0 +1,93 @@
+//! Parity can fail: every kernel that is wrong on purpose is told from the model by a case of the suite.
+#![allow(
+    clippy::print_stdout,
+    reason = "the table of mutants and what killed them is what is wanted"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use antiphon_bridge::case::Case;
+use antiphon_bridge::compare::{DivergenceKind, compare};
+use antiphon_bridge::oracle::{Oracle, write_corpus};
+use antiphon_bridge::output::OutputReader;
+use antiphon_bridge::{hand, random, waves};
+use antiphon_machine::mutant::{self, Mutant};
+
+fn target() -> PathBuf {
+    let program = std::env::current_exe().expect("a test knows its program");
+    let target = program
+        .ancestors()
+        .nth(3)
+        .expect("it is in target/debug/deps");
+    target.to_owned()
+}
+
+/// What the model says about each case.
+fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
+    let oracle = Oracle::find(&target()).unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (corpus, output): (&Path, &Path) =
+        (&folder.path().join("corpus"), &folder.path().join("output"));
+    write_corpus(corpus, cases).expect("it is written");
+    oracle
+        .run(corpus, output)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let file = std::fs::File::open(output).expect("it is there");
+    let mut reader = OutputReader::open(std::io::BufReader::new(file)).expect("an output");
+    let mut outputs = Vec::new();
+    while let Some(out) = reader.case().expect("it is whole") {
+        outputs.push(out.to_vec());
+    }
+    assert_eq!(outputs.len(), cases.len());
+    outputs
+}
+
+/// The first case that tells the kernel under this number from the model, and where.
+fn killer(number: u16, cases: &[Case], outputs: &[Vec<u8>]) -> Option<String> {
+    cases.iter().zip(outputs).find_map(|(case, out)| {
+        let compared = catch_unwind(AssertUnwindSafe(|| {
+            mutant::with(number, || compare(case, out).1)
+        }));
+        let place = match compared {
+            Ok(None) => return None,
+            Ok(Some(DivergenceKind::Action {
+                at, differences, ..
+            })) => {
+                let path = differences.first().map_or("", |found| &found.path);
+                format!("action {at}, {path}")
+            }
+            Ok(Some(other)) => other.to_string(),
+            Err(_) => "the kernel's own assertion".to_owned(),
+        };
+        Some(format!("`{}`: {place}", case.name))
+    })
+}
+
+#[test]
+fn every_wrong_kernel_is_told_from_the_model() {
+    let mut cases = hand::cases();
+    cases.extend(waves::cases());
+    cases.extend((0..100).map(random::case));
+    let outputs = outputs(&cases);
+    assert_eq!(
+        killer(0, &cases, &outputs),
+        None,
+        "the right kernel is the model"
+    );
+    let killed: Vec<(&Mutant, Option<String>)> = mutant::ALL
+        .iter()
+        .map(|mutant| (mutant, killer(mutant.number, &cases, &outputs)))
+        .collect();
+    for (Mutant { number, name, what }, killer) in &killed {
+        let killer = killer.as_deref().unwrap_or("NOBODY");
+        println!("{number:>3} {name:<24} {what}\n      {killer}");
+    }
+    let alive: Vec<&str> = killed
+        .iter()
+        .filter(|(_, killer)| killer.is_none())
+        .map(|(mutant, _)| mutant.name)
+        .collect();
+    println!("{} mutants, {} alive", killed.len(), alive.len());
+    assert!(killed.len() >= 24 && alive.is_empty(), "alive: {alive:?}");
+}
