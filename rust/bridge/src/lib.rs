@@ -27,4 +27,5 @@ pub mod scope;
 mod script;
 mod shape;
 pub mod shrink;
+pub mod types;
 pub mod waves;

@@ -1,7 +1,6 @@
 //! The model as a process: it reads a corpus file and writes an output file.
 
 use std::env;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,9 @@ pub const LEAN_VARIABLE: &str = "ANTIPHON_LEAN";
 
 /// The oracle's file, as the program that runs it knows it.
 const ORACLE_FILE: &str = "Runtime/Oracle.lean";
+
+/// The file of the program that writes the model's schema.
+const SCHEMA_FILE: &str = "Runtime/Schema.lean";
 
 /// Actions of the cases of one process: some 2,500 random cases. Starting a process takes some ten seconds, and its
 /// memory grows with what it has read and written; this is worth the one and spares the other.
@@ -90,12 +92,28 @@ impl Oracle {
     /// # Errors
     /// When the process cannot be started, or fails.
     pub fn run(&self, corpus: &Path, output: &Path) -> Result<(), OracleError> {
-        let absolute = |path: &Path| std::path::absolute(path).map(OsString::from);
-        let done = Command::new(&self.program)
-            .arg(ORACLE_FILE)
-            .args([absolute(corpus)?, absolute(output)?])
-            .stdin(Stdio::null())
-            .output();
+        self.start(ORACLE_FILE, &[corpus, output])
+    }
+
+    /// The model's schema, as [`types::compare`](crate::types::compare) takes it.
+    ///
+    /// # Errors
+    /// When the process cannot be started, or fails.
+    pub fn schema(&self) -> Result<String, OracleError> {
+        let folder = tempfile::tempdir()?;
+        let output = folder.path().join("schema");
+        self.start(SCHEMA_FILE, &[&output])?;
+        Ok(std::fs::read_to_string(output)?)
+    }
+
+    /// Runs one of the model's programs with paths for arguments.
+    fn start(&self, file: &str, paths: &[&Path]) -> Result<(), OracleError> {
+        let mut command = Command::new(&self.program);
+        command.arg(file);
+        for path in paths {
+            command.arg(std::path::absolute(path)?);
+        }
+        let done = command.stdin(Stdio::null()).output();
         let done = done.map_err(|error| OracleError::Start {
             program: self.program.clone(),
             error,

@@ -19,6 +19,7 @@ use crate::ids::*;
 use crate::image::*;
 use crate::kernel::{Ingress, Rest, Taken, Wait};
 use crate::queue::Pick;
+use crate::schema::{self, Described, Row};
 use crate::session::{
     Coroutine, Edge, Effect, Endpoint, On, Parcel, Phase, Session, Status, Witness, WitnessKind,
 };
@@ -179,6 +180,16 @@ macro_rules! structure {
                 Ok($name { $($field: Canonical::decode(from)?),* })
             }
         }
+
+        impl Described for $name {
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+            fn rows() -> Vec<Row> {
+                let fields = vec![$(schema::field(stringify!($field), |s: &$name| &s.$field)),*];
+                vec![schema::row(stringify!($name), 0, "mk", fields)]
+            }
+        }
     };
 }
 
@@ -220,6 +231,27 @@ macro_rules! alternatives {
                         Err(ReadError { offset, kind })
                     }
                 }
+            }
+        }
+
+        impl Described for $name {
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+            fn rows() -> Vec<Row> {
+                vec![$({
+                    let fields = vec![
+                        $($(schema::part(stringify!($field), |v: &$name| match v {
+                            $name::$variant { $field, .. } => Some($field),
+                            _ => None,
+                        }),)*)?
+                        $($(schema::part(stringify!($item), |v: &$name| match v {
+                            $name::$variant($item) => Some($item),
+                            _ => None,
+                        }),)*)?
+                    ];
+                    schema::row(stringify!($name), $number, stringify!($variant), fields)
+                }),*]
             }
         }
     };
@@ -487,6 +519,16 @@ macro_rules! list {
                     offset,
                     kind: ReadErrorKind::Alternative { what: stringify!($name), got },
                 })
+            }
+        }
+
+        impl Described for $name {
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+            fn rows() -> Vec<Row> {
+                let names = (0..).zip([$(stringify!($variant)),*]);
+                names.map(|(n, name)| schema::row(stringify!($name), n, name, Vec::new())).collect()
             }
         }
     };

@@ -26,6 +26,7 @@ mod mutant;
 pub mod mutant;
 mod queue;
 pub mod sample;
+pub mod schema;
 mod session;
 pub mod step;
 mod value;

@@ -1,0 +1,280 @@
+//! The two schemas side by side: the kernel's, read off its types, and the model's, read off its compiled environment.
+//!
+//! Names are carried over by rule: `snake_case` and `UpperCamel` become `lowerCamel`, all numbers and ids are `Nat`, text
+//! and digests are `Bytes`. Whatever differs after that must stand in the registry, `docs/deviations.md`; and whatever
+//! stands there must differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use antiphon_machine::schema::{Row, schema};
+
+/// The registry: types of another name, and rows of another form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    /// The model's name of a kernel's type.
+    types: BTreeMap<String, String>,
+    /// Rows of the kernel that the model has otherwise, and the model's rows for them; each may be absent on one side.
+    rows: Vec<(Option<String>, Option<String>)>,
+}
+
+/// Why a registry or a schema cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TypesError {
+    /// A line of the registry's tables has no three cells.
+    #[error("line {line} of the registry: expected `| kernel | model | why |`, got `{text}`")]
+    Cells {
+        /// The line, from 1.
+        line: usize,
+        /// What stands there.
+        text: String,
+    },
+    /// An entry has no reason.
+    #[error("line {line} of the registry: the third cell, the reason, is empty")]
+    NoReason {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The model's schema does not end as it should.
+    #[error("the model's schema is cut off: its last line is not `complete`")]
+    CutOff,
+}
+
+/// What a comparison of the schemas came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypesReport {
+    /// Rows that are the same on both sides.
+    pub same: usize,
+    /// Rows and type names that differ as the registry says.
+    pub deviating: usize,
+    /// Rows that differ and are not in the registry: `kernel: …` or `model: …`.
+    pub undeclared: Vec<String>,
+    /// Entries of the registry that no row needs.
+    pub unused: Vec<String>,
+}
+
+impl TypesReport {
+    /// Whether the sides differ exactly as the registry says.
+    pub fn is_clean(&self) -> bool {
+        self.undeclared.is_empty() && self.unused.is_empty() && self.same > 0
+    }
+}
+
+impl Registry {
+    /// Reads the tables of `docs/deviations.md`: rows of three cells, in which code stands in backquotes and a dash means
+    /// "nothing". The table under the heading `## Names of types` has types, any other has rows.
+    ///
+    /// # Errors
+    /// A table line that has not three cells, or no reason.
+    pub fn read(text: &str) -> Result<Registry, TypesError> {
+        let mut registry = Registry::default();
+        let mut types = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.starts_with('#') {
+                types = line == "## Names of types";
+            }
+            let Some(cells) = line.strip_prefix('|') else {
+                continue;
+            };
+            let cells = cells.strip_suffix('|').unwrap_or(cells);
+            let cells = cells.split('|').map(str::trim).collect::<Vec<_>>();
+            let [kernel, model, why] = cells[..] else {
+                let text = line.to_owned();
+                return Err(TypesError::Cells { line: number, text });
+            };
+            if kernel == "Kernel" || kernel.starts_with("---") {
+                continue;
+            }
+            if why.is_empty() {
+                return Err(TypesError::NoReason { line: number });
+            }
+            let code = |cell: &str| (cell != "-").then(|| cell.trim_matches('`').to_owned());
+            match (code(kernel), code(model)) {
+                (Some(kernel), Some(model)) if types => {
+                    registry.types.insert(kernel, model);
+                }
+                (kernel, model) => registry.rows.push((kernel, model)),
+            }
+        }
+        Ok(registry)
+    }
+}
+
+/// Compares the kernel's schema with the model's, of which `model` is the text.
+///
+/// # Errors
+/// The model's schema is cut off.
+pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesError> {
+    let model = model.strip_suffix("complete\n").ok_or(TypesError::CutOff)?;
+    let model = numbered(model);
+    let kernel = schema();
+    let names = kernel.iter().map(|row| row.type_name.as_str());
+    let names = names.collect::<BTreeSet<_>>();
+    let mut report = TypesReport::default();
+    for name in registry.types.keys() {
+        match names.contains(name.as_str()) {
+            true => report.deviating += 1,
+            false => report.unused.push(format!("type `{name}`")),
+        }
+    }
+    let kernel = kernel.iter().map(|row| carried(row, &registry.types));
+    let kernel = kernel.collect::<BTreeSet<_>>();
+    report.same = kernel.intersection(&model).count();
+    let mut alone = kernel
+        .difference(&model)
+        .map(|row| format!("kernel: {row}"))
+        .chain(model.difference(&kernel).map(|row| format!("model: {row}")))
+        .collect::<BTreeSet<_>>();
+    for (kernel, model) in &registry.rows {
+        let sides = [("kernel", kernel), ("model", model)];
+        for (side, row) in sides {
+            let Some(row) = row else { continue };
+            let row = format!("{side}: {row}");
+            match alone.remove(&row) {
+                true => report.deviating += 1,
+                false => report.unused.push(row),
+            }
+        }
+    }
+    report.undeclared = alone.into_iter().collect();
+    Ok(report)
+}
+
+/// The model's rows with the numbers of the alternatives: their places in their type.
+fn numbered(text: &str) -> BTreeSet<String> {
+    let mut places = BTreeMap::<&str, u64>::new();
+    let rows = text.lines().map(|line| {
+        let (name, fields) = line.split_once(' ').unwrap_or((line, ""));
+        let (of, name) = name.split_once('.').unwrap_or((name, ""));
+        let place = places.entry(of).or_default();
+        let row = format!("{of} {place} {name} {fields}");
+        *place += 1;
+        row.trim_end().to_owned()
+    });
+    rows.collect()
+}
+
+/// A row of the kernel in the model's names.
+fn carried(row: &Row, types: &BTreeMap<String, String>) -> String {
+    let of = types.get(&row.type_name).unwrap_or(&row.type_name);
+    let mut text = format!("{of} {} {}", row.number, lower_camel(&row.name));
+    for (name, of) in &row.fields {
+        text.push_str(&format!(" {}:{}", lower_camel(name), type_text(of, types)));
+    }
+    text
+}
+
+/// `snake_case` or `UpperCamel` as `lowerCamel`.
+fn lower_camel(name: &str) -> String {
+    let mut out = String::new();
+    let mut upper = false;
+    for c in name.chars() {
+        match c {
+            '_' => upper = true,
+            c if upper => {
+                out.extend(c.to_uppercase());
+                upper = false;
+            }
+            c if out.is_empty() => out.extend(c.to_lowercase()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A type of the kernel as the model names it.
+fn type_text(of: &str, types: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in of.chars().chain(['\0']) {
+        if c.is_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        out.push_str(match word.as_str() {
+            "u8" | "u16" | "u32" | "u64" | "RoleId" | "LabelId" | "SortId" | "EdgeId"
+            | "OperationId" | "ProgramId" | "StateId" | "Pc" | "Reg" | "SessionId"
+            | "CoroutineId" => "Nat",
+            "i64" => "Int",
+            "bool" => "Bool",
+            "Text" | "Digest" => "Bytes",
+            "Pair" => "Prod",
+            other => types.get(other).map_or(other, String::as_str),
+        });
+        word.clear();
+        if c != '\0' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_carried_over_by_rule() {
+        let types = BTreeMap::from([("Sort".to_owned(), "PayloadSort".to_owned())]);
+        assert_eq!(lower_camel("buffer_len_max"), "bufferLenMax");
+        assert_eq!(lower_camel("NoSuchRow"), "noSuchRow");
+        let got = type_text("List(Pair(Text)(SortId))", &types);
+        assert_eq!(got, "List(Prod(Bytes)(Nat))");
+        assert_eq!(type_text("Option(Sort)", &types), "Option(PayloadSort)");
+    }
+
+    #[test]
+    fn a_registry_without_a_reason_or_with_another_number_of_cells_is_refused() {
+        let error = Registry::read("## Rows\n| `a` | `b` | |\n");
+        assert_eq!(error, Err(TypesError::NoReason { line: 2 }));
+        let error = Registry::read("| `a` | `b` |\n");
+        assert!(
+            matches!(error, Err(TypesError::Cells { line: 1, .. })),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_nothing_needs_and_a_row_that_has_none_are_both_told() {
+        let registry = Registry::read(
+            "## Names of types\n| `Nothing` | `Thing` | why |\n## Rows\n| `X 0 mk` | - | why |\n",
+        );
+        let report = compare("X.mk\ncomplete\n", &registry.unwrap()).unwrap();
+        assert_eq!(report.unused, ["type `Nothing`", "kernel: X 0 mk"]);
+        assert!(report.undeclared.contains(&"model: X 0 mk".to_owned()));
+        assert!(
+            report
+                .undeclared
+                .contains(&"kernel: Interface 0 mk name:Bytes version:Nat".to_owned())
+        );
+        assert!(!report.is_clean());
+        assert_eq!(
+            compare("X.mk\n", &Registry::default()),
+            Err(TypesError::CutOff)
+        );
+    }
+
+    /// The kernel compared with itself needs no registry.
+    #[test]
+    fn a_schema_is_equal_to_itself() {
+        let none = BTreeMap::new();
+        let rows = schema()
+            .iter()
+            .map(|row| carried(row, &none))
+            .collect::<Vec<_>>();
+        let text = rows.iter().map(|row| {
+            let mut words = row.split(' ');
+            let (of, _, name) = (words.next(), words.next(), words.next());
+            let fields = words.map(|word| format!(" {word}")).collect::<String>();
+            format!(
+                "{}.{}{fields}\n",
+                of.unwrap_or_default(),
+                name.unwrap_or_default()
+            )
+        });
+        let text = text.collect::<String>() + "complete\n";
+        let report = compare(&text, &Registry::default()).unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(report.same, rows.len());
+    }
+}
