@@ -1,0 +1,203 @@
+module
+
+public import Runtime.Proofs.Concurrency
+public import Runtime.Proofs.Concurrency.Plan
+public import Runtime.Proofs.Step.Kept
+
+@[expose] public noncomputable section
+
+/-!
+# A certified wave is a list of turns
+
+The steps of a wave, quantum and all, are turns of single coroutines, one after another: who is to step next within a
+session's quantum is in the machine's own queue when its turn comes. A machine that knows only turns can run a wave by
+the list of its steps.
+-/
+
+namespace Antiphon
+
+/-- A run after one turn of each of the coroutines, if it is ready when its turn comes. -/
+def Run.turns (r : Run) : List Pick → Run
+  | [] => r
+  | p :: ps =>
+    Run.turns
+      { machine := (r.machine.pickTurn p).machine
+        events := app r.events (r.machine.pickTurn p).shown.events } ps
+
+/-- Every one of the coroutines is ready when its turn comes. -/
+def Run.allQueued (r : Run) : List Pick → Prop
+  | [] => True
+  | p :: ps => p ∈ r.machine.queue ∧
+    Run.allQueued
+      { machine := (r.machine.pickTurn p).machine
+        events := app r.events (r.machine.pickTurn p).shown.events } ps
+
+theorem turns_append (r : Run) (ps qs : List Pick) :
+    r.turns (ps ++ qs) = (r.turns ps).turns qs := by
+  induction ps generalizing r with
+  | nil => rfl
+  | cons p ps ih => simp only [List.cons_append, Run.turns, ih]
+
+theorem allQueued_append {r : Run} {ps qs : List Pick} :
+    r.allQueued (ps ++ qs) ↔ r.allQueued ps ∧ (r.turns ps).allQueued qs := by
+  induction ps generalizing r with
+  | nil => simp [Run.allQueued, Run.turns]
+  | cons p ps ih => simp only [List.cons_append, Run.allQueued, Run.turns, ih, and_assoc]
+
+/-- What a session's step does to the session's part of the queue depends on that part only. -/
+theorem partOf_settle_self {i : Nat} {μ : Micro} (h : μ.pick.session = i)
+    (policy : SchedulingPolicy) (queue : List Pick) :
+    partOf i (settle policy queue μ) = settle policy (partOf i queue) μ := by
+  have single : partOf i [μ.pick] = [μ.pick] := by simp [partOf, h]
+  have woken : ∀ w, partOf i (enqueue queue μ.pick.session w) =
+      enqueue (partOf i queue) μ.pick.session w := by
+    intro w; simp [partOf, enqueue, h]
+  have append : ∀ a b, partOf i (app a b) = app (partOf i a) (partOf i b) := by
+    intro a b; simp [partOf]
+  have out : ∀ q, partOf i (unqueue q μ.pick) = unqueue (partOf i q) μ.pick := by
+    intro q
+    simp only [partOf, unqueue, keep_eq, List.filter_filter]
+    apply List.filter_congr
+    intro x _
+    exact Bool.and_comm _ _
+  have drop : ∀ q, partOf i (dropSession μ.pick.session q) =
+      dropSession μ.pick.session (partOf i q) := by
+    intro q
+    simp only [partOf, dropSession, keep_eq, List.filter_filter]
+    apply List.filter_congr
+    intro x _
+    exact Bool.and_comm _ _
+  unfold settle
+  cases μ.woken <;> cases μ.step <;> cases μ.session.phase <;> cases policy <;>
+    simp only [drop, append, out, single, woken]
+
+/-- A committed step leaves its session's record, with the image that it had. -/
+theorem find_commit_self {r : Run} {μ : Micro} {i : Nat} {s : Session} {image : Loaded}
+    (found : r.machine.find i = some (s, image)) (h : μ.pick.session = i)
+    (kept : μ.session.image = s.image) :
+    (r.commit μ).machine.find i = some (μ.session, image) := by
+  subst h
+  simp only [Machine.find, getAt_eq] at found
+  split at found
+  · cases found
+  · rename_i s' hs
+    split at found
+    · cases found
+    · rename_i image' hi
+      injection found with found
+      injection found with h1 h2
+      subst h1 h2
+      have lt := (List.getElem?_eq_some_iff.1 hs).1
+      simp [Machine.find, Run.commit, lt, kept, hi]
+
+theorem microStep_image (cx : Context) (session : Nat) (s : Session) (coroutine : Nat) :
+    (microStep cx session s coroutine).session.image = s.image := step_image cx s coroutine
+
+/-- The turn of a coroutine in the queue is its step, committed. -/
+theorem turn_eq_commit {r : Run} {p : Pick} {s : Session} {image : Loaded}
+    (found : r.machine.find p.session = some (s, image)) (ready : p ∈ r.machine.queue) :
+    { machine := (r.machine.pickTurn p).machine
+      events := app r.events (r.machine.pickTurn p).shown.events : Run } =
+      r.commit (microStep (r.machine.context image) p.session s p.coroutine) := by
+  have inQueue : some? (fun q => samePick q p) r.machine.queue = true := by
+    simp only [some?_eq, List.any_eq_true]
+    exact ⟨p, ready, samePick_self p⟩
+  simp only [Machine.pickTurn, inQueue, Machine.turnOf, Machine.micro, found]
+  simp [Run.commit]
+
+/-- The steps of one pick are turns of the coroutines that step. -/
+theorem microRun_is_turns {r : Run} {session quantum : Nat} {s : Session} {image : Loaded}
+    {coroutine : Nat} (found : r.machine.find session = some (s, image))
+    (ready : { session, coroutine : Pick } ∈ r.machine.queue) :
+    let μs := microRun (r.machine.context image) session quantum s
+      (partOf session r.machine.queue) coroutine
+    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allQueued (μs.map fun μ => μ.pick) := by
+  induction quantum generalizing r s coroutine with
+  | zero => exact ⟨rfl, trivial⟩
+  | succ quantum ih =>
+    have turn := turn_eq_commit (r := r) (p := { session, coroutine }) found ready
+    have one : r.commitAll [microStep (r.machine.context image) session s coroutine] =
+        r.turns [{ session, coroutine }] ∧ r.allQueued [{ session, coroutine }] := by
+      simp only [Run.commitAll, Run.turns, Run.allQueued, turn]
+      exact ⟨trivial, ready, trivial⟩
+    simp only [microRun]
+    split
+    · exact one
+    · split
+      · exact one
+      · rename_i p hp
+        have found' := find_commit_self (μ := microStep (r.machine.context image) session s coroutine)
+          found rfl (microStep_image _ _ _ _)
+        have part := partOf_settle_self
+          (μ := microStep (r.machine.context image) session s coroutine) (i := session) rfl
+          r.machine.config.policy r.machine.queue
+        have mem : p ∈ partOf session (settle r.machine.config.policy r.machine.queue
+            (microStep (r.machine.context image) session s coroutine)) := by
+          rw [part]; exact best_mem hp
+        have ⟨inQueue, ofSession⟩ := mem_partOf.1 mem
+        have next : { session, coroutine := p.coroutine : Pick } = p := by
+          cases p; simp only at ofSession; rw [ofSession]
+        have rest := ih (coroutine := p.coroutine) found' (by rw [next]; exact inQueue)
+        have queue : partOf session
+            (r.commit (microStep (r.machine.context image) session s coroutine)).machine.queue =
+            settle r.machine.config.policy (partOf session r.machine.queue)
+              (microStep (r.machine.context image) session s coroutine) := part
+        rw [queue] at rest
+        simp only [List.map_cons, Run.commitAll, Run.turns, Run.allQueued]
+        have pick : (microStep (r.machine.context image) session s coroutine).pick =
+            { session, coroutine } := rfl
+        rw [pick, turn]
+        exact ⟨rest.1, ready, rest.2⟩
+
+/-- What a worker does with a pick whose coroutine is ready is turns. -/
+theorem runPick_is_turns {r : Run} {w : WavePick} (ready : w.pick ∈ r.machine.queue) :
+    let μs := r.machine.runPick w
+    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allQueued (μs.map fun μ => μ.pick) := by
+  cases hf : r.machine.find w.pick.session with
+  | none => simp [Machine.runPick, hf, Run.commitAll, Run.turns, Run.allQueued]
+  | some found =>
+    have := microRun_is_turns (quantum := w.quantum) (s := found.1) (image := found.2) hf ready
+    simpa only [Machine.runPick, hf, keep_eq] using this
+
+theorem partOf_commitAll_ne {r : Run} {μs : List Micro} {i : Nat}
+    (h : ∀ μ, μ ∈ μs → μ.pick.session ≠ i) :
+    partOf i (r.commitAll μs).machine.queue = partOf i r.machine.queue := by
+  induction μs generalizing r with
+  | nil => rfl
+  | cons μ μs ih =>
+    rw [Run.commitAll, ih (fun ν hν => h ν (List.mem_cons_of_mem _ hν))]
+    exact partOf_settle (h μ List.mem_cons_self) _ _
+
+theorem inTurn_is_turns {r : Run} {ws : List WavePick}
+    (apart : ws.Pairwise fun a b => a.pick.session ≠ b.pick.session)
+    (ready : ∀ w, w ∈ ws → w.pick ∈ r.machine.queue) :
+    r.inTurn ws = r.turns (r.steppedInTurn ws) ∧ r.allQueued (r.steppedInTurn ws) := by
+  induction ws generalizing r with
+  | nil => exact ⟨rfl, trivial⟩
+  | cons w ws ih =>
+    have ⟨first, rest⟩ := List.pairwise_cons.1 apart
+    have ⟨h1, h2⟩ := runPick_is_turns (ready w List.mem_cons_self)
+    have ⟨h3, h4⟩ := ih (r := r.commitAll (r.machine.runPick w)) rest fun v hv => by
+      have part := partOf_commitAll_ne (r := r) (μs := r.machine.runPick w) (i := v.pick.session)
+        fun μ hμ => runPick_session hμ ▸ first v hv
+      have : v.pick ∈ partOf v.pick.session r.machine.queue :=
+        mem_partOf.2 ⟨ready v (List.mem_cons_of_mem _ hv), rfl⟩
+      rw [← part] at this
+      exact (mem_partOf.1 this).1
+    simp only [Run.inTurn, Run.steppedInTurn, turns_append, allQueued_append, ← h1]
+    exact ⟨h3, h2, h4⟩
+
+/-- An accepted wave, whatever its quanta, gives the machine and the log of one turn after another of the coroutines that
+it shows as stepped, and each of them is ready when its turn comes. -/
+theorem wave_is_its_turns (m : Machine) (c : WaveCertificate) (h : m.checkWave c = true) :
+    waveFrom m { machine := m, events := [] } c.picks =
+        Run.turns { machine := m, events := [] } (steppedBy m c.picks) ∧
+      Run.allQueued { machine := m, events := [] } (steppedBy m c.picks) := by
+  rw [certified_wave_exact m c [] h, wave_steps m c [] h]
+  refine inTurn_is_turns (sessions_of_check h) fun w hw => ?_
+  have fits := ((check_wave_iff m c).1 h).2.2.2.1 w hw
+  have := best_mem fits.2.1
+  rw [keep_eq] at this
+  exact (List.mem_filter.1 this).1
+
+end Antiphon
