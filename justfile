@@ -13,6 +13,11 @@ test *LANES:
 check:
     cargo xtask test fmt clippy tidy
 
+# The Lean model and its proofs; arguments name modules
+[group('check')]
+lean *ARGS:
+    cargo xtask lean {{ ARGS }}
+
 # The real virtual machine alone
 [group('check')]
 vm:
@@ -22,6 +27,11 @@ vm:
 [group('change')]
 bless *ARGS:
     cargo xtask bless {{ ARGS }}
+
+# Rewrite the list of theorems from the proofs; review the diff
+[group('change')]
+theorems:
+    cargo xtask lean --inventory
 
 # Format the workspace
 [group('change')]

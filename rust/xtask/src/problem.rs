@@ -67,12 +67,6 @@ pub(crate) enum Problem {
         line: usize,
         name: String,
     },
-    #[error("the theorem `{name}` stands twice, in {first} and {second}")]
-    Twice {
-        name: String,
-        first: String,
-        second: String,
-    },
     #[error("the virtual machine lane needs an x86-64 Linux host, this is {os} on {arch}")]
     Host {
         os: &'static str,

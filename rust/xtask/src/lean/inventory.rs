@@ -19,13 +19,12 @@ pub(crate) const FILE: &str = "theorems.json";
 /// Where theorems are listed from.
 const PROOFS: &str = "Runtime/Proofs/";
 
-/// Theorems by their full name.
-pub(crate) type Theorems = BTreeMap<String, Theorem>;
+/// Theorems by full name and file: two files may have a theorem of one name each, private or never
+/// imported together.
+pub(crate) type Theorems = BTreeMap<(String, String), Theorem>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Theorem {
-    /// Path below `lean/`.
-    pub(crate) file: String,
     /// The first sentence of its doc-string; empty when it has none.
     pub(crate) says: String,
     /// Hash of the statement, without comments and with single spaces.
@@ -63,16 +62,8 @@ pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
         .iter()
         .filter(|(_, module)| module.file.starts_with(PROOFS));
     for (_, Module { file, text, .. }) in proofs {
-        for (name, theorem) in of_file(file, text)? {
-            let second = theorem.file.clone();
-            if let Some(Theorem { file: first, .. }) = theorems.insert(name.clone(), theorem) {
-                return Err(Problem::Twice {
-                    name,
-                    first,
-                    second,
-                });
-            }
-        }
+        let found = of_file(file, text)?.into_iter();
+        theorems.extend(found.map(|(name, theorem)| ((name, file.clone()), theorem)));
     }
     Ok(theorems)
 }
@@ -103,29 +94,21 @@ fn compare(list: &str, theorems: &Theorems) -> Vec<String> {
         return vec![format!("lean/{FILE} is no list of theorems")];
     };
     let mut differences = Vec::new();
-    for (name, theorem) in theorems {
-        match told.get(name) {
-            None => differences.push(format!("`{name}` ({}) is not listed", theorem.file)),
+    for (key, theorem) in theorems {
+        let (name, file) = key;
+        match told.get(key) {
+            None => differences.push(format!("`{name}` ({file}) is not listed")),
             Some(old) if old.statement != theorem.statement => {
-                differences.push(format!(
-                    "the statement of `{name}` ({}) changed",
-                    theorem.file
-                ));
+                differences.push(format!("the statement of `{name}` ({file}) changed"));
             }
             Some(old) if old != theorem => {
-                differences.push(format!(
-                    "`{name}` ({}) moved or says something else",
-                    theorem.file
-                ));
+                differences.push(format!("`{name}` ({file}) says something else"));
             }
             Some(_) => {}
         }
     }
-    let gone = told
-        .iter()
-        .filter(|(name, _)| !theorems.contains_key(*name));
-    differences
-        .extend(gone.map(|(name, old)| format!("`{name}` is listed but not in {}", old.file)));
+    let gone = told.keys().filter(|key| !theorems.contains_key(*key));
+    differences.extend(gone.map(|(name, file)| format!("`{name}` is listed but not in {file}")));
     if differences.is_empty() && list != listed(theorems) {
         differences.push(format!(
             "lean/{FILE} is not as it is written by the command"
@@ -136,10 +119,10 @@ fn compare(list: &str, theorems: &Theorems) -> Vec<String> {
 
 /// The file: one theorem a line, by name.
 fn listed(theorems: &Theorems) -> String {
-    let line = |(name, theorem): (&String, &Theorem)| {
+    let line = |((name, file), theorem): (&(String, String), &Theorem)| {
         let fields = [
             ("name", name),
-            ("file", &theorem.file),
+            ("file", file),
             ("says", &theorem.says),
             ("statement", &theorem.statement),
         ];
@@ -158,11 +141,10 @@ fn read(list: &str) -> Option<Theorems> {
     let row = |row: &Value| {
         let field = |name: &str| Some(row[name].as_str()?.to_owned());
         let theorem = Theorem {
-            file: field("file")?,
             says: field("says")?,
             statement: field("statement")?,
         };
-        Some((field("name")?, theorem))
+        Some(((field("name")?, field("file")?), theorem))
     };
     json.as_array()?.iter().map(row).collect()
 }
@@ -194,7 +176,6 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
                 let doc = source.doc_before(token.at).filter(|(end, _)| *end > last);
                 let statement = in_one_line(&uncommented[token.at..end]);
                 let theorem = Theorem {
-                    file: file.to_owned(),
                     says: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
                     statement: blake3::hash(statement.as_bytes()).to_hex().to_string(),
                 };
@@ -327,9 +308,17 @@ theorem last : "-- x" = "-- x" := rfl
 theorem more : (fun b => true || b) <| true || false := rfl
 "#;
 
+    const A: &str = "Runtime/Proofs/A.lean";
+
+    fn statement(theorems: &Theorems, name: &str) -> String {
+        theorems[&(name.to_owned(), A.to_owned())].statement.clone()
+    }
+
     fn read_text(text: &str) -> Theorems {
-        let theorems = of_file("Runtime/Proofs/A.lean", text).expect("it can be read");
-        theorems.into_iter().collect()
+        let found = of_file(A, text).expect("it can be read").into_iter();
+        found
+            .map(|(name, theorem)| ((name, A.to_owned()), theorem))
+            .collect()
     }
 
     fn hash(statement: &str) -> String {
@@ -341,7 +330,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
         let theorems = read_text(TEXT);
         let says: Vec<_> = theorems
             .iter()
-            .map(|(name, t)| (name.as_str(), t.says.as_str()))
+            .map(|((name, _), t)| (name.as_str(), t.says.as_str()))
             .collect();
         assert_eq!(
             says,
@@ -355,7 +344,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
                 ("more", ""),
             ]
         );
-        for (name, statement) in [
+        for (name, expected) in [
             ("Antiphon.Session.bare", "theorem bare : two = 2"),
             (
                 "Antiphon.Session.fidelity",
@@ -368,7 +357,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
                 "theorem more : (fun b => true || b) <| true || false",
             ),
         ] {
-            assert_eq!(theorems[name].statement, hash(statement), "{name}");
+            assert_eq!(statement(&theorems, name), hash(expected), "{name}");
         }
     }
 
@@ -387,7 +376,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
             compare(&listed(&theorems), &changed),
             [
                 "the statement of `Antiphon.Session.bare` (Runtime/Proofs/A.lean) changed",
-                "`Antiphon.Session.cases` (Runtime/Proofs/A.lean) moved or says something else",
+                "`Antiphon.Session.cases` (Runtime/Proofs/A.lean) says something else",
                 "`newest` (Runtime/Proofs/A.lean) is not listed",
                 "`last` is listed but not in Runtime/Proofs/A.lean",
             ]
@@ -403,7 +392,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
 
     #[test]
     fn layout_and_comments_are_no_change_and_words_are() {
-        let of = |text: &str| read_text(text)["a"].statement.clone();
+        let of = |text: &str| statement(&read_text(text), "a");
         let one = of("theorem a : 1 = 1 := rfl");
         assert_eq!(
             one,
