@@ -1,14 +1,15 @@
 module
 
 public import Runtime.ProtocolMachine.Semantics.Resume
+public import Runtime.Proofs.Step.Cases
 
 @[expose] public section
 
 /-!
 # What moves endpoints and edges
 
-Whatever happens to a session, its endpoints and edges change in one of two ways only: an endpoint sends one message, or it
-takes one. Everything else leaves them alone and tells no communication.
+Whatever happens to a session, its endpoints and edges change in one of two ways only: an endpoint sends one message, or
+it takes one. Everything else leaves them alone and tells no communication.
 -/
 
 namespace Antiphon
@@ -83,45 +84,6 @@ inductive Moved (cx : Context) (s : Session) : List Event → Session → Prop w
 theorem Moved.image_eq {cx : Context} {s s' : Session} {es : List Event} (h : Moved cx s es s') :
     s'.image = s.image := by cases h <;> assumption
 
-/-- A chain of checks succeeds if each of them does. -/
-theorem bind_ok {ε α β : Type} {x : Except ε α} {f : α → Except ε β} {b : β} :
-    (x >>= f) = .ok b ↔ ∃ a, x = .ok a ∧ f a = .ok b := by
-  cases x <;> simp [bind, Except.bind]
-
-theorem ensure_ok {holds : Bool} {fault : Fault} {u : Unit} :
-    ensure holds fault = .ok u ↔ holds = true := by
-  cases holds <;> simp [ensure]
-
-/-- A speaker is a role whose endpoint is at a point of the wanted kind. -/
-theorem speak_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan : Nat}
-    {act : SpeechAct} {speaker : Speaker} (h : speak cx s who c chan act = .ok speaker) :
-    s.endpoints[speaker.role]? = some speaker.endpoint ∧
-      cx.image.point speaker.role speaker.endpoint.state = some speaker.point ∧
-      speaker.point.act = act := by
-  simp only [speak, bind_ok] at h
-  obtain ⟨v, _, h⟩ := h
-  split at h
-  · split at h
-    · cases h
-    · rename_i role _ endpoint he
-      simp only [bind_ok, ensure_ok] at h
-      obtain ⟨_, _, h⟩ := h
-      split at h
-      · cases h
-      · rename_i point hp
-        simp only [bind_ok, ensure_ok, decide_eq_true_eq] at h
-        obtain ⟨_, ha, h⟩ := h
-        cases h
-        exact ⟨by simpa using he, hp, ha⟩
-  · cases h
-
-/-- An admitted value is of its sort. -/
-theorem admit_ok {cx : Context} {v : Value} {sort : Nat} {u : Unit} (h : admit cx v sort = .ok u) :
-    v.isOf cx.image.image.sorts sort = true := by
-  simp only [admit, bind_ok, ensure_ok] at h
-  obtain ⟨_, h, _⟩ := h
-  exact h
-
 theorem block_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {on : On} :
     Moved cx s (block s who c on).events (block s who c on).session :=
   .still rfl rfl rfl silent_nil
@@ -133,7 +95,7 @@ theorem send_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
     Moved cx s stepped.events stepped.session := by
   simp only [send, bind_ok] at h
   obtain ⟨speaker, hs, h⟩ := h
-  obtain ⟨he, hp, ha⟩ := speak_ok hs
+  have ⟨_, he, _, hp, ha⟩ := speak_ok hs
   split at h
   · cases h
   · rename_i t ht
@@ -147,7 +109,8 @@ theorem send_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
       · rename_i hroom
         cases h
         simp only [getAt_eq] at hedge
-        refine .sent (message := ⟨speaker.point.edge, label, edge.sent, payload⟩) ?_ ?_ rfl he hp ha rfl ht (admit_ok hv) hedge rfl ?_ (by simp) (by simp)
+        refine .sent (message := ⟨speaker.point.edge, label, edge.sent, payload⟩) ?_ ?_ rfl he hp ha
+          rfl ht (admit_ok.mp hv).1 hedge rfl ?_ (by simp) (by simp)
         · cases chosen <;> rfl
         · cases chosen <;> rfl
         · simpa using hroom
@@ -159,7 +122,7 @@ theorem receive_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {
     Moved cx s stepped.events stepped.session := by
   simp only [receive, bind_ok] at h
   obtain ⟨speaker, hs, _, _, h⟩ := h
-  obtain ⟨he, hp, ha⟩ := speak_ok hs
+  have ⟨_, he, _, hp, ha⟩ := speak_ok hs
   split at h
   · cases h
   · rename_i edge hedge
