@@ -18,6 +18,16 @@ check:
 lean *ARGS:
     cargo xtask lean {{ ARGS }}
 
+# The model and the kernel run the same cases: --types, --suite, --all; --long for 20,000 random ones
+[group('check')]
+check-parity *ARGS:
+    cargo xtask parity {{ ARGS }}
+
+# What a release stands on, from nothing: proofs, axioms, theorems, corpus, parity, replays
+[group('check')]
+check-release-conformance:
+    cargo xtask conformance
+
 # The real virtual machine alone
 [group('check')]
 vm:

@@ -27,5 +27,6 @@ pub mod scope;
 mod script;
 mod shape;
 pub mod shrink;
+pub mod theorems;
 pub mod types;
 pub mod waves;

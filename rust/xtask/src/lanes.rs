@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
-use crate::{lean, run, setup, tidy, vm};
+use crate::{lean, parity, run, setup, tidy, vm};
 
 /// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
 /// needs more than this hangs.
@@ -28,7 +28,7 @@ struct Lane {
     run: fn(&Tree) -> Vec<Report>,
 }
 
-const LANES: [Lane; 9] = [
+const LANES: [Lane; 10] = [
     Lane {
         name: "setup",
         run: |tree| vec![setup::lane(tree)],
@@ -46,10 +46,6 @@ const LANES: [Lane; 9] = [
         run: |tree| vec![clippy(tree)],
     },
     Lane {
-        name: "lean",
-        run: |tree| vec![lean::lane(tree, false)],
-    },
-    Lane {
         name: "tests",
         run: tests,
     },
@@ -60,6 +56,14 @@ const LANES: [Lane; 9] = [
     Lane {
         name: "docs",
         run: |tree| vec![docs(tree)],
+    },
+    Lane {
+        name: "lean",
+        run: |tree| vec![lean::lane(tree, false)],
+    },
+    Lane {
+        name: "parity",
+        run: |tree| parity::lane(tree, &parity::Wanted::ALL),
     },
     Lane {
         name: "vm",
@@ -94,7 +98,7 @@ pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
 fn fmt(tree: &Tree) -> Report {
     let mut command = tree.cargo("fmt");
     command.args(["--all", "--check", "--", "--color=never"]);
-    check(tree, "fmt", "formatting of every file", &mut command)
+    Job::new("fmt", "formatting of every file").check(tree, &mut command)
 }
 
 /// All features, so that what is compiled only for the virtual machine is read too.
@@ -108,140 +112,169 @@ fn clippy(tree: &Tree) -> Report {
         "-D",
         "warnings",
     ]);
-    check(
-        tree,
-        "clippy",
-        "lints of every target, warnings are errors",
-        &mut command,
-    )
+    let about = "lints of every target, warnings are errors";
+    Job::new("clippy", about).check(tree, &mut command)
 }
 
 /// The binaries are built first: tests start `antiphon` and `antiphon-agent` from the target
-/// directory.
+/// directory. The bridge's tests have Lean run for minutes; they are the lane `parity`.
 fn tests(tree: &Tree) -> Vec<Report> {
     let mut build = tree.cargo("build");
     build.args(["--workspace", "--bins"]);
-    let built = check(
-        tree,
-        "tests",
-        "building the binaries that tests start",
-        &mut build,
-    );
+    let about = "building the binaries that tests start";
+    let built = Job::new("tests", about).check(tree, &mut build);
     if built.failed() {
         return vec![built];
     }
     let mut command = tree.cargo("test");
     command.args([
         "--workspace",
+        "--exclude",
+        parity::PACKAGE,
         "--no-fail-fast",
         "--lib",
         "--bins",
         "--tests",
         "--examples",
     ]);
-    let about = "unit and integration tests of every crate";
-    let mut ran = run_tests(tree, "tests", about, &mut command);
-    let schema = ran.reading.take(SCHEMA_TARGET);
-    if ran.reading.tally.failed == 0 && schema.failed > 0 {
-        // The program ended badly for the schema's sake alone.
-        ran.outcome = Ok(());
-    }
-    let schema = Report::of_tests("schema", Duration::ZERO, schema, Ok(()));
-    vec![report_tests("tests", ran).after(&built), schema]
+    let about = "unit and integration tests of every crate but the bridge";
+    let mut ran = Job::new("tests", about).test(tree, &mut command);
+    let schema = ran.take("schema", SCHEMA_TARGET);
+    vec![ran.report().after(&built), schema]
 }
 
 fn doctests(tree: &Tree) -> Report {
     let mut command = tree.cargo("test");
     command.args(["--workspace", "--no-fail-fast", "--doc"]);
-    counted(
-        tree,
-        "doctests",
-        "examples in the documentation of every crate",
-        &mut command,
-    )
+    let about = "examples in the documentation of every crate";
+    Job::new("doctests", about)
+        .test(tree, &mut command)
+        .report()
 }
 
 fn docs(tree: &Tree) -> Report {
     let mut command = tree.cargo("doc");
     command.args(["--workspace", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
-    check(
-        tree,
-        "docs",
-        "documentation of every crate, warnings are errors",
-        &mut command,
-    )
+    let about = "documentation of every crate, warnings are errors";
+    Job::new("docs", about).check(tree, &mut command)
 }
 
-/// A program that is one check: well when it ends well.
-fn check(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
-    let ran = watch(tree, name, about, command);
-    Report::of_check(name, ran.elapsed, ran.outcome)
-}
-
-/// A `cargo test`, whose tests are counted.
-pub(crate) fn counted(
-    tree: &Tree,
+/// A program that a lane runs.
+pub(crate) struct Job<'a> {
+    /// The lane; its log has this name.
     name: &'static str,
-    about: &str,
-    command: &mut Command,
-) -> Report {
-    report_tests(name, run_tests(tree, name, about, command))
+    about: &'a str,
+    deadline: Duration,
+    talks: bool,
 }
 
-fn run_tests(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Ran {
-    // Goldens are compared, never written, whatever the environment of the caller says.
-    command
-        .env("INSTA_UPDATE", "no")
-        .env_remove("INSTA_FORCE_PASS")
-        .env_remove("BLESS");
-    watch(tree, name, about, command)
+impl<'a> Job<'a> {
+    pub(crate) fn new(name: &'static str, about: &'a str) -> Self {
+        Self {
+            name,
+            about,
+            deadline: LANE_DEADLINE,
+            talks: false,
+        }
+    }
+
+    /// What its tests say is shown as it comes: the figures are what it is run for. Others are
+    /// heard only when they fail.
+    pub(crate) fn talking(mut self) -> Self {
+        self.talks = true;
+        self
+    }
+
+    pub(crate) fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs it as one check: well when it ends well.
+    pub(crate) fn check(&self, tree: &Tree, command: &mut Command) -> Report {
+        let ran = self.watch(tree, command);
+        Report::of_check(self.name, ran.elapsed, ran.outcome)
+    }
+
+    /// Runs a `cargo test`, whose tests are counted.
+    pub(crate) fn test(&self, tree: &Tree, command: &mut Command) -> Ran {
+        // Goldens are compared, never written, whatever the environment of the caller says.
+        command
+            .env("INSTA_UPDATE", "no")
+            .env_remove("INSTA_FORCE_PASS")
+            .env_remove("BLESS");
+        self.watch(tree, command)
+    }
+
+    /// Runs a program to its end, and shows what is to be shown of what it says.
+    fn watch(&self, tree: &Tree, command: &mut Command) -> Ran {
+        let name = self.name;
+        let log = tree.target.join("xtask").join(format!("{name}.log"));
+        // The log and the counting want plain lines.
+        command
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_PROGRESS_WHEN", "never");
+        let mut progress = Progress::start(name, self.about);
+        let mut reading = LibTest::default();
+        let ended = run::watched(command, self.deadline, &log, &mut progress, |line| {
+            let kept = reading.kept.len();
+            let note = reading.line(line);
+            if self.talks && reading.kept.len() > kept {
+                progress::clear_line();
+                println!("  | {line}");
+            }
+            note
+        });
+        progress.finish();
+        let outcome = match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Problem::Lane { status, log }),
+            Err(problem) => Err(problem),
+        };
+        if outcome.is_err() && !self.talks {
+            let hidden = reading.kept.len().saturating_sub(SHOWN_MAX);
+            for line in reading.kept.iter().skip(hidden) {
+                println!("  | {line}");
+            }
+        }
+        Ran {
+            name,
+            elapsed: progress.elapsed(),
+            reading,
+            outcome,
+        }
+    }
 }
 
-fn report_tests(name: &'static str, ran: Ran) -> Report {
-    let ran_something = ran
-        .reading
-        .targets
-        .iter()
-        .filter(|t| t.tally != Tally::default());
-    let details = ran_something.map(Target::to_string).collect();
-    Report::of_tests(name, ran.elapsed, ran.reading.tally, ran.outcome).with_details(details)
-}
-
-/// A lane's program that has ended.
-struct Ran {
+/// A `cargo test` that has ended, and what was read of it.
+pub(crate) struct Ran {
+    name: &'static str,
     elapsed: Duration,
     reading: LibTest,
     outcome: Result<(), Problem>,
 }
 
-/// Runs a lane's program to its end and, if it ended badly, shows what it said.
-fn watch(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Ran {
-    let log = tree.target.join("xtask").join(format!("{name}.log"));
-    // The log and the counting want plain lines.
-    command
-        .env("CARGO_TERM_COLOR", "never")
-        .env("CARGO_TERM_PROGRESS_WHEN", "never");
-    let mut progress = Progress::start(name, about);
-    let mut reading = LibTest::default();
-    let ended = run::watched(command, LANE_DEADLINE, &log, &mut progress, |line| {
-        reading.line(line)
-    });
-    progress.finish();
-    let outcome = match ended {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Problem::Lane { status, log }),
-        Err(problem) => Err(problem),
-    };
-    if outcome.is_err() {
-        let hidden = reading.kept.len().saturating_sub(SHOWN_MAX);
-        for line in reading.kept.iter().skip(hidden) {
-            println!("  | {line}");
+impl Ran {
+    /// Takes one target out, to be a line of its own in the table; it fails there when it did not
+    /// run.
+    pub(crate) fn take(&mut self, name: &'static str, target: &str) -> Report {
+        let tally = self.reading.take(target);
+        if self.reading.tally.failed == 0 && tally.failed > 0 {
+            // The program ended badly for this target's sake alone.
+            self.outcome = Ok(());
         }
+        Report::of_tests(name, Duration::ZERO, tally, Ok(()))
     }
-    Ran {
-        elapsed: progress.elapsed(),
-        reading,
-        outcome,
+
+    pub(crate) fn report(self) -> Report {
+        let ran_something = self
+            .reading
+            .targets
+            .iter()
+            .filter(|t| t.tally != Tally::default());
+        let details = ran_something.map(Target::to_string).collect();
+        Report::of_tests(self.name, self.elapsed, self.reading.tally, self.outcome)
+            .with_details(details)
     }
 }

@@ -38,6 +38,13 @@ pub(crate) fn set_up(tree: &Tree, progress: &mut Progress) -> Result<(String, bo
     Ok((lean.shown(), cached))
 }
 
+/// Sees that there is a Lean and that tests find the program that runs it; gives its name.
+pub(crate) fn ready(tree: &Tree) -> Result<String, Problem> {
+    let lean = Lean::find(tree)?;
+    write_down(tree, &lean)?;
+    Ok(lean.shown())
+}
+
 /// Everything about the model: all modules built, no refused word, the theorems as listed.
 pub(crate) fn lane(tree: &Tree, from_scratch: bool) -> Report {
     let mut progress = Progress::start("lean", "the Lean model and its proofs");

@@ -58,7 +58,7 @@ impl LibTest {
             self.current = name;
             return Some(format!("{} passed, in {}", self.tally.passed, self.current));
         }
-        if ["Compiling ", "Checking ", "Documenting "]
+        if ["Compiling ", "Checking ", "Documenting ", "Finished "]
             .iter()
             .any(|verb| trimmed.starts_with(verb))
         {

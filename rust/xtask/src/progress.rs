@@ -76,10 +76,15 @@ impl Progress {
 
     /// Takes the rewritten line away.
     pub(crate) fn finish(&self) {
-        if self.terminal {
-            print!("\r\x1b[2K");
-            let _ = io::stdout().flush();
-        }
+        clear_line();
+    }
+}
+
+/// Takes a rewritten line away, if there can be one, to write something else in its place.
+pub(crate) fn clear_line() {
+    if io::stdout().is_terminal() {
+        print!("\r\x1b[2K");
+        let _ = io::stdout().flush();
     }
 }
 

@@ -30,6 +30,8 @@ impl Add for Tally {
 pub(crate) struct Report {
     name: &'static str,
     tally: Tally,
+    /// How many checks came to an end, well or not.
+    ran: u64,
     elapsed: Duration,
     /// Lines that say what ran.
     details: Vec<String>,
@@ -64,6 +66,7 @@ impl Report {
         mut tally: Tally,
         outcome: Result<(), Problem>,
     ) -> Self {
+        let ran = tally.passed + tally.failed;
         let problem = outcome
             .err()
             .map(|problem| problem.to_string())
@@ -83,6 +86,7 @@ impl Report {
         Self {
             name,
             tally,
+            ran,
             elapsed,
             details: Vec::new(),
             problem,
@@ -122,8 +126,8 @@ impl Report {
         };
         let time = seconds(self.elapsed);
         println!(
-            "{}: {verdict}, {passed} passed, {failed} failed, {skipped} skipped, {time}",
-            self.name
+            "{}: {verdict}, {} ran, {passed} passed, {failed} failed, {skipped} skipped, {time}",
+            self.name, self.ran
         );
         if let Some(problem) = &self.problem {
             println!("  {}", problem.replace('\n', "\n  "));

@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use crate::lanes::Job;
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -38,12 +39,8 @@ pub(crate) fn lane(tree: &Tree) -> Report {
     // One machine at a time: software emulation takes a core for itself.
     command.args(["--", "--test-threads=1", "--nocapture"]);
     command.env("ANTIPHON_VM", place);
-    crate::lanes::counted(
-        tree,
-        "vm",
-        "tests against a real virtual machine",
-        &mut command,
-    )
+    let about = "tests against a real virtual machine";
+    Job::new("vm", about).test(tree, &mut command).report()
 }
 
 /// Boots it for a person.

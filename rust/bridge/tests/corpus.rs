@@ -1,0 +1,61 @@
+//! The corpus is generated, and is the same everywhere and always: what each part of it comes to is kept in
+//! `fixtures/parity/corpus.json`. Whoever changes a generator, or the kernel that generators run, sees here which cases
+//! became others. `BLESS=1` writes the file anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use antiphon_bridge::case::Case;
+use antiphon_bridge::corpus::CorpusWriter;
+use antiphon_bridge::scope::Part;
+use antiphon_bridge::{hand, random, waves};
+
+/// As many as every run of the suite takes.
+const RANDOM_CASES: u64 = 2_000;
+
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity/corpus.json")
+}
+
+/// One line of the file: how many cases a part has, and the digest of its corpus file.
+fn row(part: &str, cases: impl IntoIterator<Item = Case>) -> String {
+    let mut writer = CorpusWriter::create(blake3::Hasher::new()).expect("memory");
+    let (mut count, mut actions) = (0_u64, 0);
+    for case in cases {
+        count += 1;
+        actions += case.actions.len();
+        writer.case(&case).expect("memory");
+    }
+    assert!(count > 0, "{part}: no cases");
+    let digest = writer.finish().expect("memory").finalize();
+    format!(
+        "  {{\"part\": \"{part}\", \"cases\": {count}, \"actions\": {actions}, \"blake3\": \"{digest}\"}}"
+    )
+}
+
+#[test]
+fn the_corpus_is_what_it_was() {
+    let mut rows = vec![row("hand-meant", hand::cases())];
+    for part in Part::ALL {
+        rows.push(row(&format!("small scope, {part:?}"), part.cases()));
+    }
+    rows.push(row("waves", waves::cases()));
+    rows.push(row("random", (0..RANDOM_CASES).map(random::case)));
+    let made = format!("[\n{}\n]\n", rows.join(",\n"));
+    if std::env::var_os("BLESS").is_some() {
+        return fs::write(kept(), made).expect("it can be written");
+    }
+    let kept = fs::read_to_string(kept()).expect("`BLESS=1` writes it");
+    let mut differences = String::new();
+    for (sign, ours, theirs) in [("kept", &kept, &made), ("made", &made, &kept)] {
+        let alone = ours
+            .lines()
+            .filter(|line| !theirs.lines().any(|other| other == *line));
+        alone.for_each(|line| writeln!(differences, "{sign}: {line}").expect("memory"));
+    }
+    assert!(
+        kept == made,
+        "the corpus is another; `cargo xtask bless` keeps it\n{differences}"
+    );
+}

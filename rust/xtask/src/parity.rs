@@ -1,0 +1,142 @@
+//! Parity: the Lean model and the kernel run the same file, and every byte is compared. The tests
+//! of the bridge do it; this says which of them, and lets their figures through.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::lanes::{Job, LANE_DEADLINE};
+use crate::lean;
+use crate::problem::Problem;
+use crate::report::Report;
+use crate::tree::Tree;
+
+/// The crate whose tests these are.
+pub(crate) const PACKAGE: &str = "antiphon-bridge";
+
+/// Its test of the schemas, and of the kernels that are wrong on purpose; all others are the suite.
+const TYPES: &str = "types";
+const MUTANTS: &str = "mutants";
+
+/// Its test of the generated corpus against the digests that are kept. It has a line of its own in
+/// the table, because `conformance` asks for it by name.
+const CORPUS_TARGET: &str = "corpus (tests/corpus.rs)";
+
+/// Random cases of a long run, and how the tests are told.
+const LONG_CASES: (&str, &str) = ("ANTIPHON_PARITY_RANDOM", "20000");
+
+/// A long run has ten times the random cases, which are the most part of a run.
+const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// A process of npm's Lean takes up to 3 GB; each test has one at a time.
+const AT_ONCE: &str = "--test-threads=2";
+
+/// Which parts of parity are wanted.
+pub(crate) struct Wanted {
+    /// The types of both sides, against the registry of deviations.
+    pub(crate) types: bool,
+    /// The corpus, one step at a time and in waves, and the kernels that are wrong on purpose.
+    pub(crate) suite: bool,
+    /// Many more random cases.
+    pub(crate) long: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self {
+        types: true,
+        suite: true,
+        long: false,
+    };
+}
+
+/// The parts wanted, each a report; without a Lean, one that says so.
+pub(crate) fn lane(tree: &Tree, wanted: &Wanted) -> Vec<Report> {
+    let suite = match lean::ready(tree).and_then(|lean| {
+        println!("Lean lane: {lean}");
+        suite_targets(tree)
+    }) {
+        Ok(suite) => suite,
+        Err(problem) => return vec![Report::of_check("parity", Duration::ZERO, Err(problem))],
+    };
+    let mut reports = Vec::new();
+    if wanted.types {
+        reports.push(types(tree));
+    }
+    if wanted.suite {
+        reports.extend(self::suite(tree, &suite, wanted.long));
+        reports.push(mutants(tree));
+    }
+    reports
+}
+
+fn types(tree: &Tree) -> Report {
+    let mut command = tests(tree, &["--package", PACKAGE], [TYPES]);
+    let about = "the kernel's types against the model's";
+    Job::new("types", about)
+        .talking()
+        .test(tree, talking(&mut command))
+        .report()
+}
+
+/// Without the feature `mutants`: the kernel that is compared is the one that is shipped.
+fn suite(tree: &Tree, targets: &BTreeSet<String>, long: bool) -> [Report; 2] {
+    let package = ["--package", PACKAGE, "--lib", "--examples"];
+    let mut command = tests(tree, &package, targets.iter().map(String::as_str));
+    let about = "the kernel against the model, case by case";
+    let mut job = Job::new("suite", about).talking().within(LANE_DEADLINE);
+    if long {
+        let (variable, cases) = LONG_CASES;
+        command.env(variable, cases);
+        job = job.within(LONG_DEADLINE);
+    }
+    let mut ran = job.test(tree, talking(&mut command));
+    let corpus = ran.take("corpus", CORPUS_TARGET);
+    [ran.report(), corpus]
+}
+
+/// The machine's own tests of its wrong kernels and the suite's: each is to be told from the right
+/// one.
+fn mutants(tree: &Tree) -> Report {
+    let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
+    let packages = ["--package", PACKAGE, "--package", "antiphon-machine"];
+    let mut command = tests(tree, &packages, [MUTANTS]);
+    command.args(["--features", &features]);
+    let about = "kernels that are wrong on purpose";
+    Job::new("mutants", about)
+        .talking()
+        .test(tree, talking(&mut command))
+        .report()
+}
+
+/// `cargo test` over these packages and integration tests.
+fn tests<'a>(
+    tree: &Tree,
+    packages: &[&str],
+    targets: impl IntoIterator<Item = &'a str>,
+) -> Command {
+    let mut command = tree.cargo("test");
+    command.arg("--no-fail-fast").args(packages);
+    command.args(targets.into_iter().flat_map(|target| ["--test", target]));
+    command
+}
+
+/// Has the tests say what they find while they find it.
+fn talking(command: &mut Command) -> &mut Command {
+    command.args(["--", "--nocapture", AT_ONCE])
+}
+
+/// Every integration test of the bridge that is not run by itself: one that is new is of the suite.
+fn suite_targets(tree: &Tree) -> Result<BTreeSet<String>, Problem> {
+    let place = tree.root.join("rust/bridge/tests");
+    let mut targets = BTreeSet::new();
+    for entry in fs::read_dir(&place).map_err(Problem::file(&place))? {
+        let path = entry.map_err(Problem::file(&place))?.path();
+        let is_test = path.extension().is_some_and(|extension| extension == "rs");
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if is_test && ![TYPES, MUTANTS].contains(&&*name) {
+            targets.insert(name.into_owned());
+        }
+    }
+    Ok(targets)
+}
