@@ -33,7 +33,7 @@ check-release-conformance:
 vm:
     cargo xtask vm
 
-# Rewrite snapshots and goldens from what the code does now; review the diff
+# Rewrite snapshots, goldens, digests of the corpus from what the code does now; review the diff
 [group('change')]
 bless *ARGS:
     cargo xtask bless {{ ARGS }}

@@ -253,3 +253,29 @@ fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
     command.arg(format!("-runs={runs}"));
     run::attached(&mut command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parity_without_flags_is_all_of_it() {
+        for (flags, types, suite) in [
+            (&[][..], true, true),
+            (&["--all"], true, true),
+            (&["--types"], true, false),
+            (&["--suite"], false, true),
+            (&["--types", "--suite"], true, true),
+            (&["--long"], true, true),
+        ] {
+            let words = ["xtask", "parity"].iter().chain(flags);
+            let Ok(Task::Parity(arguments)) = Arguments::try_parse_from(words).map(|a| a.task)
+            else {
+                panic!("{flags:?}");
+            };
+            let wanted = arguments.wanted();
+            assert_eq!((wanted.types, wanted.suite), (types, suite), "{flags:?}");
+            assert_eq!(wanted.long, flags.contains(&"--long"), "{flags:?}");
+        }
+    }
+}
