@@ -3,6 +3,7 @@ module
 public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 public import Runtime.ProtocolMachine.Codec.State
 public import Runtime.ProtocolMachine.Codec.Action
+public import Runtime.ProtocolMachine.Codec.File
 
 @[expose] public section
 
@@ -15,33 +16,12 @@ over `Machine.act` and has no logic of its own.
 
 namespace Antiphon
 
-/-- `count` bytes of an array from `start`, before others. -/
-def sliceOnto (b : ByteArray) (start : Nat) : Nat → Bytes → Bytes
-  | 0, tail => tail
-  | count + 1, tail => sliceOnto b start count (b.get! (start + count) :: tail)
-
-/-- The array with bytes added at its end. -/
-def pushAll : Bytes → ByteArray → ByteArray
-  | [], b => b
-  | x :: xs, b => pushAll xs (b.push x)
-
 /-- The first item of a corpus file. -/
 def corpusTag : Bytes := encText (ascii "antiphon.corpus.v1" []) []
 
 /-- The first and the last item of an output file. -/
 def outputTag : Bytes := encText (ascii "antiphon.output.v1" []) []
 def outputEnd : Bytes := encText (ascii "complete" []) []
-
-/-- A byte string at a place of the file: where its content begins, and how long it is. -/
-def stringAt (b : ByteArray) (place : Nat) : Option (Nat × Nat) :=
-  let rest := b.size - place
-  match decMajor 2 (sliceOnto b place (if rest < 9 then rest else 9) []) with
-  | none => none
-  | some (n, left) =>
-    let start := place + ((if rest < 9 then rest else 9) - len left)
-    match Nat.ble (start + n) b.size with
-    | true => some (start, n)
-    | false => none
 
 /-- What the actions show, one after the other. -/
 def showActions (m : Machine) (out : ByteArray) : List Action → ByteArray
@@ -79,13 +59,12 @@ public def main (args : List String) : IO Unit :=
   match args with
   | [corpus, output] => do
     let b ← IO.FS.readBinFile corpus
-    let n := len corpusTag
-    match Nat.ble n b.size && sameBytes (sliceOnto b 0 n []) corpusTag with
-    | false => throw (IO.userError "this is not a corpus file")
-    | true => do
+    match behindTag b corpusTag with
+    | none => throw (IO.userError "this is not a corpus file")
+    | some start => do
       let out ← IO.FS.Handle.mk output .write
       out.write (pushAll outputTag ByteArray.empty)
-      runCases b out (b.size + 1) n
+      runCases b out (b.size + 1) start
       out.write (pushAll outputEnd ByteArray.empty)
       out.flush
   | _ => throw (IO.userError "usage: Oracle.lean CORPUS OUTPUT")

@@ -1,6 +1,6 @@
 module
 
-public import Runtime.ProtocolMachine.Safety.Certificate
+public import Runtime.ProtocolMachine.Safety.Codec
 public import Runtime.Proofs.Safety.Moves
 
 @[expose] public section
@@ -166,5 +166,22 @@ theorem safety_certificate_sound {image : CodeImage} {certificate : SafetyCertif
   · exact absurd (bad_of_deadlock d) (by simp [good])
   · exact absurd (good.symm.trans (bad_of_receptionError r)) (by simp)
   · exact absurd (good.symm.trans (bad_of_orphan o)) (by simp)
+
+/-- What `Certificate.lean` accepts is the bytes of an image and of a certificate that proves it safe. -/
+theorem judged_sound {b d : Bytes} (h : judge b d = .examined .accepted) :
+    ∃ image certificate, decImage b = some (image, []) ∧ readCertificate d = some certificate ∧
+      ∀ c, Reachable (image.load []) certificate.places c →
+        ¬ Deadlock (image.load []) certificate.places c ∧ ¬ ReceptionError (image.load []) c ∧
+          ¬ Orphan (image.load []) c := by
+  unfold judge at h
+  split at h
+  · rename_i image read
+    split at h
+    · cases h
+    · rename_i certificate readToo
+      refine ⟨image, certificate, read, readToo, fun c reached => safety_certificate_sound ?_ reached⟩
+      simp only [Judged.examined.injEq] at h
+      simp [checkCertificate, h]
+  · cases h
 
 end Antiphon

@@ -146,14 +146,19 @@ inductive Verdict where
   | leak (index : Nat)
 deriving DecidableEq
 
-/-- What the rows stand for; or the number of the first one that is no configuration. -/
-def unpackRows (i : Loaded) (bound : Nat) (index : Nat) : List (List Nat) → Except Nat (List Configuration)
-  | [] => .ok []
+/-- A list in reverse order before another one. One loop, whatever the length. -/
+@[specialize α] def turnOnto {α : Type} : List α → List α → List α
+  | [], ys => ys
+  | x :: xs, ys => turnOnto xs (x :: ys)
+
+/-- What the rows stand for, behind those that were unpacked before, last first; or the number of the first row that is no
+configuration. -/
+def unpackRows (i : Loaded) (bound index : Nat) (before : List Configuration) :
+    List (List Nat) → Except Nat (List Configuration)
+  | [] => .ok (turnOnto before [])
   | row :: rows => match unpack i bound row with
     | none => .error index
-    | some c => match unpackRows i bound (index + 1) rows with
-      | .error index => .error index
-      | .ok cs => .ok (c :: cs)
+    | some c => unpackRows i bound (index + 1) (c :: before) rows
 
 /-- Whether every configuration is in the set. -/
 def Explored.hasAll (set : Explored) : List Configuration → Bool
@@ -177,7 +182,7 @@ def SafetyCertificate.places (certificate : SafetyCertificate) : Nat := Nat.max 
 
 /-- Holds a certificate against an image. -/
 def examine (i : Loaded) (certificate : SafetyCertificate) : Verdict :=
-  match unpackRows i certificate.places 0 certificate.rows with
+  match unpackRows i certificate.places 0 [] certificate.rows with
   | .error index => .foreign index
   | .ok cs => match Explored.of cs with
     | set => match set.has i.beginning with
