@@ -5,6 +5,7 @@
 //! and `run`, the program by which tests and tools run a module.
 
 mod audit;
+mod axioms;
 mod build;
 mod bundle;
 mod elaborate;
@@ -45,7 +46,7 @@ pub(crate) fn ready(tree: &Tree) -> Result<String, Problem> {
     Ok(lean.shown())
 }
 
-/// Everything about the model: all modules built, no refused word, the theorems as listed.
+/// Everything about the model: all modules built, no refused word or axiom, the theorems as listed.
 pub(crate) fn lane(tree: &Tree, from_scratch: bool) -> Report {
     let mut progress = Progress::start("lean", "the Lean model and its proofs");
     let mut told = Told::default();
@@ -135,6 +136,24 @@ impl Told {
         self.tally.failed += count(built.failed.len());
         self.tally.skipped += count(built.unreached.len());
         self.details.push(built.shown());
+        if built.is_whole() {
+            progress.note("which axioms the proofs rest on".to_owned());
+            self.axioms(tree, &modules)?;
+        }
+        Ok(())
+    }
+
+    fn axioms(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
+        let axioms::Axioms { looked, findings } = axioms::look(tree, modules)?;
+        self.tally.passed += 1;
+        self.tally.failed += count(findings.len());
+        let told = format!(
+            "{looked} looked through: {} on other axioms",
+            findings.len()
+        );
+        self.details.push(told);
+        self.details
+            .extend(findings.iter().map(|line| format!("        {line}")));
         Ok(())
     }
 

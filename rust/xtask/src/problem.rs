@@ -59,6 +59,8 @@ pub(crate) enum Problem {
     },
     #[error("modules import each other: {}", modules.join(", "))]
     Cycle { modules: Vec<String> },
+    #[error("the axioms of the proofs could not be looked through: {why}")]
+    Axioms { why: String },
     #[error("what `{}` imports is not built: {built}", file.display())]
     Imports { file: PathBuf, built: String },
     #[error("{file}:{line}: the statement of `{name}` has no end")]

@@ -1,10 +1,10 @@
 //! What would let something pass for proved, or for the model, that is not: words that no Lean file
-//! may hold outside comments and literals.
+//! may hold outside comments and literals. What words do not show, [`axioms`](super::axioms) finds.
 
 use crate::lean::source::{Source, tokens};
 
 /// Each word, and where it is allowed all the same.
-const REFUSED: [(&str, Allowed); 11] = [
+const REFUSED: [(&str, Allowed); 12] = [
     ("sorry", Allowed::Nowhere),
     ("admit", Allowed::Nowhere),
     ("axiom", Allowed::Nowhere),
@@ -17,11 +17,17 @@ const REFUSED: [(&str, Allowed); 11] = [
     ("implemented_by", Allowed::Nowhere),
     ("extern", Allowed::Nowhere),
     ("opaque", Allowed::Nowhere),
+    // It declares something opaque.
+    ("initialize", Allowed::Nowhere),
     ("partial", Allowed::OutsideTheModel),
 ];
 
 /// What these names of Lean's own bring is refused under every prefix.
-const REFUSED_NAMES: [&str; 6] = [
+const REFUSED_NAMES: [&str; 10] = [
+    "addDecl",
+    "addDeclWithoutChecking",
+    "axiomDecl",
+    "lcProof",
     "sorryAx",
     "ofReduceBool",
     "ofReduceNat",
@@ -86,6 +92,9 @@ mod tests {
             "set_option debug.skipKernelTC true",
             "set_option warningAsError false in",
             "exact Lean.ofReduceBool _ _ rfl",
+            "initialize x : IO.Ref Nat ← IO.mkRef 0",
+            "run_cmd liftCoreM (addDecl (.axiomDecl d))",
+            "example : 1 = 2 := by native_decide",
         ] {
             assert!(!findings(MODEL, word).is_empty(), "{word}");
         }

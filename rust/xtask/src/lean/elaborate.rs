@@ -56,6 +56,13 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The lines of what is said, without its place.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

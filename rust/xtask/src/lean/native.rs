@@ -58,6 +58,13 @@ pub(crate) fn lake(tree: &Tree, task: &str) -> Command {
     command
 }
 
+/// A Lean that checks a file strictly.
+pub(crate) fn checking(tree: &Tree, file: &Path) -> Command {
+    let mut command = lake(tree, "env");
+    command.args(["lean", "-DwarningAsError=true"]).arg(file);
+    command
+}
+
 /// What runs the `main` of a file whose imports are built: the package's own program, or else the
 /// interpreter.
 pub(crate) fn program(tree: &Tree, file: &Path) -> Result<Command, Problem> {

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::lean::build::{self, bring_up};
 use crate::lean::bundle::bundle;
-use crate::lean::elaborate::{COMPLETED, NOISE, elaborate};
+use crate::lean::elaborate::{COMPLETED, Elaborated, Message, NOISE, elaborate};
 use crate::lean::lock::Lock;
 use crate::lean::modules::Modules;
 use crate::lean::toolchain::{self, Lean};
@@ -89,11 +89,7 @@ fn put_together(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
 pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
     let Prepared { lean, path, _lock } = prepare(tree, file)?;
     let npm = match lean {
-        Lean::Native { .. } => {
-            let mut command = native::lake(tree, "env");
-            command.args(["lean", "-DwarningAsError=true"]).arg(&path);
-            return programs::attached(&mut command);
-        }
+        Lean::Native { .. } => return programs::attached(&mut native::checking(tree, &path)),
         Lean::Npm(npm) => npm,
     };
     let mut command = build::checking(&npm, &build::out(tree), &toolchain::sources(tree));
@@ -107,6 +103,41 @@ pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a file says while it is elaborated.
+pub(crate) struct Examined {
+    pub(crate) lines: Vec<String>,
+    /// Why it is not accepted.
+    pub(crate) failure: Option<String>,
+}
+
+/// As [`check`], for whoever reads what is said.
+pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
+    let Prepared { lean, path, _lock } = prepare(tree, file)?;
+    match lean {
+        Lean::Native { .. } => {
+            let mut command = native::checking(tree, &path);
+            let done = command.stdin(Stdio::null()).output();
+            let done = done.map_err(programs::start_of(&command))?;
+            let said = String::from_utf8_lossy(&done.stdout);
+            let failure = (!done.status.success()).then(|| done.status.to_string());
+            Ok(Examined {
+                lines: said.lines().map(str::to_owned).collect(),
+                failure,
+            })
+        }
+        Lean::Npm(npm) => {
+            let mut command = build::checking(&npm, &build::out(tree), &toolchain::sources(tree));
+            let shown = file.display().to_string();
+            let Elaborated { messages, failure } = elaborate(command.arg(&path), &shown)?;
+            let lines = messages.iter().flat_map(Message::lines);
+            Ok(Examined {
+                lines: lines.map(str::to_owned).collect(),
+                failure,
+            })
+        }
+    }
 }
 
 /// A Lean, and a file all of whose imports are built and stay so while the lock is held.
