@@ -10,8 +10,8 @@ public import Runtime.Proofs.Step.Kept
 # A certified wave is a list of turns
 
 The steps of a wave, quantum and all, are turns of single coroutines, one after another: who is to step next within a
-session's quantum is in the machine's own queue when its turn comes. A machine that knows only turns can run a wave by
-the list of its steps.
+session's quantum is whom the policy wants of that session when the turn comes. A machine that knows only turns can run a
+wave by the list of its steps.
 -/
 
 namespace Antiphon
@@ -24,11 +24,11 @@ def Run.turns (r : Run) : List Pick → Run
       { machine := (r.machine.pickTurn p).machine
         events := app r.events (r.machine.pickTurn p).shown.events } ps
 
-/-- Every one of the coroutines is ready when its turn comes. -/
-def Run.allQueued (r : Run) : List Pick → Prop
+/-- Every one of the coroutines is, when its turn comes, the one in the queue that the policy wants of its session. -/
+def Run.allWanted (r : Run) : List Pick → Prop
   | [] => True
-  | p :: ps => p ∈ r.machine.queue ∧
-    Run.allQueued
+  | p :: ps => r.machine.bestOf p.session = some p ∧
+    Run.allWanted
       { machine := (r.machine.pickTurn p).machine
         events := app r.events (r.machine.pickTurn p).shown.events } ps
 
@@ -38,11 +38,29 @@ theorem turns_append (r : Run) (ps qs : List Pick) :
   | nil => rfl
   | cons p ps ih => simp only [List.cons_append, Run.turns, ih]
 
-theorem allQueued_append {r : Run} {ps qs : List Pick} :
-    r.allQueued (ps ++ qs) ↔ r.allQueued ps ∧ (r.turns ps).allQueued qs := by
+theorem allWanted_append {r : Run} {ps qs : List Pick} :
+    r.allWanted (ps ++ qs) ↔ r.allWanted ps ∧ (r.turns ps).allWanted qs := by
   induction ps generalizing r with
-  | nil => simp [Run.allQueued, Run.turns]
-  | cons p ps ih => simp only [List.cons_append, Run.allQueued, Run.turns, ih, and_assoc]
+  | nil => simp [Run.allWanted, Run.turns]
+  | cons p ps ih => simp only [List.cons_append, Run.allWanted, Run.turns, ih, and_assoc]
+
+/-- Whom the policy wants of a session is of that session and in the queue. -/
+theorem bestOf_mem {m : Machine} {session : Nat} {p : Pick} (h : m.bestOf session = some p) :
+    p ∈ m.queue ∧ p.session = session := by
+  simp only [Machine.bestOf, keep_eq] at h
+  exact mem_partOf.1 (best_mem h)
+
+/-- The ranks of those in the queue are all that a pick depends on. -/
+theorem best_congr {rank rank' : Pick → Nat} {queue : List Pick}
+    (h : ∀ p, p ∈ queue → rank p = rank' p) : best rank queue = best rank' queue := by
+  induction queue with
+  | nil => rfl
+  | cons x xs ih =>
+    have ih := ih fun p hp => h p (List.mem_cons_of_mem _ hp)
+    simp only [best, ih]
+    cases hq : best rank' xs with
+    | none => rfl
+    | some q => simp only [h x List.mem_cons_self, h q (List.mem_cons_of_mem _ (best_mem hq))]
 
 /-- What a session's step does to the session's part of the queue depends on that part only. -/
 theorem partOf_settle_self {i : Nat} {μ : Micro} (h : μ.pick.session = i)
@@ -105,21 +123,35 @@ theorem turn_eq_commit {r : Run} {p : Pick} {s : Session} {image : Loaded}
   simp only [Machine.pickTurn, inQueue, Machine.turnOf, Machine.micro, found]
   simp [Run.commit]
 
+/-- After a session's step the policy wants of it whom the worker goes on with. -/
+theorem bestOf_commit_self {r : Run} {μ : Micro} {session : Nat} {s : Session} {image : Loaded}
+    (found : r.machine.find session = some (s, image)) (h : μ.pick.session = session)
+    (kept : μ.session.image = s.image) :
+    (r.commit μ).machine.bestOf session =
+      best (fun p => rankIn r.machine.config.policy image μ.session p.coroutine)
+        (settle r.machine.config.policy (partOf session r.machine.queue) μ) := by
+  have part : partOf session (r.commit μ).machine.queue = _ :=
+    partOf_settle_self h r.machine.config.policy r.machine.queue
+  simp only [Machine.bestOf, keep_eq]
+  rw [← part]
+  refine best_congr fun p hp => ?_
+  simp only [Machine.rank, (mem_partOf.1 hp).2, find_commit_self found h kept, commit_config]
+
 /-- The steps of one pick are turns of the coroutines that step. -/
 theorem microRun_is_turns {r : Run} {session quantum : Nat} {s : Session} {image : Loaded}
     {coroutine : Nat} (found : r.machine.find session = some (s, image))
-    (ready : { session, coroutine : Pick } ∈ r.machine.queue) :
+    (wanted : r.machine.bestOf session = some { session, coroutine }) :
     let μs := microRun (r.machine.context image) session quantum s
       (partOf session r.machine.queue) coroutine
-    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allQueued (μs.map fun μ => μ.pick) := by
+    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allWanted (μs.map fun μ => μ.pick) := by
   induction quantum generalizing r s coroutine with
   | zero => exact ⟨rfl, trivial⟩
   | succ quantum ih =>
-    have turn := turn_eq_commit (r := r) (p := { session, coroutine }) found ready
+    have turn := turn_eq_commit (r := r) (p := { session, coroutine }) found (bestOf_mem wanted).1
     have one : r.commitAll [microStep (r.machine.context image) session s coroutine] =
-        r.turns [{ session, coroutine }] ∧ r.allQueued [{ session, coroutine }] := by
-      simp only [Run.commitAll, Run.turns, Run.allQueued, turn]
-      exact ⟨trivial, ready, trivial⟩
+        r.turns [{ session, coroutine }] ∧ r.allWanted [{ session, coroutine }] := by
+      simp only [Run.commitAll, Run.turns, Run.allWanted, turn]
+      exact ⟨trivial, wanted, trivial⟩
     simp only [microRun]
     split
     · exact one
@@ -128,76 +160,82 @@ theorem microRun_is_turns {r : Run} {session quantum : Nat} {s : Session} {image
       · rename_i p hp
         have found' := find_commit_self (μ := microStep (r.machine.context image) session s coroutine)
           found rfl (microStep_image _ _ _ _)
-        have part := partOf_settle_self
-          (μ := microStep (r.machine.context image) session s coroutine) (i := session) rfl
-          r.machine.config.policy r.machine.queue
-        have mem : p ∈ partOf session (settle r.machine.config.policy r.machine.queue
-            (microStep (r.machine.context image) session s coroutine)) := by
-          rw [part]; exact best_mem hp
-        have ⟨inQueue, ofSession⟩ := mem_partOf.1 mem
-        have next : { session, coroutine := p.coroutine : Pick } = p := by
-          cases p; simp only at ofSession; rw [ofSession]
-        have rest := ih (coroutine := p.coroutine) found' (by rw [next]; exact inQueue)
+        have wanted' := bestOf_commit_self
+          (μ := microStep (r.machine.context image) session s coroutine) found rfl
+          (microStep_image _ _ _ _)
         have queue : partOf session
             (r.commit (microStep (r.machine.context image) session s coroutine)).machine.queue =
             settle r.machine.config.policy (partOf session r.machine.queue)
-              (microStep (r.machine.context image) session s coroutine) := part
+              (microStep (r.machine.context image) session s coroutine) :=
+          partOf_settle_self
+            (μ := microStep (r.machine.context image) session s coroutine) (i := session) rfl
+            r.machine.config.policy r.machine.queue
+        have hp' := wanted'.trans hp
+        have next : { session, coroutine := p.coroutine : Pick } = p := by
+          have := (bestOf_mem hp').2
+          cases p; simp only at this; rw [this]
+        have rest := ih (coroutine := p.coroutine) found' (by rw [next]; exact hp')
         rw [queue] at rest
-        simp only [List.map_cons, Run.commitAll, Run.turns, Run.allQueued]
+        simp only [List.map_cons, Run.commitAll, Run.turns, Run.allWanted]
         have pick : (microStep (r.machine.context image) session s coroutine).pick =
             { session, coroutine } := rfl
         rw [pick, turn]
-        exact ⟨rest.1, ready, rest.2⟩
+        exact ⟨rest.1, wanted, rest.2⟩
 
-/-- What a worker does with a pick whose coroutine is ready is turns. -/
-theorem runPick_is_turns {r : Run} {w : WavePick} (ready : w.pick ∈ r.machine.queue) :
+/-- What a worker does with a pick that the policy wants of its session is turns. -/
+theorem runPick_is_turns {r : Run} {w : WavePick}
+    (wanted : r.machine.bestOf w.pick.session = some w.pick) :
     let μs := r.machine.runPick w
-    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allQueued (μs.map fun μ => μ.pick) := by
+    r.commitAll μs = r.turns (μs.map fun μ => μ.pick) ∧ r.allWanted (μs.map fun μ => μ.pick) := by
   cases hf : r.machine.find w.pick.session with
-  | none => simp [Machine.runPick, hf, Run.commitAll, Run.turns, Run.allQueued]
+  | none => simp [Machine.runPick, hf, Run.commitAll, Run.turns, Run.allWanted]
   | some found =>
-    have := microRun_is_turns (quantum := w.quantum) (s := found.1) (image := found.2) hf ready
+    have := microRun_is_turns (quantum := w.quantum) (s := found.1) (image := found.2) hf wanted
     simpa only [Machine.runPick, hf, keep_eq] using this
 
-theorem partOf_commitAll_ne {r : Run} {μs : List Micro} {i : Nat}
+/-- Whom the policy wants of a session, another session's step leaves as it is. -/
+theorem bestOf_commit_ne {r : Run} {μ : Micro} {i : Nat} (h : μ.pick.session ≠ i) :
+    (r.commit μ).machine.bestOf i = r.machine.bestOf i := by
+  have part : partOf i (r.commit μ).machine.queue = partOf i r.machine.queue :=
+    partOf_settle h _ _
+  simp only [Machine.bestOf, keep_eq]
+  rw [show (r.commit μ).machine.queue.filter (fun p => Nat.beq p.session i) = _ from part]
+  refine best_congr fun p hp => ?_
+  have same := (mem_partOf.1 hp).2
+  simp only [Machine.rank, find_commit_ne (r := r) (same ▸ h), commit_config]
+
+theorem bestOf_commitAll_ne {r : Run} {μs : List Micro} {i : Nat}
     (h : ∀ μ, μ ∈ μs → μ.pick.session ≠ i) :
-    partOf i (r.commitAll μs).machine.queue = partOf i r.machine.queue := by
+    (r.commitAll μs).machine.bestOf i = r.machine.bestOf i := by
   induction μs generalizing r with
   | nil => rfl
   | cons μ μs ih =>
-    rw [Run.commitAll, ih (fun ν hν => h ν (List.mem_cons_of_mem _ hν))]
-    exact partOf_settle (h μ List.mem_cons_self) _ _
+    rw [Run.commitAll, ih (fun ν hν => h ν (List.mem_cons_of_mem _ hν)),
+      bestOf_commit_ne (h μ List.mem_cons_self)]
 
 theorem inTurn_is_turns {r : Run} {ws : List WavePick}
     (apart : ws.Pairwise fun a b => a.pick.session ≠ b.pick.session)
-    (ready : ∀ w, w ∈ ws → w.pick ∈ r.machine.queue) :
-    r.inTurn ws = r.turns (r.steppedInTurn ws) ∧ r.allQueued (r.steppedInTurn ws) := by
+    (wanted : ∀ w, w ∈ ws → r.machine.bestOf w.pick.session = some w.pick) :
+    r.inTurn ws = r.turns (r.steppedInTurn ws) ∧ r.allWanted (r.steppedInTurn ws) := by
   induction ws generalizing r with
   | nil => exact ⟨rfl, trivial⟩
   | cons w ws ih =>
     have ⟨first, rest⟩ := List.pairwise_cons.1 apart
-    have ⟨h1, h2⟩ := runPick_is_turns (ready w List.mem_cons_self)
+    have ⟨h1, h2⟩ := runPick_is_turns (wanted w List.mem_cons_self)
     have ⟨h3, h4⟩ := ih (r := r.commitAll (r.machine.runPick w)) rest fun v hv => by
-      have part := partOf_commitAll_ne (r := r) (μs := r.machine.runPick w) (i := v.pick.session)
-        fun μ hμ => runPick_session hμ ▸ first v hv
-      have : v.pick ∈ partOf v.pick.session r.machine.queue :=
-        mem_partOf.2 ⟨ready v (List.mem_cons_of_mem _ hv), rfl⟩
-      rw [← part] at this
-      exact (mem_partOf.1 this).1
-    simp only [Run.inTurn, Run.steppedInTurn, turns_append, allQueued_append, ← h1]
+      rw [bestOf_commitAll_ne fun μ hμ => runPick_session hμ ▸ first v hv]
+      exact wanted v (List.mem_cons_of_mem _ hv)
+    simp only [Run.inTurn, Run.steppedInTurn, turns_append, allWanted_append, ← h1]
     exact ⟨h3, h2, h4⟩
 
 /-- An accepted wave, whatever its quanta, gives the machine and the log of one turn after another of the coroutines that
-it shows as stepped, and each of them is ready when its turn comes. -/
+it shows as stepped, and each of them is, when its turn comes, the ready one that the policy wants of its session. -/
 theorem wave_is_its_turns (m : Machine) (c : WaveCertificate) (h : m.checkWave c = true) :
     waveFrom m { machine := m, events := [] } c.picks =
         Run.turns { machine := m, events := [] } (steppedBy m c.picks) ∧
-      Run.allQueued { machine := m, events := [] } (steppedBy m c.picks) := by
+      Run.allWanted { machine := m, events := [] } (steppedBy m c.picks) := by
   rw [certified_wave_exact m c [] h, wave_steps m c [] h]
-  refine inTurn_is_turns (sessions_of_check h) fun w hw => ?_
-  have fits := ((check_wave_iff m c).1 h).2.2.2.1 w hw
-  have := best_mem fits.2.1
-  rw [keep_eq] at this
-  exact (List.mem_filter.1 this).1
+  exact inTurn_is_turns (sessions_of_check h) fun w hw =>
+    (((check_wave_iff m c).1 h).2.2.2.1 w hw).2.1
 
 end Antiphon
