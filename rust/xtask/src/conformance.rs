@@ -17,18 +17,49 @@ use crate::tree::Tree;
 /// names.
 const DRIVERS: [&str; 1] = ["cooperative"];
 
-/// What a release needs, each as a report.
-pub(crate) fn lanes(tree: &Tree) -> Vec<Report> {
+/// A part of conformance.
+struct Part {
+    name: &'static str,
+    run: fn(&Tree) -> Vec<Report>,
+}
+
+const PARTS: [Part; 3] = [
+    Part {
+        name: "lean",
+        run: |tree| vec![lean::lane(tree, true)],
+    },
+    Part {
+        name: "parity",
+        run: |tree| parity::lane(tree, &parity::Wanted::ALL),
+    },
+    Part {
+        name: "replay",
+        run: |tree| vec![replay(tree)],
+    },
+];
+
+/// Names of the parts, for the command line.
+pub(crate) fn names() -> Vec<&'static str> {
+    PARTS.iter().map(|part| part.name).collect()
+}
+
+/// Runs the parts named, or all, as a release asks for; says which were not asked for.
+pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
+    let is_wanted = |part: &&Part| wanted.is_empty() || wanted.iter().any(|name| name == part.name);
     let mut reports = Vec::new();
-    let mut take = |report: Report| {
-        report.tell();
-        reports.push(report);
-    };
-    take(lean::lane(tree, true));
-    parity::lane(tree, &parity::Wanted::ALL)
-        .into_iter()
-        .for_each(&mut take);
-    take(replay(tree));
+    for part in PARTS.iter().filter(is_wanted) {
+        let of_part = (part.run)(tree);
+        of_part.iter().for_each(Report::tell);
+        reports.extend(of_part);
+    }
+    let left_out: Vec<&str> = PARTS
+        .iter()
+        .filter(|part| !is_wanted(part))
+        .map(|p| p.name)
+        .collect();
+    if !left_out.is_empty() {
+        println!("\nno conformance: {} not asked for", left_out.join(", "));
+    }
     reports
 }
 

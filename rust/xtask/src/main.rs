@@ -63,7 +63,11 @@ enum Task {
     /// when none is named
     Parity(ParityArguments),
     /// What a release stands on, from nothing: proofs, axioms, theorems, corpus, parity, replays
-    Conformance,
+    Conformance {
+        /// Parts to run; a release needs all of them, as when none is named
+        #[arg(value_parser = conformance::names())]
+        parts: Vec<String>,
+    },
     /// Check the structure of the workspace
     Tidy,
     /// Rewrite snapshots and goldens from what the code does now
@@ -165,7 +169,7 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
             reports.iter().for_each(report::Report::tell);
             Ok(report::conclude(&reports))
         }
-        Task::Conformance => Ok(report::conclude(&conformance::lanes(&tree))),
+        Task::Conformance { parts } => Ok(report::conclude(&conformance::run(&tree, &parts))),
         Task::Tidy => Ok(report::alone(tidy::lane(&tree))),
         Task::Bless { arguments } => bless(&tree, &arguments),
         Task::Bench { arguments } => bench(&tree, &arguments),
