@@ -14,15 +14,13 @@ looked at becomes a list.
 
 namespace Antiphon
 
-/-- `count` bytes of an array from `start`, before others. -/
-def sliceOnto (b : ByteArray) (start : Nat) : Nat → Bytes → Bytes
-  | 0, tail => tail
-  | count + 1, tail => sliceOnto b start count (b.get! (start + count) :: tail)
+/-- `count` bytes of an array from `start`, before others. The library's functions are compiled where a recursion of ours
+would be interpreted byte by byte. -/
+def sliceOnto (b : ByteArray) (start count : Nat) (tail : Bytes) : Bytes :=
+  putBytes (b.extract start (start + count)).toList tail
 
 /-- The array with bytes added at its end. -/
-def pushAll : Bytes → ByteArray → ByteArray
-  | [], b => b
-  | x :: xs, b => pushAll xs (b.push x)
+def pushAll (bs : Bytes) (b : ByteArray) : ByteArray := b.append bs.toByteArray
 
 /-- A byte string at a place of the file: where its content begins, and how long it is. -/
 def stringAt (b : ByteArray) (place : Nat) : Option (Nat × Nat) :=
