@@ -220,7 +220,7 @@ impl<'a> Job<'a> {
         let ended = run::watched(command, self.deadline, &log, &mut progress, |line| {
             let kept = reading.kept.len();
             let note = reading.line(line);
-            if self.talks && reading.kept.len() > kept {
+            if self.talks && reading.kept.len() > kept && !line.trim().is_empty() {
                 progress::clear_line();
                 println!("  | {line}");
             }
