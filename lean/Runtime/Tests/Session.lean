@@ -68,68 +68,124 @@ theorem ran_shows :
 
 /-! ## Kernels that are wrong -/
 
-/-- A session and what it has told, after these coroutines have stepped. -/
-def go (k : Kernel) (i : Loaded) (config : ProtocolMachineConfig) :
-    Session × List Event → List Nat → Session × List Event
-  | sl, [] => sl
-  | sl, who :: whos =>
-    let stepped := k.step ⟨i, config, 0⟩ sl.1 who
-    go k i config (stepped.session.counted stepped.events, app sl.2 stepped.events) whos
+/-- `Machine.micro`. -/
+def micro (k : Kernel) (m : Machine) (p : Pick) : Option Micro :=
+  match m.find p.session with
+  | none => none
+  | some found =>
+    let stepped := k.step (m.context found.2) found.1 p.coroutine
+    some { pick := p, session := stepped.session.counted stepped.events, index := found.1.events,
+           events := stepped.events, step := stepped.step, woken := stepped.woken }
 
-/-- The same from the start of a session. -/
-def live (k : Kernel) (i : Loaded) (config : ProtocolMachineConfig) (whos : List Nat) :
-    Session × List Event :=
-  go k i config
-    ((Session.start i config 0 0 []).counted [.opened i.digest []], [.opened i.digest []]) whos
+/-- `Machine.turnOf`. -/
+def turnOf (k : Kernel) (m : Machine) (p : Pick) : Acted :=
+  match micro k m p with
+  | none => { machine := m, shown := { result := .notReady, events := [], request := none } }
+  | some μ =>
+    let r := Run.commit { machine := m, events := [] } μ
+    { machine := r.machine
+      shown := {
+        result := .stepped p μ.step
+        events := r.events
+        request := r.machine.requestAfter p.session μ.step } }
+
+/-- `Machine.act`, as far as turns and picks go. -/
+def act (k : Kernel) (m : Machine) : Action → Acted
+  | .turn => match m.policyPick with
+    | none => { machine := m, shown := { result := .rested m.rest, events := [], request := none } }
+    | some p => turnOf k m p
+  | .pick p => match some? (fun q => samePick q p) m.queue with
+    | true => turnOf k m p
+    | false => { machine := m, shown := { result := .notReady, events := [], request := none } }
+  | other => m.act other
+
+/-- `Run.actAll`. -/
+def actAll (k : Kernel) (r : Run) : List Action → Run
+  | [] => r
+  | a :: as =>
+    let acted := act k r.machine a
+    actAll k { machine := acted.machine, events := app r.events acted.shown.events } as
+
+/-- `runOf`. -/
+def run (k : Kernel) (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) : Run :=
+  actAll k { machine := Machine.new config images, events := [] } as
+
+theorem real_turnOf (m : Machine) (p : Pick) : turnOf real m p = m.turnOf p := by
+  have same : micro real m p = m.micro p := by
+    unfold micro Machine.micro
+    rw [real_step]
+    rfl
+  unfold turnOf Machine.turnOf
+  rw [same]
+  rfl
+
+theorem real_act (m : Machine) (a : Action) : act real m a = m.act a := by
+  cases a <;> simp only [act, Machine.act, Machine.schedRoundOne, Machine.pickTurn, real_turnOf] <;> rfl
+
+theorem real_actAll (r : Run) (as : List Action) : actAll real r as = r.actAll as := by
+  induction as generalizing r with
+  | nil => rfl
+  | cons a as ih => simp only [actAll, Run.actAll, real_act, ih]
+
+/-- The kernel as it is runs as it runs. -/
+theorem real_run (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) :
+    run real config images as = runOf config images as := real_actAll _ as
 
 /-! The four statements, of a kernel. -/
 
-def Bounded (k : Kernel) : Prop := ∀ i config whos, ∀ e ∈ (live k i config whos).1.edges,
-  e.queue.length ≤ config.bufferMax
+/-- `buffers_bounded`. -/
+def Bounded (k : Kernel) : Prop := ∀ config images as,
+  ∀ s ∈ (run k config images as).machine.sessions, ∀ e ∈ s.edges, e.queue.length ≤ config.bufferMax
 
-def Conserved (k : Kernel) : Prop := ∀ i config whos n e,
-  (live k i config whos).1.edges[n]? = some e →
-    sentOn n (live k i config whos).2 =
-        takenOn n (live k i config whos).2 ++ e.queue.map (Parcel.message n) ∧
-      (sentOn n (live k i config whos).2).map Message.sequence = List.range e.sent
+/-- `fifo_conservation`. -/
+def Conserved (k : Kernel) : Prop := ∀ config images as n (s : Session),
+  (run k config images as).machine.sessions[n]? = some s →
+    (∀ j e, s.edges[j]? = some e →
+      sentOn j (logOf n (run k config images as).events) =
+        takenOn j (logOf n (run k config images as).events) ++ e.queue.map (Parcel.message j) ∧
+      (sentOn j (logOf n (run k config images as).events)).map Message.sequence =
+        List.range e.sent ∧
+      (takenOn j (logOf n (run k config images as).events)).map Message.sequence =
+        List.range (takenOn j (logOf n (run k config images as).events)).length) ∧
+    ∀ j, s.edges[j]? = none →
+      sentOn j (logOf n (run k config images as).events) = [] ∧
+        takenOn j (logOf n (run k config images as).events) = []
 
-def Followed (k : Kernel) : Prop := ∀ (image : CodeImage) digest config whos role endpoint,
-  (live k (image.load digest) config whos).1.endpoints[role]? = some endpoint →
-    (image.load digest).follow role 0
-        ((image.load digest).communications role (live k (image.load digest) config whos).2) =
-      some endpoint.state
+/-- `session_fidelity`. -/
+def Followed (k : Kernel) : Prop := ∀ config images as n (s : Session) (i : Loaded) role (endpoint : Endpoint),
+  (run k config (loadImages images) as).machine.sessions[n]? = some s →
+    (loadImages images)[s.image]? = some i → s.endpoints[role]? = some endpoint →
+      i.follow role 0
+          (i.communications role (logOf n (run k config (loadImages images) as).events)) =
+        some endpoint.state
 
-def Sorted (k : Kernel) : Prop := ∀ (image : CodeImage) digest config whos before e after,
-  (live k (image.load digest) config whos).2 = before ++ e :: after →
-    (image.load digest).Proper before e
+/-- `payload_sorts`. -/
+def Sorted (k : Kernel) : Prop := ∀ config images as n (s : Session) (i : Loaded) before e after,
+  (run k config (loadImages images) as).machine.sessions[n]? = some s →
+    (loadImages images)[s.image]? = some i →
+      logOf n (run k config (loadImages images) as).events = before ++ e :: after → i.Proper before e
 
 /-! They hold of the kernel as it is. -/
 
-theorem real_lives (i : Loaded) (config : ProtocolMachineConfig) (whos : List Nat) :
-    Lives i config (live real i config whos).1 (live real i config whos).2 := by
-  have all : ∀ (sl : Session × List Event), Lives i config sl.1 sl.2 →
-      Lives i config (go real i config sl whos).1 (go real i config sl whos).2 := by
-    induction whos with
-    | nil => exact fun _ h => h
-    | cons who whos ih =>
-      intro sl h
-      refine ih _ ?_
-      simp only [real_step, app_eq]
-      exact h.step 0 who
-  exact all _ (.opened 0 0 [])
-
-theorem real_bounded : Bounded real := fun i config whos => (real_lives i config whos).bounded
+theorem real_bounded : Bounded real := by
+  intro config images as
+  rw [real_run]
+  exact buffers_bounded config images as
 
 theorem real_conserved : Conserved real := by
-  intro i config whos n e he
-  have := (real_lives i config whos).conserved n
-  simpa only [he, Option.getD_some] using this
+  intro config images as n s hs
+  rw [real_run] at hs ⊢
+  exact fifo_conservation config images as hs
 
-theorem real_followed : Followed real := fun image digest config whos =>
-  (real_lives (image.load digest) config whos).followed (load_numbers image digest)
+theorem real_followed : Followed real := by
+  intro config images as n s i role endpoint hs hi he
+  rw [real_run] at hs ⊢
+  exact session_fidelity config images as hs hi he
 
-theorem real_sorted : Sorted real := fun image digest config whos =>
-  (real_lives (image.load digest) config whos).proper (load_numbers image digest)
+theorem real_sorted : Sorted real := by
+  intro config images as n s i before e after hs hi log
+  rw [real_run] at hs log
+  exact payload_sorts config images as hs hi log
 
 /-! They do not hold of these. -/
 
@@ -154,30 +210,36 @@ def sendsAny : Kernel := { real with admits := false }
 /-- Takes whatever comes. -/
 def takesAny : Kernel := { real with checks := false }
 
+/-- A session opens, and these coroutines of it step. -/
+def picks (whos : List Nat) : List Action :=
+  .input (.open [] []) :: mapL (fun who => .pick ⟨0, who⟩) whos
+
 theorem overfull_not_bounded : ¬Bounded overfull := by
   intro h
-  have := List.all_eq_true.mpr (fun e he =>
-    decide_eq_true (h (loaded 0) (config 1) [0, 0, 0] e he))
-  exact absurd this (by decide)
+  have all : ((run overfull (config 1) [loaded 0] (picks [0, 0, 0])).machine.sessions.all fun s =>
+      s.edges.all fun e => decide (e.queue.length ≤ 1)) = true := by
+    simp only [List.all_eq_true, decide_eq_true_eq]
+    exact h (config 1) [loaded 0] (picks [0, 0, 0])
+  exact absurd all (by decide)
 
 theorem reorders_not_conserved : ¬Conserved reorders := by
   intro h
-  have := (h (loaded 0) (config 2) [0, 0, 0, 1] 0 _ rfl).1
+  have := ((h (config 2) [loaded 0] (picks [0, 0, 0, 1]) 0 _ rfl).1 0 _ rfl).1
   exact absurd (congrArg (List.map Message.sequence) this) (by decide)
 
 theorem doubles_not_conserved : ¬Conserved doubles := by
   intro h
-  have := (h (loaded 0) (config 2) [0, 0, 1, 1] 0 _ rfl).1
+  have := ((h (config 2) [loaded 0] (picks [0, 0, 1, 1]) 0 _ rfl).1 0 _ rfl).1
   exact absurd (congrArg (List.map Message.sequence) this) (by decide)
 
 theorem lingers_not_followed : ¬Followed lingers := by
   intro h
-  exact absurd (h (image 0) [] (config 2) [0, 0] 0 _ rfl) (by decide)
+  exact absurd (h (config 2) [([], image 0)] (picks [0, 0]) 0 _ _ 0 _ rfl rfl rfl) (by decide)
 
 theorem takesAny_not_sorted : ¬Sorted takesAny := by
   intro h
   obtain ⟨pair, hp, state, p, t, hs, hpt, _, _, ht, hv⟩ :=
-    (h (image 1) [] (config 2) [0, 0, 1] [_, _] _ [] rfl).2 _ rfl
+    (h (config 2) [([], image 1)] (picks [0, 0, 1]) 0 _ _ [_, _] _ [] rfl rfl rfl).2 _ rfl
   cases hp
   cases hs
   cases hpt
@@ -193,7 +255,7 @@ def wrong : CodeImage :=
 theorem sendsAny_not_sorted : ¬Sorted sendsAny := by
   intro h
   obtain ⟨pair, hp, state, p, t, hs, hpt, _, _, ht, hv⟩ :=
-    (h wrong [] (config 2) [0, 0] [_] _ [] rfl).1 _ rfl
+    (h (config 2) [([], wrong)] (picks [0, 0]) 0 _ _ [_] _ [] rfl rfl rfl).1 _ rfl
   cases hp
   cases hs
   cases hpt
