@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lanes::{Job, LANE_DEADLINE};
+use crate::lanes::Job;
 use crate::lean;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -25,6 +25,9 @@ const CORPUS_TARGET: &str = "corpus (tests/corpus.rs)";
 
 /// Random cases of a long run, and how the tests are told.
 const LONG_CASES: (&str, &str) = ("ANTIPHON_PARITY_RANDOM", "20000");
+
+/// More than the whole of CI may take: what is slower than this hangs.
+const SUITE_DEADLINE: Duration = Duration::from_secs(45 * 60);
 
 /// A long run has ten times the random cases, which are the most part of a run.
 const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
@@ -84,7 +87,7 @@ fn suite(tree: &Tree, targets: &BTreeSet<String>, long: bool) -> [Report; 2] {
     let package = ["--package", PACKAGE, "--lib", "--examples"];
     let mut command = tests(tree, &package, targets.iter().map(String::as_str));
     let about = "the kernel against the model, case by case";
-    let mut job = Job::new("suite", about).talking().within(LANE_DEADLINE);
+    let mut job = Job::new("suite", about).talking().within(SUITE_DEADLINE);
     if long {
         let (variable, cases) = LONG_CASES;
         command.env(variable, cases);

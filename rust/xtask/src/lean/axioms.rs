@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use crate::lean::inventory::is_proof;
 use crate::lean::modules::Modules;
 use crate::lean::program;
 use crate::problem::Problem;
@@ -15,9 +16,6 @@ const LOOK: &str = include_str!("axioms.lean");
 const LOOKED: &str = " theorems among ";
 const FINDING: &str = " rests on ";
 
-/// Theorems of these modules are looked through, and all that they import of ours.
-const PROOFS: &str = "Runtime/Proofs/";
-
 /// What rests on axioms that are not allowed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Axioms {
@@ -26,11 +24,9 @@ pub(crate) struct Axioms {
     pub(crate) findings: Vec<String>,
 }
 
-/// Looks through every proof that is built.
+/// Looks through every theorem that is listed, and all that it rests on of ours; all of it is built.
 pub(crate) fn look(tree: &Tree, modules: &Modules) -> Result<Axioms, Problem> {
-    let proofs = modules
-        .iter()
-        .filter(|(_, module)| module.file.starts_with(PROOFS));
+    let proofs = modules.iter().filter(|(_, module)| is_proof(module));
     let proofs = proofs.map(|(name, _)| name.to_owned()).collect();
     let text = file(&modules.order(&proofs)?);
     let path = tree.target.join("lean/Axioms.lean");

@@ -1,4 +1,4 @@
-//! The list of theorems, `lean/theorems.json`: for each theorem under `Runtime/Proofs` its name,
+//! The list of theorems, `lean/theorems.json`: for each theorem of the proofs and contracts its name,
 //! its file, what it says and the hash of its statement. A statement that changes, a theorem that
 //! goes and one that comes are seen in it.
 
@@ -16,8 +16,12 @@ use crate::tree::Tree;
 /// Name of the list, below `lean/`.
 pub(crate) const FILE: &str = "theorems.json";
 
-/// Where theorems are listed from.
-const PROOFS: &str = "Runtime/Proofs/";
+/// Where theorems are listed from; those of tests and of the model's own tools claim nothing.
+const PROOFS: [&str; 3] = [
+    "Runtime/Proofs/",
+    "Runtime/Contracts/",
+    "Runtime/TheoremPack/",
+];
 
 /// Theorems by full name and file: two files may have a theorem of one name each, private or never
 /// imported together.
@@ -55,12 +59,15 @@ const COMMANDS: [&str; 19] = [
     "deriving",
 ];
 
+/// Whether the theorems of a module are listed.
+pub(crate) fn is_proof(module: &Module) -> bool {
+    PROOFS.iter().any(|place| module.file.starts_with(place))
+}
+
 /// The theorems of all proof files.
 pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
     let mut theorems = Theorems::new();
-    let proofs = modules
-        .iter()
-        .filter(|(_, module)| module.file.starts_with(PROOFS));
+    let proofs = modules.iter().filter(|(_, module)| is_proof(module));
     for (_, Module { file, text, .. }) in proofs {
         let found = of_file(file, text)?.into_iter();
         theorems.extend(found.map(|(name, theorem)| ((name, file.clone()), theorem)));
