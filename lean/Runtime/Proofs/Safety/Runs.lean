@@ -1,0 +1,66 @@
+module
+
+public import Runtime.Proofs.Safety.Session
+public import Runtime.Proofs.Session.Runs
+
+@[expose] public section
+
+/-!
+# What a certificate says of runs
+
+Every session of every run is at a configuration that can be reached; so what a certificate says of those it says of the
+session.
+-/
+
+namespace Antiphon
+
+/-- A session is at a configuration that can be reached, if no buffer may hold more messages than `bound`. -/
+theorem Lives.reachable {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event} {bound : Nat}
+    (wide : config.bufferMax ≤ bound) (h : Lives i config s log) : Reachable i bound s.configuration := by
+  refine h.moves (P := fun s _ => Reachable i bound s.configuration) ?_ ?_
+  · intro id row owner events
+    show Reachable i bound (Session.start i config id row owner).configuration
+    rw [start_configuration]
+    exact .start
+  · intro s s' log es clock _ ih moved
+    show Reachable i bound s'.configuration
+    rcases moved_configuration wide moved with same | step
+    · rw [same]
+      exact ih
+    · exact ih.step step
+
+/-- The digest of an image plays no part. -/
+theorem Moves.of_digest {image : CodeImage} {digest : Bytes} {bound : Nat} {c d : Configuration}
+    (h : Moves (image.load digest) bound c d) (other : Bytes) : Moves (image.load other) bound c d := by
+  cases h with
+  | send stands act buffer room branch => exact .send stands act buffer room branch
+  | receive stands act buffer branch => exact .receive stands act buffer branch
+
+theorem Reachable.of_digest {image : CodeImage} {digest : Bytes} {bound : Nat} {c : Configuration}
+    (h : Reachable (image.load digest) bound c) (other : Bytes) : Reachable (image.load other) bound c := by
+  induction h with
+  | start => exact .start
+  | step _ moves ih => exact ih.step (moves.of_digest other)
+
+/-- In every run of a machine whose buffers hold no more messages than an accepted certificate's bound, no session of that
+image is ever where a role is sent a message that it cannot take or a message waits for a role that is done; and if they hold
+just as many, none is ever where a role is not done and nobody can send or receive. -/
+theorem certified_sessions_safe {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action} {n : Nat}
+    {s : Session} {image : CodeImage} {digest : Bytes} {certificate : SafetyCertificate}
+    (accepted : checkCertificate image certificate = true)
+    (hs : (runOf config images as).machine.sessions[n]? = some s)
+    (certified : images[s.image]? = some (image.load digest))
+    (wide : config.bufferMax ≤ certificate.places) :
+    ¬ ReceptionError (image.load digest) s.configuration ∧ ¬ Orphan (image.load digest) s.configuration ∧
+      (config.bufferMax = certificate.places →
+        ¬ Deadlock (image.load digest) config.bufferMax s.configuration) := by
+  obtain ⟨i, hi, life⟩ := lives_of_run hs
+  rw [certified] at hi
+  cases hi
+  have ⟨deadlock, reception, orphan⟩ :=
+    safety_certificate_sound accepted ((life.reachable wide).of_digest [])
+  refine ⟨reception, orphan, fun same d => deadlock ?_⟩
+  rw [← same]
+  exact ⟨d.1, fun c moves => d.2 c (moves.of_digest digest)⟩
+
+end Antiphon
