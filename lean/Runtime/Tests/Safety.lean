@@ -1,6 +1,6 @@
 module
 
-public import Runtime.Proofs.Safety
+public import Runtime.Proofs.Safety.Runs
 public import Runtime.ProtocolMachine.Codec.Image
 
 @[expose] public section
@@ -17,16 +17,21 @@ namespace Antiphon.Tests.Safety
 /-- A branch with payload `unit`. -/
 def branch (label next : Nat) : Transition := { label, sort := 0, next }
 
-/-- An image of two roles that do nothing but speak. -/
-def pair (a b : List AutomatonState) : CodeImage where
+/-- An image of roles that do nothing but speak. -/
+def speaking (roles : List Role) : CodeImage where
   name := []
   version := 0
-  roles := [{ name := [65], states := a }, { name := [66], states := b }]
+  roles
   labels := [[120], [121]]
   sorts := [.unit]
   interfaces := []
   operations := []
-  programs := []
+  programs := [{ name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .receive 0 1 1, .halt] },
+    { name := [], registers := 2, code := [.receive 0 0 1, .send 0 1 1, .halt] }]
+
+/-- Two roles. -/
+def pair (a b : List AutomatonState) : CodeImage :=
+  speaking [{ name := [65], states := a }, { name := [66], states := b }]
 
 /-- A certificate for buffers of one. -/
 def rows (rows : List (List Nat)) : SafetyCertificate := { bound := 1, rows }
@@ -253,6 +258,58 @@ example : (checkCertificate deaf (rows []) || checkCertificate deaf (rows [[0, 0
     checkCertificate half (rows [[0, 0, noLabel], [1, 0, 0], [1, 1, noLabel]]) ||
     checkCertificate gone (rows [[0, 0, noLabel], [1, 0, 0]]) ||
     checkCertificate shy (rows [[0, 0, noLabel, noLabel]])) = false := by decide
+
+/-! ## The bound -/
+
+/-- A says two things to B and expects `x` from C; C says `y` to A; B and C go on without end and B does not listen to A. -/
+def ahead : CodeImage :=
+  speaking [
+    { name := [65], states := [.send 1 [branch 0 1], .send 1 [branch 0 2], .recv 2 [branch 0 3], .done] },
+    { name := [66], states := [.send 2 [branch 0 0]] },
+    { name := [67], states := [.send 0 [branch 1 1], .recv 1 [branch 0 1]] }]
+
+/-- Where they are when a buffer has room for one message: A waits for ever. -/
+def waits : SafetyCertificate :=
+  rows [[0, 0, 0, noLabel, 0, noLabel], [0, 0, 0, noLabel, noLabel, noLabel], [0, 0, 1, noLabel, 0, 1],
+    [0, 0, 1, noLabel, noLabel, 1], [1, 0, 0, 0, 0, noLabel], [1, 0, 0, 0, noLabel, noLabel], [1, 0, 1, 0, 0, 1],
+    [1, 0, 1, 0, noLabel, 1]]
+
+/-- A certificate says nothing of larger buffers than its own: with room for two messages A comes to hear what it does not
+expect. -/
+theorem bound_matters : checkCertificate ahead waits = true ∧ waits.places = 1 ∧
+    ∃ c, Reachable (ahead.load []) 2 c ∧ ReceptionError (ahead.load []) c := by
+  refine ⟨by decide, rfl, { states := [2, 0, 1], buffers := [[0, 0], [], [1]] }, ?_, ⟨0, _, 1, [], rfl, rfl, rfl, by decide⟩⟩
+  have one : Reachable (ahead.load []) 2 { states := [1, 0, 0], buffers := [[0], [], []] } :=
+    reached .start (next := [_, { states := [0, 0, 0], buffers := [[], [0], []] },
+      { states := [0, 0, 1], buffers := [[], [], [1]] }]) rfl List.mem_cons_self
+  have two : Reachable (ahead.load []) 2 { states := [2, 0, 0], buffers := [[0, 0], [], []] } :=
+    reached one (next := [_, { states := [1, 0, 0], buffers := [[0], [0], []] },
+      { states := [1, 0, 1], buffers := [[0], [], [1]] }]) rfl List.mem_cons_self
+  exact reached two (next := [{ states := [2, 0, 0], buffers := [[0, 0], [0], []] }, _]) rfl
+    (List.mem_cons_of_mem _ List.mem_cons_self)
+
+/-! ## Runs -/
+
+def config : ProtocolMachineConfig where
+  policy := .roundRobin
+  priorities := []
+  bufferMax := 1
+  payloadMax := 64
+  coroutinesMax := 4
+  sessionsMax := 4
+  witnessesMax := 4
+  witnessTtl := 10
+  effectBudget := none
+  determinismMode := .full
+
+noncomputable def ran : Run :=
+  runOf config [talk.load [7]] [.input (.open [7] []), .pick ⟨0, 0⟩, .pick ⟨0, 0⟩]
+
+/-- The hypotheses of `certified_sessions_safe` hold of a session that has moved: A has asked. -/
+example : checkCertificate talk talks = true ∧ config.bufferMax = talks.places ∧
+    ∃ s, ran.machine.sessions[0]? = some s ∧ [talk.load [7]][s.image]? = some (talk.load [7]) ∧
+      s.configuration = { states := [1, 0], buffers := [[0], []] } :=
+  ⟨by decide, rfl, _, rfl, rfl, rfl⟩
 
 /-! ## The bytes -/
 
