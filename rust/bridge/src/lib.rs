@@ -11,6 +11,7 @@
 //! or left out. Generators are deterministic: a seed gives the same cases everywhere.
 
 pub mod case;
+pub mod certificates;
 mod coins;
 pub mod compare;
 pub mod corpus;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::case::Case;
+use crate::certificates::{Claim, read_verdicts, write_claims};
 use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
 use crate::run::ActionOut;
@@ -19,6 +20,9 @@ const ORACLE_FILE: &str = "Runtime/Oracle.lean";
 
 /// The file of the program that writes the model's schema.
 const SCHEMA_FILE: &str = "Runtime/Schema.lean";
+
+/// The file of the program that judges certificates.
+const CERTIFICATE_FILE: &str = "Runtime/Certificate.lean";
 
 /// Actions of the cases of one process: some 2,500 random cases. Starting a process takes some ten seconds, and its
 /// memory grows with what it has read and written; this is worth the one and spares the other.
@@ -61,6 +65,14 @@ pub enum OracleError {
     /// A file for it cannot be written or read.
     #[error("files for the oracle: {0}")]
     Io(#[from] io::Error),
+    /// It did not judge every claim.
+    #[error("the model was given {claims} claims and judged {got}")]
+    Verdicts {
+        /// How many it was given.
+        claims: usize,
+        /// How many it judged.
+        got: usize,
+    },
     /// What it wrote cannot be compared.
     #[error(transparent)]
     Compare(#[from] CompareError),
@@ -104,6 +116,25 @@ impl Oracle {
         let output = folder.path().join("schema");
         self.start(SCHEMA_FILE, &[&output])?;
         Ok(std::fs::read_to_string(output)?)
+    }
+
+    /// What the model says of each claim: `accepted`, or `refused` and why.
+    ///
+    /// # Errors
+    /// When the process cannot be started, fails, or does not judge every claim.
+    pub fn judge(&self, claims: &[Claim]) -> Result<Vec<String>, OracleError> {
+        let folder = tempfile::tempdir()?;
+        let (asked, said) = (folder.path().join("claims"), folder.path().join("verdicts"));
+        write_claims(BufWriter::new(File::create(&asked)?), claims)?;
+        self.start(CERTIFICATE_FILE, &[&asked, &said])?;
+        let verdicts = read_verdicts(BufReader::new(File::open(&said)?))?;
+        if verdicts.len() == claims.len() {
+            return Ok(verdicts);
+        }
+        Err(OracleError::Verdicts {
+            claims: claims.len(),
+            got: verdicts.len(),
+        })
     }
 
     /// Runs one of the model's programs with paths for arguments.

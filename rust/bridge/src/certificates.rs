@@ -1,0 +1,199 @@
+//! Safety certificates: the compiler's checker against the model's, of which it is proved that what it accepts is safe.
+//!
+//! A [`Claim`] is the bytes of an image and those of its certificate. [`Claim::verdict`] is what the compiler's checker
+//! says of it, [`Oracle::judge`](crate::oracle::Oracle::judge) what the model's says, in the same words.
+
+use std::fmt;
+use std::io::{self, BufRead, Write};
+
+use antiphon_codec::{Encoder, Limits};
+use antiphon_language::automaton::LocalAutomaton;
+use antiphon_language::safety::{self, CertificateError, Safety, SafetyCertificate, explore};
+use antiphon_machine::bounds::IMAGE_LEN_MAX;
+use antiphon_machine::{Canonical, CodeImage, RoleId, VerifiedImage};
+
+/// Starts a file of claims.
+pub const CLAIMS_TAG: &str = "antiphon.claims.v1";
+
+/// Ends a file of verdicts.
+const VERDICTS_END: &str = "complete";
+
+/// That an image is safe, and the evidence for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The image's bytes.
+    pub image: Vec<u8>,
+    /// The certificate's bytes.
+    pub certificate: Vec<u8>,
+}
+
+/// What is said of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The image is safe.
+    Accepted,
+    /// The one is no image.
+    NoImage,
+    /// The other is no certificate.
+    NoCertificate,
+    /// A configuration, counted from 0, is not one of the image's automata.
+    Foreign(usize),
+    /// The start is missing.
+    NoStart,
+    /// A configuration, counted from 0, is unsafe.
+    Bad(usize),
+    /// A step leads from a configuration, counted from 0, out of the certificate.
+    Leak(usize),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Accepted => f.write_str("accepted"),
+            Verdict::NoImage => f.write_str("refused: these bytes are no image"),
+            Verdict::NoCertificate => f.write_str("refused: these bytes are no certificate"),
+            Verdict::Foreign(n) => {
+                write!(f, "refused: configuration {n} is not one of these automata")
+            }
+            Verdict::NoStart => f.write_str("refused: the certificate lacks the start"),
+            Verdict::Bad(n) => {
+                write!(f, "refused: configuration {n} of the certificate is unsafe")
+            }
+            Verdict::Leak(n) => write!(
+                f,
+                "refused: a step leads from configuration {n} out of the certificate"
+            ),
+        }
+    }
+}
+
+impl Claim {
+    /// The claim that this certificate is the image's.
+    pub fn new(image: &CodeImage, certificate: &SafetyCertificate) -> Claim {
+        Claim {
+            image: image.to_bytes(),
+            certificate: certificate.encode(),
+        }
+    }
+
+    /// What the compiler's checker says. Nothing of an image that does not verify: the model judges such a one too, this side
+    /// does not take it.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let limits = Limits {
+            bytes_len: IMAGE_LEN_MAX,
+            items: IMAGE_LEN_MAX,
+            ..Limits::default()
+        };
+        let Ok(image) = CodeImage::from_bytes(&self.image, limits) else {
+            return Some(Verdict::NoImage);
+        };
+        let image = image.verify().ok()?;
+        let certificate = SafetyCertificate::decode(&self.certificate);
+        let checked = certificate.and_then(|certificate| certificate.check_image(&image));
+        Some(match checked {
+            Ok(()) => Verdict::Accepted,
+            Err(
+                CertificateError::Decode(_)
+                | CertificateError::Malformed { .. }
+                | CertificateError::Format { .. },
+            ) => Verdict::NoCertificate,
+            Err(CertificateError::Foreign { index }) => Verdict::Foreign(index),
+            Err(CertificateError::NoStart) => Verdict::NoStart,
+            Err(CertificateError::Bad { index, .. }) => Verdict::Bad(index),
+            Err(CertificateError::Open { index }) => Verdict::Leak(index),
+        })
+    }
+}
+
+/// Explores the roles of an image; the certificate if they are safe and not too many configurations.
+pub fn certify(image: &VerifiedImage, limits: &safety::Limits) -> Option<SafetyCertificate> {
+    let roles = (0u16..).map(RoleId).zip(&image.image().roles);
+    let automata: Vec<_> = roles
+        .map(|(role, data)| LocalAutomaton::of_machine(role, &data.automaton))
+        .collect();
+    match explore(&automata, limits) {
+        Safety::Safe(certificate) => Some(certificate),
+        Safety::Unsafe(_) | Safety::Uncertified { .. } => None,
+    }
+}
+
+/// Writes a file of claims.
+///
+/// # Errors
+/// When writing fails.
+pub fn write_claims<'c>(
+    mut to: impl Write,
+    claims: impl IntoIterator<Item = &'c Claim>,
+) -> io::Result<()> {
+    let mut scratch = Vec::new();
+    Encoder::new(&mut scratch).text(CLAIMS_TAG);
+    to.write_all(&scratch)?;
+    for claim in claims {
+        scratch.clear();
+        let mut encoder = Encoder::new(&mut scratch);
+        encoder.bytes(&claim.image).bytes(&claim.certificate);
+        to.write_all(&scratch)?;
+    }
+    to.flush()
+}
+
+/// Reads a file of verdicts, a line for each claim, in their order.
+///
+/// # Errors
+/// When reading fails, or the file does not end as one does that was written to its end.
+pub fn read_verdicts(from: impl BufRead) -> io::Result<Vec<String>> {
+    let mut lines = from.lines().collect::<io::Result<Vec<_>>>()?;
+    if lines.pop().is_none_or(|last| last != VERDICTS_END) {
+        let told = format!("the verdicts do not end with `{VERDICTS_END}`");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, told));
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use antiphon_machine::sample;
+
+    fn claim() -> Claim {
+        let image = sample::ping_pong(1);
+        let certificate = certify(&image, &safety::Limits::default()).expect("it is safe");
+        Claim::new(image.image(), &certificate)
+    }
+
+    #[test]
+    fn a_sample_is_safe_and_half_of_it_is_not() {
+        let good = claim();
+        assert_eq!(good.verdict(), Some(Verdict::Accepted));
+        let mut cut = good.clone();
+        cut.certificate.pop();
+        assert_eq!(cut.verdict(), Some(Verdict::NoCertificate));
+        let mut cut = good;
+        cut.image.pop();
+        assert_eq!(cut.verdict(), Some(Verdict::NoImage));
+    }
+
+    #[test]
+    fn claims_are_byte_strings_behind_a_tag() {
+        let claim = Claim {
+            image: vec![1, 2],
+            certificate: vec![3],
+        };
+        let mut bytes = Vec::new();
+        write_claims(&mut bytes, [&claim, &claim]).expect("memory");
+        let tail = bytes
+            .strip_prefix(b"\x72antiphon.claims.v1")
+            .expect("the tag");
+        assert_eq!(tail, b"\x42\x01\x02\x41\x03\x42\x01\x02\x41\x03");
+    }
+
+    #[test]
+    fn verdicts_that_end_early_are_none() {
+        let read = read_verdicts(&b"accepted\nrefused: x\ncomplete\n"[..]);
+        assert_eq!(read.expect("whole"), ["accepted", "refused: x"]);
+        for cut in [&b""[..], b"accepted\n", b"accepted\ncompl"] {
+            let told = read_verdicts(cut).expect_err("cut off").to_string();
+            assert_eq!(told, "the verdicts do not end with `complete`");
+        }
+    }
+}
