@@ -50,16 +50,23 @@ def fitsText (s : Bytes) : Bool := fitsBytes s && isUtf8 s
 /-- A digest. -/
 def fitsDigest (s : Bytes) : Bool := Nat.beq (len s) 32
 
+/-- Fewer things than `room`, all of them in range. -/
+@[specialize] def fitsFewer (fits : α → Bool) : List α → Nat → Bool
+  | [], room => Nat.blt 0 room
+  | x :: xs, room => match fits x with
+    | true => fitsFewer fits xs (room - 1)
+    | false => false
+
 /-- As many things as 64 bits can count, all of them in range. -/
-def fitsMany (fits : α → Bool) (xs : List α) : Bool := below headEnd (len xs) && every fits xs
+@[specialize] def fitsMany (fits : α → Bool) (xs : List α) : Bool := fitsFewer fits xs headEnd
 
 /-- Nothing, or a thing in range. -/
-def fitsOption (fits : α → Bool) : Option α → Bool
+@[specialize] def fitsOption (fits : α → Bool) : Option α → Bool
   | none => true
   | some x => fits x
 
 /-- Two things in their ranges. -/
-def fitsPair (first : α → Bool) (second : β → Bool) (p : α × β) : Bool := first p.1 && second p.2
+@[specialize] def fitsPair (first : α → Bool) (second : β → Bool) (p : α × β) : Bool := first p.1 && second p.2
 
 /-! ## Numbers and strings -/
 
@@ -398,9 +405,22 @@ theorem encItems_decItems (h : Exact fits enc dec) {n : Nat} {b : Bytes} {xs : L
         obtain ⟨eqs, length, fs⟩ := ih reads
         exact ⟨by simp [encItems, eqs, eq], by simp [length], by simpa [f] using fs⟩
 
+theorem fitsFewer_iff {xs : List α} {room : Nat} :
+    fitsFewer fits xs room = true ↔ xs.length < room ∧ every fits xs = true := by
+  induction xs generalizing room with
+  | nil => simp [fitsFewer]
+  | cons x xs ih =>
+    cases h : fits x
+    · simp [fitsFewer, h]
+    · simp only [fitsFewer, h, ih, every, List.length_cons]
+      constructor
+      all_goals
+        rintro ⟨fewer, all⟩
+        exact ⟨by omega, all⟩
+
 theorem Exact.array (h : Exact fits enc dec) : Exact (fitsMany fits) (encArray enc) (decArray dec) where
   back xs k f := by
-    have f : xs.length < headEnd ∧ every fits xs = true := by simpa [fitsMany, below] using f
+    have f : xs.length < headEnd ∧ every fits xs = true := fitsFewer_iff.mp f
     simp [decArray, decArrayHead, encArray, encArrayHead_eq, count_eq,
       decMajor_encHead _ (by decide : 4 < 8) f.1, decItems_encItems h xs k f.2]
   only b xs k r := by
@@ -411,7 +431,7 @@ theorem Exact.array (h : Exact fits enc dec) : Exact (fitsMany fits) (encArray e
       obtain ⟨eq, rfl, f⟩ := encItems_decItems h r
       have read := encHead_decMajor read
       exact ⟨by simp [encArray, encArrayHead_eq, count_eq, eq, read.1],
-        by simpa [fitsMany, below, read.2] using f⟩
+        fitsFewer_iff.mpr ⟨read.2, f⟩⟩
 
 /-! ## Alternatives -/
 
