@@ -136,6 +136,7 @@ impl Told {
         self.tally.failed += count(built.failed.len());
         self.tally.skipped += count(built.unreached.len());
         self.details.push(built.shown());
+        self.details.extend(built.slowest());
         if built.is_whole() {
             progress.note("which axioms the proofs rest on".to_owned());
             self.axioms(tree, &modules)?;

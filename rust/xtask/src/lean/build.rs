@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lean::elaborate::{Elaborated, elaborate};
 use crate::lean::lock::Lock;
@@ -26,6 +26,9 @@ const AT_ONCE: usize = 2;
 /// How often life is shown.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How many of the slowest modules are named.
+const SLOWEST_SHOWN: usize = 5;
+
 /// What Lean writes for a module, and what is written beside it.
 const MADE: [&str; 5] = ["key", "olean", "olean.server", "olean.private", "ir"];
 
@@ -37,6 +40,8 @@ pub(crate) struct Built {
     pub(crate) failed: BTreeSet<String>,
     /// Not tried, because something they import failed.
     pub(crate) unreached: BTreeSet<String>,
+    /// How long each took that was elaborated, where that is known.
+    pub(crate) times: Vec<(Duration, String)>,
 }
 
 impl Built {
@@ -58,6 +63,16 @@ impl Built {
             .map(|(names, what)| format!("{} {what}", names.len()))
             .collect();
         format!("{total} modules: {}", parts.join(", "))
+    }
+
+    /// Which modules to divide when a build takes too long; nothing when none was elaborated.
+    pub(crate) fn slowest(&self) -> Option<String> {
+        let mut times = self.times.clone();
+        times.sort();
+        let slowest = times.iter().rev().take(SLOWEST_SHOWN);
+        let shown = slowest.map(|(time, name)| format!("{name} {} s", time.as_secs()));
+        let shown: Vec<String> = shown.collect();
+        (!shown.is_empty()).then(|| format!("slowest: {}", shown.join(", ")))
     }
 }
 
@@ -158,7 +173,11 @@ impl<'a> Job<'a> {
                     let (name, module) = waiting.remove(at);
                     running.insert(name);
                     let sender: Sender<_> = sender.clone();
-                    scope.spawn(move || sender.send((*name, self.elaborate(name, module))));
+                    scope.spawn(move || {
+                        let started = Instant::now();
+                        let elaborated = self.elaborate(name, module);
+                        sender.send((*name, started.elapsed(), elaborated))
+                    });
                 }
                 if running.is_empty() {
                     return Ok(built);
@@ -167,8 +186,9 @@ impl<'a> Job<'a> {
                 let names: Vec<&str> = running.iter().copied().collect();
                 progress.note(format!("{done} of {total}, at {}", names.join(", ")));
                 match ended.recv_timeout(TICK) {
-                    Ok((name, elaborated)) => {
+                    Ok((name, time, elaborated)) => {
                         running.remove(name);
+                        built.times.push((time, name.to_owned()));
                         built.take(name, elaborated?, progress);
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -304,11 +324,18 @@ mod tests {
     }
 
     #[test]
-    fn what_imports_a_failure_is_not_reached() {
+    fn what_imports_a_failure_is_not_reached_and_what_was_slow_is_named() {
         let modules = [module("", &["A"]), module("", &["B"]), module("", &[])];
         let listed = [("B", &modules[0]), ("C", &modules[1]), ("D", &modules[2])];
         let mut waiting = listed.iter().collect();
         let mut built = Built::default();
+        assert_eq!(built.slowest(), None);
+        for (seconds, name) in [(3, "E"), (30, "A")] {
+            built
+                .times
+                .push((Duration::from_secs(seconds), name.to_owned()));
+        }
+        assert_eq!(built.slowest().as_deref(), Some("slowest: A 30 s, E 3 s"));
         built.failed.insert("A".to_owned());
         built.give_up(&mut waiting);
         assert_eq!(waiting.len(), 1);
