@@ -1,7 +1,7 @@
 module
 
-public import Runtime.Proofs.Concurrency.One
-public import Runtime.Proofs.Scheduler
+public import Runtime.Proofs.Concurrency.Picks
+public import Runtime.Proofs.Scheduler.Runs
 
 @[expose] public noncomputable section
 
@@ -70,6 +70,13 @@ example : steppedBy looping (looping.plan 2 2).picks =
     [{ session := 0, coroutine := 0 }, { session := 0, coroutine := 0 },
      { session := 1, coroutine := 0 }, { session := 1, coroutine := 0 }] := by rfl
 
+/-- The round shows them; without a quantum it shows one canonical step. -/
+example : (looping.schedRoundThreaded 2 2).shown.result =
+      .round [{ session := 0, coroutine := 0 }, { session := 0, coroutine := 0 },
+        { session := 1, coroutine := 0 }, { session := 1, coroutine := 0 }] false ∧
+    (looping.schedRoundThreaded 2 0).shown.result =
+      .round [{ session := 0, coroutine := 0 }] true := ⟨rfl, rfl⟩
+
 /-- A plan of yesterday is not accepted. -/
 example : looping.checkWave { looping.plan 2 2 with stepIndex := 1 } = false := by rfl
 
@@ -80,6 +87,11 @@ example : looping.checkWave { looping.plan 1 1 with
 
 /-- A machine with somebody ready. -/
 example : looping.queue ≠ [] := by decide
+
+/-- A run after which somebody is in the queue. -/
+example : (runOf { unfair with sessionsMax := 2 } [solo [.halt]]
+    [.input (.open [] []), .input (.open [] []), .turn]).machine.queue =
+      [{ session := 1, coroutine := 0 }] := by rfl
 
 /-- Round robin, everybody in the queue ready, and somebody at position 1, who is picked after one round. -/
 example : (spinningUnder .roundRobin).QueueReady ∧
@@ -126,7 +138,7 @@ theorem backwards_not_exact :
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg (fun r => firstOf r.events) h) (by decide)
 
-/-! ## `wave_steps`, `wave_is_its_turns`: a list of steps that has only the first of each pick -/
+/-! ## `wave_steps`, `wave_is_its_turns`, `round_is_its_pick_list`: a list that has only the first step of each pick -/
 
 def headsOf : List WavePick → List Pick
   | [] => []
@@ -269,6 +281,21 @@ theorem lazy_queue_not_ready :
   rw [this] at found
   cases found
   exact absurd active (by decide)
+
+/-! ## `queue_ready_of_run`: a session that is called off and stays in the queue -/
+
+def lazyCancel (m : Machine) (session : Nat) : Machine :=
+  match getAt m.sessions session with
+  | none => m
+  | some s => m.put session (cancel s).1 (cancel s).2
+
+theorem lazy_cancel_not_ready : ¬ (lazyCancel halting 0).QueueReady := by
+  intro h
+  obtain ⟨s, i, found, active, _⟩ := h { session := 0, coroutine := 0 } List.mem_cons_self
+  have over : ((lazyCancel halting 0).find 0).map (fun f => f.1.ended) = some true := rfl
+  simp only at found
+  rw [found] at over
+  simp [Session.ended, active] at over
 
 /-! ## `round_robin_serves`: another policy -/
 
