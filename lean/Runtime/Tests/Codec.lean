@@ -1,0 +1,234 @@
+module
+
+public import Runtime.Proofs.Codec
+
+@[expose] public section
+
+/-!
+# The codec: that it says something
+
+Things that are in range, and codecs that are wrong: each breaks a theorem of `Proofs/Codec.lean`.
+-/
+
+namespace Antiphon.Tests.Codec
+
+/-! ## The hypotheses hold of something -/
+
+/-- A value of every form. -/
+def value : Value :=
+  .record [.unit, .bool true, .nat 18446744073709551615, .int (-9223372036854775808), .text [195, 164],
+    .bytes [255], .list [.nat 1, .nat 24, .list []], .endpoint 65535, .evidence 4294967296]
+
+example : value.fits = true := by decide
+
+example : encValue (.record [.unit, .int (-1), .list [.nat 24]]) [7] = [132, 2, 246, 130, 0, 32, 130, 1, 24, 24, 7] := by
+  decide
+
+/-- Every kind of row is in it. -/
+def image : CodeImage where
+  name := [97]
+  version := 1
+  roles := [{ name := [98], states := [.send 1 [{ label := 0, sort := 0, next := 1 }], .recv 1 [], .done] }]
+  labels := [[99]]
+  sorts := [.unit, .list 0, .record [100] [([101], 0)], .enum [102] [[103]], .foreign [104], .arm [0]]
+  interfaces := [{ name := [105], version := 4294967295 }]
+  operations := [{ interface := 0, name := [106], cls := .decide [0] 1, args := [0], result := 0,
+                   budget := some 9, retries := 255 }]
+  programs := [{ name := [107], registers := 2, code := [
+    .send 0 0 1, .receive 0 0 1, .offer 0 1 [{ label := 0, val := 1, target := 3 }], .choose 0 1 [(0, 3)],
+    .invoke 0 [1] 1 none, .check 0 [1] 1 0 (some 2), .spawn 1 [0] 1, .set 1 value, .move 0 1, .jump 0,
+    .branch 1 [(18446744073709551615, 0)], .yield, .close, .halt] }]
+
+example : image.fits = true := by decide
+
+def config : ProtocolMachineConfig where
+  policy := .progressAware
+  priorities := [([97], 1), ([98], 0)]
+  bufferMax := 1
+  payloadMax := 64
+  coroutinesMax := 4
+  sessionsMax := 4
+  witnessesMax := 4
+  witnessTtl := 10
+  effectBudget := some 5
+  determinismMode := .replay
+
+/-- Every kind of action is in it. -/
+def case : Case where
+  name := [110]
+  images := [(copies 32 7, image)]
+  config
+  actions := [.turn, .input (.open (copies 32 7) [111]), .input (.outcome { session := 0, number := 1 } (.success value)),
+    .input (.outcome { session := 0, number := 2 } (.failure .lost [112])), .input (.advanceClock 3),
+    .input (.cancel 0 [111]), .pick { session := 0, coroutine := 1 }, .round 2 1,
+    .wave { stepIndex := 1, queue := [{ session := 0, coroutine := 0 }],
+            picks := [{ pick := { session := 0, coroutine := 0 }, lane := 0, quantum := 1,
+                        footprint := [.ledger 0, .coroutine 0 0, .endpoint 0 0, .edge 0 0] }] }]
+
+example : case.fits = true := by decide
+
+/-- A peer that says nothing takes frames that four bytes of length can announce. -/
+example : frameLenMax < 4294967296 := by decide
+
+/-- The hypothesis of `frames_decode_encode` holds of two frames. -/
+example : encFrames 4 [[1, 2], []] [] = some [0, 0, 0, 2, 1, 2, 0, 0, 0, 0] := by decide
+
+/-! ## The range is needed -/
+
+/-- A number of more than 64 bits is not written whole. -/
+theorem number_above_range : decValue (encValue (.nat headEnd) []) ≠ some (.nat headEnd, []) := by
+  intro h
+  have := congrArg (Option.map fun p : Value × Bytes => p.1.encodedLen) h
+  revert this
+  decide
+
+/-- Bytes that are not UTF-8 are not read as a text. -/
+theorem text_outside_range : decValue (encValue (.text [128]) []) = none := by rfl
+
+/-- The names of priorities must ascend. -/
+theorem priorities_outside_range :
+    (decConfig (encConfig { config with priorities := [([98], 0), ([97], 1)] } [])).isNone = true := by
+  decide +kernel
+
+/-- Lists that nest deeper than a value that is read may. -/
+def nested : Nat → Value
+  | 0 => .unit
+  | n + 1 => .list [nested n]
+
+/-- A value that is too deep is not read. -/
+theorem depth_outside_range : (decValue (encValue (nested 64) [])).isNone = true ∧ (nested 63).fits = true := by
+  decide +kernel
+
+/-! ## A decoder that takes longer heads -/
+
+def decArgumentLax (c : Nat) (major : Nat) (b : Bytes) : Option ((Nat × Nat) × Bytes) :=
+  match decBe c 0 b with
+  | none => none
+  | some (n, b) => some ((major, n), b)
+
+def decHeadLax : Bytes → Option ((Nat × Nat) × Bytes)
+  | [] => none
+  | x :: b =>
+    let major := x.toNat / 32
+    let info := x.toNat % 32
+    if info < 24 then some ((major, info), b)
+    else if info = 24 then decArgumentLax 1 major b
+    else if info = 25 then decArgumentLax 2 major b
+    else if info = 26 then decArgumentLax 4 major b
+    else if info = 27 then decArgumentLax 8 major b
+    else none
+
+/-- It takes two forms of one head. -/
+theorem lax_takes_two_forms : decHeadLax [24, 5] = some ((0, 5), []) ∧ encHead 0 5 [] ≠ [24, 5] := by decide
+
+/-- The real one takes one. -/
+example : decHead [24, 5] = none := by rfl
+
+/-! ## An encoder that always writes long heads -/
+
+def encHeadLong (major n : Nat) (k : Bytes) : Bytes := UInt8.ofNat (major * 32 + 27) :: encBe 8 n k
+
+/-- What it writes is not read. -/
+theorem long_not_read : decHead (encHeadLong 0 5 []) = none := by decide +kernel
+
+/-! ## An encoder that keeps the low bytes only -/
+
+def encHeadShort (major n : Nat) (k : Bytes) : Bytes := UInt8.ofNat (major * 32 + 24) :: encBe 1 n k
+
+/-- Another number is read than was written. -/
+theorem short_read_otherwise : decHead (encHeadShort 0 300 []) = some ((0, 44), []) := by rfl
+
+/-! ## A decoder that does not look at the number of fields -/
+
+def decFieldsLax {α : Type} (dec : Bytes → Option (α × Bytes)) (b : Bytes) : Option (α × Bytes) :=
+  match decArrayHead b with
+  | none => none
+  | some (_, b) => dec b
+
+def decPickLax (b : Bytes) : Option (Pick × Bytes) :=
+  decAs (fun p => { session := p.1, coroutine := p.2 }) (decFieldsLax (decThen decU32 decU16)) b
+
+/-- It takes a pick that says it has three fields. -/
+theorem lax_takes_wrong_count : decPickLax [131, 1, 2] = some ({ session := 1, coroutine := 2 }, []) ∧
+    encPick { session := 1, coroutine := 2 } [] ≠ [131, 1, 2] := by decide
+
+/-! ## A decoder of texts that are any bytes -/
+
+def decTextLax (b : Bytes) : Option (Bytes × Bytes) :=
+  match decMajor 3 b with
+  | none => none
+  | some (n, b) => takeBytes n b
+
+/-- It takes what is out of range. -/
+theorem lax_takes_bytes : decTextLax [97, 128] = some ([128], []) ∧ fitsText [128] = false := by decide
+
+/-! ## An encoder that gives lists and records one number -/
+
+def encValueAlike : Value → Bytes → Bytes
+  | .record fields, k => encValue (.list fields) k
+  | v, k => encValue v k
+
+/-- A record comes back as a list. -/
+theorem alike_confuses : encValueAlike (.record []) [] = encValueAlike (.list []) [] := by rfl
+
+/-! ## An option of something that can be `null` -/
+
+/-- `null` and an absent value would have the same bytes: `Exact.option` needs its hypothesis. -/
+theorem option_of_null : encOption encValue (some .unit) [] = encOption encValue none [] := by rfl
+
+/-! ## Splitters that forget, and that look at no bound -/
+
+/-- Every body as it is. -/
+def bodies (s : Unit) (body : Bytes) : Reading Bytes Empty × Unit := (.message body, s)
+
+/-- What was taken, but for errors. -/
+def taken : List (Except (FrameError Empty) Bytes) → List Bytes
+  | [] => []
+  | .ok body :: xs => body :: taken xs
+  | .error _ :: xs => taken xs
+
+def start : Deframer Unit Empty := Deframer.new 4 ()
+
+/-- Two frames, and a length that is too long. -/
+def stream : Bytes := [0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 5, 1]
+
+example : taken (start.feedAll bodies [[0, 0], [], [0, 2, 1], [2, 0, 0, 0, 0, 0, 0], [0, 5, 1]]).2 = [[1, 2], []] := by
+  decide
+
+example : taken (start.feed bodies stream).2 = [[1, 2], []] := by decide
+
+/-- A deframer that keeps nothing from one piece to the next. -/
+def feedForgetful (d : Deframer Unit Empty) : List Bytes → List (Except (FrameError Empty) Bytes)
+  | [] => []
+  | b :: bs => match ({ d with held := [] } : Deframer Unit Empty).feed bodies b with
+    | (d, xs) => joined xs (feedForgetful d bs)
+
+/-- It takes other messages from the same stream, split otherwise. -/
+theorem forgetful_depends_on_splits :
+    taken (feedForgetful start [[0, 0, 0, 1, 9]]) ≠ taken (feedForgetful start [[0, 0], [0, 1, 9]]) := by decide
+
+/-- A deframer that takes one frame from each piece. -/
+def feedOnce (d : Deframer Unit Empty) : List Bytes → List (Except (FrameError Empty) Bytes)
+  | [] => []
+  | b :: bs => match (d.push b).drain bodies 1 with
+    | (d, xs) => joined xs (feedOnce d bs)
+
+/-- It has taken less when the pieces are larger. -/
+theorem once_depends_on_splits :
+    taken (feedOnce start [[0, 0, 0, 0, 0, 0, 0, 0]]) ≠ taken (feedOnce start [[0, 0, 0, 0], [0, 0, 0, 0]]) := by
+  decide
+
+/-- A link that goes on after a length that is too long. -/
+def feedOn (d : Deframer Unit Empty) : List Bytes → List (Except (FrameError Empty) Bytes)
+  | [] => []
+  | b :: bs => match ({ d with broken := none } : Deframer Unit Empty).feed bodies b with
+    | (d, xs) => joined xs (feedOn d bs)
+
+/-- It takes messages from behind the error, if a piece begins there. -/
+theorem going_on_depends_on_splits :
+    taken (feedOn start [[0, 0, 0, 5, 0, 0, 0, 0]]) ≠ taken (feedOn start [[0, 0, 0, 5], [0, 0, 0, 0]]) := by decide
+
+/-- The real one takes none. -/
+example : taken (start.feedAll bodies [[0, 0, 0, 5], [0, 0, 0, 0]]).2 = [] := by decide
+
+end Antiphon.Tests.Codec
