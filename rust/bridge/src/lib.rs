@@ -12,6 +12,7 @@
 
 pub mod case;
 pub mod certificates;
+pub mod certify;
 mod coins;
 pub mod compare;
 pub mod corpus;

@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Replay(Replay),
     Show(Show),
     Diff(Diff),
+    Certify(Certify),
     Check(Check),
     Project(Project),
     Compile(Compile),
@@ -214,6 +215,36 @@ pub(crate) struct Diff {
     pub(crate) left: PathBuf,
     /// The other
     pub(crate) right: PathBuf,
+}
+
+/// Hold a recording against the Lean model
+///
+/// The recording is replayed here, and the Lean model does its run again: results, events, requests and the whole state
+/// of every step are compared. With `--kernel` the recording becomes a theorem, which says that it is a run of the model, and
+/// Lean's kernel checks it: no interpreter and no compiler is trusted for it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon certify demo.rec
+  antiphon certify demo.rec --json
+  antiphon certify demo.rec --kernel --output Demo.lean
+
+Needs Lean: `cargo xtask setup` gets it for the checkout that this program was built in, and
+ANTIPHON_LEAN names a program to use in its place. Exit codes:
+  1  the recording is not a run, or the kernel and the model do not agree
+  5  there is no Lean to ask")]
+pub(crate) struct Certify {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// Have Lean's kernel check a theorem which says that the recording is a run of the model
+    #[arg(long)]
+    pub(crate) kernel: bool,
+    /// Keep the theorem in this file, whether it checks or not
+    #[arg(long, short, value_name = "FILE.lean", requires = "kernel")]
+    pub(crate) output: Option<PathBuf>,
+    /// When kernel and model do not agree, keep the case as FOLDER/NAME.cbor, and NAME.diag for people
+    #[arg(long, value_name = "FOLDER/NAME")]
+    pub(crate) fixture: Option<PathBuf>,
 }
 
 /// Check protocols: names, shape, projection, safety, bounds

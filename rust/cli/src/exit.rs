@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Cut,
     /// The recording is not what was written; what is whole was used.
     Damaged,
+    /// `certify`: there is no Lean to ask.
+    NoLean,
     /// `exec`: the deadline passed.
     Deadline,
     /// It could not do what was asked.
@@ -34,6 +36,7 @@ Exit codes:
   2    the command line is wrong
   3    the recording ends too early; what is there was used
   4    the recording is not what was written; what comes before the damage was used
+  5    `certify`: there is no Lean to ask
   125  it could not be done: a file, the agent, the link
   `antiphon exec` ends with the guest command's code; see its help";
 
@@ -46,6 +49,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Cut => 3,
             Exit::Damaged => 4,
+            Exit::NoLean => 5,
             Exit::Deadline => 124,
             Exit::Failed => 125,
             Exit::NotRunnable => 126,

@@ -53,6 +53,7 @@ fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
         Command::Run(args) => commands::run::run(args, voice),
         Command::Replay(args) => commands::replay::run(args, voice),
         Command::Show(args) => commands::show::run(args, voice),
+        Command::Certify(args) => commands::certify::run(args, voice),
         Command::Diff(args) => commands::diff::run(args, voice),
         Command::Exec(args) => commands::exec::run(args, voice),
         Command::Cp(args) => commands::cp::run(args, voice),

@@ -3,15 +3,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use antiphon_bridge::certify::{JudgeError, TooLarge};
+use antiphon_bridge::fixture::FixtureError;
+use antiphon_bridge::oracle::OracleError;
+use antiphon_bridge::recording::RecordingError;
 use antiphon_guest::link::LinkError;
 use antiphon_guest::transport::TransportError;
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::CertificateError;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
-use antiphon_record::{OpenError, RecordError, ReplayError};
+use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
 
 use crate::exit::Exit;
 use crate::script::ScriptError;
+use crate::telling::exit_of;
 
 /// A reason with its facts. The message says what was tried and what came in the way.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,8 @@ pub(crate) enum Problem {
     NoImage { path: PathBuf },
     #[error("`{}` is what is compiled; write to another file", path.display())]
     OverInput { path: PathBuf },
+    #[error("`{}` is the recording; write to another file", path.display())]
+    OverRecording { path: PathBuf },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
     #[error("`{protocol}` is too large to explore: there is no certificate to write")]
@@ -75,6 +82,30 @@ pub(crate) enum Problem {
         path: PathBuf,
         error: Box<ReplayError>,
     },
+    #[error("`{}` is not certified, it is not whole: {tail}", path.display())]
+    NotWhole { path: PathBuf, tail: Box<Tail> },
+    #[error("`{}` says that it is of a replay, and those are not recorded", path.display())]
+    OfAReplay { path: PathBuf },
+    #[error("`{}` cannot be put to the model: {error}", path.display())]
+    Case {
+        path: PathBuf,
+        error: Box<RecordingError>,
+    },
+    #[error("`{}` is too large: {error}", path.display())]
+    TooLargeToCertify { path: PathBuf, error: TooLarge },
+    #[error(
+        "there is no Lean to ask: this program stands in no checkout where `cargo xtask setup` was run; do that in \
+         one and use its program, or name a program in ANTIPHON_LEAN"
+    )]
+    NoLean,
+    #[error("there is no Lean to ask: ANTIPHON_LEAN names `{}`, which is not there", program.display())]
+    NoSuchLean { program: PathBuf },
+    #[error(transparent)]
+    Oracle(#[from] OracleError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    #[error("the fixture is not kept: {0}")]
+    Fixture(#[source] FixtureError),
     #[error("the machine refuses it: {0}")]
     Refused(Refusal),
     #[error(
@@ -113,6 +144,15 @@ impl Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::OutputClosed,
             _ => Problem::Output(error),
+        }
+    }
+
+    /// Why a recording does not become a case.
+    pub(crate) fn case(path: &Path) -> impl FnOnce(RecordingError) -> Problem {
+        let path = path.to_owned();
+        move |error| Problem::Case {
+            path,
+            error: Box::new(error),
         }
     }
 
@@ -155,9 +195,25 @@ impl Problem {
             | Problem::WhichProtocol { .. }
             | Problem::NoSuchRole { .. }
             | Problem::OverInput { .. }
+            | Problem::OverRecording { .. }
             | Problem::OneImage { .. }
             | Problem::CopyWays => Exit::Usage,
+            Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
+            Problem::OfAReplay { .. } => Exit::Damaged,
+            Problem::NotWhole { tail, .. } => exit_of(Some(tail)),
+            Problem::Case { error, .. } => match &**error {
+                RecordingError::Io(_) | RecordingError::TooLong { .. } => Exit::Failed,
+                RecordingError::Open(_)
+                | RecordingError::Image { .. }
+                | RecordingError::Backwards { .. }
+                | RecordingError::NoRequest { .. }
+                | RecordingError::NotWhole { .. } => Exit::Damaged,
+            },
             Problem::Output(_)
+            | Problem::TooLargeToCertify { .. }
+            | Problem::Oracle(_)
+            | Problem::Judge(_)
+            | Problem::Fixture(_)
             | Problem::File { .. }
             | Problem::RecordingExists { .. }
             | Problem::TooLong { .. }

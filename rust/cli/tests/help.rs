@@ -4,12 +4,13 @@ mod common;
 
 use common::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "exec",
     "cp",
     "replay",
     "show",
     "diff",
+    "certify",
     "check",
     "project",
     "compile",

@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     (
         "antiphon",
         &[
+            "antiphon-bridge",
             "antiphon-codec",
             "antiphon-guest",
             "antiphon-language",

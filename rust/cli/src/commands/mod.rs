@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub(crate) mod agent;
+pub(crate) mod certify;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;

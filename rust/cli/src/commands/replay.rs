@@ -163,7 +163,7 @@ fn document(report: &Report) -> Value {
     })
 }
 
-fn divergence_json(divergence: &Divergence) -> Value {
+pub(crate) fn divergence_json(divergence: &Divergence) -> Value {
     let site = divergence
         .instruction
         .as_ref()

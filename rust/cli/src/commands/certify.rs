@@ -1,0 +1,463 @@
+//! `antiphon certify`.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use antiphon_bridge::case::Case;
+use antiphon_bridge::certify::{Figures, Judgement, Run, judge};
+use antiphon_bridge::compare::DivergenceKind;
+use antiphon_bridge::fixture::write_fixture;
+use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle, OracleError};
+use antiphon_bridge::recording::case_of_recording;
+use antiphon_machine::DeterminismMode;
+use antiphon_record::{Reader, Report, Tail, Verdict, replay_twice};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::args::Certify;
+use crate::commands::replay::divergence_json;
+use crate::exit::Exit;
+use crate::filter;
+use crate::output::{BAD, GOOD, ODD, Voice};
+use crate::problem::Problem;
+
+/// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
+const RECORDING_LEN_MAX: u64 = 64 << 20;
+
+/// How far above the program's folder a checkout's `lean/run` is looked for: `target/TRIPLE/PROFILE/antiphon`.
+const FOLDERS_MAX: usize = 4;
+
+pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
+    let bytes = read(&args.file)?;
+    if let Some(output) = args
+        .output
+        .as_ref()
+        .filter(|path| is_same(path, &args.file))
+    {
+        return Err(Problem::OverRecording {
+            path: output.clone(),
+        });
+    }
+    let (recorded, case) = Recorded::read(&args.file, &bytes)?;
+    if let Verdict::Diverged(divergence) = &recorded.report.verdict {
+        if voice.json {
+            let document = json!({
+                "verdict": "not a run", "divergence": divergence_json(divergence),
+            });
+            voice.document(&document)?;
+        } else {
+            let head = voice.paint(BAD, "not a run");
+            let told = filter::lines(&divergence.to_string());
+            voice.print(&format!("{head}: the recording {told}\n"))?;
+        }
+        return Ok(Exit::No);
+    }
+    let lean = Lean::find()?;
+    let too_large = |error| Problem::TooLargeToCertify {
+        path: args.file.clone(),
+        error,
+    };
+    let run = Run::of(case).map_err(too_large)?;
+    // Before the model is asked: what cannot become a theorem is said at once.
+    let theorem = match args.kernel {
+        true => Some(
+            run.theorem(&about(&run.case().name, &recorded, run.figures()))
+                .map_err(too_large)?,
+        ),
+        false => None,
+    };
+    let certified = Certified {
+        recorded,
+        lean,
+        run,
+    };
+    certified.ask(args, theorem, voice)
+}
+
+/// The recording's bytes.
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(RECORDING_LEN_MAX + 1).read_to_end(&mut bytes))
+        .map_err(Problem::file("read", path))?;
+    if bytes.len() as u64 > RECORDING_LEN_MAX {
+        return Err(Problem::TooLong {
+            path: path.to_owned(),
+            max: RECORDING_LEN_MAX,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Whether two paths lead to one file that is there.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let (one, other) = (fs::canonicalize(one), fs::canonicalize(other));
+    matches!((one, other), (Ok(one), Ok(other)) if one == other)
+}
+
+/// A recording that is whole, and what its replay came to.
+struct Recorded {
+    report: Report,
+    mode: DeterminismMode,
+    chain: [u8; 32],
+}
+
+impl Recorded {
+    fn read(path: &Path, bytes: &[u8]) -> Result<(Recorded, Case), Problem> {
+        let wrong = |error| Problem::recording(path, error);
+        let mut reader = Reader::open(bytes).map_err(|error| wrong(error.into()))?;
+        let mode = reader.header().config.determinism_mode;
+        while reader
+            .entry()
+            .map_err(|error| wrong(error.into()))?
+            .is_some()
+        {}
+        let not_whole = |tail: Tail| Problem::NotWhole {
+            path: path.to_owned(),
+            tail: Box::new(tail),
+        };
+        match reader.tail() {
+            Some(Tail::Sealed) => {}
+            Some(tail @ (Tail::Open | Tail::Torn { .. } | Tail::Damaged(_))) => {
+                return Err(not_whole(tail.clone()));
+            }
+            None => return Err(not_whole(Tail::Open)),
+        }
+        if mode == DeterminismMode::Replay {
+            return Err(Problem::OfAReplay {
+                path: path.to_owned(),
+            });
+        }
+        let chain = reader.chain();
+        // A recording claims steps, and a replay takes them: their bound comes before it.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let case = case_of_recording(&name, bytes).map_err(Problem::case(path))?;
+        let report = replay_twice(Cursor::new(bytes)).map_err(wrong)?;
+        let recorded = Recorded {
+            report,
+            mode,
+            chain,
+        };
+        Ok((recorded, case))
+    }
+
+    /// What its mode leaves open.
+    fn remark(&self) -> Option<&'static str> {
+        match self.mode {
+            DeterminismMode::Full | DeterminismMode::Replay => None,
+            DeterminismMode::ModuloEffects => Some(
+                "recorded modulo effects: it has no digests, so its outcomes may have been edited \
+                 where nothing that was asked later shows it",
+            ),
+            DeterminismMode::ModuloCommutativity => Some(
+                "recorded modulo commutativity: its digests are of each session; the order among \
+                 sessions is that of its own steps",
+            ),
+        }
+    }
+}
+
+/// A Lean, and what it is.
+struct Lean {
+    program: PathBuf,
+    oracle: Oracle,
+    lane: String,
+}
+
+impl Lean {
+    /// The program that the environment names, or that of the checkout which this program was built in.
+    fn find() -> Result<Lean, Problem> {
+        if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
+            let oracle = Oracle::new(program.clone()).map_err(|_| Problem::NoSuchLean {
+                program: program.clone(),
+            })?;
+            let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
+            return Ok(Lean {
+                program,
+                oracle,
+                lane,
+            });
+        }
+        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
+        let folders = us.ancestors().skip(1).take(FOLDERS_MAX);
+        let programs = folders.map(|folder| folder.join("lean").join("run"));
+        for program in programs {
+            if let Ok(oracle) = Oracle::new(program.clone()) {
+                let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
+                return Ok(Lean {
+                    program,
+                    oracle,
+                    lane,
+                });
+            }
+        }
+        Err(Problem::NoLean)
+    }
+}
+
+/// What set-up has written beside the program: which Lean it runs.
+fn lane(program: &Path) -> Option<String> {
+    let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
+    text.lines().next().map(str::to_owned)
+}
+
+/// What stands above a theorem.
+fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
+    let Figures {
+        steps,
+        inputs,
+        events,
+        requests,
+        ..
+    } = figures;
+    format!(
+        "# The recording `{}` as a theorem\n\n\
+         Written by `antiphon certify --kernel`. The recording's last chain value is\n`{}`. It has \
+         {steps} steps, {inputs} inputs,\n{requests} requests and {events} events.\n",
+        filter::line(name),
+        crate::commands::compile::hex(&recorded.chain),
+    )
+}
+
+/// A recording that replays, on its way to the model.
+struct Certified {
+    recorded: Recorded,
+    lean: Lean,
+    run: Run,
+}
+
+impl Certified {
+    fn ask(&self, args: &Certify, theorem: Option<String>, voice: &Voice) -> Result<Exit, Problem> {
+        let actions = self.run.case().actions.len();
+        let waiting = Waiting::begin(voice, format!("the model does {actions} steps and inputs"));
+        let found = self.run.compare(&self.lean.oracle);
+        drop(waiting);
+        if let Some(difference) = found? {
+            return self.diverges(args, &difference, voice);
+        }
+        let proof = match theorem {
+            Some(text) => Some(self.prove(args, &text, voice)?),
+            None => None,
+        };
+        let is_good = !matches!(
+            proof,
+            Some(Proof {
+                judgement: Judgement::False,
+                ..
+            })
+        );
+        match voice.json {
+            true => voice.document(&self.document(None, proof.as_ref()))?,
+            false => voice.print(&self.text(proof.as_ref(), voice))?,
+        }
+        self.warn(voice);
+        Ok(match is_good {
+            true => Exit::Done,
+            false => Exit::No,
+        })
+    }
+
+    /// Writes the theorem and has Lean's kernel check it.
+    fn prove(&self, args: &Certify, text: &str, voice: &Voice) -> Result<Proof, Problem> {
+        let folder = tempfile::tempdir().map_err(OracleError::from)?;
+        let path = match &args.output {
+            Some(path) => path.clone(),
+            None => folder.path().join("Recorded.lean"),
+        };
+        fs::write(&path, text).map_err(Problem::file("write", &path))?;
+        let begun = Instant::now();
+        let waiting = Waiting::begin(voice, "Lean's kernel checks the theorem".to_owned());
+        let judgement = judge(&self.lean.program, &path);
+        drop(waiting);
+        Ok(Proof {
+            judgement: judgement?,
+            file: args.output.clone(),
+            took: begun.elapsed(),
+        })
+    }
+
+    fn diverges(
+        &self,
+        args: &Certify,
+        difference: &DivergenceKind,
+        voice: &Voice,
+    ) -> Result<Exit, Problem> {
+        if voice.json {
+            voice.document(&self.document(Some(difference), None))?;
+        } else {
+            let told = filter::lines(&difference.to_string());
+            let head = voice.paint(BAD, "diverges");
+            voice.print(&format!("{head} from the model: {told}\n"))?;
+        }
+        match &args.fixture {
+            Some(path) => {
+                let path = self.keep(path)?;
+                let told = format!("kept as the fixture {}", path.display());
+                voice.remark(ODD, "antiphon:", &told);
+            }
+            None => voice.remark(
+                ODD,
+                "antiphon:",
+                "the kernel and the model do not agree, so one of them is wrong; `--fixture \
+                 fixtures/parity/regressions/NAME` keeps the case for the parity suite",
+            ),
+        }
+        Ok(Exit::No)
+    }
+
+    /// Keeps the case as a fixture of the parity suite.
+    fn keep(&self, path: &Path) -> Result<PathBuf, Problem> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        write_fixture(folder, &name, self.run.case()).map_err(Problem::Fixture)
+    }
+
+    fn warn(&self, voice: &Voice) {
+        if let Some(remark) = self.recorded.remark().filter(|_| !voice.json) {
+            voice.remark(ODD, "antiphon:", remark);
+        }
+    }
+
+    fn text(&self, proof: Option<&Proof>, voice: &Voice) -> String {
+        let Figures {
+            steps,
+            inputs,
+            events,
+            requests,
+            bytes,
+        } = self.run.figures();
+        let head = voice.paint(GOOD, "certified");
+        let lane = filter::line(&self.lean.lane);
+        let mut text = format!(
+            "{head}: {steps} steps, {inputs} inputs, {requests} requests and {events} events are \
+             those of the model\n{bytes} bytes compared, by Lean, {lane}\n"
+        );
+        let Some(proof) = proof else {
+            return text;
+        };
+        let seconds = proof.took.as_secs();
+        match proof.judgement {
+            Judgement::Checked => {
+                text.push_str(&format!("theorem checked by Lean's kernel in {seconds} s"));
+            }
+            Judgement::False => {
+                let bad = voice.paint(BAD, "not proved");
+                text = format!(
+                    "{bad}: the model run by Lean agrees, and Lean's kernel finds that the recording \
+                     is no run of it; Lean's interpreter or its kernel is wrong"
+                );
+            }
+        }
+        if let Some(file) = &proof.file {
+            text.push_str(&format!(": {}", filter::line(&file.display().to_string())));
+        }
+        text.push('\n');
+        text
+    }
+
+    fn document(&self, difference: Option<&DivergenceKind>, proof: Option<&Proof>) -> Value {
+        let Figures {
+            steps,
+            inputs,
+            events,
+            requests,
+            bytes,
+        } = self.run.figures();
+        let verdict = match (difference, proof.map(|proof| &proof.judgement)) {
+            (Some(_), _) => "diverges",
+            (None, Some(Judgement::False)) => "not proved",
+            (None, Some(Judgement::Checked) | None) => "certified",
+        };
+        json!({
+            "verdict": verdict,
+            "divergence": difference.map(difference_json),
+            "steps": steps, "inputs": inputs, "requests": requests, "events": events,
+            "bytes": bytes,
+            "mode": mode_name(self.recorded.mode),
+            "chain": crate::commands::compile::hex(&self.recorded.chain),
+            "lean": self.lean.lane,
+            "kernel": proof.map(Proof::document),
+        })
+    }
+}
+
+fn mode_name(mode: DeterminismMode) -> &'static str {
+    match mode {
+        DeterminismMode::Full => "full",
+        DeterminismMode::ModuloEffects => "modulo effects",
+        DeterminismMode::ModuloCommutativity => "modulo commutativity",
+        DeterminismMode::Replay => "replay",
+    }
+}
+
+/// The first step on which kernel and model do not agree.
+fn difference_json(difference: &DivergenceKind) -> Value {
+    match difference {
+        DivergenceKind::Action {
+            at,
+            action,
+            differences,
+            more,
+        } => {
+            let fields = differences.iter().map(|field| {
+                json!({ "field": field.path, "kernel": field.kernel, "model": field.model })
+            });
+            json!({
+                "kind": "action", "at": at, "action": format!("{action:?}"),
+                "fields": fields.collect::<Vec<_>>(), "more": more,
+            })
+        }
+        DivergenceKind::Unread { .. }
+        | DivergenceKind::Malformed { .. }
+        | DivergenceKind::Length { .. } => {
+            json!({ "kind": "output", "text": difference.to_string() })
+        }
+    }
+}
+
+/// What Lean's kernel says of the theorem.
+struct Proof {
+    judgement: Judgement,
+    /// Where the theorem is kept.
+    file: Option<PathBuf>,
+    took: Duration,
+}
+
+impl Proof {
+    fn document(&self) -> Value {
+        json!({
+            "checked": self.judgement == Judgement::Checked,
+            "file": self.file.as_ref().map(|file| file.display().to_string()),
+            "seconds": self.took.as_secs_f64(),
+        })
+    }
+}
+
+/// Shows a person at a terminal that something goes on, until it is dropped.
+struct Waiting(Option<ProgressBar>);
+
+impl Waiting {
+    fn begin(voice: &Voice, what: String) -> Waiting {
+        if !voice.terminal_stderr || voice.json {
+            return Waiting(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        // The template is a constant; if it were wrong, the default one would do.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Waiting(Some(bar))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

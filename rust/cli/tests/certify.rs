@@ -1,0 +1,239 @@
+//! `certify`. Most tests put a program in Lean's place, which gives prepared answers at once; the last one asks Lean itself,
+//! and fails where there is none.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use antiphon_bridge::output::OutputWriter;
+use antiphon_bridge::recording::case_of_recording;
+use antiphon_bridge::run;
+use antiphon_machine::{DeterminismMode, Outcome, Value};
+use antiphon_record::{Entry, Reader, Writer};
+use common::{Place, Told, end};
+
+const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
+
+/// A place with a recording `a.rec`.
+fn recorded() -> Place {
+    let place = Place::new();
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDING);
+    place.write("a.rec", fs::read(recording).expect("it is there"));
+    place
+}
+
+/// Runs the command with this program in Lean's place.
+fn certify(place: &Place, lean: &Path, args: &[&str]) -> Told {
+    let mut command = place.command(&[&["certify"], args].concat());
+    end(command
+        .env("ANTIPHON_LEAN", lean)
+        .spawn()
+        .expect("it starts"))
+}
+
+/// A program that takes `bytes` for what the model says of the recording.
+fn model(place: &Place, bytes: &[u8]) -> PathBuf {
+    place.write("model", bytes);
+    let output = place.path("model");
+    script(place, &format!("cp '{}' \"$3\"", output.display()))
+}
+
+fn script(place: &Place, text: &str) -> PathBuf {
+    place.write("lean", format!("#!/bin/sh\n{text}\n"));
+    let path = place.path("lean");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    path
+}
+
+/// What the kernel comes to on the recording, as the model would write it.
+fn honest(place: &Place) -> Vec<u8> {
+    let case = case_of_recording("a.rec", &place.read("a.rec")).expect("it is whole");
+    let outs = run::encode(&run::run(&case, |_| None));
+    let mut writer = OutputWriter::create(Vec::new()).expect("memory");
+    writer.case(&outs).expect("memory");
+    writer.finish().expect("memory")
+}
+
+/// The recording with other entries, all of its checks made anew.
+fn rewritten(place: &Place, name: &str, mut change: impl FnMut(&mut Entry)) {
+    let bytes = place.read("a.rec");
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let mut first = Entry::Header(reader.header().clone());
+    change(&mut first);
+    let Entry::Header(header) = first else {
+        panic!("a header stays one");
+    };
+    let mut writer = Writer::create(Vec::new(), &header).expect("memory");
+    while let Some(mut entry) = reader.entry().expect("memory") {
+        change(&mut entry);
+        writer.entry(&entry).expect("memory");
+    }
+    place.write(name, writer.finish().expect("memory"));
+}
+
+/// What is told of a Lean that is a file in the test's own folder.
+fn without_folder(place: &Place, text: &str) -> String {
+    let folder = place.path("");
+    text.replace(&folder.display().to_string(), "")
+}
+
+#[test]
+fn a_recording_that_the_model_agrees_with_is_certified() {
+    let place = recorded();
+    let lean = model(&place, &honest(&place));
+    let told = certify(&place, &lean, &["a.rec"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    insta::assert_snapshot!(without_folder(&place, &told.stdout));
+    assert!(told.stderr.is_empty(), "{told:?}");
+
+    let told = certify(&place, &lean, &["a.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["verdict"], "certified");
+    assert_eq!(document["steps"], 22);
+    assert_eq!(document["mode"], "full");
+    assert_eq!(document["kernel"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_model_that_does_otherwise_is_told_field_by_field() {
+    let place = recorded();
+    let mut bytes = honest(&place);
+    // The last state's step index, behind its tag.
+    let tag = b"antiphon.machine.v1";
+    let at = bytes.windows(tag.len()).rposition(|part| part == tag);
+    bytes[at.expect("there is a state") + tag.len()] -= 1;
+    let lean = model(&place, &bytes);
+    let told = certify(&place, &lean, &["a.rec"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    insta::assert_snapshot!(told.stdout);
+    assert!(told.stderr.contains("`--fixture"), "{told:?}");
+
+    let told = certify(&place, &lean, &["a.rec", "--json", "--fixture", "kept"]);
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["verdict"], "diverges");
+    assert_eq!(document["divergence"]["at"], 28);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let text = String::from_utf8(place.read("kept.diag")).expect("it is text");
+    assert!(text.contains("\"a.rec\""), "{text}");
+}
+
+#[test]
+fn a_recording_that_is_no_run_is_not_put_to_the_model() {
+    let place = recorded();
+    let mut numbers = 0;
+    rewritten(&place, "tampered.rec", |entry| {
+        if let Entry::Answer(Outcome::Success(value @ Value::Nat(_))) = entry {
+            numbers += 1;
+            *value = Value::Nat(1_000 + numbers);
+        }
+    });
+    assert!(numbers > 0, "an outcome is changed");
+    let told = certify(&place, Path::new("/bin/false"), &["tampered.rec"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    insta::assert_snapshot!(told.stdout);
+    let told = certify(&place, Path::new("/bin/false"), &["tampered.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["verdict"], "not a run");
+    assert!(document["divergence"]["step"].is_u64(), "{document}");
+}
+
+#[test]
+fn what_is_not_a_whole_recording_is_refused() {
+    let place = recorded();
+    let bytes = place.read("a.rec");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 1;
+    place.write("damaged.rec", damaged);
+    place.write("cut.rec", &bytes[..bytes.len() - 5]);
+    rewritten(&place, "replay.rec", |entry| {
+        if let Entry::Header(header) = entry {
+            header.config.determinism_mode = DeterminismMode::Replay;
+        }
+    });
+    for (file, code, said) in [
+        ("nowhere.rec", 125, "cannot read `nowhere.rec`"),
+        ("two_buyer.anti", 4, "not a recording"),
+        ("damaged.rec", 4, "is damaged"),
+        (
+            "cut.rec",
+            3,
+            "`cut.rec` is not certified, it is not whole: torn",
+        ),
+        ("replay.rec", 4, "says that it is of a replay"),
+    ] {
+        let told = certify(&place, Path::new("/bin/false"), &[file]);
+        assert_eq!(told.code, Some(code), "{file}: {told:?}");
+        assert!(told.stderr.contains(said), "{file}: {told:?}");
+        assert!(told.stdout.is_empty(), "{file}: {told:?}");
+    }
+}
+
+#[test]
+fn a_mode_that_leaves_something_open_is_told() {
+    let place = recorded();
+    rewritten(&place, "modulo.rec", |entry| match entry {
+        Entry::Header(header) => {
+            header.config.determinism_mode = DeterminismMode::ModuloEffects;
+        }
+        Entry::End(end) => (end.last.state, end.last.trace) = (None, None),
+        _ => {}
+    });
+    let lean = model(&place, &honest(&place));
+    let told = certify(&place, &lean, &["modulo.rec"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stderr.contains("it has no digests"), "{told:?}");
+}
+
+#[test]
+fn without_a_lean_it_is_said_what_to_do() {
+    let place = recorded();
+    let told = certify(&place, &place.path("nowhere"), &["a.rec"]);
+    assert_eq!(told.code, Some(5), "{told:?}");
+    assert!(told.stderr.contains("ANTIPHON_LEAN names `"), "{told:?}");
+
+    // A program that stands in no checkout.
+    fs::copy(env!("CARGO_BIN_EXE_antiphon"), place.path("antiphon")).expect("there is room");
+    let mut alone = Command::new(place.path("antiphon"));
+    let told = alone.args(["certify", "a.rec"]).current_dir(place.path(""));
+    let told = told
+        .env_remove("ANTIPHON_LEAN")
+        .output()
+        .expect("it starts");
+    assert_eq!(told.status.code(), Some(5), "{told:?}");
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(said.contains("`cargo xtask setup`"), "{said}");
+
+    let told = certify(&place, Path::new("/bin/false"), &["a.rec"]);
+    assert_eq!(told.code, Some(125), "a Lean that fails: {told:?}");
+}
+
+#[test]
+fn a_long_recording_becomes_no_theorem() {
+    let place = recorded();
+    let protocol = "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; \
+                    continue X; } or { stop() from A to B; } } }\n";
+    place.write("loop.anti", protocol);
+    place.write(
+        "loop.script",
+        "repeat 300\nA sends n 7\nend\nA sends stop\n",
+    );
+    let run = ["run", "loop.anti", "--script", "loop.script", "--record"];
+    place.good(&[&run[..], &["loop.rec"]].concat());
+    let args = ["loop.rec", "--kernel"];
+    let told = certify(&place, Path::new("/bin/false"), &args);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    let said = "are put to Lean's kernel";
+    assert!(told.stderr.contains(said), "{told:?}");
+    let over = ["a.rec", "--kernel", "--output", "./a.rec"];
+    let told = certify(&place, Path::new("/bin/false"), &over);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    let told = place.run(&["certify", "a.rec", "--output", "A.lean"]);
+    assert_eq!(
+        told.code,
+        Some(2),
+        "a theorem is asked for by `--kernel`: {told:?}"
+    );
+}
