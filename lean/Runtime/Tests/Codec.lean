@@ -124,6 +124,17 @@ theorem lax_takes_two_forms : decHeadLax [24, 5] = some ((0, 5), []) ∧ encHead
 /-- The real one takes one. -/
 example : decHead [24, 5] = none := by rfl
 
+def decValueLax : Bytes → Option (Value × Bytes)
+  | [] => none
+  | x :: b => if x.toNat / 32 = 0 then match decHeadLax (x :: b) with
+      | some ((_, n), b) => some (.nat n, b)
+      | none => none
+    else decValue (x :: b)
+
+/-- So does a decoder of values over it: `value_encode_decode` fails. -/
+theorem lax_takes_two_values : decValueLax [24, 5] = some (.nat 5, []) ∧ encValue (.nat 5) [] ≠ [24, 5] :=
+  ⟨rfl, by decide⟩
+
 /-! ## An encoder that always writes long heads -/
 
 def encHeadLong (major n : Nat) (k : Bytes) : Bytes := UInt8.ofNat (major * 32 + 27) :: encBe 8 n k
@@ -152,6 +163,56 @@ def decPickLax (b : Bytes) : Option (Pick × Bytes) :=
 theorem lax_takes_wrong_count : decPickLax [131, 1, 2] = some ({ session := 1, coroutine := 2 }, []) ∧
     encPick { session := 1, coroutine := 2 } [] ≠ [131, 1, 2] := by decide
 
+noncomputable def decImageLax (b : Bytes) : Option (CodeImage × Bytes) :=
+  decAs (fun p => { name := p.1, version := p.2.1, roles := p.2.2.1, labels := p.2.2.2.1,
+                    sorts := p.2.2.2.2.1, interfaces := p.2.2.2.2.2.1,
+                    operations := p.2.2.2.2.2.2.1, programs := p.2.2.2.2.2.2.2 })
+    (decFieldsLax (decThen decText (decThen decU32 (decThen (decArray decRole)
+      (decThen (decArray decText) (decThen (decArray decSort) (decThen (decArray decInterface)
+        (decThen (decArray decOperation) (decArray decProgram))))))))) b
+
+def empty : CodeImage where
+  name := []
+  version := 0
+  roles := []
+  labels := []
+  sorts := []
+  interfaces := []
+  operations := []
+  programs := []
+
+/-- It takes an image that says it has nine: `image_encode_decode` fails. -/
+theorem lax_takes_wrong_image : decImageLax [137, 96, 0, 128, 128, 128, 128, 128, 128] = some (empty, []) ∧
+    encImage empty [] ≠ [137, 96, 0, 128, 128, 128, 128, 128, 128] := ⟨rfl, by decide⟩
+
+/-! ## An encoder of inputs with a wrong number -/
+
+def encIngressWrong (i : Ingress) (k : Bytes) : Bytes :=
+  match i with
+  | .cancel session owner => encTag 3 0 (encUint session (encText owner k))
+  | i => encIngress i k
+
+/-- What it writes is not read: `ingress_decode_encode` fails. -/
+theorem wrong_not_read : (decIngress (encIngressWrong (.cancel 0 [111]) [])).isNone = true := by decide +kernel
+
+/-- The real one's is. -/
+example : (decIngress (encIngress (.cancel 0 [111]) [])).isSome = true := by decide +kernel
+
+/-! ## A reader of cases that does not look at the end -/
+
+noncomputable def readCaseLax (b : Bytes) : Option Case :=
+  match decCase b with
+  | some (c, _) => some c
+  | none => none
+
+/-- It takes a case with something after it: `case_encode_decode` fails. -/
+theorem lax_takes_a_rest : ∃ b, readCaseLax b = some case ∧ encCase case [] ≠ b := by
+  refine ⟨encCase case [0], ?_, fun h => ?_⟩
+  · simp [readCaseLax, exact_case.back case [0] (by decide)]
+  · have := congrArg List.length h
+    revert this
+    decide +kernel
+
 /-! ## A decoder of texts that are any bytes -/
 
 def decTextLax (b : Bytes) : Option (Bytes × Bytes) :=
@@ -177,6 +238,9 @@ theorem alike_confuses : encValueAlike (.record []) [] = encValueAlike (.list []
 theorem option_of_null : encOption encValue (some .unit) [] = encOption encValue none [] := by rfl
 
 /-! ## Splitters that forget, and that look at no bound -/
+
+/-- A frame whose length counts itself. -/
+def encFrameLong (body k : Bytes) : Bytes := encBe 4 (bytesLen body 4) (putBytes body k)
 
 /-- Every body as it is. -/
 def bodies (s : Unit) (body : Bytes) : Reading Bytes Empty × Unit := (.message body, s)
@@ -230,5 +294,19 @@ theorem going_on_depends_on_splits :
 
 /-- The real one takes none. -/
 example : taken (start.feedAll bodies [[0, 0, 0, 5], [0, 0, 0, 0]]).2 = [] := by decide
+
+/-- Its frames do not come back: `frames_decode_encode` fails. -/
+theorem long_does_not_come_back : taken (start.feed bodies (encFrameLong [] (encFrameLong [] []))).2 ≠ [[], []] := by
+  decide
+
+/-- Whether a stream that ends here ended well, to who only looks for errors. -/
+def endsWellLax (d : Deframer Unit Empty) : Bool := d.broken.isNone
+
+/-- It says so of a stream that was cut: `frames_encode_decode` fails. -/
+theorem lax_takes_a_cut : endsWellLax (start.feed bodies [0, 0, 0, 1]).1 = true ∧
+    taken (start.feed bodies [0, 0, 0, 1]).2 = [] ∧ encFrames 4 [] [] ≠ some [0, 0, 0, 1] := by decide
+
+/-- The real one does not. -/
+example : (start.feed bodies [0, 0, 0, 1]).1.finish.isNone = false := by decide
 
 end Antiphon.Tests.Codec
