@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::case::Case;
 use crate::certificates::{Claim, read_verdicts, write_claims};
@@ -24,9 +25,14 @@ const SCHEMA_FILE: &str = "Runtime/Schema.lean";
 /// The file of the program that judges certificates.
 const CERTIFICATE_FILE: &str = "Runtime/Certificate.lean";
 
-/// Actions of the cases of one process: some 2,500 random cases. Starting a process takes some ten seconds, and its
-/// memory grows with what it has read and written; this is worth the one and spares the other.
+/// Actions of the cases of one process at most. Its memory grows with what it has read and written.
 pub const ACTIONS_PER_PROCESS: usize = 250_000;
+
+/// Actions from which on a second process is worth its start, which takes some ten seconds of two processors.
+const ACTIONS_FOR_TWO: usize = 50_000;
+
+/// Processes at a time: each takes up to 3 GB.
+const PROCESSES: usize = 2;
 
 /// Characters of what a failed process said that are told.
 const SAID_MAX: usize = 4_000;
@@ -165,8 +171,8 @@ impl Oracle {
         })
     }
 
-    /// Has the model run the cases, in one process for every few thousand, and compares. `seen` is shown each case and
-    /// what the kernel did.
+    /// Has the model run the cases, in a process for every portion and two at a time, and compares. `seen` is shown each
+    /// case and what the kernel did, in order.
     ///
     /// # Errors
     /// When the model cannot be asked, or its output cannot be compared. A divergence is a result.
@@ -176,15 +182,34 @@ impl Oracle {
         mut seen: impl FnMut(&Case, &[ActionOut]),
     ) -> Result<Comparison, OracleError> {
         let folder = tempfile::tempdir()?;
-        let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
         let mut done = Comparison::default();
-        for part in parts(cases) {
-            write_corpus(&corpus, part)?;
-            self.run(&corpus, &output)?;
-            let model = BufReader::with_capacity(1 << 16, File::open(&output)?);
-            done.add(Comparison::run(part, model, &mut seen)?);
+        for some in portions(cases).chunks(PROCESSES) {
+            let ran = thread::scope(|scope| {
+                let run = |(at, portion)| {
+                    let output = folder.path().join(format!("output{at}"));
+                    scope.spawn(move || self.answer(portion, output))
+                };
+                let running: Vec<_> = some.iter().copied().enumerate().map(run).collect();
+                let join = |process: ScopedJoinHandle<'_, _>| match process.join() {
+                    Ok(output) => output,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                };
+                running.into_iter().map(join).collect::<Vec<_>>()
+            });
+            for (portion, output) in some.iter().copied().zip(ran) {
+                let model = BufReader::with_capacity(1 << 16, File::open(output?)?);
+                done.add(Comparison::run(portion, model, &mut seen)?);
+            }
         }
         Ok(done)
+    }
+
+    /// Has one process run the cases, and gives back where its output is.
+    fn answer(&self, cases: &[Case], output: PathBuf) -> Result<PathBuf, OracleError> {
+        let corpus = output.with_extension("corpus");
+        write_corpus(&corpus, cases)?;
+        self.run(&corpus, &output)?;
+        Ok(output)
     }
 
     /// Whether the two sides do not agree on a case: what shrinking asks. That the model cannot be asked is no
@@ -195,22 +220,27 @@ impl Oracle {
     }
 }
 
-/// The cases in the portions that a process takes each.
-fn parts(mut cases: &[Case]) -> Vec<&[Case]> {
-    let mut parts = Vec::new();
+/// The cases in the portions that a process takes each, of about as many actions.
+fn portions(mut cases: &[Case]) -> Vec<&[Case]> {
+    let actions: usize = cases.iter().map(|case| case.actions.len()).sum();
+    let least = if actions < ACTIONS_FOR_TWO { 1 } else { 2 };
+    let processes = actions.div_ceil(ACTIONS_PER_PROCESS).max(least);
+    let share = actions.div_ceil(processes).max(1);
+    let mut portions = Vec::new();
     while !cases.is_empty() {
         let mut actions = 0;
-        let is_over = |case: &Case| {
-            actions += case.actions.len();
-            actions > ACTIONS_PER_PROCESS
-        };
         // A case that is too large for any process gets one of its own.
-        let len = cases.iter().position(is_over).unwrap_or(cases.len()).max(1);
-        let (part, rest) = cases.split_at(len);
-        parts.push(part);
+        let is_full = |case: &Case| {
+            let full = actions >= share;
+            actions += case.actions.len();
+            full
+        };
+        let len = cases.iter().position(is_full).unwrap_or(cases.len());
+        let (portion, rest) = cases.split_at(len);
+        portions.push(portion);
         cases = rest;
     }
-    parts
+    portions
 }
 
 /// Writes a corpus file.

@@ -5,6 +5,7 @@
     reason = "the figures are the point of a run that succeeds"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::ops::Range;
@@ -13,12 +14,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use antiphon_bridge::case::{Action, Case};
-use antiphon_bridge::compare::{Comparison, DivergenceKind};
+use antiphon_bridge::compare::{Comparison, Divergence, DivergenceKind};
 use antiphon_bridge::coverage::Coverage;
 use antiphon_bridge::fixture::read_fixtures;
 use antiphon_bridge::oracle::{Oracle, write_corpus};
 use antiphon_bridge::recording::case_of_recording;
-use antiphon_bridge::run::{self, ActionResult};
+use antiphon_bridge::run::{self, ActionOut, ActionResult};
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::waves::{self, Envelope, envelope, traces};
 use antiphon_bridge::{hand, random};
@@ -49,52 +50,74 @@ fn oracle() -> Oracle {
     Oracle::find(&target()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Runs one part of the suite, tells what it came to, and fails by the first divergences.
+/// Parts of the suite. They are run together, since each process of the model takes its time to start; what they came to
+/// is told part by part.
+#[derive(Default)]
 struct Suite {
-    oracle: Oracle,
+    parts: Vec<(String, usize)>,
+    cases: Vec<Case>,
     coverage: Coverage,
-    done: Comparison,
+    diverging: usize,
 }
 
 impl Suite {
-    fn new() -> Suite {
-        Suite {
-            oracle: oracle(),
-            coverage: Coverage::default(),
-            done: Comparison::default(),
-        }
+    fn part(&mut self, name: &str, cases: Vec<Case>) {
+        assert!(!cases.is_empty(), "{name}: no cases");
+        self.parts.push((name.to_owned(), cases.len()));
+        self.cases.extend(cases);
     }
 
-    fn part(&mut self, name: &str, cases: &[Case]) {
-        assert!(!cases.is_empty(), "{name}: no cases");
+    /// Runs the parts so far. `seen` is shown each case of them by its number, and what the kernel did.
+    fn run(&mut self, mut seen: impl FnMut(usize, &Case, &[ActionOut])) {
         let start = Instant::now();
+        let (mut actions, mut states) = (Vec::new(), 0);
         let coverage = &mut self.coverage;
-        let done = self
-            .oracle
-            .compare(cases, |case, outs| coverage.add(case, outs));
-        let done = done.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let done = oracle().compare(&self.cases, |case, outs| {
+            coverage.add(case, outs);
+            seen(actions.len(), case, outs);
+            actions.push(outs.len());
+            states += outs.iter().map(|out| out.state.len()).sum::<usize>();
+        });
+        let done = done.unwrap_or_else(|error| panic!("{error}"));
+        let seconds = start.elapsed().as_secs_f64();
         assert_eq!(
             done.cases,
-            cases.len() as u64,
-            "{name}: every case is compared"
+            self.cases.len() as u64,
+            "every case is compared"
         );
-        println!(
-            "{name}: {} cases, {} actions, {} bytes compared, {} diverge; {:.1} s",
-            done.cases,
-            done.actions,
-            done.bytes,
-            done.divergences.len(),
-            start.elapsed().as_secs_f64(),
-        );
+
+        let mut first = 0;
+        for (name, len) in self.parts.drain(..) {
+            let part = first..first + len;
+            let index = part.start as u64..part.end as u64;
+            let diverge = |found: &&Divergence| index.contains(&found.index);
+            println!(
+                "{name}: {len} cases, {} actions, {} diverge",
+                actions[part].iter().sum::<usize>(),
+                done.divergences.iter().filter(diverge).count(),
+            );
+            first += len;
+        }
         for divergence in done.divergences.iter().take(5) {
             println!("{divergence}\n");
         }
-        self.done.add(done);
+        println!(
+            "together: {} cases, {} actions, {} bytes compared, {states} of them states; {seconds:.1} s \
+             with the model's start, {:.0} cases a minute, {:.0} steps a second",
+            done.cases,
+            done.actions,
+            done.bytes,
+            done.cases as f64 * 60.0 / seconds,
+            done.actions as f64 / seconds,
+        );
+        self.diverging += done.divergences.len();
+        self.cases.clear();
     }
 
     /// Every divergence is a failure; there is no list of known ones.
     fn finish(self) -> Coverage {
-        let diverge = self.done.divergences.len();
+        assert!(self.parts.is_empty(), "every part was run");
+        let diverge = self.diverging;
         assert_eq!(
             diverge, 0,
             "{diverge} cases diverge; the first are told above"
@@ -127,29 +150,32 @@ fn recordings() -> Vec<Case> {
 
 #[test]
 fn canonical_parity_is_exact_at_concurrency_one() {
-    let mut suite = Suite::new();
-    suite.part("hand-meant", &hand::cases());
+    let mut suite = Suite::default();
+    let hand = hand::cases();
+    assert!(hand.len() >= 300, "hand-meant cases are no longer many");
+    suite.part("hand-meant", hand);
     let regressions = read_fixtures(&root().join("fixtures/parity/regressions"));
     let regressions = regressions.unwrap_or_else(|error| panic!("{error}"));
     // None is a good state to be in.
     if !regressions.is_empty() {
-        suite.part("regressions", &regressions);
+        suite.part("regressions", regressions);
     }
     let recordings = recordings();
     assert!(
         recordings.len() >= 8,
         "the recordings of the guest are there"
     );
-    suite.part("recordings", &recordings);
+    suite.part("recordings", recordings);
     for part in Part::ALL {
-        suite.part(&format!("small scope, {part:?}"), &part.cases());
+        suite.part(&format!("small scope, {part:?}"), part.cases());
     }
     let Range { mut start, end } = random_range();
     while start < end {
         let portion = start..end.min(start + RANDOM_PORTION);
         start = portion.end;
-        let cases: Vec<Case> = portion.clone().map(random::case).collect();
-        suite.part(&format!("random, seeds {portion:?}"), &cases);
+        let cases = portion.clone().map(random::case).collect();
+        suite.part(&format!("random, seeds {portion:?}"), cases);
+        suite.run(|_, _, _| {});
     }
     let coverage = suite.finish();
     println!("{coverage}");
@@ -172,45 +198,30 @@ fn envelope_bounded_parity_holds_for_n_gt_1() {
     });
     let made: Vec<Envelope> = made.collect();
     assert!(made.len() >= 60, "only {} runs come to rest", made.len());
-    let mut suite = Suite::new();
-    suite.part("waves", &waves::cases());
-
-    let rounds: Vec<Case> = made
-        .iter()
-        .map(|envelope| envelope.rounds.clone())
-        .collect();
+    let (rounds, canonical): (Vec<Case>, Vec<Case>) = made
+        .into_iter()
+        .map(|envelope| (envelope.rounds, envelope.canonical))
+        .unzip();
+    let mut suite = Suite::default();
+    let in_rounds = 0..rounds.len();
+    suite.part("envelope, in rounds", rounds);
+    suite.part("envelope at n = 1", canonical.clone());
+    suite.part("waves", waves::cases());
     let (mut in_waves, mut widest) = (Vec::new(), 0);
-    let coverage = &mut suite.coverage;
-    let done = suite.oracle.compare(&rounds, |case, outs| {
-        coverage.add(case, outs);
+    suite.run(|number, case, outs| {
+        if !in_rounds.contains(&number) {
+            return;
+        }
         for out in outs {
             if let ActionResult::Round(wave) = &out.result {
-                assert!(
-                    !wave.fell_back,
-                    "`{}`: what the model plans checks",
-                    case.name
-                );
-                let sessions: std::collections::BTreeSet<_> =
-                    wave.picks.iter().map(|pick| pick.session).collect();
+                let name = &case.name;
+                assert!(!wave.fell_back, "`{name}`: what the model plans checks");
+                let sessions: BTreeSet<_> = wave.picks.iter().map(|pick| pick.session).collect();
                 widest = widest.max(sessions.len());
             }
         }
         in_waves.push(traces(outs));
     });
-    let done = done.unwrap_or_else(|error| panic!("{error}"));
-    println!(
-        "envelope: {} cases, {} actions, {} bytes",
-        done.cases, done.actions, done.bytes
-    );
-    for divergence in done.divergences.iter().take(5) {
-        println!("{divergence}\n");
-    }
-    suite.done.add(done);
-    let canonical: Vec<Case> = made
-        .iter()
-        .map(|envelope| envelope.canonical.clone())
-        .collect();
-    suite.part("envelope at n = 1", &canonical);
     assert!(widest >= 3, "waves step several sessions: {widest}");
     let coverage = suite.finish();
     let findings = coverage.wave_findings();
