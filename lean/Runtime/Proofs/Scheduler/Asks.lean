@@ -74,7 +74,7 @@ theorem Asks.free {i : Loaded} {s : Session} (h : Asks i s) {who : Nat} {c : Cor
   cases hb
 
 /-- A wake for an edge leaves whoever waits for an effect alone. -/
-theorem wake_same {cs : List Coroutine} {es : List Endpoint} {peer k n : Nat} {on : On}
+theorem wake_effect {cs : List Coroutine} {es : List Endpoint} {peer k n : Nat} {on : On}
     {c : Coroutine} (found : cs[k]? = some c) (blocked : c.status = .blocked (.effect n))
     (edge : ∀ n, on ≠ .effect n) : (wake es cs peer on).1[k]? = cs[k]? := by
   rcases wake_cases es cs peer on with ⟨e, _⟩ | ⟨e, x, _, hx, hb, eq⟩
@@ -108,7 +108,7 @@ theorem Asks.message {i : Loaded} (h : Asks i s) (found : s.coroutines[who]? = s
     obtain ⟨_, y, hy, hb, _⟩ := h.each e he
     have same : (s.coroutines.set who x)[e.coroutine]? = s.coroutines[e.coroutine]? :=
       List.getElem?_set_ne (Ne.symm (h.free found ready e he))
-    rw [coroutines, wake_same (same.trans hy) hb edge, same]
+    rw [coroutines, wake_effect (same.trans hy) hb edge, same]
 
 theorem sent_asks {chan label val next : Nat} {chosen : Bool} (h : Asks cx.image s)
     (found : s.coroutines[who]? = some c) (ready : c.status = .ready)
