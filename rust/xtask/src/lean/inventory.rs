@@ -31,7 +31,8 @@ pub(crate) type Theorems = BTreeMap<(String, String), Theorem>;
 pub(crate) struct Theorem {
     /// The first sentence of its doc-string; empty when it has none.
     pub(crate) says: String,
-    /// Hash of the statement, without comments and with single spaces.
+    /// Hash of the statement and of the variables in scope before it, which may be hypotheses of it;
+    /// without comments and with single spaces.
     pub(crate) statement: String,
 }
 
@@ -173,6 +174,13 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
             "section" => scopes.open_section(name_on_line),
             "mutual" => scopes.open_section(None),
             "end" => scopes.close(name_on_line),
+            "variable" => scopes.take(in_one_line(
+                &uncommented[token.at..binders_end(token, rest)],
+            )),
+            "include" | "omit" => {
+                let line = uncommented[token.at..].lines().next();
+                scopes.take(in_one_line(line.unwrap_or_default()));
+            }
             "theorem" => {
                 let Some(name) = name else { continue };
                 let end = statement_end(&rest[1..]).ok_or_else(|| Problem::Statement {
@@ -181,7 +189,7 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
                     name: name.text.to_owned(),
                 })?;
                 let doc = source.doc_before(token.at).filter(|(end, _)| *end > last);
-                let statement = in_one_line(&uncommented[token.at..end]);
+                let statement = scopes.variables() + &in_one_line(&uncommented[token.at..end]);
                 let theorem = Theorem {
                     says: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
                     statement: blake3::hash(statement.as_bytes()).to_hex().to_string(),
@@ -220,9 +228,30 @@ fn statement_end(rest: &[Token<'_>]) -> Option<usize> {
     None
 }
 
-/// Open namespaces and sections, each part of a name by itself, as Lean has them.
+/// Where the brackets end that follow `variable`.
+fn binders_end(variable: &Token<'_>, rest: &[Token<'_>]) -> usize {
+    let mut depth = 0_usize;
+    let mut end = variable.end();
+    for token in rest {
+        match token.text {
+            "(" | "[" | "{" | "⦃" => depth += 1,
+            ")" | "]" | "}" | "⦄" => depth = depth.saturating_sub(1),
+            _ if depth == 0 => break,
+            _ => {}
+        }
+        end = token.end();
+    }
+    end
+}
+
+/// Open namespaces and sections, each part of a name by itself, as Lean has them, and the variables
+/// of each.
 #[derive(Default)]
-struct Scopes(Vec<Scope>);
+struct Scopes {
+    open: Vec<Scope>,
+    /// With how many scopes were open where they were declared.
+    variables: Vec<(usize, String)>,
+}
 
 enum Scope {
     Name(String),
@@ -232,25 +261,37 @@ enum Scope {
 impl Scopes {
     fn open_names(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or("", |name| name.text).split('.');
-        self.0
+        self.open
             .extend(parts.map(|part| Scope::Name(part.to_owned())));
     }
 
     fn open_section(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or(1, |name| name.text.split('.').count());
-        self.0.extend((0..parts).map(|_| Scope::Section));
+        self.open.extend((0..parts).map(|_| Scope::Section));
     }
 
     fn close(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or(1, |name| name.text.split('.').count());
-        self.0.truncate(self.0.len().saturating_sub(parts));
+        self.open.truncate(self.open.len().saturating_sub(parts));
+        self.variables
+            .retain(|(depth, _)| *depth <= self.open.len());
+    }
+
+    fn take(&mut self, variables: String) {
+        self.variables.push((self.open.len(), variables));
+    }
+
+    /// What is declared for whatever comes next.
+    fn variables(&self) -> String {
+        let texts = self.variables.iter().map(|(_, text)| text.as_str());
+        texts.flat_map(|text| [text, " "]).collect()
     }
 
     fn full_name(&self, name: &str) -> String {
         if let Some(absolute) = name.strip_prefix("_root_.") {
             return absolute.to_owned();
         }
-        let names = self.0.iter().filter_map(|scope| match scope {
+        let names = self.open.iter().filter_map(|scope| match scope {
             Scope::Name(name) => Some(name.as_str()),
             Scope::Section => None,
         });
@@ -406,6 +447,16 @@ theorem more : (fun b => true || b) <| true || false := rfl
             of("/-- Says. -/ theorem a /- b -/ :\n    1 = 1 -- c\n  := by simp")
         );
         assert_ne!(one, of("theorem a : 1 = 2 := rfl"));
+    }
+
+    #[test]
+    fn variables_in_scope_are_of_the_statement_and_others_are_not() {
+        let text = "section\nvariable {a : Nat} (h : a = 1) -- why\n  [Inhabited Nat]\n\
+                    include h\n@[simp] theorem one : a = a := rfl\nend\ntheorem two : 1 = 1 := rfl\n";
+        let theorems = read_text(text);
+        let one = "variable {a : Nat} (h : a = 1) [Inhabited Nat] include h theorem one : a = a";
+        assert_eq!(statement(&theorems, "one"), hash(one));
+        assert_eq!(statement(&theorems, "two"), hash("theorem two : 1 = 1"));
     }
 
     #[test]
