@@ -64,7 +64,8 @@ impl LibTest {
         {
             return Some(trimmed.to_owned());
         }
-        let passed = trimmed.starts_with("test ") && trimmed.ends_with("... ok");
+        // A test that said something has its `ok` on a line of its own.
+        let passed = trimmed.starts_with("test ") && trimmed.ends_with("... ok") || line == "ok";
         let heading = trimmed.starts_with("running ") && trimmed.contains(" test");
         let blank_again = trimmed.is_empty() && self.kept.last().is_none_or(String::is_empty);
         if !passed && !heading && !blank_again {
@@ -136,7 +137,8 @@ mod tests {
      Running unittests src/lib.rs (target/debug/deps/antiphon_codec-93a0b5c2)
 
 running 4 tests
-test item::round_trip ... ok
+test item::round_trip ... said by the test
+ok
 test item::depth ... FAILED
 test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s
      Running tests/rfc8949.rs (target/debug/deps/rfc8949-1b)
@@ -174,7 +176,11 @@ error: 1 target failed";
         );
         assert_eq!(
             reading.kept,
-            ["test item::depth ... FAILED", "error: 1 target failed"]
+            [
+                "test item::round_trip ... said by the test",
+                "test item::depth ... FAILED",
+                "error: 1 target failed"
+            ]
         );
     }
 

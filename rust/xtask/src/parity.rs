@@ -32,8 +32,8 @@ const SUITE_DEADLINE: Duration = Duration::from_secs(45 * 60);
 /// A long run has ten times the random cases, which are the most part of a run.
 const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// A process of npm's Lean takes up to 3 GB; each test has one at a time.
-const AT_ONCE: &str = "--test-threads=2";
+/// A process of npm's Lean takes up to 3 GB, and a test has up to two of them at a time.
+const AT_ONCE: &str = "--test-threads=1";
 
 /// Which parts of parity are wanted.
 pub(crate) struct Wanted {
