@@ -55,9 +55,11 @@ fn read(lines: &[String], failure: Option<String>) -> Result<Axioms, Problem> {
     match failure {
         Some(_) if !axioms.findings.is_empty() => Ok(axioms),
         None if axioms.findings.is_empty() && !axioms.looked.is_empty() => Ok(axioms),
-        why => Err(Problem::Axioms {
-            why: why.unwrap_or_else(|| "it did not say what it looked through".to_owned()),
-        }),
+        why => {
+            let why = why.unwrap_or_else(|| "it did not say what it looked through".to_owned());
+            let said: String = lines.iter().map(|line| format!("\n    {line}")).collect();
+            Err(Problem::Axioms { why: why + &said })
+        }
     }
 }
 
