@@ -16,13 +16,13 @@ namespace Antiphon
 
 /-- A session agrees with its events: the numbers issued are those below its count, each once; what was issued is
 outstanding or has ended; and when the session has ended nothing is outstanding. -/
-structure Entry (s : Session) (events : List Event) : Prop where
+structure Booked (s : Session) (events : List Event) : Prop where
   issued : ∀ n, issuedIn n events = if n < s.effectsIssued then 1 else 0
   balance : ∀ n, issuedIn n events = outstanding n s.effects + endedIn n events
   quiet : Quiet s
 
-theorem Entry.next {s s' : Session} {before events : List Event} (h : Entry s before)
-    (b : Balanced s s' events) : Entry (s'.counted events) (before ++ events) := by
+theorem Booked.next {s s' : Session} {before events : List Event} (h : Booked s before)
+    (b : Balanced s s' events) : Booked (s'.counted events) (before ++ events) := by
   refine ⟨fun n => ?_, fun n => ?_, b.quiet⟩
   · have := b.grows
     show _ = if n < s'.effectsIssued then 1 else 0
@@ -36,7 +36,7 @@ theorem Entry.next {s s' : Session} {before events : List Event} (h : Entry s be
 
 /-- Whatever a session lives through keeps its books. -/
 theorem Lives.entry {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
-    (h : Lives i config s log) : Entry s log := by
+    (h : Lives i config s log) : Booked s log := by
   induction h with
   | opened id row owner =>
     refine ⟨fun n => ?_, fun n => ?_, fun how h => by simp [Session.counted, Session.start] at h⟩ <;>
@@ -48,7 +48,7 @@ theorem Lives.entry {i : Loaded} {config : ProtocolMachineConfig} {s : Session} 
   | cancelled _ _ ih => exact ih.next (cancel_balanced _)
 
 /-- An effect that has come to its end, of a session that keeps its books, came to it once and is not outstanding. -/
-theorem Entry.once {s : Session} {events : List Event} (h : Entry s events) {n : Nat}
+theorem Booked.once {s : Session} {events : List Event} (h : Booked s events) {n : Nat}
     (ended : 0 < endedIn n events) :
     endedIn n events = 1 ∧ outstanding n s.effects = 0 ∧ n < s.effectsIssued := by
   have h1 := h.issued n

@@ -42,12 +42,12 @@ def Key.fits : Key → Bool
   | .edge session number => fitsU32 session && fitsU16 number
 
 /-- Whether a pick of a wave can. -/
-def WavePick.fits (p : WavePick) : Bool :=
+def fitsWavePick (p : WavePick) : Bool :=
   p.pick.fits && (fitsU32 p.lane && (fitsU32 p.quantum && fitsMany Key.fits p.footprint))
 
 /-- Whether a certificate of a wave can. -/
 def WaveCertificate.fits (c : WaveCertificate) : Bool :=
-  fitsU64 c.stepIndex && (fitsMany Pick.fits c.queue && fitsMany WavePick.fits c.picks)
+  fitsU64 c.stepIndex && (fitsMany Pick.fits c.queue && fitsMany fitsWavePick c.picks)
 
 /-- Whether an action can. -/
 def Action.fits : Action → Bool
@@ -187,7 +187,7 @@ theorem exact_key : Exact Key.fits encKey decKey := by
         exact ⟨rfl, f⟩
     · cases r
 
-theorem exact_wavePick : Exact WavePick.fits encWavePick decWavePick :=
+theorem exact_wavePick : Exact fitsWavePick encWavePick decWavePick :=
   ((exact_pick.both (exact_u32.both (exact_u32.both exact_key.array))).fields 4 (by decide)).as _
     (fun p => (p.pick, p.lane, p.quantum, p.footprint))
     (fun _ => rfl) (fun _ => rfl) (fun _ _ => rfl) (fun _ => rfl)
