@@ -139,6 +139,35 @@ theorem rests_of_own {r : Run} {j : Nat} {ds : List Deed} (own : ∀ d, d ∈ ds
     rw [own d List.mem_cons_self] at asked
     cases asked
 
+theorem rests_of_free {r : Run} {as : List Action} (j : Nat) (free : ∀ a, a ∈ as → a.free = true)
+    (done : (r.actAll as).machine.queue = []) : r.restsAt j as := by
+  refine rests_of_own (fun d => dealt_own free) ?_
+  rw [← threaded_round_refinement_premises.act_all, done]
+  rfl
+
+theorem asked_of_free {r : Run} {as : List Action} (j : Nat) (free : ∀ a, a ∈ as → a.free = true) :
+    (r.dealtTo j as).filter Deed.asked = [] := by
+  refine List.filter_eq_nil_iff.2 fun d hd => ?_
+  rw [heard_own (fun d => dealt_own free) d hd]
+  nofun
+
+/-- After two schedules without inputs and picks that go on until nobody is ready, a session sees the same. -/
+theorem complete_sight {r : Run} {as as' : List Action} (j : Nat)
+    (free : ∀ a, a ∈ as → a.free = true) (free' : ∀ a, a ∈ as' → a.free = true)
+    (done : (r.actAll as).machine.queue = []) (done' : (r.actAll as').machine.queue = []) :
+    (r.actAll as).sight j = (r.actAll as').sight j := by
+  have h := threaded_round_refinement_premises
+  have rests := rests_of_free j free done
+  have rests' := rests_of_free j free' done'
+  rw [h.act_all, h.act_all]
+  exact h.complete rfl ((asked_of_free j free).trans (asked_of_free j free').symm) rests rests'
+
+theorem rounds_free (width quantum rounds : Nat) :
+    ∀ a, a ∈ List.replicate rounds (Action.round width quantum) → a.free = true := by
+  intro a ha
+  rw [(List.mem_replicate.1 ha).2]
+  rfl
+
 /-- Two runs of the threaded runner from the same start that go on until nobody is ready, whatever their widths, quanta and
 numbers of rounds, end with the same sessions, and every session has told the same. -/
 theorem complete_rounds_agree (r : Run) {width quantum rounds width' quantum' rounds' : Nat}
@@ -148,30 +177,10 @@ theorem complete_rounds_agree (r : Run) {width quantum rounds width' quantum' ro
         (r.runScheduledThreaded width' quantum' rounds').machine.sessions ∧
       ∀ j, toldOf j (r.runScheduledThreaded width quantum rounds).events =
         toldOf j (r.runScheduledThreaded width' quantum' rounds').events := by
-  have h := threaded_round_refinement_premises
-  have free : ∀ (w q n : Nat) (a : Action), a ∈ List.replicate n (.round w q) → a.free = true := by
-    intro w q n a ha
-    rw [(List.mem_replicate.1 ha).2]
-    rfl
-  have agree : ∀ j, SameSession j (r.runScheduledThreaded width quantum rounds)
-      (r.runScheduledThreaded width' quantum' rounds') := by
-    intro j
-    rw [threaded_is_act_all] at done done' ⊢
-    rw [threaded_is_act_all]
-    have rests : ∀ as : List Action, (∀ a, a ∈ as → a.free = true) →
-        (r.actAll as).machine.queue = [] → r.restsAt j as := by
-      intro as free done
-      refine rests_of_own (fun d => dealt_own free) ?_
-      rw [← h.act_all, done]
-      rfl
-    have none : ∀ as : List Action, (∀ a, a ∈ as → a.free = true) →
-        (r.dealtTo j as).filter Deed.asked = [] := by
-      intro as free
-      refine List.filter_eq_nil_iff.2 fun d hd => ?_
-      rw [heard_own (fun d => dealt_own free) d hd]
-      nofun
-    exact complete_runs_agree rfl ((none _ (free _ _ _)).trans (none _ (free _ _ _)).symm)
-      (rests _ (free _ _ _) done) (rests _ (free _ _ _) done')
+  rw [threaded_is_act_all] at done done'
+  simp only [threaded_is_act_all]
+  have agree := fun j =>
+    same_of_sight (complete_sight j (rounds_free _ _ _) (rounds_free _ _ _) done done')
   exact ⟨List.ext_getElem? fun j => (agree j).1, fun j => (agree j).2.2⟩
 
 /-- A run of any width and quantum that goes on until nobody is ready ends with the sessions of the canonical run that goes

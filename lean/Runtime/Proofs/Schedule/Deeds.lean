@@ -149,6 +149,12 @@ theorem sched_round_one_is_deeds (m : Machine) :
       rw [result]
       simp only [Run.deeds, Run.deed, Machine.perform, ← turn, app]
 
+/-- A round with a certificate that does not check shows the turn of the canonical round. -/
+theorem fallback_turns {m : Machine} {c : WaveCertificate} (check : m.checkWave c = false) :
+    (m.roundWith c).shown.result.turns = m.schedRoundOne.shown.result.turns := by
+  simp only [Machine.roundWith, check]
+  cases h : m.schedRoundOne.shown.result <;> simp [h, Result.turns]
+
 /-- A certificate's round is the turns that it shows. -/
 theorem round_with_is_deeds (m : Machine) (c : WaveCertificate) :
     ({ machine := (m.roundWith c).machine, events := (m.roundWith c).shown.events } : Run) =
@@ -162,10 +168,7 @@ theorem round_with_is_deeds (m : Machine) (c : WaveCertificate) :
     rw [← turns_are_deeds wanted, ← turns]
   | false =>
     have one := invalid_wave_is_one_step m c check
-    have result : (m.roundWith c).shown.result.turns = m.schedRoundOne.shown.result.turns := by
-      simp only [Machine.roundWith, check]
-      cases h : m.schedRoundOne.shown.result <;> simp [h, Result.turns]
-    rw [one.1, one.2, result]
+    rw [one.1, one.2, fallback_turns check]
     exact sched_round_one_is_deeds m
 
 /-- Every action, a wave of any width and quantum too, leaves the machine and the events of the deeds that it shows. -/
