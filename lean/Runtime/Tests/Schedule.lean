@@ -1,6 +1,6 @@
 module
 
-public import Runtime.Proofs.Schedule
+public import Runtime.Proofs.Schedule.Steps
 public import Runtime.Tests.Concurrency
 
 @[expose] public noncomputable section
@@ -81,9 +81,11 @@ example : asking.restsAt 0 slow ∧ asking.restsAt 0 mixed :=
 example : (endless.dealtTo 0 [.turn, .turn, .turn]).length =
     (endless.dealtTo 0 [.round 1 2, .turn]).length := by rfl
 
-/-- A run of one wave and a run of four canonical rounds that go on until nobody is ready. -/
+/-- A run of one wave and a run of four canonical rounds that go on until nobody is ready, four steps each. -/
 example : (short.runScheduledThreaded 2 3 1).machine.queue = [] ∧
-    (short.runScheduled 4).machine.queue = [] := ⟨rfl, rfl⟩
+    (short.runScheduled 4).machine.queue = [] ∧
+    (short.runScheduledThreaded 2 3 1).machine.stepIndex = 4 ∧
+    (short.runScheduled 4).machine.stepIndex = 4 := ⟨rfl, rfl, rfl, rfl⟩
 
 /-! ## Hypotheses left out -/
 
@@ -114,6 +116,17 @@ theorem step_index_differs :
       traceOf 0 (asking.actAll slow).events ≠ traceOf 0 (asking.actAll mixed).events := by
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg (fun log => log.map fun e => e.stamp.step) h) (by decide)
+
+/-- A round that counts a wave as one step. -/
+def coarseRound (r : Run) (width quantum : Nat) : Machine :=
+  { (r.machine.schedRoundThreaded width quantum).machine with stepIndex := r.machine.stepIndex + 1 }
+
+/-- It does not end in the same machine. -/
+theorem coarse_round_other_machine :
+    (coarseRound short 2 3).queue = [] ∧ (short.runScheduled 4).machine.queue = [] ∧
+      coarseRound short 2 3 ≠ (short.runScheduled 4).machine := by
+  refine ⟨rfl, rfl, fun h => ?_⟩
+  exact absurd (congrArg Machine.stepIndex h) (by decide)
 
 /-! ## Machines that break a premise -/
 
