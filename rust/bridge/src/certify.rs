@@ -20,11 +20,12 @@ pub const CASE_LEN_MAX: usize = 4 << 20;
 /// Bytes that both sides may come to: after every action the whole state. The model has them in memory at once.
 pub const OUTPUT_LEN_MAX: u64 = 128 << 20;
 
-/// Actions of a recording that becomes a theorem: what Lean's kernel evaluates in minutes and in 4 GB of memory.
-pub const THEOREM_ACTIONS_MAX: usize = 600;
+/// Actions of a recording that becomes a theorem. Lean's kernel keeps what it has evaluated: with both bounds it takes some two
+/// minutes and 3 GB, where the packaged Lean has 4.
+pub const THEOREM_ACTIONS_MAX: usize = 700;
 
-/// Bytes of the case of a recording that becomes a theorem, for the same reason.
-pub const THEOREM_CASE_LEN_MAX: usize = 16 << 10;
+/// Bytes of the case, the log and the last state of a recording that becomes a theorem: each is evaluated one by one.
+pub const THEOREM_LEN_MAX: usize = 24 << 10;
 
 /// How much a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,14 +46,12 @@ pub struct Figures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLarge {
     /// Its case has too many bytes.
-    #[error("its inputs and images have {len} bytes; at most {max} are {purpose}")]
+    #[error("its images and inputs have {len} bytes; at most {max} are compared")]
     Case {
         /// How many it has.
         len: usize,
         /// How many it may have.
         max: usize,
-        /// For what.
-        purpose: Purpose,
     },
     /// Its states have too many bytes.
     #[error("its states have more than {max} bytes, a state for every step; no more are compared")]
@@ -60,34 +59,22 @@ pub enum TooLarge {
         /// How many they may have.
         max: u64,
     },
-    /// It has too many actions.
-    #[error("it has {count} steps and inputs; at most {max} are {purpose}")]
+    /// It has too many actions for Lean's kernel.
+    #[error("it has {count} steps and inputs; Lean's kernel is given at most {max}")]
     Actions {
         /// How many it has.
         count: usize,
         /// How many it may have.
         max: usize,
-        /// For what.
-        purpose: Purpose,
     },
-}
-
-/// What something is too large for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be compared step by step.
-    Comparison,
-    /// To be evaluated by Lean's kernel.
-    Theorem,
-}
-
-impl std::fmt::Display for Purpose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Purpose::Comparison => "compared",
-            Purpose::Theorem => "put to Lean's kernel",
-        })
-    }
+    /// It has too many bytes for Lean's kernel.
+    #[error("what it takes and shows has {len} bytes; Lean's kernel is given at most {max}")]
+    Theorem {
+        /// How many it has.
+        len: usize,
+        /// How many it may have.
+        max: usize,
+    },
 }
 
 /// A recording's case, with what its run on the kernel shows.
@@ -107,11 +94,8 @@ impl Run {
     pub fn of(case: Case) -> Result<Run, TooLarge> {
         let len = case.to_bytes().len();
         if len > CASE_LEN_MAX {
-            return Err(TooLarge::Case {
-                len,
-                max: CASE_LEN_MAX,
-                purpose: Purpose::Comparison,
-            });
+            let max = CASE_LEN_MAX;
+            return Err(TooLarge::Case { len, max });
         }
         let mut runner = Runner::new(&case);
         let mut run = Run {
@@ -179,20 +163,15 @@ impl Run {
     /// When the run is too large for Lean's kernel.
     pub fn theorem(&self, about: &str) -> Result<String, TooLarge> {
         let case = self.case.to_bytes();
-        let (len, count) = (case.len(), self.case.actions.len());
-        if len > THEOREM_CASE_LEN_MAX {
-            return Err(TooLarge::Case {
-                len,
-                max: THEOREM_CASE_LEN_MAX,
-                purpose: Purpose::Theorem,
-            });
-        }
+        let len = case.len() + self.log.len() + self.state.len();
+        let count = self.case.actions.len();
         if count > THEOREM_ACTIONS_MAX {
-            return Err(TooLarge::Actions {
-                count,
-                max: THEOREM_ACTIONS_MAX,
-                purpose: Purpose::Theorem,
-            });
+            let max = THEOREM_ACTIONS_MAX;
+            return Err(TooLarge::Actions { count, max });
+        }
+        if len > THEOREM_LEN_MAX {
+            let max = THEOREM_LEN_MAX;
+            return Err(TooLarge::Theorem { len, max });
         }
         Ok(lean(about, &case, &self.log, &self.state))
     }
@@ -203,8 +182,8 @@ impl Run {
 pub enum Judgement {
     /// Its kernel has checked the proof.
     Checked,
-    /// Its kernel has evaluated the claim, and it is false.
-    False,
+    /// Its kernel does not come to the claim: it is false, or evaluation gets stuck.
+    NotProved,
 }
 
 /// Why Lean says nothing of a theorem.
@@ -223,8 +202,9 @@ pub enum JudgeError {
     },
 }
 
-/// What Lean says of a claim that its kernel finds to be false.
-const FALSE: &str = "proved that the proposition";
+/// What the theorem has Lean say when its kernel does not come to the claim. Left to itself, Lean would begin to explain, by
+/// an evaluation that is not the kernel's and takes all memory.
+const NOT_PROVED: &str = "Lean's kernel does not find the recording to be a run of the model";
 
 /// Characters of what Lean said that are told.
 const SAID_MAX: usize = 4_000;
@@ -232,7 +212,7 @@ const SAID_MAX: usize = 4_000;
 /// Has Lean check a file by this program: `PROGRAM --check FILE`.
 ///
 /// # Errors
-/// When Lean cannot be started, or neither checks the file nor finds its claim to be false.
+/// When Lean cannot be started, or ends before it has come to a conclusion.
 pub fn judge(program: &Path, file: &Path) -> Result<Judgement, JudgeError> {
     let mut command = Command::new(program);
     let file = std::path::absolute(file).map_err(OracleError::Io)?;
@@ -246,8 +226,8 @@ pub fn judge(program: &Path, file: &Path) -> Result<Judgement, JudgeError> {
     }
     let said = [done.stdout, done.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    if said.contains(FALSE) {
-        return Ok(Judgement::False);
+    if said.contains(NOT_PROVED) {
+        return Ok(Judgement::NotProved);
     }
     Err(JudgeError::Failed {
         status: done.status,
@@ -279,10 +259,11 @@ fn lean(about: &str, case: &[u8], log: &[u8], state: &[u8]) -> String {
             literal(bytes)
         );
     }
-    text.push_str(
+    let _ = writeln!(
+        text,
         "\n/-- The recording is a run of the model. -/\n\
          theorem recorded : IsRun recordedCase recordedLog recordedState :=\n  \
-         isRun_sound _ _ _ (by decide +kernel)\n\nend Antiphon\n",
+         isRun_sound _ _ _ (by first | decide +kernel | fail \"{NOT_PROVED}\")\n\nend Antiphon",
     );
     text
 }
@@ -336,8 +317,13 @@ mod tests {
         case.actions.resize(THEOREM_ACTIONS_MAX + 1, Action::Turn);
         let run = Run::of(case.clone()).expect("turns of nobody are small");
         let told = run.theorem("").expect_err("it is too long").to_string();
-        let expected = "it has 601 steps and inputs; at most 600 are put to Lean's kernel";
+        let expected = "it has 701 steps and inputs; Lean's kernel is given at most 700";
         assert_eq!(told, expected);
+        case.actions.truncate(3);
+        case.name = "n".repeat(THEOREM_LEN_MAX);
+        let run = Run::of(case.clone()).expect("it can be compared");
+        let told = run.theorem("").expect_err("it is too long").to_string();
+        assert!(told.ends_with("is given at most 24576"), "{told}");
         case.name = "n".repeat(CASE_LEN_MAX);
         let told = Run::of(case).expect_err("it is too long").to_string();
         assert!(

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_bridge::certify::{Judgement, judge};
 use antiphon_bridge::output::OutputWriter;
 use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::run;
@@ -211,6 +212,47 @@ fn without_a_lean_it_is_said_what_to_do() {
 }
 
 #[test]
+fn what_the_kernel_says_of_the_theorem_is_told() {
+    let place = recorded();
+    place.write("model", honest(&place));
+    let output = place.path("model");
+    let lean = |check: &str| {
+        let run = format!("cp '{}' \"$3\"", output.display());
+        let text = format!("case $1 in --check) {check};; *) {run};; esac");
+        script(&place, &text)
+    };
+    let unproved = lean(
+        "echo \"A.lean: Lean's kernel does not find the recording to be a run of the model\"; exit 1",
+    );
+    let told = certify(&place, &unproved, &["a.rec", "--kernel"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    insta::assert_snapshot!(told.stdout);
+    let told = certify(&place, &unproved, &["a.rec", "--kernel", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["verdict"], "not proved");
+
+    let fails = lean("echo out of memory; exit 1");
+    let told = certify(&place, &fails, &["a.rec", "--kernel"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("): out of memory"), "{told:?}");
+
+    let checks = lean("exit 0");
+    let told = certify(
+        &place,
+        &checks,
+        &["a.rec", "--kernel", "--output", "A.lean"],
+    );
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stdout.ends_with(" s: A.lean\n"), "{told:?}");
+    let text = String::from_utf8(place.read("A.lean")).expect("it is text");
+    let words = text.split(' ').map(|word| match word.split_once("\n") {
+        Some((number, rest)) if number.starts_with("0x") => format!("0x...\n{rest}"),
+        _ => word.to_owned(),
+    });
+    insta::assert_snapshot!(words.collect::<Vec<_>>().join(" "));
+}
+
+#[test]
 fn a_long_recording_becomes_no_theorem() {
     let place = recorded();
     let protocol = "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; \
@@ -225,7 +267,7 @@ fn a_long_recording_becomes_no_theorem() {
     let args = ["loop.rec", "--kernel"];
     let told = certify(&place, Path::new("/bin/false"), &args);
     assert_eq!(told.code, Some(125), "{told:?}");
-    let said = "are put to Lean's kernel";
+    let said = "Lean's kernel is given at most 700";
     assert!(told.stderr.contains(said), "{told:?}");
     let over = ["a.rec", "--kernel", "--output", "./a.rec"];
     let told = certify(&place, Path::new("/bin/false"), &over);
@@ -236,4 +278,33 @@ fn a_long_recording_becomes_no_theorem() {
         Some(2),
         "a theorem is asked for by `--kernel`: {told:?}"
     );
+}
+
+/// Lean itself: it takes a minute. The theorem of an honest recording is checked; with one byte changed it is not.
+#[test]
+fn lean_checks_the_theorem_of_a_recording_and_no_other() {
+    let place = recorded();
+    let mut command = place.command(&["certify", "a.rec", "--kernel", "--output", "A.lean"]);
+    let told = command.output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&told.stdout);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(stdout.starts_with("certified: 22 steps, "), "{stdout}");
+    assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
+
+    let text = String::from_utf8(place.read("A.lean")).expect("it is text");
+    let (before, state) = text.split_once("def recordedState").expect("it is there");
+    // The last state's step index, behind its tag: 22.
+    let tag: String = b".v1".iter().map(|byte| format!("{byte:02x}")).collect();
+    let changed = state.replacen(&format!("{tag}16"), &format!("{tag}17"), 1);
+    assert_ne!(changed, state);
+    place.write("B.lean", format!("{before}def recordedState{changed}"));
+    let judged = judge(&lean(), &place.path("B.lean")).expect("Lean is asked");
+    assert_eq!(judged, Judgement::NotProved);
+}
+
+/// What `cargo xtask setup` has made.
+fn lean() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_antiphon"));
+    let target = program.ancestors().nth(2).expect("it is in target/debug");
+    target.join("lean/run")
 }

@@ -244,7 +244,7 @@ impl Certified {
         let is_good = !matches!(
             proof,
             Some(Proof {
-                judgement: Judgement::False,
+                judgement: Judgement::NotProved,
                 ..
             })
         );
@@ -342,11 +342,11 @@ impl Certified {
             Judgement::Checked => {
                 text.push_str(&format!("theorem checked by Lean's kernel in {seconds} s"));
             }
-            Judgement::False => {
+            Judgement::NotProved => {
                 let bad = voice.paint(BAD, "not proved");
                 text = format!(
-                    "{bad}: the model run by Lean agrees, and Lean's kernel finds that the recording \
-                     is no run of it; Lean's interpreter or its kernel is wrong"
+                    "{bad}: the model agrees where Lean's interpreter runs it, and Lean's kernel does \
+                     not come to the same"
                 );
             }
         }
@@ -367,7 +367,7 @@ impl Certified {
         } = self.run.figures();
         let verdict = match (difference, proof.map(|proof| &proof.judgement)) {
             (Some(_), _) => "diverges",
-            (None, Some(Judgement::False)) => "not proved",
+            (None, Some(Judgement::NotProved)) => "not proved",
             (None, Some(Judgement::Checked) | None) => "certified",
         };
         json!({
