@@ -12,8 +12,11 @@ use serde_json::Value;
 /// The list of theorems as a file.
 pub const INVENTORY: &str = include_str!("../../../lean/theorems.json");
 
-/// Says the theorems that are the point of the others in words: in tables, their names in the first column.
-const SAID: &str = include_str!("../../../lean/README.md");
+/// The file that names the theorems that are the point of the others; Lean has seen that there are such theorems.
+const PACK: &str = include_str!("../../../lean/Runtime/TheoremPack/API.lean");
+
+/// How the pack names one.
+const NAMED: &str = "example := @";
 
 /// Every theorem stands below this name.
 const NAMESPACE: &str = "Antiphon.";
@@ -119,13 +122,10 @@ impl Inventory {
     }
 }
 
-/// The theorems that are the point of the others, by their names without `Antiphon.`: those that `lean/README.md` says in
-/// words, in its order.
+/// The theorems that are the point of the others, by their names without `Antiphon.`: those of the theorem pack, in its
+/// order. `lean/README.md` says what they say.
 pub fn headlines() -> impl Iterator<Item = &'static str> {
-    let rows = SAID.lines().filter(|line| line.starts_with("| `"));
-    let cells = rows.filter_map(|row| row.split('|').nth(1));
-    // Text in backquotes is every second part.
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2))
+    PACK.lines().filter_map(|line| line.strip_prefix(NAMED))
 }
 
 /// Digest of the list that this program was built with: two programs with the same one have the same theorems.
