@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use antiphon_bridge::certificates::{Claim, Verdict, certify};
@@ -689,15 +690,25 @@ fn the_model_accepts_what_is_certified_and_refuses_what_was_tampered_with() {
     let (start, oracle) = (Instant::now(), oracle());
     let mut judged = Judged::default();
     let portions = portions(&questions);
-    for portion in &portions {
-        let claims: Vec<Claim> = portion
-            .iter()
-            .map(|question| question.claim.clone())
-            .collect();
-        let model = oracle.judge(&claims);
-        let model = model.unwrap_or_else(|error| panic!("{error}"));
-        for (question, model) in portion.iter().zip(&model) {
-            judged.add(question, model);
+    let judge = |portion: &[Question]| {
+        let claims = portion.iter().map(|question| question.claim.clone());
+        oracle.judge(&claims.collect::<Vec<Claim>>())
+    };
+    for two in portions.chunks(2) {
+        let said = thread::scope(|scope| {
+            let judging: Vec<_> = two
+                .iter()
+                .map(|portion| scope.spawn(|| judge(portion)))
+                .collect();
+            let join =
+                |judging: ScopedJoinHandle<'_, _>| judging.join().expect("it does not panic");
+            judging.into_iter().map(join).collect::<Vec<_>>()
+        });
+        for (portion, model) in two.iter().zip(said) {
+            let model = model.unwrap_or_else(|error| panic!("{error}"));
+            for (question, model) in portion.iter().zip(&model) {
+                judged.add(question, model);
+            }
         }
     }
     println!(

@@ -252,7 +252,9 @@ pub(crate) struct Certify {
 #[command(after_help = "\
 Examples:
   antiphon check protocols/*.anti
-  antiphon check two_buyer.scr --json")]
+  antiphon check two_buyer.anti --json
+  antiphon compile two_buyer.anti -o two_buyer.img --certificate two_buyer.cert
+  antiphon check two_buyer.img --certificate two_buyer.cert --lean")]
 pub(crate) struct Check {
     /// Protocol files; `-` is standard input. With `--certificate`, one image
     #[arg(required = true)]
@@ -260,6 +262,9 @@ pub(crate) struct Check {
     /// The safety certificate of an image: is it one, of this image? Needs no source and explores nothing
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
+    /// Have the model's checker hold it too, of which it is proved that what it accepts is safe. Needs Lean
+    #[arg(long, requires = "certificate")]
+    pub(crate) lean: bool,
 }
 
 /// Show what one role may say and hear

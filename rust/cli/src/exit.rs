@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Cut,
     /// The recording is not what was written; what is whole was used.
     Damaged,
-    /// `certify`: there is no Lean to ask.
+    /// `certify`, `check --lean`: there is no Lean to ask.
     NoLean,
     /// `exec`: the deadline passed.
     Deadline,
@@ -36,7 +36,7 @@ Exit codes:
   2    the command line is wrong
   3    the recording ends too early; what is there was used
   4    the recording is not what was written; what comes before the damage was used
-  5    `certify`: there is no Lean to ask
+  5    `certify`, `check --lean`: there is no Lean to ask
   125  it could not be done: a file, the agent, the link
   `antiphon exec` ends with the guest command's code; see its help";
 

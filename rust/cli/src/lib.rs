@@ -13,6 +13,7 @@ mod filter;
 mod guest;
 mod host;
 mod interrupt;
+mod lean;
 mod literal;
 mod output;
 mod page;

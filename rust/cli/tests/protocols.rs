@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::Place;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Place, end};
 
 #[test]
 fn check_says_what_is_good() {
@@ -169,7 +172,7 @@ fn fmt_keeps_links_and_permissions() {
         "real.anti",
         "global protocol P(role A,role B){hi()from A to B;}",
     );
-    let permissions = std::fs::Permissions::from_mode(0o640);
+    let permissions = Permissions::from_mode(0o640);
     std::fs::set_permissions(place.path("real.anti"), permissions).expect("it is ours");
     symlink("real.anti", place.path("link.anti")).expect("the directory is writable");
     place.good(&["fmt", "link.anti"]);
@@ -188,6 +191,48 @@ fn colours_are_for_terminals() {
     assert!(coloured.contains('\u{1b}'), "{coloured:?}");
     let told = place.run(&["check", "nowhere", "--color", "never"]);
     assert!(!told.stderr.contains('\u{1b}'), "{told:?}");
+}
+
+/// With `--lean` the model's checker has a say too. A program in Lean's place gives the verdicts here; that the model's are
+/// the same as ours is for the bridge's tests.
+#[test]
+fn the_models_checker_is_asked_about_a_certificate() {
+    let place = Place::new();
+    let image = ["--output", "book.image", "--certificate", "book.safe"];
+    place.good(&[&["compile", "two_buyer.anti"], &image[..]].concat());
+    let check = |says: &str, more: &[&str]| {
+        let lean = format!("#!/bin/sh\nprintf '{says}\\ncomplete\\n' > \"$3\"\n");
+        place.write("lean", lean);
+        let lean = place.path("lean");
+        std::fs::set_permissions(&lean, Permissions::from_mode(0o755)).expect("it is ours");
+        let check = [
+            "check",
+            "book.image",
+            "--certificate",
+            "book.safe",
+            "--lean",
+        ];
+        let mut command = place.command(&[&check, more].concat());
+        end(command
+            .env("ANTIPHON_LEAN", lean)
+            .spawn()
+            .expect("it starts"))
+    };
+    let told = check("accepted", &[]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let (ours, model) = told.stdout.split_once('\n').expect("two lines");
+    assert!(ours.starts_with("ok book.image: "), "{told:?}");
+    assert!(model.starts_with("model: accepted, by Lean, "), "{told:?}");
+
+    let refused = "refused: the certificate lacks the start";
+    let told = check(refused, &["--json"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    assert_eq!(document["model"], refused);
+    assert_eq!(check("accepted\\naccepted", &[]).code, Some(125));
+
+    let told = place.run(&["check", "book.image", "--lean"]);
+    assert_eq!(told.code, Some(2), "{told:?}");
 }
 
 /// An image and its certificate are enough to know that it is safe; a changed or foreign certificate is refused.

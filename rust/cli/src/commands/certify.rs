@@ -9,25 +9,23 @@ use antiphon_bridge::case::Case;
 use antiphon_bridge::certify::{Figures, Judgement, Run, judge};
 use antiphon_bridge::compare::DivergenceKind;
 use antiphon_bridge::fixture::write_fixture;
-use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle, OracleError};
+use antiphon_bridge::oracle::OracleError;
 use antiphon_bridge::recording::case_of_recording;
+use antiphon_bridge::theorems;
 use antiphon_machine::DeterminismMode;
 use antiphon_record::{Reader, Report, Tail, Verdict, replay_twice};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::args::Certify;
 use crate::commands::replay::divergence_json;
 use crate::exit::Exit;
 use crate::filter;
+use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, ODD, Voice};
 use crate::problem::Problem;
 
 /// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
-
-/// How far above the program's folder a checkout's `lean/run` is looked for: `target/TRIPLE/PROFILE/antiphon`.
-const FOLDERS_MAX: usize = 4;
 
 pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
     let bytes = read(&args.file)?;
@@ -157,50 +155,6 @@ impl Recorded {
             ),
         }
     }
-}
-
-/// A Lean, and what it is.
-struct Lean {
-    program: PathBuf,
-    oracle: Oracle,
-    lane: String,
-}
-
-impl Lean {
-    /// The program that the environment names, or that of the checkout which this program was built in.
-    fn find() -> Result<Lean, Problem> {
-        if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
-            let oracle = Oracle::new(program.clone()).map_err(|_| Problem::NoSuchLean {
-                program: program.clone(),
-            })?;
-            let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
-            return Ok(Lean {
-                program,
-                oracle,
-                lane,
-            });
-        }
-        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
-        let folders = us.ancestors().skip(1).take(FOLDERS_MAX);
-        let programs = folders.map(|folder| folder.join("lean").join("run"));
-        for program in programs {
-            if let Ok(oracle) = Oracle::new(program.clone()) {
-                let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
-                return Ok(Lean {
-                    program,
-                    oracle,
-                    lane,
-                });
-            }
-        }
-        Err(Problem::NoLean)
-    }
-}
-
-/// What set-up has written beside the program: which Lean it runs.
-fn lane(program: &Path) -> Option<String> {
-    let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
-    text.lines().next().map(str::to_owned)
 }
 
 /// What stands above a theorem.
@@ -378,6 +332,7 @@ impl Certified {
             "mode": mode_name(self.recorded.mode),
             "chain": crate::commands::compile::hex(&self.recorded.chain),
             "lean": self.lean.lane,
+            "theorems": crate::commands::compile::hex(&theorems::digest()),
             "kernel": proof.map(Proof::document),
         })
     }
@@ -432,32 +387,5 @@ impl Proof {
             "file": self.file.as_ref().map(|file| file.display().to_string()),
             "seconds": self.took.as_secs_f64(),
         })
-    }
-}
-
-/// Shows a person at a terminal that something goes on, until it is dropped.
-struct Waiting(Option<ProgressBar>);
-
-impl Waiting {
-    fn begin(voice: &Voice, what: String) -> Waiting {
-        if !voice.terminal_stderr || voice.json {
-            return Waiting(None);
-        }
-        let bar = ProgressBar::new_spinner();
-        // The template is a constant; if it were wrong, the default one would do.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_message(what);
-        bar.enable_steady_tick(Duration::from_millis(250));
-        Waiting(Some(bar))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
     }
 }

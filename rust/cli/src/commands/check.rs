@@ -2,22 +2,26 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use antiphon_bridge::certificates::{Claim, Verdict};
 use antiphon_language::diagnostic::{Json, render_all};
 use antiphon_language::safety::{CERTIFICATE_LEN_MAX, SafetyCertificate};
+use antiphon_machine::Canonical;
 use serde_json::{Value, json};
 
 use crate::args::Check;
 use crate::commands::compile::read_image;
 use crate::exit::Exit;
-use crate::output::{GOOD, Voice};
+use crate::filter;
+use crate::lean::{Lean, Waiting};
+use crate::output::{BAD, GOOD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 
 pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(certificate) = &args.certificate {
-        return check_image(&args.files, certificate, voice);
+        return check_image(args, certificate, voice);
     }
     let mut exit = Exit::Done;
     for path in &args.files {
@@ -39,9 +43,10 @@ pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
 }
 
 /// Holds one image against its certificate.
-fn check_image(files: &[PathBuf], path: &Path, voice: &Voice) -> Result<Exit, Problem> {
-    let [file] = files else {
-        return Err(Problem::OneImage { got: files.len() });
+fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem> {
+    let [file] = &args.files[..] else {
+        let got = args.files.len();
+        return Err(Problem::OneImage { got });
     };
     let image = read_image(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
     let image = image.verify().map_err(|error| Problem::Image { error })?;
@@ -61,16 +66,63 @@ fn check_image(files: &[PathBuf], path: &Path, voice: &Voice) -> Result<Exit, Pr
     certificate.check_image(&image).map_err(refused)?;
     let (name, count) = (&image.image().name, certificate.configurations());
     let (file, bound) = (file.display(), certificate.buffer_bound());
+    let model = match args.lean {
+        true => {
+            let image = image.image().to_bytes();
+            let certificate = bytes;
+            Some(Model::ask(Claim { image, certificate }, voice)?)
+        }
+        false => None,
+    };
+    let exit = match &model {
+        Some(model) if !model.accepts() => Exit::No,
+        _ => Exit::Done,
+    };
     if voice.json {
-        let found = json!({ "name": name, "configurations": count, "buffer_bound": bound });
+        let found = json!({
+            "name": name, "configurations": count, "buffer_bound": bound,
+            "model": model.as_ref().map(|model| &model.verdict),
+            "lean": model.as_ref().map(|model| &model.lane),
+        });
         voice.document(&found)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let good = voice.paint(GOOD, "ok");
     voice.print(&format!(
         "{good} {file}: {name}, safe in all {count} configurations of its certificate\n"
     ))?;
-    Ok(Exit::Done)
+    if let Some(model) = &model {
+        let head = voice.paint(if model.accepts() { GOOD } else { BAD }, "model");
+        let (verdict, lane) = (filter::line(&model.verdict), filter::line(&model.lane));
+        voice.print(&format!("{head}: {verdict}, by Lean, {lane}\n"))?;
+    }
+    Ok(exit)
+}
+
+/// What the model's checker says.
+struct Model {
+    verdict: String,
+    lane: String,
+}
+
+impl Model {
+    fn ask(claim: Claim, voice: &Voice) -> Result<Model, Problem> {
+        let lean = Lean::find()?;
+        let waiting = Waiting::begin(
+            voice,
+            "the model's checker reads the certificate".to_owned(),
+        );
+        let verdicts = lean.oracle.judge(&[claim]);
+        drop(waiting);
+        Ok(Model {
+            verdict: verdicts?.swap_remove(0),
+            lane: lean.lane,
+        })
+    }
+
+    fn accepts(&self) -> bool {
+        self.verdict == Verdict::Accepted.to_string()
+    }
 }
 
 fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {

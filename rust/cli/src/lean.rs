@@ -1,0 +1,82 @@
+//! Where Lean is, for the commands that ask the model.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output::Voice;
+use crate::problem::Problem;
+
+/// How far above the program's folder a checkout's `lean/run` is looked for: `target/TRIPLE/PROFILE/antiphon`.
+const FOLDERS_MAX: usize = 4;
+
+/// A Lean, and what it is.
+pub(crate) struct Lean {
+    /// Runs a file, or checks one.
+    pub(crate) program: PathBuf,
+    /// The same, as what is asked of the model.
+    pub(crate) oracle: Oracle,
+    /// Which Lean it is, in words.
+    pub(crate) lane: String,
+}
+
+impl Lean {
+    /// The program that the environment names, or that of the checkout which this program was built in.
+    pub(crate) fn find() -> Result<Lean, Problem> {
+        if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
+            return Lean::at(program.clone()).ok_or(Problem::NoSuchLean { program });
+        }
+        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
+        let mut folders = us.ancestors().skip(1).take(FOLDERS_MAX);
+        folders
+            .find_map(|folder| Lean::at(folder.join("lean").join("run")))
+            .ok_or(Problem::NoLean)
+    }
+
+    /// The one that this program runs, if it is there.
+    fn at(program: PathBuf) -> Option<Lean> {
+        let oracle = Oracle::new(program.clone()).ok()?;
+        let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
+        Some(Lean {
+            program,
+            oracle,
+            lane,
+        })
+    }
+}
+
+/// What set-up has written beside the program: which Lean it runs.
+fn lane(program: &Path) -> Option<String> {
+    let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
+    text.lines().next().map(str::to_owned)
+}
+
+/// Shows a person at a terminal that something goes on, until it is dropped.
+pub(crate) struct Waiting(Option<ProgressBar>);
+
+impl Waiting {
+    pub(crate) fn begin(voice: &Voice, what: String) -> Waiting {
+        if !voice.terminal_stderr || voice.json {
+            return Waiting(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        // The template is a constant; if it were wrong, the default one would do.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Waiting(Some(bar))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
