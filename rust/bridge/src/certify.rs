@@ -7,12 +7,20 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use antiphon_codec::Encoder;
+use antiphon_codec::{Encoder, Item, decode_strict};
 
-use crate::case::{Action, Case};
+use crate::case::{Action, CASE_LIMITS, Case};
 use crate::compare::DivergenceKind;
 use crate::oracle::{Oracle, OracleError};
 use crate::run::{ActionOut, ActionResult, Runner};
+
+/// Actions of a case that is compared. The model reads them by a recursion as deep, and the packaged Lean's stack ends
+/// somewhere behind this.
+pub const ACTIONS_MAX: usize = 6_000;
+
+/// Bytes of a text or a byte string in a case that is compared, for the same reason: the model counts the bytes of a payload by
+/// a recursion as deep.
+pub const STRING_LEN_MAX: usize = 6_000;
 
 /// Bytes of a case that is compared. The model keeps them as a list of bytes, some 50 bytes of memory for each.
 pub const CASE_LEN_MAX: usize = 4 << 20;
@@ -53,15 +61,31 @@ pub enum TooLarge {
         /// How many it may have.
         max: usize,
     },
+    /// A text or a byte string in it is too long.
+    #[error("a payload in it has {len} bytes; at most {max} are compared")]
+    String {
+        /// How many it has.
+        len: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// Its states have too many bytes.
     #[error("its states have more than {max} bytes, a state for every step; no more are compared")]
     Output {
         /// How many they may have.
         max: u64,
     },
+    /// It has too many actions.
+    #[error("it has {count} steps and inputs; at most {max} are compared")]
+    Actions {
+        /// How many it has.
+        count: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// It has too many actions for Lean's kernel.
     #[error("it has {count} steps and inputs; Lean's kernel is given at most {max}")]
-    Actions {
+    TheoremActions {
         /// How many it has.
         count: usize,
         /// How many it may have.
@@ -92,10 +116,18 @@ impl Run {
     /// # Errors
     /// When it is too large to be compared.
     pub fn of(case: Case) -> Result<Run, TooLarge> {
-        let len = case.to_bytes().len();
-        if len > CASE_LEN_MAX {
-            let max = CASE_LEN_MAX;
+        let (count, max) = (case.actions.len(), ACTIONS_MAX);
+        if count > max {
+            return Err(TooLarge::Actions { count, max });
+        }
+        let bytes = case.to_bytes();
+        let (len, max) = (bytes.len(), CASE_LEN_MAX);
+        if len > max {
             return Err(TooLarge::Case { len, max });
+        }
+        let (len, max) = (longest(&bytes), STRING_LEN_MAX);
+        if len > max {
+            return Err(TooLarge::String { len, max });
         }
         let mut runner = Runner::new(&case);
         let mut run = Run {
@@ -167,7 +199,7 @@ impl Run {
         let count = self.case.actions.len();
         if count > THEOREM_ACTIONS_MAX {
             let max = THEOREM_ACTIONS_MAX;
-            return Err(TooLarge::Actions { count, max });
+            return Err(TooLarge::TheoremActions { count, max });
         }
         if len > THEOREM_LEN_MAX {
             let max = THEOREM_LEN_MAX;
@@ -175,6 +207,22 @@ impl Run {
         }
         Ok(lean(about, &case, &self.log, &self.state))
     }
+}
+
+/// Bytes of the longest text or byte string in a case's bytes.
+fn longest(case: &[u8]) -> usize {
+    let mut longest = 0;
+    let mut left = vec![decode_strict(case, &CASE_LIMITS).ok()];
+    while let Some(item) = left.pop() {
+        match item {
+            Some(Item::Bytes(bytes)) => longest = longest.max(bytes.len()),
+            Some(Item::Text(text)) => longest = longest.max(text.len()),
+            Some(Item::Array(items)) => left.extend(items.into_iter().map(Some)),
+            // Numbers and names; a case has no maps.
+            Some(_) | None => {}
+        }
+    }
+    longest
 }
 
 /// What Lean says of a theorem.
@@ -206,8 +254,18 @@ pub enum JudgeError {
 /// an evaluation that is not the kernel's and takes all memory.
 const NOT_PROVED: &str = "Lean's kernel does not find the recording to be a run of the model";
 
-/// Characters of what Lean said that are told.
-const SAID_MAX: usize = 4_000;
+/// Lines of what Lean said that are told.
+const LINES_MAX: usize = 12;
+
+/// Bytes of a line that somebody may have meant to be read: the packaged Lean, when it falls over, shows all of its program.
+const LINE_LEN_MAX: usize = 300;
+
+/// What a process said, without the lines that are not for people, and its last lines only.
+pub fn brief(said: &str) -> String {
+    let is_read = |line: &&str| line.len() <= LINE_LEN_MAX && !line.trim().is_empty();
+    let lines: Vec<&str> = said.lines().filter(is_read).collect();
+    lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
+}
 
 /// Has Lean check a file by this program: `PROGRAM --check FILE`.
 ///
@@ -231,7 +289,7 @@ pub fn judge(program: &Path, file: &Path) -> Result<Judgement, JudgeError> {
     }
     Err(JudgeError::Failed {
         status: done.status,
-        said: said.chars().take(SAID_MAX).collect::<String>(),
+        said: brief(&said),
     })
 }
 
@@ -303,6 +361,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_is_brief() {
+        let said = format!("{}\n\nout of memory\n", "x".repeat(LINE_LEN_MAX + 1));
+        assert_eq!(brief(&said), "out of memory");
+        assert_eq!(brief(&"a\n".repeat(100)).lines().count(), LINES_MAX);
+    }
+
+    #[test]
     fn a_theorem_names_its_bytes() {
         assert_eq!(literal(&[]), "bytesOf 0 0 0x0");
         assert_eq!(literal(&[7]), "bytesOf 1 0 0x07");
@@ -319,8 +384,26 @@ mod tests {
         let told = run.theorem("").expect_err("it is too long").to_string();
         let expected = "it has 701 steps and inputs; Lean's kernel is given at most 700";
         assert_eq!(told, expected);
+        case.actions.resize(ACTIONS_MAX + 1, Action::Turn);
+        let told = Run::of(case.clone())
+            .expect_err("it is too long")
+            .to_string();
+        assert!(told.ends_with("at most 6000 are compared"), "{told}");
         case.actions.truncate(3);
-        case.name = "n".repeat(THEOREM_LEN_MAX);
+        case.name = "n".repeat(STRING_LEN_MAX + 1);
+        let told = Run::of(case.clone())
+            .expect_err("it is too long")
+            .to_string();
+        assert!(
+            told.starts_with("a payload in it has 6001 bytes; "),
+            "{told}"
+        );
+        case.name.clear();
+        let input = antiphon_machine::Ingress::Open {
+            image: [0; 32],
+            owner: "o".repeat(STRING_LEN_MAX).into(),
+        };
+        case.actions = vec![Action::Input(input); 5];
         let run = Run::of(case.clone()).expect("it can be compared");
         let told = run.theorem("").expect_err("it is too long").to_string();
         assert!(told.ends_with("is given at most 24576"), "{told}");

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use antiphon_bridge::certify::{JudgeError, TooLarge};
+use antiphon_bridge::certify::{JudgeError, TooLarge, brief};
 use antiphon_bridge::fixture::FixtureError;
 use antiphon_bridge::oracle::OracleError;
 use antiphon_bridge::recording::RecordingError;
@@ -100,7 +100,7 @@ pub(crate) enum Problem {
     NoLean,
     #[error("there is no Lean to ask: ANTIPHON_LEAN names `{}`, which is not there", program.display())]
     NoSuchLean { program: PathBuf },
-    #[error(transparent)]
+    #[error("{}", brief(&.0.to_string()))]
     Oracle(#[from] OracleError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
