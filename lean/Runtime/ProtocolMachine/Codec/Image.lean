@@ -15,7 +15,7 @@ the name's position; an absent option is `null`; a table is an array.
 
 namespace Antiphon
 
-/-- How deep arrays may nest in a value that is read. -/
+/-- How deep a value that is read may nest, itself counted. -/
 def depthMax : Nat := 64
 
 mutual
