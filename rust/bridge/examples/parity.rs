@@ -1,7 +1,7 @@
 //! Parity by hand: writes corpora, the kernel's output, and tells what two outputs differ in.
 //!
 //! ```text
-//! parity corpus hand|scope|random COUNT FILE     the cases as a corpus file
+//! parity corpus hand|scope|waves|random COUNT FILE   the cases as a corpus file
 //! parity kernel CORPUS OUTPUT                    what the kernel makes of it
 //! parity compare CORPUS OUTPUT                   what the model's output differs in
 //! parity fixture CORPUS OUTPUT NAME TARGET       the first divergence, shrunk, as a fixture
@@ -28,7 +28,7 @@ use antiphon_bridge::oracle::{Oracle, write_corpus};
 use antiphon_bridge::output::OutputWriter;
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::shrink::shrink;
-use antiphon_bridge::{hand, random, run};
+use antiphon_bridge::{hand, random, run, waves};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -48,9 +48,10 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
             let count = count.parse()?;
             let cases: Vec<Case> = match *kind {
                 "hand" => hand::cases(),
+                "waves" => waves::cases(),
                 "scope" => Part::ALL.into_iter().flat_map(Part::cases).collect(),
                 "random" => (0..count).map(random::case).collect(),
-                _ => return Err("the kinds are hand, scope, random".into()),
+                _ => return Err("the kinds are hand, scope, waves, random".into()),
             };
             let cases = &cases[..cases.len().min(count as usize)];
             write_corpus(Path::new(file), cases)?;

@@ -129,13 +129,19 @@ impl Runner {
         let Some(wave) = told else {
             return self.out(ActionResult::NotReady, Vec::new(), None);
         };
-        let mut events = Vec::new();
+        let (mut events, mut asked) = (Vec::new(), None);
         for pick in &wave.picks {
-            if self.kernel.step_pick(*pick, &mut events).is_none() {
-                return self.out(ActionResult::NotReady, events, None);
+            match self.kernel.step_pick(*pick, &mut events) {
+                None => return self.out(ActionResult::NotReady, events, None),
+                // A certificate that does not check is a turn, and tells what a turn tells.
+                Some(Turn::Stepped {
+                    step: Step::Effect(effect),
+                    ..
+                }) if wave.fell_back => asked = Some(effect),
+                Some(_) => {}
             }
         }
-        self.out(ActionResult::Round(wave), events, None)
+        self.out(ActionResult::Round(wave), events, asked)
     }
 
     fn turn(&mut self) -> ActionOut {

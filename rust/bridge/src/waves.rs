@@ -245,6 +245,37 @@ pub fn cases() -> Vec<Case> {
         case.actions.push(Action::Turn);
         cases.push(case);
     }
+    // Sessions that ask the world: a wave tells no request, and the turn in its place does.
+    let asking = || {
+        build::alone(vec![
+            build::set(1, 7_u64),
+            build::invoke(build::op::DO, &[1], 2, None),
+        ])
+    };
+    let image = build::image(vec![asking(), asking()]);
+    for (name, action) in [
+        (
+            "rounds of 3 that ask",
+            Action::Round {
+                width: 3,
+                quantum: 1,
+            },
+        ),
+        (
+            "rounds without steps that ask",
+            Action::Round {
+                width: 3,
+                quantum: 0,
+            },
+        ),
+        ("a stale wave that asks", Action::Wave(good.certificate())),
+    ] {
+        let mut script = Script::new(name.to_owned(), [image.clone()], Default::default());
+        script.open().open().open();
+        let mut case = script.case();
+        case.actions.extend(vec![action; 14]);
+        cases.push(case);
+    }
     let mut nobody = Case::new("a wave without sessions", [], Default::default());
     nobody.actions.push(Action::Wave(good.certificate()));
     cases.push(nobody);
