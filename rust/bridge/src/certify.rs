@@ -174,6 +174,11 @@ impl Run {
         &self.figures
     }
 
+    /// The digest of the last state.
+    pub fn state_digest(&self) -> [u8; 32] {
+        *blake3::hash(&self.state).as_bytes()
+    }
+
     /// The case.
     pub fn case(&self) -> &Case {
         &self.case

@@ -128,7 +128,8 @@ pub fn headlines() -> impl Iterator<Item = &'static str> {
     PACK.lines().filter_map(|line| line.strip_prefix(NAMED))
 }
 
-/// Digest of the list that this program was built with: two programs with the same one have the same theorems.
+/// Digest of the list that this program was built with: two programs with the same one have the same theorems, word for
+/// word. What the words mean stands in the model's definitions, which are not part of it.
 pub fn digest() -> [u8; 32] {
     *blake3::hash(INVENTORY.as_bytes()).as_bytes()
 }

@@ -91,6 +91,12 @@ pub(crate) enum Problem {
         path: PathBuf,
         error: Box<RecordingError>,
     },
+    #[error(
+        "`{}` is not certified: as a case it does not come to the state that it was recorded with, which is a \
+         defect of this program",
+        path.display()
+    )]
+    OtherRun { path: PathBuf },
     #[error("`{}` is too large: {error}", path.display())]
     TooLargeToCertify { path: PathBuf, error: TooLarge },
     #[error(
@@ -211,6 +217,7 @@ impl Problem {
             },
             Problem::Output(_)
             | Problem::TooLargeToCertify { .. }
+            | Problem::OtherRun { .. }
             | Problem::Oracle(_)
             | Problem::Judge(_)
             | Problem::Fixture(_)

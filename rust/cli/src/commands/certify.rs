@@ -58,6 +58,17 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
         error,
     };
     let run = Run::of(case).map_err(too_large)?;
+    // The case was made from the recording's entries; this ties the two.
+    if recorded
+        .report
+        .last
+        .state
+        .is_some_and(|state| state != run.state_digest())
+    {
+        return Err(Problem::OtherRun {
+            path: args.file.clone(),
+        });
+    }
     // Before the model is asked: what cannot become a theorem is said at once.
     let theorem = match args.kernel {
         true => Some(
@@ -299,8 +310,8 @@ impl Certified {
             Judgement::NotProved => {
                 let bad = voice.paint(BAD, "not proved");
                 text = format!(
-                    "{bad}: the model agrees where Lean's interpreter runs it, and Lean's kernel does \
-                     not come to the same"
+                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes to \
+                     no conclusion, or to another"
                 );
             }
         }
