@@ -17,9 +17,9 @@ trusted for it.
 namespace Antiphon
 
 /-- The low `2 ^ depth` bytes of a number before others, the highest first. Halves, so that no number is read byte by byte. -/
-def unpack : Nat → Nat → Bytes → Bytes
+def unpackNumber : Nat → Nat → Bytes → Bytes
   | 0, n, k => UInt8.ofNat n :: k
-  | depth + 1, n, k => unpack depth (n / 256 ^ 2 ^ depth) (unpack depth (n % 256 ^ 2 ^ depth) k)
+  | depth + 1, n, k => unpackNumber depth (n / 256 ^ 2 ^ depth) (unpackNumber depth (n % 256 ^ 2 ^ depth) k)
 
 /-- Bytes without the first `n`. -/
 def dropBytes : Nat → Bytes → Bytes
@@ -28,7 +28,7 @@ def dropBytes : Nat → Bytes → Bytes
   | n + 1, _ :: b => dropBytes n b
 
 /-- The low `count` bytes of a number, at most `2 ^ depth`, the highest first: a literal that is quick to read. -/
-def bytesOf (count depth n : Nat) : Bytes := dropBytes (2 ^ depth - count) (unpack depth n [])
+def bytesOf (count depth n : Nat) : Bytes := dropBytes (2 ^ depth - count) (unpackNumber depth n [])
 
 /-- What an action shows, but for the machine's state: the result, the events, the request or `null`. -/
 def encTold (s : Shown) : Bytes :=

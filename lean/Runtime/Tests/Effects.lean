@@ -36,7 +36,7 @@ def Kernel.bringIn (k : Kernel) (cx : Context) (s : Session) (e : Effect) (o : O
   let s := { s with effects := k.away e.number s.effects }
   match outcome with
   | .failure kind detail => disappoint cx s e o kind detail
-  | .success value => match admit cx value o.result with
+  | .success value => match admitPayload cx value o.result with
     | .ok _ => succeed cx s e value
     | .error fault => disappoint cx s e o .contractViolation fault.detail
 

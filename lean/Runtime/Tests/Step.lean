@@ -54,7 +54,7 @@ def Kernel.send (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Corou
   | some t => do
     let payload ← readReg c val
     (match k.admits with
-      | true => admit cx payload t.sort
+      | true => admitPayload cx payload t.sort
       | false => .ok () : Except Fault Unit)
     match getAt s.edges speaker.point.edge with
     | none => .error (.noSuchRow .edges speaker.point.edge)

@@ -20,6 +20,7 @@ mod toolchain;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) use program::{check, run};
@@ -220,6 +221,11 @@ fn write_down(tree: &Tree, lean: &Lean) -> Result<(), Problem> {
     fs::create_dir_all(place.join("out")).map_err(Problem::file(&place))?;
     write_if_new(&place.join("lane"), &format!("{}\n", lean.shown()), 0o644)?;
     let us = std::env::current_exe().map_err(Problem::file(&place))?;
+    // A build that ran meanwhile has put a new program in our place, and the system says so behind our name.
+    let us = match us.to_str().and_then(|name| name.strip_suffix(" (deleted)")) {
+        Some(name) => PathBuf::from(name),
+        None => us,
+    };
     write_if_new(&place.join("run"), &program::script(&us), 0o755)
 }
 

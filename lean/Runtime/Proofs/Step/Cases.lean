@@ -45,9 +45,9 @@ theorem fetch_ok {i : Loaded} {program pc : Nat} {instruction : Instruction} :
   | some p => cases h' : p.code[pc]? <;> simp [h, h']
 
 theorem admit_ok {cx : Context} {v : Value} {sort : Nat} {u : Unit} :
-    admit cx v sort = .ok u ↔
+    admitPayload cx v sort = .ok u ↔
       v.isOf cx.image.image.sorts sort = true ∧ v.encodedLen ≤ cx.config.payloadMax := by
-  simp [admit, bind_ok, ensure_ok]
+  simp [admitPayload, bind_ok, ensure_ok]
 
 theorem branchFor_eq (label : Nat) (ts : List Transition) :
     branchFor label ts = ts.find? (fun t => Nat.beq t.label label) := by
@@ -131,7 +131,7 @@ inductive Sent (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan la
       (speaks : Speaks cx s who c chan .send speaker)
       (branch : branchFor label speaker.point.branches = some t)
       (read : c.registers[val]? = some payload)
-      (admitted : admit cx payload t.sort = .ok ())
+      (admitted : admitPayload cx payload t.sort = .ok ())
       (found : s.edges[speaker.point.edge]? = some edge)
       (full : cx.config.bufferMax ≤ edge.queue.length) :
       Sent cx s who c chan label val next chosen (block s who c (.full speaker.point.edge))
@@ -139,7 +139,7 @@ inductive Sent (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan la
       (speaks : Speaks cx s who c chan .send speaker)
       (branch : branchFor label speaker.point.branches = some t)
       (read : c.registers[val]? = some payload)
-      (admitted : admit cx payload t.sort = .ok ())
+      (admitted : admitPayload cx payload t.sort = .ok ())
       (found : s.edges[speaker.point.edge]? = some edge)
       (room : edge.queue.length < cx.config.bufferMax) :
       Sent cx s who c chan label val next chosen

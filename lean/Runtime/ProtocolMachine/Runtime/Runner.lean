@@ -7,8 +7,7 @@ public import Runtime.ProtocolMachine.Semantics.Ingress
 /-!
 # The canonical runner
 
-Which coroutine steps next, what happens to the ready queue, and `runScheduled`, which runs a list of actions. The
-policy occurs here and nowhere in `step`.
+Which coroutine steps next, and what happens to the ready queue. The policy occurs here and nowhere in `step`.
 -/
 
 namespace Antiphon

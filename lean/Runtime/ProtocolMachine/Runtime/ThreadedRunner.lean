@@ -7,9 +7,10 @@ public import Runtime.ProtocolMachine.Runtime.Runner
 /-!
 # Waves: many sessions at a time
 
-A wave is planned from the ready queue, checked by a function that shares nothing with the planner, run with every pick on
-the machine as it was before the wave, and committed in the order of its picks. A certificate that does not check is one
-canonical step instead. `runScheduled` and `runScheduledThreaded` run whole lists of actions.
+A wave is planned from the ready queue, checked by a function that takes nothing from the planner but its certificate,
+run with every pick on the machine as it was before the wave, and committed in the order of its picks. A certificate that
+does not check is one canonical step instead. `runScheduled` and `runScheduledThreaded` are rounds of either runner,
+`actAll` whole lists of actions.
 -/
 
 namespace Antiphon

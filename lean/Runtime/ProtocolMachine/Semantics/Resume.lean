@@ -37,7 +37,7 @@ def digits (fuel n : Nat) (tail : Bytes) : Bytes :=
 /-- A number in decimal, before other bytes. -/
 def decimal (n : Nat) (tail : Bytes) : Bytes := digits 20 n tail
 
-/-- What a refused result is told as. Only the two faults of `admit` come here. -/
+/-- What a refused result is told as. Only the two faults of `admitPayload` come here. -/
 def Fault.detail : Fault → Bytes
   | .wrongSort sort got =>
     ascii "a value of sort " (decimal sort (ascii " was expected, got one of form " (ascii got.name [])))
@@ -141,7 +141,7 @@ def takeOutcome (cx : Context) (s : Session) (e : Effect) (o : Operation) (outco
   let s := { s with effects := withoutEffect e.number s.effects }
   match outcome with
   | .failure kind detail => disappoint cx s e o kind detail
-  | .success value => match admit cx value o.result with
+  | .success value => match admitPayload cx value o.result with
     | .ok _ => succeed cx s e value
     | .error fault => disappoint cx s e o .contractViolation fault.detail
 

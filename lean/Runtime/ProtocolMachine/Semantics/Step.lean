@@ -58,7 +58,7 @@ def fetch (i : Loaded) (program pc : Nat) : Except Fault Instruction :=
     | some instruction => .ok instruction
 
 /-- A value must be of its sort and not too large. -/
-def admit (cx : Context) (v : Value) (sort : Nat) : Except Fault Unit := do
+def admitPayload (cx : Context) (v : Value) (sort : Nat) : Except Fault Unit := do
   ensure (v.isOf cx.image.image.sorts sort) (.wrongSort sort v.form)
   ensure (Nat.ble v.encodedLen cx.config.payloadMax) (.payloadTooLarge v.encodedLen cx.config.payloadMax)
 
@@ -137,7 +137,7 @@ def send (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan label va
   | none => .error (.wrongLabel speaker.role speaker.endpoint.state label)
   | some t => do
     let payload ← readReg c val
-    admit cx payload t.sort
+    admitPayload cx payload t.sort
     match getAt s.edges speaker.point.edge with
     | none => .error (.noSuchRow .edges speaker.point.edge)
     | some edge => match Nat.blt (len edge.queue) cx.config.bufferMax with
@@ -203,7 +203,7 @@ def Operation.isCheck (o : Operation) : Bool :=
 def admitAll (cx : Context) (c : Coroutine) : List Nat → List Nat → Except Fault Unit
   | arg :: args, sort :: sorts => do
     let v ← readReg c arg
-    admit cx v sort
+    admitPayload cx v sort
     admitAll cx c args sorts
   | _, _ => .ok ()
 

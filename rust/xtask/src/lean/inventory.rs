@@ -16,8 +16,10 @@ use crate::tree::Tree;
 /// Name of the list, below `lean/`.
 pub(crate) const FILE: &str = "theorems.json";
 
-/// Where theorems are listed from; those of tests and of the model's own tools claim nothing.
-const PROOFS: [&str; 3] = [
+/// Where theorems are listed from; those of tests and of the model's own tools claim nothing, but for the one that a
+/// recording's theorem is proved by.
+const PROOFS: [&str; 4] = [
+    "Runtime/Recording.lean",
     "Runtime/Proofs/",
     "Runtime/Contracts/",
     "Runtime/TheoremPack/",
