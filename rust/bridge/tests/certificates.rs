@@ -13,7 +13,6 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use antiphon_bridge::certificates::{Claim, Verdict, certify};
-use antiphon_bridge::oracle::Oracle;
 use antiphon_bridge::random;
 use antiphon_bridge::scope::Part;
 use antiphon_codec::{Decoder, Encoder};
@@ -21,6 +20,10 @@ use antiphon_language::safety::{CERTIFICATE_LEN_MAX, Limits, SafetyCertificate};
 use antiphon_language::source::Source;
 use antiphon_language::{LoadError, Loader, compile_source};
 use antiphon_machine::{Canonical, CodeImage, VerifiedImage, sample};
+
+mod common;
+
+use common::oracle;
 
 /// Random images that are certified and judged.
 const RANDOM_IMAGES: usize = 300;
@@ -43,15 +46,6 @@ const NONE: u16 = u16::MAX;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn oracle() -> Oracle {
-    let program = std::env::current_exe().expect("a test knows its program");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("it is in target/debug/deps");
-    Oracle::find(target).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// An image and the certificate that was made for it.

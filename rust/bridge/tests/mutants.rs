@@ -9,26 +9,21 @@ use std::path::{Path, PathBuf};
 
 use antiphon_bridge::case::Case;
 use antiphon_bridge::compare::{DivergenceKind, compare};
-use antiphon_bridge::oracle::{Oracle, write_corpus};
+use antiphon_bridge::oracle::write_corpus;
 use antiphon_bridge::output::OutputReader;
 use antiphon_bridge::{hand, random, waves};
 use antiphon_machine::mutant::{self, Mutant};
 
+mod common;
+
+use common::oracle;
+
 /// What is said of a mutant that did not come to bytes that could be compared.
 const ASSERTION: &str = "the kernel's own assertion";
 
-fn target() -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its program");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("it is in target/debug/deps");
-    target.to_owned()
-}
-
 /// What the model says about each case.
 fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
-    let oracle = Oracle::find(&target()).unwrap_or_else(|error| panic!("{error}"));
+    let oracle = oracle();
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output): (&Path, &Path) =
         (&folder.path().join("corpus"), &folder.path().join("output"));

@@ -17,13 +17,17 @@ use antiphon_bridge::case::{Action, Case};
 use antiphon_bridge::compare::{Comparison, Divergence, DivergenceKind};
 use antiphon_bridge::coverage::Coverage;
 use antiphon_bridge::fixture::read_fixtures;
-use antiphon_bridge::oracle::{Oracle, write_corpus};
+use antiphon_bridge::oracle::write_corpus;
 use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::run::{self, ActionOut, ActionResult};
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::waves::{self, Envelope, envelope, traces};
 use antiphon_bridge::{hand, random};
 use antiphon_machine::Ingress;
+
+mod common;
+
+use common::oracle;
 
 /// How many random cases there are; the long lane asks for more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
@@ -34,20 +38,6 @@ const RANDOM_PORTION: u64 = 2_000;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The folder that cargo builds into: that of the test's own program, two levels up.
-fn target() -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its program");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("it is in target/debug/deps");
-    target.to_owned()
-}
-
-fn oracle() -> Oracle {
-    Oracle::find(&target()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Parts of the suite. They are run together, since each process of the model takes its time to start; what they came to

@@ -7,21 +7,18 @@
 use std::fs;
 use std::path::Path;
 
-use antiphon_bridge::oracle::Oracle;
 use antiphon_bridge::types::{Registry, compare};
+
+mod common;
 
 #[test]
 fn types_differ_exactly_as_the_registry_says() {
-    let program = std::env::current_exe().expect("a test knows its program");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("it is in target/debug/deps");
-    let oracle = Oracle::find(target).unwrap_or_else(|error| panic!("{error}"));
     let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/deviations.md");
     let registry = fs::read_to_string(registry).expect("the registry is there");
     let registry = Registry::read(&registry).unwrap_or_else(|error| panic!("{error}"));
-    let model = oracle.schema().unwrap_or_else(|error| panic!("{error}"));
+    let model = common::oracle()
+        .schema()
+        .unwrap_or_else(|error| panic!("{error}"));
     let report = compare(&model, &registry).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "types: {} rows equal, {} deviations as registered",
