@@ -52,7 +52,7 @@ fn script(place: &Place, text: &str) -> PathBuf {
 /// What the kernel comes to on the recording, as the model would write it.
 fn honest(place: &Place) -> Vec<u8> {
     let case = case_of_recording("a.rec", &place.read("a.rec")).expect("it is whole");
-    let outs = run::encode(&run::run(&case, |_| None));
+    let outs = run::encode(&run::run(&case));
     let mut writer = OutputWriter::create(Vec::new()).expect("memory");
     writer.case(&outs).expect("memory");
     writer.finish().expect("memory")
