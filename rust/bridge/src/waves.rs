@@ -176,6 +176,13 @@ pub fn cases() -> Vec<Case> {
             bent(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
         ),
         (
+            "with a pick out of turn that says so",
+            bent(|c| {
+                c.picks[1].pick.coroutine = CoroutineId(1);
+                c.picks[1].footprint[1] = of_coroutine(1, 1);
+            }),
+        ),
+        (
             "with a pick that is nobody",
             bent(|c| c.picks[1].pick.session = SessionId(9)),
         ),
@@ -235,6 +242,13 @@ pub fn cases() -> Vec<Case> {
             Action::Round {
                 width: 3,
                 quantum: 1,
+            },
+        ),
+        (
+            "rounds of 3 that would ask twice",
+            Action::Round {
+                width: 3,
+                quantum: 9,
             },
         ),
         (

@@ -241,6 +241,10 @@ impl ReadyQueue {
                 }
             }
         }
+        let mut left = left;
+        if active(mutant::WAVE_MERGED_BACKWARDS) {
+            left.reverse();
+        }
         for entry in left.iter().flatten().filter(|entry| entry.ticket >= start) {
             self.push(entry.pick, entry.rank);
         }

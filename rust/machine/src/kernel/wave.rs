@@ -6,6 +6,7 @@ use crate::effect::{EffectRequest, Reply};
 use crate::event::{NoSink, ObsEvent, Sink};
 use crate::ids::{CoroutineId, EffectId, SessionId};
 use crate::kernel::ProtocolMachineKernel;
+use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::schedule;
 use crate::session::{Phase, Session};
@@ -92,7 +93,7 @@ impl ProtocolMachineKernel {
             let taken = &mut taken[pick.session.index()];
             if *taken {
                 planned.session_taken += 1;
-            } else if picks.len() >= width as usize {
+            } else if picks.len() >= width as usize + usize::from(active(mutant::WAVE_WIDE)) {
                 planned.width_reached += 1;
             } else {
                 *taken = true;
@@ -143,16 +144,18 @@ impl ProtocolMachineKernel {
             queue,
             picks,
         } = certificate;
-        if *step_index != self.step_index {
+        if *step_index != self.step_index && !active(mutant::WAVE_STEP_UNCHECKED) {
             return Err(WaveRefusal::Step {
                 expected: self.step_index,
                 got: *step_index,
             });
         }
-        self.check_queue(queue)?;
+        if !active(mutant::WAVE_QUEUE_UNCHECKED) {
+            self.check_queue(queue)?;
+        }
         let first = picks.first().ok_or(WaveRefusal::NoPicks)?.pick;
         let expected = self.ready_in(self.queue.by_preference()).next();
-        if expected != Some(first) {
+        if expected != Some(first) && !active(mutant::WAVE_FIRST_UNCHECKED) {
             let got = first;
             return Err(WaveRefusal::FirstPick { expected, got });
         }
@@ -185,10 +188,12 @@ impl ProtocolMachineKernel {
                 return Err(WaveRefusal::NoQuantum { row });
             }
             let expected = next.get(claimed.pick.session.index()).copied().flatten();
-            if expected != Some(claimed.pick.coroutine) {
+            let ignored = active(mutant::WAVE_NEXT_UNCHECKED) && expected.is_some();
+            if expected != Some(claimed.pick.coroutine) && !ignored {
                 return Err(WaveRefusal::NotNext { row, expected });
             }
-            if claimed.footprint != self.footprint(claimed.pick) {
+            let ignored = active(mutant::WAVE_FOOTPRINT_UNCHECKED);
+            if claimed.footprint != self.footprint(claimed.pick) && !ignored {
                 return Err(WaveRefusal::Footprint { row });
             }
         }
@@ -319,7 +324,10 @@ impl ProtocolMachineKernel {
         sink.wave(start, picks);
         for (claimed, room) in picks.iter().zip(&mut rooms.rooms) {
             for mut told in room.events.drain(..) {
-                told.stamp.step += self.step_index;
+                told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
+                    false => self.step_index,
+                    true => start,
+                };
                 sink.event(&told.stamp, told.event);
             }
             self.step_index += room.steps.len() as u64;
@@ -338,7 +346,9 @@ impl ProtocolMachineKernel {
 /// names what the machine says it may write, and that is all of its own session.
 fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
     let mut lanes: Vec<u32> = picks.iter().map(|p| p.lane).collect();
-    if let Some(lane) = twice(&mut lanes) {
+    if let Some(lane) = twice(&mut lanes)
+        && !active(mutant::WAVE_LANES_UNCHECKED)
+    {
         return Err(WaveRefusal::LaneTwice { lane });
     }
     let mut sessions: Vec<SessionId> = picks.iter().map(|p| p.pick.session).collect();
@@ -407,9 +417,10 @@ impl Job<'_> {
             schedule::settle(queue, &cx, self.session, who, stepped);
             steps.push(who);
             *last = Some(stepped.step);
-            let asks = matches!(stepped.step, Step::Effect(_));
+            let asks = matches!(stepped.step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
             let ended = self.session.phase != Phase::Active;
-            if asks || ended || steps.len() >= self.quantum as usize {
+            let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
+            if asks || ended || steps.len() >= quantum {
                 return;
             }
             match queue.head() {
