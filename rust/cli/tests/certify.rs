@@ -325,7 +325,7 @@ fn lean_checks_the_theorem_of_refused_results() {
     place.good(&["run", "r.anti", "--script", "r.script", "--record", "a.rec"]);
     let mut refused = 0;
     rewritten(&place, "refused.rec", |entry| match entry {
-        Entry::Header(header) => header.config.payload_max = 4,
+        Entry::Header(header) => header.config.payload_len_max = 4,
         Entry::Answer(outcome) => {
             let result = match outcome {
                 Outcome::Failure(failure) if &*failure.detail == SORT => Value::Nat(7),
