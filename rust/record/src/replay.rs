@@ -161,8 +161,8 @@ impl<R: Read, S: Sink> Replay<R, S> {
     /// The same replay with every step taken as a wave, whose jobs are run by `jobs`: for replaying on another driver. A wave of
     /// the recording is run whole, any other step is a wave of its own.
     #[must_use]
-    pub fn in_waves(mut self, jobs: impl FnMut(&mut [Job<'_>]) + Send + 'static) -> Self {
-        self.player.jobs = Some(Jobs(Box::new(jobs)));
+    pub fn in_waves(mut self, jobs: impl Fn(&mut [Job<'_>]) + Send + Sync + 'static) -> Self {
+        self.player.jobs = Some(Jobs(Arc::new(jobs)));
         self
     }
 
@@ -315,9 +315,10 @@ struct Player<S> {
     scratch: Vec<u8>,
 }
 
-struct Jobs(Box<RunJobs>);
+#[derive(Clone)]
+struct Jobs(Arc<RunJobs>);
 
-type RunJobs = dyn FnMut(&mut [Job<'_>]) + Send;
+type RunJobs = dyn Fn(&mut [Job<'_>]) + Send + Sync;
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -597,7 +598,7 @@ impl<S: Sink> Player<S> {
 
     fn run(&mut self, wave: &WaveCertificate) -> Result<(), WaveRefusal> {
         let run = |jobs: &mut [Job<'_>]| {
-            if let Some(Jobs(run)) = &mut self.jobs {
+            if let Some(Jobs(run)) = &self.jobs {
                 run(jobs);
             }
         };

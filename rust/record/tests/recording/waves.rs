@@ -44,7 +44,7 @@ fn threaded(workers: usize, image: &Arc<VerifiedImage>) -> (Vec<u8>, ProtocolMac
 }
 
 /// Runs the jobs of a replay on threads.
-fn on_threads(workers: usize) -> impl FnMut(&mut [Job<'_>]) + Send {
+fn on_threads(workers: usize) -> impl Fn(&mut [Job<'_>]) + Send + Sync {
     let driver = NativeThreadedDriver::try_with_workers(workers).expect("threads");
     move |jobs| {
         driver.run_jobs(
