@@ -349,15 +349,37 @@ fn lean_checks_the_theorem_of_a_recording_and_no_other() {
     assert_eq!(judged, Judgement::NotProved);
 }
 
-/// Lean itself, on a recording of threads.
+/// Lean itself, on recordings of threads: what is asked in waves, and a theorem that has the waves.
 #[test]
-fn lean_certifies_a_threaded_recording() {
+fn lean_certifies_threaded_recordings() {
     let place = threaded();
-    let mut command = place.command(&["certify", "t.rec"]);
-    let told = command.output().expect("it starts");
-    assert_eq!(told.status.code(), Some(0), "{told:?}");
-    let stdout = String::from_utf8_lossy(&told.stdout);
-    assert!(stdout.starts_with("certified: 102 steps, "), "{stdout}");
+    place.write(
+        "hi.anti",
+        "global protocol H(role A, role B) { hi() from A to B; }\n",
+    );
+    place.write("empty.script", "");
+    let run = [
+        "run",
+        "hi.anti",
+        "--script",
+        "empty.script",
+        "--record",
+        "hi.rec",
+    ];
+    let options = ["--sessions", "2", "--threads", "2", "--quantum", "3"];
+    place.good(&[&run[..], &options].concat());
+    for (args, said) in [
+        (&["t.rec"][..], "certified: 102 steps, "),
+        (&["hi.rec", "--kernel"], "certified: 10 steps, "),
+    ] {
+        let mut command = place.command(&[&["certify"], args].concat());
+        let told = command.output().expect("it starts");
+        let stdout = String::from_utf8_lossy(&told.stdout);
+        assert_eq!(told.status.code(), Some(0), "{told:?}");
+        assert!(stdout.starts_with(said), "{stdout}");
+        let is_checked = stdout.contains("checked by Lean's kernel in ");
+        assert_eq!(is_checked, args.contains(&"--kernel"), "{stdout}");
+    }
 }
 
 /// What `cargo xtask setup` has made.
