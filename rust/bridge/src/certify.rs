@@ -161,7 +161,15 @@ impl Run {
             requests,
             bytes,
         } = &mut self.figures;
-        *steps += u64::from(matches!(out.result, ActionResult::Stepped(..)));
+        *steps += match &out.result {
+            ActionResult::Stepped(..) => 1,
+            ActionResult::Round(wave) => wave.picks.len() as u64,
+            ActionResult::Rested(_)
+            | ActionResult::Taken(_)
+            | ActionResult::Refused(_)
+            | ActionResult::NotReady
+            | ActionResult::NoWidth => 0,
+        };
         *inputs += u64::from(matches!(action, Action::Input(_)));
         *events += out.events.len() as u64;
         *requests += u64::from(out.request.is_some());

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use antiphon_machine::SchedulingPolicy;
+use antiphon_machine::bounds::WAVE_STEPS_MAX;
+use antiphon_machine::threaded::WORKERS_MAX;
+use clap::builder::RangedI64ValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -170,6 +173,7 @@ pub(crate) struct GuestArgs {
 Examples:
   antiphon replay demo.rec
   antiphon replay demo.rec --step 12
+  antiphon replay demo.rec --threads 4
   antiphon replay demo.rec --json")]
 pub(crate) struct Replay {
     /// The recording
@@ -177,6 +181,9 @@ pub(crate) struct Replay {
     /// Stop before this step and show the state there
     #[arg(long, value_name = "N")]
     pub(crate) step: Option<u64>,
+    /// Take every step as a wave, on so many threads; what comes of it is the same
+    #[arg(long, value_name = "N", value_parser = workers())]
+    pub(crate) threads: Option<u32>,
 }
 
 /// Show what a recording holds
@@ -339,6 +346,7 @@ pub(crate) struct Fmt {
 Examples:
   antiphon run two_buyer.scr --script happy.script
   antiphon run two_buyer.scr --script happy.script --policy round-robin --record happy.rec
+  antiphon run two_buyer.scr --script happy.script --sessions 100 --threads 4 --explain
   antiphon run two_buyer.scr")]
 pub(crate) struct Run {
     /// The protocol file
@@ -367,7 +375,45 @@ pub(crate) struct Run {
     /// End the run after so many steps
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     pub(crate) steps_max: u64,
+    /// Open so many sessions, each with a copy of the script of its own
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(SESSIONS_MAX)),
+        help_heading = THREADS
+    )]
+    pub(crate) sessions: u32,
+    /// Run the sessions in waves, on so many threads
+    #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
+    pub(crate) threads: Option<u32>,
+    /// Step at most so many sessions in a wave [default: 4096]
+    #[arg(
+        long,
+        value_name = "W",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    pub(crate) width: Option<u32>,
+    /// Step a session at most so many times in a wave [default: 64]
+    #[arg(
+        long,
+        value_name = "Q",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    pub(crate) quantum: Option<u32>,
+    /// Tell at the end what the waves were, and why they were no wider
+    #[arg(long, requires = "threads", help_heading = THREADS)]
+    pub(crate) explain: bool,
 }
+
+/// Sessions of a run: what is told of more of them nobody reads.
+const SESSIONS_MAX: u32 = 1 << 16;
+
+const THREADS: &str = "Sessions and threads";
 
 /// Be the agent: carry out what a host asks
 ///
@@ -543,6 +589,16 @@ impl FromStr for Priority {
             priority,
         })
     }
+}
+
+/// A number of threads.
+fn workers() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=WORKERS_MAX as i64)
+}
+
+/// A number of sessions of a wave, or of steps of each.
+fn in_wave() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=WAVE_STEPS_MAX as i64)
 }
 
 fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPolicy> {

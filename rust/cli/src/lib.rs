@@ -8,6 +8,7 @@ mod commands;
 mod copier;
 mod ends;
 mod exit;
+mod explain;
 mod fields;
 mod filter;
 mod guest;

@@ -11,6 +11,8 @@ use antiphon_guest::link::LinkError;
 use antiphon_guest::transport::TransportError;
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::CertificateError;
+use antiphon_machine::bounds::WAVE_STEPS_MAX;
+use antiphon_machine::threaded::DriverError;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
 
@@ -75,6 +77,15 @@ pub(crate) enum Problem {
     /// One line per error, each with its place.
     #[error("{report}")]
     Script { report: String },
+    #[error("{sessions} sessions need `--script`: only one can be typed")]
+    TypedSessions { sessions: u32 },
+    #[error(
+        "a wave of {width} sessions with {quantum} steps each has more than {WAVE_STEPS_MAX} steps: lower `--width` or \
+         `--quantum`"
+    )]
+    Wave { width: u32, quantum: u32 },
+    #[error(transparent)]
+    Driver(#[from] DriverError),
     #[error("cannot record in `{}`: {error}", path.display())]
     Record { path: PathBuf, error: RecordError },
     #[error("`{}`: {error}", path.display())]
@@ -203,6 +214,8 @@ impl Problem {
             | Problem::OverInput { .. }
             | Problem::OverRecording { .. }
             | Problem::OneImage { .. }
+            | Problem::TypedSessions { .. }
+            | Problem::Wave { .. }
             | Problem::CopyWays => Exit::Usage,
             Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
             Problem::OfAReplay { .. } => Exit::Damaged,
@@ -227,6 +240,7 @@ impl Problem {
             | Problem::NotText { .. }
             | Problem::Record { .. }
             | Problem::Refused(_)
+            | Problem::Driver(_)
             | Problem::Copy { .. }
             | Problem::NoProgram(_)
             | Problem::Threads(_)

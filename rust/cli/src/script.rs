@@ -24,13 +24,13 @@ const REPEAT_DEPTH_MAX: usize = 16;
 /// Characters of a value in a message.
 const SHOWN: usize = 60;
 
-/// A script that fits its protocol.
+/// A script that fits its protocol. A copy shares the lines, and has used as many of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     name: Arc<str>,
-    entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
     /// Per role, the entries in order, and how many were used.
-    roles: BTreeMap<RoleId, (Vec<u32>, usize)>,
+    roles: BTreeMap<RoleId, (Arc<[u32]>, usize)>,
 }
 
 /// A line that answers something.
@@ -292,19 +292,20 @@ impl Reader<'_> {
             self.errors.sort_by_key(|error| (error.line, error.column));
             return Err(self.errors);
         }
-        let mut roles: BTreeMap<RoleId, (Vec<u32>, usize)> = BTreeMap::new();
+        let mut roles: BTreeMap<RoleId, Vec<u32>> = BTreeMap::new();
         for (role, row) in self
             .blocks
             .pop()
             .map(|block| block.order)
             .unwrap_or_default()
         {
-            roles.entry(role).or_default().0.push(row);
+            roles.entry(role).or_default().push(row);
         }
+        let unused = |(role, order): (RoleId, Vec<u32>)| (role, (order.into(), 0));
         Ok(Script {
             name: self.file,
-            entries: self.entries,
-            roles,
+            entries: self.entries.into(),
+            roles: roles.into_iter().map(unused).collect(),
         })
     }
 

@@ -16,8 +16,13 @@ pub(crate) fn head(voice: &Voice) -> String {
     voice.paint(FAINT, "   step   clock  ") + "\n"
 }
 
-/// A row as a line, with its end.
-pub(crate) fn line(row: &Row, image: Option<&VerifiedImage>, voice: &Voice) -> String {
+/// A row as a line, with its end. The first session is named where the caller knows that there are others.
+pub(crate) fn line(
+    row: &Row,
+    image: Option<&VerifiedImage>,
+    voice: &Voice,
+    has_others: bool,
+) -> String {
     let (who, told) = said(row, image);
     let pad = " ".repeat(WHO_WIDTH.saturating_sub(who.chars().count()));
     let style = match row.kind {
@@ -40,8 +45,8 @@ pub(crate) fn line(row: &Row, image: Option<&VerifiedImage>, voice: &Voice) -> S
         | Kind::Checkpoint => NAME,
     };
     let place = voice.paint(FAINT, &format!("{:>7} {:>7}", row.step, row.clock));
-    // The first session needs no number: most recordings have no other.
-    let session = row.session.filter(|session| *session > 0);
+    // By itself the first session needs no number: most recordings have no other.
+    let session = row.session.filter(|session| has_others || *session > 0);
     let session = session
         .map(|session| format!("[{session}] "))
         .unwrap_or_default();

@@ -20,17 +20,25 @@ pub(crate) struct Watcher {
     story: Story,
     /// Whether everything is told, and not only what a person wants to see.
     all: bool,
+    /// Whether there is more than one session.
+    several: bool,
     clock: u64,
     problem: Option<Problem>,
 }
 
 impl Watcher {
-    pub(crate) fn new(voice: Voice, image: &Arc<VerifiedImage>, all: bool) -> Watcher {
+    pub(crate) fn new(
+        voice: Voice,
+        image: &Arc<VerifiedImage>,
+        all: bool,
+        several: bool,
+    ) -> Watcher {
         Watcher {
             voice,
             image: Arc::clone(image),
             story: Story::default(),
             all: all || voice.json,
+            several,
             clock: 0,
             problem: None,
         }
@@ -55,8 +63,8 @@ impl Watcher {
             write_document(&mut out, &row.document(Some(&self.image)))
                 .and_then(|()| out.flush().map_err(Problem::stdout))
         } else {
-            self.voice
-                .print(&timeline::line(row, Some(&self.image), &self.voice))
+            let line = timeline::line(row, Some(&self.image), &self.voice, self.several);
+            self.voice.print(&line)
         };
         self.problem = told.err();
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_bridge::case::Action;
 use antiphon_bridge::certify::{Judgement, judge};
 use antiphon_bridge::output::OutputWriter;
 use antiphon_bridge::recording::case_of_recording;
@@ -51,7 +52,11 @@ fn script(place: &Place, text: &str) -> PathBuf {
 
 /// What the kernel comes to on the recording, as the model would write it.
 fn honest(place: &Place) -> Vec<u8> {
-    let case = case_of_recording("a.rec", &place.read("a.rec")).expect("it is whole");
+    honest_of(place, "a.rec")
+}
+
+fn honest_of(place: &Place, recording: &str) -> Vec<u8> {
+    let case = case_of_recording(recording, &place.read(recording)).expect("it is whole");
     let outs = run::encode(&run::run(&case));
     let mut writer = OutputWriter::create(Vec::new()).expect("memory");
     writer.case(&outs).expect("memory");
@@ -96,6 +101,48 @@ fn a_recording_that_the_model_agrees_with_is_certified() {
     assert_eq!(document["steps"], 22);
     assert_eq!(document["mode"], "full");
     assert_eq!(document["kernel"], serde_json::Value::Null);
+}
+
+/// A place with a recording `t.rec` of sessions that `run` stepped on threads.
+fn threaded() -> Place {
+    let place = recorded();
+    let run = ["run", "two_buyer.anti", "--script", "happy.script"];
+    let options = ["--sessions", "3", "--threads", "2", "--quantum", "8"];
+    let record = ["--record", "t.rec"];
+    place.good(&[&run[..], &options, &record].concat());
+    place
+}
+
+#[test]
+fn a_wave_is_certified_as_a_wave_with_all_of_its_steps() {
+    let place = threaded();
+    let case = case_of_recording("t.rec", &place.read("t.rec")).expect("it is whole");
+    let waves = case.actions.iter();
+    let waves = waves.filter(|action| matches!(action, Action::Wave(_)));
+    assert!(waves.count() > 3);
+    let lean = model(&place, &honest_of(&place, "t.rec"));
+    let told = certify(&place, &lean, &["t.rec"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let said = "certified: 102 steps, ";
+    assert!(told.stdout.starts_with(said), "{told:?}");
+
+    // A model that takes the recording's turns, and not its waves.
+    let mut turns = case;
+    for action in &mut turns.actions {
+        if matches!(action, Action::Wave(_)) {
+            *action = Action::Turn;
+        }
+    }
+    let outs = run::encode(&run::run(&turns));
+    let mut writer = OutputWriter::create(Vec::new()).expect("memory");
+    writer.case(&outs).expect("memory");
+    let lean = model(&place, &writer.finish().expect("memory"));
+    let told = certify(&place, &lean, &["t.rec"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(
+        told.stdout.starts_with("diverges from the model: "),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -344,6 +391,39 @@ fn lean_checks_the_theorem_of_refused_results() {
     let stdout = String::from_utf8_lossy(&told.stdout);
     assert_eq!(told.status.code(), Some(0), "{told:?}");
     assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
+}
+
+/// Lean itself, on recordings of threads: what is asked in waves, and a theorem that has the waves.
+#[test]
+fn lean_certifies_threaded_recordings() {
+    let place = threaded();
+    place.write(
+        "hi.anti",
+        "global protocol H(role A, role B) { hi() from A to B; }\n",
+    );
+    place.write("empty.script", "");
+    let run = [
+        "run",
+        "hi.anti",
+        "--script",
+        "empty.script",
+        "--record",
+        "hi.rec",
+    ];
+    let options = ["--sessions", "2", "--threads", "2", "--quantum", "3"];
+    place.good(&[&run[..], &options].concat());
+    for (args, said) in [
+        (&["t.rec"][..], "certified: 102 steps, "),
+        (&["hi.rec", "--kernel"], "certified: 10 steps, "),
+    ] {
+        let mut command = place.command(&[&["certify"], args].concat());
+        let told = command.output().expect("it starts");
+        let stdout = String::from_utf8_lossy(&told.stdout);
+        assert_eq!(told.status.code(), Some(0), "{told:?}");
+        assert!(stdout.starts_with(said), "{stdout}");
+        let is_checked = stdout.contains("checked by Lean's kernel in ");
+        assert_eq!(is_checked, args.contains(&"--kernel"), "{stdout}");
+    }
 }
 
 /// What `cargo xtask setup` has made.

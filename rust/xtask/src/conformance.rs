@@ -13,9 +13,23 @@ use crate::report::{Report, Tally};
 use crate::run;
 use crate::tree::Tree;
 
-/// Drivers of the machine that a recording is replayed on; `antiphon replay` knows them by these
-/// names.
-const DRIVERS: [&str; 1] = ["cooperative"];
+/// A driver of the machine that a recording is replayed on.
+struct Driver {
+    name: &'static str,
+    /// What has `antiphon replay` take it.
+    options: &'static [&'static str],
+}
+
+const DRIVERS: [Driver; 2] = [
+    Driver {
+        name: "cooperative",
+        options: &[],
+    },
+    Driver {
+        name: "threaded",
+        options: &["--threads", "2"],
+    },
+];
 
 /// A part of conformance.
 struct Part {
@@ -72,33 +86,43 @@ fn replay(tree: &Tree) -> Report {
         return built;
     }
     let progress = Progress::start("replay", "every recording on every driver");
-    let mut details = vec![format!("drivers in this checkout: {}", DRIVERS.join(", "))];
+    let names = DRIVERS.map(|driver| driver.name).join(", ");
+    let mut details = vec![format!("drivers in this checkout: {names}")];
     let mut tally = Tally::default();
+    let program = tree.target.join("debug/antiphon");
     let outcome = recordings(&tree.root.join("fixtures")).map(|recordings| {
-        for (driver, recording) in DRIVERS
-            .iter()
-            .flat_map(|driver| recordings.iter().map(move |path| (driver, path)))
-        {
+        for recording in &recordings {
             let shown = recording.strip_prefix(&tree.root).unwrap_or(recording);
-            let program = tree.target.join("debug/antiphon");
-            let replayed = run::output(Command::new(program).arg("replay").arg(recording));
-            let said = match replayed {
-                Ok(said) => {
-                    tally.passed += 1;
-                    said.lines().next().unwrap_or_default().to_owned()
+            let mut first = None;
+            for driver in &DRIVERS {
+                let mut replay = Command::new(&program);
+                replay.arg("replay").args(driver.options).arg(recording);
+                let (passed, said) = verdict(run::output(&mut replay), &mut first);
+                match passed {
+                    true => tally.passed += 1,
+                    false => tally.failed += 1,
                 }
-                Err(problem) => {
-                    tally.failed += 1;
-                    problem.to_string()
-                }
-            };
-            details.push(format!("{driver}: {}: {said}", shown.display()));
+                details.push(format!("{}: {}: {said}", driver.name, shown.display()));
+            }
         }
     });
     progress.finish();
     Report::of_tests("replay", progress.elapsed(), tally, outcome)
         .with_details(details)
         .after(&built)
+}
+
+/// Whether a recording replays on a driver, and to what the first driver came to, digests included.
+fn verdict(replayed: Result<String, Problem>, first: &mut Option<String>) -> (bool, String) {
+    let said = match replayed {
+        Ok(said) => said,
+        Err(problem) => return (false, problem.to_string()),
+    };
+    let expected = first.get_or_insert_with(|| said.clone());
+    if said != *expected {
+        return (false, format!("got\n{said}and not\n{expected}"));
+    }
+    (true, said.lines().next().unwrap_or_default().to_owned())
 }
 
 /// All recordings below a folder, in order.
@@ -114,4 +138,27 @@ fn recordings(place: &Path) -> Result<Vec<PathBuf>, Problem> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_come_to_the_same() {
+        let said = |state: &str| Ok(format!("equal: 3 steps\nstate  {state}\n"));
+        let mut first = None;
+        let equal = (true, "equal: 3 steps".to_owned());
+        assert_eq!(verdict(said("ab"), &mut first), equal);
+        assert_eq!(verdict(said("ab"), &mut first), equal);
+        let (passed, told) = verdict(said("cd"), &mut first);
+        assert!(!passed && told.contains("state  cd"), "{told}");
+        let failed = verdict(
+            Err(Problem::Missing {
+                facts: vec!["x".to_owned()],
+            }),
+            &mut first,
+        );
+        assert!(!failed.0, "{failed:?}");
+    }
 }

@@ -3,7 +3,11 @@
 use std::fs::File;
 use std::io::Seek;
 
-use antiphon_machine::{On, Phase, ProtocolMachineKernel, Session, Status, VerifiedImage};
+use antiphon_machine::threaded::{NativeThreadedDriver, Shared};
+use antiphon_machine::{
+    EffectRequest, FromFn, Job, On, Phase, ProtocolMachineKernel, Reply, Session, Status,
+    VerifiedImage,
+};
 use antiphon_record::{
     Checkpoint, Divergence, Progress, Replay, Report, Tail, Verdict, describe, replay_twice,
 };
@@ -22,7 +26,8 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     let path = &args.file;
     let mut file = File::open(path).map_err(Problem::file("read", path))?;
     // A file can be read again when there is a divergence to explain; a pipe cannot.
-    if args.step.is_none() && file.stream_position().is_ok() {
+    let is_plain = args.step.is_none() && args.threads.is_none();
+    if is_plain && file.stream_position().is_ok() {
         let report = replay_twice(file).map_err(|error| Problem::recording(path, error))?;
         match voice.json {
             true => voice.document(&document(&report))?,
@@ -32,6 +37,9 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
         return Ok(exit(&report));
     }
     let mut replay = Replay::open(file).map_err(|error| Problem::recording(path, error))?;
+    if let Some(threads) = args.threads {
+        replay = replay.in_waves(on_threads(threads)?);
+    }
     let until = args.step.unwrap_or(u64::MAX);
     let progress = replay
         .run_to(until)
@@ -41,7 +49,8 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     if voice.json {
         let mut document = document(&report);
         if state {
-            document["at_step"] = json!(matches!(progress, Progress::AtStep));
+            let is_there = replay.kernel().step_index() == until;
+            document["at_step"] = json!(is_there && matches!(progress, Progress::AtStep));
             document["sessions_state"] = replay
                 .kernel()
                 .sessions()
@@ -54,13 +63,16 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     }
     voice.print(&summary(&report, voice))?;
     if state {
-        if matches!(progress, Progress::Over) {
-            let last = replay.kernel().step_index();
-            voice.remark(
-                ODD,
-                "antiphon:",
-                &format!("the recording ends at step {last}"),
-            );
+        let last = replay.kernel().step_index();
+        let remark = match progress {
+            Progress::Over => Some(format!("the recording ends at step {last}")),
+            Progress::AtStep if last > until => Some(format!(
+                "step {until} lies within a wave, which is taken whole: this is step {last}"
+            )),
+            Progress::AtStep => None,
+        };
+        if let Some(remark) = remark {
+            voice.remark(ODD, "antiphon:", &remark);
         }
         for session in replay.kernel().sessions() {
             voice.print(&session_text(replay.kernel(), session, voice))?;
@@ -68,6 +80,13 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     }
     warn(&report, voice);
     Ok(exit(&report))
+}
+
+/// Runs the jobs of waves on threads. Nobody is asked: the outcomes are in the recording.
+fn on_threads(threads: u32) -> Result<impl FnMut(&mut [Job<'_>]) + Send, Problem> {
+    let driver = NativeThreadedDriver::try_with_workers(threads as usize)?;
+    let mut later = Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
+    Ok(move |jobs: &mut [Job<'_>]| driver.run_jobs(jobs, &mut later))
 }
 
 /// Says to a person how the recording ends, when it does not end as it should.

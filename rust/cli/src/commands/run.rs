@@ -1,17 +1,25 @@
 //! `antiphon run`: any protocol, with the world played by a script or by the user.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use antiphon_machine::{
-    EffectHandler, EffectRequest, End, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig,
-    ProtocolMachineKernel, Reply, Rest, SessionId, Status, Turn, Wait,
+use antiphon_machine::bounds::WAVE_STEPS_MAX;
+use antiphon_machine::threaded::{
+    Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH,
 };
+use antiphon_machine::{
+    EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
+    ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
+};
+use antiphon_record::Recorder;
 use serde_json::json;
 
 use crate::args::Run;
 use crate::commands::replay::status;
 use crate::exit::Exit;
+use crate::explain;
 use crate::filter;
 use crate::interrupt::on_signal;
 use crate::output::{BAD, GOOD, Voice};
@@ -26,23 +34,22 @@ use crate::watcher::Watcher;
 /// The longest script in bytes.
 const SCRIPT_LEN_MAX: u64 = 16 << 20;
 
-/// Who opens the session, and may cancel it.
+/// Remarks that a person is told; JSON has all of them.
+const REMARKS_MAX: usize = 20;
+
+/// Who opens the sessions, and may cancel them.
 const OWNER: &str = "antiphon run";
 
-type Machine = ProtocolMachine<Hosts, (Option<antiphon_record::Recorder<std::fs::File>>, Watcher)>;
+/// One lane for each session, so that each has hosts of its own.
+type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recorder<File>>, Watcher)>;
 
 pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
+    let pace = Pace::of(args)?;
     let protocol = ProtocolFile::read(&args.file)?.protocol(args.protocol.as_deref())?;
     let image = protocol.image()?;
-    let hosts = match &args.script {
-        None => Hosts::Typed(Typed::default()),
-        Some(path) => {
-            let script = text::plain(path, SCRIPT_LEN_MAX)?;
-            let script = Script::parse(&text::name(path), &script, &image);
-            Hosts::Scripted(Scripted::new(script.map_err(Problem::script)?))
-        }
-    };
+    let hosts = hosts(args, &image)?;
     let config = config(args, &protocol)?;
+    let driver = NativeThreadedDriver::try_with_workers(pace.workers)?;
     let recording = match &args.record {
         None => None,
         Some(path) => {
@@ -52,17 +59,19 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         }
     };
     let (keep, recorder) = recording.map(Recording::into_parts).unzip();
-    let sink = (recorder, Watcher::new(*voice, &image, args.all));
-    let mut machine = ProtocolMachine::with_sink(config, hosts, sink);
-    let session = machine
-        .load_choreography(&image, OWNER)
-        .map_err(Problem::refused)?;
+    let watcher = Watcher::new(*voice, &image, args.all, args.sessions > 1);
+    let machine = Machine::with_driver(config, hosts, (recorder, watcher), driver);
+    let mut machine = machine.with_wave(pace.width, pace.quantum);
+    for _ in 0..args.sessions {
+        machine
+            .load_choreography(&image, OWNER)
+            .map_err(Problem::refused)?;
+    }
 
     let signal = watch(args.script.is_some())?;
-    let stop = drive(&mut machine, args.steps_max, &signal);
-    if !matches!(stop, Stop::Ended) {
-        call_off(&mut machine, session);
-    }
+    let stop = drive(&mut machine, &pace, args.steps_max, &signal);
+    call_off(&mut machine);
+    let report = machine.report();
     let (kernel, hosts, (recorder, mut watcher)) = machine.into_parts();
     if let Some((keep, recorder)) = keep.zip(recorder) {
         keep.finish(recorder, &kernel)?;
@@ -70,7 +79,78 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(problem) = watcher.problem() {
         return Err(problem);
     }
-    conclude(&kernel, session, &stop, &hosts, voice)
+    let explained = args.explain.then_some(&report);
+    if let Some(report) = explained.filter(|_| !voice.json) {
+        voice.print(&explain::table(report))?;
+    }
+    let summary = Summary::of(&kernel, &stop, &hosts);
+    summary.tell(explained.map(explain::document), voice)?;
+    Ok(match stop {
+        Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
+        Stop::Ended if summary.is_good => Exit::Done,
+        Stop::Ended
+        | Stop::Over
+        | Stop::Waiting(_)
+        | Stop::Stuck(_)
+        | Stop::StepsMax(_)
+        | Stop::Unseen => Exit::No,
+    })
+}
+
+/// How many sessions step at a time, and where.
+struct Pace {
+    workers: usize,
+    width: u32,
+    quantum: u32,
+}
+
+impl Pace {
+    /// Without threads, a round is one step. A default gives way to what was asked for.
+    fn of(args: &Run) -> Result<Pace, Problem> {
+        let Some(threads) = args.threads else {
+            return Ok(Pace {
+                workers: 1,
+                width: 1,
+                quantum: 1,
+            });
+        };
+        let steps_max = WAVE_STEPS_MAX as u32;
+        let (width, quantum) = match (args.width, args.quantum) {
+            (None, None) => (WIDTH, QUANTUM),
+            (Some(width), None) => (width, QUANTUM.min(steps_max / width)),
+            (None, Some(quantum)) => (WIDTH.min(steps_max / quantum), quantum),
+            (Some(width), Some(quantum)) => (width, quantum),
+        };
+        if u64::from(width) * u64::from(quantum) > WAVE_STEPS_MAX {
+            return Err(Problem::Wave { width, quantum });
+        }
+        Ok(Pace {
+            workers: threads as usize,
+            width,
+            quantum,
+        })
+    }
+
+    /// How wide a round may be that takes no more steps than are left; 0 when none is.
+    fn width(&self, left: u64) -> usize {
+        let fitting = (left / u64::from(self.quantum)).max(left.min(1));
+        fitting.min(u64::from(self.width)) as usize
+    }
+}
+
+/// The hosts of every session.
+fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
+    let sessions = args.sessions;
+    let Some(path) = &args.script else {
+        return match sessions {
+            1 => Ok(PerLane::new(Hosts::Typed(Typed::default()), [])),
+            sessions => Err(Problem::TypedSessions { sessions }),
+        };
+    };
+    let script = text::plain(path, SCRIPT_LEN_MAX)?;
+    let script = Script::parse(&text::name(path), &script, image).map_err(Problem::script)?;
+    let scripted = || Hosts::Scripted(Scripted::new(script.clone()));
+    Ok(PerLane::new(scripted(), (1..sessions).map(|_| scripted())))
 }
 
 /// The signal that came, or 0. Who is asked for a line cannot be left in the middle of it: there a signal ends
@@ -86,46 +166,7 @@ fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
     Ok(signal)
 }
 
-/// Says how the run ended.
-fn conclude(
-    kernel: &ProtocolMachineKernel,
-    session: SessionId,
-    stop: &Stop,
-    hosts: &Hosts,
-    voice: &Voice,
-) -> Result<Exit, Problem> {
-    let phase = kernel.session(session).map(|session| session.phase());
-    let closed = phase == Some(Phase::Terminal(End::Closed));
-    let remarks = remarks(stop, hosts, closed);
-    for remark in &remarks {
-        voice.remark(BAD, "antiphon:", remark);
-    }
-    let good = remarks.is_empty() && closed;
-    if voice.json {
-        let end = match phase {
-            Some(Phase::Terminal(end)) => end.name(),
-            Some(Phase::Active) | None => "active",
-        };
-        voice.document(&json!({
-            "event": "summary", "ok": good, "end": end, "steps": kernel.step_index(),
-            "clock": kernel.clock(), "remarks": remarks,
-        }))?;
-    } else if good {
-        voice.remark(GOOD, "ok", &format!("{} steps", kernel.step_index()));
-    }
-    Ok(match stop {
-        Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
-        Stop::Ended if good => Exit::Done,
-        Stop::Ended
-        | Stop::Over
-        | Stop::Waiting
-        | Stop::Stuck(_)
-        | Stop::StepsMax(_)
-        | Stop::Unseen => Exit::No,
-    })
-}
-
-/// Whoever answers for all roles.
+/// Whoever answers for all roles of a session.
 #[derive(Debug)]
 enum Hosts {
     Scripted(Scripted),
@@ -149,17 +190,35 @@ impl Hosts {
             Hosts::Typed(typed) => typed.is_gone(),
         }
     }
+
+    /// Where they were left, and of a session that has closed what they have not said.
+    fn remarks(&self, is_closed: bool) -> Vec<String> {
+        match self {
+            Hosts::Typed(typed) if typed.is_gone() => {
+                vec!["the input has ended before the protocol".to_owned()]
+            }
+            Hosts::Typed(_) => Vec::new(),
+            Hosts::Scripted(scripted) => match scripted.astray() {
+                Some(astray) => vec![astray.to_string()],
+                None if is_closed => {
+                    let unused = scripted.script().unused();
+                    unused.iter().map(ToString::to_string).collect()
+                }
+                None => Vec::new(),
+            },
+        }
+    }
 }
 
 /// Why a run stopped.
 enum Stop {
     /// Every session has ended.
     Ended,
-    /// The hosts answer no more.
+    /// No host answers any more.
     Over,
-    /// What is asked is never answered, and has no budget that could end it.
-    Waiting,
-    Stuck(Vec<String>),
+    /// What these sessions ask is never answered, and has no budget that could end it.
+    Waiting(Vec<SessionId>),
+    Stuck(Vec<(SessionId, String)>),
     StepsMax(u64),
     /// Nobody looks any more.
     Unseen,
@@ -168,83 +227,200 @@ enum Stop {
 }
 
 /// Steps until the run stops. `signal` holds the signal that came, or 0.
-fn drive(machine: &mut Machine, steps_max: u64, signal: &AtomicI32) -> Stop {
-    while machine.kernel().step_index() < steps_max {
-        let turn = machine.turn();
+fn drive(machine: &mut Machine, pace: &Pace, steps_max: u64, signal: &AtomicI32) -> Stop {
+    let mut strays = 0;
+    loop {
+        let left = steps_max.saturating_sub(machine.kernel().step_index());
+        // A round of nobody is refused: no step is left.
+        let Ok(round) = machine.kernel_step_round(pace.width(left)) else {
+            return Stop::StepsMax(steps_max);
+        };
         match signal.load(Ordering::Relaxed) {
             0 => {}
             signal => return Stop::Signal(signal),
         }
-        if machine.handler().is_over() {
+        strays += stop_strays(machine, &round);
+        if strays == machine.kernel().sessions().len() {
             return Stop::Over;
         }
         if machine.sink().1.is_over() {
             return Stop::Unseen;
         }
-        match turn {
-            Turn::Stepped { .. } => {}
-            Turn::Rest(Rest::Done) => return Stop::Ended,
-            Turn::Rest(Rest::Stuck(waits)) => {
-                return Stop::Stuck(waits.iter().map(|wait| stuck(machine, wait)).collect());
+        match round {
+            Round::Wave { .. } | Round::Turn(Turn::Stepped { .. }) => {}
+            Round::Turn(Turn::Rest(Rest::Done)) => return Stop::Ended,
+            Round::Turn(Turn::Rest(Rest::Stuck(waits))) => {
+                let stuck = |wait| stuck(machine.kernel(), wait);
+                return Stop::Stuck(waits.iter().map(stuck).collect());
             }
             // What was answered `later` is never answered: time passes until its budget has run out.
-            Turn::Rest(Rest::Idle) => {
+            Round::Turn(Turn::Rest(Rest::Idle)) => {
                 let kernel = machine.kernel();
                 let Some(deadline) = kernel.next_deadline() else {
-                    return Stop::Waiting;
+                    return Stop::Waiting(active(kernel));
                 };
                 let ticks = deadline.saturating_sub(kernel.clock());
                 if machine.ingress(Ingress::AdvanceClock { ticks }).is_err() {
-                    return Stop::Waiting;
+                    return Stop::Waiting(active(machine.kernel()));
                 }
             }
         }
     }
-    Stop::StepsMax(steps_max)
 }
 
-fn call_off(machine: &mut Machine, session: SessionId) {
-    // Refused only when the session has ended by itself, and then there is nothing to call off.
+/// Cancels the sessions whose hosts answer no more since this round; the others go on. Gives their number.
+fn stop_strays(machine: &mut Machine, round: &Round) -> usize {
+    let astray: Vec<SessionId> = match round {
+        Round::Turn(Turn::Rest(_)) => Vec::new(),
+        Round::Turn(Turn::Stepped { pick, .. }) => {
+            let host = machine.handlers().lane(pick.session.index());
+            host.is_over().then_some(pick.session).into_iter().collect()
+        }
+        Round::Wave { .. } => {
+            let active = active(machine.kernel());
+            let hosts = machine.handlers();
+            let is_over = |session: &SessionId| hosts.lane(session.index()).is_over();
+            active.into_iter().filter(is_over).collect()
+        }
+    };
+    for session in &astray {
+        cancel(machine, *session);
+    }
+    astray.len()
+}
+
+/// The sessions that have not ended.
+fn active(kernel: &ProtocolMachineKernel) -> Vec<SessionId> {
+    let sessions = kernel.sessions().iter();
+    let active = sessions.filter(|session| session.phase() == Phase::Active);
+    active.map(|session| session.id()).collect()
+}
+
+/// Cancels what has not ended.
+fn call_off(machine: &mut Machine) {
+    for session in active(machine.kernel()) {
+        cancel(machine, session);
+    }
+}
+
+fn cancel(machine: &mut Machine, session: SessionId) {
+    // Refused only when the session has ended by itself, and then there is nothing to cancel.
     let _ = machine.ingress(Ingress::Cancel {
         session,
         owner: OWNER.into(),
     });
 }
 
-fn stuck(machine: &Machine, wait: &Wait) -> String {
-    let kernel = machine.kernel();
-    let image = kernel
-        .session(wait.pick.session)
-        .map(|session| kernel.image(session));
+fn stuck(kernel: &ProtocolMachineKernel, wait: &Wait) -> (SessionId, String) {
+    let session = wait.pick.session;
+    let image = kernel.session(session).map(|session| kernel.image(session));
     let Some(image) = image else {
-        return "somebody waits and nobody can help it".to_owned();
+        return (session, "somebody waits and nobody can help it".to_owned());
     };
     let who = wait.role.map_or("", |role| image.role_name(role));
     let status = status(Status::Blocked(wait.on), image);
-    filter::line(&format!("{who} {status}, and nobody can help it"))
+    let told = filter::line(&format!("{who} {status}, and nobody can help it"));
+    (session, told)
 }
 
-/// What has to be said about how the run ended.
-fn remarks(stop: &Stop, hosts: &Hosts, closed: bool) -> Vec<String> {
-    match (stop, hosts) {
-        (Stop::Over, Hosts::Scripted(scripted)) => {
-            scripted.astray().iter().map(ToString::to_string).collect()
+/// How a run ended.
+struct Summary<'k> {
+    kernel: &'k ProtocolMachineKernel,
+    remarks: Vec<String>,
+    /// How many sessions came to which end.
+    ends: BTreeMap<&'static str, usize>,
+    /// The first end that is not a good one, or the good one.
+    end: &'static str,
+    is_good: bool,
+}
+
+impl Summary<'_> {
+    fn of<'k>(
+        kernel: &'k ProtocolMachineKernel,
+        stop: &Stop,
+        hosts: &PerLane<Hosts>,
+    ) -> Summary<'k> {
+        let (mut ends, mut end) = (BTreeMap::new(), End::Closed.name());
+        for session in kernel.sessions() {
+            let name = match session.phase() {
+                Phase::Terminal(end) => end.name(),
+                Phase::Active => "active",
+            };
+            *ends.entry(name).or_default() += 1;
+            if end == End::Closed.name() {
+                end = name;
+            }
         }
-        (Stop::Over, Hosts::Typed(_)) => vec!["the input has ended before the protocol".to_owned()],
-        (Stop::Waiting, _) => {
-            vec!["what is asked is never answered, and may take any time".to_owned()]
+        let remarks = remarks(stop, kernel, hosts);
+        Summary {
+            kernel,
+            is_good: remarks.is_empty() && end == End::Closed.name(),
+            remarks,
+            ends,
+            end,
         }
-        (Stop::Stuck(waits), _) => waits.clone(),
-        (Stop::StepsMax(max), _) => vec![format!("the run was ended after {max} steps")],
-        (Stop::Ended, Hosts::Scripted(scripted)) if closed => scripted
-            .script()
-            .unused()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        (Stop::Signal(_), _) => vec!["the run was called off".to_owned()],
-        (Stop::Ended | Stop::Unseen, _) => Vec::new(),
     }
+
+    fn tell(&self, explained: Option<serde_json::Value>, voice: &Voice) -> Result<(), Problem> {
+        for remark in self.remarks.iter().take(REMARKS_MAX) {
+            voice.remark(BAD, "antiphon:", remark);
+        }
+        if let Some(more @ 1..) = self.remarks.len().checked_sub(REMARKS_MAX) {
+            voice.remark(BAD, "antiphon:", &format!("and {more} more"));
+        }
+        let steps = self.kernel.step_index();
+        if voice.json {
+            let mut document = json!({
+                "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
+                "steps": steps, "clock": self.kernel.clock(), "remarks": self.remarks,
+            });
+            if let Some(explained) = explained {
+                document["explain"] = explained;
+            }
+            voice.document(&document)?;
+        } else if self.is_good {
+            let told = match self.kernel.sessions().len() {
+                1 => format!("{steps} steps"),
+                sessions => format!("{sessions} sessions, {steps} steps"),
+            };
+            voice.remark(GOOD, "ok", &told);
+        }
+        Ok(())
+    }
+}
+
+/// What has to be said about how the run ended: of sessions, if there are several with their numbers, then of the whole.
+fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) -> Vec<String> {
+    let several = kernel.sessions().len() > 1;
+    let of_session = |session: SessionId, remark: &str| match several {
+        true => format!("session {}: {remark}", session.0),
+        false => remark.to_owned(),
+    };
+    // Of a run that was ended, nobody knows what would have been left over.
+    let is_whole = !matches!(stop, Stop::StepsMax(_) | Stop::Unseen | Stop::Signal(_));
+    let mut remarks = Vec::new();
+    for (session, hosts) in kernel.sessions().iter().zip(hosts.iter()) {
+        let is_closed = session.phase() == Phase::Terminal(End::Closed);
+        let told = hosts.remarks(is_closed && is_whole);
+        remarks.extend(told.iter().map(|told| of_session(session.id(), told)));
+    }
+    match stop {
+        Stop::Waiting(sessions) => {
+            let remark = "what is asked is never answered, and may take any time";
+            remarks.extend(sessions.iter().map(|session| of_session(*session, remark)));
+        }
+        Stop::Stuck(waits) => {
+            remarks.extend(
+                waits
+                    .iter()
+                    .map(|(session, told)| of_session(*session, told)),
+            );
+        }
+        Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
+        Stop::Signal(_) => remarks.push("the run was called off".to_owned()),
+        Stop::Ended | Stop::Over | Stop::Unseen => {}
+    }
+    remarks
 }
 
 fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Problem> {

@@ -61,7 +61,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
     while let Some((row, image)) = telling.next()? {
         if args.all || row.kind.is_plain() {
-            let line = timeline::line(&row, image.as_deref(), voice);
+            let line = timeline::line(&row, image.as_deref(), voice, false);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
         }
     }
