@@ -7,8 +7,15 @@ export function check(condition, message) {
   if (!condition) throw new Failed(message ?? "a condition does not hold");
 }
 
+// A text that is the same for equal data, in whatever order the fields stand.
 function shown(value) {
-  return JSON.stringify(value, (_, v) => (typeof v === "bigint" ? `${v}n` : v instanceof Uint8Array ? [...v] : v));
+  const plain = (_, v) => {
+    if (typeof v === "bigint") return `${v}n`;
+    if (v instanceof Uint8Array) return [...v];
+    const isObject = v !== null && typeof v === "object" && !Array.isArray(v);
+    return isObject ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v;
+  };
+  return JSON.stringify(value, plain);
 }
 
 export function equal(got, expected, message = "") {
