@@ -128,24 +128,32 @@ theorem of_closed {i : Loaded} {bound : Nat} {set : Explored} {index : Nat} {cs 
         | tail _ mem => exact ih h c mem
 
 /-- An accepted certificate holds every reachable configuration, and none that is bad. -/
-theorem good_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : examine i certificate = .accepted)
-    {c : Configuration} (reached : Reachable i certificate.places c) :
-    bad i certificate.places c (successors i certificate.places c) = false := by
+theorem inside_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : examine i certificate = .accepted) :
+    ∃ cs, unpackRows i certificate.places 0 [] certificate.rows = .ok cs ∧ ∀ {c}, Reachable i certificate.places c →
+      c ∈ cs ∧ bad i certificate.places c (successors i certificate.places c) = false := by
   unfold examine at h
   split at h
   · cases h
-  · rename_i cs _
+  · rename_i cs unpacked
     simp only at h
     split at h
     · cases h
     · rename_i begins
       have all := of_closed h
+      refine ⟨cs, unpacked, fun {c} reached => ?_⟩
       have inside : c ∈ cs := by
         induction reached with
         | start => exact mem_of_explored begins
         | step _ moves ih =>
           exact mem_of_explored (mem_of_hasAll (all _ ih).2 _ (mem_successors.mpr moves))
-      exact (all c inside).1
+      exact ⟨inside, (all c inside).1⟩
+
+/-- No configuration that can be reached is bad. -/
+theorem good_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : examine i certificate = .accepted)
+    {c : Configuration} (reached : Reachable i certificate.places c) :
+    bad i certificate.places c (successors i certificate.places c) = false := by
+  obtain ⟨_, _, all⟩ := inside_of_examine h
+  exact (all reached).2
 
 theorem examine_of_check {image : CodeImage} {certificate : SafetyCertificate}
     (h : checkCertificate image certificate = true) : examine (image.load []) certificate = .accepted := by
@@ -166,6 +174,72 @@ theorem safety_certificate_sound {image : CodeImage} {certificate : SafetyCertif
   · exact absurd (bad_of_deadlock d) (by simp [good])
   · exact absurd (good.symm.trans (bad_of_receptionError r)) (by simp)
   · exact absurd (good.symm.trans (bad_of_orphan o)) (by simp)
+
+/-! ## Larger buffers -/
+
+/-- With room for more messages nothing is lost that could be done. -/
+theorem Moves.larger {i : Loaded} {bound more : Nat} (larger : bound ≤ more) {c d : Configuration}
+    (h : Moves i bound c d) : Moves i more c d := by
+  cases h with
+  | send stands act buffer room branch => exact .send stands act buffer (Nat.lt_of_lt_of_le room larger) branch
+  | receive stands act buffer branch => exact .receive stands act buffer branch
+
+theorem lacksRoom_of_below {i : Loaded} {bound : Nat} {c : Configuration} (n : Nat) (h : roomyBelow i bound c n = true) :
+    ∀ role, role < n → c.lacksRoom i bound role = false := by
+  induction n with
+  | zero => intro role lt; omega
+  | succ n ih =>
+    unfold roomyBelow at h
+    split at h
+    · cases h
+    · rename_i last
+      intro role lt
+      by_cases same : role = n
+      · exact same ▸ last
+      · exact ih h role (by omega)
+
+theorem roomy_mem {i : Loaded} {bound : Nat} {cs : List Configuration} (h : roomy i bound cs = true) :
+    ∀ c ∈ cs, roomyBelow i bound c c.states.length = true := by
+  induction cs with
+  | nil => simp
+  | cons x xs ih =>
+    unfold roomy at h
+    split at h
+    · rename_i first
+      intro c mem
+      cases mem with
+      | head => simpa using first
+      | tail _ mem => exact ih h c mem
+    · cases h
+
+/-- Where nobody wants to send into a full buffer, nothing more can be done with larger ones. -/
+theorem Moves.smaller {i : Loaded} {bound more : Nat} {c d : Configuration} (h : Moves i more c d)
+    (room : roomyBelow i bound c c.states.length = true) : Moves i bound c d := by
+  cases h with
+  | @send role p label labels t stands act buffer _ branch =>
+    have free := lacksRoom_of_below _ room role (point_lt stands)
+    simp only [Configuration.lacksRoom, stands, act, getAt_eq, buffer, len_eq] at free
+    refine .send stands act buffer (Nat.lt_of_not_le fun full => ?_) branch
+    rw [Nat.ble_eq_true_of_le full] at free
+    cases free
+  | receive stands act buffer branch => exact .receive stands act buffer branch
+
+/-- If the checker accepts a certificate of an image and nobody waits for room in what it holds, then whatever the image's roles
+come to with larger buffers they come to with the certificate's, and it is no deadlock, nobody is sent a message that it cannot
+take, and no message waits for a role that is done. -/
+theorem certified_safe_larger_buffers {image : CodeImage} {certificate : SafetyCertificate}
+    (h : checkCertificate image certificate = true) (room : hasRoom image certificate = true) {bound : Nat}
+    (larger : certificate.places ≤ bound) {c : Configuration} (reached : Reachable (image.load []) bound c) :
+    Reachable (image.load []) certificate.places c ∧ ¬ Deadlock (image.load []) bound c ∧
+      ¬ ReceptionError (image.load []) c ∧ ¬ Orphan (image.load []) c := by
+  obtain ⟨cs, unpacked, all⟩ := inside_of_examine (examine_of_check h)
+  simp only [hasRoom, unpacked] at room
+  have same : Reachable (image.load []) certificate.places c := by
+    induction reached with
+    | start => exact .start
+    | step _ moves ih => exact ih.step (moves.smaller (roomy_mem room _ (all ih).1))
+  have ⟨deadlock, others⟩ := safety_certificate_sound h same
+  exact ⟨same, fun d => deadlock ⟨d.1, fun e moves => d.2 e (moves.larger larger)⟩, others⟩
 
 /-- What `Certificate.lean` accepts is the bytes of an image and of a certificate that proves it safe. -/
 theorem judged_sound {b d : Bytes} (h : judge b d = .examined .accepted) :

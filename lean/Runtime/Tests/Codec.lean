@@ -67,6 +67,18 @@ def case : Case where
 
 example : case.fits = true := by decide
 
+/-- An outcome of each kind is in range, and so is an input. -/
+example : (Outcome.success value).fits = true ∧ (Outcome.failure .lost [112]).fits = true ∧
+    (Ingress.outcome { session := 0, number := 2 } (.failure .lost [112])).fits = true := by decide
+
+/-- The hypotheses of `outcome_encode_decode`, `ingress_encode_decode`, `image_encode_decode` and `case_encode_decode` hold
+of bytes. -/
+example : (decOutcome [130, 1, 130, 7, 97, 112, 9]).isSome = true ∧ (decIngress [130, 2, 3]).isSome = true ∧
+    (decImage (encImage image [])).isSome = true ∧ (readCase (encCase case [])).isSome = true := by
+  refine ⟨rfl, rfl, ?_, ?_⟩
+  · simp [image_decode_encode (i := image) (by decide)]
+  · simp [case_decode_encode (c := case) (by decide)]
+
 /-- A peer that says nothing takes frames that four bytes of length can announce. -/
 example : frameLenMax < 4294967296 := by decide
 
@@ -185,6 +197,52 @@ def empty : CodeImage where
 theorem lax_takes_wrong_image : decImageLax [137, 96, 0, 128, 128, 128, 128, 128, 128] = some (empty, []) ∧
     encImage empty [] ≠ [137, 96, 0, 128, 128, 128, 128, 128, 128] := ⟨rfl, by decide⟩
 
+/-! ## An encoder of images that writes no version -/
+
+def encImageUnversioned (i : CodeImage) (k : Bytes) : Bytes := encImage { i with version := 0 } k
+
+/-- Another image is read: the statement of `image_decode_encode` fails. -/
+theorem unversioned_not_back :
+    ¬ ∀ i : CodeImage, i.fits = true → ∀ k, decImage (encImageUnversioned i k) = some (i, k) := by
+  intro h
+  have back := h { empty with version := 1 } (by decide) []
+  have read : decImage (encImageUnversioned { empty with version := 1 } []) = some (empty, []) := rfl
+  rw [read] at back
+  exact absurd (congrArg (Option.map fun p : CodeImage × Bytes => p.1.version) back) (by decide)
+
+/-! ## An encoder of outcomes without the detail, and a decoder that takes any number of fields -/
+
+def encOutcomeBrief (o : Outcome) (k : Bytes) : Bytes :=
+  match o with
+  | .success value => encOutcome (.success value) k
+  | .failure kind _ => encOutcome (.failure kind []) k
+
+/-- The detail of an outcome, if it has one. -/
+def detailOf : Outcome → Bytes
+  | .success _ => []
+  | .failure _ detail => detail
+
+/-- Another outcome is read: the statement of `outcome_decode_encode` fails. -/
+theorem brief_not_back :
+    ¬ ∀ o : Outcome, o.fits = true → ∀ k, decOutcome (encOutcomeBrief o k) = some (o, k) := by
+  intro h
+  have back := h (.failure .lost [112]) (by decide) []
+  have read : decOutcome (encOutcomeBrief (.failure .lost [112]) []) = some (.failure .lost [], []) := rfl
+  rw [read] at back
+  exact absurd (congrArg (Option.map fun p : Outcome × Bytes => detailOf p.1) back) (by decide)
+
+def decOutcomeLax (b : Bytes) : Option (Outcome × Bytes) :=
+  decAlternative (fun number _ => decOutcomeOf number 2) b
+
+/-- It takes an outcome that says it has three fields: the statement of `outcome_encode_decode` fails. -/
+theorem lax_takes_wrong_outcome :
+    ¬ ∀ b k o, decOutcomeLax b = some (o, k) → encOutcome o k = b := by
+  intro h
+  exact absurd (h [131, 1, 130, 7, 97, 112] [] (.failure .lost [112]) rfl) (by decide)
+
+/-- The real one does not. -/
+example : (decOutcome [131, 1, 130, 7, 97, 112]).isNone = true := by rfl
+
 /-! ## An encoder of inputs with a wrong number -/
 
 def encIngressWrong (i : Ingress) (k : Bytes) : Bytes :=
@@ -213,6 +271,99 @@ theorem lax_takes_a_rest : ∃ b, readCaseLax b = some case ∧ encCase case [] 
     revert this
     decide +kernel
 
+/-! ## An encoder of cases that writes the last action first -/
+
+noncomputable def encCaseBackwards (c : Case) : Bytes := encCase { c with actions := c.actions.reverse } []
+
+/-- How wide the first action of a case is, if it is a round. -/
+def firstWidth (c : Case) : Nat :=
+  match c.actions with
+  | .round width _ :: _ => width
+  | _ => 0
+
+/-- Another case is read: the statement of `case_decode_encode` fails. -/
+theorem backwards_not_back :
+    ¬ ∀ c : Case, c.fits = true → readCase (encCaseBackwards c) = some c := by
+  intro h
+  have back := h { case with actions := [.turn, .round 2 1] } (by decide)
+  have read : readCase (encCaseBackwards { case with actions := [.turn, .round 2 1] }) =
+      some { case with actions := [.round 2 1, .turn] } :=
+    case_decode_encode (c := { case with actions := [.round 2 1, .turn] }) (by decide)
+  rw [read] at back
+  exact absurd (congrArg (Option.map firstWidth) back) (by decide)
+
+/-! ## Ranges that are too wide, and ranges that are too narrow
+
+`value_range`, `image_range`, `ingress_range` and `case_range` each say two things: a range that leaves out a test has things
+that cannot be read, and one that tests too much has not all that can. -/
+
+/-- What a range theorem says of a range and a decoder. -/
+def IsRange {α : Type} (fits : α → Bool) (dec : Bytes → Option (α × Bytes)) : Prop :=
+  ∀ x, fits x = true ↔ ∃ b k, dec b = some (x, k)
+
+/-- Any depth. -/
+theorem value_range_any_depth : ¬ IsRange (fun v : Value => v.fitsIn 100) decValue := by
+  intro h
+  have read := (value_range (nested 64)).mpr ((h (nested 64)).mp (by decide +kernel))
+  exact absurd read (by decide +kernel)
+
+/-- A list deep too little. -/
+theorem value_range_shallow : ¬ IsRange (fun v : Value => v.fitsIn (depthMax - 1)) decValue := by
+  intro h
+  have fits := (h (nested 63)).mpr ((value_range (nested 63)).mp (by decide +kernel))
+  exact absurd fits (by decide +kernel)
+
+/-- Names of any bytes. -/
+theorem image_range_any_name : ¬ IsRange (fun i : CodeImage => CodeImage.fits { i with name := [] }) decImage := by
+  intro h
+  have read := (image_range { empty with name := [128] }).mpr ((h _).mp (by decide))
+  exact absurd read (by decide)
+
+/-- Versions below the highest. -/
+theorem image_range_no_last_version :
+    ¬ IsRange (fun i : CodeImage => i.fits && Nat.blt i.version 4294967295) decImage := by
+  intro h
+  have fits := (h { empty with version := 4294967295 }).mpr ((image_range _).mp (by decide))
+  exact absurd fits (by decide)
+
+/-- A range that does not look at the number of the session that is called off. -/
+def fitsAnySession : Ingress → Bool
+  | .cancel _ owner => Ingress.fits (.cancel 0 owner)
+  | i => i.fits
+
+theorem ingress_range_any_session : ¬ IsRange fitsAnySession decIngress := by
+  intro h
+  have read := (ingress_range (.cancel 4294967296 [])).mpr ((h _).mp (by decide))
+  exact absurd read (by decide)
+
+/-- A range in which nobody is nameless. -/
+def fitsNamed : Ingress → Bool
+  | .cancel session (x :: owner) => Ingress.fits (.cancel session (x :: owner))
+  | .cancel _ [] => false
+  | i => i.fits
+
+theorem ingress_range_named : ¬ IsRange fitsNamed decIngress := by
+  intro h
+  have fits := (h (.cancel 0 [])).mpr ((ingress_range _).mp (by decide))
+  exact absurd fits (by decide)
+
+/-- What `case_range` says of a range. -/
+def IsRangeOfCases (fits : Case → Bool) : Prop := ∀ c, fits c = true ↔ ∃ b, readCase b = some c
+
+/-- Priorities in any order. -/
+theorem case_range_any_order :
+    ¬ IsRangeOfCases fun c => Case.fits { c with config := { c.config with priorities := [] } } := by
+  intro h
+  have read := (case_range { case with config := { config with priorities := [([98], 0), ([97], 1)] } }).mpr
+    ((h _).mp (by decide))
+  exact absurd read (by decide)
+
+/-- Cases in which something is done. -/
+theorem case_range_not_empty : ¬ IsRangeOfCases fun c => c.fits && !c.actions.isEmpty := by
+  intro h
+  have fits := (h { case with actions := [] }).mpr ((case_range _).mp (by decide))
+  exact absurd fits (by decide)
+
 /-! ## A decoder of texts that are any bytes -/
 
 def decTextLax (b : Bytes) : Option (Bytes × Bytes) :=
@@ -231,6 +382,14 @@ def encValueAlike : Value → Bytes → Bytes
 
 /-- A record comes back as a list. -/
 theorem alike_confuses : encValueAlike (.record []) [] = encValueAlike (.list []) [] := by rfl
+
+/-- So the statement of `value_decode_encode` fails. -/
+theorem alike_not_back : ¬ ∀ v : Value, v.fits = true → ∀ k, decValue (encValueAlike v k) = some (v, k) := by
+  intro h
+  have back := h (.record []) (by decide) []
+  have read : decValue (encValueAlike (.record []) []) = some (.list [], []) := rfl
+  rw [read] at back
+  simp at back
 
 /-! ## An option of something that can be `null` -/
 

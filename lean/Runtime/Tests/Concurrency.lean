@@ -315,11 +315,85 @@ theorem cooperative_does_not_serve :
   · exact absurd h (by decide)
   · cases hs; cases hp
 
-/-! ## `priority_starves`: fair policies do not -/
+/-! ## `round_of_no_width`: a round that takes no width for a width of one -/
 
-/-- Under round robin the one that fixed priority starves is picked. -/
-theorem round_robin_does_not_starve :
-    (spinningUnder .roundRobin).policyPick = some { session := 0, coroutine := 0 } := by rfl
+def eagerRound (m : Machine) (width quantum : Nat) : Acted :=
+  match width with
+  | 0 => m.schedRoundThreaded 1 quantum
+  | width + 1 => m.schedRoundThreaded (width + 1) quantum
+
+theorem eager_round_is_not_refused :
+    ¬ ∀ (m : Machine) (quantum : Nat), eagerRound m 0 quantum =
+      { machine := m, shown := { result := .noWidth, events := [], request := none } } := by
+  intro h
+  exact absurd (congrArg (fun a => a.machine.stepIndex) (h looping 1)) (by decide)
+
+/-- A round of rest: it changes nothing either, but it does not say that it was refused. -/
+def restingRound (m : Machine) (width quantum : Nat) : Acted :=
+  match width with
+  | 0 => { machine := m, shown := { result := .round [] false, events := [], request := none } }
+  | width + 1 => m.schedRoundThreaded (width + 1) quantum
+
+/-- Whether a result is the refusal of a round without width. -/
+def isNoWidth : Result → Bool
+  | .noWidth => true
+  | _ => false
+
+theorem resting_round_is_not_refused :
+    ¬ ∀ (m : Machine) (quantum : Nat), restingRound m 0 quantum =
+      { machine := m, shown := { result := .noWidth, events := [], request := none } } := by
+  intro h
+  exact absurd (congrArg (fun a => isNoWidth a.shown.result) (h looping 1)) (by decide)
+
+/-- The real one is refused where somebody is ready, and where nobody is. -/
+example : (looping.schedRoundThreaded 0 1).shown.result = .noWidth ∧
+    ((Machine.new unfair []).schedRoundThreaded 0 1).shown.result = .noWidth := ⟨rfl, rfl⟩
+
+/-! ## `priority_starves`: a fair policy does not -/
+
+/-- What `priority_starves` says, of a policy. -/
+def Starves (policy : SchedulingPolicy) : Prop :=
+  ∃ (m : Machine) (p : Pick),
+    (∃ c i o, m = ((Machine.new c [i]).input (.open i.digest o)).machine ∧ c.policy = policy) ∧
+    ∀ rounds,
+      let after := (Run.runScheduled { machine := m, events := [] } rounds).machine
+      p ∈ after.queue ∧ (∃ q, after.policyPick = some q ∧ q ≠ p) ∧
+        (∃ s c, after.sessions[p.session]? = some s ∧ s.coroutines[p.coroutine]? = some c ∧
+          c.status = .ready)
+
+example : Starves .priority := priority_starves
+
+/-- Under round robin nobody is ready in the queue for ever and never picked, of whatever image the session is. -/
+theorem round_robin_does_not_starve : ¬ Starves .roundRobin := by
+  rintro ⟨m, p, ⟨c, i, o, opened, policy⟩, stays⟩
+  have ready : m.QueueReady := opened ▸ queue_ready_of_run c [i] [.input (.open i.digest o)]
+  have kept : m.config = c := opened ▸ (good_run c [i] [.input (.open i.digest o)]).config_eq
+  have fair : m.config.policy = .roundRobin := by rw [kept, policy]
+  obtain ⟨k, queued⟩ := List.mem_iff_getElem?.mp (stays 0).1
+  have queued : m.queue[k]? = some p := queued
+  obtain ⟨j, -, picked | ⟨s, how, found, over⟩⟩ := round_robin_serves fair ready queued
+  · obtain ⟨-, ⟨q, other, ne⟩, -⟩ := stays j
+    rw [picked] at other
+    cases other
+    exact ne rfl
+  · have later : ∀ rounds (r : Run), r.machine.QueueReady → (r.runScheduled rounds).machine.QueueReady := by
+      intro rounds
+      induction rounds with
+      | zero => exact fun _ h => h
+      | succ rounds ih => exact fun _ h => ih _ h.round
+    obtain ⟨s', i', here, active, -⟩ := later j { machine := m, events := [] } ready p (stays j).1
+    have same := (find_some here).1
+    rw [found] at same
+    cases same
+    rw [over] at active
+    cases active
+
+/-- In the very machine that fixed priority starves, whom it starves is picked again and again. -/
+theorem round_robin_serves_whom_priority_starves (steps : Nat) :
+    let spins := { spinningUnder .roundRobin with stepIndex := steps }
+    spins.policyPick = some { session := 0, coroutine := 0 } ∧
+      (Run.runScheduled { machine := spins, events := [] } 2).machine =
+        { spinningUnder .roundRobin with stepIndex := steps + 2 } := ⟨rfl, rfl⟩
 
 /-! ## `policy_not_in_step`: a step that looks at the policy -/
 

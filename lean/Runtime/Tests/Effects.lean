@@ -276,4 +276,23 @@ theorem forgets_not_ends : ¬Ends forgets := by
     rfl rfl 0 0 0 0 none (List.mem_of_getElem? (i := 1) rfl)
   exact absurd this (by decide)
 
+/-! ## Words
+
+Lean's kernel evaluates the words in which a refused result is told: `antiphon certify --kernel` needs it. -/
+
+/-- "a value of sort 1 was expected, got one of form nat" -/
+example : (Fault.wrongSort 1 .nat).detail = [
+    97, 32, 118, 97, 108, 117, 101, 32, 111, 102, 32, 115, 111, 114, 116, 32, 49, 32, 119, 97, 115, 32, 101,
+    120, 112, 101, 99, 116, 101, 100, 44, 32, 103, 111, 116, 32, 111, 110, 101, 32, 111, 102, 32, 102, 111,
+    114, 109, 32, 110, 97, 116
+  ] := by
+  decide +kernel
+
+/-- "a payload of 6 bytes is over the limit of 4" -/
+example : (Fault.payloadTooLarge 6 4).detail = [
+    97, 32, 112, 97, 121, 108, 111, 97, 100, 32, 111, 102, 32, 54, 32, 98, 121, 116, 101, 115, 32, 105, 115,
+    32, 111, 118, 101, 114, 32, 116, 104, 101, 32, 108, 105, 109, 105, 116, 32, 111, 102, 32, 52
+  ] := by
+  decide +kernel
+
 end Antiphon.Tests.Effects

@@ -311,6 +311,151 @@ example : checkCertificate talk talks = true ∧ config.bufferMax = talks.places
       s.configuration = { states := [1, 0], buffers := [[0], []] } :=
   ⟨by decide, rfl, _, rfl, rfl, rfl⟩
 
+/-! ### `certified_sessions_safe`: checkers that leave something out, and hypotheses left out -/
+
+/-- The programs of two roles instead of those that speak. -/
+def running (image : CodeImage) (a b : List Instruction) : CodeImage :=
+  { image with programs := [{ name := [], registers := 2, code := a }, { name := [], registers := 2, code := b }] }
+
+/-- One session of an image with buffers of `bufferMax`, after these steps. -/
+noncomputable def runOn (bufferMax : Nat) (image : CodeImage) (picks : List Pick) : Run :=
+  runOf { config with bufferMax } [image.load [7]] (.input (.open [7] []) :: picks.map .pick)
+
+/-- What `certified_sessions_safe` says of a checker, but for the condition on the buffers. -/
+def SafeInRuns (check : CodeImage → SafetyCertificate → Bool) (buffers : Nat → SafetyCertificate → Prop)
+    (equal : Nat → SafetyCertificate → Prop) : Prop :=
+  ∀ {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action} {n : Nat} {s : Session} {image : CodeImage}
+    {digest : Bytes} {certificate : SafetyCertificate}, check image certificate = true →
+    (runOf config images as).machine.sessions[n]? = some s → images[s.image]? = some (image.load digest) →
+    buffers config.bufferMax certificate →
+    ¬ ReceptionError (image.load digest) s.configuration ∧ ¬ Orphan (image.load digest) s.configuration ∧
+      (equal config.bufferMax certificate → ¬ Deadlock (image.load digest) config.bufferMax s.configuration)
+
+/-- The buffers hold no more than the certificate's. -/
+def Within (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := bufferMax ≤ certificate.places
+
+/-- They hold just as many. -/
+def Equal (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := bufferMax = certificate.places
+
+/-- The real one. -/
+theorem safeInRuns : SafeInRuns checkCertificate Within Equal := certified_sessions_safe
+
+/-- A of `deaf` does say what B does not expect. -/
+def deafRuns : CodeImage := running deaf [.set 1 .unit, .send 0 1 1, .halt] [.receive 0 0 1, .halt]
+
+theorem without_receptions_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad := badButReceptions }) Within Equal := by
+  intro h
+  have run : ∃ s, (runOn 1 deafRuns [⟨0, 0⟩, ⟨0, 0⟩]).machine.sessions[0]? = some s ∧
+      [deafRuns.load [7]][s.image]? = some (deafRuns.load [7]) ∧ s.configuration = here 1 0 [1] := ⟨_, rfl, rfl, rfl⟩
+  obtain ⟨s, found, image, is⟩ := run
+  have ⟨reception, _⟩ := h (certificate := rows [[0, 0, noLabel], [1, 0, 1]]) (by decide) found image (Nat.le_refl 1)
+  exact reception (is ▸ ⟨1, _, 1, [], rfl, rfl, rfl, by decide⟩)
+
+/-- A of `gone` does speak to B, who is done. -/
+def goneRuns : CodeImage := running gone [.set 1 .unit, .send 0 0 1, .halt] [.halt]
+
+theorem without_orphans_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad := badButOrphans }) Within Equal := by
+  intro h
+  have run : ∃ s, (runOn 1 goneRuns [⟨0, 0⟩, ⟨0, 0⟩]).machine.sessions[0]? = some s ∧
+      [goneRuns.load [7]][s.image]? = some (goneRuns.load [7]) ∧ s.configuration = here 1 0 [0] := ⟨_, rfl, rfl, rfl⟩
+  obtain ⟨s, found, image, is⟩ := run
+  have ⟨_, orphan, _⟩ := h (certificate := rows [[0, 0, noLabel], [1, 0, 0]]) (by decide) found image (Nat.le_refl 1)
+  exact orphan (is ▸ ⟨0, (0, 1), 0, [], rfl, rfl, _, rfl, rfl⟩)
+
+theorem without_deadlocks_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad := badButDeadlocks }) Within Equal := by
+  intro h
+  have run : ∃ s, (runOn 1 shy []).machine.sessions[0]? = some s ∧
+      [shy.load [7]][s.image]? = some (shy.load [7]) ∧ s.configuration = (shy.load []).beginning := ⟨_, rfl, rfl, rfl⟩
+  obtain ⟨s, found, image, is⟩ := run
+  have ⟨_, _, deadlock⟩ := h (certificate := rows [[0, 0, noLabel, noLabel]]) (by decide) found image (Nat.le_refl 1)
+  refine deadlock rfl (is ▸ ⟨shy_stuck.1, fun d moves => shy_stuck.2 d (moves.of_digest [])⟩)
+
+/-- What the roles of `ahead` do until A hears what it does not expect. -/
+def aheadRuns : CodeImage :=
+  { ahead with programs := [
+      { name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .send 0 0 1, .receive 0 0 1, .halt] },
+      { name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .jump 1] },
+      { name := [], registers := 2, code := [.set 1 .unit, .send 0 1 1, .halt] }] }
+
+/-- They hold at least as many. -/
+def Larger (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := certificate.places ≤ bufferMax
+
+/-- Machines with larger buffers than the certificate's are not covered: `certified_sessions_safe` without its bound fails, and
+so does `certified_sessions_safe_larger_buffers` without `hasRoom`. -/
+theorem without_bound_runs_unsafe : ¬ SafeInRuns checkCertificate Larger Equal := by
+  intro h
+  have run : ∃ s, (runOn 2 aheadRuns [⟨0, 0⟩, ⟨0, 0⟩, ⟨0, 0⟩, ⟨0, 2⟩, ⟨0, 2⟩]).machine.sessions[0]? = some s ∧
+      [aheadRuns.load [7]][s.image]? = some (aheadRuns.load [7]) ∧
+      s.configuration = { states := [2, 0, 1], buffers := [[0, 0], [], [1]] } := ⟨_, rfl, rfl, rfl⟩
+  obtain ⟨s, found, image, is⟩ := run
+  have ⟨reception, _⟩ := h (certificate := waits) (by decide) found image (show 1 ≤ 2 by decide)
+  exact reception (is ▸ ⟨0, _, 1, [], rfl, rfl, rfl, by decide⟩)
+
+/-- With smaller buffers than the certificate's there are deadlocks that it knows nothing of: with room for nothing, nobody
+speaks. -/
+theorem with_less_room_runs_unsafe : ¬ SafeInRuns checkCertificate Within fun _ _ => True := by
+  intro h
+  have run : ∃ s, (runOn 0 talk []).machine.sessions[0]? = some s ∧
+      [talk.load [7]][s.image]? = some (talk.load [7]) ∧ s.configuration = (talk.load [7]).beginning := ⟨_, rfl, rfl, rfl⟩
+  obtain ⟨s, found, image, is⟩ := run
+  have ⟨_, _, deadlock⟩ := h (certificate := talks) (by decide) found image (Nat.zero_le _)
+  refine deadlock trivial (is ▸ ⟨⟨0, by decide, ?_⟩, fun d moves => ?_⟩)
+  · rw [← ended_iff]
+    decide
+  · have := mem_successors.mpr moves
+    rw [show successors (talk.load [7]) 0 (talk.load [7]).beginning = [] from rfl] at this
+    cases this
+
+/-! ## `certified_safe_larger_buffers` and its corollary: tests for room that leave something out -/
+
+/-- The hypotheses hold: in `talk` nobody waits for room, so a machine with the usual buffers of 64 is covered. -/
+example : checkCertificate talk talks = true ∧ hasRoom talk talks = true ∧ talks.places ≤ 64 ∧
+    ∃ s, (runOn 64 talk [⟨0, 0⟩, ⟨0, 0⟩]).machine.sessions[0]? = some s ∧
+      [talk.load [7]][s.image]? = some (talk.load [7]) ∧ s.configuration = { states := [1, 0], buffers := [[0], []] } :=
+  ⟨by decide, by decide, by decide, _, rfl, rfl, rfl⟩
+
+/-- What the theorem says, of a test for room. -/
+def SafeInLarger (room : CodeImage → SafetyCertificate → Bool) : Prop :=
+  ∀ {image : CodeImage} {certificate : SafetyCertificate}, checkCertificate image certificate = true →
+    room image certificate = true → ∀ {bound : Nat}, certificate.places ≤ bound → ∀ {c : Configuration},
+    Reachable (image.load []) bound c → Reachable (image.load []) certificate.places c ∧ ¬ Deadlock (image.load []) bound c ∧
+      ¬ ReceptionError (image.load []) c ∧ ¬ Orphan (image.load []) c
+
+/-- The real one. -/
+theorem safeInLarger : SafeInLarger hasRoom := certified_safe_larger_buffers
+
+/-- In `ahead` somebody waits for room. -/
+example : hasRoom ahead waits = false := by decide
+
+/-- A test that takes `ahead` to have room is none. -/
+theorem larger_unsafe {room : CodeImage → SafetyCertificate → Bool} (h : room ahead waits = true) : ¬ SafeInLarger room := by
+  intro safe
+  obtain ⟨accepted, places, c, reached, error⟩ := bound_matters
+  exact (safe accepted h (bound := 2) (by decide) reached).2.2.1 error
+
+/-- No test. -/
+theorem without_room_unsafe : ¬ SafeInLarger fun _ _ => true := larger_unsafe rfl
+
+/-- Only one configuration is looked at, the second row: in `waits` it is the start. -/
+theorem room_in_one_row_unsafe : ¬ SafeInLarger fun image certificate =>
+    hasRoom image { certificate with rows := (certificate.rows.drop 1).take 1 } := larger_unsafe (by decide)
+
+/-- Only one role is looked at, who always has room. -/
+noncomputable def roomOfThird (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
+  match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
+  | .error _ => false
+  | .ok cs => cs.all fun c => !c.lacksRoom (image.load []) certificate.places 2
+
+theorem room_of_third_unsafe : ¬ SafeInLarger roomOfThird := larger_unsafe (by decide)
+
+/-- A buffer counts as full one message too late. -/
+def roomTooLate (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
+  match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
+  | .error _ => false
+  | .ok cs => roomy (image.load []) (certificate.places + 1) cs
+
+theorem room_too_late_unsafe : ¬ SafeInLarger roomTooLate := larger_unsafe (by decide)
+
 /-! ## The bytes -/
 
 /-- The hypothesis of `judged_sound` holds of bytes. -/
@@ -319,5 +464,69 @@ example : judge (encImage talk []) talksBytes = .examined .accepted := by decide
 example : judge (encImage talk []) (talksBytes ++ [0]) = .noCertificate := by decide
 
 example : judge (encImage deaf []) talksBytes = .examined (.foreign 0) := by decide
+
+/-- What `judged_sound` says, of a judge. -/
+def SoundJudge (judge : Bytes → Bytes → Judged) : Prop :=
+  ∀ {b d : Bytes}, judge b d = .examined .accepted →
+    ∃ image certificate, decImage b = some (image, []) ∧ readCertificate d = some certificate ∧
+      ∀ c, Reachable (image.load []) certificate.places c →
+        ¬ Deadlock (image.load []) certificate.places c ∧ ¬ ReceptionError (image.load []) c ∧
+          ¬ Orphan (image.load []) c
+
+/-- The real one. -/
+theorem soundJudge : SoundJudge judge := judged_sound
+
+/-- A judge that does not look at what is behind the image. -/
+def judgeRest (image certificate : Bytes) : Judged :=
+  match decImage image with
+  | some (image, _) => match readCertificate certificate with
+    | none => .noCertificate
+    | some certificate => .examined (examine (image.load []) certificate)
+  | none => .noImage
+
+/-- It accepts bytes that are no image. -/
+theorem rest_judge_unsound : ¬ SoundJudge judgeRest := by
+  intro h
+  obtain ⟨image, _, read, -⟩ := h (b := encImage talk [0]) (d := talksBytes) (by decide)
+  have : (decImage (encImage talk [0])).map (fun p => p.2) = some [0] := by decide
+  rw [read] at this
+  cases this
+
+/-- A judge that leaves out the messages that cannot be taken. -/
+noncomputable def judgeDeaf (image certificate : Bytes) : Judged :=
+  match decImage image with
+  | some (image, []) => match readCertificate certificate with
+    | none => .noCertificate
+    | some certificate => .examined (examineBy { parts with bad := badButReceptions } (image.load []) certificate)
+  | _ => .noImage
+
+/-- The bytes of a certificate for `deaf`. -/
+def deafBytes : Bytes := [133, 1, 1, 3, 2, 72, 0, 1, 1, 0, 0, 2, 1, 2]
+
+example : readCertificate deafBytes = some (rows [[0, 0, noLabel], [1, 0, 1]]) := by rfl
+
+/-- It accepts the bytes of an image that is not safe. -/
+theorem deaf_judge_unsound : ¬ SoundJudge judgeDeaf := by
+  intro h
+  obtain ⟨image, certificate, read, readToo, safe⟩ := h (b := encImage deaf []) (d := deafBytes) (by decide)
+  have deafRead : decImage (encImage deaf []) = some (deaf, []) := rfl
+  rw [deafRead] at read
+  cases read
+  rw [show readCertificate deafBytes = some (rows [[0, 0, noLabel], [1, 0, 1]]) from rfl] at readToo
+  cases readToo
+  exact (safe _ deaf_reached).2.1 ⟨1, _, 1, [], rfl, rfl, rfl, by decide⟩
+
+/-- A judge that looks at the image only. -/
+def judgeBlind (image _ : Bytes) : Judged :=
+  match decImage image with
+  | some (_, []) => .examined .accepted
+  | _ => .noImage
+
+/-- It accepts bytes that are no certificate. -/
+theorem blind_judge_unsound : ¬ SoundJudge judgeBlind := by
+  intro h
+  obtain ⟨_, _, _, read, -⟩ := h (b := encImage talk []) (d := []) (by decide)
+  rw [show readCertificate [] = none from rfl] at read
+  cases read
 
 end Antiphon.Tests.Safety

@@ -73,11 +73,14 @@ example := @fifo_conservation
 example := @buffers_bounded
 example := @payload_sorts
 
-/-! Safety certificates: what the checker accepts is safe, and so is every session of it. -/
+/-! Safety certificates: what the checker accepts is safe, and so is every session of it; with larger buffers, where nobody
+waits for room. -/
 
 example := @safety_certificate_sound
 example := @judged_sound
 example := @certified_sessions_safe
+example := @certified_safe_larger_buffers
+example := @certified_sessions_safe_larger_buffers
 
 /-! Replay: it gives the run back, and accepts only what the machine asks. -/
 

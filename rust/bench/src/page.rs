@@ -27,16 +27,13 @@ pub fn replace(page: &str, section: &str) -> Result<String, String> {
 pub fn method(about: &BTreeMap<String, String>) -> String {
     let get = |name: &str| about.get(name).map_or("?", String::as_str);
     format!(
-        "Written by `cargo xtask bench-peers` on {}: {}, {}, {} rounds{}.\n\
+        "Written by `cargo xtask bench-peers` on {}: {}, {}, {} rounds, load {} before it.\n\
          Against telltale-machine {}, tokio {}, crossbeam-channel {}.\n\n",
         get("date"),
         get("machine"),
         get("compiler"),
         get("rounds"),
-        match get("load") {
-            "?" => String::new(),
-            load => format!(", load {load} before it"),
-        },
+        get("load"),
         get("telltale-machine"),
         get("tokio"),
         get("crossbeam-channel"),

@@ -175,11 +175,18 @@ fn about(extent: &Extent) -> BTreeMap<String, String> {
     about.insert("machine".to_owned(), kind);
     about.insert("compiler".to_owned(), compiler.join(" "));
     about.insert("rounds".to_owned(), extent.rounds.to_string());
-    let load = fs::read_to_string("/proc/loadavg").ok();
-    if let Some(load) = load.as_deref().and_then(|text| text.split(' ').next()) {
-        about.insert("load".to_owned(), load.to_owned());
-    }
+    about.insert("load".to_owned(), load());
     about
+}
+
+/// How many processes want to run, over the last minute.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .filter(|load| !load.is_empty())
+        .unwrap_or("unknown")
+        .to_owned()
 }
 
 fn processor(path: &Path) -> Option<String> {

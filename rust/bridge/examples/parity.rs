@@ -61,7 +61,7 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
             let cases = read(corpus)?;
             let mut writer = OutputWriter::create(BufWriter::new(File::create(output)?))?;
             for case in &cases {
-                writer.case(&run::encode(&run::run(case, |_| None)))?;
+                writer.case(&run::encode(&run::run(case)))?;
             }
             writer.finish()?;
         }
@@ -87,7 +87,7 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
             let mut coverage = Coverage::default();
             let cases = read(corpus)?;
             for case in &cases {
-                let outs = run::run(case, |_| None);
+                let outs = run::run(case);
                 let len = run::encode(&outs).len();
                 actions += outs.len();
                 bytes += len;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use antiphon_codec::{Decoder, Encoder, Limits};
 use antiphon_machine::{
     Canonical, CodeImage, Ingress, Pick, ProtocolMachineConfig, ReadError, ReadErrorKind,
-    VerifiedImage,
+    VerifiedImage, WaveCertificate,
 };
 
 /// What reading a case may cost. The depth is that of a constant in an instruction of an image; a corpus that the
@@ -40,7 +40,7 @@ pub enum Action {
     Input(Ingress),
     /// One step of this coroutine if it is ready, whatever the policy would pick.
     Pick(Pick),
-    /// A wave that the model plans: at most `width` picks, each stepped at most `quantum` times.
+    /// A wave that each side plans: at most `width` picks, each stepped at most `quantum` times.
     Round {
         /// How many coroutines at most; 0 is refused.
         width: u32,
@@ -48,12 +48,8 @@ pub enum Action {
         quantum: u32,
     },
     /// A wave that somebody planned: run if it checks, else one turn.
-    Wave(Certificate),
+    Wave(WaveCertificate),
 }
-
-/// A certificate of a wave, as its bytes: one item, which the model reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate(Vec<u8>);
 
 /// Why bytes are not a case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +160,8 @@ impl Canonical for Action {
                 quantum.encode(out);
             }
             Action::Wave(certificate) => {
-                out.array(2).uint(4).raw(&certificate.0);
+                out.array(2).uint(4);
+                certificate.encode(out);
             }
         }
     }
@@ -204,7 +201,7 @@ impl Canonical for Action {
             }
             4 => {
                 expect(2)?;
-                Ok(Action::Wave(Certificate(from.raw()?.to_vec())))
+                Ok(Action::Wave(Canonical::decode(from)?))
             }
             got => {
                 let kind = ReadErrorKind::Alternative {
@@ -217,26 +214,10 @@ impl Canonical for Action {
     }
 }
 
-impl Certificate {
-    /// The certificate of these bytes, which are one item.
-    pub(crate) fn of(bytes: Vec<u8>) -> Certificate {
-        debug_assert!(Certificate::new(bytes.clone()).is_some());
-        Certificate(bytes)
-    }
-
-    /// The certificate that these bytes are, if they are one item in deterministic form.
-    pub fn new(bytes: Vec<u8>) -> Option<Certificate> {
-        let mut from = Decoder::new(&bytes, CASE_LIMITS);
-        from.raw().ok()?;
-        from.finish().ok()?;
-        Some(Certificate(bytes))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use antiphon_machine::{CoroutineId, SessionId, sample};
+    use antiphon_machine::{CoroutineId, Footprint, Key, SessionId, WavePick, sample};
 
     fn case() -> Case {
         let image = sample::ping_pong(1).image().clone();
@@ -244,6 +225,18 @@ mod tests {
         let pick = Pick {
             session: SessionId(0),
             coroutine: CoroutineId(1),
+        };
+        let certificate = WaveCertificate {
+            step_index: 1,
+            queue: vec![pick],
+            picks: vec![WavePick {
+                pick,
+                lane: 2,
+                quantum: 3,
+                footprint: Footprint::from_slice(&[Key::Ledger {
+                    session: pick.session,
+                }]),
+            }],
         };
         case.actions = vec![
             Action::Turn,
@@ -253,7 +246,7 @@ mod tests {
                 width: 2,
                 quantum: 1,
             },
-            Action::Wave(Certificate::new(vec![0x82, 1, 2]).expect("one item")),
+            Action::Wave(certificate),
         ];
         case
     }
@@ -301,15 +294,5 @@ mod tests {
         let error = Case::from_bytes(&bytes).expect_err("the digest is another");
         let expected = "case `all actions`: image 0 is not the one that its digest names";
         assert_eq!(error.to_string(), expected);
-    }
-
-    #[test]
-    fn a_certificate_is_one_item() {
-        assert!(Certificate::new(vec![0x81]).is_none());
-        assert!(Certificate::new(vec![1, 2]).is_none());
-        assert!(
-            Certificate::new(vec![0x18, 1]).is_none(),
-            "not the shortest form"
-        );
     }
 }

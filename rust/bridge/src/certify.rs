@@ -354,7 +354,7 @@ mod tests {
     fn a_run_has_its_figures() {
         let case = hand::cases().swap_remove(0);
         let run = Run::of(case.clone()).expect("it is small");
-        let outs = crate::run::run(&case, |_| None);
+        let outs = crate::run::run(&case);
         let events: usize = outs.iter().map(|out| out.events.len()).sum();
         let bytes: usize = crate::run::encode(&outs).len();
         let figures = run.figures();

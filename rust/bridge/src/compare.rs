@@ -6,7 +6,7 @@ use antiphon_codec::{Item, decode_strict};
 
 use crate::case::{Action, Case};
 use crate::output::{self, OUTPUT_LIMITS, OutputReader};
-use crate::run::{self, ActionOut, Wave};
+use crate::run::{self, ActionOut};
 use crate::shape::{ACTION_OUT, Shape};
 
 /// Fields of one action that a divergence lists; the rest is counted.
@@ -151,32 +151,15 @@ impl Comparison {
     }
 }
 
-/// Runs a case on the kernel and compares it with the model's output of it. Rounds and waves are run by the picks that
-/// the model put out.
+/// Runs a case on the kernel and compares it with the model's output of it.
 pub fn compare(case: &Case, model: &[u8]) -> (Vec<ActionOut>, Option<DivergenceKind>) {
-    let told = match waves_of(case, model) {
-        Ok(told) => told,
-        Err(kind) => return (run::run(case, |_| None), Some(kind)),
-    };
-    let outs = run::run(case, |n| told.get(n).cloned().flatten());
+    let outs = run::run(case);
     let kernel = run::encode(&outs);
     if kernel == model {
         return (outs, None);
     }
     let kind = explain(case, &kernel, model);
     (outs, Some(kind))
-}
-
-fn waves_of(case: &Case, model: &[u8]) -> Result<Vec<Option<Wave>>, DivergenceKind> {
-    let is_wave = |action: &Action| matches!(action, Action::Round { .. } | Action::Wave(_));
-    if !case.actions.iter().any(is_wave) {
-        return Ok(Vec::new());
-    }
-    if let Some(why) = output::refusal(model) {
-        return Err(DivergenceKind::Unread { why });
-    }
-    let why = |error: antiphon_machine::ReadError| error.to_string();
-    output::waves(model).map_err(|error| DivergenceKind::Malformed { why: why(error) })
 }
 
 /// The first difference between two outputs of a case that are not the same bytes.

@@ -3,11 +3,9 @@
 use std::io::{self, BufRead, Write};
 
 use antiphon_codec::{Decoder, Encoder, Kind};
-use antiphon_machine::{Canonical, Pick, ReadError};
 
 use crate::case::CASE_LIMITS;
 use crate::items::{malformed, next_item};
-use crate::run::Wave;
 
 /// Starts an output file.
 pub const OUTPUT_TAG: &str = "antiphon.output.v1";
@@ -120,35 +118,6 @@ pub fn refusal(out: &[u8]) -> Option<String> {
     from.text().map(str::to_owned).ok()
 }
 
-/// The waves in a case's output, by the action that ran them.
-///
-/// # Errors
-/// Where the output is not of its form.
-pub fn waves(out: &[u8]) -> Result<Vec<Option<Wave>>, ReadError> {
-    let mut from = Decoder::new(out, OUTPUT_LIMITS);
-    let mut waves = Vec::new();
-    for _ in 0..from.array()? {
-        from.array()?;
-        waves.push(wave(from.raw()?)?);
-        for _ in 0..3 {
-            from.raw()?;
-        }
-    }
-    from.finish()?;
-    Ok(waves)
-}
-
-fn wave(result: &[u8]) -> Result<Option<Wave>, ReadError> {
-    let mut from = Decoder::new(result, OUTPUT_LIMITS);
-    if from.array()? != 3 || from.uint()? != 4 {
-        return Ok(None);
-    }
-    let picks = <Vec<Pick>>::decode(&mut from)?;
-    let fell_back = from.bool()?;
-    from.finish()?;
-    Ok(Some(Wave { picks, fell_back }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,20 +157,5 @@ mod tests {
         let mut reader = OutputReader::open(&longer[..]).expect("an output");
         while let Ok(Some(_)) = reader.case() {}
         assert!(reader.case().is_ok(), "the error was told once");
-    }
-
-    #[test]
-    fn waves_are_found() {
-        let round = [0x83, 4, 0x81, 0x82, 0, 1, 0xf5];
-        let out = [
-            &[0x82, 0x84][..],
-            &round,
-            &[0x80, 0xf6, 0x80, 0x84, 0x81, 5, 0x80, 0xf6, 0x80],
-        ];
-        let waves = waves(&out.concat()).expect("well formed");
-        assert_eq!(waves.len(), 2);
-        let wave = waves[0].as_ref().expect("a wave");
-        assert_eq!((wave.picks.len(), wave.fell_back), (1, true));
-        assert_eq!(waves[1], None);
     }
 }

@@ -3,10 +3,11 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use antiphon_machine::{Canonical, CodeImage, EffectId, Ingress, ReadError, VerifiedImage};
+use antiphon_machine::{Canonical, CodeImage, EffectId, Ingress, Pick, ReadError, VerifiedImage};
 use antiphon_record::{Entry, OpenError, Reader, Tail};
 
 use crate::case::{Action, Case};
+use crate::run::Runner;
 
 /// Why a recording does not become a case.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,7 @@ fn read(name: &str, recording: impl Read) -> Result<Case, RecordingError> {
         steps: 0,
         asked: None,
         entry: 0,
+        runner: None,
     };
     while let Some(entry) = reader.entry()? {
         told.entry = reader.entries() - 1;
@@ -96,6 +98,8 @@ struct Told {
     /// The request that was made last.
     asked: Option<EffectId>,
     entry: u64,
+    /// The run so far, from the first wave on: what a wave's certificate claims is to be seen in the machine.
+    runner: Option<Runner>,
 }
 
 impl Told {
@@ -128,13 +132,41 @@ impl Told {
                 self.input(input);
                 Ok(())
             }
+            Entry::Wave { step, picks } => {
+                self.walk(step)?;
+                self.wave(picks);
+                Ok(())
+            }
             Entry::Checkpoint(checkpoint) => self.walk(checkpoint.step),
             Entry::End(end) => self.walk(end.last.step),
         }
     }
 
     fn input(&mut self, input: Ingress) {
-        self.case.actions.push(Action::Input(input));
+        self.act(Action::Input(input));
+    }
+
+    fn act(&mut self, action: Action) {
+        if let Some(runner) = &mut self.runner {
+            runner.act(&action);
+        }
+        self.case.actions.push(action);
+    }
+
+    fn wave(&mut self, picks: Vec<(Pick, u32)>) {
+        let so_far = || {
+            let mut runner = Runner::new(&self.case);
+            for action in &self.case.actions {
+                runner.act(action);
+            }
+            runner
+        };
+        let runner = self.runner.take().unwrap_or_else(so_far);
+        let certificate = runner.kernel().claim(picks);
+        self.runner = Some(runner);
+        self.act(Action::Wave(certificate));
+        let now = self.runner.as_ref().map(|r| r.kernel().step_index());
+        self.steps = now.unwrap_or(self.steps);
     }
 
     fn walk(&mut self, step: u64) -> Result<(), RecordingError> {
@@ -145,8 +177,9 @@ impl Told {
         if step > STEPS_MAX {
             return Err(RecordingError::TooLong { max: STEPS_MAX });
         }
-        let turns = (now..step).map(|_| Action::Turn);
-        self.case.actions.extend(turns);
+        for _ in now..step {
+            self.act(Action::Turn);
+        }
         self.steps = step;
         Ok(())
     }
@@ -155,7 +188,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Runner;
     use antiphon_machine::{
         Class, EffectRequest, FromFn, Outcome, ProtocolMachine, Reply, Rest, sample,
     };

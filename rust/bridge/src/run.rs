@@ -2,8 +2,9 @@
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
-    Canonical, EffectId, Ingress, Instruction, ObsEvent, OperationId, Pc, Phase, Pick, ProgramId,
-    ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Step, Taken, Turn, Value,
+    Canonical, EffectId, Ingress, Instruction, Job, ObsEvent, OperationId, Pc, Phase, Pick,
+    ProgramId, ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Rooms, Step, Taken, Turn,
+    Value, WaveCertificate,
 };
 
 use crate::case::{Action, Case};
@@ -68,17 +69,19 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub struct Runner {
     kernel: ProtocolMachineKernel,
+    rooms: Rooms,
 }
 
-/// Runs a whole case. `waves` gives, for each action that is a round or a wave, what the model did; without, such an
-/// action is not ready.
-pub fn run(case: &Case, mut waves: impl FnMut(usize) -> Option<Wave>) -> Vec<ActionOut> {
+/// Runs a whole case on this thread.
+pub fn run(case: &Case) -> Vec<ActionOut> {
+    run_by(case, |_| {})
+}
+
+/// Runs a whole case; `jobs` runs the jobs of each wave, or leaves them to this thread.
+pub fn run_by(case: &Case, mut jobs: impl FnMut(&mut [Job<'_>])) -> Vec<ActionOut> {
     let mut runner = Runner::new(case);
-    let act = |(n, action): (usize, &Action)| match action {
-        Action::Round { .. } | Action::Wave(_) => runner.wave(action, waves(n)),
-        Action::Turn | Action::Input(_) | Action::Pick(_) => runner.act(action),
-    };
-    case.actions.iter().enumerate().map(act).collect()
+    let act = |action: &Action| runner.act_by(action, &mut jobs);
+    case.actions.iter().map(act).collect()
 }
 
 /// The bytes of a case's output.
@@ -98,7 +101,8 @@ impl Runner {
         for image in &case.images {
             kernel.load(image);
         }
-        Runner { kernel }
+        let rooms = Rooms::default();
+        Runner { kernel, rooms }
     }
 
     /// The kernel, to look at.
@@ -106,42 +110,51 @@ impl Runner {
         &self.kernel
     }
 
-    /// Does an action that needs nobody else to plan it; one that does finds nobody ready.
+    /// Does an action, on this thread.
     pub fn act(&mut self, action: &Action) -> ActionOut {
+        self.act_by(action, &mut |_: &mut [Job<'_>]| {})
+    }
+
+    fn act_by(&mut self, action: &Action, jobs: &mut impl FnMut(&mut [Job<'_>])) -> ActionOut {
         match action {
             Action::Turn => self.turn(),
             Action::Input(input) => self.input(input.clone()),
             Action::Pick(pick) => self.pick(*pick),
-            Action::Round { .. } | Action::Wave(_) => self.wave(action, None),
+            Action::Round { width: 0, .. } => self.out(ActionResult::NoWidth, Vec::new(), None),
+            Action::Round { width, quantum } => {
+                let certificate = self.kernel.plan(*width, *quantum);
+                match certificate.picks.is_empty() {
+                    true => self.turn(),
+                    false => self.wave(&certificate, jobs),
+                }
+            }
+            Action::Wave(certificate) => self.wave(certificate, jobs),
         }
     }
 
-    /// Runs the picks of a wave that the model has run, one after the other.
-    ///
-    /// That a round has a width, and that nobody is ready, the kernel knows by itself; so the model is not believed there.
-    fn wave(&mut self, action: &Action, told: Option<Wave>) -> ActionOut {
-        if let Action::Round { width: 0, .. } = action {
-            return self.out(ActionResult::NoWidth, Vec::new(), None);
+    fn wave(
+        &mut self,
+        certificate: &WaveCertificate,
+        jobs: &mut impl FnMut(&mut [Job<'_>]),
+    ) -> ActionOut {
+        let mut events = Vec::new();
+        let waved = self
+            .kernel
+            .wave(certificate, &mut self.rooms, &mut events, jobs);
+        if waved.is_ok() {
+            let wave = Wave {
+                picks: self.rooms.steps().to_vec(),
+                fell_back: false,
+            };
+            return self.out(ActionResult::Round(wave), events, None);
         }
-        if self.kernel.ready().is_empty() {
-            return self.turn();
+        // A certificate that does not check is a turn, and tells what a turn tells.
+        let mut out = self.turn();
+        if let ActionResult::Stepped(pick, _) = out.result {
+            let (picks, fell_back) = (vec![pick], true);
+            out.result = ActionResult::Round(Wave { picks, fell_back });
         }
-        let Some(wave) = told else {
-            return self.out(ActionResult::NotReady, Vec::new(), None);
-        };
-        let (mut events, mut asked) = (Vec::new(), None);
-        for pick in &wave.picks {
-            match self.kernel.step_pick(*pick, &mut events) {
-                None => return self.out(ActionResult::NotReady, events, None),
-                // A certificate that does not check is a turn, and tells what a turn tells.
-                Some(Turn::Stepped {
-                    step: Step::Effect(effect),
-                    ..
-                }) if wave.fell_back => asked = Some(effect),
-                Some(_) => {}
-            }
-        }
-        self.out(ActionResult::Round(wave), events, asked)
+        out
     }
 
     fn turn(&mut self) -> ActionOut {
@@ -367,11 +380,7 @@ mod tests {
                 quantum: 1,
             },
         ];
-        let wave = Wave {
-            picks: vec![pick(0), pick(0)],
-            fell_back: false,
-        };
-        let outs = run(&case, |n| (n == 7).then(|| wave.clone()));
+        let outs = run(&case);
         let result = |n: usize| {
             let mut bytes = Vec::new();
             outs[n].result.encode(&mut Encoder::new(&mut bytes));
@@ -387,7 +396,7 @@ mod tests {
         assert_eq!(result(4), [0x82, 2, 0x82, 2, 0], "advanced");
         assert_eq!(result(5), [0x82, 3, 0x81, 5], "no such image");
         assert_eq!(result(6), [0x81, 6], "no width");
-        let round = [0x83, 4, 0x82, 0x82, 0, 0, 0x82, 0, 0, 0xf4];
+        let round = [0x83, 4, 0x81, 0x82, 0, 0, 0xf4];
         assert_eq!(result(7), round);
 
         let bytes = encode(&outs);

@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn only_what_is_needed_is_left() {
         let cancelled = |case: &Case| {
-            let outs = run(case, |_| None);
+            let outs = run(case);
             let cancelled = ActionResult::Taken(Taken::Cancelled);
             outs.iter().any(|out| out.result == cancelled)
         };

@@ -1,11 +1,11 @@
 //! Waves: the same sessions run one step at a time and many at a time, and certificates that somebody else made.
 
-use antiphon_codec::Encoder;
 use antiphon_machine::{
-    Canonical, CoroutineId, EffectId, Event, Ingress, ObsEvent, Outcome, Pick, SessionId, SortId,
+    CoroutineId, EffectId, Footprint, Ingress, Key, ObsEvent, Outcome, Pick, RunLog, SessionId,
+    Sink, SortId, WaveCertificate, WavePick,
 };
 
-use crate::case::{Action, Case, Certificate};
+use crate::case::{Action, Case};
 use crate::coins::Coins;
 use crate::hand::build;
 use crate::random;
@@ -92,57 +92,21 @@ fn inputs(script: &Script, coins: &mut Coins) -> Vec<Ingress> {
     inputs
 }
 
-/// Each session's events in order, without the step index, which is the machine's and not the session's.
-pub fn traces(outs: &[ActionOut]) -> Vec<Vec<(u64, u64, Event)>> {
-    let mut traces: Vec<Vec<_>> = Vec::new();
-    for ObsEvent { stamp, event } in outs.iter().flat_map(|out| out.events.iter()) {
-        let session = stamp.session.index();
-        traces.resize(traces.len().max(session + 1), Vec::new());
-        traces[session].push((stamp.index, stamp.clock, event.clone()));
-    }
-    traces
-}
-
-/// A certificate of a wave, as somebody may claim it.
-#[derive(Clone, Debug)]
-struct Claim {
-    step: u64,
-    queue: Vec<Pick>,
-    /// Who steps, on which lane, how often at most, and what the first step touches.
-    picks: Vec<(Pick, u64, u64, Vec<Key>)>,
-}
-
-/// A part of a machine that a step touches.
-#[derive(Clone, Copy, Debug)]
-enum Key {
-    Ledger(u32),
-    Coroutine(u32, u16),
-}
-
-impl Claim {
-    fn certificate(&self) -> Certificate {
-        let mut bytes = Vec::new();
-        let mut out = Encoder::new(&mut bytes);
-        out.array(3).uint(self.step);
-        self.queue.encode(&mut out);
-        out.array(self.picks.len());
-        for (pick, lane, quantum, footprint) in &self.picks {
-            out.array(4);
-            pick.encode(&mut out);
-            out.uint(*lane).uint(*quantum).array(footprint.len());
-            for key in footprint {
-                match key {
-                    Key::Ledger(session) => out.array(2).uint(0).uint((*session).into()),
-                    Key::Coroutine(session, coroutine) => out
-                        .array(3)
-                        .uint(1)
-                        .uint((*session).into())
-                        .uint((*coroutine).into()),
-                };
-            }
+/// What a case's run has shown, for comparing it with another order of the same.
+pub fn log_of(case: &Case, outs: &[ActionOut]) -> RunLog {
+    let mut log = RunLog::default();
+    for (action, out) in case.actions.iter().zip(outs) {
+        if let Action::Input(input) = action {
+            log.ingress(0, input);
         }
-        Certificate::of(bytes)
+        if let ActionResult::Refused(refusal) = &out.result {
+            log.refused(0, refusal);
+        }
+        for ObsEvent { stamp, event } in &out.events {
+            log.event(stamp, event.clone());
+        }
     }
+    log
 }
 
 fn pick(session: u32, coroutine: u16) -> Pick {
@@ -152,21 +116,33 @@ fn pick(session: u32, coroutine: u16) -> Pick {
     }
 }
 
+fn ledger(session: u32) -> Key {
+    let session = SessionId(session);
+    Key::Ledger { session }
+}
+
+fn of_coroutine(session: u32, coroutine: u16) -> Key {
+    let Pick { session, coroutine } = pick(session, coroutine);
+    Key::Coroutine { session, coroutine }
+}
+
 /// Certificates, good and bad, and rounds of every kind, over three sessions of two coroutines that only give way.
 pub fn cases() -> Vec<Case> {
     let idle = || build::alone(vec![build::YIELD, build::YIELD, build::YIELD, build::HALT]);
     let image = build::image(vec![idle(), idle()]);
-    let planned = |session: u32, lane: u64| {
-        let touched = vec![Key::Ledger(session), Key::Coroutine(session, 0)];
-        (pick(session, 0), lane, 1, touched)
+    let planned = |session: u32, lane: u32| WavePick {
+        pick: pick(session, 0),
+        lane,
+        quantum: 1,
+        footprint: Footprint::from_slice(&[ledger(session), of_coroutine(session, 0)]),
     };
     let queue = || (0..3).flat_map(|s| [pick(s, 0), pick(s, 1)]).collect();
-    let good = Claim {
-        step: 0,
+    let good = WaveCertificate {
+        step_index: 0,
         queue: queue(),
         picks: vec![planned(0, 0), planned(1, 1), planned(2, 2)],
     };
-    let bent = |bend: fn(&mut Claim)| {
+    let bent = |bend: fn(&mut WaveCertificate)| {
         let mut claim = good.clone();
         bend(&mut claim);
         claim
@@ -176,9 +152,9 @@ pub fn cases() -> Vec<Case> {
         ("good, of two sessions", bent(|c| c.picks.truncate(2))),
         (
             "good, two steps each",
-            bent(|c| c.picks.iter_mut().for_each(|p| p.2 = 2)),
+            bent(|c| c.picks.iter_mut().for_each(|p| p.quantum = 2)),
         ),
-        ("of another step", bent(|c| c.step = 1)),
+        ("of another step", bent(|c| c.step_index = 1)),
         ("of another queue", bent(|c| c.queue.swap(0, 1))),
         ("of a part of the queue", bent(|c| c.queue.truncate(2))),
         ("without picks", bent(|c| c.picks.clear())),
@@ -190,31 +166,38 @@ pub fn cases() -> Vec<Case> {
             "that leaves the first pick out",
             bent(|c| c.picks = c.picks.split_off(1)),
         ),
-        ("with one lane twice", bent(|c| c.picks[1].1 = 0)),
+        ("with one lane twice", bent(|c| c.picks[1].lane = 0)),
         (
             "with one session twice",
             bent(|c| c.picks[1] = c.picks[0].clone()),
         ),
         (
             "with a pick out of turn",
-            bent(|c| c.picks[1].0.coroutine = CoroutineId(1)),
+            bent(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
+        ),
+        (
+            "with a pick out of turn that says so",
+            bent(|c| {
+                c.picks[1].pick.coroutine = CoroutineId(1);
+                c.picks[1].footprint[1] = of_coroutine(1, 1);
+            }),
         ),
         (
             "with a pick that is nobody",
-            bent(|c| c.picks[1].0.session = SessionId(9)),
+            bent(|c| c.picks[1].pick.session = SessionId(9)),
         ),
-        ("without steps", bent(|c| c.picks[2].2 = 0)),
+        ("without steps", bent(|c| c.picks[2].quantum = 0)),
         (
             "that touches too little",
-            bent(|c| c.picks[1].3.truncate(1)),
+            bent(|c| c.picks[1].footprint.truncate(1)),
         ),
         (
             "that touches too much",
-            bent(|c| c.picks[1].3.push(Key::Ledger(1))),
+            bent(|c| c.picks[1].footprint.push(ledger(1))),
         ),
         (
             "that touches another session",
-            bent(|c| c.picks[1].3[0] = Key::Ledger(0)),
+            bent(|c| c.picks[1].footprint[0] = ledger(0)),
         ),
     ];
     let start = |name: String| {
@@ -225,7 +208,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, claim) in claims {
         let mut case = start(format!("a wave {name}")).case();
-        case.actions.push(Action::Wave(claim.certificate()));
+        case.actions.push(Action::Wave(claim));
         case.actions.push(Action::Turn);
         cases.push(case);
     }
@@ -262,13 +245,20 @@ pub fn cases() -> Vec<Case> {
             },
         ),
         (
+            "rounds of 3 that would ask twice",
+            Action::Round {
+                width: 3,
+                quantum: 9,
+            },
+        ),
+        (
             "rounds without steps that ask",
             Action::Round {
                 width: 3,
                 quantum: 0,
             },
         ),
-        ("a stale wave that asks", Action::Wave(good.certificate())),
+        ("a stale wave that asks", Action::Wave(good.clone())),
     ] {
         let mut script = Script::new(name.to_owned(), [image.clone()], Default::default());
         script.open().open().open();
@@ -277,7 +267,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(case);
     }
     let mut nobody = Case::new("a wave without sessions", [], Default::default());
-    nobody.actions.push(Action::Wave(good.certificate()));
+    nobody.actions.push(Action::Wave(good.clone()));
     cases.push(nobody);
     cases
 }
@@ -285,6 +275,8 @@ pub fn cases() -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use antiphon_machine::EnvelopeDiff;
+
     use crate::run::run;
 
     #[test]
@@ -296,7 +288,11 @@ mod tests {
             let is_input = |action: &&Action| matches!(action, Action::Input(_));
             let inputs = |case: &Case| case.actions.iter().filter(is_input).count();
             assert_eq!(inputs(canonical), inputs(rounds));
-            sessions += traces(&run(canonical, |_| None)).len();
+            let opened = |a: &&Action| matches!(a, Action::Input(Ingress::Open { .. }));
+            sessions += canonical.actions.iter().filter(opened).count();
+            let log = |case| log_of(case, &run(case));
+            let diff = EnvelopeDiff::between(&log(canonical), &log(rounds));
+            assert!(diff.is_within(), "`{}`: {diff}", canonical.name);
         }
         assert_eq!(sessions, 3 * made.len());
     }

@@ -5,29 +5,24 @@
     reason = "the figures are the point of a run that succeeds"
 )]
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use antiphon_bridge::case::{Action, Case};
-use antiphon_bridge::compare::{Comparison, Divergence, DivergenceKind};
-use antiphon_bridge::coverage::Coverage;
+use antiphon_bridge::compare::{Comparison, DivergenceKind};
 use antiphon_bridge::fixture::read_fixtures;
 use antiphon_bridge::oracle::write_corpus;
 use antiphon_bridge::recording::case_of_recording;
-use antiphon_bridge::run::{self, ActionOut, ActionResult};
 use antiphon_bridge::scope::Part;
-use antiphon_bridge::waves::{self, Envelope, envelope, traces};
 use antiphon_bridge::{hand, random};
 use antiphon_machine::Ingress;
 
 mod common;
 
-use common::oracle;
+use common::{Suite, oracle};
 
 /// How many random cases there are; the long lane asks for more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
@@ -38,82 +33,6 @@ const RANDOM_PORTION: u64 = 2_000;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Parts of the suite. They are run together, since each process of the model takes its time to start; what they came to
-/// is told part by part.
-#[derive(Default)]
-struct Suite {
-    parts: Vec<(String, usize)>,
-    cases: Vec<Case>,
-    coverage: Coverage,
-    diverging: usize,
-}
-
-impl Suite {
-    fn part(&mut self, name: &str, cases: Vec<Case>) {
-        assert!(!cases.is_empty(), "{name}: no cases");
-        self.parts.push((name.to_owned(), cases.len()));
-        self.cases.extend(cases);
-    }
-
-    /// Runs the parts so far. `seen` is shown each case of them by its number, and what the kernel did.
-    fn run(&mut self, mut seen: impl FnMut(usize, &Case, &[ActionOut])) {
-        let start = Instant::now();
-        let (mut actions, mut states) = (Vec::new(), 0);
-        let coverage = &mut self.coverage;
-        let done = oracle().compare(&self.cases, |case, outs| {
-            coverage.add(case, outs);
-            seen(actions.len(), case, outs);
-            actions.push(outs.len());
-            states += outs.iter().map(|out| out.state.len()).sum::<usize>();
-        });
-        let done = done.unwrap_or_else(|error| panic!("{error}"));
-        let seconds = start.elapsed().as_secs_f64();
-        assert_eq!(
-            done.cases,
-            self.cases.len() as u64,
-            "every case is compared"
-        );
-
-        let mut first = 0;
-        for (name, len) in self.parts.drain(..) {
-            let part = first..first + len;
-            let index = part.start as u64..part.end as u64;
-            let diverge = |found: &&Divergence| index.contains(&found.index);
-            println!(
-                "{name}: {len} cases, {} actions, {} diverge",
-                actions[part].iter().sum::<usize>(),
-                done.divergences.iter().filter(diverge).count(),
-            );
-            first += len;
-        }
-        for divergence in done.divergences.iter().take(5) {
-            println!("{divergence}\n");
-        }
-        println!(
-            "together: {} cases, {} actions, {} bytes compared, {states} of them states; {seconds:.1} s \
-             with the model's start, {:.0} cases a minute, {:.0} steps a second",
-            done.cases,
-            done.actions,
-            done.bytes,
-            done.cases as f64 * 60.0 / seconds,
-            done.actions as f64 / seconds,
-        );
-        self.diverging += done.divergences.len();
-        self.cases.clear();
-    }
-
-    /// Every divergence is a failure; there is no list of known ones.
-    fn finish(self) -> Coverage {
-        assert!(self.parts.is_empty(), "every part was run");
-        let diverge = self.diverging;
-        assert_eq!(
-            diverge, 0,
-            "{diverge} cases diverge; the first are told above"
-        );
-        self.coverage
-    }
 }
 
 fn random_range() -> Range<u64> {
@@ -171,71 +90,6 @@ fn canonical_parity_is_exact_at_concurrency_one() {
     println!("{coverage}");
     let findings = coverage.findings();
     assert!(findings.is_empty(), "{}", findings.join("\n"));
-}
-
-/// The model plans, checks and runs waves; the kernel runs the same picks one after the other. Every byte is equal, and so
-/// is each session's trace to that of the run a step at a time.
-#[test]
-fn envelope_bounded_parity_holds_for_n_gt_1() {
-    let made = (0..120u64).filter_map(|seed| {
-        let width = 2 + (seed % 3) as u32;
-        envelope(
-            seed,
-            2 + (seed % 4) as usize,
-            width,
-            1 + (seed / 3 % 3) as u32,
-        )
-    });
-    let made: Vec<Envelope> = made.collect();
-    assert!(made.len() >= 60, "only {} runs come to rest", made.len());
-    let (rounds, canonical): (Vec<Case>, Vec<Case>) = made
-        .into_iter()
-        .map(|envelope| (envelope.rounds, envelope.canonical))
-        .unzip();
-    let mut suite = Suite::default();
-    let in_rounds = 0..rounds.len();
-    suite.part("envelope, in rounds", rounds);
-    suite.part("envelope at n = 1", canonical.clone());
-    suite.part("waves", waves::cases());
-    let (mut in_waves, mut widest) = (Vec::new(), 0);
-    suite.run(|number, case, outs| {
-        if !in_rounds.contains(&number) {
-            return;
-        }
-        for out in outs {
-            if let ActionResult::Round(wave) = &out.result {
-                let name = &case.name;
-                assert!(!wave.fell_back, "`{name}`: what the model plans checks");
-                let sessions: BTreeSet<_> = wave.picks.iter().map(|pick| pick.session).collect();
-                widest = widest.max(sessions.len());
-            }
-        }
-        in_waves.push(traces(outs));
-    });
-    assert!(widest >= 3, "waves step several sessions: {widest}");
-    let coverage = suite.finish();
-    let findings = coverage.wave_findings();
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
-
-    let mut events = 0;
-    for (case, waves) in canonical.iter().zip(in_waves) {
-        let steps = traces(&run::run(case, |_| None));
-        assert_eq!(
-            steps.len(),
-            waves.len(),
-            "`{}`: as many sessions",
-            case.name
-        );
-        for (session, (step, wave)) in steps.iter().zip(&waves).enumerate() {
-            events += step.len();
-            assert_eq!(
-                step, wave,
-                "`{}`: the trace of session {session}",
-                case.name
-            );
-        }
-    }
-    println!("{events} events of sessions are the same in waves of up to {widest}");
 }
 
 /// A case is changed in the file that the model reads, and in no other place: exactly that one diverges, where it was

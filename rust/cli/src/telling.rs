@@ -106,7 +106,7 @@ fn row_of(
             Entry::Checkpoint(_) | Entry::End(_) => {
                 Some((other(Kind::Checkpoint, describe::entry(None, entry)), None))
             }
-            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) => None,
+            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) | Entry::Wave { .. } => None,
         },
         Moment::Diverged(divergence) => {
             let note = format!(

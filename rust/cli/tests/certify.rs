@@ -1,5 +1,5 @@
-//! `certify`. Most tests put a program in Lean's place, which gives prepared answers at once; the last one asks Lean itself,
-//! and fails where there is none.
+//! `certify`. Most tests put a program in Lean's place, which gives prepared answers at once; the last two ask Lean itself,
+//! and fail where there is none.
 
 mod common;
 
@@ -52,7 +52,7 @@ fn script(place: &Place, text: &str) -> PathBuf {
 /// What the kernel comes to on the recording, as the model would write it.
 fn honest(place: &Place) -> Vec<u8> {
     let case = case_of_recording("a.rec", &place.read("a.rec")).expect("it is whole");
-    let outs = run::encode(&run::run(&case, |_| None));
+    let outs = run::encode(&run::run(&case));
     let mut writer = OutputWriter::create(Vec::new()).expect("memory");
     writer.case(&outs).expect("memory");
     writer.finish().expect("memory")
@@ -300,6 +300,50 @@ fn lean_checks_the_theorem_of_a_recording_and_no_other() {
     place.write("B.lean", format!("{before}def recordedState{changed}"));
     let judged = judge(&lean(), &place.path("B.lean")).expect("Lean is asked");
     assert_eq!(judged, Judgement::NotProved);
+}
+
+/// Lean itself, on results that are taken as failures because of their sort and their size: Lean's kernel evaluates the words
+/// that they are told in. No command gives such results, so a recording of failures in these very words is rewritten; if the
+/// words were others, it would not be a run.
+#[test]
+fn lean_checks_the_theorem_of_refused_results() {
+    const SORT: &str = "a value of sort 1 was expected, got one of form nat";
+    const SIZE: &str = "a payload of 6 bytes is over the limit of 4";
+    let place = Place::new();
+    let protocol = "effect World version 1 { op name() -> Text; }\n\
+                    global protocol R(role A, role B) uses World at A { \
+                    choice at A { at A { let name = World.name() else wrong; } one(name) from A to B; } \
+                    or { wrong() from A to B; \
+                    choice at A { at A { let name = World.name() else large; } two(name) from A to B; } \
+                    or { large() from A to B; } } }\n";
+    place.write("r.anti", protocol);
+    let script = format!(
+        "A sends one\nA answers World.name fails contract_violation \"{SORT}\"\n\
+         A sends two\nA answers World.name fails contract_violation \"{SIZE}\"\n"
+    );
+    place.write("r.script", script);
+    place.good(&["run", "r.anti", "--script", "r.script", "--record", "a.rec"]);
+    let mut refused = 0;
+    rewritten(&place, "refused.rec", |entry| match entry {
+        Entry::Header(header) => header.config.payload_len_max = 4,
+        Entry::Answer(outcome) => {
+            let result = match outcome {
+                Outcome::Failure(failure) if &*failure.detail == SORT => Value::Nat(7),
+                Outcome::Failure(failure) if &*failure.detail == SIZE => Value::text("large"),
+                _ => return,
+            };
+            *outcome = Outcome::Success(result);
+            refused += 1;
+        }
+        _ => {}
+    });
+    assert_eq!(refused, 2);
+
+    let args = ["certify", "refused.rec", "--kernel"];
+    let told = place.command(&args).output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&told.stdout);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
 }
 
 /// What `cargo xtask setup` has made.

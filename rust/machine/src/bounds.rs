@@ -36,3 +36,7 @@ pub const IMAGE_LEN_MAX: usize = 8 << 20;
 
 /// Bytes of the sentence in a failure: enough for a path and a reason, too little to smuggle a payload.
 pub const DETAIL_LEN_MAX: usize = 1024;
+
+/// Steps of a wave: picks times quantum. The events of a wave are kept until it is done, so this bounds memory to some hundred
+/// megabytes at worst; it is four times what waves have by default.
+pub const WAVE_STEPS_MAX: u64 = 1 << 20;

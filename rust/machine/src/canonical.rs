@@ -25,6 +25,7 @@ use crate::session::{
 };
 use crate::step::{Resumed, Step};
 use crate::value::{Form, Value};
+use crate::wave::{Key, WaveCertificate, WavePick};
 
 /// A type with canonical bytes.
 pub trait Canonical: Sized {
@@ -472,6 +473,23 @@ alternatives!(Phase {
 });
 
 structure!(Pick { session, coroutine });
+structure!(WaveCertificate {
+    step_index,
+    queue,
+    picks
+});
+structure!(WavePick {
+    pick,
+    lane,
+    quantum,
+    footprint
+});
+alternatives!(Key {
+    0 = Ledger { session },
+    1 = Coroutine { session, coroutine },
+    2 = Endpoint { session, role },
+    3 = Edge { session, edge },
+});
 alternatives!(Step {
     0 = Ran,
     1 = Yielded,

@@ -42,6 +42,13 @@ impl<F: FnMut(&EffectRequest<'_>) -> Reply> EffectHandler for FromFn<F> {
     }
 }
 
+/// A closure that many may call at the same time.
+impl<F: Fn(&EffectRequest<'_>) -> Reply> EffectHandler for &FromFn<F> {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        (self.0)(request)
+    }
+}
+
 /// What a handler says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

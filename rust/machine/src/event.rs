@@ -8,6 +8,7 @@ use crate::ids::{CoroutineId, EdgeId, LabelId, OperationId, ProgramId, SessionId
 use crate::kernel::{Ingress, ProtocolMachineKernel, Rest};
 use crate::value::Value;
 use crate::verify::VerifiedImage;
+use crate::wave::WavePick;
 
 /// When and where an event happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +194,13 @@ pub trait Sink {
         let _ = image;
     }
 
+    /// A wave was run: these picks, in this order, from this step index on; their events follow. Not told of steps that the
+    /// policy picked one by one.
+    #[inline]
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        let _ = (step, picks);
+    }
+
     /// A request is about to be put to the handler.
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
@@ -258,6 +266,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     fn loaded(&mut self, image: &VerifiedImage) {
         (**self).loaded(image);
     }
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        (**self).wave(step, picks);
+    }
+
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         (**self).request(step, request);
     }
@@ -294,6 +306,11 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
         self.0.loaded(image);
         self.1.loaded(image);
     }
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        self.0.wave(step, picks);
+        self.1.wave(step, picks);
+    }
+
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         self.0.request(step, request);
         self.1.request(step, request);
@@ -331,6 +348,12 @@ impl<S: Sink> Sink for Option<S> {
             sink.loaded(image);
         }
     }
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        if let Some(sink) = self {
+            sink.wave(step, picks);
+        }
+    }
+
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         if let Some(sink) = self {
             sink.request(step, request);

@@ -1,18 +1,23 @@
 //! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
 
+mod wave;
+
+pub use wave::{Job, Planned, Rooms};
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bounds::NAME_LEN_MAX;
-use crate::config::{ProtocolMachineConfig, SchedulingPolicy};
+use crate::config::ProtocolMachineConfig;
 use crate::effect::{EffectRequest, Outcome};
 use crate::event::{Event, Sink};
 use crate::fault::Refusal;
 use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
+use crate::schedule;
 use crate::session::{On, Phase, Session, Status, Witness};
-use crate::step::{self, Context, Resumed, Step, Stepped};
+use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
 
 /// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
@@ -190,9 +195,10 @@ impl ProtocolMachineKernel {
         let before = session.effects.len();
         let stepped = step::step(&cx, session, pick.coroutine, sink);
         self.outstanding = self.outstanding + session.effects.len() - before;
+        schedule::settle(&mut self.queue, &cx, session, pick.coroutine, stepped);
         let blocked = matches!(stepped.step, Step::Blocked(_));
         self.step_index += u64::from(!(blocked && active(mutant::BLOCKED_IS_FREE)));
-        self.settle(pick, stepped);
+        self.note(pick.session, &stepped.step);
         self.assert_invariants();
         Turn::Stepped {
             pick,
@@ -200,88 +206,28 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Puts whoever stepped, and whoever was woken, where the policy wants them.
+    /// Keeps account of what a step came to.
     #[inline]
-    fn settle(&mut self, pick: Pick, stepped: Stepped) {
-        let woken = stepped.woken.map(|coroutine| Pick {
-            session: pick.session,
-            coroutine,
-        });
-        if let Some(woken) = woken
-            && !active(mutant::WOKEN_LAST)
-        {
-            self.enqueue(woken);
-        }
-        match stepped.step {
-            Step::Ran if self.stays() => {}
-            Step::Yielded if active(mutant::YIELD_STAYS) => {}
-            Step::Ran | Step::Yielded => {
-                self.queue.take(pick);
-                self.enqueue(pick);
-            }
-            Step::Blocked(on) => {
-                self.queue.take(pick);
-                self.grant_token(pick.session, on);
-            }
-            Step::Effect(effect) => {
-                self.queue.take(pick);
-                self.note_deadline(effect);
-            }
-            Step::Halted | Step::Faulted(_) => {
-                self.queue.take(pick);
-                self.note_end(pick.session);
-            }
-        }
-        if let Some(woken) = woken
-            && active(mutant::WOKEN_LAST)
-        {
-            self.enqueue(woken);
-        }
-    }
-
-    /// Whether who ran stays at the head.
-    #[inline]
-    fn stays(&self) -> bool {
-        match self.config.policy {
-            SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
-            SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
-            SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
+    fn note(&mut self, session: SessionId, step: &Step) {
+        match *step {
+            Step::Ran | Step::Yielded | Step::Blocked(_) => {}
+            Step::Effect(effect) => self.note_deadline(effect),
+            Step::Halted | Step::Faulted(_) => self.note_end(session),
         }
     }
 
     /// Enters at the back, with the rank that the policy gives it now.
     #[inline]
     fn enqueue(&mut self, pick: Pick) {
-        let rank = match self.config.policy {
-            SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
-            SchedulingPolicy::Priority => {
-                let session = &self.sessions[pick.session.index()];
-                let priority = session.coroutines[pick.coroutine.index()].priority;
-                match active(mutant::PRIORITY_LOWEST) {
-                    false => u8::MAX - priority,
-                    true => priority,
-                }
-            }
-            SchedulingPolicy::ProgressAware => {
-                let session = &self.sessions[pick.session.index()];
-                let image = &self.images[session.image as usize];
-                let token = session.holds_token(image, pick.coroutine);
-                u8::from(!token || active(mutant::TOKEN_IGNORED))
-            }
-        };
-        self.queue.push(pick, rank);
-    }
-
-    /// Somebody waits for this edge: the one who can serve it holds a token from now on.
-    fn grant_token(&mut self, session: SessionId, on: On) {
-        let ignored = active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED);
-        if self.config.policy != SchedulingPolicy::ProgressAware || ignored {
-            return;
-        }
-        let s = &self.sessions[session.index()];
-        if let Some(coroutine) = s.server(&self.images[s.image as usize], on) {
-            self.queue.rank(Pick { session, coroutine }, 0);
-        }
+        let session = &self.sessions[pick.session.index()];
+        let image = &self.images[session.image as usize];
+        schedule::enqueue(
+            &mut self.queue,
+            &self.config,
+            image,
+            session,
+            pick.coroutine,
+        );
     }
 
     /// Remembers when an effect just issued times out.

@@ -13,11 +13,26 @@ use crate::verify::VerifiedImage;
 
 /// A machine that a scheduler round can be asked of, whatever drives it.
 pub trait KernelMachine {
-    /// Executes one scheduler round at the given concurrency.
+    /// Executes one scheduler round at the given concurrency. At concurrency 1 it is one turn, whatever drives the machine.
     ///
     /// # Errors
     /// [`RoundError::NoConcurrency`] for concurrency 0; nothing has happened then.
-    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Turn, RoundError>;
+    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Round, RoundError>;
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Round {
+    /// One turn was taken.
+    Turn(Turn),
+    /// A wave was run.
+    Wave {
+        /// How many sessions stepped.
+        picks: usize,
+        /// How many steps they took together.
+        steps: u64,
+    },
 }
 
 /// Why a round was refused.
@@ -92,18 +107,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         image: &Arc<VerifiedImage>,
         owner: &str,
     ) -> Result<SessionId, Refusal> {
-        self.kernel.load(image);
-        self.sink.loaded(image);
-        let open = Ingress::Open {
-            image: *image.digest(),
-            owner: Arc::from(owner),
-        };
-        match self.ingress(open)? {
-            Taken::Opened(session) => Ok(session),
-            Taken::Resumed(_) | Taken::Advanced { .. } | Taken::Cancelled => {
-                unreachable!("an `Open` that is not refused opens a session")
-            }
-        }
+        load(&mut self.kernel, &mut self.sink, image, owner)
     }
 
     /// Takes an input. An effect that is asked again because of it is put to the handler before this returns.
@@ -145,18 +149,8 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     }
 
     #[inline]
-    fn ask(&mut self, mut effect: EffectId) {
-        while let Some(request) = self.kernel.request(effect) {
-            self.sink.request(self.kernel.step_index(), &request);
-            let Reply::Now(outcome) = self.handler.handle(&request) else {
-                return;
-            };
-            let input = Ingress::Outcome { effect, outcome };
-            match self.kernel.ingress(input, &mut self.sink) {
-                Ok(Taken::Resumed(Resumed::Reissued(next))) => effect = next,
-                Ok(_) | Err(_) => return,
-            }
-        }
+    fn ask(&mut self, effect: EffectId) {
+        ask(&mut self.kernel, &mut self.handler, &mut self.sink, effect);
     }
 
     /// The kernel, to look at.
@@ -187,10 +181,66 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
 }
 
 impl<H: EffectHandler, S: Sink> KernelMachine for ProtocolMachine<H, S> {
-    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Turn, RoundError> {
+    fn kernel_step_round(&mut self, concurrency: usize) -> Result<Round, RoundError> {
         if concurrency == 0 {
             return Err(RoundError::NoConcurrency);
         }
-        Ok(self.turn())
+        Ok(Round::Turn(self.turn()))
+    }
+}
+
+/// Makes the image known and opens a session of it, in whatever machine.
+pub(crate) fn load<S: Sink>(
+    kernel: &mut ProtocolMachineKernel,
+    sink: &mut S,
+    image: &Arc<VerifiedImage>,
+    owner: &str,
+) -> Result<SessionId, Refusal> {
+    kernel.load(image);
+    sink.loaded(image);
+    let open = Ingress::Open {
+        image: *image.digest(),
+        owner: Arc::from(owner),
+    };
+    match kernel.ingress(open, sink)? {
+        Taken::Opened(session) => Ok(session),
+        Taken::Resumed(_) | Taken::Advanced { .. } | Taken::Cancelled => {
+            unreachable!("an `Open` that is not refused opens a session")
+        }
+    }
+}
+
+/// Puts the request to the handler, and takes in what it says at once; again as long as that has it asked anew.
+#[inline]
+pub(crate) fn ask<H: EffectHandler, S: Sink>(
+    kernel: &mut ProtocolMachineKernel,
+    handler: &mut H,
+    sink: &mut S,
+    mut effect: EffectId,
+) {
+    while let Some(request) = kernel.request(effect) {
+        sink.request(kernel.step_index(), &request);
+        let reply = handler.handle(&request);
+        match answer(kernel, sink, effect, reply) {
+            Some(next) => effect = next,
+            None => return,
+        }
+    }
+}
+
+/// Takes in what the handler said to a request; gives the effect that is asked in its place, if there is one.
+#[inline]
+pub(crate) fn answer<S: Sink>(
+    kernel: &mut ProtocolMachineKernel,
+    sink: &mut S,
+    effect: EffectId,
+    reply: Reply,
+) -> Option<EffectId> {
+    let Reply::Now(outcome) = reply else {
+        return None;
+    };
+    match kernel.ingress(Ingress::Outcome { effect, outcome }, sink) {
+        Ok(Taken::Resumed(Resumed::Reissued(next))) => Some(next),
+        Ok(_) | Err(_) => None,
     }
 }

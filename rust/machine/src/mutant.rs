@@ -128,6 +128,17 @@ mutants! {
     94 UNNAMED_PRIORITY "a role that no priority is given has 1"
     95 REQUEST_WITHOUT_DEADLINE "a request has no deadline"
     96 STATE_WITHOUT_CLOCK "the state's bytes have the step index for the clock"
+    97 WAVE_STEP_UNCHECKED "a wave of another step is run"
+    98 WAVE_QUEUE_UNCHECKED "a wave of another queue is run"
+    99 WAVE_FIRST_UNCHECKED "a wave that does not begin with the policy's pick is run"
+    100 WAVE_NEXT_UNCHECKED "a wave whose pick is not the next of its session is run"
+    101 WAVE_FOOTPRINT_UNCHECKED "a wave that does not name what it writes is run"
+    102 WAVE_LANES_UNCHECKED "a wave with one lane twice is run"
+    103 WAVE_QUANTUM_LONG "a session takes one step more than its quantum"
+    104 WAVE_ASKS_ON "a session that has asked goes on in the wave"
+    105 WAVE_MERGED_BACKWARDS "who moved in a wave enters the queue from the last pick to the first"
+    106 WAVE_STAMPED_ALONE "the events of a wave bear the steps of their own session alone"
+    107 WAVE_WIDE "a wave is one session wider than was asked"
 }
 
 #[cfg(feature = "mutants")]

@@ -22,36 +22,53 @@ pub struct Pick {
 ///
 /// Entries of a session that has ended stay until they come to the head; whoever takes the head passes over them.
 #[derive(Clone, Debug)]
-pub(crate) enum ReadyQueue {
-    Ring(VecDeque<Pick>),
+pub(crate) struct ReadyQueue {
+    order: Order,
+    /// The ticket of the next who enters: later ones are larger.
+    tickets: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Order {
+    Ring(VecDeque<(u64, Pick)>),
     Ranked(Ranked),
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranked {
+struct Ranked {
     by_rank: BTreeMap<(u8, u64), Pick>,
     places: BTreeMap<Pick, (u8, u64)>,
-    tickets: u64,
+}
+
+/// An entry of the queue, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queued {
+    pub(crate) pick: Pick,
+    /// Lower ones are picked first; a ring has no ranks.
+    pub(crate) rank: u8,
+    /// Lower ones came first.
+    pub(crate) ticket: u64,
 }
 
 impl ReadyQueue {
     pub(crate) fn new(policy: SchedulingPolicy) -> ReadyQueue {
-        match policy {
+        let order = match policy {
             SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => {
-                ReadyQueue::Ring(VecDeque::new())
+                Order::Ring(VecDeque::new())
             }
             SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => {
-                ReadyQueue::Ranked(Ranked::default())
+                Order::Ranked(Ranked::default())
             }
-        }
+        };
+        ReadyQueue { order, tickets: 0 }
     }
 
-    /// What the policy picks. Lower ranks come first; a ring has no ranks.
+    /// What the policy picks.
     #[inline]
     pub(crate) fn head(&self) -> Option<Pick> {
-        match self {
-            ReadyQueue::Ring(ring) => ring.front().copied(),
-            ReadyQueue::Ranked(ranked) => {
+        match &self.order {
+            Order::Ring(ring) => ring.front().map(|(_, pick)| *pick),
+            Order::Ranked(ranked) => {
                 let (best, first) = ranked.by_rank.first_key_value()?;
                 if active(mutant::TIE_LAST) {
                     let mut tied = ranked.by_rank.range(..=(best.0, u64::MAX));
@@ -65,17 +82,24 @@ impl ReadyQueue {
     /// Enters at the back.
     #[inline]
     pub(crate) fn push(&mut self, pick: Pick, rank: u8) {
-        match self {
-            ReadyQueue::Ring(ring) => ring.push_back(pick),
-            ReadyQueue::Ranked(ranked) => {
-                let place = (rank, ranked.tickets);
-                ranked.tickets += 1;
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.insert(Queued { pick, rank, ticket });
+    }
+
+    /// Takes a place behind all others, with a ticket that was drawn before.
+    #[inline]
+    fn insert(&mut self, entry: Queued) {
+        let Queued { pick, rank, ticket } = entry;
+        match &mut self.order {
+            Order::Ring(ring) => ring.push_back((ticket, pick)),
+            Order::Ranked(ranked) => {
                 debug_assert!(
                     !ranked.places.contains_key(&pick),
                     "a coroutine queues once"
                 );
-                ranked.places.insert(pick, place);
-                ranked.by_rank.insert(place, pick);
+                ranked.places.insert(pick, (rank, ticket));
+                ranked.by_rank.insert((rank, ticket), pick);
             }
         }
     }
@@ -84,18 +108,18 @@ impl ReadyQueue {
     /// back; a pick by somebody else may stand anywhere, and is searched for.
     #[inline]
     pub(crate) fn take(&mut self, pick: Pick) {
-        match self {
-            ReadyQueue::Ring(ring) if ring.front() == Some(&pick) => {
+        match &mut self.order {
+            Order::Ring(ring) if ring.front().is_some_and(|(_, head)| *head == pick) => {
                 ring.pop_front();
             }
-            ReadyQueue::Ring(ring) => {
-                let at = ring.iter().position(|queued| *queued == pick);
+            Order::Ring(ring) => {
+                let at = ring.iter().position(|(_, queued)| *queued == pick);
                 debug_assert!(at.is_some(), "who is taken out was queued");
                 if let Some(at) = at {
                     ring.remove(at);
                 }
             }
-            ReadyQueue::Ranked(ranked) => {
+            Order::Ranked(ranked) => {
                 if let Some(place) = ranked.places.remove(&pick) {
                     ranked.by_rank.remove(&place);
                 }
@@ -105,15 +129,15 @@ impl ReadyQueue {
 
     /// Whether it is queued. Linear in a ring.
     pub(crate) fn holds(&self, pick: Pick) -> bool {
-        match self {
-            ReadyQueue::Ring(ring) => ring.contains(&pick),
-            ReadyQueue::Ranked(ranked) => ranked.places.contains_key(&pick),
+        match &self.order {
+            Order::Ring(ring) => ring.iter().any(|(_, queued)| *queued == pick),
+            Order::Ranked(ranked) => ranked.places.contains_key(&pick),
         }
     }
 
     /// Changes the rank of a queued coroutine; its place in queue order stays.
     pub(crate) fn rank(&mut self, pick: Pick, rank: u8) {
-        let ReadyQueue::Ranked(ranked) = self else {
+        let Order::Ranked(ranked) = &mut self.order else {
             return;
         };
         let Some(place) = ranked.places.get_mut(&pick) else {
@@ -124,15 +148,105 @@ impl ReadyQueue {
         ranked.by_rank.insert(*place, pick);
     }
 
+    /// The entries in queue order. A ranked queue is sorted for it.
+    pub(crate) fn entries(&self) -> Vec<Queued> {
+        match &self.order {
+            Order::Ring(ring) => {
+                let entry = |(ticket, pick): &(u64, Pick)| Queued {
+                    pick: *pick,
+                    rank: 0,
+                    ticket: *ticket,
+                };
+                ring.iter().map(entry).collect()
+            }
+            Order::Ranked(ranked) => {
+                let entry = |(pick, place): (&Pick, &(u8, u64))| Queued {
+                    pick: *pick,
+                    rank: place.0,
+                    ticket: place.1,
+                };
+                let mut entries: Vec<_> = ranked.places.iter().map(entry).collect();
+                entries.sort_unstable_by_key(|entry| entry.ticket);
+                entries
+            }
+        }
+    }
+
     /// The queue in queue order.
     pub(crate) fn in_order(&self) -> Vec<Pick> {
-        match self {
-            ReadyQueue::Ring(ring) => ring.iter().copied().collect(),
-            ReadyQueue::Ranked(ranked) => {
-                let mut picks: Vec<_> = ranked.places.iter().map(|(p, at)| (at.1, *p)).collect();
-                picks.sort_unstable();
-                picks.into_iter().map(|(_, pick)| pick).collect()
+        self.entries().iter().map(|entry| entry.pick).collect()
+    }
+
+    /// The picks in the order in which the policy would come to them if none of them moved.
+    pub(crate) fn by_preference(&self) -> impl Iterator<Item = Pick> {
+        let (ring, ranked) = match &self.order {
+            Order::Ring(ring) => (Some(ring.iter().map(|(_, pick)| *pick)), None),
+            Order::Ranked(ranked) => (None, Some(ranked.by_rank.values().copied())),
+        };
+        ring.into_iter()
+            .flatten()
+            .chain(ranked.into_iter().flatten())
+    }
+
+    /// Becomes a queue of nobody, whose tickets go on from `other`'s: to be filled with entries of it by
+    /// [`enter`](Self::enter).
+    pub(crate) fn follow(&mut self, other: &ReadyQueue) {
+        match &mut self.order {
+            Order::Ring(ring) => ring.clear(),
+            Order::Ranked(ranked) => {
+                ranked.places.clear();
+                ranked.by_rank.clear();
             }
+        }
+        self.tickets = other.tickets;
+    }
+
+    /// Takes over an entry of the queue that is followed. Entries are taken over in queue order.
+    pub(crate) fn enter(&mut self, entry: Queued) {
+        debug_assert!(entry.ticket < self.tickets, "it was drawn before");
+        self.insert(entry);
+    }
+
+    /// Makes what became of parts of this queue its own. `part_of` gives the number of the part that the session's
+    /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
+    ///
+    /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
+    pub(crate) fn merge<'a>(
+        &mut self,
+        part_of: impl Fn(Pick) -> Option<usize>,
+        parts: impl Iterator<Item = &'a ReadyQueue> + Clone,
+    ) {
+        let start = self.tickets;
+        let left: Vec<Vec<Queued>> = parts.map(ReadyQueue::entries).collect();
+        let mut next = vec![0; left.len()];
+        let mut stays = |pick: Pick| {
+            let Some(part) = part_of(pick) else {
+                return true;
+            };
+            let at: &mut usize = &mut next[part];
+            let same = |entry: &&Queued| entry.pick == pick && entry.ticket < start;
+            let stays = left[part].get(*at).filter(same).is_some();
+            *at += usize::from(stays);
+            stays
+        };
+        match &mut self.order {
+            Order::Ring(ring) => ring.retain(|(_, pick)| stays(*pick)),
+            Order::Ranked(ranked) => {
+                ranked.places.retain(|pick, _| part_of(*pick).is_none());
+                ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
+                let old = left.iter().flatten().filter(|entry| entry.ticket < start);
+                for Queued { pick, rank, ticket } in old {
+                    ranked.places.insert(*pick, (*rank, *ticket));
+                    ranked.by_rank.insert((*rank, *ticket), *pick);
+                }
+            }
+        }
+        let mut left = left;
+        if active(mutant::WAVE_MERGED_BACKWARDS) {
+            left.reverse();
+        }
+        for entry in left.iter().flatten().filter(|entry| entry.ticket >= start) {
+            self.push(entry.pick, entry.rank);
         }
     }
 }

@@ -21,8 +21,10 @@ enum Do {
     Choose(u16),
     Open(usize),
     Input(Ingress),
+    /// A planned wave of this width and quantum, spoilt by somebody.
+    Wave(u32, u32, fn(&mut WaveCertificate)),
 }
-use Do::{Choose, Input, Open, Turns};
+use Do::{Choose, Input, Open, Turns, Wave};
 
 struct Scenario {
     name: &'static str,
@@ -104,6 +106,13 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
                 let image = *image.digest();
                 let taken = kernel.ingress(Ingress::Open { image, owner }, &mut events);
                 see(&kernel, format!("{taken:?}"), None);
+            }
+            Wave(width, quantum, spoil) => {
+                let mut wave = kernel.plan(*width, *quantum);
+                spoil(&mut wave);
+                let mut rooms = Rooms::default();
+                let ran = kernel.wave(&wave, &mut rooms, &mut events, |_| {});
+                see(&kernel, format!("{ran:?} {:?}", rooms.steps()), None);
             }
             Input(input) => {
                 let taken = kernel.ingress(input.clone(), &mut events);
@@ -574,9 +583,67 @@ fn inputs(all: &mut Vec<Scenario>) {
     );
 }
 
+fn waves(all: &mut Vec<Scenario>) {
+    let give_way = || {
+        let code = vec![Instruction::Yield; 3]
+            .into_iter()
+            .chain([Instruction::Halt]);
+        (code.collect(), vec![State::End])
+    };
+    let mut add = |name, image: CodeImage, rest: Vec<Do>| {
+        let script = [Open(5), Open(5)].into_iter().chain(rest).collect();
+        all.push(Scenario {
+            name,
+            image,
+            config: ProtocolMachineConfig::default(),
+            script,
+        });
+    };
+    let idle = || image(vec![give_way(), give_way()]);
+    let wave = |spoil| vec![Wave(3, 2, spoil), Wave(2, 1, |_| {}), Turns(3)];
+    add("waves", idle(), wave(|_| {}));
+    add(
+        "a wave of another step",
+        idle(),
+        wave(|w| w.step_index += 1),
+    );
+    add("a wave of another queue", idle(), wave(|w| w.queue.clear()));
+    add(
+        "a wave that begins elsewhere",
+        idle(),
+        wave(|w| w.picks.swap(0, 1)),
+    );
+    let last = |w: &mut WaveCertificate| {
+        w.picks[1].pick.coroutine = CoroutineId(1);
+        let Key::Coroutine { coroutine, .. } = &mut w.picks[1].footprint[1] else {
+            panic!("who steps comes second");
+        };
+        *coroutine = CoroutineId(1);
+    };
+    add("a wave out of turn", idle(), wave(last));
+    add(
+        "a wave that writes nothing",
+        idle(),
+        wave(|w| w.picks[1].footprint.clear()),
+    );
+    add("a wave on one lane", idle(), wave(|w| w.picks[1].lane = 0));
+    let asking = || {
+        (
+            vec![set(R1, 5u64), act(R1, R2), Instruction::Halt],
+            vec![State::End],
+        )
+    };
+    let asking = image(vec![asking(), asking()]);
+    add(
+        "a wave that asks",
+        asking,
+        vec![Wave(3, 9, |_| {}), Turns(2)],
+    );
+}
+
 fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
-    for some in [messages, steps, effects, inputs] {
+    for some in [messages, steps, effects, inputs, waves] {
         some(&mut all);
     }
     all

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use antiphon_machine::{
     Class, EdgeId, Event, Ingress, Instruction, LabelId, Message, ObsEvent, OperationId, Outcome,
-    ProtocolMachineKernel, RoleId, SessionId, Value, VerifiedImage,
+    Pick, ProtocolMachineKernel, RoleId, SessionId, Value, VerifiedImage,
 };
 
 use crate::entry::{Checkpoint, Entry, Request};
@@ -276,8 +276,27 @@ pub fn entry(image: Option<&VerifiedImage>, entry: &Entry) -> String {
         Entry::Input { input: i, .. } => input(i),
         Entry::Refused(refusal) => format!("refused: {refusal}"),
         Entry::Checkpoint(point) => checkpoint(point),
+        Entry::Wave { picks, .. } => wave(picks),
         Entry::End(end) => format!("end, {}: {}", end.stop, checkpoint(&end.last)),
     }
+}
+
+/// The picks of a wave: how many, and the first of them.
+fn wave(picks: &[(Pick, u32)]) -> String {
+    const SHOWN: usize = 4;
+    let shown = picks.iter().take(SHOWN).map(|(pick, quantum)| {
+        let Pick { session, coroutine } = pick;
+        format!("session {session} from coroutine {coroutine} (at most {quantum})")
+    });
+    let mut text = format!(
+        "wave of {}: {}",
+        picks.len(),
+        shown.collect::<Vec<_>>().join(", ")
+    );
+    if let Some(more) = picks.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        push(&mut text, format_args!(", and {more} more"));
+    }
+    text
 }
 
 fn checkpoint(point: &Checkpoint) -> String {

@@ -175,6 +175,7 @@ impl Names {
             | Entry::Input { .. }
             | Entry::Refused(_)
             | Entry::Checkpoint(_)
+            | Entry::Wave { .. }
             | Entry::End(_) => {}
         }
     }
@@ -194,7 +195,9 @@ impl Names {
                     describe::request(image, request)
                 )
             }
-            Entry::Input { step, .. } => format!("step {step}: {}", describe::entry(None, entry)),
+            Entry::Input { step, .. } | Entry::Wave { step, .. } => {
+                format!("step {step}: {}", describe::entry(None, entry))
+            }
             Entry::Header(_)
             | Entry::Image(_)
             | Entry::Answer(_)

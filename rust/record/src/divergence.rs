@@ -1,6 +1,6 @@
 //! Where a replay and its recording part.
 
-use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId};
+use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId, WaveRefusal};
 
 use crate::describe;
 use crate::entry::{Request, Stop};
@@ -107,6 +107,8 @@ pub enum Difference {
         /// The machine's.
         got: [u8; 32],
     },
+    /// The recording has a wave that this machine would not run.
+    Wave(WaveRefusal),
     /// The recording ends with the machine doing something else.
     Stop {
         /// What the recording has.
@@ -143,6 +145,7 @@ impl Difference {
             Difference::Clock { .. } => "clock",
             Difference::State { .. } => "state digest",
             Difference::Trace { .. } => "trace digest",
+            Difference::Wave(_) => "wave",
             Difference::Stop { .. } => "stop",
         }
     }

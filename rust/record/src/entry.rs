@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use antiphon_codec::{Decoder, Encoder, Kind};
+use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::{
-    Canonical, EffectId, EffectRequest, Failure, Ingress, OperationId, Outcome,
+    Canonical, EffectId, EffectRequest, Failure, Ingress, OperationId, Outcome, Pick,
     ProtocolMachineConfig, ReadError, ReadErrorKind, Refusal, RoleId, Value,
 };
 
@@ -35,6 +36,13 @@ pub enum Entry {
     Refused(Refusal),
     /// What the machine had come to.
     Checkpoint(Checkpoint),
+    /// Sessions stepped together: who began in each, and how many steps it could take at most.
+    Wave {
+        /// How many steps were taken before.
+        step: u64,
+        /// The picks, in the order in which their steps became part of the machine.
+        picks: Vec<(Pick, u32)>,
+    },
     /// The recording was ended by its writer.
     End(End),
 }
@@ -109,7 +117,7 @@ pub enum Stop {
     Stuck = 3,
 }
 
-/// The numbers of the entries. Not used yet, and kept for the pick lists of a threaded machine: 9.
+/// The numbers of the entries.
 pub(crate) mod number {
     pub(crate) const HEADER: u64 = 0;
     pub(crate) const IMAGE: u64 = 1;
@@ -120,6 +128,7 @@ pub(crate) mod number {
     pub(crate) const CHECKPOINT: u64 = 6;
     pub(crate) const PART: u64 = 7;
     pub(crate) const END: u64 = 8;
+    pub(crate) const WAVE: u64 = 9;
 }
 
 impl Entry {
@@ -134,6 +143,7 @@ impl Entry {
             Entry::Refused(refusal) => encode_refused(refusal, out),
             Entry::Checkpoint(checkpoint) => checkpoint.encode(out),
             Entry::End(end) => end.encode(out),
+            Entry::Wave { step, picks } => encode_wave(*step, picks.iter().copied(), out),
         }
     }
 
@@ -171,6 +181,12 @@ impl Entry {
                 Checkpoint::decode(&mut from).map(Entry::Checkpoint)
             }
             number::END => End::decode(len, &mut from).map(Entry::End),
+            number::WAVE => {
+                fields("wave", 3, len)?;
+                let step = from.uint()?;
+                let picks = decode_picks(&mut from)?;
+                Ok(Entry::Wave { step, picks })
+            }
             got => Err(alternative(offset, "entry", got)),
         }?;
         from.finish()?;
@@ -346,6 +362,44 @@ pub(crate) fn encode_input(step: u64, input: &Ingress, out: &mut Encoder<'_>) {
 pub(crate) fn encode_refused(refusal: &Refusal, out: &mut Encoder<'_>) {
     out.array(2).uint(number::REFUSED);
     refusal.encode(out);
+}
+
+pub(crate) fn encode_wave(
+    step: u64,
+    picks: impl ExactSizeIterator<Item = (Pick, u32)>,
+    out: &mut Encoder<'_>,
+) {
+    out.array(3)
+        .uint(number::WAVE)
+        .uint(step)
+        .array(picks.len());
+    for (Pick { session, coroutine }, quantum) in picks {
+        out.array(3).uint(session.0.into()).uint(coroutine.0.into());
+        out.uint(quantum.into());
+    }
+}
+
+/// The picks of a wave, no more than a machine runs at a time.
+fn decode_picks(from: &mut Decoder<'_>) -> Result<Vec<(Pick, u32)>, ReadError> {
+    let offset = from.position();
+    let mut picks = Vec::new();
+    let mut steps: u64 = 0;
+    for _ in 0..from.array()? {
+        fields("pick", 3, from.array()?)?;
+        let pick = Pick {
+            session: Canonical::decode(from)?,
+            coroutine: Canonical::decode(from)?,
+        };
+        let quantum = u32::decode(from)?;
+        steps += u64::from(quantum);
+        if steps > WAVE_STEPS_MAX {
+            let (what, max, got) = ("the steps of a wave", WAVE_STEPS_MAX, steps);
+            let kind = ReadErrorKind::Range { what, max, got };
+            return Err(ReadError { offset, kind });
+        }
+        picks.push((pick, quantum));
+    }
+    Ok(picks)
 }
 
 pub(crate) fn encode_image(bytes: &[u8], out: &mut Encoder<'_>) {

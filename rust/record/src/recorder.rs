@@ -3,12 +3,13 @@
 use antiphon_machine::bounds::{IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use antiphon_machine::{
     Canonical, DeterminismMode, EffectId, EffectRequest, Event, Ingress, Outcome,
-    ProtocolMachineKernel, Refusal, Rest, Sink, Stamp, Value, VerifiedImage,
+    ProtocolMachineKernel, Refusal, Rest, Sink, Stamp, Value, VerifiedImage, WavePick,
 };
 
 use crate::checks::{Checks, stop_of};
 use crate::entry::{
     End, Header, encode_answer, encode_image, encode_input, encode_refused, encode_request,
+    encode_wave,
 };
 use crate::writer::{RecordError, Store, Writer};
 
@@ -208,6 +209,12 @@ impl<W: Store> Sink for Recorder<W> {
             }
             r.writer.put(|out| encode_image(&bytes, out))
         });
+    }
+
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        self.asked = None;
+        let picks = picks.iter().map(|p| (p.pick, p.quantum));
+        self.keep(|r| r.writer.put(|out| encode_wave(step, picks, out)));
     }
 
     #[inline]

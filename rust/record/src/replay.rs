@@ -1,13 +1,15 @@
 //! Replay: the same kernel on what a recording holds, compared as it goes.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
-    Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, Event, Ingress, NoSink, ObsEvent,
-    Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed,
-    SessionId, Sink, Stamp, Step, Taken, Turn, Value, VerifyError,
+    Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
+    Job, NoSink, ObsEvent, Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError,
+    Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken, Turn, Value, VerifyError,
+    WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -54,7 +56,7 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
 ///
 /// A replay takes the steps that the recording claims, so of a recording from a stranger, bound
 /// them by `run_to`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
     player: Player<S>,
@@ -156,6 +158,14 @@ impl<R: Read, S: Sink> Replay<R, S> {
         })
     }
 
+    /// The same replay with every step taken as a wave, whose jobs are run by `jobs`: for replaying on another driver. A wave of
+    /// the recording is run whole, any other step is a wave of its own.
+    #[must_use]
+    pub fn in_waves(mut self, jobs: impl Fn(&mut [Job<'_>]) + Send + Sync + 'static) -> Self {
+        self.player.jobs = Some(Jobs(Arc::new(jobs)));
+        self
+    }
+
     /// How the recorded machine was set up.
     pub fn header(&self) -> &Header {
         self.reader.header()
@@ -246,10 +256,16 @@ impl<R: Read, S: Sink> Replay<R, S> {
         Ok(Played::Over)
     }
 
-    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, or the
-    /// machine asks.
+    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, the machine
+    /// asks, or the next steps are a wave, which is one entry.
     pub(crate) fn step(&mut self) -> bool {
-        self.player.pending.is_none() && self.player.step()
+        self.player.pending.is_empty() && !self.holds_wave() && self.player.step()
+    }
+
+    /// Whether the entry that is held is a wave from the step at which the machine is.
+    fn holds_wave(&self) -> bool {
+        let now = self.player.kernel.step_index();
+        wave_at(self.reader.current().bytes) == Some(now)
     }
 
     /// The entry that was played last, or is held.
@@ -277,18 +293,21 @@ pub(crate) enum Played {
 }
 
 /// The machine part of a replay: it knows entries, and not where they come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Player<S> {
     kernel: ProtocolMachineKernel,
     watch: Watch<S>,
     /// The request that was compared last, as long as an answer to it can follow.
     asked: Option<EffectId>,
-    /// The request that the machine makes and no entry has been compared with.
-    pending: Option<EffectId>,
+    /// The requests that the machine makes and no entry has been compared with, in their order: of a wave there may be many.
+    pending: VecDeque<EffectId>,
     /// The refusal that the recording has still to tell of.
     refused: Option<Refusal>,
     /// Who stepped last.
     pick: Option<Pick>,
+    rooms: Rooms,
+    /// Who runs the jobs of waves; without, this thread does, and only the recording's own waves are waves.
+    jobs: Option<Jobs>,
     requests: u64,
     inputs: u64,
     checkpoints: u64,
@@ -296,8 +315,19 @@ struct Player<S> {
     scratch: Vec<u8>,
 }
 
+#[derive(Clone)]
+struct Jobs(Arc<RunJobs>);
+
+type RunJobs = dyn Fn(&mut [Job<'_>]) + Send + Sync;
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jobs")
+    }
+}
+
 /// What a replay watches of its machine: the digests, the last events, and what the caller wants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watch<S> {
     checks: Checks,
     recent: Vec<ObsEvent>,
@@ -342,9 +372,11 @@ impl<S: Sink> Player<S> {
                 sink,
             },
             asked: None,
-            pending: None,
+            pending: VecDeque::new(),
             refused: None,
             pick: None,
+            rooms: Rooms::default(),
+            jobs: None,
             requests: 0,
             inputs: 0,
             checkpoints: 0,
@@ -364,7 +396,7 @@ impl<S: Sink> Player<S> {
         }
         if let [0x89, REQUEST, ..] = bytes {
             self.walk(uint_at(bytes, 2)?, until);
-            let live = self.kernel.request(self.pending?)?;
+            let live = self.kernel.request(*self.pending.front()?)?;
             let now = self.kernel.step_index();
             self.scratch.clear();
             encode_request(now, &live, &mut Encoder::new(&mut self.scratch));
@@ -373,7 +405,7 @@ impl<S: Sink> Player<S> {
                 return None;
             }
             self.watch.sink.request(now, &live);
-            self.asked = self.pending.take();
+            self.asked = self.pending.pop_front();
             self.requests += 1;
             return Some(self.scratch.len());
         }
@@ -388,7 +420,7 @@ impl<S: Sink> Player<S> {
     /// stands before that.
     #[inline]
     fn walk(&mut self, step: u64, until: u64) -> bool {
-        while self.pending.is_none() && self.kernel.step_index() < step {
+        while self.pending.is_empty() && self.kernel.step_index() < step {
             if self.kernel.step_index() >= until {
                 return false;
             }
@@ -430,6 +462,14 @@ impl<S: Sink> Player<S> {
                 self.asked = None;
                 self.advance(entry, &what, point.step, until)?;
                 self.compare(entry, &point)
+            }
+            Entry::Wave { step, ref picks } => {
+                self.asked = None;
+                self.advance(entry, &what, step, until)?;
+                if self.kernel.step_index() >= until {
+                    return Err(Stopped::Limit);
+                }
+                self.wave(entry, &what, picks)
             }
             Entry::End(End { stop, last, .. }) => {
                 self.asked = None;
@@ -474,8 +514,8 @@ impl<S: Sink> Player<S> {
         if !self.walk(step, until) {
             return Err(Stopped::Limit);
         }
-        let live = self.pending.and_then(|effect| self.kernel.request(effect));
-        let Some(live) = live else {
+        let asked = self.pending.front().copied();
+        let Some(live) = asked.and_then(|effect| self.kernel.request(effect)) else {
             return Err(self.request_missing(entry, bytes));
         };
         self.scratch.clear();
@@ -486,7 +526,7 @@ impl<S: Sink> Player<S> {
             return Err(self.request_differs(entry, bytes, got));
         }
         self.watch.sink.request(now, &live);
-        self.asked = self.pending.take();
+        self.asked = self.pending.pop_front();
         self.requests += 1;
         Ok(())
     }
@@ -496,7 +536,7 @@ impl<S: Sink> Player<S> {
         if !self.walk(step, until) {
             return Err(Stopped::Limit);
         }
-        if let Some(live) = self.pending.and_then(|effect| self.kernel.request(effect)) {
+        if let Some(live) = self.live() {
             let got = Request::of(self.kernel.step_index(), &live);
             let expected = describe::entry(None, what);
             return Err(self.request_extra(entry, expected, got));
@@ -518,11 +558,17 @@ impl<S: Sink> Player<S> {
     /// One step. `false`: no coroutine is ready.
     #[inline]
     fn step(&mut self) -> bool {
+        if self.jobs.is_some() {
+            let wave = self.kernel.plan(1, 1);
+            if !wave.picks.is_empty() {
+                return self.run(&wave).is_ok();
+            }
+        }
         match self.kernel.step(&mut self.watch) {
             Turn::Stepped { pick, step } => {
                 self.pick = Some(pick);
                 if let Step::Effect(effect) = step {
-                    self.pending = Some(effect);
+                    self.pending.push_back(effect);
                 }
                 self.watch.sink.stepped(&self.kernel);
                 true
@@ -534,10 +580,42 @@ impl<S: Sink> Player<S> {
         }
     }
 
+    /// The first request that no entry has been compared with.
+    fn live(&self) -> Option<EffectRequest<'_>> {
+        self.kernel.request(*self.pending.front()?)
+    }
+
+    /// Runs the picks as the wave that they were, on this thread.
+    fn wave(&mut self, entry: u64, what: &Entry, picks: &[(Pick, u32)]) -> Result<(), Stopped> {
+        let wave = self.kernel.claim(picks.iter().copied());
+        let Err(refusal) = self.run(&wave) else {
+            return Ok(());
+        };
+        let expected = describe::entry(None, what);
+        let got = format!("no wave of this machine: {refusal}");
+        Err(self.diverged(entry, Difference::Wave(refusal), expected, got))
+    }
+
+    fn run(&mut self, wave: &WaveCertificate) -> Result<(), WaveRefusal> {
+        let run = |jobs: &mut [Job<'_>]| {
+            if let Some(Jobs(run)) = &self.jobs {
+                run(jobs);
+            }
+        };
+        self.kernel
+            .wave(wave, &mut self.rooms, &mut self.watch, run)?;
+        self.pick = self.rooms.steps().last().copied();
+        let asked = self.rooms.asked().map(|(effect, _)| effect);
+        self.pending.extend(asked);
+        self.watch.sink.stepped(&self.kernel);
+        Ok(())
+    }
+
     fn take(&mut self, input: Ingress) {
         self.inputs += 1;
         match self.kernel.ingress(input, &mut self.watch) {
-            Ok(Taken::Resumed(Resumed::Reissued(effect))) => self.pending = Some(effect),
+            // It is asked at once, before what else was asked in the same wave.
+            Ok(Taken::Resumed(Resumed::Reissued(effect))) => self.pending.push_front(effect),
             Ok(
                 Taken::Opened(_)
                 | Taken::Resumed(Resumed::Ready(_) | Resumed::Faulted(_))
@@ -778,6 +856,15 @@ fn short_answer(bytes: &[u8]) -> Option<(Outcome, usize)> {
             let len = usize::from(*len);
             Some((Outcome::Success(Value::bytes(bytes.get(..len)?)), 6 + len))
         }
+        _ => None,
+    }
+}
+
+/// The step from which the entry's wave ran; `None`: it is none.
+fn wave_at(bytes: &[u8]) -> Option<u64> {
+    const WAVE: u8 = number::WAVE as u8;
+    match bytes {
+        [0x83, WAVE, ..] => uint_at(bytes, 2),
         _ => None,
     }
 }

@@ -58,10 +58,15 @@ impl Tree {
             .collect();
         let mut names = BTreeMap::new();
         let mut packages = Vec::new();
+        // What a feature of a member adds is the business of who asks for the feature.
+        let mut optional = BTreeSet::new();
         for package in json["packages"].as_array()? {
             let id = package["id"].as_str()?;
             names.insert(id, package["name"].as_str()?.to_owned());
             if members.contains(id) {
+                let rows = package["dependencies"].as_array()?.iter();
+                let added = rows.filter(|row| row["optional"] == true);
+                optional.extend(added.filter_map(|row| Some((id, row["name"].as_str()?))));
                 packages.push(Package::read(package)?);
             }
         }
@@ -72,8 +77,10 @@ impl Tree {
                 .or_default();
             for dependency in node["deps"].as_array()? {
                 let kinds = dependency["dep_kinds"].as_array()?;
-                if kinds.iter().any(|kind| kind["kind"].is_null()) {
-                    linked.insert(names.get(dependency["pkg"].as_str()?)?.clone());
+                let name = names.get(dependency["pkg"].as_str()?)?;
+                let is_left_out = optional.contains(&(node["id"].as_str()?, name.as_str()));
+                if kinds.iter().any(|kind| kind["kind"].is_null()) && !is_left_out {
+                    linked.insert(name.clone());
                 }
             }
         }

@@ -63,4 +63,22 @@ theorem certified_sessions_safe {config : ProtocolMachineConfig} {images : List 
   rw [← same]
   exact ⟨d.1, fun c moves => d.2 c (moves.of_digest digest)⟩
 
+/-- In every run of a machine whose buffers hold at least as many messages as an accepted certificate's bound, if nobody waits
+for room in what the certificate holds, no session of that image is ever where a role is sent a message that it cannot take, a
+message waits for a role that is done, or a role is not done and nobody can send or receive. -/
+theorem certified_sessions_safe_larger_buffers {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action}
+    {n : Nat} {s : Session} {image : CodeImage} {digest : Bytes} {certificate : SafetyCertificate}
+    (accepted : checkCertificate image certificate = true) (room : hasRoom image certificate = true)
+    (hs : (runOf config images as).machine.sessions[n]? = some s)
+    (certified : images[s.image]? = some (image.load digest))
+    (larger : certificate.places ≤ config.bufferMax) :
+    ¬ ReceptionError (image.load digest) s.configuration ∧ ¬ Orphan (image.load digest) s.configuration ∧
+      ¬ Deadlock (image.load digest) config.bufferMax s.configuration := by
+  obtain ⟨i, hi, life⟩ := lives_of_run hs
+  rw [certified] at hi
+  cases hi
+  have ⟨_, deadlock, reception, orphan⟩ := certified_safe_larger_buffers accepted room larger
+    ((life.reachable (Nat.le_refl _)).of_digest [])
+  exact ⟨reception, orphan, fun d => deadlock ⟨d.1, fun c moves => d.2 c (moves.of_digest digest)⟩⟩
+
 end Antiphon

@@ -195,4 +195,37 @@ def checkCertificate (image : CodeImage) (certificate : SafetyCertificate) : Boo
   | .accepted => true
   | _ => false
 
+/-! ## Larger buffers -/
+
+/-- Whether a role wants to send into a buffer that holds `bound` messages. -/
+def Configuration.lacksRoom (c : Configuration) (i : Loaded) (bound role : Nat) : Bool :=
+  match c.point i role with
+  | none => false
+  | some p => match p.act with
+    | .send => match getAt c.buffers p.edge with
+      | none => false
+      | some labels => Nat.ble bound (len labels)
+    | _ => false
+
+/-- Whether none of the first roles wants to send into a full buffer. -/
+def roomyBelow (i : Loaded) (bound : Nat) (c : Configuration) : Nat → Bool
+  | 0 => true
+  | role + 1 => match c.lacksRoom i bound role with
+    | true => false
+    | false => roomyBelow i bound c role
+
+/-- Whether nobody wants to send into a full buffer in any of these configurations. -/
+def roomy (i : Loaded) (bound : Nat) : List Configuration → Bool
+  | [] => true
+  | c :: cs => match roomyBelow i bound c (len c.states) with
+    | true => roomy i bound cs
+    | false => false
+
+/-- Whether nobody ever waits for room in what a certificate holds. Larger buffers then change nothing, and what the certificate
+says it says of them too. -/
+def hasRoom (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
+  match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
+  | .error _ => false
+  | .ok cs => roomy (image.load []) certificate.places cs
+
 end Antiphon

@@ -19,9 +19,10 @@ def asciiFrom (b : ByteArray) (n : Nat) (tail : Bytes) : Bytes :=
   | 0 => tail
   | n + 1 => asciiFrom b n (b.get! n :: tail)
 
-/-- The bytes of an ASCII string, before others. -/
+/-- The bytes of an ASCII string, before others. `toUTF8` gives the same, but its definition is not public, and Lean's kernel
+could not evaluate it. -/
 def ascii (text : String) (tail : Bytes) : Bytes :=
-  let b := text.toUTF8
+  let b := text.toByteArray
   asciiFrom b b.size tail
 
 /-- The decimal digits of a number below 10^20, before other bytes. -/

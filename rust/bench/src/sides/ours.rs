@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use antiphon_machine::threaded::{Shared, ThreadedProtocolMachine};
 use antiphon_machine::{
     Class, EffectHandler, EffectRequest, NoSink, Outcome, ProtocolMachine, ProtocolMachineConfig,
     ProtocolMachineKernel, Reply, Sink, TraceDigest, Value,
@@ -12,7 +13,7 @@ use antiphon_record::{Flush, Header, Recorder, Store};
 
 use super::images::image;
 use super::{Absent, Prepared, Ready, Side};
-use crate::contest::Contest;
+use crate::contest::{Contest, Exchange};
 
 /// The hosts of all roles: choose in turn, give units, and work for as long as they are told to when they are told
 /// something.
@@ -107,10 +108,60 @@ fn received(kernel: &ProtocolMachineKernel) -> u64 {
     edges.map(|edge| edge.received()).sum()
 }
 
-/// The threaded driver. Its place: it takes the image and hosts of [`machine`] and answers to [`Ready`] as
-/// [`Cooperative`] does.
-pub(super) fn threaded(_workers: usize, _contest: &Contest) -> Result<Prepared, Absent> {
-    Err(Absent("no threaded driver in this checkout".to_owned()))
+/// What the threaded driver asks, on all of its threads; it is asked nothing but to take what it is told.
+#[derive(Debug)]
+struct Told(Duration);
+
+impl EffectHandler for &Told {
+    fn handle(&mut self, _: &EffectRequest<'_>) -> Reply {
+        work(self.0);
+        Reply::Now(Outcome::done())
+    }
+}
+
+struct Threaded {
+    machine: ThreadedProtocolMachine<Shared<Told>>,
+    /// Steps that two messages take.
+    steps: u64,
+}
+
+pub(super) fn threaded(workers: usize, contest: &Contest) -> Result<Prepared, Absent> {
+    if contest.exchange != Exchange::PingPong || contest.steps.is_some() {
+        return Err(Absent("not asked".to_owned()));
+    }
+    let (image, steps) = image(contest)?;
+    let told = Told(Duration::from_nanos(contest.work));
+    let config = ProtocolMachineConfig::default();
+    let machine = ThreadedProtocolMachine::try_with_workers(config, Shared(told), workers);
+    let mut machine = machine.map_err(|error| Absent(error.to_string()))?;
+    for _ in 0..contest.sessions {
+        let opened = machine.load_choreography(&image, "bench");
+        opened.map_err(|refusal| Absent(refusal.to_string()))?;
+    }
+    let mut prepared = Prepared::of(Threaded { machine, steps })?;
+    // By the clock with one worker too: the two are compared with each other.
+    prepared.threads = true;
+    Ok(prepared)
+}
+
+impl Ready for Threaded {
+    /// A wave is as many steps as it is.
+    fn exchange(&mut self, messages: u64) {
+        let taken = |machine: &ThreadedProtocolMachine<_>| {
+            let report = machine.report();
+            report.steps + report.turns
+        };
+        let until = taken(&self.machine) + messages * self.steps / 2;
+        while taken(&self.machine) < until {
+            if self.machine.run(1).is_some() {
+                return;
+            }
+        }
+    }
+
+    fn received(&self) -> u64 {
+        received(self.machine.kernel())
+    }
 }
 
 /// Takes a recording into memory that is used again and again, so that neither a disk nor growing is measured.

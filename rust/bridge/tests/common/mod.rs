@@ -1,14 +1,102 @@
 //! What the tests that run the model share.
 
+#![allow(
+    clippy::print_stdout,
+    dead_code,
+    reason = "the figures are the point of a run that succeeds; each test uses its part"
+)]
+
+use std::time::Instant;
+
+use antiphon_bridge::case::Case;
+use antiphon_bridge::compare::Divergence;
+use antiphon_bridge::coverage::Coverage;
 use antiphon_bridge::oracle::Oracle;
+use antiphon_bridge::run::ActionOut;
 
 /// The program that runs the model. It stands in the folder that cargo builds into: that of the test's own program, two
 /// levels up.
-pub fn oracle() -> Oracle {
+pub(crate) fn oracle() -> Oracle {
     let program = std::env::current_exe().expect("a test knows its program");
     let target = program
         .ancestors()
         .nth(3)
         .expect("it is in target/debug/deps");
     Oracle::find(target).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Parts of the suite. They are run together, since each process of the model takes its time to start; what they came to
+/// is told part by part.
+#[derive(Default)]
+pub(crate) struct Suite {
+    parts: Vec<(String, usize)>,
+    cases: Vec<Case>,
+    coverage: Coverage,
+    diverging: usize,
+}
+
+impl Suite {
+    pub(crate) fn part(&mut self, name: &str, cases: Vec<Case>) {
+        assert!(!cases.is_empty(), "{name}: no cases");
+        self.parts.push((name.to_owned(), cases.len()));
+        self.cases.extend(cases);
+    }
+
+    /// Runs the parts so far. `seen` is shown each case of them by its number, and what the kernel did.
+    pub(crate) fn run(&mut self, mut seen: impl FnMut(usize, &Case, &[ActionOut])) {
+        let start = Instant::now();
+        let (mut actions, mut states) = (Vec::new(), 0);
+        let coverage = &mut self.coverage;
+        let done = oracle().compare(&self.cases, |case, outs| {
+            coverage.add(case, outs);
+            seen(actions.len(), case, outs);
+            actions.push(outs.len());
+            states += outs.iter().map(|out| out.state.len()).sum::<usize>();
+        });
+        let done = done.unwrap_or_else(|error| panic!("{error}"));
+        let seconds = start.elapsed().as_secs_f64();
+        assert_eq!(
+            done.cases,
+            self.cases.len() as u64,
+            "every case is compared"
+        );
+
+        let mut first = 0;
+        for (name, len) in self.parts.drain(..) {
+            let part = first..first + len;
+            let index = part.start as u64..part.end as u64;
+            let diverge = |found: &&Divergence| index.contains(&found.index);
+            println!(
+                "{name}: {len} cases, {} actions, {} diverge",
+                actions[part].iter().sum::<usize>(),
+                done.divergences.iter().filter(diverge).count(),
+            );
+            first += len;
+        }
+        for divergence in done.divergences.iter().take(5) {
+            println!("{divergence}\n");
+        }
+        println!(
+            "together: {} cases, {} actions, {} bytes compared, {states} of them states; {seconds:.1} s \
+             with the model's start, {:.0} cases a minute, {:.0} steps a second",
+            done.cases,
+            done.actions,
+            done.bytes,
+            done.cases as f64 * 60.0 / seconds,
+            done.actions as f64 / seconds,
+        );
+        self.diverging += done.divergences.len();
+        self.cases.clear();
+    }
+
+    /// Every divergence is a failure; there is no list of known ones.
+    pub(crate) fn finish(self) -> Coverage {
+        assert!(self.parts.is_empty(), "every part was run");
+        let diverge = self.diverging;
+        assert_eq!(
+            diverge, 0,
+            "{diverge} cases diverge; the first are told above"
+        );
+        self.coverage
+    }
 }

@@ -6,4 +6,5 @@ mod format;
 mod replay;
 mod runs;
 mod telling;
+mod waves;
 mod window;

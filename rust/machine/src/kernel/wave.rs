@@ -1,0 +1,445 @@
+//! The kernel's part in waves: it plans one, checks one that anybody made, and makes the steps part of the machine. Who runs
+//! them, and on how many threads, is the driver's.
+
+use crate::config::ProtocolMachineConfig;
+use crate::effect::{EffectRequest, Reply};
+use crate::event::{NoSink, ObsEvent, Sink};
+use crate::ids::{CoroutineId, EffectId, SessionId};
+use crate::kernel::ProtocolMachineKernel;
+use crate::mutant::{self, active};
+use crate::queue::{Pick, ReadyQueue};
+use crate::schedule;
+use crate::session::{Phase, Session};
+use crate::step::{self, Context, Step};
+use crate::verify::VerifiedImage;
+use crate::wave::{self, Footprint, WaveCertificate, WavePick, WaveRefusal};
+
+/// No row: stands in a table where a session has none.
+const NONE: u32 = u32::MAX;
+
+/// Why ready coroutines are not in a wave that was planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// Ready, but another one of the session is in the wave already.
+    pub session_taken: u64,
+    /// Ready, but the wave was wide enough without.
+    pub width_reached: u64,
+}
+
+/// Memory for running waves, kept between them so that a wave allocates little.
+#[derive(Clone, Debug, Default)]
+pub struct Rooms {
+    rooms: Vec<Room>,
+    /// Every step of the last wave, in the order in which it became part of the machine.
+    steps: Vec<Pick>,
+}
+
+/// What one session's part in a wave works with, and what came of it.
+#[derive(Clone, Debug)]
+struct Room {
+    /// The session's part of the ready queue.
+    queue: ReadyQueue,
+    steps: Vec<CoroutineId>,
+    /// Stamped with the step's number within the room until they are told.
+    events: Vec<ObsEvent>,
+    last: Option<Step>,
+    reply: Option<Reply>,
+    /// Outstanding effects before the wave.
+    effects: usize,
+}
+
+/// One session's part in a wave: run it, and put what it asks to the handler. Jobs of a wave have nothing in common, so
+/// they can be run in any order and at the same time.
+#[derive(Debug)]
+pub struct Job<'a> {
+    image: &'a VerifiedImage,
+    config: &'a ProtocolMachineConfig,
+    clock: u64,
+    session: &'a mut Session,
+    room: &'a mut Room,
+    pick: Pick,
+    quantum: u32,
+    wants_events: bool,
+}
+
+impl ProtocolMachineKernel {
+    /// A wave of at most `width` picks with this quantum, in the order in which the policy would come to them, one for
+    /// each session.
+    pub fn plan(&self, width: u32, quantum: u32) -> WaveCertificate {
+        let mut certificate = WaveCertificate::default();
+        let _ = self.plan_into(width, quantum, &mut certificate);
+        certificate
+    }
+
+    /// As [`plan`](Self::plan), in the memory of an old certificate; tells who was left out. Linear in the queue.
+    pub fn plan_into(
+        &self,
+        width: u32,
+        quantum: u32,
+        certificate: &mut WaveCertificate,
+    ) -> Planned {
+        let WaveCertificate {
+            step_index,
+            queue,
+            picks,
+        } = certificate;
+        *step_index = self.step_index;
+        queue.clear();
+        queue.extend(self.ready_in(self.queue.in_order().into_iter()));
+        picks.clear();
+        let mut planned = Planned::default();
+        let mut taken = vec![false; self.sessions.len()];
+        for pick in self.ready_in(self.queue.by_preference()) {
+            let taken = &mut taken[pick.session.index()];
+            if *taken {
+                planned.session_taken += 1;
+            } else if picks.len() >= width as usize + usize::from(active(mutant::WAVE_WIDE)) {
+                planned.width_reached += 1;
+            } else {
+                *taken = true;
+                picks.push(WavePick {
+                    pick,
+                    lane: picks.len() as u32,
+                    quantum,
+                    footprint: self.footprint(pick),
+                });
+            }
+        }
+        planned
+    }
+
+    /// The certificate that claims these picks, each with its quantum, for the machine as it is now: for a wave that was planned
+    /// before, and is to be run again.
+    pub fn claim(&self, picks: impl IntoIterator<Item = (Pick, u32)>) -> WaveCertificate {
+        let claimed = |(lane, (pick, quantum))| WavePick {
+            pick,
+            lane,
+            quantum,
+            footprint: self.footprint(pick),
+        };
+        WaveCertificate {
+            step_index: self.step_index,
+            queue: self.ready(),
+            picks: (0..).zip(picks).map(claimed).collect(),
+        }
+    }
+
+    /// What the next step of this coroutine may write; nothing for a session that is not there.
+    pub fn footprint(&self, pick: Pick) -> Footprint {
+        let footprint =
+            |session: &Session| wave::footprint(self.image(session), session, pick.coroutine);
+        self.session(pick.session)
+            .map(footprint)
+            .unwrap_or_default()
+    }
+
+    /// Whether the certificate is one of this machine as it is now. Takes nothing from the planner but what a footprint is,
+    /// and what the policy wants. Linear in the queue, the sessions and the certificate, but for sorting.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn check_wave(&self, certificate: &WaveCertificate) -> Result<(), WaveRefusal> {
+        let WaveCertificate {
+            step_index,
+            queue,
+            picks,
+        } = certificate;
+        if *step_index != self.step_index && !active(mutant::WAVE_STEP_UNCHECKED) {
+            return Err(WaveRefusal::Step {
+                expected: self.step_index,
+                got: *step_index,
+            });
+        }
+        if !active(mutant::WAVE_QUEUE_UNCHECKED) {
+            self.check_queue(queue)?;
+        }
+        let first = picks.first().ok_or(WaveRefusal::NoPicks)?.pick;
+        let expected = self.ready_in(self.queue.by_preference()).next();
+        if expected != Some(first) && !active(mutant::WAVE_FIRST_UNCHECKED) {
+            let got = first;
+            return Err(WaveRefusal::FirstPick { expected, got });
+        }
+        self.check_each(picks)?;
+        check_apart(picks)
+    }
+
+    fn check_queue(&self, claimed: &[Pick]) -> Result<(), WaveRefusal> {
+        let (mut claimed, mut at) = (claimed.iter(), 0);
+        for pick in self.ready() {
+            if claimed.next() != Some(&pick) {
+                return Err(WaveRefusal::Queue { at });
+            }
+            at += 1;
+        }
+        match claimed.next() {
+            None => Ok(()),
+            Some(_) => Err(WaveRefusal::Queue { at }),
+        }
+    }
+
+    /// Whether each pick is what the policy would step next of its session, and names what it may write.
+    fn check_each(&self, picks: &[WavePick]) -> Result<(), WaveRefusal> {
+        let mut next: Vec<Option<CoroutineId>> = vec![None; self.sessions.len()];
+        for pick in self.ready_in(self.queue.by_preference()) {
+            next[pick.session.index()].get_or_insert(pick.coroutine);
+        }
+        for (row, claimed) in picks.iter().enumerate() {
+            if claimed.quantum == 0 {
+                return Err(WaveRefusal::NoQuantum { row });
+            }
+            let expected = next.get(claimed.pick.session.index()).copied().flatten();
+            let ignored = active(mutant::WAVE_NEXT_UNCHECKED) && expected.is_some();
+            if expected != Some(claimed.pick.coroutine) && !ignored {
+                return Err(WaveRefusal::NotNext { row, expected });
+            }
+            let ignored = active(mutant::WAVE_FOOTPRINT_UNCHECKED);
+            if claimed.footprint != self.footprint(claimed.pick) && !ignored {
+                return Err(WaveRefusal::Footprint { row });
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of sessions that have not ended.
+    fn ready_in(&self, picks: impl Iterator<Item = Pick>) -> impl Iterator<Item = Pick> {
+        picks.filter(|pick| self.sessions[pick.session.index()].phase == Phase::Active)
+    }
+
+    /// Checks a wave, has `run` do its jobs, and makes what they did part of the machine, in the order of the picks. Gives the
+    /// number of steps. A job that `run` leaves out is done by the caller's thread.
+    ///
+    /// What the handler said, if `run` has asked it, is kept for [`Rooms::asked`].
+    ///
+    /// # Errors
+    /// When the certificate does not check; nothing has happened then.
+    pub fn wave<S: Sink>(
+        &mut self,
+        certificate: &WaveCertificate,
+        rooms: &mut Rooms,
+        sink: &mut S,
+        run: impl FnOnce(&mut [Job<'_>]),
+    ) -> Result<u64, WaveRefusal> {
+        self.check_wave(certificate)?;
+        let picks = &certificate.picks;
+        let row_of = self.furnish(picks, rooms);
+        let mut jobs = self.jobs(picks, rooms, sink.wants_events());
+        run(&mut jobs);
+        jobs.iter_mut().for_each(Job::run);
+        drop(jobs);
+        let steps = self.commit(picks, rooms, sink);
+        let part_of = |pick: Pick| {
+            let row = row_of[pick.session.index()];
+            (row != NONE).then_some(row as usize)
+        };
+        self.queue
+            .merge(part_of, rooms.rooms.iter().map(|room| &room.queue));
+        self.assert_invariants();
+        Ok(steps)
+    }
+
+    /// Gives each pick a room with its session's part of the queue; gives the row of each session.
+    fn furnish(&self, picks: &[WavePick], rooms: &mut Rooms) -> Vec<u32> {
+        let policy = self.config.policy;
+        rooms.rooms.resize_with(picks.len(), || Room {
+            queue: ReadyQueue::new(policy),
+            steps: Vec::new(),
+            events: Vec::new(),
+            last: None,
+            reply: None,
+            effects: 0,
+        });
+        let mut row_of = vec![NONE; self.sessions.len()];
+        for ((row, claimed), room) in (0..).zip(picks).zip(&mut rooms.rooms) {
+            let session = claimed.pick.session.index();
+            row_of[session] = row;
+            room.queue.follow(&self.queue);
+            room.steps.clear();
+            room.events.clear();
+            room.last = None;
+            room.reply = None;
+            room.effects = self.sessions[session].effects.len();
+        }
+        for entry in self.queue.entries() {
+            let row = row_of[entry.pick.session.index()];
+            if row != NONE {
+                rooms.rooms[row as usize].queue.enter(entry);
+            }
+        }
+        row_of
+    }
+
+    fn jobs<'a>(
+        &'a mut self,
+        picks: &[WavePick],
+        rooms: &'a mut Rooms,
+        wants_events: bool,
+    ) -> Vec<Job<'a>> {
+        // Each session is borrowed by its own job: they are found in the order in which they stand, and put in that of the picks.
+        let mut standing: Vec<(SessionId, usize)> = Vec::with_capacity(picks.len());
+        standing.extend(
+            picks
+                .iter()
+                .enumerate()
+                .map(|(row, p)| (p.pick.session, row)),
+        );
+        standing.sort_unstable();
+        let (mut sessions, mut at) = (self.sessions.iter_mut(), 0);
+        let mut borrowed: Vec<Option<&'a mut Session>> = Vec::new();
+        borrowed.resize_with(picks.len(), || None);
+        for (id, row) in standing {
+            borrowed[row] = sessions.nth(id.index() - at);
+            at = id.index() + 1;
+        }
+        let (images, config, clock) = (&self.images, &self.config, self.clock);
+        let parts = picks.iter().zip(borrowed).zip(&mut rooms.rooms);
+        parts
+            .filter_map(|((claimed, session), room)| {
+                let session = session?;
+                Some(Job {
+                    image: &images[session.image as usize],
+                    config,
+                    clock,
+                    session,
+                    room,
+                    pick: claimed.pick,
+                    quantum: claimed.quantum,
+                    wants_events,
+                })
+            })
+            .collect()
+    }
+
+    /// Tells the events, and counts the steps.
+    fn commit<S: Sink>(&mut self, picks: &[WavePick], rooms: &mut Rooms, sink: &mut S) -> u64 {
+        let start = self.step_index;
+        rooms.steps.clear();
+        for (claimed, room) in picks.iter().zip(&rooms.rooms) {
+            let session = claimed.pick.session;
+            let pick = |coroutine: &CoroutineId| Pick {
+                session,
+                coroutine: *coroutine,
+            };
+            rooms.steps.extend(room.steps.iter().map(pick));
+        }
+        sink.wave(start, picks);
+        for (claimed, room) in picks.iter().zip(&mut rooms.rooms) {
+            for mut told in room.events.drain(..) {
+                told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
+                    false => self.step_index,
+                    true => start,
+                };
+                sink.event(&told.stamp, told.event);
+            }
+            self.step_index += room.steps.len() as u64;
+            let session = claimed.pick.session;
+            let effects = self.sessions[session.index()].effects.len();
+            self.outstanding = self.outstanding + effects - room.effects;
+            if let Some(last) = &room.last {
+                self.note(session, last);
+            }
+        }
+        self.step_index - start
+    }
+}
+
+/// Whether no two picks have a lane or a session in common. Then they have no part of the machine in common either: each
+/// names what the machine says it may write, and that is all of its own session.
+fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
+    let mut lanes: Vec<u32> = picks.iter().map(|p| p.lane).collect();
+    if let Some(lane) = twice(&mut lanes)
+        && !active(mutant::WAVE_LANES_UNCHECKED)
+    {
+        return Err(WaveRefusal::LaneTwice { lane });
+    }
+    let mut sessions: Vec<SessionId> = picks.iter().map(|p| p.pick.session).collect();
+    match twice(&mut sessions) {
+        None => Ok(()),
+        Some(session) => Err(WaveRefusal::SessionTwice { session }),
+    }
+}
+
+fn twice<T: Copy + Ord>(items: &mut [T]) -> Option<T> {
+    items.sort_unstable();
+    let same = items.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(same[0])
+}
+
+impl Rooms {
+    /// Every step of the last wave, in the order in which it became part of the machine.
+    pub fn steps(&self) -> &[Pick] {
+        &self.steps
+    }
+
+    /// What was asked in the last wave, in the order of the picks, with the reply if a job has one.
+    pub fn asked(&mut self) -> impl Iterator<Item = (EffectId, Option<Reply>)> {
+        self.rooms.iter_mut().filter_map(|room| {
+            let Some(Step::Effect(effect)) = room.last else {
+                return None;
+            };
+            Some((effect, room.reply.take()))
+        })
+    }
+}
+
+impl Job<'_> {
+    /// Whose part it is.
+    pub fn session(&self) -> SessionId {
+        self.pick.session
+    }
+
+    /// Steps the session: up to its quantum, until it asks the world, ends, or has nobody ready. Once; the second time
+    /// does nothing.
+    pub fn run(&mut self) {
+        if self.room.last.is_some() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.room.events);
+        match self.wants_events {
+            true => self.run_with(&mut events),
+            false => self.run_with(&mut NoSink),
+        }
+        self.room.events = events;
+    }
+
+    fn run_with<S: Sink>(&mut self, sink: &mut S) {
+        let Room {
+            queue, steps, last, ..
+        } = &mut *self.room;
+        let mut who = self.pick.coroutine;
+        loop {
+            let cx = Context {
+                image: self.image,
+                config: self.config,
+                clock: self.clock,
+                step: steps.len() as u64,
+            };
+            let stepped = step::step(&cx, self.session, who, sink);
+            schedule::settle(queue, &cx, self.session, who, stepped);
+            steps.push(who);
+            *last = Some(stepped.step);
+            let asks = matches!(stepped.step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
+            let ended = self.session.phase != Phase::Active;
+            let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
+            if asks || ended || steps.len() >= quantum {
+                return;
+            }
+            match queue.head() {
+                Some(next) => who = next.coroutine,
+                None => return,
+            }
+        }
+    }
+
+    /// What the session asks the world, once it has run.
+    pub fn request(&self) -> Option<EffectRequest<'_>> {
+        let Some(Step::Effect(effect)) = self.room.last else {
+            return None;
+        };
+        self.session.request(self.image, effect.number)
+    }
+
+    /// Keeps what the handler said to the request.
+    pub fn answer(&mut self, reply: Reply) {
+        self.room.reply = Some(reply);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where a policy puts who stepped, who was woken and who may go on. It looks at one session and at a queue, so it is the same
+//! for the machine's queue and for a part of it.
+
+use crate::config::{ProtocolMachineConfig, SchedulingPolicy};
+use crate::ids::CoroutineId;
+use crate::mutant::{self, active};
+use crate::queue::{Pick, ReadyQueue};
+use crate::session::{On, Session};
+use crate::step::{Context, Step, Stepped};
+use crate::verify::VerifiedImage;
+
+/// Puts whoever stepped, and whoever was woken, where the policy wants them.
+#[inline]
+pub(crate) fn settle(
+    queue: &mut ReadyQueue,
+    cx: &Context<'_>,
+    session: &Session,
+    who: CoroutineId,
+    stepped: Stepped,
+) {
+    let pick = Pick {
+        session: session.id,
+        coroutine: who,
+    };
+    if let Some(woken) = stepped.woken
+        && !active(mutant::WOKEN_LAST)
+    {
+        enqueue(queue, cx.config, cx.image, session, woken);
+    }
+    match stepped.step {
+        Step::Ran if stays(cx.config.policy) => {}
+        Step::Yielded if active(mutant::YIELD_STAYS) => {}
+        Step::Ran | Step::Yielded => {
+            queue.take(pick);
+            enqueue(queue, cx.config, cx.image, session, who);
+        }
+        Step::Blocked(on) => {
+            queue.take(pick);
+            grant_token(queue, cx, session, on);
+        }
+        Step::Effect(_) | Step::Halted | Step::Faulted(_) => queue.take(pick),
+    }
+    if let Some(woken) = stepped.woken
+        && active(mutant::WOKEN_LAST)
+    {
+        enqueue(queue, cx.config, cx.image, session, woken);
+    }
+}
+
+/// Enters at the back, with the rank that the policy gives it now.
+#[inline]
+pub(crate) fn enqueue(
+    queue: &mut ReadyQueue,
+    config: &ProtocolMachineConfig,
+    image: &VerifiedImage,
+    session: &Session,
+    coroutine: CoroutineId,
+) {
+    let rank = match config.policy {
+        SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
+        SchedulingPolicy::Priority => {
+            let priority = session.coroutines[coroutine.index()].priority;
+            match active(mutant::PRIORITY_LOWEST) {
+                false => u8::MAX - priority,
+                true => priority,
+            }
+        }
+        SchedulingPolicy::ProgressAware => {
+            let token = session.holds_token(image, coroutine);
+            u8::from(!token || active(mutant::TOKEN_IGNORED))
+        }
+    };
+    let session = session.id;
+    queue.push(Pick { session, coroutine }, rank);
+}
+
+/// Whether who ran stays at the head.
+#[inline]
+fn stays(policy: SchedulingPolicy) -> bool {
+    match policy {
+        SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
+        SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
+        SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
+    }
+}
+
+/// Somebody waits for this edge: the one who can serve it holds a token from now on.
+fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, on: On) {
+    let ignored = active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED);
+    if cx.config.policy != SchedulingPolicy::ProgressAware || ignored {
+        return;
+    }
+    if let Some(coroutine) = session.server(cx.image, on) {
+        let session = session.id;
+        queue.rank(Pick { session, coroutine }, 0);
+    }
+}

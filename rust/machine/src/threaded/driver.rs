@@ -1,0 +1,284 @@
+//! The driver: runs waves on a pool, and puts what is asked to handlers. It changes nothing but through the kernel.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::ThreadPool;
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+
+use super::handlers::{Contained, Handlers, lane_of};
+use crate::effect::{EffectHandler, Reply};
+use crate::event::Sink;
+use crate::ids::EffectId;
+use crate::kernel::{Job, ProtocolMachineKernel, Rooms, Turn};
+use crate::machine::{self, Round};
+use crate::step::Step;
+use crate::wave::{WaveCertificate, WaveRefusal};
+
+/// Threads that a driver may have: more than any machine has cores, and few enough to start.
+pub const WORKERS_MAX: usize = 1024;
+
+/// Sessions of a wave, unless told otherwise: planning looks through the whole queue, so that few sessions at a time would be
+/// dear where there are many.
+pub const WIDTH: u32 = 4096;
+
+/// Steps of a session in a wave, unless told otherwise: a few microseconds of work for each time it is handed to a thread.
+pub const QUANTUM: u32 = 64;
+
+/// Why a driver could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Nobody could run anything.
+    #[error("a driver needs at least 1 worker, got 0")]
+    NoWorkers,
+    /// More than any machine has use for.
+    #[error("a driver has at most {WORKERS_MAX} workers, got {got}")]
+    TooManyWorkers {
+        /// What was asked for.
+        got: usize,
+    },
+    /// The system gave no thread.
+    #[error("the threads could not be started: {0}")]
+    Start(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// What a driver has done, and why not more at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaveReport {
+    /// Waves that were run.
+    pub waves: u64,
+    /// Sessions that stepped in them, counted once for each wave.
+    pub picks: u64,
+    /// Steps taken in them.
+    pub steps: u64,
+    /// Steps taken one by one, by rounds of concurrency 1 and in place of waves that did not check.
+    pub turns: u64,
+    /// Ready coroutines that were not picked because another one of their session was.
+    pub session_taken: u64,
+    /// Ready coroutines that were not picked because the wave was as wide as was asked for.
+    pub width_reached: u64,
+    /// Certificates that did not check, by reason: see [`WaveRefusal::NAMES`].
+    pub fallbacks: [u64; WaveRefusal::NAMES.len()],
+    /// Calls of a handler that panicked; each ended as a failure `internal` of its effect.
+    pub panics: u64,
+}
+
+/// A pool of threads that runs waves. It knows no session: [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
+#[derive(Debug)]
+pub struct NativeThreadedDriver {
+    /// None where the caller's thread is enough.
+    pool: Option<ThreadPool>,
+    workers: usize,
+    certificate: WaveCertificate,
+    rooms: Rooms,
+    report: WaveReport,
+    /// The one thing that threads share; nobody waits for it, and nothing goes by it.
+    panics: AtomicU64,
+}
+
+impl NativeThreadedDriver {
+    /// A driver with so many workers: at least one, at most [`WORKERS_MAX`], and the caller's thread alone where the system
+    /// gives no others.
+    pub fn with_workers(workers: usize) -> NativeThreadedDriver {
+        let workers = workers.clamp(1, WORKERS_MAX);
+        NativeThreadedDriver::try_with_workers(workers)
+            .unwrap_or_else(|_| NativeThreadedDriver::of(None, 1))
+    }
+
+    /// A driver with exactly so many workers.
+    ///
+    /// # Errors
+    /// When the number is out of range, or the threads cannot be started.
+    pub fn try_with_workers(workers: usize) -> Result<NativeThreadedDriver, DriverError> {
+        match workers {
+            0 => Err(DriverError::NoWorkers),
+            1 => Ok(NativeThreadedDriver::of(None, 1)),
+            got if got > WORKERS_MAX => Err(DriverError::TooManyWorkers { got }),
+            _ => {
+                let builder = rayon::ThreadPoolBuilder::new().num_threads(workers);
+                let named = builder.thread_name(|n| format!("antiphon worker {n}"));
+                Ok(NativeThreadedDriver::of(Some(named.build()?), workers))
+            }
+        }
+    }
+
+    fn of(pool: Option<ThreadPool>, workers: usize) -> NativeThreadedDriver {
+        NativeThreadedDriver {
+            pool,
+            workers,
+            certificate: WaveCertificate::default(),
+            rooms: Rooms::default(),
+            report: WaveReport::default(),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// What it has done so far.
+    pub fn report(&self) -> WaveReport {
+        WaveReport {
+            panics: self.panics.load(Ordering::Relaxed),
+            ..self.report
+        }
+    }
+
+    /// Runs every job of a wave, and puts what it asks to the handler of its lane: for who calls
+    /// [`ProtocolMachineKernel::wave`] himself.
+    pub fn run_jobs<H: Handlers>(&self, jobs: &mut [Job<'_>], handlers: &mut H) {
+        run_jobs(
+            self.pool.as_ref(),
+            self.workers,
+            &self.panics,
+            jobs,
+            handlers,
+        );
+    }
+
+    /// Plans a wave of at most `width` sessions and runs it; a turn, which says why, where nobody is ready.
+    pub fn round<H: Handlers, S: Sink>(
+        &mut self,
+        kernel: &mut ProtocolMachineKernel,
+        width: u32,
+        quantum: u32,
+        handlers: &mut H,
+        sink: &mut S,
+    ) -> Round {
+        let mut certificate = std::mem::take(&mut self.certificate);
+        let planned = kernel.plan_into(width, quantum, &mut certificate);
+        let round = match certificate.picks.is_empty() {
+            true => Round::Turn(self.turn(kernel, handlers, sink)),
+            false => {
+                self.report.session_taken += planned.session_taken;
+                self.report.width_reached += planned.width_reached;
+                self.round_with(kernel, &certificate, handlers, sink)
+            }
+        };
+        self.certificate = certificate;
+        round
+    }
+
+    /// Runs the certificate if it checks, else takes one turn. What is asked on the way is put to a handler.
+    pub fn round_with<H: Handlers, S: Sink>(
+        &mut self,
+        kernel: &mut ProtocolMachineKernel,
+        certificate: &WaveCertificate,
+        handlers: &mut H,
+        sink: &mut S,
+    ) -> Round {
+        let (pool, workers, panics) = (self.pool.as_ref(), self.workers, &self.panics);
+        let run = |jobs: &mut [Job<'_>]| run_jobs(pool, workers, panics, jobs, handlers);
+        match kernel.wave(certificate, &mut self.rooms, sink, run) {
+            Err(refusal) => {
+                self.report.fallbacks[refusal.number()] += 1;
+                Round::Turn(self.turn(kernel, handlers, sink))
+            }
+            Ok(steps) => {
+                let picks = certificate.picks.len();
+                self.report.waves += 1;
+                self.report.picks += picks as u64;
+                self.report.steps += steps;
+                self.answer(kernel, handlers, sink);
+                sink.stepped(kernel);
+                Round::Wave { picks, steps }
+            }
+        }
+    }
+
+    /// Takes in what the handlers said in the wave that was run, in the order of its picks.
+    fn answer<H: Handlers, S: Sink>(
+        &mut self,
+        kernel: &mut ProtocolMachineKernel,
+        handlers: &mut H,
+        sink: &mut S,
+    ) {
+        for (effect, reply) in self.rooms.asked() {
+            if let Some(request) = kernel.request(effect) {
+                sink.request(kernel.step_index(), &request);
+            }
+            let reply = reply.unwrap_or(Reply::Later);
+            if let Some(next) = machine::answer(kernel, sink, effect, reply) {
+                ask(kernel, handlers, self.workers, &self.panics, sink, next);
+            }
+        }
+    }
+
+    /// One step as the policy wants it, and the handler's answer if it asked something.
+    pub fn turn<H: Handlers, S: Sink>(
+        &mut self,
+        kernel: &mut ProtocolMachineKernel,
+        handlers: &mut H,
+        sink: &mut S,
+    ) -> Turn {
+        let turn = kernel.step(sink);
+        match &turn {
+            Turn::Stepped { step, .. } => {
+                self.report.turns += 1;
+                if let Step::Effect(effect) = *step {
+                    self.ask(kernel, handlers, sink, effect);
+                }
+                sink.stepped(kernel);
+            }
+            Turn::Rest(rest) => sink.rested(kernel, rest),
+        }
+        turn
+    }
+
+    /// Puts a request to the handler of its lane, on this thread.
+    pub(super) fn ask<H: Handlers, S: Sink>(
+        &self,
+        kernel: &mut ProtocolMachineKernel,
+        handlers: &mut H,
+        sink: &mut S,
+        effect: EffectId,
+    ) {
+        ask(kernel, handlers, self.workers, &self.panics, sink, effect);
+    }
+}
+
+/// Puts a request to the handler of its lane, on this thread.
+fn ask<H: Handlers, S: Sink>(
+    kernel: &mut ProtocolMachineKernel,
+    handlers: &mut H,
+    workers: usize,
+    panics: &AtomicU64,
+    sink: &mut S,
+    effect: EffectId,
+) {
+    let lane = lane_of(effect.session, handlers.count(workers));
+    let handler = handlers.lane(lane);
+    let mut contained = Contained { handler, panics };
+    machine::ask(kernel, &mut contained, sink, effect);
+}
+
+fn run_jobs<H: Handlers>(
+    pool: Option<&ThreadPool>,
+    workers: usize,
+    panics: &AtomicU64,
+    jobs: &mut [Job<'_>],
+    handlers: &mut H,
+) {
+    let count = handlers.count(workers);
+    let lane = |handler| (Contained { handler, panics }, Vec::new());
+    let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
+    for job in jobs {
+        if let Some((_, jobs)) = lanes.get_mut(lane_of(job.session(), count)) {
+            jobs.push(job);
+        }
+    }
+    let run = |(mut handler, jobs): (Contained<'_, H::Lane<'_>>, Vec<&mut Job<'_>>)| {
+        for job in jobs {
+            job.run();
+            if let Some(request) = job.request() {
+                let reply = handler.handle(&request);
+                job.answer(reply);
+            }
+        }
+    };
+    match pool {
+        Some(pool) => pool.install(|| lanes.into_par_iter().with_max_len(1).for_each(run)),
+        None => lanes.into_iter().for_each(run),
+    }
+}

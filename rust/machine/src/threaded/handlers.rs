@@ -1,0 +1,133 @@
+//! Who answers on which thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::effect::{EffectHandler, EffectRequest, FailureKind, Outcome, Reply};
+use crate::ids::SessionId;
+
+/// Handlers for sessions that ask at the same time.
+///
+/// A session's requests all go to the handler of its lane: the remainder of its number by [`count`](Self::count). Lanes are asked
+/// at the same time; requests on one lane come one after the other, in the order of the picks. So handlers that keep
+/// something see the same requests in the same order however many threads there are.
+pub trait Handlers {
+    /// One lane's handler.
+    type Lane<'a>: EffectHandler + Send
+    where
+        Self: 'a;
+
+    /// How many lanes there are for so many workers; at least 1.
+    fn count(&self, workers: usize) -> usize;
+
+    /// The handlers of the lanes 0 to `count`.
+    fn lanes(&mut self, count: usize) -> impl Iterator<Item = Self::Lane<'_>>;
+
+    /// The handler of one lane below `count`.
+    fn lane(&mut self, lane: usize) -> Self::Lane<'_>;
+}
+
+/// One handler for all lanes, called by many threads at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shared<H>(pub H);
+
+/// Lanes for each worker, where lanes are no more than shares of the work: with several, whoever is done early takes over from
+/// who is not.
+const SHARES: usize = 8;
+
+impl<H: Sync> Handlers for Shared<H>
+where
+    for<'a> &'a H: EffectHandler,
+{
+    type Lane<'a>
+        = &'a H
+    where
+        Self: 'a;
+
+    fn count(&self, workers: usize) -> usize {
+        match workers {
+            0 | 1 => 1,
+            workers => workers * SHARES,
+        }
+    }
+
+    fn lanes(&mut self, count: usize) -> impl Iterator<Item = &H> {
+        std::iter::repeat_n(&self.0, count)
+    }
+
+    fn lane(&mut self, _: usize) -> &H {
+        &self.0
+    }
+}
+
+/// A handler for each lane.
+#[derive(Clone, Debug)]
+pub struct PerLane<H> {
+    // There is always a first one.
+    first: H,
+    others: Vec<H>,
+}
+
+impl<H> PerLane<H> {
+    /// The handler of lane 0, and those of the lanes after it.
+    pub fn new(first: H, others: impl IntoIterator<Item = H>) -> PerLane<H> {
+        PerLane {
+            first,
+            others: others.into_iter().collect(),
+        }
+    }
+
+    /// The handlers, by lane.
+    pub fn iter(&self) -> impl Iterator<Item = &H> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl<H: EffectHandler + Send> Handlers for PerLane<H> {
+    type Lane<'a>
+        = &'a mut H
+    where
+        Self: 'a;
+
+    fn count(&self, _: usize) -> usize {
+        1 + self.others.len()
+    }
+
+    fn lanes(&mut self, count: usize) -> impl Iterator<Item = &mut H> {
+        let all = std::iter::once(&mut self.first).chain(&mut self.others);
+        all.take(count)
+    }
+
+    fn lane(&mut self, lane: usize) -> &mut H {
+        match lane.checked_sub(1) {
+            None => &mut self.first,
+            Some(other) => self.others.get_mut(other).unwrap_or(&mut self.first),
+        }
+    }
+}
+
+/// The lane of a session.
+pub(super) fn lane_of(session: SessionId, count: usize) -> usize {
+    session.index() % count.max(1)
+}
+
+/// A handler whose panics end in a failure of the effect and not in the end of the machine.
+#[derive(Debug)]
+pub(super) struct Contained<'p, H> {
+    pub(super) handler: H,
+    pub(super) panics: &'p AtomicU64,
+}
+
+impl<H: EffectHandler> EffectHandler for Contained<'_, H> {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        // Whatever the handler leaves half done is the handler's own: the machine has lent it a request and nothing else.
+        let called = AssertUnwindSafe(|| self.handler.handle(request));
+        catch_unwind(called).unwrap_or_else(|panic| {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let detail = format!("the handler panicked: {}", text.unwrap_or("without a word"));
+            Reply::Now(Outcome::failure(FailureKind::Internal, &detail))
+        })
+    }
+}

@@ -1,0 +1,474 @@
+//! The threaded machine by itself: what it does with certificates that do not check, with handlers that answer at once, later,
+//! or never come back, and what it says of it all.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use antiphon_machine::threaded::*;
+use antiphon_machine::*;
+use common::*;
+
+/// Sessions of a choice, a payload and what is told: every role asks its host all the time.
+fn asking() -> Arc<VerifiedImage> {
+    sample::ping_pong(1)
+}
+
+/// A host that goes by the request alone: the same on whatever thread.
+fn host(request: &EffectRequest<'_>) -> Reply {
+    let (number, session) = (request.effect().number, request.effect().session.0);
+    Reply::Now(match request.class() {
+        Class::Decide { labels, .. } => {
+            let stops = number > 20 + u64::from(session % 5);
+            Outcome::chosen(labels[usize::from(stops)])
+        }
+        Class::Produce { .. } => Outcome::success(number),
+        _ => Outcome::done(),
+    })
+}
+
+fn machine<H: Handlers>(handlers: H, workers: usize) -> ThreadedProtocolMachine<H, RunLog> {
+    let driver = NativeThreadedDriver::try_with_workers(workers).expect("threads");
+    let config = ProtocolMachineConfig::default();
+    ThreadedProtocolMachine::with_driver(config, handlers, RunLog::default(), driver)
+}
+
+fn log<H: Handlers>(machine: ThreadedProtocolMachine<H, RunLog>) -> RunLog {
+    let (kernel, _, mut log) = machine.into_parts();
+    log.close(&kernel);
+    log
+}
+
+/// What the cooperative machine shows of the same sessions.
+fn cooperative(sessions: usize) -> RunLog {
+    let config = ProtocolMachineConfig::default();
+    let mut machine = ProtocolMachine::with_sink(config, FromFn(host), RunLog::default());
+    for _ in 0..sessions {
+        machine.load_choreography(&asking(), "me").expect("room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, mut log) = machine.into_parts();
+    log.close(&kernel);
+    log
+}
+
+#[test]
+fn waves_of_any_form_give_each_session_its_run() {
+    let alone = cooperative(9);
+    for (workers, width, quantum) in [(1, 9, 1), (2, 2, 1), (2, 9, 3), (4, 4, 64), (8, 100, 1000)] {
+        let mut threaded = machine(Shared(FromFn(host)), workers).with_wave(width, quantum);
+        for _ in 0..9 {
+            threaded.load_choreography(&asking(), "me").expect("room");
+        }
+        assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+        let report = threaded.report();
+        assert!(
+            report.waves > 0 && report.picks > report.waves,
+            "{report:?}"
+        );
+        assert_eq!(report.fallbacks, [0; 9]);
+        assert_eq!(report.steps + report.turns, threaded.kernel().step_index());
+        let diff = EnvelopeDiff::between(&alone, &log(threaded));
+        assert_eq!(diff, EnvelopeDiff::Reordered, "{width} {quantum}");
+    }
+}
+
+#[test]
+fn at_concurrency_1_it_is_the_cooperative_machine() {
+    let mut threaded = machine(Shared(FromFn(host)), 2);
+    for _ in 0..5 {
+        threaded.load_choreography(&asking(), "me").expect("room");
+    }
+    loop {
+        let round = threaded.kernel_step_round(1).expect("a round");
+        if let Round::Turn(Turn::Rest(rest)) = round {
+            assert_eq!(rest, Rest::Done);
+            break;
+        }
+    }
+    let diff = EnvelopeDiff::between(&cooperative(5), &log(threaded));
+    assert_eq!(diff, EnvelopeDiff::Equal);
+}
+
+#[test]
+fn a_round_of_no_concurrency_is_refused() {
+    let mut threaded = machine(Shared(FromFn(host)), 2);
+    threaded.load_choreography(&asking(), "me").expect("room");
+    let before = threaded.kernel().state_digest();
+    assert_eq!(
+        threaded.kernel_step_round(0),
+        Err(RoundError::NoConcurrency)
+    );
+    assert_eq!(threaded.kernel().state_digest(), before);
+}
+
+#[test]
+fn runs_do_not_depend_on_threads_or_on_luck() {
+    let run = |workers| {
+        let mut threaded = machine(Shared(FromFn(host)), workers).with_wave(64, 3);
+        for _ in 0..32 {
+            threaded.load_choreography(&asking(), "me").expect("room");
+        }
+        assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+        let state = threaded.kernel().state_digest();
+        (state, log(threaded).events().to_vec())
+    };
+    let first = run(1);
+    for n in 0..20 {
+        assert!(run(1 + n % 4) == first, "run {n}");
+    }
+}
+
+/// A handler that keeps something: how often it was called.
+#[derive(Clone, Default)]
+struct Counting(u64);
+
+impl EffectHandler for Counting {
+    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+        self.0 += 1;
+        match request.class() {
+            // What a lane answers goes by all that was asked on it before.
+            Class::Produce { .. } => Reply::Now(Outcome::success(self.0)),
+            _ => host(request),
+        }
+    }
+}
+
+#[test]
+fn a_lane_has_its_handler_and_sees_the_same_requests_however_many_threads_there_are() {
+    let run = |workers| {
+        let lanes = PerLane::new(Counting::default(), vec![Counting::default(); 2]);
+        let mut threaded = machine(lanes, workers).with_wave(16, 2);
+        for _ in 0..10 {
+            threaded.load_choreography(&asking(), "me").expect("room");
+        }
+        assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+        let (kernel, lanes, log) = threaded.into_parts();
+        let calls: Vec<u64> = lanes.iter().map(|lane| lane.0).collect();
+        (kernel.state_digest(), calls, log.events().to_vec())
+    };
+    let first = run(1);
+    assert!(first.1.iter().all(|calls| *calls > 0), "{:?}", first.1);
+    for workers in [2, 3, 8] {
+        assert!(run(workers) == first, "{workers}");
+    }
+}
+
+#[test]
+fn a_handler_that_panics_fails_its_effect_and_nothing_else() {
+    let breaks = |request: &EffectRequest<'_>| match request.effect().session.0 {
+        3 if request.effect().number == 2 => panic!("no such luck"),
+        _ => host(request),
+    };
+    let mut threaded = machine(Shared(FromFn(breaks)), 2).with_wave(16, 4);
+    for _ in 0..8 {
+        threaded.load_choreography(&asking(), "me").expect("room");
+    }
+    assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+    assert_eq!(threaded.report().panics, 1);
+    for session in threaded.kernel().sessions() {
+        let expected = match session.id().0 {
+            3 => End::Faulted,
+            _ => End::Closed,
+        };
+        assert_eq!(session.phase(), Phase::Terminal(expected));
+    }
+    let log = log(threaded);
+    let failed = log.events().iter().find_map(|told| match &told.event {
+        Event::EffectFailed { failure, .. } => Some(failure),
+        _ => None,
+    });
+    let failed = failed.expect("it is told");
+    assert_eq!(failed.kind, FailureKind::Internal);
+    assert_eq!(&*failed.detail, "the handler panicked: no such luck");
+    // A turn is contained like a wave.
+    let mut turns = machine(Shared(FromFn(|_: &EffectRequest<'_>| panic!("never"))), 2);
+    turns.load_choreography(&asking(), "me").expect("room");
+    while !matches!(
+        turns.kernel_step_round(1),
+        Ok(Round::Turn(Turn::Rest(Rest::Done)))
+    ) {}
+    assert_eq!(turns.report().panics, 1);
+}
+
+/// An effect that fails `unavailable` is asked again, by the handler of the same lane.
+#[test]
+fn what_is_asked_again_is_asked_on_its_lane() {
+    #[derive(Clone, Default)]
+    struct Busy(Vec<(u32, u8)>);
+    impl EffectHandler for Busy {
+        fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
+            self.0.push((request.effect().session.0, request.attempt()));
+            Reply::Now(match request.attempt() {
+                0 | 1 => Outcome::failure(FailureKind::Unavailable, "not yet"),
+                _ => Outcome::success(1u64),
+            })
+        }
+    }
+    let mut image = image(vec![(
+        vec![set(R1, 5u64), act(R1, R2), Instruction::Halt],
+        vec![State::End],
+    )]);
+    image.operations[0].retries = 2;
+    let image = Arc::new(image.verify().expect("sound"));
+    let mut threaded = machine(PerLane::new(Busy::default(), [Busy::default()]), 2);
+    for _ in 0..4 {
+        threaded.load_choreography(&image, "me").expect("room");
+    }
+    assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+    let (_, lanes, _) = threaded.into_parts();
+    let asked: Vec<_> = lanes.iter().map(|lane| lane.0.clone()).collect();
+    let of = |a, b| vec![(a, 0), (b, 0), (a, 1), (a, 2), (b, 1), (b, 2)];
+    assert_eq!(asked, [of(0, 2), of(1, 3)]);
+}
+
+#[test]
+fn answers_come_later_from_any_thread() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let inbox = Inbox::new();
+    let remote = inbox.remote();
+    let later = move |request: &EffectRequest<'_>| {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        let Reply::Now(outcome) = host(request) else {
+            return Reply::Later;
+        };
+        let (effect, remote) = (request.effect(), remote.clone());
+        std::thread::spawn(move || {
+            remote
+                .send(Ingress::Outcome { effect, outcome })
+                .expect("it listens");
+        });
+        Reply::Later
+    };
+    let mut runtime = ThreadedGuestRuntime::new(machine(Shared(FromFn(later)), 2), inbox);
+    for _ in 0..6 {
+        runtime.load_choreography(&asking(), "me").expect("room");
+    }
+    assert_eq!(runtime.run(), Rest::Done);
+    assert_eq!(runtime.refused(), 0);
+    let issued = |s: &Session| usize::try_from(s.effects_issued()).expect("few");
+    let issued: usize = runtime.kernel().sessions().iter().map(issued).sum();
+    assert_eq!(ASKED.load(Ordering::Relaxed), issued);
+    let diff = EnvelopeDiff::between(&cooperative(6), &log(runtime.into_machine()));
+    // The world answers at other moments; each session does the same.
+    assert_eq!(diff, EnvelopeDiff::Reordered);
+}
+
+#[test]
+fn a_door_is_full_or_gone_and_says_so() {
+    let inbox = Inbox::new();
+    let remote = inbox.remote();
+    let tick = || Ingress::AdvanceClock { ticks: 1 };
+    for _ in 0..INBOX_LEN_MAX {
+        remote.try_send(tick()).expect("room");
+    }
+    assert_eq!(remote.try_send(tick()), Err(InboxError::Full(tick())));
+    let mut runtime = ThreadedGuestRuntime::new(machine(Shared(FromFn(host)), 1), inbox);
+    runtime.load_choreography(&asking(), "me").expect("room");
+    assert_eq!(runtime.run(), Rest::Done);
+    assert_eq!(runtime.kernel().clock(), INBOX_LEN_MAX as u64);
+    // A refusal is counted, and nothing else.
+    let effect = EffectId {
+        session: SessionId(7),
+        number: 0,
+    };
+    let outcome = Outcome::done();
+    remote
+        .send(Ingress::Outcome { effect, outcome })
+        .expect("it listens");
+    assert_eq!(runtime.run(), Rest::Done);
+    assert_eq!(runtime.refused(), 1);
+    drop(runtime);
+    assert_eq!(remote.send(tick()), Err(InboxError::Gone(tick())));
+}
+
+/// When nobody is left who could answer, it does not wait for ever.
+#[test]
+fn a_world_that_is_gone_leaves_it_idle() {
+    let machine = machine(Shared(FromFn(later)), 2);
+    let mut runtime = ThreadedGuestRuntime::new(machine, Inbox::new());
+    runtime.load_choreography(&asking(), "me").expect("room");
+    assert_eq!(runtime.run(), Rest::Idle);
+}
+
+#[test]
+fn a_driver_has_workers_within_bounds() {
+    assert!(matches!(
+        NativeThreadedDriver::try_with_workers(0),
+        Err(DriverError::NoWorkers)
+    ));
+    let many = NativeThreadedDriver::try_with_workers(WORKERS_MAX + 1);
+    let error = many.expect_err("too many").to_string();
+    assert_eq!(error, "a driver has at most 1024 workers, got 1025");
+    assert_eq!(NativeThreadedDriver::with_workers(0).workers(), 1);
+    assert_eq!(NativeThreadedDriver::with_workers(3).workers(), 3);
+}
+
+/// Machines to forge certificates for: in the middle of runs, under every policy, with sessions that have ended.
+fn machines() -> Vec<(String, ProtocolMachineKernel)> {
+    let mut machines = Vec::new();
+    for policy in SchedulingPolicy::ALL {
+        for steps in [0, 7, 31] {
+            let config = ProtocolMachineConfig {
+                policy,
+                ..Default::default()
+            };
+            let mut machine = ProtocolMachine::new(config, FromFn(host));
+            for n in 0..4 {
+                let image = match n {
+                    0 => image(vec![silent(), silent()]).verify().map(Arc::new),
+                    _ => Ok(asking()),
+                };
+                let image = image.expect("sound");
+                machine.load_choreography(&image, "me").expect("room");
+            }
+            let _ = machine.run(steps);
+            let (kernel, _, _) = machine.into_parts();
+            machines.push((format!("{policy:?} after {steps}"), kernel));
+        }
+    }
+    machines
+}
+
+type Forgery = (&'static str, fn(&mut WaveCertificate));
+
+/// Each spoils a certificate in its own way; the name is that of the reason against it.
+const FORGERIES: [Forgery; 20] = [
+    ("step", |c| c.step_index += 1),
+    ("step", |c| c.step_index = u64::MAX),
+    ("queue", |c| c.queue.clear()),
+    ("queue", |c| c.queue.truncate(1)),
+    ("queue", |c| c.queue.swap(0, 1)),
+    ("queue", |c| c.queue.push(c.queue[0])),
+    ("queue", |c| c.queue[1].session = SessionId(77)),
+    ("no_picks", |c| c.picks.clear()),
+    ("first_pick", |c| c.picks.swap(0, 1)),
+    ("first_pick", |c| {
+        c.picks.remove(0);
+    }),
+    ("first_pick", |c| {
+        c.picks[0].pick.coroutine = CoroutineId(40);
+    }),
+    ("no_quantum", |c| c.picks[1].quantum = 0),
+    ("not_next", |c| {
+        c.picks[1].pick.session = SessionId(u32::MAX)
+    }),
+    ("not_next", |c| c.picks[1].pick.coroutine = CoroutineId(9)),
+    ("footprint", |c| c.picks[1].footprint.clear()),
+    ("footprint", |c| {
+        let other = c.picks[0].footprint.clone();
+        c.picks[1].footprint = other;
+    }),
+    ("footprint", |c| {
+        c.picks[0].footprint.push(Key::Ledger {
+            session: SessionId(1),
+        });
+    }),
+    ("lane_twice", |c| c.picks[1].lane = c.picks[0].lane),
+    ("session_twice", |c| {
+        let mut again = c.picks[0].clone();
+        again.lane = 99;
+        c.picks.push(again);
+    }),
+    ("session_twice", |c| {
+        let mut again = c.picks[1].clone();
+        again.lane = u32::MAX;
+        c.picks.insert(1, again);
+    }),
+];
+
+#[test]
+fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() {
+    let mut refused = [0u64; WaveRefusal::NAMES.len()];
+    for (name, kernel) in machines() {
+        let good = kernel.plan(8, 2);
+        kernel.check_wave(&good).expect("what is planned checks");
+        assert!(good.picks.len() >= 2 && good.queue.len() >= 2, "{name}");
+        for (reason, forge) in FORGERIES {
+            let mut forged = good.clone();
+            forge(&mut forged);
+            let mut tried = kernel.clone();
+            let mut rooms = Rooms::default();
+            let mut told = RunLog::default();
+            let refusal = tried
+                .wave(&forged, &mut rooms, &mut told, |_| {
+                    panic!("it must not run")
+                })
+                .expect_err(reason);
+            assert_eq!(
+                WaveRefusal::NAMES[refusal.number()],
+                reason,
+                "{name}: {refusal}"
+            );
+            refused[refusal.number()] += 1;
+            assert_eq!(
+                tried.state_bytes(),
+                kernel.state_bytes(),
+                "{name}: {reason}"
+            );
+            assert!(told.events().is_empty());
+        }
+    }
+    assert!(refused.iter().all(|count| *count >= 12), "{refused:?}");
+}
+
+/// In place of a wave that does not check: one turn, counted with its reason.
+#[test]
+fn a_forged_certificate_is_one_turn_and_is_counted() {
+    let mut threaded = machine(Shared(FromFn(host)), 2);
+    let mut turns = ProtocolMachine::with_sink(Default::default(), FromFn(host), RunLog::default());
+    for _ in 0..3 {
+        threaded.load_choreography(&asking(), "me").expect("room");
+        turns.load_choreography(&asking(), "me").expect("room");
+    }
+    for (n, (_, forge)) in FORGERIES.into_iter().enumerate() {
+        let mut forged = threaded.kernel().plan(8, 2);
+        forge(&mut forged);
+        let round = threaded.round_with(&forged);
+        assert_eq!(round, Round::Turn(turns.turn()), "{n}");
+        assert_eq!(
+            threaded.kernel().state_bytes(),
+            turns.kernel().state_bytes(),
+            "{n}"
+        );
+    }
+    let report = threaded.report();
+    assert_eq!(report.fallbacks, [2, 5, 1, 3, 1, 2, 3, 1, 2]);
+    assert_eq!((report.waves, report.turns), (0, 20));
+}
+
+#[test]
+fn who_is_left_out_of_a_wave_is_counted_with_the_reason() {
+    let mut threaded = machine(Shared(FromFn(host)), 1).with_wave(2, 1);
+    for _ in 0..3 {
+        threaded.load_choreography(&asking(), "me").expect("room");
+    }
+    let _ = threaded.run(1);
+    let report = threaded.report();
+    // Three sessions of two roles: two are planned, so their other roles are left out, and both roles of the third.
+    assert_eq!((report.session_taken, report.width_reached), (2, 2));
+    assert_eq!((report.waves, report.picks, report.steps), (1, 2, 2));
+}
+
+/// A job that nobody ran is run all the same: a wave is never half done.
+#[test]
+fn jobs_that_are_left_out_are_run_by_the_kernel() {
+    let kernel = || {
+        let mut machine = ProtocolMachine::new(Default::default(), FromFn(host));
+        for _ in 0..3 {
+            machine.load_choreography(&asking(), "me").expect("room");
+        }
+        machine.into_parts().0
+    };
+    let run = |jobs: fn(&mut [Job<'_>])| {
+        let mut kernel = kernel();
+        let wave = kernel.plan(3, 4);
+        let steps = kernel.wave(&wave, &mut Rooms::default(), &mut NoSink, jobs);
+        (steps, kernel.state_bytes())
+    };
+    let all = run(|jobs| jobs.iter_mut().rev().for_each(Job::run));
+    assert_eq!(run(|_| {}), all);
+    assert_eq!(run(|jobs| jobs[1].run()), all);
+    assert_eq!(run(|jobs| (0..2).for_each(|_| jobs[0].run())), all);
+}
