@@ -58,6 +58,16 @@ fmt:
 bench *ARGS:
     cargo xtask bench {{ ARGS }}
 
+# Side by side with others; prints the tables and writes them into docs/performance.md
+[group('measure')]
+bench-peers *ARGS:
+    cargo xtask bench-peers {{ ARGS }}
+
+# Fails for each ratio that is below its floor; `--without wasm` leaves ratios out
+[group('measure')]
+bench-check *ARGS:
+    cargo xtask bench-check {{ ARGS }}
+
 # Fuzz one target: `just fuzz frames 1000000`
 [group('measure')]
 fuzz TARGET RUNS="1000000":

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
+use crate::ids::LabelId;
 use crate::session::Parcel;
+use crate::value::Value;
 
 /// Messages on their way, oldest first.
 ///
@@ -44,6 +46,38 @@ impl Buffer {
         }
     }
 
+    /// Adds a message with a copy of the payload, made in its place: [`push_back`](Self::push_back) for a step.
+    #[inline]
+    pub(crate) fn send(&mut self, payload: &Value, sequence: u64, label: LabelId) {
+        if self.head.is_some() {
+            let payload = payload.clone();
+            self.tail.push_back(Parcel {
+                payload,
+                sequence,
+                label,
+            });
+            return;
+        }
+        let head = self.head.insert(Parcel {
+            payload: Value::Unit,
+            sequence,
+            label,
+        });
+        payload.copy_to(&mut head.payload);
+    }
+
+    /// Takes the oldest message, its payload to a place: [`pop_front`](Self::pop_front) for a step.
+    #[inline]
+    pub(crate) fn receive(&mut self, place: &mut Value) {
+        if let Some(head) = &mut self.head {
+            head.payload.move_to(place);
+            self.head = match self.tail.is_empty() {
+                true => None,
+                false => self.tail.pop_front(),
+            };
+        }
+    }
+
     /// Takes the oldest message.
     #[inline]
     pub fn pop_front(&mut self) -> Option<Parcel> {
@@ -73,7 +107,6 @@ impl FromIterator<Parcel> for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LabelId, Value};
 
     /// Whatever is pushed and popped, it behaves as the plain queue does.
     #[test]
@@ -87,10 +120,18 @@ mod tests {
                     sequence: n,
                     label: LabelId(0),
                 };
-                buffer.push_back(parcel.clone());
+                match n % 2 {
+                    0 => buffer.push_back(parcel.clone()),
+                    _ => buffer.send(&parcel.payload, parcel.sequence, parcel.label),
+                }
                 queue.push_back(parcel);
-            } else {
+            } else if n % 4 < 2 {
                 assert_eq!(buffer.pop_front(), queue.pop_front());
+            } else {
+                let mut place = Value::Unit;
+                buffer.receive(&mut place);
+                let oldest = queue.pop_front().map(|parcel| parcel.payload);
+                assert_eq!(place, oldest.unwrap_or_default());
             }
             assert_eq!(buffer.len(), queue.len());
             assert_eq!(buffer.is_empty(), queue.is_empty());

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::buffer::Buffer;
 use crate::config::ProtocolMachineConfig;
 use crate::effect::EffectRequest;
-use crate::event::{End, Message};
+use crate::event::End;
 use crate::ids::{
     CoroutineId, EdgeId, EffectId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
 };
@@ -352,16 +352,5 @@ impl Edge {
     /// How many messages were ever taken out.
     pub fn received(&self) -> u64 {
         self.sent - self.queue.len() as u64
-    }
-}
-
-impl Parcel {
-    pub(crate) fn message(&self, edge: EdgeId) -> Message {
-        Message {
-            edge,
-            label: self.label,
-            sequence: self.sequence,
-            payload: self.payload.clone(),
-        }
     }
 }

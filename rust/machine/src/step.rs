@@ -7,26 +7,31 @@
 
 use crate::config::ProtocolMachineConfig;
 use crate::effect::{Failure, FailureKind, Outcome};
-use crate::event::{End, Event, Sink, Stamp};
+use crate::event::{End, Event, Message, Sink, Stamp};
 use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
 use crate::image::{Arm, Class, Instruction, Operation};
 use crate::mutant::{self, active};
-use crate::session::{Coroutine, Effect, On, Parcel, Phase, Session, Status, Witness, WitnessKind};
+use crate::session::{
+    Coroutine, Effect, Endpoint, On, Phase, Session, Status, Witness, WitnessKind,
+};
 use crate::value::Value;
 use crate::verify::{Point, VerifiedImage};
 
 /// What a step may know besides its session. Nothing in it changes during a step.
 #[derive(Clone, Copy, Debug)]
+// In this order: the index apart from the clock, which stands beside it in the kernel. Copied together, the two would be
+// read wider than the index was just written, and a processor waits for that.
+#[repr(C)]
 pub struct Context<'a> {
+    /// The machine's step index.
+    pub step: u64,
     /// The session's image.
     pub image: &'a VerifiedImage,
     /// The machine's configuration.
     pub config: &'a ProtocolMachineConfig,
     /// The logical clock, in ticks.
     pub clock: u64,
-    /// The machine's step index.
-    pub step: u64,
 }
 
 /// What a step came to.
@@ -149,18 +154,20 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             send(cx, s, who, &message, sink)
         }
         Instruction::Receive { chan, label, dst } => {
-            let next = |got: LabelId| (got == *label).then_some(next);
-            receive(cx, s, who, *chan, *dst, false, next, sink)
+            let message = Incoming {
+                chan: *chan,
+                dst: *dst,
+                next: Next::Only(*label, next),
+            };
+            receive(cx, s, who, &message, sink)
         }
         Instruction::Choose { chan, dst, table } => {
-            let next = |got: LabelId| {
-                let row = match active(mutant::CHOICE_LAST) {
-                    false => table.iter().find(|row| row.0 == got),
-                    true => table.iter().rfind(|row| row.0 == got),
-                };
-                row.map(|row| row.1)
+            let message = Incoming {
+                chan: *chan,
+                dst: *dst,
+                next: Next::Table(table),
             };
-            receive(cx, s, who, *chan, *dst, true, next, sink)
+            receive(cx, s, who, &message, sink)
         }
         Instruction::Invoke {
             operation,
@@ -314,12 +321,13 @@ fn chosen_arm<'a>(selector: &Value, arms: &'a [Arm]) -> Result<&'a Arm, Fault> {
 #[inline]
 fn endpoint<'a>(
     cx: &Context<'a>,
-    s: &Session,
+    endpoints: &[Endpoint],
+    coroutine: &Coroutine,
     who: CoroutineId,
     chan: Reg,
     expected: Action,
 ) -> Result<(RoleId, &'a Point), Fault> {
-    let value = register(&s.coroutines[who.index()], chan)?;
+    let value = register(coroutine, chan)?;
     let Value::Endpoint(role) = *value else {
         return Err(Fault::NotAnEndpoint {
             register: chan,
@@ -330,7 +338,7 @@ fn endpoint<'a>(
         table: Table::Roles,
         index: role.0.into(),
     };
-    let endpoint = s.endpoints.get(role.index()).ok_or(no_role)?;
+    let endpoint = endpoints.get(role.index()).ok_or(no_role)?;
     if endpoint.holder != who {
         return Err(Fault::NotHolder {
             role,
@@ -355,7 +363,7 @@ fn endpoint<'a>(
 }
 
 /// A value must be of its sort and not too large.
-#[inline]
+#[inline(always)]
 fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<(), Fault> {
     if !value.is_of(sort, &cx.image.image().sorts) {
         return Err(Fault::WrongSort {
@@ -381,7 +389,7 @@ struct Outgoing {
     chosen: bool,
 }
 
-#[inline]
+#[inline(always)]
 fn send<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -389,10 +397,13 @@ fn send<S: Sink>(
     message: &Outgoing,
     sink: &mut S,
 ) -> Attempt {
+    // Each table is looked for once: it stands in the session or on the heap.
+    let (endpoints, coroutines) = (&mut s.endpoints[..], &mut s.coroutines[..]);
+    let coroutine = &mut coroutines[who.index()];
     if active(mutant::SEND_VALUE_FIRST) {
-        register(&s.coroutines[who.index()], message.val)?;
+        register(coroutine, message.val)?;
     }
-    let (role, point) = endpoint(cx, s, who, message.chan, Action::Send)?;
+    let (role, point) = endpoint(cx, endpoints, coroutine, who, message.chan, Action::Send)?;
     let label = message.label;
     let transition = point
         .branches
@@ -400,10 +411,9 @@ fn send<S: Sink>(
         .find(|t| t.label == label)
         .ok_or_else(|| Fault::WrongLabel {
             role,
-            state: s.endpoints[role.index()].state,
+            state: endpoints[role.index()].state,
             got: label,
         })?;
-    let coroutine = &s.coroutines[who.index()];
     let payload = register(coroutine, message.val)?;
     if !active(mutant::SENT_UNCHECKED) {
         admit(cx, payload, transition.sort)?;
@@ -417,7 +427,7 @@ fn send<S: Sink>(
     if len >= cx.config.buffer_len_max as usize + usize::from(active(mutant::BUFFER_LONG)) {
         let on = On::Full(point.edge);
         edge.sent += u64::from(active(mutant::SEQUENCE_EARLY));
-        s.coroutines[who.index()].status = Status::Blocked(on);
+        coroutine.status = Status::Blocked(on);
         return Ok(Stepped {
             step: Step::Blocked(on),
             woken: None,
@@ -425,14 +435,13 @@ fn send<S: Sink>(
     }
 
     // The sequence number is allocated with the place in the buffer, so back-pressure never makes a gap.
-    let parcel = Parcel {
-        payload: payload.clone(),
-        sequence: edge.sent,
-        label,
-    };
-    edge.sent += 1;
     if sink.wants_events() {
-        let event = parcel.message(point.edge);
+        let event = Message {
+            edge: point.edge,
+            label,
+            sequence: edge.sent,
+            payload: payload.clone(),
+        };
         let event = if message.chosen && !active(mutant::OFFER_IS_SENT) {
             Event::Offered(event)
         } else {
@@ -442,11 +451,12 @@ fn send<S: Sink>(
     } else {
         s.events += 1;
     }
-    edge.queue.push_back(parcel);
-    s.endpoints[role.index()].state = transition.next;
-    s.coroutines[who.index()].pc = message.next;
+    edge.queue.send(payload, edge.sent, label);
+    edge.sent += 1;
+    endpoints[role.index()].state = transition.next;
+    coroutine.pc = message.next;
     let woken = match active(mutant::RECEIVER_NOT_WOKEN) {
-        false => wake(s, point.peer, On::Empty(point.edge)),
+        false => wake(endpoints, coroutines, point.peer, On::Empty(point.edge)),
         true => None,
     };
     Ok(Stepped {
@@ -455,24 +465,49 @@ fn send<S: Sink>(
     })
 }
 
-#[inline]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the operands of two instructions, taken apart by the caller"
-)]
+struct Incoming<'a> {
+    chan: Reg,
+    dst: Reg,
+    next: Next<'a>,
+}
+
+/// Where to go on after which label.
+enum Next<'a> {
+    /// The only label, as `Receive` has it.
+    Only(LabelId, Pc),
+    /// A table, as `Choose` has it.
+    Table(&'a [(LabelId, Pc)]),
+}
+
+impl Next<'_> {
+    #[inline]
+    fn after(&self, got: LabelId) -> Option<Pc> {
+        match self {
+            Next::Only(label, pc) => (got == *label).then_some(*pc),
+            Next::Table(table) => {
+                let row = match active(mutant::CHOICE_LAST) {
+                    false => table.iter().find(|row| row.0 == got),
+                    true => table.iter().rfind(|row| row.0 == got),
+                };
+                row.map(|row| row.1)
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn receive<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     who: CoroutineId,
-    chan: Reg,
-    dst: Reg,
-    chosen: bool,
-    next: impl Fn(LabelId) -> Option<Pc>,
+    message: &Incoming<'_>,
     sink: &mut S,
 ) -> Attempt {
-    let (role, point) = endpoint(cx, s, who, chan, Action::Receive)?;
+    let (endpoints, coroutines) = (&mut s.endpoints[..], &mut s.coroutines[..]);
+    let coroutine = &mut coroutines[who.index()];
+    let (role, point) = endpoint(cx, endpoints, coroutine, who, message.chan, Action::Receive)?;
     if !active(mutant::RECEIVE_DST_LATE) {
-        register(&s.coroutines[who.index()], dst)?;
+        register(coroutine, message.dst)?;
     }
     let no_edge = Fault::NoSuchRow {
         table: Table::Edges,
@@ -481,7 +516,6 @@ fn receive<S: Sink>(
     let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
     let Some(parcel) = edge.queue.front() else {
         let on = On::Empty(point.edge);
-        let coroutine = &mut s.coroutines[who.index()];
         coroutine.status = Status::Blocked(on);
         if active(mutant::BLOCKED_MOVES_ON) {
             coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
@@ -491,9 +525,7 @@ fn receive<S: Sink>(
             woken: None,
         });
     };
-    if active(mutant::RECEIVE_DST_LATE) {
-        register(&s.coroutines[who.index()], dst)?;
-    }
+    let slot = register_mut(coroutine, message.dst)?;
     let got = parcel.label;
     let transition = point
         .branches
@@ -501,10 +533,10 @@ fn receive<S: Sink>(
         .find(|t| t.label == got)
         .ok_or_else(|| Fault::WrongLabel {
             role,
-            state: s.endpoints[role.index()].state,
+            state: endpoints[role.index()].state,
             got,
         })?;
-    let pc = next(got).ok_or(Fault::UnexpectedMessage {
+    let pc = message.next.after(got).ok_or(Fault::UnexpectedMessage {
         edge: point.edge,
         got,
     })?;
@@ -518,26 +550,26 @@ fn receive<S: Sink>(
         });
     }
 
-    let Some(parcel) = edge.queue.pop_front() else {
-        return Ok(RAN);
-    };
     if sink.wants_events() {
-        let event = parcel.message(point.edge);
-        let event = if chosen {
-            Event::Chose(event)
-        } else {
-            Event::Received(event)
+        let event = Message {
+            edge: point.edge,
+            label: got,
+            sequence: parcel.sequence,
+            payload: parcel.payload.clone(),
+        };
+        let event = match message.next {
+            Next::Only(..) => Event::Received(event),
+            Next::Table(_) => Event::Chose(event),
         };
         emit(cx, s.id, &mut s.events, sink, event);
     } else {
         s.events += 1;
     }
-    s.endpoints[role.index()].state = transition.next;
-    let coroutine = &mut s.coroutines[who.index()];
-    coroutine.registers[dst.index()] = parcel.payload;
+    edge.queue.receive(slot);
+    endpoints[role.index()].state = transition.next;
     coroutine.pc = pc;
     let woken = match active(mutant::SENDER_NOT_WOKEN) {
-        false => wake(s, point.peer, On::Full(point.edge)),
+        false => wake(endpoints, coroutines, point.peer, On::Full(point.edge)),
         true => None,
     };
     Ok(Stepped {
@@ -548,10 +580,15 @@ fn receive<S: Sink>(
 
 /// Makes the holder of the peer's endpoint ready, if this is what it waits for. There is never a second one to wake:
 /// an edge has one reader and one writer.
-#[inline]
-fn wake(s: &mut Session, peer: RoleId, on: On) -> Option<CoroutineId> {
-    let holder = s.endpoints.get(peer.index())?.holder;
-    let coroutine = s.coroutines.get_mut(holder.index())?;
+#[inline(always)]
+fn wake(
+    endpoints: &[Endpoint],
+    coroutines: &mut [Coroutine],
+    peer: RoleId,
+    on: On,
+) -> Option<CoroutineId> {
+    let holder = endpoints.get(peer.index())?.holder;
+    let coroutine = coroutines.get_mut(holder.index())?;
     let any = matches!(
         coroutine.status,
         Status::Blocked(On::Empty(_) | On::Full(_))

@@ -7,6 +7,7 @@
     reason = "a build tool talks on its standard output"
 )]
 
+mod bench;
 mod conformance;
 mod lanes;
 mod lean;
@@ -86,6 +87,21 @@ enum Task {
     /// Run the benches
     Bench {
         /// Passed on to `cargo bench` (`-p antiphon-machine -- ping`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure side by side with others, print the tables and write them into docs/performance.md
+    BenchPeers {
+        /// Passed on (`--rounds 9`, `--only ring`, `--no-counts`, `--json FILE`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure the ratios and fail for each that is below its floor in rust/bench/floors.toml
+    BenchCheck {
+        /// Run the unit tests of the comparison instead, which measure nothing
+        #[arg(long, exclusive = true)]
+        test: bool,
+        /// Passed on (`--without wasm`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -185,7 +201,10 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
         Task::Conformance { parts } => Ok(report::conclude(&conformance::run(&tree, &parts))),
         Task::Tidy => Ok(report::alone(tidy::lane(&tree))),
         Task::Bless { arguments } => bless(&tree, &arguments),
-        Task::Bench { arguments } => bench(&tree, &arguments),
+        Task::Bench { arguments } => benches(&tree, &arguments),
+        Task::BenchPeers { arguments } => bench::peers(&tree, &arguments),
+        Task::BenchCheck { test: true, .. } => bench::test(&tree),
+        Task::BenchCheck { arguments, .. } => bench::check(&tree, &arguments),
         Task::Fuzz { target, runs } => fuzz(&tree, &target, runs),
     }
 }
@@ -239,7 +258,7 @@ fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     })
 }
 
-fn bench(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
+fn benches(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     let mut command = tree.cargo("bench");
     if !arguments.iter().any(|a| a == "-p" || a == "--package") {
         command.args(["--workspace", "--benches"]);

@@ -1,0 +1,22 @@
+//! The same program with a heap that counts, which would slow the other one down.
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use antiphon_bench::one::Heap;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() -> ExitCode {
+    antiphon_bench::main(Some(|| {
+        let stats = COUNTED.stats();
+        Heap {
+            allocations: (stats.allocations + stats.reallocations) as u64,
+            held: stats
+                .bytes_allocated
+                .saturating_sub(stats.bytes_deallocated) as u64,
+        }
+    }))
+}

@@ -1,0 +1,192 @@
+//! What is compared: which exchange, by how many sessions, with what work in the hosts.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What two or more roles say to each other, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// One to the other, and back.
+    PingPong,
+    /// A token goes round eight roles.
+    Ring,
+    /// One of four labels one way, an acknowledgement back.
+    Choice,
+}
+
+/// How many roles the ring has.
+pub const RING: usize = 8;
+
+/// How many labels the choice is among.
+pub const ARMS: usize = 4;
+
+/// One row of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contest {
+    /// What is said.
+    pub exchange: Exchange,
+    /// By how many sessions, each in its turn.
+    pub sessions: u32,
+    /// Whether each message is told to its receiver's host.
+    pub told: bool,
+    /// How long a host that is told works, in nanoseconds.
+    pub work: u64,
+    /// When it is a run of so many steps from the start of a new machine, and not of any length.
+    pub steps: Option<u64>,
+}
+
+const PLAIN: Contest = Contest {
+    exchange: Exchange::PingPong,
+    sessions: 1,
+    told: false,
+    work: 0,
+    steps: None,
+};
+
+/// The contests that have a name of their own.
+const NAMED: [(&str, Contest); 5] = [
+    ("ping-pong", PLAIN),
+    (
+        "told",
+        Contest {
+            told: true,
+            ..PLAIN
+        },
+    ),
+    (
+        "ring",
+        Contest {
+            exchange: Exchange::Ring,
+            ..PLAIN
+        },
+    ),
+    (
+        "choice",
+        Contest {
+            exchange: Exchange::Choice,
+            told: true,
+            ..PLAIN
+        },
+    ),
+    (
+        "working",
+        Contest {
+            sessions: 1_000,
+            told: true,
+            work: 1_000,
+            ..PLAIN
+        },
+    ),
+];
+
+impl Contest {
+    /// Ping-pong in so many sessions.
+    pub const fn sessions(sessions: u32) -> Contest {
+        Contest { sessions, ..PLAIN }
+    }
+
+    /// Ping-pong in one session, so many steps long.
+    pub const fn steps(steps: u64) -> Contest {
+        Contest {
+            steps: Some(steps),
+            ..PLAIN
+        }
+    }
+
+    /// What a reader of the table is told.
+    pub fn title(&self) -> String {
+        let what = match (self.exchange, self.told, self.work) {
+            (Exchange::PingPong, false, _) => "ping-pong",
+            (Exchange::PingPong, true, 0) => "ping-pong, each message told to a host",
+            (Exchange::PingPong, true, _) => "ping-pong, hosts that work for 1 µs a message",
+            (Exchange::Ring, ..) => "ring of 8 roles",
+            (Exchange::Choice, ..) => "choice among 4 labels by a host, acknowledged, both told",
+        };
+        match (self.steps, self.sessions) {
+            (Some(steps), _) => format!("{what}, {} steps", thousands(steps)),
+            (None, 1) => what.to_owned(),
+            (None, sessions) => format!("{what}, {} sessions", thousands(sessions.into())),
+        }
+    }
+}
+
+/// `100000` as `100,000`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+impl fmt::Display for Contest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMED.iter().find(|(_, contest)| contest == self) {
+            Some((name, _)) => f.write_str(name),
+            None => match self.steps {
+                Some(steps) => write!(f, "steps-{steps}"),
+                None => write!(f, "sessions-{}", self.sessions),
+            },
+        }
+    }
+}
+
+impl FromStr for Contest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Contest, String> {
+        if let Some((_, contest)) = NAMED.iter().find(|(name, _)| *name == text) {
+            return Ok(*contest);
+        }
+        let number = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0);
+        match text.split_once('-') {
+            Some(("sessions", n)) => number(n).map(Contest::sessions),
+            Some(("steps", n)) => number(n).map(|n| Contest::steps(n.into())),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
+            format!(
+                "no contest `{text}`: {}, sessions-N or steps-N",
+                names.join(", ")
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contest_is_read_as_it_is_written() {
+        let mut all: Vec<Contest> = NAMED.iter().map(|(_, contest)| *contest).collect();
+        all.extend([
+            Contest::sessions(10),
+            Contest::sessions(100_000),
+            Contest::steps(1_000),
+        ]);
+        for contest in all {
+            assert_eq!(contest.to_string().parse(), Ok(contest), "{contest}");
+        }
+        for wrong in ["", "ping", "sessions-", "sessions-0", "steps-x", "rings-3"] {
+            assert!(wrong.parse::<Contest>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

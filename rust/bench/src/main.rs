@@ -1,0 +1,7 @@
+//! The program that measures time.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    antiphon_bench::main(None)
+}

@@ -1,0 +1,447 @@
+//! What is promised, as ratios within one run, and where each of them has its floor.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::contest::{Contest, Exchange};
+use crate::report::Report;
+use crate::sides::Side;
+
+/// A ratio of speeds; more is better.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ratio {
+    /// Its name, in the file of floors too.
+    pub name: String,
+    /// What a reader is told.
+    pub title: String,
+    /// Of what.
+    pub of: Of,
+}
+
+/// What a ratio is of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Of {
+    /// The speed of one side over that of the fastest of others.
+    Sides(Contest, Side, Vec<Side>),
+    /// The speed in the slowest of the contests over that in the fastest: how level a side's cost is.
+    Level(Side, Vec<Contest>),
+}
+
+/// What is to be reached, and what no change may fall below.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// What is to be reached.
+    pub target: f64,
+    /// What `check` fails below: some way under what was measured, since runs differ.
+    pub floor: f64,
+}
+
+/// What became of a ratio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Which.
+    pub ratio: Ratio,
+    /// Its floor and target.
+    pub floor: Floor,
+    /// What it is; why there is none when a side is missing.
+    pub value: Result<f64, String>,
+}
+
+impl Judged {
+    /// Whether it stands on or above its floor. A ratio that is not there does not.
+    pub fn holds(&self) -> bool {
+        matches!(self.value, Ok(value) if value >= self.floor.floor)
+    }
+
+    /// Whether it is what is to be reached.
+    pub fn reached(&self) -> bool {
+        matches!(self.value, Ok(value) if value >= self.floor.target)
+    }
+}
+
+/// The two kinds of tasks, of which the better one counts.
+pub const TOKIO: [Side; 2] = [Side::TokioCurrent, Side::TokioMulti];
+/// The two kinds of threads, of which the better one counts.
+pub const CROSSBEAM: [Side; 2] = [Side::CrossbeamSingle, Side::CrossbeamThreads];
+
+/// The numbers of sessions over which a step's cost is to be level.
+const SESSIONS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
+/// The lengths of a run over which it is.
+const STEPS: [u64; 3] = [1_000, 100_000, 10_000_000];
+
+/// A contest that has a name: the file of names and this one are held together by a test.
+fn named(name: &str) -> Contest {
+    name.parse().unwrap_or(Contest::sessions(1))
+}
+
+/// Everything that is promised.
+pub fn ratios() -> Vec<Ratio> {
+    let contests = ["ping-pong", "told", "ring", "choice", "sessions-1000"];
+    let mut all: Vec<Ratio> = contests
+        .map(|name| {
+            let contest = named(name);
+            let title = format!("over telltale-machine: {}", contest.title());
+            sides(
+                format!("telltale-{name}"),
+                title,
+                contest,
+                Side::Ours,
+                &[Side::Telltale],
+            )
+        })
+        .into();
+    for name in [
+        "ping-pong",
+        "ring",
+        "choice",
+        "sessions-1000",
+        "sessions-100000",
+    ] {
+        let contest = named(name);
+        let title = format!("over tokio tasks: {}", contest.title());
+        all.push(sides(
+            format!("tokio-{name}"),
+            title,
+            contest,
+            Side::Ours,
+            &TOKIO,
+        ));
+    }
+    all.push(sides(
+        "bare-ping-pong".to_owned(),
+        "over the bare loop: ping-pong".to_owned(),
+        named("ping-pong"),
+        Side::Ours,
+        &[Side::Bare],
+    ));
+    all.push(sides(
+        "workers-working".to_owned(),
+        "two workers over one, 1,000 sessions, hosts that work for 1 µs".to_owned(),
+        named("working"),
+        Side::Workers2,
+        &[Side::Workers1],
+    ));
+    for name in ["sessions-1000", "sessions-100000"] {
+        let contest = named(name);
+        let title = format!(
+            "two workers over the cooperative driver: {}",
+            contest.title()
+        );
+        all.push(sides(
+            format!("workers-{name}"),
+            title,
+            contest,
+            Side::Workers2,
+            &[Side::Ours],
+        ));
+    }
+    all.push(sides(
+        "wasm-ping-pong".to_owned(),
+        "WASM in Node over native: ping-pong".to_owned(),
+        named("ping-pong"),
+        Side::Wasm,
+        &[Side::Ours],
+    ));
+    all.push(Ratio {
+        name: "level-sessions".to_owned(),
+        title: "slowest over fastest, 10 to 100,000 sessions".to_owned(),
+        of: Of::Level(Side::Ours, SESSIONS.map(Contest::sessions).into()),
+    });
+    all.push(Ratio {
+        name: "level-steps".to_owned(),
+        title: "slowest over fastest, 1,000 to 10,000,000 steps".to_owned(),
+        of: Of::Level(Side::Ours, STEPS.map(Contest::steps).into()),
+    });
+    all
+}
+
+fn sides(name: String, title: String, contest: Contest, over: Side, under: &[Side]) -> Ratio {
+    Ratio {
+        name,
+        title,
+        of: Of::Sides(contest, over, under.to_vec()),
+    }
+}
+
+impl Ratio {
+    /// Every side of every contest that it needs.
+    pub fn needs(&self) -> Vec<(Contest, Side)> {
+        match &self.of {
+            Of::Sides(contest, over, under) => std::iter::once(over)
+                .chain(under)
+                .map(|side| (*contest, *side))
+                .collect(),
+            Of::Level(side, contests) => contests.iter().map(|contest| (*contest, *side)).collect(),
+        }
+    }
+
+    /// What it is in a run.
+    ///
+    /// # Errors
+    /// Which side is missing, and why.
+    pub fn value(&self, report: &Report) -> Result<f64, String> {
+        let speed = |contest: &Contest, side: Side| {
+            let row = report.row(contest, side);
+            row.and_then(|row| row.speed()).ok_or_else(|| {
+                let why = row.and_then(|row| row.absent.as_deref());
+                format!(
+                    "{} has no `{}`: {}",
+                    contest,
+                    side.name(),
+                    why.unwrap_or("not run")
+                )
+            })
+        };
+        match &self.of {
+            Of::Sides(contest, over, under) => {
+                let under: Vec<_> = under.iter().map(|side| speed(contest, *side)).collect();
+                let best = under.iter().flatten().copied().reduce(f64::max);
+                let missing = under.into_iter().find_map(Result::err);
+                let best = best.ok_or_else(|| missing.unwrap_or_default())?;
+                Ok(speed(contest, *over)? / best)
+            }
+            Of::Level(side, contests) => {
+                let speeds: Result<Vec<f64>, String> = contests
+                    .iter()
+                    .map(|contest| speed(contest, *side))
+                    .collect();
+                let speeds = speeds?;
+                let least = speeds.iter().copied().reduce(f64::min);
+                let most = speeds.iter().copied().reduce(f64::max);
+                least
+                    .zip(most)
+                    .map(|(least, most)| least / most)
+                    .ok_or_else(|| "a level of nothing".to_owned())
+            }
+        }
+    }
+}
+
+/// Reads the floors: each ratio has one, and there are no others.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn floors(text: &str, ratios: &[Ratio]) -> Result<Vec<Floor>, String> {
+    let mut table: BTreeMap<String, Floor> =
+        toml::from_str(text).map_err(|error| error.to_string())?;
+    let mut floors = Vec::new();
+    for ratio in ratios {
+        let floor = table.remove(&ratio.name);
+        floors.push(floor.ok_or_else(|| format!("no floor for `{}`", ratio.name))?);
+    }
+    match table.keys().next() {
+        Some(name) => Err(format!("a floor for `{name}`, which is no ratio")),
+        None => Ok(floors),
+    }
+}
+
+/// Every ratio of a run, with its floor.
+///
+/// # Errors
+/// What is wrong with the floors.
+pub fn judge(report: &Report, text: &str) -> Result<Vec<Judged>, String> {
+    let ratios = ratios();
+    let floors = floors(text, &ratios)?;
+    let judged = ratios.into_iter().zip(floors).map(|(ratio, floor)| Judged {
+        value: ratio.value(report),
+        ratio,
+        floor,
+    });
+    Ok(judged.collect())
+}
+
+/// Everything that a whole run measures: what the ratios need, and what is only shown.
+pub fn plan() -> Vec<(Contest, Side)> {
+    let all = [
+        Side::Bare,
+        Side::Ours,
+        Side::Digest,
+        Side::Recording,
+        Side::Workers1,
+        Side::Workers2,
+        Side::Wasm,
+        Side::Telltale,
+        Side::TokioCurrent,
+        Side::TokioMulti,
+        Side::CrossbeamSingle,
+        Side::CrossbeamThreads,
+    ];
+    let shown = [
+        "ping-pong",
+        "told",
+        "ring",
+        "choice",
+        "sessions-1000",
+        "sessions-100000",
+    ];
+    let mut plan: Vec<(Contest, Side)> = Vec::new();
+    for contest in shown.map(named) {
+        let takes_part = |side: &Side| match side {
+            // Nobody is told anything there.
+            Side::Bare => contest.exchange == Exchange::Choice || !contest.told,
+            Side::CrossbeamThreads => contest.sessions == 1 && takes_channels(&contest),
+            Side::TokioCurrent | Side::TokioMulti | Side::CrossbeamSingle => {
+                takes_channels(&contest)
+            }
+            // One session is one step at a time, whoever drives.
+            Side::Workers1 | Side::Workers2 => contest.sessions > 1,
+            // What its own program measures.
+            Side::Wasm => contest.exchange == Exchange::PingPong && contest.sessions == 1,
+            Side::Ours | Side::Digest | Side::Recording | Side::Telltale => true,
+        };
+        plan.extend(
+            all.into_iter()
+                .filter(takes_part)
+                .map(|side| (contest, side)),
+        );
+    }
+    for need in ratios().iter().flat_map(Ratio::needs) {
+        if !plan.contains(&need) {
+            plan.push(need);
+        }
+    }
+    if let Some(working) = plan.iter().position(|(contest, _)| contest.work > 0) {
+        plan.insert(working, (named("working"), Side::Ours));
+    }
+    plan
+}
+
+fn takes_channels(contest: &Contest) -> bool {
+    contest.exchange != Exchange::PingPong || !contest.told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Row;
+
+    const FLOORS: &str = include_str!("../floors.toml");
+
+    fn row(contest: Contest, side: Side, nanos: f64) -> Row {
+        Row {
+            rounds: vec![nanos],
+            ..Row::new(&contest, side)
+        }
+    }
+
+    fn ratio(name: &str) -> Ratio {
+        let found = ratios().into_iter().find(|ratio| ratio.name == name);
+        found.expect(name)
+    }
+
+    #[test]
+    fn every_ratio_has_a_floor() {
+        let ratios = ratios();
+        let floors = floors(FLOORS, &ratios).expect("the committed floors");
+        for (ratio, floor) in ratios.iter().zip(floors) {
+            assert!(floor.floor > 0.0 && floor.target > 0.0, "{}", ratio.name);
+        }
+    }
+
+    #[test]
+    fn floors_are_those_of_the_ratios_and_no_others() {
+        let two = &ratios()[..2];
+        let line = |name: &str| format!("[{name}]\ntarget = 2.0\nfloor = 1.0\n");
+        let (first, second) = (line(&two[0].name), line(&two[1].name));
+        assert!(floors(&format!("{first}{second}"), two).is_ok());
+        assert!(floors(&first, two).is_err());
+        assert!(floors(&format!("{first}{second}{}", line("x")), two).is_err());
+        assert!(floors(&format!("{first}{second}more = 1"), two).is_err());
+    }
+
+    #[test]
+    fn the_fastest_of_the_others_counts() {
+        let contest = Contest::sessions(1);
+        let mut report = Report {
+            rows: vec![
+                row(contest, Side::Ours, 100.0),
+                row(contest, Side::TokioCurrent, 200.0),
+                row(contest, Side::TokioMulti, 400.0),
+            ],
+            ..Report::default()
+        };
+        let tokio = ratio("tokio-ping-pong");
+        assert_eq!(tokio.value(&report), Ok(2.0));
+        // One of the others may be missing, but not ours.
+        report.rows.remove(1);
+        assert_eq!(tokio.value(&report), Ok(4.0));
+        report.rows.remove(0);
+        let missing = tokio.value(&report).expect_err("ours is missing");
+        assert!(missing.contains("`ours`"), "{missing}");
+    }
+
+    #[test]
+    fn a_missing_side_says_why_and_does_not_hold() {
+        let contest = Contest::sessions(1);
+        let absent = Row {
+            absent: Some("not built".to_owned()),
+            ..Row::new(&contest, Side::Wasm)
+        };
+        let report = Report {
+            rows: vec![row(contest, Side::Ours, 100.0), absent],
+            ..Report::default()
+        };
+        let judged = Judged {
+            ratio: ratio("wasm-ping-pong"),
+            floor: Floor {
+                target: 0.4,
+                floor: 0.3,
+            },
+            value: ratio("wasm-ping-pong").value(&report),
+        };
+        assert!(!judged.holds() && !judged.reached());
+        assert!(judged.value.is_err_and(|why| why.contains("not built")));
+    }
+
+    #[test]
+    fn a_level_is_the_slowest_over_the_fastest() {
+        let nanos = [100.0, 90.0, 125.0, 100.0, 120.0];
+        let rows = SESSIONS.iter().zip(nanos);
+        let report = Report {
+            rows: rows
+                .map(|(n, nanos)| row(Contest::sessions(*n), Side::Ours, nanos))
+                .collect(),
+            ..Report::default()
+        };
+        assert_eq!(ratio("level-sessions").value(&report), Ok(0.72));
+    }
+
+    #[test]
+    fn a_floor_is_held_on_it_and_not_below() {
+        let judged = |value| Judged {
+            ratio: ratio("bare-ping-pong"),
+            floor: Floor {
+                target: 0.2,
+                floor: 0.1,
+            },
+            value: Ok(value),
+        };
+        assert!(judged(0.1).holds() && !judged(0.1).reached());
+        assert!(judged(0.2).reached());
+        assert!(!judged(0.099).holds());
+    }
+
+    #[test]
+    fn names_of_contests_are_those_that_are_meant() {
+        for (contest, _) in plan() {
+            assert_eq!(named(&contest.to_string()), contest);
+        }
+        for name in ["told", "ring", "choice", "working"] {
+            assert_ne!(named(name), Contest::sessions(1), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_plan_has_what_the_ratios_need_once() {
+        let plan = plan();
+        for need in ratios().iter().flat_map(Ratio::needs) {
+            assert_eq!(
+                plan.iter().filter(|row| **row == need).count(),
+                1,
+                "{need:?}"
+            );
+        }
+    }
+}
