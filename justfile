@@ -33,6 +33,11 @@ check-release-conformance *PARTS:
 vm:
     cargo xtask vm
 
+# The package for browsers and Node, rust/wasm/pkg; --test runs its tests too
+[group('build')]
+wasm *ARGS:
+    cargo xtask wasm {{ ARGS }}
+
 # Rewrite snapshots, goldens, digests of the corpus from what the code does now; review the diff
 [group('change')]
 bless *ARGS:

@@ -84,7 +84,7 @@ pub(crate) fn seal<'b>(chain: &mut Chain, buffer: &'b mut Vec<u8>) -> &'b [u8] {
 }
 
 /// Reads records one after the other, each only as far as it proves to be what was written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Frames<R> {
     from: R,
     chain: Chain,

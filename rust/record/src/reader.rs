@@ -27,7 +27,7 @@ use crate::frame::{Frames, read_full};
 /// assert_eq!(reader.tail(), Some(&Tail::Open), "no entry says that it ends here");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader<R> {
     frames: Frames<R>,
     header: Header,

@@ -56,7 +56,7 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
 ///
 /// A replay takes the steps that the recording claims, so of a recording from a stranger, bound
 /// them by `run_to`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
     player: Player<S>,
@@ -293,7 +293,7 @@ pub(crate) enum Played {
 }
 
 /// The machine part of a replay: it knows entries, and not where they come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Player<S> {
     kernel: ProtocolMachineKernel,
     watch: Watch<S>,
@@ -326,7 +326,7 @@ impl std::fmt::Debug for Jobs {
 }
 
 /// What a replay watches of its machine: the digests, the last events, and what the caller wants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watch<S> {
     checks: Checks,
     recent: Vec<ObsEvent>,

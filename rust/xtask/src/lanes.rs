@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::progress::{self, Progress};
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
-use crate::{lean, parity, run, setup, tidy, vm};
+use crate::{lean, parity, run, setup, tidy, vm, wasm};
 
 /// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
 /// needs more than this hangs.
@@ -28,7 +28,7 @@ struct Lane {
     run: fn(&Tree) -> Vec<Report>,
 }
 
-const LANES: [Lane; 10] = [
+const LANES: [Lane; 11] = [
     Lane {
         name: "setup",
         run: |tree| vec![setup::lane(tree)],
@@ -64,6 +64,10 @@ const LANES: [Lane; 10] = [
     Lane {
         name: "parity",
         run: |tree| parity::lane(tree, &parity::Wanted::ALL),
+    },
+    Lane {
+        name: "wasm",
+        run: wasm::lane,
     },
     Lane {
         name: "vm",

@@ -20,6 +20,7 @@ mod setup;
 mod tidy;
 mod tree;
 mod vm;
+mod wasm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +57,12 @@ enum Task {
         /// Only boot it, with its console here and its port on target/vm/port.sock
         #[arg(long)]
         boot: bool,
+    },
+    /// Build the package for browsers and Node, rust/wasm/pkg
+    Wasm {
+        /// Run its tests too, in Node and in Chromium
+        #[arg(long)]
+        test: bool,
     },
     /// Build the Lean model and its proofs, look for refused words, compare the list of theorems
     Lean(LeanArguments),
@@ -163,6 +170,12 @@ fn perform(task: Task) -> Result<ExitCode, Problem> {
         Task::Setup => Ok(report::alone(setup::lane(&tree))),
         Task::Vm { boot: false } => Ok(report::alone(vm::lane(&tree))),
         Task::Vm { boot: true } => vm::boot(&tree),
+        Task::Wasm { test: false } => wasm::package(&tree),
+        Task::Wasm { test: true } => {
+            let reports = wasm::lane(&tree);
+            reports.iter().for_each(report::Report::tell);
+            Ok(report::conclude(&reports))
+        }
         Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Parity(arguments) => {
             let reports = parity::lane(&tree, &arguments.wanted());

@@ -31,6 +31,8 @@ pub(crate) enum Problem {
     },
     #[error("`{}` is linked dynamically; the guest has no loader", path.display())]
     Dynamic { path: PathBuf },
+    #[error("`{}` has the path `{place}` of this machine in it", module.display())]
+    Telling { module: PathBuf, place: String },
     #[error("missing: {}", facts.join("; "))]
     Missing { facts: Vec<String> },
     #[error("{what} is not what was expected: it has `{found}`, not `{expected}`")]

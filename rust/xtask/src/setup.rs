@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::tree::Tree;
-use crate::{lean, run, vm};
+use crate::{lean, run, vm, wasm};
 
 /// Something the tests need.
 struct Need {
@@ -26,7 +26,7 @@ enum Source {
     Debian(&'static str),
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         what: "rustfmt",
         probe: ("cargo", &["fmt", "--version"]),
@@ -52,6 +52,11 @@ const NEEDS: [Need; 5] = [
         what: "cpio",
         probe: ("cpio", &["--version"]),
         source: Source::Debian("cpio"),
+    },
+    Need {
+        what: "Chromium",
+        probe: ("chromium", &["--version"]),
+        source: Source::Debian("chromium"),
     },
 ];
 
@@ -107,6 +112,11 @@ fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
         Ok(kernel) => println!("  got    guest kernel {}", kernel.version),
         Err(problem) => tell("guest kernel", Err(problem), &mut missing),
     }
+    match wasm::set_up() {
+        Ok((maker, true)) => println!("  have   WASM, {maker}"),
+        Ok((maker, false)) => println!("  got    WASM, {maker}"),
+        Err(problem) => tell("WASM", Err(problem), &mut missing),
+    }
     match lean::set_up(tree, progress) {
         Ok((lane, true)) => println!("  have   Lean, {lane}"),
         Ok((lane, false)) => println!("  got    Lean, {lane}"),
@@ -140,10 +150,11 @@ fn component(name: &str) -> Result<(), Problem> {
 
 /// Package lists may be absent or older than the mirror: they are brought up to date only when an
 /// install without that fails.
-fn install(packages: &[&str]) -> Result<(), Problem> {
+pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     let install = || {
         let mut command = as_root("apt-get");
-        command.args(["install", "--yes", "--no-install-recommends"]);
+        // Nothing that is there goes for it: a compiler of the machine's own least of all.
+        command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .args(packages);

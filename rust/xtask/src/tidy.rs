@@ -11,7 +11,7 @@ use crate::tree::{Package, Tree};
 
 /// Who may name whom. A crate that is not here is itself a finding: a new room gets its place
 /// first.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
     ("antiphon-language", &["antiphon-codec", "antiphon-machine"]),
@@ -40,6 +40,16 @@ const MAY_USE: [(&str, &[&str]); 9] = [
             "antiphon-machine",
             "antiphon-record",
             "antiphon-wire",
+        ],
+    ),
+    (
+        "antiphon-wasm",
+        &[
+            "antiphon-bridge",
+            "antiphon-codec",
+            "antiphon-language",
+            "antiphon-machine",
+            "antiphon-record",
         ],
     ),
     ("xtask", &[]),

@@ -1,0 +1,42 @@
+//! Cases of the parity corpus, run as on every other machine: for tests, behind the feature `parity`.
+
+use antiphon_bridge::case::Case;
+use antiphon_bridge::corpus::CorpusReader;
+use antiphon_bridge::run;
+use wasm_bindgen::prelude::*;
+
+use crate::problem::{self, Problem, hex};
+
+/// The output of every case of a corpus file as a line: the BLAKE3 digest of what the case shows, and its name. Every
+/// result, event, request and state after every action is in these bytes (`docs/parity.md`).
+#[wasm_bindgen(js_name = parityDigests)]
+pub fn parity_digests(corpus: &JsValue) -> Result<Vec<String>, JsValue> {
+    let bytes = problem::bytes(corpus, "corpus")?;
+    Ok(digests(&bytes)?)
+}
+
+fn digests(corpus: &[u8]) -> Result<Vec<String>, Problem> {
+    let unread = |error: antiphon_bridge::corpus::CorpusError| {
+        Problem::new("bad_argument", error.to_string()).at("corpus")
+    };
+    let mut reader = CorpusReader::open(corpus).map_err(unread)?;
+    let mut lines = Vec::new();
+    while let Some(case) = reader.case().map_err(unread)? {
+        lines.push(line(&case));
+    }
+    Ok(lines)
+}
+
+/// What a case comes to, in a line.
+pub fn line(case: &Case) -> String {
+    let shown = run::encode(&run::run(case, |_| None));
+    let digest = hex(blake3::hash(&shown).as_bytes());
+    format!("{digest} {}", case.name)
+}
+
+/// Panics: what JavaScript sees of it is tested.
+#[wasm_bindgen(js_name = parityPanic)]
+pub fn parity_panic() {
+    let nothing: Option<u8> = None;
+    nothing.expect("asked to panic");
+}

@@ -1,0 +1,532 @@
+//! What happened in a run, as rows that a page can show some of: kept in blocks of plain numbers and one text each, forty
+//! bytes and a line for a row, and no object of JavaScript before somebody looks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antiphon_machine::{
+    CoroutineId, EffectId, EffectRequest, Event, Ingress, ObsEvent, Refusal, RoleId, SessionId,
+    Sink, Stamp, VerifiedImage,
+};
+use antiphon_record::{Request, describe};
+use serde::{Deserialize, Serialize};
+
+/// Rows of a block. Finding a row within one is a matter of its number; a search walks blocks one by one.
+const BLOCK_LEN: usize = 4096;
+
+/// Rows that are kept: one and a half gigabytes of them, of the four that an instance can have. What happens beyond is
+/// not shown, and [`Rows::is_full`] says so.
+pub(crate) const ROWS_MAX: usize = 16 << 20;
+
+/// No role, no label.
+const NONE: u32 = u32::MAX;
+
+macro_rules! kinds {
+    ($($name:ident $text:literal,)*) => {
+        /// What a row tells.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum Kind { $($name,)* }
+
+        impl Kind {
+            pub(crate) const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Kind::$name => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Opened "opened",
+    Sent "sent",
+    Offered "offered",
+    Received "received",
+    Chose "chose",
+    EffectIssued "effect_issued",
+    EffectResolved "effect_resolved",
+    EffectFailed "effect_failed",
+    EffectInvalidated "effect_invalidated",
+    WitnessIssued "witness_issued",
+    WitnessExpired "witness_expired",
+    TimeoutIssued "timeout_issued",
+    CancellationRequested "cancellation_requested",
+    Cancelled "cancelled",
+    FailureBranchEntered "failure_branch_entered",
+    Spawned "spawned",
+    Halted "halted",
+    Faulted "faulted",
+    Closed "closed",
+    SessionTerminal "session_terminal",
+    EpochAdvanced "epoch_advanced",
+    Request "request",
+    Input "input",
+    Refused "refused",
+}
+
+/// One row: forty bytes, and its line in the block's text.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    step: u64,
+    clock: u64,
+    /// Where the row's line ends in the block's text.
+    end: u32,
+    session: u32,
+    role: u32,
+    peer: u32,
+    label: u32,
+    kind: Kind,
+    /// Whether a step did it, and not an input.
+    by_step: bool,
+}
+
+impl Row {
+    /// How many steps were taken once it had happened.
+    fn after(&self) -> u64 {
+        self.step + u64::from(self.by_step)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Block {
+    rows: Vec<Row>,
+    text: String,
+}
+
+impl Block {
+    fn text(&self, n: usize) -> &str {
+        let start = match n.checked_sub(1) {
+            Some(before) => self.rows[before].end,
+            None => 0,
+        };
+        &self.text[start as usize..self.rows[n].end as usize]
+    }
+}
+
+/// Which rows are wanted: those of which all that is said here is true.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Filter {
+    /// Of this session.
+    #[serde(default)]
+    pub(crate) session: Option<u32>,
+    /// That this role did, or that were done to it.
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    /// Of one of these kinds.
+    #[serde(default)]
+    pub(crate) kinds: Option<Vec<String>>,
+    /// Whose line has this in it, whatever the case of its letters.
+    #[serde(default)]
+    pub(crate) text: Option<String>,
+}
+
+/// A row, to be shown.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shown<'r> {
+    row: u32,
+    step: u64,
+    after: u64,
+    clock: u64,
+    session: Option<u32>,
+    kind: &'static str,
+    role: Option<&'r str>,
+    peer: Option<&'r str>,
+    label: Option<&'r str>,
+    text: &'r str,
+}
+
+/// A window of rows.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Window<'r> {
+    /// How many rows there are under the filter.
+    total: usize,
+    /// Where the first row of the window stands among them.
+    from: usize,
+    rows: Vec<Shown<'r>>,
+}
+
+/// All rows so far. A sink, so that a machine and a replay fill it alike.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    blocks: Vec<Block>,
+    len: usize,
+    names: Vec<String>,
+    by_name: BTreeMap<String, u32>,
+    images: BTreeMap<[u8; 32], Arc<VerifiedImage>>,
+    /// The image of each session, in the order of their numbers.
+    sessions: Vec<Option<Arc<VerifiedImage>>>,
+    /// Rows of each session.
+    counts: Vec<u32>,
+    /// Who asked: outstanding effects.
+    asked: BTreeMap<EffectId, u32>,
+    clock: u64,
+    /// What happens now is done by an input.
+    by_input: bool,
+    dropped: u64,
+    /// The rows of the filter that was asked for last, and how many rows were looked at for it.
+    found: Option<(Filter, Vec<u32>, usize)>,
+}
+
+impl Rows {
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no room for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len >= ROWS_MAX
+    }
+
+    /// How many rows a session has.
+    pub(crate) fn of_session(&self, session: SessionId) -> u32 {
+        self.counts.get(session.index()).copied().unwrap_or(0)
+    }
+
+    /// A step is about to be taken: what happens up to the next input is its doing.
+    pub(crate) fn turn(&mut self) {
+        self.by_input = false;
+    }
+
+    /// The rows from one place to another under a filter.
+    pub(crate) fn window(
+        &mut self,
+        from: usize,
+        to: usize,
+        filter: Option<Filter>,
+    ) -> Result<Window<'_>, String> {
+        let total = self.apply(filter)?;
+        let from = from.min(total);
+        let places = from..to.clamp(from, total);
+        let rows = places.map(|at| self.shown(self.nth(at))).collect();
+        Ok(Window { total, from, rows })
+    }
+
+    /// The next row at or after a place, or the last one before it, whose line has the text: its place under the filter.
+    pub(crate) fn search(
+        &mut self,
+        text: &str,
+        from: usize,
+        backwards: bool,
+        filter: Option<Filter>,
+    ) -> Result<Option<usize>, String> {
+        let total = self.apply(filter)?;
+        let needle = text.to_ascii_lowercase();
+        let mut line = String::new();
+        let mut has = |at: &usize| {
+            let (block, n) = self.place(self.nth(*at));
+            contains(block.text(n), &needle, &mut line)
+        };
+        Ok(match backwards {
+            false => (from..total).find(&mut has),
+            true => (0..from.min(total)).rev().find(&mut has),
+        })
+    }
+
+    /// How many rows under the filter have happened when so many steps were taken.
+    pub(crate) fn before(&mut self, step: u64, filter: Option<Filter>) -> Result<usize, String> {
+        let total = self.apply(filter)?;
+        let (mut low, mut high) = (0, total);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.after(self.nth(middle)) <= step {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// How many steps were taken once a row had happened.
+    pub(crate) fn after(&self, row: usize) -> u64 {
+        let (block, n) = self.place(row);
+        block.rows[n].after()
+    }
+
+    fn place(&self, row: usize) -> (&Block, usize) {
+        (&self.blocks[row / BLOCK_LEN], row % BLOCK_LEN)
+    }
+
+    fn shown(&self, row: usize) -> Shown<'_> {
+        let (block, n) = self.place(row);
+        let Row {
+            step,
+            clock,
+            session,
+            role,
+            peer,
+            label,
+            kind,
+            ..
+        } = block.rows[n];
+        let name = |id: u32| self.names.get(id as usize).map(String::as_str);
+        Shown {
+            row: row as u32,
+            step,
+            after: block.rows[n].after(),
+            clock,
+            session: (session != NONE).then_some(session),
+            kind: kind.name(),
+            role: name(role),
+            peer: name(peer),
+            label: name(label),
+            text: block.text(n),
+        }
+    }
+
+    /// The row that stands at a place under the filter that was applied last.
+    fn nth(&self, at: usize) -> usize {
+        self.found
+            .as_ref()
+            .map_or(at, |(_, rows, _)| rows[at] as usize)
+    }
+
+    /// Finds the rows of a filter; how many they are. What was found for the same filter before is kept and continued.
+    fn apply(&mut self, filter: Option<Filter>) -> Result<usize, String> {
+        let Some(filter) = filter.filter(|filter| *filter != Filter::default()) else {
+            self.found = None;
+            return Ok(self.len);
+        };
+        let (mut rows, seen) = match self.found.take() {
+            Some((before, rows, seen)) if before == filter => (rows, seen),
+            Some(_) | None => (Vec::new(), 0),
+        };
+        let mut kinds = 0_u32;
+        for name in filter.kinds.iter().flatten() {
+            let kind = Kind::ALL.iter().find(|kind| kind.name() == name);
+            kinds |= 1 << *kind.ok_or_else(|| format!("`{name}` is no kind of row"))? as u8;
+        }
+        let kinds = filter.kinds.as_ref().map(|_| kinds);
+        // A role that no row has: `NONE` would be every row without a role.
+        let absent = NONE - 1;
+        let role = filter.role.as_ref();
+        let role = role.map(|role| self.by_name.get(role).copied().unwrap_or(absent));
+        let needle = filter.text.as_ref().map(|text| text.to_ascii_lowercase());
+        let mut line = String::new();
+        for row in seen..self.len {
+            let (block, n) = self.place(row);
+            let it = &block.rows[n];
+            let fits = filter.session.is_none_or(|session| it.session == session)
+                && role.is_none_or(|role| it.role == role || it.peer == role)
+                && kinds.is_none_or(|kinds| kinds & (1 << it.kind as u8) != 0)
+                && needle
+                    .as_ref()
+                    .is_none_or(|needle| contains(block.text(n), needle, &mut line));
+            if fits {
+                rows.push(row as u32);
+            }
+        }
+        let total = rows.len();
+        self.found = Some((filter, rows, self.len));
+        Ok(total)
+    }
+
+    fn image(&self, session: SessionId) -> Option<Arc<VerifiedImage>> {
+        self.sessions.get(session.index()).cloned().flatten()
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.by_name.get(name) {
+            return *id;
+        }
+        let id = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.by_name.insert(name.to_owned(), id);
+        id
+    }
+
+    fn role(&mut self, image: Option<&VerifiedImage>, role: Option<RoleId>) -> u32 {
+        match image.zip(role) {
+            Some((image, role)) => self.name(image.role_name(role)),
+            None => NONE,
+        }
+    }
+
+    /// The role of a coroutine: the first ones run the roles, in their order.
+    fn role_of(&mut self, image: Option<&VerifiedImage>, coroutine: CoroutineId) -> u32 {
+        let role = RoleId(coroutine.0);
+        let is_role = image.is_some_and(|image| role.index() < image.image().roles.len());
+        self.role(image, is_role.then_some(role))
+    }
+
+    fn push(&mut self, mut row: Row, text: &str) {
+        if self.is_full() {
+            self.dropped += 1;
+            return;
+        }
+        if self.len.is_multiple_of(BLOCK_LEN) {
+            self.blocks.push(Block::default());
+        }
+        if let Some(count) = self.counts.get_mut(row.session as usize) {
+            *count += 1;
+        }
+        let Some(block) = self.blocks.last_mut() else {
+            return;
+        };
+        // A line is some hundreds of bytes at most, so the text of a block has a short length.
+        block.text.push_str(text);
+        row.end = block.text.len() as u32;
+        block.rows.push(row);
+        self.len += 1;
+    }
+
+    fn entry(&self, kind: Kind, step: u64, session: Option<SessionId>) -> Row {
+        Row {
+            step,
+            clock: self.clock,
+            end: 0,
+            session: session.map_or(NONE, |session| session.0),
+            role: NONE,
+            peer: NONE,
+            label: NONE,
+            kind,
+            by_step: false,
+        }
+    }
+}
+
+/// Without regard to the case of ASCII letters; the needle is in lower case. `line` is room to work in.
+fn contains(text: &str, needle: &str, line: &mut String) -> bool {
+    line.clear();
+    line.push_str(text);
+    line.make_ascii_lowercase();
+    line.contains(needle)
+}
+
+impl Sink for Rows {
+    fn loaded(&mut self, image: &VerifiedImage) {
+        let digest = *image.digest();
+        self.images
+            .entry(digest)
+            .or_insert_with(|| Arc::new(image.clone()));
+    }
+
+    fn event(&mut self, stamp: &Stamp, event: Event) {
+        self.clock = stamp.clock;
+        if let Event::Opened { image, .. } = &event {
+            // Sessions are numbered in the order of opening.
+            self.sessions.push(self.images.get(image).cloned());
+            self.counts.push(0);
+        }
+        let image = self.image(stamp.session);
+        let image = image.as_deref();
+        let mut row = self.entry(Kind::Opened, stamp.step, Some(stamp.session));
+        row.by_step = !self.by_input;
+        let effect = |number| EffectId {
+            session: stamp.session,
+            number,
+        };
+        let who = |rows: &Rows, number| rows.asked.get(&effect(number)).copied().unwrap_or(NONE);
+        let message = |rows: &mut Rows, m: &antiphon_machine::Message, row: &mut Row| {
+            let edge = image.and_then(|i| i.edges().get(m.edge.index()).copied());
+            let from = rows.role(image, edge.map(|(from, _)| from));
+            let to = rows.role(image, edge.map(|(_, to)| to));
+            row.label = image.map_or(NONE, |i| rows.name(i.label_name(m.label)));
+            (from, to)
+        };
+        row.kind = match &event {
+            Event::Opened { .. } => Kind::Opened,
+            Event::Sent(m) => {
+                (row.role, row.peer) = message(self, m, &mut row);
+                Kind::Sent
+            }
+            Event::Offered(m) => {
+                (row.role, row.peer) = message(self, m, &mut row);
+                Kind::Offered
+            }
+            Event::Received(m) => {
+                (row.peer, row.role) = message(self, m, &mut row);
+                Kind::Received
+            }
+            Event::Chose(m) => {
+                (row.peer, row.role) = message(self, m, &mut row);
+                Kind::Chose
+            }
+            Event::EffectIssued {
+                number, coroutine, ..
+            } => {
+                row.role = self.role_of(image, *coroutine);
+                self.asked.insert(effect(*number), row.role);
+                Kind::EffectIssued
+            }
+            Event::EffectResolved { number, .. } => {
+                row.role = who(self, *number);
+                self.asked.remove(&effect(*number));
+                Kind::EffectResolved
+            }
+            Event::EffectFailed { number, .. } => {
+                row.role = who(self, *number);
+                self.asked.remove(&effect(*number));
+                Kind::EffectFailed
+            }
+            Event::EffectInvalidated { number } => {
+                row.role = who(self, *number);
+                self.asked.remove(&effect(*number));
+                Kind::EffectInvalidated
+            }
+            Event::WitnessIssued { number, .. } => {
+                row.role = who(self, *number);
+                Kind::WitnessIssued
+            }
+            Event::WitnessExpired { .. } => Kind::WitnessExpired,
+            Event::TimeoutIssued { number, .. } => {
+                row.role = who(self, *number);
+                Kind::TimeoutIssued
+            }
+            Event::CancellationRequested { .. } => Kind::CancellationRequested,
+            Event::Cancelled { .. } => Kind::Cancelled,
+            Event::FailureBranchEntered { coroutine, .. } => {
+                row.role = self.role_of(image, *coroutine);
+                Kind::FailureBranchEntered
+            }
+            Event::Spawned { coroutine, .. } => {
+                row.role = self.role_of(image, *coroutine);
+                Kind::Spawned
+            }
+            Event::Halted { coroutine } => {
+                row.role = self.role_of(image, *coroutine);
+                Kind::Halted
+            }
+            Event::Faulted { coroutine, .. } => {
+                row.role = self.role_of(image, *coroutine);
+                Kind::Faulted
+            }
+            Event::Closed => Kind::Closed,
+            Event::SessionTerminal { .. } => Kind::SessionTerminal,
+            Event::EpochAdvanced { .. } => Kind::EpochAdvanced,
+        };
+        let event = ObsEvent {
+            stamp: *stamp,
+            event,
+        };
+        self.push(row, &describe::event(image, &event));
+    }
+
+    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
+        let mut row = self.entry(Kind::Request, step, Some(request.effect().session));
+        row.role = self.role(Some(request.image()), request.role());
+        let text = describe::request(Some(request.image()), &Request::of(step, request));
+        self.push(row, &text);
+    }
+
+    fn ingress(&mut self, step: u64, input: &Ingress) {
+        self.by_input = true;
+        let session = match input {
+            Ingress::Outcome { effect, .. } => Some(effect.session),
+            Ingress::Cancel { session, .. } => Some(*session),
+            Ingress::Open { .. } | Ingress::AdvanceClock { .. } => None,
+        };
+        let mut row = self.entry(Kind::Input, step, session);
+        if let Ingress::Outcome { effect, .. } = input {
+            row.role = self.asked.get(effect).copied().unwrap_or(NONE);
+        }
+        self.push(row, &describe::input(input));
+    }
+
+    fn refused(&mut self, step: u64, refusal: &Refusal) {
+        let row = self.entry(Kind::Refused, step, None);
+        self.push(row, &refusal.to_string());
+    }
+}

@@ -1,0 +1,396 @@
+//! The package for browsers and Node: the module, the JavaScript around it, its types, and their tests.
+//!
+//! The target comes from rustup where it has it or can get it, and else from Debian's compiler with the standard library
+//! built here. `target/wasm` holds `cargo/` (the builds), `parity/` (a module that runs corpora too) and `corpus/`;
+//! the package itself is `rust/wasm/pkg`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::lanes::LANE_DEADLINE;
+use crate::problem::Problem;
+use crate::progress::Progress;
+use crate::report::{Report, Tally};
+use crate::run;
+use crate::setup;
+use crate::tree::Tree;
+
+const PACKAGE: &str = "antiphon-wasm";
+const TRIPLE: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "wasm";
+
+/// Debian's compiler that can make the target, with the source of its standard library and a linker.
+const DEBIAN: [&str; 4] = ["rustc-web", "rust-web-src", "rust-web-llvm", "lld-22"];
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// The oldest Node with a test runner that can be told how to report.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// Files of the package that stand in the source tree, and the licences.
+const FILES: [(&str, &str); 5] = [
+    ("rust/wasm/package/node.mjs", "node.mjs"),
+    ("rust/wasm/package/node.d.mts", "node.d.mts"),
+    ("rust/wasm/README.md", "README.md"),
+    ("LICENSE-APACHE", "LICENSE-APACHE"),
+    ("LICENSE-MIT", "LICENSE-MIT"),
+];
+
+/// What makes the target.
+enum Maker {
+    /// The toolchain that runs this program has it.
+    Own,
+    /// Debian's compiler, which makes the standard library first.
+    Debian { library: PathBuf },
+}
+
+impl Maker {
+    fn shown(&self) -> &'static str {
+        match self {
+            Maker::Own => "the toolchain's own target",
+            Maker::Debian { .. } => "Debian's compiler, standard library built here",
+        }
+    }
+
+    /// What there is.
+    fn find() -> Option<Maker> {
+        let libraries = |rustc: &str| {
+            let print = ["--print", "target-libdir", "--target", TRIPLE];
+            let place = run::output(Command::new(rustc).args(print)).ok()?;
+            let place = PathBuf::from(place.trim());
+            let is_core = |name: &str| name.starts_with("libcore-");
+            let mut files = fs::read_dir(place).ok()?.flatten();
+            Some(files.any(|file| is_core(&file.file_name().to_string_lossy())))
+        };
+        if libraries("rustc") == Some(true) {
+            return Some(Maker::Own);
+        }
+        let sysroot = run::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
+        let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+        let has_linker = run::works("rust-lld", &["-flavor", "wasm", "--version"]);
+        (library.join("std/src/lib.rs").exists() && has_linker).then_some(Maker::Debian { library })
+    }
+
+    fn get() -> Result<Maker, Problem> {
+        let added = run::output(Command::new("rustup").args(["target", "add", TRIPLE]));
+        if let Some(maker) = Maker::find() {
+            return Ok(maker);
+        }
+        setup::install(&DEBIAN)?;
+        Maker::find().ok_or_else(|| match added {
+            Err(problem) => problem,
+            Ok(_) => Problem::absent(
+                Path::new(DEBIAN_RUSTC),
+                "neither rustup nor Debian's packages gave a compiler for WASM",
+            ),
+        })
+    }
+}
+
+/// Gets what builds the target. Whether it was there is said beside.
+pub(crate) fn set_up() -> Result<(&'static str, bool), Problem> {
+    match Maker::find() {
+        Some(maker) => Ok((maker.shown(), true)),
+        None => Ok((Maker::get()?.shown(), false)),
+    }
+}
+
+/// Builds the package for a person.
+pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
+    let mut progress = Progress::start("wasm", "building the package");
+    let place = build(tree, &mut progress)?;
+    progress.finish();
+    for entry in sorted(&place)? {
+        let len = fs::metadata(&entry).map_err(Problem::file(&entry))?.len();
+        println!("{len:>9}  {}", shown(tree, &entry));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the package and runs its tests, in Node and in Chromium; each is a report.
+pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
+    let mut progress = Progress::start("wasm", "building the package for browsers and Node");
+    let built = build(tree, &mut progress).and_then(|package| {
+        let parity = parity(tree, &mut progress)?;
+        Ok((package, parity, node(tree)?))
+    });
+    progress.finish();
+    let elapsed = progress.elapsed();
+    let (package, parity, node) = match built {
+        Ok(built) => built,
+        Err(problem) => return vec![Report::of_check("wasm", elapsed, Err(problem))],
+    };
+    let tests = |name, file: &str, about: &str| {
+        let mut command = Command::new(&node);
+        command.arg("--test-reporter=tap").current_dir(&tree.root);
+        command.arg(tree.root.join("rust/wasm/tests").join(file));
+        command.env("ANTIPHON_WASM", &package);
+        command.env("ANTIPHON_WASM_PARITY", &parity);
+        tap(tree, name, about, &mut command)
+    };
+    vec![
+        Report::of_check("wasm", elapsed, Ok(())),
+        tests("node", "node.mjs", "the package in Node"),
+        tests("chromium", "chromium.mjs", "the package in Chromium"),
+    ]
+}
+
+/// The package in `rust/wasm/pkg`, from nothing.
+fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+    let module = module(tree, &[], progress)?;
+    let place = tree.root.join("rust/wasm/pkg");
+    bind(tree, &module, &place, progress)?;
+    for (from, to) in FILES {
+        let (from, to) = (tree.root.join(from), place.join(to));
+        fs::copy(&from, &to).map_err(Problem::file(&from))?;
+    }
+    let manifest = place.join("package.json");
+    fs::write(&manifest, manifest_text()).map_err(Problem::file(&manifest))?;
+    Ok(place)
+}
+
+fn manifest_text() -> String {
+    let manifest = json!({
+        "name": PACKAGE,
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "The protocol machine, replay and the protocol language of Antiphon",
+        "license": "MIT OR Apache-2.0",
+        "type": "module",
+        "sideEffects": false,
+        "engines": { "node": format!(">={NODE_MAJOR_MIN}") },
+        "main": "./node.mjs",
+        "types": "./antiphon.d.ts",
+        "exports": {
+            ".": {
+                "node": { "types": "./node.d.mts", "default": "./node.mjs" },
+                "default": { "types": "./antiphon.d.ts", "default": "./antiphon.js" },
+            },
+            "./antiphon_bg.wasm": "./antiphon_bg.wasm",
+            "./package.json": "./package.json",
+        },
+        "files": ["*.js", "*.mjs", "*.ts", "*.mts", "*.wasm", "README.md", "LICENSE-*"],
+    });
+    format!("{manifest:#}\n")
+}
+
+/// A module that runs corpora too, and the corpus with what the native kernel makes of it.
+fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+    let place = tree.target.join("wasm/parity");
+    let module = module(tree, &["--features", "parity"], progress)?;
+    bind(tree, &module, &place, progress)?;
+    let mut command = tree.cargo("run");
+    command.args(["--package", PACKAGE, "--features", "parity"]);
+    command.args(["--example", "corpus", "--"]).arg(&place);
+    finish(tree, "wasm-corpus", &mut command, progress)?;
+    Ok(place)
+}
+
+fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<PathBuf, Problem> {
+    let maker = Maker::find().map_or_else(Maker::get, Ok)?;
+    let place = tree.target.join("wasm/cargo");
+    let mut command = tree.cargo("build");
+    command.args(["--package", PACKAGE, "--lib", "--profile", PROFILE]);
+    command.args(["--target", TRIPLE]).args(features);
+    command.arg("--target-dir").arg(&place);
+    let mut hidden = hidden(tree)?;
+    if let Maker::Debian { library } = &maker {
+        command.arg("-Zbuild-std=std,panic_abort");
+        command
+            .env("RUSTC", DEBIAN_RUSTC)
+            .env("RUSTC_BOOTSTRAP", "1");
+        hidden.push((library.clone(), "std"));
+    }
+    // The bytes are the same wherever it was built, and tell nothing about where that was.
+    let flags: Vec<String> = hidden
+        .iter()
+        .map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()))
+        .collect();
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    command.env_remove("RUSTFLAGS");
+    finish(tree, "wasm-build", &mut command, progress)?;
+    let module = place.join(TRIPLE).join(PROFILE).join("antiphon_wasm.wasm");
+    let bytes = fs::read(&module).map_err(Problem::file(&module))?;
+    for (place, _) in &hidden {
+        let place = place.as_os_str().as_encoded_bytes();
+        if bytes.windows(place.len()).any(|window| window == place) {
+            let place = String::from_utf8_lossy(place).into_owned();
+            return Err(Problem::Telling { module, place });
+        }
+    }
+    Ok(module)
+}
+
+/// Folders of this machine that the compiler would write into the module, and what stands there in their place. The
+/// later ones count for more.
+fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let mut hidden = vec![(tree.root.clone(), "antiphon")];
+    if let Some(home) = home {
+        let registries = home.join("registry/src");
+        hidden.push((home, "cargo"));
+        if registries.is_dir() {
+            let registries = sorted(&registries)?;
+            hidden.extend(registries.into_iter().map(|place| (place, "crates")));
+        }
+    }
+    Ok(hidden)
+}
+
+/// The JavaScript and the types around a module, by a program of this crate.
+fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Result<(), Problem> {
+    if place.exists() {
+        fs::remove_dir_all(place).map_err(Problem::file(place))?;
+    }
+    fs::create_dir_all(place).map_err(Problem::file(place))?;
+    let mut command = tree.cargo("run");
+    command.args(["--package", "xtask", "--features", "bindgen"]);
+    command
+        .args(["--bin", "bindgen", "--"])
+        .arg(module)
+        .arg(place);
+    finish(tree, "wasm-bindgen", &mut command, progress)
+}
+
+/// Runs a program to its good end.
+fn finish(
+    tree: &Tree,
+    name: &'static str,
+    command: &mut Command,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
+    command.env("CARGO_TERM_COLOR", "never");
+    command.env("CARGO_TERM_PROGRESS_WHEN", "never");
+    let log = tree.target.join("xtask").join(format!("{name}.log"));
+    let mut output = String::new();
+    let status = run::watched(command, LANE_DEADLINE, &log, progress, |line| {
+        output = output.clone() + line + "\n";
+        Some(line.trim().to_owned())
+    })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Problem::Failed {
+        command: name.to_owned(),
+        status,
+        output,
+    })
+}
+
+/// A Node that is new enough: the machine's own, or the one that set-up got for Lean.
+fn node(tree: &Tree) -> Result<PathBuf, Problem> {
+    let ours = tree.root.join(".tools/lean/bin/node");
+    let found = [PathBuf::from("node"), ours.clone()]
+        .into_iter()
+        .find(|node| is_new_enough(node));
+    found.ok_or_else(|| {
+        let mend = format!("the tests need Node {NODE_MAJOR_MIN} or later on the path or there");
+        Problem::absent(&ours, &mend)
+    })
+}
+
+fn is_new_enough(node: &Path) -> bool {
+    let major = |text: String| {
+        let version = text.trim().strip_prefix('v')?;
+        version.split('.').next()?.parse::<u32>().ok()
+    };
+    let version = run::output(Command::new(node).arg("--version")).ok();
+    version
+        .and_then(major)
+        .is_some_and(|major| major >= NODE_MAJOR_MIN)
+}
+
+/// Runs tests that report in TAP, and counts them.
+fn tap(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
+    let mut progress = Progress::start(name, about);
+    let log = tree.target.join("xtask").join(format!("{name}.log"));
+    let mut tally = Tally::default();
+    let mut details = Vec::new();
+    let mut shown = Vec::new();
+    let ended = run::watched(
+        command,
+        Duration::from_secs(10 * 60),
+        &log,
+        &mut progress,
+        |line| {
+            tally = tally + counted(line);
+            if let Some(figure) = line.trim_start().strip_prefix("# figure: ") {
+                details.push(figure.to_owned());
+            }
+            shown.push(line.to_owned());
+            line.trim_start().strip_prefix("ok ").map(str::to_owned)
+        },
+    );
+    progress.finish();
+    let outcome = match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Problem::Lane { status, log }),
+        Err(problem) => Err(problem),
+    };
+    if outcome.is_err() {
+        shown.iter().for_each(|line| println!("  | {line}"));
+    }
+    Report::of_tests(name, progress.elapsed(), tally, outcome).with_details(details)
+}
+
+/// A line of TAP's end: `# pass 12`. What was cancelled, skipped or left to do did not run.
+fn counted(line: &str) -> Tally {
+    let mut tally = Tally::default();
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["#", what, number] = words[..] else {
+        return tally;
+    };
+    let Ok(number) = number.parse::<u64>() else {
+        return tally;
+    };
+    match what {
+        "pass" => tally.passed = number,
+        "fail" => tally.failed = number,
+        "skipped" | "todo" | "cancelled" => tally.skipped = number,
+        _ => {}
+    }
+    tally
+}
+
+fn sorted(place: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let entries = fs::read_dir(place).map_err(Problem::file(place))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn shown(tree: &Tree, path: &Path) -> String {
+    let path = path.strip_prefix(&tree.root).unwrap_or(path);
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_tap_is_counted() {
+        let text = "ok 1 - one\n# pass 3\n# fail 1\n# cancelled 0\n# skipped 2\n# duration_ms 5\n# pass on 9";
+        let tally = text
+            .lines()
+            .map(counted)
+            .fold(Tally::default(), |a, b| a + b);
+        let expected = Tally {
+            passed: 3,
+            failed: 1,
+            skipped: 2,
+        };
+        assert_eq!(tally, expected);
+    }
+
+    #[test]
+    fn the_manifest_names_files_that_are_made() {
+        let manifest: serde_json::Value = serde_json::from_str(&manifest_text()).expect("JSON");
+        assert_eq!(manifest["name"], PACKAGE);
+        assert_eq!(manifest["exports"]["."]["node"]["default"], "./node.mjs");
+        assert!(FILES.iter().any(|(_, name)| *name == "node.mjs"));
+    }
+}
