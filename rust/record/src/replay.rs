@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
@@ -162,7 +162,7 @@ impl<R: Read, S: Sink> Replay<R, S> {
     /// the recording is run whole, any other step is a wave of its own.
     #[must_use]
     pub fn in_waves(mut self, jobs: impl FnMut(&mut [Job<'_>]) + Send + 'static) -> Self {
-        self.player.jobs = Some(Jobs(Box::new(jobs)));
+        self.player.jobs = Some(Jobs(Arc::new(Mutex::new(jobs))));
         self
     }
 
@@ -315,7 +315,9 @@ struct Player<S> {
     scratch: Vec<u8>,
 }
 
-struct Jobs(Box<RunJobs>);
+/// Copies of a replay share who runs their jobs.
+#[derive(Clone)]
+struct Jobs(Arc<Mutex<RunJobs>>);
 
 type RunJobs = dyn FnMut(&mut [Job<'_>]) + Send;
 
@@ -597,8 +599,8 @@ impl<S: Sink> Player<S> {
 
     fn run(&mut self, wave: &WaveCertificate) -> Result<(), WaveRefusal> {
         let run = |jobs: &mut [Job<'_>]| {
-            if let Some(Jobs(run)) = &mut self.jobs {
-                run(jobs);
+            if let Some(Jobs(run)) = &self.jobs {
+                run.lock().unwrap_or_else(PoisonError::into_inner)(jobs);
             }
         };
         self.kernel
