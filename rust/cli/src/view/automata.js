@@ -3,10 +3,10 @@ import { clean, draw, make, shortened } from "./dom.js";
 
 const STATES_MAX = 48;
 const DOWN = 54;
-const ACROSS = 104;
+const ACROSS = 92;
 const RADIUS = 13;
-const LETTERS = 22;
-const LETTERS_BESIDE = 14;
+const LETTERS = 20;
+const LETTERS_BESIDE = 11;
 
 // How far each state is from the first one, and those that are near enough to a state to be drawn.
 function layers(states, around) {
@@ -86,7 +86,8 @@ function curve(from, to, lanes, width) {
     const middle = (y1 + y2) / 2;
     return {
       d: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`,
-      x: (x1 + x2) / 2, y: middle + 3, anchor: "middle",
+      // Nearer to where it leads: there branches are further apart.
+      x: x1 + (x2 - x1) * 0.75, y: middle + 3, anchor: "middle",
     };
   }
   if (to.row === from.row && Math.abs(to.x - from.x) <= ACROSS) {
@@ -146,7 +147,7 @@ function automaton(states, lit, name) {
     class: "automaton", viewBox: `${Math.floor(start) - 6} 0 ${wide} ${high}`, width: wide, height: high, role: "img",
     "aria-label": `automaton of ${clean(name)}, in state ${lit} of ${states.length}`,
   }, ...lines, ...labels, ...nodes);
-  return { svg, left };
+  return { svg, left, wide };
 }
 
 const TIP = { viewBox: "0 0 8 8", refX: 1, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
@@ -169,7 +170,9 @@ export function automata(image, session) {
     card.append(head);
     const states = image?.roles.find(({ name }) => name === role.role)?.states;
     if (states !== undefined) {
-      const { svg, left } = automaton(states, role.state, role.role);
+      const { svg, left, wide } = automaton(states, role.state, role.role);
+      // A little smaller is still readable; beyond that it gets a line of its own.
+      card.style.flexBasis = `${Math.round(wide * 0.8)}px`;
       card.append(make("div", "drawing", svg));
       if (left > 0) card.append(make("p", "faint", `${left} more states are further away`));
     }

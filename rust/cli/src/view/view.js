@@ -222,6 +222,9 @@ function roles() {
   const tops = [...place.querySelectorAll(".drawing")].map((drawing) => drawing.scrollTop);
   place.replaceChildren(...automata(image, session));
   place.querySelectorAll(".drawing").forEach((drawing, n) => { drawing.scrollTop = tops[n] ?? 0; });
+  const acting = look.row?.session === session.session ? [...place.children].find(({ dataset }) => dataset.role === look.row.role) : undefined;
+  acting?.classList.add("acting");
+  acting?.scrollIntoView({ block: "nearest" });
   byId("machine").replaceChildren(...machineDetail(session));
 }
 
@@ -334,7 +337,7 @@ async function find(backwards, from) {
     around = at === null ? "" : backwards ? ", from the end" : ", from the start";
   }
   if (text !== search.value) return;
-  place.textContent = at === null ? "not found" : `row ${count(at + 1)}${around}`;
+  place.textContent = at === null ? "not found" : `${count(at + 1)} of ${count(list.total)}${around}`;
   place.classList.toggle("bad", at === null);
   if (at !== null) move(at);
 }
@@ -379,6 +382,8 @@ function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
   const { target } = event;
   if (event.key === "Escape") {
+    // A search field would forget what it looks for.
+    event.preventDefault();
     byId("list").focus();
     return;
   }
