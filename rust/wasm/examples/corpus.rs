@@ -14,6 +14,7 @@ use antiphon_bridge::corpus::CorpusWriter;
 use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::{hand, random, waves};
+use antiphon_machine::{Canonical, sample};
 use antiphon_record::{Verdict, replay};
 use serde_json::{Value, json};
 
@@ -46,6 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (cases, found) = recordings(&fixtures)?;
     write(&folder, "recordings", &cases)?;
     names.push("recordings".to_owned());
+    // For the bench: two roles that exchange messages and ask nobody.
+    let bare = sample::bare_ping_pong().image().to_bytes();
+    fs::write(folder.join("bare.image"), bare)?;
     let list = json!({ "parts": names, "recordings": found });
     fs::write(folder.join("corpus.json"), format!("{list:#}\n"))?;
     Ok(())

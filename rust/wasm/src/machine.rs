@@ -377,17 +377,10 @@ impl Machine {
         request: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Outcome")] outcome: &JsValue,
     ) -> Result<(), JsValue> {
-        let field = |name: &str| {
-            let place = format!("request.{name}");
-            let value = Reflect::get(request, &name.into()).unwrap_or(JsValue::UNDEFINED);
-            count(&value, &place)
-        };
-        let session = u32::try_from(field("session")?);
-        let session =
-            session.map_err(|_| Problem::argument("request.session", "the number of a session"))?;
+        let field = |name: &str| Reflect::get(request, &name.into()).unwrap_or(JsValue::UNDEFINED);
         let effect = EffectId {
-            session: SessionId(session),
-            number: field("effect")?,
+            session: session_number(&field("session"), "request.session")?,
+            number: count(&field("effect"), "request.effect")?,
         };
         let about = self.inner()?.about(effect);
         let outcome = match about {
@@ -425,15 +418,16 @@ impl Machine {
     /// Calls a session off, in the name of its owner.
     pub fn cancel(
         &self,
-        session: u32,
+        #[wasm_bindgen(unchecked_param_type = "number")] session: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "string")] owner: &JsValue,
     ) -> Result<(), JsValue> {
+        let session = session_number(session, "session")?;
         let owner = match owner.is_undefined() {
             true => String::new(),
             false => problem::text(owner, "owner")?,
         };
         let cancel = Ingress::Cancel {
-            session: SessionId(session),
+            session,
             owner: Arc::from(owner),
         };
         let mut inner = self.inner()?;
@@ -847,11 +841,13 @@ impl Inner {
         set(&keys.session, &effect.session.0.into());
         set(&keys.effect, &(effect.number as f64).into());
         set(&keys.args, &args);
-        set(&keys.attempt, &request.attempt().into());
-        set(
-            &keys.deadline,
-            &request.deadline().map_or(JsValue::NULL, nat),
-        );
+        // The template has what these are nearly always.
+        if request.attempt() > 0 {
+            set(&keys.attempt, &request.attempt().into());
+        }
+        if let Some(deadline) = request.deadline() {
+            set(&keys.deadline, &nat(deadline));
+        }
         Some(object)
     }
 }
@@ -886,6 +882,12 @@ fn template(request: &EffectRequest<'_>) -> Object {
         "deadline": null,
     });
     problem::plain(&fields).unchecked_into()
+}
+
+fn session_number(value: &JsValue, place: &str) -> Result<SessionId, Problem> {
+    let number = u32::try_from(count(value, place)?);
+    let number = number.map_err(|_| Problem::argument(place, "the number of a session"))?;
+    Ok(SessionId(number))
 }
 
 fn refused(refusal: &Refusal) -> Problem {

@@ -56,7 +56,8 @@ impl From<Problem> for JsValue {
             let _ = Reflect::set(&error, &name.into(), value);
         };
         set("code", &problem.code.into());
-        set("place", &problem.place.as_deref().into());
+        let place = problem.place.as_deref();
+        set("place", &place.map_or(JsValue::NULL, JsValue::from_str));
         for (name, value) in &problem.facts {
             set(name, &plain(value));
         }

@@ -25,20 +25,35 @@ if (program === undefined) {
 
 const profile = mkdtempSync(join(tmpdir(), "antiphon-chromium-"));
 let browser;
+let over = false;
 
+// Ends the browser with all its processes, and then this program.
 function end(code) {
-  browser?.kill("SIGKILL");
+  if (over) return;
+  over = true;
   server.close();
-  // The browser may write while it ends.
-  rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  browser.once("exit", () => sweep(code, 50));
+  process.kill(-browser.pid, "SIGKILL");
+}
+
+// The last of the browser's processes may still write for a moment.
+function sweep(code, tries) {
+  try {
+    rmSync(profile, { recursive: true, force: true });
+  } catch (error) {
+    if (tries === 0) throw error;
+    return setTimeout(sweep, 100, code, tries - 1);
+  }
   process.exit(code);
 }
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => end(1));
+
 // One line at a time as the page sends them, and the end.
 function told(text) {
-  const { line, over } = JSON.parse(text);
+  const { line, failed } = JSON.parse(text);
   if (line !== undefined) console.log(line);
-  if (over !== undefined) end(over === 0 ? 0 : 1);
+  if (failed !== undefined) end(failed === 0 ? 0 : 1);
 }
 
 function serve(request, response) {
@@ -65,11 +80,16 @@ const server = createServer(serve);
 server.listen(0, "127.0.0.1", () => {
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", `--user-data-dir=${profile}`];
-  browser = spawn(program, [...flags, `http://127.0.0.1:${server.address().port}/`], { stdio: ["ignore", "ignore", "pipe"] });
+  browser = spawn(program, [...flags, `http://127.0.0.1:${server.address().port}/`], { stdio: ["ignore", "ignore", "pipe"], detached: true });
   const said = [];
   browser.stderr.on("data", (text) => said.push(text));
   browser.on("exit", (code) => {
+    if (over) return;
     console.log(`Chromium ended by itself, with ${code}\n${Buffer.concat(said)}`);
-    end(1);
+    sweep(1, 0);
+  });
+  browser.on("error", (error) => {
+    console.log(`Chromium cannot be started: ${error.message}`);
+    process.exit(1);
   });
 });

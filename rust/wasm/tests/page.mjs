@@ -39,4 +39,4 @@ try {
   await send({ line: `not ok - the page\n${error?.stack ?? error}` });
 }
 await send({ line: `# pass ${passed}\n# fail ${failed}` });
-await send({ over: failed });
+await send({ failed });

@@ -13,6 +13,8 @@ fn main() -> ExitCode {
     };
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name("antiphon");
+    // A page that says nothing gets the module from beside the script.
+    bindgen.omit_default_module_path(false);
     let made = bindgen
         .web(true)
         .and_then(|bindgen| bindgen.typescript(true).generate(folder));
