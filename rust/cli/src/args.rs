@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Cp(Cp),
     Replay(Replay),
     Show(Show),
+    View(View),
     Diff(Diff),
     Certify(Certify),
     Check(Check),
@@ -208,6 +209,34 @@ pub(crate) struct Show {
     /// One self-contained page: timeline, sequence diagram, effects
     #[arg(long, conflicts_with = "json")]
     pub(crate) html: bool,
+}
+
+/// Replay a recording in the browser
+///
+/// Serves a page on this machine that runs the recording again, with the same machine, and shows it step by step: forth
+/// and back, each role's automaton, effects and payloads. Its address has a secret in it; Ctrl-C ends the server. With
+/// `--out` the page is one file, which needs no server.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon view demo.rec
+  antiphon view demo.rec --no-open --port 8080
+  antiphon view demo.rec --out demo.html")]
+pub(crate) struct View {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// Write one self-contained page to this file instead
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["no_open", "port"])]
+    pub(crate) out: Option<PathBuf>,
+    /// Only say the address, and open no browser
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    /// The port to serve on; any free one without
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// The folder of the package that replays in the browser, which `cargo xtask wasm` builds
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) package: Option<PathBuf>,
 }
 
 /// Compare two recordings

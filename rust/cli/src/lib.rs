@@ -28,6 +28,7 @@ mod telling;
 mod text;
 mod timeline;
 mod typed;
+mod view;
 mod watcher;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
         Command::Run(args) => commands::run::run(args, voice),
         Command::Replay(args) => commands::replay::run(args, voice),
         Command::Show(args) => commands::show::run(args, voice),
+        Command::View(args) => commands::view::run(args, voice),
         Command::Certify(args) => commands::certify::run(args, voice),
         Command::Diff(args) => commands::diff::run(args, voice),
         Command::Exec(args) => commands::exec::run(args, voice),

@@ -117,6 +117,23 @@ pub(crate) enum Problem {
     NoLean,
     #[error("there is no Lean to ask: ANTIPHON_LEAN names `{}`, which is not there", program.display())]
     NoSuchLean { program: PathBuf },
+    #[error(
+        "the package that replays in the browser is not there: `cargo xtask wasm` builds it in a checkout; or name \
+         its folder with `--package` or in ANTIPHON_WASM"
+    )]
+    NoPackage,
+    #[error(
+        "`{}` has no package that replays in the browser (`antiphon.js`, `antiphon_bg.wasm`); `cargo xtask wasm` \
+         builds it",
+        folder.display()
+    )]
+    NoSuchPackage { folder: PathBuf },
+    #[error("`{}` is not a file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("cannot serve on port {port} of this machine: {source}")]
+    Port { port: u16, source: io::Error },
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[source] io::Error),
     #[error("{}", brief(&.0.to_string()))]
     Oracle(#[from] OracleError),
     #[error(transparent)]
@@ -229,6 +246,11 @@ impl Problem {
                 | RecordingError::NotWhole { .. } => Exit::Damaged,
             },
             Problem::Output(_)
+            | Problem::NoPackage
+            | Problem::NoSuchPackage { .. }
+            | Problem::NotAFile { .. }
+            | Problem::Port { .. }
+            | Problem::Random(_)
             | Problem::TooLargeToCertify { .. }
             | Problem::OtherRun { .. }
             | Problem::Oracle(_)

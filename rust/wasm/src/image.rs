@@ -205,7 +205,7 @@ impl Image {
     }
 }
 
-fn describe(verified: &VerifiedImage) -> serde_json::Value {
+pub(crate) fn describe(verified: &VerifiedImage) -> serde_json::Value {
     let image = verified.image();
     let roles = image.roles.iter().map(|role| {
         let states = role.automaton.states.iter().map(|state| {

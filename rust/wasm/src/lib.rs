@@ -7,6 +7,7 @@
 //!
 //! The crate is one room with the command line: above everything else, used by nobody.
 
+mod detail;
 mod image;
 mod machine;
 #[cfg(feature = "parity")]

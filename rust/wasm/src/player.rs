@@ -7,14 +7,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    EffectRequest, Event, Ingress, ProtocolMachineKernel, Refusal, Sink, Stamp, VerifiedImage,
+    EffectId, EffectRequest, Event, Ingress, ProtocolMachineKernel, Refusal, Sink, Stamp, VerifiedImage,
 };
 use antiphon_record::{
-    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Tail,
+    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Request, Tail,
     Verdict,
 };
 use serde_json::json;
 
+use crate::detail::{self, Catch, Seen};
 use crate::problem::{Problem, hex};
 use crate::rows::Rows;
 
@@ -32,10 +33,12 @@ const SESSION_BYTES: usize = 1 << 10;
 
 type Source = Cursor<Arc<[u8]>>;
 
-/// Where events go: into the rows the first time, nowhere when a step is visited again.
+/// Where events go: into the rows the first time, nowhere when a step is visited again, or one of them is looked at in
+/// full.
 #[derive(Clone, Debug)]
 enum Tap {
     Rows(Rc<RefCell<Rows>>),
+    Catch(Box<Catch>),
     Off,
 }
 
@@ -166,6 +169,27 @@ impl Player {
 
     pub(crate) fn rows(&self) -> &RefCell<Rows> {
         &self.rows
+    }
+
+    /// A row in full: it is replayed once more, from a copy before it.
+    pub(crate) fn detail(&self, row: usize) -> Option<serde_json::Value> {
+        let (step, before) = self.rows.borrow().place_in_step(row)?;
+        let behind = self.kept.partition_point(|kept| step_of(kept) < step);
+        let mut replay = self.kept.get(behind.saturating_sub(1))?.clone();
+        let catch = Catch::new(step, before, replay.kernel());
+        *replay.sink() = Tap::Catch(Box::new(catch));
+        // An error of the recording comes after it, or its row would not be there.
+        let _ = replay.run_to(step + 1);
+        let Tap::Catch(catch) = std::mem::replace(replay.sink(), Tap::Off) else {
+            return None;
+        };
+        let detail = detail::of(&catch, replay.kernel());
+        let related = detail
+            .effect
+            .map(|number| self.rows.borrow().of_effect(row, number));
+        let mut value = serde_json::to_value(detail).ok()?;
+        value["related"] = json!(related);
+        Some(value)
     }
 
     /// How much was replayed and what was found.
@@ -329,12 +353,27 @@ fn of_replay(error: &ReplayError) -> Problem {
 
 impl Sink for Tap {
     fn wants_events(&self) -> bool {
-        matches!(self, Tap::Rows(_))
+        !matches!(self, Tap::Off)
     }
 
     fn event(&mut self, stamp: &Stamp, event: Event) {
-        if let Tap::Rows(rows) = self {
-            rows.borrow_mut().event(stamp, event);
+        match self {
+            Tap::Rows(rows) => rows.borrow_mut().event(stamp, event),
+            Tap::Catch(catch) => {
+                if let Event::EffectIssued {
+                    number, operation, ..
+                } = &event
+                {
+                    let session = stamp.session;
+                    let effect = EffectId {
+                        session,
+                        number: *number,
+                    };
+                    catch.asked.insert(effect, *operation);
+                }
+                catch.see(stamp.step, || Seen::Event(*stamp, event));
+            }
+            Tap::Off => {}
         }
     }
 
@@ -345,20 +384,26 @@ impl Sink for Tap {
     }
 
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        if let Tap::Rows(rows) = self {
-            rows.borrow_mut().request(step, request);
+        match self {
+            Tap::Rows(rows) => rows.borrow_mut().request(step, request),
+            Tap::Catch(catch) => catch.see(step, || Seen::Request(Request::of(step, request))),
+            Tap::Off => {}
         }
     }
 
     fn ingress(&mut self, step: u64, input: &Ingress) {
-        if let Tap::Rows(rows) = self {
-            rows.borrow_mut().ingress(step, input);
+        match self {
+            Tap::Rows(rows) => rows.borrow_mut().ingress(step, input),
+            Tap::Catch(catch) => catch.see(step, || Seen::Input(input.clone())),
+            Tap::Off => {}
         }
     }
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
-        if let Tap::Rows(rows) = self {
-            rows.borrow_mut().refused(step, refusal);
+        match self {
+            Tap::Rows(rows) => rows.borrow_mut().refused(step, refusal),
+            Tap::Catch(catch) => catch.see(step, || Seen::Refused),
+            Tap::Off => {}
         }
     }
 }

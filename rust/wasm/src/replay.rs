@@ -2,6 +2,7 @@
 
 use wasm_bindgen::prelude::*;
 
+use crate::image::describe;
 use crate::player::Player;
 use crate::problem::{self, Problem, count, count_or, hex};
 use crate::rows::Filter;
@@ -115,6 +116,26 @@ impl Replay {
         let filter: Option<Filter> = problem::data(filter, "filter")?;
         let before = self.player.rows().borrow_mut().before(step, filter);
         Ok(before.map_err(of_filter)? as f64)
+    }
+
+    /// A row in full, by its number among all: what its line shortens, and where the rest of its effect is. `undefined`:
+    /// there is no such row. It costs a replay of some thousand steps.
+    #[wasm_bindgen(unchecked_return_type = "RowDetail | undefined")]
+    pub fn detail(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "number")] row: &JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let row = count(row, "row")?;
+        let detail = self.player.detail(row as usize);
+        Ok(detail.map_or(JsValue::UNDEFINED, |detail| problem::plain(&detail)))
+    }
+
+    /// The images that were loaded so far, as data.
+    #[wasm_bindgen(unchecked_return_type = "ImageDescription[]")]
+    pub fn images(&self) -> JsValue {
+        let rows = self.player.rows().borrow();
+        let images: Vec<_> = rows.images().map(describe).collect();
+        problem::plain(&images)
     }
 
     /// How many steps were taken where the replay is looked at.

@@ -137,6 +137,29 @@ pub(crate) struct Shown<'r> {
     text: &'r str,
 }
 
+/// The rows that tell of one effect.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Related {
+    issued: Option<u32>,
+    request: Option<u32>,
+    answer: Option<u32>,
+    ended: Option<u32>,
+}
+
+impl Related {
+    fn note(&mut self, kind: Option<Kind>, row: usize) {
+        let place = match kind {
+            Some(Kind::Request) => &mut self.request,
+            Some(Kind::Input) => &mut self.answer,
+            Some(Kind::EffectResolved | Kind::EffectFailed | Kind::EffectInvalidated) => {
+                &mut self.ended
+            }
+            Some(_) | None => return,
+        };
+        place.get_or_insert(row as u32);
+    }
+}
+
 /// A window of rows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Window<'r> {
@@ -245,6 +268,64 @@ impl Rows {
         block.rows[n].after()
     }
 
+    /// At which step a row happened, and how many rows of that step come before it.
+    pub(crate) fn place_in_step(&self, row: usize) -> Option<(u64, usize)> {
+        let step_of = |row: usize| {
+            let (block, n) = self.place(row);
+            block.rows[n].step
+        };
+        if row >= self.len {
+            return None;
+        }
+        let step = step_of(row);
+        let before = (0..row).rev().take_while(|row| step_of(*row) == step);
+        Some((step, before.count()))
+    }
+
+    /// The rows of an effect of the session that a row is of, found from that row on.
+    pub(crate) fn of_effect(&self, row: usize, number: u64) -> Related {
+        let at = |row: usize| {
+            let (block, n) = self.place(row);
+            (block.rows[n], block.text(n))
+        };
+        let session = at(row).0.session;
+        let names = |row: usize| {
+            let (it, text) = at(row);
+            if it.session != session {
+                return None;
+            }
+            let told = match it.kind {
+                Kind::EffectIssued
+                | Kind::EffectResolved
+                | Kind::EffectFailed
+                | Kind::EffectInvalidated => text.strip_prefix("effect "),
+                Kind::Request | Kind::Input => text.split_once('.').map(|(_, rest)| rest),
+                _ => None,
+            };
+            let told = told?.split(|c: char| !c.is_ascii_digit()).next()?;
+            (told.parse() == Ok(number)).then_some(it.kind)
+        };
+        let mut related = Related::default();
+        // An effect is issued once for each attempt; all of them are before the answer.
+        for row in (0..=row).rev() {
+            match names(row) {
+                Some(Kind::EffectIssued) => {
+                    related.issued = Some(row as u32);
+                    break;
+                }
+                found => related.note(found, row),
+            }
+        }
+        for row in row + 1..self.len {
+            let found = names(row);
+            related.note(found, row);
+            if related.ended.is_some() {
+                break;
+            }
+        }
+        related
+    }
+
     fn place(&self, row: usize) -> (&Block, usize) {
         (&self.blocks[row / BLOCK_LEN], row % BLOCK_LEN)
     }
@@ -321,6 +402,11 @@ impl Rows {
         let total = rows.len();
         self.found = Some((filter, rows, self.len));
         Ok(total)
+    }
+
+    /// The images that were loaded so far.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &VerifiedImage> {
+        self.images.values().map(AsRef::as_ref)
     }
 
     fn image(&self, session: SessionId) -> Option<Arc<VerifiedImage>> {

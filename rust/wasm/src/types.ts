@@ -210,6 +210,23 @@ export interface Rows {
   rows: Row[];
 }
 
+/** A value, with all of it that a megabyte of text holds. */
+export interface FullValue { sort: string | null; text: string; cut: boolean }
+
+/** What the line of a row shortens. */
+export interface RowDetail {
+  /** The number of the effect that it is about. */
+  effect: number | null;
+  operation: string | null;
+  attempt: number | null;
+  deadline: number | null;
+  what: "arguments" | "payload" | "result" | null;
+  values: FullValue[];
+  failure: { kind: string; detail: string } | null;
+  /** Rows that tell of the same effect, by their numbers among all. */
+  related: { issued: number | null; request: number | null; answer: number | null; ended: number | null } | null;
+}
+
 export interface SessionBrief {
   session: number;
   protocol: string;

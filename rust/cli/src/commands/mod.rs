@@ -14,3 +14,4 @@ pub(crate) mod project;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod show;
+pub(crate) mod view;

@@ -1,0 +1,135 @@
+//! `antiphon view`.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::args::View;
+use crate::exit::Exit;
+use crate::filter;
+use crate::interrupt::on_signal;
+use crate::output::{FAINT, Voice};
+use crate::problem::Problem;
+use crate::view::{self, Package, Server, Site};
+
+/// The largest recording of a page in one file: its base64 is one text there, and browsers have texts of half a gigabyte.
+const FILE_LEN_MAX: u64 = 256 << 20;
+
+/// The largest recording that is served: the page has it in memory, and the machine beside it.
+const SERVED_LEN_MAX: u64 = 1 << 30;
+
+pub(crate) fn run(args: &View, voice: &Voice) -> Result<Exit, Problem> {
+    let name = args.file.file_name().unwrap_or(args.file.as_os_str());
+    let name = filter::line(&name.to_string_lossy());
+    let max = match args.out {
+        Some(_) => FILE_LEN_MAX,
+        None => SERVED_LEN_MAX,
+    };
+    let file = open(&args.file, max)?;
+    let package = Package::find(args.package.as_deref())?;
+    match &args.out {
+        Some(out) => write(&name, &package, (&args.file, file), out, voice),
+        None => serve(args, &name, package, voice),
+    }
+}
+
+fn open(path: &Path, max: u64) -> Result<File, Problem> {
+    let file = File::open(path).map_err(Problem::file("read", path))?;
+    let facts = file.metadata().map_err(Problem::file("read", path))?;
+    if !facts.is_file() {
+        return Err(Problem::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    match facts.len() <= max {
+        true => Ok(file),
+        false => Err(Problem::TooLong {
+            path: path.to_owned(),
+            max,
+        }),
+    }
+}
+
+/// The page as a file, which takes its place in one piece.
+fn write(
+    name: &str,
+    package: &Package,
+    (path, mut file): (&Path, File),
+    out: &Path,
+    voice: &Voice,
+) -> Result<Exit, Problem> {
+    let is_recording = match (path.canonicalize(), out.canonicalize()) {
+        (Ok(path), Ok(out)) => path == out,
+        _ => false,
+    };
+    if is_recording {
+        return Err(Problem::OverRecording {
+            path: out.to_owned(),
+        });
+    }
+    let failed = |error| Problem::file("write", out)(error);
+    let folder = out.parent().filter(|folder| *folder != Path::new(""));
+    let mut page = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+    view::write(
+        name,
+        package,
+        &mut file,
+        &mut BufWriter::new(page.as_file_mut()),
+    )
+    .map_err(failed)?;
+    let len = page.as_file().metadata().map_err(failed)?.len();
+    page.persist(out).map_err(|error| failed(error.error))?;
+    let shown = filter::line(&out.display().to_string());
+    match voice.json {
+        true => voice.document(&json!({ "event": "written", "path": shown, "bytes": len }))?,
+        false => voice.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Serves the page until a signal comes: that is how it is meant to end.
+fn serve(args: &View, name: &str, package: Package, voice: &Voice) -> Result<Exit, Problem> {
+    let (stop, stopped) = crossbeam_channel::bounded(1);
+    on_signal(move |_| stop.send(()).is_ok()).map_err(Problem::Threads)?;
+    let server = Server::bind(args.port)?;
+    let url = server.url();
+    server
+        .serve(Site::new(name, package, &args.file))
+        .map_err(Problem::Threads)?;
+    match voice.json {
+        true => voice.document(&json!({ "event": "serving", "url": url }))?,
+        false => voice.print(&format!("{url}\n"))?,
+    }
+    let opened = !args.no_open && open_browser(&url);
+    if !voice.json && voice.terminal_stderr {
+        let how = match opened {
+            true => "Ctrl-C ends it.",
+            false => "Open this address in a browser. Ctrl-C ends it.",
+        };
+        voice.remark(FAINT, "antiphon:", how);
+    }
+    // The sender lives in the thread that waits for signals.
+    let _ = stopped.recv();
+    Ok(Exit::Done)
+}
+
+/// Has the desktop open the page, if there is one.
+fn open_browser(url: &str) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let program = match () {
+        () if cfg!(target_os = "macos") => "open",
+        () if is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") => "xdg-open",
+        () => return false,
+    };
+    let mut command = Command::new(program);
+    command
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().is_ok()
+}

@@ -1,0 +1,63 @@
+//! The package that replays in the browser: where it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::problem::Problem;
+
+/// Names the folder of the package.
+const VARIABLE: &str = "ANTIPHON_WASM";
+
+const SCRIPT: &str = "antiphon.js";
+const MODULE: &str = "antiphon_bg.wasm";
+
+/// How far above the program's folder a checkout is looked for: `target/TRIPLE/PROFILE/antiphon`.
+const FOLDERS_MAX: usize = 4;
+
+/// The package's script and module.
+#[derive(Debug)]
+pub(crate) struct Package {
+    pub(crate) script: String,
+    pub(crate) module: Vec<u8>,
+}
+
+impl Package {
+    /// The package in the folder that is named on the command line or in the environment, or else the one that was
+    /// installed with this program, or else that of the checkout in which it was built.
+    pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
+        let named = named.map(Path::to_owned);
+        if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
+            return match is_there(&folder) {
+                true => Package::read(&folder),
+                false => Err(Problem::NoSuchPackage { folder }),
+            };
+        }
+        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
+        let installed = us
+            .ancestors()
+            .nth(2)
+            .map(|top| top.join("share/antiphon/wasm"));
+        let checkouts = us.ancestors().skip(1).take(FOLDERS_MAX);
+        let checkouts = checkouts.map(|folder| folder.join("rust/wasm/pkg"));
+        match installed
+            .into_iter()
+            .chain(checkouts)
+            .find(|folder| is_there(folder))
+        {
+            Some(folder) => Package::read(&folder),
+            None => Err(Problem::NoPackage),
+        }
+    }
+
+    fn read(folder: &Path) -> Result<Package, Problem> {
+        let (script, module) = (folder.join(SCRIPT), folder.join(MODULE));
+        Ok(Package {
+            script: fs::read_to_string(&script).map_err(Problem::file("read", &script))?,
+            module: fs::read(&module).map_err(Problem::file("read", &module))?,
+        })
+    }
+}
+
+fn is_there(folder: &Path) -> bool {
+    folder.join(SCRIPT).is_file() && folder.join(MODULE).is_file()
+}

@@ -1,0 +1,104 @@
+// The sequence diagram: the roles' lifelines beside the rows in sight, and on them what each row tells.
+import { clean, draw, make, shortened } from "./dom.js";
+import { ROW_HEIGHT } from "./list.js";
+
+const LANE_WIDTH = 116;
+const LANE_WIDTH_MIN = 64;
+const LANES_MAX = 12;
+const LETTER = 6.4;
+
+const MESSAGES = new Set(["sent", "offered", "received", "chose"]);
+
+/** How a row looks: `bad`, `odd`, `good`, or nothing. */
+export function manner({ kind, text }) {
+  if (kind === "faulted") return "bad";
+  if (kind === "session_terminal") return text.endsWith(": closed") ? "good" : "odd";
+  const odd = ["effect_failed", "effect_invalidated", "witness_expired", "timeout_issued", "cancellation_requested",
+    "cancelled", "failure_branch_entered", "refused"];
+  return odd.includes(kind) ? "odd" : "";
+}
+
+export class Sequence {
+  #roles = [];
+  #lanes = new Map();
+  #lane = LANE_WIDTH;
+
+  constructor(svg, heads) {
+    Object.assign(this, { svg, heads });
+  }
+
+  get width() {
+    return this.#roles.length * this.#lane;
+  }
+
+  /** The lifelines, and how much room there is for all of them. */
+  roles(names, room) {
+    const known = names.slice(0, LANES_MAX);
+    this.#lane = Math.max(LANE_WIDTH_MIN, Math.min(LANE_WIDTH, Math.floor(room / Math.max(1, known.length))));
+    this.#roles = known;
+    this.#lanes = new Map(known.map((name, lane) => [name, lane]));
+    this.svg.style.width = `${this.width}px`;
+    this.heads.style.width = `${this.width}px`;
+    this.heads.replaceChildren(...known.map((name, lane) => {
+      const head = make("span", "lane", clean(name));
+      head.style.left = `${lane * this.#lane}px`;
+      head.style.width = `${this.#lane}px`;
+      head.title = clean(name);
+      return head;
+    }));
+  }
+
+  #x(lane) {
+    return (lane + 0.5) * this.#lane;
+  }
+
+  /** Draws the rows in sight, the first one's upper edge at `top`. */
+  draw(rows, top, height) {
+    const parts = this.#roles.map((_, lane) =>
+      draw("line", { class: "life", x1: this.#x(lane), x2: this.#x(lane), y1: 0, y2: height }));
+    rows.forEach((row, at) => {
+      if (row !== undefined) this.#row(row, top + at * ROW_HEIGHT, parts);
+    });
+    this.svg.setAttribute("height", height);
+    this.svg.replaceChildren(...parts);
+  }
+
+  #row(row, top, parts) {
+    const own = this.#lanes.get(row.role);
+    const peer = this.#lanes.get(row.peer);
+    const middle = top + ROW_HEIGHT / 2;
+    if (MESSAGES.has(row.kind) && own !== undefined && peer !== undefined) {
+      const taken = row.kind === "received" || row.kind === "chose";
+      const [from, to] = taken ? [peer, own] : [own, peer];
+      return this.#message(row, this.#x(from), this.#x(to), top, taken, parts);
+    }
+    if (own === undefined) return;
+    const x = this.#x(own);
+    const look = `mark ${manner(row)} ${row.kind}`;
+    switch (row.kind) {
+      case "request": case "effect_issued":
+        parts.push(draw("path", { class: look, d: `M${x} ${middle - 5}l5 5l-5 5l-5 -5z` }));
+        break;
+      case "halted":
+        parts.push(draw("rect", { class: look, x: x - 5, y: middle - 2, width: 10, height: 4 }));
+        break;
+      default:
+        parts.push(draw("circle", { class: look, cx: x, cy: middle, r: 4 }));
+    }
+  }
+
+  #message({ label }, from, to, top, taken, parts) {
+    const way = Math.sign(to - from) || 1;
+    const y = top + ROW_HEIGHT - 7;
+    const look = taken ? "taken" : "arrow";
+    parts.push(
+      draw("line", { class: look, x1: from, x2: to - 8 * way, y1: y, y2: y }),
+      draw("path", { class: `head ${look}`, d: `M${to - way} ${y}l${-9 * way} -4v8z` }),
+    );
+    const letters = Math.floor((Math.abs(to - from) - 18) / LETTER);
+    if (label !== null && letters > 3) {
+      const text = shortened(clean(label), letters);
+      parts.push(draw("text", { class: `label ${look}`, x: (from + to) / 2, y: y - 5 }, text));
+    }
+  }
+}

@@ -1,0 +1,354 @@
+//! The page's server, for one person's browser on the same machine: five answers to `GET`, and a refusal to all else.
+//!
+//! Whoever may talk to it is told by a token in the path, which other users of the machine and other pages do not know. The
+//! name in `Host` must be that of the loopback, so that no page can make its own name lead here. Each connection is one
+//! request: a thread, a few kilobytes and some seconds, and of those only so many at a time.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Package, WORKER, served};
+use crate::problem::Problem;
+
+/// Bytes of a request's head, and headers in it.
+const HEAD_LEN_MAX: usize = 8 << 10;
+const HEADERS_MAX: usize = 64;
+/// How long a request may take to come, and how long nothing of an answer may be taken.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// A browser opens six to one server; a second page fits beside it.
+const CONNECTIONS_MAX: usize = 16;
+
+/// What is served.
+#[derive(Debug)]
+pub(crate) struct Site {
+    page: String,
+    policy: String,
+    package: Package,
+    recording: PathBuf,
+}
+
+impl Site {
+    pub(crate) fn new(name: &str, package: Package, recording: &Path) -> Site {
+        let (page, policy) = served(name);
+        Site {
+            page,
+            policy,
+            package,
+            recording: recording.to_owned(),
+        }
+    }
+}
+
+/// A server that has its port, and takes nobody yet.
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: TcpListener,
+    port: u16,
+    token: String,
+}
+
+impl Server {
+    /// Takes a port of the loopback; the system chooses one for 0.
+    pub(crate) fn bind(port: u16) -> Result<Server, Problem> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let bound = TcpListener::bind(address).and_then(|listener| {
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        });
+        let (listener, port) = bound.map_err(|source| Problem::Port { port, source })?;
+        Ok(Server {
+            listener,
+            port,
+            token: token()?,
+        })
+    }
+
+    /// The page's address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/{}/", self.port, self.token)
+    }
+
+    /// Serves until the process ends.
+    pub(crate) fn serve(self, site: Site) -> io::Result<()> {
+        let desk = Arc::new(Desk {
+            site,
+            token: self.token,
+            hosts: ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port)),
+            open: AtomicUsize::new(0),
+        });
+        let listener = self.listener;
+        let accept = move || {
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => take(&desk, stream),
+                    // The process is short of something: it passes, or it does not.
+                    Err(_) => thread::sleep(Duration::from_millis(50)),
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("server".to_owned())
+            .spawn(accept)
+            .map(drop)
+    }
+}
+
+/// 128 bits that nobody can guess, in hexadecimal digits.
+fn token() -> Result<String, Problem> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::Random(error.into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[derive(Debug)]
+struct Desk {
+    site: Site,
+    token: String,
+    hosts: [String; 2],
+    open: AtomicUsize,
+}
+
+/// Counts a connection for as long as it is there.
+struct Place(Arc<Desk>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn take(desk: &Arc<Desk>, stream: TcpStream) {
+    let before = desk.open.fetch_add(1, Ordering::Relaxed);
+    let place = Place(Arc::clone(desk));
+    if before >= CONNECTIONS_MAX {
+        let mut stream = stream;
+        let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
+        let _ = refuse(&mut stream, &desk.site, Refusal::Busy);
+        return;
+    }
+    let answer = move || {
+        // Whoever asked has gone away: nobody is left to tell.
+        let _ = attend(&place.0, stream);
+    };
+    // Without a thread the connection is closed, and its place is free.
+    let _ = thread::Builder::new()
+        .name("connection".to_owned())
+        .spawn(answer);
+}
+
+fn attend(desk: &Desk, mut stream: TcpStream) -> io::Result<()> {
+    stream.set_write_timeout(Some(WRITE_TIME))?;
+    let answered = match read_head(&mut stream)? {
+        Ok(head) => match route(desk, &head) {
+            Ok(what) => answer(desk, &mut stream, what),
+            Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+        },
+        Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+    };
+    // What was sent and not read would have the answer thrown away at the other end.
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let _ = io::copy(
+        &mut Read::by_ref(&mut stream).take(HEAD_LEN_MAX as u64),
+        &mut io::sink(),
+    );
+    answered
+}
+
+/// What there is to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Page,
+    Worker,
+    Script,
+    Module,
+    Recording,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Bad,
+    TooLong,
+    TooSlow,
+    Method,
+    Host,
+    NotFound,
+    Busy,
+}
+
+impl Refusal {
+    const fn status(self) -> &'static str {
+        match self {
+            Refusal::Bad => "400 Bad Request",
+            Refusal::TooLong => "431 Request Header Fields Too Large",
+            Refusal::TooSlow => "408 Request Timeout",
+            Refusal::Method => "405 Method Not Allowed",
+            Refusal::Host => "421 Misdirected Request",
+            Refusal::NotFound => "404 Not Found",
+            Refusal::Busy => "503 Service Unavailable",
+        }
+    }
+}
+
+/// The lines that matter of a request's head.
+#[derive(Debug)]
+struct Head {
+    method: String,
+    path: String,
+    hosts: Vec<Vec<u8>>,
+}
+
+/// Reads until the head is whole.
+fn read_head(stream: &mut TcpStream) -> io::Result<Result<Head, Refusal>> {
+    let until = Instant::now() + HEAD_TIME;
+    let mut bytes = Vec::new();
+    let mut part = [0; 1024];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Err(Refusal::TooSlow));
+        }
+        stream.set_read_timeout(Some(left))?;
+        let len = match stream.read(&mut part) {
+            Ok(0) => return Ok(Err(Refusal::Bad)),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                return Ok(Err(Refusal::TooSlow));
+            }
+            Err(error) => return Err(error),
+        };
+        bytes.extend_from_slice(&part[..len]);
+        match parse(&bytes) {
+            Ok(Some(head)) => return Ok(Ok(head)),
+            Ok(None) if bytes.len() >= HEAD_LEN_MAX => return Ok(Err(Refusal::TooLong)),
+            Ok(None) => {}
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
+}
+
+/// The head, when it is whole.
+fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLong),
+        Err(_) => return Err(Refusal::Bad),
+    }
+    let (Some(method), Some(path)) = (request.method, request.path) else {
+        return Err(Refusal::Bad);
+    };
+    let hosts = request.headers.iter();
+    let hosts = hosts.filter(|header| header.name.eq_ignore_ascii_case("host"));
+    Ok(Some(Head {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        hosts: hosts.map(|header| header.value.to_vec()).collect(),
+    }))
+}
+
+/// What a request is for, if whoever makes it may have it.
+fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
+    let is_ours = |host: &[u8]| desk.hosts.iter().any(|ours| ours.as_bytes() == host);
+    match &head.hosts[..] {
+        [host] if is_ours(host) => {}
+        _ => return Err(Refusal::Host),
+    }
+    let (token, name) = head
+        .path
+        .strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .ok_or(Refusal::NotFound)?;
+    if !is_same(token, &desk.token) {
+        return Err(Refusal::NotFound);
+    }
+    if head.method != "GET" {
+        return Err(Refusal::Method);
+    }
+    // Names are compared and never looked up: there is no way to another file.
+    match name {
+        "" => Ok(What::Page),
+        "worker.js" => Ok(What::Worker),
+        "antiphon.js" => Ok(What::Script),
+        "antiphon_bg.wasm" => Ok(What::Module),
+        "recording" => Ok(What::Recording),
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+/// Compares in a time that does not tell how much is right.
+fn is_same(got: &str, expected: &str) -> bool {
+    let differences = got.bytes().zip(expected.bytes()).map(|(a, b)| a ^ b);
+    got.len() == expected.len() && differences.fold(0, |all, one| all | one) == 0
+}
+
+fn answer(desk: &Desk, stream: &mut TcpStream, what: What) -> io::Result<()> {
+    let site = &desk.site;
+    let mut text = |kind, text: &[u8]| {
+        stream.write_all(head_of("200 OK", site, kind, text.len() as u64).as_bytes())?;
+        stream.write_all(text)
+    };
+    match what {
+        What::Page => text("text/html; charset=utf-8", site.page.as_bytes()),
+        What::Worker => text("text/javascript; charset=utf-8", WORKER.as_bytes()),
+        What::Script => text(
+            "text/javascript; charset=utf-8",
+            site.package.script.as_bytes(),
+        ),
+        What::Module => text("application/wasm", &site.package.module),
+        What::Recording => recording(site, stream),
+    }
+}
+
+/// The recording from its file. One that grows meanwhile is sent as long as it was.
+fn recording(site: &Site, stream: &mut TcpStream) -> io::Result<()> {
+    let opened = File::open(&site.recording).and_then(|file| {
+        let len = file.metadata()?.len();
+        Ok((file, len))
+    });
+    let Ok((file, len)) = opened else {
+        return refuse(stream, site, Refusal::NotFound);
+    };
+    let head = head_of("200 OK", site, "application/octet-stream", len);
+    stream.write_all(head.as_bytes())?;
+    io::copy(&mut file.take(len), stream).map(drop)
+}
+
+fn refuse(stream: &mut TcpStream, site: &Site, refusal: Refusal) -> io::Result<()> {
+    let text = format!("{}\n", refusal.status());
+    let mut head = head_of(
+        refusal.status(),
+        site,
+        "text/plain; charset=utf-8",
+        text.len() as u64,
+    );
+    if refusal == Refusal::Method {
+        head.insert_str(head.len() - 2, "Allow: GET\r\n");
+    }
+    stream.write_all((head + &text).as_bytes())
+}
+
+fn head_of(status: &str, site: &Site, kind: &str, len: u64) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\
+         Content-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+         Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n\
+         Cache-Control: no-store\r\n\r\n",
+        site.policy
+    )
+}
