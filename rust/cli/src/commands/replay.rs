@@ -83,10 +83,10 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
 }
 
 /// Runs the jobs of waves on threads. Nobody is asked: the outcomes are in the recording.
-fn on_threads(threads: u32) -> Result<impl FnMut(&mut [Job<'_>]) + Send, Problem> {
+fn on_threads(threads: u32) -> Result<impl Fn(&mut [Job<'_>]) + Send + Sync, Problem> {
     let driver = NativeThreadedDriver::try_with_workers(threads as usize)?;
-    let mut later = Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
-    Ok(move |jobs: &mut [Job<'_>]| driver.run_jobs(jobs, &mut later))
+    let later = || Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
+    Ok(move |jobs: &mut [Job<'_>]| driver.run_jobs(jobs, &mut later()))
 }
 
 /// Says to a person how the recording ends, when it does not end as it should.
