@@ -48,7 +48,8 @@ fn lengths(contest: &Contest, side: Side) -> Option<(u64, u64)> {
     }
     let sessions = u64::from(contest.sessions);
     match side {
-        Side::Telltale => Some((64, 192)),
+        // As far as it is timed: its cost grows from there.
+        Side::Telltale => Some((8, 64)),
         _ => Some((2_000.max(8 * sessions), 22_000.max(24 * sessions))),
     }
 }

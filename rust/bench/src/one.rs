@@ -73,7 +73,8 @@ pub fn measure(
         if fixed.is_some() {
             prepared.ready.exchange(64);
         }
-        meter().held.saturating_sub(before) / u64::from(contest.sessions)
+        meter().held.saturating_sub(before)
+            / u64::from(prepared.sessions.unwrap_or(contest.sessions))
     });
     let mut measured = Measured {
         session_bytes,

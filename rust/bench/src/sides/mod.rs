@@ -61,6 +61,8 @@ pub struct Prepared {
     /// Whether threads share the work. Such a side is measured by the clock, any other by the time it had the
     /// processor: where nothing else runs that is the same, and elsewhere it is nearer to it.
     pub(crate) threads: bool,
+    /// How many sessions it has, when they are not as many as asked for.
+    pub(crate) sessions: Option<u32>,
     /// What a reader should know about it.
     pub(crate) note: Option<String>,
 }
@@ -71,6 +73,7 @@ impl Prepared {
             ready: Box::new(ready),
             fixed: None,
             threads: false,
+            sessions: None,
             note: None,
         })
     }

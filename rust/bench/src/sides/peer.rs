@@ -99,6 +99,7 @@ pub(super) fn prepare(contest: &Contest) -> Result<Prepared, Absent> {
         received,
     })?;
     prepared.fixed = Some(MESSAGES);
+    prepared.sessions = Some(sessions);
     prepared.note = Some(match sessions < contest.sessions {
         false => format!("its first {MESSAGES} messages"),
         true => format!("its first {MESSAGES} messages in only {sessions} sessions"),
