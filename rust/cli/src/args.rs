@@ -182,7 +182,7 @@ pub(crate) struct Replay {
     /// Stop before this step and show the state there
     #[arg(long, value_name = "N")]
     pub(crate) step: Option<u64>,
-    /// Take every step as a wave, on so many threads; what comes of it is the same
+    /// Take every step as a wave, on so many threads, 1 to 1024; what comes of it is the same
     #[arg(long, value_name = "N", value_parser = workers())]
     pub(crate) threads: Option<u32>,
 }
@@ -404,7 +404,7 @@ pub(crate) struct Run {
     /// End the run after so many steps
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     pub(crate) steps_max: u64,
-    /// Open so many sessions, each with a copy of the script of its own
+    /// Open so many sessions, 1 to 65536, each with a copy of the script of its own
     #[arg(
         long,
         value_name = "K",
@@ -413,7 +413,7 @@ pub(crate) struct Run {
         help_heading = THREADS
     )]
     pub(crate) sessions: u32,
-    /// Run the sessions in waves, on so many threads
+    /// Run the sessions in waves, on so many threads, 1 to 1024
     #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
     pub(crate) threads: Option<u32>,
     /// Step at most so many sessions in a wave [default: 4096]

@@ -420,6 +420,30 @@ fn a_recording_that_was_changed_diverges_on_threads_too() {
     assert_eq!(with, without);
 }
 
+/// Where memory is short, a thousand stacks are not to be had: threads are started where they are asked for, and nowhere else.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_cannot_be_had_are_told() {
+    let place = Place::new();
+    told(&place, &[], "a.rec");
+    let run = "run two_buyer.anti --script happy.script";
+    for (command, threads) in [("replay a.rec", ""), (run, "--threads 1")] {
+        let short = |threads: &str| {
+            let program = env!("CARGO_BIN_EXE_antiphon");
+            let line = format!("ulimit -v 1000000 && exec '{program}' {command} {threads}");
+            let mut shell = Command::new("sh");
+            let shell = shell.args(["-c", &line]).current_dir(place.path("."));
+            shell.output().expect("there is a shell")
+        };
+        assert_eq!(short(threads).status.code(), Some(0), "{command}");
+        let told = short("--threads 1024");
+        assert_eq!(told.status.code(), Some(125), "{command}: {told:?}");
+        let said = String::from_utf8_lossy(&told.stderr);
+        let expected = "antiphon: the threads could not be started: ";
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
 fn fixture() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("../../fixtures/recordings/v1/threaded.rec")
