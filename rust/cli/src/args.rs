@@ -416,7 +416,7 @@ pub(crate) struct Run {
     /// Run the sessions in waves, on so many threads, 1 to 1024
     #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
     pub(crate) threads: Option<u32>,
-    /// Step at most so many sessions in a wave [default: 4096]
+    /// Step at most so many sessions in a wave [default: 8192]
     #[arg(
         long,
         value_name = "W",

@@ -16,7 +16,7 @@ use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::schedule;
-use crate::session::{On, Phase, Session, Status, Witness};
+use crate::session::{Coroutine, On, Phase, Session, Status, Witness};
 use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
 
@@ -36,6 +36,8 @@ pub struct ProtocolMachineKernel {
     step_index: u64,
     /// Sessions that have not ended.
     active: usize,
+    /// Entries of the ready queue whose session has ended; they are dropped when they come to the head.
+    lingering: usize,
     /// Effects that are outstanding, in all sessions.
     outstanding: usize,
     /// When outstanding effects time out. May hold some that a session's end invalidated, but never as the first: see
@@ -142,6 +144,7 @@ impl ProtocolMachineKernel {
             clock: 0,
             step_index: 0,
             active: 0,
+            lingering: 0,
             outstanding: 0,
             deadlines: BTreeSet::new(),
             witnessed: BTreeSet::new(),
@@ -165,7 +168,10 @@ impl ProtocolMachineKernel {
             };
             match self.sessions[pick.session.index()].phase {
                 Phase::Active => break pick,
-                Phase::Terminal(_) => self.queue.take(pick),
+                Phase::Terminal(_) => {
+                    self.queue.take(pick);
+                    self.lingering -= 1;
+                }
             }
         };
         self.step_ready(pick, sink)
@@ -260,7 +266,10 @@ impl ProtocolMachineKernel {
     }
 
     fn note_end(&mut self, session: SessionId) {
-        if matches!(self.sessions[session.index()].phase, Phase::Terminal(_)) {
+        let s = &self.sessions[session.index()];
+        if matches!(s.phase, Phase::Terminal(_)) {
+            let queued = |coroutine: &&Coroutine| coroutine.status == Status::Ready;
+            self.lingering += s.coroutines.iter().filter(queued).count();
             self.active -= 1;
             self.witnessed.remove(&session);
             self.forget_deadlines();
@@ -601,8 +610,18 @@ impl ProtocolMachineKernel {
     /// The ready coroutines, in queue order.
     pub fn ready(&self) -> Vec<Pick> {
         let mut picks = self.queue.in_order();
-        picks.retain(|p| self.sessions[p.session.index()].phase == Phase::Active);
+        if self.lingering > 0 {
+            picks.retain(|pick| self.is_active(*pick));
+        }
+        debug_assert!(
+            picks.iter().all(|pick| self.is_active(*pick)),
+            "who lingers is counted"
+        );
         picks
+    }
+
+    fn is_active(&self, pick: Pick) -> bool {
+        self.sessions[pick.session.index()].phase == Phase::Active
     }
 
     fn image_row(&self, digest: &[u8; 32]) -> Option<usize> {

@@ -211,42 +211,54 @@ impl ReadyQueue {
     /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
     ///
     /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
-    pub(crate) fn merge<'a>(
-        &mut self,
-        part_of: impl Fn(Pick) -> Option<usize>,
-        parts: impl Iterator<Item = &'a ReadyQueue> + Clone,
-    ) {
+    pub(crate) fn merge(&mut self, part_of: impl Fn(Pick) -> Option<usize>, parts: &[&ReadyQueue]) {
         let start = self.tickets;
-        let left: Vec<Vec<Queued>> = parts.map(ReadyQueue::entries).collect();
-        let mut next = vec![0; left.len()];
-        let mut stays = |pick: Pick| {
-            let Some(part) = part_of(pick) else {
-                return true;
-            };
-            let at: &mut usize = &mut next[part];
-            let same = |entry: &&Queued| entry.pick == pick && entry.ticket < start;
-            let stays = left[part].get(*at).filter(same).is_some();
-            *at += usize::from(stays);
-            stays
-        };
         match &mut self.order {
-            Order::Ring(ring) => ring.retain(|(_, pick)| stays(*pick)),
+            Order::Ring(ring) => {
+                // Who never moved stands at the front of his part, in the order in which he stands here.
+                let mut next = vec![0; parts.len()];
+                ring.retain(|entry| {
+                    let Some(part) = part_of(entry.1) else {
+                        return true;
+                    };
+                    let at: &mut usize = &mut next[part];
+                    let stays = parts[part].ring().and_then(|part| part.get(*at)) == Some(entry);
+                    *at += usize::from(stays);
+                    stays
+                });
+            }
             Order::Ranked(ranked) => {
                 ranked.places.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
-                let old = left.iter().flatten().filter(|entry| entry.ticket < start);
-                for Queued { pick, rank, ticket } in old {
-                    ranked.places.insert(*pick, (*rank, *ticket));
-                    ranked.by_rank.insert((*rank, *ticket), *pick);
+                for Queued { pick, rank, ticket } in parts.iter().flat_map(|part| part.entries()) {
+                    if ticket < start {
+                        ranked.places.insert(pick, (rank, ticket));
+                        ranked.by_rank.insert((rank, ticket), pick);
+                    }
                 }
             }
         }
-        let mut left = left;
-        if active(mutant::WAVE_MERGED_BACKWARDS) {
-            left.reverse();
+        let backwards = active(mutant::WAVE_MERGED_BACKWARDS);
+        for n in 0..parts.len() {
+            let part = parts[if backwards { parts.len() - 1 - n } else { n }];
+            match part.ring() {
+                Some(ring) => {
+                    let behind = ring.iter().filter(|(ticket, _)| *ticket >= start);
+                    behind.for_each(|(_, pick)| self.push(*pick, 0));
+                }
+                None => {
+                    let behind = part.entries().into_iter();
+                    let behind = behind.filter(|entry| entry.ticket >= start);
+                    behind.for_each(|entry| self.push(entry.pick, entry.rank));
+                }
+            }
         }
-        for entry in left.iter().flatten().filter(|entry| entry.ticket >= start) {
-            self.push(entry.pick, entry.rank);
+    }
+
+    fn ring(&self) -> Option<&VecDeque<(u64, Pick)>> {
+        match &self.order {
+            Order::Ring(ring) => Some(ring),
+            Order::Ranked(_) => None,
         }
     }
 }

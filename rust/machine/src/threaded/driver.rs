@@ -19,7 +19,7 @@ pub const WORKERS_MAX: usize = 1024;
 
 /// Sessions of a wave, unless told otherwise: planning looks through the whole queue, so that few sessions at a time would be
 /// dear where there are many.
-pub const WIDTH: u32 = 4096;
+pub const WIDTH: u32 = 8192;
 
 /// Steps of a session in a wave, unless told otherwise: a few microseconds of work for each time it is handed to a thread.
 pub const QUANTUM: u32 = 64;
