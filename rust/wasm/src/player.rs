@@ -55,6 +55,8 @@ pub(crate) struct Player {
     /// The replay that is looked at.
     at: Replay<Source, Tap>,
     over: bool,
+    /// The waves, as the steps before and behind each: no replay stands within one.
+    waves: Vec<(u64, u64)>,
     broken: Option<Problem>,
 }
 
@@ -70,6 +72,7 @@ impl Player {
             at: start.clone(),
             kept: vec![start],
             over: false,
+            waves: Vec::new(),
             broken: None,
             spacing: SPACING,
             rows,
@@ -101,6 +104,7 @@ impl Player {
     }
 
     fn advance(&mut self, step: u64) {
+        let before = self.indexed();
         match self.ahead.run_to(step) {
             Ok(Progress::AtStep) => {}
             Ok(Progress::Over) => self.over = true,
@@ -108,6 +112,9 @@ impl Player {
                 self.over = true;
                 self.broken = Some(of_replay(&error));
             }
+        }
+        if self.indexed() > before + 1 {
+            self.waves.push((before, self.indexed()));
         }
     }
 
@@ -141,16 +148,23 @@ impl Player {
         step_of(&self.at)
     }
 
-    /// Goes to where so many steps were taken, and everything that came in before the next one.
+    /// Goes to where so many steps were taken, and everything that came in before the next one. A wave is taken as a whole: within
+    /// one it goes to its end, or to its beginning if it comes from behind.
     pub(crate) fn seek(&mut self, step: u64) -> Result<(), Problem> {
         let last = self.indexed();
         if step > last {
             let message = format!("step {step} is beyond the {last} steps that were replayed");
             return Err(Problem::new("beyond_end", message).at("step"));
         }
+        let here = step_of(&self.at);
+        let wave = self.waves.partition_point(|(start, _)| *start < step);
+        let wave = wave.checked_sub(1).and_then(|n| self.waves.get(n));
+        let step = match wave {
+            Some((start, end)) if step < *end && here > step => *start,
+            Some(_) | None => step,
+        };
         let behind = self.kept.partition_point(|kept| step_of(kept) <= step);
         let from = behind.checked_sub(1).and_then(|n| self.kept.get(n));
-        let here = step_of(&self.at);
         match from {
             Some(from) if here > step || here < step_of(from) => self.at = from.clone(),
             Some(_) | None => {}

@@ -419,6 +419,30 @@ test("time travel: any step from any other is the state of that step", async (ap
   for (const step of [-1, 1.5, NaN, "1", null, undefined, {}]) await error(() => replay.seek(step), "bad_argument");
 });
 
+test("time travel over waves: forward by whole waves, and back by the same", async (api, load) => {
+  const replay = replayed(api, await load("fixtures/recordings/v1/threaded.rec"));
+  const last = replay.steps;
+  const states = new Map();
+  for (replay.seek(0); ; replay.forward()) {
+    states.set(replay.step, replay.stateDigest());
+    if (replay.step === last) break;
+  }
+  check(states.size > 3 && states.size < last, `${states.size} places in ${last} steps`);
+  const places = [...states.keys()];
+  for (const place of places.toReversed()) {
+    equal([replay.step, replay.stateDigest()], [place, states.get(place)]);
+    replay.back();
+  }
+  for (let step = 0; step <= last; step += 1) {
+    replay.seek(0);
+    replay.seek(step);
+    equal([step, replay.step], [step, places.find((place) => place >= step)], "from before it");
+    replay.seek(last);
+    replay.seek(step);
+    equal([step, replay.step], [step, places.findLast((place) => place <= step)], "from behind it");
+  }
+});
+
 test("rows: windows, filters, search, and where a step stands among them", async (api) => {
   const replay = replayed(api, recorded(api, 1500).finishRecording());
   const count = replay.rowCount;
