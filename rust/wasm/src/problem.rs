@@ -139,7 +139,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// instance is of no use after it.
 pub(crate) fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
-        let message = info.payload_as_str().unwrap_or("a panic");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let owned = || payload.downcast_ref::<String>().map(String::as_str);
+        let message = text.or_else(owned).unwrap_or("a panic");
         let place = info.location().map(ToString::to_string);
         let mut problem = Problem::new("panic", message);
         problem.place = place;
