@@ -143,7 +143,7 @@ for (const [name, form] of Object.entries(FORMS)) {
 
 test("an effect shows what was asked and answered", async () => {
   const page = await opened(served, fixture);
-  await key(page, ..."jjj");
+  await key(page, "j", "j");
   assert.match(await chosen(page), /Client asks host.decide ping\|stop to Server/);
   const told = await page.text("#row");
   assert.match(told, /answered Labelping/);
@@ -211,7 +211,7 @@ test("everything can be reached and done with keys alone", async () => {
   const page = await opened(served, fixture);
   const focused = () => page.run("document.activeElement.id");
   assert.equal(await focused(), "list");
-  await key(page, "j", "ArrowDown", "k", "j");
+  await key(page, "j", "ArrowDown", "k");
   assert.match(await chosen(page), /effect 0 of coroutine 0/);
   const active = await page.run("document.querySelector('#list').getAttribute('aria-activedescendant')");
   assert.equal(await page.run(`document.getElementById('${active}').getAttribute('aria-selected')`), "true");
