@@ -323,6 +323,7 @@ fn whoever_says_nothing_takes_no_place_for_ever() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn only_this_machine_can_reach_it() {
     let place = place();

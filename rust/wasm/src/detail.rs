@@ -177,8 +177,7 @@ fn of_outcome(
     image: Option<&VerifiedImage>,
 ) -> Detail {
     let asked = catch.asked.get(&effect).copied();
-    let operation =
-        asked.and_then(|id| image.and_then(|i| i.image().operations.get(id.index())));
+    let operation = asked.and_then(|id| image.and_then(|i| i.image().operations.get(id.index())));
     let mut detail = Detail {
         effect: Some(effect.number),
         operation: asked.map(|id| describe::operation(image, id)),
@@ -276,7 +275,11 @@ impl Writer {
                     Some(Sort::List(item) | Sort::Option(item)) => child(*item),
                     Some(_) | None => None,
                 };
-                self.items(('[', ']'), items.iter().map(|value| (None, value, item)), depth);
+                self.items(
+                    ('[', ']'),
+                    items.iter().map(|value| (None, value, item)),
+                    depth,
+                );
             }
             (Value::Record(items), Some(Sort::Record { fields, .. })) => {
                 let fields = fields.iter().zip(items.iter());
@@ -285,7 +288,11 @@ impl Writer {
                 self.items(('{', '}'), fields, depth);
             }
             (Value::Record(items), _) => {
-                self.items(('{', '}'), items.iter().map(|value| (None, value, None)), depth);
+                self.items(
+                    ('{', '}'),
+                    items.iter().map(|value| (None, value, None)),
+                    depth,
+                );
             }
             (Value::Endpoint(role), _) => self.put(&format!("endpoint {role}")),
             (Value::Evidence(number), _) => self.put(&format!("evidence {number}")),

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    EffectId, EffectRequest, Event, Ingress, ProtocolMachineKernel, Refusal, Sink, Stamp, VerifiedImage,
+    EffectId, EffectRequest, Event, Ingress, ProtocolMachineKernel, Refusal, Sink, Stamp,
+    VerifiedImage,
 };
 use antiphon_record::{
-    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Request, Tail,
-    Verdict,
+    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Request,
+    Tail, Verdict,
 };
 use serde_json::json;
 

@@ -204,6 +204,17 @@ test("rows are filtered by session, role and kind, and the lifelines with them",
   await page.click("#clear");
   await settled(page);
   assert.equal(await page.text("#shown"), `${all} rows`);
+  // A link to a row that the filter hides shows everything.
+  for (const n of [3, 4, 5, 6]) await page.click(`#kinds label:nth-child(${n}) input`);
+  await choose(page, "#session", "1");
+  for (const n of [1, 2, 3]) await page.click(`#kinds label:nth-child(${n}) input`);
+  await settled(page);
+  await key(page, "Escape", "End");
+  assert.match(await chosen(page), /effect 3 resolved/);
+  await page.click("#row .links button:nth-of-type(2)");
+  await settled(page);
+  assert.match(await chosen(page), /1\.3 .* asks/);
+  assert.equal(await page.text("#shown"), `${all} rows`);
   await done(page);
 });
 
