@@ -4,11 +4,12 @@ mod common;
 
 use common::Place;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "exec",
     "cp",
     "replay",
     "show",
+    "view",
     "diff",
     "certify",
     "check",

@@ -395,6 +395,41 @@ test("a recording that was made elsewhere is replayed with the same digests", as
   }
 });
 
+test("a row in full: what its line shortens, and the rest of its effect", async (api) => {
+  const source = `
+  record Note { who: Text, mood: Mood, raw: Bytes }
+  enum Mood { glad, sad }
+  global protocol Tell(role A, role B) { note(Note) from A to B; }`;
+  const who = `${"long ".repeat(100)}"end"`;
+  const note = { who, mood: "sad", raw: new Uint8Array([104, 105]) };
+  const machine = new api.Machine({ record: true });
+  machine.open(api.compile(source), "me");
+  machine.runSync({ handle: ({ class: kind }) => (kind === "produce" ? { ok: note } : undefined) });
+  const replay = replayed(api, machine.finishRecording());
+  const { rows } = replay.rows(0, 100);
+  const whole = `{\n  who: ${JSON.stringify(who)},\n  mood: sad,\n  raw: h'6869' "hi"\n}`;
+  const of = (kind, nth = 0) => rows.filter((row) => row.kind === kind)[nth].row;
+  for (const [row, what] of [[of("sent"), "payload"], [of("received"), "payload"], [of("input", 1), "result"], [of("effect_resolved"), "result"],
+    [of("request", 1), "arguments"]]) {
+    const detail = replay.detail(row);
+    equal([detail.what, detail.values.map(({ text, cut }) => [text, cut])], [what, [[whole, false]]], rows[row].text);
+  }
+  const related = { issued: of("effect_issued"), request: of("request"), answer: of("input", 1), ended: of("effect_resolved") };
+  for (const row of Object.values(related)) equal(replay.detail(row).related, related, rows[row].text);
+  equal(replay.detail(of("closed")).values, []);
+  equal(replay.detail(rows.length), undefined);
+  equal(replay.images().map(({ name }) => name), ["Tell"]);
+  // Far from the start, and whatever the replay looks at.
+  const long = replayed(api, recorded(api, 3000).finishRecording());
+  const { total } = long.rows(0, 0);
+  for (let row = 0; row < total; row += 997) {
+    const [{ text, kind }] = long.rows(row, row + 1).rows;
+    const { effect } = long.detail(row);
+    const told = /^(?:effect |\d+\.)(\d+)/.exec(text);
+    equal(effect, told === null || kind === "opened" ? null : Number(told[1]), text);
+  }
+});
+
 test("time travel: any step from any other is the state of that step", async (api) => {
   const replay = replayed(api, recorded(api, 600).finishRecording());
   const last = replay.steps;

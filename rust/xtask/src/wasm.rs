@@ -110,11 +110,15 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the package and runs its tests, in Node and in Chromium; each is a report.
+/// Builds the package and runs its tests, in Node and in Chromium, and those of the page that replays with it; each is a
+/// report.
 pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     let mut progress = Progress::start("wasm", "building the package for browsers and Node");
     let built = build(tree, &mut progress).and_then(|package| {
         let parity = parity(tree, &mut progress)?;
+        let mut program = tree.cargo("build");
+        program.args(["--package", "antiphon", "--bin", "antiphon"]);
+        finish(tree, "wasm-program", &mut program, &mut progress)?;
         Ok((package, parity, node(tree)?))
     });
     progress.finish();
@@ -126,15 +130,17 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     let tests = |name, file: &str, about: &str| {
         let mut command = Command::new(&node);
         command.arg("--test-reporter=tap").current_dir(&tree.root);
-        command.arg(tree.root.join("rust/wasm/tests").join(file));
+        command.arg(tree.root.join("rust").join(file));
         command.env("ANTIPHON_WASM", &package);
         command.env("ANTIPHON_WASM_PARITY", &parity);
+        command.env("ANTIPHON", tree.target.join("debug/antiphon"));
         tap(tree, name, about, &mut command)
     };
     vec![
         Report::of_check("wasm", elapsed, Ok(())),
-        tests("node", "node.mjs", "the package in Node"),
-        tests("chromium", "chromium.mjs", "the package in Chromium"),
+        tests("node", "wasm/tests/node.mjs", "the package in Node"),
+        tests("chromium", "wasm/tests/chromium.mjs", "the package in Chromium"),
+        tests("view", "cli/tests/view/view.mjs", "the page of a replay in Chromium"),
     ]
 }
 

@@ -57,7 +57,8 @@ export function rowDetail({ row, detail, effect }, goToRow) {
   } else {
     parts.push(...values(detail.what ?? "", detail));
   }
-  const links = Object.entries(detail.related ?? {}).filter(([, at]) => at !== null && at !== row.row);
+  const related = ["issued", "request", "answer", "ended"].map((name) => [name, detail.related?.[name] ?? null]);
+  const links = related.filter(([, at]) => at !== null && at !== row.row);
   if (links.length > 0) {
     const list = make("p", "links", "of this effect: ");
     for (const [name, at] of links) {

@@ -22,6 +22,7 @@ const HEADERS_MAX: usize = 64;
 /// How long a request may take to come, and how long nothing of an answer may be taken.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(30);
+const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// A browser opens six to one server; a second page fits beside it.
 const CONNECTIONS_MAX: usize = 16;
 
@@ -152,14 +153,26 @@ fn attend(desk: &Desk, mut stream: TcpStream) -> io::Result<()> {
         },
         Err(refusal) => refuse(&mut stream, &desk.site, refusal),
     };
-    // What was sent and not read would have the answer thrown away at the other end.
     stream.shutdown(Shutdown::Write)?;
-    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-    let _ = io::copy(
-        &mut Read::by_ref(&mut stream).take(HEAD_LEN_MAX as u64),
-        &mut io::sink(),
-    );
+    drain(&mut stream);
     answered
+}
+
+/// Takes what was sent and not read, for a moment: a connection that is closed with something unread has its answer thrown
+/// away at the other end.
+fn drain(stream: &mut TcpStream) {
+    let until = Instant::now() + DRAIN_TIME;
+    let mut part = [0; 4096];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// What there is to get.

@@ -50,7 +50,9 @@ export class Timeline {
     if (this.#break !== null) {
       const width = Math.max(1, counts.length);
       const x = this.#steps === 0 ? 0 : (this.#break / this.#steps) * width;
-      const mark = draw("rect", { class: "break", x: Math.max(0, Math.min(width - 1.2, x - 0.6)), y: 0, width: 1.2, height: HEIGHT });
+      const thin = width / 200;
+      const left = Math.max(0, Math.min(width - thin, x - thin / 2));
+      const mark = draw("rect", { class: "break", x: left, y: 0, width: thin, height: HEIGHT });
       mark.append(draw("title", {}, `it breaks at step ${count(this.#break)}`));
       parts.push(mark);
     }

@@ -99,6 +99,8 @@ async function over() {
   const findings = await link.ask("findings");
   await learn();
   const told = verdict(findings, (step) => go({ step }));
+  // On the way the badge counts, which nobody wants to hear.
+  byId("verdict").setAttribute("role", "status");
   say(told.manner, told.word, told.banner);
   if (findings.full) byId("shown").title = "There is no room for more rows; later ones are not shown.";
   timeline.breakAt(told.step);
@@ -175,7 +177,7 @@ async function goToRow(row) {
     }
     const { rows } = await link.ask("rows", { from: low, to: low + 1, filter });
     if (rows[0]?.row === row || Object.keys(filter).length === 0) return move(low);
-    clearFilter();
+    await clearFilter();
   }
 }
 
@@ -225,7 +227,10 @@ function roles() {
   const acting = look.row?.session === session.session ? [...place.children].find(({ dataset }) => dataset.role === look.row.role) : undefined;
   acting?.classList.add("acting");
   acting?.scrollIntoView({ block: "nearest" });
-  byId("machine").replaceChildren(...machineDetail(session));
+  const inside = byId("machine");
+  const unfolded = [...inside.querySelectorAll("details")].map(({ open: is }) => is);
+  inside.replaceChildren(...machineDetail(session));
+  inside.querySelectorAll("details").forEach((part, n) => { part.open = unfolded[n] ?? false; });
 }
 
 const learning = new Latest(async (digest) => {
@@ -291,7 +296,7 @@ function readFilter() {
   if (on.size < groups.length) filter.kinds = [...on].flatMap(({ kinds }) => kinds);
   if (byId("only").checked && search.value !== "") filter.text = search.value;
   byId("clear").hidden = Object.keys(filter).length === 0;
-  sift();
+  return sift();
 }
 
 function clearFilter() {
@@ -302,7 +307,7 @@ function clearFilter() {
     on.add(group);
     group.box.checked = true;
   }
-  readFilter();
+  return readFilter();
 }
 
 function kindBoxes() {
@@ -421,7 +426,9 @@ byId("keys").addEventListener("click", () => byId("help").showModal());
 window.addEventListener("resize", () => lanes(true));
 
 async function start() {
-  theme(matchMedia("(prefers-color-scheme: dark)").matches);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  theme(system.matches);
+  system.addEventListener("change", ({ matches }) => theme(matches));
   document.body.append(tips());
   document.title = `${clean(parts.name)} · Antiphon`;
   byId("title").textContent = clean(parts.name);

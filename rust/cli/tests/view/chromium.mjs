@@ -158,7 +158,9 @@ class Page {
 
   async click(selector) {
     const at = await this.run(`(() => {
-      const { x, y, width, height } = document.querySelector(${JSON.stringify(selector)}).getBoundingClientRect();
+      const element = document.querySelector(${JSON.stringify(selector)});
+      element.scrollIntoView({ block: "nearest" });
+      const { x, y, width, height } = element.getBoundingClientRect();
       return { x: x + width / 2, y: y + height / 2 };
     })()`);
     for (const type of ["mousePressed", "mouseReleased"]) {

@@ -1,0 +1,70 @@
+// Recordings for the tests, made by the package itself.
+
+const PING = `
+global protocol Ping(role Client, role Server) {
+  rec Loop {
+    choice at Client {
+      ping(Nat) from Client to Server;
+      pong(Text) from Server to Client;
+      continue Loop;
+    } or {
+      stop() from Client to Server;
+    }
+  }
+}`;
+
+const GREET = `
+global protocol Greet(role Guest, role Host) {
+  name(Text) from Guest to Host;
+  welcome(Text) from Host to Guest;
+}`;
+
+/** Answers to the Ping of so many rounds. */
+function pings(rounds, say = (n) => `pong number ${n}`) {
+  const left = new Map();
+  let said = 0;
+  return {
+    handle({ session, class: kind, label }) {
+      if (kind === "decide") {
+        const more = left.get(session) ?? rounds;
+        left.set(session, more - 1);
+        return { ok: more > 0 ? "ping" : "stop" };
+      }
+      if (kind !== "produce") return undefined;
+      if (label === "pong") said += 1;
+      return { ok: label === "ping" ? 7 : label === "pong" ? say(said) : null };
+    },
+  };
+}
+
+function recorded(api, images, world, notes = []) {
+  const machine = new api.Machine({ record: { tool: "tests", source: PING, notes } });
+  for (const image of images) machine.open(image, "tests");
+  const { rest } = machine.runSync(world);
+  if (rest !== "done") throw new Error(`the run is ${rest}`);
+  return machine.finishRecording();
+}
+
+/** Three sessions of two protocols. */
+export function several(api) {
+  const [ping, greet] = [PING, GREET].map((text) => api.compile(text));
+  const world = pings(2);
+  return recorded(api, [ping, greet, ping], {
+    handle: (request) =>
+      request.class === "produce" && ["name", "welcome"].includes(request.label) ? { ok: `${request.label} said` }
+        : world.handle(request),
+  });
+}
+
+/** About so many rows. A round of Ping is some two dozen. */
+export function long(api, rows) {
+  return recorded(api, [api.compile(PING)], pings(Math.ceil(rows / 23)));
+}
+
+export const HOSTILE = "</script><img src=x onerror=\"window.hostile=1\"><svg onload='window.hostile=1'>\u202egnp.exe\u0007";
+
+/** What would run, or look like something else, if it got into the page as more than text; and a long payload. */
+export function hostile(api) {
+  const say = (n) => (n === 1 ? HOSTILE : `${"long ".repeat(1000)}end`);
+  return recorded(api, [api.compile(PING)], pings(2, say), [[HOSTILE, HOSTILE]]);
+}
