@@ -5,7 +5,7 @@
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use antiphon_bridge::case::Case;
 use antiphon_bridge::compare::{DivergenceKind, compare};

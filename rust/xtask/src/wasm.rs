@@ -139,8 +139,16 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     vec![
         Report::of_check("wasm", elapsed, Ok(())),
         tests("node", "wasm/tests/node.mjs", "the package in Node"),
-        tests("chromium", "wasm/tests/chromium.mjs", "the package in Chromium"),
-        tests("view", "cli/tests/view/view.mjs", "the page of a replay in Chromium"),
+        tests(
+            "chromium",
+            "wasm/tests/chromium.mjs",
+            "the package in Chromium",
+        ),
+        tests(
+            "view",
+            "cli/tests/view/view.mjs",
+            "the page of a replay in Chromium",
+        ),
     ]
 }
 
