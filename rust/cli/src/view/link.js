@@ -62,11 +62,14 @@ export class Latest {
 
   async #go() {
     this.#busy = true;
-    while (this.#wanted !== undefined) {
-      const argument = this.#wanted;
-      this.#wanted = undefined;
-      await this.#run(argument);
+    try {
+      while (this.#wanted !== undefined) {
+        const argument = this.#wanted;
+        this.#wanted = undefined;
+        await this.#run(argument);
+      }
+    } finally {
+      this.#busy = false;
     }
-    this.#busy = false;
   }
 }

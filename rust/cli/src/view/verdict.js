@@ -38,8 +38,8 @@ export function verdict(findings, goTo) {
 
 /** What is said when the recording cannot be opened at all. */
 export function unreadable({ message, place }) {
-  return [make("h2", "", "This recording cannot be shown"),
-    make("p", "", clean(message), place === null ? "" : ` (${clean(place)})`)];
+  const where = place === null || place === undefined || message.includes(place) ? "" : ` (${clean(place)})`;
+  return [make("h2", "", "This recording cannot be shown"), make("p", "", clean(message), where)];
 }
 
 function jump(step, goTo) {

@@ -136,14 +136,9 @@ const density = new Latest(async () => {
 // ---- Going places ----
 
 const going = new Latest(async ({ reveal, ...where }) => {
-  try {
-    const now = await link.ask("look", { ...where, filter, session: look.session?.session });
-    look = now;
-    if (!going.more) list.choose(now.place, reveal);
-    show();
-  } catch (error) {
-    fail(error);
-  }
+  look = await link.ask("look", { ...where, filter, session: look.session?.session });
+  if (!going.more) list.choose(look.place, reveal);
+  show();
 });
 
 function go(where) {
@@ -279,9 +274,15 @@ function shown() {
 
 // ---- Filter and search ----
 
+let sifted = 0;
+
 async function sift() {
   if (failed) return;
+  sifted += 1;
+  const mine = sifted;
   const { total } = await link.ask("rows", { from: 0, to: 0, filter });
+  // The filter is another one by now.
+  if (mine !== sifted) return;
   list.resize(total, true);
   shown();
   go({ step: look.step });
@@ -349,8 +350,8 @@ async function find(backwards, from) {
 
 // One search after the other, each from where the one before has led.
 let finding = Promise.resolve();
-const next = () => (finding = finding.then(() => find(false, Math.max(0, aim + 1))).catch(fail));
-const previous = () => (finding = finding.then(() => find(true, Math.max(0, aim))).catch(fail));
+const next = () => (finding = finding.then(() => find(false, Math.max(0, aim + 1))));
+const previous = () => (finding = finding.then(() => find(true, Math.max(0, aim))));
 
 let typed;
 search.addEventListener("input", () => {
@@ -425,6 +426,12 @@ byId("theme").addEventListener("click", () => theme(!isDark()));
 byId("keys").addEventListener("click", () => byId("help").showModal());
 window.addEventListener("resize", () => lanes(true));
 
+// What the worker could not answer, wherever it was asked.
+window.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  fail(event.reason);
+});
+
 async function start() {
   const system = matchMedia("(prefers-color-scheme: dark)");
   theme(system.matches);
@@ -435,19 +442,15 @@ async function start() {
   kindBoxes();
   byId("clear").hidden = true;
   byId("list").focus();
-  try {
-    const { header, progress: now } = await link.ask("open", open);
-    byId("meta").textContent = [`recorded by ${header.tool}`, ...header.notes.map(([name, text]) => `${name}: ${text}`),
-      header.policy, header.determinism].map(clean).join("  ·  ");
-    byId("source-text").textContent = clean(header.source ?? "");
-    byId("source").hidden = !header.source;
-    progress = now;
-    await learn();
-    extent();
-    go({ step: 0 });
-  } catch (error) {
-    fail(error);
-  }
+  const { header, progress: now } = await link.ask("open", open);
+  byId("meta").textContent = [`recorded by ${header.tool}`, ...header.notes.map(([name, text]) => `${name}: ${text}`),
+    header.policy, header.determinism].map(clean).join("  ·  ");
+  byId("source-text").textContent = clean(header.source ?? "");
+  byId("source").hidden = !header.source;
+  progress = now;
+  await learn();
+  extent();
+  go({ step: 0 });
 }
 
 // For tests: how much was asked, and nothing of what was answered.
