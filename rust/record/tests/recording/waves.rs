@@ -99,6 +99,33 @@ fn a_cooperative_recording_replays_on_many_threads_to_the_same_digests() {
     assert_eq!(report, replay(&bytes[..]).expect("it can be read"));
 }
 
+/// What is asked again is asked at once, before what others have asked in the same wave.
+#[test]
+fn what_is_asked_again_within_a_wave_replays_in_its_order() {
+    let mut image = sample::ping_pong(1).image().clone();
+    image.operations.iter_mut().for_each(|o| o.retries = 1);
+    let image = Arc::new(image.verify().expect("sound"));
+    let header = full();
+    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let again = |request: &EffectRequest<'_>| match request.attempt() {
+        0 => Reply::Now(Outcome::failure(FailureKind::Unavailable, "not yet")),
+        _ => host(request),
+    };
+    let driver = NativeThreadedDriver::try_with_workers(2).expect("threads");
+    let config = header.config.clone();
+    let handlers = Shared(FromFn(again));
+    let mut machine = ThreadedProtocolMachine::with_driver(config, handlers, recorder, driver);
+    for _ in 0..3 {
+        machine.load_choreography(&image, "me").expect("room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, recorder) = machine.into_parts();
+    let bytes = recorder.finish(&kernel).expect("memory");
+    let report = replay(&bytes[..]).expect("it can be read");
+    assert_eq!(report.verdict, Verdict::Equal);
+    assert_eq!(report.last.state, Some(kernel.state_digest()));
+}
+
 /// A replay stops before a wave, or behind it; never within.
 #[test]
 fn a_wave_is_taken_as_a_whole() {
