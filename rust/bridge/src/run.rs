@@ -158,10 +158,16 @@ impl Runner {
     }
 
     fn turn(&mut self) -> ActionOut {
+        self.turns(1).0
+    }
+
+    /// Turns of one coroutine, at most so many, as a machine takes them that nobody watches; what the last one came to,
+    /// with the events of all, and how many they were.
+    pub fn turns(&mut self, steps_max: u64) -> (ActionOut, u64) {
         let places = self.places();
         let mut events = Vec::new();
-        let turn = self.kernel.step(&mut events);
-        self.turned(turn, events, &places)
+        let (turn, taken) = self.kernel.steps(steps_max, &mut events);
+        (self.turned(turn, events, &places), taken)
     }
 
     fn pick(&mut self, pick: Pick) -> ActionOut {

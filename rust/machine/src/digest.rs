@@ -109,6 +109,11 @@ impl TraceDigest {
 
 impl Sink for TraceDigest {
     #[inline]
+    fn wants_steps(&self) -> bool {
+        false
+    }
+
+    #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
         self.add(stamp, &event);
     }

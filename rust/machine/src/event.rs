@@ -185,6 +185,13 @@ pub trait Sink {
         true
     }
 
+    /// Whether [`stepped`](Self::stepped) is wanted after every single step. Constant for the life of the sink; `false`
+    /// lets the machine take several before it says so.
+    #[inline]
+    fn wants_steps(&self) -> bool {
+        true
+    }
+
     /// An event happened.
     fn event(&mut self, stamp: &Stamp, event: Event);
 
@@ -219,7 +226,7 @@ pub trait Sink {
         let _ = (step, refusal);
     }
 
-    /// A step, and the input it brought with it, is done.
+    /// A step, and the input it brought with it, is done; or several, where [`wants_steps`](Self::wants_steps) allows.
     #[inline]
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         let _ = kernel;
@@ -243,11 +250,20 @@ impl Sink for NoSink {
     }
 
     #[inline]
+    fn wants_steps(&self) -> bool {
+        false
+    }
+
+    #[inline]
     fn event(&mut self, _: &Stamp, _: Event) {}
 }
 
 /// Keeps every event, in order.
 impl Sink for Vec<ObsEvent> {
+    fn wants_steps(&self) -> bool {
+        false
+    }
+
     fn event(&mut self, stamp: &Stamp, event: Event) {
         self.push(ObsEvent {
             stamp: *stamp,
@@ -259,6 +275,9 @@ impl Sink for Vec<ObsEvent> {
 impl<S: Sink + ?Sized> Sink for &mut S {
     fn wants_events(&self) -> bool {
         (**self).wants_events()
+    }
+    fn wants_steps(&self) -> bool {
+        (**self).wants_steps()
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         (**self).event(stamp, event);
@@ -291,6 +310,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 impl<A: Sink, B: Sink> Sink for (A, B) {
     fn wants_events(&self) -> bool {
         self.0.wants_events() || self.1.wants_events()
+    }
+    fn wants_steps(&self) -> bool {
+        self.0.wants_steps() || self.1.wants_steps()
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if !self.1.wants_events() {
@@ -337,6 +359,9 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
 impl<S: Sink> Sink for Option<S> {
     fn wants_events(&self) -> bool {
         self.as_ref().is_some_and(Sink::wants_events)
+    }
+    fn wants_steps(&self) -> bool {
+        self.as_ref().is_some_and(Sink::wants_steps)
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if let Some(sink) = self {

@@ -162,9 +162,16 @@ impl ProtocolMachineKernel {
     /// Takes one step of the coroutine that the policy picks, or says why there is none.
     #[inline]
     pub fn step<S: Sink>(&mut self, sink: &mut S) -> Turn {
+        self.steps(1, sink).0
+    }
+
+    /// The same step again and again, as long as the policy keeps to the coroutine, nothing comes of it that whoever drives
+    /// must see, and at most `steps_max` times (once if that is 0). Gives what the last one came to, and how many were taken.
+    #[inline]
+    pub fn steps<S: Sink>(&mut self, steps_max: u64, sink: &mut S) -> (Turn, u64) {
         let pick = loop {
             let Some(pick) = self.queue.head() else {
-                return Turn::Rest(self.rest());
+                return (Turn::Rest(self.rest()), 0);
             };
             match self.sessions[pick.session.index()].phase {
                 Phase::Active => break pick,
@@ -174,7 +181,8 @@ impl ProtocolMachineKernel {
                 }
             }
         };
-        self.step_ready(pick, sink)
+        let (step, taken) = self.step_ready(pick, steps_max, sink);
+        (Turn::Stepped { pick, step }, taken)
     }
 
     /// Takes one step of this coroutine, whatever the policy would pick; `None`, and nothing has happened, when it is
@@ -186,30 +194,37 @@ impl ProtocolMachineKernel {
             self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
-        Some(self.step_ready(pick, sink))
+        let (step, _) = self.step_ready(pick, 1, sink);
+        Some(Turn::Stepped { pick, step })
     }
 
-    #[inline]
-    fn step_ready<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Turn {
+    #[inline(always)]
+    fn step_ready<S: Sink>(&mut self, pick: Pick, steps_max: u64, sink: &mut S) -> (Step, u64) {
         let session = &mut self.sessions[pick.session.index()];
-        let cx = Context {
+        let mut cx = Context {
             image: &self.images[session.image as usize],
             config: &self.config,
             clock: self.clock,
             step: self.step_index + u64::from(active(mutant::STAMP_LATE)),
         };
         let before = session.effects.len();
-        let stepped = step::step(&cx, session, pick.coroutine, sink);
+        let mut taken = 1;
+        let step = loop {
+            let stepped = step::step(&cx, session, pick.coroutine, sink);
+            schedule::settle(&mut self.queue, &cx, session, pick.coroutine, &stepped);
+            let goes_on = matches!(stepped.step, Step::Ran) && schedule::stays(cx.config.policy);
+            if !goes_on || taken >= steps_max || cfg!(feature = "invariants") {
+                break stepped.step;
+            }
+            taken += 1;
+            cx.step += 1;
+        };
         self.outstanding = self.outstanding + session.effects.len() - before;
-        schedule::settle(&mut self.queue, &cx, session, pick.coroutine, stepped);
-        let blocked = matches!(stepped.step, Step::Blocked(_));
-        self.step_index += u64::from(!(blocked && active(mutant::BLOCKED_IS_FREE)));
-        self.note(pick.session, &stepped.step);
+        let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
+        self.step_index += taken - u64::from(free);
+        self.note(pick.session, &step);
         self.assert_invariants();
-        Turn::Stepped {
-            pick,
-            step: stepped.step,
-        }
+        (step, taken)
     }
 
     /// Keeps account of what a step came to.

@@ -125,7 +125,13 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     /// One step, and the handler's answer if it asked something.
     #[inline]
     pub fn turn(&mut self) -> Turn {
-        let turn = self.kernel.step(&mut self.sink);
+        self.turns(1).0
+    }
+
+    /// Steps of one coroutine, and the handler's answer if the last one asked something.
+    #[inline]
+    fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
+        let (turn, taken) = self.kernel.steps(steps_max, &mut self.sink);
         match &turn {
             Turn::Stepped { step, .. } => {
                 if let Step::Effect(effect) = *step {
@@ -135,14 +141,17 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
             }
             Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
         }
-        turn
+        (turn, taken)
     }
 
     /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
-        for _ in 0..steps_max {
-            if let Turn::Rest(rest) = self.turn() {
-                return Some(rest);
+        let mut left = steps_max;
+        while left > 0 {
+            let at_once = if self.sink.wants_steps() { 1 } else { left };
+            match self.turns(at_once) {
+                (Turn::Rest(rest), _) => return Some(rest),
+                (Turn::Stepped { .. }, taken) => left -= taken,
             }
         }
         None

@@ -416,7 +416,7 @@ impl Job<'_> {
                 step: steps.len() as u64,
             };
             let stepped = step::step(&cx, self.session, who, sink);
-            schedule::settle(queue, &cx, self.session, who, stepped);
+            schedule::settle(queue, &cx, self.session, who, &stepped);
             steps.push(who);
             *last = Some(stepped.step);
             let asks = matches!(stepped.step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
