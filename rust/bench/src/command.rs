@@ -58,7 +58,7 @@ enum Task {
     },
     /// Measure one side of one contest in this process
     One {
-        /// ping-pong, told, ring, choice, working, sessions-N or steps-N
+        /// ping-pong, told, ring, chosen, choice, working, sessions-N or steps-N
         contest: Contest,
         /// Who
         side: Side,

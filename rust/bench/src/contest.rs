@@ -44,7 +44,7 @@ const PLAIN: Contest = Contest {
 };
 
 /// The contests that have a name of their own.
-const NAMED: [(&str, Contest); 5] = [
+const NAMED: [(&str, Contest); 6] = [
     ("ping-pong", PLAIN),
     (
         "told",
@@ -65,6 +65,13 @@ const NAMED: [(&str, Contest); 5] = [
         Contest {
             exchange: Exchange::Choice,
             told: true,
+            ..PLAIN
+        },
+    ),
+    (
+        "chosen",
+        Contest {
+            exchange: Exchange::Choice,
             ..PLAIN
         },
     ),
@@ -100,7 +107,10 @@ impl Contest {
             (Exchange::PingPong, true, 0) => "ping-pong, each message told to a host",
             (Exchange::PingPong, true, _) => "ping-pong, hosts that work for 1 µs a message",
             (Exchange::Ring, ..) => "ring of 8 roles",
-            (Exchange::Choice, ..) => "choice among 4 labels by a host, acknowledged, both told",
+            (Exchange::Choice, true, _) => {
+                "choice among 4 labels by a host, acknowledged, both told"
+            }
+            (Exchange::Choice, false, _) => "choice among 4 labels in turn, acknowledged",
         };
         match (self.steps, self.sessions) {
             (Some(steps), _) => format!("{what}, {} steps", thousands(steps)),

@@ -95,6 +95,7 @@ pub fn ratios() -> Vec<Ratio> {
     for name in [
         "ping-pong",
         "ring",
+        "chosen",
         "choice",
         "sessions-1000",
         "sessions-100000",
@@ -272,6 +273,7 @@ pub fn plan() -> Vec<(Contest, Side)> {
         "ping-pong",
         "told",
         "ring",
+        "chosen",
         "choice",
         "sessions-1000",
         "sessions-100000",
@@ -289,7 +291,9 @@ pub fn plan() -> Vec<(Contest, Side)> {
             Side::Workers1 | Side::Workers2 => contest.sessions > 1,
             // What its own program measures.
             Side::Wasm => contest.exchange == Exchange::PingPong && contest.sessions == 1,
-            Side::Ours | Side::Digest | Side::Recording | Side::Telltale => true,
+            // It asks the sender's host for every choice.
+            Side::Telltale => contest.exchange != Exchange::Choice || contest.told,
+            Side::Ours | Side::Digest | Side::Recording => true,
         };
         plan.extend(
             all.into_iter()
@@ -428,7 +432,7 @@ mod tests {
         for (contest, _) in plan() {
             assert_eq!(named(&contest.to_string()), contest);
         }
-        for name in ["told", "ring", "choice", "working"] {
+        for name in ["told", "ring", "chosen", "choice", "working"] {
             assert_ne!(named(name), Contest::sessions(1), "{name}");
         }
     }

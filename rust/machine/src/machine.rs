@@ -128,10 +128,16 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         self.turns(1).0
     }
 
-    /// Steps of one coroutine, and the handler's answer if the last one asked something.
+    /// As [`turn`](Self::turn), but at most `steps_max` steps of the one coroutine at once where the sink does not want to hear
+    /// of each (once if that is 0). Gives what the last one came to, and how many were taken.
     #[inline]
-    fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
-        let (turn, taken) = self.kernel.steps(steps_max, &mut self.sink);
+    pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
+        let at_once = if self.sink.wants_steps() {
+            1
+        } else {
+            steps_max
+        };
+        let (turn, taken) = self.kernel.steps(at_once, &mut self.sink);
         match &turn {
             Turn::Stepped { step, .. } => {
                 if let Step::Effect(effect) = *step {
@@ -148,8 +154,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {
-            let at_once = if self.sink.wants_steps() { 1 } else { left };
-            match self.turns(at_once) {
+            match self.turns(left) {
                 (Turn::Rest(rest), _) => return Some(rest),
                 (Turn::Stepped { .. }, taken) => left -= taken,
             }

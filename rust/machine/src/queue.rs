@@ -50,6 +50,15 @@ pub(crate) struct Queued {
     pub(crate) ticket: u64,
 }
 
+impl Ranked {
+    fn insert(&mut self, entry: Queued) {
+        let Queued { pick, rank, ticket } = entry;
+        debug_assert!(!self.places.contains_key(&pick), "a coroutine queues once");
+        self.places.insert(pick, (rank, ticket));
+        self.by_rank.insert((rank, ticket), pick);
+    }
+}
+
 impl ReadyQueue {
     pub(crate) fn new(policy: SchedulingPolicy) -> ReadyQueue {
         let order = match policy {
@@ -80,7 +89,7 @@ impl ReadyQueue {
     }
 
     /// Enters at the back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, pick: Pick, rank: u8) {
         let ticket = self.tickets;
         self.tickets += 1;
@@ -88,30 +97,28 @@ impl ReadyQueue {
     }
 
     /// Takes a place behind all others, with a ticket that was drawn before.
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, entry: Queued) {
-        let Queued { pick, rank, ticket } = entry;
         match &mut self.order {
-            Order::Ring(ring) => ring.push_back((ticket, pick)),
-            Order::Ranked(ranked) => {
-                debug_assert!(
-                    !ranked.places.contains_key(&pick),
-                    "a coroutine queues once"
-                );
-                ranked.places.insert(pick, (rank, ticket));
-                ranked.by_rank.insert((rank, ticket), pick);
-            }
+            Order::Ring(ring) => ring.push_back((entry.ticket, entry.pick)),
+            Order::Ranked(ranked) => ranked.insert(entry),
         }
     }
 
     /// Takes out what was picked. In a ring a policy's pick is the head still, because whoever is woken enters at the
     /// back; a pick by somebody else may stand anywhere, and is searched for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) if ring.front().is_some_and(|(_, head)| *head == pick) => {
                 ring.pop_front();
             }
+            Order::Ring(_) | Order::Ranked(_) => self.take_out(pick),
+        }
+    }
+
+    fn take_out(&mut self, pick: Pick) {
+        match &mut self.order {
             Order::Ring(ring) => {
                 let at = ring.iter().position(|(_, queued)| *queued == pick);
                 debug_assert!(at.is_some(), "who is taken out was queued");
@@ -230,12 +237,9 @@ impl ReadyQueue {
             Order::Ranked(ranked) => {
                 ranked.places.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
-                for Queued { pick, rank, ticket } in parts.iter().flat_map(|part| part.entries()) {
-                    if ticket < start {
-                        ranked.places.insert(pick, (rank, ticket));
-                        ranked.by_rank.insert((rank, ticket), pick);
-                    }
-                }
+                let entries = parts.iter().flat_map(|part| part.entries());
+                let before = entries.filter(|entry| entry.ticket < start);
+                before.for_each(|entry| ranked.insert(entry));
             }
         }
         let backwards = active(mutant::WAVE_MERGED_BACKWARDS);

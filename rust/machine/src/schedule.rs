@@ -62,7 +62,7 @@ fn replace(
 }
 
 /// Enters at the back, with the rank that the policy gives it now.
-#[inline]
+#[inline(always)]
 pub(crate) fn enqueue(
     queue: &mut ReadyQueue,
     config: &ProtocolMachineConfig,
@@ -72,20 +72,24 @@ pub(crate) fn enqueue(
 ) {
     let rank = match config.policy {
         SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
-        SchedulingPolicy::Priority => {
-            let priority = session.coroutines[coroutine.index()].priority;
-            match active(mutant::PRIORITY_LOWEST) {
-                false => u8::MAX - priority,
-                true => priority,
-            }
-        }
-        SchedulingPolicy::ProgressAware => {
-            let token = session.holds_token(image, coroutine);
-            u8::from(!token || active(mutant::TOKEN_IGNORED))
-        }
+        SchedulingPolicy::Priority => by_priority(session, coroutine),
+        SchedulingPolicy::ProgressAware => by_token(image, session, coroutine),
     };
     let session = session.id;
     queue.push(Pick { session, coroutine }, rank);
+}
+
+fn by_priority(session: &Session, coroutine: CoroutineId) -> u8 {
+    let priority = session.coroutines[coroutine.index()].priority;
+    match active(mutant::PRIORITY_LOWEST) {
+        false => u8::MAX - priority,
+        true => priority,
+    }
+}
+
+fn by_token(image: &VerifiedImage, session: &Session, coroutine: CoroutineId) -> u8 {
+    let token = session.holds_token(image, coroutine);
+    u8::from(!token || active(mutant::TOKEN_IGNORED))
 }
 
 /// Whether who ran stays at the head.
@@ -99,6 +103,7 @@ pub(crate) fn stays(policy: SchedulingPolicy) -> bool {
 }
 
 /// Somebody waits for this edge: the one who can serve it holds a token from now on.
+#[inline]
 fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, on: On) {
     let ignored = active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED);
     if cx.config.policy != SchedulingPolicy::ProgressAware || ignored {

@@ -334,7 +334,7 @@ impl Machine {
     pub fn step(&self) -> Result<JsValue, JsValue> {
         let _running = Running::start(&self.running)?;
         let mut inner = self.inner()?;
-        let turn = inner.turn();
+        let (turn, _) = inner.turns(1);
         // Asked by this step: whoever steps by hand answers by hand.
         inner.machine.handler().0.clear();
         Ok(match turn {
@@ -766,12 +766,13 @@ impl OutcomeFields {
 }
 
 impl Inner {
-    fn turn(&mut self) -> Turn {
+    /// Steps of one coroutine: one, where there are rows to tell.
+    fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let (_, (_, rows)) = self.machine.sink();
         if let Some(rows) = rows {
             rows.0.borrow_mut().turn();
         }
-        self.machine.turn()
+        self.machine.turns(steps_max)
     }
 
     /// Steps until the world is asked or nobody is ready.
@@ -783,9 +784,9 @@ impl Inner {
             if *steps == 0 {
                 return Pause::Steps;
             }
-            *steps -= 1;
-            if let Turn::Rest(rest) = self.turn() {
-                return Pause::Rest(rest);
+            match self.turns(*steps) {
+                (Turn::Rest(rest), _) => return Pause::Rest(rest),
+                (Turn::Stepped { .. }, taken) => *steps -= taken,
             }
         }
     }

@@ -11,7 +11,7 @@ use antiphon_machine::{
 };
 
 use super::Absent;
-use crate::contest::{Contest, Exchange, RING};
+use crate::contest::{ARMS, Contest, Exchange, RING};
 
 /// One of four labels, and an acknowledgement, for ever.
 const CHOICE: &str = "
@@ -35,7 +35,8 @@ pub(super) fn image(contest: &Contest) -> Result<(Arc<VerifiedImage>, u64), Abse
         (Exchange::PingPong, false) => Ok((sample::bare_ping_pong(), 8)),
         (Exchange::PingPong, true) => Ok((sample::told_ping_pong(), 10)),
         (Exchange::Ring, _) => Ok((ring()?, 8)),
-        (Exchange::Choice, _) => Ok((compiled(CHOICE)?, 11)),
+        (Exchange::Choice, true) => Ok((compiled(CHOICE)?, 11)),
+        (Exchange::Choice, false) => Ok((chosen()?, 8)),
     }
 }
 
@@ -53,6 +54,93 @@ fn compiled(text: &str) -> Result<Arc<VerifiedImage>, Absent> {
 fn verified(image: CodeImage) -> Result<Arc<VerifiedImage>, Absent> {
     let verified = image.verify().map_err(|error| Absent(error.to_string()))?;
     Ok(Arc::new(verified))
+}
+
+/// [`CHOICE`] where nobody is asked or told: the client's program says one label after the other.
+fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
+    const ACK: LabelId = LabelId(ARMS as u16);
+    let (chan, val) = (Reg(0), Reg(1));
+    let (client, server) = (RoleId(0), RoleId(1));
+    let labels = || (0..ARMS as u16).map(LabelId);
+    let go = |label, next| Transition {
+        label,
+        sort: SortId(0),
+        next: StateId(next),
+    };
+    let any = || labels().map(|label| go(label, 1)).collect();
+    let role = |name: &str, states| Role {
+        name: name.to_owned(),
+        automaton: Automaton { states },
+    };
+    let roles = vec![
+        role(
+            "Client",
+            vec![
+                State::Send {
+                    to: server,
+                    branches: any(),
+                },
+                State::Recv {
+                    from: server,
+                    branches: vec![go(ACK, 0)],
+                },
+            ],
+        ),
+        role(
+            "Server",
+            vec![
+                State::Recv {
+                    from: client,
+                    branches: any(),
+                },
+                State::Send {
+                    to: client,
+                    branches: vec![go(ACK, 0)],
+                },
+            ],
+        ),
+    ];
+    let ack = Instruction::Receive {
+        chan,
+        label: ACK,
+        dst: val,
+    };
+    let jump = |pc| Instruction::Jump { target: Pc(pc) };
+    // After the last label the first again.
+    let one = |label: LabelId| {
+        let next = (u32::from(label.0) + 1) % ARMS as u32 * 3;
+        let say = Instruction::Send { chan, label, val };
+        [say, ack.clone(), jump(next)]
+    };
+    let says = labels().flat_map(one).collect();
+    let answers = vec![
+        Instruction::Choose {
+            chan,
+            dst: val,
+            table: labels().map(|label| (label, Pc(1))).collect(),
+        },
+        Instruction::Send {
+            chan,
+            label: ACK,
+            val,
+        },
+        jump(0),
+    ];
+    let program = |name: &str, code| Program {
+        name: name.to_owned(),
+        registers: 2,
+        code,
+    };
+    let names = ["north", "east", "south", "west", "ack"];
+    verified(CodeImage {
+        name: "Chosen".to_owned(),
+        version: 1,
+        roles,
+        labels: names.map(str::to_owned).into(),
+        sorts: vec![Sort::Unit],
+        programs: vec![program("Client", says), program("Server", answers)],
+        ..CodeImage::default()
+    })
 }
 
 /// A token goes round, and nobody is asked or told: the ring's [`sample::bare_ping_pong`].

@@ -408,20 +408,25 @@ impl Job<'_> {
             queue, steps, last, ..
         } = &mut *self.room;
         let mut who = self.pick.coroutine;
+        let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
+        let mut cx = Context {
+            image: self.image,
+            config: self.config,
+            clock: self.clock,
+            step: 0,
+        };
         loop {
-            let cx = Context {
-                image: self.image,
-                config: self.config,
-                clock: self.clock,
-                step: steps.len() as u64,
-            };
             let stepped = step::step(&cx, self.session, who, sink);
             schedule::settle(queue, &cx, self.session, who, &stepped);
             steps.push(who);
+            cx.step += 1;
+            let goes_on = matches!(stepped.step, Step::Ran) && schedule::stays(cx.config.policy);
+            if goes_on && steps.len() < quantum {
+                continue;
+            }
             *last = Some(stepped.step);
             let asks = matches!(stepped.step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
             let ended = self.session.phase != Phase::Active;
-            let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
             if asks || ended || steps.len() >= quantum {
                 return;
             }
