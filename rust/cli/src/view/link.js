@@ -7,6 +7,11 @@ export class Link {
   /** How many messages were sent so far. */
   sent = 0;
 
+  /** How many of them have no answer yet. */
+  get open() {
+    return this.#waiting.size;
+  }
+
   constructor(worker, onEvent) {
     this.#worker = worker;
     worker.onmessage = ({ data }) => {

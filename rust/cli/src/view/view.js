@@ -454,6 +454,6 @@ async function start() {
 }
 
 // For tests: how much was asked, and nothing of what was answered.
-window.antiphonView = { get sent() { return link.sent; } };
+window.antiphonView = { get sent() { return link.sent; }, get open() { return link.open; } };
 
 start();

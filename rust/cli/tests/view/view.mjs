@@ -65,14 +65,14 @@ async function opened(form, recording, options) {
   return page;
 }
 
-// The page has shown what was asked for: two answers in a row leave it as it is.
+// The page has shown what was asked for: nothing is without an answer, and two looks in a row find it as it was.
 async function settled(page) {
   const sees = `JSON.stringify([document.documentElement.dataset.step, document.querySelector("#row").textContent,
-    document.querySelector("#roles").textContent, document.querySelector("#window").textContent, antiphonView.sent])`;
+    document.querySelector("#roles").textContent, document.querySelector("#window").textContent, antiphonView.sent, antiphonView.open])`;
   let last;
   for (let same = 0; same < 3; ) {
     const now = await page.run(`new Promise((done) => setTimeout(() => requestAnimationFrame(() => done(${sees})), 20))`);
-    same = now === last ? same + 1 : 0;
+    same = now === last && now.endsWith(",0]") ? same + 1 : 0;
     last = now;
   }
 }
