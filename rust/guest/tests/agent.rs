@@ -4,6 +4,7 @@ mod common;
 
 use std::num::NonZeroU32;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use antiphon_wire::{
     FsReadFile, FsRename, FsSeek, FsStat, FsUnlink, FsWrite, FsWriteFile, HostEvent, Message,
     OpErrorCode, OpResult, OpValue, OpenMode, Signal, Signo, Stream, Terminal, Whence,
 };
-use common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
+use common::{Client, agent_command, child, child_of, exec, gone, in_process, pid_in, sh, state};
 
 fn run(request: ExecRequest) -> common::Exchange {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -298,6 +299,26 @@ fn the_socket_serves_one_host_after_the_other() {
     assert_eq!(third.call(Message::Ping(Empty {})), Terminal::Pong);
     agent.kill().expect("it runs");
     agent.wait().expect("it was killed");
+}
+
+#[test]
+fn a_command_heeds_what_the_agent_ignores() {
+    // As a script starts what it puts in the background.
+    let agent = agent_command(&["--stdio"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' INT HUP; exec \"$0\" --stdio"]);
+    let (mut client, mut agent) = child_of(command.arg(agent.get_program()));
+    let heeds = "trap 'exit 9' INT; kill -INT $$; exit 1";
+    let id = client.request(Message::ExecRequest(sh(heeds)));
+    assert_eq!(client.wait(id).exit(), (9, None, false));
+    let id = client.request(Message::ExecRequest(sh("kill -HUP $$; exit 1")));
+    assert_eq!(client.wait(id).exit(), (129, Some(1), false));
+    // And goes on ignoring it.
+    let interrupt = format!("kill -INT {}; sleep 0.1", agent.id());
+    let id = client.request(Message::ExecRequest(sh(&interrupt)));
+    assert_eq!(client.wait(id).exit(), (0, None, false));
+    drop(client);
+    assert!(agent.wait().expect("it ends").success());
 }
 
 #[test]

@@ -9,12 +9,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
 use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+use signal_hook::consts::{FORBIDDEN, SIGPIPE};
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,7 @@ impl Nursery {
     /// Starts the process with pipes for its output, and for its input if asked.
     pub(crate) fn spawn(&self, launch: &Launch) -> Result<Process, LaunchError> {
         let mut command = command_of(launch)?;
+        give_back_ignored_signals();
         // Held over the spawn: the orphan reaper must not see a child that is not in the table yet.
         let mut known = self.known();
         let child = command.spawn().map_err(|error| LaunchError::Spawn {
@@ -254,6 +256,31 @@ fn command_of(launch: &Launch) -> Result<Command, LaunchError> {
         command.current_dir(cwd);
     }
     Ok(command)
+}
+
+/// What this process ignores, whatever it starts would ignore too, and a shell could not even trap it: so it is with an
+/// interrupt in the background of a script. A signal that has a handler is given back as it was made when a program starts,
+/// so what is ignored here gets one that does nothing. Linux says what that is; elsewhere nothing is done.
+fn give_back_ignored_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        for signo in ignored(&status) {
+            // Rust ignores a broken pipe itself, and gives it back itself.
+            if signo != SIGPIPE && !FORBIDDEN.contains(&signo) {
+                // One that cannot be had stays ignored.
+                let _ = signal_hook::flag::register(signo, Arc::default());
+            }
+        }
+    });
+}
+
+/// The signals that a process ignores, as its status tells.
+fn ignored(status: &str) -> impl Iterator<Item = i32> {
+    let told = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = told.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Those beyond are for programs to agree on.
+    (1..32).filter(move |signo| mask.unwrap_or(0) >> (signo - 1) & 1 == 1)
 }
 
 fn check_cwd(cwd: &str) -> io::Result<()> {

@@ -249,7 +249,12 @@ pub fn agent_command(args: &[&str]) -> Command {
 
 /// An agent as a child process on its standard streams.
 pub fn child() -> (Client, Child) {
-    let mut child = agent_command(&["--stdio"])
+    child_of(&mut agent_command(&["--stdio"]))
+}
+
+/// Of a command that becomes an agent on its standard streams.
+pub fn child_of(command: &mut Command) -> (Client, Child) {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
