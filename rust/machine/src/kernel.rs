@@ -212,7 +212,7 @@ impl ProtocolMachineKernel {
         let step = loop {
             let stepped = step::step(&cx, session, pick.coroutine, sink);
             schedule::settle(&mut self.queue, &cx, session, pick.coroutine, &stepped);
-            let goes_on = matches!(stepped.step, Step::Ran) && schedule::stays(cx.config.policy);
+            let goes_on = schedule::goes_on(cx.config.policy, &stepped.step);
             if !goes_on || taken >= steps_max || cfg!(feature = "invariants") {
                 break stepped.step;
             }

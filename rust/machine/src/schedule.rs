@@ -19,7 +19,7 @@ pub(crate) fn settle(
     stepped: &Stepped,
 ) {
     // Most steps of most machines move nobody.
-    if matches!(stepped.step, Step::Ran) && stepped.woken.is_none() && stays(cx.config.policy) {
+    if stepped.woken.is_none() && goes_on(cx.config.policy, &stepped.step) {
         return;
     }
     replace(queue, cx, session, who, stepped);
@@ -42,7 +42,7 @@ fn replace(
         enqueue(queue, cx.config, cx.image, session, woken);
     }
     match stepped.step {
-        Step::Ran if stays(cx.config.policy) => {}
+        Step::Ran if goes_on(cx.config.policy, &stepped.step) => {}
         Step::Yielded if active(mutant::YIELD_STAYS) => {}
         Step::Ran | Step::Yielded => {
             queue.take(pick);
@@ -92,14 +92,15 @@ fn by_token(image: &VerifiedImage, session: &Session, coroutine: CoroutineId) ->
     u8::from(!token || active(mutant::TOKEN_IGNORED))
 }
 
-/// Whether who ran stays at the head.
+/// Whether who stepped stays at the head, to step again.
 #[inline]
-pub(crate) fn stays(policy: SchedulingPolicy) -> bool {
-    match policy {
+pub(crate) fn goes_on(policy: SchedulingPolicy, step: &Step) -> bool {
+    let stays = match policy {
         SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
         SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
         SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
-    }
+    };
+    stays && matches!(step, Step::Ran)
 }
 
 /// Somebody waits for this edge: the one who can serve it holds a token from now on.

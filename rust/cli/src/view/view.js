@@ -453,7 +453,7 @@ async function start() {
   go({ step: 0 });
 }
 
-// For tests: how much was asked, and nothing of what was answered.
+// For tests: how much was asked, how much of it has no answer yet, and nothing of what was answered.
 window.antiphonView = { get sent() { return link.sent; }, get open() { return link.open; } };
 
 start();

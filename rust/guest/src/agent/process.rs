@@ -15,7 +15,7 @@ use std::thread;
 use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
-use signal_hook::consts::{FORBIDDEN, SIGPIPE};
+use signal_hook::consts::{FORBIDDEN, SIGPIPE, SIGTTIN, SIGTTOU};
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,8 +266,9 @@ fn give_back_ignored_signals() {
     ONCE.call_once(|| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         for signo in ignored(&status) {
-            // Rust ignores a broken pipe itself, and gives it back itself.
-            if signo != SIGPIPE && !FORBIDDEN.contains(&signo) {
+            // Rust ignores a broken pipe itself, and gives it back itself. Who ignores that a terminal stops him may write to it;
+            // with a handler he would be interrupted each time.
+            if ![SIGPIPE, SIGTTIN, SIGTTOU].contains(&signo) && !FORBIDDEN.contains(&signo) {
                 // One that cannot be had stays ignored.
                 let _ = signal_hook::flag::register(signo, Arc::default());
             }

@@ -420,7 +420,7 @@ impl Job<'_> {
             schedule::settle(queue, &cx, self.session, who, &stepped);
             steps.push(who);
             cx.step += 1;
-            let goes_on = matches!(stepped.step, Step::Ran) && schedule::stays(cx.config.policy);
+            let goes_on = schedule::goes_on(cx.config.policy, &stepped.step);
             if goes_on && steps.len() < quantum {
                 continue;
             }
