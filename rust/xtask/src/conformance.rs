@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lanes::Job;
+use crate::lanes::{self, Job};
 use crate::lean;
 use crate::parity;
 use crate::problem::Problem;
@@ -80,8 +80,8 @@ pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
 /// Every recording among the fixtures, replayed on every driver by the program itself.
 fn replay(tree: &Tree) -> Report {
     let about = "the program that replays";
-    let mut build = tree.cargo("build");
-    let built = Job::new("replay", about).check(tree, build.args(["--package", "antiphon"]));
+    let mut build = lanes::cargo_build_program(tree, "antiphon");
+    let built = Job::new("replay", about).check(tree, &mut build);
     if built.failed() {
         return built;
     }

@@ -1,6 +1,7 @@
 //! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes
 //! first.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -120,31 +121,39 @@ fn clippy(tree: &Tree) -> Report {
     Job::new("clippy", about).check(tree, &mut command)
 }
 
-/// The binaries are built first: tests start `antiphon` and `antiphon-agent` from the target
-/// directory. The bridge's tests have Lean run for minutes; they are the lane `parity`.
+/// The tests of the bridge have Lean run for minutes; they are the lane `parity`. What they start, `antiphon` and
+/// `antiphon-agent`, cargo builds before any of them runs.
 fn tests(tree: &Tree) -> Vec<Report> {
-    let mut build = tree.cargo("build");
-    build.args(["--workspace", "--bins"]);
-    let about = "building the binaries that tests start";
-    let built = Job::new("tests", about).check(tree, &mut build);
-    if built.failed() {
-        return vec![built];
-    }
-    let mut command = tree.cargo("test");
-    command.args([
-        "--workspace",
-        "--exclude",
-        parity::PACKAGE,
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--examples",
-    ]);
-    let about = "unit and integration tests of every crate but the bridge";
+    let elsewhere: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
+    let here = tree.packages.iter().flat_map(|package| &package.tests);
+    let here = here
+        .map(String::as_str)
+        .filter(|name| !elsewhere.contains(name));
+    let mut command = cargo_test(tree, here.collect::<BTreeSet<_>>());
+    command.args(["--lib", "--bins", "--examples"]);
+    let about = "unit tests of every crate, integration tests of every crate but the bridge";
     let mut ran = Job::new("tests", about).test(tree, &mut command);
     let schema = ran.take("schema", SCHEMA_TARGET);
-    vec![ran.report().after(&built), schema]
+    vec![ran.report(), schema]
+}
+
+/// `cargo test` of these integration tests, whatever crate has them.
+///
+/// Always of the whole workspace: which features a dependency is compiled with goes by the packages that are asked for,
+/// and every other choice of packages compiles half of them once more.
+pub(crate) fn cargo_test<'a>(tree: &Tree, tests: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = tree.cargo("test");
+    command.args(["--workspace", "--no-fail-fast"]);
+    command.args(tests.into_iter().flat_map(|test| ["--test", test]));
+    command
+}
+
+/// Builds a program of the workspace, with the features that tests have: see [`cargo_test`].
+pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
+    let mut command = tree.cargo("build");
+    // The examples are what makes it so: they may use what only tests depend on.
+    command.args(["--workspace", "--bin", name, "--examples"]);
+    command
 }
 
 fn doctests(tree: &Tree) -> Report {

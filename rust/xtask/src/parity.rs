@@ -1,14 +1,11 @@
 //! Parity: the Lean model and the kernel run the same file, and every byte is compared. The tests
 //! of the bridge do it; this says which of them, and lets their figures through.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lanes::Job;
+use crate::lanes::{self, Job};
 use crate::lean;
-use crate::problem::Problem;
 use crate::report::Report;
 use crate::tree::Tree;
 
@@ -55,26 +52,23 @@ impl Wanted {
 
 /// The parts wanted, each a report; without a Lean, one that says so.
 pub(crate) fn lane(tree: &Tree, wanted: &Wanted) -> Vec<Report> {
-    let suite = match lean::ready(tree).and_then(|lean| {
-        println!("Lean lane: {lean}");
-        suite_targets(tree)
-    }) {
-        Ok(suite) => suite,
+    match lean::ready(tree) {
+        Ok(lean) => println!("Lean lane: {lean}"),
         Err(problem) => return vec![Report::of_check("parity", Duration::ZERO, Err(problem))],
-    };
+    }
     let mut reports = Vec::new();
     if wanted.types {
         reports.push(types(tree));
     }
     if wanted.suite {
-        reports.extend(self::suite(tree, &suite, wanted.long));
+        reports.extend(suite(tree, wanted.long));
         reports.push(mutants(tree));
     }
     reports
 }
 
 fn types(tree: &Tree) -> Report {
-    let mut command = tests(tree, &["--package", PACKAGE], [TYPES]);
+    let mut command = lanes::cargo_test(tree, [TYPES]);
     let about = "the kernel's types against the model's";
     Job::new("types", about)
         .talking()
@@ -83,9 +77,9 @@ fn types(tree: &Tree) -> Report {
 }
 
 /// Without the feature `mutants`: the kernel that is compared is the one that is shipped.
-fn suite(tree: &Tree, targets: &BTreeSet<String>, long: bool) -> [Report; 2] {
-    let package = ["--package", PACKAGE, "--lib", "--examples"];
-    let mut command = tests(tree, &package, targets.iter().map(String::as_str));
+fn suite(tree: &Tree, long: bool) -> [Report; 2] {
+    let targets = targets(tree).filter(|name| ![TYPES, MUTANTS].contains(name));
+    let mut command = lanes::cargo_test(tree, targets);
     let about = "the kernel against the model, case by case";
     let mut job = Job::new("suite", about).talking().within(SUITE_DEADLINE);
     if long {
@@ -102,8 +96,7 @@ fn suite(tree: &Tree, targets: &BTreeSet<String>, long: bool) -> [Report; 2] {
 /// one.
 fn mutants(tree: &Tree) -> Report {
     let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
-    let packages = ["--package", PACKAGE, "--package", "antiphon-machine"];
-    let mut command = tests(tree, &packages, [MUTANTS]);
+    let mut command = lanes::cargo_test(tree, [MUTANTS]);
     command.args(["--features", &features]);
     let about = "kernels that are wrong on purpose";
     Job::new("mutants", about)
@@ -112,34 +105,16 @@ fn mutants(tree: &Tree) -> Report {
         .report()
 }
 
-/// `cargo test` over these packages and integration tests.
-fn tests<'a>(
-    tree: &Tree,
-    packages: &[&str],
-    targets: impl IntoIterator<Item = &'a str>,
-) -> Command {
-    let mut command = tree.cargo("test");
-    command.arg("--no-fail-fast").args(packages);
-    command.args(targets.into_iter().flat_map(|target| ["--test", target]));
-    command
-}
-
 /// Has the tests say what they find while they find it.
 fn talking(command: &mut Command) -> &mut Command {
     command.args(["--", "--nocapture", AT_ONCE])
 }
 
-/// Every integration test of the bridge that is not run by itself: one that is new is of the suite.
-fn suite_targets(tree: &Tree) -> Result<BTreeSet<String>, Problem> {
-    let place = tree.root.join("rust/bridge/tests");
-    let mut targets = BTreeSet::new();
-    for entry in fs::read_dir(&place).map_err(Problem::file(&place))? {
-        let path = entry.map_err(Problem::file(&place))?.path();
-        let is_test = path.extension().is_some_and(|extension| extension == "rs");
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if is_test && ![TYPES, MUTANTS].contains(&&*name) {
-            targets.insert(name.into_owned());
-        }
-    }
-    Ok(targets)
+/// The tests of the crate, the slow ones: one that is new is of the suite.
+pub(crate) fn targets(tree: &Tree) -> impl Iterator<Item = &str> {
+    let bridge = tree
+        .packages
+        .iter()
+        .filter(|package| package.name == PACKAGE);
+    bridge.flat_map(|package| package.tests.iter().map(String::as_str))
 }

@@ -31,6 +31,8 @@ pub(crate) struct Package {
     pub(crate) uses: BTreeSet<String>,
     /// Those of them that only its tests, benches and examples use.
     pub(crate) tests_use: BTreeSet<String>,
+    /// Its integration tests.
+    pub(crate) tests: BTreeSet<String>,
 }
 
 impl Tree {
@@ -122,6 +124,9 @@ impl Package {
                 .collect()
         };
         let linked = named(&|row| row["kind"] != "dev");
+        let targets = json["targets"].as_array()?.iter();
+        let tests = targets.filter(|target| target["kind"][0] == "test");
+        let tests = tests.filter_map(|test| test["name"].as_str().map(str::to_owned));
         let uses = named(&|_| true);
         Some(Self {
             name: json["name"].as_str()?.to_owned(),
@@ -133,6 +138,7 @@ impl Package {
                 .as_array()
                 .is_none_or(|list| !list.is_empty()),
             tests_use: uses.difference(&linked).cloned().collect(),
+            tests: tests.collect(),
             uses,
         })
     }

@@ -15,12 +15,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::lanes::Job;
+use crate::lanes::{self, Job};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::run;
 use crate::tree::Tree;
+
+/// The test, which no other lane runs.
+pub(crate) const TEST: &str = "vm";
 
 /// Starts the machine. The arguments are the socket of the port and where the console goes.
 const BOOT: &str = include_str!("vm/boot.sh");
@@ -34,8 +37,8 @@ pub(crate) fn lane(tree: &Tree) -> Report {
         Ok(place) => place,
         Err(problem) => return Report::of_check("vm", progress.elapsed(), Err(problem)),
     };
-    let mut command = tree.cargo("test");
-    command.args(["--package", "antiphon", "--features", "vm", "--test", "vm"]);
+    let mut command = lanes::cargo_test(tree, [TEST]);
+    command.args(["--features", "antiphon/vm"]);
     // One machine at a time: software emulation takes a core for itself.
     command.args(["--", "--test-threads=1", "--nocapture"]);
     command.env("ANTIPHON_VM", place);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::lanes::LANE_DEADLINE;
+use crate::lanes::{self, LANE_DEADLINE};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::report::{Report, Tally};
@@ -116,8 +116,7 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     let mut progress = Progress::start("wasm", "building the package for browsers and Node");
     let built = build(tree, &mut progress).and_then(|package| {
         let parity = parity(tree, &mut progress)?;
-        let mut program = tree.cargo("build");
-        program.args(["--package", "antiphon", "--bin", "antiphon"]);
+        let mut program = lanes::cargo_build_program(tree, "antiphon");
         finish(tree, "wasm-program", &mut program, &mut progress)?;
         Ok((package, parity, node(tree)?))
     });
@@ -195,10 +194,13 @@ fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let place = tree.target.join("wasm/parity");
     let module = module(tree, &["--features", "parity"], progress)?;
     bind(tree, &module, &place, progress)?;
-    let mut command = tree.cargo("run");
-    command.args(["--package", PACKAGE, "--features", "parity"]);
-    command.args(["--example", "corpus", "--"]).arg(&place);
-    finish(tree, "wasm-corpus", &mut command, progress)?;
+    let mut command = tree.cargo("build");
+    command.args(["--workspace", "--features", "antiphon-wasm/parity"]);
+    command.args(["--example", "corpus"]);
+    finish(tree, "wasm-corpus-build", &mut command, progress)?;
+    let mut corpus = Command::new(tree.target.join("debug/examples/corpus"));
+    corpus.current_dir(&tree.root).arg(&place);
+    finish(tree, "wasm-corpus", &mut corpus, progress)?;
     Ok(place)
 }
 
