@@ -71,6 +71,19 @@ fn waves_of_one_session_are_the_steps_of_no_threads() {
 }
 
 #[test]
+fn every_line_of_several_sessions_says_whose_it_is() {
+    let place = Place::new();
+    told(&place, &["--sessions", "2"], "two.rec");
+    let shown = place.good(&["show", "two.rec"]);
+    let rows = shown.lines().skip_while(|line| !line.contains("clock"));
+    let rows: Vec<&str> = rows.skip(1).collect();
+    let of = |number: &str| rows.iter().filter(|row| row.contains(number)).count();
+    assert_eq!(of("  [0] "), of("  [1] "), "{shown}");
+    assert_eq!(of("  [0] ") + of("  [1] "), rows.len(), "{shown}");
+    assert!(rows.len() > 10, "{shown}");
+}
+
+#[test]
 fn six_sessions_on_four_threads() {
     let place = Place::new();
     let many = [

@@ -459,7 +459,8 @@ impl ProtocolMachineKernel {
 
     /// Puts everybody else to the back, in queue order.
     fn enqueue_others(&mut self, first: Pick) {
-        for pick in self.queue.in_order() {
+        let all: Vec<Pick> = self.queue.in_order().collect();
+        for pick in all {
             if pick != first {
                 self.queue.take(pick);
                 self.enqueue(pick);
@@ -625,7 +626,7 @@ impl ProtocolMachineKernel {
 
     /// The ready coroutines, in queue order.
     pub fn ready(&self) -> Vec<Pick> {
-        let mut picks = self.queue.in_order();
+        let mut picks: Vec<Pick> = self.queue.in_order().collect();
         if self.lingering > 0 {
             picks.retain(|pick| self.is_active(*pick));
         }

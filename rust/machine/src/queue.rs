@@ -156,15 +156,15 @@ impl ReadyQueue {
     }
 
     /// The entries in queue order. A ranked queue is sorted for it.
-    pub(crate) fn entries(&self) -> Vec<Queued> {
-        match &self.order {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Queued> {
+        let (ring, ranked) = match &self.order {
             Order::Ring(ring) => {
                 let entry = |(ticket, pick): &(u64, Pick)| Queued {
                     pick: *pick,
                     rank: 0,
                     ticket: *ticket,
                 };
-                ring.iter().map(entry).collect()
+                (Some(ring.iter().map(entry)), None)
             }
             Order::Ranked(ranked) => {
                 let entry = |(pick, place): (&Pick, &(u8, u64))| Queued {
@@ -174,14 +174,17 @@ impl ReadyQueue {
                 };
                 let mut entries: Vec<_> = ranked.places.iter().map(entry).collect();
                 entries.sort_unstable_by_key(|entry| entry.ticket);
-                entries
+                (None, Some(entries))
             }
-        }
+        };
+        ring.into_iter()
+            .flatten()
+            .chain(ranked.into_iter().flatten())
     }
 
     /// The queue in queue order.
-    pub(crate) fn in_order(&self) -> Vec<Pick> {
-        self.entries().iter().map(|entry| entry.pick).collect()
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = Pick> {
+        self.entries().map(|entry| entry.pick)
     }
 
     /// The picks in the order in which the policy would come to them if none of them moved.
@@ -251,8 +254,7 @@ impl ReadyQueue {
                     behind.for_each(|(_, pick)| self.push(*pick, 0));
                 }
                 None => {
-                    let behind = part.entries().into_iter();
-                    let behind = behind.filter(|entry| entry.ticket >= start);
+                    let behind = part.entries().filter(|entry| entry.ticket >= start);
                     behind.for_each(|entry| self.push(entry.pick, entry.rank));
                 }
             }

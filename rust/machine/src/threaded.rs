@@ -7,6 +7,7 @@
 mod driver;
 mod guest;
 mod handlers;
+mod pool;
 
 use std::sync::Arc;
 

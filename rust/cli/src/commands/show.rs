@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use antiphon_machine::VerifiedImage;
 use antiphon_record::Tail;
@@ -13,6 +14,7 @@ use crate::filter;
 use crate::output::{ODD, STRONG, Voice, write_document};
 use crate::page;
 use crate::problem::Problem;
+use crate::story::Row;
 use crate::telling::{Telling, exit_of, warning};
 use crate::timeline::{self, Diagram};
 
@@ -59,10 +61,24 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
     head.push('\n');
     head.push_str(&timeline::head(voice));
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
-    while let Some((row, image)) = telling.next()? {
-        if args.all || row.kind.is_plain() {
-            let line = timeline::line(&row, image.as_deref(), voice, false);
+    // A line waits for the next one: sessions are opened one after another, and the first is numbered where there is a second.
+    let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
+    let mut has_others = false;
+    loop {
+        let next = telling.next();
+        if let Ok(Some((row, _))) = &next {
+            if !args.all && !row.kind.is_plain() {
+                continue;
+            }
+            has_others |= row.session > Some(0);
+        }
+        if let Some((row, image)) = held.take() {
+            let line = timeline::line(&row, image.as_deref(), voice, has_others);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
+        }
+        held = next?;
+        if held.is_none() {
+            break;
         }
     }
     if matches!(

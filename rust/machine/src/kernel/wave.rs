@@ -85,7 +85,7 @@ impl ProtocolMachineKernel {
         } = certificate;
         *step_index = self.step_index;
         queue.clear();
-        queue.extend(self.ready_in(self.queue.in_order().into_iter()));
+        queue.extend(self.ready_in(self.queue.in_order()));
         picks.clear();
         let mut planned = Planned::default();
         let mut taken = vec![false; self.sessions.len()];
@@ -164,16 +164,12 @@ impl ProtocolMachineKernel {
     }
 
     fn check_queue(&self, claimed: &[Pick]) -> Result<(), WaveRefusal> {
-        let (mut claimed, mut at) = (claimed.iter(), 0);
-        for pick in self.ready() {
-            if claimed.next() != Some(&pick) {
-                return Err(WaveRefusal::Queue { at });
-            }
-            at += 1;
-        }
-        match claimed.next() {
-            None => Ok(()),
-            Some(_) => Err(WaveRefusal::Queue { at }),
+        let mut ready = self.ready_in(self.queue.in_order());
+        let same = claimed.iter().zip(&mut ready);
+        let same = same.take_while(|(claimed, ready)| *claimed == ready);
+        match same.count() {
+            at if at == claimed.len() && ready.next().is_none() => Ok(()),
+            at => Err(WaveRefusal::Queue { at }),
         }
     }
 

@@ -2,10 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::ThreadPool;
-use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-
 use super::handlers::{Contained, Handlers, lane_of};
+use super::pool::Pool;
 use crate::effect::{EffectHandler, Reply};
 use crate::event::Sink;
 use crate::ids::EffectId;
@@ -62,12 +60,10 @@ pub struct WaveReport {
     pub panics: u64,
 }
 
-/// A pool of threads that runs waves. It knows no session: [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
+/// Threads that run waves, the caller's among them. It knows no session: [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
 #[derive(Debug)]
 pub struct NativeThreadedDriver {
-    /// None where the caller's thread is enough.
-    pool: Option<ThreadPool>,
-    workers: usize,
+    pool: Pool,
     certificate: WaveCertificate,
     rooms: Rooms,
     report: WaveReport,
@@ -81,7 +77,7 @@ impl NativeThreadedDriver {
     pub fn with_workers(workers: usize) -> NativeThreadedDriver {
         let workers = workers.clamp(1, WORKERS_MAX);
         NativeThreadedDriver::try_with_workers(workers)
-            .unwrap_or_else(|_| NativeThreadedDriver::of(None, 1))
+            .unwrap_or_else(|_| NativeThreadedDriver::of(Pool::alone()))
     }
 
     /// A driver with exactly so many workers.
@@ -91,20 +87,14 @@ impl NativeThreadedDriver {
     pub fn try_with_workers(workers: usize) -> Result<NativeThreadedDriver, DriverError> {
         match workers {
             0 => Err(DriverError::NoWorkers),
-            1 => Ok(NativeThreadedDriver::of(None, 1)),
             got if got > WORKERS_MAX => Err(DriverError::TooManyWorkers { got }),
-            _ => {
-                let builder = rayon::ThreadPoolBuilder::new().num_threads(workers);
-                let named = builder.thread_name(|n| format!("antiphon worker {n}"));
-                Ok(NativeThreadedDriver::of(Some(named.build()?), workers))
-            }
+            _ => Ok(NativeThreadedDriver::of(Pool::new(workers)?)),
         }
     }
 
-    fn of(pool: Option<ThreadPool>, workers: usize) -> NativeThreadedDriver {
+    fn of(pool: Pool) -> NativeThreadedDriver {
         NativeThreadedDriver {
             pool,
-            workers,
             certificate: WaveCertificate::default(),
             rooms: Rooms::default(),
             report: WaveReport::default(),
@@ -112,9 +102,9 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// How many workers it has.
+    /// How many workers it has, the caller's thread among them.
     pub fn workers(&self) -> usize {
-        self.workers
+        self.pool.workers()
     }
 
     /// What it has done so far.
@@ -128,13 +118,7 @@ impl NativeThreadedDriver {
     /// Runs every job of a wave, and puts what it asks to the handler of its lane: for who calls
     /// [`ProtocolMachineKernel::wave`] himself.
     pub fn run_jobs<H: Handlers>(&self, jobs: &mut [Job<'_>], handlers: &mut H) {
-        run_jobs(
-            self.pool.as_ref(),
-            self.workers,
-            &self.panics,
-            jobs,
-            handlers,
-        );
+        run_jobs(&self.pool, &self.panics, jobs, handlers);
     }
 
     /// Plans a wave of at most `width` sessions and runs it; a turn, which says why, where nobody is ready.
@@ -168,8 +152,8 @@ impl NativeThreadedDriver {
         handlers: &mut H,
         sink: &mut S,
     ) -> Round {
-        let (pool, workers, panics) = (self.pool.as_ref(), self.workers, &self.panics);
-        let run = |jobs: &mut [Job<'_>]| run_jobs(pool, workers, panics, jobs, handlers);
+        let (pool, panics) = (&self.pool, &self.panics);
+        let run = |jobs: &mut [Job<'_>]| run_jobs(pool, panics, jobs, handlers);
         match kernel.wave(certificate, &mut self.rooms, sink, run) {
             Err(refusal) => {
                 self.report.fallbacks[refusal.number()] += 1;
@@ -194,13 +178,14 @@ impl NativeThreadedDriver {
         handlers: &mut H,
         sink: &mut S,
     ) {
+        let workers = self.pool.workers();
         for (effect, reply) in self.rooms.asked() {
             if let Some(request) = kernel.request(effect) {
                 sink.request(kernel.step_index(), &request);
             }
             let reply = reply.unwrap_or(Reply::Later);
             if let Some(next) = machine::answer(kernel, sink, effect, reply) {
-                ask(kernel, handlers, self.workers, &self.panics, sink, next);
+                ask(kernel, handlers, workers, &self.panics, sink, next);
             }
         }
     }
@@ -234,7 +219,7 @@ impl NativeThreadedDriver {
         sink: &mut S,
         effect: EffectId,
     ) {
-        ask(kernel, handlers, self.workers, &self.panics, sink, effect);
+        ask(kernel, handlers, self.workers(), &self.panics, sink, effect);
     }
 }
 
@@ -253,14 +238,8 @@ fn ask<H: Handlers, S: Sink>(
     machine::ask(kernel, &mut contained, sink, effect);
 }
 
-fn run_jobs<H: Handlers>(
-    pool: Option<&ThreadPool>,
-    workers: usize,
-    panics: &AtomicU64,
-    jobs: &mut [Job<'_>],
-    handlers: &mut H,
-) {
-    let count = handlers.count(workers);
+fn run_jobs<H: Handlers>(pool: &Pool, panics: &AtomicU64, jobs: &mut [Job<'_>], handlers: &mut H) {
+    let count = handlers.count(pool.workers());
     let lane = |handler| (Contained { handler, panics }, Vec::new());
     let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
     for job in jobs {
@@ -268,7 +247,8 @@ fn run_jobs<H: Handlers>(
             jobs.push(job);
         }
     }
-    let run = |(mut handler, jobs): (Contained<'_, H::Lane<'_>>, Vec<&mut Job<'_>>)| {
+    lanes.retain(|(_, jobs)| !jobs.is_empty());
+    pool.run(lanes, |(mut handler, jobs)| {
         for job in jobs {
             job.run();
             if let Some(request) = job.request() {
@@ -276,9 +256,5 @@ fn run_jobs<H: Handlers>(
                 job.answer(reply);
             }
         }
-    };
-    match pool {
-        Some(pool) => pool.install(|| lanes.into_par_iter().with_max_len(1).for_each(run)),
-        None => lanes.into_iter().for_each(run),
-    }
+    });
 }
