@@ -110,6 +110,18 @@ pub fn ratios() -> Vec<Ratio> {
             &TOKIO,
         ));
     }
+    // What has sessions for two threads is compared with two threads as well.
+    for name in ["sessions-1000", "sessions-100000"] {
+        let contest = named(name);
+        let title = format!("two workers over tokio tasks: {}", contest.title());
+        all.push(sides(
+            format!("tokio-workers-{name}"),
+            title,
+            contest,
+            Side::Workers2,
+            &TOKIO,
+        ));
+    }
     all.push(sides(
         "bare-ping-pong".to_owned(),
         "over the bare loop: ping-pong".to_owned(),
