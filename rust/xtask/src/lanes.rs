@@ -121,8 +121,8 @@ fn clippy(tree: &Tree) -> Report {
     Job::new("clippy", about).check(tree, &mut command)
 }
 
-/// The tests of the bridge have Lean run for minutes; they are the lane `parity`. What they start, `antiphon` and
-/// `antiphon-agent`, cargo builds before any of them runs.
+/// The integration tests of the bridge have Lean run for minutes; they are the lane `parity`. The programs that the others
+/// start, `antiphon` and `antiphon-agent`, cargo builds before any test runs.
 fn tests(tree: &Tree) -> Vec<Report> {
     let elsewhere: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
     let here = tree.packages.iter().flat_map(|package| &package.tests);
