@@ -143,7 +143,7 @@ impl Runner {
             .wave(certificate, &mut self.rooms, &mut events, jobs);
         if waved.is_ok() {
             let wave = Wave {
-                picks: self.rooms.steps().to_vec(),
+                picks: self.rooms.steps().collect(),
                 fell_back: false,
             };
             return self.out(ActionResult::Round(wave), events, None);

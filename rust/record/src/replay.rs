@@ -604,7 +604,7 @@ impl<S: Sink> Player<S> {
         };
         self.kernel
             .wave(wave, &mut self.rooms, &mut self.watch, run)?;
-        self.pick = self.rooms.steps().last().copied();
+        self.pick = self.rooms.steps().next_back();
         let asked = self.rooms.asked().map(|(effect, _)| effect);
         self.pending.extend(asked);
         self.watch.sink.stepped(&self.kernel);

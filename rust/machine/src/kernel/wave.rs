@@ -29,16 +29,17 @@ pub struct Planned {
 /// Memory for running waves, kept between them so that a wave allocates little.
 #[derive(Clone, Debug, Default)]
 pub struct Rooms {
+    /// One for each pick of the last wave, in its order.
     rooms: Vec<Room>,
-    /// Every step of the last wave, in the order in which it became part of the machine.
-    steps: Vec<Pick>,
 }
 
 /// What one session's part in a wave works with, and what came of it.
 #[derive(Clone, Debug)]
 struct Room {
+    session: SessionId,
     /// The session's part of the ready queue.
     queue: ReadyQueue,
+    /// Who stepped, in order.
     steps: Vec<CoroutineId>,
     /// Stamped with the step's number within the room until they are told.
     events: Vec<ObsEvent>,
@@ -239,6 +240,7 @@ impl ProtocolMachineKernel {
     fn furnish(&self, picks: &[WavePick], rooms: &mut Rooms) -> Vec<u32> {
         let policy = self.config.policy;
         rooms.rooms.resize_with(picks.len(), || Room {
+            session: SessionId(0),
             queue: ReadyQueue::new(policy),
             steps: Vec::new(),
             events: Vec::new(),
@@ -250,6 +252,7 @@ impl ProtocolMachineKernel {
         for ((row, claimed), room) in (0..).zip(picks).zip(&mut rooms.rooms) {
             let session = claimed.pick.session.index();
             row_of[session] = row;
+            room.session = claimed.pick.session;
             room.queue.follow(&self.queue);
             room.steps.clear();
             room.events.clear();
@@ -310,17 +313,8 @@ impl ProtocolMachineKernel {
     /// Tells the events, and counts the steps.
     fn commit<S: Sink>(&mut self, picks: &[WavePick], rooms: &mut Rooms, sink: &mut S) -> u64 {
         let start = self.step_index;
-        rooms.steps.clear();
-        for (claimed, room) in picks.iter().zip(&rooms.rooms) {
-            let session = claimed.pick.session;
-            let pick = |coroutine: &CoroutineId| Pick {
-                session,
-                coroutine: *coroutine,
-            };
-            rooms.steps.extend(room.steps.iter().map(pick));
-        }
         sink.wave(start, picks);
-        for (claimed, room) in picks.iter().zip(&mut rooms.rooms) {
+        for room in &mut rooms.rooms {
             for mut told in room.events.drain(..) {
                 told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
                     false => self.step_index,
@@ -329,11 +323,10 @@ impl ProtocolMachineKernel {
                 sink.event(&told.stamp, told.event);
             }
             self.step_index += room.steps.len() as u64;
-            let session = claimed.pick.session;
-            let effects = self.sessions[session.index()].effects.len();
+            let effects = self.sessions[room.session.index()].effects.len();
             self.outstanding = self.outstanding + effects - room.effects;
             if let Some(last) = &room.last {
-                self.note(session, last);
+                self.note(room.session, last);
             }
         }
         self.step_index - start
@@ -364,8 +357,15 @@ fn twice<T: Copy + Ord>(items: &mut [T]) -> Option<T> {
 
 impl Rooms {
     /// Every step of the last wave, in the order in which it became part of the machine.
-    pub fn steps(&self) -> &[Pick] {
-        &self.steps
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = Pick> {
+        self.rooms.iter().flat_map(|room| {
+            let session = room.session;
+            let pick = move |coroutine: &CoroutineId| Pick {
+                session,
+                coroutine: *coroutine,
+            };
+            room.steps.iter().map(pick)
+        })
     }
 
     /// What was asked in the last wave, in the order of the picks, with the reply if a job has one.
