@@ -416,7 +416,7 @@ pub(crate) struct Run {
     /// Run the sessions in waves, on so many threads, 1 to 1024
     #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
     pub(crate) threads: Option<u32>,
-    /// Step at most so many sessions in a wave [default: 8192]
+    /// Step at most so many sessions in a wave [default: 4096]
     #[arg(
         long,
         value_name = "W",
@@ -425,7 +425,7 @@ pub(crate) struct Run {
         help_heading = THREADS
     )]
     pub(crate) width: Option<u32>,
-    /// Step a session at most so many times in a wave [default: 64]
+    /// Step a session at most so many times in a wave [default: 256]
     #[arg(
         long,
         value_name = "Q",
@@ -650,6 +650,19 @@ mod tests {
     #[test]
     fn the_declaration_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_waves_that_help_tells_of_are_those_of_the_driver() {
+        use antiphon_machine::threaded::{QUANTUM, WIDTH};
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("it is there");
+        for (name, default) in [("width", WIDTH), ("quantum", QUANTUM)] {
+            let said = run.get_arguments().find(|arg| arg.get_id() == name);
+            let said = said.and_then(|arg| arg.get_help()).expect("it has help");
+            let end = format!("[default: {default}]");
+            assert!(said.to_string().ends_with(&end), "--{name}: {said}");
+        }
     }
 
     #[test]

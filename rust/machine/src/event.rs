@@ -192,6 +192,13 @@ pub trait Sink {
         true
     }
 
+    /// Whether [`request`](Self::request) and [`ingress`](Self::ingress) are wanted. Constant for the life of the sink; `false`
+    /// lets a wave take answers in where they are given.
+    #[inline]
+    fn wants_inputs(&self) -> bool {
+        true
+    }
+
     /// An event happened.
     fn event(&mut self, stamp: &Stamp, event: Event);
 
@@ -255,6 +262,11 @@ impl Sink for NoSink {
     }
 
     #[inline]
+    fn wants_inputs(&self) -> bool {
+        false
+    }
+
+    #[inline]
     fn event(&mut self, _: &Stamp, _: Event) {}
 }
 
@@ -278,6 +290,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
     fn wants_steps(&self) -> bool {
         (**self).wants_steps()
+    }
+    fn wants_inputs(&self) -> bool {
+        (**self).wants_inputs()
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         (**self).event(stamp, event);
@@ -313,6 +328,9 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
     }
     fn wants_steps(&self) -> bool {
         self.0.wants_steps() || self.1.wants_steps()
+    }
+    fn wants_inputs(&self) -> bool {
+        self.0.wants_inputs() || self.1.wants_inputs()
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if !self.1.wants_events() {
@@ -362,6 +380,9 @@ impl<S: Sink> Sink for Option<S> {
     }
     fn wants_steps(&self) -> bool {
         self.as_ref().is_some_and(Sink::wants_steps)
+    }
+    fn wants_inputs(&self) -> bool {
+        self.as_ref().is_some_and(Sink::wants_inputs)
     }
     fn event(&mut self, stamp: &Stamp, event: Event) {
         if let Some(sink) = self {

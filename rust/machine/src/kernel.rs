@@ -2,6 +2,7 @@
 
 mod wave;
 
+pub(crate) use wave::Answer;
 pub use wave::{Job, Planned, Rooms};
 
 use std::collections::BTreeSet;
@@ -251,13 +252,14 @@ impl ProtocolMachineKernel {
         );
     }
 
-    /// Remembers when an effect just issued times out.
+    /// Remembers when an effect just issued times out, unless it has been answered already.
     ///
     /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
     /// so that it stays proportional to what is outstanding at constant amortised cost.
     fn note_deadline(&mut self, effect: EffectId) {
         let session = &self.sessions[effect.session.index()];
-        let Some(deadline) = session.effects.last().and_then(|e| e.deadline) else {
+        let issued = session.effects.last().filter(|e| e.number == effect.number);
+        let Some(deadline) = issued.and_then(|e| e.deadline) else {
             return;
         };
         self.deadlines.insert((deadline, effect));
@@ -439,8 +441,9 @@ impl ProtocolMachineKernel {
         Ok(Taken::Resumed(resumed))
     }
 
+    /// The kernel's part once a session has taken an outcome in.
     #[inline]
-    fn settle_resumed(&mut self, session: SessionId, resumed: Resumed) {
+    pub(crate) fn settle_resumed(&mut self, session: SessionId, resumed: Resumed) {
         match resumed {
             Resumed::Ready(coroutine) => {
                 if !self.sessions[session.index()].witnesses.is_empty() {

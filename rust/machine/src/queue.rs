@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use either::Either;
+
 use crate::config::SchedulingPolicy;
 use crate::ids::{CoroutineId, SessionId};
 use crate::mutant::{self, active};
@@ -157,15 +159,12 @@ impl ReadyQueue {
 
     /// The entries in queue order. A ranked queue is sorted for it.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Queued> {
-        let (ring, ranked) = match &self.order {
-            Order::Ring(ring) => {
-                let entry = |(ticket, pick): &(u64, Pick)| Queued {
-                    pick: *pick,
-                    rank: 0,
-                    ticket: *ticket,
-                };
-                (Some(ring.iter().map(entry)), None)
-            }
+        match &self.order {
+            Order::Ring(ring) => Either::Left(ring.iter().map(|(ticket, pick)| Queued {
+                pick: *pick,
+                rank: 0,
+                ticket: *ticket,
+            })),
             Order::Ranked(ranked) => {
                 let entry = |(pick, place): (&Pick, &(u8, u64))| Queued {
                     pick: *pick,
@@ -174,12 +173,9 @@ impl ReadyQueue {
                 };
                 let mut entries: Vec<_> = ranked.places.iter().map(entry).collect();
                 entries.sort_unstable_by_key(|entry| entry.ticket);
-                (None, Some(entries))
+                Either::Right(entries.into_iter())
             }
-        };
-        ring.into_iter()
-            .flatten()
-            .chain(ranked.into_iter().flatten())
+        }
     }
 
     /// The queue in queue order.
@@ -189,13 +185,10 @@ impl ReadyQueue {
 
     /// The picks in the order in which the policy would come to them if none of them moved.
     pub(crate) fn by_preference(&self) -> impl Iterator<Item = Pick> {
-        let (ring, ranked) = match &self.order {
-            Order::Ring(ring) => (Some(ring.iter().map(|(_, pick)| *pick)), None),
-            Order::Ranked(ranked) => (None, Some(ranked.by_rank.values().copied())),
-        };
-        ring.into_iter()
-            .flatten()
-            .chain(ranked.into_iter().flatten())
+        match &self.order {
+            Order::Ring(ring) => Either::Left(ring.iter().map(|(_, pick)| *pick)),
+            Order::Ranked(ranked) => Either::Right(ranked.by_rank.values().copied()),
+        }
     }
 
     /// Becomes a queue of nobody, whose tickets go on from `other`'s: to be filled with entries of it by

@@ -259,13 +259,15 @@ impl Session {
     }
 
     /// The request of an outstanding effect, as the handler is to see it.
+    // Without a way to panic, and in line: where nobody looks at what it gives, it is not made.
+    #[inline]
     pub(crate) fn request<'a>(
         &'a self,
         image: &'a VerifiedImage,
         number: u64,
     ) -> Option<EffectRequest<'a>> {
         let effect = self.effects.iter().find(|e| e.number == number)?;
-        let coroutine = &self.coroutines[effect.coroutine.index()];
+        let coroutine = self.coroutines.get(effect.coroutine.index())?;
         let program = image.image().programs.get(coroutine.program.index())?;
         let operands: &[_] = match program.code.get(coroutine.pc.index())? {
             Instruction::Invoke { args, .. } | Instruction::Check { args, .. } => args,

@@ -979,34 +979,25 @@ fn succeed<S: Sink>(
         s.events += 1;
     }
     let who = effect.coroutine;
-    let (program, pc) = (
-        s.coroutines[who.index()].program,
-        s.coroutines[who.index()].pc,
-    );
-    let (dst, witness) = match fetch(cx.image, program, pc) {
+    let coroutine = &mut s.coroutines[who.index()];
+    let (dst, witness) = match fetch(cx.image, coroutine.program, coroutine.pc) {
         Ok(Instruction::Invoke { dst, .. }) => (*dst, None),
         Ok(Instruction::Check { dst, witness, .. }) => (*dst, Some(*witness)),
         // A coroutine that waits for an effect stands at the instruction that asked.
         Ok(_) | Err(_) => return Resumed::Ready(who),
     };
-    s.coroutines[who.index()].registers[dst.index()] = value;
+    coroutine.registers[dst.index()] = value;
+    coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
+    coroutine.status = Status::Ready;
     if let Some(witness) = witness {
         let evidence = testify(cx, s, effect.number, WitnessKind::Check, sink);
-        emit(
-            cx,
-            s.id,
-            &mut s.events,
-            sink,
-            Event::WitnessIssued {
-                witness: evidence,
-                number: effect.number,
-            },
-        );
+        let event = Event::WitnessIssued {
+            witness: evidence,
+            number: effect.number,
+        };
+        emit(cx, s.id, &mut s.events, sink, event);
         s.coroutines[who.index()].registers[witness.index()] = Value::Evidence(evidence);
     }
-    let coroutine = &mut s.coroutines[who.index()];
-    coroutine.pc = Pc(pc.0.saturating_add(1));
-    coroutine.status = Status::Ready;
     Resumed::Ready(who)
 }
 

@@ -164,10 +164,10 @@ impl WaveRefusal {
 
 /// What the coroutine's next step may write: its session's ledger, itself, and what its instruction needs.
 pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Footprint {
-    let session = s.id;
-    let mut keys = Footprint::from_slice(&[Key::Ledger { session }, of_coroutine(s, who)]);
+    let (ledger, own) = (Key::Ledger { session: s.id }, of_coroutine(s, who));
+    let alone = || Footprint::from_buf_and_len([ledger, own, own, own, own], 2);
     let Some(coroutine) = s.coroutines.get(who.index()) else {
-        return keys;
+        return alone();
     };
     let program = image.image().programs.get(coroutine.program.index());
     match program.and_then(|program| program.code.get(coroutine.pc.index())) {
@@ -176,10 +176,19 @@ pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) ->
             | Instruction::Receive { chan, .. }
             | Instruction::Offer { chan, .. }
             | Instruction::Choose { chan, .. },
-        ) => keys.extend(speech(image, s, coroutine, *chan).into_iter().flatten()),
+        ) => match speech(image, s, coroutine, *chan) {
+            Some((endpoint, edge, Some(woken))) => {
+                Footprint::from_buf([ledger, own, endpoint, edge, woken])
+            }
+            Some((endpoint, edge, None)) => {
+                Footprint::from_buf_and_len([ledger, own, endpoint, edge, own], 4)
+            }
+            None => alone(),
+        },
         // A table of coroutines has no more rows than have numbers.
         Some(Instruction::Spawn { .. }) => {
-            keys.push(of_coroutine(s, CoroutineId(s.coroutines.len() as u16)));
+            let new = of_coroutine(s, CoroutineId(s.coroutines.len() as u16));
+            Footprint::from_buf_and_len([ledger, own, new, own, own], 3)
         }
         Some(
             Instruction::Invoke { .. }
@@ -192,9 +201,8 @@ pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) ->
             | Instruction::Close
             | Instruction::Halt,
         )
-        | None => {}
+        | None => alone(),
     }
-    keys
 }
 
 fn of_coroutine(s: &Session, coroutine: CoroutineId) -> Key {
@@ -203,19 +211,23 @@ fn of_coroutine(s: &Session, coroutine: CoroutineId) -> Key {
 }
 
 /// Speaking writes the endpoint, the edge, and whoever may be woken. `None`: it will be a fault.
+#[inline]
 fn speech(
     image: &VerifiedImage,
     s: &Session,
     coroutine: &Coroutine,
     chan: Reg,
-) -> Option<impl Iterator<Item = Key>> {
+) -> Option<(Key, Key, Option<Key>)> {
     let Value::Endpoint(role) = *coroutine.registers.get(chan.index())? else {
         return None;
     };
     let point = image.point(role, s.endpoints.get(role.index())?.state)?;
     let (session, edge) = (s.id, point.edge);
-    let spoken = [Key::Endpoint { session, role }, Key::Edge { session, edge }];
     let peer = s.endpoints.get(point.peer.index());
     let woken = peer.map(|peer| of_coroutine(s, peer.holder));
-    Some(spoken.into_iter().chain(woken))
+    Some((
+        Key::Endpoint { session, role },
+        Key::Edge { session, edge },
+        woken,
+    ))
 }

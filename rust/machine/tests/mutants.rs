@@ -112,7 +112,11 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
                 spoil(&mut wave);
                 let mut rooms = Rooms::default();
                 let ran = kernel.wave(&wave, &mut rooms, &mut events, |_| {});
-                see(&kernel, format!("{ran:?} {:?}", rooms.steps().collect::<Vec<_>>()), None);
+                see(
+                    &kernel,
+                    format!("{ran:?} {:?}", rooms.steps().collect::<Vec<_>>()),
+                    None,
+                );
             }
             Input(input) => {
                 let taken = kernel.ingress(input.clone(), &mut events);

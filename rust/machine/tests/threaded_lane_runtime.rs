@@ -223,6 +223,111 @@ fn what_is_asked_again_is_asked_on_its_lane() {
     assert_eq!(asked, [of(0, 2), of(1, 3)]);
 }
 
+/// Two roles that ask for ever: with a branch for failures at the one place and none at the other, and with a witness.
+fn asking_for_ever() -> Arc<VerifiedImage> {
+    let again = Instruction::Jump { target: Pc(1) };
+    let code = vec![
+        set(R1, 5u64),
+        act_or(R1, R2, 3),
+        prove(R1, R2, Reg(3)),
+        again,
+    ];
+    let mut image = image(vec![
+        (code.clone(), vec![State::End]),
+        (code, vec![State::End]),
+    ]);
+    image.operations[0].retries = 2;
+    image.operations[0].budget = Some(3);
+    Arc::new(VerifiedImage::unchecked(image))
+}
+
+/// A host of many minds, which goes by the request alone.
+fn moody(request: &EffectRequest<'_>) -> Reply {
+    let (number, session) = (request.effect().number, request.effect().session.0);
+    let mood = number * 7 + u64::from(session) * 13 + u64::from(request.attempt());
+    match (mood % 11, request.class()) {
+        (0, Class::Command) => Reply::Later,
+        (1 | 9, Class::Command) => {
+            Reply::Now(Outcome::failure(FailureKind::Unavailable, "not yet"))
+        }
+        (3, Class::Command) => Reply::Now(Outcome::failure(FailureKind::Denied, "no")),
+        (4, Class::Command) => Reply::Now(Outcome::success("no number")),
+        (5, Class::Check) if number > 40 => Reply::Now(Outcome::failure(FailureKind::Lost, "")),
+        _ => Reply::Now(Outcome::success(mood)),
+    }
+}
+
+/// Where nobody is told, answers are taken in on the threads that got them; where somebody is, afterwards and one by one.
+#[test]
+fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
+    for policy in SchedulingPolicy::ALL {
+        let config = || ProtocolMachineConfig {
+            policy,
+            witness_ttl: 20,
+            ..Default::default()
+        };
+        let driver = |workers| NativeThreadedDriver::try_with_workers(workers).expect("threads");
+        let handlers = || Shared(FromFn(moody));
+        let mut watched = ThreadedProtocolMachine::with_driver(
+            config(),
+            handlers(),
+            RunLog::default(),
+            driver(1),
+        )
+        .with_wave(9, 5);
+        let mut unwatched =
+            ThreadedProtocolMachine::with_driver(config(), handlers(), NoSink, driver(3))
+                .with_wave(9, 5);
+        for _ in 0..16 {
+            let image = asking_for_ever();
+            watched.load_choreography(&image, "me").expect("room");
+            unwatched.load_choreography(&image, "me").expect("room");
+        }
+        for round in 0..400 {
+            assert_eq!(unwatched.run(1), watched.run(1), "{policy:?}, {round}");
+            if round % 3 == 2 {
+                // What was put off comes, or its time has come.
+                let input = match watched.kernel().sessions().iter().find_map(|s| {
+                    let number = s.effects().first()?.number;
+                    Some(EffectId {
+                        session: s.id(),
+                        number,
+                    })
+                }) {
+                    Some(effect) if round % 2 == 0 => Ingress::Outcome {
+                        effect,
+                        outcome: Outcome::success(7u64),
+                    },
+                    _ => Ingress::AdvanceClock { ticks: 1 },
+                };
+                let taken = watched.ingress(input.clone());
+                assert_eq!(unwatched.ingress(input), taken, "{policy:?}, {round}");
+            }
+            let (seen, unseen) = (watched.kernel(), unwatched.kernel());
+            assert_eq!(
+                unseen.state_bytes(),
+                seen.state_bytes(),
+                "{policy:?}, {round}"
+            );
+            assert_eq!(unseen.next_deadline(), seen.next_deadline());
+            assert_eq!(unseen.outstanding(), seen.outstanding());
+            unseen.check().expect("every invariant holds");
+        }
+        let events = watched.sink().events();
+        let seen = |what: fn(&Event) -> bool| events.iter().any(|told| what(&told.event));
+        assert!(seen(|e| matches!(
+            e,
+            Event::EffectIssued { attempt: 2, .. }
+        )));
+        assert!(seen(|e| matches!(e, Event::TimeoutIssued { .. })));
+        assert!(seen(|e| matches!(e, Event::WitnessExpired { .. })));
+        assert!(seen(|e| matches!(e, Event::Faulted { .. })));
+        let ends = |s: &Session| s.phase() != Phase::Active;
+        let ended = watched.kernel().sessions().iter().filter(|s| ends(s));
+        assert!((1..16).contains(&ended.count()), "some end, some do not");
+    }
+}
+
 #[test]
 fn answers_come_later_from_any_thread() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);

@@ -10,7 +10,7 @@ use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::schedule;
 use crate::session::{Phase, Session};
-use crate::step::{self, Context, Step};
+use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
 use crate::wave::{self, Footprint, WaveCertificate, WavePick, WaveRefusal};
 
@@ -44,9 +44,18 @@ struct Room {
     /// Stamped with the step's number within the room until they are told.
     events: Vec<ObsEvent>,
     last: Option<Step>,
-    reply: Option<Reply>,
+    answer: Option<Answer>,
     /// Outstanding effects before the wave.
     effects: usize,
+}
+
+/// What the handler said to what a session asked in a wave.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// The machine is still to be told.
+    Said(Reply),
+    /// The session has it; its place in the ready queue is still to be given.
+    TakenIn(Resumed),
 }
 
 /// One session's part in a wave: run it, and put what it asks to the handler. Jobs of a wave have nothing in common, so
@@ -127,11 +136,10 @@ impl ProtocolMachineKernel {
 
     /// What the next step of this coroutine may write; nothing for a session that is not there.
     pub fn footprint(&self, pick: Pick) -> Footprint {
-        let footprint =
-            |session: &Session| wave::footprint(self.image(session), session, pick.coroutine);
-        self.session(pick.session)
-            .map(footprint)
-            .unwrap_or_default()
+        match self.session(pick.session) {
+            Some(session) => wave::footprint(self.image(session), session, pick.coroutine),
+            None => Footprint::new(),
+        }
     }
 
     /// Whether the certificate is one of this machine as it is now. Takes nothing from the planner but what a footprint is,
@@ -221,7 +229,7 @@ impl ProtocolMachineKernel {
         self.check_wave(certificate)?;
         let picks = &certificate.picks;
         let row_of = self.furnish(picks, rooms);
-        let mut jobs = self.jobs(picks, rooms, sink.wants_events());
+        let mut jobs = self.jobs(picks, &row_of, rooms, sink.wants_events());
         run(&mut jobs);
         jobs.iter_mut().for_each(Job::run);
         drop(jobs);
@@ -245,7 +253,7 @@ impl ProtocolMachineKernel {
             steps: Vec::new(),
             events: Vec::new(),
             last: None,
-            reply: None,
+            answer: None,
             effects: 0,
         });
         let mut row_of = vec![NONE; self.sessions.len()];
@@ -257,7 +265,7 @@ impl ProtocolMachineKernel {
             room.steps.clear();
             room.events.clear();
             room.last = None;
-            room.reply = None;
+            room.answer = None;
             room.effects = self.sessions[session].effects.len();
         }
         for entry in self.queue.entries() {
@@ -272,24 +280,17 @@ impl ProtocolMachineKernel {
     fn jobs<'a>(
         &'a mut self,
         picks: &[WavePick],
+        row_of: &[u32],
         rooms: &'a mut Rooms,
         wants_events: bool,
     ) -> Vec<Job<'a>> {
-        // Each session is borrowed by its own job: they are found in the order in which they stand, and put in that of the picks.
-        let mut standing: Vec<(SessionId, usize)> = Vec::with_capacity(picks.len());
-        standing.extend(
-            picks
-                .iter()
-                .enumerate()
-                .map(|(row, p)| (p.pick.session, row)),
-        );
-        standing.sort_unstable();
-        let (mut sessions, mut at) = (self.sessions.iter_mut(), 0);
+        // Each session is borrowed by its own job.
         let mut borrowed: Vec<Option<&'a mut Session>> = Vec::new();
         borrowed.resize_with(picks.len(), || None);
-        for (id, row) in standing {
-            borrowed[row] = sessions.nth(id.index() - at);
-            at = id.index() + 1;
+        for (session, row) in self.sessions.iter_mut().zip(row_of) {
+            if *row != NONE {
+                borrowed[*row as usize] = Some(session);
+            }
         }
         let (images, config, clock) = (&self.images, &self.config, self.clock);
         let parts = picks.iter().zip(borrowed).zip(&mut rooms.rooms);
@@ -368,18 +369,27 @@ impl Rooms {
         })
     }
 
-    /// What was asked in the last wave, in the order of the picks, with the reply if a job has one.
-    pub fn asked(&mut self) -> impl Iterator<Item = (EffectId, Option<Reply>)> {
-        self.rooms.iter_mut().filter_map(|room| {
-            let Some(Step::Effect(effect)) = room.last else {
-                return None;
-            };
-            Some((effect, room.reply.take()))
+    /// What was asked in the last wave, in the order of the picks, with the reply: `Later` where a job has none.
+    pub fn asked(&mut self) -> impl Iterator<Item = (EffectId, Reply)> {
+        self.answers().map(|(effect, answer)| match answer {
+            Answer::Said(reply) => (effect, reply),
+            Answer::TakenIn(_) => (effect, Reply::Later),
+        })
+    }
+
+    /// As [`asked`](Self::asked), for who has had the jobs take answers in.
+    pub(crate) fn answers(&mut self) -> impl Iterator<Item = (EffectId, Answer)> {
+        self.rooms.iter_mut().filter_map(|room| match room.last {
+            Some(Step::Effect(effect)) => {
+                let answer = room.answer.take();
+                Some((effect, answer.unwrap_or(Answer::Said(Reply::Later))))
+            }
+            _ => None,
         })
     }
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// Whose part it is.
     pub fn session(&self) -> SessionId {
         self.pick.session
@@ -400,17 +410,12 @@ impl Job<'_> {
     }
 
     fn run_with<S: Sink>(&mut self, sink: &mut S) {
+        let mut cx = self.context();
         let Room {
             queue, steps, last, ..
         } = &mut *self.room;
         let mut who = self.pick.coroutine;
         let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
-        let mut cx = Context {
-            image: self.image,
-            config: self.config,
-            clock: self.clock,
-            step: 0,
-        };
         loop {
             let stepped = step::step(&cx, self.session, who, sink);
             schedule::settle(queue, &cx, self.session, who, &stepped);
@@ -443,6 +448,31 @@ impl Job<'_> {
 
     /// Keeps what the handler said to the request.
     pub fn answer(&mut self, reply: Reply) {
-        self.room.reply = Some(reply);
+        self.room.answer = Some(Answer::Said(reply));
+    }
+
+    /// Takes in what the handler said to the request, where the session is at hand, so that it need not be fetched from
+    /// another core for it: for who then has [`ProtocolMachineKernel::settle_resumed`] do the kernel's part, in the order of
+    /// the picks, and has nobody to tell of it.
+    pub(crate) fn take_in(&mut self, reply: Reply) {
+        let cx = self.context();
+        self.room.answer = match (&self.room.last, reply) {
+            // Until the kernel has done its part, the queue lacks a coroutine.
+            (Some(Step::Effect(effect)), Reply::Now(outcome)) if !cfg!(feature = "invariants") => {
+                let resumed = step::resume(&cx, self.session, effect.number, outcome, &mut NoSink);
+                resumed.ok().map(Answer::TakenIn)
+            }
+            (_, reply) => Some(Answer::Said(reply)),
+        };
+    }
+
+    /// Of the first step.
+    fn context(&self) -> Context<'a> {
+        Context {
+            image: self.image,
+            config: self.config,
+            clock: self.clock,
+            step: 0,
+        }
     }
 }

@@ -20,6 +20,9 @@ const OFFERS: u32 = 64;
 /// Looks between two offers: a few microseconds.
 const LOOKS: u32 = 128;
 
+/// What a scope takes to count a thread out, several times over, in looks: half a microsecond.
+const MOMENT: u32 = 64;
+
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -88,6 +91,8 @@ impl Pool {
             *held(&self.lingering) = None;
             work(0);
             linger(&ended);
+            // The scope counts them out a moment after they said so. Who asks it before that sleeps until he is woken.
+            (0..MOMENT).for_each(|_| hint::spin_loop());
         });
         let (lingering, next) = bounded(1);
         *held(&self.lingering) = Some(lingering);
