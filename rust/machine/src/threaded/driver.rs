@@ -266,10 +266,15 @@ fn run_jobs<H: Handlers>(
     keep: fn(&mut Job<'_>, Reply),
 ) {
     let count = handlers.count(pool.workers());
+    let share = jobs.len() / count.max(1) + 1;
     let lane = |handler| (Contained { handler, panics }, Vec::new());
     let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
     for job in jobs {
         if let Some((_, jobs)) = lanes.get_mut(lane_of(job.session(), count)) {
+            // At once, and not for lanes that nobody has.
+            if jobs.is_empty() {
+                jobs.reserve(share);
+            }
             jobs.push(job);
         }
     }

@@ -33,7 +33,7 @@ pub struct Shared<H>(pub H);
 
 /// Lanes for each worker, where lanes are no more than shares of the work: with several, whoever is done early takes over from
 /// who is not.
-const SHARES: usize = 16;
+const SHARES: usize = 32;
 
 impl<H: Sync> Handlers for Shared<H>
 where
