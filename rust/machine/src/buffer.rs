@@ -1,9 +1,8 @@
 //! The buffer of an edge: a queue whose oldest message stands in the session itself.
 
-use std::collections::VecDeque;
-
 use crate::ids::LabelId;
 use crate::session::Parcel;
+use crate::thin_deque::ThinDeque;
 use crate::value::Value;
 
 /// Messages on their way, oldest first.
@@ -14,7 +13,7 @@ use crate::value::Value;
 pub struct Buffer {
     /// The oldest message; `None` only when there is none at all.
     head: Option<Parcel>,
-    tail: VecDeque<Parcel>,
+    tail: ThinDeque<Parcel>,
 }
 
 impl Buffer {
@@ -71,10 +70,7 @@ impl Buffer {
     pub(crate) fn receive(&mut self, place: &mut Value) {
         if let Some(head) = &mut self.head {
             head.payload.move_to(place);
-            self.head = match self.tail.is_empty() {
-                true => None,
-                false => self.tail.pop_front(),
-            };
+            self.head = self.tail.pop_front();
         }
     }
 
@@ -82,15 +78,13 @@ impl Buffer {
     #[inline]
     pub fn pop_front(&mut self) -> Option<Parcel> {
         let head = self.head.take()?;
-        if !self.tail.is_empty() {
-            self.head = self.tail.pop_front();
-        }
+        self.head = self.tail.pop_front();
         Some(head)
     }
 
     /// The messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Parcel> {
-        self.head.iter().chain(&self.tail)
+        self.head.iter().chain(self.tail.iter())
     }
 }
 
@@ -106,6 +100,8 @@ impl FromIterator<Parcel> for Buffer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     /// Whatever is pushed and popped, it behaves as the plain queue does.

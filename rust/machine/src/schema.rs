@@ -94,7 +94,7 @@ impl<T: Described> Described for Vec<T> {
     }
 }
 
-impl<T: Described> Described for std::collections::VecDeque<T> {
+impl<T: Described> Described for crate::thin_deque::ThinDeque<T> {
     fn type_name() -> String {
         list_of::<T>()
     }

@@ -866,7 +866,7 @@ fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
     }
     let witnesses = match active(mutant::TERMINAL_KEEPS_WITNESSES) {
         false => std::mem::take(&mut s.witnesses),
-        true => std::collections::VecDeque::new(),
+        true => Default::default(),
     };
     for witness in witnesses {
         let event = Event::WitnessExpired {

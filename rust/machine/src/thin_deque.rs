@@ -1,0 +1,97 @@
+//! A queue that is mostly empty, and then no more than a word.
+
+use std::collections::{VecDeque, vec_deque};
+
+/// A queue of which a session has many and uses few: a word until its first entry, a [`VecDeque`] from then on.
+#[derive(Clone, Debug, Eq)]
+#[expect(clippy::box_collection, reason = "its own size is what it is for")]
+pub(crate) struct ThinDeque<T>(Option<Box<VecDeque<T>>>);
+
+impl<T> ThinDeque<T> {
+    /// How many entries there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |entries| entries.len())
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first entry.
+    pub(crate) fn front(&self) -> Option<&T> {
+        self.0.as_ref()?.front()
+    }
+
+    /// Adds an entry behind the others.
+    pub(crate) fn push_back(&mut self, entry: T) {
+        self.0.get_or_insert_default().push_back(entry);
+    }
+
+    /// Takes the first entry. The memory is kept for later ones.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    /// Takes the last entry.
+    pub(crate) fn pop_back(&mut self) -> Option<T> {
+        self.0.as_mut()?.pop_back()
+    }
+
+    /// The entries, first to last.
+    pub(crate) fn iter(&self) -> vec_deque::Iter<'_, T> {
+        self.0
+            .as_ref()
+            .map_or_else(Default::default, |entries| entries.iter())
+    }
+}
+
+impl<T> Default for ThinDeque<T> {
+    fn default() -> ThinDeque<T> {
+        ThinDeque(None)
+    }
+}
+
+/// What counts is what is in it, not whether there ever was something.
+impl<T: PartialEq> PartialEq for ThinDeque<T> {
+    fn eq(&self, other: &ThinDeque<T>) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T> IntoIterator for ThinDeque<T> {
+    type Item = T;
+    type IntoIter = vec_deque::IntoIter<T>;
+
+    fn into_iter(self) -> vec_deque::IntoIter<T> {
+        self.0
+            .map_or_else(VecDeque::new, |entries| *entries)
+            .into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that was emptied is equal to one that never had an entry, and costs no more than a word until it has.
+    #[test]
+    fn empty_is_empty() {
+        let mut queue = ThinDeque::default();
+        assert_eq!(size_of_val(&queue), size_of::<usize>());
+        assert!(queue.is_empty() && queue.pop_front().is_none() && queue.pop_back().is_none());
+        queue.push_back(1);
+        assert_ne!(queue, ThinDeque::default());
+        assert_eq!((queue.len(), queue.front()), (1, Some(&1)));
+        queue.push_back(2);
+        queue.push_back(3);
+        assert_eq!(queue.clone().into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!((queue.pop_back(), queue.pop_front()), (Some(3), Some(1)));
+        assert_eq!(queue.iter().collect::<Vec<_>>(), [&2]);
+        assert_eq!(queue.pop_front(), Some(2));
+        assert_eq!(queue, ThinDeque::default());
+    }
+}
