@@ -437,3 +437,51 @@ impl End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wants of events, of steps, of inputs, what it says.
+    struct Wants([bool; 3]);
+
+    impl Sink for Wants {
+        fn wants_events(&self) -> bool {
+            self.0[0]
+        }
+        fn wants_steps(&self) -> bool {
+            self.0[1]
+        }
+        fn wants_inputs(&self) -> bool {
+            self.0[2]
+        }
+        fn event(&mut self, _: &Stamp, _: Event) {}
+    }
+
+    fn wants(sink: impl Sink) -> [bool; 3] {
+        [sink.wants_events(), sink.wants_steps(), sink.wants_inputs()]
+    }
+
+    /// Sinks that are made of sinks want what any part of them wants: else a recorder beside another observer would miss it.
+    #[test]
+    fn what_one_of_them_wants_is_wanted() {
+        let each = [false, true];
+        let all = each.map(|a| each.map(|b| each.map(|c| [a, b, c])));
+        let all = all.as_flattened().as_flattened();
+        for one in all {
+            assert_eq!(wants(&mut Wants(*one)), *one);
+            assert_eq!(wants(Some(Wants(*one))), *one);
+            for other in all {
+                let either = [0, 1, 2].map(|n| one[n] || other[n]);
+                assert_eq!(wants((Wants(*one), Wants(*other))), either);
+            }
+        }
+        assert_eq!(wants(None::<Wants>), [false; 3]);
+        assert_eq!(wants(NoSink), [false; 3]);
+        struct Silent;
+        impl Sink for Silent {
+            fn event(&mut self, _: &Stamp, _: Event) {}
+        }
+        assert_eq!(wants(Silent), [true; 3], "who says nothing misses nothing");
+    }
+}

@@ -328,6 +328,57 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
     }
 }
 
+/// What comes in from outside, and nothing else.
+#[derive(Default)]
+struct Inputs {
+    requests: Vec<EffectId>,
+    outcomes: Vec<EffectId>,
+}
+
+impl Sink for Inputs {
+    fn wants_events(&self) -> bool {
+        false
+    }
+    fn event(&mut self, _: &Stamp, _: Event) {}
+    fn request(&mut self, _: u64, request: &EffectRequest<'_>) {
+        self.requests.push(request.effect());
+    }
+    fn ingress(&mut self, _: u64, input: &Ingress) {
+        if let Ingress::Outcome { effect, .. } = input {
+            self.outcomes.push(*effect);
+        }
+    }
+}
+
+/// Events are not wanted, and still no request and no outcome is taken in unseen.
+#[test]
+fn who_wants_inputs_alone_is_told_all_of_them() {
+    let driver = NativeThreadedDriver::try_with_workers(2).expect("threads");
+    let sink = Inputs::default();
+    let handlers = Shared(FromFn(host));
+    let mut threaded = ThreadedProtocolMachine::with_driver(
+        ProtocolMachineConfig::default(),
+        handlers,
+        sink,
+        driver,
+    );
+    for _ in 0..9 {
+        threaded.load_choreography(&asking(), "me").expect("room");
+    }
+    assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
+    let (kernel, _, mut sink) = threaded.into_parts();
+    let issued = kernel.sessions().iter().flat_map(|s| {
+        let session = s.id();
+        (0..s.effects_issued()).map(move |number| EffectId { session, number })
+    });
+    let issued: Vec<EffectId> = issued.collect();
+    assert!(issued.len() > 9 * 20);
+    sink.requests.sort_unstable();
+    sink.outcomes.sort_unstable();
+    assert_eq!(sink.requests, issued);
+    assert_eq!(sink.outcomes, issued);
+}
+
 #[test]
 fn answers_come_later_from_any_thread() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);

@@ -20,8 +20,8 @@ pub const WORKERS_MAX: usize = 1024;
 /// cores some 10 ms.
 pub const WIDTH: u32 = 4096;
 
-/// Steps of a session in a wave, unless told otherwise: some 5 µs of work, against 0.2 µs that it takes to plan and check it,
-/// to hand it to a thread and to take it back.
+/// Steps of a session in a wave, unless told otherwise: some 5 µs of work, against 0.1 to 0.2 µs that it takes to plan and
+/// check it, to hand it to a thread and to take it back.
 pub const QUANTUM: u32 = 256;
 
 /// Why a driver could not be made.
