@@ -1,6 +1,8 @@
 //! The kernel's part in waves: it plans one, checks one that anybody made, and makes the steps part of the machine. Who runs
 //! them, and on how many threads, is the driver's.
 
+use std::sync::Arc;
+
 use crate::config::ProtocolMachineConfig;
 use crate::effect::{EffectRequest, Reply};
 use crate::event::{NoSink, ObsEvent, Sink};
@@ -62,13 +64,20 @@ pub(crate) enum Answer {
 /// they can be run in any order and at the same time.
 #[derive(Debug)]
 pub struct Job<'a> {
-    image: &'a VerifiedImage,
-    config: &'a ProtocolMachineConfig,
-    clock: u64,
+    common: &'a Common<'a>,
     session: &'a mut Session,
     room: &'a mut Room,
     pick: Pick,
     quantum: u32,
+}
+
+/// What the jobs of a wave have in common, and none changes. Apart from them: they are written by one core and read by others,
+/// and the less there is of them the sooner it is there.
+#[derive(Debug)]
+struct Common<'a> {
+    images: &'a [Arc<VerifiedImage>],
+    config: &'a ProtocolMachineConfig,
+    clock: u64,
     wants_events: bool,
 }
 
@@ -95,11 +104,12 @@ impl ProtocolMachineKernel {
         } = certificate;
         *step_index = self.step_index;
         queue.clear();
-        queue.extend(self.ready_in(self.queue.in_order()));
+        self.ready_in(self.queue.in_order())
+            .for_each(|pick| queue.push(pick));
         picks.clear();
         let mut planned = Planned::default();
         let mut taken = vec![false; self.sessions.len()];
-        for pick in self.ready_in(self.queue.by_preference()) {
+        self.ready_in(self.queue.by_preference()).for_each(|pick| {
             let taken = &mut taken[pick.session.index()];
             if *taken {
                 planned.session_taken += 1;
@@ -114,7 +124,7 @@ impl ProtocolMachineKernel {
                     footprint: self.footprint(pick),
                 });
             }
-        }
+        });
         planned
     }
 
@@ -173,21 +183,23 @@ impl ProtocolMachineKernel {
     }
 
     fn check_queue(&self, claimed: &[Pick]) -> Result<(), WaveRefusal> {
-        let mut ready = self.ready_in(self.queue.in_order());
-        let same = claimed.iter().zip(&mut ready);
-        let same = same.take_while(|(claimed, ready)| *claimed == ready);
-        match same.count() {
-            at if at == claimed.len() && ready.next().is_none() => Ok(()),
-            at => Err(WaveRefusal::Queue { at }),
+        let (mut at, mut same) = (0, true);
+        self.ready_in(self.queue.in_order()).for_each(|pick| {
+            same = same && claimed.get(at) == Some(&pick);
+            at += usize::from(same);
+        });
+        match same && at == claimed.len() {
+            true => Ok(()),
+            false => Err(WaveRefusal::Queue { at }),
         }
     }
 
     /// Whether each pick is what the policy would step next of its session, and names what it may write.
     fn check_each(&self, picks: &[WavePick]) -> Result<(), WaveRefusal> {
         let mut next: Vec<Option<CoroutineId>> = vec![None; self.sessions.len()];
-        for pick in self.ready_in(self.queue.by_preference()) {
+        self.ready_in(self.queue.by_preference()).for_each(|pick| {
             next[pick.session.index()].get_or_insert(pick.coroutine);
-        }
+        });
         for (row, claimed) in picks.iter().enumerate() {
             if claimed.quantum == 0 {
                 return Err(WaveRefusal::NoQuantum { row });
@@ -206,7 +218,8 @@ impl ProtocolMachineKernel {
     }
 
     /// Those of sessions that have not ended. Most queues hold no others, and then the sessions, which are far apart in memory,
-    /// need not be looked at.
+    /// need not be looked at. Who goes through all of them does so by `for_each`: what kind of queue it is is asked once then,
+    /// and not for each.
     fn ready_in(&self, picks: impl Iterator<Item = Pick>) -> impl Iterator<Item = Pick> {
         let all = self.lingering == 0;
         picks.filter(move |pick| all || self.is_active(*pick))
@@ -229,7 +242,13 @@ impl ProtocolMachineKernel {
         self.check_wave(certificate)?;
         let picks = &certificate.picks;
         let row_of = self.furnish(picks, rooms);
-        let mut jobs = self.jobs(picks, &row_of, rooms, sink.wants_events());
+        let common = Common {
+            images: &self.images,
+            config: &self.config,
+            clock: self.clock,
+            wants_events: sink.wants_events(),
+        };
+        let mut jobs = jobs(&common, &mut self.sessions, picks, &row_of, rooms);
         run(&mut jobs);
         jobs.iter_mut().for_each(Job::run);
         drop(jobs);
@@ -268,47 +287,13 @@ impl ProtocolMachineKernel {
             room.answer = None;
             room.effects = self.sessions[session].effects.len();
         }
-        for entry in self.queue.entries() {
+        self.queue.entries().for_each(|entry| {
             let row = row_of[entry.pick.session.index()];
             if row != NONE {
                 rooms.rooms[row as usize].queue.enter(entry);
             }
-        }
+        });
         row_of
-    }
-
-    fn jobs<'a>(
-        &'a mut self,
-        picks: &[WavePick],
-        row_of: &[u32],
-        rooms: &'a mut Rooms,
-        wants_events: bool,
-    ) -> Vec<Job<'a>> {
-        // Each session is borrowed by its own job.
-        let mut borrowed: Vec<Option<&'a mut Session>> = Vec::new();
-        borrowed.resize_with(picks.len(), || None);
-        for (session, row) in self.sessions.iter_mut().zip(row_of) {
-            if *row != NONE {
-                borrowed[*row as usize] = Some(session);
-            }
-        }
-        let (images, config, clock) = (&self.images, &self.config, self.clock);
-        let parts = picks.iter().zip(borrowed).zip(&mut rooms.rooms);
-        parts
-            .filter_map(|((claimed, session), room)| {
-                let session = session?;
-                Some(Job {
-                    image: &images[session.image as usize],
-                    config,
-                    clock,
-                    session,
-                    room,
-                    pick: claimed.pick,
-                    quantum: claimed.quantum,
-                    wants_events,
-                })
-            })
-            .collect()
     }
 
     /// Tells the events, and counts the steps.
@@ -332,6 +317,36 @@ impl ProtocolMachineKernel {
         }
         self.step_index - start
     }
+}
+
+/// A job for each pick.
+fn jobs<'a>(
+    common: &'a Common<'a>,
+    sessions: &'a mut [Session],
+    picks: &[WavePick],
+    row_of: &[u32],
+    rooms: &'a mut Rooms,
+) -> Vec<Job<'a>> {
+    // Each session is borrowed by its own job.
+    let mut borrowed: Vec<Option<&'a mut Session>> = Vec::new();
+    borrowed.resize_with(picks.len(), || None);
+    for (session, row) in sessions.iter_mut().zip(row_of) {
+        if *row != NONE {
+            borrowed[*row as usize] = Some(session);
+        }
+    }
+    let mut jobs = Vec::with_capacity(picks.len());
+    for ((claimed, session), room) in picks.iter().zip(borrowed).zip(&mut rooms.rooms) {
+        let Some(session) = session else { continue };
+        jobs.push(Job {
+            common,
+            session,
+            room,
+            pick: claimed.pick,
+            quantum: claimed.quantum,
+        });
+    }
+    jobs
 }
 
 /// Whether no two picks have a lane or a session in common. Then they have no part of the machine in common either: each
@@ -402,7 +417,7 @@ impl<'a> Job<'a> {
             return;
         }
         let mut events = std::mem::take(&mut self.room.events);
-        match self.wants_events {
+        match self.common.wants_events {
             true => self.run_with(&mut events),
             false => self.run_with(&mut NoSink),
         }
@@ -443,7 +458,7 @@ impl<'a> Job<'a> {
         let Some(Step::Effect(effect)) = self.room.last else {
             return None;
         };
-        self.session.request(self.image, effect.number)
+        self.session.request(self.image(), effect.number)
     }
 
     /// Keeps what the handler said to the request.
@@ -466,12 +481,16 @@ impl<'a> Job<'a> {
         };
     }
 
+    fn image(&self) -> &'a VerifiedImage {
+        &self.common.images[self.session.image as usize]
+    }
+
     /// Of the first step.
     fn context(&self) -> Context<'a> {
         Context {
-            image: self.image,
-            config: self.config,
-            clock: self.clock,
+            image: self.image(),
+            config: self.common.config,
+            clock: self.common.clock,
             step: 0,
         }
     }
