@@ -78,50 +78,39 @@ fn named(name: &str) -> Contest {
 
 /// Everything that is promised.
 pub fn ratios() -> Vec<Ratio> {
-    let contests = ["ping-pong", "told", "ring", "choice", "sessions-1000"];
-    let mut all: Vec<Ratio> = contests
-        .map(|name| {
-            let contest = named(name);
-            let title = format!("over telltale-machine: {}", contest.title());
-            sides(
-                format!("telltale-{name}"),
-                title,
-                contest,
-                Side::Ours,
-                &[Side::Telltale],
-            )
-        })
-        .into();
-    for name in [
-        "ping-pong",
-        "ring",
-        "chosen",
-        "choice",
-        "sessions-1000",
-        "sessions-100000",
-    ] {
-        let contest = named(name);
-        let title = format!("over tokio tasks: {}", contest.title());
-        all.push(sides(
-            format!("tokio-{name}"),
-            title,
-            contest,
-            Side::Ours,
-            &TOKIO,
-        ));
-    }
-    // What has sessions for two threads is compared with two threads as well.
-    for name in ["sessions-1000", "sessions-100000"] {
-        let contest = named(name);
-        let title = format!("two workers over tokio tasks: {}", contest.title());
-        all.push(sides(
-            format!("tokio-workers-{name}"),
-            title,
-            contest,
-            Side::Workers2,
-            &TOKIO,
-        ));
-    }
+    let many = ["sessions-1000", "sessions-100000"];
+    let mut all = Vec::new();
+    all.extend(family(
+        "telltale",
+        "over telltale-machine",
+        (Side::Ours, &[Side::Telltale]),
+        &["ping-pong", "told", "ring", "choice", "sessions-1000"],
+    ));
+    all.extend(family(
+        "tokio",
+        "over tokio tasks",
+        (Side::Ours, &TOKIO),
+        &["ping-pong", "ring", "chosen", "choice"],
+    ));
+    // What has sessions for two threads is compared thread for thread, and one thread of ours with two of theirs as well.
+    all.extend(family(
+        "tokio-alone",
+        "one thread over tokio tasks on one",
+        (Side::Ours, &[Side::TokioCurrent]),
+        &many,
+    ));
+    all.extend(family(
+        "tokio-workers",
+        "two workers over tokio tasks",
+        (Side::Workers2, &TOKIO),
+        &many,
+    ));
+    all.extend(family(
+        "tokio",
+        "one thread over tokio tasks on two",
+        (Side::Ours, &[Side::TokioMulti]),
+        &many,
+    ));
     all.push(sides(
         "bare-ping-pong".to_owned(),
         "over the bare loop: ping-pong".to_owned(),
@@ -136,20 +125,12 @@ pub fn ratios() -> Vec<Ratio> {
         Side::Workers2,
         &[Side::Workers1],
     ));
-    for name in ["sessions-1000", "sessions-100000"] {
-        let contest = named(name);
-        let title = format!(
-            "two workers over the cooperative driver: {}",
-            contest.title()
-        );
-        all.push(sides(
-            format!("workers-{name}"),
-            title,
-            contest,
-            Side::Workers2,
-            &[Side::Ours],
-        ));
-    }
+    all.extend(family(
+        "workers",
+        "two workers over the cooperative driver",
+        (Side::Workers2, &[Side::Ours]),
+        &many,
+    ));
     all.push(sides(
         "wasm-ping-pong".to_owned(),
         "WASM in Node over native: ping-pong".to_owned(),
@@ -168,6 +149,20 @@ pub fn ratios() -> Vec<Ratio> {
         of: Of::Level(Side::Ours, STEPS.map(Contest::steps).into()),
     });
     all
+}
+
+/// The same ratio in several contests.
+fn family(
+    prefix: &str,
+    says: &str,
+    (over, under): (Side, &[Side]),
+    contests: &[&str],
+) -> impl Iterator<Item = Ratio> {
+    contests.iter().map(move |name| {
+        let contest = named(name);
+        let title = format!("{says}: {}", contest.title());
+        sides(format!("{prefix}-{name}"), title, contest, over, under)
+    })
 }
 
 fn sides(name: String, title: String, contest: Contest, over: Side, under: &[Side]) -> Ratio {
