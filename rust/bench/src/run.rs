@@ -1,4 +1,4 @@
-//! A whole run: every measurement in a process of its own, the sides of a contest in turns.
+//! A whole run: every measurement in a process of its own, each once in a round.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,8 @@ enum Failed {
     Broken(String),
 }
 
-/// Measures what is planned.
+/// Measures what is planned: all of it in each round, so that a minute in which the machine is slow spoils one figure of
+/// everything, and not all figures of one side or of one contest.
 ///
 /// # Errors
 /// When a side that takes part ends otherwise than by measuring.
@@ -45,24 +46,15 @@ pub fn run(plan: &[(Contest, Side)], extent: &Extent) -> Result<Report, String> 
             .map(|(contest, side)| Row::new(contest, *side))
             .collect(),
     };
-    let mut from = 0;
-    while from < plan.len() {
-        let contest = plan[from].0;
-        let same = plan[from..]
-            .iter()
-            .take_while(|(other, _)| *other == contest)
-            .count();
-        eprintln!("{}", contest.title());
-        let rows = &mut report.rows[from..from + same];
-        for _ in 0..extent.rounds {
-            rows.iter_mut()
-                .try_for_each(|row| turn(row, &contest, extent))?;
-        }
-        if extent.counts {
-            rows.iter_mut()
-                .try_for_each(|row| count(row, &contest, extent))?;
-        }
-        from += same;
+    for round in 1..=extent.rounds {
+        eprintln!("round {round} of {}", extent.rounds);
+        let mut rows = report.rows.iter_mut().zip(plan);
+        rows.try_for_each(|(row, (contest, _))| turn(row, contest, extent))?;
+    }
+    if extent.counts {
+        eprintln!("instructions and memory");
+        let mut rows = report.rows.iter_mut().zip(plan);
+        rows.try_for_each(|(row, (contest, _))| count(row, contest, extent))?;
     }
     Ok(report)
 }
