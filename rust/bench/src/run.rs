@@ -47,16 +47,34 @@ pub fn run(plan: &[(Contest, Side)], extent: &Extent) -> Result<Report, String> 
             .collect(),
     };
     for round in 1..=extent.rounds {
-        eprintln!("round {round} of {}", extent.rounds);
-        let mut rows = report.rows.iter_mut().zip(plan);
-        rows.try_for_each(|(row, (contest, _))| turn(row, contest, extent))?;
+        let what = format!("round {round} of {}", extent.rounds);
+        each(plan, &mut report, &what, |row, contest| {
+            turn(row, contest, extent)
+        })?;
     }
     if extent.counts {
-        eprintln!("instructions and memory");
-        let mut rows = report.rows.iter_mut().zip(plan);
-        rows.try_for_each(|(row, (contest, _))| count(row, contest, extent))?;
+        each(plan, &mut report, "counting", |row, contest| {
+            count(row, contest, extent)
+        })?;
     }
     Ok(report)
+}
+
+/// Goes through the plan, and says which contest it has come to.
+fn each(
+    plan: &[(Contest, Side)],
+    report: &mut Report,
+    what: &str,
+    mut measure: impl FnMut(&mut Row, &Contest) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut at = None;
+    for (row, (contest, _)) in report.rows.iter_mut().zip(plan) {
+        if at.replace(contest) != Some(contest) {
+            eprintln!("{what}: {}", contest.title());
+        }
+        measure(row, contest)?;
+    }
+    Ok(())
 }
 
 /// One turn of one side.
