@@ -26,7 +26,7 @@ enum Source {
     Debian(&'static str),
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 5] = [
     Need {
         what: "rustfmt",
         probe: ("cargo", &["fmt", "--version"]),
@@ -36,11 +36,6 @@ const NEEDS: [Need; 6] = [
         what: "clippy",
         probe: ("cargo", &["clippy", "--version"]),
         source: Source::Component("clippy"),
-    },
-    Need {
-        what: "QEMU for x86-64",
-        probe: ("qemu-system-x86_64", &["--version"]),
-        source: Source::Debian("qemu-system-x86"),
     },
     Need {
         what: "static busybox",
@@ -107,6 +102,11 @@ fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
         tell(&what.join(", "), install(&names), &mut missing);
     }
+    match vm::qemu::fetch(tree) {
+        Ok((version, true)) => println!("  have   {version}"),
+        Ok((version, false)) => println!("  got    {version}"),
+        Err(problem) => tell("QEMU for x86-64", Err(problem), &mut missing),
+    }
     match vm::kernel::fetch(tree) {
         Ok(kernel) if kernel.cached => println!("  have   guest kernel {}", kernel.version),
         Ok(kernel) => println!("  got    guest kernel {}", kernel.version),
@@ -148,10 +148,8 @@ fn component(name: &str) -> Result<(), Problem> {
     run::output(Command::new("rustup").args(["component", "add", name])).map(drop)
 }
 
-/// Package lists may be absent or older than the mirror: they are brought up to date only when an
-/// install without that fails.
 pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
-    let install = || {
+    with_lists(|| {
         let mut command = as_root("apt-get");
         // Nothing that is there goes for it: a compiler of the machine's own least of all.
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
@@ -159,16 +157,16 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .args(packages);
         run::output(&mut command).map(drop)
-    };
-    install().or_else(|_| {
-        update()?;
-        install()
     })
 }
 
-/// Brings the package lists up to date.
-pub(crate) fn update() -> Result<(), Problem> {
-    run::output(as_root("apt-get").arg("update")).map(drop)
+/// Package lists may be absent or older than the mirror: they are brought up to date when `get` fails without that, and it gets a
+/// second chance.
+pub(crate) fn with_lists<T>(get: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    get().or_else(|_| {
+        run::output(as_root("apt-get").arg("update"))?;
+        get()
+    })
 }
 
 /// Through sudo when we are not root and there is one that does not ask.

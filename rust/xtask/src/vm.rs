@@ -2,13 +2,15 @@
 //! an initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket
 //! here.
 //!
-//! Everything stands in `target/vm`: `kernel/` (fetched once), `cargo/` (the agent's own build),
+//! Everything stands in `target/vm`: `kernel/` and, if the system has none, `qemu/` (fetched once), `cargo/` (the agent's own build),
 //! `initrd`, and `boot`, the script that starts it all on a socket and a console file of the
 //! caller's choice. The test is `rust/cli/tests/vm.rs`; it finds the directory by `ANTIPHON_VM`.
 
 mod agent;
+mod debian;
 mod initrd;
 pub(crate) mod kernel;
+pub(crate) mod qemu;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -63,6 +65,7 @@ fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
         return Err(Problem::Host { os, arch });
     }
     let place = tree.target.join("vm");
+    qemu::fetch(tree)?;
     let kernel = kernel::fetch(tree)?;
     let agent = agent::build(tree, progress)?;
     initrd::build(&place.join("initrd"), &kernel, &agent)?;

@@ -5,6 +5,12 @@
 set -eu
 here=$(dirname "$0")
 case $2 in stdio) console=stdio ;; *) console=file:$2 ;; esac
+if ! command -v qemu-system-x86_64 >/dev/null; then
+    # Not the system's: the one that set-up unpacked here. It finds its firmware by where it stands.
+    PATH=$PATH:$here/qemu/usr/bin
+    LD_LIBRARY_PATH=$here/qemu/usr/lib/x86_64-linux-gnu:$here/qemu/lib/x86_64-linux-gnu
+    export LD_LIBRARY_PATH
+fi
 exec qemu-system-x86_64 -accel tcg -M q35 -m 256 -nodefaults -nic none -display none -no-reboot \
     -kernel "$here/vmlinuz" -initrd "$here/initrd" -append "console=ttyS0 panic=-1 quiet" \
     -serial "$console" -monitor none -device virtio-serial-pci \

@@ -1,10 +1,10 @@
-//! The guest's kernel: the package that Debian's cloud kernel package depends on, downloaded and
-//! unpacked, not installed. apt checks its signature chain.
+//! The guest's kernel: the package that Debian's cloud kernel package depends on, unpacked and not installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::debian;
 use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::{run, setup};
@@ -38,10 +38,10 @@ pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
     if let Ok(kernel) = unpacked(&place) {
         return Ok(kernel);
     }
-    // The package lists may be absent, or name a package that the mirror has since replaced.
-    let package = download(&place).or_else(|_| {
-        setup::update()?;
-        download(&place)
+    let package = setup::with_lists(|| {
+        let package = current()?;
+        debian::unpack(&place, &package, false)?;
+        Ok(package)
     })?;
     // Written last: a directory without it is unfinished.
     let mark = place.join("package");
@@ -52,31 +52,19 @@ pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
     })
 }
 
-/// Downloads and unpacks the package into an empty `place`; gives its name.
-fn download(place: &Path) -> Result<String, Problem> {
-    if place.exists() {
-        fs::remove_dir_all(place).map_err(Problem::file(place))?;
-    }
-    fs::create_dir_all(place).map_err(Problem::file(place))?;
+/// The kernel's package.
+fn current() -> Result<String, Problem> {
     let depends = run::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
     let package = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with("linux-image-"))
+        .find(|name| name.starts_with("linux-image-"));
+    Ok(package
         .ok_or(Problem::Output {
             command: "apt-cache depends",
             expected: "the kernel's package",
         })?
-        .to_owned();
-    run::output(
-        Command::new("apt-get")
-            .current_dir(place)
-            .args(["download", &package]),
-    )?;
-    let archive = only(place, |name| name.ends_with(".deb"))?;
-    run::output(Command::new("dpkg").arg("-x").arg(&archive).arg(place))?;
-    fs::remove_file(&archive).map_err(Problem::file(&archive))?;
-    Ok(package)
+        .to_owned())
 }
 
 /// Reads what was unpacked; an error if anything is missing.

@@ -1,0 +1,44 @@
+//! The emulator: the system's, or Debian's unpacked beside the guest. Installed, it would drive out tools that the system has of
+//! another release of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::debian;
+use crate::problem::Problem;
+use crate::tree::Tree;
+use crate::{run, setup};
+
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Gives its version, and whether it was there already: on the path, or in `target/vm/qemu`.
+pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
+    if let Ok(version) = version(Command::new(PROGRAM)) {
+        return Ok((version, true));
+    }
+    let place = tree.target.join("vm/qemu");
+    // Written last: a directory without it is unfinished.
+    let mark = place.join("version");
+    if let Ok(version) = fs::read_to_string(&mark) {
+        return Ok((version, true));
+    }
+    setup::with_lists(|| debian::unpack(&place, "qemu-system-x86", true))?;
+    let version = version(unpacked(&place))?;
+    fs::write(&mark, &version).map_err(Problem::file(&mark))?;
+    Ok((version, false))
+}
+
+fn version(mut qemu: Command) -> Result<String, Problem> {
+    let text = run::output(qemu.arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// As `boot.sh` starts it.
+fn unpacked(place: &Path) -> Command {
+    let libraries = ["usr/lib", "lib"].map(|lib| place.join(lib).join("x86_64-linux-gnu"));
+    let mut command = Command::new(place.join("usr/bin").join(PROGRAM));
+    let libraries = libraries.map(|library| library.display().to_string());
+    command.env("LD_LIBRARY_PATH", libraries.join(":"));
+    command
+}
