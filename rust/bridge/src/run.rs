@@ -161,7 +161,7 @@ impl Runner {
         self.turns(1).0
     }
 
-    /// Turns of one coroutine, at most so many, as a machine takes them that nobody watches; what the last one came to,
+    /// Turns, at most so many, as a machine takes them that nobody watches; what the last one came to,
     /// with the events of all, and how many they were.
     pub fn turns(&mut self, steps_max: u64) -> (ActionOut, u64) {
         let places = self.places();

@@ -68,9 +68,12 @@ impl Buffer {
     /// Takes the oldest message, its payload to a place: [`pop_front`](Self::pop_front) for a step.
     #[inline]
     pub(crate) fn receive(&mut self, place: &mut Value) {
-        if let Some(head) = &mut self.head {
-            head.payload.move_to(place);
-            self.head = self.tail.pop_front();
+        let Some(head) = &mut self.head else { return };
+        head.payload.move_to(place);
+        match self.tail.is_empty() {
+            // What is left of it has nothing to give back.
+            true => std::mem::forget(self.head.take()),
+            false => self.head = self.tail.pop_front(),
         }
     }
 

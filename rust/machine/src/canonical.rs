@@ -816,8 +816,15 @@ fn decode_compound(from: &mut Decoder<'_>) -> Result<Value, ReadError> {
 
 impl Value {
     /// Bytes of the canonical encoding, without making it. Constant time but for lists and records.
-    #[inline]
+    #[inline(always)]
     pub fn encoded_len(&self) -> u64 {
+        match self {
+            Value::Unit | Value::Bool(_) => 1,
+            _ => self.encoded_len_of_more(),
+        }
+    }
+
+    fn encoded_len_of_more(&self) -> u64 {
         let head = |n: u64| antiphon_codec::head_len(n) as u64;
         match self {
             Value::Unit | Value::Bool(_) => 1,

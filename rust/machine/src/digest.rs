@@ -114,6 +114,11 @@ impl Sink for TraceDigest {
     }
 
     #[inline]
+    fn wants_inputs(&self) -> bool {
+        false
+    }
+
+    #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
         self.add(stamp, &event);
     }

@@ -2,6 +2,7 @@
 
 mod wave;
 
+#[cfg(feature = "threads")]
 pub(crate) use wave::Answer;
 pub use wave::{Job, Planned, Rooms};
 
@@ -166,24 +167,53 @@ impl ProtocolMachineKernel {
         self.steps(1, sink).0
     }
 
-    /// The same step again and again, as long as the policy keeps to the coroutine, nothing comes of it that whoever drives
-    /// must see, and at most `steps_max` times (once if that is 0). Gives what the last one came to, and how many were taken.
+    /// Step after step, each of the coroutine that the policy picks, at most `steps_max` of them (one if that is 0), until one
+    /// comes to what whoever drives must see: an effect, an end, or nobody ready. Gives who took the last one and what it came
+    /// to, and how many were taken.
     #[inline]
     pub fn steps<S: Sink>(&mut self, steps_max: u64, sink: &mut S) -> (Turn, u64) {
-        let pick = loop {
-            let Some(pick) = self.queue.head() else {
-                return (Turn::Rest(self.rest()), 0);
-            };
-            match self.sessions[pick.session.index()].phase {
-                Phase::Active => break pick,
-                Phase::Terminal(_) => {
-                    self.queue.take(pick);
-                    self.lingering -= 1;
-                }
-            }
+        self.steps_asking(steps_max, sink, |_, _, _| false)
+    }
+
+    /// As [`steps`](Self::steps), with `ask` for each effect: whether to go on after it.
+    #[inline]
+    pub(crate) fn steps_asking<S: Sink>(
+        &mut self,
+        steps_max: u64,
+        sink: &mut S,
+        mut ask: impl FnMut(&mut ProtocolMachineKernel, &mut S, EffectId) -> bool,
+    ) -> (Turn, u64) {
+        let Some(mut pick) = self.head() else {
+            return (Turn::Rest(self.rest()), 0);
         };
-        let (step, taken) = self.step_ready(pick, steps_max, sink);
-        (Turn::Stepped { pick, step }, taken)
+        let mut taken = 0;
+        loop {
+            let left = steps_max.saturating_sub(taken);
+            let (step, more) = self.step_ready(pick, left, sink);
+            taken += more;
+            let goes_on = match step {
+                Step::Ran | Step::Yielded | Step::Blocked(_) => true,
+                Step::Effect(effect) => ask(self, sink, effect),
+                Step::Halted | Step::Faulted(_) => false,
+            };
+            match self.queue.head() {
+                Some(next) if goes_on && taken < steps_max && self.is_active(next) => pick = next,
+                Some(_) | None => return (Turn::Stepped { pick, step }, taken),
+            }
+        }
+    }
+
+    /// Whom the policy picks. Takes out on the way whose session has ended.
+    #[inline]
+    fn head(&mut self) -> Option<Pick> {
+        loop {
+            let pick = self.queue.head()?;
+            if self.is_active(pick) {
+                return Some(pick);
+            }
+            self.queue.take(pick);
+            self.lingering -= 1;
+        }
     }
 
     /// Takes one step of this coroutine, whatever the policy would pick; `None`, and nothing has happened, when it is
@@ -209,17 +239,8 @@ impl ProtocolMachineKernel {
             step: self.step_index + u64::from(active(mutant::STAMP_LATE)),
         };
         let before = session.effects.len();
-        let mut taken = 1;
-        let step = loop {
-            let stepped = step::step(&cx, session, pick.coroutine, sink);
-            schedule::settle(&mut self.queue, &cx, session, pick.coroutine, &stepped);
-            let goes_on = schedule::goes_on(cx.config.policy, &stepped.step);
-            if !goes_on || taken >= steps_max || cfg!(feature = "invariants") {
-                break stepped.step;
-            }
-            taken += 1;
-            cx.step += 1;
-        };
+        let who = pick.coroutine;
+        let (step, taken) = schedule::go(&mut self.queue, &mut cx, session, who, steps_max, sink);
         self.outstanding = self.outstanding + session.effects.len() - before;
         let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
         self.step_index += taken - u64::from(free);
@@ -239,7 +260,7 @@ impl ProtocolMachineKernel {
     }
 
     /// Enters at the back, with the rank that the policy gives it now.
-    #[inline]
+    #[inline(always)]
     fn enqueue(&mut self, pick: Pick) {
         let session = &self.sessions[pick.session.index()];
         let image = &self.images[session.image as usize];
@@ -252,16 +273,19 @@ impl ProtocolMachineKernel {
         );
     }
 
-    /// Remembers when an effect just issued times out, unless it has been answered already.
-    ///
-    /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
-    /// so that it stays proportional to what is outstanding at constant amortised cost.
+    /// Remembers when an effect just issued times out, unless it has been answered already. Most never do.
+    #[inline]
     fn note_deadline(&mut self, effect: EffectId) {
         let session = &self.sessions[effect.session.index()];
         let issued = session.effects.last().filter(|e| e.number == effect.number);
-        let Some(deadline) = issued.and_then(|e| e.deadline) else {
-            return;
-        };
+        if let Some(deadline) = issued.and_then(|e| e.deadline) {
+            self.keep_deadline(deadline, effect);
+        }
+    }
+
+    /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
+    /// so that it stays proportional to what is outstanding at constant amortised cost.
+    fn keep_deadline(&mut self, deadline: u64, effect: EffectId) {
         self.deadlines.insert((deadline, effect));
         if self.deadlines.len() > 2 * self.outstanding + 64 {
             let sessions = &self.sessions;
@@ -331,16 +355,39 @@ impl ProtocolMachineKernel {
     ///
     /// # Errors
     /// A [`Refusal`] when the input does not fit the state; nothing but the sink's record of it has changed then.
-    // Where it is known which input comes, and that is where most come from, it need not be put together to be taken apart.
-    #[inline(always)]
     pub fn ingress<S: Sink>(&mut self, input: Ingress, sink: &mut S) -> Result<Taken, Refusal> {
         sink.ingress(self.step_index, &input);
         let taken = match input {
             Ingress::Open { image, owner } => self.open(&image, owner, sink),
-            Ingress::Outcome { effect, outcome } => self.resume(effect, outcome, sink),
+            Ingress::Outcome {
+                effect,
+                mut outcome,
+            } => self.resume(effect, &mut outcome, sink),
             Ingress::AdvanceClock { ticks } => self.advance(ticks, sink),
             Ingress::Cancel { session, owner } => self.cancel(session, &owner, sink),
         };
+        self.took(taken, sink)
+    }
+
+    /// [`Ingress::Outcome`], from where the outcome stands; some outcome is left there. Most inputs are one, and most of these are
+    /// wanted by nobody else: then they need not be moved, which what has just been written in parts must be waited for to be.
+    #[inline]
+    pub(crate) fn answer<S: Sink>(
+        &mut self,
+        effect: EffectId,
+        outcome: &mut Outcome,
+        sink: &mut S,
+    ) -> Result<Taken, Refusal> {
+        if sink.wants_inputs() {
+            let outcome = std::mem::replace(outcome, Outcome::done());
+            return self.ingress(Ingress::Outcome { effect, outcome }, sink);
+        }
+        let taken = self.resume(effect, outcome, sink);
+        self.took(taken, sink)
+    }
+
+    #[inline(always)]
+    fn took<S: Sink>(&self, taken: Result<Taken, Refusal>, sink: &mut S) -> Result<Taken, Refusal> {
         if let Err(refusal) = &taken {
             sink.refused(self.step_index, refusal);
         }
@@ -387,7 +434,7 @@ impl ProtocolMachineKernel {
             image: *digest,
             owner: Arc::clone(&session.owner),
         };
-        step::emit(&cx, id, &mut session.events, sink, event);
+        step::emit(&cx, id, &mut session.events, sink, || event);
         let len = session.coroutines.len() as u16;
         self.sessions.push(session);
         self.active += 1;
@@ -404,11 +451,11 @@ impl ProtocolMachineKernel {
         Ok(Taken::Opened(id))
     }
 
-    #[inline]
+    #[inline(always)]
     fn resume<S: Sink>(
         &mut self,
         effect: EffectId,
-        outcome: Outcome,
+        outcome: &mut Outcome,
         sink: &mut S,
     ) -> Result<Taken, Refusal> {
         let no_session = Refusal::NoSuchSession {
@@ -442,7 +489,7 @@ impl ProtocolMachineKernel {
     }
 
     /// The kernel's part once a session has taken an outcome in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_resumed(&mut self, session: SessionId, resumed: Resumed) {
         match resumed {
             Resumed::Ready(coroutine) => {

@@ -8,7 +8,7 @@ use crate::event::{NoSink, Sink};
 use crate::fault::Refusal;
 use crate::ids::{EffectId, SessionId};
 use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
-use crate::step::{Resumed, Step};
+use crate::step::Resumed;
 use crate::verify::VerifiedImage;
 
 /// A machine that a scheduler round can be asked of, whatever drives it.
@@ -128,38 +128,44 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         self.turns(1).0
     }
 
-    /// As [`turn`](Self::turn), but at most `steps_max` steps of the one coroutine at once where the sink does not want to hear
-    /// of each (once if that is 0). Gives what the last one came to, and how many were taken.
+    /// As [`turn`](Self::turn), but several steps at once, at most `steps_max` of them (one if that is 0), until one asks the world,
+    /// ends, or leaves nobody ready. Where the sink wants to hear of each step it is always one. Gives what the last one came to, and
+    /// how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
-        let at_once = if self.sink.wants_steps() {
-            1
-        } else {
-            steps_max
-        };
-        let (turn, taken) = self.kernel.steps(at_once, &mut self.sink);
-        match &turn {
-            Turn::Stepped { step, .. } => {
-                if let Step::Effect(effect) = *step {
-                    self.ask(effect);
-                }
-                self.sink.stepped(&self.kernel);
-            }
-            Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
-        }
-        (turn, taken)
+        self.turns_while(steps_max, false)
     }
 
     /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {
-            match self.turns(left) {
+            match self.turns_while(left, true) {
                 (Turn::Rest(rest), _) => return Some(rest),
                 (Turn::Stepped { .. }, taken) => left -= taken,
             }
         }
         None
+    }
+
+    /// Several steps at once, if the sink allows it; also beyond a request if asked for.
+    #[inline]
+    fn turns_while(&mut self, steps_max: u64, beyond: bool) -> (Turn, u64) {
+        let at_once = match self.sink.wants_steps() {
+            true => 1,
+            false => steps_max,
+        };
+        let handler = &mut self.handler;
+        let asking = |kernel: &mut ProtocolMachineKernel, sink: &mut S, effect| {
+            ask(kernel, handler, sink, effect);
+            beyond
+        };
+        let (turn, taken) = self.kernel.steps_asking(at_once, &mut self.sink, asking);
+        match &turn {
+            Turn::Stepped { .. } => self.sink.stepped(&self.kernel),
+            Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
+        }
+        (turn, taken)
     }
 
     #[inline]
@@ -225,7 +231,7 @@ pub(crate) fn load<S: Sink>(
 }
 
 /// Puts the request to the handler, and takes in what it says at once; again as long as that has it asked anew.
-#[inline]
+#[inline(never)]
 pub(crate) fn ask<H: EffectHandler, S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     handler: &mut H,
@@ -243,17 +249,17 @@ pub(crate) fn ask<H: EffectHandler, S: Sink>(
 }
 
 /// Takes in what the handler said to a request; gives the effect that is asked in its place, if there is one.
-#[inline]
+#[inline(always)]
 pub(crate) fn answer<S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     sink: &mut S,
     effect: EffectId,
-    reply: Reply,
+    mut reply: Reply,
 ) -> Option<EffectId> {
-    let Reply::Now(outcome) = reply else {
+    let Reply::Now(outcome) = &mut reply else {
         return None;
     };
-    match kernel.ingress(Ingress::Outcome { effect, outcome }, sink) {
+    match kernel.answer(effect, outcome, sink) {
         Ok(Taken::Resumed(Resumed::Reissued(next))) => Some(next),
         Ok(_) | Err(_) => None,
     }

@@ -2,63 +2,99 @@
 //! for the machine's queue and for a part of it.
 
 use crate::config::{ProtocolMachineConfig, SchedulingPolicy};
+use crate::event::Sink;
 use crate::ids::CoroutineId;
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
-use crate::session::{On, Session};
-use crate::step::{Context, Step, Stepped};
+use crate::session::{Session, Status};
+use crate::step::{self, Context, Did, Step};
 use crate::verify::VerifiedImage;
+
+/// Steps the coroutine, and again as long as the policy keeps to it, at most `steps_max` times (once if that is 0), and puts
+/// everybody where the policy wants them. Gives what the last step came to, and how many there were.
+#[inline(always)]
+pub(crate) fn go<S: Sink>(
+    queue: &mut ReadyQueue,
+    cx: &mut Context<'_>,
+    session: &mut Session,
+    who: CoroutineId,
+    steps_max: u64,
+    sink: &mut S,
+) -> (Step, u64) {
+    let mut taken = 1;
+    loop {
+        let did = match step::attempt(cx, session, who, sink) {
+            Ok(did) => did,
+            Err(fault) => {
+                replace(queue, cx, session, who, Goes::Away, None);
+                return (Step::Faulted(fault), taken);
+            }
+        };
+        settle(queue, cx, session, who, did);
+        let keeps = matches!(did, Did::Ran(_)) && keeps(cx.config.policy);
+        if !keeps || taken >= steps_max || cfg!(feature = "invariants") {
+            return (did.step(session, who), taken);
+        }
+        taken += 1;
+        cx.step += 1;
+    }
+}
 
 /// Puts whoever stepped, and whoever was woken, where the policy wants them.
 #[inline(always)]
-pub(crate) fn settle(
-    queue: &mut ReadyQueue,
-    cx: &Context<'_>,
-    session: &Session,
-    who: CoroutineId,
-    stepped: &Stepped,
-) {
+fn settle(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId, did: Did) {
+    let goes = match did {
+        Did::Ran(_) if keeps(cx.config.policy) => Goes::Nowhere,
+        Did::Yielded if active(mutant::YIELD_STAYS) => Goes::Nowhere,
+        Did::Ran(_) | Did::Yielded => Goes::Behind,
+        Did::Blocked | Did::Effect | Did::Halted => Goes::Away,
+    };
     // Most steps of most machines move nobody.
-    if stepped.woken.is_none() && goes_on(cx.config.policy, &stepped.step) {
+    if goes == Goes::Nowhere && did.woken().is_none() {
         return;
     }
-    replace(queue, cx, session, who, stepped);
+    replace(queue, cx, session, who, goes, did.woken());
+    if did == Did::Blocked && cx.config.policy == SchedulingPolicy::ProgressAware {
+        grant_token(queue, cx, session, who);
+    }
 }
 
+/// Where who stepped goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    Nowhere,
+    Behind,
+    Away,
+}
+
+#[inline(always)]
 fn replace(
     queue: &mut ReadyQueue,
     cx: &Context<'_>,
     session: &Session,
     who: CoroutineId,
-    stepped: &Stepped,
+    goes: Goes,
+    woken: Option<CoroutineId>,
 ) {
-    let pick = Pick {
-        session: session.id,
-        coroutine: who,
+    let woken_at = |queue: &mut ReadyQueue, last: bool| {
+        if let Some(woken) = woken
+            && active(mutant::WOKEN_LAST) == last
+        {
+            enqueue(queue, cx.config, cx.image, session, woken);
+        }
     };
-    if let Some(woken) = stepped.woken
-        && !active(mutant::WOKEN_LAST)
-    {
-        enqueue(queue, cx.config, cx.image, session, woken);
+    woken_at(queue, false);
+    if goes != Goes::Nowhere {
+        let session = session.id;
+        queue.take(Pick {
+            session,
+            coroutine: who,
+        });
     }
-    match stepped.step {
-        Step::Ran if goes_on(cx.config.policy, &stepped.step) => {}
-        Step::Yielded if active(mutant::YIELD_STAYS) => {}
-        Step::Ran | Step::Yielded => {
-            queue.take(pick);
-            enqueue(queue, cx.config, cx.image, session, who);
-        }
-        Step::Blocked(on) => {
-            queue.take(pick);
-            grant_token(queue, cx, session, on);
-        }
-        Step::Effect(_) | Step::Halted | Step::Faulted(_) => queue.take(pick),
+    if goes == Goes::Behind {
+        enqueue(queue, cx.config, cx.image, session, who);
     }
-    if let Some(woken) = stepped.woken
-        && active(mutant::WOKEN_LAST)
-    {
-        enqueue(queue, cx.config, cx.image, session, woken);
-    }
+    woken_at(queue, true);
 }
 
 /// Enters at the back, with the rank that the policy gives it now.
@@ -92,24 +128,24 @@ fn by_token(image: &VerifiedImage, session: &Session, coroutine: CoroutineId) ->
     u8::from(!token || active(mutant::TOKEN_IGNORED))
 }
 
-/// Whether who stepped stays at the head, to step again.
+/// Whether who ran stays at the head, to step again.
 #[inline]
-pub(crate) fn goes_on(policy: SchedulingPolicy, step: &Step) -> bool {
-    let stays = match policy {
+fn keeps(policy: SchedulingPolicy) -> bool {
+    match policy {
         SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
         SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
         SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
-    };
-    stays && matches!(step, Step::Ran)
+    }
 }
 
-/// Somebody waits for this edge: the one who can serve it holds a token from now on.
-#[inline]
-fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, on: On) {
-    let ignored = active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED);
-    if cx.config.policy != SchedulingPolicy::ProgressAware || ignored {
+/// Somebody waits for an edge: the one who can serve it holds a token from now on.
+fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
+    if active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED) {
         return;
     }
+    let Some(Status::Blocked(on)) = session.coroutines.get(who.index()).map(|c| c.status) else {
+        return;
+    };
     if let Some(coroutine) = session.server(cx.image, on) {
         let session = session.id;
         queue.rank(Pick { session, coroutine }, 0);

@@ -74,53 +74,128 @@ pub enum Resumed {
     Faulted(Fault),
 }
 
-type Attempt = Result<Stepped, Fault>;
+/// What a step came to that was no fault, in a word: for whom it blocked and what it asks stands in the session. Whoever takes many
+/// steps looks at no more after most of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Did {
+    /// With the coroutine that can go on because of it.
+    Ran(Option<CoroutineId>),
+    Yielded,
+    Blocked,
+    Effect,
+    Halted,
+}
 
-const RAN: Stepped = Stepped {
-    step: Step::Ran,
-    woken: None,
-};
+impl Did {
+    /// With what stands in the session.
+    pub(crate) fn step(self, s: &Session, who: CoroutineId) -> Step {
+        let status = s.coroutines.get(who.index()).map(|c| c.status);
+        match (self, status) {
+            (Did::Ran(_), _) => Step::Ran,
+            (Did::Yielded, _) => Step::Yielded,
+            (Did::Effect, Some(Status::Blocked(On::Effect(number)))) => Step::Effect(EffectId {
+                session: s.id,
+                number,
+            }),
+            (Did::Blocked, Some(Status::Blocked(on))) => Step::Blocked(on),
+            (Did::Blocked | Did::Effect | Did::Halted, _) => Step::Halted,
+        }
+    }
+
+    /// The coroutine that can go on because of it.
+    #[inline]
+    pub(crate) fn woken(self) -> Option<CoroutineId> {
+        match self {
+            Did::Ran(woken) => woken,
+            Did::Yielded | Did::Blocked | Did::Effect | Did::Halted => None,
+        }
+    }
+}
+
+type Attempt = Result<Did, Fault>;
 
 /// One semantic step of one coroutine.
 ///
 /// The coroutine must be ready and its session active; otherwise the step is answered as blocked or ended and changes
 /// nothing. Constant time but for payloads of compound sorts, which are walked once, and the labels of a branch, which
 /// are searched in order. Allocates only when a buffer or the coroutine table grows.
+///
+/// Machines take their steps themselves. On a copy of a session, it tells what a step would come to:
+///
+/// ```
+/// use antiphon_machine::step::{Context, step};
+/// use antiphon_machine::{
+///     CoroutineId, EffectRequest, FromFn, NoSink, Outcome, ProtocolMachine, Reply, Step, sample,
+/// };
+///
+/// let host = FromFn(|_: &EffectRequest<'_>| Reply::Now(Outcome::done()));
+/// let mut machine = ProtocolMachine::new(Default::default(), host);
+/// machine.load_choreography(&sample::bare_ping_pong(), "me")?;
+/// let kernel = machine.kernel();
+/// let mut session = kernel.sessions()[0].clone();
+/// let cx = Context {
+///     step: kernel.step_index(),
+///     image: kernel.image(&kernel.sessions()[0]),
+///     config: kernel.config(),
+///     clock: kernel.clock(),
+/// };
+/// // The server listens first, and waits; what the client says wakes it.
+/// let [client, server] = [CoroutineId(0), CoroutineId(1)];
+/// let listens = step(&cx, &mut session, server, &mut NoSink);
+/// assert!(matches!(listens.step, Step::Blocked(_)));
+/// let says = step(&cx, &mut session, client, &mut NoSink);
+/// assert_eq!((says.step, says.woken), (Step::Ran, Some(server)));
+/// assert_eq!(kernel.step_index(), 0);
+/// # Ok::<(), antiphon_machine::Refusal>(())
+/// ```
 pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Stepped {
-    let Some(coroutine) = s.coroutines.get(who.index()) else {
-        return Stepped {
-            step: Step::Halted,
+    match attempt(cx, s, who, sink) {
+        Ok(did) => Stepped {
+            step: did.step(s, who),
+            woken: did.woken(),
+        },
+        Err(fault) => Stepped {
+            step: Step::Faulted(fault),
             woken: None,
-        };
+        },
+    }
+}
+
+/// [`step`], with no more than a word of what it came to. In line, with the instructions that most steps are; the others are not, so
+/// that the loop of whoever takes many steps stays small. Nothing that these give back may share a place with what is given
+/// back here: it would have to be written there and read again.
+#[inline(always)]
+pub(crate) fn attempt<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    sink: &mut S,
+) -> Attempt {
+    let Some(coroutine) = s.coroutines.get(who.index()) else {
+        return Ok(Did::Halted);
     };
-    match (s.phase, coroutine.status) {
-        (Phase::Active, Status::Ready) => {}
-        (Phase::Active, Status::Blocked(on)) => {
-            return Stepped {
-                step: Step::Blocked(on),
-                woken: None,
-            };
-        }
-        (Phase::Terminal(_), _) | (Phase::Active, Status::Halted | Status::Faulted) => {
-            return Stepped {
-                step: Step::Halted,
-                woken: None,
-            };
-        }
+    if s.phase != Phase::Active || coroutine.status != Status::Ready {
+        return Ok(stays(s.phase, &coroutine.status));
     }
     match execute(cx, s, who, sink) {
-        Ok(stepped) => stepped,
+        Ok(did) => Ok(did),
         Err(fault) => {
             fail(cx, s, who, fault, sink);
-            Stepped {
-                step: Step::Faulted(fault),
-                woken: None,
-            }
+            Err(fault)
         }
     }
 }
 
-#[inline]
+/// A step of who cannot step.
+#[cold]
+fn stays(phase: Phase, status: &Status) -> Did {
+    match status {
+        Status::Blocked(_) if phase == Phase::Active => Did::Blocked,
+        Status::Ready | Status::Blocked(_) | Status::Halted | Status::Faulted => Did::Halted,
+    }
+}
+
+#[inline(always)]
 fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
     let pc = coroutine.pc;
@@ -181,7 +256,8 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 dst: *dst,
                 witness: None,
             };
-            invoke(cx, s, who, &operation, sink)
+            invoke(cx, s, who, &operation, sink)?;
+            Ok(Did::Effect)
         }
         Instruction::Check {
             operation,
@@ -196,15 +272,19 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 dst: *dst,
                 witness: Some(*witness),
             };
-            invoke(cx, s, who, &operation, sink)
+            invoke(cx, s, who, &operation, sink)?;
+            Ok(Did::Effect)
         }
         Instruction::Spawn { program, args, dst } => {
-            spawn(cx, s, who, *program, args, *dst, next, sink)
+            let coroutine = spawn(cx, s, who, *program, args, *dst, next, sink)?;
+            Ok(Did::Ran(
+                (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine),
+            ))
         }
         Instruction::Set { dst, value } => {
             *register_mut(coroutine, *dst)? = value.clone();
             coroutine.pc = next;
-            Ok(RAN)
+            Ok(Did::Ran(None))
         }
         Instruction::Move { dst, src } => {
             if active(mutant::MOVE_DST_FIRST) {
@@ -213,11 +293,11 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             let value = register(coroutine, *src)?.clone();
             *register_mut(coroutine, *dst)? = value;
             coroutine.pc = next;
-            Ok(RAN)
+            Ok(Did::Ran(None))
         }
         Instruction::Jump { target } => {
             coroutine.pc = *target;
-            Ok(RAN)
+            Ok(Did::Ran(None))
         }
         Instruction::Branch { cond, table } => {
             let got = number(register(coroutine, *cond)?)?;
@@ -226,34 +306,20 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 true => table.iter().rfind(|row| row.0 == got),
             };
             coroutine.pc = row.ok_or(Fault::NoSuchBranch { got })?.1;
-            Ok(RAN)
+            Ok(Did::Ran(None))
         }
         Instruction::Yield => {
             coroutine.pc = next;
-            Ok(Stepped {
-                step: Step::Yielded,
-                woken: None,
-            })
+            Ok(Did::Yielded)
         }
         Instruction::Close => {
-            if active(mutant::CLOSE_EDGES_FIRST) {
-                edges_empty(s)?;
-            }
-            if !active(mutant::CLOSE_ENDPOINTS_UNCHECKED) {
-                for role in 0..s.endpoints.len() {
-                    at_end(cx, s, RoleId(role as u16))?;
-                }
-            }
-            if !active(mutant::CLOSE_EDGES_UNCHECKED) {
-                edges_empty(s)?;
-            }
-            close(cx, s, sink);
-            Ok(Stepped {
-                step: Step::Halted,
-                woken: None,
-            })
+            close(cx, s, sink)?;
+            Ok(Did::Halted)
         }
-        Instruction::Halt => halt(cx, s, who, sink),
+        Instruction::Halt => {
+            halt(cx, s, who, sink)?;
+            Ok(Did::Halted)
+        }
     }
 }
 
@@ -292,6 +358,7 @@ fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, 
         .ok_or(Fault::OutOfRegisters { register, count })
 }
 
+#[inline]
 fn number(value: &Value) -> Result<u64, Fault> {
     match value {
         Value::Nat(n) => Ok(*n),
@@ -428,29 +495,22 @@ fn send<S: Sink>(
         let on = On::Full(point.edge);
         edge.sent += u64::from(active(mutant::SEQUENCE_EARLY));
         coroutine.status = Status::Blocked(on);
-        return Ok(Stepped {
-            step: Step::Blocked(on),
-            woken: None,
-        });
+        return Ok(Did::Blocked);
     }
 
     // The sequence number is allocated with the place in the buffer, so back-pressure never makes a gap.
-    if sink.wants_events() {
+    emit(cx, s.id, &mut s.events, sink, || {
         let event = Message {
             edge: point.edge,
             label,
             sequence: edge.sent,
             payload: payload.clone(),
         };
-        let event = if message.chosen && !active(mutant::OFFER_IS_SENT) {
-            Event::Offered(event)
-        } else {
-            Event::Sent(event)
-        };
-        emit(cx, s.id, &mut s.events, sink, event);
-    } else {
-        s.events += 1;
-    }
+        match message.chosen && !active(mutant::OFFER_IS_SENT) {
+            true => Event::Offered(event),
+            false => Event::Sent(event),
+        }
+    });
     edge.queue.send(payload, edge.sent, label);
     edge.sent += 1;
     endpoints[role.index()].state = transition.next;
@@ -459,10 +519,7 @@ fn send<S: Sink>(
         false => wake(endpoints, coroutines, point.peer, On::Empty(point.edge)),
         true => None,
     };
-    Ok(Stepped {
-        step: Step::Ran,
-        woken,
-    })
+    Ok(Did::Ran(woken))
 }
 
 struct Incoming<'a> {
@@ -520,10 +577,7 @@ fn receive<S: Sink>(
         if active(mutant::BLOCKED_MOVES_ON) {
             coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
         }
-        return Ok(Stepped {
-            step: Step::Blocked(on),
-            woken: None,
-        });
+        return Ok(Did::Blocked);
     };
     let slot = register_mut(coroutine, message.dst)?;
     let got = parcel.label;
@@ -550,21 +604,18 @@ fn receive<S: Sink>(
         });
     }
 
-    if sink.wants_events() {
+    emit(cx, s.id, &mut s.events, sink, || {
         let event = Message {
             edge: point.edge,
             label: got,
             sequence: parcel.sequence,
             payload: parcel.payload.clone(),
         };
-        let event = match message.next {
+        match message.next {
             Next::Only(..) => Event::Received(event),
             Next::Table(_) => Event::Chose(event),
-        };
-        emit(cx, s.id, &mut s.events, sink, event);
-    } else {
-        s.events += 1;
-    }
+        }
+    });
     edge.queue.receive(slot);
     endpoints[role.index()].state = transition.next;
     coroutine.pc = pc;
@@ -572,10 +623,7 @@ fn receive<S: Sink>(
         false => wake(endpoints, coroutines, point.peer, On::Full(point.edge)),
         true => None,
     };
-    Ok(Stepped {
-        step: Step::Ran,
-        woken,
-    })
+    Ok(Did::Ran(woken))
 }
 
 /// Makes the holder of the peer's endpoint ready, if this is what it waits for. There is never a second one to wake:
@@ -607,23 +655,23 @@ struct Asked<'a> {
     witness: Option<Reg>,
 }
 
-#[inline]
+#[inline(never)]
 fn invoke<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     who: CoroutineId,
     asked: &Asked<'_>,
     sink: &mut S,
-) -> Attempt {
+) -> Result<(), Fault> {
+    let coroutine = &mut s.coroutines[who.index()];
     if active(mutant::INVOKE_DST_FIRST) {
-        register(&s.coroutines[who.index()], asked.dst)?;
+        register(coroutine, asked.dst)?;
     }
     let operation = operation(cx.image, asked.operation)?;
     let is_check = matches!(operation.class, Class::Check);
     if is_check != asked.witness.is_some() || operation.args.len() != asked.args.len() {
         return Err(Fault::WrongOperation);
     }
-    let coroutine = &s.coroutines[who.index()];
     register(coroutine, asked.dst)?;
     if let Some(witness) = asked.witness {
         register(coroutine, witness)?;
@@ -635,17 +683,17 @@ fn invoke<S: Sink>(
         }
     }
 
-    let deadline = deadline(cx, operation);
-    let number = issue(cx, s, who, asked.operation, deadline, 0, sink);
-    s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
-    let effect = EffectId {
-        session: s.id,
-        number,
-    };
-    Ok(Stepped {
-        step: Step::Effect(effect),
-        woken: None,
-    })
+    coroutine.status = Status::Blocked(On::Effect(s.effects_issued));
+    issue(
+        cx,
+        s,
+        who,
+        asked.operation,
+        deadline(cx, operation),
+        0,
+        sink,
+    );
+    Ok(())
 }
 
 #[inline]
@@ -674,6 +722,7 @@ fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
 }
 
 /// Allocates an effect. It goes to the end of the list, which is ordered by number because numbers only grow.
+#[inline]
 fn issue<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -692,14 +741,13 @@ fn issue<S: Sink>(
         coroutine,
         attempt,
     });
-    let event = Event::EffectIssued {
+    emit(cx, s.id, &mut s.events, sink, || Event::EffectIssued {
         number,
         coroutine,
         operation,
         attempt,
         deadline,
-    };
-    emit(cx, s.id, &mut s.events, sink, event);
+    });
     number
 }
 
@@ -707,6 +755,7 @@ fn issue<S: Sink>(
     clippy::too_many_arguments,
     reason = "the operands of the instruction, taken apart by the caller"
 )]
+#[inline(never)]
 fn spawn<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -716,7 +765,7 @@ fn spawn<S: Sink>(
     dst: Reg,
     next: Pc,
     sink: &mut S,
-) -> Attempt {
+) -> Result<CoroutineId, Fault> {
     let max = cx.config.coroutines_max;
     let parent = &s.coroutines[who.index()];
     if active(mutant::SPAWN_BOUND_FIRST) && s.coroutines.len() >= usize::from(max) {
@@ -756,17 +805,11 @@ fn spawn<S: Sink>(
     let parent = &mut s.coroutines[who.index()];
     parent.registers[dst.index()] = Value::Nat(u64::from(coroutine.0));
     parent.pc = next;
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::Spawned { coroutine, program },
-    );
-    Ok(Stepped {
-        step: Step::Ran,
-        woken: (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine),
-    })
+    emit(cx, s.id, &mut s.events, sink, || Event::Spawned {
+        coroutine,
+        program,
+    });
+    Ok(coroutine)
 }
 
 fn at_end(cx: &Context<'_>, s: &Session, role: RoleId) -> Result<(), Fault> {
@@ -794,7 +837,13 @@ fn edges_empty(s: &Session) -> Result<(), Fault> {
     }
 }
 
-fn halt<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
+#[inline(never)]
+fn halt<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    sink: &mut S,
+) -> Result<(), Fault> {
     for role in 0..s.endpoints.len() {
         if s.endpoints[role].holder == who && !active(mutant::HALT_ENDPOINTS_UNCHECKED) {
             at_end(cx, s, RoleId(role as u16))?;
@@ -806,29 +855,41 @@ fn halt<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut
     }
     s.coroutines[who.index()].status = Status::Halted;
     s.live -= 1;
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::Halted { coroutine: who },
-    );
+    emit(cx, s.id, &mut s.events, sink, || Event::Halted {
+        coroutine: who,
+    });
     if s.live == 0 {
-        close(cx, s, sink);
+        finish(cx, s, sink);
     }
-    Ok(Stepped {
-        step: Step::Halted,
-        woken: None,
-    })
+    Ok(())
+}
+
+#[inline(never)]
+fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) -> Result<(), Fault> {
+    if active(mutant::CLOSE_EDGES_FIRST) {
+        edges_empty(s)?;
+    }
+    if !active(mutant::CLOSE_ENDPOINTS_UNCHECKED) {
+        for role in 0..s.endpoints.len() {
+            at_end(cx, s, RoleId(role as u16))?;
+        }
+    }
+    if !active(mutant::CLOSE_EDGES_UNCHECKED) {
+        edges_empty(s)?;
+    }
+    finish(cx, s, sink);
+    Ok(())
 }
 
 /// The session comes to its protocol's end.
-fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
-    emit(cx, s.id, &mut s.events, sink, Event::Closed);
+fn finish<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
+    emit(cx, s.id, &mut s.events, sink, || Event::Closed);
     end(cx, s, End::Closed, sink);
 }
 
 /// The coroutine faults, and its session ends with it.
+#[cold]
+#[inline(never)]
 fn fail<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, fault: Fault, sink: &mut S) {
     let coroutine = &mut s.coroutines[who.index()];
     coroutine.status = Status::Faulted;
@@ -847,8 +908,8 @@ fn fail<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, fault: Fau
         false => (entered, faulted),
         true => (faulted, entered),
     };
-    emit(cx, s.id, &mut s.events, sink, first);
-    emit(cx, s.id, &mut s.events, sink, second);
+    emit(cx, s.id, &mut s.events, sink, || first);
+    emit(cx, s.id, &mut s.events, sink, || second);
     end(cx, s, End::Faulted, sink);
 }
 
@@ -856,13 +917,13 @@ fn fail<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, fault: Fau
 fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
     let terminal = Event::SessionTerminal { end: how };
     if active(mutant::TERMINAL_FIRST) {
-        emit(cx, s.id, &mut s.events, sink, terminal.clone());
+        emit(cx, s.id, &mut s.events, sink, || terminal.clone());
     }
     for effect in std::mem::take(&mut s.effects) {
         let event = Event::EffectInvalidated {
             number: effect.number,
         };
-        emit(cx, s.id, &mut s.events, sink, event);
+        emit(cx, s.id, &mut s.events, sink, || event);
     }
     let witnesses = match active(mutant::TERMINAL_KEEPS_WITNESSES) {
         false => std::mem::take(&mut s.witnesses),
@@ -872,7 +933,7 @@ fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
         let event = Event::WitnessExpired {
             witness: witness.number,
         };
-        emit(cx, s.id, &mut s.events, sink, event);
+        emit(cx, s.id, &mut s.events, sink, || event);
     }
     s.phase = Phase::Terminal(how);
     s.epoch += u64::from(!active(mutant::EPOCH_STAYS));
@@ -882,20 +943,21 @@ fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
         true => (advanced, terminal),
     };
     if !active(mutant::TERMINAL_FIRST) {
-        emit(cx, s.id, &mut s.events, sink, first);
+        emit(cx, s.id, &mut s.events, sink, || first);
     }
-    emit(cx, s.id, &mut s.events, sink, second);
+    emit(cx, s.id, &mut s.events, sink, || second);
 }
 
-/// Brings the outcome of an effect in.
+/// Brings the outcome of an effect in, from where it stands; some outcome is left there.
 ///
 /// # Errors
 /// [`Refusal::Late`] or [`Refusal::NeverIssued`] when the effect is not outstanding; nothing has changed then.
+#[inline]
 pub fn resume<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     number: u64,
-    outcome: Outcome,
+    outcome: &mut Outcome,
     sink: &mut S,
 ) -> Result<Resumed, Refusal> {
     let id = EffectId {
@@ -903,42 +965,39 @@ pub fn resume<S: Sink>(
         number,
     };
     let Some(at) = s.effects.iter().position(|e| e.number == number) else {
-        let issued = s.effects_issued + u64::from(active(mutant::NEVER_ISSUED_IS_LATE));
-        let late = number < issued && !active(mutant::LATE_IS_NEVER_ISSUED);
-        if late && active(mutant::LATE_ACCEPTED) {
-            return Ok(Resumed::Reissued(id));
-        }
-        s.events += u64::from(late && active(mutant::LATE_COUNTS));
-        return Err(if late {
-            Refusal::Late { effect: id }
-        } else {
-            Refusal::NeverIssued { effect: id }
-        });
+        return not_outstanding(s, id);
     };
-    let effect = s.effects[at];
     // `invoke` looked the operation up, and images do not change.
-    let Ok(operation) = operation(cx.image, effect.operation) else {
+    let Ok(operation) = operation(cx.image, s.effects[at].operation) else {
         return Err(Refusal::Late { effect: id });
     };
     let failure = match outcome {
-        Outcome::Success(value) if active(mutant::RESULT_UNCHECKED) => {
-            forget(s, at);
-            return Ok(succeed(cx, s, &effect, value, sink));
-        }
-        Outcome::Success(value) => match admit(cx, &value, operation.result) {
-            Ok(()) => {
-                forget(s, at);
-                return Ok(succeed(cx, s, &effect, value, sink));
-            }
-            Err(fault) => violation(fault),
+        Outcome::Success(value) => match admit(cx, value, operation.result) {
+            Err(fault) if !active(mutant::RESULT_UNCHECKED) => violation(fault),
+            Ok(()) | Err(_) => return Ok(succeed(cx, s, at, value, sink)),
         },
-        Outcome::Failure(failure) => failure,
+        Outcome::Failure(failure) => failure.clone(),
     };
-    forget(s, at);
-    Ok(disappoint(cx, s, &effect, operation, failure, sink))
+    Ok(disappoint(cx, s, at, operation, failure, sink))
+}
+
+/// The outcome of an effect that nobody waits for.
+#[cold]
+fn not_outstanding(s: &mut Session, id: EffectId) -> Result<Resumed, Refusal> {
+    let issued = s.effects_issued + u64::from(active(mutant::NEVER_ISSUED_IS_LATE));
+    let late = id.number < issued && !active(mutant::LATE_IS_NEVER_ISSUED);
+    if late && active(mutant::LATE_ACCEPTED) {
+        return Ok(Resumed::Reissued(id));
+    }
+    s.events += u64::from(late && active(mutant::LATE_COUNTS));
+    Err(match late {
+        true => Refusal::Late { effect: id },
+        false => Refusal::NeverIssued { effect: id },
+    })
 }
 
 /// The world gave what the operation does not give.
+#[cold]
 fn violation(fault: Fault) -> Failure {
     let kind = match active(mutant::CONTRACT_KIND) {
         false => FailureKind::ContractViolation,
@@ -965,20 +1024,20 @@ fn forget(s: &mut Session, at: usize) {
 fn succeed<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    effect: &Effect,
-    value: Value,
+    at: usize,
+    value: &mut Value,
     sink: &mut S,
 ) -> Resumed {
-    if sink.wants_events() {
-        let event = Event::EffectResolved {
-            number: effect.number,
-            result: value.clone(),
-        };
-        emit(cx, s.id, &mut s.events, sink, event);
-    } else {
-        s.events += 1;
-    }
-    let who = effect.coroutine;
+    let Effect {
+        number,
+        coroutine: who,
+        ..
+    } = s.effects[at];
+    forget(s, at);
+    emit(cx, s.id, &mut s.events, sink, || Event::EffectResolved {
+        number,
+        result: value.clone(),
+    });
     let coroutine = &mut s.coroutines[who.index()];
     let (dst, witness) = match fetch(cx.image, coroutine.program, coroutine.pc) {
         Ok(Instruction::Invoke { dst, .. }) => (*dst, None),
@@ -986,37 +1045,36 @@ fn succeed<S: Sink>(
         // A coroutine that waits for an effect stands at the instruction that asked.
         Ok(_) | Err(_) => return Resumed::Ready(who),
     };
-    coroutine.registers[dst.index()] = value;
+    value.move_to(&mut coroutine.registers[dst.index()]);
     coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
     coroutine.status = Status::Ready;
     if let Some(witness) = witness {
-        let evidence = testify(cx, s, effect.number, WitnessKind::Check, sink);
-        let event = Event::WitnessIssued {
+        let evidence = testify(cx, s, number, WitnessKind::Check, sink);
+        emit(cx, s.id, &mut s.events, sink, || Event::WitnessIssued {
             witness: evidence,
-            number: effect.number,
-        };
-        emit(cx, s.id, &mut s.events, sink, event);
+            number,
+        });
         s.coroutines[who.index()].registers[witness.index()] = Value::Evidence(evidence);
     }
     Resumed::Ready(who)
 }
 
+#[inline(never)]
 fn disappoint<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    effect: &Effect,
+    at: usize,
     operation: &Operation,
     failure: Failure,
     sink: &mut S,
 ) -> Resumed {
+    let effect = s.effects[at];
+    forget(s, at);
     let (number, who, kind) = (effect.number, effect.coroutine, failure.kind);
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
-        Event::EffectFailed { number, failure },
-    );
+    emit(cx, s.id, &mut s.events, sink, || Event::EffectFailed {
+        number,
+        failure,
+    });
     let worth = kind == FailureKind::Unavailable || active(mutant::RETRY_ANY_KIND);
     let retries = u16::from(operation.retries) + u16::from(active(mutant::RETRIES_LONG));
     let asked = u16::from(effect.attempt) + u16::from(active(mutant::RETRIES_SHORT));
@@ -1058,16 +1116,12 @@ fn disappoint<S: Sink>(
         fail(cx, s, who, cause, sink);
         return Resumed::Faulted(cause);
     };
-    emit(
-        cx,
-        s.id,
-        &mut s.events,
-        sink,
+    emit(cx, s.id, &mut s.events, sink, || {
         Event::FailureBranchEntered {
             coroutine: who,
             cause,
-        },
-    );
+        }
+    });
     let coroutine = &mut s.coroutines[who.index()];
     coroutine.registers[dst.index()] =
         Value::Nat(kind.code() + u64::from(active(mutant::FAILURE_CODE)));
@@ -1095,7 +1149,7 @@ fn testify<S: Sink>(
         let event = Event::WitnessExpired {
             witness: oldest.number,
         };
-        emit(cx, s.id, &mut s.events, sink, event);
+        emit(cx, s.id, &mut s.events, sink, || event);
     }
     let number = s.witnesses_issued;
     s.witnesses_issued += 1;
@@ -1120,14 +1174,14 @@ pub(crate) fn expire<S: Sink>(
     s.effects.iter().find(|e| e.number == number)?;
     let witness = testify(cx, s, number, WitnessKind::Timeout, sink);
     let issued = Event::TimeoutIssued { number, witness };
-    let outcome = Outcome::failure(FailureKind::Timeout, "");
+    let mut outcome = Outcome::failure(FailureKind::Timeout, "");
     if active(mutant::FAILED_BEFORE_TIMEOUT) {
-        let resumed = resume(cx, s, number, outcome, sink);
-        emit(cx, s.id, &mut s.events, sink, issued);
+        let resumed = resume(cx, s, number, &mut outcome, sink);
+        emit(cx, s.id, &mut s.events, sink, || issued);
         return resumed.ok();
     }
-    emit(cx, s.id, &mut s.events, sink, issued);
-    resume(cx, s, number, outcome, sink).ok()
+    emit(cx, s.id, &mut s.events, sink, || issued);
+    resume(cx, s, number, &mut outcome, sink).ok()
 }
 
 /// A witness's time has come. Witnesses expire in the order of their numbers, so it is the first one or none.
@@ -1139,13 +1193,9 @@ pub(crate) fn expire_witness<S: Sink>(
 ) {
     if s.witnesses.front().is_some_and(|w| w.number == number) {
         s.witnesses.pop_front();
-        emit(
-            cx,
-            s.id,
-            &mut s.events,
-            sink,
-            Event::WitnessExpired { witness: number },
-        );
+        emit(cx, s.id, &mut s.events, sink, || Event::WitnessExpired {
+            witness: number,
+        });
     }
 }
 
@@ -1159,19 +1209,19 @@ pub(crate) fn cancel<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
         false => (requested, cancelled),
         true => (cancelled, requested),
     };
-    emit(cx, s.id, &mut s.events, sink, first);
-    emit(cx, s.id, &mut s.events, sink, second);
+    emit(cx, s.id, &mut s.events, sink, || first);
+    emit(cx, s.id, &mut s.events, sink, || second);
     end(cx, s, End::Cancelled, sink);
 }
 
-/// Tells the sink, and counts: an event has its number whether or not anybody listens.
-#[inline]
+/// Tells the sink, and counts: an event has its number whether or not anybody listens. It is made only where somebody does.
+#[inline(always)]
 pub(crate) fn emit<S: Sink>(
     cx: &Context<'_>,
     session: crate::ids::SessionId,
     events: &mut u64,
     sink: &mut S,
-    event: Event,
+    event: impl FnOnce() -> Event,
 ) {
     if sink.wants_events() {
         let stamp = Stamp {
@@ -1180,7 +1230,7 @@ pub(crate) fn emit<S: Sink>(
             step: cx.step,
             clock: cx.clock,
         };
-        sink.event(&stamp, event);
+        sink.event(&stamp, event());
     }
     *events += 1;
 }

@@ -91,36 +91,54 @@ impl Value {
         Value::List(item.into_iter().collect())
     }
 
+    /// Whether there is nothing to give back when the value goes.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        match self {
+            Value::Unit
+            | Value::Bool(_)
+            | Value::Nat(_)
+            | Value::Int(_)
+            | Value::Endpoint(_)
+            | Value::Evidence(_) => true,
+            Value::Text(_) | Value::Bytes(_) | Value::List(_) | Value::Record(_) => false,
+        }
+    }
+
+    /// `*place = self`, in line for what most values are.
+    #[inline(always)]
+    pub(crate) fn put(self, place: &mut Value) {
+        match place.is_plain() {
+            true => std::mem::forget(std::mem::replace(place, self)),
+            false => *place = self,
+        }
+    }
+
     /// Puts a copy in a place, as `*place = self.clone()` does. Small values are written there field by field: made
     /// elsewhere and moved as a whole, they would be read back wider than they were written, for which a processor
     /// waits until the writing is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_to(&self, place: &mut Value) {
         match self {
-            Value::Unit => *place = Value::Unit,
-            Value::Bool(b) => *place = Value::Bool(*b),
-            Value::Nat(n) => *place = Value::Nat(*n),
-            Value::Int(i) => *place = Value::Int(*i),
+            Value::Unit => Value::Unit.put(place),
+            Value::Bool(b) => Value::Bool(*b).put(place),
+            Value::Nat(n) => Value::Nat(*n).put(place),
+            Value::Int(i) => Value::Int(*i).put(place),
             Value::Text(_)
             | Value::Bytes(_)
             | Value::List(_)
             | Value::Record(_)
             | Value::Endpoint(_)
-            | Value::Evidence(_) => *place = self.clone(),
+            | Value::Evidence(_) => self.clone().put(place),
         }
     }
 
     /// Moves the value to a place, and leaves some value behind; see [`copy_to`](Self::copy_to).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn move_to(&mut self, place: &mut Value) {
-        match self {
-            Value::Unit | Value::Bool(_) | Value::Nat(_) | Value::Int(_) => self.copy_to(place),
-            Value::Text(_)
-            | Value::Bytes(_)
-            | Value::List(_)
-            | Value::Record(_)
-            | Value::Endpoint(_)
-            | Value::Evidence(_) => *place = std::mem::take(self),
+        match self.is_plain() {
+            true => self.copy_to(place),
+            false => std::mem::take(self).put(place),
         }
     }
 

@@ -766,7 +766,7 @@ impl OutcomeFields {
 }
 
 impl Inner {
-    /// Steps of one coroutine: one, where there are rows to tell.
+    /// Steps until the world is asked: one, where there are rows to tell.
     fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let (_, (_, rows)) = self.machine.sink();
         if let Some(rows) = rows {

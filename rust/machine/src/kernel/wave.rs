@@ -1,6 +1,7 @@
 //! The kernel's part in waves: it plans one, checks one that anybody made, and makes the steps part of the machine. Who runs
 //! them, and on how many threads, is the driver's.
 
+use std::iter;
 use std::sync::Arc;
 
 use crate::config::ProtocolMachineConfig;
@@ -53,6 +54,10 @@ struct Room {
 
 /// What the handler said to what a session asked in a wave.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "threads"),
+    expect(dead_code, reason = "threads take it")
+)]
 pub(crate) enum Answer {
     /// The machine is still to be told.
     Said(Reply),
@@ -432,16 +437,12 @@ impl<'a> Job<'a> {
         let mut who = self.pick.coroutine;
         let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
         loop {
-            let stepped = step::step(&cx, self.session, who, sink);
-            schedule::settle(queue, &cx, self.session, who, &stepped);
-            steps.push(who);
-            cx.step += 1;
-            let goes_on = schedule::goes_on(cx.config.policy, &stepped.step);
-            if goes_on && steps.len() < quantum {
-                continue;
-            }
-            *last = Some(stepped.step);
-            let asks = matches!(stepped.step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
+            let left = (quantum - steps.len()) as u64;
+            let (step, taken) = schedule::go(queue, &mut cx, self.session, who, left, sink);
+            steps.extend(iter::repeat_n(who, taken as usize));
+            cx.step = steps.len() as u64;
+            *last = Some(step);
+            let asks = matches!(step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
             let ended = self.session.phase != Phase::Active;
             if asks || ended || steps.len() >= quantum {
                 return;
@@ -469,15 +470,17 @@ impl<'a> Job<'a> {
     /// Takes in what the handler said to the request, where the session is at hand, so that it need not be fetched from
     /// another core for it: for who then has [`ProtocolMachineKernel::settle_resumed`] do the kernel's part, in the order of
     /// the picks, and has nobody to tell of it.
-    pub(crate) fn take_in(&mut self, reply: Reply) {
+    #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "threads do"))]
+    pub(crate) fn take_in(&mut self, mut reply: Reply) {
+        // Until the kernel has done its part, the queue lacks a coroutine.
+        let at_once = !cfg!(feature = "invariants");
         let cx = self.context();
-        self.room.answer = match (&self.room.last, reply) {
-            // Until the kernel has done its part, the queue lacks a coroutine.
-            (Some(Step::Effect(effect)), Reply::Now(outcome)) if !cfg!(feature = "invariants") => {
+        self.room.answer = match (&self.room.last, &mut reply) {
+            (Some(Step::Effect(effect)), Reply::Now(outcome)) if at_once => {
                 let resumed = step::resume(&cx, self.session, effect.number, outcome, &mut NoSink);
                 resumed.ok().map(Answer::TakenIn)
             }
-            (_, reply) => Some(Answer::Said(reply)),
+            _ => Some(Answer::Said(reply)),
         };
     }
 
