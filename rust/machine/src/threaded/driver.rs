@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::handlers::{Contained, Handlers, lane_of};
+use super::handlers::{Contained, Handlers, Sharing};
 use super::pool::Pool;
 use crate::effect::{EffectHandler, Reply};
 use crate::event::Sink;
@@ -251,8 +251,8 @@ fn ask<H: Handlers, S: Sink>(
     sink: &mut S,
     effect: EffectId,
 ) {
-    let lane = lane_of(effect.session, handlers.count(workers));
-    let handler = handlers.lane(lane);
+    let sharing = Sharing::among([effect.session], handlers.count(workers));
+    let handler = handlers.lane(sharing.lane::<H>(effect.session));
     let mut contained = Contained { handler, panics };
     machine::ask(kernel, &mut contained, sink, effect);
 }
@@ -267,10 +267,11 @@ fn run_jobs<H: Handlers>(
 ) {
     let count = handlers.count(pool.workers());
     let share = jobs.len() / count.max(1) + 1;
+    let sharing = Sharing::among(jobs.iter().map(Job::session), count);
     let lane = |handler| (Contained { handler, panics }, Vec::new());
     let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
     for job in jobs {
-        if let Some((_, jobs)) = lanes.get_mut(lane_of(job.session(), count)) {
+        if let Some((_, jobs)) = lanes.get_mut(sharing.lane::<H>(job.session())) {
             // At once, and not for lanes that nobody has.
             if jobs.is_empty() {
                 jobs.reserve(share);

@@ -8,8 +8,7 @@ use crate::ids::SessionId;
 
 /// Handlers for sessions that ask at the same time.
 ///
-/// A session's requests all go to the handler of its lane: the remainder of its number by [`count`](Self::count). Lanes are asked
-/// at the same time; requests on one lane come one after the other, in the order of the picks. So handlers that keep
+/// A session's requests all go to the handler of its lane, which [`lane_of`](Self::lane_of) tells. Lanes are asked at the same time; requests on one lane come one after the other, in the order of the picks. So handlers that keep
 /// something see the same requests in the same order however many threads there are.
 pub trait Handlers {
     /// One lane's handler.
@@ -19,6 +18,12 @@ pub trait Handlers {
 
     /// How many lanes there are for so many workers; at least 1.
     fn count(&self, workers: usize) -> usize;
+
+    /// The lane of a session, below `count`: the remainder of its number, unless told otherwise. `None` where one does as well as
+    /// another: then the driver gives each lane sessions that stand beside each other in memory.
+    fn lane_of(session: SessionId, count: usize) -> Option<usize> {
+        Some(session.index() % count.max(1))
+    }
 
     /// The handlers of the lanes 0 to `count`.
     fn lanes(&mut self, count: usize) -> impl Iterator<Item = Self::Lane<'_>>;
@@ -49,6 +54,10 @@ where
             0 | 1 => 1,
             workers => workers * SHARES,
         }
+    }
+
+    fn lane_of(_: SessionId, _: usize) -> Option<usize> {
+        None
     }
 
     fn lanes(&mut self, count: usize) -> impl Iterator<Item = &H> {
@@ -106,9 +115,40 @@ impl<H: EffectHandler + Send> Handlers for PerLane<H> {
     }
 }
 
-/// The lane of a session.
-pub(super) fn lane_of(session: SessionId, count: usize) -> usize {
-    session.index() % count.max(1)
+/// Which lane each of some sessions is on.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    /// The lowest number among them.
+    first: usize,
+    /// How many numbers there are from the lowest to the highest.
+    span: usize,
+    count: usize,
+}
+
+impl Sharing {
+    /// Of these sessions, on so many lanes.
+    pub(super) fn among(sessions: impl IntoIterator<Item = SessionId>, count: usize) -> Sharing {
+        let (first, last) = sessions
+            .into_iter()
+            .map(SessionId::index)
+            .fold((usize::MAX, 0), |(first, last), n| {
+                (first.min(n), last.max(n))
+            });
+        Sharing {
+            first,
+            span: last.saturating_sub(first) + 1,
+            count,
+        }
+    }
+
+    /// The lane of one of them.
+    ///
+    /// Where it is ours to choose, neighbours are on one lane: a thread then goes through memory in order, and what it will need next
+    /// is on its way before it asks.
+    pub(super) fn lane<H: Handlers>(&self, session: SessionId) -> usize {
+        let beside = || session.index().saturating_sub(self.first) * self.count / self.span;
+        H::lane_of(session, self.count).unwrap_or_else(beside)
+    }
 }
 
 /// A handler whose panics end in a failure of the effect and not in the end of the machine.
@@ -129,5 +169,35 @@ impl<H: EffectHandler> EffectHandler for Contained<'_, H> {
             let detail = format!("the handler panicked: {}", text.unwrap_or("without a word"));
             Reply::Now(Outcome::failure(FailureKind::Internal, &detail))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::FromFn;
+
+    /// The lanes of the sessions with these numbers.
+    fn lanes<H: Handlers>(numbers: std::ops::Range<u32>, count: usize) -> Vec<usize> {
+        let sharing = Sharing::among(numbers.clone().map(SessionId), count);
+        let lane = |n| sharing.lane::<H>(SessionId(n));
+        numbers.map(lane).collect()
+    }
+
+    #[test]
+    fn neighbours_share_a_lane_where_any_lane_will_do() {
+        type Any = Shared<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
+        assert_eq!(lanes::<Any>(0..8, 4), [0, 0, 1, 1, 2, 2, 3, 3]);
+        // Wherever the numbers begin, no lane has more than its share, and one session is a share.
+        assert_eq!(lanes::<Any>(1_000..1_006, 4), [0, 0, 1, 2, 2, 3]);
+        assert_eq!(lanes::<Any>(7..8, 64), [0]);
+    }
+
+    /// A handler that keeps something has the same sessions whoever else is in the wave.
+    #[test]
+    fn a_handler_of_a_lane_keeps_its_sessions() {
+        type Own = PerLane<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
+        assert_eq!(lanes::<Own>(0..8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
+        assert_eq!(lanes::<Own>(5..8, 3), [2, 0, 1]);
     }
 }
