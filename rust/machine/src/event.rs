@@ -193,7 +193,7 @@ pub trait Sink {
     }
 
     /// Whether [`request`](Self::request) and [`ingress`](Self::ingress) are wanted. Constant for the life of the sink; `false`
-    /// lets a wave take answers in where they are given.
+    /// lets the machine take a handler's answer in where it was given, without a word.
     #[inline]
     fn wants_inputs(&self) -> bool {
         true

@@ -168,8 +168,8 @@ impl ProtocolMachineKernel {
     }
 
     /// Step after step, each of the coroutine that the policy picks, at most `steps_max` of them (one if that is 0), until one
-    /// comes to what whoever drives must see: an effect, an end, or nobody ready. Gives who took the last one and what it came
-    /// to, and how many were taken.
+    /// comes to what whoever drives must see: an effect, an end, or nobody ready; it may stop before. Gives who took the last one
+    /// and what it came to, and how many were taken.
     #[inline]
     pub fn steps<S: Sink>(&mut self, steps_max: u64, sink: &mut S) -> (Turn, u64) {
         self.steps_asking(steps_max, sink, |_, _, _| false)

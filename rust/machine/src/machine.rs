@@ -129,7 +129,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     }
 
     /// As [`turn`](Self::turn), but several steps at once, at most `steps_max` of them (one if that is 0), until one asks the world,
-    /// ends, or leaves nobody ready. Where the sink wants to hear of each step it is always one. Gives what the last one came to, and
+    /// ends, or leaves nobody ready; it may stop before. Where the sink wants to hear of each step it is always one. Gives what the last one came to, and
     /// how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {

@@ -257,6 +257,56 @@ fn moody(request: &EffectRequest<'_>) -> Reply {
     }
 }
 
+/// Where nobody is told, steps are taken one after the other and asked for on the way; where somebody is, each comes back.
+#[test]
+fn without_threads_an_unwatched_machine_comes_to_it_too() {
+    for policy in SchedulingPolicy::ALL {
+        let config = || ProtocolMachineConfig {
+            policy,
+            witness_ttl: 20,
+            ..Default::default()
+        };
+        let mut watched = ProtocolMachine::with_sink(config(), FromFn(moody), RunLog::default());
+        let mut unwatched = ProtocolMachine::new(config(), FromFn(moody));
+        for _ in 0..16 {
+            let image = asking_for_ever();
+            watched.load_choreography(&image, "me").expect("room");
+            unwatched.load_choreography(&image, "me").expect("room");
+        }
+        for round in 0..400 {
+            let steps = 1 + round % 41;
+            assert_eq!(
+                unwatched.run(steps),
+                watched.run(steps),
+                "{policy:?}, {round}"
+            );
+            if round % 3 == 2 {
+                let ticks = Ingress::AdvanceClock { ticks: 1 };
+                let taken = watched.ingress(ticks.clone());
+                assert_eq!(unwatched.ingress(ticks), taken, "{policy:?}, {round}");
+            }
+            let (seen, unseen) = (watched.kernel(), unwatched.kernel());
+            assert_eq!(unseen.step_index(), seen.step_index());
+            assert_eq!(
+                unseen.state_bytes(),
+                seen.state_bytes(),
+                "{policy:?}, {round}"
+            );
+            assert_eq!(unseen.next_deadline(), seen.next_deadline());
+            assert_eq!(unseen.outstanding(), seen.outstanding());
+            unseen.check().expect("every invariant holds");
+        }
+        let events = watched.sink().events();
+        let seen = |what: fn(&Event) -> bool| events.iter().any(|told| what(&told.event));
+        assert!(seen(|e| matches!(e, Event::EffectResolved { .. })));
+        assert!(seen(|e| matches!(
+            e,
+            Event::EffectIssued { attempt: 2, .. }
+        )));
+        assert!(seen(|e| matches!(e, Event::TimeoutIssued { .. })));
+    }
+}
+
 /// Where nobody is told, answers are taken in on the threads that got them; where somebody is, afterwards and one by one.
 #[test]
 fn an_unwatched_machine_comes_to_what_a_watched_one_does() {

@@ -251,7 +251,7 @@ fn ask<H: Handlers, S: Sink>(
     sink: &mut S,
     effect: EffectId,
 ) {
-    let sharing = Sharing::among([effect.session], handlers.count(workers));
+    let sharing = Sharing::new(handlers.count(workers), 1);
     let handler = handlers.lane(sharing.lane::<H>(effect.session));
     let mut contained = Contained { handler, panics };
     machine::ask(kernel, &mut contained, sink, effect);
@@ -267,7 +267,7 @@ fn run_jobs<H: Handlers>(
 ) {
     let count = handlers.count(pool.workers());
     let share = jobs.len() / count.max(1) + 1;
-    let sharing = Sharing::among(jobs.iter().map(Job::session), count);
+    let sharing = Sharing::new(count, jobs.len());
     let lane = |handler| (Contained { handler, panics }, Vec::new());
     let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
     for job in jobs {

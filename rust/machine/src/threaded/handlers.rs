@@ -8,8 +8,9 @@ use crate::ids::SessionId;
 
 /// Handlers for sessions that ask at the same time.
 ///
-/// A session's requests all go to the handler of its lane, which [`lane_of`](Self::lane_of) tells. Lanes are asked at the same time; requests on one lane come one after the other, in the order of the picks. So handlers that keep
-/// something see the same requests in the same order however many threads there are.
+/// Lanes are asked at the same time; requests on one lane come one after the other, in the order of the picks. Where
+/// [`lane_of`](Self::lane_of) gives each session its lane, all of a session's requests go to that lane's handler. So handlers that
+/// keep something see the same requests in the same order however many threads there are.
 pub trait Handlers {
     /// One lane's handler.
     type Lane<'a>: EffectHandler + Send
@@ -19,8 +20,9 @@ pub trait Handlers {
     /// How many lanes there are for so many workers; at least 1.
     fn count(&self, workers: usize) -> usize;
 
-    /// The lane of a session, below `count`: the remainder of its number, unless told otherwise. `None` where one does as well as
-    /// another: then the driver gives each lane sessions that stand beside each other in memory.
+    /// The lane of a session, always the same one for as many lanes: the remainder of its number by `count`, unless told otherwise.
+    /// `None` where one does as well as another, since they have nothing of their own: then the driver gives each lane sessions
+    /// that stand beside each other in memory.
     fn lane_of(session: SessionId, count: usize) -> Option<usize> {
         Some(session.index() % count.max(1))
     }
@@ -115,39 +117,29 @@ impl<H: EffectHandler + Send> Handlers for PerLane<H> {
     }
 }
 
-/// Which lane each of some sessions is on.
+/// Which lane each session of a wave is on.
 #[derive(Debug)]
 pub(super) struct Sharing {
-    /// The lowest number among them.
-    first: usize,
-    /// How many numbers there are from the lowest to the highest.
-    span: usize,
     count: usize,
+    /// How many neighbours, by number, are on one lane where it is ours to choose.
+    stretch: usize,
 }
 
 impl Sharing {
-    /// Of these sessions, on so many lanes.
-    pub(super) fn among(sessions: impl IntoIterator<Item = SessionId>, count: usize) -> Sharing {
-        let (first, last) = sessions
-            .into_iter()
-            .map(SessionId::index)
-            .fold((usize::MAX, 0), |(first, last), n| {
-                (first.min(n), last.max(n))
-            });
-        Sharing {
-            first,
-            span: last.saturating_sub(first) + 1,
-            count,
-        }
+    /// So many lanes for so many sessions.
+    pub(super) fn new(count: usize, sessions: usize) -> Sharing {
+        let count = count.max(1);
+        let stretch = sessions.div_ceil(count).max(1);
+        Sharing { count, stretch }
     }
 
-    /// The lane of one of them.
+    /// The lane of a session.
     ///
     /// Where it is ours to choose, neighbours are on one lane: a thread then goes through memory in order, and what it will need next
-    /// is on its way before it asks.
+    /// is on its way before it asks. It goes by the number alone, so that a session is where it was in the wave before.
     pub(super) fn lane<H: Handlers>(&self, session: SessionId) -> usize {
-        let beside = || session.index().saturating_sub(self.first) * self.count / self.span;
-        H::lane_of(session, self.count).unwrap_or_else(beside)
+        let beside = || session.index() / self.stretch;
+        H::lane_of(session, self.count).unwrap_or_else(beside) % self.count
     }
 }
 
@@ -178,26 +170,59 @@ mod tests {
     use crate::effect::FromFn;
 
     /// The lanes of the sessions with these numbers.
-    fn lanes<H: Handlers>(numbers: std::ops::Range<u32>, count: usize) -> Vec<usize> {
-        let sharing = Sharing::among(numbers.clone().map(SessionId), count);
-        let lane = |n| sharing.lane::<H>(SessionId(n));
-        numbers.map(lane).collect()
+    fn lanes<H: Handlers>(numbers: impl ExactSizeIterator<Item = u32>, count: usize) -> Vec<usize> {
+        let sharing = Sharing::new(count, numbers.len());
+        numbers.map(|n| sharing.lane::<H>(SessionId(n))).collect()
     }
+
+    type Any = Shared<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
+    type Own = PerLane<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
 
     #[test]
     fn neighbours_share_a_lane_where_any_lane_will_do() {
-        type Any = Shared<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
         assert_eq!(lanes::<Any>(0..8, 4), [0, 0, 1, 1, 2, 2, 3, 3]);
-        // Wherever the numbers begin, no lane has more than its share, and one session is a share.
-        assert_eq!(lanes::<Any>(1_000..1_006, 4), [0, 0, 1, 2, 2, 3]);
-        assert_eq!(lanes::<Any>(7..8, 64), [0]);
+        assert_eq!(lanes::<Any>(6..12, 3), [0, 0, 1, 1, 2, 2]);
+        // No more sessions than lanes: each has one of its own.
+        assert_eq!(lanes::<Any>(3..7, 4), [3, 0, 1, 2]);
+    }
+
+    /// One session from long ago does not put all others on one lane.
+    #[test]
+    fn numbers_far_apart_are_shared_out_all_the_same() {
+        let numbers: Vec<u32> = std::iter::once(0).chain(99_000..100_000).collect();
+        let lanes = lanes::<Any>(numbers.into_iter(), 64);
+        let on = |lane| lanes.iter().filter(|l| **l == lane).count();
+        let most = (0..64).map(on).max();
+        let used = (0..64).filter(|lane| on(*lane) > 0).count();
+        assert!(most <= Some(2 * 16) && used >= 60, "{used} lanes, {most:?}");
     }
 
     /// A handler that keeps something has the same sessions whoever else is in the wave.
     #[test]
     fn a_handler_of_a_lane_keeps_its_sessions() {
-        type Own = PerLane<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
         assert_eq!(lanes::<Own>(0..8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
         assert_eq!(lanes::<Own>(5..8, 3), [2, 0, 1]);
+    }
+
+    /// Lanes that a caller's handlers make up are lanes there are, so that nobody waits for an answer that nobody is asked for.
+    #[test]
+    fn a_lane_that_is_not_there_is_another_one() {
+        struct Beyond(Own);
+        impl Handlers for Beyond {
+            type Lane<'a> = <Own as Handlers>::Lane<'a>;
+            fn count(&self, workers: usize) -> usize {
+                self.0.count(workers)
+            }
+            fn lane_of(session: SessionId, count: usize) -> Option<usize> {
+                Some(session.index() + count)
+            }
+            fn lanes(&mut self, count: usize) -> impl Iterator<Item = Self::Lane<'_>> {
+                self.0.lanes(count)
+            }
+            fn lane(&mut self, lane: usize) -> Self::Lane<'_> {
+                self.0.lane(lane)
+            }
+        }
+        assert_eq!(lanes::<Beyond>(0..4, 3), [0, 1, 2, 0]);
     }
 }

@@ -5,9 +5,9 @@
 set -eu
 here=$(dirname "$0")
 case $2 in stdio) console=stdio ;; *) console=file:$2 ;; esac
-if ! command -v qemu-system-x86_64 >/dev/null; then
+if ! qemu-system-x86_64 --version >/dev/null 2>&1; then
     # Not the system's: the one that set-up unpacked here. It finds its firmware by where it stands.
-    PATH=$PATH:$here/qemu/usr/bin
+    PATH=$here/qemu/usr/bin:$PATH
     LD_LIBRARY_PATH=$here/qemu/usr/lib/x86_64-linux-gnu:$here/qemu/lib/x86_64-linux-gnu
     export LD_LIBRARY_PATH
 fi

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::problem::Problem;
 use crate::run;
 
-/// Unpacks the package into `place`, of which nothing else is left; with `dependencies`, also what it needs and the system lacks.
+/// Unpacks the package into `place`, after what was there is gone; with `dependencies`, also what it needs and the system lacks.
 pub(super) fn unpack(place: &Path, package: &str, dependencies: bool) -> Result<(), Problem> {
     if place.exists() {
         fs::remove_dir_all(place).map_err(Problem::file(place))?;

@@ -20,7 +20,9 @@ pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
     let place = tree.target.join("vm/qemu");
     // Written last: a directory without it is unfinished.
     let mark = place.join("version");
-    if let Ok(version) = fs::read_to_string(&mark) {
+    if mark.exists()
+        && let Ok(version) = version(unpacked(&place))
+    {
         return Ok((version, true));
     }
     setup::with_lists(|| debian::unpack(&place, "qemu-system-x86", true))?;
