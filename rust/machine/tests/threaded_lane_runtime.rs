@@ -257,6 +257,15 @@ fn moody(request: &EffectRequest<'_>) -> Reply {
     }
 }
 
+/// Nothing tells the one from the other.
+fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &str) {
+    assert_eq!(one.step_index(), other.step_index(), "{when}");
+    assert_eq!(one.state_bytes(), other.state_bytes(), "{when}");
+    assert_eq!(one.next_deadline(), other.next_deadline(), "{when}");
+    assert_eq!(one.outstanding(), other.outstanding(), "{when}");
+    one.check().expect("every invariant holds");
+}
+
 /// Where nobody is told, steps are taken one after the other and asked for on the way; where somebody is, each comes back.
 #[test]
 fn without_threads_an_unwatched_machine_comes_to_it_too() {
@@ -285,16 +294,11 @@ fn without_threads_an_unwatched_machine_comes_to_it_too() {
                 let taken = watched.ingress(ticks.clone());
                 assert_eq!(unwatched.ingress(ticks), taken, "{policy:?}, {round}");
             }
-            let (seen, unseen) = (watched.kernel(), unwatched.kernel());
-            assert_eq!(unseen.step_index(), seen.step_index());
-            assert_eq!(
-                unseen.state_bytes(),
-                seen.state_bytes(),
-                "{policy:?}, {round}"
+            agree(
+                unwatched.kernel(),
+                watched.kernel(),
+                &format!("{policy:?}, {round}"),
             );
-            assert_eq!(unseen.next_deadline(), seen.next_deadline());
-            assert_eq!(unseen.outstanding(), seen.outstanding());
-            unseen.check().expect("every invariant holds");
         }
         let events = watched.sink().events();
         let seen = |what: fn(&Event) -> bool| events.iter().any(|told| what(&told.event));
@@ -353,15 +357,11 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
                 let taken = watched.ingress(input.clone());
                 assert_eq!(unwatched.ingress(input), taken, "{policy:?}, {round}");
             }
-            let (seen, unseen) = (watched.kernel(), unwatched.kernel());
-            assert_eq!(
-                unseen.state_bytes(),
-                seen.state_bytes(),
-                "{policy:?}, {round}"
+            agree(
+                unwatched.kernel(),
+                watched.kernel(),
+                &format!("{policy:?}, {round}"),
             );
-            assert_eq!(unseen.next_deadline(), seen.next_deadline());
-            assert_eq!(unseen.outstanding(), seen.outstanding());
-            unseen.check().expect("every invariant holds");
         }
         let events = watched.sink().events();
         let seen = |what: fn(&Event) -> bool| events.iter().any(|told| what(&told.event));
