@@ -1,6 +1,6 @@
 //! The meaning of an instruction, and of an effect's outcome.
 //!
-//! [`step`] is the only code that gives an instruction its meaning; every driver calls it and chooses only *which*
+//! [`step`] is the only code that gives an instruction its meaning; every driver takes it, by `attempt`, and chooses only *which*
 //! coroutine of *which* session steps. It is total and deterministic, sees one session, and validates before it
 //! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
 //! fault. `docs/semantics.md` says the same in prose, line by line.
