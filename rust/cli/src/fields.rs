@@ -5,6 +5,7 @@ use std::sync::Arc;
 use antiphon_machine::{EffectRequest, Sort, Value, VerifiedImage};
 
 use crate::literal::Literal;
+use crate::streams::Piece;
 
 /// The record that the request asks for, from the fields that there are values for; those that the record does not
 /// have are left out.
@@ -83,10 +84,10 @@ impl<'r> Fields<'r> {
         }
     }
 
-    pub(crate) fn bytes(&self, name: &str) -> Arc<[u8]> {
+    pub(crate) fn bytes(&self, name: &str) -> Piece {
         match self.field(name) {
             Some((Value::Bytes(bytes), _)) => Arc::clone(bytes),
-            Some(_) | None => Arc::from([]),
+            Some(_) | None => Arc::default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 
 use crate::fields::{Fields, record};
 use crate::literal::Literal;
-use crate::streams::{Heard, Input, Manner, Output, Stream};
+use crate::streams::{Heard, Input, Manner, Output, Piece, Stream};
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ struct State {
     /// Whether standard input has ended.
     ended: bool,
     /// A piece that a stream had no room for, and who waits for it.
-    held: Option<(EffectId, Stream, Arc<[u8]>)>,
+    held: Option<(EffectId, Stream, Piece)>,
     interrupted: Option<i32>,
     /// Whether the guest was told to end the command.
     cancelled: bool,
@@ -255,7 +255,7 @@ impl State {
         }
     }
 
-    fn put(&self, stream: Stream, piece: Arc<[u8]>) -> Result<(), Arc<[u8]>> {
+    fn put(&self, stream: Stream, piece: Piece) -> Result<(), Piece> {
         match &self.outputs[stream as usize] {
             Some(output) => output.put(piece),
             None => Ok(()),

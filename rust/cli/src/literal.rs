@@ -483,7 +483,7 @@ pub(crate) fn json(
         (Value::Nat(n), _) => json!(n),
         (Value::Int(n), _) => json!(n),
         (Value::Text(text), _) => json!(&**text),
-        (Value::Bytes(bytes), _) => json!({ "base64": BASE64_STANDARD.encode(bytes) }),
+        (Value::Bytes(bytes), _) => json!({ "base64": BASE64_STANDARD.encode(&**bytes) }),
         (Value::List(items), Some(Sort::Option(item))) => match items.first() {
             Some(value) => json(value, Some(*item), image),
             None => serde_json::Value::Null,

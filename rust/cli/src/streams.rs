@@ -100,10 +100,13 @@ fn read_loop(asked: &Receiver<()>, hear: &impl Fn(Heard)) {
     }
 }
 
+/// What one message brought of a stream, shared with the message.
+pub(crate) type Piece = Arc<Box<[u8]>>;
+
 /// Writes one stream, in the order in which it gets the pieces.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pieces: Option<Sender<Arc<[u8]>>>,
+    pieces: Option<Sender<Piece>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -128,7 +131,7 @@ impl Output {
     }
 
     /// Takes a piece; gives it back when there is no room, and [`Heard::Room`] comes when there is.
-    pub(crate) fn put(&self, piece: Arc<[u8]>) -> Result<(), Arc<[u8]>> {
+    pub(crate) fn put(&self, piece: Piece) -> Result<(), Piece> {
         match self.pieces.as_ref().map(|pieces| pieces.try_send(piece)) {
             Some(Err(TrySendError::Full(piece))) => Err(piece),
             // A stream that is broken has said so; what it gets is gone.
@@ -137,7 +140,7 @@ impl Output {
     }
 
     /// Waits until everything is written, or that long.
-    pub(crate) fn finish(mut self, last: Option<Arc<[u8]>>, patience: Duration) {
+    pub(crate) fn finish(mut self, last: Option<Piece>, patience: Duration) {
         if let (Some(piece), Some(pieces)) = (last, &self.pieces) {
             // What cannot be put in time is given up with the rest.
             let _ = pieces.send_timeout(piece, patience);
@@ -164,7 +167,7 @@ fn write_loop(
     stream: Stream,
     manner: Manner,
     mut out: File,
-    queue: &Receiver<Arc<[u8]>>,
+    queue: &Receiver<Piece>,
     hear: &impl Fn(Heard),
 ) {
     let mut filter = Filter::default();

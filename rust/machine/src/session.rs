@@ -50,8 +50,8 @@ pub struct Session {
     pub(crate) owner: Arc<str>,
 }
 
-// Nine lines of the processor's cache: a tenth would be fetched for nothing with each session.
-const _: () = assert!(size_of::<Session>() <= 576);
+// Eight lines of the processor's cache: a ninth would be fetched for nothing with each session.
+const _: () = assert!(size_of::<Session>() <= 512);
 
 /// Whether a session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,10 @@ use crate::image::Sort;
 
 /// A value. Large payloads are shared, not copied.
 ///
+/// What is shared stands behind a pointer of one word (`Arc<Box<_>>`), so that a value is 16 bytes wide: registers and messages are the
+/// larger part of a session, and how many sessions a machine gets through is decided by how much memory it reads.
+/// [`text`](Self::text), [`bytes`](Self::bytes), [`list`](Self::list), [`record`](Self::record) and `From` make them.
+///
 /// An optional value is a `List` of at most one element, a variant of an enumeration and a chosen label are `Nat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Value {
@@ -20,18 +24,20 @@ pub enum Value {
     /// A whole number with a sign.
     Int(i64),
     /// Text.
-    Text(Arc<str>),
+    Text(Arc<Box<str>>),
     /// Bytes.
-    Bytes(Arc<[u8]>),
+    Bytes(Arc<Box<[u8]>>),
     /// Values of one sort.
-    List(Arc<[Value]>),
+    List(Arc<Box<[Value]>>),
     /// The fields of a record, in the order its sort declares.
-    Record(Arc<[Value]>),
+    Record(Arc<Box<[Value]>>),
     /// The right to speak as a role; never a payload.
     Endpoint(RoleId),
     /// The number of a witness of this session; never a payload.
     Evidence(u64),
 }
+
+const _: () = assert!(size_of::<Value>() <= 16);
 
 /// The outermost form of a value, for error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,27 +74,27 @@ impl Value {
 
     /// A text value.
     pub fn text(text: &str) -> Value {
-        Value::Text(Arc::from(text))
+        Value::Text(Arc::new(text.into()))
     }
 
     /// A bytes value.
     pub fn bytes(bytes: &[u8]) -> Value {
-        Value::Bytes(Arc::from(bytes))
+        Value::Bytes(Arc::new(bytes.into()))
     }
 
     /// A list value.
     pub fn list(items: Vec<Value>) -> Value {
-        Value::List(Arc::from(items))
+        Value::List(Arc::new(items.into()))
     }
 
     /// A record value; the fields in the order of the record's sort.
     pub fn record(fields: Vec<Value>) -> Value {
-        Value::Record(Arc::from(fields))
+        Value::Record(Arc::new(fields.into()))
     }
 
     /// An optional value.
     pub fn option(item: Option<Value>) -> Value {
-        Value::List(item.into_iter().collect())
+        Value::List(Arc::new(item.into_iter().collect()))
     }
 
     /// Whether there is nothing to give back when the value goes.
@@ -202,6 +208,20 @@ impl From<i64> for Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
         Value::text(text)
+    }
+}
+
+/// Without copying the text, where it fills its memory.
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(Arc::new(text.into()))
+    }
+}
+
+/// Without copying the bytes, where they fill their memory.
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Value {
+        Value::Bytes(Arc::new(bytes.into()))
     }
 }
 

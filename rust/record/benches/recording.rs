@@ -9,7 +9,6 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{Cursor, Seek, SeekFrom};
-use std::sync::Arc;
 
 use antiphon_machine::{
     Class, DeterminismMode, EffectHandler, EffectRequest, FailureKind, NoSink, Outcome,
@@ -22,7 +21,7 @@ const ROUNDS: u64 = 2_000;
 
 struct Host {
     left: u64,
-    payload: Arc<[u8]>,
+    payload: Value,
 }
 
 impl EffectHandler for Host {
@@ -33,7 +32,7 @@ impl EffectHandler for Host {
                 self.left -= 1;
                 Outcome::chosen(labels[0])
             }
-            Class::Produce { .. } => Outcome::Success(Value::Bytes(Arc::clone(&self.payload))),
+            Class::Produce { .. } => Outcome::Success(self.payload.clone()),
             Class::Deliver { .. } => Outcome::done(),
             Class::Command | Class::Observe | Class::Check => {
                 Outcome::failure(FailureKind::InvalidInput, "")
@@ -55,7 +54,7 @@ fn header(mode: DeterminismMode) -> Header {
 fn run<S: Sink>(config: &ProtocolMachineConfig, sink: S) -> ProtocolMachine<Host, S> {
     let host = Host {
         left: ROUNDS,
-        payload: Arc::from([7; 64]),
+        payload: Value::bytes(&[7; 64]),
     };
     let mut machine = ProtocolMachine::with_sink(config.clone(), host, sink);
     let image = sample::ping_pong_bytes();

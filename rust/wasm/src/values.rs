@@ -10,8 +10,6 @@
 //! | record | object by field names; an array in declared order is taken too |
 //! | enumeration, choice | the variant's or label's name |
 
-use std::sync::Arc;
-
 use antiphon_machine::{CodeImage, Sort, SortId, Value};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -108,12 +106,12 @@ fn read(
         }
         Sort::Text => {
             let text = text(value, place).map_err(|_| wrong("a string of whole characters"));
-            Value::Text(Arc::from(text?))
+            Value::from(text?)
         }
         Sort::Bytes | Sort::Foreign { .. } => {
             let bytes = value.dyn_ref::<Uint8Array>();
             let bytes = bytes.ok_or_else(|| wrong("a Uint8Array"))?;
-            Value::Bytes(Arc::from(bytes.to_vec()))
+            Value::from(bytes.to_vec())
         }
         Sort::List(item) => Value::list(items(value, *item, image, place, left, u32::MAX)?),
         Sort::Option(item) => Value::list(items(value, *item, image, place, left, 1)?),

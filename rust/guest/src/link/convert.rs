@@ -6,7 +6,6 @@
 //! ignored, as everywhere on the link.
 
 use std::fmt;
-use std::sync::Arc;
 
 use antiphon_codec::Item;
 use antiphon_machine::{Form, Sort, SortId, Value};
@@ -163,8 +162,8 @@ fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> 
         (Sort::Bool, Item::Bool(b)) => Value::Bool(b),
         (Sort::Nat, Item::Uint(n)) => Value::Nat(n),
         (Sort::Int, item) => Value::Int(item.as_int().ok_or_else(misfit)?),
-        (Sort::Text, Item::Text(text)) => Value::Text(Arc::from(text)),
-        (Sort::Bytes | Sort::Foreign { .. }, Item::Bytes(bytes)) => Value::Bytes(Arc::from(bytes)),
+        (Sort::Text, Item::Text(text)) => Value::from(text),
+        (Sort::Bytes | Sort::Foreign { .. }, Item::Bytes(bytes)) => Value::from(bytes),
         (Sort::Enum { variants, .. }, Item::Text(text)) => {
             let variant = variants.iter().position(|variant| *variant == text);
             let unknown = || Misfit::new(format!("one of {}", variants.join(", ")), "another name");
@@ -175,7 +174,7 @@ fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> 
                 .into_iter()
                 .map(|i| from_item(i, *of, sorts))
                 .collect();
-            Value::List(items?)
+            Value::list(items?)
         }
         (Sort::Option(_), Item::Null) => Value::option(None),
         (Sort::Option(of), item) => Value::option(Some(from_item(item, *of, sorts)?)),
