@@ -262,15 +262,11 @@ impl ProtocolMachineKernel {
     /// Enters at the back, with the rank that the policy gives it now.
     #[inline(always)]
     fn enqueue(&mut self, pick: Pick) {
-        let session = &self.sessions[pick.session.index()];
-        let image = &self.images[session.image as usize];
-        schedule::enqueue(
-            &mut self.queue,
-            &self.config,
-            image,
-            session,
-            pick.coroutine,
-        );
+        let (sessions, images) = (&self.sessions, &self.images);
+        schedule::enqueue(&mut self.queue, self.config.policy, pick, || {
+            let session = &sessions[pick.session.index()];
+            (&images[session.image as usize], session)
+        });
     }
 
     /// Remembers when an effect just issued times out, unless it has been answered already. Most never do.
@@ -371,7 +367,7 @@ impl ProtocolMachineKernel {
 
     /// [`Ingress::Outcome`], from where the outcome stands; some outcome is left there. Most inputs are one, and most of these are
     /// wanted by nobody else: then they need not be moved, which what has just been written in parts must be waited for to be.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer<S: Sink>(
         &mut self,
         effect: EffectId,
@@ -496,14 +492,19 @@ impl ProtocolMachineKernel {
                 if !self.sessions[session.index()].witnesses.is_empty() {
                     self.witnessed.insert(session);
                 }
-                let pick = Pick { session, coroutine };
-                self.enqueue(pick);
-                if active(mutant::RESUMED_FIRST) {
-                    self.enqueue_others(pick);
-                }
+                self.goes_on(Pick { session, coroutine });
             }
             Resumed::Reissued(effect) => self.note_deadline(effect),
             Resumed::Faulted(_) => self.note_end(session),
+        }
+    }
+
+    /// A coroutine has what it waited for.
+    #[inline(always)]
+    pub(crate) fn goes_on(&mut self, pick: Pick) {
+        self.enqueue(pick);
+        if active(mutant::RESUMED_FIRST) {
+            self.enqueue_others(pick);
         }
     }
 

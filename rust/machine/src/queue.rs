@@ -191,15 +191,17 @@ impl ReadyQueue {
         }
     }
 
-    /// Becomes a queue of nobody, whose tickets go on from `other`'s: to be filled with entries of it by
+    /// Becomes a queue of nobody, of the same kind as `other`, whose tickets go on from its: to be filled with entries of it by
     /// [`enter`](Self::enter).
     pub(crate) fn follow(&mut self, other: &ReadyQueue) {
-        match &mut self.order {
-            Order::Ring(ring) => ring.clear(),
-            Order::Ranked(ranked) => {
+        match (&mut self.order, &other.order) {
+            (Order::Ring(ring), Order::Ring(_)) => ring.clear(),
+            (Order::Ranked(ranked), Order::Ranked(_)) => {
                 ranked.places.clear();
                 ranked.by_rank.clear();
             }
+            (own, Order::Ring(_)) => *own = Order::Ring(VecDeque::new()),
+            (own, Order::Ranked(_)) => *own = Order::Ranked(Ranked::default()),
         }
         self.tickets = other.tickets;
     }
@@ -214,7 +216,11 @@ impl ReadyQueue {
     /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
     ///
     /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
-    pub(crate) fn merge(&mut self, part_of: impl Fn(Pick) -> Option<usize>, parts: &[&ReadyQueue]) {
+    pub(crate) fn merge(
+        &mut self,
+        part_of: impl Fn(Pick) -> Option<usize>,
+        parts: &[Option<&ReadyQueue>],
+    ) {
         let start = self.tickets;
         match &mut self.order {
             Order::Ring(ring) => {
@@ -225,7 +231,7 @@ impl ReadyQueue {
                         return true;
                     };
                     let at: &mut usize = &mut next[part];
-                    let stays = parts[part].ring().and_then(|part| part.get(*at)) == Some(entry);
+                    let stays = parts[part].and_then(|part| part.ring()?.get(*at)) == Some(entry);
                     *at += usize::from(stays);
                     stays
                 });
@@ -233,7 +239,7 @@ impl ReadyQueue {
             Order::Ranked(ranked) => {
                 ranked.places.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
-                let entries = parts.iter().flat_map(|part| part.entries());
+                let entries = parts.iter().flatten().flat_map(|part| part.entries());
                 let before = entries.filter(|entry| entry.ticket < start);
                 before.for_each(|entry| ranked.insert(entry));
             }
@@ -241,6 +247,7 @@ impl ReadyQueue {
         let backwards = active(mutant::WAVE_MERGED_BACKWARDS);
         for n in 0..parts.len() {
             let part = parts[if backwards { parts.len() - 1 - n } else { n }];
+            let Some(part) = part else { continue };
             match part.ring() {
                 Some(ring) => {
                     let behind = ring.iter().filter(|(ticket, _)| *ticket >= start);
@@ -258,6 +265,35 @@ impl ReadyQueue {
         match &self.order {
             Order::Ring(ring) => Some(ring),
             Order::Ranked(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_follows_is_of_the_same_kind() {
+        let pick = |session| Pick {
+            session: SessionId(session),
+            coroutine: CoroutineId(0),
+        };
+        for (policy, first) in [
+            (SchedulingPolicy::Cooperative, 0),
+            (SchedulingPolicy::Priority, 1),
+        ] {
+            let mut followed = ReadyQueue::new(policy);
+            (0..2).for_each(|n| followed.push(pick(n), u8::from(n == 0)));
+            for before in SchedulingPolicy::ALL {
+                let mut follows = ReadyQueue::new(before);
+                follows.push(pick(7), 0);
+                follows.follow(&followed);
+                assert_eq!(follows.head(), None);
+                followed.entries().for_each(|entry| follows.enter(entry));
+                assert_eq!(follows.head(), Some(pick(first)), "{before:?}");
+                assert!(follows.in_order().eq(followed.in_order()));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where a policy puts who stepped, who was woken and who may go on. It looks at one session and at a queue, so it is the same
 //! for the machine's queue and for a part of it.
 
-use crate::config::{ProtocolMachineConfig, SchedulingPolicy};
+use crate::config::SchedulingPolicy;
 use crate::event::Sink;
 use crate::ids::CoroutineId;
 use crate::mutant::{self, active};
@@ -76,11 +76,18 @@ fn replace(
     goes: Goes,
     woken: Option<CoroutineId>,
 ) {
+    let enter = |queue: &mut ReadyQueue, coroutine| {
+        let pick = Pick {
+            session: session.id,
+            coroutine,
+        };
+        enqueue(queue, cx.config.policy, pick, || (cx.image, session));
+    };
     let woken_at = |queue: &mut ReadyQueue, last: bool| {
         if let Some(woken) = woken
             && active(mutant::WOKEN_LAST) == last
         {
-            enqueue(queue, cx.config, cx.image, session, woken);
+            enter(queue, woken);
         }
     };
     woken_at(queue, false);
@@ -92,27 +99,29 @@ fn replace(
         });
     }
     if goes == Goes::Behind {
-        enqueue(queue, cx.config, cx.image, session, who);
+        enter(queue, who);
     }
     woken_at(queue, true);
 }
 
-/// Enters at the back, with the rank that the policy gives it now.
+/// Enters at the back, with the rank that the policy gives it now. The session is looked for only where the rank depends on it: it
+/// may be far away.
 #[inline(always)]
-pub(crate) fn enqueue(
+pub(crate) fn enqueue<'a>(
     queue: &mut ReadyQueue,
-    config: &ProtocolMachineConfig,
-    image: &VerifiedImage,
-    session: &Session,
-    coroutine: CoroutineId,
+    policy: SchedulingPolicy,
+    pick: Pick,
+    session: impl FnOnce() -> (&'a VerifiedImage, &'a Session),
 ) {
-    let rank = match config.policy {
+    let rank = match policy {
         SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => 0,
-        SchedulingPolicy::Priority => by_priority(session, coroutine),
-        SchedulingPolicy::ProgressAware => by_token(image, session, coroutine),
+        SchedulingPolicy::Priority => by_priority(session().1, pick.coroutine),
+        SchedulingPolicy::ProgressAware => {
+            let (image, session) = session();
+            by_token(image, session, pick.coroutine)
+        }
     };
-    let session = session.id;
-    queue.push(Pick { session, coroutine }, rank);
+    queue.push(pick, rank);
 }
 
 fn by_priority(session: &Session, coroutine: CoroutineId) -> u8 {

@@ -163,11 +163,61 @@ impl WaveRefusal {
 }
 
 /// What the coroutine's next step may write: its session's ledger, itself, and what its instruction needs.
+#[inline(always)]
 pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Footprint {
-    let (ledger, own) = (Key::Ledger { session: s.id }, of_coroutine(s, who));
-    let alone = || Footprint::from_buf_and_len([ledger, own, own, own, own], 2);
+    let (ledger, own) = always(s, who);
+    match besides(image, s, who) {
+        Besides::Nothing => Footprint::from_buf_and_len([ledger, own, own, own, own], 2),
+        Besides::New(new) => Footprint::from_buf_and_len([ledger, own, new, own, own], 3),
+        Besides::Speech(endpoint, edge, None) => {
+            Footprint::from_buf_and_len([ledger, own, endpoint, edge, own], 4)
+        }
+        Besides::Speech(endpoint, edge, Some(woken)) => {
+            Footprint::from_buf([ledger, own, endpoint, edge, woken])
+        }
+    }
+}
+
+/// Whether these keys are [`footprint`], without making it.
+#[inline(always)]
+pub(crate) fn is_footprint(
+    claimed: &[Key],
+    image: &VerifiedImage,
+    s: &Session,
+    who: CoroutineId,
+) -> bool {
+    let (ledger, own) = always(s, who);
+    let [first, second, more @ ..] = claimed else {
+        return false;
+    };
+    let more_is = match besides(image, s, who) {
+        Besides::Nothing => more.is_empty(),
+        Besides::New(new) => matches!(more, [a] if *a == new),
+        Besides::Speech(endpoint, edge, woken) => {
+            matches!(more, [a, b, c @ ..] if *a == endpoint && *b == edge && c == woken.as_slice())
+        }
+    };
+    *first == ledger && *second == own && more_is
+}
+
+/// What every step may write.
+fn always(s: &Session, who: CoroutineId) -> (Key, Key) {
+    (Key::Ledger { session: s.id }, of_coroutine(s, who))
+}
+
+/// What a step may write because of its instruction.
+enum Besides {
+    Nothing,
+    /// A new coroutine.
+    New(Key),
+    /// An endpoint, an edge, and whoever may be woken.
+    Speech(Key, Key, Option<Key>),
+}
+
+#[inline(always)]
+fn besides(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Besides {
     let Some(coroutine) = s.coroutines.get(who.index()) else {
-        return alone();
+        return Besides::Nothing;
     };
     let program = image.image().programs.get(coroutine.program.index());
     match program.and_then(|program| program.code.get(coroutine.pc.index())) {
@@ -176,19 +226,10 @@ pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) ->
             | Instruction::Receive { chan, .. }
             | Instruction::Offer { chan, .. }
             | Instruction::Choose { chan, .. },
-        ) => match speech(image, s, coroutine, *chan) {
-            Some((endpoint, edge, Some(woken))) => {
-                Footprint::from_buf([ledger, own, endpoint, edge, woken])
-            }
-            Some((endpoint, edge, None)) => {
-                Footprint::from_buf_and_len([ledger, own, endpoint, edge, own], 4)
-            }
-            None => alone(),
-        },
+        ) => speech(image, s, coroutine, *chan).unwrap_or(Besides::Nothing),
         // A table of coroutines has no more rows than have numbers.
         Some(Instruction::Spawn { .. }) => {
-            let new = of_coroutine(s, CoroutineId(s.coroutines.len() as u16));
-            Footprint::from_buf_and_len([ledger, own, new, own, own], 3)
+            Besides::New(of_coroutine(s, CoroutineId(s.coroutines.len() as u16)))
         }
         Some(
             Instruction::Invoke { .. }
@@ -201,7 +242,7 @@ pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) ->
             | Instruction::Close
             | Instruction::Halt,
         )
-        | None => alone(),
+        | None => Besides::Nothing,
     }
 }
 
@@ -211,13 +252,8 @@ fn of_coroutine(s: &Session, coroutine: CoroutineId) -> Key {
 }
 
 /// Speaking writes the endpoint, the edge, and whoever may be woken. `None`: it will be a fault.
-#[inline]
-fn speech(
-    image: &VerifiedImage,
-    s: &Session,
-    coroutine: &Coroutine,
-    chan: Reg,
-) -> Option<(Key, Key, Option<Key>)> {
+#[inline(always)]
+fn speech(image: &VerifiedImage, s: &Session, coroutine: &Coroutine, chan: Reg) -> Option<Besides> {
     let Value::Endpoint(role) = *coroutine.registers.get(chan.index())? else {
         return None;
     };
@@ -225,8 +261,9 @@ fn speech(
     let (session, edge) = (s.id, point.edge);
     let peer = s.endpoints.get(point.peer.index());
     let woken = peer.map(|peer| of_coroutine(s, peer.holder));
-    Some((
-        Key::Endpoint { session, role },
+    let endpoint = Key::Endpoint { session, role };
+    Some(Besides::Speech(
+        endpoint,
         Key::Edge { session, edge },
         woken,
     ))

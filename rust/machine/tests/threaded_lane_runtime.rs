@@ -378,6 +378,40 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
     }
 }
 
+/// A session takes its answer in on the thread that got it; that it has evidence since then is the kernel's to know.
+#[test]
+fn evidence_that_a_wave_brought_expires_though_nobody_watches() {
+    let code = vec![
+        set(R1, 1u64),
+        prove(R1, R2, Reg(3)),
+        act(R1, R2),
+        Instruction::Halt,
+    ];
+    let image = Arc::new(VerifiedImage::unchecked(image(vec![(
+        code,
+        vec![State::End],
+    )])));
+    let config = ProtocolMachineConfig {
+        witness_ttl: 5,
+        ..Default::default()
+    };
+    let proves = FromFn(|request: &EffectRequest<'_>| match request.class() {
+        Class::Check => Reply::Now(Outcome::success(1u64)),
+        _ => Reply::Later,
+    });
+    let mut machine = ThreadedProtocolMachine::with_workers(config, Shared(proves), 2);
+    for _ in 0..4 {
+        machine.load_choreography(&image, "me").expect("room");
+    }
+    assert_eq!(machine.run(u64::MAX), Some(Rest::Idle));
+    for (ticks, left) in [(4, 4), (1, 0)] {
+        let advanced = machine.ingress(Ingress::AdvanceClock { ticks });
+        assert_eq!(advanced, Ok(Taken::Advanced { expired: 0 }));
+        let sessions = machine.kernel().sessions().iter();
+        assert_eq!(sessions.flat_map(Session::witnesses).count(), left);
+    }
+}
+
 /// What comes in from outside, and nothing else.
 #[derive(Default)]
 struct Inputs {
@@ -617,6 +651,89 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
         }
     }
     assert!(refused.iter().all(|count| *count >= 12), "{refused:?}");
+}
+
+/// No key of a footprint can be left out, named twice, or be another one.
+#[test]
+fn a_footprint_is_named_key_by_key() {
+    let mut longest = 0;
+    for (name, kernel) in machines() {
+        let good = kernel.plan(8, 2);
+        for (row, pick) in good.picks.iter().enumerate() {
+            let named = &pick.footprint;
+            assert_eq!(*named, kernel.footprint(pick.pick), "{name}");
+            longest = longest.max(named.len());
+            for (at, key) in named.iter().enumerate() {
+                let mut without = named.clone();
+                without.remove(at);
+                let mut twice = named.clone();
+                twice.insert(at, *key);
+                let mut others = [named.clone(), named.clone()];
+                let session = pick.pick.session;
+                let edge = EdgeId(40);
+                others[0][at] = Key::Edge { session, edge };
+                others[1][at] = Key::Ledger {
+                    session: SessionId(77),
+                };
+                for footprint in [without, twice].into_iter().chain(others) {
+                    let mut forged = good.clone();
+                    forged.picks[row].footprint = footprint;
+                    let refused = Err(WaveRefusal::Footprint { row });
+                    assert_eq!(kernel.check_wave(&forged), refused, "{name}, key {at}");
+                }
+            }
+        }
+    }
+    assert_eq!(longest, 5, "somebody speaks, and may wake somebody");
+}
+
+/// The memory of waves is of no machine: used for others in between, by other policies and with a panic, it gives what new memory gives.
+#[test]
+fn rooms_are_used_for_any_machine() {
+    let mut rooms = Rooms::default();
+    let machines = machines();
+    // There and back: each kind of queue comes after the other one.
+    for (name, kernel) in machines.iter().chain(machines.iter().rev()) {
+        let wave = kernel.plan(3, 2);
+        let mut panicked = kernel.clone();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            panicked.wave(&wave, &mut rooms, &mut NoSink, |_| panic!("by intent"))
+        }));
+        assert!(caught.is_err());
+        assert_eq!(rooms.steps().count(), 0, "{name}: nobody has stepped");
+        let run = |rooms: &mut Rooms| {
+            let mut kernel = kernel.clone();
+            let taken = kernel.wave(&wave, rooms, &mut NoSink, |_| {});
+            assert_eq!(taken.map(|n| n as usize), Ok(rooms.steps().count()));
+            let steps: Vec<Pick> = rooms.steps().collect();
+            let asked: Vec<EffectId> = rooms.asked().map(|(effect, _)| effect).collect();
+            (kernel.state_bytes(), kernel.ready(), steps, asked)
+        };
+        assert_eq!(run(&mut rooms), run(&mut Rooms::default()), "{name}");
+    }
+}
+
+/// A job is run once, and before it is answered, in whatever order it is called.
+#[test]
+fn an_answer_before_the_run_is_kept() {
+    let mut machine = machine(Shared(FromFn(host)), 1);
+    for _ in 0..3 {
+        machine
+            .load_choreography(&asking_for_ever(), "me")
+            .expect("room");
+    }
+    let mut kernel = machine.kernel().clone();
+    let wave = kernel.plan(3, 8);
+    let mut rooms = Rooms::default();
+    let taken = kernel.wave(&wave, &mut rooms, &mut NoSink, |jobs| {
+        for job in jobs {
+            job.answer(Reply::Now(Outcome::success(1u64)));
+            job.run();
+        }
+    });
+    assert_eq!(taken, Ok(6));
+    let said: Vec<Reply> = rooms.asked().map(|(_, reply)| reply).collect();
+    assert_eq!(said, vec![Reply::Now(Outcome::success(1u64)); 3]);
 }
 
 /// In place of a wave that does not check: one turn, counted with its reason.

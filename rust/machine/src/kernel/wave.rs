@@ -4,18 +4,20 @@
 use std::iter;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::config::ProtocolMachineConfig;
 use crate::effect::{EffectRequest, Reply};
 use crate::event::{NoSink, ObsEvent, Sink};
 use crate::ids::{CoroutineId, EffectId, SessionId};
 use crate::kernel::ProtocolMachineKernel;
 use crate::mutant::{self, active};
-use crate::queue::{Pick, ReadyQueue};
+use crate::queue::{Pick, Queued, ReadyQueue};
 use crate::schedule;
 use crate::session::{Phase, Session};
 use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
-use crate::wave::{self, Footprint, WaveCertificate, WavePick, WaveRefusal};
+use crate::wave::{self, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};
 
 /// No row: stands in a table where a session has none.
 const NONE: u32 = u32::MAX;
@@ -34,22 +36,59 @@ pub struct Planned {
 pub struct Rooms {
     /// One for each pick of the last wave, in its order.
     rooms: Vec<Room>,
+    /// What came of each, in the same order.
+    upshots: Vec<Upshot>,
 }
 
-/// What one session's part in a wave works with, and what came of it.
+/// What one session's part in a wave works with: for whoever runs the job, and for others only where the upshot says that there is
+/// something for them. So it stays in the cache of the core that ran it.
 #[derive(Clone, Debug)]
 struct Room {
-    session: SessionId,
     /// The session's part of the ready queue.
     queue: ReadyQueue,
     /// Who stepped, in order.
     steps: Vec<CoroutineId>,
     /// Stamped with the step's number within the room until they are told.
     events: Vec<ObsEvent>,
-    last: Option<Step>,
+    /// What the handler said, unless the upshot says it.
     answer: Option<Answer>,
-    /// Outstanding effects before the wave.
-    effects: usize,
+}
+
+/// What came of one session's part in a wave, as far as the machine has to know it of each: small and next to each other, since the
+/// job's core writes it and the kernel's reads it.
+#[derive(Clone, Copy, Debug)]
+struct Upshot {
+    session: SessionId,
+    came_to: CameTo,
+    /// How many steps were taken.
+    steps: u32,
+    /// How many effects were outstanding before.
+    effects_before: u32,
+    /// How many are outstanding now.
+    effects: u32,
+    /// When what was asked times out, while it is outstanding.
+    deadline: Option<u64>,
+    /// Who goes on, because the session has taken in what the handler said.
+    resumed: Option<CoroutineId>,
+    /// Whether anybody is left in the room's queue.
+    queued: bool,
+    /// Whether there are events in the room.
+    told: bool,
+}
+
+const _: () = assert!(size_of::<Upshot>() <= 64);
+
+/// What the last step of a session's part came to.
+#[derive(Clone, Copy, Debug)]
+enum CameTo {
+    /// There was none: the job has not been run.
+    Nothing,
+    /// Nothing that the kernel takes note of.
+    Went,
+    /// A coroutine came to its end, and maybe the session.
+    Ended,
+    /// The effect of this number was asked.
+    Asked(u64),
 }
 
 /// What the handler said to what a session asked in a wave.
@@ -61,8 +100,10 @@ struct Room {
 pub(crate) enum Answer {
     /// The machine is still to be told.
     Said(Reply),
-    /// The session has it; its place in the ready queue is still to be given.
+    /// The session has it; the kernel's part is still to be done.
     TakenIn(Resumed),
+    /// The session has it, and all that is left is to give this coroutine its place in the ready queue.
+    GoesOn(CoroutineId),
 }
 
 /// One session's part in a wave: run it, and put what it asks to the handler. Jobs of a wave have nothing in common, so
@@ -72,6 +113,9 @@ pub struct Job<'a> {
     common: &'a Common<'a>,
     session: &'a mut Session,
     room: &'a mut Room,
+    upshot: &'a mut Upshot,
+    /// The session's part of the ready queue, in queue order.
+    entries: SmallVec<[Queued; 2]>,
     pick: Pick,
     quantum: u32,
 }
@@ -82,6 +126,7 @@ pub struct Job<'a> {
 struct Common<'a> {
     images: &'a [Arc<VerifiedImage>],
     config: &'a ProtocolMachineConfig,
+    queue: &'a ReadyQueue,
     clock: u64,
     wants_events: bool,
 }
@@ -157,6 +202,16 @@ impl ProtocolMachineKernel {
         }
     }
 
+    /// Whether these keys are the pick's [`footprint`](Self::footprint).
+    fn is_footprint(&self, claimed: &[Key], pick: Pick) -> bool {
+        match self.session(pick.session) {
+            Some(session) => {
+                wave::is_footprint(claimed, self.image(session), session, pick.coroutine)
+            }
+            None => claimed.is_empty(),
+        }
+    }
+
     /// Whether the certificate is one of this machine as it is now. Takes nothing from the planner but what a footprint is,
     /// and what the policy wants. Linear in the queue, the sessions and the certificate, but for sorting.
     ///
@@ -215,7 +270,7 @@ impl ProtocolMachineKernel {
                 return Err(WaveRefusal::NotNext { row, expected });
             }
             let ignored = active(mutant::WAVE_FOOTPRINT_UNCHECKED);
-            if claimed.footprint != self.footprint(claimed.pick) && !ignored {
+            if !self.is_footprint(&claimed.footprint, claimed.pick) && !ignored {
                 return Err(WaveRefusal::Footprint { row });
             }
         }
@@ -246,10 +301,11 @@ impl ProtocolMachineKernel {
     ) -> Result<u64, WaveRefusal> {
         self.check_wave(certificate)?;
         let picks = &certificate.picks;
-        let row_of = self.furnish(picks, rooms);
+        let row_of = self.allot(picks, rooms);
         let common = Common {
             images: &self.images,
             config: &self.config,
+            queue: &self.queue,
             clock: self.clock,
             wants_events: sink.wants_events(),
         };
@@ -262,42 +318,29 @@ impl ProtocolMachineKernel {
             let row = row_of[pick.session.index()];
             (row != NONE).then_some(row as usize)
         };
-        let parts: Vec<&ReadyQueue> = rooms.rooms.iter().map(|room| &room.queue).collect();
-        self.queue.merge(part_of, &parts);
+        let parts = rooms.upshots.iter().zip(&rooms.rooms);
+        let parts = parts.map(|(upshot, room)| upshot.queued.then_some(&room.queue));
+        self.queue.merge(part_of, &parts.collect::<Vec<_>>());
         self.assert_invariants();
         Ok(steps)
     }
 
-    /// Gives each pick a room with its session's part of the queue; gives the row of each session.
-    fn furnish(&self, picks: &[WavePick], rooms: &mut Rooms) -> Vec<u32> {
+    /// Gives each pick a room and an upshot; gives the row of each session.
+    fn allot(&self, picks: &[WavePick], rooms: &mut Rooms) -> Vec<u32> {
         let policy = self.config.policy;
         rooms.rooms.resize_with(picks.len(), || Room {
-            session: SessionId(0),
             queue: ReadyQueue::new(policy),
             steps: Vec::new(),
             events: Vec::new(),
-            last: None,
             answer: None,
-            effects: 0,
         });
+        let upshot = |claimed: &WavePick| Upshot::of(claimed.pick.session);
+        rooms.upshots.clear();
+        rooms.upshots.extend(picks.iter().map(upshot));
         let mut row_of = vec![NONE; self.sessions.len()];
-        for ((row, claimed), room) in (0..).zip(picks).zip(&mut rooms.rooms) {
-            let session = claimed.pick.session.index();
-            row_of[session] = row;
-            room.session = claimed.pick.session;
-            room.queue.follow(&self.queue);
-            room.steps.clear();
-            room.events.clear();
-            room.last = None;
-            room.answer = None;
-            room.effects = self.sessions[session].effects.len();
+        for (row, claimed) in (0..).zip(picks) {
+            row_of[claimed.pick.session.index()] = row;
         }
-        self.queue.entries().for_each(|entry| {
-            let row = row_of[entry.pick.session.index()];
-            if row != NONE {
-                rooms.rooms[row as usize].queue.enter(entry);
-            }
-        });
         row_of
     }
 
@@ -305,19 +348,26 @@ impl ProtocolMachineKernel {
     fn commit<S: Sink>(&mut self, picks: &[WavePick], rooms: &mut Rooms, sink: &mut S) -> u64 {
         let start = self.step_index;
         sink.wave(start, picks);
-        for room in &mut rooms.rooms {
-            for mut told in room.events.drain(..) {
-                told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
-                    false => self.step_index,
-                    true => start,
-                };
-                sink.event(&told.stamp, told.event);
+        for (upshot, room) in rooms.upshots.iter().zip(&mut rooms.rooms) {
+            if upshot.told {
+                for mut told in room.events.drain(..) {
+                    told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
+                        false => self.step_index,
+                        true => start,
+                    };
+                    sink.event(&told.stamp, told.event);
+                }
             }
-            self.step_index += room.steps.len() as u64;
-            let effects = self.sessions[room.session.index()].effects.len();
-            self.outstanding = self.outstanding + effects - room.effects;
-            if let Some(last) = &room.last {
-                self.note(room.session, last);
+            self.step_index += u64::from(upshot.steps);
+            self.outstanding =
+                self.outstanding + upshot.effects as usize - upshot.effects_before as usize;
+            match (upshot.came_to, upshot.deadline) {
+                (CameTo::Asked(number), Some(deadline)) => {
+                    let session = upshot.session;
+                    self.keep_deadline(deadline, EffectId { session, number });
+                }
+                (CameTo::Ended, _) => self.note_end(upshot.session),
+                (CameTo::Asked(_) | CameTo::Went | CameTo::Nothing, _) => {}
             }
         }
         self.step_index - start
@@ -340,37 +390,52 @@ fn jobs<'a>(
             borrowed[*row as usize] = Some(session);
         }
     }
-    let mut jobs = Vec::with_capacity(picks.len());
-    for ((claimed, session), room) in picks.iter().zip(borrowed).zip(&mut rooms.rooms) {
+    let mut jobs: Vec<Job<'a>> = Vec::with_capacity(picks.len());
+    let rooms = rooms.rooms.iter_mut().zip(&mut rooms.upshots);
+    for ((claimed, session), (room, upshot)) in picks.iter().zip(borrowed).zip(rooms) {
         let Some(session) = session else { continue };
         jobs.push(Job {
             common,
             session,
             room,
+            upshot,
+            entries: SmallVec::new(),
             pick: claimed.pick,
             quantum: claimed.quantum,
         });
     }
+    // A wave that checks has a session for each pick, and so no row is left out.
+    debug_assert_eq!(jobs.len(), picks.len());
+    common.queue.entries().for_each(|entry| {
+        let row = row_of[entry.pick.session.index()];
+        if row != NONE {
+            jobs[row as usize].entries.push(entry);
+        }
+    });
     jobs
 }
 
 /// Whether no two picks have a lane or a session in common. Then they have no part of the machine in common either: each
 /// names what the machine says it may write, and that is all of its own session.
 fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
-    let mut lanes: Vec<u32> = picks.iter().map(|p| p.lane).collect();
-    if let Some(lane) = twice(&mut lanes)
+    if let Some(lane) = twice(picks.iter().map(|p| p.lane))
         && !active(mutant::WAVE_LANES_UNCHECKED)
     {
         return Err(WaveRefusal::LaneTwice { lane });
     }
-    let mut sessions: Vec<SessionId> = picks.iter().map(|p| p.pick.session).collect();
-    match twice(&mut sessions) {
+    match twice(picks.iter().map(|p| p.pick.session)) {
         None => Ok(()),
         Some(session) => Err(WaveRefusal::SessionTwice { session }),
     }
 }
 
-fn twice<T: Copy + Ord>(items: &mut [T]) -> Option<T> {
+/// What is among them twice, if anything is.
+fn twice<T: Copy + Ord>(items: impl Iterator<Item = T> + Clone) -> Option<T> {
+    // Plans number their lanes, and mostly come to their sessions, in order: then there is nothing to sort.
+    if items.clone().is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    let mut items: Vec<T> = items.collect();
     items.sort_unstable();
     let same = items.windows(2).find(|pair| pair[0] == pair[1])?;
     Some(same[0])
@@ -379,33 +444,66 @@ fn twice<T: Copy + Ord>(items: &mut [T]) -> Option<T> {
 impl Rooms {
     /// Every step of the last wave, in the order in which it became part of the machine.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = Pick> {
-        self.rooms.iter().flat_map(|room| {
-            let session = room.session;
-            let pick = move |coroutine: &CoroutineId| Pick {
-                session,
-                coroutine: *coroutine,
-            };
-            room.steps.iter().map(pick)
-        })
+        self.upshots
+            .iter()
+            .zip(&self.rooms)
+            .flat_map(|(upshot, room)| {
+                let session = upshot.session;
+                let pick = move |coroutine: &CoroutineId| Pick {
+                    session,
+                    coroutine: *coroutine,
+                };
+                // A job that was not run has left what was there before.
+                let steps = upshot.steps as usize;
+                room.steps.iter().take(steps).map(pick)
+            })
     }
 
     /// What was asked in the last wave, in the order of the picks, with the reply: `Later` where a job has none.
     pub fn asked(&mut self) -> impl Iterator<Item = (EffectId, Reply)> {
         self.answers().map(|(effect, answer)| match answer {
             Answer::Said(reply) => (effect, reply),
-            Answer::TakenIn(_) => (effect, Reply::Later),
+            Answer::TakenIn(_) | Answer::GoesOn(_) => (effect, Reply::Later),
         })
     }
 
     /// As [`asked`](Self::asked), for who has had the jobs take answers in.
     pub(crate) fn answers(&mut self) -> impl Iterator<Item = (EffectId, Answer)> {
-        self.rooms.iter_mut().filter_map(|room| match room.last {
-            Some(Step::Effect(effect)) => {
-                let answer = room.answer.take();
-                Some((effect, answer.unwrap_or(Answer::Said(Reply::Later))))
-            }
-            _ => None,
+        let upshots = self.upshots.iter_mut().zip(&mut self.rooms);
+        upshots.filter_map(|(upshot, room)| {
+            let effect = upshot.asked()?;
+            let answer = match upshot.resumed.take() {
+                Some(coroutine) => Some(Answer::GoesOn(coroutine)),
+                None => room.answer.take(),
+            };
+            Some((effect, answer.unwrap_or(Answer::Said(Reply::Later))))
         })
+    }
+}
+
+impl Upshot {
+    /// Before the job was run.
+    fn of(session: SessionId) -> Upshot {
+        Upshot {
+            session,
+            came_to: CameTo::Nothing,
+            steps: 0,
+            effects_before: 0,
+            effects: 0,
+            deadline: None,
+            resumed: None,
+            queued: false,
+            told: false,
+        }
+    }
+
+    /// The effect that was asked.
+    fn asked(&self) -> Option<EffectId> {
+        let CameTo::Asked(number) = self.came_to else {
+            return None;
+        };
+        let session = self.session;
+        Some(EffectId { session, number })
     }
 }
 
@@ -418,22 +516,51 @@ impl<'a> Job<'a> {
     /// Steps the session: up to its quantum, until it asks the world, ends, or has nobody ready. Once; the second time
     /// does nothing.
     pub fn run(&mut self) {
-        if self.room.last.is_some() {
+        if !matches!(self.upshot.came_to, CameTo::Nothing) {
             return;
         }
-        let mut events = std::mem::take(&mut self.room.events);
-        match self.common.wants_events {
-            true => self.run_with(&mut events),
+        let Room {
+            queue,
+            steps,
+            events,
+            answer,
+        } = &mut *self.room;
+        queue.follow(self.common.queue);
+        self.entries.iter().for_each(|entry| queue.enter(*entry));
+        steps.clear();
+        events.clear();
+        *answer = None;
+        let effects_before = self.session.effects.len() as u32;
+        let last = match self.common.wants_events {
+            true => {
+                let mut events = std::mem::take(&mut self.room.events);
+                let last = self.run_with(&mut events);
+                self.room.events = events;
+                last
+            }
             false => self.run_with(&mut NoSink),
-        }
-        self.room.events = events;
+        };
+        let effects = &self.session.effects;
+        let asked = effects.last().filter(|_| matches!(last, Step::Effect(_)));
+        *self.upshot = Upshot {
+            came_to: match last {
+                Step::Ran | Step::Yielded | Step::Blocked(_) => CameTo::Went,
+                Step::Halted | Step::Faulted(_) => CameTo::Ended,
+                Step::Effect(effect) => CameTo::Asked(effect.number),
+            },
+            steps: self.room.steps.len() as u32,
+            effects_before,
+            effects: effects.len() as u32,
+            deadline: asked.and_then(|effect| effect.deadline),
+            queued: self.room.queue.head().is_some(),
+            told: !self.room.events.is_empty(),
+            ..*self.upshot
+        };
     }
 
-    fn run_with<S: Sink>(&mut self, sink: &mut S) {
+    fn run_with<S: Sink>(&mut self, sink: &mut S) -> Step {
         let mut cx = self.context();
-        let Room {
-            queue, steps, last, ..
-        } = &mut *self.room;
+        let Room { queue, steps, .. } = &mut *self.room;
         let mut who = self.pick.coroutine;
         let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
         loop {
@@ -441,47 +568,53 @@ impl<'a> Job<'a> {
             let (step, taken) = schedule::go(queue, &mut cx, self.session, who, left, sink);
             steps.extend(iter::repeat_n(who, taken as usize));
             cx.step = steps.len() as u64;
-            *last = Some(step);
             let asks = matches!(step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
             let ended = self.session.phase != Phase::Active;
             if asks || ended || steps.len() >= quantum {
-                return;
+                return step;
             }
             match queue.head() {
                 Some(next) => who = next.coroutine,
-                None => return,
+                None => return step,
             }
         }
     }
 
     /// What the session asks the world, once it has run.
     pub fn request(&self) -> Option<EffectRequest<'_>> {
-        let Some(Step::Effect(effect)) = self.room.last else {
-            return None;
-        };
-        self.session.request(self.image(), effect.number)
+        let asked = self.upshot.asked()?;
+        self.session.request(self.image(), asked.number)
     }
 
-    /// Keeps what the handler said to the request.
+    /// Keeps what the handler said to the request. Runs the job if it has not been run.
     pub fn answer(&mut self, reply: Reply) {
+        self.run();
         self.room.answer = Some(Answer::Said(reply));
     }
 
-    /// Takes in what the handler said to the request, where the session is at hand, so that it need not be fetched from
-    /// another core for it: for who then has [`ProtocolMachineKernel::settle_resumed`] do the kernel's part, in the order of
-    /// the picks, and has nobody to tell of it.
+    /// Takes in what the handler said to the request, where the session is at hand, so that it need not be fetched from another core
+    /// for it: for who then does the kernel's part as [`Rooms::answers`] has it, in the order of the picks, and has nobody to tell of
+    /// it.
     #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "threads do"))]
     pub(crate) fn take_in(&mut self, mut reply: Reply) {
         // Until the kernel has done its part, the queue lacks a coroutine.
         let at_once = !cfg!(feature = "invariants");
-        let cx = self.context();
-        self.room.answer = match (&self.room.last, &mut reply) {
-            (Some(Step::Effect(effect)), Reply::Now(outcome)) if at_once => {
-                let resumed = step::resume(&cx, self.session, effect.number, outcome, &mut NoSink);
-                resumed.ok().map(Answer::TakenIn)
-            }
-            _ => Some(Answer::Said(reply)),
+        let asked = self.upshot.asked().filter(|_| at_once);
+        let (Some(asked), Reply::Now(outcome)) = (asked, &mut reply) else {
+            return self.answer(reply);
         };
+        let cx = self.context();
+        let resumed = step::resume(&cx, self.session, asked.number, outcome, &mut NoSink);
+        let Ok(resumed) = resumed else { return };
+        self.upshot.effects = self.session.effects.len() as u32;
+        self.upshot.deadline = None;
+        match resumed {
+            // With evidence, the kernel is to look at the session.
+            Resumed::Ready(coroutine) if self.session.witnesses.is_empty() => {
+                self.upshot.resumed = Some(coroutine);
+            }
+            resumed => self.room.answer = Some(Answer::TakenIn(resumed)),
+        }
     }
 
     fn image(&self) -> &'a VerifiedImage {

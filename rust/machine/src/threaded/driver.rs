@@ -9,6 +9,7 @@ use crate::event::Sink;
 use crate::ids::EffectId;
 use crate::kernel::{Answer, Job, ProtocolMachineKernel, Rooms, Turn};
 use crate::machine::{self, Round};
+use crate::queue::Pick;
 use crate::step::{Resumed, Step};
 use crate::wave::{WaveCertificate, WaveRefusal};
 
@@ -189,6 +190,11 @@ impl NativeThreadedDriver {
         let workers = self.pool.workers();
         for (effect, answer) in self.rooms.answers() {
             let next = match answer {
+                Answer::GoesOn(coroutine) => {
+                    let session = effect.session;
+                    kernel.goes_on(Pick { session, coroutine });
+                    None
+                }
                 Answer::TakenIn(resumed) => {
                     kernel.settle_resumed(effect.session, resumed);
                     match resumed {
