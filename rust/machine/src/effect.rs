@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::ids::{EffectId, LabelId, OperationId, Reg, RoleId, SortId};
+use crate::ids::{EffectId, LabelId, OperationId, Reg, RoleId, SessionId, SortId};
 use crate::image::{Class, Operation, Sort};
+use crate::mutant::{self, active};
+use crate::session::{Coroutine, Effect};
 use crate::value::Value;
 use crate::verify::VerifiedImage;
 
@@ -16,7 +18,7 @@ pub trait EffectHandler {
     /// Performs or begins the requested effect.
     ///
     /// Called exactly once per effect (a retry is a new effect). With [`Reply::Later`] the outcome must come in as
-    /// ingress, or the effect's budget ends it.
+    /// ingress, or the effect's budget ends it. A handler that panics has not answered.
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply;
 }
 
@@ -115,6 +117,31 @@ pub struct EffectRequest<'a> {
 }
 
 impl<'a> EffectRequest<'a> {
+    /// What the coroutine of a session asks by an effect.
+    #[inline(always)]
+    pub(crate) fn of(
+        session: SessionId,
+        effect: &Effect,
+        coroutine: &'a Coroutine,
+        image: &'a VerifiedImage,
+        operands: &'a [Reg],
+    ) -> EffectRequest<'a> {
+        let deadline = effect.deadline;
+        EffectRequest {
+            effect: EffectId {
+                session,
+                number: effect.number,
+            },
+            role: coroutine.role,
+            operation: effect.operation,
+            deadline: deadline.filter(|_| !active(mutant::REQUEST_WITHOUT_DEADLINE)),
+            attempt: effect.attempt,
+            image,
+            registers: &coroutine.registers,
+            operands,
+        }
+    }
+
     /// The effect to answer; names the session too.
     pub fn effect(&self) -> EffectId {
         self.effect

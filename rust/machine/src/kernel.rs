@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::bounds::NAME_LEN_MAX;
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Outcome};
+use crate::effect::{EffectRequest, Outcome, Reply};
 use crate::event::{Event, Sink};
 use crate::fault::Refusal;
 use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
@@ -19,7 +19,7 @@ use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::schedule;
 use crate::session::{Coroutine, On, Phase, Session, Status, Witness};
-use crate::step::{self, Context, Resumed, Step};
+use crate::step::{self, Context, Drives, Resumed, Step};
 use crate::verify::VerifiedImage;
 
 /// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
@@ -135,6 +135,50 @@ pub struct Wait {
     pub server: Option<CoroutineId>,
 }
 
+/// Steps of a session, until the kernel has done its part of them. Where it does not come to that, because whoever was asked on the
+/// spot panicked, the part is done on the way out: the effect is outstanding, and the machine as whole as ever.
+struct Part<'k> {
+    kernel: &'k mut ProtocolMachineKernel,
+    session: SessionId,
+    effects_before: usize,
+}
+
+impl Drop for Part<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let kernel = &mut *self.kernel;
+        let (session, queue) = (self.session, &mut kernel.queue);
+        let coroutines = kernel.sessions[session.index()].coroutines.iter();
+        let waiting = (0..u16::MAX).zip(coroutines);
+        for (n, _) in waiting.filter(|(_, one)| one.status != Status::Ready) {
+            let coroutine = CoroutineId(n);
+            let pick = Pick { session, coroutine };
+            if queue.holds(pick) {
+                queue.take(pick);
+            }
+        }
+        kernel.note_effects(session, self.effects_before);
+        if let Some(asked) = kernel.sessions[session.index()].effects.last() {
+            let number = asked.number;
+            kernel.note_deadline(EffectId { session, number });
+        }
+    }
+}
+
+/// Whoever drives, and the kernel's step index, which is right whenever somebody is asked: he may panic.
+struct Indexed<'a, D> {
+    step_index: &'a mut u64,
+    driver: &'a mut D,
+}
+
+impl<S, D: Drives<S>> Drives<S> for Indexed<'_, D> {
+    #[inline(always)]
+    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
+        *self.step_index = step;
+        self.driver.ask(step, request, sink)
+    }
+}
+
 impl ProtocolMachineKernel {
     /// A machine without sessions, at step 0 and clock 0.
     pub fn new(config: ProtocolMachineConfig) -> ProtocolMachineKernel {
@@ -172,16 +216,16 @@ impl ProtocolMachineKernel {
     /// and what it came to, and how many were taken.
     #[inline]
     pub fn steps<S: Sink>(&mut self, steps_max: u64, sink: &mut S) -> (Turn, u64) {
-        self.steps_asking(steps_max, sink, |_, _, _| false)
+        self.steps_driven(steps_max, sink, &mut ())
     }
 
-    /// As [`steps`](Self::steps), with `ask` for each effect: whether to go on after it.
+    /// As [`steps`](Self::steps), driven by who answers on the spot.
     #[inline]
-    pub(crate) fn steps_asking<S: Sink>(
+    pub(crate) fn steps_driven<S: Sink, D: Drives<S>>(
         &mut self,
         steps_max: u64,
         sink: &mut S,
-        mut ask: impl FnMut(&mut ProtocolMachineKernel, &mut S, EffectId) -> bool,
+        driver: &mut D,
     ) -> (Turn, u64) {
         let Some(mut pick) = self.head() else {
             return (Turn::Rest(self.rest()), 0);
@@ -189,11 +233,12 @@ impl ProtocolMachineKernel {
         let mut taken = 0;
         loop {
             let left = steps_max.saturating_sub(taken);
-            let (step, more) = self.step_ready(pick, left, sink);
+            let (who, step, more) = self.step_ready(pick, left, sink, driver);
+            pick.coroutine = who;
             taken += more;
             let goes_on = match step {
                 Step::Ran | Step::Yielded | Step::Blocked(_) => true,
-                Step::Effect(effect) => ask(self, sink, effect),
+                Step::Effect(_) => D::BEYOND,
                 Step::Halted | Step::Faulted(_) => false,
             };
             match self.queue.head() {
@@ -225,37 +270,61 @@ impl ProtocolMachineKernel {
             self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
-        let (step, _) = self.step_ready(pick, 1, sink);
+        let (_, step, _) = self.step_ready(pick, 1, sink, &mut ());
         Some(Turn::Stepped { pick, step })
     }
 
+    /// Steps who is ready, and others of the session after him as long as the policy comes to them. Gives who took the last
+    /// step, what it came to, and how many were taken.
     #[inline(always)]
-    fn step_ready<S: Sink>(&mut self, pick: Pick, steps_max: u64, sink: &mut S) -> (Step, u64) {
-        let session = &mut self.sessions[pick.session.index()];
-        let mut cx = Context {
-            image: &self.images[session.image as usize],
-            config: &self.config,
-            clock: self.clock,
-            step: self.step_index + u64::from(active(mutant::STAMP_LATE)),
+    fn step_ready<S: Sink>(
+        &mut self,
+        pick: Pick,
+        steps_max: u64,
+        sink: &mut S,
+        driver: &mut impl Drives<S>,
+    ) -> (CoroutineId, Step, u64) {
+        let start = self.step_index;
+        let part = Part {
+            effects_before: self.sessions[pick.session.index()].effects.len(),
+            session: pick.session,
+            kernel: self,
         };
-        let before = session.effects.len();
-        let who = pick.coroutine;
-        let (step, taken) = schedule::go(&mut self.queue, &mut cx, session, who, steps_max, sink);
-        self.outstanding = self.outstanding + session.effects.len() - before;
+        let kernel = &mut *part.kernel;
+        let session = &mut kernel.sessions[pick.session.index()];
+        let mut cx = Context {
+            image: &kernel.images[session.image as usize],
+            config: &kernel.config,
+            clock: kernel.clock,
+            step: start + u64::from(active(mutant::STAMP_LATE)),
+        };
+        let (queue, who) = (&mut kernel.queue, pick.coroutine);
+        let step_index = &mut kernel.step_index;
+        let mut driver = Indexed { step_index, driver };
+        let (who, step, taken) =
+            schedule::go(queue, &mut cx, session, who, steps_max, sink, &mut driver);
         let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
-        self.step_index += taken - u64::from(free);
-        self.note(pick.session, &step);
-        self.assert_invariants();
-        (step, taken)
-    }
-
-    /// Keeps account of what a step came to.
-    #[inline]
-    fn note(&mut self, session: SessionId, step: &Step) {
-        match *step {
+        let before = part.effects_before;
+        std::mem::forget(part);
+        self.step_index = start + taken - u64::from(free);
+        self.note_effects(pick.session, before);
+        match step {
             Step::Ran | Step::Yielded | Step::Blocked(_) => {}
             Step::Effect(effect) => self.note_deadline(effect),
-            Step::Halted | Step::Faulted(_) => self.note_end(session),
+            Step::Halted | Step::Faulted(_) => self.note_end(pick.session),
+        }
+        self.assert_invariants();
+        (who, step, taken)
+    }
+
+    /// Keeps account of the effects of a session that has stepped: how many are outstanding, and whether there is evidence.
+    #[inline(always)]
+    fn note_effects(&mut self, id: SessionId, before: usize) {
+        let session = &self.sessions[id.index()];
+        let now = session.effects.len();
+        self.outstanding = self.outstanding + now - before;
+        if !session.witnesses.is_empty() {
+            self.witnessed.insert(id);
         }
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectHandler, Reply};
+use crate::effect::{EffectHandler, EffectRequest, Reply};
 use crate::event::{NoSink, Sink};
 use crate::fault::Refusal;
 use crate::ids::{EffectId, SessionId};
 use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
-use crate::step::Resumed;
+use crate::step::{Drives, Resumed, Step};
 use crate::verify::VerifiedImage;
 
 /// A machine that a scheduler round can be asked of, whatever drives it.
@@ -133,39 +133,51 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     /// how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
-        self.turns_while(steps_max, false)
+        let at_once = self.at_once(steps_max);
+        let (turn, taken) = self.kernel.steps(at_once, &mut self.sink);
+        if let Turn::Stepped { step, .. } = &turn
+            && let Step::Effect(effect) = *step
+        {
+            self.ask(effect);
+        }
+        self.tell(&turn);
+        (turn, taken)
     }
 
     /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
+    ///
+    /// What the handler says at once is taken in where it was asked, without coming back for it. A handler's panic goes through here; the
+    /// machine is whole after it, and the effect outstanding.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {
-            match self.turns_while(left, true) {
-                (Turn::Rest(rest), _) => return Some(rest),
-                (Turn::Stepped { .. }, taken) => left -= taken,
+            let at_once = self.at_once(left);
+            let driver = &mut Asks(&mut self.handler);
+            let (turn, taken) = self.kernel.steps_driven(at_once, &mut self.sink, driver);
+            self.tell(&turn);
+            match turn {
+                Turn::Rest(rest) => return Some(rest),
+                Turn::Stepped { .. } => left -= taken,
             }
         }
         None
     }
 
-    /// Several steps at once, if the sink allows it; also beyond a request if asked for.
+    /// So many steps, if the sink allows it.
     #[inline]
-    fn turns_while(&mut self, steps_max: u64, beyond: bool) -> (Turn, u64) {
-        let at_once = match self.sink.wants_steps() {
+    fn at_once(&self, steps_max: u64) -> u64 {
+        match self.sink.wants_steps() {
             true => 1,
             false => steps_max,
-        };
-        let handler = &mut self.handler;
-        let asking = |kernel: &mut ProtocolMachineKernel, sink: &mut S, effect| {
-            ask(kernel, handler, sink, effect);
-            beyond
-        };
-        let (turn, taken) = self.kernel.steps_asking(at_once, &mut self.sink, asking);
-        match &turn {
+        }
+    }
+
+    #[inline]
+    fn tell(&mut self, turn: &Turn) {
+        match turn {
             Turn::Stepped { .. } => self.sink.stepped(&self.kernel),
             Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
         }
-        (turn, taken)
     }
 
     #[inline]
@@ -206,6 +218,26 @@ impl<H: EffectHandler, S: Sink> KernelMachine for ProtocolMachine<H, S> {
             return Err(RoundError::NoConcurrency);
         }
         Ok(Round::Turn(self.turn()))
+    }
+}
+
+/// The handler, asked where the effect is issued.
+struct Asks<'h, H>(&'h mut H);
+
+impl<H: EffectHandler, S: Sink> Drives<S> for Asks<'_, H> {
+    const BEYOND: bool = true;
+
+    #[inline(always)]
+    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
+        sink.request(step, request);
+        let reply = self.0.handle(request);
+        if let Reply::Now(outcome) = &reply
+            && sink.wants_inputs()
+        {
+            let (effect, outcome) = (request.effect(), outcome.clone());
+            sink.ingress(step, &Ingress::Outcome { effect, outcome });
+        }
+        reply
     }
 }
 

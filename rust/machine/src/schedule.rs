@@ -7,11 +7,12 @@ use crate::ids::CoroutineId;
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::session::{Session, Status};
-use crate::step::{self, Context, Did, Step};
+use crate::step::{self, Context, Did, Drives, Step};
 use crate::verify::VerifiedImage;
 
-/// Steps the coroutine, and again as long as the policy keeps to it, at most `steps_max` times (once if that is 0), and puts
-/// everybody where the policy wants them. Gives what the last step came to, and how many there were.
+/// Steps the coroutine, and again as long as the policy keeps to it, and then whoever of the session the policy comes to, at most
+/// `steps_max` times (once if that is 0); puts everybody where the policy wants them. Gives who took the last step, what it came to,
+/// and how many there were.
 #[inline(always)]
 pub(crate) fn go<S: Sink>(
     queue: &mut ReadyQueue,
@@ -20,20 +21,31 @@ pub(crate) fn go<S: Sink>(
     who: CoroutineId,
     steps_max: u64,
     sink: &mut S,
-) -> (Step, u64) {
+    driver: &mut impl Drives<S>,
+) -> (CoroutineId, Step, u64) {
+    let mut who = who;
     let mut taken = 1;
     loop {
-        let did = match step::attempt(cx, session, who, sink) {
+        driver.steps(who);
+        let did = match step::attempt(cx, session, who, sink, driver) {
             Ok(did) => did,
             Err(fault) => {
                 replace(queue, cx, session, who, Goes::Away, None);
-                return (Step::Faulted(fault), taken);
+                return (who, Step::Faulted(fault), taken);
             }
         };
         settle(queue, cx, session, who, did);
-        let keeps = matches!(did, Did::Ran(_)) && keeps(cx.config.policy);
-        if !keeps || taken >= steps_max || cfg!(feature = "invariants") {
-            return (did.step(session, who), taken);
+        let next = match did {
+            Did::Ran(_) if keeps(cx.config.policy) => Some(who),
+            Did::Blocked | Did::Answered => {
+                let next = queue.head().filter(|next| next.session == session.id);
+                next.map(|next| next.coroutine)
+            }
+            Did::Ran(_) | Did::Yielded | Did::Effect | Did::Halted => None,
+        };
+        match next {
+            Some(next) if taken < steps_max && !cfg!(feature = "invariants") => who = next,
+            Some(_) | None => return (who, did.step(session, who), taken),
         }
         taken += 1;
         cx.step += 1;
@@ -46,7 +58,7 @@ fn settle(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: Coro
     let goes = match did {
         Did::Ran(_) if keeps(cx.config.policy) => Goes::Nowhere,
         Did::Yielded if active(mutant::YIELD_STAYS) => Goes::Nowhere,
-        Did::Ran(_) | Did::Yielded => Goes::Behind,
+        Did::Ran(_) | Did::Yielded | Did::Answered => Goes::Behind,
         Did::Blocked | Did::Effect | Did::Halted => Goes::Away,
     };
     // Most steps of most machines move nobody.

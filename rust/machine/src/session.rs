@@ -9,7 +9,7 @@ use crate::config::ProtocolMachineConfig;
 use crate::effect::EffectRequest;
 use crate::event::End;
 use crate::ids::{
-    CoroutineId, EdgeId, EffectId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
+    CoroutineId, EdgeId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
 };
 use crate::image::Instruction;
 use crate::mutant::{self, active};
@@ -290,21 +290,9 @@ impl Session {
             | Instruction::Close
             | Instruction::Halt => return None,
         };
-        Some(EffectRequest {
-            effect: EffectId {
-                session: self.id,
-                number,
-            },
-            role: coroutine.role,
-            operation: effect.operation,
-            deadline: effect
-                .deadline
-                .filter(|_| !active(mutant::REQUEST_WITHOUT_DEADLINE)),
-            attempt: effect.attempt,
-            image,
-            registers: &coroutine.registers,
-            operands,
-        })
+        Some(EffectRequest::of(
+            self.id, effect, coroutine, image, operands,
+        ))
     }
 
     /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.

@@ -6,7 +6,7 @@
 //! fault. `docs/semantics.md` says the same in prose, line by line.
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{Failure, FailureKind, Outcome};
+use crate::effect::{EffectRequest, Failure, FailureKind, Outcome, Reply};
 use crate::event::{End, Event, Message, Sink, Stamp};
 use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
@@ -82,7 +82,10 @@ pub(crate) enum Did {
     Ran(Option<CoroutineId>),
     Yielded,
     Blocked,
+    /// It asked, and the outcome is still to come.
     Effect,
+    /// It asked, was answered on the spot, and can go on.
+    Answered,
     Halted,
 }
 
@@ -92,7 +95,8 @@ impl Did {
         let status = s.coroutines.get(who.index()).map(|c| c.status);
         match (self, status) {
             (Did::Ran(_), _) => Step::Ran,
-            (Did::Yielded, _) => Step::Yielded,
+            // Nobody comes back from there but to go on.
+            (Did::Yielded | Did::Answered, _) => Step::Yielded,
             (Did::Effect, Some(Status::Blocked(On::Effect(number)))) => Step::Effect(EffectId {
                 session: s.id,
                 number,
@@ -107,12 +111,33 @@ impl Did {
     pub(crate) fn woken(self) -> Option<CoroutineId> {
         match self {
             Did::Ran(woken) => woken,
-            Did::Yielded | Did::Blocked | Did::Effect | Did::Halted => None,
+            Did::Yielded | Did::Blocked | Did::Effect | Did::Answered | Did::Halted => None,
         }
     }
 }
 
 type Attempt = Result<Did, Fault>;
+
+/// Who has steps taken. Nobody, `()`, is asked nothing: the outcome comes later.
+pub(crate) trait Drives<S> {
+    /// Whether more steps are wanted when somebody waits for an outcome.
+    const BEYOND: bool = false;
+
+    /// Asked on the spot, at this step index, what a step asks.
+    #[inline(always)]
+    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
+        let _ = (step, request, sink);
+        Reply::Later
+    }
+
+    /// Told who takes a step.
+    #[inline(always)]
+    fn steps(&mut self, who: CoroutineId) {
+        let _ = who;
+    }
+}
+
+impl<S> Drives<S> for () {}
 
 /// One semantic step of one coroutine.
 ///
@@ -149,7 +174,7 @@ type Attempt = Result<Did, Fault>;
 /// # Ok::<(), antiphon_machine::Refusal>(())
 /// ```
 pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Stepped {
-    match attempt(cx, s, who, sink) {
+    match attempt(cx, s, who, sink, &mut ()) {
         Ok(did) => Stepped {
             step: did.step(s, who),
             woken: did.woken(),
@@ -170,6 +195,7 @@ pub(crate) fn attempt<S: Sink>(
     s: &mut Session,
     who: CoroutineId,
     sink: &mut S,
+    driver: &mut impl Drives<S>,
 ) -> Attempt {
     let Some(coroutine) = s.coroutines.get(who.index()) else {
         return Ok(Did::Halted);
@@ -177,7 +203,7 @@ pub(crate) fn attempt<S: Sink>(
     if s.phase != Phase::Active || coroutine.status != Status::Ready {
         return Ok(stays(s.phase, &coroutine.status));
     }
-    match execute(cx, s, who, sink) {
+    match execute(cx, s, who, sink, driver) {
         Ok(did) => Ok(did),
         Err(fault) => {
             fail(cx, s, who, fault, sink);
@@ -196,7 +222,13 @@ fn stays(phase: Phase, status: &Status) -> Did {
 }
 
 #[inline(always)]
-fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
+fn execute<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    sink: &mut S,
+    driver: &mut impl Drives<S>,
+) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
     let pc = coroutine.pc;
     let instruction = fetch(cx.image, coroutine.program, pc)?;
@@ -256,8 +288,7 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 dst: *dst,
                 witness: None,
             };
-            invoke(cx, s, who, &operation, sink)?;
-            Ok(Did::Effect)
+            invoke(cx, s, who, &operation, sink, driver).map(Came::did)
         }
         Instruction::Check {
             operation,
@@ -272,8 +303,7 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 dst: *dst,
                 witness: Some(*witness),
             };
-            invoke(cx, s, who, &operation, sink)?;
-            Ok(Did::Effect)
+            invoke(cx, s, who, &operation, sink, driver).map(Came::did)
         }
         Instruction::Spawn { program, args, dst } => {
             let coroutine = spawn(cx, s, who, *program, args, *dst, next, sink)?;
@@ -648,6 +678,24 @@ fn wake(
     None
 }
 
+/// What came of asking.
+enum Came {
+    Now,
+    Later,
+    Ended,
+}
+
+impl Came {
+    #[inline(always)]
+    fn did(self) -> Did {
+        match self {
+            Came::Now => Did::Answered,
+            Came::Later => Did::Effect,
+            Came::Ended => Did::Halted,
+        }
+    }
+}
+
 struct Asked<'a> {
     operation: OperationId,
     args: &'a [Reg],
@@ -662,7 +710,8 @@ fn invoke<S: Sink>(
     who: CoroutineId,
     asked: &Asked<'_>,
     sink: &mut S,
-) -> Result<(), Fault> {
+    driver: &mut impl Drives<S>,
+) -> Result<Came, Fault> {
     let coroutine = &mut s.coroutines[who.index()];
     if active(mutant::INVOKE_DST_FIRST) {
         register(coroutine, asked.dst)?;
@@ -684,16 +733,49 @@ fn invoke<S: Sink>(
     }
 
     coroutine.status = Status::Blocked(On::Effect(s.effects_issued));
-    issue(
-        cx,
-        s,
-        who,
-        asked.operation,
-        deadline(cx, operation),
-        0,
-        sink,
-    );
-    Ok(())
+    let deadline = deadline(cx, operation);
+    issue(cx, s, who, asked.operation, deadline, 0, sink);
+    // Asked after the step; and again, if that is what comes of it.
+    let after = Context {
+        step: cx.step + 1,
+        ..*cx
+    };
+    loop {
+        match converse(&after, s, who, operation, asked, sink, driver) {
+            Ok(came) => return Ok(came),
+            Err(failure) => {
+                match disappoint(&after, s, s.effects.len() - 1, operation, failure, sink) {
+                    Resumed::Ready(_) => return Ok(Came::Now),
+                    Resumed::Faulted(_) => return Ok(Came::Ended),
+                    Resumed::Reissued(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Puts the effect that was issued last to whoever answers on the spot, and takes the answer in, unless it is a failure.
+#[inline(always)]
+fn converse<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    operation: &Operation,
+    asked: &Asked<'_>,
+    sink: &mut S,
+    driver: &mut impl Drives<S>,
+) -> Result<Came, Failure> {
+    let Some(effect) = s.effects.last() else {
+        return Ok(Came::Later);
+    };
+    let coroutine = &s.coroutines[who.index()];
+    let request = EffectRequest::of(s.id, effect, coroutine, cx.image, asked.args);
+    let Reply::Now(mut outcome) = driver.ask(cx.step, &request, sink) else {
+        return Ok(Came::Later);
+    };
+    let at = s.effects.len() - 1;
+    let goes = Some((asked.dst, asked.witness));
+    take_in(cx, s, at, operation, goes, &mut outcome, sink).map(|()| Came::Now)
 }
 
 #[inline]
@@ -971,14 +1053,42 @@ pub fn resume<S: Sink>(
     let Ok(operation) = operation(cx.image, s.effects[at].operation) else {
         return Err(Refusal::Late { effect: id });
     };
-    let failure = match outcome {
-        Outcome::Success(value) => match admit(cx, value, operation.result) {
-            Err(fault) if !active(mutant::RESULT_UNCHECKED) => violation(fault),
-            Ok(()) | Err(_) => return Ok(succeed(cx, s, at, value, sink)),
-        },
-        Outcome::Failure(failure) => failure.clone(),
+    let coroutine = s.coroutines.get(s.effects[at].coroutine.index());
+    let asked = coroutine.map(|c| fetch(cx.image, c.program, c.pc));
+    let goes = match asked {
+        Some(Ok(Instruction::Invoke { dst, .. })) => Some((*dst, None)),
+        Some(Ok(Instruction::Check { dst, witness, .. })) => Some((*dst, Some(*witness))),
+        // A coroutine that waits for an effect stands at the instruction that asked.
+        Some(Ok(_) | Err(_)) | None => None,
     };
-    Ok(disappoint(cx, s, at, operation, failure, sink))
+    let who = s.effects[at].coroutine;
+    Ok(match take_in(cx, s, at, operation, goes, outcome, sink) {
+        Ok(()) => Resumed::Ready(who),
+        Err(failure) => disappoint(cx, s, at, operation, failure, sink),
+    })
+}
+
+/// [`resume`], where it is known which effect it is, what was asked, and where what comes of it goes: the result, and evidence.
+#[inline(always)]
+fn take_in<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    at: usize,
+    operation: &Operation,
+    goes: Option<(Reg, Option<Reg>)>,
+    outcome: &mut Outcome,
+    sink: &mut S,
+) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Success(value) => match admit(cx, value, operation.result) {
+            Err(fault) if !active(mutant::RESULT_UNCHECKED) => Err(violation(fault)),
+            Ok(()) | Err(_) => {
+                succeed(cx, s, at, goes, value, sink);
+                Ok(())
+            }
+        },
+        Outcome::Failure(failure) => Err(failure.clone()),
+    }
 }
 
 /// The outcome of an effect that nobody waits for.
@@ -1020,14 +1130,15 @@ fn forget(s: &mut Session, at: usize) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn succeed<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     at: usize,
+    goes: Option<(Reg, Option<Reg>)>,
     value: &mut Value,
     sink: &mut S,
-) -> Resumed {
+) {
     let Effect {
         number,
         coroutine: who,
@@ -1038,14 +1149,15 @@ fn succeed<S: Sink>(
         number,
         result: value.clone(),
     });
-    let coroutine = &mut s.coroutines[who.index()];
-    let (dst, witness) = match fetch(cx.image, coroutine.program, coroutine.pc) {
-        Ok(Instruction::Invoke { dst, .. }) => (*dst, None),
-        Ok(Instruction::Check { dst, witness, .. }) => (*dst, Some(*witness)),
-        // A coroutine that waits for an effect stands at the instruction that asked.
-        Ok(_) | Err(_) => return Resumed::Ready(who),
+    let Some((dst, witness)) = goes else {
+        return;
     };
-    value.move_to(&mut coroutine.registers[dst.index()]);
+    let Some(coroutine) = s.coroutines.get_mut(who.index()) else {
+        return;
+    };
+    if let Some(place) = coroutine.registers.get_mut(dst.index()) {
+        value.move_to(place);
+    }
     coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
     coroutine.status = Status::Ready;
     if let Some(witness) = witness {
@@ -1056,7 +1168,6 @@ fn succeed<S: Sink>(
         });
         s.coroutines[who.index()].registers[witness.index()] = Value::Evidence(evidence);
     }
-    Resumed::Ready(who)
 }
 
 #[inline(never)]

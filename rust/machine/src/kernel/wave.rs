@@ -1,7 +1,6 @@
 //! The kernel's part in waves: it plans one, checks one that anybody made, and makes the steps part of the machine. Who runs
 //! them, and on how many threads, is the driver's.
 
-use std::iter;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -15,7 +14,7 @@ use crate::mutant::{self, active};
 use crate::queue::{Pick, Queued, ReadyQueue};
 use crate::schedule;
 use crate::session::{Phase, Session};
-use crate::step::{self, Context, Resumed, Step};
+use crate::step::{self, Context, Drives, Resumed, Step};
 use crate::verify::VerifiedImage;
 use crate::wave::{self, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};
 
@@ -118,6 +117,16 @@ pub struct Job<'a> {
     entries: SmallVec<[Queued; 2]>,
     pick: Pick,
     quantum: u32,
+}
+
+/// Keeps who stepped.
+struct Traced<'a>(&'a mut Vec<CoroutineId>);
+
+impl<S> Drives<S> for Traced<'_> {
+    #[inline(always)]
+    fn steps(&mut self, who: CoroutineId) {
+        self.0.push(who);
+    }
 }
 
 /// What the jobs of a wave have in common, and none changes. Apart from them: they are written by one core and read by others,
@@ -565,8 +574,9 @@ impl<'a> Job<'a> {
         let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
         loop {
             let left = (quantum - steps.len()) as u64;
-            let (step, taken) = schedule::go(queue, &mut cx, self.session, who, left, sink);
-            steps.extend(iter::repeat_n(who, taken as usize));
+            let mut driver = Traced(&mut *steps);
+            let (_, step, _) =
+                schedule::go(queue, &mut cx, self.session, who, left, sink, &mut driver);
             cx.step = steps.len() as u64;
             let asks = matches!(step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
             let ended = self.session.phase != Phase::Active;

@@ -249,3 +249,46 @@ pub fn fault_with(image: CodeImage, config: ProtocolMachineConfig) -> Fault {
     assert_eq!(session(&machine).phase(), Phase::Terminal(End::Faulted));
     faults[0]
 }
+
+/// Two roles that ask for ever: with a branch for failures at the one place and none at the other, and with a witness.
+pub fn asking_for_ever() -> Arc<VerifiedImage> {
+    let again = Instruction::Jump { target: Pc(1) };
+    let code = vec![
+        set(R1, 5u64),
+        act_or(R1, R2, 3),
+        prove(R1, R2, Reg(3)),
+        again,
+    ];
+    let mut image = image(vec![
+        (code.clone(), vec![State::End]),
+        (code, vec![State::End]),
+    ]);
+    image.operations[0].retries = 2;
+    image.operations[0].budget = Some(3);
+    Arc::new(VerifiedImage::unchecked(image))
+}
+
+/// A host of many minds, which goes by the request alone.
+pub fn moody(request: &EffectRequest<'_>) -> Reply {
+    let (number, session) = (request.effect().number, request.effect().session.0);
+    let mood = number * 7 + u64::from(session) * 13 + u64::from(request.attempt());
+    match (mood % 11, request.class()) {
+        (0, Class::Command) => Reply::Later,
+        (1 | 9, Class::Command) => {
+            Reply::Now(Outcome::failure(FailureKind::Unavailable, "not yet"))
+        }
+        (3, Class::Command) => Reply::Now(Outcome::failure(FailureKind::Denied, "no")),
+        (4, Class::Command) => Reply::Now(Outcome::success("no number")),
+        (5, Class::Check) if number > 40 => Reply::Now(Outcome::failure(FailureKind::Lost, "")),
+        _ => Reply::Now(Outcome::success(mood)),
+    }
+}
+
+/// Nothing tells the one from the other.
+pub fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &str) {
+    assert_eq!(one.step_index(), other.step_index(), "{when}");
+    assert_eq!(one.state_bytes(), other.state_bytes(), "{when}");
+    assert_eq!(one.next_deadline(), other.next_deadline(), "{when}");
+    assert_eq!(one.outstanding(), other.outstanding(), "{when}");
+    one.check().expect("every invariant holds");
+}
