@@ -90,7 +90,7 @@ pub fn ratios() -> Vec<Ratio> {
         "tokio",
         "over tokio tasks",
         (Side::Ours, &TOKIO),
-        &["ping-pong", "ring", "chosen", "choice"],
+        &["ping-pong", "told", "ring", "chosen", "choice"],
     ));
     // What has sessions for two threads is compared thread for thread, and one thread of ours with two of theirs as well.
     all.extend(family(
@@ -290,16 +290,14 @@ pub fn plan() -> Vec<(Contest, Side)> {
         let takes_part = |side: &Side| match side {
             // Nobody is told anything there.
             Side::Bare => contest.exchange == Exchange::Choice || !contest.told,
-            Side::CrossbeamThreads => contest.sessions == 1 && takes_channels(&contest),
-            Side::TokioCurrent | Side::TokioMulti | Side::CrossbeamSingle => {
-                takes_channels(&contest)
-            }
+            Side::CrossbeamThreads => contest.sessions == 1,
             // One session is one step at a time, whoever drives.
             Side::Workers1 | Side::Workers2 => contest.sessions > 1,
             // What its own program measures.
             Side::Wasm => contest.exchange == Exchange::PingPong && contest.sessions == 1,
             // It asks the sender's host for every choice.
             Side::Telltale => contest.exchange != Exchange::Choice || contest.told,
+            Side::TokioCurrent | Side::TokioMulti | Side::CrossbeamSingle => true,
             Side::Ours | Side::Digest | Side::Recording => true,
         };
         plan.extend(
@@ -317,10 +315,6 @@ pub fn plan() -> Vec<(Contest, Side)> {
         plan.insert(working, (named("working"), Side::Ours));
     }
     plan
-}
-
-fn takes_channels(contest: &Contest) -> bool {
-    contest.exchange != Exchange::PingPong || !contest.told
 }
 
 #[cfg(test)]

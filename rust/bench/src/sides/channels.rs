@@ -6,25 +6,29 @@ use std::thread;
 use antiphon_machine::Parcel;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::bare::{BOUND, label, parcel, roles};
+use super::bare::{BOUND, parcel, roles};
+use super::host::{Behind, behind, chosen, take};
 use super::{Absent, Prepared, Ready};
 use crate::contest::{Contest, Exchange};
 
 type Channel = (Sender<Parcel>, Receiver<Parcel>);
 
+/// A channel, how much was sent through it, and who is behind the role that sends.
+type End = (Channel, u64, Behind);
+
 struct Single {
     exchange: Exchange,
-    sessions: Vec<Vec<(Channel, u64)>>,
+    sessions: Vec<Vec<End>>,
     next: usize,
     received: u64,
 }
 
 pub(super) fn single(contest: &Contest) -> Result<Prepared, Absent> {
     if contest.work > 0 || contest.steps.is_some() {
-        return Err(Absent("has neither hosts nor steps".to_owned()));
+        return Err(Absent("has neither work nor steps".to_owned()));
     }
     let session = || {
-        let channels = (0..roles(contest.exchange)).map(|_| (bounded(BOUND), 0));
+        let channels = (0..roles(contest.exchange)).map(|_| (bounded(BOUND), 0, behind(contest)));
         channels.collect()
     };
     Prepared::of(Single {
@@ -40,9 +44,11 @@ impl Ready for Single {
         let until = self.received + messages;
         while self.received < until {
             let channels = &mut self.sessions[self.next];
-            for (at, ((sender, receiver), sent)) in channels.iter_mut().enumerate() {
+            for at in 0..channels.len() {
+                let next = (at + 1) % channels.len();
+                let ((sender, receiver), sent, host) = &mut channels[at];
                 let label = match at {
-                    0 => label(self.exchange, *sent),
+                    0 => chosen(host, self.exchange, *sent),
                     _ => 0,
                 };
                 if sender.try_send(black_box(parcel(*sent, label))).is_ok() {
@@ -50,7 +56,7 @@ impl Ready for Single {
                 }
                 if let Ok(parcel) = receiver.try_recv() {
                     self.received += 1;
-                    black_box(parcel);
+                    take(&mut channels[next].2, parcel);
                 }
             }
             self.next += 1;
@@ -67,16 +73,16 @@ impl Ready for Single {
 
 /// The first role sends and waits, the others wait and pass on.
 struct Threads {
-    exchange: Exchange,
+    contest: Contest,
     received: u64,
 }
 
 pub(super) fn threads(contest: &Contest) -> Result<Prepared, Absent> {
     if contest.sessions > 1 || contest.work > 0 || contest.steps.is_some() {
-        return Err(Absent("one session without hosts only".to_owned()));
+        return Err(Absent("one session without work only".to_owned()));
     }
     let mut prepared = Prepared::of(Threads {
-        exchange: contest.exchange,
+        contest: *contest,
         received: 0,
     })?;
     prepared.threads = true;
@@ -85,9 +91,9 @@ pub(super) fn threads(contest: &Contest) -> Result<Prepared, Absent> {
 
 impl Ready for Threads {
     fn exchange(&mut self, messages: u64) {
-        let count = roles(self.exchange);
+        let exchange = self.contest.exchange;
+        let count = roles(exchange);
         let rounds = messages.div_ceil(count as u64);
-        let exchange = self.exchange;
         let (mut senders, mut receivers) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let (sender, receiver) = bounded::<Parcel>(BOUND);
@@ -100,10 +106,11 @@ impl Ready for Threads {
         let first = ends.next();
         thread::scope(|scope| {
             for (sender, receiver) in ends {
+                let mut host = behind(&self.contest);
                 scope.spawn(move || {
                     for round in 0..rounds {
                         let Ok(got) = receiver.recv() else { return };
-                        black_box(got);
+                        take(&mut host, got);
                         if sender.send(parcel(round, 0)).is_err() {
                             return;
                         }
@@ -113,11 +120,15 @@ impl Ready for Threads {
             let Some((sender, receiver)) = first else {
                 return;
             };
+            let mut host = behind(&self.contest);
             for round in 0..rounds {
-                if sender.send(parcel(round, label(exchange, round))).is_err() {
+                let label = chosen(&mut host, exchange, round);
+                if sender.send(parcel(round, label)).is_err() {
                     return;
                 }
-                black_box(receiver.recv().ok());
+                if let Ok(got) = receiver.recv() {
+                    take(&mut host, got);
+                }
             }
         });
         self.received += rounds * count as u64;

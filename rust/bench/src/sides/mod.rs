@@ -2,6 +2,7 @@
 
 mod bare;
 mod channels;
+mod host;
 mod images;
 mod ours;
 mod peer;

@@ -1,6 +1,5 @@
 //! Tasks of tokio over its bounded channels: a task for each role of each session.
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,9 +7,10 @@ use antiphon_machine::Parcel;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 
-use super::bare::{BOUND, label, parcel, roles};
+use super::bare::{BOUND, parcel, roles};
+use super::host::{Behind, behind, chosen, take};
 use super::{Absent, Prepared, Ready};
-use crate::contest::{Contest, Exchange};
+use crate::contest::Contest;
 
 struct Tasks {
     runtime: Runtime,
@@ -25,7 +25,7 @@ struct Tasks {
 
 pub(super) fn prepare(multi: bool, contest: &Contest) -> Result<Prepared, Absent> {
     if contest.work > 0 || contest.steps.is_some() {
-        return Err(Absent("has neither hosts nor steps".to_owned()));
+        return Err(Absent("has neither work nor steps".to_owned()));
     }
     let mut builder = match multi {
         true => Builder::new_multi_thread(),
@@ -36,7 +36,7 @@ pub(super) fn prepare(multi: bool, contest: &Contest) -> Result<Prepared, Absent
     let busy = Arc::new(AtomicU64::new(0));
     let done = Arc::new(Notify::new());
     let starts = (0..contest.sessions)
-        .map(|_| session(&runtime, contest.exchange, &busy, &done))
+        .map(|_| session(&runtime, contest, &busy, &done))
         .collect();
     let mut prepared = Prepared::of(Tasks {
         runtime,
@@ -52,27 +52,32 @@ pub(super) fn prepare(multi: bool, contest: &Contest) -> Result<Prepared, Absent
 
 fn session(
     runtime: &Runtime,
-    exchange: Exchange,
+    contest: &Contest,
     busy: &Arc<AtomicU64>,
     done: &Arc<Notify>,
 ) -> mpsc::Sender<u64> {
+    let exchange = contest.exchange;
     let (start, mut started) = mpsc::channel::<u64>(1);
     let (first, mut inbound) = mpsc::channel::<Parcel>(BOUND);
     for _ in 1..roles(exchange) {
         let (sender, receiver) = mpsc::channel(BOUND);
-        runtime.spawn(pass_on(std::mem::replace(&mut inbound, receiver), sender));
+        let inbound = std::mem::replace(&mut inbound, receiver);
+        runtime.spawn(pass_on(inbound, sender, behind(contest)));
     }
     let (busy, done) = (Arc::clone(busy), Arc::clone(done));
+    let mut host = behind(contest);
     runtime.spawn(async move {
         let mut sent = 0;
         while let Some(rounds) = started.recv().await {
             for _ in 0..rounds {
-                let parcel = parcel(sent, label(exchange, sent));
+                let parcel = parcel(sent, chosen(&mut host, exchange, sent));
                 if first.send(parcel).await.is_err() {
                     return;
                 }
                 sent += 1;
-                black_box(inbound.recv().await);
+                if let Some(got) = inbound.recv().await {
+                    take(&mut host, got);
+                }
             }
             if busy.fetch_sub(1, Ordering::AcqRel) == 1 {
                 done.notify_one();
@@ -82,10 +87,14 @@ fn session(
     start
 }
 
-async fn pass_on(mut inbound: mpsc::Receiver<Parcel>, outbound: mpsc::Sender<Parcel>) {
+async fn pass_on(
+    mut inbound: mpsc::Receiver<Parcel>,
+    outbound: mpsc::Sender<Parcel>,
+    mut host: Behind,
+) {
     let mut sent = 0;
     while let Some(got) = inbound.recv().await {
-        black_box(got);
+        take(&mut host, got);
         if outbound.send(parcel(sent, 0)).await.is_err() {
             return;
         }
