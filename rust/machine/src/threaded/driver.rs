@@ -272,22 +272,20 @@ fn run_jobs<H: Handlers>(
     keep: fn(&mut Job<'_>, Reply),
 ) {
     let count = handlers.count(pool.workers());
-    let share = jobs.len() / count.max(1) + 1;
     let sharing = Sharing::new(count, jobs.len());
-    let lane = |handler| (Contained { handler, panics }, Vec::new());
-    let mut lanes: Vec<(_, Vec<&mut Job<'_>>)> = handlers.lanes(count).map(lane).collect();
-    for job in jobs {
-        if let Some((_, jobs)) = lanes.get_mut(sharing.lane::<H>(job.session())) {
-            // At once, and not for lanes that nobody has.
-            if jobs.is_empty() {
-                jobs.reserve(share);
-            }
-            jobs.push(job);
-        }
-    }
-    lanes.retain(|(_, jobs)| !jobs.is_empty());
-    pool.run(lanes, |(mut handler, jobs)| {
-        for job in jobs {
+    let lane_of = |job: &Job<'_>| sharing.lane::<H>(job.session());
+    let placed = jobs.iter_mut().map(|job| (lane_of(job), job));
+    let mut jobs: Vec<(usize, &mut Job<'_>)> = placed.collect();
+    // Mostly they are in order already, which is noticed. On a lane they stay in the order of the picks.
+    jobs.sort_by_key(|(lane, _)| *lane);
+    let mut handlers = handlers.lanes(count).enumerate();
+    let lanes = jobs.chunk_by_mut(|(one, _), (other, _)| one == other);
+    let lanes = lanes.filter_map(|jobs| {
+        let (_, handler) = handlers.find(|(lane, _)| *lane == jobs[0].0)?;
+        Some((Contained { handler, panics }, jobs))
+    });
+    pool.run(lanes.collect(), |(mut handler, jobs)| {
+        for (_, job) in jobs {
             job.run();
             if let Some(request) = job.request() {
                 let reply = handler.handle(&request);
