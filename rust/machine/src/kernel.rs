@@ -135,12 +135,19 @@ pub struct Wait {
     pub server: Option<CoroutineId>,
 }
 
-/// Steps of a session, until the kernel has done its part of them. Where it does not come to that, because whoever was asked on the
-/// spot panicked, the part is done on the way out: the effect is outstanding, and the machine as whole as ever.
+/// Steps of a session, until the kernel has done its part of them. Where it does not come to that, because whoever was asked on
+/// the spot panicked, the part is done on the way out: the effect is outstanding, and the machine as whole as ever.
 struct Part<'k> {
     kernel: &'k mut ProtocolMachineKernel,
     session: SessionId,
-    effects_before: usize,
+    before: Before,
+}
+
+/// What a session had before it was stepped.
+#[derive(Clone, Copy)]
+struct Before {
+    effects: usize,
+    witnesses_issued: u64,
 }
 
 impl Drop for Part<'_> {
@@ -157,7 +164,7 @@ impl Drop for Part<'_> {
                 queue.take(pick);
             }
         }
-        kernel.note_effects(session, self.effects_before);
+        kernel.note_effects(session, self.before);
         if let Some(asked) = kernel.sessions[session.index()].effects.last() {
             let number = asked.number;
             kernel.note_deadline(EffectId { session, number });
@@ -172,6 +179,13 @@ struct Indexed<'a, D> {
 }
 
 impl<S, D: Drives<S>> Drives<S> for Indexed<'_, D> {
+    const BEYOND: bool = D::BEYOND;
+
+    #[inline(always)]
+    fn steps(&mut self, who: CoroutineId) {
+        self.driver.steps(who);
+    }
+
     #[inline(always)]
     fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
         *self.step_index = step;
@@ -219,7 +233,8 @@ impl ProtocolMachineKernel {
         self.steps_driven(steps_max, sink, &mut ())
     }
 
-    /// As [`steps`](Self::steps), driven by who answers on the spot.
+    /// As [`steps`](Self::steps), driven by who may answer on the spot: then what is told of the last step says only whether there
+    /// may be more.
     #[inline]
     pub(crate) fn steps_driven<S: Sink, D: Drives<S>>(
         &mut self,
@@ -285,8 +300,12 @@ impl ProtocolMachineKernel {
         driver: &mut impl Drives<S>,
     ) -> (CoroutineId, Step, u64) {
         let start = self.step_index;
+        let session = &self.sessions[pick.session.index()];
         let part = Part {
-            effects_before: self.sessions[pick.session.index()].effects.len(),
+            before: Before {
+                effects: session.effects.len(),
+                witnesses_issued: session.witnesses_issued,
+            },
             session: pick.session,
             kernel: self,
         };
@@ -304,7 +323,7 @@ impl ProtocolMachineKernel {
         let (who, step, taken) =
             schedule::go(queue, &mut cx, session, who, steps_max, sink, &mut driver);
         let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
-        let before = part.effects_before;
+        let before = part.before;
         std::mem::forget(part);
         self.step_index = start + taken - u64::from(free);
         self.note_effects(pick.session, before);
@@ -319,11 +338,11 @@ impl ProtocolMachineKernel {
 
     /// Keeps account of the effects of a session that has stepped: how many are outstanding, and whether there is evidence.
     #[inline(always)]
-    fn note_effects(&mut self, id: SessionId, before: usize) {
+    fn note_effects(&mut self, id: SessionId, before: Before) {
         let session = &self.sessions[id.index()];
         let now = session.effects.len();
-        self.outstanding = self.outstanding + now - before;
-        if !session.witnesses.is_empty() {
+        self.outstanding = self.outstanding + now - before.effects;
+        if session.witnesses_issued > before.witnesses_issued && !session.witnesses.is_empty() {
             self.witnessed.insert(id);
         }
     }

@@ -128,9 +128,9 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         self.turns(1).0
     }
 
-    /// As [`turn`](Self::turn), but several steps at once, at most `steps_max` of them (one if that is 0), until one asks the world,
-    /// ends, or leaves nobody ready; it may stop before. Where the sink wants to hear of each step it is always one. Gives what the last one came to, and
-    /// how many were taken.
+    /// As [`turn`](Self::turn), but several steps at once, at most `steps_max` of them (one if that is 0), until one asks the
+    /// world, ends, or leaves nobody ready; it may stop before. Where the sink wants to hear of each step it is always one. Gives
+    /// what the last one came to, and how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let at_once = self.at_once(steps_max);
@@ -146,8 +146,8 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
 
     /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
     ///
-    /// What the handler says at once is taken in where it was asked, without coming back for it. A handler's panic goes through here; the
-    /// machine is whole after it, and the effect outstanding.
+    /// What the handler says at once is taken in where it was asked. Its panic goes through here: the machine is whole after it,
+    /// and the effect outstanding. After the panic of a sink that is told of events it is not.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {

@@ -10,9 +10,9 @@ use crate::session::{Session, Status};
 use crate::step::{self, Context, Did, Drives, Step};
 use crate::verify::VerifiedImage;
 
-/// Steps the coroutine, and again as long as the policy keeps to it, and then whoever of the session the policy comes to, at most
-/// `steps_max` times (once if that is 0); puts everybody where the policy wants them. Gives who took the last step, what it came to,
-/// and how many there were.
+/// Steps the coroutine, and again as long as the policy keeps to it, and then whoever of the session the policy comes to, at
+/// most `steps_max` times (once if that is 0); puts everybody where the policy wants them. Gives who took the last step, what it
+/// came to, and how many there were.
 #[inline(always)]
 pub(crate) fn go<S: Sink>(
     queue: &mut ReadyQueue,

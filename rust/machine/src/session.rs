@@ -36,6 +36,8 @@ pub struct Session {
     // The tables of a session of two roles stand in the session itself: whoever steps through many sessions touches
     // neighbouring memory. Larger sessions have them on the heap.
     pub(crate) endpoints: SmallVec<[Endpoint; 2]>,
+    /// The number of the next witness: looked at after every visit, to see whether there is a new one.
+    pub(crate) witnesses_issued: u64,
     pub(crate) edges: SmallVec<[Edge; 2]>,
     pub(crate) coroutines: SmallVec<[Coroutine; 2]>,
     /// The number of the next effect.
@@ -43,8 +45,6 @@ pub struct Session {
     /// Outstanding effects, in the order of their numbers: at most one per coroutine.
     pub(crate) effects: SmallVec<[Effect; 2]>,
     pub(crate) epoch: u64,
-    /// The number of the next witness.
-    pub(crate) witnesses_issued: u64,
     /// Live witnesses, in the order of their numbers.
     pub(crate) witnesses: ThinDeque<Witness>,
     pub(crate) owner: Arc<str>,

@@ -95,7 +95,7 @@ impl Did {
         let status = s.coroutines.get(who.index()).map(|c| c.status);
         match (self, status) {
             (Did::Ran(_), _) => Step::Ran,
-            // Nobody comes back from there but to go on.
+            // Whoever answers on the spot goes on, and looks at no step.
             (Did::Yielded | Did::Answered, _) => Step::Yielded,
             (Did::Effect, Some(Status::Blocked(On::Effect(number)))) => Step::Effect(EffectId {
                 session: s.id,
@@ -770,12 +770,14 @@ fn converse<S: Sink>(
     };
     let coroutine = &s.coroutines[who.index()];
     let request = EffectRequest::of(s.id, effect, coroutine, cx.image, asked.args);
-    let Reply::Now(mut outcome) = driver.ask(cx.step, &request, sink) else {
+    // Read where it was written: what has just been written in parts must be waited for to be moved.
+    let mut reply = driver.ask(cx.step, &request, sink);
+    let Reply::Now(outcome) = &mut reply else {
         return Ok(Came::Later);
     };
     let at = s.effects.len() - 1;
     let goes = Some((asked.dst, asked.witness));
-    take_in(cx, s, at, operation, goes, &mut outcome, sink).map(|()| Came::Now)
+    take_in(cx, s, at, operation, goes, outcome, sink).map(|()| Came::Now)
 }
 
 #[inline]
@@ -804,7 +806,7 @@ fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
 }
 
 /// Allocates an effect. It goes to the end of the list, which is ordered by number because numbers only grow.
-#[inline]
+#[inline(never)]
 fn issue<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,

@@ -16,11 +16,17 @@ struct Diary {
     lines: Vec<String>,
     /// Whether every step is told of.
     steps: bool,
+    /// Whether what is asked and answered is not.
+    blind: bool,
 }
 
 impl Sink for Diary {
     fn wants_steps(&self) -> bool {
         self.steps
+    }
+
+    fn wants_inputs(&self) -> bool {
+        !self.blind
     }
 
     fn event(&mut self, stamp: &Stamp, event: Event) {
@@ -366,4 +372,54 @@ fn the_steps_of_a_wave_can_be_taken_one_by_one() {
             agree(&kernel, &one_by_one, &format!("{policy:?}, {n}"));
         }
     }
+}
+
+/// A sink that wants no inputs is not told of answers, and hears the same of everything else.
+#[test]
+fn who_wants_no_inputs_is_told_none() {
+    let run = |blind| {
+        let diary = Diary {
+            blind,
+            ..Diary::default()
+        };
+        let config = config(SchedulingPolicy::Cooperative);
+        let mut machine = ProtocolMachine::with_sink(config, FromFn(host), diary);
+        for image in images() {
+            machine.load_choreography(&image, "me").expect("room");
+        }
+        machine.run(500);
+        machine.into_sink().lines
+    };
+    let is_answer = |line: &&String| line.contains(": Outcome {");
+    let (told, blind) = (run(false), run(true));
+    assert!(told.iter().filter(is_answer).count() > 50);
+    assert_eq!(blind.iter().filter(is_answer).count(), 0);
+    assert!(told.iter().filter(|line| !is_answer(line)).eq(&blind));
+}
+
+/// Who takes several turns at once comes back for every request, answered or not.
+#[test]
+fn turns_come_back_for_every_request() {
+    let asked = Cell::new(None);
+    let tells = FromFn(|request: &EffectRequest<'_>| {
+        asked.set(Some(request.effect()));
+        host(request)
+    });
+    let mut machine = ProtocolMachine::new(config(SchedulingPolicy::Cooperative), tells);
+    machine
+        .load_choreography(&sample::told_ping_pong(), "me")
+        .expect("room");
+    let mut requests = 0;
+    for _ in 0..200 {
+        let (Turn::Stepped { step, .. }, _) = machine.turns(100) else {
+            break;
+        };
+        let expected = match step {
+            Step::Effect(effect) => Some(effect),
+            _ => None,
+        };
+        assert_eq!(asked.take(), expected);
+        requests += u32::from(expected.is_some());
+    }
+    assert!(requests > 10, "{requests}");
 }
