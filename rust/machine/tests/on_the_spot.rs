@@ -311,24 +311,12 @@ fn several_steps_are_told_as_the_last_of_them() {
 /// That a session has evidence since it was answered on the spot is the kernel's to know.
 #[test]
 fn evidence_that_was_given_on_the_spot_expires() {
-    let code = vec![
-        set(R1, 1u64),
-        prove(R1, R2, Reg(3)),
-        act(R1, R2),
-        Instruction::Halt,
-    ];
-    let image = Arc::new(VerifiedImage::unchecked(image(vec![(
-        code,
-        vec![State::End],
-    )])));
+    let image = proving();
     let config = ProtocolMachineConfig {
         witness_ttl: 5,
         ..Default::default()
     };
-    let proves = FromFn(|request: &EffectRequest<'_>| match request.class() {
-        Class::Check => Reply::Now(Outcome::success(1u64)),
-        _ => Reply::Later,
-    });
+    let proves = FromFn(proves);
     let mut machine = ProtocolMachine::new(config, proves);
     machine.load_choreography(&image, "me").expect("room");
     assert_eq!(machine.run(u64::MAX), Some(Rest::Idle));

@@ -293,24 +293,12 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
 /// A session takes its answer in on the thread that got it; that it has evidence since then is the kernel's to know.
 #[test]
 fn evidence_that_a_wave_brought_expires_though_nobody_watches() {
-    let code = vec![
-        set(R1, 1u64),
-        prove(R1, R2, Reg(3)),
-        act(R1, R2),
-        Instruction::Halt,
-    ];
-    let image = Arc::new(VerifiedImage::unchecked(image(vec![(
-        code,
-        vec![State::End],
-    )])));
+    let image = proving();
     let config = ProtocolMachineConfig {
         witness_ttl: 5,
         ..Default::default()
     };
-    let proves = FromFn(|request: &EffectRequest<'_>| match request.class() {
-        Class::Check => Reply::Now(Outcome::success(1u64)),
-        _ => Reply::Later,
-    });
+    let proves = FromFn(proves);
     let mut machine = ThreadedProtocolMachine::with_workers(config, Shared(proves), 2);
     for _ in 0..4 {
         machine.load_choreography(&image, "me").expect("room");

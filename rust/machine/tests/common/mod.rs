@@ -292,3 +292,25 @@ pub fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &
     assert_eq!(one.outstanding(), other.outstanding(), "{when}");
     one.check().expect("every invariant holds");
 }
+
+/// A role that proves something, acts, and is done.
+pub fn proving() -> Arc<VerifiedImage> {
+    let code = vec![
+        set(R1, 1u64),
+        prove(R1, R2, Reg(3)),
+        act(R1, R2),
+        Instruction::Halt,
+    ];
+    Arc::new(VerifiedImage::unchecked(image(vec![(
+        code,
+        vec![State::End],
+    )])))
+}
+
+/// Good evidence at once, and all else later.
+pub fn proves(request: &EffectRequest<'_>) -> Reply {
+    match request.class() {
+        Class::Check => Reply::Now(Outcome::success(1u64)),
+        _ => Reply::Later,
+    }
+}
