@@ -60,6 +60,17 @@ pub enum Reply {
     Later,
 }
 
+impl Reply {
+    /// What dropping does, in line for what most replies are.
+    #[inline(always)]
+    pub(crate) fn discard(self) {
+        match &self {
+            Reply::Now(Outcome::Success(value)) if value.is_plain() => std::mem::forget(self),
+            Reply::Now(_) | Reply::Later => drop(self),
+        }
+    }
+}
+
 /// How an effect ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -191,6 +191,11 @@ impl<S, D: Drives<S>> Drives<S> for Indexed<'_, D> {
         *self.step_index = step;
         self.driver.ask(step, request, sink)
     }
+
+    #[inline(always)]
+    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
+        self.driver.heard(step, request, outcome, sink);
+    }
 }
 
 impl ProtocolMachineKernel {

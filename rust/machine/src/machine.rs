@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectHandler, EffectRequest, Reply};
+use crate::effect::{EffectHandler, EffectRequest, Outcome, Reply};
 use crate::event::{NoSink, Sink};
 use crate::fault::Refusal;
 use crate::ids::{EffectId, SessionId};
@@ -230,14 +230,15 @@ impl<H: EffectHandler, S: Sink> Drives<S> for Asks<'_, H> {
     #[inline(always)]
     fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
         sink.request(step, request);
-        let reply = self.0.handle(request);
-        if let Reply::Now(outcome) = &reply
-            && sink.wants_inputs()
-        {
+        self.0.handle(request)
+    }
+
+    #[inline(always)]
+    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
+        if sink.wants_inputs() {
             let (effect, outcome) = (request.effect(), outcome.clone());
             sink.ingress(step, &Ingress::Outcome { effect, outcome });
         }
-        reply
     }
 }
 

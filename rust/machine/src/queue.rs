@@ -119,6 +119,21 @@ impl ReadyQueue {
         }
     }
 
+    /// Takes out whom the policy picked and enters him at the back again, where that moves nobody: in a ring of one. Whether it was.
+    #[inline(always)]
+    pub(crate) fn turns_alone(&mut self, pick: Pick) -> bool {
+        let Order::Ring(ring) = &mut self.order else {
+            return false;
+        };
+        let only = ring.len() == 1;
+        let Some((ticket, _)) = ring.front_mut().filter(|entry| only && entry.1 == pick) else {
+            return false;
+        };
+        *ticket = self.tickets;
+        self.tickets += 1;
+        true
+    }
+
     fn take_out(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) => {

@@ -34,7 +34,12 @@ pub(crate) fn go<S: Sink>(
                 return (who, Step::Faulted(fault), taken);
             }
         };
-        settle(queue, cx, session, who, did);
+        match did {
+            Did::Answered => goes_behind(queue, cx, session, who),
+            Did::Ran(_) | Did::Yielded | Did::Blocked | Did::Effect | Did::Halted => {
+                settle(queue, cx, session, who, did);
+            }
+        }
         let next = match did {
             Did::Ran(_) if keeps(cx.config.policy) => Some(who),
             Did::Blocked | Did::Answered => {
@@ -50,6 +55,24 @@ pub(crate) fn go<S: Sink>(
         taken += 1;
         cx.step += 1;
     }
+}
+
+/// Puts who was answered on the spot behind the others. Out of the loop, for which there are too few registers as it is; and
+/// what it takes where there are others is apart again, so that it takes few where there are none.
+#[inline(never)]
+fn goes_behind(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
+    let pick = Pick {
+        session: session.id,
+        coroutine: who,
+    };
+    if !queue.turns_alone(pick) {
+        behind_others(queue, cx, session, who);
+    }
+}
+
+#[inline(never)]
+fn behind_others(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
+    replace(queue, cx, session, who, Goes::Behind, None);
 }
 
 /// Puts whoever stepped, and whoever was woken, where the policy wants them.

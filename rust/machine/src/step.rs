@@ -5,6 +5,8 @@
 //! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
 //! fault. `docs/semantics.md` says the same in prose, line by line.
 
+use smallvec::SmallVec;
+
 use crate::config::ProtocolMachineConfig;
 use crate::effect::{EffectRequest, Failure, FailureKind, Outcome, Reply};
 use crate::event::{End, Event, Message, Sink, Stamp};
@@ -128,6 +130,12 @@ pub(crate) trait Drives<S> {
     fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
         let _ = (step, request, sink);
         Reply::Later
+    }
+
+    /// Told that this was said at once.
+    #[inline(always)]
+    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
+        let _ = (step, request, outcome, sink);
     }
 
     /// Told who takes a step.
@@ -734,50 +742,96 @@ fn invoke<S: Sink>(
 
     coroutine.status = Status::Blocked(On::Effect(s.effects_issued));
     let deadline = deadline(cx, operation);
-    issue(cx, s, who, asked.operation, deadline, 0, sink);
-    // Asked after the step; and again, if that is what comes of it.
+    let effect = issue(cx, s, who, asked.operation, deadline, 0, sink);
+    // Asked after the step.
     let after = Context {
         step: cx.step + 1,
         ..*cx
     };
-    loop {
-        match converse(&after, s, who, operation, asked, sink, driver) {
-            Ok(came) => return Ok(came),
-            Err(failure) => {
-                match disappoint(&after, s, s.effects.len() - 1, operation, failure, sink) {
-                    Resumed::Ready(_) => return Ok(Came::Now),
-                    Resumed::Faulted(_) => return Ok(Came::Ended),
-                    Resumed::Reissued(_) => {}
-                }
-            }
-        }
+    match converse(&after, s, effect, operation, asked, sink, driver) {
+        Ok(came) => Ok(came),
+        Err((effect, failure)) => Ok(insist(
+            &after, s, effect, operation, asked, failure, sink, driver,
+        )),
     }
 }
 
-/// Puts the effect that was issued last to whoever answers on the spot, and takes the answer in, unless it is a failure.
+/// Takes in a failure that was said on the spot; and asks again, if that is what comes of it.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what `invoke` has before it, taken up where it failed"
+)]
+#[cold]
+#[inline(never)]
+fn insist<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    mut effect: Effect,
+    operation: &Operation,
+    asked: &Asked<'_>,
+    mut failure: Failure,
+    sink: &mut S,
+    driver: &mut impl Drives<S>,
+) -> Came {
+    loop {
+        let again = match disappoint(cx, s, effect, operation, failure, sink) {
+            Disappointed::Ready(_) => return Came::Now,
+            Disappointed::Faulted(_) => return Came::Ended,
+            Disappointed::Reissued(again) => again,
+        };
+        (effect, failure) = match converse(cx, s, again, operation, asked, sink, driver) {
+            Ok(came) => return came,
+            Err(failed) => failed,
+        };
+    }
+}
+
+/// Puts the effect to whoever answers on the spot, and takes the answer in, unless it is a failure.
 #[inline(always)]
 fn converse<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    who: CoroutineId,
+    effect: Effect,
     operation: &Operation,
     asked: &Asked<'_>,
     sink: &mut S,
     driver: &mut impl Drives<S>,
-) -> Result<Came, Failure> {
-    let Some(effect) = s.effects.last() else {
-        return Ok(Came::Later);
+) -> Result<Came, (Effect, Failure)> {
+    let coroutine = &s.coroutines.as_slice()[effect.coroutine.index()];
+    let open = Open {
+        effects: &mut s.effects,
+        effect,
     };
-    let coroutine = &s.coroutines[who.index()];
-    let request = EffectRequest::of(s.id, effect, coroutine, cx.image, asked.args);
+    let request = EffectRequest::of(s.id, &open.effect, coroutine, cx.image, asked.args);
     // Read where it was written: what has just been written in parts must be waited for to be moved.
     let mut reply = driver.ask(cx.step, &request, sink);
     let Reply::Now(outcome) = &mut reply else {
         return Ok(Came::Later);
     };
-    let at = s.effects.len() - 1;
+    driver.heard(cx.step, &request, outcome, sink);
+    let effect = open.effect;
+    std::mem::forget(open);
     let goes = Some((asked.dst, asked.witness));
-    take_in(cx, s, at, operation, goes, outcome, sink).map(|()| Came::Now)
+    match take_in(cx, s, &effect, operation, goes, outcome, sink) {
+        Ok(()) => {
+            reply.discard();
+            Ok(Came::Now)
+        }
+        Err(failure) => Err((effect, failure)),
+    }
+}
+
+/// An effect that is put to somebody on the spot. Unless he answers it goes on the list of those that are outstanding: also when
+/// he panics.
+struct Open<'s> {
+    effects: &'s mut SmallVec<[Effect; 2]>,
+    effect: Effect,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.effects.push(self.effect);
+    }
 }
 
 #[inline]
@@ -805,8 +859,9 @@ fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
     })
 }
 
-/// Allocates an effect. It goes to the end of the list, which is ordered by number because numbers only grow.
-#[inline(never)]
+/// Allocates an effect. Unless it is answered at once it goes to the end of the list of those that are outstanding, which is
+/// ordered by number because numbers only grow.
+#[inline(always)]
 fn issue<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -815,16 +870,9 @@ fn issue<S: Sink>(
     deadline: Option<u64>,
     attempt: u8,
     sink: &mut S,
-) -> u64 {
+) -> Effect {
     let number = s.effects_issued;
     s.effects_issued += 1;
-    s.effects.push(Effect {
-        number,
-        deadline,
-        operation,
-        coroutine,
-        attempt,
-    });
     emit(cx, s.id, &mut s.events, sink, || Event::EffectIssued {
         number,
         coroutine,
@@ -832,7 +880,13 @@ fn issue<S: Sink>(
         attempt,
         deadline,
     });
-    number
+    Effect {
+        number,
+        deadline,
+        operation,
+        coroutine,
+        attempt,
+    }
 }
 
 #[expect(
@@ -1052,10 +1106,12 @@ pub fn resume<S: Sink>(
         return not_outstanding(s, id);
     };
     // `invoke` looked the operation up, and images do not change.
-    let Ok(operation) = operation(cx.image, s.effects[at].operation) else {
+    let effect = s.effects[at];
+    let Ok(operation) = operation(cx.image, effect.operation) else {
         return Err(Refusal::Late { effect: id });
     };
-    let coroutine = s.coroutines.get(s.effects[at].coroutine.index());
+    forget(s, at);
+    let coroutine = s.coroutines.get(effect.coroutine.index());
     let asked = coroutine.map(|c| fetch(cx.image, c.program, c.pc));
     let goes = match asked {
         Some(Ok(Instruction::Invoke { dst, .. })) => Some((*dst, None)),
@@ -1063,19 +1119,28 @@ pub fn resume<S: Sink>(
         // A coroutine that waits for an effect stands at the instruction that asked.
         Some(Ok(_) | Err(_)) | None => None,
     };
-    let who = s.effects[at].coroutine;
-    Ok(match take_in(cx, s, at, operation, goes, outcome, sink) {
-        Ok(()) => Resumed::Ready(who),
-        Err(failure) => disappoint(cx, s, at, operation, failure, sink),
+    let failure = match take_in(cx, s, &effect, operation, goes, outcome, sink) {
+        Ok(()) => return Ok(Resumed::Ready(effect.coroutine)),
+        Err(failure) => failure,
+    };
+    Ok(match disappoint(cx, s, effect, operation, failure, sink) {
+        Disappointed::Ready(who) => Resumed::Ready(who),
+        Disappointed::Faulted(fault) => Resumed::Faulted(fault),
+        Disappointed::Reissued(again) => {
+            s.effects.push(again);
+            let (session, number) = (s.id, again.number);
+            Resumed::Reissued(EffectId { session, number })
+        }
     })
 }
 
 /// [`resume`], where it is known which effect it is, what was asked, and where what comes of it goes: the result, and evidence.
+/// The effect is no longer on the list.
 #[inline(always)]
 fn take_in<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    at: usize,
+    effect: &Effect,
     operation: &Operation,
     goes: Option<(Reg, Option<Reg>)>,
     outcome: &mut Outcome,
@@ -1085,7 +1150,7 @@ fn take_in<S: Sink>(
         Outcome::Success(value) => match admit(cx, value, operation.result) {
             Err(fault) if !active(mutant::RESULT_UNCHECKED) => Err(violation(fault)),
             Ok(()) | Err(_) => {
-                succeed(cx, s, at, goes, value, sink);
+                succeed(cx, s, effect, goes, value, sink);
                 Ok(())
             }
         },
@@ -1136,17 +1201,12 @@ fn forget(s: &mut Session, at: usize) {
 fn succeed<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    at: usize,
+    effect: &Effect,
     goes: Option<(Reg, Option<Reg>)>,
     value: &mut Value,
     sink: &mut S,
 ) {
-    let Effect {
-        number,
-        coroutine: who,
-        ..
-    } = s.effects[at];
-    forget(s, at);
+    let (number, who) = (effect.number, effect.coroutine);
     emit(cx, s.id, &mut s.events, sink, || Event::EffectResolved {
         number,
         result: value.clone(),
@@ -1172,17 +1232,25 @@ fn succeed<S: Sink>(
     }
 }
 
+/// What a failure came to.
+enum Disappointed {
+    /// The coroutine can go on.
+    Ready(CoroutineId),
+    /// Asked again, as this effect.
+    Reissued(Effect),
+    /// The session ended.
+    Faulted(Fault),
+}
+
 #[inline(never)]
 fn disappoint<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    at: usize,
+    effect: Effect,
     operation: &Operation,
     failure: Failure,
     sink: &mut S,
-) -> Resumed {
-    let effect = s.effects[at];
-    forget(s, at);
+) -> Disappointed {
     let (number, who, kind) = (effect.number, effect.coroutine, failure.kind);
     emit(cx, s.id, &mut s.events, sink, || Event::EffectFailed {
         number,
@@ -1202,12 +1270,9 @@ fn disappoint<S: Sink>(
             true => deadline(cx, operation),
         };
         s.effects_issued -= u64::from(active(mutant::RETRY_SAME_NUMBER));
-        let number = issue(cx, s, who, effect.operation, deadline, attempt, sink);
-        s.coroutines[who.index()].status = Status::Blocked(On::Effect(number));
-        return Resumed::Reissued(EffectId {
-            session: s.id,
-            number,
-        });
+        let again = issue(cx, s, who, effect.operation, deadline, attempt, sink);
+        s.coroutines[who.index()].status = Status::Blocked(On::Effect(again.number));
+        return Disappointed::Reissued(again);
     }
     let cause = Fault::EffectFailed { number, kind };
     let coroutine = &s.coroutines[who.index()];
@@ -1227,7 +1292,7 @@ fn disappoint<S: Sink>(
     let branch = branch.filter(|_| !active(mutant::FAILURE_BRANCH_IGNORED));
     let Some((dst, target)) = branch else {
         fail(cx, s, who, cause, sink);
-        return Resumed::Faulted(cause);
+        return Disappointed::Faulted(cause);
     };
     emit(cx, s.id, &mut s.events, sink, || {
         Event::FailureBranchEntered {
@@ -1240,7 +1305,7 @@ fn disappoint<S: Sink>(
         Value::Nat(kind.code() + u64::from(active(mutant::FAILURE_CODE)));
     coroutine.pc = target;
     coroutine.status = Status::Ready;
-    Resumed::Ready(who)
+    Disappointed::Ready(who)
 }
 
 /// Allocates a witness; the oldest one makes room when there are too many.

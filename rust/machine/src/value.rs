@@ -99,7 +99,7 @@ impl Value {
 
     /// Whether there is nothing to give back when the value goes.
     #[inline(always)]
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         match self {
             Value::Unit
             | Value::Bool(_)
@@ -128,8 +128,19 @@ impl Value {
         match self {
             Value::Unit => Value::Unit.put(place),
             Value::Bool(b) => Value::Bool(*b).put(place),
-            Value::Nat(n) => Value::Nat(*n).put(place),
-            Value::Int(i) => Value::Int(*i).put(place),
+            // Not made of the number: the compiler would see that it is made as it stands there, and move it as a whole.
+            Value::Nat(n) => {
+                Value::Nat(0).put(place);
+                if let Value::Nat(slot) = place {
+                    *slot = *n;
+                }
+            }
+            Value::Int(i) => {
+                Value::Int(0).put(place);
+                if let Value::Int(slot) = place {
+                    *slot = *i;
+                }
+            }
             Value::Text(_)
             | Value::Bytes(_)
             | Value::List(_)
@@ -163,6 +174,7 @@ impl Value {
             | (Value::Int(_), Sort::Int)
             | (Value::Text(_), Sort::Text)
             | (Value::Bytes(_), Sort::Bytes | Sort::Foreign { .. }) => true,
+            (Value::Nat(n), Sort::Arm(labels)) => labels.iter().any(|l| u64::from(l.0) == *n),
             _ => self.is_of_compound(sort, sorts),
         }
     }
@@ -170,7 +182,6 @@ impl Value {
     fn is_of_compound(&self, sort: &Sort, sorts: &[Sort]) -> bool {
         match (self, sort) {
             (Value::Nat(n), Sort::Enum { variants, .. }) => *n < variants.len() as u64,
-            (Value::Nat(n), Sort::Arm(labels)) => labels.iter().any(|l| u64::from(l.0) == *n),
             (Value::List(items), Sort::List(item)) => items.iter().all(|v| v.is_of(*item, sorts)),
             (Value::List(items), Sort::Option(item)) => {
                 items.len() <= 1 && items.iter().all(|v| v.is_of(*item, sorts))
