@@ -119,14 +119,14 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes out whom the policy picked and enters him at the back again, where that moves nobody: in a ring of one. Whether it was.
+    /// Whether a ring holds one coroutine only. It goes behind all others then: with a new ticket, and nothing moves.
     #[inline(always)]
-    pub(crate) fn turns_alone(&mut self, pick: Pick) -> bool {
+    pub(crate) fn turns_alone(&mut self) -> bool {
         let Order::Ring(ring) = &mut self.order else {
             return false;
         };
-        let only = ring.len() == 1;
-        let Some((ticket, _)) = ring.front_mut().filter(|entry| only && entry.1 == pick) else {
+        let alone = ring.len() == 1;
+        let Some((ticket, _)) = ring.front_mut().filter(|_| alone) else {
             return false;
         };
         *ticket = self.tickets;
@@ -287,6 +287,31 @@ impl ReadyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever is alone in a ring is as if he had been taken out and had entered again; nobody else is moved.
+    #[test]
+    fn who_is_alone_turns_on_the_spot() {
+        let pick = |coroutine| Pick {
+            session: SessionId(0),
+            coroutine: CoroutineId(coroutine),
+        };
+        for policy in SchedulingPolicy::ALL {
+            for count in 0..3 {
+                let mut turned = ReadyQueue::new(policy);
+                (0..count).for_each(|n| turned.push(pick(n), 0));
+                let mut moved = turned.clone();
+                let ring = matches!(turned.order, Order::Ring(_));
+                let turns = ring && count == 1;
+                if turns {
+                    moved.take(pick(0));
+                    moved.push(pick(0), 0);
+                }
+                assert_eq!(turned.turns_alone(), turns, "{policy:?}, {count}");
+                assert!(turned.entries().eq(moved.entries()));
+                assert_eq!(turned.tickets, moved.tickets);
+            }
+        }
+    }
 
     #[test]
     fn who_follows_is_of_the_same_kind() {

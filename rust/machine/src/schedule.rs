@@ -35,7 +35,12 @@ pub(crate) fn go<S: Sink>(
             }
         };
         match did {
-            Did::Answered => goes_behind(queue, cx, session, who),
+            // Mostly there are no others, where there is a host for each choice.
+            Did::Answered => {
+                if !queue.turns_alone() {
+                    behind_others(queue, cx, session, who);
+                }
+            }
             Did::Ran(_) | Did::Yielded | Did::Blocked | Did::Effect | Did::Halted => {
                 settle(queue, cx, session, who, did);
             }
@@ -57,19 +62,7 @@ pub(crate) fn go<S: Sink>(
     }
 }
 
-/// Puts who was answered on the spot behind the others. Out of the loop, for which there are too few registers as it is; and
-/// what it takes where there are others is apart again, so that it takes few where there are none.
-#[inline(never)]
-fn goes_behind(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
-    let pick = Pick {
-        session: session.id,
-        coroutine: who,
-    };
-    if !queue.turns_alone(pick) {
-        behind_others(queue, cx, session, who);
-    }
-}
-
+/// Puts who was answered on the spot behind the others. Out of the loop, for which there are too few registers as it is.
 #[inline(never)]
 fn behind_others(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
     replace(queue, cx, session, who, Goes::Behind, None);

@@ -567,3 +567,26 @@ fn a_contract_violation_says_what_was_wrong() {
     let detail = told(short, Value::text("fives"));
     assert_eq!(detail, "a payload of 6 bytes is over the limit of 5");
 }
+
+/// A choice is a label of the operation's sort, and no other number.
+#[test]
+fn a_choice_is_among_the_labels_of_its_sort() {
+    for (got, is_one) in [
+        (X.0, true),
+        (Y.0, true),
+        (Y.0 + 1, false),
+        (u16::MAX, false),
+    ] {
+        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+        image.operations[0].result = SortId(6);
+        assert_eq!(image.sorts[6], Sort::Arm(vec![X, Y]));
+        let mut machine = opened(image, config());
+        rest(&mut machine);
+        answer(&mut machine, 0, Outcome::chosen(LabelId(got))).expect("it is owed");
+        let failed = events(&mut machine).into_iter().any(|e| match e {
+            Event::EffectFailed { failure, .. } => failure.kind == FailureKind::ContractViolation,
+            _ => false,
+        });
+        assert_eq!(failed, !is_one, "{got}");
+    }
+}
