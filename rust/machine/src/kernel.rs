@@ -164,6 +164,7 @@ impl Drop for Part<'_> {
                 queue.take(pick);
             }
         }
+        // It is on the list by now: the frames within this one have been left.
         kernel.note_effects(session, self.before);
         if let Some(asked) = kernel.sessions[session.index()].effects.last() {
             let number = asked.number;

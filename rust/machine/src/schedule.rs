@@ -65,7 +65,7 @@ pub(crate) fn go<S: Sink>(
 /// Puts who was answered on the spot behind the others. Out of the loop, for which there are too few registers as it is.
 #[inline(never)]
 fn behind_others(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
-    replace(queue, cx, session, who, Goes::Behind, None);
+    settle(queue, cx, session, who, Did::Answered);
 }
 
 /// Puts whoever stepped, and whoever was woken, where the policy wants them.

@@ -132,7 +132,7 @@ pub struct Parcel {
     pub label: LabelId,
 }
 
-/// An outstanding effect.
+/// An effect that was issued and is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// Its number in the session.

@@ -132,11 +132,8 @@ pub(crate) trait Drives<S> {
         Reply::Later
     }
 
-    /// Told that this was said at once.
-    #[inline(always)]
-    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
-        let _ = (step, request, outcome, sink);
-    }
+    /// Told what was said on the spot, before it is taken in. May panic as `ask` may: the effect is outstanding then.
+    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S);
 
     /// Told who takes a step.
     #[inline(always)]
@@ -145,7 +142,9 @@ pub(crate) trait Drives<S> {
     }
 }
 
-impl<S> Drives<S> for () {}
+impl<S> Drives<S> for () {
+    fn heard(&mut self, _: u64, _: &EffectRequest<'_>, _: &Outcome, _: &mut S) {}
+}
 
 /// One semantic step of one coroutine.
 ///
@@ -798,19 +797,19 @@ fn converse<S: Sink>(
     driver: &mut impl Drives<S>,
 ) -> Result<Came, (Effect, Failure)> {
     let coroutine = &s.coroutines.as_slice()[effect.coroutine.index()];
-    let open = Open {
+    let pending = Pending {
         effects: &mut s.effects,
         effect,
     };
-    let request = EffectRequest::of(s.id, &open.effect, coroutine, cx.image, asked.args);
+    let request = EffectRequest::of(s.id, &pending.effect, coroutine, cx.image, asked.args);
     // Read where it was written: what has just been written in parts must be waited for to be moved.
     let mut reply = driver.ask(cx.step, &request, sink);
     let Reply::Now(outcome) = &mut reply else {
         return Ok(Came::Later);
     };
     driver.heard(cx.step, &request, outcome, sink);
-    let effect = open.effect;
-    std::mem::forget(open);
+    let effect = pending.effect;
+    std::mem::forget(pending);
     let goes = Some((asked.dst, asked.witness));
     match take_in(cx, s, &effect, operation, goes, outcome, sink) {
         Ok(()) => {
@@ -821,14 +820,14 @@ fn converse<S: Sink>(
     }
 }
 
-/// An effect that is put to somebody on the spot. Unless he answers it goes on the list of those that are outstanding: also when
-/// he panics.
-struct Open<'s> {
+/// An effect that somebody is told of, or asked, on the spot. Unless he answers it goes on the list of those that are
+/// outstanding: also when he panics.
+struct Pending<'s> {
     effects: &'s mut SmallVec<[Effect; 2]>,
     effect: Effect,
 }
 
-impl Drop for Open<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.effects.push(self.effect);
     }
@@ -859,8 +858,9 @@ fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
     })
 }
 
-/// Allocates an effect. Unless it is answered at once it goes to the end of the list of those that are outstanding, which is
-/// ordered by number because numbers only grow.
+/// Allocates an effect. Unless it is answered on the spot, whoever calls puts it at the end of the list of those that are
+/// outstanding, which is ordered by number because numbers only grow.
+#[must_use]
 #[inline(always)]
 fn issue<S: Sink>(
     cx: &Context<'_>,
@@ -873,6 +873,17 @@ fn issue<S: Sink>(
 ) -> Effect {
     let number = s.effects_issued;
     s.effects_issued += 1;
+    let effect = Effect {
+        number,
+        deadline,
+        operation,
+        coroutine,
+        attempt,
+    };
+    let pending = Pending {
+        effects: &mut s.effects,
+        effect,
+    };
     emit(cx, s.id, &mut s.events, sink, || Event::EffectIssued {
         number,
         coroutine,
@@ -880,13 +891,8 @@ fn issue<S: Sink>(
         attempt,
         deadline,
     });
-    Effect {
-        number,
-        deadline,
-        operation,
-        coroutine,
-        attempt,
-    }
+    std::mem::forget(pending);
+    effect
 }
 
 #[expect(
@@ -1105,8 +1111,8 @@ pub fn resume<S: Sink>(
     let Some(at) = s.effects.iter().position(|e| e.number == number) else {
         return not_outstanding(s, id);
     };
-    // `invoke` looked the operation up, and images do not change.
     let effect = s.effects[at];
+    // `invoke` looked the operation up, and images do not change.
     let Ok(operation) = operation(cx.image, effect.operation) else {
         return Err(Refusal::Late { effect: id });
     };
@@ -1135,7 +1141,7 @@ pub fn resume<S: Sink>(
 }
 
 /// [`resume`], where it is known which effect it is, what was asked, and where what comes of it goes: the result, and evidence.
-/// The effect is no longer on the list.
+/// The effect is not on the list.
 #[inline(always)]
 fn take_in<S: Sink>(
     cx: &Context<'_>,
@@ -1233,6 +1239,7 @@ fn succeed<S: Sink>(
 }
 
 /// What a failure came to.
+#[must_use]
 enum Disappointed {
     /// The coroutine can go on.
     Ready(CoroutineId),

@@ -266,6 +266,21 @@ fn only_an_unavailable_effect_is_asked_again() {
     }
 }
 
+/// What is asked again is the newest: it stands behind what others wait for meanwhile.
+#[test]
+fn what_is_asked_again_is_outstanding_behind_the_others() {
+    let asks = || (vec![set(R1, 1u64), act(R1, R1)], vec![State::End]);
+    let mut image = image(vec![asks(), asks()]);
+    image.operations[0].retries = 1;
+    let mut machine = opened(image, config());
+    rest(&mut machine);
+    let unavailable = Outcome::failure(FailureKind::Unavailable, "");
+    answer(&mut machine, 0, unavailable).expect("it is owed");
+    let effects = machine.kernel().sessions()[0].effects();
+    let numbers: Vec<u64> = effects.iter().map(|effect| effect.number).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
 #[test]
 fn an_outcome_is_late_or_was_never_asked_for() {
     let mut machine = opened(

@@ -72,7 +72,7 @@ impl ByHand {
     fn run(
         &mut self,
         steps: u64,
-        host: impl Fn(&EffectRequest<'_>) -> Option<Reply>,
+        mut host: impl FnMut(&EffectRequest<'_>) -> Option<Reply>,
     ) -> Option<Rest> {
         for _ in 0..steps {
             let step = match self.kernel.step(&mut self.diary) {
@@ -267,6 +267,106 @@ fn a_handler_that_panics_leaves_a_whole_machine() {
             agree(machine.kernel(), &by_hand.kernel, &when);
         }
         assert!(panicked > 20, "{policy:?}, {panicked}");
+    }
+}
+
+/// Whether it breaks this time: at a request, and then at an answer, where both come in turn.
+fn breaks_at(call: u64) -> bool {
+    matches!(call % 15, 7 | 0)
+}
+
+/// Breaks now and then when it is told of a request or of an answer, while a run goes on.
+struct Breaks<'a> {
+    calls: &'a Cell<u64>,
+    running: &'a Cell<bool>,
+}
+
+impl Breaks<'_> {
+    fn count(&self) {
+        self.calls
+            .set(self.calls.get() + u64::from(self.running.get()));
+        if self.running.get() && breaks_at(self.calls.get()) {
+            panic!("no such luck");
+        }
+    }
+}
+
+impl Sink for Breaks<'_> {
+    fn event(&mut self, _: &Stamp, _: Event) {}
+
+    fn request(&mut self, _: u64, _: &EffectRequest<'_>) {
+        self.count();
+    }
+
+    fn ingress(&mut self, _: u64, _: &Ingress) {
+        self.count();
+    }
+}
+
+/// As it is with a handler: where the panic of a sink that is told of a request or of an answer is caught, the effect is outstanding.
+#[test]
+fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
+    for policy in SchedulingPolicy::ALL {
+        let (calls, running) = (Cell::new(0), Cell::new(false));
+        let sink = Breaks {
+            calls: &calls,
+            running: &running,
+        };
+        let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), sink);
+        let mut by_hand = ByHand {
+            kernel: ProtocolMachineKernel::new(config(policy)),
+            diary: Diary::default(),
+        };
+        for image in images().iter().cycle().take(9) {
+            machine.load_choreography(image, "me").expect("room");
+            by_hand.kernel.load(image);
+            let open = Ingress::Open {
+                image: *image.digest(),
+                owner: Arc::from("me"),
+            };
+            let opened = by_hand.kernel.ingress(open, &mut by_hand.diary);
+            opened.expect("room");
+        }
+        let calls_by_hand = Cell::new(0u64);
+        let breaks = || {
+            calls_by_hand.set(calls_by_hand.get() + 1);
+            breaks_at(calls_by_hand.get())
+        };
+        let (mut at_requests, mut at_answers) = (0, 0);
+        for round in 0..300 {
+            let when = format!("{policy:?}, {round}");
+            running.set(true);
+            let ran = catch_unwind(AssertUnwindSafe(|| machine.run(1 + round % 41)));
+            running.set(false);
+            let mut panicked = false;
+            by_hand.run(1 + round % 41, |request| {
+                if breaks() {
+                    at_requests += 1;
+                    panicked = true;
+                    return None;
+                }
+                let reply = host(request);
+                if matches!(reply, Reply::Now(_)) && breaks() {
+                    at_answers += 1;
+                    panicked = true;
+                    return None;
+                }
+                Some(reply)
+            });
+            assert_eq!(ran.is_err(), panicked, "{when}");
+            assert_eq!(calls, calls_by_hand, "{when}");
+            agree(machine.kernel(), &by_hand.kernel, &when);
+            if let Some(input) = in_between(&by_hand.kernel, round) {
+                let taken = machine.ingress(input.clone());
+                let by_hand = by_hand.kernel.ingress(input, &mut by_hand.diary);
+                assert_eq!(taken, by_hand, "{when}");
+            }
+            agree(machine.kernel(), &by_hand.kernel, &when);
+        }
+        assert!(
+            at_requests > 10 && at_answers > 10,
+            "{at_requests}, {at_answers}"
+        );
     }
 }
 

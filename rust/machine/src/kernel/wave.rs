@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Reply};
+use crate::effect::{EffectRequest, Outcome, Reply};
 use crate::event::{NoSink, ObsEvent, Sink};
 use crate::ids::{CoroutineId, EffectId, SessionId};
 use crate::kernel::ProtocolMachineKernel;
@@ -127,6 +127,8 @@ impl<S> Drives<S> for Traced<'_> {
     fn steps(&mut self, who: CoroutineId) {
         self.0.push(who);
     }
+
+    fn heard(&mut self, _: u64, _: &EffectRequest<'_>, _: &Outcome, _: &mut S) {}
 }
 
 /// What the jobs of a wave have in common, and none changes. Apart from them: they are written by one core and read by others,
