@@ -14,9 +14,6 @@ use antiphon_machine::SchedulingPolicy;
 /// Random cases, as many as the model is given.
 const RANDOM_CASES: u64 = 2_000;
 
-/// Of the small protocols one in so many: they are many, and alike to a machine.
-const SCOPE_ONE_IN: usize = 8;
-
 /// How many turns are at least taken together with the one before.
 const TOGETHER_MIN: usize = 50_000;
 
@@ -75,7 +72,7 @@ fn steps_at_once_are_steps_one_by_one_on_the_whole_corpus() {
     let scope = Part::ALL.into_iter().flat_map(Part::cases);
     let cases = hand::cases()
         .into_iter()
-        .chain(scope.step_by(SCOPE_ONE_IN))
+        .chain(scope)
         .chain((0..RANDOM_CASES).map(random::case))
         .flat_map(both);
     let (mut count, mut taken, mut goes) = (0, 0, 0);

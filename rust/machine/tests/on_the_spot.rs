@@ -69,6 +69,22 @@ struct ByHand {
 }
 
 impl ByHand {
+    /// With so many sessions.
+    fn new(policy: SchedulingPolicy, diary: Diary, sessions: usize) -> ByHand {
+        let kernel = ProtocolMachineKernel::new(config(policy));
+        let mut by_hand = ByHand { kernel, diary };
+        for image in images().iter().cycle().take(sessions) {
+            by_hand.kernel.load(image);
+            let open = Ingress::Open {
+                image: *image.digest(),
+                owner: Arc::from("me"),
+            };
+            let opened = by_hand.kernel.ingress(open, &mut by_hand.diary);
+            opened.expect("room");
+        }
+        by_hand
+    }
+
     fn run(
         &mut self,
         steps: u64,
@@ -114,6 +130,13 @@ fn images() -> [Arc<VerifiedImage>; 3] {
     ]
 }
 
+/// Opens so many sessions, as [`ByHand::new`] does.
+fn open<H: EffectHandler, S: Sink>(machine: &mut ProtocolMachine<H, S>, sessions: usize) {
+    for image in images().iter().cycle().take(sessions) {
+        machine.load_choreography(image, "me").expect("room");
+    }
+}
+
 /// [`moody`], but where a choice is asked, or a unit.
 fn host(request: &EffectRequest<'_>) -> Reply {
     let number = request.effect().number;
@@ -156,6 +179,21 @@ fn in_between(kernel: &ProtocolMachineKernel, round: u64) -> Option<Ingress> {
     }
 }
 
+/// What comes in between is taken by both, and comes to the same.
+fn both_take<H: EffectHandler, S: Sink>(
+    machine: &mut ProtocolMachine<H, S>,
+    by_hand: &mut ByHand,
+    round: u64,
+    when: &str,
+) {
+    if let Some(input) = in_between(&by_hand.kernel, round) {
+        let taken = machine.ingress(input.clone());
+        let by_hand = by_hand.kernel.ingress(input, &mut by_hand.diary);
+        assert_eq!(taken, by_hand, "{when}");
+    }
+    agree(machine.kernel(), &by_hand.kernel, when);
+}
+
 #[test]
 fn answers_on_the_spot_are_answers_as_inputs() {
     for policy in SchedulingPolicy::ALL {
@@ -166,23 +204,9 @@ fn answers_on_the_spot_are_answers_as_inputs() {
             };
             let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), diary());
             let mut unwatched = ProtocolMachine::new(config(policy), FromFn(host));
-            let mut by_hand = ByHand {
-                kernel: ProtocolMachineKernel::new(config(policy)),
-                diary: diary(),
-            };
-            for image in images().iter().cycle().take(12) {
-                machine.load_choreography(image, "me").expect("room");
-                unwatched.load_choreography(image, "me").expect("room");
-                by_hand.kernel.load(image);
-                let open = Ingress::Open {
-                    image: *image.digest(),
-                    owner: Arc::from("me"),
-                };
-                by_hand
-                    .kernel
-                    .ingress(open, &mut by_hand.diary)
-                    .expect("room");
-            }
+            let mut by_hand = ByHand::new(policy, diary(), 12);
+            open(&mut machine, 12);
+            open(&mut unwatched, 12);
             let mut seen = String::new();
             for round in 0..400 {
                 let when = format!("{policy:?}, {steps_told}, {round}");
@@ -235,20 +259,8 @@ fn a_handler_that_panics_leaves_a_whole_machine() {
             false => host(request),
         });
         let mut machine = ProtocolMachine::new(config(policy), panics);
-        let mut by_hand = ByHand {
-            kernel: ProtocolMachineKernel::new(config(policy)),
-            diary: Diary::default(),
-        };
-        for image in images().iter().cycle().take(9) {
-            machine.load_choreography(image, "me").expect("room");
-            by_hand.kernel.load(image);
-            let open = Ingress::Open {
-                image: *image.digest(),
-                owner: Arc::from("me"),
-            };
-            let opened = by_hand.kernel.ingress(open, &mut by_hand.diary);
-            opened.expect("room");
-        }
+        let mut by_hand = ByHand::new(policy, Diary::default(), 9);
+        open(&mut machine, 9);
         let mut panicked = 0;
         for round in 0..300 {
             let when = format!("{policy:?}, {round}");
@@ -259,12 +271,7 @@ fn a_handler_that_panics_leaves_a_whole_machine() {
             });
             assert_eq!(calls, calls_by_hand, "{when}");
             agree(machine.kernel(), &by_hand.kernel, &when);
-            if let Some(input) = in_between(&by_hand.kernel, round) {
-                let taken = machine.ingress(input.clone());
-                let by_hand = by_hand.kernel.ingress(input, &mut by_hand.diary);
-                assert_eq!(taken, by_hand, "{when}");
-            }
-            agree(machine.kernel(), &by_hand.kernel, &when);
+            both_take(&mut machine, &mut by_hand, round, &when);
         }
         assert!(panicked > 20, "{policy:?}, {panicked}");
     }
@@ -313,20 +320,8 @@ fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
             running: &running,
         };
         let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), sink);
-        let mut by_hand = ByHand {
-            kernel: ProtocolMachineKernel::new(config(policy)),
-            diary: Diary::default(),
-        };
-        for image in images().iter().cycle().take(9) {
-            machine.load_choreography(image, "me").expect("room");
-            by_hand.kernel.load(image);
-            let open = Ingress::Open {
-                image: *image.digest(),
-                owner: Arc::from("me"),
-            };
-            let opened = by_hand.kernel.ingress(open, &mut by_hand.diary);
-            opened.expect("room");
-        }
+        let mut by_hand = ByHand::new(policy, Diary::default(), 9);
+        open(&mut machine, 9);
         let calls_by_hand = Cell::new(0u64);
         let breaks = || {
             calls_by_hand.set(calls_by_hand.get() + 1);
@@ -356,12 +351,7 @@ fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
             assert_eq!(ran.is_err(), panicked, "{when}");
             assert_eq!(calls, calls_by_hand, "{when}");
             agree(machine.kernel(), &by_hand.kernel, &when);
-            if let Some(input) = in_between(&by_hand.kernel, round) {
-                let taken = machine.ingress(input.clone());
-                let by_hand = by_hand.kernel.ingress(input, &mut by_hand.diary);
-                assert_eq!(taken, by_hand, "{when}");
-            }
-            agree(machine.kernel(), &by_hand.kernel, &when);
+            both_take(&mut machine, &mut by_hand, round, &when);
         }
         assert!(
             at_requests > 10 && at_answers > 10,
