@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_guest::driver::{Driver, Guests};
+use antiphon_guest::driver::{Driver, Guests, Remote};
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::protocols::GUEST_EXEC;
 use antiphon_guest::transport::Transport;
@@ -17,7 +17,6 @@ use antiphon_machine::{
     VerifiedImage,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossbeam_channel::Sender;
 
 const STREAM_LEN: u64 = 256 << 20;
 
@@ -27,7 +26,7 @@ struct App {
     bytes: u64,
     waiting: Option<(EffectId, Outcome)>,
     over: bool,
-    remote: Option<Sender<Ingress>>,
+    remote: Option<Remote>,
 }
 
 impl EffectHandler for App {

@@ -45,12 +45,48 @@ pub use router::{GuestId, Guests, OpenError, Router};
 /// Steps between two looks at what came from outside: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
 
+/// Reaches a driver from other threads. Clones reach the same driver.
+#[derive(Clone, Debug)]
+pub struct Remote(Sender<Order>);
+
+/// What another thread wants of a driver.
+#[derive(Debug)]
+enum Order {
+    Input(Ingress),
+    Probe(Duration),
+}
+
+/// The driver is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the driver is gone")]
+pub struct DriverGone;
+
+impl Remote {
+    /// Brings an outcome that the application put off, or cancels a session. What the machine
+    /// refuses is audited by it and otherwise without effect.
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub fn send(&self, input: Ingress) -> Result<(), DriverGone> {
+        self.0.send(Order::Input(input)).map_err(|_| DriverGone)
+    }
+
+    /// Has every guest asked whether it lives; one from which nothing comes within that time is
+    /// `lost`. See [`GuestLink::probe`].
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub fn probe(&self, patience: Duration) -> Result<(), DriverGone> {
+        self.0.send(Order::Probe(patience)).map_err(|_| DriverGone)
+    }
+}
+
 /// A machine with its application and its guests.
 #[derive(Debug)]
 pub struct Driver<A, S> {
     machine: ProtocolMachine<Router<A>, S>,
-    inputs: Receiver<Ingress>,
-    remote: Sender<Ingress>,
+    orders: Receiver<Order>,
+    remote: Remote,
     /// The sessions that guests know of and that have not ended.
     bound: Vec<SessionId>,
     begun: Instant,
@@ -65,11 +101,11 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             roles: BTreeMap::new(),
             interfaces: BTreeMap::new(),
         };
-        let (remote, inputs) = unbounded();
+        let (remote, orders) = unbounded();
         Driver {
             machine: ProtocolMachine::with_sink(config, router, sink),
-            inputs,
-            remote,
+            orders,
+            remote: Remote(remote),
             bound: Vec::new(),
             begun: Instant::now(),
         }
@@ -163,9 +199,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .collect()
     }
 
-    /// Where other threads bring outcomes that the application put off, and cancel sessions. What
-    /// it refuses is audited by the machine and otherwise without effect.
-    pub fn remote(&self) -> Sender<Ingress> {
+    /// Reaches this driver from other threads.
+    pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
@@ -255,10 +290,18 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     /// Takes what has come; says whether anything has.
     fn take_inputs(&mut self) -> bool {
         let mut any = false;
-        while let Ok(input) = self.inputs.try_recv() {
+        while let Ok(order) = self.orders.try_recv() {
             any = true;
-            // A late outcome, a second cancel: the machine has noted it.
-            let _ = self.machine.ingress(input);
+            match order {
+                // A late outcome, a second cancel: the machine has noted it.
+                Order::Input(input) => drop(self.machine.ingress(input)),
+                Order::Probe(patience) => {
+                    // The wait for the answer begins now, not when the driver last looked.
+                    self.advance();
+                    let guests = &mut self.machine.handler().guests;
+                    guests.iter_mut().for_each(|guest| guest.probe(patience));
+                }
+            }
         }
         for n in 0..self.machine.handler().guests.len() {
             let guests = &mut self.machine.handler().guests;
@@ -293,7 +336,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
         let timeout = [left, patience].into_iter().flatten().min();
         let mut select = Select::new();
-        select.recv(&self.inputs);
+        select.recv(&self.orders);
         let router = self.machine.handler();
         for guest in &router.guests {
             let (incoming, written) = guest.incoming();
@@ -328,10 +371,14 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
 
     /// Ends the links to the guests and gives back the application and the sink.
     pub fn close(self) -> (A, S) {
+        let (application, sink, guests) = self.into_parts();
+        guests.into_iter().for_each(GuestLink::close);
+        (application, sink)
+    }
+
+    /// Gives back the application, the sink, and the links to the guests, which still stand.
+    pub fn into_parts(self) -> (A, S, Vec<GuestLink>) {
         let (_, router, sink) = self.machine.into_parts();
-        for guest in router.guests {
-            guest.close();
-        }
-        (router.application, sink)
+        (router.application, sink, router.guests)
     }
 }

@@ -10,5 +10,6 @@ pub mod driver;
 pub mod link;
 mod port;
 pub mod protocols;
+pub mod signals;
 pub mod transport;
 mod wake;

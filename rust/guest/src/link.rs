@@ -19,12 +19,13 @@
 //! | anything between two roles of the guest | is done at once: it stays inside the guest |
 //!
 //! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as
-//! `lost`. On a shared line, the port of a virtual machine, the end of the agent is no end of the
-//! line: there a guest that says nothing while it has something to answer is pinged, and one that
-//! says nothing then is gone.
+//! `lost`. A guest that sends nothing for a second while it has something to answer is pinged; one
+//! that does not answer within [`SILENCE_MAX`], or [`SILENCE_MAX_SHARED`] on a line that does not
+//! end with its agent, is lost.
 
 mod convert;
 mod demux;
+mod greet;
 #[cfg(test)]
 mod hostile;
 mod seek;
@@ -40,17 +41,20 @@ use antiphon_machine::{
     Class, EffectHandler, EffectRequest, FailureKind, LabelId, Outcome, Reply, RoleId, SessionId,
     Sort, SortId, Value, VerifiedImage,
 };
-use antiphon_wire::{Deframer, Envelope, FrameError, HelloErr, HelloOk, HostOffer, SendError};
+use antiphon_wire::{
+    Deframer, Envelope, FrameError, HelloErr, HelloOk, HostLink, HostOffer, SendError,
+};
 use crossbeam_channel::{
     Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, unbounded,
 };
 
 pub use demux::Completion;
 use demux::{Ask, BACKLOG_MAX, Demux, Want};
-use seek::Seeker;
+use greet::Greeting;
+use seek::{Awaited, Found, Seeker};
 
-use crate::port::{Port, STALL_MAX};
-use crate::transport::{Ending, Transport};
+use crate::port::Port;
+use crate::transport::{AGENT_GRACE, Ending, Transport};
 
 /// Bytes taken from the transport at once.
 const READ_LEN: usize = 256 << 10;
@@ -59,10 +63,12 @@ const READ_LEN: usize = 256 << 10;
 /// taken; then the reader stops and the transport's own flow control holds the guest.
 const READS_MAX: usize = 8;
 
-/// How often `hello` is said on a shared line until it is answered. The rest of what a host before
-/// said may swallow the first. Well above the agent's patience with a message that does not grow,
-/// for each `hello` makes such a message grow.
-const HELLO_EVERY: Duration = STALL_MAX.saturating_mul(3);
+/// How long a guest that was pinged may be silent before it is lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The same on a line that does not end with its agent, such as the port of a virtual machine. A
+/// guest that is starved by its machine, or halted to be copied, comes back within this time.
+pub const SILENCE_MAX_SHARED: Duration = Duration::from_secs(15);
 
 /// How long what was said last may take to leave when a link is closed.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
@@ -85,9 +91,12 @@ pub enum LinkError {
     /// The guest did not answer in time.
     #[error("the guest did not answer within {} ms", .0.as_millis())]
     Silent(Duration),
-    /// The link broke before it was there.
-    #[error("the guest's answer is none: {0}")]
+    /// The guest's answer breaks the rules of the link.
+    #[error("the guest's answer to the handshake is not valid: {0}")]
     Broken(String),
+    /// The guest closed the link, or is gone.
+    #[error("no link to the guest: {0}")]
+    Closed(String),
 }
 
 /// A link to a guest, as the handler of the roles and interfaces that are bound to it.
@@ -116,6 +125,8 @@ pub struct GuestLink {
 pub(crate) enum Incoming {
     /// Frames, in order.
     Frames(Vec<Result<Envelope, FrameError>>),
+    /// An answer on a shared line during the handshake.
+    Found(Found),
     /// Nothing more comes, and why.
     End(String),
 }
@@ -136,23 +147,24 @@ impl GuestLink {
             ending,
             shared,
         } = transport;
-        let frame_len_max = offer.frame_len_max;
-        let demux = Demux::new(offer, shared)?;
+        let awaited = Awaited::default();
+        let greeting = match shared {
+            true => Some(Greeting::new(&offer, awaited.clone())?),
+            false => None,
+        };
+        let demux = Demux::new(offer.clone())?;
         let (read, incoming) = bounded(READS_MAX);
-        let deframer = Deframer::new(frame_len_max, antiphon_wire::VersionRange::SUPPORTED);
-        let seeker = shared.then(Seeker::default);
+        let versions = antiphon_wire::VersionRange::SUPPORTED;
+        let deframer = Deframer::new(offer.frame_len_max, versions);
+        let seeker = shared.then(|| Seeker::new(awaited));
         let (outgoing, queue) = unbounded();
         let (note, written) = bounded(1);
         let backlog = Arc::new(AtomicUsize::new(0));
         let counted = backlog.clone();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
-        let threads = vec![
-            thread("link reader").spawn(move || read_loop(reader, deframer, seeker, &read))?,
-            thread("link writer").spawn(move || write_loop(writer, &queue, &counted, &note))?,
-        ];
         let mut link = GuestLink {
             demux,
-            hello: nobody(),
+            hello: unknown(),
             bound: BTreeMap::new(),
             sorts: Vec::new(),
             incoming,
@@ -160,17 +172,28 @@ impl GuestLink {
             outgoing: Some(outgoing),
             backlog,
             ending,
-            threads,
+            threads: Vec::new(),
         };
-        link.greet(patience, shared)?;
+        let reading = move || read_loop(reader, deframer, seeker, &read);
+        link.threads.push(thread("link reader").spawn(reading)?);
+        let writing = move || write_loop(writer, &queue, &counted, &note);
+        link.threads.push(thread("link writer").spawn(writing)?);
+        match greeting {
+            Some(greeting) => link.greet_shared(greeting, offer, patience)?,
+            None => link.greet(patience)?,
+        }
+        link.set_silence(Some(if shared {
+            SILENCE_MAX_SHARED
+        } else {
+            SILENCE_MAX
+        }));
         Ok(link)
     }
 
-    fn greet(&mut self, patience: Duration, shared: bool) -> Result<(), LinkError> {
-        let hello = self.demux.hello().to_vec();
+    /// The handshake on a line of its own: the first message is the answer.
+    fn greet(&mut self, patience: Duration) -> Result<(), LinkError> {
         self.flush();
         let until = Instant::now() + patience;
-        let mut next = shared.then(|| Instant::now() + HELLO_EVERY);
         loop {
             match self.demux.greeting() {
                 Some(Ok(hello)) => {
@@ -181,25 +204,53 @@ impl GuestLink {
                 None => {}
             }
             if let Some(fault) = self.demux.fault() {
-                return Err(LinkError::Broken(fault.detail.to_string()));
+                let reason = fault.detail.to_string();
+                return Err(match fault.kind {
+                    FailureKind::Lost => LinkError::Closed(reason),
+                    _ => LinkError::Broken(reason),
+                });
             }
-            let now = Instant::now();
-            if next.is_some_and(|next| next <= now) {
-                next = Some(now + HELLO_EVERY);
-                self.demux.repeat_hello(&hello);
-                self.flush();
-            }
-            let wake = next.map_or(until, |next| next.min(until));
-            match self
-                .incoming
-                .recv_timeout(wake.saturating_duration_since(now))
-            {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.incoming.recv_timeout(left) {
                 Ok(incoming) => self.absorb(incoming),
-                Err(RecvTimeoutError::Timeout) if now < until => {}
                 Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(patience)),
                 Err(RecvTimeoutError::Disconnected) => self.reader_ended(),
             }
         }
+    }
+
+    fn greet_shared(
+        &mut self,
+        greeting: Greeting,
+        offer: HostOffer,
+        patience: Duration,
+    ) -> Result<(), LinkError> {
+        let outgoing = self.outgoing.clone();
+        let send = |bytes: Vec<u8>| {
+            if let Some(outgoing) = &outgoing {
+                self.backlog.fetch_add(bytes.len(), Ordering::AcqRel);
+                // A writer that has ended has found the transport closed; the reader reports it.
+                let _ = outgoing.send(bytes);
+            }
+        };
+        let (answer, last_id) = greeting.run(&self.incoming, send, patience)?;
+        let link = HostLink::with_answer(offer, &answer, last_id);
+        let link = link.map_err(|violation| LinkError::Broken(violation.to_string()))?;
+        self.demux = Demux::ready(link);
+        self.hello = answer;
+        Ok(())
+    }
+
+    /// Sets how long a guest that was pinged may be silent before it is lost; for ever if none.
+    pub fn set_silence(&mut self, silence: Option<Duration>) {
+        self.demux.set_silence(silence.map(ticks));
+    }
+
+    /// Asks the guest whether it lives, and gives it up as `lost` when nothing comes from it within
+    /// that time. Does nothing when no request is open.
+    pub fn probe(&mut self, patience: Duration) {
+        self.demux.probe(ticks(patience));
+        self.flush();
     }
 
     /// What the guest said of itself.
@@ -276,6 +327,8 @@ impl GuestLink {
     pub(crate) fn absorb(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.frame(f)),
+            // The search ends with the handshake.
+            Incoming::Found(_) => {}
             Incoming::End(reason) => self.demux.lost(&reason),
         }
     }
@@ -332,7 +385,12 @@ impl GuestLink {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.ending.reap();
+        // An agent that does not answer does not end by itself either.
+        let grace = match self.demux.is_silent() {
+            true => Duration::ZERO,
+            false => AGENT_GRACE,
+        };
+        self.ending.reap(grace);
     }
 
     fn sorts_of(&mut self, image: &VerifiedImage) -> Arc<[Sort]> {
@@ -438,8 +496,12 @@ fn zero(sort: SortId, sorts: &[Sort]) -> Outcome {
     )
 }
 
-/// Stands for the guest until it has said who it is.
-fn nobody() -> HelloOk {
+fn ticks(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is known of the guest before it has answered.
+fn unknown() -> HelloOk {
     HelloOk {
         minor: None,
         ids_max: None,
@@ -467,15 +529,20 @@ fn read_loop(
             },
             Ok(len) => {
                 let bytes = buf.get(..len).unwrap_or_default();
-                match &mut seeker {
+                match seeker.take() {
                     None => deframer.push(bytes),
-                    Some(seeking) => match seeking.push(bytes) {
-                        Some(answer) => {
-                            deframer.push(&answer);
-                            seeker = None;
+                    Some(mut seeking) => {
+                        let found = seeking.push(bytes);
+                        match found.last() == Some(&Found::Pong) {
+                            true => deframer.push(&seeking.rest()),
+                            false => seeker = Some(seeking),
                         }
-                        None => continue,
-                    },
+                        for found in found {
+                            if read.send(Incoming::Found(found)).is_err() {
+                                return;
+                            }
+                        }
+                    }
                 }
             }
             Err(error) => break format!("the guest is gone: {error}"),

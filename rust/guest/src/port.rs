@@ -82,16 +82,18 @@ impl Port {
         let until = patience.map(|patience| Instant::now() + patience);
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            self.wait_within(PollFlags::IN, left)?;
+            let is_ready = !self.wait_within(PollFlags::IN, left)?.is_empty();
             if self.shutter.is_shut() {
                 return Ok(0);
             }
-            match rustix::io::read(&*self.fd, &mut *buf) {
-                Err(Errno::AGAIN) if left.is_some_and(|left| left.is_zero()) => {
+            let is_late = left.is_some_and(|left| left.is_zero());
+            // The descriptor may be a blocking one: it is read only when there is something.
+            match is_ready.then(|| rustix::io::read(&*self.fd, &mut *buf)) {
+                None | Some(Err(Errno::AGAIN)) if is_late => {
                     return Err(ErrorKind::TimedOut.into());
                 }
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                done => return Ok(done?),
+                None | Some(Err(Errno::INTR | Errno::AGAIN)) => {}
+                Some(done) => return Ok(done?),
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::port::{Port, Shutter, port, widen};
 /// It kills its commands first, which takes it a moment.
 pub const AGENT_GRACE: Duration = Duration::from_secs(4);
 
+/// How long a killed agent may take to be gone.
+const KILLED_GRACE: Duration = Duration::from_secs(1);
+
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
@@ -179,22 +182,31 @@ impl Ending {
         self.reader.shut();
     }
 
-    /// Waits for an agent that was started here; kills it when it does not end.
-    pub(crate) fn reap(&mut self) -> Option<ExitStatus> {
+    /// Waits for an agent that was started here; kills it when it does not end within that time.
+    pub(crate) fn reap(&mut self, grace: Duration) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        let until = Instant::now() + AGENT_GRACE;
-        let mut pause = Duration::from_micros(200);
-        loop {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Some(status);
-            }
-            if Instant::now() >= until {
-                let _ = child.kill();
-                return child.wait().ok();
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
+        if let Some(status) = wait(&mut child, grace) {
+            return Some(status);
         }
+        let _ = child.kill();
+        // A killed process that is still there is stuck in the kernel, and is left to it.
+        wait(&mut child, KILLED_GRACE)
+    }
+}
+
+/// Waits for the end of a child, at most that long.
+fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + patience;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 
@@ -202,6 +214,6 @@ impl Drop for Ending {
     fn drop(&mut self) {
         self.shut_writer();
         self.shut_reader();
-        self.reap();
+        self.reap(AGENT_GRACE);
     }
 }

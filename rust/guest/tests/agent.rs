@@ -70,7 +70,17 @@ fn what_cannot_start_is_an_error_with_its_code() {
     assert_eq!(run(exec(&["/etc"])).error().0, ErrorCode::Denied);
     let mut nowhere = exec(&["true"]);
     nowhere.cwd = Some("/no/such/directory".to_owned());
-    assert_eq!(run(nowhere).error().0, ErrorCode::NotFound);
+    let error = run(nowhere);
+    assert_eq!(error.error().0, ErrorCode::InvalidRequest);
+    assert!(
+        error
+            .error()
+            .1
+            .contains("working directory `/no/such/directory`")
+    );
+    let mut file = exec(&["true"]);
+    file.cwd = Some("/etc/passwd".to_owned());
+    assert_eq!(run(file).error().0, ErrorCode::InvalidRequest);
     let mut bad = exec(&["true"]);
     bad.env = Some(vec!["=x".to_owned()]);
     assert_eq!(run(bad).error().0, ErrorCode::InvalidRequest);
@@ -335,8 +345,8 @@ fn on_stdio_the_agent_ends_with_its_host() {
 }
 
 #[test]
-fn a_subreaper_reaps_what_its_commands_leave() {
-    let mut agent = agent_command(&["--stdio", "--subreaper"])
+fn the_agent_reaps_what_its_commands_leave() {
+    let mut agent = agent_command(&["--stdio"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon_guest::agent::{AgentOptions, serve_stream};
-use antiphon_guest::driver::{Driver, Guests, OpenError};
+use antiphon_guest::driver::{Driver, Guests, OpenError, Remote};
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::protocols::{GUEST_EXEC, GUEST_FILES};
 use antiphon_guest::transport::Transport;
@@ -20,7 +20,6 @@ use antiphon_machine::{
     Class, EffectHandler, EffectId, EffectRequest, End, Event, FromFn, Ingress, NoSink, Outcome,
     Phase, Reply, Rest, SessionId, Sink, Stamp, Value, VerifiedImage,
 };
-use crossbeam_channel::Sender;
 
 fn image(text: &str, name: &str) -> Arc<VerifiedImage> {
     let built = compile_source(
@@ -100,7 +99,7 @@ struct App {
     /// The feeder's open question, and its answer once the command is over.
     waiting: Option<(EffectId, Outcome)>,
     over: bool,
-    remote: Option<Sender<Ingress>>,
+    remote: Option<Remote>,
 }
 
 impl App {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use antiphon_guest::link::{GuestLink, LinkError};
 use antiphon_guest::transport::Transport;
-use antiphon_wire::{AgentLink, AgentOffer, Deframer, Envelope, Features, HostOffer, Message};
+use antiphon_wire::{
+    AgentLink, AgentOffer, Deframer, Empty, Envelope, Features, HostOffer, Message,
+};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,22 +34,45 @@ where
     (link, elapsed)
 }
 
-/// The next `hello` on a line, and the answer to it.
-fn answer(line: &mut UnixStream) -> Vec<u8> {
+/// The next message on a line.
+fn heard(line: &mut UnixStream) -> Envelope {
     let mut frames = Deframer::default();
-    let mut buf = [0; 256];
+    let mut byte = [0];
     loop {
         if let Some(envelope) = frames.next().expect("the host writes good frames") {
-            assert!(matches!(envelope.message, Message::Hello(_)));
-            let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
-            let mut answer = Vec::new();
-            let ready = AgentLink::new(offer).receive(envelope, &mut answer);
-            assert!(ready.is_ok(), "{ready:?}");
-            return answer;
+            return envelope;
         }
-        let len = line.read(&mut buf).expect("the host is there");
-        frames.push(&buf[..len]);
+        // Byte by byte, so that the message behind it stays on the line.
+        line.read_exact(&mut byte).expect("the host is there");
+        frames.push(&byte);
     }
+}
+
+/// The next `hello` on a line, and the answer to it by an agent of that system.
+fn answer_of(line: &mut UnixStream, system: &str) -> Vec<u8> {
+    let envelope = heard(line);
+    assert!(
+        matches!(envelope.message, Message::Hello(_)),
+        "{envelope:?}"
+    );
+    let offer = AgentOffer::new(Features::all(), system.to_owned(), "1".to_owned());
+    let mut answer = Vec::new();
+    let ready = AgentLink::new(offer).receive(envelope, &mut answer);
+    assert!(ready.is_ok(), "{ready:?}");
+    answer
+}
+
+fn answer(line: &mut UnixStream) -> Vec<u8> {
+    answer_of(line, "linux")
+}
+
+/// Answers the ping that ends a handshake.
+fn answer_ping(line: &mut UnixStream) {
+    let envelope = heard(line);
+    assert!(matches!(envelope.message, Message::Ping(_)), "{envelope:?}");
+    let pong = Envelope::new(envelope.id, Message::Pong(Empty {}));
+    let pong = pong.to_frame().expect("a frame");
+    line.write_all(&pong).expect("the host reads");
 }
 
 #[test]
@@ -57,6 +82,7 @@ fn a_hello_that_was_swallowed_is_said_again() {
             let _swallowed = answer(&mut line);
             let second = answer(&mut line);
             line.write_all(&second).expect("the host reads");
+            answer_ping(&mut line);
         },
         PATIENCE,
     );
@@ -68,20 +94,68 @@ fn a_hello_that_was_swallowed_is_said_again() {
 fn what_was_meant_for_another_host_is_passed_over() {
     let (link, _) = greet(
         |mut line| {
-            let ping = Envelope::new(7, Message::Ping(antiphon_wire::Empty {}));
+            let ping = Envelope::new(7, Message::Ping(Empty {}));
             let stale = ping.to_frame().expect("a frame");
             line.write_all(&stale[5..]).expect("the host reads");
             line.write_all(&stale).expect("the host reads");
             let answer = answer(&mut line);
             line.write_all(&answer).expect("the host reads");
+            answer_ping(&mut line);
         },
         PATIENCE,
     );
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
 }
 
+/// What earlier hosts asked of an agent that was away is answered when it, or another one, is back.
 #[test]
-fn a_line_with_nobody_on_it_is_told_as_silent() {
+fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
+    let (link, _) = greet(
+        |mut line| {
+            let hello = heard(&mut line).to_frame().expect("a frame");
+            let (mut other, mut agent) = UnixStream::pair().expect("a pair");
+            let mut answered = |system: &str| {
+                other.write_all(&hello).expect("there is room");
+                answer_of(&mut agent, system)
+            };
+            // Of an agent that was replaced, and the last one cut where it died.
+            let stale = answered("an old agent");
+            let pong = Envelope::new(1, Message::Pong(Empty {}));
+            line.write_all(&stale).expect("the host reads");
+            line.write_all(&pong.to_frame().expect("a frame"))
+                .expect("the host reads");
+            line.write_all(&stale[..stale.len() / 2])
+                .expect("the host reads");
+            let own = answered("the new agent");
+            line.write_all(&stale).expect("the host reads");
+            line.write_all(&own).expect("the host reads");
+            answer_ping(&mut line);
+        },
+        PATIENCE,
+    );
+    assert_eq!(
+        link.expect("it was answered").hello().guest_os,
+        "the new agent"
+    );
+}
+
+/// The answer to the host's own `hello` may not come; an earlier one is no reason to go on.
+#[test]
+fn a_stale_answer_alone_is_not_a_handshake() {
+    let (link, _) = greet(
+        |mut line| {
+            let stale = answer(&mut line);
+            line.write_all(&stale).expect("the host reads");
+            let mut sink = Vec::new();
+            let _ = line.read_to_end(&mut sink);
+        },
+        Duration::from_secs(3),
+    );
+    assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
+}
+
+#[test]
+fn a_silent_line_is_reported_as_silent() {
     let (link, elapsed) = greet(
         |mut line| {
             let mut sink = Vec::new();

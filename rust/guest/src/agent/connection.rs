@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use antiphon_wire::{
     Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rustix::io::Errno;
 
 use super::AgentOptions;
 use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
@@ -35,9 +37,14 @@ const BACKLOG_MAX: usize = 8 << 20;
 /// How long what is queued may take to leave once the host has stopped talking.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
-/// File requests that may wait for their thread. More stop the reader, so that their data has a
-/// bound.
-const FILE_REQUESTS_MAX: usize = 16;
+/// How long a connection may last before it has brought a `hello`. A host sends one first thing;
+/// a connection without one must not keep its place from others. A line that hosts use one after
+/// the other has no such bound: without a host it is silent.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// File requests that may wait for their thread besides those of a host that keeps to the number
+/// of open requests. Beyond that the reader waits, so that their data has a bound.
+const FILE_REQUESTS_SPARE: usize = 4;
 
 /// Input that must have been taken before the host is told: an eighth of the default window, so
 /// that a host that sends single bytes is not told of each.
@@ -77,7 +84,7 @@ pub(crate) struct Begun {
 /// Serves one host until it is gone. When this returns, nothing that the host started is left but
 /// processes that the kernel will not let go.
 pub(crate) fn serve(
-    mut reader: Port,
+    (mut reader, shut_reader): (Port, Shutter),
     writer: (Port, Shutter),
     line: Line,
     options: &AgentOptions,
@@ -97,18 +104,28 @@ pub(crate) fn serve(
         changed: Condvar::new(),
         backlog: Mutex::new(0),
         drained: Condvar::new(),
+        stopped: AtomicBool::new(false),
     });
     let (port, shutter) = writer;
     let writing = start_writer(port, queue, &shared)?;
+    let stopping = options.stop.on_stop({
+        let shared = shared.clone();
+        move || {
+            shared.shut_down();
+            shut_reader.shut();
+        }
+    });
     let mut connection = Connection {
         shared: shared.clone(),
         nursery,
         filing: None,
+        requests_max: options.requests_max,
         shared_line,
     };
     let ended = connection.read_loop(&mut reader, first);
     connection.stop();
     drop(connection);
+    drop(stopping);
     finish_writer(&shared, writing, &shutter);
     Ok(ended)
 }
@@ -130,6 +147,8 @@ struct Shared {
     /// Bytes that wait for the transport.
     backlog: Mutex<usize>,
     drained: Condvar,
+    /// Whether the agent is ending.
+    stopped: AtomicBool,
 }
 
 struct Inner {
@@ -183,10 +202,20 @@ impl Shared {
         });
     }
 
-    /// Waits until the transport has taken most of what was said.
+    /// Tells the host that the agent is ending, and has the connection end.
+    fn shut_down(&self) {
+        let reason = "the agent was told to end".to_owned();
+        let reply = ErrorReply::new(ErrorCode::ShuttingDown, reason);
+        self.speak(None, |link, out| link.close(reply, out));
+        self.stopped.store(true, Ordering::Release);
+        let _backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        self.drained.notify_all();
+    }
+
+    /// Waits until the transport has taken most of what was said, or the agent is ending.
     fn wait_for_room(&self) {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        while *backlog > BACKLOG_MAX {
+        while *backlog > BACKLOG_MAX && !self.stopped.load(Ordering::Acquire) {
             backlog = self
                 .drained
                 .wait(backlog)
@@ -253,6 +282,7 @@ struct Connection<'a> {
     nursery: &'a Nursery,
     /// Starts with the first file request.
     filing: Option<Sender<(u32, FileRequest)>>,
+    requests_max: NonZeroU32,
     /// Whether a `hello` in the middle means that another host has begun.
     shared_line: bool,
 }
@@ -274,6 +304,7 @@ impl Connection<'_> {
             deframer.set_versions(VersionRange::SUPPORTED);
             next = self.take(begun.hello, &mut deframer);
         }
+        let begun = Instant::now();
         loop {
             match next {
                 Next::On => {}
@@ -285,10 +316,11 @@ impl Connection<'_> {
                 Err(error) => self.reject(error),
                 Ok(None) => {
                     self.shared.wait_for_room();
-                    // Nobody may stop in the middle of a message on a line that others use after
-                    // them.
-                    let begun = self.shared_line && deframer.held_len() > 0;
-                    match reader.read_within(&mut buf, begun.then_some(STALL_MAX)) {
+                    match reader.read_within(&mut buf, self.patience(begun, &deframer)) {
+                        Err(error) if error.kind() == ErrorKind::TimedOut && !self.shared_line => {
+                            self.refuse_silent();
+                            Next::Stop(Ended::Gone)
+                        }
                         Ok(0) | Err(_) => Next::Stop(Ended::Gone),
                         Ok(len) => {
                             deframer.push(buf.get(..len).unwrap_or_default());
@@ -298,6 +330,24 @@ impl Connection<'_> {
                 }
             };
         }
+    }
+
+    /// How long the next bytes may take to come.
+    fn patience(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
+        if self.shared_line {
+            // A message that stops in the middle, on a line that other hosts use afterwards.
+            return (deframer.held_len() > 0).then_some(STALL_MAX);
+        }
+        let is_waiting = self.shared.lock().link.phase() == Phase::Handshake;
+        is_waiting.then(|| HANDSHAKE_MAX.saturating_sub(begun.elapsed()))
+    }
+
+    /// Tells a peer that has not sent a `hello` why its connection ends.
+    fn refuse_silent(&self) {
+        let seconds = HANDSHAKE_MAX.as_secs();
+        let reason = format!("no `hello` came within {seconds} s");
+        let reply = ErrorReply::new(ErrorCode::TimedOut, reason);
+        self.shared.speak(None, |link, out| link.close(reply, out));
     }
 
     fn take(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
@@ -330,9 +380,10 @@ impl Connection<'_> {
         if violation.fatal {
             return Next::Stop(Ended::Broken);
         }
-        self.order(violation.id, Order::Cancel);
+        // First the reason: the end of the command that is killed for it would hide it.
         self.shared
             .send(violation.id, Message::Error(violation.reply()));
+        self.order(violation.id, Order::Cancel);
         Next::On
     }
 
@@ -421,7 +472,8 @@ impl Connection<'_> {
             }
         };
         if let Err(error) = self.file(id, request) {
-            let reply = ErrorReply::new(ErrorCode::Internal, error.to_string());
+            let reason = format!("the agent has no thread for files: {error}");
+            let reply = ErrorReply::new(ErrorCode::Busy, reason);
             self.shared.send(id, Message::Error(reply));
         }
     }
@@ -466,7 +518,8 @@ impl Connection<'_> {
                 .agreed()
                 .map(|agreed| agreed.peer_frame_len_max);
             let len = data_len_max(agreed.unwrap_or_default().bytes());
-            let (orders, requests) = bounded(FILE_REQUESTS_MAX);
+            let max = usize::try_from(self.requests_max.get()).unwrap_or(usize::MAX);
+            let (orders, requests) = bounded(max.saturating_add(FILE_REQUESTS_SPARE));
             let shared = self.shared.clone();
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             let files = Files::new(len);
@@ -574,8 +627,13 @@ impl Host for Talker {
 
 fn refusal(error: &LaunchError) -> ErrorReply {
     let code = match error {
-        LaunchError::Name | LaunchError::Env { .. } => ErrorCode::InvalidRequest,
-        LaunchError::Cwd { error, .. } | LaunchError::Spawn { error, .. } => match error.kind() {
+        // `not_found` and `denied` are about the command. A directory that cannot be entered is a
+        // request that cannot be carried out, whatever the command is.
+        LaunchError::Name | LaunchError::Env { .. } | LaunchError::Cwd { .. } => {
+            ErrorCode::InvalidRequest
+        }
+        LaunchError::Spawn { error, .. } if is_shortage(error) => ErrorCode::Busy,
+        LaunchError::Spawn { error, .. } => match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => ErrorCode::NotFound,
             ErrorKind::PermissionDenied => ErrorCode::Denied,
             ErrorKind::InvalidInput => ErrorCode::InvalidRequest,
@@ -583,6 +641,16 @@ fn refusal(error: &LaunchError) -> ErrorReply {
         },
     };
     ErrorReply::new(code, cut(error.to_string()))
+}
+
+/// Whether the system was out of processes, threads, descriptors or memory: a later attempt may
+/// succeed.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(
+        errno,
+        Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
+    )
 }
 
 /// A reason that fits any frame, whatever the path in it.

@@ -4,9 +4,10 @@
 //! process that reads no input, not a host that gives no credit, not a link that is slow. Whatever
 //! happens, it ends with exactly one [`Verdict`].
 //!
-//! After the process has ended, somebody it left behind may still hold its pipes open. That is
-//! waited for during [`LINGER`]; then the group is killed and what lies in the pipes is the end of
-//! the output.
+//! After the process has ended, a process that it left behind may still hold its pipes open. Such a
+//! pipe is read for [`LINGER`]; then the group is killed and what is in the pipes is the end of the
+//! output. Output that has been read waits for credit as long as the link lives: the deadline is
+//! the process's and stops with it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -244,7 +245,7 @@ impl Running {
 
     /// Ends the command now: what the host has room for is sent, the rest of the output is lost.
     fn cut(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
-        process.kill();
+        process.kill_all();
         self.killed_at.get_or_insert(now);
         self.deadline = None;
         self.closing = true;
@@ -285,8 +286,10 @@ impl Running {
         host: &mut impl Host,
         now: Instant,
     ) -> io::Result<Option<Verdict>> {
-        if self.exited_at.is_none() && self.exited.load(Ordering::Acquire) {
+        if self.exited_at.is_none() && self.has_exited(process, now) {
             self.exited_at = Some(now);
+            // A process that has ended has kept its deadline.
+            self.deadline = None;
             self.input.close();
             // What the process wrote last may have come after the last look into its pipes.
             self.waker.wake();
@@ -300,7 +303,7 @@ impl Running {
         let lingered = self.exited_at.is_some_and(|at| now >= at + LINGER);
         if self.exit.is_none() && self.exited_at.is_some() && (drained || lingered) {
             if self.streams.iter().any(Stream::has_writer) {
-                process.kill();
+                process.kill_group();
                 self.closing = true;
                 self.waker.wake();
             }
@@ -314,6 +317,13 @@ impl Running {
         }
         let overdue = self.killed_at.is_some_and(|at| now >= at + KILL_GRACE);
         Ok((overdue && self.exited_at.is_none()).then_some(Verdict::Unkillable))
+    }
+
+    /// Whether the process has ended. At the deadline the kernel is asked: the thread that watches
+    /// for the end may be late.
+    fn has_exited(&self, process: &Process, now: Instant) -> bool {
+        let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
+        self.exited.load(Ordering::Acquire) || (is_due && process.has_exited())
     }
 
     /// Waits until there is something to do.

@@ -13,34 +13,44 @@
 //! its files are closed, and, except on standard input and output, the next host is served.
 
 mod connection;
+mod descendants;
 mod exec;
 mod files;
 mod process;
+mod program;
+mod stop;
 
 use std::io;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use antiphon_wire::IDS_MAX;
+use antiphon_wire::{Envelope, ErrorCode, ErrorReply, IDS_MAX, LINK_ID, Message};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+pub use connection::HANDSHAKE_MAX;
 use connection::{Ended, Line};
 pub use exec::{KILL_GRACE, LINGER};
 use process::Nursery;
+pub use program::run;
+pub use stop::Stop;
 
 use crate::port::port;
+use crate::wake::{Sleeper, wake_pair};
 
-/// Hosts that an agent on a socket serves at once. Each may run as many commands as the options
-/// say.
-pub const HOSTS_MAX: usize = 16;
+/// Hosts that an agent on a socket serves at once where the options do not say. Each may run as
+/// many commands as the options say.
+pub const HOSTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+/// How long an agent that was stopped waits for its hosts' threads: longer than a killed command
+/// may take to end and its last messages to leave.
+const STOP_GRACE: Duration = Duration::from_secs(6);
 
 /// Where virtio-serial ports have their names.
 const PORTS: &str = "/sys/class/virtio-ports";
@@ -67,17 +77,23 @@ pub enum Place {
 pub struct AgentOptions {
     /// Requests that one host may have open at once; with 1 a second one is answered `busy`.
     pub requests_max: NonZeroU32,
+    /// Hosts that an agent on a socket serves at once. One more is refused as `busy`.
+    pub hosts_max: NonZeroUsize,
     /// Whether orphans that the kernel hands to this process are reaped. Needed for process 1 and
     /// for a subreaper, and wrong elsewhere: it takes the exit status of every child that the agent
     /// did not start.
     pub reap_orphans: bool,
+    /// Ends the agent from another thread.
+    pub stop: Stop,
 }
 
 impl Default for AgentOptions {
     fn default() -> AgentOptions {
         AgentOptions {
             requests_max: NonZeroU32::MIN.saturating_add(IDS_MAX - 1),
+            hosts_max: HOSTS_MAX,
             reap_orphans: false,
+            stop: Stop::default(),
         }
     }
 }
@@ -112,10 +128,13 @@ pub enum AgentError {
     Resources(#[from] io::Error),
 }
 
-/// Serves hosts at that place: on [`Place::Stdio`] one, elsewhere one after the other, for ever.
+/// Serves hosts at that place: on [`Place::Stdio`] one, elsewhere until [`Stop::stop`] is called.
+///
+/// A program that is an agent and nothing else calls [`run`], which handles signals too.
 ///
 /// # Errors
-/// When the place cannot be used, or the process is out of resources.
+/// When the place cannot be used, or the process is out of resources when it starts. A shortage
+/// later costs a host its connection and not the agent its life.
 pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
     let nursery = Nursery::default();
     if options.reap_orphans {
@@ -152,7 +171,7 @@ fn serve_connected(
 ) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     let fd = Arc::new(OwnedFd::from(stream));
-    let (reader, _) = port(fd.clone())?;
+    let reader = port(fd.clone())?;
     connection::serve(reader, port(fd)?, Line::Private, options, nursery).map(|_| ())
 }
 
@@ -164,43 +183,182 @@ fn serve_pair(
 ) -> io::Result<()> {
     crate::port::widen(&input);
     crate::port::widen(&output);
-    let (reader, _) = port(Arc::new(input))?;
-    let ended = connection::serve(
-        reader,
-        port(Arc::new(output))?,
-        Line::Private,
-        options,
-        nursery,
-    );
-    ended.map(|_| ())
+    let (reader, writer) = (port(Arc::new(input))?, port(Arc::new(output))?);
+    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
 }
 
 fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<(), AgentError> {
-    let listener = listen(path).map_err(|error| AgentError::Listen {
+    let failed = |error| AgentError::Listen {
         path: path.to_owned(),
         error,
-    })?;
-    let hosts = Arc::new(AtomicUsize::new(0));
-    loop {
-        let (stream, _) = match listener.accept() {
-            Ok(accepted) => accepted,
-            // Out of descriptors, or the host is gone already: the next one may have more luck.
-            Err(_) => {
-                thread::sleep(HOST_POLL);
-                continue;
-            }
-        };
-        if hosts.fetch_add(1, Ordering::AcqRel) >= HOSTS_MAX {
-            hosts.fetch_sub(1, Ordering::AcqRel);
-            continue;
+    };
+    let (waker, sleeper) = wake_pair()?;
+    let listener = listen(path).map_err(failed)?;
+    // A host that connected may be gone when it is taken, and must not hold up the next.
+    listener.set_nonblocking(true)?;
+    let made = identity(path);
+    let stopping = options.stop.on_stop(move || waker.wake());
+    let hosts = Hosts::default();
+    let mut spare = Spare::default();
+    while wait_for_connection(&listener, &sleeper).map_err(failed)? {
+        if options.stop.is_stopped() {
+            break;
         }
-        let (hosts, options, nursery) = (hosts.clone(), options.clone(), nursery.clone());
-        thread::Builder::new().name("host".into()).spawn(move || {
-            // An error here is this host's end and nobody else's.
-            let _ = serve_connected(stream, &options, &nursery);
-            hosts.fetch_sub(1, Ordering::AcqRel);
-        })?;
+        match listener.accept() {
+            Ok((stream, _)) => hosts.serve(stream, options, nursery),
+            Err(error) => {
+                spare.refuse(&listener, &error);
+                // A host that is gone already, or a shortage: no reason to ask again at once.
+                thread::sleep(HOST_POLL);
+            }
+        }
     }
+    drop(stopping);
+    // Another agent may have put its own socket there since.
+    if made.is_some() && identity(path) == made {
+        let _ = std::fs::remove_file(path);
+    }
+    hosts.wait(STOP_GRACE);
+    Ok(())
+}
+
+/// Waits until somebody connects or the agent is stopped. Says whether to go on.
+fn wait_for_connection(listener: &UnixListener, sleeper: &Sleeper) -> io::Result<bool> {
+    let mut fds = [
+        PollFd::new(listener, PollFlags::IN),
+        PollFd::new(sleeper, PollFlags::IN),
+    ];
+    match poll(&mut fds, None) {
+        Ok(_) => Ok(true),
+        Err(Errno::INTR) => Ok(true),
+        // The kernel has no memory for the wait: it will have some later.
+        Err(Errno::NOMEM) => {
+            thread::sleep(HOST_POLL);
+            Ok(true)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Device and number of a file.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let about = std::fs::symlink_metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
+}
+
+/// The hosts of an agent on a socket.
+#[derive(Clone, Default)]
+struct Hosts(Arc<(Mutex<usize>, Condvar)>);
+
+/// A host that counts until it is dropped.
+struct Counted(Hosts);
+
+impl Hosts {
+    /// Serves a host in a thread of its own, or refuses it.
+    fn serve(&self, stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
+        let max = options.hosts_max.get();
+        let Some(counted) = self.count(max) else {
+            let reason = format!("{max} hosts are connected, as many as this agent takes");
+            return refuse(&stream, &reason);
+        };
+        // A second descriptor: without a thread, the first one is gone with its closure.
+        let refusing = stream.try_clone();
+        let (options, nursery) = (options.clone(), nursery.clone());
+        let serving = thread::Builder::new().name("host".into()).spawn(move || {
+            let _counted = counted;
+            serve_or_refuse(stream, &options, &nursery);
+        });
+        if let (Err(error), Ok(stream)) = (serving, refusing) {
+            refuse(
+                &stream,
+                &format!("the agent has no thread for another host: {error}"),
+            );
+        }
+    }
+
+    fn count(&self, max: usize) -> Option<Counted> {
+        let mut count = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted(self.clone()))
+    }
+
+    /// Waits until all are gone, at most that long.
+    fn wait(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let (count, changed) = &*self.0;
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = changed.wait_timeout(count, left);
+            count = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let (count, changed) = &*self.0.0;
+        *count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        changed.notify_all();
+    }
+}
+
+/// Serves a host; one for which there are no threads or descriptors is refused.
+fn serve_or_refuse(stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
+    let refusing = stream.try_clone();
+    if let (Err(error), Ok(stream)) = (serve_connected(stream, options, nursery), refusing) {
+        refuse(
+            &stream,
+            &format!("the agent is short of resources: {error}"),
+        );
+    }
+}
+
+/// A descriptor that is kept for the case that there are no others: with its number a host can be
+/// taken and refused that would wait for an answer otherwise.
+struct Spare(Option<OwnedFd>);
+
+impl Default for Spare {
+    fn default() -> Spare {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Spare(rustix::fs::open("/dev/null", flags, Mode::empty()).ok())
+    }
+}
+
+impl Spare {
+    /// Refuses the host that could not be taken, if that was for want of descriptors.
+    fn refuse(&mut self, listener: &UnixListener, error: &io::Error) {
+        if !matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE)
+        ) {
+            return;
+        }
+        self.0 = None;
+        if let Ok((stream, _)) = listener.accept() {
+            refuse(
+                &stream,
+                &format!("the agent is short of resources: {error}"),
+            );
+        }
+        *self = Spare::default();
+    }
+}
+
+/// Tells a host that has just connected that it is not served.
+fn refuse(mut stream: &UnixStream, reason: &str) {
+    let reply = ErrorReply::new(ErrorCode::Busy, reason.to_owned());
+    let frame = Envelope::new(LINK_ID, Message::Error(reply)).to_frame();
+    // The buffer of a new connection has room for it. A host that is gone needs no answer.
+    let _ = stream.set_nonblocking(true);
+    let _ = frame.map(|frame| io::Write::write_all(&mut stream, &frame));
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -229,17 +387,25 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?);
     crate::port::make_raw(&fd).map_err(failed)?;
+    let (waker, sleeper) = wake_pair()?;
+    let _stopping = options.stop.on_stop(move || waker.wake());
     let mut first = None;
-    loop {
+    while !options.stop.is_stopped() {
         if first.is_none() {
-            wait_for_host(&fd)?;
+            wait_for_host(&fd, &sleeper)?;
         }
-        let (reader, _) = port(fd.clone())?;
         let line = Line::Shared(first);
-        first = match connection::serve(reader, port(fd.clone())?, line, options, nursery)? {
-            Ended::Next(next) => Some(next),
-            Ended::Gone => None,
-            Ended::Broken => {
+        let serve =
+            || connection::serve(port(fd.clone())?, port(fd.clone())?, line, options, nursery);
+        first = match serve() {
+            Ok(Ended::Next(next)) => Some(next),
+            Ok(Ended::Gone) => None,
+            // No thread or descriptor is left. The host repeats its `hello`.
+            Err(_) => {
+                thread::sleep(HOST_POLL);
+                None
+            }
+            Ok(Ended::Broken) => {
                 // Where the next message begins is not known; a host that begins anew waits for an
                 // answer.
                 thread::sleep(HOST_POLL);
@@ -248,16 +414,21 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
             }
         };
     }
+    Ok(())
 }
 
-/// Waits until a host has sent something. Without a host a port is readable all the time and holds
-/// nothing.
-fn wait_for_host(fd: &OwnedFd) -> io::Result<()> {
+/// Waits until a host has sent something, or the agent is stopped. Without a host a port is
+/// readable all the time and holds nothing.
+fn wait_for_host(fd: &OwnedFd, sleeper: &Sleeper) -> io::Result<()> {
     loop {
-        let mut fds = [PollFd::new(fd, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(fd, PollFlags::IN),
+            PollFd::new(sleeper, PollFlags::IN),
+        ];
         match poll(&mut fds, None) {
+            Ok(_) if fds[1].revents().contains(PollFlags::IN) => return Ok(()),
             Ok(_) if fds[0].revents() == PollFlags::IN => return Ok(()),
-            Ok(_) => thread::sleep(HOST_POLL),
+            Ok(_) | Err(Errno::NOMEM) => thread::sleep(HOST_POLL),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -4,11 +4,12 @@
 //! *noticed* first and it is *reaped* last: while it is a zombie its number cannot be given to
 //! another process, so a signal to the group never hits a stranger.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
@@ -16,6 +17,9 @@ use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use signal_hook::consts::{FORBIDDEN, SIGPIPE, SIGTTIN, SIGTTOU};
+
+use super::descendants::{self, Root};
+use crate::signals;
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +64,12 @@ pub(crate) struct Process {
     /// `None` once it has been reaped.
     child: Option<Child>,
     pid: Pid,
+    /// Whether no other command has run at the same time.
+    alone: Arc<AtomicBool>,
     nursery: Nursery,
 }
 
-/// Which processes of this one are spoken for, so that the orphan reaper takes only strangers.
+/// Which children of this process are commands, so that the orphan reaper takes only orphans.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nursery {
     shared: Arc<Shared>,
@@ -71,9 +77,17 @@ pub(crate) struct Nursery {
 
 #[derive(Debug, Default)]
 struct Shared {
-    known: Mutex<HashSet<Pid>>,
+    /// The running commands, each with its flag `alone`.
+    known: Mutex<HashMap<Pid, Arc<AtomicBool>>>,
     changed: Condvar,
+    /// Whether the kernel hands orphans to this process.
+    adopts: AtomicBool,
+    /// Killed children for which there was no thread to wait for their end. They are reaped when
+    /// the next command starts or ends.
+    unreaped: Mutex<Vec<Child>>,
 }
+
+type Known = HashMap<Pid, Arc<AtomicBool>>;
 
 impl Nursery {
     /// Starts the process with pipes for its output, and for its input if asked.
@@ -87,12 +101,18 @@ impl Nursery {
             error,
         })?;
         let pid = Pid::from_child(&child);
-        known.insert(pid);
+        let alone = Arc::new(AtomicBool::new(known.is_empty()));
+        for other in known.values() {
+            other.store(false, Ordering::Relaxed);
+        }
+        known.insert(pid, alone.clone());
         drop(known);
         self.shared.changed.notify_all();
+        self.reap_killed();
         Ok(Process {
             child: Some(child),
             pid,
+            alone,
             nursery: self.clone(),
         })
     }
@@ -100,6 +120,7 @@ impl Nursery {
     /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and
     /// subreapers.
     pub(crate) fn reap_orphans(&self) -> io::Result<()> {
+        self.shared.adopts.store(true, Ordering::Relaxed);
         let nursery = self.clone();
         thread::Builder::new()
             .name("orphans".into())
@@ -118,7 +139,7 @@ impl Nursery {
             };
             let known = self.known();
             match pid {
-                Some(pid) if !known.contains(&pid) => {
+                Some(pid) if !known.contains_key(&pid) => {
                     let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
                 }
                 // One of ours waits to be reaped by its owner, which takes at most the linger time
@@ -135,14 +156,27 @@ impl Nursery {
         self.shared.changed.notify_all();
     }
 
-    fn wait<'a>(&self, known: MutexGuard<'a, HashSet<Pid>>) -> MutexGuard<'a, HashSet<Pid>> {
+    /// Reaps what [`Process`] left behind for want of a thread.
+    fn reap_killed(&self) {
+        let unreaped = self.shared.unreaped.lock();
+        let mut unreaped = unreaped.unwrap_or_else(PoisonError::into_inner);
+        unreaped.retain_mut(|child| match child.try_wait() {
+            Ok(None) => true,
+            Ok(Some(_)) | Err(_) => {
+                self.forget(Pid::from_child(child));
+                false
+            }
+        });
+    }
+
+    fn wait<'a>(&self, known: MutexGuard<'a, Known>) -> MutexGuard<'a, Known> {
         self.shared
             .changed
             .wait(known)
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashSet<Pid>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.shared
             .known
             .lock()
@@ -182,8 +216,31 @@ impl Process {
     }
 
     /// Kills the process's group.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill_group(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Kills the process's group and its descendants outside the group. Those whose parents have
+    /// ended are found when this process adopts orphans and no other command has run at the same
+    /// time; with several commands nothing says whose they were, and they are left alone.
+    pub(crate) fn kill_all(&self) {
+        if self.child.is_some() {
+            let adopts = self.nursery.shared.adopts.load(Ordering::Relaxed);
+            descendants::kill(Root {
+                pid: self.pid,
+                adopts: adopts && self.alone.load(Ordering::Relaxed),
+            });
+        }
+        self.kill_group();
+    }
+
+    /// Whether the process has ended, as far as the kernel knows.
+    pub(crate) fn has_exited(&self) -> bool {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        matches!(
+            rustix::process::waitid(WaitId::Pid(self.pid), peek),
+            Ok(Some(_))
+        )
     }
 
     /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call
@@ -194,23 +251,38 @@ impl Process {
         };
         let status = child.wait();
         self.nursery.forget(self.pid);
+        self.nursery.reap_killed();
         status.map(exit_of)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
-        if let Some(mut child) = self.child.take() {
-            let (pid, nursery) = (self.pid, self.nursery.clone());
-            // It may be stuck in the kernel, so nobody waits for it here. Without a thread it stays
-            // a zombie.
-            let _ = thread::Builder::new()
-                .name("undertaker".into())
-                .spawn(move || {
-                    let _ = child.wait();
-                    nursery.forget(pid);
-                });
+        if self.child.is_none() {
+            return;
+        }
+        self.kill_all();
+        let Some(child) = self.child.take() else {
+            return;
+        };
+        // It may be stuck in the kernel, so this thread does not wait for it. The child goes
+        // through a cell: when there is no thread to be had, it is still here.
+        let (pid, nursery) = (self.pid, self.nursery.clone());
+        let cell = Arc::new(Mutex::new(Some(child)));
+        let (taken, known) = (cell.clone(), nursery.clone());
+        let take = |cell: &Mutex<Option<Child>>| {
+            cell.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let waiting = move || {
+            if let Some(mut child) = take(&taken) {
+                let _ = child.wait();
+                known.forget(pid);
+            }
+        };
+        let started = thread::Builder::new().name("reaper".into()).spawn(waiting);
+        if let (Err(_), Some(child)) = (started, take(&cell)) {
+            let unreaped = nursery.shared.unreaped.lock();
+            unreaped.unwrap_or_else(PoisonError::into_inner).push(child);
         }
     }
 }
@@ -264,8 +336,7 @@ fn command_of(launch: &Launch) -> Result<Command, LaunchError> {
 fn give_back_ignored_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        for signo in ignored(&status) {
+        for signo in signals::ignored() {
             // Rust ignores a broken pipe itself, and gives it back itself. Who ignores that a terminal stops him may write to it;
             // with a handler he would be interrupted each time.
             if ![SIGPIPE, SIGTTIN, SIGTTOU].contains(&signo) && !FORBIDDEN.contains(&signo) {
@@ -276,20 +347,18 @@ fn give_back_ignored_signals() {
     });
 }
 
-/// The signals that a process ignores, as its status tells.
-fn ignored(status: &str) -> impl Iterator<Item = i32> {
-    let told = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = told.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Those beyond are for programs to agree on.
-    (1..32).filter(move |signo| mask.unwrap_or(0) >> (signo - 1) & 1 == 1)
-}
-
 fn check_cwd(cwd: &str) -> io::Result<()> {
-    if std::fs::metadata(cwd)?.is_dir() {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::NotADirectory.into())
+    if !std::fs::metadata(cwd)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
     }
+    // The right to enter it, for the effective user: the one as which the command will run.
+    let (here, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::EACCESS);
+    Ok(rustix::fs::accessat(
+        here,
+        cwd,
+        rustix::fs::Access::EXEC_OK,
+        flags,
+    )?)
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

@@ -2,26 +2,26 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use antiphon_guest::agent::{AgentOptions, Place, serve};
+use antiphon_guest::agent::{AgentOptions, Place, run};
 
 const USAGE: &str = "\
 usage: antiphon-agent (--stdio | --unix PATH | --serial PATH | --port-name NAME)
-                      [--requests N] [--subreaper]
+                      [--requests N] [--hosts-max N]
 
 Serves a host on standard input and output, a Unix socket, a serial line, or the
-virtio-serial port of that name.
+virtio-serial port of that name. SIGTERM ends the agent and its commands.
 
-  --requests N   requests that a host may have open at once (default 64)
-  --subreaper    adopt and reap the orphans of what is run, as process 1 always does
+  --requests N    requests that a host may have open at once (default 64)
+  --hosts-max N   hosts that a socket takes at once (default 16)
 ";
 
 fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
-        Ok(Some((place, options))) => match serve(&place, &options) {
+        Ok(Some((place, options))) => match run(&place, options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string(), 1),
         },
@@ -37,7 +37,6 @@ fn parse(
     mut args: impl Iterator<Item = OsString>,
 ) -> Result<Option<(Place, AgentOptions)>, String> {
     let (mut place, mut options) = (None, AgentOptions::default());
-    options.reap_orphans = std::process::id() == 1;
     while let Some(arg) = args.next() {
         let name = arg.to_string_lossy().into_owned();
         let mut value = || args.next().ok_or_else(|| format!("`{name}` needs a value"));
@@ -47,18 +46,11 @@ fn parse(
             "--serial" => Place::Serial(PathBuf::from(value()?)),
             "--port-name" => Place::PortName(value()?.to_string_lossy().into_owned()),
             "--requests" => {
-                let number = value()?;
-                options.requests_max = number
-                    .to_str()
-                    .and_then(|n| n.parse::<NonZeroU32>().ok())
-                    .ok_or_else(|| {
-                    format!("`--requests` needs a number from 1, got {number:?}")
-                })?;
+                options.requests_max = number(&name, &value()?)?;
                 continue;
             }
-            "--subreaper" => {
-                adopt_orphans()?;
-                options.reap_orphans = true;
+            "--hosts-max" => {
+                options.hosts_max = number(&name, &value()?)?;
                 continue;
             }
             "--help" | "-h" => return Ok(None),
@@ -71,16 +63,9 @@ fn parse(
     Ok(Some((place.ok_or("no place to serve was given")?, options)))
 }
 
-#[cfg(target_os = "linux")]
-fn adopt_orphans() -> Result<(), String> {
-    let this = rustix::process::getpid();
-    rustix::process::set_child_subreaper(Some(this))
-        .map_err(|error| format!("cannot become a subreaper: {error}"))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn adopt_orphans() -> Result<(), String> {
-    Err("`--subreaper` needs Linux".to_owned())
+fn number<N: FromStr>(name: &str, value: &OsString) -> Result<N, String> {
+    let number = value.to_str().and_then(|n| n.parse().ok());
+    number.ok_or_else(|| format!("`{name}` needs a number from 1, got {value:?}"))
 }
 
 fn fail(reason: &str, code: u8) -> ExitCode {

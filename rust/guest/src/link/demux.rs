@@ -29,14 +29,18 @@ pub(crate) const BACKLOG_MAX: usize = 1 << 20;
 /// waiting.
 pub(crate) const DEADLINE_GRACE: u64 = 5_000;
 
-/// Ticks of silence on a shared line, with something open, after which the guest is asked whether
-/// it lives. A new agent in the place of a dead one says that it knows nothing of us; so a loss is
-/// found after about this time.
+/// Ticks of silence, with something open, after which the guest is asked whether it lives. On a
+/// line that outlives its agent, a new agent in the place of a dead one says that it does not know
+/// this host; so a loss is found after about this time.
 pub(crate) const PING_AFTER: u64 = 1_000;
 
-/// Ticks without any answer to that after which the guest is gone. A guest that is starved by its
-/// machine, or halted to be copied, comes back within this time or is taken for dead.
-pub(crate) const SILENCE_MAX: u64 = 15_000;
+/// The longest time between two ticks that counts in full while an answer is awaited. What is
+/// longer is time in which this host did not run: it was stopped, or its machine was asleep.
+pub(crate) const TICK_MAX: u64 = 2 * PING_AFTER;
+
+/// Ticks that a guest has to end a request after its `cancel`, or after the last output that came
+/// since. An agent needs two seconds at most, to find that a process cannot be killed.
+pub(crate) const CANCEL_GRACE: u64 = 5_000;
 
 /// Bytes of the message in an `error` that are kept.
 const REASON_LEN_MAX: usize = 1024;
@@ -113,36 +117,50 @@ pub(crate) struct Demux {
     now: u64,
     greeting: Option<Result<HelloOk, HelloErr>>,
     fault: Option<Fault>,
-    /// On a line that does not end with its agent.
-    pulse: Option<Pulse>,
+    liveness: Liveness,
 }
 
 /// Watches whether the guest lives.
 #[derive(Debug, Default)]
-struct Pulse {
-    /// Something came since the last tick.
+struct Liveness {
+    /// Ticks of silence after a ping after which the guest is lost; it is never lost if none.
+    silence: Option<u64>,
+    /// Whether something came since the last tick.
     heard: bool,
     /// The tick at which the silence began, or the ping in it was sent.
     since: u64,
-    pinged: bool,
-    /// `hello`s that were said again, whose answers may still come.
-    hellos_again: u32,
+    /// Ticks that the guest has to answer the ping that was sent.
+    pinged: Option<u64>,
+    /// Whether the guest was given up because of its silence.
+    is_lost: bool,
 }
 
-impl Pulse {
-    /// The tick at which something is to be done if the silence lasts.
-    fn due(&self) -> u64 {
-        let patience = if self.pinged { SILENCE_MAX } else { PING_AFTER };
-        self.since.saturating_add(patience)
+impl Liveness {
+    /// The tick at which the guest is to be pinged, or is lost, if the silence lasts.
+    fn due(&self) -> Option<u64> {
+        let patience = match self.pinged {
+            Some(patience) => patience,
+            None => self.silence.map(|_| PING_AFTER)?,
+        };
+        Some(self.since.saturating_add(patience))
     }
 }
 
 impl Demux {
-    /// On a `shared` line the guest is pinged when it is silent.
-    pub(crate) fn new(offer: HostOffer, shared: bool) -> Result<Demux, SendError> {
+    /// A link that begins with a `hello`.
+    pub(crate) fn new(offer: HostOffer) -> Result<Demux, SendError> {
         let mut out = Vec::new();
         let link = HostLink::new(offer, &mut out)?;
-        Ok(Demux {
+        Ok(Demux::of(link, out))
+    }
+
+    /// A link whose handshake has been made.
+    pub(crate) fn ready(link: HostLink) -> Demux {
+        Demux::of(link, Vec::new())
+    }
+
+    fn of(link: HostLink, out: Vec<u8>) -> Demux {
+        Demux {
             link,
             out,
             backlog: 0,
@@ -152,22 +170,13 @@ impl Demux {
             now: 0,
             greeting: None,
             fault: None,
-            pulse: shared.then(Pulse::default),
-        })
-    }
-
-    /// The `hello`, before it is handed on.
-    pub(crate) fn hello(&self) -> &[u8] {
-        &self.out
-    }
-
-    /// Says `hello` once more. On a shared line the agent takes it as from a new host, and answers
-    /// each.
-    pub(crate) fn repeat_hello(&mut self, hello: &[u8]) {
-        self.out.extend_from_slice(hello);
-        if let Some(pulse) = &mut self.pulse {
-            pulse.hellos_again += 1;
+            liveness: Liveness::default(),
         }
+    }
+
+    /// Sets after how many ticks of silence the guest is lost; never if none.
+    pub(crate) fn set_silence(&mut self, silence: Option<u64>) {
+        self.liveness.silence = silence;
     }
 
     // What the transport does.
@@ -190,9 +199,7 @@ impl Demux {
 
     /// Takes a frame, or why there is none.
     pub(crate) fn frame(&mut self, frame: Result<Envelope, FrameError>) {
-        if self.answers_again(&frame) {
-            return;
-        }
+        self.liveness.heard = true;
         let before = self.out.len();
         let event = match frame {
             Ok(envelope) => self.link.receive(envelope, &mut self.out),
@@ -206,39 +213,64 @@ impl Demux {
         }
     }
 
-    /// Whether a frame is the answer to a `hello` that was said again, after the link had its
-    /// answer. Notes that the guest lives.
-    fn answers_again(&mut self, frame: &Result<Envelope, FrameError>) -> bool {
-        let Some(pulse) = &mut self.pulse else {
-            return false;
-        };
-        pulse.heard = true;
-        let answer = |envelope: &Envelope| matches!(envelope.message, Message::HelloOk(_));
-        if self.greeting.is_none() || pulse.hellos_again == 0 || !frame.as_ref().is_ok_and(answer) {
-            return false;
+    /// Asks the guest whether it lives; one that says nothing for that many ticks is lost. Does
+    /// nothing when nothing is open: then nothing waits for the guest.
+    pub(crate) fn probe(&mut self, patience: u64) {
+        let is_sooner = self.liveness.pinged.is_none_or(|left| {
+            let due = self.liveness.since.saturating_add(left);
+            due > self.now.saturating_add(patience)
+        });
+        if !self.owners.is_empty() && is_sooner {
+            self.ping(patience);
         }
-        pulse.hellos_again -= 1;
-        true
+    }
+
+    fn ping(&mut self, patience: u64) {
+        (self.liveness.pinged, self.liveness.since) = (Some(patience), self.now);
+        self.liveness.heard = false;
+        // A link that cannot ping is over, and its requests with it.
+        let _ = self.link.request(Message::Ping(Empty {}), &mut self.out);
+    }
+
+    /// Whether the guest was given up because it said nothing.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.liveness.is_lost
     }
 
     /// Asks a silent guest whether it lives, and gives it up when it goes on being silent.
-    fn feel_pulse(&mut self) {
+    fn check_liveness(&mut self) {
         let (now, idle) = (self.now, self.owners.is_empty());
-        let Some(pulse) = &mut self.pulse else {
-            return;
-        };
-        if pulse.heard || idle {
-            *pulse = Pulse {
+        if self.liveness.heard || idle {
+            self.liveness = Liveness {
                 since: now,
-                hellos_again: pulse.hellos_again,
-                ..Pulse::default()
+                silence: self.liveness.silence,
+                is_lost: self.liveness.is_lost,
+                ..Liveness::default()
             };
-        } else if pulse.due() <= now && pulse.pinged {
-            self.lost("the guest does not answer any more");
-        } else if pulse.due() <= now {
-            (pulse.pinged, pulse.since) = (true, now);
-            // A link that cannot ping is over, and its requests with it.
-            let _ = self.link.request(Message::Ping(Empty {}), &mut self.out);
+            return;
+        }
+        if self.liveness.due().is_none_or(|due| due > now) {
+            return;
+        }
+        match (self.liveness.pinged, self.liveness.silence) {
+            (Some(_), _) => {
+                self.liveness.is_lost = true;
+                self.lost("the guest does not answer any more");
+            }
+            (None, Some(silence)) => self.ping(silence),
+            (None, None) => {}
+        }
+    }
+
+    /// Takes the time out of account in which this host did not run, and, for the end of a
+    /// command, in which this host itself held the guest's output up.
+    fn forgive(&mut self, now: u64) {
+        let gap = now.saturating_sub(self.now);
+        let stopped = if gap > TICK_MAX { gap - PING_AFTER } else { 0 };
+        self.liveness.since = self.liveness.since.saturating_add(stopped).min(now);
+        for talk in self.talks.values_mut() {
+            let forgiven = if talk.inbox.is_empty() { stopped } else { gap };
+            talk.deadline = talk.deadline.map(|at| at.saturating_add(forgiven));
         }
     }
 
@@ -250,6 +282,7 @@ impl Demux {
 
     /// Time has come this far, in ticks.
     pub(crate) fn tick(&mut self, now: u64) {
+        self.forgive(now);
         self.now = now;
         let late = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now);
         let overdue: Vec<SessionId> = self
@@ -259,8 +292,15 @@ impl Demux {
             .map(|(id, _)| *id)
             .collect();
         for session in overdue {
-            let fault = Fault::new(FailureKind::Timeout, "the guest did not keep the deadline");
-            self.give_up(session, &fault);
+            let is_cancelled = self
+                .talks
+                .get(&session)
+                .is_some_and(|talk| talk.is_cancelled);
+            let reason = match is_cancelled {
+                true => "the guest did not end the command that was cancelled",
+                false => "the guest did not keep the deadline",
+            };
+            self.give_up(session, &Fault::new(FailureKind::Timeout, reason));
         }
         let calls: Vec<u32> = self
             .owners
@@ -272,7 +312,7 @@ impl Demux {
             // The machine has ended the effect by itself.
             self.abandon(id);
         }
-        self.feel_pulse();
+        self.check_liveness();
     }
 
     /// The first tick at which [`tick`](Self::tick) has something to do.
@@ -281,12 +321,18 @@ impl Demux {
             Owner::Call { deadline, .. } => *deadline,
             Owner::Talk(_) => None,
         });
-        let pulse = self.pulse.iter().filter(|_| !self.owners.is_empty());
+        // While something is open, ticks come often enough to tell silence from a stop of this
+        // host.
+        let is_open = !self.owners.is_empty();
+        let liveness = [
+            self.liveness.due(),
+            Some(self.now.saturating_add(PING_AFTER)),
+        ];
         self.talks
             .values()
             .filter_map(|talk| talk.deadline)
             .chain(calls)
-            .chain(pulse.map(Pulse::due))
+            .chain(liveness.into_iter().flatten().filter(|_| is_open))
             .min()
     }
 
@@ -432,6 +478,11 @@ impl Demux {
                     return Err(invalid(&format!("`{label}` before any request")));
                 }
                 if let Some(id) = talk.open {
+                    if matches!(message, Message::Cancel(_)) {
+                        talk.is_cancelled = true;
+                        let by = self.now.saturating_add(CANCEL_GRACE);
+                        talk.deadline = Some(talk.deadline.map_or(by, |at| at.min(by)));
+                    }
                     self.link
                         .send(id, message, &mut self.out)
                         .map_err(|why| unsent(&why))?;
@@ -584,6 +635,11 @@ impl Demux {
                 if let Some(Owner::Talk(session)) = self.owners.get(&id) {
                     let session = *session;
                     if let Some(talk) = self.talks.get_mut(&session) {
+                        if talk.is_cancelled {
+                            // No credit is given any more, so this happens a bounded number of
+                            // times.
+                            talk.deadline = Some(self.now.saturating_add(CANCEL_GRACE));
+                        }
                         talk.hear(stream, data);
                         self.serve(session);
                     }
@@ -647,7 +703,9 @@ impl Demux {
         match talk.serve(&wanted) {
             Served::Later => talk.waiting = Some((effect, wanted)),
             Served::Now { outcome, taken } => {
-                if let (Some((stream, len)), Some(id)) = (taken, talk.open) {
+                if let (Some((stream, len)), Some(id), false) =
+                    (taken, talk.open, talk.is_cancelled)
+                {
                     let grant = owe(talk, stream, len);
                     self.give_credit(id, stream, grant);
                 }
@@ -880,8 +938,9 @@ mod tests {
 
     impl Line {
         /// A line after the handshake.
-        fn ready(shared: bool) -> Line {
-            let host = Demux::new(HostOffer::default(), shared).expect("a good offer");
+        fn ready(silence: Option<u64>) -> Line {
+            let mut host = Demux::new(HostOffer::default()).expect("a good offer");
+            host.set_silence(silence);
             let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
             let mut line = Line {
                 host,
@@ -890,7 +949,14 @@ mod tests {
             };
             assert_eq!(line.carry(), ["hello"]);
             assert!(matches!(line.host.greeting(), Some(Ok(_))));
+            line.host.tick(0);
             line
+        }
+
+        /// Lets time pass as a driver does: with a tick at least every second.
+        fn pass(&mut self, from: u64, to: u64) {
+            let seconds = (from..to).step_by(1_000).skip(1);
+            seconds.chain([to]).for_each(|at| self.host.tick(at));
         }
 
         /// Carries what the host said to the guest, and the guest's answers back.
@@ -964,28 +1030,69 @@ mod tests {
 
     #[test]
     fn a_silent_guest_is_pinged_and_then_lost() {
-        let mut line = Line::ready(true);
-        line.host.tick(5_000);
+        let mut line = Line::ready(Some(15_000));
+        line.pass(0, 5_000);
         let effect = line.open();
         assert_eq!(line.hear().0, ["fs_list"]);
         assert_eq!(line.host.next_deadline(), Some(5_000 + PING_AFTER));
-        line.host.tick(5_000 + PING_AFTER - 1);
+        line.pass(5_000, 5_000 + PING_AFTER - 1);
         assert_eq!(line.hear().0, [""; 0]);
 
         let pinged = 5_000 + PING_AFTER;
         line.host.tick(pinged);
         assert_eq!(line.hear().0, ["ping"]);
-        assert_eq!(line.host.next_deadline(), Some(pinged + SILENCE_MAX));
-        line.host.tick(pinged + SILENCE_MAX - 1);
+        line.pass(pinged, pinged + 15_000 - 1);
         assert_eq!(line.end(), None);
-        line.host.tick(pinged + SILENCE_MAX);
+        assert!(!line.host.is_silent());
+        line.host.tick(pinged + 15_000);
         assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+        line.host.tick(pinged + 16_000);
+        assert!(line.host.is_silent(), "it is not forgotten");
         assert_eq!(line.host.next_deadline(), None);
     }
 
     #[test]
+    fn time_in_which_the_host_did_not_run_is_not_silence() {
+        let mut line = Line::ready(Some(15_000));
+        let effect = line.open();
+        line.pass(0, PING_AFTER);
+        assert_eq!(line.hear().0, ["fs_list", "ping"]);
+        // Stopped for an hour; what counts of it is one tick.
+        let back = PING_AFTER + 3_600_000;
+        line.host.tick(back);
+        line.pass(back, back + 15_000 - PING_AFTER - 1);
+        assert_eq!(line.end(), None);
+        line.host.tick(back + 15_000 - PING_AFTER);
+        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+    }
+
+    #[test]
+    fn a_probe_is_answered_in_its_own_time() {
+        let mut line = Line::ready(Some(60_000));
+        line.host.probe(1_500);
+        assert_eq!(line.hear().0, [""; 0], "nothing waits for the guest");
+        let effect = line.open();
+        line.host.probe(1_500);
+        // A probe that would end later does not put the end off.
+        line.host.tick(500);
+        line.host.probe(1_500);
+        assert_eq!(line.hear().0, ["fs_list", "ping"]);
+        line.host.tick(1_499);
+        assert_eq!(line.end(), None);
+        line.host.tick(1_500);
+        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
+
+        let mut line = Line::ready(None);
+        line.open();
+        line.host.probe(1_500);
+        line.carry();
+        line.pass(0, 100_000);
+        assert_eq!(line.end(), None, "it has answered, and silence has no end");
+    }
+
+    #[test]
     fn a_guest_that_answers_pings_may_take_its_time() {
-        let mut line = Line::ready(true);
+        let mut line = Line::ready(Some(15_000));
         line.open();
         line.carry();
         let mut pings = 0;
@@ -999,7 +1106,7 @@ mod tests {
 
     #[test]
     fn a_new_agent_in_the_place_of_the_old_is_a_loss_at_once() {
-        let mut line = Line::ready(true);
+        let mut line = Line::ready(Some(15_000));
         let effect = line.open();
         line.carry();
         line.host.tick(PING_AFTER);
@@ -1015,15 +1122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_its_own_and_one_with_nothing_open_are_left_alone() {
-        let mut own = Line::ready(false);
-        own.open();
-        own.carry();
-        own.host.tick(1_000_000);
-        assert_eq!((own.hear().0, own.host.next_deadline()), (Vec::new(), None));
-
-        let mut idle = Line::ready(true);
-        idle.host.tick(1_000_000);
+    fn a_link_with_nothing_open_is_left_alone() {
+        let mut idle = Line::ready(Some(15_000));
+        idle.pass(0, 1_000_000);
         assert_eq!(
             (idle.hear().0, idle.host.next_deadline()),
             (Vec::new(), None)
@@ -1031,33 +1132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_said_again_is_answered_again_and_no_more() {
-        let mut host = Demux::new(HostOffer::default(), true).expect("a good offer");
-        let hello = host.hello().to_vec();
-        host.repeat_hello(&hello);
-        let mut answer = Vec::new();
-        let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
-        let mut frames = Deframer::default();
-        frames.push(&hello);
-        let asked = frames.next().expect("a good frame").expect("a hello");
-        let _ready = AgentLink::new(offer)
-            .receive(asked, &mut answer)
-            .expect("a good hello");
-        frames.push(&answer);
-        let answer = frames.next().expect("a good frame").expect("an answer");
-        host.frame(Ok(answer.clone()));
-        host.frame(Ok(answer.clone()));
-        assert!(host.fault().is_none());
-        host.frame(Ok(answer));
-        assert_eq!(
-            host.fault().map(|fault| fault.kind),
-            Some(FailureKind::ContractViolation)
-        );
-    }
-
-    #[test]
     fn an_agent_that_says_goodbye_is_lost() {
-        let mut line = Line::ready(false);
+        let mut line = Line::ready(None);
         let effect = line.open();
         let goodbye = ErrorReply::new(ErrorCode::ShuttingDown, "so long".to_owned());
         line.host

@@ -91,12 +91,14 @@ struct Desk {
     next: u64,
     /// Effects that are to end.
     open: BTreeMap<EffectId, ()>,
+    /// The names of the messages that the host sent.
+    sent: Vec<String>,
     ended: BTreeMap<EffectId, Outcome>,
 }
 
 impl Desk {
     fn unmet() -> Desk {
-        let demux = Demux::new(HostOffer::default(), false).expect("a good offer");
+        let demux = Demux::new(HostOffer::default()).expect("a good offer");
         let deframer = Deframer::default();
         let (open, ended) = (BTreeMap::new(), BTreeMap::new());
         Desk {
@@ -105,6 +107,7 @@ impl Desk {
             sorts: sorts(),
             next: 0,
             open,
+            sent: Vec::new(),
             ended,
         }
     }
@@ -148,7 +151,11 @@ impl Desk {
                 "ended twice"
             );
         }
-        drop(self.demux.take_out());
+        let mut frames = Deframer::default();
+        frames.push(&self.demux.take_out());
+        while let Some(envelope) = frames.next().expect("the host writes good frames") {
+            self.sent.push(envelope.message.name().to_owned());
+        }
         self.demux.set_backlog(0);
     }
 
@@ -699,8 +706,8 @@ fn a_guest_that_is_gone_ends_every_effect_but_what_it_said_is_heard() {
     assert_eq!(closing, "the guest closed the link: shutting_down: no");
 }
 
-#[test]
-fn a_guest_that_misses_the_deadline_is_not_waited_for() {
+/// Opens a command with a deadline of 500 ms at tick 1,000.
+fn with_deadline() -> Desk {
     let mut desk = Desk::ready();
     desk.demux.tick(1_000);
     let sorts: Arc<[Sort]> = Arc::from(vec![
@@ -722,12 +729,24 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
         },
     );
     desk.sorts = usual;
-    let effect = desk.decide(1, &EVERY);
-    let at = desk.demux.next_deadline().expect("there is one");
-    assert_eq!(at, 1_000 + 500 + super::demux::DEADLINE_GRACE);
-    desk.demux.tick(at - 1);
+    desk
+}
+
+/// Lets time pass as a driver does: with a tick at least every second.
+fn pass(desk: &mut Desk, from: u64, to: u64) {
+    let seconds = (from..to).step_by(1_000).skip(1);
+    seconds.chain([to]).for_each(|at| desk.demux.tick(at));
     desk.settle();
+}
+
+#[test]
+fn a_guest_that_misses_the_deadline_is_not_waited_for() {
+    let mut desk = with_deadline();
+    let effect = desk.decide(1, &EVERY);
+    let at = 1_000 + 500 + super::demux::DEADLINE_GRACE;
+    pass(&mut desk, 1_000, at - 1);
     assert_eq!(desk.outcome(effect), None);
+    assert_eq!(desk.demux.next_deadline(), Some(at));
     desk.demux.tick(at);
     desk.settle();
     assert_eq!(desk.failure(effect).0, FailureKind::Timeout);
@@ -745,6 +764,79 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
     );
     desk.say(2, Message::Pong(Empty {}));
     assert_eq!(desk.outcome(ping), Some(&Outcome::done()));
+}
+
+/// An agent of version 1.0 waits for credit after its command has ended; that it may not say so yet
+/// is no fault of its.
+#[test]
+fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
+    let mut desk = with_deadline();
+    desk.say(1, output(b"one"));
+    pass(&mut desk, 1_000, 61_000);
+    let effect = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
+    let at = 61_000 + 500 + super::demux::DEADLINE_GRACE;
+    pass(&mut desk, 61_000, at - 1);
+    assert_eq!(desk.demux.next_deadline(), Some(at));
+    let effect = desk.decide(1, &EVERY);
+    desk.demux.tick(at);
+    desk.settle();
+    assert_eq!(desk.failure(effect).0, FailureKind::Timeout);
+}
+
+fn cancel(desk: &mut Desk) {
+    let want = Want::Deliver {
+        label: "cancel",
+        value: None,
+        sort: UNIT,
+    };
+    let effect = desk.ask(1, want);
+    assert_eq!(desk.outcome(effect), Some(&Outcome::done()));
+}
+
+/// The guest sends two pieces of output, and the session takes them.
+fn take_output(desk: &mut Desk) {
+    desk.say(1, output(&[0; 60_000]));
+    for _ in 0..2 {
+        let effect = desk.decide(1, &EVERY);
+        assert_eq!(desk.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
+        desk.produce(1, "exec_output", CHUNK);
+    }
+}
+
+#[test]
+fn a_cancel_that_is_not_answered_has_an_end_and_gives_no_more_credit() {
+    let grace = super::demux::CANCEL_GRACE;
+    // Without the cancel, so much output gets new credit.
+    for is_cancelled in [false, true] {
+        let mut desk = Desk::ready();
+        desk.exec(1, false);
+        if is_cancelled {
+            cancel(&mut desk);
+        }
+        for _ in 0..3 {
+            take_output(&mut desk);
+        }
+        let has_credit = desk.sent.iter().any(|name| name == "exec_window");
+        assert_eq!(has_credit, !is_cancelled, "{:?}", desk.sent);
+    }
+
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    cancel(&mut desk);
+    // Output that was on its way puts the end off, as far as its credit goes.
+    for at in [1_000, 2_000, 3_000] {
+        desk.demux.tick(at);
+        take_output(&mut desk);
+    }
+    let effect = desk.decide(1, &EVERY);
+    pass(&mut desk, 3_000, 3_000 + grace - 1);
+    assert_eq!(desk.outcome(effect), None);
+    desk.demux.tick(3_000 + grace);
+    desk.settle();
+    let (kind, detail) = desk.failure(effect);
+    assert_eq!(kind, FailureKind::Timeout);
+    assert!(detail.contains("was cancelled"), "{detail}");
 }
 
 #[test]

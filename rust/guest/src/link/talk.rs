@@ -84,6 +84,8 @@ pub(crate) struct Talk {
     pub(crate) fault: Option<Fault>,
     /// When the host stops waiting for the end of the open request, in milliseconds.
     pub(crate) deadline: Option<u64>,
+    /// Whether the open request was cancelled.
+    pub(crate) is_cancelled: bool,
     /// The credit that each stream began with.
     pub(crate) windows: [u32; 2],
     /// Bytes taken for which no credit was given back yet.

@@ -275,11 +275,14 @@ impl AgentLink {
         Ok(id)
     }
 
-    /// Ends the link with a reason for the host. What is open is to be stopped; ask
-    /// [`Self::lost`].
+    /// Ends the link with a reason for the host, before the handshake too. What is open is to be
+    /// stopped; ask [`Self::lost`].
     pub fn close(&mut self, reply: ErrorReply, out: &mut Vec<u8>) {
-        if let State::Ready(agreed) = &self.state {
-            answer(out, agreed.version, LINK_ID, Message::Error(reply));
+        if let State::Waiting | State::Ready(_) = &self.state {
+            let v = self
+                .agreed()
+                .map_or(HANDSHAKE_VERSION, |agreed| agreed.version);
+            answer(out, v, LINK_ID, Message::Error(reply));
         }
         if let State::Waiting | State::Ready(_) = self.state {
             self.state = State::Closed;

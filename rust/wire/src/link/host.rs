@@ -151,6 +151,29 @@ impl HostLink {
         })
     }
 
+    /// A link whose handshake was made otherwise, as on a line where answers to other hosts come
+    /// first: `answer` is the guest's answer to this host. Its ids go on after `last_id`, the
+    /// highest that was used with that guest (0: none).
+    ///
+    /// # Errors
+    /// When the answer is not one to this offer.
+    pub fn with_answer(
+        offer: HostOffer,
+        answer: &HelloOk,
+        last_id: u32,
+    ) -> Result<Self, LinkViolation> {
+        let agreed = offer.agree(answer);
+        let agreed = agreed.map_err(|why| LinkViolation::of_link(LINK_ID, why))?;
+        let mut ids = OpenIds::default();
+        ids.use_up(last_id);
+        Ok(Self {
+            offer,
+            state: State::Ready(agreed),
+            ids,
+            ignored_count: 0,
+        })
+    }
+
     // Inputs.
 
     /// Takes a message of the guest. Answers that need nobody's decision are appended to `out`.

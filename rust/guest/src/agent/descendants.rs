@@ -1,0 +1,227 @@
+//! Ending the processes that a command has started outside its process group.
+//!
+//! A signal to the group does not reach a process that has called `setsid` or `setpgid`. Linux
+//! shows who started whom in `/proc`, and hands a process whose parent has ended to the nearest
+//! *subreaper*; when that is the agent, such an orphan is a child of the agent that the agent did
+//! not start.
+//!
+//! The processes are stopped before they are killed: a stopped process starts no other, so the
+//! search comes to an end, and the parent of each is still there when its children are looked for.
+
+use rustix::process::Pid;
+
+/// Where the search begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Root {
+    /// The command, which has not been reaped.
+    pub(super) pid: Pid,
+    /// Whether orphans that this process has adopted since the command began are its descendants.
+    pub(super) adopts: bool,
+}
+
+/// Kills the descendants of a command that are outside its process group. The group is left to the
+/// caller. Where there is no `/proc`, nothing is done.
+pub(super) fn kill(root: Root) {
+    #[cfg(target_os = "linux")]
+    linux::kill(root);
+    #[cfg(not(target_os = "linux"))]
+    let _ = root;
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::BTreeMap;
+    use std::os::fd::OwnedFd;
+
+    use rustix::process::{
+        Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+    };
+
+    use super::Root;
+
+    /// Searches before the processes found are killed: each finds the children that the last ones
+    /// were starting. A command that starts processes faster than this finds them loses the rest
+    /// of its group only.
+    const SEARCHES_MAX: usize = 16;
+
+    /// What `/proc/PID/stat` says of a process.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Stat {
+        pub(super) pid: i32,
+        pub(super) parent: i32,
+        pub(super) group: i32,
+        /// When it began, in ticks since the system was started.
+        pub(super) began: u64,
+        pub(super) is_zombie: bool,
+    }
+
+    pub(super) fn kill(root: Root) {
+        // By number and time of start, so that a number that is used again is another process.
+        let mut found: BTreeMap<(i32, u64), OwnedFd> = BTreeMap::new();
+        for _ in 0..SEARCHES_MAX {
+            let before = found.len();
+            for stat in outside(&processes(), root, getpid()) {
+                let key = (stat.pid, stat.began);
+                if found.contains_key(&key) {
+                    continue;
+                }
+                if let Some(process) = open(&stat) {
+                    if found.is_empty() {
+                        // The group may be starting more of them.
+                        let _ = kill_process_group(root.pid, Signal::STOP);
+                    }
+                    let _ = pidfd_send_signal(&process, Signal::STOP);
+                    found.insert(key, process);
+                }
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        for process in found.values() {
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+    }
+
+    /// Opens a process and makes sure that it is the one that was seen.
+    fn open(seen: &Stat) -> Option<OwnedFd> {
+        let process = pidfd_open(Pid::from_raw(seen.pid)?, PidfdFlags::empty()).ok()?;
+        let now = stat_of(seen.pid)?;
+        (now.began == seen.began).then_some(process)
+    }
+
+    /// The descendants of the root that are outside its group, as the list shows them.
+    pub(super) fn outside(all: &[Stat], root: Root, this: Pid) -> Vec<Stat> {
+        let (root_pid, this) = (root.pid.as_raw_nonzero().get(), this.as_raw_nonzero().get());
+        let Some(began) = all.iter().find(|stat| stat.pid == root_pid) else {
+            return Vec::new();
+        };
+        // Orphans that began with the command or after it. Within one tick numbers say which.
+        let is_later = |stat: &Stat| {
+            (stat.began, stat.pid) > (began.began, root_pid) && stat.group != root_pid
+        };
+        let adopted = |stat: &&Stat| root.adopts && stat.parent == this && is_later(stat);
+        let mut descendants: Vec<Stat> = all.iter().filter(adopted).copied().collect();
+        let mut parents: Vec<i32> = descendants.iter().map(|stat| stat.pid).collect();
+        parents.push(root_pid);
+        while let Some(parent) = parents.pop() {
+            for stat in all.iter().filter(|stat| stat.parent == parent) {
+                if !descendants.contains(stat) && stat.pid != root_pid {
+                    descendants.push(*stat);
+                    parents.push(stat.pid);
+                }
+            }
+        }
+        descendants.retain(|stat| stat.group != root_pid && !stat.is_zombie);
+        descendants
+    }
+
+    fn processes() -> Vec<Stat> {
+        let Ok(entries) = std::fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(stat_of).collect()
+    }
+
+    fn stat_of(pid: i32) -> Option<Stat> {
+        parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Reads a line of `/proc/PID/stat`. The name in it may hold anything, closing brackets too.
+    pub(super) fn parse(line: &str) -> Option<Stat> {
+        let (pid, rest) = line.split_once(" (")?;
+        let mut fields = rest.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        // The 22nd field of the line is the start time; the group is the 5th.
+        let began = fields.nth(16)?.parse().ok()?;
+        Some(Stat {
+            pid: pid.parse().ok()?,
+            parent,
+            group,
+            began,
+            is_zombie: state == "Z" || state == "X",
+        })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::Root;
+    use super::linux::{Stat, outside, parse};
+    use rustix::process::{Pid, getpid};
+
+    fn stat(pid: i32, parent: i32, group: i32, began: u64) -> Stat {
+        Stat {
+            pid,
+            parent,
+            group,
+            began,
+            is_zombie: false,
+        }
+    }
+
+    fn pid(pid: i32) -> Pid {
+        Pid::from_raw(pid).expect("not zero")
+    }
+
+    fn found(all: &[Stat], adopts: bool) -> Vec<i32> {
+        let root = Root {
+            pid: pid(50),
+            adopts,
+        };
+        let mut found: Vec<i32> = outside(all, root, pid(10)).iter().map(|s| s.pid).collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn descendants_outside_the_group_are_found_through_those_inside() {
+        let all = [
+            stat(50, 10, 50, 7),
+            stat(51, 50, 50, 7),
+            stat(52, 51, 52, 8),
+            stat(53, 52, 53, 9),
+            stat(60, 1, 60, 9),
+            Stat {
+                is_zombie: true,
+                ..stat(54, 51, 54, 9)
+            },
+        ];
+        assert_eq!(found(&all, false), [52, 53]);
+    }
+
+    #[test]
+    fn orphans_that_began_before_the_command_are_not_its_own() {
+        let all = [
+            stat(40, 10, 40, 6),
+            stat(49, 10, 49, 7),
+            stat(50, 10, 50, 7),
+            stat(51, 10, 51, 7),
+            stat(52, 51, 52, 9),
+        ];
+        assert_eq!(found(&all, true), [51, 52]);
+        assert_eq!(found(&all, false), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn a_command_that_is_gone_has_no_descendants() {
+        assert_eq!(found(&[stat(51, 50, 51, 7)], true), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn the_name_of_a_process_may_hold_anything() {
+        let line = "7 (a) R 1) S 3 5 5 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4321 1 2";
+        let expected = stat(7, 3, 5, 4321);
+        assert_eq!(parse(line), Some(expected));
+        assert_eq!(parse("7 (a) S 3 5"), None);
+        assert_eq!(parse(""), None);
+        let own = std::fs::read_to_string("/proc/self/stat").expect("Linux has it");
+        let own = parse(&own).expect("a good line");
+        assert_eq!(own.pid, getpid().as_raw_nonzero().get());
+    }
+}

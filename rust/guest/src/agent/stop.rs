@@ -1,0 +1,97 @@
+//! Ending an agent in good order from another thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Ends an agent that serves in another thread, such as when a signal arrives.
+///
+/// Clones end the same agent. Once [`stop`](Self::stop) was called, every host gets an `error` with
+/// the code `shutting_down`, the commands are ended, the socket is removed, and
+/// [`serve`](super::serve) returns.
+///
+/// ```
+/// use antiphon_guest::agent::{AgentOptions, Place, serve};
+///
+/// let place = Place::Unix(std::env::temp_dir().join(format!("stop-{}", std::process::id())));
+/// let options = AgentOptions::default();
+/// let stop = options.stop.clone();
+/// let agent = std::thread::spawn(move || serve(&place, &options));
+/// stop.stop();
+/// agent.join().expect("the agent does not panic")?;
+/// # Ok::<(), antiphon_guest::agent::AgentError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    stopped: bool,
+    next: u64,
+    /// What is to be called, by number.
+    calls: BTreeMap<u64, Box<dyn Fn() + Send>>,
+}
+
+/// Takes a call back when it is dropped.
+pub(super) struct Registered {
+    stop: Stop,
+    number: u64,
+}
+
+impl Stop {
+    /// Ends the agent. Returns at once; later calls do nothing.
+    pub fn stop(&self) {
+        let mut state = self.state();
+        state.stopped = true;
+        state.calls.values().for_each(|call| call());
+    }
+
+    /// Whether [`stop`](Self::stop) was called.
+    pub fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
+    /// Has `call` called when the agent is stopped: at once if it was stopped before. It must not
+    /// block.
+    pub(super) fn on_stop(&self, call: impl Fn() + Send + 'static) -> Registered {
+        let mut state = self.state();
+        if state.stopped {
+            call();
+        }
+        let number = state.next;
+        state.next += 1;
+        state.calls.insert(number, Box::new(call));
+        Registered {
+            stop: self.clone(),
+            number,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let call = self.stop.state().calls.remove(&self.number);
+        // Dropped without the lock: what it holds may be another registration.
+        drop(call);
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stopped = self.is_stopped();
+        f.debug_struct("Stop").field("stopped", &stopped).finish()
+    }
+}
+
+/// Two options are equal when they end the same agent.
+impl PartialEq for Stop {
+    fn eq(&self, other: &Stop) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Stop {}

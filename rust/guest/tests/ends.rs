@@ -1,0 +1,437 @@
+//! How commands, hosts and the agent itself end: by themselves, at their bounds, and when the agent
+//! is short of something.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use antiphon_guest::agent::{AgentOptions, HANDSHAKE_MAX, Place, Stop, serve};
+use antiphon_wire::{
+    Deframer, Empty, Envelope, ErrorCode, ErrorReply, ExecWindow, HostEvent, Message, StdinData,
+    Stream, Terminal,
+};
+use common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An agent in this process that listens on a socket.
+struct Listening {
+    place: TempDir,
+    stop: Stop,
+    serving: thread::JoinHandle<()>,
+}
+
+impl Listening {
+    fn new(options: AgentOptions) -> Listening {
+        let place = TempDir::new().expect("there is room");
+        let socket = place.path().join("agent.sock");
+        let stop = options.stop.clone();
+        let there = Place::Unix(socket.clone());
+        let serving = thread::spawn(move || serve(&there, &options).expect("it serves"));
+        wait_for(&socket);
+        Listening {
+            place,
+            stop,
+            serving,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.path().join("agent.sock")
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).expect("the agent listens")
+    }
+
+    fn client(&self) -> Client {
+        client(self.connect())
+    }
+}
+
+fn client(stream: UnixStream) -> Client {
+    Client::new(stream.try_clone().expect("a descriptor"), stream)
+}
+
+fn wait_for(socket: &Path) {
+    let begun = Instant::now();
+    while !socket.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Closes the connection of a client, whose own thread holds it too.
+fn leave(client: Client, stream: &UnixStream) {
+    drop(client);
+    let both = std::net::Shutdown::Both;
+    stream.shutdown(both).expect("it was open");
+}
+
+/// Everything that comes from the agent until it closes the connection.
+fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
+    let mut bytes = Vec::new();
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("it is a socket");
+    // An agent that closes without having read what was sent resets the connection.
+    let _ = stream.read_to_end(&mut bytes);
+    let mut deframer = Deframer::default();
+    deframer.push(&bytes);
+    let next = || deframer.next().expect("the agent writes good frames");
+    std::iter::from_fn(next).collect()
+}
+
+fn refusal(stream: &UnixStream) -> ErrorReply {
+    match last_words(stream).pop().map(|last| (last.id, last.message)) {
+        Some((0, Message::Error(reply))) => reply,
+        other => panic!("no reason was given: {other:?}"),
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    let status = kill.args(["-s", name, &child.id().to_string()]).status();
+    assert!(status.expect("kill starts").success());
+}
+
+/// Waits until a file holds a process number.
+fn pid_of(path: &Path) -> i32 {
+    let begun = Instant::now();
+    loop {
+        let text = fs::read(path).unwrap_or_default();
+        if text.ends_with(b"\n") {
+            return pid_in(&text);
+        }
+        assert!(begun.elapsed() < PATIENCE, "no process number came");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_command_that_ended_by_itself_has_kept_its_deadline() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut request = sh("sleep 3 & exit 7");
+    request.deadline_ms = NonZeroU32::new(300);
+    let id = client.request(Message::ExecRequest(request));
+    assert_eq!(client.wait(id).exit(), (7, None, false));
+}
+
+#[test]
+fn output_of_a_command_that_ended_in_time_waits_for_its_reader() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let mut request = sh("head -c 300000 /dev/zero; exit 3");
+    request.deadline_ms = NonZeroU32::new(600);
+    request.stdout_window = Some(1_000);
+    let id = client.request(Message::ExecRequest(request));
+    while client.stash[&id].stdout.len() < 1_000 {
+        client.pump();
+    }
+    thread::sleep(Duration::from_millis(1_200));
+    let credit = NonZeroU32::new(1_000_000).expect("not zero");
+    let stream = Stream::Stdout;
+    client.send(id, Message::ExecWindow(ExecWindow { credit, stream }));
+    let ended = client.wait(id);
+    assert_eq!(ended.exit(), (3, None, false));
+    assert_eq!(ended.stdout.len(), 300_000);
+}
+
+#[test]
+fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
+    // One whose parent is still there, and one whose parent has ended.
+    for script in [
+        "setsid sh -c 'echo $$; exec sleep 61' & sleep 61",
+        "(setsid sh -c 'echo $$; exec sleep 61' & exit); sleep 61",
+    ] {
+        for has_deadline in [true, false] {
+            let (mut client, mut agent) = child();
+            let mut request = sh(script);
+            request.deadline_ms = NonZeroU32::new(400).filter(|_| has_deadline);
+            let id = client.request(Message::ExecRequest(request));
+            while client.stash[&id].stdout.is_empty() {
+                client.pump();
+            }
+            if !has_deadline {
+                client.send(id, Message::Cancel(Empty {}));
+            }
+            let ended = client.wait(id);
+            assert_eq!(ended.exit(), (137, Some(9), has_deadline), "{script}");
+            gone(pid_in(&ended.stdout));
+            drop(client);
+            assert!(agent.wait().expect("it ends").success());
+        }
+    }
+}
+
+#[test]
+fn what_a_command_leaves_behind_is_not_ended_with_a_later_one() {
+    let place = TempDir::new().expect("there is room");
+    let file = place.path().join("pid");
+    let (mut client, mut agent) = child();
+    let script = format!(
+        "setsid sh -c 'echo $$ >{}; exec sleep 62' </dev/null >/dev/null 2>&1 &",
+        file.display()
+    );
+    let id = client.request(Message::ExecRequest(sh(&script)));
+    assert_eq!(client.wait(id).exit(), (0, None, false));
+    let left = pid_of(&file);
+    let id = client.request(Message::ExecRequest(sh("echo; exec sleep 62")));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    client.send(id, Message::Cancel(Empty {}));
+    assert_eq!(client.wait(id).exit(), (137, Some(9), false));
+    drop(client);
+    assert!(agent.wait().expect("it ends").success());
+    assert!(state(left).is_some_and(|state| state != 'Z'));
+    let mut kill = Command::new("kill");
+    let killed = kill.args(["-9", &left.to_string()]).status();
+    assert!(killed.expect("kill starts").success());
+}
+
+#[test]
+fn sigterm_ends_commands_and_removes_the_socket() {
+    let place = TempDir::new().expect("there is room");
+    let socket = place.path().join("agent.sock");
+    let mut agent = agent_command(&["--unix", &socket.to_string_lossy()])
+        .spawn()
+        .expect("the agent starts");
+    wait_for(&socket);
+    let mut client = client(UnixStream::connect(&socket).expect("it listens"));
+    let script = "trap '' TERM; setsid sleep 63 & echo $!; sleep 63 & wait";
+    let id = client.request(Message::ExecRequest(sh(script)));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    signal(&agent, "TERM");
+    let HostEvent::Closing(reply) = client.event() else {
+        panic!("no reason was given")
+    };
+    assert_eq!(reply.code, ErrorCode::ShuttingDown);
+    assert!(agent.wait().expect("it ends").success());
+    assert!(!socket.exists(), "the socket is still there");
+    gone(pid_in(&client.stash[&id].stdout));
+}
+
+#[test]
+fn a_host_that_reads_nothing_does_not_hold_up_the_end_of_the_agent() {
+    let agent = Listening::new(AgentOptions::default());
+    let mut stream = agent.connect();
+    assert!(matches!(probe(&stream), Some(Message::HelloOk(_))));
+    let mut request = exec(&["cat", "/dev/zero"]);
+    request.stdout_window = Some(u32::MAX);
+    let request = Envelope::new(1, Message::ExecRequest(request)).to_frame();
+    let request = request.expect("a frame");
+    stream.write_all(&request).expect("there is room");
+    // Until the socket and the queue behind it are full.
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    agent.stop.stop();
+    agent.serving.join().expect("it ends well");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn the_agent_on_standard_streams_outlives_the_signals_of_a_terminal() {
+    let (mut client, mut agent) = child();
+    for name in ["HUP", "INT", "QUIT"] {
+        signal(&agent, name);
+        assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
+    }
+    // Its commands get them as a program gets them that was just started.
+    let id = client.request(Message::ExecRequest(sh("kill -HUP $$")));
+    assert_eq!(client.wait(id).exit(), (129, Some(1), false));
+    signal(&agent, "TERM");
+    assert!(agent.wait().expect("it ends").success());
+}
+
+#[test]
+fn one_host_too_many_is_refused_with_the_limit() {
+    let agent = Listening::new(AgentOptions {
+        hosts_max: NonZeroUsize::new(2).expect("not zero"),
+        ..AgentOptions::default()
+    });
+    let (stream, mut second) = (agent.connect(), agent.client());
+    let first = client(stream.try_clone().expect("a descriptor"));
+    let reply = refusal(&agent.connect());
+    assert_eq!(reply.code, ErrorCode::Busy);
+    assert_eq!(
+        reply.message,
+        "2 hosts are connected, as many as this agent takes"
+    );
+    leave(first, &stream);
+    let begun = Instant::now();
+    while let Some(Message::Error(_)) = probe(&agent.connect()) {
+        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+    }
+    assert_eq!(second.call(Message::Ping(Empty {})), Terminal::Pong);
+    agent.stop.stop();
+    agent.serving.join().expect("it ends well");
+}
+
+/// The answer to a `hello`.
+fn probe(mut stream: &UnixStream) -> Option<Message> {
+    let mut hello = Vec::new();
+    let offer = antiphon_wire::HostOffer::default();
+    antiphon_wire::HostLink::new(offer, &mut hello).expect("a good offer");
+    // One that is refused may be closed already.
+    let _ = stream.write_all(&hello);
+    let mut deframer = Deframer::default();
+    let mut byte = [0];
+    loop {
+        if let Some(envelope) = deframer.next().expect("a good frame") {
+            return Some(envelope.message);
+        }
+        match stream.read(&mut byte) {
+            Ok(1) => deframer.push(&byte),
+            Ok(_) | Err(_) => return None,
+        }
+    }
+}
+
+#[test]
+fn a_connection_without_a_hello_does_not_keep_its_place() {
+    let agent = Listening::new(AgentOptions {
+        hosts_max: NonZeroUsize::MIN,
+        ..AgentOptions::default()
+    });
+    let begun = Instant::now();
+    let mut silent = agent.connect();
+    // The beginning of a message is no message.
+    silent.write_all(&[0, 0]).expect("there is room");
+    let reply = refusal(&silent);
+    assert_eq!(reply.code, ErrorCode::TimedOut);
+    assert_eq!(reply.message, "no `hello` came within 10 s");
+    assert!(begun.elapsed() >= HANDSHAKE_MAX && begun.elapsed() < HANDSHAKE_MAX * 2);
+    let begun = Instant::now();
+    while let Some(Message::Error(_)) = probe(&agent.connect()) {
+        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+    }
+    agent.stop.stop();
+    agent.serving.join().expect("it ends well");
+}
+
+#[test]
+fn the_reason_of_a_violation_comes_before_the_end_of_the_command() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    for _ in 0..50 {
+        let id = client.request(Message::ExecRequest(exec(&["sleep", "64"])));
+        // Input for a command that was started without.
+        let data = StdinData {
+            eof: None,
+            data: b"x".to_vec(),
+        };
+        let frame = Envelope::new(id, Message::StdinData(data)).to_frame();
+        client.raw(&frame.expect("a frame"));
+        let ended = client.wait(id);
+        let (code, reason) = ended.error();
+        assert_eq!(code, ErrorCode::InvalidRequest, "{reason}");
+    }
+}
+
+/// An agent on a socket that runs under a limit of the shell's `ulimit`, as a user of its own.
+struct Limited {
+    place: TempDir,
+    agent: Child,
+}
+
+impl Limited {
+    fn new(limit: &str) -> Limited {
+        let place = TempDir::new().expect("there is room");
+        let open = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(place.path(), open).expect("it is ours");
+        // The user may not be able to reach the program where it was built.
+        let program = place.path().join("agent");
+        fs::copy(env!("CARGO_BIN_EXE_antiphon-agent"), &program).expect("there is room");
+        let script = format!("ulimit {limit}; exec ./agent --unix ./agent.sock");
+        // Not `sh`: its `ulimit` may not know processes, or by another letter.
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).current_dir(place.path());
+        if rustix::process::geteuid().is_root() {
+            // A user that nobody else is: processes are counted by user.
+            let user = 40_000 + std::process::id() % 10_000;
+            command.uid(user).gid(user);
+        }
+        let agent = command.stdin(Stdio::null()).spawn().expect("sh starts");
+        wait_for(&place.path().join("agent.sock"));
+        Limited { place, agent }
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.place.path().join("agent.sock")).expect("it listens")
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let _ = self.agent.kill();
+        let _ = self.agent.wait();
+    }
+}
+
+/// The agent has three threads, a host two more, a command two and a process.
+#[test]
+fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
+    let mut limited = Limited::new("-u 8");
+    let stream = limited.connect();
+    let mut first = client(stream.try_clone().expect("a descriptor"));
+    let id = first.request(Message::ExecRequest(sh("echo; exec sleep 65")));
+    while first.stash[&id].stdout.is_empty() {
+        first.pump();
+    }
+    // One more thread or process would be too many.
+    let second = first.request(Message::ExecRequest(exec(&["true"])));
+    let refused = first.wait(second);
+    assert_eq!(refused.error().0, ErrorCode::Busy, "{:?}", refused.error());
+    let reply = refusal(&limited.connect());
+    assert_eq!(reply.code, ErrorCode::Busy, "{}", reply.message);
+    assert!(limited.agent.try_wait().expect("it is ours").is_none());
+
+    first.send(id, Message::Cancel(Empty {}));
+    assert_eq!(first.wait(id).exit(), (137, Some(9), false));
+    leave(first, &stream);
+    let begun = Instant::now();
+    loop {
+        let stream = limited.connect();
+        if matches!(probe(&stream), Some(Message::HelloOk(_))) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+    }
+}
+
+#[test]
+fn a_host_for_which_there_is_no_descriptor_is_refused() {
+    let mut limited = Limited::new("-n 16");
+    let mut taken = Vec::new();
+    let reply = loop {
+        assert!(taken.len() < 16, "more hosts than descriptors");
+        let stream = limited.connect();
+        match probe(&stream) {
+            Some(Message::HelloOk(_)) => taken.push(stream),
+            Some(Message::Error(reply)) => break reply,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(reply.code, ErrorCode::Busy, "{}", reply.message);
+    assert!(!taken.is_empty() && limited.agent.try_wait().expect("it is ours").is_none());
+    taken.clear();
+    let begun = Instant::now();
+    while !matches!(probe(&limited.connect()), Some(Message::HelloOk(_))) {
+        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+    }
+}
