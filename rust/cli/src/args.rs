@@ -1,5 +1,6 @@
 //! What can be said on the command line. The comments here are the help.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -86,8 +87,11 @@ pub(crate) enum Command {
 /// Run a command in the guest
 ///
 /// The guest's standard input, output and error are those of this command, live. The exit code is the guest
-/// command's own, or 128 + N when signal N ended it. Ctrl-C ends the guest command and then the session; a second
-/// Ctrl-C ends everything at once.
+/// command's own, or 128 + N when signal N ended it. INT (Ctrl-C), TERM, HUP, QUIT, USR1, USR2 and WINCH are forwarded
+/// to the guest command. The second signal that asks for an end cancels it, the third ends this program at once.
+///
+/// Standard input is read from the start, as `ssh` does: in a loop such as `while read line; do antiphon exec ...` the
+/// command takes the input of the loop, unless `-n` is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -113,9 +117,15 @@ pub(crate) struct Exec {
     /// The protocol of the session, in place of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     pub(crate) protocol: Option<PathBuf>,
-    /// End the command after so many seconds
+    /// Kill the command after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) deadline: Option<Seconds>,
+    /// After a forwarded signal, cancel the command if it still runs after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    pub(crate) kill_after: Seconds,
+    /// Do not read standard input; the command's is empty
+    #[arg(long, short = 'n')]
+    pub(crate) no_stdin: bool,
     /// Set a variable of the command's environment; may be repeated
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
     pub(crate) env: Vec<Variable>,
@@ -125,8 +135,8 @@ pub(crate) struct Exec {
     /// Pass the guest's bytes to a terminal as they are, escape sequences included
     #[arg(long)]
     pub(crate) raw: bool,
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command and its arguments; options of `exec` come before it
+    #[arg(required = true, trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
 }
 
@@ -163,6 +173,9 @@ pub(crate) struct GuestArgs {
     /// Where the agent is: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
     #[arg(long, value_name = "AGENT", default_value = "stdio")]
     pub(crate) agent: AgentPlace,
+    /// Give a guest up as lost that does not answer a ping for so long; `off`: never [default: 60, on a serial line 15]
+    #[arg(long, value_name = "SECONDS|off")]
+    pub(crate) silence: Option<Silence>,
 }
 
 /// Run a recording again, without the guest
@@ -446,7 +459,8 @@ const THREADS: &str = "Sessions and threads";
 
 /// Be the agent: carry out what a host asks
 ///
-/// The same as the program `antiphon-agent`. Serves one host after the other until it is ended; on `--stdio`, one.
+/// The same as the program `antiphon-agent`. Serves hosts until SIGTERM ends it in good order: its commands are ended and
+/// its socket is removed. With `--stdio` it serves one host and ends with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -462,6 +476,9 @@ pub(crate) struct Agent {
     /// Serve the host at a virtio-serial port or another character device
     #[arg(long, value_name = "PATH")]
     pub(crate) serial: Option<PathBuf>,
+    /// Hosts that the socket takes at once; one more is refused as `busy` [default: 16]
+    #[arg(long, value_name = "N", requires = "unix")]
+    pub(crate) hosts_max: Option<NonZeroUsize>,
 }
 
 /// Print completions for a shell
@@ -510,6 +527,15 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seconds {
     pub(crate) milliseconds: u64,
+}
+
+/// How long a guest may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// For ever.
+    Off,
+    /// That long.
+    After(Seconds),
 }
 
 /// A variable of an environment.
@@ -572,8 +598,19 @@ impl FromStr for Place {
 }
 
 impl Seconds {
-    /// A year: a command that takes longer has no deadline.
-    const MAX: u64 = 366 * 24 * 60 * 60;
+    /// Some 49 days: the guest link counts milliseconds in 32 bits.
+    const MAX: u64 = u32::MAX as u64 / 1000;
+}
+
+impl FromStr for Silence {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        match word {
+            "off" => Ok(Silence::Off),
+            word => Ok(Silence::After(word.parse()?)),
+        }
+    }
 }
 
 impl FromStr for Seconds {

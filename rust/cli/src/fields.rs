@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use antiphon_machine::{EffectRequest, Sort, Value, VerifiedImage};
+use antiphon_machine::{CodeImage, EffectRequest, Sort, SortId, Value, VerifiedImage};
 
 use crate::literal::Literal;
 use crate::streams::Piece;
@@ -13,14 +13,32 @@ pub(crate) fn record(
     request: &EffectRequest<'_>,
     given: Vec<(&str, Literal)>,
 ) -> Result<Value, String> {
-    let Sort::Record { fields, .. } = request.result() else {
-        return Err("the protocol has no record for it".to_owned());
+    payload(given, request.result_sort(), request.image().image())
+}
+
+/// The same as a payload of that sort. One that is not a record is the first of the fields, alone: the one key that its
+/// message requires.
+pub(crate) fn payload(
+    given: Vec<(&str, Literal)>,
+    sort: SortId,
+    image: &CodeImage,
+) -> Result<Value, String> {
+    let literal = match image.sorts.get(sort.index()) {
+        Some(Sort::Record { fields, .. }) => {
+            let known = |name: &str| fields.iter().any(|(field, _)| field == name);
+            let given = given.into_iter().filter(|(name, _)| known(name));
+            let given = given.map(|(name, literal)| (name.to_owned(), literal));
+            Literal::Record(given.collect())
+        }
+        _ => {
+            let first = given.into_iter().next();
+            first
+                .map(|(_, literal)| literal)
+                .ok_or_else(|| "the protocol has no record for it".to_owned())?
+        }
     };
-    let known = |name: &str| fields.iter().any(|(field, _)| field == name);
-    let given = given.into_iter().filter(|(name, _)| known(name));
-    let given = given.map(|(name, literal)| (name.to_owned(), literal));
-    Literal::Record(given.collect())
-        .value(request.result_sort(), request.image().image())
+    literal
+        .value(sort, image)
         .map_err(|mismatch| mismatch.to_string())
 }
 

@@ -1,22 +1,38 @@
 //! The host's side of an `exec`: what this program answers for the roles that are not the guest's.
 //!
 //! It goes by the names of labels, as the link does, so that a protocol of the user's own needs no code: `exec_request`
-//! is the command line's, `stdin_data` and `stdin_eof` are standard input, `exec_output` goes to the standard streams,
-//! `exec_response` and `error` say how it ended.
+//! is the command line's, `stdin_data` and `stdin_eof` are standard input, `signal` and `cancel` are signals to this
+//! process, `exec_output` goes to the standard streams, `exec_response` and `error` report how the command ended.
 
+mod fit;
+mod stopping;
+
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use antiphon_guest::driver::Remote;
 use antiphon_machine::{
     Class, EffectHandler, EffectId, EffectRequest, FailureKind, Ingress, LabelId, Outcome, Reply,
-    SessionId, Sort, Value,
+    SessionId, SortId, Value, VerifiedImage,
 };
-use crossbeam_channel::Sender;
 
-use crate::fields::{Fields, record};
+use crate::fields::{Fields, payload};
 use crate::literal::Literal;
-use crate::streams::{Heard, Input, Manner, Output, Piece, Stream};
+use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent, has_input};
+
+pub(crate) use fit::Unfit;
+use stopping::Stopping;
+pub(crate) use stopping::{FORWARDED, forwards, is_forwarded_only};
+
+/// The labels that mean something to `exec`.
+const EXEC: &str = "exec_request";
+const DATA: &str = "stdin_data";
+const EOF: &str = "stdin_eof";
+const SIGNAL: &str = "signal";
+const CANCEL: &str = "cancel";
+const DETACH: &str = "detach";
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -25,6 +41,10 @@ pub(crate) struct Job {
     pub(crate) env: Vec<String>,
     pub(crate) cwd: Option<String>,
     pub(crate) deadline_ms: Option<u64>,
+    /// Whether standard input is to be read.
+    pub(crate) reads_input: bool,
+    /// How long a command may take to end after a signal before it is cancelled.
+    pub(crate) kill_after: Duration,
 }
 
 /// How the guest says the command ended.
@@ -48,81 +68,119 @@ pub(crate) struct Host(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     job: Job,
+    image: Arc<VerifiedImage>,
+    /// Whether the request says that input follows.
+    takes_input: bool,
     /// Where answers that were put off are brought.
-    remote: Option<Sender<Ingress>>,
+    remote: Option<Remote>,
     session: Option<SessionId>,
     input: Option<Input>,
     outputs: [Option<Output>; 2],
-    /// A choice that waits for something to say, with the labels it may be answered with.
+    /// Whether the command was asked for.
+    requested: bool,
+    /// A choice that waits for something to send, with the labels it may be answered with.
     choosing: Option<(EffectId, Choices)>,
+    /// A payload of `stdin_data` that waits for input, and its sort.
+    filling: Option<(EffectId, SortId)>,
     /// Input that was read and not sent yet.
     piece: Option<Vec<u8>>,
     /// Whether a piece has been asked of standard input and has not come.
     reading: bool,
     /// Whether standard input has ended.
     ended: bool,
-    /// A piece that a stream had no room for, and who waits for it.
+    /// A piece that a stream had no room for, and the effect that waits for it.
     held: Option<(EffectId, Stream, Piece)>,
-    interrupted: Option<i32>,
-    /// Whether the guest was told to end the command.
-    cancelled: bool,
+    /// How far the streams have come since the command was called off.
+    progress: [Option<Progress>; 2],
+    /// Signals that are to be forwarded.
+    signals: VecDeque<i32>,
+    /// The signal that a choice was answered with and whose number is asked for next.
+    signalled: Option<i32>,
+    stopping: Stopping,
     ending: Option<Ending>,
     /// The first stream that could not be written.
     broken: Option<(Stream, io::ErrorKind)>,
+    /// Why standard input could not be read.
+    unreadable: Option<io::Error>,
 }
 
 /// Which of the labels of a choice are there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Choices {
+    exec: Option<LabelId>,
     data: Option<LabelId>,
     eof: Option<LabelId>,
+    signal: Option<LabelId>,
     cancel: Option<LabelId>,
     detach: Option<LabelId>,
+}
+
+/// What there is to say at a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Label(LabelId),
+    /// Nothing yet.
+    Later,
+    /// Nothing, ever.
+    Never,
 }
 
 /// Who opens the session, and may call it off.
 pub(crate) const OWNER: &str = "antiphon exec";
 
-/// How long output that nobody takes is waited for once the session was called off.
-const GIVE_UP: Duration = Duration::from_millis(500);
-
-/// How long it is waited for otherwise.
-const FOR_EVER: Duration = Duration::from_secs(u64::MAX / 4);
-
 impl Host {
-    pub(crate) fn new(job: Job) -> Host {
-        Host(Arc::new(Mutex::new(State {
+    /// A host for that job under that protocol.
+    ///
+    /// # Errors
+    /// When the protocol does not run the command, or cannot carry what was asked for.
+    pub(crate) fn new(
+        job: Job,
+        image: &Arc<VerifiedImage>,
+        guest_roles: &'static [&'static str],
+    ) -> Result<Host, Unfit> {
+        let takes_input = fit::check(image, guest_roles, &job, has_input)?;
+        let ended = !job.reads_input;
+        Ok(Host(Arc::new(Mutex::new(State {
             job,
+            image: Arc::clone(image),
+            takes_input,
             remote: None,
             session: None,
             input: None,
             outputs: [None, None],
+            requested: false,
             choosing: None,
+            filling: None,
             piece: None,
             reading: false,
-            ended: false,
+            ended,
             held: None,
-            interrupted: None,
-            cancelled: false,
+            progress: [None, None],
+            signals: VecDeque::new(),
+            signalled: None,
+            stopping: Stopping::default(),
             ending: None,
             broken: None,
-        })))
+            unreadable: None,
+        }))))
     }
 
     /// Says where answers that were put off are to be brought.
-    pub(crate) fn reach(&self, remote: Sender<Ingress>) {
+    pub(crate) fn reach(&self, remote: Remote) {
         self.state().remote = Some(remote);
     }
 
     /// Takes the standard streams.
     pub(crate) fn connect(&self, manners: [Manner; 2]) -> io::Result<()> {
-        let hear = || {
+        let on_event = || {
             let host = self.clone();
-            move |heard| host.state().hear(heard)
+            move |event| host.state().on_stream(event)
         };
-        let input = Input::start(hear())?;
-        let stdout = Output::start(Stream::Stdout, manners[0], hear())?;
-        let stderr = Output::start(Stream::Stderr, manners[1], hear())?;
+        let input = Input::start(on_event())?;
+        let lock = Arc::<Mutex<()>>::default();
+        let start = |stream, manner| Output::start(stream, manner, lock.clone(), on_event());
+        let stdout = start(Stream::Stdout, manners[0])?;
+        let stderr = start(Stream::Stderr, manners[1])?;
         let mut state = self.state();
         state.input = Some(input);
         state.outputs = [Some(stdout), Some(stderr)];
@@ -132,18 +190,6 @@ impl Host {
     /// Says which session the command runs in.
     pub(crate) fn opened(&self, session: SessionId) {
         self.state().session = Some(session);
-    }
-
-    /// Ends the command because of a signal; `false` when there is no session yet that could be ended.
-    pub(crate) fn interrupt(&self, signal: i32) -> bool {
-        let mut state = self.state();
-        state.interrupted.get_or_insert(signal);
-        state.call_off()
-    }
-
-    /// The signal that the command was ended because of.
-    pub(crate) fn interrupted(&self) -> Option<i32> {
-        self.state().interrupted
     }
 
     /// How the command ended, if the guest has said so.
@@ -156,26 +202,34 @@ impl Host {
         self.state().broken
     }
 
-    /// Waits until all output is written.
-    pub(crate) fn finish(&self) {
+    /// Why standard input could not be read.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        self.state().unreadable.as_ref().map(io::Error::to_string)
+    }
+
+    /// Waits until all output is written. Once a signal has come, output that makes no progress is given up. Gives the
+    /// streams that were not written to their end.
+    pub(crate) fn finish(&self) -> Vec<Stream> {
         let mut state = self.state();
-        let patience = if state.interrupted.is_some() {
-            GIVE_UP
-        } else {
-            FOR_EVER
-        };
+        state.stopping.session_is_over();
         let outputs = std::mem::take(&mut state.outputs);
         let mut held = state.held.take();
         // The threads may want the state while they write what is left.
         drop(state);
-        for (output, stream) in outputs.into_iter().zip([Stream::Stdout, Stream::Stderr]) {
+        let mut given_up = Vec::new();
+        for (output, stream) in outputs.into_iter().zip(Stream::ALL) {
             let last = held
                 .take_if(|(_, of, _)| *of == stream)
                 .map(|(_, _, piece)| piece);
-            if let Some(output) = output {
-                output.finish(last, patience);
+            let is_called_off = || self.state().stopping.is_called_off();
+            if let Some(output) = output
+                && !output.finish(last, is_called_off)
+            {
+                given_up.push(stream);
             }
         }
+        self.state().stopping.output_is_over();
+        given_up
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,44 +239,30 @@ impl Host {
 }
 
 impl State {
-    /// Takes what a thread has to say, and answers what waited for it.
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Input(piece) => {
+    /// Takes what a thread reports, and answers what waited for it.
+    fn on_stream(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Input(piece) => {
                 self.reading = false;
                 self.ended |= piece.is_empty();
                 if !piece.is_empty() {
                     self.piece = Some(piece);
                 }
             }
-            Heard::Room => {}
-            Heard::Broken(stream, kind) => {
+            StreamEvent::InputFailed(error) => {
+                (self.reading, self.ended) = (false, true);
+                self.unreadable = Some(error);
+                self.cancel();
+            }
+            StreamEvent::Room => {}
+            StreamEvent::Broken(stream, kind) => {
                 if self.broken.is_none() {
                     self.broken = Some((stream, kind));
-                    self.call_off();
+                    self.cancel();
                 }
             }
         }
         self.answer();
-    }
-
-    /// Ends the command: by the protocol's own word where it has one here, else by calling the session off.
-    fn call_off(&mut self) -> bool {
-        let Some(session) = self.session else {
-            return false;
-        };
-        if self
-            .choosing
-            .is_some_and(|(_, choices)| choices.cancel.is_some())
-        {
-            self.answer();
-        } else if !self.cancelled {
-            self.bring(Ingress::Cancel {
-                session,
-                owner: OWNER.into(),
-            });
-        }
-        true
     }
 
     /// Gives the answers that were put off and can be given now.
@@ -233,13 +273,26 @@ impl State {
                 Err(piece) => self.held = Some((effect, stream, piece)),
             }
         }
+        if let Some((effect, sort)) = self.filling {
+            match self.fill(sort) {
+                Some(outcome) => {
+                    self.filling = None;
+                    self.outcome(effect, outcome);
+                }
+                None => self.want_input(),
+            }
+        }
         if let Some((effect, choices)) = self.choosing {
             match self.choose(choices) {
-                Some(label) => {
+                Choice::Label(label) => {
                     self.choosing = None;
                     self.outcome(effect, Outcome::chosen(label));
                 }
-                None => self.want_input(choices),
+                Choice::Later => self.want_input_for(choices),
+                Choice::Never => {
+                    self.choosing = None;
+                    self.outcome(effect, nothing_left());
+                }
             }
         }
     }
@@ -262,43 +315,71 @@ impl State {
         }
     }
 
-    /// What to say next, if there is something to say.
-    fn choose(&mut self, choices: Choices) -> Option<LabelId> {
-        let over = self.ending.is_some();
-        let called_off = self.interrupted.is_some() || self.broken.is_some();
+    fn is_over(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// What to send next, if there is something.
+    fn choose(&mut self, choices: Choices) -> Choice {
+        let is_over = self.is_over();
+        let sends_input = self.takes_input && !is_over;
         match choices {
             Choices {
                 cancel: Some(label),
                 ..
-            } if called_off && !over => {
-                let first = !self.cancelled;
-                self.cancelled = true;
-                first.then_some(label)
+            } if !is_over && self.stopping.takes_cancel() => Choice::Label(label),
+            Choices {
+                signal: Some(label),
+                ..
+            } if !is_over && !self.signals.is_empty() => {
+                self.signalled = self.signals.pop_front();
+                Choice::Label(label)
             }
+            Choices {
+                exec: Some(label), ..
+            } if !self.requested => Choice::Label(label),
             Choices {
                 detach: Some(label),
                 ..
-            } if over => Some(label),
+            } if is_over => Choice::Label(label),
             Choices {
                 eof: Some(label), ..
-            } if over => Some(label),
+            } if is_over => Choice::Label(label),
             Choices {
                 data: Some(label), ..
-            } if self.piece.is_some() => Some(label),
+            } if sends_input && self.piece.is_some() => Choice::Label(label),
             Choices {
                 eof: Some(label), ..
-            } if self.ended => Some(label),
-            // All is said; only the end of the command is waited for.
-            Choices { .. } => None,
+            } if sends_input && self.ended && self.piece.is_none() => Choice::Label(label),
+            // Only the end of the command is waited for.
+            Choices { .. } if !is_over => Choice::Later,
+            Choices { .. } => Choice::Never,
         }
     }
 
-    fn want_input(&mut self, choices: Choices) {
-        let wanted = choices.data.is_some() && !self.reading && !self.ended;
-        if let (true, None, Some(input)) = (wanted, &self.piece, &self.input) {
+    fn want_input_for(&mut self, choices: Choices) {
+        if choices.data.is_some() {
+            self.want_input();
+        }
+    }
+
+    fn want_input(&mut self) {
+        let is_wanted = self.takes_input && !self.reading && !self.ended;
+        if let (true, None, Some(input)) = (is_wanted, &self.piece, &self.input) {
             self.reading = true;
             input.want();
         }
+    }
+
+    /// Input as a payload; empty at its end.
+    fn fill(&mut self, sort: SortId) -> Option<Outcome> {
+        let is_last = self.ended || self.is_over() || !self.takes_input;
+        let piece = match self.piece.take() {
+            None if is_last => Vec::new(),
+            piece => piece?,
+        };
+        let data = vec![("data", Literal::Bytes(piece))];
+        Some(made(DATA, payload(data, sort, self.image.image())))
     }
 
     fn decide(&mut self, labels: &[LabelId], request: &EffectRequest<'_>) -> Reply {
@@ -309,78 +390,56 @@ impl State {
                 .copied()
         };
         let choices = Choices {
-            data: named("stdin_data"),
-            eof: named("stdin_eof"),
-            cancel: named("cancel"),
-            detach: named("detach"),
+            exec: named(EXEC),
+            data: named(DATA),
+            eof: named(EOF),
+            signal: named(SIGNAL),
+            cancel: named(CANCEL),
+            detach: named(DETACH),
         };
-        let Choices {
-            data,
-            eof,
-            cancel,
-            detach,
-        } = choices;
-        if data.or(eof).or(cancel).or(detach).is_none() {
+        match self.choose(choices) {
+            Choice::Label(label) => Reply::Now(Outcome::chosen(label)),
+            Choice::Later => {
+                self.choosing = Some((request.effect(), choices));
+                self.want_input_for(choices);
+                Reply::Later
+            }
+            Choice::Never => Reply::Now(nothing_left()),
+        }
+    }
+
+    fn produce(&mut self, label: LabelId, request: &EffectRequest<'_>) -> Reply {
+        let (name, sort) = (request.image().label_name(label), request.result_sort());
+        if !has_payload(request.image(), label, sort) {
             return unanswerable(request);
         }
-        if let Some(label) = self.choose(choices) {
-            return Reply::Now(Outcome::chosen(label));
-        }
-        self.choosing = Some((request.effect(), choices));
-        self.want_input(choices);
-        Reply::Later
-    }
-
-    fn produce(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
-        let value = match label {
-            "exec_request" => self.spec(request),
-            "stdin_data" => bytes_as(&self.piece.take().unwrap_or_default(), request),
-            _ => return unanswerable(request),
-        };
-        match value {
-            Ok(value) => Reply::Now(Outcome::Success(value)),
-            Err(why) => {
-                let detail = format!("the payload of `{label}` cannot be made: {why}");
-                Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
+        let code = request.image().image();
+        let value = match name {
+            EXEC => {
+                self.requested = true;
+                payload(spec(&self.job, self.takes_input), sort, code)
             }
-        }
-    }
-
-    /// The command line as the record that the protocol has for it; fields that it does not have are left out.
-    fn spec(&self, request: &EffectRequest<'_>) -> Result<Value, String> {
-        let texts = |texts: &[String]| {
-            Literal::List(
-                texts
-                    .iter()
-                    .map(|text| Literal::Text(text.clone()))
-                    .collect(),
-            )
+            DATA => {
+                return match self.fill(sort) {
+                    Some(outcome) => Reply::Now(outcome),
+                    None => {
+                        self.filling = Some((request.effect(), sort));
+                        self.want_input();
+                        Reply::Later
+                    }
+                };
+            }
+            SIGNAL => {
+                // A protocol may send one without a choice: then it is the request to end.
+                let signal = self
+                    .signalled
+                    .take()
+                    .unwrap_or(signal_hook::consts::SIGTERM);
+                payload(vec![("signo", Literal::Number(signal.into()))], sort, code)
+            }
+            _ => payload(Vec::new(), sort, code),
         };
-        let Job {
-            command,
-            env,
-            cwd,
-            deadline_ms,
-        } = &self.job;
-        let mut all = vec![
-            (
-                "cmd",
-                Literal::Text(command.first().cloned().unwrap_or_default()),
-            ),
-            ("argv", texts(command)),
-            ("env", texts(env)),
-            ("stdin", Literal::Word("true".to_owned())),
-        ];
-        if let Some(cwd) = cwd {
-            all.push(("cwd", Literal::Text(cwd.clone())));
-        }
-        if let Some(ms) = deadline_ms {
-            all.push(("deadline_ms", Literal::Number(i128::from(*ms))));
-        }
-        for stream in ["stdout_window", "stderr_window"] {
-            all.push((stream, Literal::Number(i128::from(WINDOW))));
-        }
-        record(request, all)
+        Reply::Now(made(name, value))
     }
 
     fn deliver(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
@@ -424,19 +483,60 @@ impl State {
             }
         }
     }
+
+    /// Closes the streams that make no progress, so that what waits for room in them goes on.
+    fn give_up_stalled(&mut self, now: Instant) {
+        for (output, progress) in self.outputs.iter().zip(&mut self.progress) {
+            if let Some(output) = output {
+                output.give_up_stalled(progress, now);
+            }
+        }
+    }
 }
 
 /// Credit of each output stream: enough for a pipe between two processes to stay busy.
 const WINDOW: u32 = 1 << 20;
 
+/// The command line as the fields of a request, every one that it may have.
+fn spec(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
+    let text = |text: &String| Literal::Text(text.clone());
+    let texts = |texts: &[String]| Literal::List(texts.iter().map(text).collect());
+    let command = job.command.first().cloned().unwrap_or_default();
+    let mut all = vec![
+        ("cmd", Literal::Text(command)),
+        ("argv", texts(&job.command)),
+        ("env", texts(&job.env)),
+        ("stdin", Literal::Word(takes_input.to_string())),
+    ];
+    all.extend(job.cwd.as_ref().map(|cwd| ("cwd", text(cwd))));
+    let deadline = job.deadline_ms.map(|ms| Literal::Number(i128::from(ms)));
+    all.extend(deadline.map(|deadline| ("deadline_ms", deadline)));
+    for stream in ["stdout_window", "stderr_window"] {
+        all.push((stream, Literal::Number(i128::from(WINDOW))));
+    }
+    all
+}
+
+/// Whether `exec` has a payload of that sort for a label.
+fn has_payload(image: &VerifiedImage, label: LabelId, sort: SortId) -> bool {
+    let is_empty = || payload(Vec::new(), sort, image.image()).is_ok();
+    match image.label_name(label) {
+        EXEC | DATA | SIGNAL => true,
+        // What says all by its label may carry an empty record.
+        EOF | CANCEL | DETACH => is_empty(),
+        _ => false,
+    }
+}
+
 impl EffectHandler for Host {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         let mut state = self.state();
-        let name = |label: &LabelId| request.image().label_name(*label);
         match request.class() {
             Class::Decide { labels, .. } => state.decide(labels, request),
-            Class::Produce { label, .. } => state.produce(name(label), request),
-            Class::Deliver { label, .. } => state.deliver(name(label), request),
+            Class::Produce { label, .. } => state.produce(*label, request),
+            Class::Deliver { label, .. } => {
+                state.deliver(request.image().label_name(*label), request)
+            }
             Class::Command | Class::Observe | Class::Check => unanswerable(request),
         }
     }
@@ -448,10 +548,21 @@ fn unanswerable(request: &EffectRequest<'_>) -> Reply {
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }
 
-/// Bytes as the payload of a message: alone, or in the field `data` of a record.
-fn bytes_as(bytes: &[u8], request: &EffectRequest<'_>) -> Result<Value, String> {
-    match request.result() {
-        Sort::Bytes | Sort::Foreign { .. } => Ok(Value::bytes(bytes)),
-        _ => record(request, vec![("data", Literal::Bytes(bytes.to_vec()))]),
+/// The command has ended, and no label of the choice says so.
+fn nothing_left() -> Outcome {
+    let detail = format!(
+        "the command has ended, and the protocol has a choice left with nothing for `exec` to choose: `{DETACH}` or \
+         `{EOF}` would end it"
+    );
+    Outcome::failure(FailureKind::InvalidInput, &detail)
+}
+
+fn made(label: &str, value: Result<Value, String>) -> Outcome {
+    match value {
+        Ok(value) => Outcome::Success(value),
+        Err(why) => {
+            let detail = format!("the payload of `{label}` cannot be made: {why}");
+            Outcome::failure(FailureKind::InvalidInput, &detail)
+        }
     }
 }

@@ -1,20 +1,43 @@
-//! Signals that end a run in good order the first time, and at once the second time.
+//! Signals: those that end a run in good order the first time and at once the second time, and those that `exec` hands
+//! on.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use antiphon_guest::driver::Remote;
 use antiphon_machine::{Ingress, SessionId};
-use crossbeam_channel::Sender;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Has `first` called at the first signal; when it says no, or at the second one, the process ends.
+/// The signals that ask a program to end.
+const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Has `first` called at the first signal that asks for an end; when it returns `false`, or at the second signal, the
+/// process ends.
 pub(crate) fn on_signal(first: impl Fn(i32) -> bool + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let count = AtomicUsize::new(0);
+    on_signals(ENDING, move |signal| {
+        count.fetch_add(1, Ordering::Relaxed) == 0 && first(signal)
+    })
+}
+
+/// Has `handle` called at each of these signals; when it returns `false`, the process ends. A signal that was ignored
+/// when this process began stays ignored.
+pub(crate) fn on_signals(
+    signals: impl IntoIterator<Item = i32>,
+    handle: impl Fn(i32) -> bool + Send + 'static,
+) -> io::Result<()> {
+    let ignored = antiphon_guest::signals::ignored();
+    let signals = signals
+        .into_iter()
+        .filter(|signal| !ignored.contains(signal));
+    let mut signals = Signals::new(signals)?;
     let watch = move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 || !first(signal) {
+        for signal in signals.forever() {
+            if !handle(signal) {
                 std::process::exit(128 + signal);
             }
         }
@@ -25,11 +48,14 @@ pub(crate) fn on_signal(first: impl Fn(i32) -> bool + Send + 'static) -> io::Res
         .map(|_| ())
 }
 
+/// How long the guest may take to show that it lives once its session is called off.
+const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// Calls off the session under way when a signal comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     state: Arc<Mutex<State>>,
-    remote: Sender<Ingress>,
+    remote: Remote,
     owner: &'static str,
 }
 
@@ -40,7 +66,7 @@ struct State {
 }
 
 impl Interrupt {
-    pub(crate) fn watch(remote: Sender<Ingress>, owner: &'static str) -> io::Result<Interrupt> {
+    pub(crate) fn watch(remote: Remote, owner: &'static str) -> io::Result<Interrupt> {
         let interrupt = Interrupt {
             state: Arc::default(),
             remote,
@@ -72,6 +98,7 @@ impl Interrupt {
     }
 
     fn call_off(&self, session: SessionId) -> bool {
+        let _ = self.remote.probe(ALIVE_WITHIN);
         self.remote
             .send(Ingress::Cancel {
                 session,

@@ -17,6 +17,7 @@ use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
 
 use crate::exit::Exit;
+use crate::host::Unfit;
 use crate::script::ScriptError;
 use crate::telling::exit_of;
 
@@ -159,6 +160,8 @@ pub(crate) enum Problem {
     #[error("{0}")]
     Open(#[source] antiphon_guest::driver::OpenError),
     #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error(transparent)]
     Agent(#[from] antiphon_guest::agent::AgentError),
 }
 
@@ -269,6 +272,7 @@ impl Problem {
             | Problem::Transport(_)
             | Problem::Link(_)
             | Problem::Open(_)
+            | Problem::Unfit(_)
             | Problem::Agent(_) => Exit::Failed,
             Problem::Recording { error, .. } => match &**error {
                 ReplayError::Open(OpenError::NoHeader { .. }) => Exit::Cut,

@@ -2,14 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use serde_json::json;
 
 use crate::filter::Filter;
@@ -20,6 +25,15 @@ pub(crate) const INPUT_LEN: usize = 32 << 10;
 /// Pieces of output that may wait for a stream that does not take them: some 2 MiB, beyond which the guest is held up.
 const PIECES_MAX: usize = 64;
 
+/// How often a process in the background of its terminal looks whether it is in the foreground. Nothing announces it.
+const FOREGROUND_POLL: Duration = Duration::from_millis(200);
+
+/// How often a wait for output to be written looks whether it is still wanted.
+const FINISH_POLL: Duration = Duration::from_millis(20);
+
+/// How long output that makes no progress is waited for once the command was called off.
+const GIVE_UP: Duration = Duration::from_millis(500);
+
 /// One of the two streams that the guest writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -28,6 +42,8 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    pub(crate) const ALL: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Stream::Stdout => "stdout",
@@ -47,56 +63,118 @@ pub(crate) enum Manner {
     Json,
 }
 
-/// What a thread has to say.
+/// What a thread of a stream reports.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum StreamEvent {
     /// Bytes of standard input; none at its end.
     Input(Vec<u8>),
+    /// Standard input cannot be read.
+    InputFailed(io::Error),
     /// A stream has room again.
     Room,
-    /// Whoever read the stream is gone, or it cannot be written.
+    /// The reader of the stream is gone, or it cannot be written. The stream takes nothing more.
     Broken(Stream, io::ErrorKind),
 }
 
-/// Reads standard input when asked to: bytes that nobody wants stay where they are, for whoever reads it next.
+/// Reads standard input when asked to: bytes that are not wanted stay where they are, for the next program that reads.
 #[derive(Debug)]
 pub(crate) struct Input {
     wanted: Sender<()>,
 }
 
 impl Input {
-    pub(crate) fn start(hear: impl Fn(Heard) + Send + 'static) -> io::Result<Input> {
+    pub(crate) fn start(on_event: impl Fn(StreamEvent) + Send + 'static) -> io::Result<Input> {
         let (wanted, asked) = bounded(1);
         thread::Builder::new()
             .name("stdin".to_owned())
-            .spawn(move || read_loop(&asked, &hear))?;
+            .spawn(move || read_loop(&asked, &on_event))?;
         Ok(Input { wanted })
     }
 
-    /// Asks for one piece. It comes as [`Heard::Input`].
+    /// Asks for one piece. It comes as [`StreamEvent::Input`].
     pub(crate) fn want(&self) {
         // A full channel means that one is on its way.
         let _ = self.wanted.try_send(());
     }
 }
 
-fn read_loop(asked: &Receiver<()>, hear: &impl Fn(Heard)) {
+fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
     let mut stdin = io::stdin().lock();
     while asked.recv().is_ok() {
         let mut piece = vec![0; INPUT_LEN];
-        let len = loop {
-            match stdin.read(&mut piece) {
-                Ok(len) => break len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Input that cannot be read has ended.
-                Err(_) => break 0,
+        match read_piece(&mut stdin, &mut piece) {
+            Ok(len) => {
+                piece.truncate(len);
+                on_event(StreamEvent::Input(piece));
+                if len == 0 {
+                    return;
+                }
             }
-        };
-        piece.truncate(len);
-        hear(Heard::Input(piece));
-        if len == 0 {
-            return;
+            Err(error) => return on_event(StreamEvent::InputFailed(error)),
         }
+    }
+}
+
+/// Reads what is there, waiting for the first byte. A descriptor that another process has made non-blocking is waited
+/// for like any other; a terminal in whose background this process is, until it is in the foreground.
+fn read_piece(stdin: &mut (impl Read + AsFd), piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        wait(stdin.as_fd(), PollFlags::IN)?;
+        if is_in_background(stdin.as_fd()) {
+            thread::sleep(FOREGROUND_POLL);
+            continue;
+        }
+        match stdin.read(piece) {
+            Err(error) if is_passing(&error) => {}
+            done => return done,
+        }
+    }
+}
+
+/// Whether there is standard input that would be lost if it were not read: a file with something in it, or a pipe or
+/// socket that does not end at once. Waits for that end for [`INPUT_END_WITHIN`].
+pub(crate) fn has_input() -> bool {
+    let stdin = io::stdin();
+    let Ok(stat) = rustix::fs::fstat(&stdin) else {
+        return false;
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => stat.st_size > 0,
+        FileType::Fifo | FileType::Socket => {
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            let patience = Timespec::try_from(INPUT_END_WITHIN).ok();
+            let _ = poll(&mut fds, patience.as_ref());
+            let seen = fds[0].revents();
+            seen.contains(PollFlags::IN) || !seen.contains(PollFlags::HUP)
+        }
+        // A directory is refused when it is read; a terminal and `/dev/null` hold nothing yet.
+        _ => false,
+    }
+}
+
+/// How long a pipe may take to be at its end and still count as no input.
+const INPUT_END_WITHIN: Duration = Duration::from_millis(200);
+
+/// Whether the descriptor is the terminal of this process's session and another process group has it.
+fn is_in_background(fd: BorrowedFd<'_>) -> bool {
+    // Where there is no such terminal, there is no background.
+    rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
+}
+
+/// Whether an operation is to be tried again: it was interrupted, or the descriptor does not block.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+    )
+}
+
+/// Waits until the descriptor can be read or written, or is broken.
+fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+    match poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -107,85 +185,192 @@ pub(crate) type Piece = Arc<Box<[u8]>>;
 #[derive(Debug)]
 pub(crate) struct Output {
     pieces: Option<Sender<Piece>>,
-    thread: Option<thread::JoinHandle<()>>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+    watched: Arc<Watched>,
+}
+
+/// What is seen of a stream from outside its thread.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Whether nothing more is written.
+    closed: AtomicBool,
+    /// Pieces that were put into the queue.
+    queued: AtomicU64,
+    /// Pieces of those that were written.
+    written: AtomicU64,
+}
+
+/// Output that was called off, and how far it was when that was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    written: u64,
+    since: Instant,
 }
 
 impl Output {
+    /// Starts the thread. Streams with the same `lock` do not write at the same time.
     pub(crate) fn start(
         stream: Stream,
         manner: Manner,
-        hear: impl Fn(Heard) + Send + 'static,
+        lock: Arc<Mutex<()>>,
+        on_event: impl Fn(StreamEvent) + Send + 'static,
     ) -> io::Result<Output> {
         let (pieces, queue) = bounded(PIECES_MAX);
-        let out = match manner {
-            Manner::Plain | Manner::Filtered => descriptor(stream)?,
-            Manner::Json => descriptor(Stream::Stdout)?,
+        let (ending, ended) = bounded(0);
+        let watched = Arc::new(Watched::default());
+        let writer = Writer {
+            stream,
+            manner,
+            out: match manner {
+                Manner::Plain | Manner::Filtered => descriptor(stream)?,
+                Manner::Json => descriptor(Stream::Stdout)?,
+            },
+            filter: Filter::default(),
+            lock: (manner == Manner::Json).then_some(lock),
         };
-        let thread = thread::Builder::new()
+        let shared = watched.clone();
+        thread::Builder::new()
             .name(stream.name().to_owned())
-            .spawn(move || write_loop(stream, manner, out, &queue, &hear))?;
+            .spawn(move || {
+                write_loop(writer, queue, &shared, &on_event);
+                drop(ending);
+            })?;
         Ok(Output {
             pieces: Some(pieces),
-            thread: Some(thread),
+            ended,
+            watched,
         })
     }
 
-    /// Takes a piece; gives it back when there is no room, and [`Heard::Room`] comes when there is.
+    /// Takes a piece; gives it back when there is no room, and [`StreamEvent::Room`] comes when there is. A stream
+    /// that is closed takes everything and writes nothing.
     pub(crate) fn put(&self, piece: Piece) -> Result<(), Piece> {
+        if self.is_closed() {
+            return Ok(());
+        }
         match self.pieces.as_ref().map(|pieces| pieces.try_send(piece)) {
             Some(Err(TrySendError::Full(piece))) => Err(piece),
-            // A stream that is broken has said so; what it gets is gone.
-            Some(Ok(()) | Err(TrySendError::Disconnected(_))) | None => Ok(()),
+            Some(Ok(())) => {
+                self.watched.queued.fetch_add(1, Ordering::AcqRel);
+                Ok(())
+            }
+            Some(Err(TrySendError::Disconnected(_))) | None => Ok(()),
         }
     }
 
-    /// Waits until everything is written, or that long.
-    pub(crate) fn finish(mut self, last: Option<Piece>, patience: Duration) {
-        if let (Some(piece), Some(pieces)) = (last, &self.pieces) {
-            // What cannot be put in time is given up with the rest.
-            let _ = pieces.send_timeout(piece, patience);
+    fn is_closed(&self) -> bool {
+        self.watched.closed.load(Ordering::Acquire)
+    }
+
+    /// Closes a stream that has pieces to write and has made no progress for [`GIVE_UP`], as its `progress` says, which
+    /// is brought up to date. Says whether the stream is closed.
+    pub(crate) fn give_up_stalled(&self, progress: &mut Option<Progress>, now: Instant) -> bool {
+        let written = self.watched.written.load(Ordering::Acquire);
+        if written >= self.watched.queued.load(Ordering::Acquire) {
+            *progress = None;
+            return self.is_closed();
+        }
+        match progress {
+            Some(last) if last.written == written && now >= last.since + GIVE_UP => {
+                self.watched.closed.store(true, Ordering::Release);
+            }
+            Some(last) if last.written == written => {}
+            Some(_) | None => {
+                *progress = Some(Progress {
+                    written,
+                    since: now,
+                })
+            }
+        }
+        self.is_closed()
+    }
+
+    /// Waits until everything is written, or, once the command was called off, until nothing is written any more. Says
+    /// whether everything was written.
+    pub(crate) fn finish(mut self, last: Option<Piece>, is_called_off: impl Fn() -> bool) -> bool {
+        let mut progress = None;
+        let mut gives_up = |output: &Output| {
+            is_called_off() && output.give_up_stalled(&mut progress, Instant::now())
+        };
+        let mut last = last.filter(|_| !self.is_closed());
+        while let Some((piece, pieces)) = last.take().zip(self.pieces.as_ref()) {
+            match pieces.send_timeout(piece, FINISH_POLL) {
+                Ok(()) => drop(self.watched.queued.fetch_add(1, Ordering::AcqRel)),
+                Err(SendTimeoutError::Disconnected(_)) => {}
+                Err(SendTimeoutError::Timeout(_)) if gives_up(&self) => return false,
+                Err(SendTimeoutError::Timeout(piece)) => last = Some(piece),
+            }
         }
         self.pieces = None;
-        let begun = Instant::now();
-        while self
-            .thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
-        {
-            if begun.elapsed() >= patience {
-                return;
+        while self.ended.recv_timeout(FINISH_POLL) == Err(RecvTimeoutError::Timeout) {
+            if gives_up(&self) {
+                return false;
             }
-            thread::sleep(Duration::from_micros(50));
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        !self.is_closed()
+    }
+}
+
+/// Where a stream goes, and how.
+struct Writer {
+    stream: Stream,
+    manner: Manner,
+    out: File,
+    filter: Filter,
+    lock: Option<Arc<Mutex<()>>>,
+}
+
+fn write_loop(
+    mut writer: Writer,
+    queue: Receiver<Piece>,
+    watched: &Watched,
+    on_event: &impl Fn(StreamEvent),
+) {
+    while let Ok(piece) = queue.recv() {
+        let was_full = queue.len() + 1 >= PIECES_MAX;
+        if let Err(error) = writer.write(&piece) {
+            // Closed before it is reported: what waits for room must find it.
+            watched.closed.store(true, Ordering::Release);
+            drop(queue);
+            return on_event(StreamEvent::Broken(writer.stream, error.kind()));
+        }
+        watched.written.fetch_add(1, Ordering::AcqRel);
+        if was_full {
+            on_event(StreamEvent::Room);
         }
     }
 }
 
-fn write_loop(
-    stream: Stream,
-    manner: Manner,
-    mut out: File,
-    queue: &Receiver<Piece>,
-    hear: &impl Fn(Heard),
-) {
-    let mut filter = Filter::default();
-    for piece in queue {
-        let was_full = queue.len() + 1 >= PIECES_MAX;
-        let written = match manner {
-            Manner::Plain => out.write_all(&piece),
-            Manner::Filtered => out.write_all(filter.pass(&piece).as_bytes()),
-            Manner::Json => out.write_all(document(stream, &piece).as_bytes()),
-        };
-        if let Err(error) = written {
-            hear(Heard::Broken(stream, error.kind()));
-            return;
-        }
-        if was_full {
-            hear(Heard::Room);
+impl Writer {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        // A document is one line, whichever stream it is of.
+        let _locked = self
+            .lock
+            .as_ref()
+            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.manner {
+            Manner::Plain => write_all(&self.out, piece),
+            Manner::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
+            Manner::Json => write_all(&self.out, document(self.stream, piece).as_bytes()),
         }
     }
+}
+
+/// Writes all of it. A descriptor that another process has made non-blocking is waited for.
+fn write_all(mut out: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait(out.as_fd(), PollFlags::OUT)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn document(stream: Stream, piece: &[u8]) -> String {
@@ -203,4 +388,43 @@ fn descriptor(stream: Stream) -> io::Result<File> {
         Stream::Stdout => io::stdout().as_fd().try_clone_to_owned()?,
         Stream::Stderr => io::stderr().as_fd().try_clone_to_owned()?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe whose ends do not block.
+    fn pipe() -> (File, File) {
+        let flags = rustix::pipe::PipeFlags::NONBLOCK;
+        let (read, write) = rustix::pipe::pipe_with(flags).expect("a pipe");
+        (File::from(read), File::from(write))
+    }
+
+    #[test]
+    fn a_descriptor_that_does_not_block_is_waited_for() {
+        let (mut read, write) = pipe();
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+        let sent = bytes.clone();
+        let writing = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            write_all(&write, &sent)
+        });
+        let (mut got, mut piece) = (Vec::new(), vec![0; INPUT_LEN]);
+        loop {
+            match read_piece(&mut read, &mut piece).expect("the pipe is whole") {
+                0 => break,
+                len => got.extend_from_slice(&piece[..len]),
+            }
+        }
+        writing.join().expect("no panic").expect("all was written");
+        assert!(got == bytes, "{} bytes", got.len());
+    }
+
+    #[test]
+    fn input_that_cannot_be_read_is_an_error_and_not_an_end() {
+        let mut directory = File::open("/").expect("it can be opened");
+        let error = read_piece(&mut directory, &mut [0; 8]).expect_err("it is a directory");
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
 }

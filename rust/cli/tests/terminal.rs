@@ -96,7 +96,10 @@ fn control_c_ends_the_session_in_good_order() {
     assert_eq!(told.code, Some(130), "{told:?}");
     drop(typed);
     let shown = place.good(&["show", "c.rec"]);
-    assert!(shown.contains("Feeder → Sink       cancel"), "{shown}");
+    assert!(
+        shown.contains("Feeder → Sink       signal {signo: 2}"),
+        "{shown}"
+    );
     assert!(shown.contains("ended: closed"), "{shown}");
 }
 

@@ -1,6 +1,6 @@
 //! `antiphon agent`: what the program `antiphon-agent` does.
 
-use antiphon_guest::agent::{AgentOptions, Place, serve};
+use antiphon_guest::agent::{self, AgentOptions, Place};
 
 use crate::args::Agent;
 use crate::exit::Exit;
@@ -12,6 +12,10 @@ pub(crate) fn run(args: &Agent) -> Result<Exit, Problem> {
         (None, Some(path)) => Place::Serial(path.clone()),
         (None, None) => Place::Stdio,
     };
-    serve(&place, &AgentOptions::default())?;
+    let mut options = AgentOptions::default();
+    if let Some(hosts) = args.hosts_max {
+        options.hosts_max = hosts;
+    }
+    agent::run(&place, options)?;
     Ok(Exit::Done)
 }

@@ -38,15 +38,12 @@ const PERMISSIONS: u32 = 0o777;
 
 pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
-    let link = guest::open(&args.guest.agent)?;
+    let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let recording = match &args.record {
         Some(path) => {
-            let agent = guest::text(&args.guest.agent);
-            let notes = vec![
-                ("command".to_owned(), "cp".to_owned()),
-                ("agent".to_owned(), agent),
-            ];
+            let mut notes = vec![("command".to_owned(), "cp".to_owned())];
+            notes.extend(guest::notes(&args.guest));
             Some(Recording::create(
                 path,
                 args.overwrite,

@@ -1,6 +1,7 @@
 //! `antiphon exec`: the main job.
 
 use std::io;
+use std::time::Duration;
 
 use antiphon_guest::driver::{Driver, Guests};
 use antiphon_guest::link::GuestLink;
@@ -18,8 +19,8 @@ use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
-use crate::host::{Ending, Host, Job, OWNER};
-use crate::interrupt::on_signal;
+use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards, is_forwarded_only};
+use crate::interrupt::on_signals;
 use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
@@ -35,7 +36,8 @@ const SHIPPED: &str = "guest_exec.anti";
 pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
-    let link = guest::open(&args.guest.agent)?;
+    let host = Host::new(job(args), &image, &GUEST_ROLES)?;
+    let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let recording = match &args.record {
         Some(path) => {
@@ -45,21 +47,24 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
         None => None,
     };
     let (keep, recorder) = recording.map(Recording::into_parts).unzip();
-    let host = Host::new(job(args));
     let mut driver = Driver::new(config, host.clone(), (recorder, Ends::default()));
     host.reach(driver.remote());
     let ran = session(&image, args, voice, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
-    let (_, (recorder, ends)) = driver.close();
-    host.finish();
-    if let Some((keep, recorder)) = keep.zip(recorder) {
-        keep.finish(recorder, &kernel)?;
-    }
+    let (_, (recorder, ends), links) = driver.into_parts();
+    // First the recording, which is whole now, and then what may have to be waited for.
+    let kept = match keep.zip(recorder) {
+        Some((keep, recorder)) => keep.finish(recorder, &kernel),
+        None => Ok(()),
+    };
+    let unwritten = host.finish();
+    links.into_iter().for_each(GuestLink::close);
+    kept?;
     let rest = ran?;
     let phase = kernel.sessions().first().map(|session| session.phase());
-    let told = Told::of(args, &host, &ends, phase, &rest);
-    told.tell(voice)
+    let told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
+    told.tell(voice, &unwritten)
 }
 
 /// Opens the session and runs it to its end.
@@ -88,8 +93,13 @@ fn session<A: EffectHandler, S: Sink>(
         .map_err(Problem::Threads)?;
     let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
     host.opened(session);
-    let interrupted = host.clone();
-    on_signal(move |signal| interrupted.interrupt(signal)).map_err(Problem::Threads)?;
+    // What cannot be forwarded and asks for nothing is left to its default.
+    let forwards = forwards(image);
+    let signals = FORWARDED
+        .into_iter()
+        .filter(|signal| forwards || !is_forwarded_only(*signal));
+    let signalled = host.clone();
+    on_signals(signals, move |signal| signalled.signal(signal)).map_err(Problem::Threads)?;
     Ok(driver.run())
 }
 
@@ -111,16 +121,16 @@ fn job(args: &Exec) -> Job {
             .collect(),
         cwd: args.cwd.clone(),
         deadline_ms: args.deadline.map(|deadline| deadline.milliseconds),
+        reads_input: !args.no_stdin,
+        kill_after: Duration::from_millis(args.kill_after.milliseconds),
     }
 }
 
 /// What a person who reads the recording should know, besides what is in it.
 fn notes(args: &Exec) -> Vec<(String, String)> {
-    let agent = guest::text(&args.guest.agent);
-    vec![
-        ("command".to_owned(), "exec".to_owned()),
-        ("agent".to_owned(), agent),
-    ]
+    let mut notes = vec![("command".to_owned(), "exec".to_owned())];
+    notes.extend(guest::notes(&args.guest));
+    notes
 }
 
 fn manners(args: &Exec, voice: &Voice) -> [Manner; 2] {
@@ -142,40 +152,46 @@ struct Told {
 }
 
 impl Told {
-    fn of(args: &Exec, host: &Host, ends: &Ends, phase: Option<Phase>, rest: &Rest) -> Told {
+    fn of(
+        args: &Exec,
+        host: &Host,
+        ends: &Ends,
+        phase: Option<Phase>,
+        rest: &Rest,
+        unwritten: &[Stream],
+    ) -> Told {
+        if let Some(why) = host.unreadable() {
+            let reason = format!("cannot read standard input: {why}");
+            return Told::failed(Exit::Failed, reason);
+        }
         if let Some((stream, kind)) = host.broken() {
             return Told::broken(stream, kind);
         }
-        if let Some(signal) = host.interrupted() {
-            return Told {
-                exit: Exit::Guest(low(128 + i64::from(signal))),
-                reason: "cancelled",
-                signal: u64::try_from(signal).ok(),
-                message: None,
-            };
+        if let Some(signal) = host.cancelled_for() {
+            return Told::cancelled(signal, None);
         }
         let closed = phase == Some(Phase::Terminal(End::Closed));
-        match host.ending() {
+        let ending = host.ending().filter(|_| closed);
+        if let Some(signal) = host.asked_to_end() {
+            // It was asked to end, and neither the guest nor the reader of its output lets it.
+            if ending.is_none() {
+                let message = format!("{}: the command may still run", ends.reason());
+                return Told::cancelled(signal, Some(message));
+            }
+            if !unwritten.is_empty() {
+                return Told::cancelled(signal, None);
+            }
+        }
+        match ending {
             Some(Ending::Exit {
                 timed_out: true, ..
-            }) if closed => Told::deadline(args),
-            Some(Ending::Exit { code, signal, .. }) if closed => Told {
-                exit: Exit::Guest(low(code)),
-                reason: if signal.is_some() {
-                    "signalled"
-                } else {
-                    "exited"
-                },
-                signal,
-                message: None,
-            },
-            Some(Ending::Refused { code, message }) if closed => {
-                Told::refused(args, &code, &message)
-            }
-            Some(_) | None if ends.is(FailureKind::Timeout) => Told::deadline(args),
-            Some(_) | None => {
+            }) => Told::deadline(args),
+            Some(Ending::Exit { code, signal, .. }) => Told::exited(code, signal),
+            Some(Ending::Refused { code, message }) => Told::refused(args, &code, &message),
+            None if ends.is(FailureKind::Timeout) => Told::deadline(args),
+            None => {
                 let reason = match rest {
-                    Rest::Stuck(_) => "nobody can go on: the protocol waits for itself".to_owned(),
+                    Rest::Stuck(_) => "no role can go on: the protocol waits for itself".to_owned(),
                     Rest::Done | Rest::Idle => ends.reason(),
                 };
                 Told::failed(Exit::Failed, format!("the session failed: {reason}"))
@@ -183,15 +199,38 @@ impl Told {
         }
     }
 
-    /// Whoever read the output is gone: as if the command had been ended by writing to a closed pipe.
+    fn exited(code: i64, signal: Option<u64>) -> Told {
+        let reason = match signal {
+            Some(_) => "signalled",
+            None => "exited",
+        };
+        let message = (u8::try_from(code).is_err()).then(|| {
+            format!(
+                "the guest's exit code is {code}, and a process here ends with 0 to 255: 255 it is"
+            )
+        });
+        Told {
+            exit: Exit::Guest(exit_code(code)),
+            reason,
+            signal,
+            message,
+        }
+    }
+
+    /// The command was ended because of a signal to this process.
+    fn cancelled(signal: i32, message: Option<String>) -> Told {
+        Told {
+            exit: Exit::Guest(exit_code(128 + i64::from(signal))),
+            reason: "cancelled",
+            signal: u64::try_from(signal).ok(),
+            message,
+        }
+    }
+
+    /// The reader of the output is gone: as if the command had been ended by writing to a closed pipe.
     fn broken(stream: Stream, kind: io::ErrorKind) -> Told {
         if kind == io::ErrorKind::BrokenPipe {
-            return Told {
-                exit: Exit::Guest(low(128 + i64::from(SIGPIPE))),
-                reason: "cancelled",
-                signal: u64::try_from(SIGPIPE).ok(),
-                message: None,
-            };
+            return Told::cancelled(SIGPIPE, None);
         }
         Told::failed(
             Exit::Failed,
@@ -239,12 +278,15 @@ impl Told {
         }
     }
 
-    fn tell(&self, voice: &Voice) -> Result<Exit, Problem> {
+    /// Nothing is written to a stream that takes nothing.
+    fn tell(&self, voice: &Voice, unwritten: &[Stream]) -> Result<Exit, Problem> {
         let message = self.message.as_ref().map(|message| filter::lines(message));
-        if let Some(message) = &message {
+        if let Some(message) = &message
+            && !unwritten.contains(&Stream::Stderr)
+        {
             voice.remark(BAD, "antiphon:", message);
         }
-        if voice.json {
+        if voice.json && unwritten.is_empty() {
             voice.document(&json!({
                 "event": "exit", "code": self.exit.code(), "reason": self.reason,
                 "signal": self.signal, "message": message,
@@ -254,7 +296,32 @@ impl Told {
     }
 }
 
-/// The low byte of an exit code, which is all that a process can end with.
-fn low(code: i64) -> u8 {
-    code.to_le_bytes()[0]
+/// What this process ends with for a guest command's code. A system with codes beyond a byte has no 0 among them but 0.
+fn exit_code(code: i64) -> u8 {
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_of_another_system_becomes_success() {
+        let codes = [
+            0,
+            1,
+            255,
+            256,
+            65_536,
+            -1,
+            -256,
+            i64::MIN,
+            i64::MAX,
+            0xC000_0005,
+        ];
+        let ends = codes.map(exit_code);
+        assert_eq!(ends, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert!(Told::exited(256, None).message.is_some());
+        assert!(Told::exited(255, None).message.is_none());
+    }
 }

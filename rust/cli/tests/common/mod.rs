@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -129,10 +129,48 @@ pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     panic!("it hangs");
 }
 
-fn collect(mut pipe: impl std::io::Read + Send + 'static) -> thread::JoinHandle<String> {
+fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).expect("a pipe can be read");
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+/// Reads the next line of a program's standard output.
+pub(crate) fn read_line(child: &mut Child, expected: &str) {
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while stdout.read(&mut byte).expect("a pipe can be read") == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    assert_eq!(String::from_utf8_lossy(&line), expected);
+}
+
+/// Sends a signal to a program.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill starts").success());
+}
+
+/// Asserts that no `sleep` of that many seconds, which only one test starts, is left or left for long.
+pub(crate) fn expect_gone(seconds: &str) {
+    let begun = Instant::now();
+    let wanted = format!("sleep\0{seconds}\0");
+    let runs = || {
+        let processes = fs::read_dir("/proc")
+            .expect("there is a list of processes")
+            .flatten();
+        let mut lines = processes.map(|process| fs::read(process.path().join("cmdline")));
+        lines.any(|line| line.is_ok_and(|line| line == wanted.as_bytes()))
+    };
+    while runs() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "sleep {seconds} is still there"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
 }

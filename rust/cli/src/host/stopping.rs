@@ -1,0 +1,211 @@
+//! How signals to this process reach the command, and how a command is ended that does not end by itself.
+//!
+//! The first signal that asks for an end is forwarded as `signal`. The second one, or [`Job::kill_after`], cancels the
+//! command. The session may not come to the choice that either needs: the guest takes no input, or is silent. So every
+//! step has a bound, after which the session is called off, and the third signal ends this process at once.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use antiphon_machine::Ingress;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+
+use super::{Host, OWNER, SIGNAL, State};
+
+/// The signals that are forwarded to the command.
+pub(crate) const FORWARDED: [i32; 7] =
+    [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
+
+/// Whether a signal asks for nothing that this process would have to see to.
+pub(crate) fn is_forwarded_only(signal: i32) -> bool {
+    [SIGUSR1, SIGUSR2, SIGWINCH].contains(&signal)
+}
+
+/// How often the bounds are looked at once a command is to end.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long the guest may take to show that it lives once its command is to end.
+const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How long the session may take to come to a choice at which a signal or a cancel can be sent. Then it is called off.
+const CHOICE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Signals that may wait to be forwarded: one of each.
+const SIGNALS_MAX: usize = FORWARDED.len();
+
+/// How far the ending of a command is.
+#[derive(Debug, Default)]
+pub(super) struct Stopping {
+    /// The first signal that asks for an end, and when it came.
+    asked: Option<(i32, Instant)>,
+    /// The signal because of which the command was cancelled.
+    cancelled_for: Option<i32>,
+    /// Since when the command is to be cancelled.
+    cancelling: Option<Instant>,
+    /// Whether `cancel` was sent.
+    cancel_sent: bool,
+    /// Whether the session was called off.
+    called_off: bool,
+    /// Whether a thread looks at the bounds.
+    is_watched: bool,
+    session_over: bool,
+    output_over: bool,
+}
+
+impl Stopping {
+    /// Whether the command is to end for a reason of this side.
+    pub(super) fn is_called_off(&self) -> bool {
+        self.asked.is_some() || self.cancelling.is_some()
+    }
+
+    /// Whether `cancel` is to be sent now. It is sent once.
+    pub(super) fn takes_cancel(&mut self) -> bool {
+        let takes = self.cancelling.is_some() && !self.cancel_sent;
+        self.cancel_sent |= takes;
+        takes
+    }
+
+    pub(super) fn session_is_over(&mut self) {
+        self.session_over = true;
+    }
+
+    pub(super) fn output_is_over(&mut self) {
+        self.output_over = true;
+    }
+}
+
+impl Host {
+    /// Takes a signal to this process. `false`: nothing is left that could end in good order.
+    pub(crate) fn signal(&self, signal: i32) -> bool {
+        let mut state = self.state();
+        if state.session.is_none() || state.stopping.output_over {
+            return is_forwarded_only(signal);
+        }
+        let is_new = !state.signals.contains(&signal) && state.signals.len() < SIGNALS_MAX;
+        if is_forwarded_only(signal) {
+            if is_new {
+                state.signals.push_back(signal);
+                state.answer();
+            }
+            return true;
+        }
+        match (state.stopping.asked, state.stopping.cancelled_for) {
+            (None, _) => {
+                state.stopping.asked = Some((signal, Instant::now()));
+                if is_new {
+                    state.signals.push_back(signal);
+                }
+                state.probe();
+                state.answer();
+            }
+            (Some(_), None) => {
+                state.stopping.cancelled_for = Some(signal);
+                state.cancel();
+                state.answer();
+            }
+            (Some(_), Some(_)) => return false,
+        }
+        drop(state);
+        self.watch();
+        true
+    }
+
+    /// The signal because of which the command was cancelled, or its output given up.
+    pub(crate) fn cancelled_for(&self) -> Option<i32> {
+        self.state().stopping.cancelled_for
+    }
+
+    /// The first signal that asked for an end.
+    pub(crate) fn asked_to_end(&self) -> Option<i32> {
+        self.state().stopping.asked.map(|(signal, _)| signal)
+    }
+
+    /// Looks at the bounds from now on.
+    fn watch(&self) {
+        if std::mem::replace(&mut self.state().stopping.is_watched, true) {
+            return;
+        }
+        let host = self.clone();
+        let watching = move || {
+            while host.state().check_bounds(Instant::now()).is_continue() {
+                thread::sleep(TICK);
+            }
+        };
+        let started = thread::Builder::new()
+            .name("stopping".to_owned())
+            .spawn(watching);
+        if started.is_err() {
+            // Without a thread there are no bounds, so the session ends now.
+            self.state().call_off();
+        }
+    }
+}
+
+impl State {
+    /// Has the command cancelled: by the protocol where it has a word for that, else by calling the session off.
+    pub(super) fn cancel(&mut self) {
+        if self.session.is_none() || self.is_over() {
+            return;
+        }
+        let stopping = &mut self.stopping;
+        stopping.cancelling.get_or_insert_with(Instant::now);
+        self.probe();
+        let Some((_, choices)) = self.choosing else {
+            // The session is on its way to a choice, or cannot get there.
+            return;
+        };
+        if choices.cancel.is_none() {
+            self.call_off();
+        }
+    }
+
+    /// Ends the session by the right of its owner.
+    fn call_off(&mut self) {
+        let first = !std::mem::replace(&mut self.stopping.called_off, true);
+        if let (true, Some(session)) = (first, self.session) {
+            let owner = OWNER.into();
+            self.bring(Ingress::Cancel { session, owner });
+        }
+    }
+
+    /// Has the guest show that it lives: there is no use in waiting for one that does not.
+    fn probe(&self) {
+        if let Some(remote) = &self.remote {
+            let _ = remote.probe(ALIVE_WITHIN);
+        }
+    }
+
+    /// Does what is due. Breaks once everything has ended.
+    fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
+        if self.stopping.output_over {
+            return ControlFlow::Break(());
+        }
+        if self.stopping.session_over {
+            return ControlFlow::Continue(());
+        }
+        self.give_up_stalled(now);
+        let kill_after = self.job.kill_after;
+        if let (Some((signal, at)), None) = (self.stopping.asked, self.stopping.cancelling) {
+            let is_unheard = self.signals.contains(&signal) && now >= at + CHOICE_WITHIN;
+            let has_word = self
+                .choosing
+                .is_none_or(|(_, choices)| choices.signal.is_some());
+            if now >= at + kill_after || is_unheard || !has_word {
+                self.stopping.cancelled_for.get_or_insert(signal);
+                self.cancel();
+            }
+        }
+        let cancelling = self.stopping.cancelling;
+        if cancelling.is_some_and(|at| now >= at + CHOICE_WITHIN) && !self.stopping.cancel_sent {
+            self.call_off();
+        }
+        self.answer();
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether a protocol can forward a signal at all.
+pub(crate) fn forwards(image: &antiphon_machine::VerifiedImage) -> bool {
+    image.image().labels.iter().any(|label| label == SIGNAL)
+}

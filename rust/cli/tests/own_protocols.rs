@@ -1,0 +1,232 @@
+//! `exec` with protocols of the user's own: what they cannot carry is refused before anything is run.
+
+mod common;
+
+use common::Place;
+
+const RECORDS: &str = "\
+record Spec { cmd: Text, argv: [Text] }
+record Full { cmd: Text, argv: [Text], env: [Text], cwd: Text?, stdin: Bool, deadline_ms: Nat? }
+record Empty {}
+enum Stream { stdout, stderr }
+record Chunk { stream: Stream, data: Bytes }
+record Status { exit_code: Int }
+";
+
+const REST: &str = "
+  rec Output {
+    choice at Agent { exec_output(Chunk) from Agent to Host; continue Output; }
+    or { exec_response(Status) from Agent to Host; }
+  }
+";
+
+/// Runs `touch ran` under a protocol; gives the exit code, what was printed on standard error, and whether it ran.
+fn run(roles: &str, body: &str, options: &[&str]) -> (Option<i32>, String, bool) {
+    let place = Place::new();
+    place.write(
+        "p.anti",
+        format!("{RECORDS}global protocol P({roles}) {{ {body} }}"),
+    );
+    let mut args = vec!["exec", "--protocol", "p.anti"];
+    args.extend(options);
+    args.extend(["--", "touch", "ran"]);
+    let told = place.run(&args);
+    (told.code, told.stderr, place.path("ran").exists())
+}
+
+fn refused(roles: &str, body: &str, options: &[&str]) -> String {
+    let (code, stderr, ran) = run(roles, body, options);
+    assert_eq!((code, ran), (Some(125), false), "{body}: {stderr}");
+    stderr
+}
+
+const TWO: &str = "role Host, role Agent";
+
+#[test]
+fn options_that_the_record_cannot_carry_are_refused() {
+    let body = format!("exec_request(Spec) from Host to Agent; {REST}");
+    let (code, stderr, ran) = run(TWO, &body, &["-n"]);
+    assert_eq!((code, ran), (Some(0), true), "{stderr}");
+    for (options, option, field) in [
+        (&["--deadline", "5"][..], "`--deadline`", "`deadline_ms`"),
+        (&["--cwd", "/"], "`--cwd`", "`cwd`"),
+        (&["-e", "A=b"], "`--env`", "`env`"),
+    ] {
+        let stderr = refused(TWO, &body, options);
+        assert!(
+            stderr.contains(option) && stderr.contains(field),
+            "{stderr}"
+        );
+    }
+    let body = format!("exec_request(Text) from Host to Agent; {REST}");
+    let stderr = refused(TWO, &body, &[]);
+    assert!(
+        stderr.contains("an argument") && stderr.contains("`argv`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn input_that_cannot_reach_the_command_is_refused() {
+    let bodies = [
+        (
+            format!("exec_request(Spec) from Host to Agent; {REST}"),
+            "no role of the host sends `stdin_data`",
+        ),
+        (
+            format!("exec_request(Full) from Host to Agent; {REST}"),
+            "no role of the host sends `stdin_data`",
+        ),
+        (
+            format!(
+                "exec_request(Spec) from Host to Agent;
+                 choice at Host {{ stdin_data(Bytes) from Host to Agent; }} or {{ stdin_eof() from Host to Agent; }}
+                 {REST}"
+            ),
+            "no field `stdin`",
+        ),
+    ];
+    for (body, expected) in bodies {
+        let place = Place::new();
+        place.write(
+            "p.anti",
+            format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
+        );
+        let args = ["exec", "--protocol", "p.anti", "--", "touch", "ran"];
+        let told = place.run_with(&args, b"input");
+        assert_eq!(told.code, Some(125), "{body}: {told:?}");
+        assert!(told.stderr.contains(expected), "{told:?}");
+        assert!(
+            told.stderr.contains("`-n`"),
+            "the remedy is named: {told:?}"
+        );
+        assert!(!place.path("ran").exists());
+    }
+}
+
+#[test]
+fn a_first_choice_with_the_request_in_it_is_made() {
+    for other in ["cancel()", "quit(Text)"] {
+        let body = format!(
+            "choice at Host {{ {other} from Host to Agent; }}
+             or {{ exec_request(Spec) from Host to Agent; {REST} }}"
+        );
+        let (code, stderr, ran) = run(TWO, &body, &["-n"]);
+        assert_eq!((code, ran), (Some(0), true), "{other}: {stderr}");
+    }
+}
+
+#[test]
+fn what_exec_cannot_send_is_refused() {
+    let stderr = refused(
+        TWO,
+        &format!("hint(Text) from Host to Agent; exec_request(Spec) from Host to Agent; {REST}"),
+        &["-n"],
+    );
+    assert!(stderr.contains("Host sends `hint` to Agent"), "{stderr}");
+    let stderr = refused(
+        TWO,
+        &format!(
+            "exec_request(Spec) from Host to Agent;
+             choice at Host {{ signal(Empty) from Host to Agent; }} or {{ cancel() from Host to Agent; }} {REST}"
+        ),
+        &["-n"],
+    );
+    assert!(
+        stderr.contains("Host chooses among `signal`, `cancel`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_command_line_is_run_once_and_in_the_guest() {
+    let twice = "exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host;";
+    let stderr = refused(TWO, &format!("{twice} {twice}"), &["-n"]);
+    assert!(stderr.contains("more than once"), "{stderr}");
+    let looped = format!("rec L {{ {twice} continue L; }}");
+    let stderr = refused(TWO, &looped, &["-n"]);
+    assert!(stderr.contains("more than once"), "{stderr}");
+    let by_two = "exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host; \
+                  exec_request(Spec) from Other to Agent; exec_response(Status) from Agent to Other;";
+    let stderr = refused("role Host, role Other, role Agent", by_two, &["-n"]);
+    assert!(stderr.contains("more than once"), "{stderr}");
+
+    let stderr = refused(TWO, "exec_response(Status) from Agent to Host;", &["-n"]);
+    assert!(
+        stderr.contains("no role of the host sends `exec_request`"),
+        "{stderr}"
+    );
+    let guestless =
+        "exec_request(Spec) from Host to Guest; exec_response(Status) from Guest to Host;";
+    let stderr = refused("role Host, role Guest", guestless, &["-n"]);
+    assert!(stderr.contains("named `Agent` or `Sink`"), "{stderr}");
+}
+
+/// A branch each is one request.
+#[test]
+fn a_request_in_each_branch_is_one() {
+    let body = format!(
+        "choice at Host {{ stdin_eof() from Host to Agent; exec_request(Spec) from Host to Agent; {REST} }}
+         or {{ exec_request(Spec) from Host to Agent; {REST} }}"
+    );
+    let (code, stderr, ran) = run(TWO, &body, &["-n"]);
+    assert_eq!((code, ran), (Some(0), true), "{stderr}");
+}
+
+/// Outside a choice, a piece of input is waited for, as in one.
+#[test]
+fn input_outside_a_choice_arrives() {
+    let place = Place::new();
+    let body = format!(
+        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
+         {REST}"
+    );
+    place.write(
+        "p.anti",
+        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
+    );
+    let mut child = place.start(&["exec", "--protocol", "p.anti", "--", "cat"]);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::io::Write::write_all(&mut stdin, b"late").expect("it is read");
+    let told = common::end(child);
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(0), "late"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn an_unknown_option_is_not_a_command() {
+    let place = Place::new();
+    for args in [
+        &["exec", "--deadlin", "5", "--", "touch", "ran"][..],
+        &["exec", "-x", "touch", "ran"],
+    ] {
+        let told = place.run(args);
+        assert_eq!(told.code, Some(2), "{args:?}: {told:?}");
+        assert!(!place.path("ran").exists());
+    }
+    let told = place.run(&["exec", "--deadlin", "5", "--", "true"]);
+    assert!(told.stderr.contains("'--deadline'"), "{told:?}");
+    // Behind `--` anything is a command, and behind the command everything is its own.
+    let told = place.run(&["exec", "--", "--deadlin"]);
+    assert_eq!(told.code, Some(127), "{told:?}");
+    assert_eq!(
+        place.good(&["exec", "echo", "--json", "-n", "--"]),
+        "--json -n --\n"
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_entered_is_named() {
+    let place = Place::new();
+    place.write("file", "");
+    for cwd in ["/no/such/directory", "file"] {
+        let told = place.run(&["exec", "--cwd", cwd, "--", "true"]);
+        assert_eq!(told.code, Some(125), "{cwd}: {told:?}");
+        let named = format!("working directory `{cwd}`");
+        assert!(told.stderr.contains(&named), "{told:?}");
+    }
+}

@@ -1,0 +1,461 @@
+//! What ends an `exec`, and that nothing holds its end up: signals, readers that leave or stall, a silent agent.
+
+mod common;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Place, end, expect_gone, read_line, signal, wait};
+
+/// One signal ends an `exec` within this time, whatever it waits for; on a slow machine a little later.
+const SOON: Duration = Duration::from_secs(4);
+
+/// The code that a child ended with.
+fn code(child: &mut Child) -> Option<i32> {
+    wait(child).and_then(|status| status.code())
+}
+
+#[test]
+fn a_forwarded_signal_leaves_the_end_to_the_command() {
+    let place = Place::new();
+    for (name, number) in [
+        ("INT", 2),
+        ("TERM", 15),
+        ("HUP", 1),
+        ("QUIT", 3),
+        ("USR1", 10),
+    ] {
+        let script =
+            format!("trap 'echo got; exit 5' {name}; echo up; while :; do sleep 0.05; done");
+        let args = [
+            "exec",
+            "--record",
+            "s.rec",
+            "--overwrite",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
+        let mut child = place.start(&args);
+        read_line(&mut child, "up");
+        signal(&child, name);
+        let told = end(child);
+        assert_eq!(
+            (told.code, told.stdout.as_str()),
+            (Some(5), "got\n"),
+            "{name}"
+        );
+        let shown = place.good(&["show", "s.rec"]);
+        assert!(
+            shown.contains(&format!("signal {{signo: {number}}}")),
+            "{name}: {shown}"
+        );
+        place.good(&["replay", "s.rec"]);
+    }
+}
+
+#[test]
+fn signals_that_do_not_ask_for_an_end_may_come_often() {
+    let place = Place::new();
+    let script = "trap 'echo usr1' USR1; trap 'echo winch' WINCH; trap 'echo end; exit 0' USR2; echo up; \
+                  while :; do sleep 0.05; done";
+    let mut child = place.start(&["exec", "--", "sh", "-c", script]);
+    read_line(&mut child, "up");
+    for (name, line) in [("USR1", "usr1"), ("WINCH", "winch"), ("USR1", "usr1")] {
+        signal(&child, name);
+        read_line(&mut child, line);
+    }
+    signal(&child, "USR2");
+    let told = end(child);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "end\n"));
+}
+
+const STUBBORN: &str = "trap '' INT TERM HUP; echo up; while :; do sleep 0.05; done";
+
+#[test]
+fn the_second_signal_cancels() {
+    let place = Place::new();
+    let args = ["exec", "--record", "c.rec", "--", "sh", "-c", STUBBORN];
+    let mut child = place.start(&args);
+    read_line(&mut child, "up");
+    signal(&child, "INT");
+    thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("it is ours").is_none());
+    signal(&child, "TERM");
+    let begun = Instant::now();
+    assert_eq!(end(child).code, Some(143));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let shown = place.good(&["show", "c.rec"]);
+    assert!(shown.contains("Feeder → Sink       cancel"), "{shown}");
+    assert!(shown.contains("ended: closed"), "{shown}");
+}
+
+#[test]
+fn a_command_that_ignores_the_signal_is_cancelled_after_a_while() {
+    let place = Place::new();
+    let args = [
+        "exec",
+        "--kill-after",
+        "0.4",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        STUBBORN,
+    ];
+    let mut child = place.start(&args);
+    let up = r#"{"base64":"dXAK","event":"output","stream":"stdout"}"#;
+    read_line(&mut child, up);
+    signal(&child, "INT");
+    let begun = Instant::now();
+    let told = end(child);
+    assert_eq!(told.code, Some(130), "{told:?}");
+    assert!(told.stdout.contains(r#""reason":"cancelled""#), "{told:?}");
+    let taken = begun.elapsed();
+    assert!(
+        (Duration::from_millis(400)..SOON).contains(&taken),
+        "{taken:?}"
+    );
+}
+
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let place = Place::new();
+    for name in ["HUP", "INT"] {
+        let program = env!("CARGO_BIN_EXE_antiphon");
+        let script = format!(
+            "trap '' {name}; exec '{program}' exec -- sh -c 'echo up; sleep 0.5; echo survived'"
+        );
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .current_dir(place.path("."))
+            .spawn()
+            .expect("sh starts");
+        read_line(&mut child, "up");
+        signal(&child, name);
+        let told = end(child);
+        assert_eq!(
+            (told.code, told.stdout.as_str()),
+            (Some(0), "survived\n"),
+            "{name}"
+        );
+    }
+}
+
+/// The reader leaves after the output has backed up everywhere on the way.
+#[test]
+fn a_reader_that_leaves_a_full_pipe_ends_the_command() {
+    let place = Place::new();
+    for args in [&["exec", "--", "yes"][..], &["exec", "--json", "--", "yes"]] {
+        let mut child = place.start(args);
+        thread::sleep(Duration::from_millis(1_500));
+        let begun = Instant::now();
+        drop(child.stdout.take());
+        let told = end(child);
+        assert_eq!(
+            (told.code, told.stderr.as_str()),
+            (Some(141), ""),
+            "{args:?}"
+        );
+        assert!(begun.elapsed() < SOON, "{args:?}: {:?}", begun.elapsed());
+    }
+}
+
+/// Opens a named pipe in both directions, so that it has a reader that reads nothing.
+fn stalled(place: &Place) -> File {
+    let path = place.path("stalled");
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo starts").success());
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("it was made")
+}
+
+/// Whether the output is still coming or has all come, on either stream, in either form.
+#[test]
+fn one_signal_ends_what_a_stalled_reader_holds_up() {
+    for script in ["yes", "head -c 3000000 /dev/zero", "yes >&2"] {
+        for form in [&[][..], &["--json"]] {
+            let place = Place::new();
+            let pipe = stalled(&place);
+            let mut command = place.command(&["exec", "--record", "r.rec"]);
+            command.args(form).args(["--", "sh", "-c", script]);
+            if script.ends_with("2") {
+                command.stderr(pipe.try_clone().expect("a descriptor"));
+            }
+            command.stdout(pipe.try_clone().expect("a descriptor"));
+            let mut child = command.spawn().expect("it starts");
+            thread::sleep(Duration::from_millis(1_500));
+            let begun = Instant::now();
+            signal(&child, "TERM");
+            assert_eq!(code(&mut child), Some(143), "{script} {form:?}");
+            assert!(
+                begun.elapsed() < SOON,
+                "{script} {form:?}: {:?}",
+                begun.elapsed()
+            );
+            // The session came to its end, so the recording is whole.
+            place.good(&["replay", "r.rec"]);
+            drop(pipe);
+        }
+    }
+}
+
+/// The process numbers of a process's children.
+fn children(child: &Child) -> Vec<String> {
+    let mut pgrep = Command::new("pgrep");
+    let found = pgrep.args(["-P", &child.id().to_string()]).output();
+    let found = String::from_utf8(found.expect("pgrep starts").stdout).expect("numbers");
+    found.lines().map(str::to_owned).collect()
+}
+
+fn kill(name: &str, pid: &str) {
+    let status = Command::new("kill").args(["-s", name, pid]).status();
+    assert!(status.expect("kill starts").success());
+}
+
+#[test]
+fn one_signal_ends_what_a_silent_agent_holds_up() {
+    let place = Place::new();
+    let args = [
+        "exec",
+        "--record",
+        "a.rec",
+        "--",
+        "sh",
+        "-c",
+        "echo up; exec sleep 971",
+    ];
+    let mut child = place.start(&args);
+    read_line(&mut child, "up");
+    let agents = children(&child);
+    assert_eq!(agents.len(), 1);
+    kill("STOP", &agents[0]);
+    let begun = Instant::now();
+    signal(&child, "TERM");
+    let told = end(child);
+    assert_eq!(told.code, Some(143), "{told:?}");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(told.stderr.contains("does not answer"), "{told:?}");
+    place.good(&["replay", "a.rec"]);
+    kill_sleep("971");
+}
+
+/// A stopped agent cannot end its command, and a killed one has not ended it.
+fn kill_sleep(seconds: &str) {
+    let pattern = format!("^sleep {seconds}$");
+    let _ = Command::new("pkill").args(["-9", "-f", &pattern]).status();
+    expect_gone(seconds);
+}
+
+#[test]
+fn a_copy_ends_with_one_signal_too_when_the_agent_is_silent() {
+    let place = Place::new();
+    let there = format!("guest:{}", place.path("there").display());
+    let mut child = place.start(&["cp", "/dev/zero", &there]);
+    thread::sleep(Duration::from_millis(500));
+    for agent in children(&child) {
+        kill("STOP", &agent);
+    }
+    let begun = Instant::now();
+    signal(&child, "INT");
+    assert_eq!(code(&mut child), Some(130));
+    assert!(begun.elapsed() < SOON * 2, "{:?}", begun.elapsed());
+}
+
+/// On every transport, without a signal.
+#[test]
+fn a_silent_agent_is_lost_within_the_given_time() {
+    let place = Place::new();
+    let socket = place.path("agent.sock");
+    let mut agent = place.start(&["agent", "--unix", &socket.to_string_lossy()]);
+    let begun = Instant::now();
+    while !socket.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let there = format!("unix:{}", socket.display());
+    let args = [
+        "exec",
+        "--agent",
+        &there,
+        "--silence",
+        "1",
+        "--",
+        "sh",
+        "-c",
+    ];
+    let mut child = place.start(&[&args[..], &["echo up; exec sleep 972"]].concat());
+    read_line(&mut child, "up");
+    kill("STOP", &agent.id().to_string());
+    let begun = Instant::now();
+    let told = end(child);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(
+        told.stderr.contains("lost: the guest does not answer"),
+        "{told:?}"
+    );
+    let taken = begun.elapsed();
+    assert!(
+        (Duration::from_secs(1)..SOON * 2).contains(&taken),
+        "{taken:?}"
+    );
+    kill("CONT", &agent.id().to_string());
+    kill("TERM", &agent.id().to_string());
+    assert_eq!(code(&mut agent), Some(0));
+    assert!(!socket.exists(), "the agent's socket is still there");
+    expect_gone("972");
+}
+
+#[test]
+fn input_that_cannot_be_read_fails_the_run() {
+    let place = Place::new();
+    let mut command = place.command(&["exec", "--", "sh", "-c", "cat | wc -c"]);
+    command.stdin(File::open("/").expect("it can be opened"));
+    let told = end(command.spawn().expect("it starts"));
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("cannot read standard input: Is a directory"),
+        "{told:?}"
+    );
+    assert_eq!(told.stdout, "");
+}
+
+/// Another process may have made the description non-blocking, and both programs share it.
+#[test]
+fn streams_that_do_not_block_are_waited_for() {
+    let place = Place::new();
+    let flags = rustix::pipe::PipeFlags::NONBLOCK | rustix::pipe::PipeFlags::CLOEXEC;
+    let (input, mut feeding) = pipe(flags);
+    let (mut reading, output) = pipe(flags);
+    let mut command = place.command(&["exec", "--", "sh", "-c", "cat; head -c 300000 /dev/zero"]);
+    let mut child = command
+        .stdin(input)
+        .stdout(output)
+        .spawn()
+        .expect("it starts");
+    drop(command);
+    thread::sleep(Duration::from_millis(300));
+    feeding.write_all(b"late\n").expect("there is room");
+    drop(feeding);
+    thread::sleep(Duration::from_millis(500));
+    let mut got = Vec::new();
+    let begun = Instant::now();
+    loop {
+        match reading.read_to_end(&mut got) {
+            Ok(_) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                assert!(begun.elapsed() < PATIENCE, "the output does not end");
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((got.len(), &got[..5]), (300_005, &b"late\n"[..]));
+    assert_eq!(code(&mut child), Some(0));
+}
+
+fn pipe(flags: rustix::pipe::PipeFlags) -> (File, File) {
+    let (read, write) = rustix::pipe::pipe_with(flags).expect("a pipe");
+    (File::from(read), File::from(write))
+}
+
+#[test]
+fn without_input_none_is_read() {
+    let place = Place::new();
+    place.write("lines", "one\ntwo\nthree\n");
+    let program = env!("CARGO_BIN_EXE_antiphon");
+    for (option, expected) in [("-n", "one 0\ntwo 0\nthree 0\n"), ("--", "one 10\n")] {
+        let option = if option == "-n" { "-n --" } else { option };
+        let script = format!(
+            "while read line; do echo $line $('{program}' exec {option} sh -c 'cat | wc -c'); done"
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdout(Stdio::piped());
+        command.stdin(File::open(place.path("lines")).expect("it was written"));
+        let told = end(command.spawn().expect("sh starts"));
+        assert_eq!(told.stdout, expected, "{option}");
+    }
+}
+
+/// What an interactive shell does with a job in the background of its terminal.
+#[test]
+fn a_job_in_the_background_does_not_stop_for_input() {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_antiphon");
+    let script = format!("'{program}' exec -- sh -c 'sleep 0.3; echo done' >out & wait; echo over");
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &format!("bash -ic \"{script}\""), "/dev/null"]);
+    terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = terminal
+        .current_dir(place.path("."))
+        .spawn()
+        .expect("`script` is there");
+    // The terminal stays open, with nothing typed.
+    let typed = child.stdin.take();
+    let told = end(child);
+    drop(typed);
+    assert!(told.stdout.contains("over"), "{told:?}");
+    assert_eq!(place.read("out"), b"done\n");
+}
+
+#[test]
+fn a_command_has_no_terminal_of_its_host() {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_antiphon");
+    let line =
+        format!("'{program}' exec -- sh -c 'read x </dev/tty; echo code $?; ps -o tty= -p $$'");
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]);
+    terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = terminal
+        .current_dir(place.path("."))
+        .spawn()
+        .expect("`script` is there");
+    let typed = child.stdin.take();
+    let told = end(child);
+    drop(typed);
+    assert!(
+        told.stdout.contains("No such device or address"),
+        "{told:?}"
+    );
+    assert!(
+        told.stdout.contains("code 2") && told.stdout.contains("?\r\n"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn sigterm_while_the_agent_does_not_shake_hands_ends_at_once() {
+    let place = Place::new();
+    let socket = place.path("mute.sock");
+    let _mute = std::os::unix::net::UnixListener::bind(&socket).expect("it binds");
+    let there = format!("unix:{}", socket.display());
+    let mut command = place.command(&["exec", "--agent", &there, "--", "true"]);
+    let mut child = command.process_group(0).spawn().expect("it starts");
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    signal(&child, "TERM");
+    assert_eq!(code(&mut child), None, "the signal's default ends it");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(fs::metadata(&socket).is_ok());
+}
