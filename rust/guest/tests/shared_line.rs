@@ -1,12 +1,23 @@
 //! A host on the port of a virtual machine, where others were before it.
 
+mod common;
+
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use antiphon_guest::driver::{Driver, Guests};
 use antiphon_guest::link::{GuestLink, LinkError};
 use antiphon_guest::transport::Transport;
+use antiphon_language::safety::Limits;
+use antiphon_language::source::Source;
+use antiphon_language::{NoModules, compile_source};
+use antiphon_machine::{EffectRequest, End, FromFn, NoSink, Outcome, Phase, Reply, Rest};
 use antiphon_wire::{
     AgentLink, AgentOffer, Deframer, Empty, Envelope, Features, HostOffer, Message,
 };
@@ -165,4 +176,116 @@ fn a_silent_line_is_reported_as_silent() {
     );
     assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
     assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
+}
+
+/// A serial line: two terminals, and threads that carry bytes between them.
+struct Wire {
+    agent: String,
+    host: String,
+}
+
+impl Wire {
+    fn new() -> Wire {
+        let (agent, host) = (terminal(), terminal());
+        let names = [&agent, &host].map(|master| {
+            let name = rustix::pty::ptsname(master, Vec::new()).expect("it has a name");
+            name.into_string().expect("plain")
+        });
+        let files = || (agent.try_clone(), host.try_clone());
+        let (Ok(agent), Ok(host)) = files() else {
+            panic!("no descriptors")
+        };
+        carry(agent, host);
+        let (Ok(agent), Ok(host)) = files() else {
+            panic!("no descriptors")
+        };
+        carry(host, agent);
+        let [agent, host] = names;
+        Wire { agent, host }
+    }
+
+    fn agent(&self) -> std::process::Child {
+        common::agent_command(&["--serial", &self.agent])
+            .spawn()
+            .expect("the agent starts")
+    }
+
+    fn open(&self, patience: Duration) -> Result<GuestLink, LinkError> {
+        let transport = Transport::serial(Path::new(&self.host)).expect("it is a terminal");
+        GuestLink::open(transport, HostOffer::default(), patience)
+    }
+}
+
+/// The master of a new terminal, which changes no bytes.
+fn terminal() -> OwnedFd {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).expect("it is ours");
+    unlockpt(&master).expect("it is ours");
+    let mut attributes = rustix::termios::tcgetattr(&master).expect("a terminal");
+    attributes.make_raw();
+    let now = rustix::termios::OptionalActions::Now;
+    rustix::termios::tcsetattr(&master, now, &attributes).expect("a terminal");
+    master
+}
+
+fn carry(from: OwnedFd, to: OwnedFd) {
+    thread::spawn(move || {
+        let (mut from, mut to) = (File::from(from), File::from(to));
+        let mut buf = [0; 4096];
+        loop {
+            match from.read(&mut buf) {
+                Ok(len) => to.write_all(&buf[..len]).expect("the line takes it"),
+                // Nobody has the other side open.
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    });
+}
+
+/// How a session ends that asks the guest whether it lives.
+fn ping(link: GuestLink) -> Phase {
+    let text = "effect Link version 1 { op ping() -> Unit within 5s; }
+        global protocol P(role A, role B) uses Link at A { at A { Link.ping(); } over() from A to B; }";
+    let source = Source::new("ping.anti", text);
+    let built = compile_source(source, &NoModules, &Limits::default());
+    let built = built.unwrap_or_else(|report| panic!("{report}"));
+    let image = built.protocols[0].1.image.clone().verify();
+    let image = Arc::new(image.expect("a good image"));
+    let application = FromFn(|_: &EffectRequest<'_>| Reply::Now(Outcome::done()));
+    let mut driver = Driver::new(Default::default(), application, NoSink);
+    let guest = driver.add_guest(link);
+    let guests = Guests::new().interfaces(guest, ["Link"]);
+    let session = driver.open(&image, "test", &guests).expect("it opens");
+    assert_eq!(driver.run_for(PATIENCE), Rest::Done);
+    let session = driver.kernel().session(session).expect("it was opened");
+    let phase = session.phase();
+    driver.close();
+    phase
+}
+
+/// The line holds what hosts sent while there was no agent, and a new agent answers it all.
+#[test]
+fn a_host_is_served_after_hosts_that_found_no_agent() {
+    let wire = Wire::new();
+    let mut agent = wire.agent();
+    wire.open(PATIENCE).expect("it is served").close();
+    agent.kill().expect("it is ours");
+    agent.wait().expect("it is ours");
+    let unserved = wire.open(Duration::from_secs(5));
+    assert!(
+        matches!(unserved, Err(LinkError::Silent(_))),
+        "{unserved:?}"
+    );
+    drop(unserved);
+
+    let mut agent = wire.agent();
+    for _ in 0..3 {
+        let link = wire.open(PATIENCE).expect("it is served");
+        // The link still stands when everything has come that was on the line.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(ping(link), Phase::Terminal(End::Closed));
+    }
+    agent.kill().expect("it is ours");
+    agent.wait().expect("it is ours");
 }

@@ -1,0 +1,126 @@
+//! Waits of the link and of the agent whose waker is gone: each has an end of its own. `docs/guest.md` lists them all.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use antiphon_guest::agent::AgentOptions;
+use antiphon_guest::link::GuestLink;
+use antiphon_guest::transport::{AGENT_GRACE, Transport};
+use antiphon_wire::{
+    AgentLink, AgentOffer, Deframer, Empty, Envelope, Features, Message, Signal, Signo, Terminal,
+};
+use common::{PATIENCE, in_process, sh};
+
+/// A guest that shakes hands, and then pings for as long as its writes go through and `stop` is not set. It reads
+/// nothing.
+fn flooding_guest(mut stream: UnixStream, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut frames = Deframer::default();
+        let mut byte = [0];
+        let hello = loop {
+            if let Some(envelope) = frames.next().expect("a good frame") {
+                break envelope;
+            }
+            stream.read_exact(&mut byte).expect("the host is there");
+            frames.push(&byte);
+        };
+        let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
+        let mut answer = Vec::new();
+        let ready = AgentLink::new(offer).receive(hello, &mut answer);
+        assert!(ready.is_ok(), "{ready:?}");
+        stream.write_all(&answer).expect("the host reads");
+        for id in 1.. {
+            let ping = Envelope::new(id, Message::Ping(Empty {}));
+            let ping = ping.to_frame().expect("a frame");
+            if stop.load(Ordering::Relaxed) || stream.write_all(&ping).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let stop = Arc::new(AtomicBool::new(false));
+    let guest = flooding_guest(theirs, stop.clone());
+    let transport = Transport::stream(ours).expect("a transport");
+    let link = GuestLink::open(transport, Default::default(), PATIENCE);
+    (link.expect("it is answered"), stop, guest)
+}
+
+/// The reader thread has read all that may wait for the driver, and the driver never takes it.
+#[test]
+fn a_link_closes_although_its_driver_takes_nothing() {
+    let (link, _stop, guest) = flooded();
+    thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    link.close();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    guest.join().expect("its write fails");
+}
+
+/// The writer thread has more to write than the line holds, and the guest never reads it.
+#[test]
+fn a_link_closes_although_its_guest_reads_nothing() {
+    let (mut link, stop, guest) = flooded();
+    // Taking pings writes answers, up to the bound of what may wait.
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        assert_eq!(link.poll(Duration::from_millis(10)), None);
+    }
+    assert!(link.buffered_len() > 100_000, "{}", link.buffered_len());
+    stop.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    link.close();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    guest.join().expect("it ends");
+}
+
+#[test]
+fn an_agent_that_does_not_end_with_its_link_is_killed() {
+    let script = format!(
+        "'{}' --stdio; exec sleep 67",
+        env!("CARGO_BIN_EXE_antiphon-agent")
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]);
+    let transport = Transport::spawn(command).expect("sh starts");
+    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let begun = Instant::now();
+    link.close();
+    let taken = begun.elapsed();
+    assert!((AGENT_GRACE..AGENT_GRACE * 2).contains(&taken), "{taken:?}");
+}
+
+/// More than a command's thread can have waiting for it; the reader goes on all the same.
+#[test]
+fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
+    let (mut client, _agent, _) = in_process(AgentOptions::default());
+    let script = "trap '' USR1; echo up; exec sleep 68";
+    let id = client.request(Message::ExecRequest(sh(script)));
+    while client.stash[&id].stdout.is_empty() {
+        client.pump();
+    }
+    let signo = Signo::new(10).expect("a number of a signal");
+    for _ in 0..20_000 {
+        client.send(id, Message::Signal(Signal { signo }));
+    }
+    assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
+    client.send(id, Message::Cancel(Empty {}));
+    assert_eq!(client.wait(id).exit(), (137, Some(9), false));
+}
