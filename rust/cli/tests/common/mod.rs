@@ -52,6 +52,17 @@ impl Place {
         fs::read(self.path(name)).expect("it is there")
     }
 
+    /// The names in the directory, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path(".")).expect("it can be listed");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("it can be listed").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
         command.args(args).current_dir(self.0.path());
@@ -96,6 +107,21 @@ impl Place {
         assert_eq!(told.code, Some(0), "{args:?}: {told:?}");
         told.stdout
     }
+}
+
+/// Prepares the program to run under a shell that has done `first`, such as to set a limit.
+pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_antiphon"))
+        .args(args)
+        .current_dir(place.path("."))
+        .env_remove("CLICOLOR_FORCE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Waits for a program of ours, reading what it prints; one that hangs is killed and the test fails.
