@@ -104,12 +104,8 @@ Exit codes of its own, beside the guest command's:
 pub(crate) struct Exec {
     #[command(flatten)]
     pub(crate) guest: GuestArgs,
-    /// Record the session in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// The protocol of the session, in place of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     pub(crate) protocol: Option<PathBuf>,
@@ -143,12 +139,8 @@ Examples:
 pub(crate) struct Cp {
     #[command(flatten)]
     pub(crate) guest: GuestArgs,
-    /// Record the session in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// What to copy
     #[arg(value_name = "SOURCE")]
     pub(crate) source: Place,
@@ -163,6 +155,20 @@ pub(crate) struct GuestArgs {
     /// Where the agent is: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
     #[arg(long, value_name = "AGENT", default_value = "stdio")]
     pub(crate) agent: AgentPlace,
+}
+
+/// Whether and where a recording is written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Record in this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Replace the recording if it is there
+    #[arg(long, requires = "record")]
+    pub(crate) overwrite: bool,
+    /// End the run when the recording cannot be written any more
+    #[arg(long, requires = "record")]
+    pub(crate) record_required: bool,
 }
 
 /// Run a recording again, without the guest
@@ -392,12 +398,8 @@ pub(crate) struct Run {
     /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
     #[arg(long = "priority", value_name = "ROLE=N")]
     pub(crate) priorities: Vec<Priority>,
-    /// Record the run in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// Tell everything, and not only messages, calls and failures
     #[arg(long)]
     pub(crate) all: bool,

@@ -64,6 +64,8 @@ struct State {
     /// A piece that a stream had no room for, and who waits for it.
     held: Option<(EffectId, Stream, Piece)>,
     interrupted: Option<i32>,
+    /// Whether the command was ended because its recording failed.
+    unrecorded: bool,
     /// Whether the guest was told to end the command.
     cancelled: bool,
     ending: Option<Ending>,
@@ -103,6 +105,7 @@ impl Host {
             ended: false,
             held: None,
             interrupted: None,
+            unrecorded: false,
             cancelled: false,
             ending: None,
             broken: None,
@@ -131,7 +134,11 @@ impl Host {
 
     /// Says which session the command runs in.
     pub(crate) fn opened(&self, session: SessionId) {
-        self.state().session = Some(session);
+        let mut state = self.state();
+        state.session = Some(session);
+        if state.unrecorded {
+            state.call_off();
+        }
     }
 
     /// Ends the command because of a signal; `false` when there is no session yet that could be ended.
@@ -139,6 +146,13 @@ impl Host {
         let mut state = self.state();
         state.interrupted.get_or_insert(signal);
         state.call_off()
+    }
+
+    /// Ends the command because its recording failed.
+    pub(crate) fn end_unrecorded(&self) {
+        let mut state = self.state();
+        state.unrecorded = true;
+        state.call_off();
     }
 
     /// The signal that the command was ended because of.
@@ -265,7 +279,7 @@ impl State {
     /// What to say next, if there is something to say.
     fn choose(&mut self, choices: Choices) -> Option<LabelId> {
         let over = self.ending.is_some();
-        let called_off = self.interrupted.is_some() || self.broken.is_some();
+        let called_off = self.interrupted.is_some() || self.broken.is_some() || self.unrecorded;
         match choices {
             Choices {
                 cancel: Some(label),

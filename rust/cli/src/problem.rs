@@ -36,6 +36,11 @@ pub(crate) enum Problem {
     },
     #[error("`{}` is there already; `--overwrite` replaces it", path.display())]
     RecordingExists { path: PathBuf },
+    #[error(
+        "`{}` is being written by another process; wait for its end or record in another file",
+        path.display()
+    )]
+    RecordingBusy { path: PathBuf },
     #[error("`{}` is longer than {max} bytes", path.display())]
     TooLong { path: PathBuf, max: u64 },
     #[error("`{}` is not UTF-8 text: byte {at} is no character", path.display())]
@@ -258,6 +263,7 @@ impl Problem {
             | Problem::Fixture(_)
             | Problem::File { .. }
             | Problem::RecordingExists { .. }
+            | Problem::RecordingBusy { .. }
             | Problem::TooLong { .. }
             | Problem::NotText { .. }
             | Problem::Record { .. }

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use antiphon_guest::driver::{Driver, GuestId, Guests};
 use antiphon_guest::protocols::GUEST_FILES;
 use antiphon_language::NoModules;
 use antiphon_language::source::Source;
-use antiphon_machine::{End, Phase, ProtocolMachineConfig};
-use antiphon_record::Recorder;
+use antiphon_machine::{End, Ingress, Phase, ProtocolMachineConfig, Rest, SessionId};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
@@ -33,6 +33,9 @@ const SHIPPED: &str = "guest_files.anti";
 /// Who opens the sessions, and may call them off.
 pub(crate) const OWNER: &str = "antiphon cp";
 
+/// How late a session is cancelled after the failure of a recording that is required.
+const RECORDING_CHECKED_EVERY: Duration = Duration::from_millis(50);
+
 /// The permission bits that are copied: no set-user-ID and the like.
 const PERMISSIONS: u32 = 0o777;
 
@@ -40,23 +43,13 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
     let link = guest::open(&args.guest.agent)?;
     let config = ProtocolMachineConfig::default();
-    let recording = match &args.record {
-        Some(path) => {
-            let agent = guest::text(&args.guest.agent);
-            let notes = vec![
-                ("command".to_owned(), "cp".to_owned()),
-                ("agent".to_owned(), agent),
-            ];
-            Some(Recording::create(
-                path,
-                args.overwrite,
-                &header(&config, GUEST_FILES, notes),
-            )?)
-        }
-        None => None,
-    };
-    let (keep, recorder) = recording.map(Recording::into_parts).unzip();
-    let mut driver = Driver::new(config, Copier::default(), (recorder, Ends::default()));
+    let notes = vec![
+        ("command".to_owned(), "cp".to_owned()),
+        ("agent".to_owned(), guest::text(&args.guest.agent)),
+    ];
+    let header = || header(&config, GUEST_FILES, notes);
+    let recording = Recording::begin(&args.recording, header, voice)?;
+    let mut driver = Driver::new(config, Copier::default(), (recording, Ends::default()));
     let guest = driver.add_guest(link);
     let interrupt = Interrupt::watch(driver.remote(), OWNER).map_err(Problem::Threads)?;
     let copied = Copy {
@@ -68,20 +61,25 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     .carry_out(&plan);
 
     let kernel = driver.kernel().clone();
-    let (copier, (recorder, _)) = driver.close();
+    let (copier, (recording, _)) = driver.close();
     copier.finish();
-    if let Some((keep, recorder)) = keep.zip(recorder) {
-        keep.finish(recorder, &kernel)?;
-    }
+    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     if let Some(signal) = interrupt.signal() {
         voice.remark(BAD, "antiphon:", "the copy was called off");
         return Ok(Exit::Guest(128u8.saturating_add(signal)));
     }
     let (bytes, target) = copied?;
     if voice.json {
-        voice.document(&json!({ "copied": bytes, "target": target }))?;
+        let mut document = json!({ "copied": bytes, "target": target });
+        if !is_recorded {
+            document["recording"] = "failed".into();
+        }
+        voice.document(&document)?;
     }
-    Ok(Exit::Done)
+    Ok(match is_recorded {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 /// What is to be copied where.
@@ -110,7 +108,7 @@ impl Plan {
 
 /// A copy under way.
 struct Copy<'d> {
-    driver: &'d mut Driver<Copier, (Option<Recorder<File>>, Ends)>,
+    driver: &'d mut Driver<Copier, (Option<Recording>, Ends)>,
     guest: GuestId,
     interrupt: &'d Interrupt,
     /// Whether the guest's files are this machine's: the agent was started here.
@@ -230,7 +228,7 @@ impl Copy<'_> {
             .open(&image, OWNER, &guests)
             .map_err(Problem::Open)?;
         self.interrupt.watch_over(session);
-        let _ = self.driver.run();
+        self.drive(session);
         let phase = self
             .driver
             .kernel()
@@ -241,6 +239,23 @@ impl Copy<'_> {
             Some(Phase::Terminal(End::Cancelled | End::Faulted) | Phase::Active) | None => {
                 let reason = filter::line(&self.driver.sink().1.reason());
                 Err(Problem::Copy { reason })
+            }
+        }
+    }
+
+    /// Runs the session to its end. It is cancelled when its recording is required and fails.
+    fn drive(&mut self, session: SessionId) {
+        let mut is_cancelled = false;
+        while self.driver.run_for(RECORDING_CHECKED_EVERY) == Rest::Idle {
+            let recording = self.driver.sink().0.as_ref();
+            if !is_cancelled && recording.is_some_and(Recording::must_stop) {
+                is_cancelled = true;
+                let owner = OWNER.into();
+                // The driver has the receiver.
+                let _ = self
+                    .driver
+                    .remote()
+                    .send(Ingress::Cancel { session, owner });
             }
         }
     }

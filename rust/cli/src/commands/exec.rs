@@ -37,28 +37,26 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let image = protocol.image()?;
     let link = guest::open(&args.guest.agent)?;
     let config = ProtocolMachineConfig::default();
-    let recording = match &args.record {
-        Some(path) => {
-            let header = header(&config, &protocol.text, notes(args));
-            Some(Recording::create(path, args.overwrite, &header)?)
-        }
-        None => None,
-    };
-    let (keep, recorder) = recording.map(Recording::into_parts).unzip();
+    let header = || header(&config, &protocol.text, notes(args));
+    let recording = Recording::begin(&args.recording, header, voice)?;
     let host = Host::new(job(args));
-    let mut driver = Driver::new(config, host.clone(), (recorder, Ends::default()));
+    let stopped = host.clone();
+    let recording = recording.map(|it| it.stop_by(move || stopped.end_unrecorded()));
+    let mut driver = Driver::new(config, host.clone(), (recording, Ends::default()));
     host.reach(driver.remote());
     let ran = session(&image, args, voice, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
-    let (_, (recorder, ends)) = driver.close();
+    let (_, (recording, ends)) = driver.close();
     host.finish();
-    if let Some((keep, recorder)) = keep.zip(recorder) {
-        keep.finish(recorder, &kernel)?;
-    }
+    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     let rest = ran?;
     let phase = kernel.sessions().first().map(|session| session.phase());
-    let told = Told::of(args, &host, &ends, phase, &rest);
+    let mut told = Told::of(args, &host, &ends, phase, &rest);
+    told.guest_code = guest_code(&host);
+    if !is_recorded {
+        told = told.unrecorded();
+    }
     told.tell(voice)
 }
 
@@ -132,11 +130,23 @@ fn manners(args: &Exec, voice: &Voice) -> [Manner; 2] {
     [of(voice.terminal), of(voice.terminal_stderr)]
 }
 
+/// The code that the guest command ended with; none when it did not run or a signal ended it.
+fn guest_code(host: &Host) -> Option<i64> {
+    match host.ending() {
+        Some(Ending::Exit {
+            code, signal: None, ..
+        }) => Some(code),
+        Some(Ending::Exit { .. } | Ending::Refused { .. }) | None => None,
+    }
+}
+
 /// How an `exec` ended.
 struct Told {
     exit: Exit,
     reason: &'static str,
     signal: Option<u64>,
+    /// The code that the guest command ended with, if one did; `exit` is this program's.
+    guest_code: Option<i64>,
     /// What a person should be told; nothing when the guest has said it all.
     message: Option<String>,
 }
@@ -151,6 +161,7 @@ impl Told {
                 exit: Exit::Guest(low(128 + i64::from(signal))),
                 reason: "cancelled",
                 signal: u64::try_from(signal).ok(),
+                guest_code: None,
                 message: None,
             };
         }
@@ -167,6 +178,7 @@ impl Told {
                     "exited"
                 },
                 signal,
+                guest_code: None,
                 message: None,
             },
             Some(Ending::Refused { code, message }) if closed => {
@@ -190,6 +202,7 @@ impl Told {
                 exit: Exit::Guest(low(128 + i64::from(SIGPIPE))),
                 reason: "cancelled",
                 signal: u64::try_from(SIGPIPE).ok(),
+                guest_code: None,
                 message: None,
             };
         }
@@ -212,6 +225,7 @@ impl Told {
             exit,
             reason: "deadline",
             signal: None,
+            guest_code: None,
             message: Some(message),
         }
     }
@@ -235,7 +249,21 @@ impl Told {
             exit,
             reason: "failed",
             signal: None,
+            guest_code: None,
             message: Some(message),
+        }
+    }
+
+    /// The same, of a session whose recording failed, which was reported when it did.
+    fn unrecorded(self) -> Told {
+        let ended = self
+            .guest_code
+            .map(|code| format!("the recording failed; the guest command ended with code {code}"));
+        Told {
+            exit: Exit::Failed,
+            reason: "recording_failed",
+            message: self.message.or(ended),
+            ..self
         }
     }
 
@@ -247,7 +275,7 @@ impl Told {
         if voice.json {
             voice.document(&json!({
                 "event": "exit", "code": self.exit.code(), "reason": self.reason,
-                "signal": self.signal, "message": message,
+                "signal": self.signal, "guest_code": self.guest_code, "message": message,
             }))?;
         }
         Ok(self.exit)
