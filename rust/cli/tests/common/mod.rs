@@ -162,3 +162,11 @@ fn collect(mut pipe: impl std::io::Read + Send + 'static) -> thread::JoinHandle<
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
+
+/// Sends a program of ours a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill starts").success());
+}
