@@ -129,8 +129,8 @@ pub(crate) struct Exec {
 /// Copy a file to or from the guest
 ///
 /// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
-/// source's name. A file that comes from the guest takes its place in one piece: whoever looks at the target sees the old
-/// file or the whole new one.
+/// source's name. The file is written beside the target and renamed over it when it is whole: the target is the old
+/// file or the whole new one. A source that changes while it is copied is an error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -46,8 +46,9 @@ use problem::Problem;
 /// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // A write beyond the limit for files then fails and is reported, where the signal would end the program in the middle
-    // of it. A handler, not SIG_IGN, which the programs that we start would inherit. Without it nothing else is wrong.
+    // A write beyond the limit for files then fails and is reported; the signal alone would end the program. It has a
+    // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
+    // this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let voice = Voice::new(cli.style);
     let exit = match run(&cli.command, &voice) {

@@ -153,6 +153,8 @@ pub(crate) enum Problem {
     CopyWays,
     #[error("the copy failed: {reason}")]
     Copy { reason: String },
+    #[error("{problem}; `guest:{part}` may be left behind")]
+    PartLeft { problem: Box<Problem>, part: String },
     #[error("cannot find this program to start it as the agent: {0}")]
     NoProgram(#[source] io::Error),
     #[error("the process is out of resources: {0}")]
@@ -240,6 +242,7 @@ impl Problem {
             | Problem::Wave { .. }
             | Problem::CopyWays => Exit::Usage,
             Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
+            Problem::PartLeft { problem, .. } => problem.exit(),
             Problem::OfAReplay { .. } => Exit::Damaged,
             Problem::NotWhole { tail, .. } => exit_of(Some(tail)),
             Problem::Case { error, .. } => match &**error {

@@ -28,7 +28,7 @@ pub(crate) struct Recording {
     voice: Voice,
     /// Whether the run must not go on without the recording.
     is_required: bool,
-    /// What ends the run then, where that does not happen by [`must_stop`](Self::must_stop).
+    /// What ends the run then, besides [`must_stop`](Self::must_stop).
     stop: Option<Box<dyn FnOnce() + Send>>,
     has_failed: bool,
     /// The thread that reports the failure.
@@ -67,9 +67,8 @@ impl Recording {
 
     /// Has `stop` called when the recording fails and is required. It is called by the thread that runs the machine,
     /// from within the machine, and must not wait.
-    pub(crate) fn stop_by(mut self, stop: impl FnOnce() + Send + 'static) -> Recording {
+    pub(crate) fn stop_by(&mut self, stop: impl FnOnce() + Send + 'static) {
         self.stop = Some(Box::new(stop));
-        self
     }
 
     /// Whether the recording has failed and the run must not go on without it.

@@ -306,11 +306,13 @@ fn a_copy_whose_recording_fails_says_so_and_stops_if_it_is_required() {
     assert_eq!(place.read("there").len(), 300_000);
     assert_eq!(place.run(&["replay", "a.rec"]).code, Some(3));
 
+    place.write("there", "old");
     let before = place.names();
     let required = [&cp[..], &["--overwrite", "--record-required"]].concat();
     let told = run_under(&place, SMALL, &required);
     assert_eq!(told.code, Some(125), "{told:?}");
     assert!(told.stderr.contains("cannot record in"), "{told:?}");
+    assert_eq!(place.read("there").len(), 3, "the target was changed");
     assert_eq!(place.names(), before, "a part is left");
     agent.kill().expect("it is ours");
     wait(&mut agent);

@@ -38,10 +38,12 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let link = guest::open(&args.guest.agent)?;
     let config = ProtocolMachineConfig::default();
     let header = || header(&config, &protocol.text, notes(args));
-    let recording = Recording::begin(&args.recording, header, voice)?;
+    let mut recording = Recording::begin(&args.recording, header, voice)?;
     let host = Host::new(job(args));
-    let stopped = host.clone();
-    let recording = recording.map(|it| it.stop_by(move || stopped.end_unrecorded()));
+    if let Some(recording) = &mut recording {
+        let host = host.clone();
+        recording.stop_by(move || host.end_unrecorded());
+    }
     let mut driver = Driver::new(config, host.clone(), (recording, Ends::default()));
     host.reach(driver.remote());
     let ran = session(&image, args, voice, &host, &mut driver, link);
