@@ -176,7 +176,11 @@ fn write_loop(
         let written = match manner {
             Manner::Plain => out.write_all(&piece),
             Manner::Filtered => out.write_all(filter.pass(&piece).as_bytes()),
-            Manner::Json => out.write_all(document(stream, &piece).as_bytes()),
+            Manner::Json => {
+                // A pipe may take a long document in pieces; no other document comes between them.
+                let _whole = io::stdout().lock();
+                out.write_all(document(stream, &piece).as_bytes())
+            }
         };
         if let Err(error) = written {
             hear(Heard::Broken(stream, error.kind()));

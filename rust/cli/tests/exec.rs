@@ -369,6 +369,33 @@ fn json_says_what_the_code_cannot() {
     );
 }
 
+/// Two threads write documents that are longer than what a pipe takes in one piece.
+#[test]
+fn documents_are_whole_whatever_both_streams_write() {
+    let place = Place::new();
+    let script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait";
+    let mut child = place.start(&["exec", "--json", "--", "sh", "-c", script]);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
+    // Slowly, so that the pipe is full.
+    while let Ok(len @ 1..) = stdout.read(&mut piece) {
+        all.extend_from_slice(&piece[..len]);
+        thread::sleep(Duration::from_micros(20));
+    }
+    assert_eq!(end(child).code, Some(0));
+    let mut lens = std::collections::BTreeMap::new();
+    for line in all
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let document: serde_json::Value = serde_json::from_slice(line).expect("a whole document");
+        let base64 = document["base64"].as_str().unwrap_or_default();
+        let stream = document["stream"].as_str().unwrap_or_default().to_owned();
+        *lens.entry(stream).or_insert(0) += base64.trim_end_matches('=').len() * 3 / 4;
+    }
+    assert_eq!((lens["stdout"], lens["stderr"]), (3_000_000, 3_000_000));
+}
+
 #[test]
 fn another_protocol_can_take_the_place_of_the_shipped_one() {
     let place = Place::new();
