@@ -5,8 +5,10 @@ use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use antiphon_guest::agent::{AgentOptions, Place, serve};
+use signal_hook::consts::SIGXFSZ;
 
 const USAGE: &str = "\
 usage: antiphon-agent (--stdio | --unix PATH | --serial PATH | --port-name NAME)
@@ -20,6 +22,10 @@ virtio-serial port of that name.
 ";
 
 fn main() -> ExitCode {
+    // A write beyond the limit for files then fails and is reported to the host; the signal alone
+    // would end the agent. What the agent starts gets the default again. If there can be no
+    // handler, only this case is worse.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     match parse(std::env::args_os().skip(1)) {
         Ok(Some((place, options))) => match serve(&place, &options) {
             Ok(()) => ExitCode::SUCCESS,
