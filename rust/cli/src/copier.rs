@@ -79,7 +79,7 @@ pub(crate) struct Source {
     pub(crate) is_regular: bool,
     /// How long it is, where its length counts; it is an error when there is more.
     pub(crate) len_max: Option<u64>,
-    /// What to look for when the guest has created its file.
+    /// What is checked when the guest has created its file.
     pub(crate) twin: Option<Twin>,
 }
 

@@ -18,7 +18,7 @@ use crate::filter;
 use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 
-/// The name that recordings give to who wrote them.
+/// The name of the program that wrote a recording, in its header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
 
 /// A recording that is being written: a sink for the machine.
@@ -28,7 +28,7 @@ pub(crate) struct Recording {
     voice: Voice,
     /// Whether the run must not go on without the recording.
     is_required: bool,
-    /// What ends the run then, besides [`must_stop`](Self::must_stop).
+    /// Ends the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
     stop: Option<Box<dyn FnOnce() + Send>>,
     has_failed: bool,
     /// The thread that reports the failure.
@@ -116,7 +116,7 @@ impl Recording {
                 false => "the run goes on without it",
             }
         );
-        // The thread of the machine does not wait for whoever reads our output.
+        // The machine's thread does not wait for the readers of standard output and standard error.
         let told = message.clone();
         let reporter = thread::Builder::new().name("recording".to_owned());
         match reporter.spawn(move || report(&voice, &path, &told)) {
@@ -207,7 +207,7 @@ impl Sink for Recording {
     }
 }
 
-/// What a recording begins with.
+/// The header of a recording.
 pub(crate) fn header(
     config: &ProtocolMachineConfig,
     source: &str,

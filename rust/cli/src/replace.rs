@@ -37,7 +37,7 @@ pub(crate) fn target(path: &Path) -> io::Result<Target> {
             return Ok(Target::Regular(path));
         }
         let directory = directory(&path);
-        // The links of `/proc` stand for open files: to replace what they show would not reach who has it open.
+        // The links of `/proc` are open files: a new file under the name that they show would not be the open one.
         if fs::canonicalize(directory)?.starts_with("/proc") {
             return Ok(Target::Special);
         }

@@ -199,6 +199,20 @@ fn an_interrupted_copy_leaves_the_target_and_no_part() {
     place.good(&["replay", "c.rec"]);
 }
 
+#[test]
+fn an_interrupted_copy_from_the_guest_leaves_the_target_and_no_part() {
+    let place = Place::new();
+    place.write("there", "old");
+    let before = place.names();
+    let mut child = place.start(&["cp", "guest:/dev/zero", "there"]);
+    part(&place, ".antiphon-", &mut child);
+    signal(&child, "INT");
+    let told = end(child);
+    assert_eq!(told.code, Some(130), "{told:?}");
+    assert_eq!(place.read("there"), b"old");
+    assert_eq!(place.names(), before);
+}
+
 /// A pipe that has nothing to read does not hold up the end.
 #[test]
 fn a_copy_that_waits_for_its_source_can_be_interrupted() {
@@ -269,7 +283,7 @@ fn changed_while_copied(
 }
 
 #[test]
-fn a_source_that_changes_while_it_is_copied_is_told() {
+fn a_source_that_changes_while_it_is_copied_is_an_error() {
     for (change, after) in CHANGES {
         let place = Place::new();
         place.write("there", "old");
@@ -293,7 +307,7 @@ fn a_source_that_changes_while_it_is_copied_is_told() {
 }
 
 #[test]
-fn a_source_that_is_written_anew_while_it_is_copied_is_told() {
+fn a_source_that_is_rewritten_while_it_is_copied_is_an_error() {
     let place = Place::new();
     place.write("there", "old");
     let anew: fn(&mut fs::File) = |file| {
@@ -338,7 +352,7 @@ fn a_lost_agent_leaves_the_target() {
     assert_eq!(place.read("there"), b"old");
 }
 
-/// A guest that hangs is not waited for longer than its part is worth.
+/// The removal of the part is bounded in time.
 #[test]
 fn an_interrupted_copy_to_a_guest_that_hangs_ends() {
     let place = Place::new();
@@ -433,7 +447,7 @@ fn devices_and_pipes_in_the_guest_are_written_as_they_are() {
 }
 
 #[test]
-fn a_full_disk_in_the_guest_is_told_and_leaves_the_target() {
+fn a_full_disk_in_the_guest_is_reported_and_leaves_the_target() {
     let place = Place::new();
     place.write("there", "old");
     place.write("sent", vec![7; 300_000]);

@@ -88,13 +88,50 @@ fn a_second_writer_is_refused() {
     }
 }
 
+/// Each writer is refused or writes a whole recording, and a reader never sees a mixture of two.
+#[test]
+fn writers_at_the_same_time_do_not_mix() {
+    let place = Place::new();
+    let args = [&RUN[..], &["--overwrite"]].concat();
+    thread::scope(|scope| {
+        let writer = || {
+            for round in 0..12 {
+                if round % 4 == 3 {
+                    // Sometimes there is none to replace.
+                    let _ = fs::remove_file(place.path("a.rec"));
+                }
+                let told = place.run(&args);
+                let is_refused = told.stderr.contains("is being written by another process");
+                assert!(told.code == Some(0) || is_refused, "{told:?}");
+            }
+        };
+        let writers = [0; 4].map(|_| scope.spawn(writer));
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            let Ok(bytes) = fs::read(place.path("a.rec")) else {
+                continue;
+            };
+            if bytes.is_empty() {
+                // Created a moment ago, where none was.
+                continue;
+            }
+            place.write("seen.rec", bytes);
+            let told = place.run(&["replay", "seen.rec"]);
+            assert!(matches!(told.code, Some(0 | 3)), "{told:?}");
+        }
+    });
+    place.good(&args);
+    place.good(&["replay", "a.rec"]);
+    let left = place.names().into_iter().find(|n| n.starts_with('.'));
+    assert_eq!(left, None);
+}
+
 #[test]
 fn an_overwritten_recording_is_replaced_in_one_piece() {
     let place = Place::new();
     place.good(&RUN);
     let old = place.read("a.rec");
     let before = place.names();
-    // Whoever has the old recording open keeps it.
+    // A process that has the old recording open keeps it.
     let mut open = fs::File::open(place.path("a.rec")).expect("it is there");
     let writing = recording(&place, &["--overwrite"]);
     let mut kept = Vec::new();
@@ -203,7 +240,7 @@ fn a_recording_that_fails_is_reported_at_once() {
 }
 
 #[test]
-fn the_code_of_the_guest_command_is_told_beside_our_own() {
+fn the_last_document_has_the_code_of_the_guest_command() {
     let place = Place::new();
     place.write("go", "");
     let exec = ["exec", "--json", "--record", "a.rec"];

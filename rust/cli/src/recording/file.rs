@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::problem::Problem;
 use crate::replace;
 
-/// Recordings hold what the session said, secrets included: they are for their owner only.
+/// Payloads are recorded as they are, secrets included: only the owner may read a recording.
 const MODE: u32 = 0o600;
 
 /// How often another process may replace or remove the target between two of our system calls. Each round takes
@@ -45,7 +45,11 @@ fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
         _ => Problem::file("create", path)(error),
     })?;
     lock(&file, path)?;
-    // The lock lives as long as one of the two: nobody else writes here before the file is removed.
+    if !is_at(&file, path) {
+        // Another process has replaced it before it was locked.
+        return Err(busy(path));
+    }
+    // The lock lasts as long as one of the two: no other process writes here before the file is removed.
     let locked = file.try_clone();
     let begun = begin(file, path, header);
     if begun.is_err() {
@@ -110,7 +114,9 @@ fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let file = options.open(path).map_err(|error| {
         let is_pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
         match error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
-            true => failed(io::Error::other("no process reads from this pipe")),
+            true => failed(io::Error::other(
+                "no process reads from this pipe; start its reader first",
+            )),
             false => failed(error),
         }
     })?;
@@ -140,14 +146,14 @@ fn begin(file: File, path: &Path, header: &Header) -> Result<Recorder<File>, Pro
     }
 }
 
-/// Takes the lock that a file has one writer by. It goes with the file.
+/// Locks the file against other writers, until it is closed.
 fn lock(file: &File, path: &Path) -> Result<(), Problem> {
     loop {
         return match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(()),
             Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => Err(busy(path)),
-            // A file system without locks: there, two writers are the user's to keep apart.
+            // A file system without locks: there, a second writer is not noticed.
             Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(Problem::file("lock", path)(error.into())),
         };
