@@ -10,50 +10,10 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Place, Told, end, signal, under, wait};
+use common::{Agent, PATIENCE, Place, Told, end, signal, wait};
 
 /// Bytes of a file whose copy takes longer than a test needs to stop it.
 const LARGE: u64 = 64 << 20;
-
-/// An agent on a socket, with the directory of the test as its own.
-struct Agent {
-    child: Child,
-    place: String,
-}
-
-impl Agent {
-    fn start(place: &Place) -> Agent {
-        Agent::under(place, ":")
-    }
-
-    /// Started by a shell that has done `first`.
-    fn under(place: &Place, first: &str) -> Agent {
-        let socket = place.path("agent.sock");
-        let path = socket.to_str().expect("plain");
-        let mut command = under(place, first, &["agent", "--unix", path]);
-        let child = command.spawn().expect("there is a shell");
-        let begun = Instant::now();
-        while !socket.exists() {
-            assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
-            thread::sleep(Duration::from_millis(5));
-        }
-        Agent {
-            child,
-            place: format!("unix:{path}"),
-        }
-    }
-
-    fn cp<'a>(&'a self, source: &'a str, target: &'a str) -> [&'a str; 5] {
-        ["cp", "--agent", &self.place, source, target]
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A path of the directory as one in the guest.
 fn guest(place: &Place, name: &str) -> String {

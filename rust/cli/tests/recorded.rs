@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Place, Told, end, under, wait};
+use common::{Agent, PATIENCE, Place, Told, end, under};
 
 const RUN: [&str; 6] = [
     "run",
@@ -320,19 +320,10 @@ fn a_run_whose_recording_fails_says_so_and_stops_if_it_is_required() {
 #[test]
 fn a_copy_whose_recording_fails_says_so_and_stops_if_it_is_required() {
     let place = Place::new();
-    let socket = place.path("agent.sock");
-    let mut agent = place.start(&["agent", "--unix", socket.to_str().expect("plain")]);
-    let begun = Instant::now();
-    while !socket.exists() {
-        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let agent = Agent::start(&place);
     place.write("sent", vec![7; 300_000]);
-    let there = format!("unix:{}", socket.display());
     let target = format!("guest:{}", place.path("there").display());
-    let cp = [
-        "cp", "--agent", &there, "sent", &target, "--record", "a.rec",
-    ];
+    let cp = [&agent.cp("sent", &target)[..], &["--record", "a.rec"]].concat();
     let told = run_under(&place, SMALL, &[&cp[..], &["--json"]].concat());
     assert_eq!(told.code, Some(125), "{told:?}");
     let all = documents(&told);
@@ -351,6 +342,4 @@ fn a_copy_whose_recording_fails_says_so_and_stops_if_it_is_required() {
     assert!(told.stderr.contains("cannot record in"), "{told:?}");
     assert_eq!(place.read("there").len(), 3, "the target was changed");
     assert_eq!(place.names(), before, "a part is left");
-    agent.kill().expect("it is ours");
-    wait(&mut agent);
 }

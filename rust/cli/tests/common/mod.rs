@@ -124,6 +124,47 @@ pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
     command
 }
 
+/// An agent on a socket, with the directory of the test as its own. It ends with the test.
+pub(crate) struct Agent {
+    pub(crate) child: Child,
+    /// Where it is, for `--agent`.
+    pub(crate) place: String,
+}
+
+impl Agent {
+    pub(crate) fn start(place: &Place) -> Agent {
+        Agent::under(place, ":")
+    }
+
+    /// Started by a shell that has done `first`.
+    pub(crate) fn under(place: &Place, first: &str) -> Agent {
+        let socket = place.path("agent.sock");
+        let path = socket.to_str().expect("plain");
+        let mut command = under(place, first, &["agent", "--unix", path]);
+        let child = command.spawn().expect("there is a shell");
+        let begun = Instant::now();
+        while !socket.exists() {
+            assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+            thread::sleep(Duration::from_millis(5));
+        }
+        Agent {
+            child,
+            place: format!("unix:{path}"),
+        }
+    }
+
+    pub(crate) fn cp<'a>(&'a self, source: &'a str, target: &'a str) -> [&'a str; 5] {
+        ["cp", "--agent", &self.place, source, target]
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Waits for a program of ours, reading what it prints; one that hangs is killed and the test fails.
 pub(crate) fn end(mut child: Child) -> Told {
     let stdout = child.stdout.take().map(collect);
