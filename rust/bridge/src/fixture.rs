@@ -1,7 +1,7 @@
 //! Cases that once diverged, kept as files: each is a part of the suite from then on.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use antiphon_codec::{Item, decode_strict};
@@ -54,7 +54,7 @@ pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, 
     let bytes = case.to_bytes();
     let path = folder.join(format!("{name}.cbor"));
     let write = |path: &Path, content: &[u8]| {
-        fs::write(path, content).map_err(|error| FixtureError::Io {
+        replace(path, content).map_err(|error| FixtureError::Io {
             path: path.to_owned(),
             error,
         })
@@ -62,6 +62,18 @@ pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, 
     write(&path, &bytes)?;
     write(&path.with_extension("diag"), diag(&bytes).as_bytes())?;
     Ok(path)
+}
+
+/// Writes a file in one piece: a failure leaves the fixture that was there.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask applies
+    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Every case of a folder, in the order of the files' names.
@@ -149,6 +161,21 @@ fn lines(item: &Item, depth: usize, text: &mut String) {
 mod tests {
     use super::*;
     use crate::hand;
+
+    #[test]
+    fn a_fixture_is_replaced_in_one_piece() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cases = hand::cases();
+        let path = write_fixture(folder.path(), "same", &cases[0]).expect("it is written");
+        let mut old = fs::File::open(&path).expect("it is there");
+        write_fixture(folder.path(), "same", &cases[1]).expect("it is written");
+        let mut kept = Vec::new();
+        io::Read::read_to_end(&mut old, &mut kept).expect("it can be read");
+        assert!(kept == cases[0].to_bytes(), "the old file was changed");
+        assert!(fs::read(&path).expect("it is there") == cases[1].to_bytes());
+        let files = fs::read_dir(folder.path()).expect("it can be listed");
+        assert_eq!(files.count(), 2);
+    }
 
     #[test]
     fn a_fixture_is_read_back_with_its_text() {

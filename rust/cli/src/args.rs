@@ -108,12 +108,8 @@ Exit codes of its own, beside the guest command's:
 pub(crate) struct Exec {
     #[command(flatten)]
     pub(crate) guest: GuestArgs,
-    /// Record the session in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// The protocol of the session, in place of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     pub(crate) protocol: Option<PathBuf>,
@@ -143,8 +139,8 @@ pub(crate) struct Exec {
 /// Copy a file to or from the guest
 ///
 /// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
-/// source's name. A file that comes from the guest takes its place in one piece: whoever looks at the target sees the old
-/// file or the whole new one.
+/// source's name. The file is written beside the target and renamed over it when it is whole: the target is the old
+/// file or the whole new one. A source that changes while it is copied is an error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -153,12 +149,8 @@ Examples:
 pub(crate) struct Cp {
     #[command(flatten)]
     pub(crate) guest: GuestArgs,
-    /// Record the session in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// What to copy
     #[arg(value_name = "SOURCE")]
     pub(crate) source: Place,
@@ -176,6 +168,20 @@ pub(crate) struct GuestArgs {
     /// Give a guest up as lost that does not answer a ping for so long; `off`: never [default: 60, on a serial line 15]
     #[arg(long, value_name = "SECONDS|off")]
     pub(crate) silence: Option<Silence>,
+}
+
+/// Whether and where a recording is written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Record in this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Replace the recording if it is there
+    #[arg(long, requires = "record")]
+    pub(crate) overwrite: bool,
+    /// End the run when the recording cannot be written any more
+    #[arg(long, requires = "record")]
+    pub(crate) record_required: bool,
 }
 
 /// Run a recording again, without the guest
@@ -405,12 +411,8 @@ pub(crate) struct Run {
     /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
     #[arg(long = "priority", value_name = "ROLE=N")]
     pub(crate) priorities: Vec<Priority>,
-    /// Record the run in this new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
-    #[arg(long, requires = "record")]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// Tell everything, and not only messages, calls and failures
     #[arg(long)]
     pub(crate) all: bool,

@@ -1,54 +1,135 @@
-//! The host's side of a copy: what the role `Local` of the shipped file protocols says.
+//! The host's side of a copy: the answers of the role `Local` of the shipped file protocols.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_machine::{Class, EffectHandler, EffectRequest, FailureKind, Outcome, Reply, Value};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::fields::{Fields, record};
+use crate::interrupt::Interrupt;
 use crate::literal::Literal;
+use crate::text;
 
 /// Bytes of a chunk: with the fields beside them, they stay within a payload of 64 KiB.
 const CHUNK_LEN: usize = 60 << 10;
+
+/// How late a signal is noticed while a pipe or a terminal has nothing to copy.
+const SIGNAL_CHECKED_EVERY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 /// The bits of an open mode that are used here.
 const READ: u8 = 1;
 const WRITE: u8 = 1 << 1;
 const CREATE: u8 = 1 << 2;
 const TRUNCATE: u8 = 1 << 3;
+const EXCLUSIVE: u8 = 1 << 5;
 
-/// Carries out one piece of work after the other.
+/// Answers for one session after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Copier {
     work: Option<Work>,
-    handle: u64,
+    /// The handle of the file that the guest has opened in this session.
+    handle: Option<u64>,
     /// How many bytes were copied, and so where the next ones are.
     offset: u64,
     /// A chunk that was read and not written yet.
     chunk: Vec<u8>,
     bar: Option<ProgressBar>,
-    failure: Option<io::Error>,
+    failure: Option<Failure>,
+    interrupt: Option<Interrupt>,
 }
 
-/// A session's work.
+/// The work of a session.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Find out what a path names.
-    Look { path: String, found: Option<Stat> },
+    /// Find out what a path names: the path itself, or what a link there leads to.
+    Look {
+        path: String,
+        follow: bool,
+        found: Option<Stat>,
+    },
     /// Copy to the guest.
-    Send { open: Open, file: File },
+    Send { open: Open, source: Source },
+    /// Create a file in the guest and find out whether it is seen here.
+    Probe { open: Open, twin: Twin },
     /// Copy from the guest.
-    Fetch { open: Open, file: File, ended: bool },
+    Fetch {
+        open: Open,
+        file: File,
+        len_max: Option<u64>,
+        ended: bool,
+    },
+    /// Rename a file in the guest.
+    Rename { from: String, to: String },
+    /// Remove a file in the guest.
+    Remove { path: String },
+}
+
+/// A file here that is copied to the guest.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) file: File,
+    /// Whether reading never waits for another process.
+    pub(crate) is_regular: bool,
+    /// How long it is, where its length counts; it is an error when there is more.
+    pub(crate) len_max: Option<u64>,
+    /// What is checked when the guest has created its file.
+    pub(crate) twin: Option<Twin>,
+}
+
+/// How to find out that source and target are the same file, wherever the guest is: a file that the guest has created
+/// under a random name is seen here only when its directory is the same here and there.
+#[derive(Clone, Debug)]
+pub(crate) struct Twin {
+    /// The file that the guest creates, as a path here.
+    pub(crate) part: PathBuf,
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
+}
+
+impl Twin {
+    fn is_same_file(&self) -> bool {
+        fs::symlink_metadata(&self.part).is_ok() && text::is_same_file(&self.source, &self.target)
+    }
+}
+
+/// What stopped a copy on this side.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The file here cannot be read or written.
+    Io(io::Error),
+    /// Source and target are the same file.
+    SameFile,
+    /// The source is longer than it was when the copy began.
+    Longer,
+    /// A signal came while the source had nothing to read.
+    Interrupted,
+}
+
+/// The kinds of file that a copy tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Symlink,
+    /// A device, a pipe, a socket.
+    #[default]
+    Other,
 }
 
 /// What a path in the guest names.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
-    pub(crate) is_directory: bool,
+    pub(crate) kind: Kind,
     pub(crate) size: u64,
     pub(crate) perm: u32,
+    pub(crate) mtime_ms: Option<i64>,
 }
 
 /// How a file of the guest is opened.
@@ -57,33 +138,52 @@ pub(crate) struct Open {
     path: String,
     mode: u8,
     perm: Option<u32>,
+    /// Whether it has positions: a pipe or a terminal is read and written as it comes.
+    has_positions: bool,
 }
 
 impl Open {
-    pub(crate) fn to_read(path: &str) -> Open {
+    pub(crate) fn to_read(path: &str, kind: Kind) -> Open {
         Open {
             path: path.to_owned(),
             mode: READ,
             perm: None,
+            has_positions: kind != Kind::Other,
         }
     }
 
-    /// What was in the file is dropped; one that is made gets these permissions.
-    pub(crate) fn to_write(path: &str, perm: u32) -> Open {
-        let mode = WRITE | CREATE | TRUNCATE;
+    /// What is in the file is dropped; one that is created gets these permissions.
+    pub(crate) fn to_write(path: &str, perm: u32, kind: Kind) -> Open {
         Open {
             path: path.to_owned(),
-            mode,
+            mode: WRITE | CREATE | TRUNCATE,
             perm: Some(perm),
+            has_positions: kind != Kind::Other,
+        }
+    }
+
+    /// A new file with these permissions.
+    pub(crate) fn to_create(path: &str, perm: u32) -> Open {
+        Open {
+            path: path.to_owned(),
+            mode: WRITE | CREATE | EXCLUSIVE,
+            perm: Some(perm),
+            has_positions: true,
         }
     }
 }
 
 impl Copier {
-    /// Takes the next piece of work.
+    /// Has a wait for the source end when a signal comes.
+    pub(crate) fn end_waits_by(&mut self, interrupt: &Interrupt) {
+        self.interrupt = Some(interrupt.clone());
+    }
+
+    /// Takes the work of the next session.
     pub(crate) fn begin(&mut self, work: Work) {
         *self = Copier {
             work: Some(work),
+            interrupt: self.interrupt.take(),
             ..Copier::default()
         };
     }
@@ -106,9 +206,35 @@ impl Copier {
             Some(Work::Look {
                 found: Some(found), ..
             }) => *found,
-            Some(Work::Look { .. } | Work::Send { .. } | Work::Fetch { .. }) | None => {
-                Stat::default()
-            }
+            Some(
+                Work::Look { .. }
+                | Work::Send { .. }
+                | Work::Probe { .. }
+                | Work::Fetch { .. }
+                | Work::Rename { .. }
+                | Work::Remove { .. },
+            )
+            | None => Stat::default(),
+        }
+    }
+
+    /// Whether the guest has opened a file in this session.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    /// The file here that was copied.
+    pub(crate) fn source(&self) -> Option<&File> {
+        match &self.work {
+            Some(Work::Send { source, .. }) => Some(&source.file),
+            Some(
+                Work::Look { .. }
+                | Work::Probe { .. }
+                | Work::Fetch { .. }
+                | Work::Rename { .. }
+                | Work::Remove { .. },
+            )
+            | None => None,
         }
     }
 
@@ -118,7 +244,7 @@ impl Copier {
     }
 
     /// What failed on this side.
-    pub(crate) fn failure(&mut self) -> Option<io::Error> {
+    pub(crate) fn failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }
 
@@ -129,29 +255,40 @@ impl Copier {
         }
     }
 
-    fn failed(&mut self, error: io::Error) -> Reply {
-        let detail = error.to_string();
-        self.failure = Some(error);
+    fn failed(&mut self, failure: Failure) -> Reply {
+        let detail = match &failure {
+            Failure::Io(error) => error.to_string(),
+            Failure::SameFile => "source and target are the same file".to_owned(),
+            Failure::Longer => "the source changed".to_owned(),
+            Failure::Interrupted => "a signal came".to_owned(),
+        };
+        self.failure = Some(failure);
         Reply::Now(Outcome::failure(FailureKind::Internal, &detail))
     }
 
     /// Goes on, or comes to the end of the file.
     fn decide(&mut self, request: &EffectRequest<'_>) -> Reply {
         let label = match &mut self.work {
-            Some(Work::Send { file, .. }) => {
-                if self.chunk.is_empty()
-                    && let Err(error) = file.take(CHUNK_LEN as u64).read_to_end(&mut self.chunk)
-                {
-                    return self.failed(error);
-                }
-                if self.chunk.is_empty() {
-                    "finish"
-                } else {
-                    "chunk"
+            Some(Work::Send { source, .. }) => {
+                let read = match self.chunk.is_empty() {
+                    true => source.read(self.interrupt.as_ref(), self.offset, &mut self.chunk),
+                    false => Ok(()),
+                };
+                match read {
+                    Err(failure) => return self.failed(failure),
+                    Ok(()) if self.chunk.is_empty() => "finish",
+                    Ok(()) => "chunk",
                 }
             }
             Some(Work::Fetch { ended: false, .. }) => "more",
-            Some(Work::Fetch { .. } | Work::Look { .. }) | None => "finish",
+            Some(
+                Work::Fetch { .. }
+                | Work::Probe { .. }
+                | Work::Look { .. }
+                | Work::Rename { .. }
+                | Work::Remove { .. },
+            )
+            | None => "finish",
         };
         match request.choose(label) {
             Some(outcome) => Reply::Now(outcome),
@@ -161,32 +298,46 @@ impl Copier {
 
     fn produce(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
         let number = |n: u64| Literal::Number(i128::from(n));
+        let text = |text: &String| Literal::Text(text.clone());
+        let handle = number(self.handle.unwrap_or_default());
+        let offset = |open: &Open| open.has_positions.then(|| ("offset", number(self.offset)));
         let value = match (label, &self.work) {
-            ("look", Some(Work::Look { path, .. })) => Ok(Value::text(path)),
-            ("begin", Some(Work::Send { open, .. } | Work::Fetch { open, .. })) => {
+            ("look", Some(Work::Look { path, follow, .. })) => match follow {
+                true => Ok(Value::text(path)),
+                false => record(
+                    request,
+                    vec![
+                        ("path", text(path)),
+                        ("follow", Literal::Word("false".to_owned())),
+                    ],
+                ),
+            },
+            (
+                "begin",
+                Some(Work::Send { open, .. } | Work::Probe { open, .. } | Work::Fetch { open, .. }),
+            ) => {
                 let mut fields = vec![
-                    ("path", Literal::Text(open.path.clone())),
+                    ("path", text(&open.path)),
                     ("mode", number(u64::from(open.mode))),
                 ];
                 fields.extend(open.perm.map(|perm| ("perm", number(u64::from(perm)))));
                 record(request, fields)
             }
-            ("chunk", Some(Work::Send { .. })) => record(
-                request,
-                vec![
-                    ("handle", number(self.handle)),
-                    ("data", Literal::Bytes(self.chunk.clone())),
-                    ("offset", number(self.offset)),
-                ],
-            ),
-            ("more", Some(Work::Fetch { .. })) => record(
-                request,
-                vec![
-                    ("handle", number(self.handle)),
-                    ("len", number(CHUNK_LEN as u64)),
-                    ("offset", number(self.offset)),
-                ],
-            ),
+            ("chunk", Some(Work::Send { open, .. })) => {
+                let data = Literal::Bytes(self.chunk.clone());
+                let mut fields = vec![("handle", handle), ("data", data)];
+                fields.extend(offset(open));
+                record(request, fields)
+            }
+            ("more", Some(Work::Fetch { open, .. })) => {
+                let mut fields = vec![("handle", handle), ("len", number(CHUNK_LEN as u64))];
+                fields.extend(offset(open));
+                record(request, fields)
+            }
+            ("rename", Some(Work::Rename { from, to })) => {
+                record(request, vec![("from", text(from)), ("to", text(to))])
+            }
+            ("unlink", Some(Work::Remove { path })) => Ok(Value::text(path)),
             _ => return unforeseen(request),
         };
         Reply::Now(match value {
@@ -198,35 +349,55 @@ impl Copier {
     fn deliver(&mut self, label: &str, fields: &Fields<'_>) -> Reply {
         let number = |name: &str| fields.number(name).and_then(|n| u64::try_from(n).ok());
         match (label, &mut self.work) {
-            ("opened", _) => self.handle = number("handle").unwrap_or_default(),
+            ("opened", work) => {
+                self.handle = Some(number("handle").unwrap_or_default());
+                let twin = match work {
+                    Some(Work::Send { source, .. }) => source.twin.as_ref(),
+                    Some(Work::Probe { twin, .. }) => Some(&*twin),
+                    Some(
+                        Work::Fetch { .. }
+                        | Work::Look { .. }
+                        | Work::Rename { .. }
+                        | Work::Remove { .. },
+                    )
+                    | None => None,
+                };
+                if twin.is_some_and(Twin::is_same_file) {
+                    return self.failed(Failure::SameFile);
+                }
+            }
             ("written", Some(Work::Send { .. })) => {
                 let written = number("written").unwrap_or_default();
                 let len = usize::try_from(written)
                     .unwrap_or(usize::MAX)
                     .min(self.chunk.len());
                 if len == 0 {
-                    return self.failed(io::ErrorKind::WriteZero.into());
+                    return self.failed(Failure::Io(io::ErrorKind::WriteZero.into()));
                 }
                 self.chunk.drain(..len);
                 self.moved(len);
             }
-            ("chunk", Some(Work::Fetch { file, ended, .. })) => {
+            (
+                "chunk",
+                Some(Work::Fetch {
+                    file,
+                    ended,
+                    len_max,
+                    ..
+                }),
+            ) => {
                 let data = fields.bytes("data");
                 *ended = fields.truth("eof") || data.is_empty();
+                let end = self.offset.saturating_add(data.len() as u64);
+                if len_max.is_some_and(|max| end > max) {
+                    return self.failed(Failure::Longer);
+                }
                 if let Err(error) = file.write_all(&data) {
-                    return self.failed(error);
+                    return self.failed(Failure::Io(error));
                 }
                 self.moved(data.len());
             }
-            ("found", Some(Work::Look { found, .. })) => {
-                *found = Some(Stat {
-                    is_directory: fields.text("kind") == "directory",
-                    size: number("size").unwrap_or_default(),
-                    perm: number("perm")
-                        .and_then(|n| u32::try_from(n).ok())
-                        .unwrap_or_default(),
-                });
-            }
+            ("found", Some(Work::Look { found, .. })) => *found = Some(Stat::of(fields)),
             _ => {}
         }
         Reply::Now(Outcome::done())
@@ -236,6 +407,78 @@ impl Copier {
         self.offset += len as u64;
         if let Some(bar) = &self.bar {
             bar.set_position(self.offset);
+        }
+    }
+}
+
+impl Stat {
+    fn of(fields: &Fields<'_>) -> Stat {
+        let number = |name: &str| fields.number(name);
+        Stat {
+            kind: match fields.text("kind").as_str() {
+                "file" => Kind::File,
+                "directory" => Kind::Directory,
+                "symlink" => Kind::Symlink,
+                _ => Kind::Other,
+            },
+            size: number("size")
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or_default(),
+            perm: number("perm")
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or_default(),
+            mtime_ms: number("mtime_ms"),
+        }
+    }
+
+    /// How long the file is, where its length counts: files such as those of `/proc` say that they are empty.
+    pub(crate) fn len_max(&self) -> Option<u64> {
+        (self.kind == Kind::File && self.size > 0).then_some(self.size)
+    }
+}
+
+impl Source {
+    /// Reads the chunk at that offset; none at the end.
+    fn read(
+        &mut self,
+        interrupt: Option<&Interrupt>,
+        offset: u64,
+        chunk: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        if self.is_regular {
+            let mut file = (&self.file).take(CHUNK_LEN as u64);
+            file.read_to_end(chunk).map_err(Failure::Io)?;
+        } else {
+            self.wait(interrupt)?;
+            chunk.resize(CHUNK_LEN, 0);
+            let len = loop {
+                match self.file.read(chunk) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read,
+                }
+            };
+            chunk.truncate(*len.as_ref().unwrap_or(&0));
+            len.map_err(Failure::Io)?;
+        }
+        let end = offset.saturating_add(chunk.len() as u64);
+        match self.len_max.is_some_and(|max| end > max) {
+            true => Err(Failure::Longer),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits until the source has bytes or has ended.
+    fn wait(&self, interrupt: Option<&Interrupt>) -> Result<(), Failure> {
+        loop {
+            if interrupt.is_some_and(|interrupt| interrupt.signal().is_some()) {
+                return Err(Failure::Interrupted);
+            }
+            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+            match poll(&mut fds, Some(&SIGNAL_CHECKED_EVERY)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(Failure::Io(error.into())),
+            }
         }
     }
 }

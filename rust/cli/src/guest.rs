@@ -13,6 +13,9 @@ use crate::problem::Problem;
 /// seconds; what takes longer is not there.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long the guest may take to show that it lives once what it does was called off.
+pub(crate) const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// Shakes hands with the agent at that place, starting it if that is what the place says.
 pub(crate) fn open(guest: &GuestArgs) -> Result<GuestLink, Problem> {
     let transport = match &guest.agent {

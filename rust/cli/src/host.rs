@@ -177,8 +177,7 @@ impl Host {
             move |event| host.state().on_stream(event)
         };
         let input = Input::start(on_event())?;
-        let lock = Arc::<Mutex<()>>::default();
-        let start = |stream, manner| Output::start(stream, manner, lock.clone(), on_event());
+        let start = |stream, manner| Output::start(stream, manner, on_event());
         let stdout = start(Stream::Stdout, manners[0])?;
         let stderr = start(Stream::Stderr, manners[1])?;
         let mut state = self.state();
@@ -189,7 +188,11 @@ impl Host {
 
     /// Says which session the command runs in.
     pub(crate) fn opened(&self, session: SessionId) {
-        self.state().session = Some(session);
+        let mut state = self.state();
+        state.session = Some(session);
+        if state.stopping.is_unrecorded() {
+            state.cancel();
+        }
     }
 
     /// How the command ended, if the guest has said so.

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use antiphon_guest::driver::Remote;
 use antiphon_machine::{Ingress, SessionId};
@@ -47,9 +46,6 @@ pub(crate) fn on_signals(
         .spawn(watch)
         .map(|_| ())
 }
-
-/// How long the guest may take to show that it lives once its session is called off.
-const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Calls off the session under way when a signal comes.
 #[derive(Clone, Debug)]
@@ -98,7 +94,6 @@ impl Interrupt {
     }
 
     fn call_off(&self, session: SessionId) -> bool {
-        let _ = self.remote.probe(ALIVE_WITHIN);
         self.remote
             .send(Ingress::Cancel {
                 session,

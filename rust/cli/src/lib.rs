@@ -21,6 +21,7 @@ mod page;
 mod problem;
 mod protocol;
 mod recording;
+mod replace;
 mod script;
 mod story;
 mod streams;
@@ -32,8 +33,10 @@ mod view;
 mod watcher;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
 use exit::Exit;
@@ -43,6 +46,10 @@ use problem::Problem;
 /// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A write beyond the limit for files then fails and is reported; the signal alone would end the program. It has a
+    // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
+    // this case is worse.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let voice = Voice::new(cli.style);
     let exit = match run(&cli.command, &voice) {
         Ok(exit) => exit,

@@ -37,6 +37,11 @@ pub(crate) enum Problem {
     },
     #[error("`{}` is there already; `--overwrite` replaces it", path.display())]
     RecordingExists { path: PathBuf },
+    #[error(
+        "`{}` is being written by another process; wait for its end or record in another file",
+        path.display()
+    )]
+    RecordingBusy { path: PathBuf },
     #[error("`{}` is longer than {max} bytes", path.display())]
     TooLong { path: PathBuf, max: u64 },
     #[error("`{}` is not UTF-8 text: byte {at} is no character", path.display())]
@@ -149,6 +154,8 @@ pub(crate) enum Problem {
     CopyWays,
     #[error("the copy failed: {reason}")]
     Copy { reason: String },
+    #[error("{problem}; `guest:{part}` may be left behind")]
+    PartLeft { problem: Box<Problem>, part: String },
     #[error("cannot find this program to start it as the agent: {0}")]
     NoProgram(#[source] io::Error),
     #[error("the process is out of resources: {0}")]
@@ -238,6 +245,7 @@ impl Problem {
             | Problem::Wave { .. }
             | Problem::CopyWays => Exit::Usage,
             Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
+            Problem::PartLeft { problem, .. } => problem.exit(),
             Problem::OfAReplay { .. } => Exit::Damaged,
             Problem::NotWhole { tail, .. } => exit_of(Some(tail)),
             Problem::Case { error, .. } => match &**error {
@@ -261,6 +269,7 @@ impl Problem {
             | Problem::Fixture(_)
             | Problem::File { .. }
             | Problem::RecordingExists { .. }
+            | Problem::RecordingBusy { .. }
             | Problem::TooLong { .. }
             | Problem::NotText { .. }
             | Problem::Record { .. }

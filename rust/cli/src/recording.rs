@@ -1,83 +1,220 @@
-//! Writing a recording beside a run.
+//! Recording beside a run: a sink that reports at once when the recording fails.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+mod file;
+
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use antiphon_machine::{ProtocolMachineConfig, ProtocolMachineKernel};
-use antiphon_record::{Flush, Header, Recorder};
+use antiphon_machine::{
+    EffectRequest, Event, Ingress, ProtocolMachineConfig, ProtocolMachineKernel, Refusal, Rest,
+    Sink, Stamp, VerifiedImage, WavePick,
+};
+use antiphon_record::{Header, Recorder};
+use serde_json::json;
 
+use crate::args::RecordArgs;
+use crate::filter;
+use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 
-/// The name that recordings give to who wrote them.
+/// The name of the program that wrote a recording, in its header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
 
-/// A recording under way: a sink for the machine, and what is needed to end it.
-#[derive(Debug)]
+/// How long the report of a failure may take at the end of a run.
+const REPORTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A recording that is being written: a sink for the machine.
 pub(crate) struct Recording {
     path: PathBuf,
     recorder: Recorder<File>,
+    voice: Voice,
+    /// Whether the run must not go on without the recording.
+    is_required: bool,
+    /// Ends the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
+    stop: Option<Box<dyn FnOnce() + Send>>,
+    has_failed: bool,
+    /// The thread that reports the failure.
+    reporter: Option<JoinHandle<()>>,
 }
 
-/// Ends a recording whose sink a machine had.
-#[derive(Debug)]
-pub(crate) struct Keep {
-    path: PathBuf,
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording")
+            .field("path", &self.path)
+            .field("has_failed", &self.has_failed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Recording {
-    /// Begins a new file. One that is there is left alone, unless the user said otherwise.
-    pub(crate) fn create(
-        path: &Path,
-        overwrite: bool,
-        header: &Header,
-    ) -> Result<Recording, Problem> {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if overwrite {
-            options.create(true).truncate(true);
-        } else {
-            options.create_new(true);
-        }
-        let file = options.open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Problem::RecordingExists {
-                path: path.to_owned(),
-            },
-            _ => Problem::file("create", path)(error),
-        })?;
-        let recorder =
-            Recorder::create(file, header, Flush::default()).map_err(|error| Problem::Record {
-                path: path.to_owned(),
-                error,
-            })?;
-        Ok(Recording {
+    /// Begins the recording that the command line asks for, if it asks for one.
+    pub(crate) fn begin(
+        args: &RecordArgs,
+        header: impl FnOnce() -> Header,
+        voice: &Voice,
+    ) -> Result<Option<Recording>, Problem> {
+        let Some(path) = &args.record else {
+            return Ok(None);
+        };
+        Ok(Some(Recording {
+            recorder: file::create(path, args.overwrite, &header())?,
             path: path.to_owned(),
-            recorder,
-        })
+            voice: *voice,
+            is_required: args.record_required,
+            stop: None,
+            has_failed: false,
+            reporter: None,
+        }))
     }
 
-    /// The sink for the machine, and what ends it afterwards.
-    pub(crate) fn into_parts(self) -> (Keep, Recorder<File>) {
-        (Keep { path: self.path }, self.recorder)
+    /// Has `stop` called when the recording fails and is required. It is called by the thread that runs the machine,
+    /// from within the machine, and must not wait.
+    pub(crate) fn stop_by(&mut self, stop: impl FnOnce() + Send + 'static) {
+        self.stop = Some(Box::new(stop));
     }
-}
 
-impl Keep {
-    /// Ends the recording with what the machine has come to.
-    pub(crate) fn finish(
-        self,
-        recorder: Recorder<File>,
-        kernel: &ProtocolMachineKernel,
-    ) -> Result<(), Problem> {
-        let path = self.path;
-        match recorder.finish(kernel) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Problem::Record { path, error }),
+    /// Whether the recording has failed and the run must not go on without it.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.has_failed && self.is_required
+    }
+
+    /// Ends the recording with the state that the machine has reached. Returns whether the recording is whole; if not,
+    /// that has been reported.
+    pub(crate) fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
+        let ended = self.recorder.finish(kernel);
+        let is_whole = match (self.has_failed, ended) {
+            (true, _) => false,
+            (false, Ok(_)) => true,
+            (false, Err(error)) => {
+                report(&self.voice, &self.path, &cannot(&self.path, error));
+                false
+            }
+        };
+        // What is reported now comes before what the caller reports, unless its reader does not read.
+        let until = Instant::now() + REPORTED_WITHIN;
+        while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)
+            && Instant::now() < until
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
+        is_whole
+    }
+
+    /// Notices the failure of what the recorder has just written.
+    #[inline]
+    fn notice(&mut self) {
+        if !self.has_failed && self.recorder.error().is_some() {
+            self.fail();
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self) {
+        self.has_failed = true;
+        let (voice, path) = (self.voice, self.path.clone());
+        let error = self.recorder.error().map(ToString::to_string);
+        let message = format!(
+            "{}; {}",
+            cannot(&path, error.unwrap_or_default()),
+            match self.is_required {
+                true => "the run is ended",
+                false => "the run goes on without it",
+            }
+        );
+        // The machine's thread does not wait for the readers of standard output and standard error.
+        let told = message.clone();
+        let reporter = thread::Builder::new().name("recording".to_owned());
+        match reporter.spawn(move || report(&voice, &path, &told)) {
+            Ok(reporter) => self.reporter = Some(reporter),
+            Err(_) => report(&self.voice, &self.path, &message),
+        }
+        if let Some(stop) = self.stop.take().filter(|_| self.is_required) {
+            stop();
         }
     }
 }
 
-/// What a recording begins with.
+fn cannot(path: &Path, error: impl std::fmt::Display) -> String {
+    format!("cannot record in `{}`: {error}", path.display())
+}
+
+/// Reports that the recording failed: to the person on standard error, to the program on standard output.
+fn report(voice: &Voice, path: &Path, message: &str) {
+    let message = filter::line(message);
+    voice.remark(BAD, "antiphon:", &message);
+    if voice.json {
+        let path = filter::line(&path.display().to_string());
+        // When this cannot be written either, the exit code is all that is left.
+        let _ = voice.document(&json!({
+            "event": "recording_failed", "path": path, "message": message,
+        }));
+    }
+}
+
+impl Sink for Recording {
+    #[inline]
+    fn wants_events(&self) -> bool {
+        self.recorder.wants_events()
+    }
+
+    #[inline]
+    fn wants_steps(&self) -> bool {
+        self.recorder.wants_steps()
+    }
+
+    #[inline]
+    fn wants_inputs(&self) -> bool {
+        self.recorder.wants_inputs()
+    }
+
+    #[inline]
+    fn event(&mut self, stamp: &Stamp, event: Event) {
+        // Events are digested and not written.
+        self.recorder.event(stamp, event);
+    }
+
+    fn loaded(&mut self, image: &VerifiedImage) {
+        self.recorder.loaded(image);
+        self.notice();
+    }
+
+    fn wave(&mut self, step: u64, picks: &[WavePick]) {
+        self.recorder.wave(step, picks);
+        self.notice();
+    }
+
+    #[inline]
+    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
+        self.recorder.request(step, request);
+        self.notice();
+    }
+
+    #[inline]
+    fn ingress(&mut self, step: u64, input: &Ingress) {
+        self.recorder.ingress(step, input);
+        self.notice();
+    }
+
+    fn refused(&mut self, step: u64, refusal: &Refusal) {
+        self.recorder.refused(step, refusal);
+        self.notice();
+    }
+
+    #[inline]
+    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
+        self.recorder.stepped(kernel);
+        self.notice();
+    }
+
+    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
+        self.recorder.rested(kernel, rest);
+        self.notice();
+    }
+}
+
+/// The header of a recording.
 pub(crate) fn header(
     config: &ProtocolMachineConfig,
     source: &str,

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -209,11 +209,10 @@ pub(crate) struct Progress {
 }
 
 impl Output {
-    /// Starts the thread. Streams with the same `lock` do not write at the same time.
+    /// Starts the thread.
     pub(crate) fn start(
         stream: Stream,
         manner: Manner,
-        lock: Arc<Mutex<()>>,
         on_event: impl Fn(StreamEvent) + Send + 'static,
     ) -> io::Result<Output> {
         let (pieces, queue) = bounded(PIECES_MAX);
@@ -227,7 +226,6 @@ impl Output {
                 Manner::Json => descriptor(Stream::Stdout)?,
             },
             filter: Filter::default(),
-            lock: (manner == Manner::Json).then_some(lock),
         };
         let shared = watched.clone();
         thread::Builder::new()
@@ -318,7 +316,6 @@ struct Writer {
     manner: Manner,
     out: File,
     filter: Filter,
-    lock: Option<Arc<Mutex<()>>>,
 }
 
 fn write_loop(
@@ -344,15 +341,14 @@ fn write_loop(
 
 impl Writer {
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        // A document is one line, whichever stream it is of.
-        let _locked = self
-            .lock
-            .as_ref()
-            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
         match self.manner {
             Manner::Plain => write_all(&self.out, piece),
             Manner::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
-            Manner::Json => write_all(&self.out, document(self.stream, piece).as_bytes()),
+            Manner::Json => {
+                // A pipe may take a long document in pieces; no other document comes between them.
+                let _whole = io::stdout().lock();
+                write_all(&self.out, document(self.stream, piece).as_bytes())
+            }
         }
     }
 }

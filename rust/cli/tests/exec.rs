@@ -1,4 +1,4 @@
-//! `exec` and `cp` against the agent that they start themselves.
+//! `exec` against the agent that it starts itself.
 
 mod common;
 
@@ -356,6 +356,33 @@ fn json_says_what_the_code_cannot() {
     );
 }
 
+/// Two threads write documents that are longer than what a pipe takes in one piece.
+#[test]
+fn documents_are_whole_whatever_both_streams_write() {
+    let place = Place::new();
+    let script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait";
+    let mut child = place.start(&["exec", "--json", "--", "sh", "-c", script]);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
+    // Slowly, so that the pipe is full.
+    while let Ok(len @ 1..) = stdout.read(&mut piece) {
+        all.extend_from_slice(&piece[..len]);
+        thread::sleep(Duration::from_micros(20));
+    }
+    assert_eq!(end(child).code, Some(0));
+    let mut lens = std::collections::BTreeMap::new();
+    for line in all
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let document: serde_json::Value = serde_json::from_slice(line).expect("a whole document");
+        let base64 = document["base64"].as_str().unwrap_or_default();
+        let stream = document["stream"].as_str().unwrap_or_default().to_owned();
+        *lens.entry(stream).or_insert(0) += base64.trim_end_matches('=').len() * 3 / 4;
+    }
+    assert_eq!((lens["stdout"], lens["stderr"]), (3_000_000, 3_000_000));
+}
+
 #[test]
 fn another_protocol_can_take_the_place_of_the_shipped_one() {
     let place = Place::new();
@@ -387,113 +414,6 @@ fn another_protocol_can_take_the_place_of_the_shipped_one() {
     let told = place.run(&["exec", "--protocol", "wrong.anti", "--", "true"]);
     assert_eq!(told.code, Some(125), "{told:?}");
     assert!(told.stderr.contains("`P` has no role `C`"), "{told:?}");
-}
-
-#[test]
-fn files_go_there_and_back() {
-    let place = Place::new();
-    let bytes: Vec<u8> = (0..300_007u32).map(|i| (i % 251) as u8).collect();
-    place.write("sent", &bytes);
-    fs::create_dir(place.path("there")).expect("the directory is writable");
-    let guest = |name: &str| format!("guest:{}", place.path(name).display());
-
-    // Into a directory, under a name, and an empty file.
-    place.good(&["cp", "--record", "cp.rec", "sent", &guest("there")]);
-    assert!(place.read("there/sent") == bytes);
-    place.good(&["cp", &guest("there/sent"), "back"]);
-    assert!(place.read("back") == bytes);
-    place.write("empty", "");
-    place.good(&["cp", "empty", &guest("there/")]);
-    assert_eq!(place.read("there/empty"), b"");
-    place.good(&["cp", &guest("there/empty"), "back"]);
-    assert_eq!(place.read("back"), b"", "what was there is replaced");
-    place.good(&["replay", "cp.rec"]);
-
-    let document = place.good(&["cp", "--json", "sent", &guest("there/x")]);
-    let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
-    assert_eq!(document["copied"], 300_007);
-}
-
-#[test]
-fn a_copy_that_fails_says_where_and_leaves_nothing() {
-    let place = Place::new();
-    place.write("sent", "x");
-    for (source, target, code, said) in [
-        ("guest:/no/such", "back", 125, "No such file"),
-        ("sent", "guest:/no/such", 125, "No such file"),
-        ("nowhere", "guest:there", 125, "cannot read `nowhere`"),
-        ("sent", "back", 2, "one of the two must be in the guest"),
-        ("guest:/tmp", "back", 125, "directory"),
-    ] {
-        let told = place.run(&["cp", source, target]);
-        assert_eq!(told.code, Some(code), "{source} {target}: {told:?}");
-        assert!(told.stderr.contains(said), "{source} {target}: {told:?}");
-        assert!(!place.path("back").exists());
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_copy_has_the_permissions_of_its_source() {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
-    place.write("tool", "#!/bin/sh\n");
-    fs::set_permissions(place.path("tool"), fs::Permissions::from_mode(0o750)).expect("ours");
-    let there = format!("guest:{}", place.path("there").display());
-    place.good(&["cp", "tool", &there]);
-    place.good(&["cp", &there, "back"]);
-    for name in ["there", "back"] {
-        let mode = fs::metadata(place.path(name))
-            .expect("it is there")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o750, "{name}");
-    }
-}
-
-#[test]
-fn a_copy_that_is_called_off_ends_in_good_order() {
-    let place = Place::new();
-    let there = place.path("there");
-    let guest = format!("guest:{}", there.display());
-    let mut child = place.start(&["cp", "--record", "c.rec", "/dev/zero", &guest]);
-    let begun = Instant::now();
-    while fs::metadata(&there).map_or(0, |about| about.len()) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "nothing is copied");
-        thread::sleep(Duration::from_millis(2));
-    }
-    signal(&child, "INT");
-    let status = wait(&mut child).and_then(|status| status.code());
-    assert_eq!(status, Some(130));
-    assert!(place.good(&["show", "c.rec"]).contains("ended: cancelled"));
-    place.good(&["replay", "c.rec"]);
-}
-
-/// A copy never takes the place of what is no regular file, nor empties what it is about to read.
-#[test]
-fn a_copy_spares_pipes_links_and_itself() {
-    let place = Place::new();
-    place.write("sent", "precious");
-    place.write("kept", "old");
-    let guest = |name: &str| format!("guest:{}", place.path(name).display());
-    std::os::unix::fs::symlink(place.path("kept"), place.path("link")).expect("it can be linked");
-    fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
-
-    place.good(&["cp", &guest("sent"), "link"]);
-    assert!(place.path("link").is_symlink());
-    assert_eq!(place.read("kept"), b"precious");
-
-    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).expect("it binds");
-    let told = place.run(&["cp", &guest("sent"), "socket"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("is not a regular file"), "{told:?}");
-
-    for itself in ["sent", "twin"] {
-        let told = place.run(&["cp", "sent", &guest(itself)]);
-        assert_eq!(told.code, Some(125), "{told:?}");
-        assert!(told.stderr.contains("are the same file"), "{told:?}");
-        assert_eq!(place.read("sent"), b"precious");
-    }
 }
 
 /// A serial line is a device or a socket; a plain file is left as it is.

@@ -169,11 +169,11 @@ fn a_changed_byte_is_found_and_located() {
         "what comes before the damage is good: {told:?}"
     );
     assert!(
-        told.stderr.contains("record 1 is damaged between byte "),
+        told.stderr.contains("record 2 is damaged between byte "),
         "{told:?}"
     );
     assert!(
-        told.stderr.contains("it is valid up to record 1"),
+        told.stderr.contains("it is valid up to record 2"),
         "{told:?}"
     );
 }

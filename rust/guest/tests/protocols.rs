@@ -1,6 +1,6 @@
 //! The protocols that come with the crate compile, verify and are in their one form.
 
-use antiphon_guest::protocols::{GUEST_EXEC, GUEST_FILES};
+use antiphon_guest::protocols::{GUEST_COPY, GUEST_EXEC, GUEST_FILES};
 use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
@@ -13,6 +13,11 @@ fn the_shipped_protocols_compile_verify_and_are_certified() {
             "guest_files.anti",
             GUEST_FILES,
             &["CopyIn", "CopyOut", "Look"],
+        ),
+        (
+            "guest_copy.anti",
+            GUEST_COPY,
+            &["LookAt", "PutInPlace", "Remove"],
         ),
     ] {
         let built = compile_source(Source::new(name, text), &NoModules, &Limits::default());

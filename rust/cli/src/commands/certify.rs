@@ -23,6 +23,7 @@ use crate::filter;
 use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, ODD, Voice};
 use crate::problem::Problem;
+use crate::replace;
 
 /// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
@@ -231,7 +232,7 @@ impl Certified {
             Some(path) => path.clone(),
             None => folder.path().join("Recorded.lean"),
         };
-        fs::write(&path, text).map_err(Problem::file("write", &path))?;
+        replace::write(&path, text.as_bytes()).map_err(Problem::file("write", &path))?;
         let begun = Instant::now();
         let waiting = Waiting::begin(voice, "Lean's kernel checks the theorem".to_owned());
         let judgement = judge(&self.lean.program, &path);

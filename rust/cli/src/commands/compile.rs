@@ -1,6 +1,6 @@
 //! `antiphon compile`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::output::Voice;
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
+use crate::replace;
 use crate::text;
 
 /// What an image begins with: the head of a CBOR array. No UTF-8 text begins with one of these bytes.
@@ -38,11 +39,11 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(path) = &args.certificate {
         let protocol = image.image().name.clone();
         let certificate = certificate.ok_or(Problem::Uncertified { protocol })?;
-        fs::write(path, certificate.encode()).map_err(Problem::file("write", path))?;
+        replace::write(path, &certificate.encode()).map_err(Problem::file("write", path))?;
     }
     let bytes = image.image().to_bytes();
     if let Some(path) = &args.output {
-        fs::write(path, &bytes).map_err(Problem::file("write", path))?;
+        replace::write(path, &bytes).map_err(Problem::file("write", path))?;
     }
     let text = args.disassemble.then(|| disassemble(image.image()));
     if voice.json {

@@ -1,84 +1,111 @@
-//! `antiphon cp`: a file to or from the guest, as sessions of the shipped `guest_files.anti`.
+//! `antiphon cp`: a file to or from the guest, as sessions of the shipped protocols for files.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+mod from_guest;
+mod to_guest;
+
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use antiphon_guest::driver::{Driver, GuestId, Guests};
-use antiphon_guest::protocols::GUEST_FILES;
+use antiphon_guest::driver::{Driver, GuestId, Guests, Remote};
+use antiphon_guest::protocols::{GUEST_COPY, GUEST_FILES};
 use antiphon_language::NoModules;
 use antiphon_language::source::Source;
-use antiphon_machine::{End, Phase, ProtocolMachineConfig};
-use antiphon_record::Recorder;
+use antiphon_machine::{End, FailureKind, Ingress, Phase, ProtocolMachineConfig, Rest, SessionId};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::args::{AgentPlace, Cp, Place};
-use crate::copier::{Copier, Open, Stat, Work};
+use crate::copier::{Copier, Failure, Stat, Work};
 use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
-use crate::guest;
+use crate::guest::{self, ALIVE_WITHIN};
 use crate::interrupt::Interrupt;
 use crate::output::{BAD, Voice};
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::recording::{Recording, header};
-use crate::text;
 
-/// The name of the shipped protocols in diagnostics.
-const SHIPPED: &str = "guest_files.anti";
-
-/// Who opens the sessions, and may call them off.
+/// The name that the sessions are opened under.
 pub(crate) const OWNER: &str = "antiphon cp";
 
 /// The permission bits that are copied: no set-user-ID and the like.
 const PERMISSIONS: u32 = 0o777;
 
+/// How long the guest may take to remove the part of a copy that failed: one operation, of a guest that may hang.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a session may take to end that was cancelled: it does not wait for the guest.
+const CANCELLED_WITHIN: Duration = Duration::from_millis(50);
+
+/// The session that ends when a recording that is required fails.
+type Recorded = Arc<Mutex<Option<SessionId>>>;
+
 pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
-    let recording = match &args.record {
-        Some(path) => {
-            let mut notes = vec![("command".to_owned(), "cp".to_owned())];
-            notes.extend(guest::notes(&args.guest));
-            Some(Recording::create(
-                path,
-                args.overwrite,
-                &header(&config, GUEST_FILES, notes),
-            )?)
-        }
-        None => None,
-    };
-    let (keep, recorder) = recording.map(Recording::into_parts).unzip();
-    let mut driver = Driver::new(config, Copier::default(), (recorder, Ends::default()));
+    let mut notes = vec![("command".to_owned(), "cp".to_owned())];
+    notes.extend(guest::notes(&args.guest));
+    let header = || header(&config, &plan.protocols(), notes);
+    let recording = Recording::begin(&args.recording, header, voice)?;
+    let mut driver = Driver::new(config, Copier::default(), (recording, Ends::default()));
     let guest = driver.add_guest(link);
     let interrupt = Interrupt::watch(driver.remote(), OWNER).map_err(Problem::Threads)?;
+    driver.application().end_waits_by(&interrupt);
+    let recorded = Recorded::default();
+    let remote = driver.remote();
+    if let Some(recording) = &mut driver.sink().0 {
+        let recorded = Arc::clone(&recorded);
+        recording.stop_by(move || {
+            let session = *recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(session) = session {
+                cancel(&remote, session);
+            }
+        });
+    }
     let copied = Copy {
         driver: &mut driver,
         guest,
         interrupt: &interrupt,
+        recorded: &recorded,
         guest_is_here: matches!(args.guest.agent, AgentPlace::Stdio),
     }
     .carry_out(&plan);
 
     let kernel = driver.kernel().clone();
-    let (copier, (recorder, _)) = driver.close();
+    let (copier, (recording, _)) = driver.close();
     copier.finish();
-    if let Some((keep, recorder)) = keep.zip(recorder) {
-        keep.finish(recorder, &kernel)?;
-    }
+    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     if let Some(signal) = interrupt.signal() {
-        voice.remark(BAD, "antiphon:", "the copy was called off");
+        let left = match copied {
+            Err(Problem::PartLeft { part, .. }) => {
+                format!("; `guest:{}` may be left behind", filter::line(&part))
+            }
+            Ok(_) | Err(_) => String::new(),
+        };
+        voice.remark(BAD, "antiphon:", &format!("the copy was called off{left}"));
         return Ok(Exit::Guest(128u8.saturating_add(signal)));
     }
-    let (bytes, target) = copied?;
+    report(copied?, is_recorded, voice)
+}
+
+fn report(
+    (bytes, target): (u64, String),
+    is_recorded: bool,
+    voice: &Voice,
+) -> Result<Exit, Problem> {
     if voice.json {
-        voice.document(&json!({ "copied": bytes, "target": target }))?;
+        let mut document = json!({ "copied": bytes, "target": target });
+        if !is_recorded {
+            document["recording"] = "failed".into();
+        }
+        voice.document(&document)?;
     }
-    Ok(Exit::Done)
+    Ok(match is_recorded {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 /// What is to be copied where.
@@ -103,19 +130,55 @@ impl Plan {
             }
         }
     }
+
+    /// The texts of the protocols that the sessions are of.
+    fn protocols(&self) -> String {
+        match self {
+            Plan::In { .. } => format!("{GUEST_FILES}\n{GUEST_COPY}"),
+            Plan::Out { .. } => GUEST_FILES.to_owned(),
+        }
+    }
+}
+
+/// A protocol for files that is shipped.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    CopyIn,
+    CopyOut,
+    Look,
+    LookAt,
+    PutInPlace,
+    Remove,
+}
+
+impl Protocol {
+    /// Its name, and the file that has it with its text.
+    const fn facts(self) -> (&'static str, &'static str, &'static str) {
+        const FILES: &str = "guest_files.anti";
+        const COPY: &str = "guest_copy.anti";
+        match self {
+            Protocol::CopyIn => ("CopyIn", FILES, GUEST_FILES),
+            Protocol::CopyOut => ("CopyOut", FILES, GUEST_FILES),
+            Protocol::Look => ("Look", FILES, GUEST_FILES),
+            Protocol::LookAt => ("LookAt", COPY, GUEST_COPY),
+            Protocol::PutInPlace => ("PutInPlace", COPY, GUEST_COPY),
+            Protocol::Remove => ("Remove", COPY, GUEST_COPY),
+        }
+    }
 }
 
 /// A copy under way.
 struct Copy<'d> {
-    driver: &'d mut Driver<Copier, (Option<Recorder<File>>, Ends)>,
+    driver: &'d mut Driver<Copier, (Option<Recording>, Ends)>,
     guest: GuestId,
     interrupt: &'d Interrupt,
+    recorded: &'d Recorded,
     /// Whether the guest's files are this machine's: the agent was started here.
     guest_is_here: bool,
 }
 
 impl Copy<'_> {
-    /// How many bytes were copied, and where to.
+    /// Copies; returns how many bytes were copied, and where to.
     fn carry_out(&mut self, plan: &Plan) -> Result<(u64, String), Problem> {
         match plan {
             Plan::In { source, target } => self.copy_in(source, target),
@@ -123,119 +186,97 @@ impl Copy<'_> {
         }
     }
 
-    fn copy_in(&mut self, source: &Path, target: &str) -> Result<(u64, String), Problem> {
-        let reading = |error| Problem::file("read", source)(error);
-        let file = File::open(source).map_err(reading)?;
-        let about = file.metadata().map_err(reading)?;
-        if about.is_dir() {
-            return Err(reading(io::ErrorKind::IsADirectory.into()));
-        }
-        let is_directory = |stat: Stat| stat.is_directory;
-        // A target that cannot be looked at is no directory; opening it says what is wrong with it.
-        let inside = target.ends_with('/') || self.look(target).is_ok_and(is_directory);
-        let target = match source.file_name() {
-            Some(name) if inside => {
-                format!(
-                    "{}/{}",
-                    target.trim_end_matches('/'),
-                    name.to_string_lossy()
-                )
-            }
-            Some(_) | None => target.to_owned(),
-        };
-        // Opening the target empties it, and with it a source that is the same file under any name.
-        if self.guest_is_here && text::is_same_file(source, Path::new(&target)) {
-            let (source, target) = (source.display(), filter::line(&target));
-            let reason = format!("`{source}` and `guest:{target}` are the same file");
-            return Err(Problem::Copy { reason });
-        }
-        let perm = about.permissions().mode() & PERMISSIONS;
-        let work = Work::Send {
-            open: Open::to_write(&target, perm),
-            file,
-        };
-        let bytes = self.work("CopyIn", work, about.len(), ("read", source))?;
-        Ok((bytes, format!("guest:{target}")))
-    }
-
-    fn copy_out(&mut self, source: &str, target: &Path) -> Result<(u64, String), Problem> {
-        let stat = self.look(source)?;
-        let name = source.rsplit('/').next().unwrap_or(source);
-        let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
-        let target = if inside {
-            target.join(name)
-        } else {
-            target.to_owned()
-        };
-        let writing = |error| Problem::file("write", &target)(error);
-        let file = regular(&target).map_err(writing)?;
-        let directory = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        // Under another name first: whoever looks sees the old file or the whole new one.
-        let kept = NamedTempFile::new_in(directory.unwrap_or(Path::new("."))).map_err(writing)?;
-        let work = Work::Fetch {
-            open: Open::to_read(source),
-            file: kept.reopen().map_err(writing)?,
-            ended: false,
-        };
-        let bytes = self.work("CopyOut", work, stat.size, ("write", &target))?;
-        let permissions = fs::Permissions::from_mode(stat.perm & PERMISSIONS);
-        kept.as_file()
-            .set_permissions(permissions)
-            .map_err(writing)?;
-        kept.persist(&file).map_err(|error| writing(error.error))?;
-        Ok((bytes, target.display().to_string()))
-    }
-
-    /// What a path in the guest names.
+    /// What a path in the guest names; a link is followed.
     fn look(&mut self, path: &str) -> Result<Stat, Problem> {
+        self.look_by(Protocol::Look, path, true)
+    }
+
+    fn look_by(&mut self, protocol: Protocol, path: &str, follow: bool) -> Result<Stat, Problem> {
+        let path = path.to_owned();
         self.driver.application().begin(Work::Look {
-            path: path.to_owned(),
+            path,
+            follow,
             found: None,
         });
-        self.run("Look")?;
+        self.session(protocol)?;
         Ok(self.driver.application().found())
     }
 
-    /// Moves the bytes; gives how many. `here` is what a failure on this side is about.
-    fn work(
-        &mut self,
-        protocol: &str,
-        work: Work,
-        len: u64,
-        here: (&'static str, &Path),
-    ) -> Result<u64, Problem> {
+    /// Runs a session that moves bytes; returns how many. A progress bar is shown for so many.
+    fn transfer(&mut self, protocol: Protocol, work: Work, len: u64) -> Result<u64, Transfer> {
         let copier = self.driver.application();
         copier.begin(work);
         copier.show_progress(len);
-        let ran = self.run(protocol);
-        if let Some(error) = self.driver.application().failure() {
-            return Err(Problem::file(here.0, here.1)(error));
+        let ran = self.session(protocol);
+        let copier = self.driver.application();
+        copier.finish();
+        match (copier.failure(), ran) {
+            (Some(failure), _) => Err(Transfer::Here(failure)),
+            (None, Err(problem)) => Err(Transfer::There(Box::new(problem))),
+            (None, Ok(())) => Ok(copier.copied()),
         }
-        ran?;
-        Ok(self.driver.application().copied())
     }
 
-    /// Runs a session of that protocol to its end.
-    fn run(&mut self, name: &str) -> Result<(), Problem> {
-        let file = ProtocolFile::of(Source::new(SHIPPED, GUEST_FILES), &NoModules);
+    /// Runs a session of that protocol to its end. A signal cancels it, and so does the failure of a recording that is
+    /// required.
+    fn session(&mut self, protocol: Protocol) -> Result<(), Problem> {
+        let session = self.open(protocol)?;
+        self.interrupt.watch_over(session);
+        self.watch_recording(Some(session));
+        let recording = self.driver.sink().0.as_ref();
+        if recording.is_some_and(Recording::must_stop) {
+            cancel(&self.driver.remote(), session);
+        }
+        let _ = self.driver.run();
+        self.watch_recording(None);
+        self.ended(session)
+    }
+
+    /// Removes a file in the guest, whatever the reason for which the copy ends. Returns whether it is gone.
+    fn remove(&mut self, path: &str) -> bool {
+        let path = path.to_owned();
+        self.driver.application().begin(Work::Remove { path });
+        let Ok(session) = self.open(Protocol::Remove) else {
+            return false;
+        };
+        // The guest may be why the copy failed; then it does not answer this either.
+        let _ = self.driver.remote().probe(ALIVE_WITHIN);
+        if self.driver.run_for(REMOVED_WITHIN) == Rest::Idle {
+            cancel(&self.driver.remote(), session);
+            self.driver.run_for(CANCELLED_WITHIN);
+        }
+        match self.ended(session) {
+            Ok(()) => true,
+            // The guest says that it is not there.
+            Err(_) => self.driver.sink().1.is(FailureKind::InvalidInput),
+        }
+    }
+
+    fn open(&mut self, protocol: Protocol) -> Result<SessionId, Problem> {
+        let (name, file, text) = protocol.facts();
+        let file = ProtocolFile::of(Source::new(file, text), &NoModules);
         let image = file.protocol(Some(name))?.image()?;
         let guests = Guests::new().interfaces(self.guest, ["Files"]);
-        let session = self
-            .driver
+        // What went wrong in an earlier session is not the reason of this one.
+        self.driver.sink().1 = Ends::default();
+        self.driver
             .open(&image, OWNER, &guests)
-            .map_err(Problem::Open)?;
-        self.interrupt.watch_over(session);
-        let _ = self.driver.run();
-        let phase = self
-            .driver
-            .kernel()
-            .session(session)
-            .map(|session| session.phase());
+            .map_err(Problem::Open)
+    }
+
+    fn watch_recording(&self, session: Option<SessionId>) {
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    fn ended(&mut self, session: SessionId) -> Result<(), Problem> {
+        let kernel = self.driver.kernel();
+        let phase = kernel.session(session).map(|session| session.phase());
         match phase {
             Some(Phase::Terminal(End::Closed)) => Ok(()),
-            Some(Phase::Terminal(End::Cancelled | End::Faulted) | Phase::Active) | None => {
+            Some(Phase::Terminal(End::Cancelled)) => Err(Problem::Copy {
+                reason: "it was cancelled".to_owned(),
+            }),
+            Some(Phase::Terminal(End::Faulted) | Phase::Active) | None => {
                 let reason = filter::line(&self.driver.sink().1.reason());
                 Err(Problem::Copy { reason })
             }
@@ -243,17 +284,49 @@ impl Copy<'_> {
     }
 }
 
-/// Where the bytes go: a new file, or the one that the path leads to. Renaming over anything else would take the place
-/// of a device, a pipe or a link.
-fn regular(target: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(target) {
-        Ok(file) if fs::metadata(&file)?.is_file() => Ok(file),
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is there and is not a regular file",
-        )),
-        // A link that leads nowhere is there too.
-        Err(error) if fs::symlink_metadata(target).is_ok() => Err(error),
-        Err(_) => Ok(target.to_owned()),
+fn cancel(remote: &Remote, session: SessionId) {
+    let owner = OWNER.into();
+    // A driver that has ended has no session to cancel.
+    let _ = remote.send(Ingress::Cancel { session, owner });
+}
+
+/// Why the bytes did not arrive.
+enum Transfer {
+    /// On this side.
+    Here(Failure),
+    /// In the session.
+    There(Box<Problem>),
+}
+
+impl Transfer {
+    /// What to report; `doing` is what is done to the file here.
+    fn problem(self, doing: &'static str, here: &Path) -> Problem {
+        let copy = |reason: &str| Problem::Copy {
+            reason: reason.to_owned(),
+        };
+        match self {
+            Transfer::There(problem) => *problem,
+            Transfer::Here(Failure::Io(error)) => Problem::file(doing, here)(error),
+            Transfer::Here(Failure::SameFile) => copy("source and target are the same file"),
+            Transfer::Here(Failure::Longer) => copy("the source changed while it was copied"),
+            Transfer::Here(Failure::Interrupted) => copy("it was interrupted"),
+        }
     }
+}
+
+/// Compares the length of a source before and after the copy with the bytes that were copied. `size` of nothing is that
+/// of a file that does not say how long it is.
+fn check_length(name: &str, before: u64, after: u64, copied: u64) -> Result<(), Problem> {
+    let reason = if before != after {
+        changed(name, before, after)
+    } else if before != 0 && copied != before {
+        format!("`{name}` has {before} bytes by its size, and {copied} by its content")
+    } else {
+        return Ok(());
+    };
+    Err(Problem::Copy { reason })
+}
+
+fn changed(name: &str, before: u64, after: u64) -> String {
+    format!("`{name}` changed while it was copied: it had {before} bytes and has {after}")
 }

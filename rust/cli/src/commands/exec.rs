@@ -39,31 +39,29 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
-    let recording = match &args.record {
-        Some(path) => {
-            let header = header(&config, &protocol.text, notes(args));
-            Some(Recording::create(path, args.overwrite, &header)?)
-        }
-        None => None,
-    };
-    let (keep, recorder) = recording.map(Recording::into_parts).unzip();
-    let mut driver = Driver::new(config, host.clone(), (recorder, Ends::default()));
+    let header = || header(&config, &protocol.text, notes(args));
+    let mut recording = Recording::begin(&args.recording, header, voice)?;
+    if let Some(recording) = &mut recording {
+        let host = host.clone();
+        recording.stop_by(move || host.end_unrecorded());
+    }
+    let mut driver = Driver::new(config, host.clone(), (recording, Ends::default()));
     host.reach(driver.remote());
     let ran = session(&image, args, voice, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
-    let (_, (recorder, ends), links) = driver.into_parts();
+    let (_, (recording, ends), links) = driver.into_parts();
     // First the recording, which is whole now, and then what may have to be waited for.
-    let kept = match keep.zip(recorder) {
-        Some((keep, recorder)) => keep.finish(recorder, &kernel),
-        None => Ok(()),
-    };
+    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
-    kept?;
     let rest = ran?;
     let phase = kernel.sessions().first().map(|session| session.phase());
-    let told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
+    let mut told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
+    told.guest_code = guest_code(&host);
+    if !is_recorded {
+        told = told.unrecorded();
+    }
     told.tell(voice, &unwritten)
 }
 
@@ -142,11 +140,23 @@ fn manners(args: &Exec, voice: &Voice) -> [Manner; 2] {
     [of(voice.terminal), of(voice.terminal_stderr)]
 }
 
+/// The code that the guest command ended with; none when it did not run or a signal ended it.
+fn guest_code(host: &Host) -> Option<i64> {
+    match host.ending() {
+        Some(Ending::Exit {
+            code, signal: None, ..
+        }) => Some(code),
+        Some(Ending::Exit { .. } | Ending::Refused { .. }) | None => None,
+    }
+}
+
 /// How an `exec` ended.
 struct Told {
     exit: Exit,
     reason: &'static str,
     signal: Option<u64>,
+    /// The code that the guest command ended with, if one did; `exit` is this program's.
+    guest_code: Option<i64>,
     /// What a person should be told; nothing when the guest has said it all.
     message: Option<String>,
 }
@@ -213,6 +223,7 @@ impl Told {
             exit: Exit::Guest(exit_code(code)),
             reason,
             signal,
+            guest_code: None,
             message,
         }
     }
@@ -223,6 +234,7 @@ impl Told {
             exit: Exit::Guest(exit_code(128 + i64::from(signal))),
             reason: "cancelled",
             signal: u64::try_from(signal).ok(),
+            guest_code: None,
             message,
         }
     }
@@ -251,6 +263,7 @@ impl Told {
             exit,
             reason: "deadline",
             signal: None,
+            guest_code: None,
             message: Some(message),
         }
     }
@@ -274,7 +287,21 @@ impl Told {
             exit,
             reason: "failed",
             signal: None,
+            guest_code: None,
             message: Some(message),
+        }
+    }
+
+    /// The same, of a session whose recording failed, which was reported when it did.
+    fn unrecorded(self) -> Told {
+        let ended = self
+            .guest_code
+            .map(|code| format!("the recording failed; the guest command ended with code {code}"));
+        Told {
+            exit: Exit::Failed,
+            reason: "recording_failed",
+            message: self.message.or(ended),
+            ..self
         }
     }
 
@@ -289,7 +316,7 @@ impl Told {
         if voice.json && unwritten.is_empty() {
             voice.document(&json!({
                 "event": "exit", "code": self.exit.code(), "reason": self.reason,
-                "signal": self.signal, "message": message,
+                "signal": self.signal, "guest_code": self.guest_code, "message": message,
             }))?;
         }
         Ok(self.exit)

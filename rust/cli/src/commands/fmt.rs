@@ -1,7 +1,5 @@
 //! `antiphon fmt`.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use antiphon_language::diagnostic::{Diagnostic, Json, render_all};
@@ -13,6 +11,7 @@ use crate::args::Fmt;
 use crate::exit::Exit;
 use crate::output::{ODD, Voice};
 use crate::problem::Problem;
+use crate::replace;
 use crate::text;
 
 pub(crate) fn run(args: &Fmt, voice: &Voice) -> Result<Exit, Problem> {
@@ -71,7 +70,7 @@ fn tell(path: &Path, text: &str, changed: bool, args: &Fmt, voice: &Voice) -> Re
         };
     }
     if !args.check && changed {
-        replace(path, text)?;
+        replace::write(path, text.as_bytes()).map_err(Problem::file("write", path))?;
     }
     if voice.json {
         return voice.document(&json!({ "file": name, "changed": changed }));
@@ -92,20 +91,4 @@ fn refuse(source: &Source, found: &[Diagnostic], voice: &Voice) -> Result<(), Pr
         return voice.document(&json!({ "file": &*source.name, "diagnostics": found }));
     }
     voice.print(&render_all(found, &sources, voice.diagnostics()))
-}
-
-/// Puts the text in the file's place in one piece, so that a crash leaves the old file or the new one. A link stays a
-/// link.
-fn replace(path: &Path, text: &str) -> Result<(), Problem> {
-    let write = || {
-        let path = fs::canonicalize(path)?;
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file()
-            .set_permissions(fs::metadata(&path)?.permissions())?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    write().map_err(Problem::file("write", path))
 }

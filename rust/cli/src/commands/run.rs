@@ -1,7 +1,6 @@
 //! `antiphon run`: any protocol, with the world played by a script or by the user.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -13,7 +12,6 @@ use antiphon_machine::{
     EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
     ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
 };
-use antiphon_record::Recorder;
 use serde_json::json;
 
 use crate::args::Run;
@@ -41,7 +39,7 @@ const REMARKS_MAX: usize = 20;
 const OWNER: &str = "antiphon run";
 
 /// One lane for each session, so that each has hosts of its own.
-type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recorder<File>>, Watcher)>;
+type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, Watcher)>;
 
 pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let pace = Pace::of(args)?;
@@ -50,17 +48,11 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let hosts = hosts(args, &image)?;
     let config = config(args, &protocol)?;
     let driver = NativeThreadedDriver::try_with_workers(pace.workers)?;
-    let recording = match &args.record {
-        None => None,
-        Some(path) => {
-            let notes = vec![("command".to_owned(), "run".to_owned())];
-            let header = header(&config, &protocol.text, notes);
-            Some(Recording::create(path, args.overwrite, &header)?)
-        }
-    };
-    let (keep, recorder) = recording.map(Recording::into_parts).unzip();
+    let notes = vec![("command".to_owned(), "run".to_owned())];
+    let header = || header(&config, &protocol.text, notes);
+    let recording = Recording::begin(&args.recording, header, voice)?;
     let watcher = Watcher::new(*voice, &image, args.all, args.sessions > 1);
-    let machine = Machine::with_driver(config, hosts, (recorder, watcher), driver);
+    let machine = Machine::with_driver(config, hosts, (recording, watcher), driver);
     let mut machine = machine.with_wave(pace.width, pace.quantum);
     for _ in 0..args.sessions {
         machine
@@ -72,10 +64,8 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let stop = drive(&mut machine, &pace, args.steps_max, &signal);
     call_off(&mut machine);
     let report = machine.report();
-    let (kernel, hosts, (recorder, mut watcher)) = machine.into_parts();
-    if let Some((keep, recorder)) = keep.zip(recorder) {
-        keep.finish(recorder, &kernel)?;
-    }
+    let (kernel, hosts, (recording, mut watcher)) = machine.into_parts();
+    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     if let Some(problem) = watcher.problem() {
         return Err(problem);
     }
@@ -84,7 +74,10 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         voice.print(&explain::table(report))?;
     }
     let summary = Summary::of(&kernel, &stop, &hosts);
-    summary.tell(explained.map(explain::document), voice)?;
+    summary.tell(is_recorded, explained.map(explain::document), voice)?;
+    if !is_recorded {
+        return Ok(Exit::Failed);
+    }
     Ok(match stop {
         Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Stop::Ended if summary.is_good => Exit::Done,
@@ -93,7 +86,8 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         | Stop::Waiting(_)
         | Stop::Stuck(_)
         | Stop::StepsMax(_)
-        | Stop::Unseen => Exit::No,
+        | Stop::Unseen
+        | Stop::Unrecorded => Exit::No,
     })
 }
 
@@ -222,6 +216,8 @@ enum Stop {
     StepsMax(u64),
     /// Nobody looks any more.
     Unseen,
+    /// The recording failed, and the run is not to go on without it.
+    Unrecorded,
     /// This signal came.
     Signal(i32),
 }
@@ -243,7 +239,11 @@ fn drive(machine: &mut Machine, pace: &Pace, steps_max: u64, signal: &AtomicI32)
         if strays == machine.kernel().sessions().len() {
             return Stop::Over;
         }
-        if machine.sink().1.is_over() {
+        let (recording, watcher) = machine.sink();
+        if recording.as_ref().is_some_and(Recording::must_stop) {
+            return Stop::Unrecorded;
+        }
+        if watcher.is_over() {
             return Stop::Unseen;
         }
         match round {
@@ -361,7 +361,12 @@ impl Summary<'_> {
         }
     }
 
-    fn tell(&self, explained: Option<serde_json::Value>, voice: &Voice) -> Result<(), Problem> {
+    fn tell(
+        &self,
+        is_recorded: bool,
+        explained: Option<serde_json::Value>,
+        voice: &Voice,
+    ) -> Result<(), Problem> {
         for remark in self.remarks.iter().take(REMARKS_MAX) {
             voice.remark(BAD, "antiphon:", remark);
         }
@@ -374,6 +379,9 @@ impl Summary<'_> {
                 "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
                 "steps": steps, "clock": self.kernel.clock(), "remarks": self.remarks,
             });
+            if !is_recorded {
+                document["recording"] = "failed".into();
+            }
             if let Some(explained) = explained {
                 document["explain"] = explained;
             }
@@ -397,7 +405,10 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
         false => remark.to_owned(),
     };
     // Of a run that was ended, nobody knows what would have been left over.
-    let is_whole = !matches!(stop, Stop::StepsMax(_) | Stop::Unseen | Stop::Signal(_));
+    let is_whole = !matches!(
+        stop,
+        Stop::StepsMax(_) | Stop::Unseen | Stop::Unrecorded | Stop::Signal(_)
+    );
     let mut remarks = Vec::new();
     for (session, hosts) in kernel.sessions().iter().zip(hosts.iter()) {
         let is_closed = session.phase() == Phase::Terminal(End::Closed);
@@ -418,6 +429,7 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
         }
         Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
         Stop::Signal(_) => remarks.push("the run was called off".to_owned()),
+        Stop::Unrecorded => remarks.push("the run was ended: its recording failed".to_owned()),
         Stop::Ended | Stop::Over | Stop::Unseen => {}
     }
     remarks

@@ -1,12 +1,11 @@
 //! `antiphon view`.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::args::View;
 use crate::exit::Exit;
@@ -14,6 +13,7 @@ use crate::filter;
 use crate::interrupt::on_signal;
 use crate::output::{FAINT, Voice};
 use crate::problem::Problem;
+use crate::replace;
 use crate::view::{self, Package, Server, Site};
 
 /// The largest recording of a page in one file: its base64 is one text there, and browsers have texts of half a gigabyte.
@@ -72,23 +72,41 @@ fn write(
         });
     }
     let failed = |error| Problem::file("write", out)(error);
-    let folder = out.parent().filter(|folder| *folder != Path::new(""));
-    let mut page = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-    view::write(
-        name,
-        package,
-        &mut file,
-        &mut BufWriter::new(page.as_file_mut()),
-    )
+    let mut len = 0;
+    replace::write_with(out, |page| {
+        let mut page = Counted {
+            inner: page,
+            len: 0,
+        };
+        view::write(name, package, &mut file, &mut BufWriter::new(&mut page))?;
+        len = page.len;
+        Ok(())
+    })
     .map_err(failed)?;
-    let len = page.as_file().metadata().map_err(failed)?.len();
-    page.persist(out).map_err(|error| failed(error.error))?;
     let shown = filter::line(&out.display().to_string());
     match voice.json {
         true => voice.document(&json!({ "event": "written", "path": shown, "bytes": len }))?,
         false => voice.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?,
     }
     Ok(Exit::Done)
+}
+
+/// Counts the bytes that are written.
+struct Counted<'w> {
+    inner: &'w mut dyn Write,
+    len: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Serves the page until a signal comes: that is how it is meant to end.

@@ -12,6 +12,7 @@ use antiphon_machine::Ingress;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use super::{Host, OWNER, SIGNAL, State};
+use crate::guest::ALIVE_WITHIN;
 
 /// The signals that are forwarded to the command.
 pub(crate) const FORWARDED: [i32; 7] =
@@ -24,9 +25,6 @@ pub(crate) fn is_forwarded_only(signal: i32) -> bool {
 
 /// How often the bounds are looked at once a command is to end.
 const TICK: Duration = Duration::from_millis(50);
-
-/// How long the guest may take to show that it lives once its command is to end.
-const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// How long the session may take to come to a choice at which a signal or a cancel can be sent. Then it is called off.
 const CHOICE_WITHIN: Duration = Duration::from_secs(1);
@@ -47,6 +45,8 @@ pub(super) struct Stopping {
     cancel_sent: bool,
     /// Whether the session was called off.
     called_off: bool,
+    /// Whether the recording failed, and the command is to end for that.
+    unrecorded: bool,
     /// Whether a thread looks at the bounds.
     is_watched: bool,
     session_over: bool,
@@ -64,6 +64,11 @@ impl Stopping {
         let takes = self.cancelling.is_some() && !self.cancel_sent;
         self.cancel_sent |= takes;
         takes
+    }
+
+    /// Whether the command is to end because its recording failed.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        self.unrecorded
     }
 
     pub(super) fn session_is_over(&mut self) {
@@ -109,6 +114,16 @@ impl Host {
         drop(state);
         self.watch();
         true
+    }
+
+    /// Ends the command because its recording failed.
+    pub(crate) fn end_unrecorded(&self) {
+        let mut state = self.state();
+        state.stopping.unrecorded = true;
+        state.cancel();
+        state.answer();
+        drop(state);
+        self.watch();
     }
 
     /// The signal because of which the command was cancelled, or its output given up.

@@ -52,6 +52,17 @@ impl Place {
         fs::read(self.path(name)).expect("it is there")
     }
 
+    /// The names in the directory, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path(".")).expect("it can be listed");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("it can be listed").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
         command.args(args).current_dir(self.0.path());
@@ -95,6 +106,62 @@ impl Place {
         let told = self.run(args);
         assert_eq!(told.code, Some(0), "{args:?}: {told:?}");
         told.stdout
+    }
+}
+
+/// Prepares the program to run under a shell that has done `first`, such as to set a limit.
+pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_antiphon"))
+        .args(args)
+        .current_dir(place.path("."))
+        .env_remove("CLICOLOR_FORCE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// An agent on a socket, with the directory of the test as its own. It ends with the test.
+pub(crate) struct Agent {
+    pub(crate) child: Child,
+    /// Where it is, for `--agent`.
+    pub(crate) place: String,
+}
+
+impl Agent {
+    pub(crate) fn start(place: &Place) -> Agent {
+        Agent::under(place, ":")
+    }
+
+    /// Started by a shell that has done `first`.
+    pub(crate) fn under(place: &Place, first: &str) -> Agent {
+        let socket = place.path("agent.sock");
+        let path = socket.to_str().expect("plain");
+        let mut command = under(place, first, &["agent", "--unix", path]);
+        let child = command.spawn().expect("there is a shell");
+        let begun = Instant::now();
+        while !socket.exists() {
+            assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+            thread::sleep(Duration::from_millis(5));
+        }
+        Agent {
+            child,
+            place: format!("unix:{path}"),
+        }
+    }
+
+    pub(crate) fn cp<'a>(&'a self, source: &'a str, target: &'a str) -> [&'a str; 5] {
+        ["cp", "--agent", &self.place, source, target]
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -5,8 +5,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use antiphon_guest::agent::{AgentOptions, Place, run};
+use signal_hook::consts::SIGXFSZ;
 
 const USAGE: &str = "\
 usage: antiphon-agent (--stdio | --unix PATH | --serial PATH | --port-name NAME)
@@ -20,6 +22,10 @@ virtio-serial port of that name. SIGTERM ends the agent and its commands.
 ";
 
 fn main() -> ExitCode {
+    // A write beyond the limit for files then fails and is reported to the host; the signal alone
+    // would end the agent. What the agent starts gets the default again. If there can be no
+    // handler, only this case is worse.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     match parse(std::env::args_os().skip(1)) {
         Ok(Some((place, options))) => match run(&place, options) {
             Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 mod damage;
 mod divergence;
 mod format;
+mod medium;
 mod replay;
 mod runs;
 mod telling;

@@ -1,0 +1,317 @@
+//! To the guest: into a new file beside the target, which is renamed over it when it is whole.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use antiphon_machine::FailureKind;
+
+use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
+use crate::copier::{Failure, Kind, Open, Source, Twin, Work};
+use crate::filter;
+use crate::problem::Problem;
+use crate::text;
+
+/// Bytes of the target's name that its part has in its own: with what stands around it, a name stays below the 255
+/// bytes that file systems take.
+const NAME_LEN_MAX: usize = 200;
+
+/// Characters of the random end of a part's name: 40 bits, which nobody meets or guesses in time.
+const RANDOM_LEN: usize = 8;
+
+/// The characters of that end.
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// How the target is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Under another name first.
+    Beside,
+    /// Through the link that it is, so that it stays one: the guest does not say where it leads to.
+    Through,
+    /// As it is, for it is a device or a pipe.
+    Direct,
+}
+
+impl Copy<'_> {
+    pub(super) fn copy_in(&mut self, path: &Path, target: &str) -> Result<(u64, String), Problem> {
+        let reading = |error| Problem::file("read", path)(error);
+        let file = File::open(path).map_err(reading)?;
+        let about = file.metadata().map_err(reading)?;
+        if about.is_dir() {
+            return Err(reading(io::ErrorKind::IsADirectory.into()));
+        }
+        let (target, way) = self.target(path, target)?;
+        if self.guest_is_here && text::is_same_file(path, Path::new(&target)) {
+            return Err(same_file(path, &target));
+        }
+        let perm = about.permissions().mode() & PERMISSIONS;
+        let source = Source {
+            file,
+            is_regular: about.is_file(),
+            len_max: (about.is_file() && about.len() > 0).then_some(about.len()),
+            twin: None,
+        };
+        let sending = Sending {
+            path,
+            target: &target,
+            about: &about,
+            perm,
+        };
+        let bytes = match way {
+            Way::Beside => self.beside(&sending, source)?,
+            Way::Through => {
+                self.probe(&sending)?;
+                let bytes = self.in_place(&sending, Kind::File, source)?;
+                self.check_arrived(&target, bytes)?;
+                bytes
+            }
+            Way::Direct => self.in_place(&sending, Kind::Other, source)?,
+        };
+        Ok((bytes, format!("guest:{target}")))
+    }
+
+    /// Where the copy goes, and how: a directory gets the source's name in it.
+    fn target(&mut self, source: &Path, target: &str) -> Result<(String, Way), Problem> {
+        let name = source.file_name().map(|name| name.to_string_lossy());
+        let inside = |name| format!("{}/{name}", target.trim_end_matches('/'));
+        let (target, found) = match name {
+            Some(name) if target.ends_with('/') => (inside(name), None),
+            Some(name) => match self.look(target) {
+                Ok(stat) if stat.kind == Kind::Directory => (inside(name), None),
+                found => (target.to_owned(), Some(found)),
+            },
+            None => (target.to_owned(), None),
+        };
+        // A target that cannot be looked at is not there, or creating a file beside it says what is wrong.
+        let found = match found {
+            Some(found) => found,
+            None => self.look(&target),
+        };
+        let way = match found.map(|stat| stat.kind) {
+            Ok(Kind::Other) => Way::Direct,
+            Ok(Kind::Directory) => {
+                let reason = format!("`guest:{}` is a directory", filter::line(&target));
+                return Err(Problem::Copy { reason });
+            }
+            Ok(Kind::File | Kind::Symlink) | Err(_) => {
+                let link = self.look_by(Protocol::LookAt, &target, false);
+                match link.is_ok_and(|stat| stat.kind == Kind::Symlink) {
+                    true => Way::Through,
+                    false => Way::Beside,
+                }
+            }
+        };
+        Ok((target, way))
+    }
+
+    /// Writes a new file and renames it over the target.
+    fn beside(&mut self, sending: &Sending<'_>, mut source: Source) -> Result<u64, Problem> {
+        let part = part_of(sending.target)?;
+        source.twin = Some(sending.twin(&part));
+        let work = Work::Send {
+            open: Open::to_create(&part, sending.perm),
+            source,
+        };
+        let sent = self.transfer(Protocol::CopyIn, work, sending.about.len());
+        let may_exist = self.may_have_created();
+        let placed = self.checked(sending, sent).and_then(|bytes| {
+            self.check_arrived(&part, bytes)?;
+            self.put_in_place(&part, sending.target)?;
+            Ok(bytes)
+        });
+        placed.map_err(|problem| self.discard(&part, may_exist, problem))
+    }
+
+    /// Finds out whether source and target are the same file, where the target must not be opened before that is known.
+    fn probe(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
+        let part = part_of(sending.target)?;
+        let work = Work::Probe {
+            open: Open::to_create(&part, sending.perm),
+            twin: sending.twin(&part),
+        };
+        let probed = self.transfer(Protocol::CopyIn, work, 0);
+        let may_exist = self.may_have_created();
+        let problem = self.checked_here(sending, probed).err();
+        let kept = may_exist && !self.remove(&part);
+        match problem {
+            Some(problem) if kept => Err(left(problem, part)),
+            Some(problem) => Err(problem),
+            None if kept => {
+                let reason = "a file that it needs for a moment cannot be removed".to_owned();
+                Err(left(Problem::Copy { reason }, part))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes into the target.
+    fn in_place(
+        &mut self,
+        sending: &Sending<'_>,
+        kind: Kind,
+        source: Source,
+    ) -> Result<u64, Problem> {
+        let work = Work::Send {
+            open: Open::to_write(sending.target, sending.perm, kind),
+            source,
+        };
+        let sent = self.transfer(Protocol::CopyIn, work, sending.about.len());
+        self.checked(sending, sent)
+    }
+
+    /// How many bytes were sent of a source that has not changed.
+    fn checked(
+        &mut self,
+        sending: &Sending<'_>,
+        sent: Result<u64, Transfer>,
+    ) -> Result<u64, Problem> {
+        let copied = self.checked_here(sending, sent)?;
+        let before = sending.about;
+        if !before.is_file() {
+            return Ok(copied);
+        }
+        let after = self.source_now(sending.path)?;
+        check_length(&sending.shown(), before.len(), after.len(), copied)?;
+        let written = |about: &Metadata| (about.mtime(), about.mtime_nsec());
+        if before.len() > 0 && written(before) != written(&after) {
+            let reason = changed(&sending.shown(), before.len(), after.len());
+            return Err(Problem::Copy { reason });
+        }
+        Ok(copied)
+    }
+
+    fn checked_here(
+        &mut self,
+        sending: &Sending<'_>,
+        sent: Result<u64, Transfer>,
+    ) -> Result<u64, Problem> {
+        match sent {
+            Ok(bytes) => Ok(bytes),
+            Err(Transfer::Here(Failure::SameFile)) => Err(same_file(sending.path, sending.target)),
+            Err(Transfer::Here(Failure::Longer)) => {
+                let after = self.source_now(sending.path)?;
+                let reason = changed(&sending.shown(), sending.about.len(), after.len());
+                Err(Problem::Copy { reason })
+            }
+            Err(failed) => Err(failed.problem("read", sending.path)),
+        }
+    }
+
+    /// What the system says now of the file that was copied.
+    fn source_now(&mut self, path: &Path) -> Result<Metadata, Problem> {
+        let copier = self.driver.application();
+        let about = copier.source().map(File::metadata);
+        let missing = || Err(io::ErrorKind::NotFound.into());
+        about
+            .unwrap_or_else(missing)
+            .map_err(Problem::file("read", path))
+    }
+
+    /// Whether the guest has the bytes that were sent.
+    fn check_arrived(&mut self, path: &str, sent: u64) -> Result<(), Problem> {
+        let stat = self.look(path)?;
+        if stat.kind == Kind::File && stat.size != sent {
+            let reason = format!("{sent} bytes were sent, and the guest has {}", stat.size);
+            return Err(Problem::Copy { reason });
+        }
+        Ok(())
+    }
+
+    fn put_in_place(&mut self, part: &str, target: &str) -> Result<(), Problem> {
+        let (from, to) = (part.to_owned(), target.to_owned());
+        self.driver.application().begin(Work::Rename { from, to });
+        self.session(Protocol::PutInPlace)
+    }
+
+    /// Whether the file of the session that has just ended may be there: the guest has opened it, or has not said that it
+    /// did not.
+    fn may_have_created(&mut self) -> bool {
+        let ends = &self.driver.sink().1;
+        let is_refused = ends.failure.as_ref().is_some_and(|failure| {
+            !matches!(
+                failure.kind,
+                FailureKind::Lost | FailureKind::Timeout | FailureKind::Cancelled
+            )
+        });
+        self.driver.application().has_opened() || !is_refused
+    }
+
+    /// Removes the part of a copy that failed, and says so where it may be left.
+    fn discard(&mut self, part: &str, may_exist: bool, problem: Problem) -> Problem {
+        match may_exist && !self.remove(part) {
+            true => left(problem, part.to_owned()),
+            false => problem,
+        }
+    }
+}
+
+/// A file here on its way to the guest.
+struct Sending<'s> {
+    path: &'s Path,
+    target: &'s str,
+    /// What the system said of it when it was opened.
+    about: &'s Metadata,
+    perm: u32,
+}
+
+impl Sending<'_> {
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn twin(&self, part: &str) -> Twin {
+        Twin {
+            part: PathBuf::from(part),
+            source: self.path.to_owned(),
+            target: PathBuf::from(self.target),
+        }
+    }
+}
+
+fn same_file(source: &Path, target: &str) -> Problem {
+    let (source, target) = (source.display(), filter::line(target));
+    let reason = format!("`{source}` and `guest:{target}` are the same file");
+    Problem::Copy { reason }
+}
+
+fn left(problem: Problem, part: String) -> Problem {
+    let problem = Box::new(problem);
+    Problem::PartLeft { problem, part }
+}
+
+/// A new name beside the target: `.NAME.antiphon-XXXXXXXX`.
+fn part_of(target: &str) -> Result<String, Problem> {
+    let (directory, name) = match target.rfind('/') {
+        Some(slash) => target.split_at(slash + 1),
+        None => ("", target),
+    };
+    let mut len = name.len().min(NAME_LEN_MAX);
+    while !name.is_char_boundary(len) {
+        len -= 1;
+    }
+    let name = name.get(..len).unwrap_or_default();
+    let mut random = [0; RANDOM_LEN];
+    getrandom::fill(&mut random).map_err(|error| Problem::Random(error.into()))?;
+    let letter = |byte: u8| LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
+    let random: String = random.map(letter).map(char::from).iter().collect();
+    Ok(format!("{directory}.{name}.antiphon-{random}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_has_a_new_name_beside_its_target() {
+        let part = part_of("/srv/model.bin").expect("there are random numbers");
+        let end = part.strip_prefix("/srv/.model.bin.antiphon-");
+        assert_eq!(end.expect("it is beside the target").len(), RANDOM_LEN);
+        assert_ne!(part, part_of("/srv/model.bin").expect("as before"));
+        let part = part_of("model.bin").expect("as before");
+        assert!(part.starts_with(".model.bin.antiphon-"), "{part}");
+        let long = "\u{fc}".repeat(127);
+        assert!(part_of(&long).expect("as before").len() <= 255);
+    }
+}

@@ -1,0 +1,167 @@
+//! The file of a recording: made for its owner only, locked while it is written, replaced in one piece.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use antiphon_record::{Flush, Header, RecordError, Recorder};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
+use crate::problem::Problem;
+use crate::replace;
+
+/// Payloads are recorded as they are, secrets included: only the owner may read a recording.
+const MODE: u32 = 0o600;
+
+/// How often another process may replace or remove the target between two of our system calls. Each round takes
+/// microseconds, so a target that changes this often is being written all the time.
+const ATTEMPTS_MAX: usize = 16;
+
+/// Begins a new recording and returns what writes it. A file that is there is replaced only with `overwrite`.
+pub(super) fn create(
+    path: &Path,
+    overwrite: bool,
+    header: &Header,
+) -> Result<Recorder<File>, Problem> {
+    if !overwrite {
+        return fresh(path, header);
+    }
+    match replace::target(path).map_err(Problem::file("replace", path))? {
+        replace::Target::Regular(target) => overwritten(path, &target, header),
+        replace::Target::Special => special(path, header),
+    }
+}
+
+/// A recording where no file is.
+fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(MODE);
+    let file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Problem::RecordingExists {
+            path: path.to_owned(),
+        },
+        _ => Problem::file("create", path)(error),
+    })?;
+    lock(&file, path)?;
+    if !is_at(&file, path) {
+        // Another process has replaced it before it was locked.
+        return Err(busy(path));
+    }
+    // The lock lasts as long as one of the two: no other process writes here before the file is removed.
+    let locked = file.try_clone();
+    let begun = begin(file, path, header);
+    if begun.is_err() {
+        // What is left is empty or a piece of a header; the error that is reported is the first one.
+        let _ = fs::remove_file(path);
+    }
+    drop(locked);
+    begun
+}
+
+/// A recording in the place of the one at `target`, which `path` leads to. Until the new one has its header, the old
+/// one stays; it is locked until it is replaced.
+fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+    for _ in 0..ATTEMPTS_MAX {
+        // For writing, though it is not written: a file that is protected against that is not replaced either.
+        let old = match OpenOptions::new().write(true).open(target) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match fresh(target, header) {
+                Err(Problem::RecordingExists { .. }) => continue,
+                begun => return begun,
+            },
+            Err(error) => return Err(Problem::file("replace", path)(error)),
+        };
+        lock(&old, path)?;
+        if is_at(&old, target) {
+            return put_in_place(path, target, header);
+        }
+    }
+    Err(busy(path))
+}
+
+/// Whether the path still names this file: another process may have replaced it before it was locked.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(file), Ok(found)) => identity(file) == identity(found),
+        _ => false,
+    }
+}
+
+/// Begins the recording beside the target, and renames it over the target when it has its header.
+fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+    let failed = |error| Problem::file("replace", path)(error);
+    let (file, temporary) = replace::temporary(target, MODE)
+        .map_err(failed)?
+        .into_parts();
+    lock(&file, path)?;
+    let recorder = begin(file, path, header)?;
+    temporary
+        .persist(target)
+        .map_err(|error| failed(error.error))?;
+    Ok(recorder)
+}
+
+/// A recording into a device, a pipe, or a descriptor that a process has open: written from here on as it is.
+fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+    let failed = |error| Problem::file("write", path)(error);
+    let mut options = OpenOptions::new();
+    // A pipe without a reader would hold up the opening until one comes.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.write(true).custom_flags(flags.bits().cast_signed());
+    let file = options.open(path).map_err(|error| {
+        let is_pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+        match error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
+            true => failed(io::Error::other(
+                "no process reads from this pipe; start its reader first",
+            )),
+            false => failed(error),
+        }
+    })?;
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)
+        .map_err(|error| failed(error.into()))?;
+    if file.metadata().map_err(failed)?.is_file() {
+        lock(&file, path)?;
+        file.set_len(0).map_err(failed)?;
+    }
+    begin(file, path, header)
+}
+
+/// Writes the header, so that a recording that can be seen has one and a full disk shows before the run.
+fn begin(file: File, path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+    let failed = |error| Problem::Record {
+        path: path.to_owned(),
+        error,
+    };
+    let mut recorder = Recorder::create(file, header, Flush::default()).map_err(failed)?;
+    recorder.flush();
+    match recorder.error() {
+        None => Ok(recorder),
+        Some(_) => Err(failed(
+            recorder.abandon().err().unwrap_or(RecordError::Stopped),
+        )),
+    }
+}
+
+/// Locks the file against other writers, until it is closed.
+fn lock(file: &File, path: &Path) -> Result<(), Problem> {
+    loop {
+        return match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => Err(busy(path)),
+            // A file system without locks: there, a second writer is not noticed.
+            Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(Problem::file("lock", path)(error.into())),
+        };
+    }
+}
+
+fn busy(path: &Path) -> Problem {
+    Problem::RecordingBusy {
+        path: path.to_owned(),
+    }
+}

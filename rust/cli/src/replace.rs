@@ -1,0 +1,92 @@
+//! Writing files that the user keeps: in one piece, so that a failure leaves the old file.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// The mode of a file that is new, before the umask.
+const MODE: u32 = 0o666;
+
+/// The permission bits that a replaced file keeps: no set-user-ID and the like.
+const PERMISSIONS: u32 = 0o777;
+
+/// Links that are followed one after the other: as many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+/// What a path to be written leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A regular file at this path, or nothing yet; the path is no link.
+    Regular(PathBuf),
+    /// A device, a pipe, or a descriptor of a process such as `/dev/fd/3`. It can be written and not replaced.
+    Special,
+}
+
+/// What a path leads to, through links of any kind: a link stays a link.
+pub(crate) fn target(path: &Path) -> io::Result<Target> {
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Ok(Target::Special);
+    }
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink());
+        if !is_link {
+            return Ok(Target::Regular(path));
+        }
+        let directory = directory(&path);
+        // The links of `/proc` are open files: a new file under the name that they show would not be the open one.
+        if fs::canonicalize(directory)?.starts_with("/proc") {
+            return Ok(Target::Special);
+        }
+        path = directory.join(fs::read_link(&path)?);
+    }
+    Err(io::Error::other("too many links lead on from it"))
+}
+
+/// The directory that a file is in.
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
+}
+
+/// An empty file of that mode beside the target, which is removed unless it is persisted. The umask applies.
+pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".antiphon-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory(target))
+}
+
+/// Writes a file in one piece. A regular file is replaced, and the new one has its mode; what is no regular file is
+/// written as it is.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, |out| out.write_all(bytes))
+}
+
+/// As [`write`], with what the function writes.
+pub(crate) fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let target = match target(path)? {
+        Target::Regular(target) => target,
+        Target::Special => {
+            let mut options = fs::OpenOptions::new();
+            return fill(&mut options.write(true).truncate(true).open(path)?);
+        }
+    };
+    let kept = fs::metadata(&target).ok();
+    let kept = kept.map(|about| about.permissions().mode() & PERMISSIONS);
+    let mut file = temporary(&target, kept.unwrap_or(MODE))?;
+    if let Some(kept) = kept {
+        // Without the umask, and before there is anything to read in it.
+        let kept = Permissions::from_mode(kept);
+        file.as_file().set_permissions(kept)?;
+    }
+    fill(file.as_file_mut())?;
+    file.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}
