@@ -135,6 +135,25 @@ pub(crate) fn exit_of(tail: Option<&Tail>) -> Exit {
     }
 }
 
+/// How a recording ends, as a word of JSON.
+pub(crate) fn kind_of(tail: &Tail) -> &'static str {
+    match tail {
+        Tail::Sealed => "complete",
+        Tail::Open => "open",
+        Tail::Torn { .. } => "torn",
+        Tail::Damaged(_) => "damaged",
+    }
+}
+
+/// What stands where a recording that is not whole ends.
+pub(crate) fn not_whole(tail: &Tail) -> Option<String> {
+    match tail {
+        Tail::Sealed => None,
+        Tail::Open | Tail::Torn { .. } => Some(format!("the recording ends here: {tail}")),
+        Tail::Damaged(damage) => Some(format!("the recording is damaged here: {damage}")),
+    }
+}
+
 /// What to say about the end of a recording that is not whole.
 pub(crate) fn warning(tail: &Tail, records: u64) -> Option<String> {
     match tail {

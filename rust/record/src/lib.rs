@@ -17,7 +17,9 @@ mod entry;
 mod frame;
 mod reader;
 mod recorder;
+mod registers;
 mod replay;
+pub mod text;
 mod timeline;
 mod writer;
 
@@ -26,6 +28,7 @@ pub use divergence::{Difference, Divergence, Field, Seen, Site};
 pub use entry::{Checkpoint, End, Entry, Header, Request, Stop};
 pub use reader::{Cause, Damage, Misplaced, OpenError, Reader, Tail};
 pub use recorder::{CHECKPOINT_STEPS, Flush, Recorder};
+pub use registers::RegisterSorts;
 pub use replay::{Progress, Replay, ReplayError, Report, Verdict, replay, replay_twice};
 pub use timeline::{Moment, Timeline};
 pub use writer::{RecordError, Store, Writer};

@@ -1,15 +1,15 @@
 //! Replay: the same kernel on what a recording holds, compared as it goes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
-    Job, NoSink, ObsEvent, Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError,
-    Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken, Turn, Value, VerifyError,
-    WaveCertificate, WaveRefusal,
+    Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
+    ProtocolMachineKernel, ReadError, Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken,
+    Turn, Value, VerifyError, WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -39,8 +39,9 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
     let mut first = Replay::open(&mut from)?;
     first.player.watch.keeps_recent = false;
     let report = first.finish()?;
-    if report.verdict == Verdict::Equal {
-        return Ok(report);
+    match report.verdict {
+        Verdict::Equal | Verdict::EqualUpTo { .. } => return Ok(report),
+        Verdict::Diverged(_) => {}
     }
     from.seek(SeekFrom::Start(start))?;
     replay(from)
@@ -66,8 +67,15 @@ pub struct Replay<R, S = NoSink> {
 /// What a replay found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The replay is the recorded run, as far as the recording goes: see [`Report::tail`].
+    /// The recording is whole, and the replay is the recorded run.
     Equal,
+    /// The replay is the recorded run up to this step, and no more is known. [`Report::tail`] says
+    /// why: the recording is cut or damaged there, or, with `None`, the replay was not taken to
+    /// the end.
+    EqualUpTo {
+        /// How many steps were taken.
+        step: u64,
+    },
     /// It is not, from here on.
     Diverged(Box<Divergence>),
 }
@@ -93,6 +101,61 @@ pub struct Report {
     pub sessions: u64,
     /// The digests of the run as replayed.
     pub last: Checkpoint,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Verdict::Equal => f.write_str("equal"),
+            Verdict::EqualUpTo { step } => write!(f, "equal up to step {step}"),
+            Verdict::Diverged(divergence) => divergence.fmt(f),
+        }
+    }
+}
+
+impl Report {
+    /// The verdict in a few words: the first line of [`Display`](std::fmt::Display) without the
+    /// counts, and the kind of divergence without its details.
+    pub fn headline(&self) -> String {
+        let why = match (&self.verdict, &self.tail) {
+            (Verdict::Equal, _) => return "equal".to_owned(),
+            (Verdict::Diverged(divergence), _) => {
+                let Divergence { step, .. } = divergence.as_ref();
+                return format!("diverged at step {step}: {}", divergence.difference.name());
+            }
+            (Verdict::EqualUpTo { .. }, Some(Tail::Damaged(_))) => ", then damaged",
+            (Verdict::EqualUpTo { .. }, Some(Tail::Torn { .. })) => {
+                ", then the recording ends within a record"
+            }
+            (Verdict::EqualUpTo { .. }, Some(Tail::Open)) => ", then the recording ends",
+            (Verdict::EqualUpTo { .. }, Some(Tail::Sealed) | None) => "",
+        };
+        format!("{}{why}", self.verdict)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Verdict::Diverged(divergence) = &self.verdict {
+            return divergence.fmt(f);
+        }
+        write!(f, "{}: ", self.headline())?;
+        if self.verdict == Verdict::Equal {
+            write!(f, "{}, ", describe::count(self.last.step, "step"))?;
+        }
+        write!(
+            f,
+            "{}, {}, {}, ",
+            describe::count(self.entries, ("entry", "entries")),
+            describe::count(self.requests, "request"),
+            describe::count(self.inputs, "input"),
+        )?;
+        match self.checkpoints {
+            0 => f.write_str("no checkpoints, ")?,
+            checkpoints => write!(f, "{}, ", describe::count(checkpoints, "checkpoint"))?,
+        }
+        f.write_str(&describe::count(self.sessions, "session"))
+    }
 }
 
 /// How far a replay went.
@@ -208,7 +271,9 @@ impl<R: Read, S: Sink> Replay<R, S> {
     pub fn report(&self) -> Report {
         let (last, _) = self.player.watch.checks.take(&self.player.kernel);
         Report {
-            verdict: self.verdict.clone().unwrap_or(Verdict::Equal),
+            verdict: self.verdict.clone().unwrap_or(Verdict::EqualUpTo {
+                step: self.player.kernel.step_index(),
+            }),
             tail: self.reader.tail().cloned(),
             records: self.reader.records(),
             entries: self.reader.entries(),
@@ -230,7 +295,14 @@ impl<R: Read, S: Sink> Replay<R, S> {
             return Ok(Played::Entry);
         }
         let Some(raw) = self.reader.raw()? else {
-            self.verdict = Some(Verdict::Equal);
+            // No step is taken behind the last entry that is there, so this is how far it was compared.
+            let step = self.player.kernel.step_index();
+            self.verdict = Some(match self.reader.tail() {
+                Some(Tail::Sealed) => Verdict::Equal,
+                Some(Tail::Open | Tail::Torn { .. } | Tail::Damaged(_)) | None => {
+                    Verdict::EqualUpTo { step }
+                }
+            });
             return Ok(Played::Over);
         };
         let entry = raw.entry;
@@ -801,9 +873,26 @@ impl<S: Sink> Player<S> {
 
     fn recent(&self) -> Vec<Seen> {
         let (newer, older) = self.watch.recent.split_at(self.watch.at);
-        let seen = |event: &ObsEvent| Seen {
-            text: describe::event(describe::image_of(&self.kernel, event.stamp.session), event),
-            event: event.clone(),
+        let mut asked: BTreeMap<EffectId, OperationId> = BTreeMap::new();
+        let seen = |event: &ObsEvent| {
+            let session = event.stamp.session;
+            if let Event::EffectIssued {
+                number, operation, ..
+            } = event.event
+            {
+                asked.insert(EffectId { session, number }, operation);
+            }
+            let operation = match event.event {
+                Event::EffectResolved { number, .. } => {
+                    asked.get(&EffectId { session, number }).copied()
+                }
+                _ => None,
+            };
+            let image = describe::image_of(&self.kernel, session);
+            Seen {
+                text: describe::event_of(image, event, operation),
+                event: event.clone(),
+            }
         };
         older.iter().chain(newer).map(seen).collect()
     }

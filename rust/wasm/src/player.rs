@@ -215,7 +215,8 @@ impl Player {
             (Verdict::Diverged(_), _, _) => "diverged",
             (_, Some(_), _) => "broken",
             (Verdict::Equal, None, true) => "equal",
-            (Verdict::Equal, None, false) => "running",
+            (Verdict::EqualUpTo { .. }, None, true) => "equal_up_to",
+            (Verdict::Equal | Verdict::EqualUpTo { .. }, None, false) => "running",
         };
         json!({
             "verdict": verdict,

@@ -308,8 +308,11 @@ export interface Divergence {
 
 /** What a replay found so far. */
 export interface Findings {
-  /** `running`: nothing yet, and it is not over; `broken`: an image in it is of no use. */
-  verdict: "running" | "equal" | "diverged" | "broken";
+  /**
+   * `running`: nothing yet, and it is not over; `equal`: of a whole recording only; `equal_up_to`: up to `steps`, where the
+   * recording is cut or damaged, see `tail`; `broken`: an image in it is of no use.
+   */
+  verdict: "running" | "equal" | "equal_up_to" | "diverged" | "broken";
   over: boolean;
   steps: number;
   rows: number;
