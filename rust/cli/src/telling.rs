@@ -57,7 +57,7 @@ impl Telling {
 
     /// How many records proved to be what was written.
     pub(crate) fn records(&self) -> u64 {
-        self.timeline.report().records
+        self.timeline.records()
     }
 
     /// Whether the replay that the rows come from went another way than the recording.

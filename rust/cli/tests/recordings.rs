@@ -2,6 +2,8 @@
 
 mod common;
 
+use antiphon_machine::{Outcome, Value};
+use antiphon_record::{Entry, Reader, Writer};
 use common::Place;
 
 const RECORD: [&str; 6] = [
@@ -78,6 +80,80 @@ fn replay_speaks_json() {
         told.stderr.contains("the recording ends at step 34"),
         "{told:?}"
     );
+}
+
+/// A record that the world answers is in a register of the one who asked, and in flight to the other role.
+#[test]
+fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
+    let place = Place::new();
+    place.write(
+        "s.script",
+        "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
+         Hand answers World.paint {width: 7}\n",
+    );
+    let run = [
+        "run",
+        "calls.anti",
+        "--script",
+        "s.script",
+        "--record",
+        "c.rec",
+    ];
+    place.good(&run);
+    let (mut registers, mut in_flight, mut variants) = (0, 0, 0);
+    let (mut documents, steps) = (0, 40);
+    for step in 0..steps {
+        let step = step.to_string();
+        let told = place.good(&["replay", "c.rec", "--step", &step]);
+        let is_register = |line: &str| line.trim_start().starts_with('r');
+        let size = "{width: 7, depth: none}";
+        let lines = || told.lines().filter(|line| is_register(line));
+        registers += lines().filter(|line| line.contains(size)).count();
+        variants += lines().filter(|line| line.ends_with(" green")).count();
+        let flying = told.lines().filter(|line| line.contains("in flight"));
+        in_flight += flying.filter(|line| line.contains(size)).count();
+        let told = place.good(&["replay", "c.rec", "--step", &step, "--json"]);
+        documents += told.matches(r#"{"depth":null,"width":7}"#).count();
+    }
+    assert!(
+        registers > 0 && in_flight > 0 && variants > 0,
+        "{registers} {in_flight} {variants}"
+    );
+    assert!(documents > 0);
+}
+
+/// An outcome that was edited shows where the machine asks on with it, field by field.
+#[test]
+fn a_divergence_names_the_field_that_differs() {
+    let place = Place::new();
+    let script = "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
+                  Hand answers World.paint {width: 7}\n";
+    place.write("s.script", script);
+    let run = [
+        "run",
+        "calls.anti",
+        "--script",
+        "s.script",
+        "--record",
+        "c.rec",
+    ];
+    place.good(&run);
+    let bytes = place.read("c.rec");
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let header = reader.header().clone();
+    let mut writer = Writer::create(Vec::new(), &header).expect("memory");
+    while let Some(mut entry) = reader.entry().expect("memory") {
+        if let Entry::Answer(outcome) = &mut entry
+            && matches!(outcome, Outcome::Success(Value::Record(_)))
+        {
+            *outcome = Outcome::success(Value::record(vec![Value::Nat(8), Value::option(None)]));
+        }
+        writer.entry(&entry).expect("memory");
+    }
+    place.write("c.rec", writer.finish().expect("memory"));
+    let told = place.run(&["replay", "c.rec"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    insta::assert_snapshot!(told.stdout);
 }
 
 #[test]
