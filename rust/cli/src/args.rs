@@ -241,16 +241,16 @@ pub(crate) struct View {
 
 /// Compare two recordings
 ///
-/// Both are replayed side by side, and what was said in them is compared: of each session, in the order of opening, the
+/// Both are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
 /// messages from each role to each other one with label and payload, the calls of each role with arguments and results,
-/// and how the session ended. The first difference is shown with its session, its place, the way to the field that
+/// and how the session ended. The first difference is shown with its session, its place, the path of the field that
 /// differs, a few equal messages before it, and both values cut around it.
 ///
-/// Time does not count: the clock, steps, deadlines, checkpoints, and how messages of different roles interleave. How a
-/// stream is cut into pieces does not count either: consecutive `exec_output` messages are one run of bytes for each
-/// `stream`, consecutive `stdin_data` messages are one. What was refused is not compared.
+/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles interleave. How a
+/// stream is cut into pieces is ignored, too: consecutive `exec_output` messages are one run of bytes for each
+/// `stream`, consecutive `stdin_data` messages are one. Refused inputs are not compared.
 ///
-/// What differs in the headers (tool, configuration, notes) is a remark and no difference.
+/// Headers that differ (tool, configuration, notes) are reported as notes, not as a difference.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

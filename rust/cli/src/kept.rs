@@ -1,5 +1,5 @@
-//! What a list of bounded length says of a longer run: counts of all of it, and the first and the last rows of what
-//! must not be left out without a trace.
+//! What a list of bounded length shows of a longer run: counts of all rows, and the first and the last rows of trouble
+//! and of ends of sessions beyond the bound.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,14 +1,14 @@
-//! Whether two recordings tell of the same conversation.
+//! Whether two recordings hold the same conversation.
 //!
-//! Both are replayed side by side, and what happens in them is compared track by track: of each
-//! session its beginning and its end, the messages of each edge, the calls of each role. How the
-//! tracks interleave, and when things happen, does not count.
+//! Both are replayed side by side and compared track by track: the beginning and the end of each
+//! session, the messages of each edge, the calls of each role. Interleaving of tracks and time are
+//! ignored.
 
 mod feed;
 mod headers;
 mod lane;
+mod render;
 mod result;
-mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -27,7 +27,7 @@ use lane::{Found, Lane, Parted};
 /// What counts as a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompareOptions {
-    /// Whether the clock at each message counts, and the advances of the clock.
+    /// Whether the clock at each message is compared, and the advances of the clock.
     pub time: bool,
     /// About how many bytes of one recording may wait for the other one. Two recordings of which
     /// one runs further ahead on some track are not compared to their end:
@@ -57,7 +57,7 @@ pub struct Compared {
     pub calls: u64,
     /// Sessions that both have.
     pub sessions: u64,
-    /// What differs and does not count: the tool, the configuration, the source, the notes.
+    /// Differences that are ignored: of the tool, the configuration, the source, the notes.
     pub notes: Vec<String>,
     /// How far the first recording was read.
     pub left: Extent,
@@ -84,9 +84,9 @@ pub struct Extent {
 /// Whether two recordings are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// Both are whole and say the same.
+    /// Both are whole and equal.
     Equal,
-    /// They say the same up to where one of them is cut or damaged, or does not replay: see
+    /// They are equal up to where one of them is cut or damaged, or does not replay: see
     /// [`Compared::left`] and [`Compared::right`].
     EqualUpTo,
     /// They are of other protocols.
@@ -156,10 +156,11 @@ pub enum Place {
     Clock,
 }
 
-/// Compares two recordings by what was said in them.
+/// Compares the messages and calls of two recordings.
 ///
 /// Memory is that of the two replayed machines, a window of each recording, and what of one
-/// recording waits for the other one, which [`CompareOptions`] bounds.
+/// recording waits for the other one, which [`CompareOptions`] bounds. Each replay takes the steps
+/// that its recording claims.
 ///
 /// # Errors
 /// [`CompareError`] when one of them cannot be opened, read or loaded. Damage and divergences are
@@ -281,7 +282,8 @@ impl<A: Read, B: Read> Comparer<A, B> {
         })
     }
 
-    /// Which recording is read next: the one of which less waits. `None`: nothing is left that could be compared.
+    /// Which recording is read next: the one with fewer waiting bytes. `None`: nothing is left that
+    /// can be compared.
     fn side(&self) -> Option<usize> {
         let [left, right] = &self.sides;
         // What follows in the other recording has nothing here to be compared with.
@@ -409,7 +411,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
         let numbers = numbers(&parted, lane);
         let before = lane.before.iter().cloned().collect();
         let calls = lane.calls;
-        let told = match &parted {
+        let rendered = match &parted {
             Parted::Items(items) => items_parted(image, items),
             Parted::Clocks(items) => clocks_parted(image, items),
             Parted::Run { key, run } => run_parted(image, lane, *key, run),
@@ -443,12 +445,12 @@ impl<A: Read, B: Read> Comparer<A, B> {
         Ok(Likeness::Different(Box::new(Parting {
             session: (track.of != Of::Clock).then_some(track.session),
             place,
-            name: told.name,
-            path: told.path,
-            offset: told.offset,
+            name: rendered.name,
+            path: rendered.path,
+            offset: rendered.offset,
             before,
-            left: told.left,
-            right: told.right,
+            left: rendered.left,
+            right: rendered.right,
         })))
     }
 
@@ -460,9 +462,9 @@ impl<A: Read, B: Read> Comparer<A, B> {
         for side in 0..2 {
             for _ in 0..ITEMS_MAX {
                 let half = &self.lanes.entry(track).or_default().halves[side];
-                let (bytes, _) = half.bytes(key, tell::AFTER + 1);
+                let (bytes, _) = half.bytes(key, render::AFTER + 1);
                 let is_over = self.sides[side].over != Over::No || half.next_item().is_some();
-                if is_over || bytes.len() > tell::AFTER {
+                if is_over || bytes.len() > render::AFTER {
                     break;
                 }
                 match self.next(side)? {
@@ -520,31 +522,31 @@ fn numbers(parted: &Parted, lane: &Lane) -> [Option<u64>; 2] {
 
 const NOTHING: &str = "nothing more";
 
-fn items_parted(image: Option<&VerifiedImage>, items: &[Option<Item>; 2]) -> tell::Told {
+fn items_parted(image: Option<&VerifiedImage>, items: &[Option<Item>; 2]) -> render::Rendered {
     let text = |item: &Option<Item>| match item {
-        Some(item) => tell::item(image, &item.what),
+        Some(item) => render::item(image, &item.what),
         None => NOTHING.to_owned(),
     };
     match items {
-        [Some(a), Some(b)] => tell::difference(image, &a.what, &b.what),
-        [a, b] => tell::Told {
+        [Some(a), Some(b)] => render::difference(image, &a.what, &b.what),
+        [a, b] => render::Rendered {
             left: text(a),
             right: text(b),
-            ..tell::Told::default()
+            ..render::Rendered::default()
         },
     }
 }
 
-fn clocks_parted(image: Option<&VerifiedImage>, items: &[Item; 2]) -> tell::Told {
+fn clocks_parted(image: Option<&VerifiedImage>, items: &[Item; 2]) -> render::Rendered {
     let [left, right] = items.each_ref().map(|item| {
-        let text = tell::item(image, &item.what);
+        let text = render::item(image, &item.what);
         format!("at clock {}: {text}", item.clock)
     });
-    tell::Told {
+    render::Rendered {
         path: "clock".to_owned(),
         left,
         right,
-        ..tell::Told::default()
+        ..render::Rendered::default()
     }
 }
 
@@ -553,23 +555,24 @@ fn run_parted(
     lane: &Lane,
     key: Option<u64>,
     run: &lane::Run,
-) -> tell::Told {
+) -> render::Rendered {
     let of_side = |side: usize| {
         let half = &lane.halves[side];
         let Some(piece) = half.piece(key) else {
             return match half.next_item() {
-                Some(item) => tell::item(image, &item.what),
+                Some(item) => render::item(image, &item.what),
                 None => NOTHING.to_owned(),
             };
         };
-        let (rest, has_more) = half.bytes(key, tell::AFTER);
+        let (rest, has_more) = half.bytes(key, render::AFTER);
         let has_before = run.len > run.last.len() as u64;
-        let bytes = tell::run(&run.last, has_before, &rest, has_more);
-        tell::piece(image, piece, &bytes)
+        let bytes = render::run(&run.last, has_before, &rest, has_more);
+        render::piece(image, piece, &bytes)
     };
     let piece = lane.halves.iter().find_map(|half| half.piece(key));
-    let (name, path) = piece.map_or_else(Default::default, |piece| tell::piece_path(image, piece));
-    tell::Told {
+    let (name, path) =
+        piece.map_or_else(Default::default, |piece| render::piece_path(image, piece));
+    render::Rendered {
         name,
         path,
         offset: Some(run.len),

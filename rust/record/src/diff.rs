@@ -1,5 +1,5 @@
-//! Where two recordings part, entry by entry. What was said in them is compared by
-//! [`compare`](crate::compare).
+//! The first difference of two recordings, entry by entry. [`compare`](crate::compare) compares
+//! their messages and calls.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -190,8 +190,8 @@ struct Names {
     asked: BTreeMap<EffectId, OperationId>,
 }
 
-/// Requests of which the operation is kept until their outcome comes in. A recording from a stranger can have any
-/// number; the outcomes of the others are shown without names.
+/// Requests of which the operation is kept until their outcome arrives. An untrusted recording can
+/// have any number; the outcomes of the others are shown without names.
 const ASKED_MAX: usize = 1 << 16;
 
 impl Names {

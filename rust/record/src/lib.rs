@@ -4,7 +4,7 @@
 //! recording of these is the run. [`Recorder`] is a sink that writes one; [`Reader`] reads it back
 //! and says how far it can be trusted; [`Replay`] runs the same kernel on it, compares every
 //! request in full and every checkpoint, and finds the first [`Divergence`]; [`Timeline`] walks
-//! through it event by event; [`compare`] says whether two recordings tell of the same conversation,
+//! through it event by event; [`compare`] says whether two recordings hold the same conversation,
 //! and [`diff`] where their entries part.
 //!
 //! The format is described byte by byte in `docs/recording.md`.

@@ -1,8 +1,9 @@
 //! The sorts of what registers hold, so that their values can be shown with names.
 //!
-//! An image has no sorts of registers. What can be in one follows from the instructions that write it: a message has
-//! the sort that the automaton gives its label, a result that of its operation. A register is reused for other sorts,
-//! so a value is named only where exactly one of the sorts that its register can have fits it.
+//! An image has no sorts of registers. The possible sorts follow from the instructions that write
+//! the register: a message has the sort that the automaton gives its label, a result the sort of its
+//! operation. A register can be reused for other sorts, so a value has a sort only if exactly one of
+//! the possible sorts of its register fits it.
 
 use antiphon_machine::{
     CodeImage, Instruction, LabelId, ProgramId, Reg, SortId, State, Value, VerifiedImage,

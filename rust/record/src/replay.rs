@@ -202,7 +202,7 @@ impl<R: Read, S: Sink> Replay<R, S> {
             return Ok(Played::Entry);
         }
         let Some(raw) = self.reader.raw()? else {
-            // No step is taken behind the last entry that is there, so this is how far it was compared.
+            // No step is taken behind the last entry, so everything up to here was compared.
             let step = self.player.kernel.step_index();
             self.verdict = Some(match self.reader.tail() {
                 Some(Tail::Sealed) => Verdict::Equal,

@@ -1,8 +1,9 @@
-//! Values as text with the names of their sort, in the notation of scripts and timelines, and what of two values
-//! differs.
+//! Values as text with the names of their sort, in the notation of scripts and timelines, and the
+//! first difference of two values.
 //!
-//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an
-//! unnamed payload list, a bare word for a variant or a label, `none` for an absent optional value.
+//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for
+//! the fields of an unnamed payload list, a bare word for a variant or a label, `none` for an absent
+//! optional value.
 
 use std::fmt::Write;
 
@@ -25,7 +26,8 @@ const BESIDE: usize = 16;
 /// Fields to each side of the one that differs that an excerpt shows.
 const BESIDE_MAX: usize = 4;
 
-/// Levels of values that an excerpt goes into. Sorts nest to 16, so a value that is deeper has no sort.
+/// Levels of values that an excerpt enters. Sorts nest to 16, so a value that is deeper has no
+/// sort.
 const DEPTH_MAX: usize = 32;
 
 /// Text from outside on one line: control characters are escaped, misleading ones replaced.
@@ -41,11 +43,11 @@ pub fn line(text: &str) -> String {
     shown
 }
 
-/// The character that [`line`] puts in the place of a misleading one.
+/// The character that [`line()`] puts in the place of a misleading one.
 pub const REPLACEMENT: char = '\u{fffd}';
 
-/// Whether the character changes how the text around it looks: direction marks and embeddings, invisible joiners and
-/// separators, and the byte order mark.
+/// Whether the character changes how the text around it looks: direction marks and embeddings,
+/// invisible joiners and separators, and the byte order mark.
 pub fn misleads(c: char) -> bool {
     matches!(
         c,
@@ -53,7 +55,7 @@ pub fn misleads(c: char) -> bool {
     )
 }
 
-/// A value as text on one line, at most about `width` characters of it; what is left out is counted.
+/// A value as text on one line, at most about `width` characters of it; the rest is counted.
 pub fn show(value: &Value, sort: Option<SortId>, image: &CodeImage, width: usize) -> String {
     let mut out = Printer {
         image,
@@ -64,11 +66,11 @@ pub fn show(value: &Value, sort: Option<SortId>, image: &CodeImage, width: usize
     out.text
 }
 
-/// Where two values differ first, and both of them cut around that place.
+/// The first difference of two values, and both values cut around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The way from the value to what differs: `.field`, `.0` for a field without a name, `[3]` for an item of a list.
-    /// Empty when the whole value differs.
+    /// The path from the value to the part that differs: `.field`, `.0` for a field without a
+    /// name, `[3]` for an item of a list. Empty when the whole value differs.
     pub path: String,
     /// The first byte that differs, where texts or byte strings do.
     pub offset: Option<u64>,
@@ -78,13 +80,13 @@ pub struct Excerpt {
     pub right: String,
 }
 
-/// What of two values differs first. Linear in the values.
+/// Finds the first difference of two values. Linear in the values.
 pub fn excerpt(left: &Value, right: &Value, sort: Option<SortId>, image: &CodeImage) -> Excerpt {
-    let Way {
+    let Path {
         steps,
         path,
         offset,
-    } = Way::to_difference(left, right, sort, image);
+    } = Path::to_difference(left, right, sort, image);
     let side = |value: &Value| {
         let mut out = Printer {
             image,
@@ -108,24 +110,24 @@ pub fn excerpt(left: &Value, right: &Value, sort: Option<SortId>, image: &CodeIm
     }
 }
 
-/// The way to the first difference of two values.
+/// The path to the first difference of two values.
 #[derive(Default)]
-struct Way {
+struct Path {
     /// Positions in records and lists.
     steps: Vec<usize>,
     path: String,
-    /// In the text or the bytes that the way leads to.
+    /// The first byte that differs in the text or byte string at the end of the path.
     offset: Option<usize>,
 }
 
-impl Way {
+impl Path {
     fn to_difference(
         mut left: &Value,
         mut right: &Value,
         mut sort: Option<SortId>,
         image: &CodeImage,
-    ) -> Way {
-        let mut way = Way::default();
+    ) -> Path {
+        let mut way = Path::default();
         while way.steps.len() < DEPTH_MAX {
             let row = sort.and_then(|sort| image.sorts.get(sort.index()));
             let (a, b) = match (left, right) {
@@ -309,7 +311,7 @@ impl Printer<'_> {
         }
     }
 
-    /// The value with what lies on the way to a difference in full, and what lies beside it cut short.
+    /// The value with the part that differs around the difference, and the parts beside it cut.
     fn focus(
         &mut self,
         value: &Value,
@@ -455,7 +457,7 @@ mod tests {
         Value::record(vec![Value::Nat(stream), Value::bytes(data)])
     }
 
-    fn told(left: &Value, right: &Value, sort: SortId) -> (String, Option<u64>, String, String) {
+    fn parts(left: &Value, right: &Value, sort: SortId) -> (String, Option<u64>, String, String) {
         let Excerpt {
             path,
             offset,
@@ -467,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_field_that_differs_is_named_and_shown() {
-        let (path, offset, left, right) = told(&chunk(0, b"x"), &chunk(1, b"x"), CHUNK);
+        let (path, offset, left, right) = parts(&chunk(0, b"x"), &chunk(1, b"x"), CHUNK);
         assert_eq!((path.as_str(), offset), (".stream", None));
         assert_eq!(left, "{stream: out, data: b\"x\"}");
         assert_eq!(right, "{stream: err, data: b\"x\"}");
@@ -477,7 +479,7 @@ mod tests {
     fn bytes_are_cut_around_their_first_difference() {
         let (mut a, mut b) = (vec![b'a'; 5000], vec![b'a'; 5000]);
         (a[3000], b[3000]) = (b'L', 0);
-        let (path, offset, left, right) = told(&chunk(0, &a), &chunk(0, &b), CHUNK);
+        let (path, offset, left, right) = parts(&chunk(0, &a), &chunk(0, &b), CHUNK);
         assert_eq!((path.as_str(), offset), (".data", Some(3000)));
         assert!(left.contains("…b\"aaaaaaaaaaaaaaaaLaaa"), "{left}");
         assert!(right.contains("…b\"aaaaaaaaaaaaaaaa\\x00aaa"), "{right}");
@@ -488,7 +490,7 @@ mod tests {
     fn a_text_that_only_goes_on_differs_where_the_other_ends() {
         let text = "ü".repeat(100);
         let (path, offset, left, right) =
-            told(&Value::text(&text), &Value::text(&format!("{text}!")), TEXT);
+            parts(&Value::text(&text), &Value::text(&format!("{text}!")), TEXT);
         assert_eq!((path.as_str(), offset), ("", Some(200)));
         assert_eq!(left, format!("…\"{}\"", "ü".repeat(16)));
         assert_eq!(right, format!("…\"{}!\"", "ü".repeat(16)));
@@ -499,17 +501,17 @@ mod tests {
         let (a, b) = (chunk(0, b"x"), chunk(0, b"y"));
         let left = Value::list(vec![a.clone(), a.clone()]);
         let right = Value::list(vec![a.clone(), b]);
-        let (path, _, left_text, _) = told(&left, &right, LIST);
+        let (path, _, left_text, _) = parts(&left, &right, LIST);
         assert_eq!(path, "[1].data");
         assert_eq!(left_text, "[…, {stream: out, data: b\"x\"}]");
-        let (path, _, left_text, right_text) = told(&left, &Value::list(vec![a]), LIST);
+        let (path, _, left_text, right_text) = parts(&left, &Value::list(vec![a]), LIST);
         assert_eq!(path, "[1]");
         assert_ne!(left_text, right_text);
         let some = |text| Value::option(Some(Value::text(text)));
-        let (path, _, left, right) = told(&some("ab"), &some("ac"), OPTION);
+        let (path, _, left, right) = parts(&some("ab"), &some("ac"), OPTION);
         assert_eq!((path.as_str(), left.as_str()), ("", "\"ab\""));
         assert_eq!(right, "\"ac\"");
-        let (_, _, left, right) = told(&some("ab"), &Value::option(None), OPTION);
+        let (_, _, left, right) = parts(&some("ab"), &Value::option(None), OPTION);
         assert_eq!((left.as_str(), right.as_str()), ("\"ab\"", "none"));
     }
 

@@ -316,8 +316,16 @@ export interface Findings {
   over: boolean;
   steps: number;
   rows: number;
-  /** Whether there was no room for more rows. */
+  /** Whether there was no room for more rows, but for the first 10,000 of trouble and as many ends of sessions. */
   full: boolean;
+  /** How many rows there would be with room for all. */
+  total: number;
+  /** How often what happened, by kind of row, in all of what was replayed. */
+  counts: Record<string, number>;
+  /** What there is no row of, by kind. */
+  leftOut: Record<string, number>;
+  /** How many sessions ended how: `closed`, `cancelled`, `faulted`; `active` are those that did not. */
+  ends: Record<string, number>;
   records: number;
   entries: number;
   requests: number;

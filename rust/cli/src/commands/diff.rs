@@ -27,7 +27,7 @@ fn name(path: &Path) -> String {
     filter::line(&path.display().to_string())
 }
 
-/// Compares what was said.
+/// Compares messages and calls.
 fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     let open = |path: &Path| File::open(path).map_err(Problem::file("read", path));
     let options = CompareOptions {
@@ -89,14 +89,14 @@ fn open(path: &Path) -> Result<Reader<File>, Problem> {
     Reader::open(file).map_err(|error| Problem::recording(path, ReplayError::Open(error)))
 }
 
-/// Says to a person how a recording ends, when it does not end as it should.
+/// Prints a remark about a recording that is not whole.
 fn warn(path: &Path, tail: Option<&Tail>, records: u64, voice: &Voice) {
     if voice.json {
         return;
     }
     if let Some(warning) = tail.and_then(|tail| warning(tail, records)) {
-        let told = format!("{}: {}", name(path), filter::lines(&warning));
-        voice.remark(ODD, "antiphon:", &told);
+        let text = format!("{}: {}", name(path), filter::lines(&warning));
+        voice.remark(ODD, "antiphon:", &text);
     }
 }
 

@@ -37,6 +37,16 @@ export function verdict(findings, goTo) {
     : { word: `equal up to step ${count(steps)}`, manner: "odd", step: steps, banner: null };
 }
 
+/** What is not listed, or null when everything is. */
+export function partial({ full, rows, total, leftOut }) {
+  if (!full || rows === total) return null;
+  const kinds = Object.entries(leftOut).map(([kind, number]) => `${count(number)} ${kind.replace(/_/g, " ")}`);
+  return [
+    make("h2", "", `${count(rows)} of ${count(total)} rows are listed`),
+    make("p", "", `There is no room for: ${kinds.join(", ")}.`),
+  ];
+}
+
 /** What is said when the recording cannot be opened at all. */
 export function unreadable({ message, place }) {
   const where = place === null || place === undefined || message.includes(place) ? "" : ` (${clean(place)})`;

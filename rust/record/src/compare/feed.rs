@@ -1,4 +1,4 @@
-//! What of a recording is compared, in the order in which it happened.
+//! A recording as the items that are compared, in the order of the replay.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::entry::{Entry, Request};
 use crate::replay::ReplayError;
 use crate::timeline::{Moment, Timeline};
 
-/// A sequence whose order counts. What happens in different ones has no order between them.
+/// A sequence whose order is compared. Items of different tracks have no order between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Track {
     /// `u32::MAX` for the clock, which is of no session.
@@ -283,7 +283,7 @@ fn fault_text(fault: &Fault) -> String {
     }
 }
 
-/// A message, or the piece of a stream that it is: an `exec_output` with a variant `stream` and bytes `data`, a
+/// A message, or a piece of a stream: an `exec_output` with a variant `stream` and bytes `data`, or a
 /// `stdin_data` of bytes.
 fn sent(image: Option<&VerifiedImage>, message: &Message, clock: u64) -> What {
     let sent = Sent {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use antiphon_machine::VerifiedImage;
 
 use super::feed::{Item, Piece, Sent, What};
-use super::tell;
+use super::render;
 
 /// Equal items before a difference that are shown.
 const BEFORE_MAX: usize = 4;
@@ -246,7 +246,7 @@ impl Lane {
             return Err(Box::new(Parted::Clocks([item(a), item(b)])));
         }
         if a.at == a.bytes.len() {
-            let text = tell::message(image, &a.sent);
+            let text = render::message(image, &a.sent);
             remember(&mut self.before, text);
         }
         for half in [left, right] {
@@ -278,7 +278,7 @@ impl Lane {
         if matches!(item.what, What::Called { .. }) {
             self.calls += 1;
         }
-        remember(&mut self.before, tell::item(image, &item.what));
+        remember(&mut self.before, render::item(image, &item.what));
     }
 }
 
@@ -292,8 +292,8 @@ fn remember(before: &mut VecDeque<String>, text: String) {
 impl Run {
     fn extend(&mut self, bytes: &[u8]) {
         self.len += bytes.len() as u64;
-        let new = &bytes[bytes.len().saturating_sub(tell::CONTEXT)..];
-        let room = (self.last.len() + new.len()).saturating_sub(tell::CONTEXT);
+        let new = &bytes[bytes.len().saturating_sub(render::CONTEXT)..];
+        let room = (self.last.len() + new.len()).saturating_sub(render::CONTEXT);
         self.last.drain(..room.min(self.last.len()));
         self.last.extend_from_slice(new);
     }

@@ -32,7 +32,8 @@ impl Compared {
             Likeness::Undecided { lookahead_max } => {
                 let (a, b) = (self.left.step, self.right.step);
                 format!(
-                    "not decided: equal up to step {a} of {left} and step {b} of {right}, where more than \
+                    "not decided: equal up to step {a} of {left} and step {b} of {right}, where \
+                     more than \
                      {lookahead_max} bytes of one wait for the other: {counts}"
                 )
             }

@@ -1,4 +1,4 @@
-//! Recordings compared by what was said in them.
+//! The messages and calls of two recordings compared.
 
 use antiphon_machine::{
     DeterminismMode, FailureKind, Outcome, ProtocolMachine, SchedulingPolicy, Value, sample,
@@ -260,9 +260,10 @@ fn a_failure_and_a_fault_are_compared() {
             Host::new(1),
         );
         edited(&bytes.0, |entries| {
-            let at = entries.iter().position(
-                |entry| matches!(entry, Entry::Answer(outcome) if *outcome == Outcome::success(1u64)),
-            );
+            let ping = Outcome::success(1u64);
+            let at = entries
+                .iter()
+                .position(|entry| matches!(entry, Entry::Answer(outcome) if *outcome == ping));
             let at = at.expect("the first ping");
             entries[at] = Entry::Answer(Outcome::failure(FailureKind::Denied, detail));
             entries.truncate(at + 1);

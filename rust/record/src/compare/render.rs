@@ -16,9 +16,9 @@ const WHOLE: usize = 72;
 /// Characters of an argument beside the one that differs.
 const BESIDE: usize = 16;
 
-/// A difference of two items: the way to it, the byte where it is one of texts or bytes, both items.
+/// A difference of two items, rendered.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Rendered {
     /// The label or the operation, where both have the same.
     pub(super) name: String,
     pub(super) path: String,
@@ -126,12 +126,12 @@ pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
 }
 
 /// What of two items differs.
-pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &What) -> Told {
+pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &What) -> Rendered {
     match (left, right) {
         (What::Message(a), What::Message(b)) if a.label == b.label => {
             let name = label(image, a);
             let found = excerpt(image, &a.payload, &b.payload, a.sort);
-            Told {
+            Rendered {
                 path: format!("{name}{}", found.path),
                 offset: found.offset,
                 left: spaced(&name, &found.left),
@@ -161,7 +161,7 @@ pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &Wha
         ) if id == other => {
             let name = operation(image, *id);
             let found = excerpt(image, a, b, result_sort(image, *id));
-            Told {
+            Rendered {
                 path: format!("{name} result{}", found.path),
                 offset: found.offset,
                 left: format!("{name} = {}", found.left),
@@ -186,20 +186,20 @@ pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &Wha
                 // Only a detail can be so long that it is cut before it differs.
                 (a, b) = details(image, left, right).unwrap_or((a, b));
             }
-            Told {
+            Rendered {
                 left: a,
                 right: b,
-                ..Told::default()
+                ..Rendered::default()
             }
         }
     }
 }
 
-fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Value]) -> Told {
+fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Value]) -> Rendered {
     let name = operation(image, id);
     let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (Some(left), Some(right)) = (a.get(at), b.get(at)) else {
-        return Told::default();
+        return Rendered::default();
     };
     let sorts = describe::operation_row(image, id).map_or(&[][..], |row| &row.args);
     let found = excerpt(image, left, right, sorts.get(at).copied());
@@ -210,7 +210,7 @@ fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Valu
         }
         format!("{name}({})", texts.join(", "))
     };
-    Told {
+    Rendered {
         path: format!("{name} argument {at}{}", found.path),
         offset: found.offset,
         left: line(a, &found.left),
