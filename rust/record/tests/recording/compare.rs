@@ -7,6 +7,7 @@ use antiphon_record::{
     CompareOptions, Compared, Entry, Extent, Flush, Likeness, Parting, Place, Recorder, Tail,
     compare,
 };
+use proptest::prelude::*;
 
 use crate::runs::{Host, edited, full, header, recorded, small, small_of};
 
@@ -283,4 +284,42 @@ fn a_failure_and_a_fault_are_compared() {
         "{parting}"
     );
     assert_eq!(compared(&a, &a).likeness, Likeness::EqualUpTo);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever two files hold: a result without a panic, and `Equal` only of two that are whole.
+    #[test]
+    fn entries_in_any_order_are_compared(
+        picks in prop::collection::vec(0usize..40, 0..40),
+        other in prop::collection::vec(0usize..40, 0..40),
+        cut in 0usize..3000,
+        time: bool,
+    ) {
+        let bytes = small();
+        let mixed = |picks: &[usize]| {
+            edited(&bytes, |entries| {
+                let all = std::mem::take(entries);
+                // A beginning that replays, so that there is something to compare.
+                entries.extend(all.iter().take(cut % all.len()).cloned());
+                entries.extend(picks.iter().map(|n| all[n % all.len()].clone()));
+            })
+        };
+        let (left, right) = (mixed(&picks), mixed(&other));
+        let right = &right[..right.len().min(cut)];
+        let options = CompareOptions { time, ..CompareOptions::default() };
+        let Ok(found) = compare(&left[..], right, &options) else {
+            return Ok(());
+        };
+        let is_whole = |extent: &Extent| {
+            extent.tail == Some(Tail::Sealed) && extent.divergence.is_none()
+        };
+        let is_equal = found.likeness == Likeness::Equal;
+        prop_assert!(!is_equal || is_whole(&found.left) && is_whole(&found.right));
+        if let Likeness::Different(parting) = &found.likeness {
+            prop_assert_ne!(&parting.left, &parting.right);
+        }
+        prop_assert!(!found.text("a", "b").is_empty());
+    }
 }
