@@ -11,6 +11,8 @@ use antiphon_machine::{
 use antiphon_record::{Request, describe};
 use serde::{Deserialize, Serialize};
 
+use crate::kinds::{Counts, Kind};
+
 /// Rows of a block. Finding a row within one is a matter of its number; a search walks blocks one by one.
 const BLOCK_LEN: usize = 4096;
 
@@ -23,110 +25,6 @@ pub(crate) const BEYOND_MAX: usize = 10_000;
 
 /// No role, no label.
 const NONE: u32 = u32::MAX;
-
-macro_rules! kinds {
-    ($($name:ident $text:literal,)*) => {
-        /// What a row tells.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub(crate) enum Kind { $($name,)* }
-
-        impl Kind {
-            pub(crate) const ALL: &'static [Kind] = &[$(Kind::$name,)*];
-
-            pub(crate) const fn name(self) -> &'static str {
-                match self { $(Kind::$name => $text,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    Opened "opened",
-    Sent "sent",
-    Offered "offered",
-    Received "received",
-    Chose "chose",
-    EffectIssued "effect_issued",
-    EffectResolved "effect_resolved",
-    EffectFailed "effect_failed",
-    EffectInvalidated "effect_invalidated",
-    WitnessIssued "witness_issued",
-    WitnessExpired "witness_expired",
-    TimeoutIssued "timeout_issued",
-    CancellationRequested "cancellation_requested",
-    Cancelled "cancelled",
-    FailureBranchEntered "failure_branch_entered",
-    Spawned "spawned",
-    Halted "halted",
-    Faulted "faulted",
-    Closed "closed",
-    SessionTerminal "session_terminal",
-    EpochAdvanced "epoch_advanced",
-    Request "request",
-    Input "input",
-    Refused "refused",
-}
-
-impl Kind {
-    /// Whether something went wrong.
-    pub(crate) const fn is_trouble(self) -> bool {
-        match self {
-            Kind::EffectFailed
-            | Kind::EffectInvalidated
-            | Kind::TimeoutIssued
-            | Kind::CancellationRequested
-            | Kind::Cancelled
-            | Kind::FailureBranchEntered
-            | Kind::Faulted
-            | Kind::Refused => true,
-            Kind::Opened
-            | Kind::Sent
-            | Kind::Offered
-            | Kind::Received
-            | Kind::Chose
-            | Kind::EffectIssued
-            | Kind::EffectResolved
-            | Kind::WitnessIssued
-            | Kind::WitnessExpired
-            | Kind::Spawned
-            | Kind::Halted
-            | Kind::Closed
-            | Kind::SessionTerminal
-            | Kind::EpochAdvanced
-            | Kind::Request
-            | Kind::Input => false,
-        }
-    }
-}
-
-/// How many rows there are of each kind.
-#[derive(Clone, Debug)]
-pub(crate) struct Counts([u64; Kind::ALL.len()]);
-
-impl Counts {
-    const NONE: Counts = Counts([0; Kind::ALL.len()]);
-
-    fn add(&mut self, kind: Kind) {
-        if let Some(count) = self.0.get_mut(kind as usize) {
-            *count += 1;
-        }
-    }
-
-    pub(crate) fn of(&self, kind: Kind) -> u64 {
-        self.0.get(kind as usize).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn sum(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    /// Those that there are, by name.
-    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
-        let counts = Kind::ALL.iter().map(|kind| (kind.name(), self.of(*kind)));
-        counts.filter(|(_, count)| *count > 0).collect()
-    }
-}
 
 /// One row: forty bytes, and its line in the block's text.
 #[derive(Clone, Copy, Debug)]
@@ -285,8 +183,8 @@ impl Rows {
             asked: BTreeMap::new(),
             clock: 0,
             by_input: false,
-            totals: Counts::NONE,
-            left_out: Counts::NONE,
+            totals: Counts::default(),
+            left_out: Counts::default(),
             trouble: 0,
             ends: 0,
             found: None,
