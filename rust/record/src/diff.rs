@@ -354,7 +354,18 @@ impl Names {
                     format!("{}: {name} is {got}", self.text(b)),
                 ))
             }
-            _ => None,
+            (
+                Entry::Header(_)
+                | Entry::Image(_)
+                | Entry::Request(_)
+                | Entry::Answer(_)
+                | Entry::Input { .. }
+                | Entry::Refused(_)
+                | Entry::Checkpoint(_)
+                | Entry::Wave { .. }
+                | Entry::End(_),
+                _,
+            ) => None,
         }
     }
 

@@ -40,13 +40,11 @@ impl<'i> RegisterSorts<'i> {
         }
         // A copy of a copy is found by the next round.
         for _ in 0..count {
-            let moves = code.iter().filter_map(|instruction| match instruction {
-                Instruction::Move { dst, src } => Some((*dst, *src)),
-                _ => None,
-            });
             let mut has_changed = false;
-            for (dst, src) in moves {
-                has_changed |= found.copies(dst, src);
+            for instruction in code {
+                if let Instruction::Move { dst, src } = instruction {
+                    has_changed |= found.copies(*dst, *src);
+                }
             }
             if !has_changed {
                 break;

@@ -309,7 +309,10 @@ impl std::fmt::Debug for Jobs {
 #[derive(Clone, Debug)]
 struct Watch<S> {
     checks: Checks,
-    recent: Vec<ObsEvent>,
+    /// The last events, and the operation of the effect that each resolves.
+    recent: Vec<(ObsEvent, Option<OperationId>)>,
+    /// The operations of outstanding effects.
+    asked: BTreeMap<EffectId, OperationId>,
     keeps_recent: bool,
     /// Where in `recent` the next event goes.
     at: usize,
@@ -346,6 +349,7 @@ impl<S: Sink> Player<S> {
             watch: Watch {
                 checks,
                 recent: Vec::with_capacity(RECENT_MAX),
+                asked: BTreeMap::new(),
                 keeps_recent: true,
                 at: 0,
                 sink,
@@ -780,28 +784,50 @@ impl<S: Sink> Player<S> {
 
     fn recent(&self) -> Vec<Seen> {
         let (newer, older) = self.watch.recent.split_at(self.watch.at);
-        let mut asked: BTreeMap<EffectId, OperationId> = BTreeMap::new();
-        let seen = |event: &ObsEvent| {
-            let session = event.stamp.session;
-            if let Event::EffectIssued {
-                number, operation, ..
-            } = event.event
-            {
-                asked.insert(EffectId { session, number }, operation);
-            }
-            let operation = match event.event {
-                Event::EffectResolved { number, .. } => {
-                    asked.get(&EffectId { session, number }).copied()
-                }
-                _ => None,
-            };
-            let image = describe::image_of(&self.kernel, session);
+        let seen = |(event, operation): &(ObsEvent, Option<OperationId>)| {
+            let image = describe::image_of(&self.kernel, event.stamp.session);
             Seen {
-                text: describe::event_of(image, event, operation),
+                text: describe::event_of(image, event, *operation),
                 event: event.clone(),
             }
         };
         older.iter().chain(newer).map(seen).collect()
+    }
+}
+
+impl<S> Watch<S> {
+    /// The operation of the effect that the event resolves. Keeps those of outstanding effects,
+    /// which the machine bounds.
+    fn operation(&mut self, session: SessionId, event: &Event) -> Option<OperationId> {
+        let effect = |number: u64| EffectId { session, number };
+        match event {
+            Event::EffectIssued {
+                number, operation, ..
+            } => {
+                self.asked.insert(effect(*number), *operation);
+                None
+            }
+            Event::EffectResolved { number, .. }
+            | Event::EffectFailed { number, .. }
+            | Event::EffectInvalidated { number } => self.asked.remove(&effect(*number)),
+            Event::Opened { .. }
+            | Event::Sent(_)
+            | Event::Offered(_)
+            | Event::Received(_)
+            | Event::Chose(_)
+            | Event::WitnessIssued { .. }
+            | Event::WitnessExpired { .. }
+            | Event::TimeoutIssued { .. }
+            | Event::CancellationRequested { .. }
+            | Event::Cancelled { .. }
+            | Event::FailureBranchEntered { .. }
+            | Event::Spawned { .. }
+            | Event::Halted { .. }
+            | Event::Faulted { .. }
+            | Event::Closed
+            | Event::SessionTerminal { .. }
+            | Event::EpochAdvanced { .. } => None,
+        }
     }
 }
 
@@ -820,10 +846,12 @@ impl<S: Sink> Sink for Watch<S> {
         if !self.keeps_recent {
             return;
         }
+        let operation = self.operation(stamp.session, &event);
         let event = ObsEvent {
             stamp: *stamp,
             event,
         };
+        let event = (event, operation);
         match self.recent.get_mut(self.at) {
             Some(place) => *place = event,
             None => self.recent.push(event),

@@ -220,13 +220,11 @@ fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Valu
 }
 
 fn details(image: Option<&VerifiedImage>, left: &What, right: &What) -> Option<(String, String)> {
-    match (left, right) {
-        (What::Failed { detail: a, .. }, What::Failed { detail: b, .. }) => {
-            let found = excerpt(image, &Value::text(a), &Value::text(b), None);
-            Some((found.left, found.right))
-        }
-        _ => None,
-    }
+    let (What::Failed { detail: a, .. }, What::Failed { detail: b, .. }) = (left, right) else {
+        return None;
+    };
+    let found = excerpt(image, &Value::text(a), &Value::text(b), None);
+    Some((found.left, found.right))
 }
 
 /// A piece of a stream, with these bytes in place of its own.
