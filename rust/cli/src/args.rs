@@ -260,16 +260,40 @@ pub(crate) struct View {
 
 /// Compare two recordings
 ///
-/// Says whether they are of the same protocol and where their runs part.
+/// Both are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
+/// messages from each role to each other one with label and payload, the calls of each role with arguments and results,
+/// and how the session ended. The first difference is shown with its session, its place, the path of the field that
+/// differs, a few equal messages before it, and both values cut around it.
+///
+/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles interleave. How a
+/// stream is cut into pieces is ignored, too: consecutive `exec_output` messages are one run of bytes for each
+/// `stream`, consecutive `stdin_data` messages are one. Refused inputs are not compared.
+///
+/// Headers that differ (tool, configuration, notes) are reported as notes, not as a difference.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  antiphon diff yesterday.rec today.rec")]
+  antiphon diff yesterday.rec today.rec
+  antiphon diff yesterday.rec today.rec --time
+  antiphon diff yesterday.rec today.rec --exact
+
+Exit codes:
+  0    they are equal, and both are whole
+  1    they differ, or one does not replay
+  3    equal up to where a recording ends too early
+  4    equal up to where a recording is damaged
+  125  not decided: one recording runs more than 64 MiB ahead of the other")]
 pub(crate) struct Diff {
     /// One recording
     pub(crate) left: PathBuf,
     /// The other
     pub(crate) right: PathBuf,
+    /// Compare entry by entry, with time, steps and pieces as they are
+    #[arg(long, conflicts_with = "time")]
+    pub(crate) exact: bool,
+    /// Compare the clock of each message, too, and each advance of the clock
+    #[arg(long)]
+    pub(crate) time: bool,
 }
 
 /// Hold a recording against the Lean model

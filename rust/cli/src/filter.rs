@@ -4,10 +4,10 @@
 //! out; line feed, carriage return and tab stay. Characters that turn the direction of text around or cannot be seen
 //! are replaced, because they make a line look like another one. Data is never passed through here.
 
+use antiphon_record::text::{REPLACEMENT, misleads};
 use vte::{Parser, Perform};
 
-/// Stands where something was taken that should not go unnoticed.
-const REPLACEMENT: char = '\u{fffd}';
+pub(crate) use antiphon_record::text::line;
 
 /// Filters a stream, whatever way it is cut into pieces.
 #[derive(Default)]
@@ -47,30 +47,9 @@ impl Perform for Page {
     }
 }
 
-/// Text from outside on one line: control characters are written out, misleading ones replaced. For messages.
-pub(crate) fn line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c if misleads(c) => shown.push(REPLACEMENT),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
 /// Text from outside that may have several lines.
 pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Direction marks and embeddings, invisible joiners and separators, and the byte order mark.
-pub(crate) fn misleads(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod filter;
 mod guest;
 mod host;
 mod interrupt;
+mod kept;
 mod lean;
 mod literal;
 mod output;

@@ -4,13 +4,13 @@
 //! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an
 //! unnamed payload list, a bare word for a variant, `none` for an absent optional value.
 
-use std::fmt::Write;
-
 use antiphon_machine::{CodeImage, Sort, SortId, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::filter;
+
+pub(crate) use antiphon_record::text::show;
 
 /// How deep a literal may nest: sorts nest to 16, so what is deeper has no sort.
 const DEPTH_MAX: u32 = 32;
@@ -505,148 +505,6 @@ pub(crate) fn json(
         (Value::Record(items), _) => each(items, None),
         (Value::Endpoint(role), _) => json!({ "endpoint": role.0 }),
         (Value::Evidence(number), _) => json!({ "witness": number }),
-    }
-}
-
-/// A value as text on one line, at most about `width` characters of it; what is left out is counted.
-pub(crate) fn show(value: &Value, sort: Option<SortId>, image: &CodeImage, width: usize) -> String {
-    let mut out = Printer {
-        image,
-        text: String::new(),
-        width,
-    };
-    out.value(value, sort);
-    out.text
-}
-
-struct Printer<'i> {
-    image: &'i CodeImage,
-    text: String,
-    width: usize,
-}
-
-impl Printer<'_> {
-    fn is_full(&self) -> bool {
-        self.text.len() >= self.width
-    }
-
-    fn value(&mut self, value: &Value, sort: Option<SortId>) {
-        let sort = sort.and_then(|sort| self.image.sorts.get(sort.index()));
-        match (value, sort) {
-            (Value::Unit, _) => self.text.push_str("()"),
-            (Value::Bool(b), _) => self.push(format_args!("{b}")),
-            (Value::Nat(n), Some(Sort::Enum { variants, .. })) => {
-                self.name(variants.get(*n as usize).map(String::as_str), *n);
-            }
-            (Value::Nat(n), Some(Sort::Arm(_))) => {
-                self.name(self.image.labels.get(*n as usize).map(String::as_str), *n);
-            }
-            (Value::Nat(n), _) => self.push(format_args!("{n}")),
-            (Value::Int(n), _) => self.push(format_args!("{n}")),
-            (Value::Text(text), _) => self.quoted(text),
-            (Value::Bytes(bytes), _) => self.bytes(bytes),
-            (Value::List(items), Some(Sort::Option(item))) => match items.first() {
-                Some(value) => self.value(value, Some(*item)),
-                None => self.text.push_str("none"),
-            },
-            (Value::List(items), sort) => {
-                let item = match sort {
-                    Some(Sort::List(item)) => Some(*item),
-                    Some(_) | None => None,
-                };
-                self.items('[', ']', items.iter().map(|value| (None, value, item)));
-            }
-            (Value::Record(items), Some(Sort::Record { name, fields })) => {
-                let named = !name.is_empty();
-                let fields = fields.iter().zip(items.iter());
-                let items = fields.map(|((field, sort), value)| {
-                    (named.then_some(field.as_str()), value, Some(*sort))
-                });
-                let (open, close) = if named { ('{', '}') } else { ('(', ')') };
-                self.items(open, close, items);
-            }
-            (Value::Record(items), _) => {
-                self.items('(', ')', items.iter().map(|value| (None, value, None)));
-            }
-            (Value::Endpoint(role), _) => self.push(format_args!("<endpoint {role}>")),
-            (Value::Evidence(number), _) => self.push(format_args!("<witness {number}>")),
-        }
-    }
-
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = self.text.write_fmt(text);
-    }
-
-    fn name(&mut self, name: Option<&str>, number: u64) {
-        match name {
-            Some(name) => self.text.push_str(&filter::line(name)),
-            None => self.push(format_args!("{number}")),
-        }
-    }
-
-    fn items<'v>(
-        &mut self,
-        open: char,
-        close: char,
-        items: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value, Option<SortId>)>,
-    ) {
-        let len = items.len();
-        self.text.push(open);
-        for (n, (name, value, sort)) in items.enumerate() {
-            if n > 0 {
-                self.text.push_str(", ");
-            }
-            if self.is_full() {
-                self.push(format_args!("… {} more", len - n));
-                break;
-            }
-            if let Some(name) = name {
-                self.push(format_args!("{}: ", filter::line(name)));
-            }
-            self.value(value, sort);
-        }
-        self.text.push(close);
-    }
-
-    fn quoted(&mut self, text: &str) {
-        self.text.push('"');
-        for (at, c) in text.char_indices() {
-            if self.is_full() {
-                self.push(format_args!("\"… {} bytes more", text.len() - at));
-                return;
-            }
-            match c {
-                '"' | '\\' => self.push(format_args!("\\{c}")),
-                '\n' => self.text.push_str("\\n"),
-                '\r' => self.text.push_str("\\r"),
-                '\t' => self.text.push_str("\\t"),
-                c if c.is_control() || filter::misleads(c) => {
-                    self.push(format_args!("\\u{{{:x}}}", u32::from(c)));
-                }
-                c => self.text.push(c),
-            }
-        }
-        self.text.push('"');
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.text.push_str("b\"");
-        for (at, byte) in bytes.iter().enumerate() {
-            if self.is_full() {
-                self.push(format_args!("\"… {} bytes more", bytes.len() - at));
-                return;
-            }
-            match byte {
-                b'"' | b'\\' => self.push(format_args!("\\{}", char::from(*byte))),
-                b'\n' => self.text.push_str("\\n"),
-                b'\r' => self.text.push_str("\\r"),
-                b'\t' => self.text.push_str("\\t"),
-                0x20..=0x7e => self.text.push(char::from(*byte)),
-                byte => self.push(format_args!("\\x{byte:02x}")),
-            }
-        }
-        self.text.push('"');
     }
 }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use antiphon_machine::{
-    Class, EdgeId, EffectId, Event, Failure, Fault, Ingress, LabelId, Message, ObsEvent,
-    OperationId, RoleId, SortId, State, Value, VerifiedImage,
+    Class, EffectId, Event, Failure, Fault, Ingress, LabelId, Message, ObsEvent, OperationId,
+    RoleId, SortId, Value, VerifiedImage,
 };
 use antiphon_record::{Request, describe};
 use serde_json::{Map, json};
@@ -112,6 +112,31 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Checkpoint => "checkpoint",
             Kind::Diverged => "diverged",
+        }
+    }
+
+    /// Whether something went wrong. The end of a session is told by itself, whatever it is.
+    pub(crate) const fn is_trouble(self) -> bool {
+        match self {
+            Kind::Failed
+            | Kind::TimedOut
+            | Kind::Cancelled
+            | Kind::FailureBranch
+            | Kind::Faulted
+            | Kind::Refused
+            | Kind::Diverged => true,
+            Kind::Opened
+            | Kind::Sent
+            | Kind::Received
+            | Kind::HostAsked
+            | Kind::HostAnswered
+            | Kind::Called
+            | Kind::Answered
+            | Kind::Witness
+            | Kind::Halted
+            | Kind::Ended
+            | Kind::Clock
+            | Kind::Checkpoint => false,
         }
     }
 
@@ -445,7 +470,7 @@ impl Operation {
 /// for a receive.
 fn passed(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: bool) -> Row {
     let ends = image.and_then(|image| image.edges().get(message.edge.index()).copied());
-    let sort = image.and_then(|image| payload_sort(image, message.edge, message));
+    let sort = image.and_then(|image| describe::message_sort(image, message));
     let note = if taken { "taken" } else { "" };
     Row {
         from: ends.and_then(|(from, _)| role(image, Some(from))),
@@ -459,21 +484,6 @@ fn passed(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: boo
         note: note.to_owned(),
         ..row
     }
-}
-
-/// The sort that the sender's automaton gives the payload: the first of that label that it fits.
-fn payload_sort(image: &VerifiedImage, edge: EdgeId, message: &Message) -> Option<SortId> {
-    let (from, receiver) = *image.edges().get(edge.index())?;
-    let states = &image.image().roles.get(from.index())?.automaton.states;
-    let sends = states.iter().filter_map(|state| match state {
-        State::Send { to, branches } if *to == receiver => Some(branches),
-        State::Send { .. } | State::Recv { .. } | State::End => None,
-    });
-    let mut sorts = sends
-        .flatten()
-        .filter(|t| t.label == message.label)
-        .map(|t| t.sort);
-    sorts.find(|sort| message.payload.is_of(*sort, &image.image().sorts))
 }
 
 fn role(image: Option<&VerifiedImage>, id: Option<RoleId>) -> Option<String> {

@@ -57,7 +57,7 @@ impl Telling {
 
     /// How many records proved to be what was written.
     pub(crate) fn records(&self) -> u64 {
-        self.timeline.report().records
+        self.timeline.records()
     }
 
     /// Whether the replay that the rows come from went another way than the recording.
@@ -132,6 +132,25 @@ pub(crate) fn exit_of(tail: Option<&Tail>) -> Exit {
         Some(Tail::Sealed) | None => Exit::Done,
         Some(Tail::Open | Tail::Torn { .. }) => Exit::Cut,
         Some(Tail::Damaged(_)) => Exit::Damaged,
+    }
+}
+
+/// How a recording ends, as a word of JSON.
+pub(crate) fn kind_of(tail: &Tail) -> &'static str {
+    match tail {
+        Tail::Sealed => "complete",
+        Tail::Open => "open",
+        Tail::Torn { .. } => "torn",
+        Tail::Damaged(_) => "damaged",
+    }
+}
+
+/// What stands where a recording that is not whole ends.
+pub(crate) fn not_whole(tail: &Tail) -> Option<String> {
+    match tail {
+        Tail::Sealed => None,
+        Tail::Open | Tail::Torn { .. } => Some(format!("the recording ends here: {tail}")),
+        Tail::Damaged(damage) => Some(format!("the recording is damaged here: {damage}")),
     }
 }
 

@@ -317,7 +317,11 @@ fn kill_leaves_a_recording_that_replays() {
 
         let told = place.run(&["replay", &name]);
         assert_eq!(told.code, Some(3), "{told:?}");
-        assert!(told.stdout.starts_with("equal: "), "{told:?}");
+        assert!(
+            told.stdout.starts_with("equal up to step ")
+                && told.stdout.contains(", then the recording ends"),
+            "{told:?}"
+        );
         assert!(
             told.stderr.contains("it is valid up to record "),
             "{told:?}"

@@ -2,6 +2,8 @@
 
 mod common;
 
+use antiphon_machine::{Outcome, Value};
+use antiphon_record::{Entry, Reader, Writer};
 use common::Place;
 
 const RECORD: [&str; 6] = [
@@ -64,7 +66,10 @@ fn replay_speaks_json() {
     let place = recorded();
     let document = place.good(&["replay", "a.rec", "--json", "--step", "9"]);
     let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
-    assert_eq!(document["verdict"], "equal");
+    // The file was not read to its end.
+    assert_eq!(document["verdict"], "equal_up_to");
+    assert_eq!(document["up_to_step"], 9);
+    assert_eq!(document["tail"], serde_json::Value::Null);
     assert_eq!(document["steps"], 9);
     assert_eq!(document["at_step"], true);
     let shop = &document["sessions_state"][0]["coroutines"][2];
@@ -75,6 +80,80 @@ fn replay_speaks_json() {
         told.stderr.contains("the recording ends at step 34"),
         "{told:?}"
     );
+}
+
+/// A record that the world answers is in a register of the one who asked, and in flight to the other role.
+#[test]
+fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
+    let place = Place::new();
+    place.write(
+        "s.script",
+        "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
+         Hand answers World.paint {width: 7}\n",
+    );
+    let run = [
+        "run",
+        "calls.anti",
+        "--script",
+        "s.script",
+        "--record",
+        "c.rec",
+    ];
+    place.good(&run);
+    let (mut registers, mut in_flight, mut variants) = (0, 0, 0);
+    let (mut documents, steps) = (0, 40);
+    for step in 0..steps {
+        let step = step.to_string();
+        let told = place.good(&["replay", "c.rec", "--step", &step]);
+        let is_register = |line: &str| line.trim_start().starts_with('r');
+        let size = "{width: 7, depth: none}";
+        let lines = || told.lines().filter(|line| is_register(line));
+        registers += lines().filter(|line| line.contains(size)).count();
+        variants += lines().filter(|line| line.ends_with(" green")).count();
+        let flying = told.lines().filter(|line| line.contains("in flight"));
+        in_flight += flying.filter(|line| line.contains(size)).count();
+        let told = place.good(&["replay", "c.rec", "--step", &step, "--json"]);
+        documents += told.matches(r#"{"depth":null,"width":7}"#).count();
+    }
+    assert!(
+        registers > 0 && in_flight > 0 && variants > 0,
+        "{registers} {in_flight} {variants}"
+    );
+    assert!(documents > 0);
+}
+
+/// An outcome that was edited shows where the machine asks on with it, field by field.
+#[test]
+fn a_divergence_names_the_field_that_differs() {
+    let place = Place::new();
+    let script = "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
+                  Hand answers World.paint {width: 7}\n";
+    place.write("s.script", script);
+    let run = [
+        "run",
+        "calls.anti",
+        "--script",
+        "s.script",
+        "--record",
+        "c.rec",
+    ];
+    place.good(&run);
+    let bytes = place.read("c.rec");
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let header = reader.header().clone();
+    let mut writer = Writer::create(Vec::new(), &header).expect("memory");
+    while let Some(mut entry) = reader.entry().expect("memory") {
+        if let Entry::Answer(outcome) = &mut entry
+            && matches!(outcome, Outcome::Success(Value::Record(_)))
+        {
+            *outcome = Outcome::success(Value::record(vec![Value::Nat(8), Value::option(None)]));
+        }
+        writer.entry(&entry).expect("memory");
+    }
+    place.write("c.rec", writer.finish().expect("memory"));
+    let told = place.run(&["replay", "c.rec"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    insta::assert_snapshot!(told.stdout);
 }
 
 #[test]
@@ -89,40 +168,6 @@ fn a_recording_is_not_written_over_unless_asked() {
 }
 
 #[test]
-fn diff_finds_where_two_runs_part() {
-    let place = recorded();
-    place.good(&[
-        "run",
-        "two_buyer.anti",
-        "--script",
-        "happy.script",
-        "--record",
-        "b.rec",
-    ]);
-    assert_eq!(
-        place.good(&["diff", "a.rec", "b.rec"]),
-        "equal: 27 entries\n"
-    );
-
-    let script = String::from_utf8(place.read("happy.script")).expect("it is text");
-    place.write("sad.script", script.replace("share 21", "share 22"));
-    place.good(&[
-        "run",
-        "two_buyer.anti",
-        "--script",
-        "sad.script",
-        "--record",
-        "c.rec",
-    ]);
-    let told = place.run(&["diff", "a.rec", "c.rec"]);
-    assert_eq!(told.code, Some(1));
-    insta::assert_snapshot!(told.stdout);
-    let told = place.run(&["diff", "a.rec", "c.rec", "--json"]);
-    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
-    assert_eq!(document["result"], "parted");
-}
-
-#[test]
 fn a_recording_cut_anywhere_is_used_as_far_as_it_goes() {
     let place = recorded();
     let whole = place.read("a.rec");
@@ -131,9 +176,28 @@ fn a_recording_cut_anywhere_is_used_as_far_as_it_goes() {
         place.write("cut.rec", &whole[..len]);
         let told = place.run(&["replay", "cut.rec"]);
         assert_eq!(told.code, Some(3), "cut at {len}: {told:?}");
-        if told.stdout.starts_with("equal: ") {
+        assert!(
+            !told.stdout.starts_with("equal: "),
+            "cut at {len}: {told:?}"
+        );
+        if told.stdout.starts_with("equal up to step ") {
+            assert!(
+                told.stdout.contains(", then the recording ends"),
+                "cut at {len}: {told:?}"
+            );
             assert!(
                 told.stderr.contains("it is valid up to record"),
+                "cut at {len}: {told:?}"
+            );
+            let told = place.run(&["replay", "cut.rec", "--json"]);
+            let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+            assert_eq!(document["verdict"], "equal_up_to", "cut at {len}");
+            assert_eq!(document["up_to_step"], document["steps"], "cut at {len}");
+            let kind = document["tail"]["kind"].as_str().expect("a kind of end");
+            assert!(["open", "torn"].contains(&kind), "cut at {len}: {kind}");
+            let told = place.run(&["show", "cut.rec", "--mermaid"]);
+            assert!(
+                told.stdout.contains("the recording"),
                 "cut at {len}: {told:?}"
             );
             replayed += 1;
@@ -165,8 +229,31 @@ fn a_changed_byte_is_found_and_located() {
     place.write("bad.rec", &bytes);
     let told = place.run(&["replay", "bad.rec"]);
     assert!(
-        told.stdout.starts_with("equal: "),
-        "what comes before the damage is good: {told:?}"
+        told.stdout.starts_with("equal up to step ") && told.stdout.contains(", then damaged: "),
+        "what comes before the damage is good, and no more: {told:?}"
+    );
+    let json = place.run(&["replay", "bad.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("one document");
+    assert_eq!(json.code, Some(4));
+    assert_eq!(document["verdict"], "equal_up_to");
+    assert_eq!(document["up_to_step"], document["steps"]);
+    assert_eq!(document["tail"]["kind"], "damaged");
+    let shown = place.run(&["show", "bad.rec"]).stdout;
+    assert!(shown.contains("damaged"), "{shown}");
+    let shown = place.run(&["show", "bad.rec", "--mermaid"]).stdout;
+    assert!(shown.contains("damaged"), "{shown}");
+    let shown = place.run(&["show", "bad.rec", "--json"]).stdout;
+    let tail: serde_json::Value =
+        serde_json::from_str(shown.lines().last().expect("a tail")).expect("a document");
+    assert_eq!(
+        (&tail["event"], &tail["kind"]),
+        (&"tail".into(), &"damaged".into())
+    );
+    let page = place.run(&["show", "bad.rec", "--html"]).stdout;
+    assert!(page.contains("is damaged between byte "), "{}", page.len());
+    assert!(
+        !page.contains("\"complete"),
+        "a damaged file is not complete"
     );
     assert!(
         told.stderr.contains("record 2 is damaged between byte "),
@@ -270,5 +357,11 @@ fn a_page_of_a_long_run_is_written_in_one_go() {
         "{}",
         diagram.lines().count()
     );
-    assert!(diagram.contains("more are left out"));
+    let left_out = "are left out#59; beyond the first 2000#58; no trouble#59; sessions 1 closed";
+    assert!(diagram.contains(left_out), "{diagram}");
+    assert!(diagram.contains("in all#58; 20001 messages, 0 calls, sessions 1 closed"));
+    assert!(
+        page.contains("\"tail\":\"complete; all "),
+        "it has every row"
+    );
 }

@@ -4,14 +4,49 @@
 use std::fmt::Write;
 
 use antiphon_machine::{
-    Class, EdgeId, Event, Ingress, Instruction, LabelId, Message, ObsEvent, OperationId, Outcome,
-    Pick, ProtocolMachineKernel, RoleId, SessionId, Value, VerifiedImage,
+    Class, CodeImage, EdgeId, Event, Ingress, Instruction, LabelId, Message, ObsEvent, Operation,
+    OperationId, Outcome, Pick, ProtocolMachineKernel, RoleId, SessionId, Sort, SortId, State,
+    Value, VerifiedImage,
 };
 
 use crate::entry::{Checkpoint, Entry, Request};
+use crate::text;
 
 /// Characters of a text, bytes of a byte string, and elements of a list that are shown of it.
 const PREVIEW_LEN: usize = 24;
+
+/// A number of things, in the singular where there is one. A noun whose plural is not made with
+/// an `s` is given as a pair.
+pub fn count<'n>(number: u64, noun: impl Into<Noun<'n>>) -> String {
+    let Noun { one, many } = noun.into();
+    match (number, many) {
+        (1, _) => format!("1 {one}"),
+        (number, Some(many)) => format!("{number} {many}"),
+        (number, None) => format!("{number} {one}s"),
+    }
+}
+
+/// A noun in the singular and, unless an `s` makes it, in the plural.
+#[derive(Clone, Copy, Debug)]
+pub struct Noun<'n> {
+    one: &'n str,
+    many: Option<&'n str>,
+}
+
+impl<'n> From<&'n str> for Noun<'n> {
+    fn from(one: &'n str) -> Noun<'n> {
+        Noun { one, many: None }
+    }
+}
+
+impl<'n> From<(&'n str, &'n str)> for Noun<'n> {
+    fn from((one, many): (&'n str, &'n str)) -> Noun<'n> {
+        Noun {
+            one,
+            many: Some(many),
+        }
+    }
+}
 
 /// The image of a session, if the kernel has the session.
 pub fn image_of(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<&VerifiedImage> {
@@ -21,19 +56,37 @@ pub fn image_of(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<&V
 
 /// A value, shortened.
 pub fn value(value: &Value) -> String {
+    value_of(value, None, None)
+}
+
+/// A value, shortened, with the names of its sort where the image has it: of fields, variants and
+/// labels.
+pub fn value_of(value: &Value, sort: Option<SortId>, image: Option<&VerifiedImage>) -> String {
     let mut text = String::new();
-    write_value(&mut text, value);
+    write_value(&mut text, value, sort.zip(image.map(VerifiedImage::image)));
     text
 }
 
-fn write_value(out: &mut String, value: &Value) {
-    match value {
-        Value::Unit => out.push_str("()"),
-        Value::Bool(b) => push(out, format_args!("{b}")),
-        Value::Nat(n) => push(out, format_args!("{n}")),
-        Value::Int(i) => push(out, format_args!("{i:+}")),
-        Value::Text(text) => write_text(out, text),
-        Value::Bytes(bytes) => {
+/// A sort and the image that has it, where they are known.
+type Of<'i> = Option<(SortId, &'i CodeImage)>;
+
+fn write_value(out: &mut String, value: &Value, of: Of<'_>) {
+    let sort = of.and_then(|(sort, image)| image.sorts.get(sort.index()));
+    let inner = |sort: SortId| of.map(|(_, image)| (sort, image));
+    match (value, sort) {
+        (Value::Unit, _) => out.push_str("()"),
+        (Value::Bool(b), _) => push(out, format_args!("{b}")),
+        (Value::Nat(n), Some(Sort::Enum { variants, .. })) => {
+            write_name(out, variants.get(*n as usize), *n);
+        }
+        (Value::Nat(n), Some(Sort::Arm(_))) => {
+            let labels = of.map_or(&[][..], |(_, image)| &image.labels);
+            write_name(out, labels.get(*n as usize), *n);
+        }
+        (Value::Nat(n), _) => push(out, format_args!("{n}")),
+        (Value::Int(i), _) => push(out, format_args!("{i:+}")),
+        (Value::Text(text), _) => write_text(out, text),
+        (Value::Bytes(bytes), _) => {
             out.push_str("h'");
             for byte in bytes.iter().take(PREVIEW_LEN) {
                 push(out, format_args!("{byte:02x}"));
@@ -43,10 +96,45 @@ fn write_value(out: &mut String, value: &Value) {
                 push(out, format_args!("… ({} bytes)", bytes.len()));
             }
         }
-        Value::List(items) => write_items(out, '[', items, ']'),
-        Value::Record(items) => write_items(out, '{', items, '}'),
-        Value::Endpoint(role) => push(out, format_args!("endpoint {role}")),
-        Value::Evidence(number) => push(out, format_args!("evidence {number}")),
+        (Value::List(items), Some(Sort::Option(item))) => match items.first() {
+            Some(value) => write_value(out, value, inner(*item)),
+            None => out.push_str("none"),
+        },
+        (Value::List(items), sort) => {
+            let item = match sort {
+                Some(Sort::List(item)) => inner(*item),
+                Some(_) | None => None,
+            };
+            write_items(
+                out,
+                ('[', ']'),
+                items.iter().map(|value| (None, value, item)),
+            );
+        }
+        (Value::Record(items), Some(Sort::Record { name, fields })) => {
+            let fields = fields.iter().zip(items.iter());
+            let items = fields.map(|((field, sort), value)| {
+                let field = (!name.is_empty()).then_some(field.as_str());
+                (field, value, inner(*sort))
+            });
+            write_items(out, ('{', '}'), items);
+        }
+        (Value::Record(items), _) => {
+            write_items(
+                out,
+                ('{', '}'),
+                items.iter().map(|value| (None, value, None)),
+            );
+        }
+        (Value::Endpoint(role), _) => push(out, format_args!("endpoint {role}")),
+        (Value::Evidence(number), _) => push(out, format_args!("evidence {number}")),
+    }
+}
+
+fn write_name(out: &mut String, name: Option<&String>, number: u64) {
+    match name {
+        Some(name) => out.push_str(&text::line(name)),
+        None => push(out, format_args!("{number}")),
     }
 }
 
@@ -62,9 +150,14 @@ fn write_text(out: &mut String, text: &str) {
     }
 }
 
-fn write_items(out: &mut String, open: char, items: &[Value], close: char) {
+fn write_items<'v>(
+    out: &mut String,
+    (open, close): (char, char),
+    items: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value, Of<'v>)>,
+) {
+    let len = items.len();
     out.push(open);
-    for (n, item) in items.iter().take(PREVIEW_LEN).enumerate() {
+    for (n, (name, item, of)) in items.take(PREVIEW_LEN).enumerate() {
         if n > 0 {
             out.push_str(", ");
         }
@@ -73,10 +166,13 @@ fn write_items(out: &mut String, open: char, items: &[Value], close: char) {
             out.push('…');
             break;
         }
-        write_value(out, item);
+        if let Some(name) = name {
+            push(out, format_args!("{}: ", text::line(name)));
+        }
+        write_value(out, item, of);
     }
-    if items.len() > PREVIEW_LEN {
-        push(out, format_args!(", … ({} items)", items.len()));
+    if len > PREVIEW_LEN {
+        push(out, format_args!(", … ({len} items)"));
     }
     out.push(close);
 }
@@ -133,6 +229,37 @@ pub fn operation(image: Option<&VerifiedImage>, id: OperationId) -> String {
         Class::Command | Class::Observe | Class::Check => {}
     }
     text
+}
+
+/// The row of an operation, which has the sorts of its arguments and its result.
+pub fn operation_row(image: Option<&VerifiedImage>, id: OperationId) -> Option<&Operation> {
+    image?.image().operations.get(id.index())
+}
+
+/// The sort that the sender's automaton gives a message's payload: the first one of its label that
+/// the payload fits.
+pub fn payload_sort(
+    image: &VerifiedImage,
+    (from, receiver): (RoleId, RoleId),
+    label: LabelId,
+    payload: &Value,
+) -> Option<SortId> {
+    let states = &image.image().roles.get(from.index())?.automaton.states;
+    let sends = states.iter().filter_map(|state| match state {
+        State::Send { to, branches } if *to == receiver => Some(branches),
+        State::Send { .. } | State::Recv { .. } | State::End => None,
+    });
+    let mut sorts = sends
+        .flatten()
+        .filter(|transition| transition.label == label)
+        .map(|transition| transition.sort);
+    sorts.find(|sort| payload.is_of(*sort, &image.image().sorts))
+}
+
+/// The sort of the payload of a message of an event.
+pub fn message_sort(image: &VerifiedImage, message: &Message) -> Option<SortId> {
+    let ends = *image.edges().get(message.edge.index())?;
+    payload_sort(image, ends, message.label, &message.payload)
 }
 
 /// An instruction with its operands.
@@ -209,7 +336,10 @@ pub fn request(image: Option<&VerifiedImage>, request: &Request) -> String {
         Some(id) => role(image, id),
         None => "a spawned coroutine".to_owned(),
     };
-    let args: Vec<_> = request.args.iter().map(value).collect();
+    let sorts = operation_row(image, request.operation).map_or(&[][..], |row| &row.args);
+    let args = request.args.iter().enumerate();
+    let args = args.map(|(n, value)| value_of(value, sorts.get(n).copied(), image));
+    let args: Vec<_> = args.collect();
     let name = operation(image, request.operation);
     let mut text = format!("{} {who} asks {name} ({})", request.effect, args.join(", "));
     if request.attempt > 0 {
@@ -223,8 +353,20 @@ pub fn request(image: Option<&VerifiedImage>, request: &Request) -> String {
 
 /// An outcome.
 pub fn outcome(outcome: &Outcome) -> String {
+    outcome_of(outcome, None, None)
+}
+
+/// An outcome of an operation, with the names of the result's sort.
+pub fn outcome_of(
+    outcome: &Outcome,
+    image: Option<&VerifiedImage>,
+    operation: Option<OperationId>,
+) -> String {
     match outcome {
-        Outcome::Success(v) => value(v),
+        Outcome::Success(v) => {
+            let row = operation.and_then(|id| operation_row(image, id));
+            value_of(v, row.map(|row| row.result), image)
+        }
         Outcome::Failure(f) if f.detail.is_empty() => format!("failed: {}", f.kind),
         Outcome::Failure(f) => {
             let mut text = format!("failed: {}, ", f.kind);
@@ -308,9 +450,20 @@ fn checkpoint(point: &Checkpoint) -> String {
 
 /// An event, without its stamp.
 pub fn event(image: Option<&VerifiedImage>, event: &ObsEvent) -> String {
+    event_of(image, event, None)
+}
+
+/// An event, without its stamp. The operation is that of the effect that the event is about, where
+/// it is known: a result has its names then.
+pub fn event_of(
+    image: Option<&VerifiedImage>,
+    event: &ObsEvent,
+    asked: Option<OperationId>,
+) -> String {
     let message = |verb: &str, m: &Message| {
         let (from, to) = edge(image, m.edge);
-        let (l, payload) = (label(image, m.label), value(&m.payload));
+        let sort = image.and_then(|image| message_sort(image, m));
+        let (l, payload) = (label(image, m.label), value_of(&m.payload, sort, image));
         format!("{verb} {from} -> {to} #{}: {l} {payload}", m.sequence)
     };
     match &event.event {
@@ -329,7 +482,11 @@ pub fn event(image: Option<&VerifiedImage>, event: &ObsEvent) -> String {
             format!("effect {number} of coroutine {coroutine}: {name}")
         }
         Event::EffectResolved { number, result } => {
-            format!("effect {number} resolved: {}", value(result))
+            let outcome = Outcome::Success(result.clone());
+            format!(
+                "effect {number} resolved: {}",
+                outcome_of(&outcome, image, asked)
+            )
         }
         Event::EffectFailed { number, failure } => {
             format!(

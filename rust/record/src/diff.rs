@@ -1,13 +1,19 @@
-//! Where two recordings part.
+//! The first difference of two recordings, entry by entry. [`compare`](crate::compare) compares
+//! their messages and calls.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use antiphon_machine::{Canonical, CodeImage, Ingress, SessionId, VerifiedImage};
+use antiphon_machine::{
+    Canonical, CodeImage, EffectId, Ingress, OperationId, Outcome, SessionId, Value, VerifiedImage,
+};
 
-use crate::describe;
+use crate::describe::{self, count};
+use crate::divergence::{Field, differing};
 use crate::entry::{Entry, Header};
 use crate::reader::{Reader, Tail};
+use crate::text::{self, Excerpt};
 
 /// What comparing two recordings came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,15 @@ pub enum Comparison {
     Equal {
         /// How many entries were compared.
         entries: u64,
+    },
+    /// They say the same up to where one of them is cut or damaged.
+    EqualUpTo {
+        /// How many entries were compared.
+        entries: u64,
+        /// How the first recording ends, if it came to its end.
+        left: Option<Tail>,
+        /// How the second one does.
+        right: Option<Tail>,
     },
     /// Their headers differ.
     Header {
@@ -79,6 +94,14 @@ pub fn diff<A: Read, B: Read>(
             b = right.entry()?;
         }
         match (a, b) {
+            (a, b) if a.is_none() && is_cut(left.tail()) || b.is_none() && is_cut(right.tail()) => {
+                let tail = |tail: Option<&Tail>, is_over: bool| tail.filter(|_| is_over).cloned();
+                return Ok(Comparison::EqualUpTo {
+                    entries: equal,
+                    left: tail(left.tail(), a.is_none()),
+                    right: tail(right.tail(), b.is_none()),
+                });
+            }
             (None, None) => return Ok(Comparison::Equal { entries: equal }),
             (Some(a), Some(b)) if same(&a, &b) => {
                 names.learn(&a);
@@ -89,11 +112,13 @@ pub fn diff<A: Read, B: Read>(
                 equal += 1;
             }
             (a, b) => {
+                let texts = a.as_ref().zip(b.as_ref());
+                let texts = texts.and_then(|(a, b)| names.cut(a, b)).unzip();
                 return Ok(Comparison::Parted {
                     equal,
                     before,
-                    left: side(&mut names, a, left),
-                    right: side(&mut names, b, right),
+                    left: side(&names, a, texts.0, left),
+                    right: side(&names, b, texts.1, right),
                 });
             }
         }
@@ -108,11 +133,24 @@ fn same(a: &Entry, b: &Entry) -> bool {
     }
 }
 
-fn side<R: Read>(names: &mut Names, entry: Option<Entry>, reader: &Reader<R>) -> Side {
+/// Whether nothing says that the recording was to end there.
+fn is_cut(tail: Option<&Tail>) -> bool {
+    match tail {
+        Some(Tail::Sealed) => false,
+        Some(Tail::Open | Tail::Torn { .. } | Tail::Damaged(_)) | None => true,
+    }
+}
+
+fn side<R: Read>(
+    names: &Names,
+    entry: Option<Entry>,
+    text: Option<String>,
+    reader: &Reader<R>,
+) -> Side {
     match entry {
         Some(entry) => Side::Entry {
             index: reader.entries() - 1,
-            text: names.text(&entry),
+            text: text.unwrap_or_else(|| names.text(&entry)),
             entry: Box::new(entry),
         },
         None => Side::Over(reader.tail().cloned().unwrap_or(Tail::Open)),
@@ -146,12 +184,35 @@ struct Names {
     sessions: Vec<Option<usize>>,
     /// Whether the last entry opened a session that a refusal would take back.
     has_opened: bool,
+    /// The request that the next answer is for.
+    last: Option<(SessionId, OperationId)>,
+    /// Requests without an answer so far.
+    asked: BTreeMap<EffectId, OperationId>,
 }
+
+/// Requests of which the operation is kept until their outcome arrives. An untrusted recording can
+/// have any number; the outcomes of the others are shown without names.
+const ASKED_MAX: usize = 1 << 16;
 
 impl Names {
     fn learn(&mut self, entry: &Entry) {
         let has_opened = std::mem::take(&mut self.has_opened);
+        let last = self.last.take();
         match entry {
+            Entry::Request(request) => {
+                let (effect, operation) = (request.effect, request.operation);
+                self.last = Some((effect.session, operation));
+                if self.asked.len() < ASKED_MAX {
+                    self.asked.insert(effect, operation);
+                }
+            }
+            Entry::Refused(_) if !has_opened => self.last = last,
+            Entry::Input {
+                input: Ingress::Outcome { effect, .. },
+                ..
+            } => {
+                self.asked.remove(effect);
+            }
             Entry::Image(bytes) => {
                 let image = CodeImage::from_bytes(bytes, CodeImage::LIMITS).ok();
                 if let Some(image) = image.and_then(|image| image.verify().ok()) {
@@ -170,7 +231,6 @@ impl Names {
                 self.sessions.pop();
             }
             Entry::Header(_)
-            | Entry::Request(_)
             | Entry::Answer(_)
             | Entry::Input { .. }
             | Entry::Refused(_)
@@ -185,7 +245,28 @@ impl Names {
         Some(self.images.get(row)?.as_ref())
     }
 
+    /// The image and the operation that an outcome in this entry is of.
+    fn outcome_of(&self, entry: &Entry) -> Option<(&VerifiedImage, OperationId)> {
+        let (session, operation) = match entry {
+            Entry::Answer(_) => self.last?,
+            Entry::Input {
+                input: Ingress::Outcome { effect, .. },
+                ..
+            } => (effect.session, *self.asked.get(effect)?),
+            Entry::Header(_)
+            | Entry::Image(_)
+            | Entry::Request(_)
+            | Entry::Input { .. }
+            | Entry::Refused(_)
+            | Entry::Checkpoint(_)
+            | Entry::Wave { .. }
+            | Entry::End(_) => return None,
+        };
+        Some((self.image(session)?, operation))
+    }
+
     fn text(&self, entry: &Entry) -> String {
+        let (image, operation) = self.outcome_of(entry).unzip();
         match entry {
             Entry::Request(request) => {
                 let image = self.image(request.effect.session);
@@ -195,23 +276,120 @@ impl Names {
                     describe::request(image, request)
                 )
             }
+            Entry::Answer(outcome) => {
+                let outcome = describe::outcome_of(outcome, image, operation);
+                format!("answered: {outcome}")
+            }
+            Entry::Input {
+                step,
+                input: Ingress::Outcome { effect, outcome },
+            } => {
+                let outcome = describe::outcome_of(outcome, image, operation);
+                format!("step {step}: {effect} answered: {outcome}")
+            }
             Entry::Input { step, .. } | Entry::Wave { step, .. } => {
                 format!("step {step}: {}", describe::entry(None, entry))
             }
             Entry::Header(_)
             | Entry::Image(_)
-            | Entry::Answer(_)
             | Entry::Refused(_)
             | Entry::Checkpoint(_)
             | Entry::End(_) => describe::entry(None, entry),
         }
+    }
+
+    /// Both entries as text, cut around what differs, where they differ in nothing but a value.
+    fn cut(&self, a: &Entry, b: &Entry) -> Option<(String, String)> {
+        let lines = |head: String, found: Excerpt| {
+            let Excerpt {
+                path, left, right, ..
+            } = found;
+            let path = match path.is_empty() {
+                true => path,
+                false => format!(" (at {path})"),
+            };
+            (
+                format!("{head}{left}{path}"),
+                format!("{head}{right}{path}"),
+            )
+        };
+        match (a, b) {
+            (Entry::Answer(Outcome::Success(x)), Entry::Answer(Outcome::Success(y))) => {
+                Some(lines("answered: ".to_owned(), self.excerpt(a, x, y)))
+            }
+            (
+                Entry::Input {
+                    step,
+                    input:
+                        Ingress::Outcome {
+                            effect,
+                            outcome: Outcome::Success(x),
+                        },
+                },
+                Entry::Input {
+                    step: at,
+                    input:
+                        Ingress::Outcome {
+                            effect: other,
+                            outcome: Outcome::Success(y),
+                        },
+                },
+            ) if step == at && effect == other => {
+                let head = format!("step {step}: {effect} answered: ");
+                Some(lines(head, self.excerpt(a, x, y)))
+            }
+            (Entry::Request(x), Entry::Request(y)) => {
+                let image = self.image(x.effect.session);
+                let fields = differing(image, x, y);
+                let Field {
+                    name,
+                    expected,
+                    got,
+                } = fields.first()?;
+                // What is not cut shows the difference by itself.
+                name.strip_prefix("argument ")?;
+                let head = self.text(a);
+                Some((
+                    format!("{head}: {name} is {expected}"),
+                    format!("{}: {name} is {got}", self.text(b)),
+                ))
+            }
+            (
+                Entry::Header(_)
+                | Entry::Image(_)
+                | Entry::Request(_)
+                | Entry::Answer(_)
+                | Entry::Input { .. }
+                | Entry::Refused(_)
+                | Entry::Checkpoint(_)
+                | Entry::Wave { .. }
+                | Entry::End(_),
+                _,
+            ) => None,
+        }
+    }
+
+    fn excerpt(&self, entry: &Entry, left: &Value, right: &Value) -> Excerpt {
+        let found = self.outcome_of(entry);
+        let none = CodeImage::default();
+        let sort = found.and_then(|(image, operation)| {
+            describe::operation_row(Some(image), operation).map(|row| row.result)
+        });
+        let image = found.map_or(&none, |(image, _)| image.image());
+        text::excerpt(left, right, sort, image)
     }
 }
 
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Comparison::Equal { entries } => write!(f, "equal: {entries} entries"),
+            Comparison::Equal { entries } => {
+                write!(f, "equal: {}", count(*entries, ("entry", "entries")))
+            }
+            Comparison::EqualUpTo { entries, .. } => {
+                let entries = count(*entries, ("entry", "entries"));
+                write!(f, "equal up to {entries}, where one of them is not whole")
+            }
             Comparison::Header { fields } => {
                 write!(f, "the headers differ")?;
                 for (name, left, right) in fields {
@@ -225,7 +403,8 @@ impl std::fmt::Display for Comparison {
                 left,
                 right,
             } => {
-                write!(f, "equal for {equal} entries, then different")?;
+                let equal = count(*equal, ("entry", "entries"));
+                write!(f, "equal for {equal}, then different")?;
                 for line in before {
                     write!(f, "\n    {line}")?;
                 }

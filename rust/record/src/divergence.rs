@@ -1,9 +1,10 @@
 //! Where a replay and its recording part.
 
-use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId, WaveRefusal};
+use antiphon_machine::{CodeImage, ObsEvent, Pc, Refusal, SessionId, WaveRefusal};
 
 use crate::describe;
 use crate::entry::{Request, Stop};
+use crate::text::{self, Excerpt};
 
 /// The first point at which a replay is not what the recording says.
 ///
@@ -122,8 +123,7 @@ pub enum Difference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their
-    /// number) or
-    /// `argument n`.
+    /// number) or `argument n`, with the way to what of it differs, as in `argument 0.exit_code`.
     pub name: String,
     /// What the recording has.
     pub expected: String,
@@ -196,28 +196,28 @@ pub(crate) fn differing(
     compare("deadline", deadline(expected), deadline(got));
     let (a, b) = (expected.args.len(), got.args.len());
     compare("arguments", a.to_string(), b.to_string());
+    let is_same = expected.operation == got.operation;
+    let row = image.filter(|_| is_same).and_then(|image| {
+        let row = describe::operation_row(Some(image), got.operation)?;
+        Some((image.image(), row))
+    });
     for (n, (a, b)) in expected.args.iter().zip(&got.args).enumerate() {
-        if a != b {
-            let (mut expected, mut got) = (describe::value(a), describe::value(b));
-            if expected == got {
-                // They differ behind what a preview shows.
-                expected = format!("{expected}, digest {}", value_digest(a));
-                got = format!("{got}, digest {}", value_digest(b));
-            }
-            let name = format!("argument {n}");
-            fields.push(Field {
-                name,
-                expected,
-                got,
-            });
+        if a == b {
+            continue;
         }
+        let sort = row.and_then(|(_, row)| row.args.get(n).copied());
+        let none = CodeImage::default();
+        let names = row.map_or(&none, |(image, _)| image);
+        let Excerpt {
+            path, left, right, ..
+        } = text::excerpt(a, b, sort, names);
+        fields.push(Field {
+            name: format!("argument {n}{path}"),
+            expected: left,
+            got: right,
+        });
     }
     fields
-}
-
-fn value_digest(value: &antiphon_machine::Value) -> String {
-    let bytes = antiphon_machine::Canonical::to_bytes(value);
-    describe::digest(blake3::hash(&bytes).as_bytes())
 }
 
 impl std::fmt::Display for Divergence {

@@ -1,15 +1,15 @@
 //! Replay: the same kernel on what a recording holds, compared as it goes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
-    Job, NoSink, ObsEvent, Outcome, Pick, ProtocolMachineConfig, ProtocolMachineKernel, ReadError,
-    Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken, Turn, Value, VerifyError,
-    WaveCertificate, WaveRefusal,
+    Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
+    ProtocolMachineKernel, ReadError, Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken,
+    Turn, Value, VerifyError, WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -17,6 +17,7 @@ use crate::describe;
 use crate::divergence::{Difference, Divergence, Seen, Site, differing};
 use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
+use crate::report::{Report, Verdict};
 
 /// Replays a recording from its first entry to its last.
 ///
@@ -39,8 +40,9 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
     let mut first = Replay::open(&mut from)?;
     first.player.watch.keeps_recent = false;
     let report = first.finish()?;
-    if report.verdict == Verdict::Equal {
-        return Ok(report);
+    match report.verdict {
+        Verdict::Equal | Verdict::EqualUpTo { .. } => return Ok(report),
+        Verdict::Diverged(_) => {}
     }
     from.seek(SeekFrom::Start(start))?;
     replay(from)
@@ -61,38 +63,6 @@ pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
     player: Player<S>,
     verdict: Option<Verdict>,
-}
-
-/// What a replay found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The replay is the recorded run, as far as the recording goes: see [`Report::tail`].
-    Equal,
-    /// It is not, from here on.
-    Diverged(Box<Divergence>),
-}
-
-/// The result of a replay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Whether the replay is the recorded run.
-    pub verdict: Verdict,
-    /// How the recording ends; `None` when the replay did not come to its end.
-    pub tail: Option<Tail>,
-    /// How many records proved to be what was written.
-    pub records: u64,
-    /// How many entries were replayed, the header included.
-    pub entries: u64,
-    /// How many requests were compared.
-    pub requests: u64,
-    /// How many inputs were taken or refused, answers included.
-    pub inputs: u64,
-    /// How many checkpoints were compared, the end included.
-    pub checkpoints: u64,
-    /// How many sessions were opened.
-    pub sessions: u64,
-    /// The digests of the run as replayed.
-    pub last: Checkpoint,
 }
 
 /// How far a replay went.
@@ -208,7 +178,9 @@ impl<R: Read, S: Sink> Replay<R, S> {
     pub fn report(&self) -> Report {
         let (last, _) = self.player.watch.checks.take(&self.player.kernel);
         Report {
-            verdict: self.verdict.clone().unwrap_or(Verdict::Equal),
+            verdict: self.verdict.clone().unwrap_or(Verdict::EqualUpTo {
+                step: self.player.kernel.step_index(),
+            }),
             tail: self.reader.tail().cloned(),
             records: self.reader.records(),
             entries: self.reader.entries(),
@@ -230,7 +202,14 @@ impl<R: Read, S: Sink> Replay<R, S> {
             return Ok(Played::Entry);
         }
         let Some(raw) = self.reader.raw()? else {
-            self.verdict = Some(Verdict::Equal);
+            // No step is taken behind the last entry, so everything up to here was compared.
+            let step = self.player.kernel.step_index();
+            self.verdict = Some(match self.reader.tail() {
+                Some(Tail::Sealed) => Verdict::Equal,
+                Some(Tail::Open | Tail::Torn { .. } | Tail::Damaged(_)) | None => {
+                    Verdict::EqualUpTo { step }
+                }
+            });
             return Ok(Played::Over);
         };
         let entry = raw.entry;
@@ -330,7 +309,10 @@ impl std::fmt::Debug for Jobs {
 #[derive(Clone, Debug)]
 struct Watch<S> {
     checks: Checks,
-    recent: Vec<ObsEvent>,
+    /// The last events, and the operation of the effect that each resolves.
+    recent: Vec<(ObsEvent, Option<OperationId>)>,
+    /// The operations of outstanding effects.
+    asked: BTreeMap<EffectId, OperationId>,
     keeps_recent: bool,
     /// Where in `recent` the next event goes.
     at: usize,
@@ -367,6 +349,7 @@ impl<S: Sink> Player<S> {
             watch: Watch {
                 checks,
                 recent: Vec::with_capacity(RECENT_MAX),
+                asked: BTreeMap::new(),
                 keeps_recent: true,
                 at: 0,
                 sink,
@@ -801,11 +784,50 @@ impl<S: Sink> Player<S> {
 
     fn recent(&self) -> Vec<Seen> {
         let (newer, older) = self.watch.recent.split_at(self.watch.at);
-        let seen = |event: &ObsEvent| Seen {
-            text: describe::event(describe::image_of(&self.kernel, event.stamp.session), event),
-            event: event.clone(),
+        let seen = |(event, operation): &(ObsEvent, Option<OperationId>)| {
+            let image = describe::image_of(&self.kernel, event.stamp.session);
+            Seen {
+                text: describe::event_of(image, event, *operation),
+                event: event.clone(),
+            }
         };
         older.iter().chain(newer).map(seen).collect()
+    }
+}
+
+impl<S> Watch<S> {
+    /// The operation of the effect that the event resolves. Keeps those of outstanding effects,
+    /// which the machine bounds.
+    fn operation(&mut self, session: SessionId, event: &Event) -> Option<OperationId> {
+        let effect = |number: u64| EffectId { session, number };
+        match event {
+            Event::EffectIssued {
+                number, operation, ..
+            } => {
+                self.asked.insert(effect(*number), *operation);
+                None
+            }
+            Event::EffectResolved { number, .. }
+            | Event::EffectFailed { number, .. }
+            | Event::EffectInvalidated { number } => self.asked.remove(&effect(*number)),
+            Event::Opened { .. }
+            | Event::Sent(_)
+            | Event::Offered(_)
+            | Event::Received(_)
+            | Event::Chose(_)
+            | Event::WitnessIssued { .. }
+            | Event::WitnessExpired { .. }
+            | Event::TimeoutIssued { .. }
+            | Event::CancellationRequested { .. }
+            | Event::Cancelled { .. }
+            | Event::FailureBranchEntered { .. }
+            | Event::Spawned { .. }
+            | Event::Halted { .. }
+            | Event::Faulted { .. }
+            | Event::Closed
+            | Event::SessionTerminal { .. }
+            | Event::EpochAdvanced { .. } => None,
+        }
     }
 }
 
@@ -824,10 +846,12 @@ impl<S: Sink> Sink for Watch<S> {
         if !self.keeps_recent {
             return;
         }
+        let operation = self.operation(stamp.session, &event);
         let event = ObsEvent {
             stamp: *stamp,
             event,
         };
+        let event = (event, operation);
         match self.recent.get_mut(self.at) {
             Some(place) => *place = event,
             None => self.recent.push(event),

@@ -8,7 +8,8 @@ use antiphon_machine::{Event, ObsEvent, ProtocolMachineKernel, Sink, Stamp};
 use crate::divergence::Divergence;
 use crate::entry::{Entry, Header};
 use crate::reader::Tail;
-use crate::replay::{Played, Replay, ReplayError, Report, Verdict};
+use crate::replay::{Played, Replay, ReplayError};
+use crate::report::{Report, Verdict};
 
 /// Something that a timeline tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,11 @@ impl<R: Read> Timeline<R> {
     /// How the recording ends; `None` before its end.
     pub fn tail(&self) -> Option<&Tail> {
         self.replay.reader().tail()
+    }
+
+    /// How many records proved to be what was written.
+    pub fn records(&self) -> u64 {
+        self.replay.reader().records()
     }
 
     /// What the replay has found so far. Linear in the state.

@@ -9,6 +9,7 @@
 
 mod detail;
 mod image;
+mod kinds;
 mod machine;
 #[cfg(feature = "parity")]
 mod parity;

@@ -2,12 +2,13 @@
 //! the replay at some steps, from which any other step is a short way.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    EffectId, EffectRequest, Event, Ingress, ProtocolMachineKernel, Refusal, Sink, Stamp,
+    EffectId, EffectRequest, Event, Ingress, Phase, ProtocolMachineKernel, Refusal, Sink, Stamp,
     VerifiedImage,
 };
 use antiphon_record::{
@@ -215,7 +216,8 @@ impl Player {
             (Verdict::Diverged(_), _, _) => "diverged",
             (_, Some(_), _) => "broken",
             (Verdict::Equal, None, true) => "equal",
-            (Verdict::Equal, None, false) => "running",
+            (Verdict::EqualUpTo { .. }, None, true) => "equal_up_to",
+            (Verdict::Equal | Verdict::EqualUpTo { .. }, None, false) => "running",
         };
         json!({
             "verdict": verdict,
@@ -223,6 +225,10 @@ impl Player {
             "steps": self.indexed(),
             "rows": rows.len(),
             "full": rows.is_full(),
+            "total": rows.totals().sum(),
+            "counts": rows.totals().by_name(),
+            "leftOut": rows.left_out().by_name(),
+            "ends": ends(self.ahead.kernel()),
             "records": report.records,
             "entries": report.entries,
             "requests": report.requests,
@@ -241,6 +247,19 @@ impl Player {
             })),
         })
     }
+}
+
+/// How many sessions ended how; `active` are those that did not.
+fn ends(kernel: &ProtocolMachineKernel) -> BTreeMap<&'static str, u64> {
+    let mut ends = BTreeMap::new();
+    for session in kernel.sessions() {
+        let name = match session.phase() {
+            Phase::Terminal(end) => end.name(),
+            Phase::Active => "active",
+        };
+        *ends.entry(name).or_default() += 1;
+    }
+    ends
 }
 
 fn step_of(replay: &Replay<Source, Tap>) -> u64 {

@@ -11,59 +11,20 @@ use antiphon_machine::{
 use antiphon_record::{Request, describe};
 use serde::{Deserialize, Serialize};
 
+use crate::kinds::{Counts, Kind};
+
 /// Rows of a block. Finding a row within one is a matter of its number; a search walks blocks one by one.
 const BLOCK_LEN: usize = 4096;
 
-/// Rows that are kept: one and a half gigabytes of them, of the four that an instance can have. What happens beyond is
-/// not shown, and [`Rows::is_full`] says so.
+/// Rows that are kept: one and a half gigabytes of them, of the four that an instance can have. Beyond it only trouble
+/// and the ends of sessions are kept, up to [`BEYOND_MAX`]; all others are counted by their kinds.
 pub(crate) const ROWS_MAX: usize = 16 << 20;
+
+/// Rows of trouble, and ends of sessions, that are kept beyond [`ROWS_MAX`]: the first of each.
+pub(crate) const BEYOND_MAX: usize = 10_000;
 
 /// No role, no label.
 const NONE: u32 = u32::MAX;
-
-macro_rules! kinds {
-    ($($name:ident $text:literal,)*) => {
-        /// What a row tells.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub(crate) enum Kind { $($name,)* }
-
-        impl Kind {
-            pub(crate) const ALL: &'static [Kind] = &[$(Kind::$name,)*];
-
-            pub(crate) const fn name(self) -> &'static str {
-                match self { $(Kind::$name => $text,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    Opened "opened",
-    Sent "sent",
-    Offered "offered",
-    Received "received",
-    Chose "chose",
-    EffectIssued "effect_issued",
-    EffectResolved "effect_resolved",
-    EffectFailed "effect_failed",
-    EffectInvalidated "effect_invalidated",
-    WitnessIssued "witness_issued",
-    WitnessExpired "witness_expired",
-    TimeoutIssued "timeout_issued",
-    CancellationRequested "cancellation_requested",
-    Cancelled "cancelled",
-    FailureBranchEntered "failure_branch_entered",
-    Spawned "spawned",
-    Halted "halted",
-    Faulted "faulted",
-    Closed "closed",
-    SessionTerminal "session_terminal",
-    EpochAdvanced "epoch_advanced",
-    Request "request",
-    Input "input",
-    Refused "refused",
-}
 
 /// One row: forty bytes, and its line in the block's text.
 #[derive(Clone, Copy, Debug)]
@@ -171,8 +132,11 @@ pub(crate) struct Window<'r> {
 }
 
 /// All rows so far. A sink, so that a machine and a replay fill it alike.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rows {
+    /// [`ROWS_MAX`] and [`BEYOND_MAX`], smaller in a test.
+    max: usize,
+    beyond_max: usize,
     blocks: Vec<Block>,
     len: usize,
     names: Vec<String>,
@@ -187,12 +151,56 @@ pub(crate) struct Rows {
     clock: u64,
     /// What happens now is done by an input.
     by_input: bool,
-    dropped: u64,
+    /// Everything that happened, kept or not.
+    totals: Counts,
+    /// What is not kept.
+    left_out: Counts,
+    /// Rows of trouble, and ends of sessions, beyond the bound.
+    trouble: usize,
+    ends: usize,
     /// The rows of the filter that was asked for last, and how many rows were looked at for it.
     found: Option<(Filter, Vec<u32>, usize)>,
 }
 
+impl Default for Rows {
+    fn default() -> Rows {
+        Rows::bounded(ROWS_MAX, BEYOND_MAX)
+    }
+}
+
 impl Rows {
+    fn bounded(max: usize, beyond_max: usize) -> Rows {
+        Rows {
+            max,
+            beyond_max,
+            blocks: Vec::new(),
+            len: 0,
+            names: Vec::new(),
+            by_name: BTreeMap::new(),
+            images: BTreeMap::new(),
+            sessions: Vec::new(),
+            counts: Vec::new(),
+            asked: BTreeMap::new(),
+            clock: 0,
+            by_input: false,
+            totals: Counts::default(),
+            left_out: Counts::default(),
+            trouble: 0,
+            ends: 0,
+            found: None,
+        }
+    }
+
+    /// Everything that happened by its kind, whether there is a row of it or not.
+    pub(crate) fn totals(&self) -> &Counts {
+        &self.totals
+    }
+
+    /// What there is no row of, by its kind.
+    pub(crate) fn left_out(&self) -> &Counts {
+        &self.left_out
+    }
+
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -200,7 +208,22 @@ impl Rows {
 
     /// Whether there is no room for more.
     pub(crate) fn is_full(&self) -> bool {
-        self.len >= ROWS_MAX
+        self.len >= self.max
+    }
+
+    /// Whether there is room for one more row of the kind.
+    fn admits(&mut self, kind: Kind) -> bool {
+        if !self.is_full() {
+            return true;
+        }
+        let place = match kind {
+            Kind::SessionTerminal => &mut self.ends,
+            kind if kind.is_trouble() => &mut self.trouble,
+            _ => return false,
+        };
+        let has_room = *place < self.beyond_max;
+        *place += usize::from(has_room);
+        has_room
     }
 
     /// How many rows a session has.
@@ -268,13 +291,14 @@ impl Rows {
         block.rows[n].after()
     }
 
-    /// At which step a row happened, and how many rows of that step come before it.
+    /// At which step a row happened, and how many rows of that step come before it. `None` where rows before it were
+    /// left out, so that its place is not known.
     pub(crate) fn place_in_step(&self, row: usize) -> Option<(u64, usize)> {
         let step_of = |row: usize| {
             let (block, n) = self.place(row);
             block.rows[n].step
         };
-        if row >= self.len {
+        if row >= self.len.min(self.max) {
             return None;
         }
         let step = step_of(row);
@@ -438,8 +462,9 @@ impl Rows {
     }
 
     fn push(&mut self, mut row: Row, text: &str) {
-        if self.is_full() {
-            self.dropped += 1;
+        self.totals.add(row.kind);
+        if !self.admits(row.kind) {
+            self.left_out.add(row.kind);
             return;
         }
         if self.len.is_multiple_of(BLOCK_LEN) {
@@ -614,5 +639,53 @@ impl Sink for Rows {
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         let row = self.entry(Kind::Refused, step, None);
         self.push(row, &refusal.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_machine::{End, SessionId};
+
+    use super::*;
+
+    fn happens(rows: &mut Rows, step: u64, event: Event) {
+        let stamp = Stamp {
+            session: SessionId(0),
+            index: step,
+            step,
+            clock: 0,
+        };
+        rows.event(&stamp, event);
+    }
+
+    #[test]
+    fn trouble_and_ends_are_kept_beyond_the_bound_and_all_is_counted() {
+        let mut rows = Rows::bounded(5, 2);
+        for step in 0..8 {
+            happens(&mut rows, step, Event::EpochAdvanced { epoch: step });
+        }
+        for witness in 0..3 {
+            happens(&mut rows, 8 + witness, Event::Cancelled { witness });
+        }
+        let end = End::Faulted;
+        happens(&mut rows, 20, Event::SessionTerminal { end });
+        assert!(rows.is_full());
+        assert_eq!(rows.len(), 5 + 2 + 1);
+        assert_eq!(rows.totals().sum(), 12);
+        assert_eq!(rows.totals().of(Kind::Cancelled), 3);
+        let left_out = rows.left_out().by_name();
+        assert_eq!(
+            left_out,
+            BTreeMap::from([("cancelled", 1), ("epoch_advanced", 3)])
+        );
+        let window = rows.window(5, 8, None).expect("no filter");
+        let kinds: Vec<_> = window.rows.iter().map(|row| (row.kind, row.step)).collect();
+        assert_eq!(
+            kinds,
+            [("cancelled", 8), ("cancelled", 9), ("session_terminal", 20)]
+        );
+        // What stands before them in their step is not known.
+        assert_eq!(rows.place_in_step(4), Some((4, 0)));
+        assert_eq!(rows.place_in_step(5), None);
     }
 }

@@ -308,13 +308,24 @@ export interface Divergence {
 
 /** What a replay found so far. */
 export interface Findings {
-  /** `running`: nothing yet, and it is not over; `broken`: an image in it is of no use. */
-  verdict: "running" | "equal" | "diverged" | "broken";
+  /**
+   * `running`: nothing yet, and it is not over; `equal`: of a whole recording only; `equal_up_to`: up to `steps`, where the
+   * recording is cut or damaged, see `tail`; `broken`: an image in it is of no use.
+   */
+  verdict: "running" | "equal" | "equal_up_to" | "diverged" | "broken";
   over: boolean;
   steps: number;
   rows: number;
-  /** Whether there was no room for more rows. */
+  /** Whether there was no room for more rows, but for the first 10,000 of trouble and as many ends of sessions. */
   full: boolean;
+  /** How many rows there would be with room for all. */
+  total: number;
+  /** How often what happened, by kind of row, in all of what was replayed. */
+  counts: Record<string, number>;
+  /** What there is no row of, by kind. */
+  leftOut: Record<string, number>;
+  /** How many sessions ended how: `closed`, `cancelled`, `faulted`; `active` are those that did not. */
+  ends: Record<string, number>;
   records: number;
   entries: number;
   requests: number;

@@ -4,7 +4,7 @@ use antiphon_machine::{
     Action, Coroutine, On, Phase, ProtocolMachineKernel, RoleId, Session, SessionId, Status,
     VerifiedImage,
 };
-use antiphon_record::describe;
+use antiphon_record::{RegisterSorts, describe};
 use serde::Serialize;
 
 use crate::problem::hex;
@@ -133,7 +133,11 @@ pub(crate) fn full(kernel: &ProtocolMachineKernel, session: u32) -> Option<Full<
                     .take(QUEUE_SHOWN_MAX)
                     .map(|parcel| {
                         let label = image.label_name(parcel.label);
-                        format!("{label} {}", describe::value(&parcel.payload))
+                        let ends = (*from, *to);
+                        let sort =
+                            describe::payload_sort(image, ends, parcel.label, &parcel.payload);
+                        let payload = describe::value_of(&parcel.payload, sort, Some(image));
+                        format!("{label} {payload}")
                     })
                     .collect(),
             })
@@ -180,6 +184,12 @@ fn coroutine(of: &Coroutine, n: usize, image: &VerifiedImage) -> CoroutineState 
         Status::Halted => ("halted", None),
         Status::Faulted => ("faulted", None),
     };
+    let sorts = RegisterSorts::of(image, of.program);
+    let registers = of.registers.iter().enumerate();
+    let registers = registers.map(|(n, value)| {
+        let sort = sorts.sort(n, value);
+        describe::value_of(value, sort, Some(image))
+    });
     CoroutineState {
         coroutine: n,
         status,
@@ -187,6 +197,6 @@ fn coroutine(of: &Coroutine, n: usize, image: &VerifiedImage) -> CoroutineState 
         program: program.map_or_else(String::new, |program| program.name.clone()),
         pc: of.pc.0,
         instruction: next.map(|next| describe::instruction(image, next)),
-        registers: of.registers.iter().map(describe::value).collect(),
+        registers: registers.collect(),
     }
 }

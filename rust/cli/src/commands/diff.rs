@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use antiphon_record::{Comparison, Reader, ReplayError, Side, Tail, diff};
+use antiphon_record::{
+    CompareError, CompareOptions, Compared, Comparison, Extent, Likeness, Parting, Place, Reader,
+    ReplayError, Side, Tail, compare, diff,
+};
 use serde_json::{Value, json};
 
 use crate::args::Diff;
@@ -11,30 +14,72 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::output::{ODD, Voice};
 use crate::problem::Problem;
-use crate::telling::warning;
+use crate::telling::{exit_of, kind_of, warning};
 
 pub(crate) fn run(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+    match args.exact {
+        true => entries(args, voice),
+        false => conversations(args, voice),
+    }
+}
+
+fn name(path: &Path) -> String {
+    filter::line(&path.display().to_string())
+}
+
+/// Compares messages and calls.
+fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+    let open = |path: &Path| File::open(path).map_err(Problem::file("read", path));
+    let options = CompareOptions {
+        time: args.time,
+        ..CompareOptions::default()
+    };
+    let compared = compare(open(&args.left)?, open(&args.right)?, &options);
+    let compared = compared.map_err(|error| match error {
+        CompareError::Left(error) => Problem::recording(&args.left, error),
+        CompareError::Right(error) => Problem::recording(&args.right, error),
+    })?;
+    let names = [name(&args.left), name(&args.right)];
+    if voice.json {
+        voice.document(&document(&compared, &names))?;
+    } else {
+        let [left, right] = &names;
+        let text = filter::lines(&compared.text(left, right));
+        voice.print(&format!("{text}\n"))?;
+        for note in &compared.notes {
+            voice.remark(ODD, "antiphon: note:", &filter::line(note));
+        }
+    }
+    let ends = [&compared.left, &compared.right];
+    for (path, extent) in [&args.left, &args.right].into_iter().zip(ends) {
+        warn(path, extent.tail.as_ref(), extent.records, voice);
+    }
+    Ok(match &compared.likeness {
+        Likeness::Equal => Exit::Done,
+        Likeness::EqualUpTo if ends.iter().any(|extent| extent.divergence.is_some()) => Exit::No,
+        Likeness::EqualUpTo => worse(ends.map(|extent| exit_of(extent.tail.as_ref()))),
+        Likeness::Protocols { .. } | Likeness::Different(_) => Exit::No,
+        Likeness::Undecided { .. } => Exit::Failed,
+    })
+}
+
+/// Compares entry by entry.
+fn entries(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
     let comparison = diff(&mut left, &mut right).map_err(Problem::file("read", &args.left))?;
     if voice.json {
-        voice.document(&document(&comparison))?;
+        voice.document(&of_entries(&comparison))?;
     } else {
-        voice.print(&format!("{}\n", filter::lines(&comparison.to_string())))?;
+        let text = filter::lines(&comparison.to_string());
+        let cut = up_to(&comparison, [&args.left, &args.right]);
+        voice.print(&format!("{}\n", cut.unwrap_or(text)))?;
     }
     for (path, reader) in [(&args.left, &left), (&args.right, &right)] {
-        let warning = reader
-            .tail()
-            .and_then(|tail| warning(tail, reader.records()));
-        if let Some(warning) = warning {
-            voice.remark(ODD, "antiphon:", &format!("{}: {warning}", path.display()));
-        }
+        warn(path, reader.tail(), reader.records(), voice);
     }
-    let damaged = [&left, &right]
-        .iter()
-        .any(|r| matches!(r.tail(), Some(Tail::Damaged(_))));
     Ok(match comparison {
-        Comparison::Equal { .. } if damaged => Exit::Damaged,
         Comparison::Equal { .. } => Exit::Done,
+        Comparison::EqualUpTo { .. } => worse([exit_of(left.tail()), exit_of(right.tail())]),
         Comparison::Header { .. } | Comparison::Parted { .. } => Exit::No,
     })
 }
@@ -44,9 +89,137 @@ fn open(path: &Path) -> Result<Reader<File>, Problem> {
     Reader::open(file).map_err(|error| Problem::recording(path, ReplayError::Open(error)))
 }
 
-fn document(comparison: &Comparison) -> Value {
+/// Prints a remark about a recording that is not whole.
+fn warn(path: &Path, tail: Option<&Tail>, records: u64, voice: &Voice) {
+    if voice.json {
+        return;
+    }
+    if let Some(warning) = tail.and_then(|tail| warning(tail, records)) {
+        let text = format!("{}: {}", name(path), filter::lines(&warning));
+        voice.remark(ODD, "antiphon:", &text);
+    }
+}
+
+/// The code of the recording that is of less use.
+fn worse(exits: [Exit; 2]) -> Exit {
+    match exits {
+        [Exit::Damaged, _] | [_, Exit::Damaged] => Exit::Damaged,
+        [Exit::Cut, _] | [_, Exit::Cut] => Exit::Cut,
+        [exit, _] => exit,
+    }
+}
+
+/// Up to where entries were compared, when a recording is not whole.
+fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
+    let Comparison::EqualUpTo {
+        entries,
+        left,
+        right,
+    } = comparison
+    else {
+        return None;
+    };
+    let ends = [left, right].into_iter().zip(paths);
+    let ends = ends.filter_map(|(tail, path)| {
+        let why = match tail.as_ref()? {
+            Tail::Sealed => return None,
+            Tail::Damaged(_) => "is damaged",
+            Tail::Torn { .. } => "ends within a record",
+            Tail::Open => "ends",
+        };
+        Some(format!("{} {why}", name(path)))
+    });
+    let ends = ends.collect::<Vec<_>>().join(" and ");
+    Some(format!("equal up to entry {entries}, where {ends}"))
+}
+
+fn tail_json(tail: &Tail) -> Value {
+    json!({ "kind": kind_of(tail), "text": tail.to_string() })
+}
+
+fn extent(extent: &Extent, name: &str) -> Value {
+    json!({
+        "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail_json),
+        "divergence": extent.divergence, "has_rest": extent.has_rest,
+    })
+}
+
+fn document(compared: &Compared, names: &[String; 2]) -> Value {
+    let mut document = match &compared.likeness {
+        Likeness::Equal => json!({ "result": "equal" }),
+        Likeness::EqualUpTo => json!({ "result": "equal_up_to" }),
+        Likeness::Protocols {
+            session,
+            left,
+            right,
+        } => json!({
+            "result": "different protocols", "session": session, "left": left, "right": right,
+        }),
+        Likeness::Different(parting) => parting_json(parting),
+        Likeness::Undecided { lookahead_max } => {
+            json!({ "result": "undecided", "lookahead_max": lookahead_max })
+        }
+    };
+    let [left, right] = names;
+    document["messages"] = json!(compared.messages);
+    document["calls"] = json!(compared.calls);
+    document["sessions"] = json!(compared.sessions);
+    document["notes"] = json!(compared.notes);
+    document["read"] = json!([extent(&compared.left, left), extent(&compared.right, right)]);
+    document
+}
+
+fn parting_json(parting: &Parting) -> Value {
+    let Parting {
+        session,
+        place,
+        name,
+        path,
+        offset,
+        before,
+        left,
+        right,
+    } = parting;
+    let mut document = json!({
+        "result": "different", "session": session, "path": path, "offset": offset,
+        "before": before, "left": left, "right": right,
+    });
+    match place {
+        Place::Edge {
+            from,
+            to,
+            left,
+            right,
+        } => {
+            document["place"] = json!("messages");
+            document["from"] = json!(from);
+            document["to"] = json!(to);
+            document["numbers"] = json!([left, right]);
+            document["label"] = json!(name);
+        }
+        Place::Calls { role, calls } => {
+            document["place"] = json!("calls");
+            document["role"] = json!(role);
+            document["after_calls"] = json!(calls);
+            document["operation"] = json!(name);
+        }
+        Place::Session => document["place"] = json!("session"),
+        Place::Clock => document["place"] = json!("clock"),
+    }
+    document
+}
+
+fn of_entries(comparison: &Comparison) -> Value {
     match comparison {
         Comparison::Equal { entries } => json!({ "result": "equal", "entries": entries }),
+        Comparison::EqualUpTo {
+            entries,
+            left,
+            right,
+        } => json!({
+            "result": "equal_up_to", "entries": entries,
+            "left": left.as_ref().map(tail_json), "right": right.as_ref().map(tail_json),
+        }),
         Comparison::Header { fields } => {
             let fields = fields
                 .iter()
@@ -59,7 +232,7 @@ fn document(comparison: &Comparison) -> Value {
             left,
             right,
         } => json!({
-            "result": "parted", "equal": equal, "before": before,
+            "result": "different", "equal": equal, "before": before,
             "left": side(left), "right": side(right),
         }),
     }

@@ -9,7 +9,8 @@ use antiphon_machine::{
     VerifiedImage,
 };
 use antiphon_record::{
-    Checkpoint, Divergence, Progress, Replay, Report, Tail, Verdict, describe, replay_twice,
+    Checkpoint, Divergence, Progress, RegisterSorts, Replay, Report, Tail, Verdict, describe,
+    replay_twice,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use crate::filter;
 use crate::literal;
 use crate::output::{BAD, GOOD, NAME, ODD, Voice};
 use crate::problem::Problem;
-use crate::telling::{exit_of, warning};
+use crate::telling::{exit_of, kind_of, warning};
 
 pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
     let path = &args.file;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
         .run_to(until)
         .map_err(|error| Problem::recording(path, error))?;
     let report = replay.report();
-    let state = args.step.is_some() && matches!(report.verdict, Verdict::Equal);
+    let state = args.step.is_some() && !matches!(report.verdict, Verdict::Diverged(_));
     if voice.json {
         let mut document = document(&report);
         if state {
@@ -102,42 +103,26 @@ fn warn(report: &Report, voice: &Voice) {
 
 fn exit(report: &Report) -> Exit {
     match report.verdict {
-        Verdict::Equal => exit_of(report.tail.as_ref()),
+        Verdict::Equal | Verdict::EqualUpTo { .. } => exit_of(report.tail.as_ref()),
         Verdict::Diverged(_) => Exit::No,
     }
 }
 
 fn summary(report: &Report, voice: &Voice) -> String {
-    let Report {
-        entries,
-        requests,
-        inputs,
-        checkpoints,
-        sessions,
-        last,
-        ..
-    } = report;
-    let verdict = match &report.verdict {
-        Verdict::Diverged(divergence) => {
-            return format!("{}\n", filter::lines(&divergence.to_string())).replacen(
-                "diverged",
-                &voice.paint(BAD, "diverged"),
-                1,
-            );
+    let (style, head) = match (&report.verdict, &report.tail) {
+        (Verdict::Diverged(_), _) => (BAD, "diverged"),
+        (Verdict::EqualUpTo { .. }, Some(Tail::Damaged(_))) => (BAD, "equal"),
+        (Verdict::EqualUpTo { .. }, Some(Tail::Open | Tail::Torn { .. })) => (ODD, "equal"),
+        (Verdict::EqualUpTo { .. }, Some(Tail::Sealed) | None) | (Verdict::Equal, _) => {
+            (GOOD, "equal")
         }
-        Verdict::Equal => voice.paint(GOOD, "equal"),
     };
-    let checkpoints = if *checkpoints == 0 {
-        "no".to_owned()
-    } else {
-        checkpoints.to_string()
-    };
-    let mut text = format!(
-        "{verdict}: {} steps, {entries} entries, {requests} requests, {inputs} inputs, \
-         {checkpoints} checkpoints, {sessions} sessions\n",
-        last.step
-    );
-    for (name, digest) in [("state", last.state), ("trace", last.trace)] {
+    let text = filter::lines(&report.to_string());
+    let mut text = text.replacen(head, &voice.paint(style, head), 1) + "\n";
+    if matches!(report.verdict, Verdict::Diverged(_)) {
+        return text;
+    }
+    for (name, digest) in [("state", report.last.state), ("trace", report.last.trace)] {
         if let Some(digest) = digest {
             text.push_str(&format!("{name}  {}\n", hex(&digest)));
         }
@@ -155,19 +140,15 @@ fn document(report: &Report) -> Value {
         sessions,
         ..
     } = report;
-    let (verdict, divergence) = match &report.verdict {
-        Verdict::Equal => ("equal", Value::Null),
-        Verdict::Diverged(divergence) => ("diverged", divergence_json(divergence)),
+    let (verdict, up_to, divergence) = match &report.verdict {
+        Verdict::Equal => ("equal", None, Value::Null),
+        Verdict::EqualUpTo { step } => ("equal_up_to", Some(step), Value::Null),
+        Verdict::Diverged(divergence) => ("diverged", None, divergence_json(divergence)),
     };
-    let tail = report.tail.as_ref().map(|tail| {
-        let kind = match tail {
-            Tail::Sealed => "complete",
-            Tail::Open => "open",
-            Tail::Torn { .. } => "torn",
-            Tail::Damaged(_) => "damaged",
-        };
-        json!({ "kind": kind, "text": tail.to_string() })
-    });
+    let tail = report
+        .tail
+        .as_ref()
+        .map(|tail| json!({ "kind": kind_of(tail), "text": tail.to_string() }));
     let Checkpoint {
         step,
         clock,
@@ -175,7 +156,7 @@ fn document(report: &Report) -> Value {
         trace,
     } = &report.last;
     json!({
-        "verdict": verdict, "divergence": divergence, "tail": tail,
+        "verdict": verdict, "up_to_step": up_to, "divergence": divergence, "tail": tail,
         "records": records, "entries": entries, "requests": requests, "inputs": inputs,
         "checkpoints": checkpoints, "sessions": sessions, "steps": step, "clock": clock,
         "state": state.as_ref().map(hex), "trace": trace.as_ref().map(hex),
@@ -233,15 +214,17 @@ fn session_text(kernel: &ProtocolMachineKernel, session: &Session, voice: &Voice
         let status = status(coroutine.status, image);
         let role = voice.paint(NAME, &format!("{role:<12}"));
         text.push_str(&format!("  {role} {state:<10} {status:<28} {at}\n"));
+        let sorts = RegisterSorts::of(image, coroutine.program);
         for (n, value) in coroutine.registers.iter().enumerate() {
-            let shown = literal::show(value, None, image.image(), SHOWN);
+            let shown = literal::show(value, sorts.sort(n, value), image.image(), SHOWN);
             text.push_str(&format!("    r{n:<3} {shown}\n"));
         }
     }
     for ((from, to), edge) in image.edges().iter().zip(session.edges()) {
         for parcel in edge.queue.iter() {
+            let sort = describe::payload_sort(image, (*from, *to), parcel.label, &parcel.payload);
             let (from, to) = (image.role_name(*from), image.role_name(*to));
-            let payload = literal::show(&parcel.payload, None, image.image(), SHOWN);
+            let payload = literal::show(&parcel.payload, sort, image.image(), SHOWN);
             let label = image.label_name(parcel.label);
             let line = format!("{from} → {to} #{}: {label}", parcel.sequence);
             text.push_str(&format!(
@@ -257,8 +240,10 @@ fn session_json(kernel: &ProtocolMachineKernel, session: &Session) -> Value {
     let image = kernel.image(session);
     let code = Some(image.image());
     let coroutines = session.coroutines().iter().map(|coroutine| {
-        let registers = coroutine.registers.iter();
-        let registers = registers.map(|value| literal::json(value, None, code));
+        let sorts = RegisterSorts::of(image, coroutine.program);
+        let registers = coroutine.registers.iter().enumerate();
+        let registers =
+            registers.map(|(n, value)| literal::json(value, sorts.sort(n, value), code));
         let state = coroutine
             .role
             .and_then(|role| session.endpoints().get(role.index()));
@@ -277,10 +262,12 @@ fn session_json(kernel: &ProtocolMachineKernel, session: &Session) -> Value {
         .zip(session.edges())
         .map(|((from, to), edge)| {
             let queue = edge.queue.iter().map(|parcel| {
+                let (label, payload) = (parcel.label, &parcel.payload);
+                let sort = describe::payload_sort(image, (*from, *to), label, payload);
                 json!({
-                    "label": image.label_name(parcel.label),
+                    "label": image.label_name(label),
                     "number": parcel.sequence,
-                    "payload": literal::json(&parcel.payload, None, code),
+                    "payload": literal::json(payload, sort, code),
                 })
             });
             json!({

@@ -371,7 +371,14 @@ impl Summary<'_> {
             voice.remark(BAD, "antiphon:", remark);
         }
         if let Some(more @ 1..) = self.remarks.len().checked_sub(REMARKS_MAX) {
-            voice.remark(BAD, "antiphon:", &format!("and {more} more"));
+            let ends = self.ends.iter();
+            let ends = ends.map(|(end, count)| format!("{count} {end}"));
+            let ends = ends.collect::<Vec<_>>().join(", ");
+            voice.remark(
+                BAD,
+                "antiphon:",
+                &format!("and {more} more; sessions {ends}"),
+            );
         }
         let steps = self.kernel.step_index();
         if voice.json {

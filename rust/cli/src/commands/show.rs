@@ -5,7 +5,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use antiphon_machine::VerifiedImage;
-use antiphon_record::Tail;
 use serde_json::json;
 
 use crate::args::Show;
@@ -15,7 +14,7 @@ use crate::output::{ODD, STRONG, Voice, write_document};
 use crate::page;
 use crate::problem::Problem;
 use crate::story::Row;
-use crate::telling::{Telling, exit_of, warning};
+use crate::telling::{Telling, exit_of, kind_of, not_whole, warning};
 use crate::timeline::{self, Diagram};
 
 pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
@@ -81,11 +80,9 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
             break;
         }
     }
-    if matches!(
-        telling.tail(),
-        Some(Tail::Open | Tail::Torn { .. } | Tail::Damaged(_))
-    ) {
-        out.write_all("                 …\n".as_bytes())
+    if let Some(text) = telling.tail().and_then(not_whole) {
+        let text = filter::line(&text);
+        out.write_all(format!("                 …  {text}\n").as_bytes())
             .map_err(Problem::stdout)?;
     }
     out.flush().map_err(Problem::stdout)
@@ -104,14 +101,14 @@ fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     }
     let tail = telling
         .tail()
-        .map(|tail| json!({ "event": "tail", "text": tail.to_string() }));
+        .map(|tail| json!({ "event": "tail", "kind": kind_of(tail), "text": tail.to_string() }));
     if let Some(tail) = tail {
         write_document(&mut out, &tail)?;
     }
     out.flush().map_err(Problem::stdout)
 }
 
-/// The diagram has the roles of the first session; those of others that are not among them are not drawn.
+/// The diagram has the roles of the first session; messages and calls of others are counted at its end.
 fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     let mut out = voice.stdout();
     let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
@@ -133,9 +130,16 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
             }
         }
     }
+    let cut = telling.tail().and_then(not_whole);
     match begun {
-        Some((diagram, _)) => write(&diagram.end())?,
-        None => write(&Diagram::begin(std::iter::empty()).1)?,
+        Some((diagram, _)) => write(&diagram.end(cut.as_deref()))?,
+        // A note needs a participant to be over.
+        None => {
+            let roles = cut.iter().map(|_| "no session");
+            let (diagram, head) = Diagram::begin(roles);
+            write(&head)?;
+            write(&diagram.end(cut.as_deref()))?;
+        }
     }
     out.flush().map_err(Problem::stdout)
 }

@@ -20,6 +20,8 @@ const groups = [
   { name: "sessions", kinds: ["opened", "ended", "halted"], on: true },
   { name: "the rest", kinds: ["witness", "clock", "checkpoint"], on: false },
 ];
+// Where rows are left out, which is seen whatever is chosen.
+const leftOut = kinds.indexOf("left_out");
 const trouble = new Set(groups[4].kinds.map((name) => kinds.indexOf(name)));
 
 const byId = (id) => document.getElementById(id);
@@ -41,7 +43,9 @@ const list = byId("list"), space = byId("space"), search = byId("search");
 function title() {
   byId("title").textContent = head.title;
   document.title = head.title;
-  byId("meta").textContent = [head.tool, ...head.notes.map(([name, text]) => `${name}: ${text}`)].join("  ·  ");
+  const ends = head.ends ? [`sessions: ${head.ends}`] : [];
+  byId("meta").textContent =
+    [head.tool, ...head.notes.map(([name, text]) => `${name}: ${text}`), ...ends].join("  ·  ");
   const tail = byId("tail");
   tail.textContent = head.tail;
   tail.className = head.tail_class;
@@ -59,8 +63,8 @@ function title() {
 }
 
 function toggles() {
-  const counts = new Array(kinds.length).fill(0);
-  for (const row of rows) counts[row[KIND]] += 1;
+  // Of the whole recording, whatever of it is in this page.
+  const { counts } = head;
   const place = byId("kinds");
   for (const group of groups) {
     const count = group.kinds.reduce((sum, name) => sum + counts[kinds.indexOf(name)], 0);
@@ -83,17 +87,18 @@ function sift() {
     [string(row[FROM]), string(row[TO]), string(row[WHAT]), row[VALUES], row[NOTE]].some((text) =>
       text.toLowerCase().includes(wanted));
   shown = [];
-  rows.forEach((row, index) => { if (on.has(row[KIND]) && fits(row)) shown.push(index); });
+  rows.forEach((row, index) => { if (row[KIND] === leftOut || (on.has(row[KIND]) && fits(row))) shown.push(index); });
   chosen = shown.indexOf(keep);
   space.style.height = `${shown.length * ROW_HEIGHT}px`;
-  const all = rows.length + head.left_out;
-  byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${all.toLocaleString("en")}` +
+  const listed = shown.reduce((sum, index) => sum + (rows[index][KIND] === leftOut ? 0 : 1), 0);
+  byId("shown").textContent = `${listed.toLocaleString("en")} of ${head.total.toLocaleString("en")}` +
     (head.left_out ? `, ${head.left_out.toLocaleString("en")} not in this page` : "");
   draw();
 }
 
 function manner(row) {
   const kind = kinds[row[KIND]];
+  if (kind === "left_out") return "odd";
   if (kind === "faulted" || kind === "diverged") return "bad";
   if (kind === "ended") return string(row[WHAT]) === "closed" ? "good" : "odd";
   return trouble.has(row[KIND]) ? "odd" : "";
@@ -133,7 +138,7 @@ function words(row) {
     received: "took ", called: "calls ", answered: "gets ", host_asked: "asks host: ", host_answered: "host says: ",
     opened: "opened ", ended: "ended: ", halted: "is done", clock: "ticks ", cancelled: "cancellation ",
     failure_branch: "goes on after a failure", timed_out: "timed out", checkpoint: "checkpoint",
-    diverged: "diverged", refused: "refused", witness: "witness ", faulted: "faulted", failed: "failed: ",
+    diverged: "diverged", refused: "refused", witness: "witness ", faulted: "faulted", failed: "failed: ", left_out: "…",
   }[kind] || "";
   const session = row[SESSION] > 0 ? `[${row[SESSION]}] ` : "";
   text.append(session, make("span", "what", lead + what));

@@ -31,9 +31,20 @@ export function verdict(findings, goTo) {
     const banner = [make("h2", "", "The recording ends too early"), make("p", "", TAILS[tail.kind] + where)];
     return { word: "cut off", manner: "odd", step: steps, banner };
   }
-  return word === "running"
-    ? { word: "replaying", manner: "", step: null, banner: null }
-    : { word: "equal", manner: "good", step: null, banner: null };
+  if (word === "running") return { word: "replaying", manner: "", step: null, banner: null };
+  return word === "equal"
+    ? { word: "equal", manner: "good", step: null, banner: null }
+    : { word: `equal up to step ${count(steps)}`, manner: "odd", step: steps, banner: null };
+}
+
+/** What is not listed, or null when everything is. */
+export function partial({ full, rows, total, leftOut }) {
+  if (!full || rows === total) return null;
+  const kinds = Object.entries(leftOut).map(([kind, number]) => `${count(number)} ${kind.replace(/_/g, " ")}`);
+  return [
+    make("h2", "", `${count(rows)} of ${count(total)} rows are listed`),
+    make("p", "", `There is no room for: ${kinds.join(", ")}.`),
+  ];
 }
 
 /** What is said when the recording cannot be opened at all. */

@@ -6,7 +6,7 @@ import { Latest, Link } from "./link.js";
 import { List } from "./list.js";
 import { Sequence, manner } from "./sequence.js";
 import { PARTS, Timeline } from "./timeline.js";
-import { unreadable, verdict } from "./verdict.js";
+import { partial, unreadable, verdict } from "./verdict.js";
 
 const groups = [
   { name: "messages", kinds: ["sent", "offered"] },
@@ -101,12 +101,15 @@ async function over() {
   const told = verdict(findings, (step) => go({ step }));
   // On the way the badge counts, which nobody wants to hear.
   byId("verdict").setAttribute("role", "status");
-  say(told.manner, told.word, told.banner);
-  if (findings.full) byId("shown").title = "There is no room for more rows; later ones are not shown.";
+  const rest = partial(findings);
+  const colour = rest !== null && told.manner === "good" ? "odd" : told.manner;
+  say(colour, told.word, rest === null ? told.banner : [...(told.banner ?? []), ...rest]);
   timeline.breakAt(told.step);
   density.want(true);
   document.documentElement.dataset.sessions = findings.sessions > 1 ? "many" : "one";
-  byId("facts").textContent = `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} · ` +
+  const ends = Object.entries(findings.ends ?? {}).map(([end, number]) => `${count(number)} ${end}`);
+  byId("facts").textContent = `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} ` +
+    `(${ends.join(", ") || "none ended"}) · ` +
     `${count(findings.entries)} entries · clock ${count(findings.clock)}`;
   document.documentElement.dataset.state = "over";
   // What was looked at before may have been shown without its image.

@@ -68,7 +68,13 @@ fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
         };
         assert_eq!(entries(part).1, all[..read], "cut at {cut}");
         let report = replay(part).expect("it has a header");
-        assert_eq!(report.verdict, Verdict::Equal, "cut at {cut}");
+        let step = report.last.step;
+        assert_eq!(report.verdict, Verdict::EqualUpTo { step }, "cut at {cut}");
+        let headline = format!("equal up to step {step}, then the recording ends");
+        assert!(
+            report.to_string().starts_with(&headline),
+            "cut at {cut}: {report}"
+        );
         assert_eq!(report.tail, Some(tail), "cut at {cut}");
         assert_eq!(report.records, good as u64 + 1, "cut at {cut}");
         assert_eq!(report.entries, read as u64 + 1, "cut at {cut}");
@@ -86,11 +92,15 @@ fn every_flipped_byte_is_found_and_located() {
             flipped[at] ^= flip;
             match replay(&flipped[..]) {
                 Ok(report) => {
-                    let Some(Tail::Damaged(damage)) = report.tail else {
+                    let Some(Tail::Damaged(damage)) = report.tail.clone() else {
                         panic!("{flip:#04x} at {at}: {:?}", report.tail);
                     };
                     assert_located(&damage, at, &ends);
-                    assert_eq!(report.verdict, Verdict::Equal, "{flip:#04x} at {at}");
+                    let step = report.last.step;
+                    let verdict = Verdict::EqualUpTo { step };
+                    assert_eq!(report.verdict, verdict, "{flip:#04x} at {at}");
+                    let headline = format!("equal up to step {step}, then damaged: ");
+                    assert!(report.to_string().starts_with(&headline), "{report}");
                     assert_eq!(report.records, damage.record, "{flip:#04x} at {at}");
                 }
                 Err(antiphon_record::ReplayError::Open(error)) => match error {
@@ -239,7 +249,7 @@ fn a_full_disk_stops_the_recording_and_not_the_run() {
     assert!(recorder.error().is_some());
     assert!(recorder.abandon().is_err());
     let report = replay(&disk.0[..]).expect("it has a header");
-    assert_eq!(report.verdict, Verdict::Equal);
+    assert_eq!(report.verdict, Verdict::EqualUpTo { step: 0 });
     assert!(
         matches!(report.tail, Some(Tail::Torn { .. })),
         "{:?}",
@@ -435,7 +445,10 @@ proptest! {
             entries.extend(picks.iter().map(|n| all[n % all.len()].clone()));
         });
         let report = replay(&mixed[..]).expect("it has a header");
-        prop_assert!(report.tail.is_some() || report.verdict != Verdict::Equal);
+        let is_sealed = report.tail == Some(Tail::Sealed);
+        prop_assert!(is_sealed || report.verdict != Verdict::Equal);
+        let is_partial = matches!(report.verdict, Verdict::EqualUpTo { .. });
+        prop_assert!(!(is_sealed && is_partial));
     }
 
     /// Bytes of entries changed at random, in sound records: the replay answers, and does not

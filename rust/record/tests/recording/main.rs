@@ -1,5 +1,6 @@
 //! Recordings: written, read, broken, replayed, compared.
 
+mod compare;
 mod damage;
 mod divergence;
 mod format;

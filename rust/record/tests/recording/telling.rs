@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use antiphon_machine::{Ingress, ObsEvent, ProtocolMachine, SessionId, sample};
-use antiphon_record::{Comparison, Entry, Moment, Reader, Side, Tail, Timeline, describe, diff};
+use antiphon_record::{Comparison, Entry, Moment, Reader, Tail, Timeline, describe, diff};
 
 use crate::runs::{Host, edited, full, recorded, small, small_of};
 
@@ -105,14 +105,18 @@ fn the_first_difference_is_told_with_what_comes_before() {
 }
 
 #[test]
-fn a_recording_that_stops_earlier_is_told_as_such() {
+fn a_recording_that_stops_earlier_is_equal_up_to_there() {
     let bytes = small();
     let cut = &bytes[..bytes.len() / 2];
-    let Comparison::Parted { left, right, .. } = compared(&bytes, cut) else {
-        panic!("they differ");
+    let torn = |tail: &Option<Tail>| matches!(tail, Some(Tail::Torn { .. }));
+    let Comparison::EqualUpTo { left, right, .. } = compared(&bytes, cut) else {
+        panic!("no more is known");
     };
-    assert!(matches!(left, Side::Entry { .. }), "{left}");
-    assert!(matches!(right, Side::Over(Tail::Torn { .. })), "{right}");
+    assert!(left.is_none() && torn(&right), "{left:?}, {right:?}");
+    let Comparison::EqualUpTo { left, right, .. } = compared(cut, cut) else {
+        panic!("no more is known");
+    };
+    assert!(torn(&left) && torn(&right), "{left:?}, {right:?}");
 }
 
 #[test]

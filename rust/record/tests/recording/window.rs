@@ -9,7 +9,10 @@ use std::thread::{self, JoinHandle};
 
 use allocation_counter::measure;
 use antiphon_machine::{Value, sample};
-use antiphon_record::{Flush, Reader, Recorder, Store, Tail, Timeline, Verdict, replay};
+use antiphon_record::{
+    CompareOptions, Flush, Likeness, Reader, Recorder, Store, Tail, Timeline, Verdict, compare,
+    replay,
+};
 
 use crate::runs::{Host, full};
 
@@ -182,6 +185,27 @@ fn claims_of_length_are_not_believed() {
     );
     assert!(
         counted.bytes_max < 40 << 20,
+        "{} bytes held at a time",
+        counted.bytes_max
+    );
+}
+
+#[test]
+fn two_recordings_are_compared_in_a_window_of_each() {
+    let rounds = 40_000_000 / (3 * (32 << 10)) + 1;
+    let ((left, one), (right, other)) = (streamed(rounds, large), streamed(rounds, large));
+    let mut compared = None;
+    let options = CompareOptions::default();
+    let counted = measure(|| {
+        compared = Some(compare(left, right, &options).expect("pipes"));
+    });
+    one.join().expect("the run does not panic");
+    other.join().expect("the run does not panic");
+    let compared = compared.expect("it was measured");
+    assert_eq!(compared.likeness, Likeness::Equal);
+    assert!(compared.messages > rounds, "{compared:?}");
+    assert!(
+        counted.bytes_max < 3 * WINDOW_MAX,
         "{} bytes held at a time",
         counted.bytes_max
     );

@@ -1,0 +1,185 @@
+//! What a list of bounded length shows of a longer run: counts of all rows, and the first and the last rows of trouble
+//! and of ends of sessions beyond the bound.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use antiphon_record::describe::count;
+
+use crate::story::{Kind, Row};
+
+/// The first and the last of a sequence, each with its place, and how many there were.
+#[derive(Debug)]
+pub(crate) struct Both<T> {
+    max: usize,
+    first: Vec<(u64, T)>,
+    last: VecDeque<(u64, T)>,
+    total: u64,
+}
+
+impl<T> Both<T> {
+    /// Keeps at most so many from each side.
+    pub(crate) fn new(max: usize) -> Both<T> {
+        Both {
+            max,
+            first: Vec::new(),
+            last: VecDeque::new(),
+            total: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, place: u64, item: T) {
+        self.total += 1;
+        if self.first.len() < self.max {
+            self.first.push((place, item));
+            return;
+        }
+        self.last.push_back((place, item));
+        if self.last.len() > self.max {
+            self.last.pop_front();
+        }
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> u64 {
+        (self.first.len() + self.last.len()) as u64
+    }
+
+    /// What is kept, in the order of places.
+    pub(crate) fn into_items(self) -> impl Iterator<Item = (u64, T)> {
+        self.first.into_iter().chain(self.last)
+    }
+}
+
+/// The rows behind the bound of a list: those that are kept all the same, and counts of all.
+#[derive(Debug)]
+pub(crate) struct Beyond<T> {
+    trouble: Both<T>,
+    ends: Both<T>,
+    pub(crate) totals: Totals,
+}
+
+impl<T> Beyond<T> {
+    /// Keeps so many rows of trouble, and so many ends of sessions, from each side.
+    pub(crate) fn new(trouble_max: usize, ends_max: usize) -> Beyond<T> {
+        Beyond {
+            trouble: Both::new(trouble_max),
+            ends: Both::new(ends_max),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Counts a row, and keeps it if it is trouble or the end of a session.
+    pub(crate) fn push(&mut self, place: u64, row: &Row, make: impl FnOnce() -> T) {
+        self.totals.add(row);
+        if row.kind == Kind::Ended {
+            self.ends.push(place, make());
+        } else if row.kind.is_trouble() {
+            self.trouble.push(place, make());
+        }
+    }
+
+    /// How many of them are kept.
+    pub(crate) fn kept(&self) -> u64 {
+        self.trouble.len() + self.ends.len()
+    }
+
+    /// How many are not.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.totals.rows() - self.kept()
+    }
+
+    /// What went wrong among them and how sessions ended; nothing if there are none.
+    pub(crate) fn summary(&self) -> Option<String> {
+        if self.totals.rows() == 0 {
+            return None;
+        }
+        let (trouble, ends) = (self.totals.trouble(), self.totals.ends());
+        let trouble = match trouble.is_empty() {
+            true => "no trouble".to_owned(),
+            false => trouble,
+        };
+        let ends = match ends.is_empty() {
+            true => "no session ended".to_owned(),
+            false => format!("sessions {ends}"),
+        };
+        Some(format!("{trouble}; {ends}"))
+    }
+
+    /// What is kept, in the order of places.
+    pub(crate) fn into_items(self) -> Vec<(u64, T)> {
+        let mut items: Vec<_> = self.trouble.into_items().collect();
+        items.extend(self.ends.into_items());
+        items.sort_by_key(|(place, _)| *place);
+        items
+    }
+}
+
+/// Counts of rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    kinds: BTreeMap<Kind, u64>,
+    /// Sessions by how they ended.
+    ends: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, row: &Row) {
+        *self.kinds.entry(row.kind).or_default() += 1;
+        if row.kind == Kind::Ended {
+            *self.ends.entry(row.what.clone()).or_default() += 1;
+        }
+    }
+
+    /// Rows in all.
+    pub(crate) fn rows(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+
+    pub(crate) fn of(&self, kind: Kind) -> u64 {
+        self.kinds.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Trouble by kind, as text.
+    pub(crate) fn trouble(&self) -> String {
+        let kinds = self.kinds.iter().filter(|(kind, _)| kind.is_trouble());
+        let kinds = kinds.map(|(kind, count)| format!("{count} {}", kind.name().replace('_', " ")));
+        kinds.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Sessions by how they ended, as text.
+    pub(crate) fn ends(&self) -> String {
+        let ends = self.ends.iter();
+        let ends = ends.map(|(end, count)| format!("{count} {end}"));
+        ends.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What happened, in a line.
+    pub(crate) fn summary(&self) -> String {
+        let mut parts = vec![
+            count(self.of(Kind::Sent), "message"),
+            count(self.of(Kind::Called), "call"),
+        ];
+        parts.extend(Some(self.trouble()).filter(|trouble| !trouble.is_empty()));
+        let ends = self.ends();
+        if !ends.is_empty() {
+            parts.push(format!("sessions {ends}"));
+        }
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_and_the_last_are_kept_and_all_are_counted() {
+        let mut both = Both::new(2);
+        for place in 0..10u64 {
+            both.push(place, place * 10);
+        }
+        assert_eq!((both.total, both.len()), (10, 4));
+        let items: Vec<_> = both.into_items().collect();
+        assert_eq!(items, [(0, 0), (1, 10), (8, 80), (9, 90)]);
+    }
+}

@@ -1,0 +1,82 @@
+//! What differs in the headers, which is no difference of the conversations.
+
+use std::collections::BTreeSet;
+
+use antiphon_machine::ProtocolMachineConfig;
+
+use crate::describe::{self, count};
+use crate::entry::Header;
+use crate::text;
+
+/// What differs in the headers. None of it is a message.
+pub(super) fn notes(left: &Header, right: &Header) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |what: &str, left: String, right: String| {
+        if left != right {
+            let (left, right) = (text::line(&left), text::line(&right));
+            notes.push(format!("{what} differs: {left}, {right}"));
+        }
+    };
+    note("the tool", left.tool.clone(), right.tool.clone());
+    config(&left.config, &right.config, &mut note);
+    let source = |header: &Header| {
+        let source = header.source.as_deref();
+        source.map_or("none".to_owned(), |source| {
+            let digest = describe::digest(blake3::hash(source.as_bytes()).as_bytes());
+            format!("{}, digest {digest}", count(source.len() as u64, "byte"))
+        })
+    };
+    note("the protocol's source", source(left), source(right));
+    let names: BTreeSet<&String> = [left, right]
+        .iter()
+        .flat_map(|header| header.notes.iter().map(|(name, _)| name))
+        .collect();
+    for name in names {
+        let value = |header: &Header| {
+            let found = header.notes.iter().find(|(known, _)| known == name);
+            found.map_or("none".to_owned(), |(_, value)| value.clone())
+        };
+        note(
+            &format!("the note {}", text::line(name)),
+            value(left),
+            value(right),
+        );
+    }
+    notes
+}
+
+fn config(
+    left: &ProtocolMachineConfig,
+    right: &ProtocolMachineConfig,
+    note: &mut impl FnMut(&str, String, String),
+) {
+    let fields = |config: &ProtocolMachineConfig| {
+        let ProtocolMachineConfig {
+            policy,
+            priorities,
+            buffer_len_max,
+            payload_len_max,
+            coroutines_max,
+            sessions_max,
+            witnesses_max,
+            witness_ttl,
+            effect_budget,
+            determinism_mode,
+        } = config;
+        [
+            ("policy", policy.name().to_owned()),
+            ("priorities", format!("{priorities:?}")),
+            ("buffer_len_max", buffer_len_max.to_string()),
+            ("payload_len_max", payload_len_max.to_string()),
+            ("coroutines_max", coroutines_max.to_string()),
+            ("sessions_max", sessions_max.to_string()),
+            ("witnesses_max", witnesses_max.to_string()),
+            ("witness_ttl", witness_ttl.to_string()),
+            ("effect_budget", format!("{effect_budget:?}")),
+            ("determinism_mode", format!("{determinism_mode:?}")),
+        ]
+    };
+    for ((name, left), (_, right)) in fields(left).into_iter().zip(fields(right)) {
+        note(&format!("the configuration's {name}"), left, right);
+    }
+}

@@ -1,0 +1,273 @@
+//! Items and differences as text.
+
+use antiphon_machine::{CodeImage, OperationId, SortId, Value, VerifiedImage};
+
+use super::feed::{Piece, Sent, What};
+use crate::describe;
+use crate::text::{self, Excerpt};
+
+/// Bytes before a difference of streams that are shown, and from it on.
+pub(super) const CONTEXT: usize = 16;
+pub(super) const AFTER: usize = 32;
+
+/// Characters of a value that is shown whole.
+const WHOLE: usize = 72;
+
+/// Characters of an argument beside the one that differs.
+const BESIDE: usize = 16;
+
+/// A difference of two items, rendered.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    /// The label or the operation, where both have the same.
+    pub(super) name: String,
+    pub(super) path: String,
+    pub(super) offset: Option<u64>,
+    pub(super) left: String,
+    pub(super) right: String,
+}
+
+fn show(
+    image: Option<&VerifiedImage>,
+    value: &Value,
+    sort: Option<SortId>,
+    width: usize,
+) -> String {
+    let none = CodeImage::default();
+    text::show(
+        value,
+        sort,
+        image.map_or(&none, VerifiedImage::image),
+        width,
+    )
+}
+
+fn excerpt(
+    image: Option<&VerifiedImage>,
+    left: &Value,
+    right: &Value,
+    sort: Option<SortId>,
+) -> Excerpt {
+    let none = CodeImage::default();
+    text::excerpt(left, right, sort, image.map_or(&none, VerifiedImage::image))
+}
+
+fn label(image: Option<&VerifiedImage>, sent: &Sent) -> String {
+    text::line(&describe::label(image, sent.label))
+}
+
+fn operation(image: Option<&VerifiedImage>, id: OperationId) -> String {
+    text::line(&describe::operation(image, id))
+}
+
+fn spaced(label: &str, payload: &str) -> String {
+    match payload {
+        "()" => label.to_owned(),
+        payload => format!("{label} {payload}"),
+    }
+}
+
+/// A message: its label and its payload.
+pub(super) fn message(image: Option<&VerifiedImage>, sent: &Sent) -> String {
+    let payload = show(image, &sent.payload, sent.sort, WHOLE);
+    spaced(&label(image, sent), &payload)
+}
+
+fn args(
+    image: Option<&VerifiedImage>,
+    id: OperationId,
+    args: &[Value],
+    width: usize,
+) -> Vec<String> {
+    let sorts = describe::operation_row(image, id).map_or(&[][..], |row| &row.args);
+    let args = args.iter().enumerate();
+    args.map(|(n, value)| show(image, value, sorts.get(n).copied(), width))
+        .collect()
+}
+
+fn result_sort(image: Option<&VerifiedImage>, id: OperationId) -> Option<SortId> {
+    describe::operation_row(image, id).map(|row| row.result)
+}
+
+/// An item on one line.
+pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
+    match what {
+        What::Opened(image) => format!("opened {}", text::line(&image.image().name)),
+        What::Ended(end) => format!("ended: {}", end.name()),
+        What::Message(sent) | What::Piece(Piece { sent, .. }) => message(image, sent),
+        What::Called {
+            operation: id,
+            args: values,
+        } => {
+            let args = args(image, *id, values, WHOLE).join(", ");
+            format!("{}({args})", operation(image, *id))
+        }
+        What::Answered {
+            operation: id,
+            result,
+        } => {
+            let result = show(image, result, result_sort(image, *id), WHOLE);
+            format!("{} = {result}", operation(image, *id))
+        }
+        What::Failed {
+            operation: id,
+            kind,
+            detail,
+        } => {
+            let detail = match detail.is_empty() {
+                true => String::new(),
+                false => format!(": {}", show(image, &Value::text(detail), None, WHOLE)),
+            };
+            format!("{} failed: {kind}{detail}", operation(image, *id))
+        }
+        What::Faulted(fault) => format!("faulted: {}", text::line(fault)),
+        What::Ticks(ticks) => format!("{} pass", describe::count(*ticks, "tick")),
+    }
+}
+
+/// What of two items differs.
+pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &What) -> Rendered {
+    match (left, right) {
+        (What::Message(a), What::Message(b)) if a.label == b.label => {
+            let name = label(image, a);
+            let found = excerpt(image, &a.payload, &b.payload, a.sort);
+            Rendered {
+                path: format!("{name}{}", found.path),
+                offset: found.offset,
+                left: spaced(&name, &found.left),
+                right: spaced(&name, &found.right),
+                name,
+            }
+        }
+        (
+            What::Called {
+                operation: id,
+                args: a,
+            },
+            What::Called {
+                operation: other,
+                args: b,
+            },
+        ) if id == other && a.len() == b.len() => called(image, *id, a, b),
+        (
+            What::Answered {
+                operation: id,
+                result: a,
+            },
+            What::Answered {
+                operation: other,
+                result: b,
+            },
+        ) if id == other => {
+            let name = operation(image, *id);
+            let found = excerpt(image, a, b, result_sort(image, *id));
+            Rendered {
+                path: format!("{name} result{}", found.path),
+                offset: found.offset,
+                left: format!("{name} = {}", found.left),
+                right: format!("{name} = {}", found.right),
+                name,
+            }
+        }
+        (
+            What::Opened(_)
+            | What::Ended(_)
+            | What::Message(_)
+            | What::Piece(_)
+            | What::Called { .. }
+            | What::Answered { .. }
+            | What::Failed { .. }
+            | What::Faulted(_)
+            | What::Ticks(_),
+            _,
+        ) => {
+            let (mut a, mut b) = (item(image, left), item(image, right));
+            if a == b {
+                // Only a detail can be so long that it is cut before it differs.
+                (a, b) = details(image, left, right).unwrap_or((a, b));
+            }
+            Rendered {
+                left: a,
+                right: b,
+                ..Rendered::default()
+            }
+        }
+    }
+}
+
+fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Value]) -> Rendered {
+    let name = operation(image, id);
+    let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let (Some(left), Some(right)) = (a.get(at), b.get(at)) else {
+        return Rendered::default();
+    };
+    let sorts = describe::operation_row(image, id).map_or(&[][..], |row| &row.args);
+    let found = excerpt(image, left, right, sorts.get(at).copied());
+    let line = |values: &[Value], cut: &str| {
+        let mut texts = args(image, id, values, BESIDE);
+        if let Some(text) = texts.get_mut(at) {
+            cut.clone_into(text);
+        }
+        format!("{name}({})", texts.join(", "))
+    };
+    Rendered {
+        path: format!("{name} argument {at}{}", found.path),
+        offset: found.offset,
+        left: line(a, &found.left),
+        right: line(b, &found.right),
+        name,
+    }
+}
+
+fn details(image: Option<&VerifiedImage>, left: &What, right: &What) -> Option<(String, String)> {
+    let (What::Failed { detail: a, .. }, What::Failed { detail: b, .. }) = (left, right) else {
+        return None;
+    };
+    let found = excerpt(image, &Value::text(a), &Value::text(b), None);
+    Some((found.left, found.right))
+}
+
+/// A piece of a stream, with these bytes in place of its own.
+pub(super) fn piece(image: Option<&VerifiedImage>, piece: &Piece, bytes: &str) -> String {
+    let name = label(image, &piece.sent);
+    match (&piece.sent.payload, piece.sent.sort) {
+        (Value::Record(values), Some(_)) => {
+            let sort = image.and_then(|image| stream_sort(image, piece.sent.sort?));
+            let stream = values.first().map(|value| show(image, value, sort, BESIDE));
+            let stream = stream.unwrap_or_default();
+            format!("{name} {{stream: {stream}, data: {bytes}}}")
+        }
+        _ => format!("{name} {bytes}"),
+    }
+}
+
+/// The way to the bytes of a piece.
+pub(super) fn piece_path(image: Option<&VerifiedImage>, piece: &Piece) -> (String, String) {
+    let name = label(image, &piece.sent);
+    let path = match piece.stream {
+        Some(_) => format!("{name}.data"),
+        None => name.clone(),
+    };
+    (name, path)
+}
+
+fn stream_sort(image: &VerifiedImage, sort: SortId) -> Option<SortId> {
+    match image.image().sorts.get(sort.index())? {
+        antiphon_machine::Sort::Record { fields, .. } => fields.first().map(|(_, sort)| *sort),
+        _ => None,
+    }
+}
+
+/// Bytes of a run around an offset: those before it, those from it on.
+pub(super) fn run(before: &[u8], has_more_before: bool, rest: &[u8], has_more: bool) -> String {
+    let start = if has_more_before { "…" } else { "" };
+    let end = if has_more { "…" } else { "" };
+    let bytes = [before, rest].concat();
+    let shown = text::show(
+        &Value::bytes(&bytes),
+        None,
+        &CodeImage::default(),
+        usize::MAX,
+    );
+    format!("{start}{shown}{end}")
+}

@@ -1,0 +1,105 @@
+//! The kinds of rows, and counts of them.
+
+use std::collections::BTreeMap;
+
+macro_rules! kinds {
+    ($($name:ident $text:literal,)*) => {
+        /// What a row tells.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum Kind { $($name,)* }
+
+        impl Kind {
+            pub(crate) const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Kind::$name => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Opened "opened",
+    Sent "sent",
+    Offered "offered",
+    Received "received",
+    Chose "chose",
+    EffectIssued "effect_issued",
+    EffectResolved "effect_resolved",
+    EffectFailed "effect_failed",
+    EffectInvalidated "effect_invalidated",
+    WitnessIssued "witness_issued",
+    WitnessExpired "witness_expired",
+    TimeoutIssued "timeout_issued",
+    CancellationRequested "cancellation_requested",
+    Cancelled "cancelled",
+    FailureBranchEntered "failure_branch_entered",
+    Spawned "spawned",
+    Halted "halted",
+    Faulted "faulted",
+    Closed "closed",
+    SessionTerminal "session_terminal",
+    EpochAdvanced "epoch_advanced",
+    Request "request",
+    Input "input",
+    Refused "refused",
+}
+
+impl Kind {
+    /// Whether something went wrong.
+    pub(crate) const fn is_trouble(self) -> bool {
+        match self {
+            Kind::EffectFailed
+            | Kind::EffectInvalidated
+            | Kind::TimeoutIssued
+            | Kind::CancellationRequested
+            | Kind::Cancelled
+            | Kind::FailureBranchEntered
+            | Kind::Faulted
+            | Kind::Refused => true,
+            Kind::Opened
+            | Kind::Sent
+            | Kind::Offered
+            | Kind::Received
+            | Kind::Chose
+            | Kind::EffectIssued
+            | Kind::EffectResolved
+            | Kind::WitnessIssued
+            | Kind::WitnessExpired
+            | Kind::Spawned
+            | Kind::Halted
+            | Kind::Closed
+            | Kind::SessionTerminal
+            | Kind::EpochAdvanced
+            | Kind::Request
+            | Kind::Input => false,
+        }
+    }
+}
+
+/// How many rows there are of each kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts([u64; Kind::ALL.len()]);
+
+impl Counts {
+    pub(crate) fn add(&mut self, kind: Kind) {
+        if let Some(count) = self.0.get_mut(kind as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn of(&self, kind: Kind) -> u64 {
+        self.0.get(kind as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Those that there are, by name.
+    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
+        let counts = Kind::ALL.iter().map(|kind| (kind.name(), self.of(*kind)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
