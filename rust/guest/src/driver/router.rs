@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use antiphon_machine::{Class, EffectHandler, EffectRequest, Refusal, Reply, RoleId, SessionId};
+use antiphon_machine::{Class, EffectHandler, EffectRequest, Reply, RoleId, SessionId};
 
 use crate::link::GuestLink;
 
@@ -46,38 +46,6 @@ impl Guests {
             .extend(names.into_iter().map(|name| (guest, name.into())));
         self
     }
-}
-
-/// Why a session was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The protocol has no such role.
-    #[error("protocol `{protocol}` has no role `{name}`")]
-    NoRole {
-        /// The protocol's name.
-        protocol: String,
-        /// The role that was bound.
-        name: String,
-    },
-    /// The protocol has no such interface.
-    #[error("protocol `{protocol}` has no interface `{name}`")]
-    NoInterface {
-        /// The protocol's name.
-        protocol: String,
-        /// The interface that was bound.
-        name: String,
-    },
-    /// The driver has no such guest.
-    #[error("the driver has {guests} guests and no number {}", .guest.0)]
-    NoGuest {
-        /// The guest that was bound.
-        guest: GuestId,
-        /// How many there are.
-        guests: usize,
-    },
-    /// The machine refused the session.
-    #[error("the machine refused the session: {0:?}")]
-    Refused(Refusal),
 }
 
 /// Puts each effect to the application or to the guest it is bound to.
