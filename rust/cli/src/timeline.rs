@@ -74,13 +74,17 @@ fn said(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
         true => text,
         false => format!("{text}  ({})", row.note),
     };
+    let inside = |text: String| match row.is_inside_guest {
+        true => format!("{text}  (inside the guest)"),
+        false => text,
+    };
     let what = &row.what;
     match row.kind {
         Kind::Sent => (
             format!("{from} → {to}"),
-            format!("{what}{}", spaced(&values)),
+            inside(format!("{what}{}", spaced(&values))),
         ),
-        Kind::Received => (format!("{from} ⇢ {to}"), format!("{what} is taken")),
+        Kind::Received => (format!("{from} ⇢ {to}"), inside(format!("{what} is taken"))),
         Kind::HostAsked => (
             format!("{from} ? host"),
             noted(format!("{what}{}", spaced(&values))),
@@ -155,7 +159,9 @@ impl Diagram {
         let line = match row.kind {
             Kind::Sent => {
                 let (from, to) = (place(&row.from)?, place(&row.to)?);
-                format!("    P{from}->>P{to}: {what} {values}")
+                // A dashed line stays inside the guest.
+                let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
+                format!("    P{from}{arrow}P{to}: {what} {values}")
             }
             Kind::Called => format!("    Note over P{}: {what}({values})", place(&row.from)?),
             Kind::Failed => {
@@ -259,6 +265,7 @@ mod tests {
             number: None,
             values: Vec::new(),
             note: String::new(),
+            is_inside_guest: false,
         }
     }
 }

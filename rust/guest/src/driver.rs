@@ -98,24 +98,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         guests: &Guests,
     ) -> Result<SessionId, OpenError> {
         let code = image.image();
-        let roles = self.named(&guests.roles, |name| {
-            let role = code.roles.iter().position(|role| role.name == name);
-            let unknown = || OpenError::NoRole {
-                protocol: code.name.clone(),
-                name: name.to_owned(),
-            };
-            role.and_then(|n| u16::try_from(n).ok())
-                .map(RoleId)
-                .ok_or_else(unknown)
-        })?;
-        let interfaces = self.named(&guests.interfaces, |name| {
-            let row = code.interfaces.iter().position(|row| row.name == name);
-            let unknown = || OpenError::NoInterface {
-                protocol: code.name.clone(),
-                name: name.to_owned(),
-            };
-            row.and_then(|n| u16::try_from(n).ok()).ok_or_else(unknown)
-        })?;
+        let roles = self.named(&guests.roles, |name| router::role(code, name))?;
+        let interfaces = self.named(&guests.interfaces, |name| router::interface(code, name))?;
         let bindings = self.bindings(image, &roles, &interfaces)?;
         self.advance();
         let session = self

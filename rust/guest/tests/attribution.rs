@@ -814,5 +814,4 @@ fn every_message_of_a_guest_was_in_a_frame() {
     assert_eq!(tally.compiled, PROTOCOLS, "{tally:?}");
     assert!(tally.opened >= 200 && tally.refused >= 200, "{tally:?}");
     assert!(tally.speaking >= 100, "{tally:?}");
-    println!("{tally:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use antiphon_guest::driver::{Driver, Guests};
+use antiphon_guest::driver::{Binding, Driver, Guests};
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::protocols::GUEST_EXEC;
 use antiphon_language::NoModules;
@@ -25,6 +25,7 @@ use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
 use crate::streams::{Manner, Stream};
+use crate::telling::GUEST_ROLES_NOTE;
 
 /// The roles that are the guest's, by the names that the shipped protocol gives them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
@@ -35,11 +36,13 @@ const SHIPPED: &str = "guest_exec.anti";
 pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
+    // Before an agent is started and a recording begun: what cannot be bound is not run at all.
+    Binding::named(&image, guest_roles(&image), guest_interfaces(&image)).map_err(Problem::Open)?;
     let link = guest::open(&args.guest.agent)?;
     let config = ProtocolMachineConfig::default();
     let recording = match &args.record {
         Some(path) => {
-            let header = header(&config, &protocol.text, notes(args));
+            let header = header(&config, &protocol.text, notes(args, &image));
             Some(Recording::create(path, args.overwrite, &header)?)
         }
         None => None,
@@ -72,18 +75,9 @@ fn session<A: EffectHandler, S: Sink>(
     link: GuestLink,
 ) -> Result<Rest, Problem> {
     let guest = driver.add_guest(link);
-    let code = image.image();
-    let roles = GUEST_ROLES.iter().copied();
-    let roles = roles.filter(|name| code.roles.iter().any(|role| role.name == *name));
-    // Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
-    let interfaces = code
-        .interfaces
-        .iter()
-        .map(|interface| interface.name.as_str());
-    let interfaces = interfaces.filter(|name| *name != "host");
     let guests = Guests::new()
-        .roles(guest, roles)
-        .interfaces(guest, interfaces);
+        .roles(guest, guest_roles(image))
+        .interfaces(guest, guest_interfaces(image));
     host.connect(manners(args, voice))
         .map_err(Problem::Threads)?;
     let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
@@ -91,6 +85,19 @@ fn session<A: EffectHandler, S: Sink>(
     let interrupted = host.clone();
     on_signal(move |signal| interrupted.interrupt(signal)).map_err(Problem::Threads)?;
     Ok(driver.run())
+}
+
+/// The roles of the protocol that are the guest's.
+fn guest_roles(image: &VerifiedImage) -> impl Iterator<Item = &'static str> {
+    let has = |name: &str| image.image().roles.iter().any(|role| role.name == name);
+    GUEST_ROLES.into_iter().filter(move |name| has(name))
+}
+
+/// Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
+fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
+    let names = image.image().interfaces.iter();
+    let names = names.map(|interface| interface.name.as_str());
+    names.filter(|name| *name != "host")
 }
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
@@ -115,11 +122,13 @@ fn job(args: &Exec) -> Job {
 }
 
 /// What a person who reads the recording should know, besides what is in it.
-fn notes(args: &Exec) -> Vec<(String, String)> {
+fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     let agent = guest::text(&args.guest.agent);
+    let roles: Vec<&str> = guest_roles(image).collect();
     vec![
         ("command".to_owned(), "exec".to_owned()),
         ("agent".to_owned(), agent),
+        (GUEST_ROLES_NOTE.to_owned(), roles.join(", ")),
     ]
 }
 
