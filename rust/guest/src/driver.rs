@@ -106,9 +106,10 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .machine
             .load_choreography(image, owner)
             .map_err(OpenError::Refused)?;
-        if !roles.is_empty() || !interfaces.is_empty() {
-            self.bound.push(session);
+        if roles.is_empty() && interfaces.is_empty() {
+            return Ok(session);
         }
+        self.bound.push(session);
         let router = self.machine.handler();
         for (guest, binding) in router.guests.iter_mut().zip(bindings) {
             guest.bind(session, binding);

@@ -697,9 +697,9 @@ fn a_guest_that_is_gone_ends_every_effect_but_what_it_said_is_heard() {
     desk.lost();
     assert_eq!(desk.failure(write).0, FailureKind::Lost);
     assert_eq!(desk.failure(call).0, FailureKind::Lost);
-    let heard = desk.choose(1, &EVERY, false);
+    let heard = desk.decide(1, &EVERY);
     assert_eq!(desk.outcome(heard), Some(&Outcome::chosen(OUTPUT)));
-    let next = desk.choose(1, &EVERY, false);
+    let next = desk.decide(1, &EVERY);
     assert_eq!(desk.failure(next).0, FailureKind::Lost);
     let ended = desk.decide(2, &EVERY);
     assert_eq!(desk.outcome(ended), Some(&Outcome::chosen(RESPONSE)));
@@ -1228,6 +1228,18 @@ fn a_choice_and_its_payload_are_one_frame() {
     assert_eq!(desk.outcome(payload), Some(&Outcome::Success(one)));
     let next = desk.decide(1, &EVERY);
     assert_eq!(desk.outcome(next), None);
+}
+
+#[test]
+fn a_choice_whose_payload_is_not_asked_for_uses_its_frame_up() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(b"one"));
+    desk.say(1, response(3));
+    let chosen = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    let next = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(next), Some(&Outcome::chosen(RESPONSE)));
 }
 
 #[test]

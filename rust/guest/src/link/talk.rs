@@ -251,8 +251,8 @@ impl Talk {
     pub(crate) fn fail(&mut self, fault: &Fault) {
         if fault.kind != FailureKind::Lost {
             self.inbox.clear();
+            self.chosen = None;
         }
-        self.chosen = None;
         self.open = None;
         self.deadline = None;
         self.fault.get_or_insert_with(|| fault.clone());
@@ -274,7 +274,7 @@ impl Talk {
     /// A frame backs one message: with a payload it is taken when that is asked for, without one it
     /// is taken here.
     fn decide(&mut self, role: RoleId, branches: &[Branch<Box<str>>]) -> Served {
-        self.chosen = None;
+        self.drop_chosen();
         let Some(kind) = self.inbox.front().map(Frame::kind) else {
             return self.nothing();
         };
@@ -292,6 +292,22 @@ impl Talk {
         Served::Now {
             outcome: Outcome::chosen(branch.label),
             taken,
+        }
+    }
+
+    /// Drops the frame that was chosen and whose payload was not asked for: a call between the two
+    /// has failed, and the protocol went another way.
+    fn drop_chosen(&mut self) {
+        if self.chosen.take().is_none() {
+            return;
+        }
+        if let Some((stream, len)) = self.take(PIECE_LEN_MAX).and_then(|frame| frame.taken()) {
+            let [stdout, stderr] = &mut self.owed;
+            let owed = match stream {
+                Stream::Stdout => stdout,
+                Stream::Stderr => stderr,
+            };
+            *owed = owed.saturating_add(len);
         }
     }
 
