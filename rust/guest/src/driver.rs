@@ -27,6 +27,7 @@
 //! ```
 
 mod binding;
+mod known;
 mod refusal;
 mod router;
 

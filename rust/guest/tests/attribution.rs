@@ -18,11 +18,12 @@ use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
     Class, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort, SortId, Stamp,
-    Value, VerifiedImage,
+    State, Value, VerifiedImage,
 };
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecOutput,
-    ExecResponse, Features, FileKind, Message, OpResult, OpValue, Permissions, Stat, Stream,
+    ExecResponse, Features, FileKind, Message, Op, OpError, OpErrorCode, OpResult, OpValue,
+    Permissions, Stat, Stream,
 };
 
 /// Protocols that compile, of each run of the test.
@@ -193,14 +194,23 @@ impl Author {
         let both = [to, from];
         let within: &[&str] = if self.dice.one_in(8) { roles } else { &both };
         let mut labels = vec!["exec_output", "exec_response", "error", "note"];
-        let _ = writeln!(self.text, "choice at {from} {{");
         let branches = 2 + self.dice.below(2);
-        for n in 0..branches {
+        let heads: Vec<&str> = (0..branches)
+            .map(|_| labels.remove(self.dice.below(labels.len().min(3))))
+            .collect();
+        let _ = writeln!(self.text, "choice at {from} {{");
+        for (n, label) in heads.iter().copied().enumerate() {
             let names = self.names.clone();
             if n > 0 {
                 self.text.push_str("} or {\n");
+            } else if self.dice.one_in(6) {
+                let name = self.bind(&[from]);
+                let _ = writeln!(
+                    self.text,
+                    "at {from} {{ let {name} = Files.fs_stat(\"x\") else {}; }}",
+                    heads[1]
+                );
             }
-            let label = labels.remove(self.dice.below(labels.len().min(3)));
             let payload = self.payload(from, label);
             let others = copy.map(|copy| format!(", {copy}")).unwrap_or_default();
             let _ = writeln!(self.text, "{label}({payload}) from {from} to {to}{others};");
@@ -349,6 +359,8 @@ enum Said {
     Size {
         size: u64,
     },
+    /// An operation that failed: what was chosen before it may not be sent.
+    Failure,
 }
 
 /// What a guest does with each request.
@@ -400,6 +412,20 @@ impl Serving {
     fn request(&mut self, id: u32, message: &Message) -> std::io::Result<bool> {
         if self.guest == Guest::Silent {
             return Ok(false);
+        }
+        if let (Message::FsStat(_), true) = (message, self.dice.one_in(3)) {
+            let error = OpError {
+                code: OpErrorCode::NotFound,
+                message: "no".to_owned(),
+                errno: None,
+            };
+            let op = Op::FsStat;
+            self.write(
+                id,
+                Said::Failure,
+                Message::OpResult(OpResult::Err { op, error }),
+            )?;
+            return Ok(true);
         }
         if let Message::FsStat(_) = message {
             let size = self.fresh();
@@ -541,6 +567,8 @@ struct Bound {
 struct Ran {
     messages: Vec<Attributed>,
     written: Vec<Written>,
+    /// Whether only one role of the guest asks for frames.
+    alone: bool,
 }
 
 /// Runs a session to its end.
@@ -582,6 +610,12 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         inside: inside.map(|n| RoleId(n as u16)).collect(),
         seen: vec![],
     };
+    let sends = |state: &State| matches!(state, State::Send { .. });
+    let speakers = witness.inside.iter().filter(|role| {
+        let automaton = &image.image().roles[role.index()].automaton;
+        automaton.states.iter().any(sends)
+    });
+    let alone = speakers.count() < 2;
     let mut dice = Dice(seed ^ 1);
     let application = FromFn(move |request: &EffectRequest<'_>| {
         let sorts = &request.image().image().sorts;
@@ -618,7 +652,11 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     let _ = knife.shutdown(std::net::Shutdown::Both);
     let _ = served.join().expect("the guest does not panic");
     let written = std::mem::take(&mut *written.lock().expect("no panic"));
-    Ok(Ran { messages, written })
+    Ok(Ran {
+        messages,
+        written,
+        alone,
+    })
 }
 
 // The property.
@@ -629,21 +667,24 @@ struct Matching<'a> {
     /// What is left of each frame.
     frames: Vec<Option<Said>>,
     requests: Vec<usize>,
-    /// Whether one role sent all messages: then no frame is passed over.
+    /// Whether one role asks for all frames: then none is passed over.
     strict: bool,
+    /// How often a failed operation may have led away from what was chosen.
+    failures: usize,
 }
 
 impl Matching<'_> {
     fn of(ran: &Ran) -> bool {
-        let first = ran.messages.first().map(|message| message.from);
         let mut matching = Matching {
             messages: &ran.messages,
             frames: ran.written.iter().map(|w| Some(w.what.clone())).collect(),
             requests: ran.written.iter().map(|w| w.request).collect(),
-            strict: ran
-                .messages
+            failures: ran
+                .written
                 .iter()
-                .all(|message| Some(message.from) == first),
+                .filter(|w| w.what == Said::Failure)
+                .count(),
+            strict: ran.alone,
         };
         matching.from(0, 0)
     }
@@ -691,14 +732,15 @@ impl Matching<'_> {
 
     /// Whether the frames before this one were taken, or were of an earlier request.
     fn may_take(&self, n: usize) -> bool {
-        let is_size = |said: &Said| matches!(said, Said::Size { .. });
-        if !self.strict || self.frames[n].as_ref().is_some_and(is_size) {
+        let of_operation = |said: &Said| label(said).is_none();
+        if !self.strict || self.frames[n].as_ref().is_some_and(of_operation) {
             return true;
         }
-        (0..n).all(|before| match &self.frames[before] {
-            None => true,
-            Some(said) => is_size(said) || self.requests[before] < self.requests[n],
-        })
+        let passed_over = (0..n).filter(|before| match &self.frames[*before] {
+            None => false,
+            Some(said) => !of_operation(said) && self.requests[*before] == self.requests[n],
+        });
+        passed_over.count() <= self.failures
     }
 
     /// Whether the message is a copy, for one more receiver, of the one at `first`.
@@ -749,7 +791,7 @@ fn label(said: &Said) -> Option<&'static str> {
         Said::Output { .. } => Some("exec_output"),
         Said::Response { .. } => Some("exec_response"),
         Said::Refusal { .. } => Some("error"),
-        Said::Size { .. } => None,
+        Said::Size { .. } | Said::Failure => None,
     }
 }
 

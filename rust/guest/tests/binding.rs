@@ -290,7 +290,20 @@ fn an_arm_that_a_failure_leads_to_needs_a_payload() {
          chose it; give it a payload, if only an empty record: `record Empty {}` and \
          `error(Empty)`"
     );
-    opens(USING, &body.replace("error()", "error(Failure)"));
+    // With a payload it is in a frame, and that is the frame of the choice where the guest chose it.
+    let image = image(USING, &body.replace("error()", "error(Failure)"));
+    open(&image).expect("it opens");
+    let binding = Binding::named(&image, ["Agent"], ["Files"]).expect("it is bound");
+    let code = image.image();
+    let is_decision = |class: &Class| matches!(class, Class::Decide { .. });
+    let decision = code
+        .operations
+        .iter()
+        .position(|row| is_decision(&row.class));
+    let decision = OperationId(decision.expect("it is there") as u16);
+    let asks = |name| binding.has_payload(RoleId(1), decision, label(code, name));
+    assert!(asks("error"));
+    assert!(!asks("exec_output"), "its payload is the operation's");
 }
 
 #[test]

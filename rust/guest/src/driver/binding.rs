@@ -19,11 +19,8 @@ use antiphon_machine::{
     StateId, Transition, VerifiedImage,
 };
 
+use super::known::{Copying, Held, Known, Source};
 use super::refusal::{OpenError, Unbacked};
-
-/// Instructions that one value may come from, on different paths. It bounds the work at joins; a
-/// value of more sources is refused.
-const ORIGINS_MAX: usize = 8;
 
 /// Which roles of a session are a guest's, and which of its choices are followed by a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,53 +71,6 @@ impl Binding {
     pub fn has_payload(&self, role: RoleId, decision: OperationId, label: LabelId) -> bool {
         self.payloads.contains(&(role, decision, label))
     }
-}
-
-/// Where a register's value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Held {
-    /// A frame, taken by the last execution of one of these instructions.
-    Frame { from: Vec<Pc>, is_sent: bool },
-    /// The guest's decision, taken from a frame by the last execution of this instruction, and
-    /// the `produce` that was asked first since then.
-    Decision { at: Pc, asked: Option<OperationId> },
-    /// No frame.
-    Other(Source),
-}
-
-/// Where a value comes from that did not come in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Constant,
-    Received,
-    FailureCode,
-    /// A `produce` or `decide` towards a role of the guest.
-    Inside,
-    /// An operation of an interface that is not the guest's.
-    Operation(OperationId),
-    /// A decision that was used.
-    Used,
-    /// Different sources on different paths, or an older execution of the same instruction.
-    Mixed,
-}
-
-/// A message of which further receivers may still get their copies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Copying {
-    label: LabelId,
-    /// Where its payload came from; empty for an arm without payload.
-    from: Vec<Pc>,
-    to: Vec<RoleId>,
-}
-
-/// What is known before an instruction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    /// The state of the role's automaton; `None` if paths disagree, in an image that was not
-    /// verified.
-    state: Option<StateId>,
-    registers: Vec<Held>,
-    copying: Option<Copying>,
 }
 
 /// A message that an instruction would send.
@@ -174,7 +124,7 @@ impl Walk<'_> {
 
     /// What is known before each instruction that can be reached.
     ///
-    /// Each visit takes something away from what is known, of at most [`ORIGINS_MAX`] origins in
+    /// Each visit takes something away from what is known, of a bounded number of origins in
     /// each register, so it ends.
     fn follow(&self) -> BTreeMap<Pc, Known> {
         let count = usize::from(self.program.registers);
@@ -403,6 +353,7 @@ impl Walk<'_> {
             Some(Class::Decide { .. }) => Held::Decision {
                 at: pc,
                 asked: None,
+                is_certain: true,
             },
             Some(Class::Command | Class::Observe | Class::Check) => {
                 let row = self.image.image().operations.get(operation.index());
@@ -497,7 +448,12 @@ impl Walk<'_> {
 
     /// Whether the guest has chosen that label, by a frame that nothing else was taken from.
     fn is_decided(&self, selector: &Held, sent: LabelId, to: RoleId) -> bool {
-        let Held::Decision { at, asked } = selector else {
+        let Held::Decision {
+            at,
+            asked,
+            is_certain: true,
+        } = selector
+        else {
             return false;
         };
         if asked.is_some_and(|asked| self.is_payload_of(asked, sent)) {
@@ -525,7 +481,7 @@ impl Walk<'_> {
         all: &mut BTreeMap<(OperationId, LabelId), bool>,
     ) -> Result<(), OpenError> {
         let selector = sending.selector.map(|selector| known.get(selector));
-        let Some(Held::Decision { at, asked }) = selector else {
+        let Some(Held::Decision { at, asked, .. }) = selector else {
             return Ok(());
         };
         let Some(decision) = self.asked_at(*at) else {
@@ -574,109 +530,6 @@ impl Sending {
             label: arm.label,
             val: arm.val,
             selector: Some(selector),
-        }
-    }
-}
-
-impl Known {
-    fn get(&self, register: Reg) -> &Held {
-        const NONE: &Held = &Held::Other(Source::Constant);
-        self.registers.get(register.index()).unwrap_or(NONE)
-    }
-
-    fn set(&mut self, register: Reg, held: Held) {
-        if let Some(place) = self.registers.get_mut(register.index()) {
-            *place = held;
-        }
-    }
-
-    /// Marks the values of these origins as sent, in every register that has a copy.
-    fn spend(&mut self, sent: &[Pc]) {
-        for held in &mut self.registers {
-            if let Held::Frame { from, is_sent } = held
-                && from.iter().any(|pc| sent.contains(pc))
-            {
-                *is_sent = true;
-            }
-        }
-    }
-
-    /// Marks a decision as used, in every register that has a copy.
-    fn spend_decision(&mut self, selector: Reg) {
-        let Held::Decision { at, .. } = *self.get(selector) else {
-            return;
-        };
-        for held in &mut self.registers {
-            if matches!(held, Held::Decision { at: other, .. } if *other == at) {
-                *held = Held::Other(Source::Used);
-            }
-        }
-    }
-
-    /// An instruction is about to be executed again: what it gave before is not what it gives now.
-    fn forget(&mut self, pc: Pc) {
-        for held in &mut self.registers {
-            let is_old = match held {
-                Held::Frame { from, .. } => from.contains(&pc),
-                Held::Decision { at, .. } => *at == pc,
-                Held::Other(_) => false,
-            };
-            if is_old {
-                *held = Held::Other(Source::Mixed);
-            }
-        }
-    }
-
-    /// A payload is asked for: the first after a decision may be that of its label.
-    fn note_asked(&mut self, operation: OperationId) {
-        for held in &mut self.registers {
-            if let Held::Decision { asked, .. } = held {
-                asked.get_or_insert(operation);
-            }
-        }
-    }
-
-    /// Keeps what is known on both ways. Returns whether that is less than before.
-    fn join(&mut self, other: Known) -> bool {
-        let before = self.clone();
-        if self.state != other.state {
-            self.state = None;
-        }
-        if self.copying != other.copying {
-            self.copying = None;
-        }
-        for (mine, other) in self.registers.iter_mut().zip(other.registers) {
-            mine.join(other);
-        }
-        *self != before
-    }
-}
-
-impl Held {
-    fn join(&mut self, other: Held) {
-        if *self == other {
-            return;
-        }
-        match (&mut *self, other) {
-            (
-                Held::Frame { from, is_sent },
-                Held::Frame {
-                    from: others,
-                    is_sent: other_sent,
-                },
-            ) => {
-                from.extend(others);
-                from.sort_unstable();
-                from.dedup();
-                *is_sent |= other_sent;
-                if from.len() > ORIGINS_MAX {
-                    *self = Held::Other(Source::Mixed);
-                }
-            }
-            (
-                Held::Frame { .. } | Held::Decision { .. } | Held::Other(_),
-                Held::Frame { .. } | Held::Decision { .. } | Held::Other(_),
-            ) => *self = Held::Other(Source::Mixed),
         }
     }
 }
