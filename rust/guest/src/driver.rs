@@ -21,7 +21,7 @@
 //! });
 //! let mut driver = Driver::new(Default::default(), application, NoSink);
 //! let guest = driver.add_guest(link);
-//! driver.open(&image(), "me", &Guests::new().roles(guest, ["Server"]))?;
+//! driver.open(&image(), "me", &Guests::new().roles(guest, ["Client"]))?;
 //! driver.run();
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -14,7 +14,7 @@ use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
     Arm, Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId,
-    Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage,
+    Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage, sample,
 };
 
 mod common;
@@ -439,6 +439,17 @@ fn send(label: LabelId, val: Reg) -> Instruction {
 }
 
 const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
+
+#[test]
+fn a_role_that_sends_back_what_it_got_is_no_guests() {
+    let image = sample::ping_pong(1);
+    Binding::named(&image, ["Client"], []).expect("it decides and produces");
+    let told = Binding::named(&image, ["Server"], []).expect_err("it echoes");
+    assert!(
+        told.to_string().contains("was received from another role"),
+        "{told}"
+    );
+}
 
 #[test]
 fn a_payload_of_another_message_or_a_constant_is_refused() {
