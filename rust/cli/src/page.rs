@@ -136,6 +136,11 @@ impl<W: Write> Page<'_, W> {
         } else {
             self.string(&row.what)
         };
+        let note = match (row.is_inside_guest, row.note.as_str()) {
+            (false, note) => note.to_owned(),
+            (true, "") => "inside the guest".to_owned(),
+            (true, note) => format!("{note}, inside the guest"),
+        };
         json!([
             row.kind as u8,
             row.step,
@@ -146,7 +151,7 @@ impl<W: Write> Page<'_, W> {
             what,
             number(row.number),
             row.values_text(image, PREVIEW),
-            row.note,
+            note,
         ])
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct Row {
     pub(crate) values: Vec<(Value, Option<SortId>)>,
     /// What else there is to say.
     pub(crate) note: String,
+    /// Whether it is a message between two roles of the guest, which no frame carried.
+    pub(crate) is_inside_guest: bool,
 }
 
 /// Makes rows of events and requests, which each know a part.
@@ -179,7 +181,16 @@ impl Row {
             number: None,
             values: Vec::new(),
             note: String::new(),
+            is_inside_guest: false,
         }
+    }
+
+    /// Marks a message between two of these roles.
+    pub(crate) fn mark_inside(&mut self, guest_roles: &[String]) {
+        let is_message = matches!(self.kind, Kind::Sent | Kind::Received);
+        let is_guest =
+            |name: &Option<String>| name.as_ref().is_some_and(|n| guest_roles.contains(n));
+        self.is_inside_guest = is_message && is_guest(&self.from) && is_guest(&self.to);
     }
 
     /// The values on one line, each cut at about `width` characters.
@@ -223,6 +234,9 @@ impl Row {
         }
         if !self.note.is_empty() {
             put("note", json!(self.note));
+        }
+        if self.is_inside_guest {
+            put("inside_guest", json!(true));
         }
         object
     }

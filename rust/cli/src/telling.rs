@@ -17,16 +17,28 @@ pub(crate) struct Telling {
     timeline: Timeline<File>,
     story: Story,
     path: std::path::PathBuf,
+    /// The roles that were the guest's, as rows have them.
+    guest_roles: Vec<String>,
 }
+
+/// The name of the note that says which roles were the guest's, separated by commas.
+pub(crate) const GUEST_ROLES_NOTE: &str = "guest roles";
 
 impl Telling {
     pub(crate) fn open(path: &Path) -> Result<Telling, Problem> {
         let file = File::open(path).map_err(Problem::file("read", path))?;
         let timeline = Timeline::open(file).map_err(|error| Problem::recording(path, error))?;
+        let notes = timeline.header().notes.iter();
+        let noted = notes.filter(|(name, _)| name == GUEST_ROLES_NOTE);
+        let guest_roles = noted
+            .flat_map(|(_, roles)| roles.split(", "))
+            .map(filter::line)
+            .collect();
         Ok(Telling {
             timeline,
             story: Story::default(),
             path: path.to_owned(),
+            guest_roles,
         })
     }
 
@@ -46,7 +58,8 @@ impl Telling {
             };
             let moment = moment.map_err(|error| Problem::recording(&self.path, error))?;
             let kernel = self.timeline.kernel();
-            if let Some((row, session)) = row_of(&mut self.story, &moment, kernel) {
+            if let Some((mut row, session)) = row_of(&mut self.story, &moment, kernel) {
+                row.mark_inside(&self.guest_roles);
                 return Ok(Some((
                     row,
                     session.and_then(|session| image(kernel, session)),
@@ -88,6 +101,7 @@ fn row_of(
         number: None,
         values: Vec::new(),
         note: filter::line(&note),
+        is_inside_guest: false,
     };
     match moment {
         Moment::Event(event) => {

@@ -75,13 +75,17 @@ fn said(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
         true => text,
         false => format!("{text}  ({})", row.note),
     };
+    let inside = |text: String| match row.is_inside_guest {
+        true => format!("{text}  (inside the guest)"),
+        false => text,
+    };
     let what = &row.what;
     match row.kind {
         Kind::Sent => (
             format!("{from} → {to}"),
-            format!("{what}{}", spaced(&values)),
+            inside(format!("{what}{}", spaced(&values))),
         ),
-        Kind::Received => (format!("{from} ⇢ {to}"), format!("{what} is taken")),
+        Kind::Received => (format!("{from} ⇢ {to}"), inside(format!("{what} is taken"))),
         Kind::HostAsked => (
             format!("{from} ? host"),
             noted(format!("{what}{}", spaced(&values))),
@@ -249,7 +253,11 @@ fn drawn(
     };
     match row.kind {
         Kind::Sent => match (place(&row.from), place(&row.to)) {
-            (Some(from), Some(to)) => Drawn::Line(format!("    P{from}->>P{to}: {what} {values}")),
+            (Some(from), Some(to)) => {
+                // A dashed line stays inside the guest.
+                let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
+                Drawn::Line(format!("    P{from}{arrow}P{to}: {what} {values}"))
+            }
             (_, _) => Drawn::Elsewhere,
         },
         Kind::Called => match place(&row.from) {
@@ -389,6 +397,7 @@ mod tests {
             number: None,
             values: Vec::new(),
             note: String::new(),
+            is_inside_guest: false,
         }
     }
 }

@@ -106,6 +106,7 @@ impl Sink for Watcher {
             number: None,
             values: Vec::new(),
             note: refusal.to_string(),
+            is_inside_guest: false,
         };
         self.tell(&row);
     }

@@ -21,11 +21,14 @@
 //! });
 //! let mut driver = Driver::new(Default::default(), application, NoSink);
 //! let guest = driver.add_guest(link);
-//! driver.open(&image(), "me", &Guests::new().roles(guest, ["Server"]))?;
+//! driver.open(&image(), "me", &Guests::new().roles(guest, ["Client"]))?;
 //! driver.run();
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod binding;
+mod known;
+mod refusal;
 mod router;
 
 use std::collections::BTreeMap;
@@ -40,7 +43,9 @@ use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 
 use crate::link::{Completion, GuestLink};
 
-pub use router::{GuestId, Guests, OpenError, Router};
+pub use binding::Binding;
+pub use refusal::{OpenError, Unbacked};
+pub use router::{GuestId, Guests, Router};
 
 /// Steps between two looks at what came from outside: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
@@ -121,82 +126,78 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     /// Opens a session.
     ///
     /// # Errors
-    /// When a name is not the protocol's, or the machine has no room.
+    /// When a name is not the protocol's or is bound to two guests, a role of a guest would send a
+    /// message that was in no frame of the guest, or the machine has no room.
     pub fn open(
         &mut self,
         image: &Arc<VerifiedImage>,
         owner: &str,
         guests: &Guests,
     ) -> Result<SessionId, OpenError> {
-        let roles = self.named(&guests.roles, |name| {
-            let role = image
-                .image()
-                .roles
-                .iter()
-                .position(|role| role.name == name);
-            let unknown = || OpenError::NoRole {
-                protocol: image.image().name.clone(),
-                name: name.to_owned(),
-            };
-            role.and_then(|n| u16::try_from(n).ok())
-                .map(RoleId)
-                .ok_or_else(unknown)
-        })?;
-        let interfaces = self.named(&guests.interfaces, |name| {
-            let row = image
-                .image()
-                .interfaces
-                .iter()
-                .position(|row| row.name == name);
-            let unknown = || OpenError::NoInterface {
-                protocol: image.image().name.clone(),
-                name: name.to_owned(),
-            };
-            row.and_then(|n| u16::try_from(n).ok()).ok_or_else(unknown)
-        })?;
+        let code = image.image();
+        let roles = self.named(&guests.roles, |name| router::role(code, name))?;
+        let interfaces = self.named(&guests.interfaces, |name| router::interface(code, name))?;
+        let bindings = self.bindings(image, &roles, &interfaces)?;
         self.advance();
         let session = self
             .machine
             .load_choreography(image, owner)
             .map_err(OpenError::Refused)?;
-        if !roles.is_empty() || !interfaces.is_empty() {
-            self.bound.push(session);
+        if roles.is_empty() && interfaces.is_empty() {
+            return Ok(session);
         }
+        self.bound.push(session);
         let router = self.machine.handler();
-        for (n, guest) in router.guests.iter_mut().enumerate() {
-            let of_guest = roles.iter().filter(|(guest, _)| *guest == n);
-            guest.bind(session, of_guest.map(|(_, role)| *role).collect());
+        for (guest, binding) in router.guests.iter_mut().zip(bindings) {
+            guest.bind(session, binding);
         }
-        router.roles.extend(
-            roles
-                .into_iter()
-                .map(|(guest, role)| ((session, role), guest)),
-        );
-        router.interfaces.extend(
-            interfaces
-                .into_iter()
-                .map(|(guest, row)| ((session, row), guest)),
-        );
+        let roles = roles.into_iter();
+        router
+            .roles
+            .extend(roles.map(|(role, guest)| ((session, role), guest)));
+        let interfaces = interfaces.into_iter();
+        router
+            .interfaces
+            .extend(interfaces.map(|(row, guest)| ((session, row), guest)));
         Ok(session)
     }
 
-    fn named<T>(
+    /// What each guest is bound to.
+    fn bindings(
+        &mut self,
+        image: &VerifiedImage,
+        roles: &BTreeMap<RoleId, usize>,
+        interfaces: &BTreeMap<u16, usize>,
+    ) -> Result<Vec<Binding>, OpenError> {
+        let guests = self.machine.handler().guests.len();
+        let binding = |n: usize| {
+            let roles = roles.iter().filter(|(_, guest)| **guest == n);
+            let rows = interfaces.iter().filter(|(_, guest)| **guest == n);
+            let rows: Vec<u16> = rows.map(|(row, _)| *row).collect();
+            Binding::of(image, roles.map(|(role, _)| *role).collect(), &rows)
+        };
+        (0..guests).map(binding).collect()
+    }
+
+    /// Finds the rows of the names, and the guest that each is bound to.
+    fn named<T: Ord>(
         &mut self,
         names: &[(GuestId, String)],
         find: impl Fn(&str) -> Result<T, OpenError>,
-    ) -> Result<Vec<(usize, T)>, OpenError> {
+    ) -> Result<BTreeMap<T, usize>, OpenError> {
         let guests = self.machine.handler().guests.len();
-        let known = |guest: GuestId| {
-            if guest.0 < guests {
-                Ok(guest.0)
-            } else {
-                Err(OpenError::NoGuest { guest, guests })
+        let mut found = BTreeMap::new();
+        for (guest, name) in names {
+            let guest = *guest;
+            if guest.0 >= guests {
+                return Err(OpenError::NoGuest { guest, guests });
             }
-        };
-        names
-            .iter()
-            .map(|(guest, name)| Ok((known(*guest)?, find(name)?)))
-            .collect()
+            let before = found.insert(find(name)?, guest.0);
+            if before.is_some_and(|before| before != guest.0) {
+                return Err(OpenError::TwoGuests { name: name.clone() });
+            }
+        }
+        Ok(found)
     }
 
     /// Reaches this driver from other threads.

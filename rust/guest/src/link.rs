@@ -14,7 +14,7 @@
 //! | `deliver` of `signal`, `cancel` | sends it; after the request's end nobody is there to tell |
 //! | `deliver` of `detach` | nothing: the host's side of the talk is over |
 //! | `decide` | the label is the type of the next frame of the session's request |
-//! | `produce` | the payload is that frame's |
+//! | `produce` | the payload is that frame's, or the next one's where nothing was decided |
 //! | an operation, `ping`, `fs_read` | sends it with an id of its own; the outcome is its result |
 //! | anything between two roles of the guest | is done at once: it stays inside the guest |
 //!
@@ -52,7 +52,9 @@ pub use demux::Completion;
 use demux::{Ask, BACKLOG_MAX, Demux, Want};
 use greet::Greeting;
 use seek::{Awaited, Found, Seeker};
+use talk::Branch;
 
+use crate::driver::Binding;
 use crate::port::Port;
 use crate::transport::{AGENT_GRACE, Ending, Transport};
 
@@ -109,7 +111,7 @@ pub enum LinkError {
 pub struct GuestLink {
     demux: Demux,
     hello: HelloOk,
-    bound: BTreeMap<SessionId, Vec<RoleId>>,
+    bound: BTreeMap<SessionId, Binding>,
     /// The sorts of the images seen, by digest: a request borrows its image, an answer comes later.
     sorts: Vec<([u8; 32], Arc<[Sort]>)>,
     incoming: Receiver<Incoming>,
@@ -258,9 +260,9 @@ impl GuestLink {
         &self.hello
     }
 
-    /// Says which roles of a session are the guest's. Messages between two of them stay inside it.
-    pub fn bind(&mut self, session: SessionId, roles: Vec<RoleId>) {
-        self.bound.insert(session, roles);
+    /// Binds the guest to a session. Messages between two roles of the guest stay inside it.
+    pub fn bind(&mut self, session: SessionId, binding: Binding) {
+        self.bound.insert(session, binding);
     }
 
     /// Sends what effects have written.
@@ -409,7 +411,7 @@ impl GuestLink {
     fn is_inside(&self, session: SessionId, peer: RoleId) -> bool {
         self.bound
             .get(&session)
-            .is_some_and(|roles| roles.contains(&peer))
+            .is_some_and(|binding| binding.is_inside(peer))
     }
 }
 
@@ -438,13 +440,29 @@ impl EffectHandler for GuestLink {
                 let detail = "two roles of the guest leave a choice to each other";
                 return Reply::Now(Outcome::failure(FailureKind::InvalidInput, detail));
             }
-            Class::Decide { labels, .. } => Want::Decide {
-                labels: labels.iter().map(|label| (*label, name(label))).collect(),
-            },
-            Class::Produce { label, .. } => Want::Produce {
-                label: name(label),
-                sort: request.result_sort(),
-            },
+            Class::Decide { labels, .. } => {
+                let bound = request.role().zip(self.bound.get(&effect.session));
+                let Some((role, binding)) = bound else {
+                    return Reply::Now(not_bound());
+                };
+                let branch = |label: &LabelId| Branch {
+                    label: *label,
+                    name: name(label),
+                    has_payload: binding.has_payload(role, request.operation_id(), *label),
+                };
+                let branches = labels.iter().map(branch).collect();
+                Want::Decide { role, branches }
+            }
+            Class::Produce { label, .. } => {
+                let Some(role) = request.role() else {
+                    return Reply::Now(not_bound());
+                };
+                Want::Produce {
+                    role,
+                    label: name(label),
+                    sort: request.result_sort(),
+                }
+            }
             Class::Deliver { label, .. } => {
                 let (value, sort) = args.first().copied().unzip();
                 Want::Deliver {
@@ -467,6 +485,12 @@ impl EffectHandler for GuestLink {
             want,
         })
     }
+}
+
+/// The failure of a question in a session, or by a coroutine, that is not bound to the guest.
+fn not_bound() -> Outcome {
+    let detail = "the role is not bound to the guest; bind it with `GuestLink::bind`";
+    Outcome::failure(FailureKind::InvalidInput, detail)
 }
 
 /// The value of a sort that says nothing: what one role of the guest sends another is nobody's

@@ -173,6 +173,25 @@ fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
     }
 }
 
+/// A command that begins while another one is ended is a child of the agent, as an adopted orphan is.
+#[test]
+fn ending_one_command_does_not_touch_another_that_begins() {
+    let (mut client, mut agent) = child();
+    for _ in 0..300 {
+        let ended = client.request(Message::ExecRequest(exec(&["sleep", "66"])));
+        client.send(ended, Message::Cancel(Empty {}));
+        let begun = client.request(Message::ExecRequest(exec(&["echo", "x"])));
+        assert_eq!(client.wait(ended).exit(), (137, Some(9), false));
+        let other = client.wait(begun);
+        assert_eq!(
+            (other.exit(), &other.stdout[..]),
+            ((0, None, false), &b"x\n"[..])
+        );
+    }
+    drop(client);
+    assert!(agent.wait().expect("it ends").success());
+}
+
 #[test]
 fn what_a_command_leaves_behind_is_not_ended_with_a_later_one() {
     let place = TempDir::new().expect("there is room");

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use antiphon_guest::driver::{Driver, Guests};
+use antiphon_guest::driver::{Binding, Driver, Guests};
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::protocols::GUEST_EXEC;
 use antiphon_language::NoModules;
@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
 use crate::streams::{Manner, Stream};
+use crate::telling::GUEST_ROLES_NOTE;
 
 /// The roles that are the guest's, by the names that the shipped protocol gives them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
@@ -36,10 +37,12 @@ const SHIPPED: &str = "guest_exec.anti";
 pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
+    // Before an agent is started and a recording begun: what cannot be bound is not run at all.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
+    Binding::named(&image, guest_roles(&image), guest_interfaces(&image)).map_err(Problem::Open)?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
-    let header = || header(&config, &protocol.text, notes(args));
+    let header = || header(&config, &protocol.text, notes(args, &image));
     let mut recording = Recording::begin(&args.recording, header, voice)?;
     if let Some(recording) = &mut recording {
         let host = host.clone();
@@ -75,18 +78,9 @@ fn session<A: EffectHandler, S: Sink>(
     link: GuestLink,
 ) -> Result<Rest, Problem> {
     let guest = driver.add_guest(link);
-    let code = image.image();
-    let roles = GUEST_ROLES.iter().copied();
-    let roles = roles.filter(|name| code.roles.iter().any(|role| role.name == *name));
-    // Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
-    let interfaces = code
-        .interfaces
-        .iter()
-        .map(|interface| interface.name.as_str());
-    let interfaces = interfaces.filter(|name| *name != "host");
     let guests = Guests::new()
-        .roles(guest, roles)
-        .interfaces(guest, interfaces);
+        .roles(guest, guest_roles(image))
+        .interfaces(guest, guest_interfaces(image));
     host.connect(manners(args, voice))
         .map_err(Problem::Threads)?;
     let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
@@ -99,6 +93,19 @@ fn session<A: EffectHandler, S: Sink>(
     let signalled = host.clone();
     on_signals(signals, move |signal| signalled.signal(signal)).map_err(Problem::Threads)?;
     Ok(driver.run())
+}
+
+/// The roles of the protocol that are the guest's.
+fn guest_roles(image: &VerifiedImage) -> impl Iterator<Item = &'static str> {
+    let has = |name: &str| image.image().roles.iter().any(|role| role.name == name);
+    GUEST_ROLES.into_iter().filter(move |name| has(name))
+}
+
+/// Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
+fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
+    let names = image.image().interfaces.iter();
+    let names = names.map(|interface| interface.name.as_str());
+    names.filter(|name| *name != "host")
 }
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
@@ -125,9 +132,11 @@ fn job(args: &Exec) -> Job {
 }
 
 /// What a person who reads the recording should know, besides what is in it.
-fn notes(args: &Exec) -> Vec<(String, String)> {
+fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     let mut notes = vec![("command".to_owned(), "exec".to_owned())];
     notes.extend(guest::notes(&args.guest));
+    let roles: Vec<&str> = guest_roles(image).collect();
+    notes.push((GUEST_ROLES_NOTE.to_owned(), roles.join(", ")));
     notes
 }
 

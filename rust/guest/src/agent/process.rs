@@ -225,11 +225,15 @@ impl Process {
     /// time; with several commands nothing says whose they were, and they are left alone.
     pub(crate) fn kill_all(&self) {
         if self.child.is_some() {
+            // Held over the search: a command that another thread starts is a child of this process
+            // as an orphan is, and must not be taken for one.
+            let known = self.nursery.known();
             let adopts = self.nursery.shared.adopts.load(Ordering::Relaxed);
             descendants::kill(Root {
                 pid: self.pid,
                 adopts: adopts && self.alone.load(Ordering::Relaxed),
             });
+            drop(known);
         }
         self.kill_group();
     }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use antiphon_machine::{Class, EffectHandler, EffectRequest, Refusal, Reply, RoleId, SessionId};
+use antiphon_machine::{
+    Class, CodeImage, EffectHandler, EffectRequest, Reply, RoleId, SessionId, VerifiedImage,
+};
 
+use super::{Binding, OpenError};
 use crate::link::GuestLink;
 
 /// A guest of a driver.
@@ -48,36 +51,47 @@ impl Guests {
     }
 }
 
-/// Why a session was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The protocol has no such role.
-    #[error("protocol `{protocol}` has no role `{name}`")]
-    NoRole {
-        /// The protocol's name.
-        protocol: String,
-        /// The role that was bound.
-        name: String,
-    },
-    /// The protocol has no such interface.
-    #[error("protocol `{protocol}` has no interface `{name}`")]
-    NoInterface {
-        /// The protocol's name.
-        protocol: String,
-        /// The interface that was bound.
-        name: String,
-    },
-    /// The driver has no such guest.
-    #[error("the driver has {guests} guests and no number {}", .guest.0)]
-    NoGuest {
-        /// The guest that was bound.
-        guest: GuestId,
-        /// How many there are.
-        guests: usize,
-    },
-    /// The machine refused the session.
-    #[error("the machine refused the session: {0:?}")]
-    Refused(Refusal),
+impl Binding {
+    /// Binds the roles and interfaces of these names to one guest. [`Driver::open`] does it, too;
+    /// this finds out without a machine and a link.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    ///
+    /// [`Driver::open`]: super::Driver::open
+    pub fn named<'r, 'i>(
+        image: &VerifiedImage,
+        roles: impl IntoIterator<Item = &'r str>,
+        interfaces: impl IntoIterator<Item = &'i str>,
+    ) -> Result<Binding, OpenError> {
+        let code = image.image();
+        let roles = roles.into_iter().map(|name| role(code, name));
+        let rows = interfaces.into_iter().map(|name| interface(code, name));
+        let rows: Vec<u16> = rows.collect::<Result<_, _>>()?;
+        Binding::of(image, roles.collect::<Result<_, _>>()?, &rows)
+    }
+}
+
+/// The role of that name.
+pub(super) fn role(code: &CodeImage, name: &str) -> Result<RoleId, OpenError> {
+    let at = code.roles.iter().position(|role| role.name == name);
+    let unknown = || OpenError::NoRole {
+        protocol: code.name.clone(),
+        name: name.to_owned(),
+    };
+    at.and_then(|n| u16::try_from(n).ok())
+        .map(RoleId)
+        .ok_or_else(unknown)
+}
+
+/// The row of the interface of that name.
+pub(super) fn interface(code: &CodeImage, name: &str) -> Result<u16, OpenError> {
+    let at = code.interfaces.iter().position(|row| row.name == name);
+    let unknown = || OpenError::NoInterface {
+        protocol: code.name.clone(),
+        name: name.to_owned(),
+    };
+    at.and_then(|n| u16::try_from(n).ok()).ok_or_else(unknown)
 }
 
 /// Puts each effect to the application or to the guest it is bound to.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use antiphon_codec::Item;
 use antiphon_machine::{
-    EffectId, FailureKind, LabelId, Outcome, Reply, SessionId, Sort, SortId, Value,
+    EffectId, FailureKind, Outcome, Reply, RoleId, SessionId, Sort, SortId, Value,
 };
 use antiphon_wire::{
     Empty, Envelope, ErrorReply, ExecWindow, FrameError, HelloErr, HelloOk, HostEvent, HostLink,
@@ -19,7 +19,9 @@ use antiphon_wire::{
 };
 
 use super::convert::{self, Misfit};
-use super::talk::{Fault, Frame, PIECE_LEN_MAX, Served, Talk, Wanted, Write, done, refusal};
+use super::talk::{
+    Branch, Fault, Frame, PIECE_LEN_MAX, Served, Talk, Wanted, Write, done, refusal,
+};
 
 /// Bytes on their way to the guest before input waits although it has credit: a guest that reads
 /// nothing must not fill the memory.
@@ -65,9 +67,16 @@ pub(crate) struct Ask<'a> {
 #[derive(Debug)]
 pub(crate) enum Want<'a> {
     /// Which of these labels the guest sends next.
-    Decide { labels: Vec<(LabelId, &'a str)> },
+    Decide {
+        role: RoleId,
+        branches: Vec<Branch<&'a str>>,
+    },
     /// The payload of this label, which the guest sends.
-    Produce { label: &'a str, sort: SortId },
+    Produce {
+        role: RoleId,
+        label: &'a str,
+        sort: SortId,
+    },
     /// This message is for the guest.
     Deliver {
         label: &'a str,
@@ -397,20 +406,17 @@ impl Demux {
             want,
         } = ask;
         match want {
-            Want::Decide { labels } => {
-                let labels = labels
-                    .into_iter()
-                    .map(|(id, name)| (id, name.into()))
-                    .collect();
-                self.want(effect, Wanted::Decide { labels })
+            Want::Decide { role, branches } => {
+                let branches = branches.into_iter().map(Branch::into_owned).collect();
+                self.want(effect, role, Wanted::Decide { role, branches })
             }
-            Want::Produce { label, sort } => {
+            Want::Produce { role, label, sort } => {
                 let wanted = Wanted::Produce {
                     label: label.into(),
                     sort,
                     sorts: Arc::clone(sorts),
                 };
-                self.want(effect, wanted)
+                self.want(effect, role, wanted)
             }
             Want::Deliver { label, value, sort } => self.deliver(effect, label, value, sort, sorts),
             Want::Call {
@@ -435,10 +441,10 @@ impl Demux {
         }
     }
 
-    fn want(&mut self, effect: EffectId, wanted: Wanted) -> Result<(), Outcome> {
+    fn want(&mut self, effect: EffectId, role: RoleId, wanted: Wanted) -> Result<(), Outcome> {
         let fault = self.fault.clone();
         let talk = self.talks.entry(effect.session).or_default();
-        if talk.waiting.is_some() {
+        if talk.waiting.is_some() || talk.is_chosen_by_other(role) {
             let detail = "two roles of the session wait for the guest at the same time";
             return Err(Outcome::failure(FailureKind::InvalidInput, detail));
         }

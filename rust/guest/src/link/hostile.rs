@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use antiphon_codec::Item;
 use antiphon_machine::{
-    EffectId, FailureKind, LabelId, Outcome, Reply, SessionId, Sort, SortId, Value,
+    EffectId, FailureKind, LabelId, Outcome, Reply, RoleId, SessionId, Sort, SortId, Value,
 };
 use antiphon_wire::{
     Deframer, Empty, Entry, Envelope, ErrorCode, ErrorReply, ExecOutput, ExecRequest, ExecResponse,
@@ -21,6 +21,7 @@ use antiphon_wire::{
 };
 
 use super::demux::{Ask, BACKLOG_MAX, Demux, Want};
+use super::talk::Branch;
 
 const TEXT: SortId = SortId(0);
 const SPEC: SortId = SortId(3);
@@ -74,6 +75,7 @@ fn sorts() -> Arc<[Sort]> {
     ])
 }
 
+const AGENT: RoleId = RoleId(0);
 const OUTPUT: LabelId = LabelId(0);
 const RESPONSE: LabelId = LabelId(1);
 const REFUSAL: LabelId = LabelId(2);
@@ -175,16 +177,28 @@ impl Desk {
     }
 
     fn decide(&mut self, session: u32, labels: &[(LabelId, &'static str)]) -> EffectId {
-        self.ask(
-            session,
-            Want::Decide {
-                labels: labels.to_vec(),
-            },
-        )
+        self.choose(session, labels, true)
+    }
+
+    fn choose(
+        &mut self,
+        session: u32,
+        labels: &[(LabelId, &'static str)],
+        has_payload: bool,
+    ) -> EffectId {
+        let branch = |(label, name): &(LabelId, &'static str)| Branch {
+            label: *label,
+            name: *name,
+            has_payload,
+        };
+        let branches = labels.iter().map(branch).collect();
+        let role = AGENT;
+        self.ask(session, Want::Decide { role, branches })
     }
 
     fn produce(&mut self, session: u32, label: &str, sort: SortId) -> EffectId {
-        self.ask(session, Want::Produce { label, sort })
+        let role = AGENT;
+        self.ask(session, Want::Produce { role, label, sort })
     }
 
     fn say(&mut self, id: u32, message: Message) {
@@ -775,6 +789,7 @@ fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
     pass(&mut desk, 1_000, 61_000);
     let effect = desk.decide(1, &EVERY);
     assert_eq!(desk.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
+    desk.produce(1, "exec_output", CHUNK);
     let at = 61_000 + 500 + super::demux::DEADLINE_GRACE;
     pass(&mut desk, 61_000, at - 1);
     assert_eq!(desk.demux.next_deadline(), Some(at));
@@ -1277,4 +1292,84 @@ fn a_hundred_thousand_streams_do_no_harm() {
         kinds.get(&Some(FailureKind::Busy)).is_some_and(|n| *n > 20),
         "{kinds:?}"
     );
+}
+
+#[test]
+fn a_choice_without_payload_uses_its_frame_up() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(b"one"));
+    let chosen = desk.choose(1, &EVERY, false);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    // The payload of the same label is that of another frame.
+    let payload = desk.produce(1, "exec_output", CHUNK);
+    assert_eq!(desk.outcome(payload), None);
+    desk.say(1, output(b"two"));
+    let two = Value::record(vec![Value::Nat(0), Value::bytes(b"two")]);
+    assert_eq!(desk.outcome(payload), Some(&Outcome::Success(two)));
+}
+
+#[test]
+fn a_choice_and_its_payload_are_one_frame() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(b"one"));
+    let chosen = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    let payload = desk.produce(1, "exec_output", CHUNK);
+    let one = Value::record(vec![Value::Nat(0), Value::bytes(b"one")]);
+    assert_eq!(desk.outcome(payload), Some(&Outcome::Success(one)));
+    let next = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(next), None);
+}
+
+#[test]
+fn a_choice_whose_payload_is_not_asked_for_uses_its_frame_up() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(b"one"));
+    desk.say(1, response(3));
+    let chosen = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    let next = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(next), Some(&Outcome::chosen(RESPONSE)));
+}
+
+#[test]
+fn a_frame_is_one_message_where_its_data_is_not_asked_for() {
+    let long = vec![7; 200 << 10];
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(&long));
+    let chosen = desk.choose(1, &EVERY, false);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    let next = desk.choose(1, &EVERY, false);
+    assert_eq!(desk.outcome(next), None);
+
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(&long));
+    let payload = desk.produce(1, "exec_output", UNIT);
+    assert_eq!(desk.outcome(payload), Some(&Outcome::done()));
+    let next = desk.produce(1, "exec_output", UNIT);
+    assert_eq!(desk.outcome(next), None);
+}
+
+#[test]
+fn a_frame_that_one_role_has_chosen_is_no_payload_of_another() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    desk.say(1, output(b"one"));
+    let chosen = desk.decide(1, &EVERY);
+    assert_eq!(desk.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
+    let other = Want::Produce {
+        role: RoleId(1),
+        label: "exec_output",
+        sort: CHUNK,
+    };
+    let other = desk.ask(1, other);
+    assert_eq!(desk.failure(other).0, FailureKind::InvalidInput);
+    let payload = desk.produce(1, "exec_output", CHUNK);
+    let one = Value::record(vec![Value::Nat(0), Value::bytes(b"one")]);
+    assert_eq!(desk.outcome(payload), Some(&Outcome::Success(one)));
 }

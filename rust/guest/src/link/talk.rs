@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use antiphon_codec::Item;
-use antiphon_machine::{EffectId, FailureKind, LabelId, Outcome, Sort, SortId, Value};
+use antiphon_machine::{EffectId, FailureKind, LabelId, Outcome, RoleId, Sort, SortId, Value};
 use antiphon_wire::{ErrorReply, ExecOutput, Message, MessageKind, Stream, Terminal};
 
 use super::convert;
@@ -40,11 +40,34 @@ pub(crate) enum Frame {
     },
 }
 
+/// A label that the guest may choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch<N> {
+    pub(crate) label: LabelId,
+    pub(crate) name: N,
+    /// Whether the role asks for the payload next. If it does not, the choice is all that is taken
+    /// from the frame.
+    pub(crate) has_payload: bool,
+}
+
+impl Branch<&str> {
+    pub(crate) fn into_owned(self) -> Branch<Box<str>> {
+        Branch {
+            label: self.label,
+            name: self.name.into(),
+            has_payload: self.has_payload,
+        }
+    }
+}
+
 /// Which frame a role waits for.
 #[derive(Debug)]
 pub(crate) enum Wanted {
     /// Any of these labels; the choice is the guest's.
-    Decide { labels: Vec<(LabelId, Box<str>)> },
+    Decide {
+        role: RoleId,
+        branches: Vec<Branch<Box<str>>>,
+    },
     /// The payload of this label, as a value of this sort.
     Produce {
         label: Box<str>,
@@ -77,8 +100,9 @@ pub(crate) struct Talk {
     /// Whether there was a request at all.
     pub(crate) started: bool,
     pub(crate) inbox: VecDeque<Frame>,
-    /// The frame that a choice was answered with and whose payload may be asked for.
-    pub(crate) chosen: Option<Frame>,
+    /// The role that was answered a choice with the first frame, and asks for its payload next.
+    /// Until then the frame stays where it is.
+    pub(crate) chosen: Option<RoleId>,
     pub(crate) waiting: Option<(EffectId, Wanted)>,
     pub(crate) writes: VecDeque<Write>,
     pub(crate) fault: Option<Fault>,
@@ -156,6 +180,21 @@ impl Frame {
             }
     }
 
+    /// The bytes of output that are taken with the frame.
+    fn taken(&self) -> Option<(Stream, u32)> {
+        match self {
+            Frame::Output {
+                stream,
+                data,
+                start,
+            } => {
+                let len = data.len().saturating_sub(*start);
+                Some((*stream, u32::try_from(len).unwrap_or(u32::MAX)))
+            }
+            Frame::End { .. } => None,
+        }
+    }
+
     fn into_payload(self) -> Item {
         match self {
             Frame::Output {
@@ -174,7 +213,7 @@ impl Frame {
 impl Talk {
     /// Bytes held for this session.
     pub(crate) fn buffered_len(&self) -> usize {
-        let frames = self.inbox.iter().chain(&self.chosen).map(Frame::len);
+        let frames = self.inbox.iter().map(Frame::len);
         let writes = self
             .writes
             .iter()
@@ -214,55 +253,83 @@ impl Talk {
     pub(crate) fn fail(&mut self, fault: &Fault) {
         if fault.kind != FailureKind::Lost {
             self.inbox.clear();
+            self.chosen = None;
         }
         self.open = None;
         self.deadline = None;
         self.fault.get_or_insert_with(|| fault.clone());
     }
 
+    /// Whether the first frame is for another role than this one, which has chosen it.
+    pub(crate) fn is_chosen_by_other(&self, role: RoleId) -> bool {
+        self.chosen.is_some_and(|chosen| chosen != role)
+    }
+
     /// Looks for what is wanted.
     pub(crate) fn serve(&mut self, wanted: &Wanted) -> Served {
         match wanted {
-            Wanted::Decide { labels } => self.decide(labels),
+            Wanted::Decide { role, branches } => self.decide(*role, branches),
             Wanted::Produce { label, sort, sorts } => self.produce(label, *sort, sorts),
         }
     }
 
-    fn decide(&mut self, labels: &[(LabelId, Box<str>)]) -> Served {
-        // A message without payload was chosen before and nobody asked for what it does not have.
-        self.chosen = None;
+    /// A frame backs one message: with a payload it is taken when that is asked for, without one it
+    /// is taken here.
+    fn decide(&mut self, role: RoleId, branches: &[Branch<Box<str>>]) -> Served {
+        self.drop_chosen();
         let Some(kind) = self.inbox.front().map(Frame::kind) else {
             return self.nothing();
         };
-        let Some((label, _)) = labels.iter().find(|(_, name)| **name == *kind.name()) else {
-            let names: Vec<&str> = labels.iter().map(|(_, name)| &**name).collect();
+        let name = kind.name();
+        let Some(branch) = branches.iter().find(|branch| *branch.name == *name) else {
+            let names: Vec<&str> = branches.iter().map(|branch| &*branch.name).collect();
             return self.unwanted(&names.join(", "));
         };
-        let label = *label;
-        let taken = self.take();
+        let taken = if branch.has_payload {
+            self.chosen = Some(role);
+            None
+        } else {
+            self.take(usize::MAX).and_then(|frame| frame.taken())
+        };
         Served::Now {
-            outcome: Outcome::chosen(label),
+            outcome: Outcome::chosen(branch.label),
             taken,
         }
     }
 
-    fn produce(&mut self, label: &str, sort: SortId, sorts: &[Sort]) -> Served {
-        let mut taken = None;
-        if self.chosen.is_none() {
-            match self.inbox.front().map(Frame::kind) {
-                None => return self.nothing(),
-                Some(kind) if kind.name() == label => taken = self.take(),
-                Some(_) => return self.unwanted(label),
-            }
+    /// Drops the frame that was chosen and whose payload was not asked for: a call between the two
+    /// has failed, and the protocol went another way.
+    fn drop_chosen(&mut self) {
+        if self.chosen.take().is_none() {
+            return;
         }
-        let Some(frame) = self.chosen.take() else {
+        if let Some((stream, len)) = self.take(PIECE_LEN_MAX).and_then(|frame| frame.taken()) {
+            let [stdout, stderr] = &mut self.owed;
+            let owed = match stream {
+                Stream::Stdout => stdout,
+                Stream::Stderr => stderr,
+            };
+            *owed = owed.saturating_add(len);
+        }
+    }
+
+    fn produce(&mut self, label: &str, sort: SortId, sorts: &[Sort]) -> Served {
+        self.chosen = None;
+        match self.inbox.front().map(Frame::kind) {
+            None => return self.nothing(),
+            Some(kind) if kind.name() == label => {}
+            Some(_) => return self.unwanted(label),
+        }
+        // Without its data each piece would be the same message once more.
+        let len_max = if has_data(sort, sorts) {
+            PIECE_LEN_MAX
+        } else {
+            usize::MAX
+        };
+        let Some(frame) = self.take(len_max) else {
             return self.nothing();
         };
-        let kind = frame.kind();
-        if kind.name() != label {
-            let detail = format!("expected `{label}` from the guest, got `{kind}`");
-            return violation(&detail);
-        }
+        let (kind, taken) = (frame.kind(), frame.taken());
         match convert::value(frame.into_payload(), kind.fields(), sort, sorts) {
             Ok(value) => Served::Now {
                 outcome: Outcome::Success(value),
@@ -272,33 +339,25 @@ impl Talk {
         }
     }
 
-    /// Takes the first frame, or as much of it as a protocol gets at once.
-    fn take(&mut self) -> Option<(Stream, u32)> {
-        let front = self.inbox.front_mut()?;
-        if let Frame::Output {
+    /// Takes the first frame, or of output at most that much.
+    fn take(&mut self, len_max: usize) -> Option<Frame> {
+        if let Some(Frame::Output {
             stream,
             data,
             start,
-        } = front
+        }) = self.inbox.front_mut()
+            && data.len() - *start > len_max
         {
-            let rest = data.len() - *start;
-            let len = rest.min(PIECE_LEN_MAX);
-            let taken = (*stream, u32::try_from(len).unwrap_or(u32::MAX));
-            if rest > len {
-                let piece = data.get(*start..*start + len).unwrap_or_default().to_vec();
-                *start += len;
-                self.chosen = Some(Frame::Output {
-                    stream: taken.0,
-                    data: piece,
-                    start: 0,
-                });
-            } else {
-                self.chosen = self.inbox.pop_front();
-            }
-            return Some(taken);
+            let piece = data.get(*start..*start + len_max).unwrap_or_default();
+            let (stream, data) = (*stream, piece.to_vec());
+            *start += len_max;
+            return Some(Frame::Output {
+                stream,
+                data,
+                start: 0,
+            });
         }
-        self.chosen = self.inbox.pop_front();
-        None
+        self.inbox.pop_front()
     }
 
     fn nothing(&self) -> Served {
@@ -331,6 +390,14 @@ impl Talk {
         }
         let got = frame.map_or("nothing", |frame| frame.kind().name());
         violation(&format!("expected {wanted} from the guest, got `{got}`"))
+    }
+}
+
+/// Whether a value of the sort has the bytes of an output.
+fn has_data(sort: SortId, sorts: &[Sort]) -> bool {
+    match sorts.get(sort.index()) {
+        Some(Sort::Record { fields, .. }) => fields.iter().any(|(name, _)| name == "data"),
+        Some(_) | None => false,
     }
 }
 

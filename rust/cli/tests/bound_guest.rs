@@ -1,0 +1,123 @@
+//! What `exec` attributes to the guest, and what it refuses to attribute to it.
+
+mod common;
+
+use common::{Place, Told};
+
+const SORTS: &str = "
+record Spec { cmd: Text, argv: [Text] }
+enum Stream { stdout, stderr }
+record Chunk { stream: Stream, data: Bytes }
+record Status { exit_code: Int }
+record Empty {}
+";
+
+/// Runs a command under a protocol; the command would leave a file.
+fn run_under(place: &Place, body: &str) -> Told {
+    let text = format!("{SORTS}global protocol P(role Host, role Agent) {{ {body} }}");
+    place.write("own.anti", text);
+    let args = [
+        "exec",
+        "--protocol",
+        "own.anti",
+        "--record",
+        "own.rec",
+        "--",
+    ];
+    place.run(&[&args[..], &["touch", "ran"]].concat())
+}
+
+fn is_refused(body: &str, message: &str) {
+    let place = Place::new();
+    let told = run_under(&place, body);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert_eq!(told.stderr, format!("antiphon: {message}\n"));
+    assert!(!place.path("ran").exists(), "nothing is run");
+    assert!(!place.path("own.rec").exists(), "nothing is recorded");
+}
+
+#[test]
+fn a_message_that_the_guest_is_not_asked_for_is_refused() {
+    is_refused(
+        "exec_request(Spec) from Host to Agent; exec_output() from Agent to Host;
+         exec_response(Status) from Agent to Host;",
+        "`exec_output` from `Agent` to `Host` would be attributed to the guest without a frame of \
+         its own: it has no payload, so the guest is not asked for it; give it a payload, if only \
+         an empty record: `record Empty {}` and `exec_output(Empty)`",
+    );
+}
+
+#[test]
+fn a_message_with_the_payload_of_another_one_is_refused() {
+    is_refused(
+        "exec_request(Spec) from Host to Agent; exec_response(end: Status) from Agent to Host;
+         exec_response(end) from Agent to Host;",
+        "`exec_response` from `Agent` to `Host` would be attributed to the guest without a frame \
+         of its own: its payload was sent before, and one frame is one message; write \
+         `exec_response` with a payload of its own, under a name that is not bound yet or without \
+         a name",
+    );
+}
+
+#[test]
+fn an_empty_record_is_asked_of_the_guest() {
+    let place = Place::new();
+    // `touch` writes nothing, so the session waits for output in vain.
+    let body = "exec_request(Spec) from Host to Agent; exec_output(Empty) from Agent to Host;
+        exec_response(Status) from Agent to Host;";
+    let told = run_under(&place, body);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(told.stderr.contains("contract_violation"), "{told:?}");
+    let shown = place.good(&["show", "own.rec"]);
+    assert!(!shown.contains("Agent → Host"), "{shown}");
+}
+
+#[test]
+fn what_stays_inside_the_guest_is_shown_as_that() {
+    let place = Place::new();
+    place.good(&["exec", "--record", "e.rec", "--", "echo", "said"]);
+    let shown = place.good(&["show", "--all", "e.rec"]);
+    assert!(shown.contains("  guest roles: Agent, Sink\n"), "{shown}");
+    let marked = |mark: &str| -> Vec<&str> {
+        let lines = shown.lines().filter(|line| line.contains(mark));
+        lines.collect()
+    };
+    let inside = marked("(inside the guest)");
+    assert_eq!(inside.len(), 2, "{shown}");
+    assert!(
+        inside[0].contains("Agent → Sink") && inside[0].contains("attach"),
+        "{shown}"
+    );
+    assert!(
+        inside[1].contains("Agent ⇢ Sink") && inside[1].contains("attach is taken"),
+        "{shown}"
+    );
+
+    let documents = place.good(&["--json", "show", "e.rec"]);
+    let documents: Vec<serde_json::Value> = documents
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a document"))
+        .collect();
+    let inside: Vec<_> = documents
+        .iter()
+        .filter(|document| document["inside_guest"] == true)
+        .map(|document| (&document["event"], &document["from"], &document["to"]))
+        .collect();
+    assert_eq!(
+        inside,
+        [
+            (&"sent".into(), &"Agent".into(), &"Sink".into()),
+            (&"received".into(), &"Agent".into(), &"Sink".into())
+        ]
+    );
+    let page = place.good(&["show", "--html", "e.rec"]);
+    assert_eq!(page.matches("\"inside the guest\"").count(), 1, "sent");
+    assert_eq!(
+        page.matches("\"taken, inside the guest\"").count(),
+        1,
+        "received"
+    );
+    let diagram = place.good(&["show", "--mermaid", "e.rec"]);
+    assert!(diagram.contains("P2-->>P3: attach"), "{diagram}");
+    assert!(diagram.contains("->>P0: exec_output"), "{diagram}");
+}

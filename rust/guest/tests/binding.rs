@@ -1,0 +1,692 @@
+//! What a session may attribute to its guest: which protocols are refused when they are bound.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+
+use antiphon_guest::agent::{AgentOptions, serve_stream};
+use antiphon_guest::driver::{Binding, Driver, Guests, OpenError};
+use antiphon_guest::link::GuestLink;
+use antiphon_guest::protocols::{GUEST_EXEC, GUEST_FILES};
+use antiphon_guest::transport::Transport;
+use antiphon_language::safety::Limits;
+use antiphon_language::source::Source;
+use antiphon_language::{NoModules, compile_source};
+use antiphon_machine::{
+    Arm, Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId,
+    Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage, sample,
+};
+
+mod common;
+
+const SORTS: &str = "
+record Spec { cmd: Text, argv: [Text] }
+enum Stream { stdout, stderr }
+record Chunk { stream: Stream, data: Bytes }
+record Status { exit_code: Int }
+record Failure { code: Text, message: Text }
+record Empty {}
+effect Files version 1 {
+  op fs_open(path: Text) -> Nat within 30s;
+  op fs_close(handle: Nat) -> Unit within 30s;
+}
+effect Clock version 1 {
+  op now() -> Nat within 1s;
+}
+";
+
+fn images(text: &str) -> Vec<Arc<VerifiedImage>> {
+    let built = compile_source(
+        Source::new("text.anti", text),
+        &NoModules,
+        &Limits::default(),
+    );
+    let built = built.unwrap_or_else(|report| panic!("{report}"));
+    let verified = |code: CodeImage| Arc::new(code.verify().expect("it verifies"));
+    built
+        .protocols
+        .into_iter()
+        .map(|(_, compiled)| verified(compiled.image))
+        .collect()
+}
+
+/// The image of a protocol whose roles and body are given.
+fn image(head: &str, body: &str) -> Arc<VerifiedImage> {
+    let text = format!("{SORTS} global protocol P{head} {{ {body} }}");
+    images(&text).remove(0)
+}
+
+const HEAD: &str = "(role Host, role Agent, role Sink, role Feeder)";
+const USING: &str = "(role Host, role Agent, role Sink, role Feeder) \
+    uses Files at Agent, Files at Host, Clock at Agent";
+
+fn link() -> GuestLink {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    thread::spawn(move || serve_stream(theirs, &AgentOptions::default()));
+    let transport = Transport::stream(ours).expect("a transport");
+    GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link")
+}
+
+fn nobody(_: &EffectRequest<'_>) -> Reply {
+    Reply::Now(Outcome::done())
+}
+
+/// Opens a session in which `Agent` and `Sink` and the interface `Files` are the guest's.
+fn open(image: &Arc<VerifiedImage>) -> Result<(), OpenError> {
+    let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+    let guest = driver.add_guest(link());
+    let code = image.image();
+    let roles = ["Agent", "Sink"];
+    let roles = roles.iter().copied();
+    let roles = roles.filter(|name| code.roles.iter().any(|role| role.name == *name));
+    let interfaces = code.interfaces.iter().map(|row| row.name.as_str());
+    let interfaces = interfaces.filter(|name| *name == "Files");
+    let guests = Guests::new()
+        .roles(guest, roles)
+        .interfaces(guest, interfaces);
+    driver.open(image, "test", &guests).map(drop)
+}
+
+fn opens(head: &str, body: &str) {
+    if let Err(error) = open(&image(head, body)) {
+        panic!("{body}\n{error}");
+    }
+}
+
+/// The message of the refusal, after the part that is the same for all.
+fn refused(head: &str, body: &str) -> String {
+    let error = match open(&image(head, body)) {
+        Err(error @ OpenError::Unbacked { .. }) => error.to_string(),
+        Err(other) => panic!("{body}\n{other}"),
+        Ok(()) => panic!("{body}\nwas opened"),
+    };
+    error.replace(
+        " would be attributed to the guest without a frame of its own",
+        "",
+    )
+}
+
+const OWN: &str = "with a payload of its own, under a name that is not bound yet or without a name";
+
+#[test]
+fn a_message_without_payload_is_refused() {
+    let body = "exec_request(Spec) from Host to Agent; exec_output() from Agent to Host;
+        exec_response(Status) from Agent to Host;";
+    assert_eq!(
+        refused(HEAD, body),
+        "`exec_output` from `Agent` to `Host`: it has no payload, so the guest is not asked for \
+         it; give it a payload, if only an empty record: `record Empty {}` and \
+         `exec_output(Empty)`"
+    );
+    opens(HEAD, &body.replace("exec_output()", "exec_output(Empty)"));
+}
+
+#[test]
+fn a_message_with_a_bound_name_is_refused() {
+    let body = "exec_request(Spec) from Host to Agent;
+        exec_response(s: Status) from Agent to Host; exec_response(s) from Agent to Host;";
+    assert_eq!(
+        refused(HEAD, body),
+        format!(
+            "`exec_response` from `Agent` to `Host`: its payload was sent before, and one frame \
+             is one message; write `exec_response` {OWN}"
+        )
+    );
+    opens(HEAD, &body.replace("(s)", "(t: Status)"));
+    // Also under another label, and to another role if something else comes between.
+    let other = body.replace(
+        "exec_response(s) from Agent to Host",
+        "error(s) from Agent to Host",
+    );
+    assert!(refused(HEAD, &other).contains("was sent before"));
+    let other = "exec_response(s: Status) from Agent to Host; ok() from Host to Agent;
+        exec_response(s) from Agent to Feeder;";
+    assert!(refused(HEAD, other).contains("was sent before"));
+}
+
+#[test]
+fn a_bound_name_in_a_loop_is_refused() {
+    let body = "exec_response(s: Status) from Agent to Host;
+        rec L { choice at Host { more() from Host to Agent;
+          exec_response(s) from Agent to Host; continue L; }
+        or { done() from Host to Agent; } }";
+    assert!(refused(HEAD, body).contains("was sent before"));
+    // The first send is in the loop, too: the second round has no frame.
+    let body = "at Agent { let n = Files.fs_open(\"x\"); }
+        rec L { choice at Host { more() from Host to Agent;
+          opened(n) from Agent to Host; continue L; }
+        or { done() from Host to Agent; } }";
+    assert!(refused(USING, body).contains("was sent before"));
+    // Asked for in each round, it is a frame each.
+    opens(
+        USING,
+        "rec L { choice at Host { more(path: Text) from Host to Agent;
+          at Agent { let n = Files.fs_open(path); } opened(n) from Agent to Host; continue L; }
+        or { done() from Host to Agent; } }",
+    );
+    opens(
+        HEAD,
+        "rec L { choice at Host { more() from Host to Agent;
+          exec_response(s: Status) from Agent to Host; continue L; }
+        or { done() from Host to Agent; } }",
+    );
+}
+
+#[test]
+fn a_value_that_was_received_is_refused() {
+    let reason = |label| {
+        format!("its payload is a name that was received from another role; write `{label}` {OWN}")
+    };
+    let body = "exec_request(spec: Spec) from Host to Agent; echo(spec) from Agent to Host;";
+    assert_eq!(
+        refused(HEAD, body),
+        format!("`echo` from `Agent` to `Host`: {}", reason("echo"))
+    );
+    // Through another role of the guest.
+    let body = "exec_request(spec: Spec) from Host to Agent; keep(spec) from Agent to Sink;
+        echo(spec) from Sink to Feeder;";
+    assert_eq!(
+        refused(HEAD, body),
+        format!("`echo` from `Sink` to `Feeder`: {}", reason("echo"))
+    );
+    // An arm that the guest chooses is a frame, but its payload is not in it.
+    let body = "exec_request(spec: Spec) from Host to Agent;
+        choice at Agent { exec_output(spec) from Agent to Host; }
+        or { exec_response(Status) from Agent to Host; }";
+    assert!(refused(HEAD, body).contains(&reason("exec_output")));
+}
+
+#[test]
+fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
+    let call = |body: &str| format!("go(path: Text) from Host to Agent; {body}");
+    let files = "at Agent { let n = Files.fs_open(path); }";
+    opens(
+        USING,
+        &call(&format!("{files} opened(n) from Agent to Host;")),
+    );
+    opens(
+        USING,
+        &call("at Agent { let u = Files.fs_close(3); } closed(u) from Agent to Host;"),
+    );
+    let twice = format!("{files} opened(n) from Agent to Host; again(n) from Agent to Host;");
+    assert!(refused(USING, &call(&twice)).contains("was sent before"));
+    let other = "at Agent { let n = Clock.now(); } time(n) from Agent to Host;";
+    assert_eq!(
+        refused(USING, &call(other)),
+        format!(
+            "`time` from `Agent` to `Host`: its payload is the result of `Clock.now`, which is \
+             not bound to the same guest; bind `Clock` to that guest, or write `time` {OWN}"
+        )
+    );
+    // One that another role called came to the guest as a message.
+    let foreign = "at Host { let n = Files.fs_open(\"x\"); } number(n) from Host to Agent;
+        number(n) from Agent to Host;";
+    assert!(refused(USING, foreign).contains("was received"));
+}
+
+#[test]
+fn the_copies_of_a_message_to_several_receivers_are_one() {
+    opens(HEAD, "exec_response(Status) from Agent to Host, Feeder;");
+    opens(
+        HEAD,
+        "exec_response(s: Status) from Agent to Host, Sink, Feeder;",
+    );
+    opens(
+        HEAD,
+        "choice at Agent { exec_output(Chunk) from Agent to Host, Feeder; }
+         or { exec_response(Status) from Agent to Host, Feeder; }",
+    );
+    // With an arm without payload, the choice is the frame of all of them.
+    opens(
+        HEAD,
+        "choice at Agent { exec_output() from Agent to Host, Feeder; }
+         or { exec_response() from Agent to Host, Feeder; }",
+    );
+    let none = "exec_output() from Agent to Host, Feeder;";
+    assert!(refused(HEAD, none).contains("has no payload"));
+    // The first receiver is inside: the guest is not asked for the payload.
+    let inside = "exec_response(Status) from Agent to Sink, Host;";
+    assert_eq!(
+        refused(HEAD, inside),
+        format!(
+            "`exec_response` from `Agent` to `Host`: its payload is that of a message that stays \
+             inside the guest; write `exec_response` {OWN}, and with several receivers name one \
+             outside the guest first"
+        )
+    );
+}
+
+#[test]
+fn an_arm_without_payload_is_the_guests_choice() {
+    opens(
+        HEAD,
+        "rec L { choice at Agent { exec_output() from Agent to Host; continue L; }
+         or { exec_response() from Agent to Host; } }",
+    );
+    opens(
+        HEAD,
+        "choice at Agent { exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host; }
+         or { exec_response(Status) from Agent to Host; }",
+    );
+    // Only its first message is.
+    let second = "choice at Agent { exec_output() from Agent to Host; over() from Agent to Host; }
+         or { exec_response() from Agent to Host; }";
+    assert!(refused(HEAD, second).starts_with("`over` from `Agent` to `Host`: it has no payload"));
+    // A choice of the host is no frame of the guest.
+    let hosts = "choice at Host { a() from Host to Agent; yes() from Agent to Host; }
+         or { b() from Host to Agent; no() from Agent to Host; }";
+    assert!(refused(HEAD, hosts).contains("has no payload"));
+}
+
+#[test]
+fn an_arm_that_a_failure_leads_to_needs_a_payload() {
+    let body = "go(path: Text) from Host to Agent;
+        choice at Agent { at Agent { let n = Files.fs_open(path) else error; }
+          exec_output(n) from Agent to Host; }
+        or { error() from Agent to Host; }";
+    assert_eq!(
+        refused(USING, body),
+        "`error` from `Agent` to `Host`: it has no payload, and the guest may not be the one that \
+         chose it; give it a payload, if only an empty record: `record Empty {}` and \
+         `error(Empty)`"
+    );
+    // With a payload it is in a frame, and that is the frame of the choice where the guest chose it.
+    let image = image(USING, &body.replace("error()", "error(Failure)"));
+    open(&image).expect("it opens");
+    let binding = Binding::named(&image, ["Agent"], ["Files"]).expect("it is bound");
+    let code = image.image();
+    let is_decision = |class: &Class| matches!(class, Class::Decide { .. });
+    let decision = code
+        .operations
+        .iter()
+        .position(|row| is_decision(&row.class));
+    let decision = OperationId(decision.expect("it is there") as u16);
+    let asks = |name| binding.has_payload(RoleId(1), decision, label(code, name));
+    assert!(asks("error"));
+    assert!(!asks("exec_output"), "its payload is the operation's");
+}
+
+#[test]
+fn a_choice_of_the_same_labels_has_its_payloads_everywhere_or_nowhere() {
+    let body = "choice at Agent { exec_output(Chunk) from Agent to Host; }
+        or { exec_response(Status) from Agent to Host; }
+        choice at Agent { exec_output() from Agent to Host; }
+        or { exec_response(Status) from Agent to Host; }";
+    let told = refused(HEAD, body);
+    assert!(told.contains("in one place and not in another"), "{told}");
+}
+
+#[test]
+fn what_stays_inside_the_guest_is_not_checked() {
+    opens(
+        HEAD,
+        "exec_request(spec: Spec) from Host to Agent; attach() from Agent to Sink;
+         keep(spec) from Agent to Sink; back(spec) from Sink to Agent;
+         exec_response(Status) from Agent to Host;",
+    );
+    // A value may go to a role inside before it leaves.
+    opens(
+        USING,
+        "at Agent { let n = Files.fs_open(\"x\"); } keep(n) from Agent to Sink;
+         opened(n) from Agent to Host;",
+    );
+}
+
+#[test]
+fn another_guest_is_outside() {
+    let image = image(
+        "(role Host, role Agent, role Other) uses Files at Agent",
+        "go(path: Text) from Host to Agent; at Agent { let n = Files.fs_open(path); }
+         opened(n) from Agent to Other; exec_response(Status) from Other to Host;",
+    );
+    let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+    let (one, two) = (driver.add_guest(link()), driver.add_guest(link()));
+    let mut open = |guests: Guests| driver.open(&image, "test", &guests).map(drop);
+    open(
+        Guests::new()
+            .roles(one, ["Agent"])
+            .roles(two, ["Other"])
+            .interfaces(one, ["Files"]),
+    )
+    .expect("each has its frames");
+    let wrong = Guests::new()
+        .roles(one, ["Agent"])
+        .interfaces(two, ["Files"]);
+    let error = open(wrong).expect_err("the value came from the other guest");
+    assert!(
+        error.to_string().contains("bind `Files` to that guest"),
+        "{error}"
+    );
+    let both = Guests::new().roles(one, ["Agent"]).roles(two, ["Agent"]);
+    let error = open(both).expect_err("who would answer?");
+    assert_eq!(
+        error.to_string(),
+        "`Agent` is bound to two guests; bind it to one"
+    );
+    open(
+        Guests::new()
+            .roles(one, ["Agent"])
+            .roles(one, ["Agent"])
+            .interfaces(one, ["Files"]),
+    )
+    .expect("twice the same is once");
+}
+
+#[test]
+fn an_interface_alone_makes_no_role_the_guests() {
+    for image in images(GUEST_FILES) {
+        let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+        let guest = driver.add_guest(link());
+        let guests = Guests::new().interfaces(guest, ["Files"]);
+        driver.open(&image, "test", &guests).expect("it opens");
+    }
+    open(&images(GUEST_EXEC).remove(0)).expect("it opens");
+}
+
+// Images that no text compiles to.
+
+/// An image whose `Agent` has a program of the test's own.
+fn assembled(body: &str, program: impl FnOnce(&CodeImage) -> Vec<Instruction>) -> CodeImage {
+    let mut code = image(HEAD, body).image().clone();
+    let own = program(&code);
+    let registers = code.programs[1].registers.max(8);
+    code.programs[1] = Program {
+        name: "Agent".to_owned(),
+        registers,
+        code: own,
+    };
+    code
+}
+
+fn bind(code: CodeImage) -> Result<Binding, OpenError> {
+    let image = code.verify().expect("it verifies");
+    Binding::of(&image, vec![RoleId(1)], &[])
+}
+
+fn label(code: &CodeImage, name: &str) -> LabelId {
+    let at = code.labels.iter().position(|label| label == name);
+    LabelId(at.expect("it is there") as u16)
+}
+
+fn produce(code: &CodeImage, name: &str, dst: Reg) -> Instruction {
+    let wanted = label(code, name);
+    let is_it = |class: &Class| matches!(class, Class::Produce { label, .. } if *label == wanted);
+    let at = code.operations.iter().position(|row| is_it(&row.class));
+    invoke(at.expect("it is there"), dst)
+}
+
+fn decide(code: &CodeImage, dst: Reg) -> Instruction {
+    let is_it = |class: &Class| matches!(class, Class::Decide { .. });
+    let at = code.operations.iter().position(|row| is_it(&row.class));
+    invoke(at.expect("it is there"), dst)
+}
+
+fn invoke(operation: usize, dst: Reg) -> Instruction {
+    Instruction::Invoke {
+        operation: OperationId(operation as u16),
+        args: vec![],
+        dst,
+        on_failure: None,
+    }
+}
+
+fn send(label: LabelId, val: Reg) -> Instruction {
+    Instruction::Send {
+        chan: Reg(0),
+        label,
+        val,
+    }
+}
+
+const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
+
+#[test]
+fn a_role_that_sends_back_what_it_got_is_no_guests() {
+    let image = sample::ping_pong(1);
+    Binding::named(&image, ["Client"], []).expect("it decides and produces");
+    let told = Binding::named(&image, ["Server"], []).expect_err("it echoes");
+    assert!(
+        told.to_string().contains("was received from another role"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_payload_of_another_message_or_a_constant_is_refused() {
+    let ok = assembled(TWO, |code| {
+        let (one, two) = (label(code, "one"), label(code, "two"));
+        vec![
+            produce(code, "two", Reg(2)),
+            produce(code, "one", Reg(1)),
+            Instruction::Move {
+                dst: Reg(3),
+                src: Reg(1),
+            },
+            send(one, Reg(3)),
+            send(two, Reg(2)),
+            Instruction::Halt,
+        ]
+    });
+    bind(ok).expect("each has its frame");
+    let other = assembled(TWO, |code| {
+        let (one, two) = (label(code, "one"), label(code, "two"));
+        vec![
+            produce(code, "two", Reg(1)),
+            produce(code, "two", Reg(2)),
+            send(one, Reg(1)),
+            send(two, Reg(2)),
+            Instruction::Halt,
+        ]
+    });
+    let told = bind(other)
+        .expect_err("it is the payload of `two`")
+        .to_string();
+    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
+    assert!(told.contains("was asked for as that of `two`"), "{told}");
+    let constant = assembled(TWO, |code| {
+        let (one, two) = (label(code, "one"), label(code, "two"));
+        vec![
+            Instruction::Set {
+                dst: Reg(1),
+                value: Value::Nat(1),
+            },
+            send(one, Reg(1)),
+            produce(code, "two", Reg(2)),
+            send(two, Reg(2)),
+            Instruction::Halt,
+        ]
+    });
+    let told = bind(constant).expect_err("nobody was asked").to_string();
+    assert!(
+        told.contains("the guest is not asked for its payload"),
+        "{told}"
+    );
+    // Moving it elsewhere first does not make two of one.
+    let moved = assembled(
+        "one(Nat) from Agent to Host; one(Nat) from Agent to Host;",
+        |code| {
+            let one = label(code, "one");
+            vec![
+                produce(code, "one", Reg(1)),
+                Instruction::Move {
+                    dst: Reg(2),
+                    src: Reg(1),
+                },
+                send(one, Reg(1)),
+                send(one, Reg(2)),
+                Instruction::Halt,
+            ]
+        },
+    );
+    let told = bind(moved).expect_err("one frame").to_string();
+    assert!(told.contains("was sent before"), "{told}");
+}
+
+#[test]
+fn a_payload_from_two_paths_came_in_a_frame_on_both() {
+    let body = "choice at Host { a() from Host to Agent; one(Nat) from Agent to Host; }
+        or { b() from Host to Agent; one(Nat) from Agent to Host; }";
+    let joined = |second: fn(&CodeImage) -> Instruction| {
+        assembled(body, |code| {
+            let table = vec![(label(code, "a"), Pc(1)), (label(code, "b"), Pc(3))];
+            let (chan, dst) = (Reg(0), Reg(4));
+            vec![
+                Instruction::Choose { chan, dst, table },
+                produce(code, "one", Reg(1)),
+                Instruction::Jump { target: Pc(4) },
+                second(code),
+                send(label(code, "one"), Reg(1)),
+                Instruction::Halt,
+            ]
+        })
+    };
+    bind(joined(|code| produce(code, "one", Reg(1)))).expect("each path has its frame");
+    let told = bind(joined(|_| Instruction::Set {
+        dst: Reg(1),
+        value: Value::Nat(1),
+    }));
+    let told = told.expect_err("one path has none").to_string();
+    assert!(told.contains("from different places"), "{told}");
+}
+
+#[test]
+fn the_payload_of_an_earlier_round_is_refused() {
+    // Produced at the end of each round, sent in the next one together with a new one.
+    let body = "one(Nat) from Agent to Host; one(Nat) from Agent to Host;
+        rec L { choice at Host { more() from Host to Agent; one(Nat) from Agent to Host;
+          one(Nat) from Agent to Host; continue L; } or { done() from Host to Agent; } }";
+    let old = assembled(body, |code| {
+        let one = label(code, "one");
+        let (more, done) = (label(code, "more"), label(code, "done"));
+        vec![
+            produce(code, "one", Reg(1)),
+            Instruction::Move {
+                dst: Reg(2),
+                src: Reg(1),
+            },
+            produce(code, "one", Reg(1)),
+            send(one, Reg(1)),
+            send(one, Reg(2)),
+            Instruction::Choose {
+                chan: Reg(0),
+                dst: Reg(4),
+                table: vec![(more, Pc(1)), (done, Pc(6))],
+            },
+            Instruction::Halt,
+        ]
+    });
+    let told = bind(old)
+        .expect_err("the second round sends it again")
+        .to_string();
+    assert!(
+        told.contains("was sent before") || told.contains("different places"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_decision_backs_one_arm_without_payload() {
+    let body = "choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }
+        choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }";
+    let arms = |code: &CodeImage, target: u32| Instruction::Offer {
+        chan: Reg(0),
+        selector: Reg(1),
+        arms: ["one", "two"]
+            .map(|name| Arm {
+                label: label(code, name),
+                val: Reg(2),
+                target: Pc(target),
+            })
+            .to_vec(),
+    };
+    let each = assembled(body, |code| {
+        let (first, second) = (arms(code, 2), arms(code, 4));
+        vec![
+            decide(code, Reg(1)),
+            first,
+            decide(code, Reg(1)),
+            second,
+            Instruction::Halt,
+        ]
+    });
+    bind(each).expect("each has its frame");
+    let kept = assembled(body, |code| {
+        let mut second = arms(code, 4);
+        if let Instruction::Offer { selector, .. } = &mut second {
+            *selector = Reg(3);
+        }
+        vec![
+            decide(code, Reg(1)),
+            Instruction::Move {
+                dst: Reg(3),
+                src: Reg(1),
+            },
+            arms(code, 3),
+            second,
+            Instruction::Halt,
+        ]
+    });
+    let told = bind(kept)
+        .expect_err("one decision, two messages")
+        .to_string();
+    assert!(told.contains("may not be the one that chose it"), "{told}");
+}
+
+#[test]
+fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
+    let spawned = |code: &CodeImage, first: Vec<Instruction>| {
+        let (one, two) = (label(code, "one"), label(code, "two"));
+        let mut own = vec![Instruction::Spawn {
+            program: ProgramId(4),
+            args: vec![],
+            dst: Reg(1),
+        }];
+        own.extend(first);
+        own.extend([
+            send(one, Reg(1)),
+            produce(code, "two", Reg(2)),
+            send(two, Reg(2)),
+            Instruction::Halt,
+        ]);
+        own
+    };
+    let with_child = |mut code: CodeImage| {
+        code.programs.push(Program {
+            name: "child".to_owned(),
+            registers: 1,
+            code: vec![Instruction::Halt],
+        });
+        code
+    };
+    let number = with_child(assembled(TWO, |code| spawned(code, vec![])));
+    let told = bind(number)
+        .expect_err("the number is no frame")
+        .to_string();
+    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
+    let asked = assembled(TWO, |code| {
+        spawned(code, vec![produce(code, "one", Reg(1))])
+    });
+    bind(with_child(asked)).expect("each has its frame");
+}
+
+#[test]
+fn an_image_that_was_not_verified_is_refused_and_harms_nobody() {
+    let wrong = assembled(TWO, |code| {
+        let two = label(code, "two");
+        vec![
+            send(two, Reg(200)),
+            Instruction::Offer {
+                chan: Reg(9),
+                selector: Reg(99),
+                arms: vec![],
+            },
+            Instruction::Jump {
+                target: Pc(u32::MAX),
+            },
+            invoke(60_000, Reg(77)),
+        ]
+    });
+    let image = VerifiedImage::unchecked(wrong);
+    let told = Binding::of(&image, vec![RoleId(1), RoleId(7)], &[9]).expect_err("it is refused");
+    assert!(told.to_string().contains("verify the image"), "{told}");
+}
