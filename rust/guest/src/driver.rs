@@ -245,6 +245,9 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             Some(rest) => return Some(rest),
             None => false,
         };
+        if waits {
+            self.end_premature();
+        }
         if !self.take_inputs() && waits {
             self.wait(patience);
             self.take_inputs();
@@ -286,6 +289,22 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             false
         });
         self.bound = bound;
+    }
+
+    /// Ends the effects of sessions in which nothing but a message of a guest is waited for, and no
+    /// request was made: a guest sends nothing by itself.
+    fn end_premature(&mut self) {
+        for session in &self.bound {
+            let kernel = self.machine.kernel();
+            let open = kernel.session(*session).map_or(0, |s| s.effects().len());
+            let guests = &mut self.machine.handler().guests;
+            let premature: usize = guests.iter().map(|guest| guest.premature(*session)).sum();
+            if premature > 0 && premature == open {
+                guests
+                    .iter_mut()
+                    .for_each(|guest| guest.fail_premature(*session));
+            }
+        }
     }
 
     /// Takes what has come; says whether anything has.

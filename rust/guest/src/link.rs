@@ -33,7 +33,7 @@ mod talk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,8 @@ pub struct GuestLink {
     written: Receiver<()>,
     outgoing: Option<Sender<Vec<u8>>>,
     backlog: Arc<AtomicUsize>,
+    /// Set when bytes come: a message may take longer on a slow line than silence may.
+    alive: Arc<AtomicBool>,
     ending: Ending,
     threads: Vec<JoinHandle<()>>,
 }
@@ -163,6 +165,8 @@ impl GuestLink {
         let (note, written) = bounded(1);
         let backlog = Arc::new(AtomicUsize::new(0));
         let counted = backlog.clone();
+        let alive = Arc::new(AtomicBool::new(false));
+        let life = alive.clone();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let mut link = GuestLink {
             demux,
@@ -173,10 +177,11 @@ impl GuestLink {
             written,
             outgoing: Some(outgoing),
             backlog,
+            alive,
             ending,
             threads: Vec::new(),
         };
-        let reading = move || read_loop(reader, deframer, seeker, &read);
+        let reading = move || read_loop(reader, deframer, seeker, &read, &life);
         link.threads.push(thread("link reader").spawn(reading)?);
         let writing = move || write_loop(writer, &queue, &counted, &note);
         link.threads.push(thread("link writer").spawn(writing)?);
@@ -344,9 +349,16 @@ impl GuestLink {
     /// Says how far time has come, in ticks of the machine that asks. Deadlines of commands, and of
     /// operations that have a budget, are kept by this clock on the host's side, too.
     pub fn tick(&mut self, now: u64) {
-        // Whether the guest is silent is seen by what has come, not by what was taken.
-        while let Ok(incoming) = self.incoming.try_recv() {
+        // Whether the guest is silent is seen by what has come, not by what was taken. A guest that
+        // sends faster than this takes does not keep the driver here.
+        for _ in 0..READS_MAX {
+            let Ok(incoming) = self.incoming.try_recv() else {
+                break;
+            };
             self.absorb(incoming);
+        }
+        if self.alive.swap(false, Ordering::AcqRel) {
+            self.demux.alive();
         }
         self.demux.tick(now);
     }
@@ -354,6 +366,16 @@ impl GuestLink {
     /// The first tick at which [`tick`](Self::tick) must be called.
     pub fn next_deadline(&self) -> Option<u64> {
         self.demux.next_deadline()
+    }
+
+    /// Effects of a session that wait for a message although no request was made.
+    pub(crate) fn premature(&self, session: SessionId) -> usize {
+        self.demux.premature(session)
+    }
+
+    /// Fails them.
+    pub(crate) fn fail_premature(&mut self, session: SessionId) {
+        self.demux.fail_premature(session);
     }
 
     /// Forgets a session that has ended: what it began is called off.
@@ -543,6 +565,7 @@ fn read_loop(
     mut deframer: Deframer,
     mut seeker: Option<Seeker>,
     read: &Sender<Incoming>,
+    alive: &AtomicBool,
 ) {
     let mut buf = vec![0; READ_LEN];
     let reason = loop {
@@ -552,6 +575,7 @@ fn read_loop(
                 Err(error) => break format!("the guest is gone: {error}"),
             },
             Ok(len) => {
+                alive.store(true, Ordering::Release);
                 let bytes = buf.get(..len).unwrap_or_default();
                 match seeker.take() {
                     None => deframer.push(bytes),

@@ -1,7 +1,7 @@
 //! Which signals this process was started to ignore.
 
-/// The signals from 1 to 31 that this process ignores now. Linux says so in `/proc`; elsewhere the
-/// list is empty.
+/// The signals from 1 to 31 that this process ignores now. Read from `/proc` on Linux; elsewhere
+/// the list is empty.
 ///
 /// A program asks before it installs handlers: what was ignored when it started, as `nohup` and
 /// shells without job control have it, should stay ignored.

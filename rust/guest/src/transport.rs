@@ -11,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use crate::port::{Port, Shutter, port, widen};
 
@@ -20,6 +22,37 @@ pub const AGENT_GRACE: Duration = Duration::from_secs(4);
 
 /// How long a killed agent may take to be gone.
 const KILLED_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a socket may take to have room for another connection. One whose owner accepts none, being
+/// stopped or busy, has a full queue, and connecting would wait for it without end.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How often a full queue is tried again.
+const CONNECT_POLL: Duration = Duration::from_millis(20);
+
+/// Connects to a Unix socket, waiting at most that long for room in its queue.
+pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + patience;
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(CONNECT_POLL),
+            Err(Errno::AGAIN) => {
+                let seconds = patience.as_secs();
+                let reason = format!("its queue of connections stayed full for {seconds} s");
+                return Err(io::Error::new(ErrorKind::TimedOut, reason));
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
 
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +132,7 @@ impl Transport {
     /// # Errors
     /// [`TransportError::Open`].
     pub fn unix(path: &Path) -> Result<Transport, TransportError> {
-        let open = || Transport::stream(UnixStream::connect(path)?);
+        let open = || Transport::stream(connect(path, CONNECT_MAX)?);
         open().map_err(|error| TransportError::Open {
             path: path.to_owned(),
             error,
@@ -115,7 +148,7 @@ impl Transport {
         let open = || {
             let kind = std::fs::metadata(path)?.file_type();
             if kind.is_socket() {
-                return Transport::stream(UnixStream::connect(path)?);
+                return Transport::stream(connect(path, CONNECT_MAX)?);
             }
             // Whatever is said on a line would be written into a file.
             if !kind.is_char_device() {
@@ -194,7 +227,14 @@ impl Ending {
     }
 }
 
-/// Waits for the end of a child, at most that long.
+/// Whether a child is stopped: then it does not end by itself. Linux says so; elsewhere it is waited for.
+fn is_stopped(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
+    let state = |stat: &str| stat.rsplit_once(") ")?.1.chars().next();
+    stat.is_ok_and(|stat| matches!(state(&stat), Some('T' | 't')))
+}
+
+/// Waits for the end of a child that is not stopped, at most that long.
 fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + patience;
     let mut pause = Duration::from_micros(200);
@@ -202,7 +242,7 @@ fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
-        if Instant::now() >= until {
+        if Instant::now() >= until || is_stopped(child) {
             return None;
         }
         thread::sleep(pause);

@@ -148,10 +148,12 @@ fn output_of_a_command_that_ended_in_time_waits_for_its_reader() {
 
 #[test]
 fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
-    // One whose parent is still there, and one whose parent has ended.
+    // One whose parent is still there, one whose parent has ended, and one whose parent is an orphan
+    // within the group.
     for script in [
         "setsid sh -c 'echo $$; exec sleep 61' & sleep 61",
         "(setsid sh -c 'echo $$; exec sleep 61' & exit); sleep 61",
+        "(sh -c \"setsid sh -c 'echo \\$\\$; exec sleep 61' & sleep 61\" &); sleep 61",
     ] {
         for has_deadline in [true, false] {
             let (mut client, mut agent) = child();
@@ -290,7 +292,7 @@ fn one_host_too_many_is_refused_with_the_limit() {
     assert_eq!(reply.code, ErrorCode::Busy);
     assert_eq!(
         reply.message,
-        "2 hosts are connected, as many as this agent takes"
+        "the limit of 2 hosts (`--hosts-max`) is reached"
     );
     leave(first, &stream);
     let begun = Instant::now();
@@ -330,7 +332,7 @@ fn a_connection_without_a_hello_does_not_keep_its_place() {
     });
     let begun = Instant::now();
     let mut silent = agent.connect();
-    // The beginning of a message is no message.
+    // The beginning of a message is not a message.
     silent.write_all(&[0, 0]).expect("there is room");
     let reply = refusal(&silent);
     assert_eq!(reply.code, ErrorCode::TimedOut);
@@ -381,7 +383,7 @@ impl Limited {
         let mut command = Command::new("bash");
         command.args(["-c", &script]).current_dir(place.path());
         if rustix::process::geteuid().is_root() {
-            // A user that nobody else is: processes are counted by user.
+            // A user of its own: processes are counted by user.
             let user = 40_000 + std::process::id() % 10_000;
             command.uid(user).gid(user);
         }
@@ -402,10 +404,31 @@ impl Drop for Limited {
     }
 }
 
+/// The threads of other processes that count against the limit of the agent's user.
+fn others() -> usize {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        // The agent gets a user of its own.
+        return 0;
+    }
+    let tasks = |process: fs::DirEntry| {
+        use std::os::unix::fs::MetadataExt;
+        let is_own = process
+            .metadata()
+            .is_ok_and(|about| about.uid() == user.as_raw());
+        let tasks = fs::read_dir(process.path().join("task"))
+            .ok()
+            .filter(|_| is_own)?;
+        Some(tasks.count())
+    };
+    let processes = fs::read_dir("/proc").expect("Linux has it").flatten();
+    processes.filter_map(tasks).sum()
+}
+
 /// The agent has three threads, a host two more, a command two and a process.
 #[test]
 fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
-    let mut limited = Limited::new("-u 8");
+    let mut limited = Limited::new(&format!("-u {}", others() + 8));
     let stream = limited.connect();
     let mut first = client(stream.try_clone().expect("a descriptor"));
     let id = first.request(Message::ExecRequest(sh("echo; exec sleep 65")));
@@ -433,12 +456,50 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
     }
 }
 
+/// What was killed for want of a thread is reaped, so that it does not count against the limit.
+#[test]
+fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
+    for spare in [7, 8, 10] {
+        let limited = Limited::new(&format!("-u {}", others() + spare));
+        let stream = limited.connect();
+        let mut client = client(stream.try_clone().expect("a descriptor"));
+        for _ in 0..20 {
+            let request = || Message::ExecRequest(sh("sleep 0.05"));
+            let ids: Vec<u32> = (0..6).map(|_| client.request(request())).collect();
+            for id in ids {
+                let _ended_or_busy = client.wait(id);
+            }
+        }
+        let begun = Instant::now();
+        let pid = limited.agent.id().to_string();
+        loop {
+            let found = Command::new("ps")
+                .args(["--ppid", &pid, "-o", "pid=,stat=,args="])
+                .output();
+            let found = found.expect("ps starts").stdout;
+            if found.is_empty() {
+                break;
+            }
+            let found = String::from_utf8_lossy(&found);
+            assert!(begun.elapsed() < PATIENCE, "{spare} spare: {found}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Whether descriptors end at the connection itself or at one of those that serving it takes.
 #[test]
 fn a_host_for_which_there_is_no_descriptor_is_refused() {
-    let mut limited = Limited::new("-n 16");
+    for limit in 16..24 {
+        refuses_without_descriptors(&format!("-n {limit}"));
+    }
+}
+
+fn refuses_without_descriptors(limit: &str) {
+    let mut limited = Limited::new(limit);
     let mut taken = Vec::new();
     let reply = loop {
-        assert!(taken.len() < 16, "more hosts than descriptors");
+        assert!(taken.len() < 24, "more hosts than descriptors");
         let stream = limited.connect();
         match probe(&stream) {
             Some(Message::HelloOk(_)) => taken.push(stream),
@@ -446,7 +507,7 @@ fn a_host_for_which_there_is_no_descriptor_is_refused() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(reply.code, ErrorCode::Busy, "{}", reply.message);
+    assert_eq!(reply.code, ErrorCode::Busy, "{limit}: {}", reply.message);
     assert!(!taken.is_empty() && limited.agent.try_wait().expect("it is ours").is_none());
     taken.clear();
     let begun = Instant::now();

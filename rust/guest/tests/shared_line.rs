@@ -165,6 +165,20 @@ fn a_stale_answer_alone_is_not_a_handshake() {
     assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
 }
 
+/// Nor is any number of them.
+#[test]
+fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
+    let (link, elapsed) = greet(
+        |mut line| {
+            let stale = answer(&mut line);
+            while line.write_all(&stale).is_ok() {}
+        },
+        Duration::from_secs(2),
+    );
+    assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
+    assert!(elapsed < PATIENCE, "{elapsed:?}");
+}
+
 #[test]
 fn a_silent_line_is_reported_as_silent() {
     let (link, elapsed) = greet(

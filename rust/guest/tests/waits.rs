@@ -124,3 +124,53 @@ fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
     client.send(id, Message::Cancel(Empty {}));
     assert_eq!(client.wait(id).exit(), (137, Some(9), false));
 }
+
+/// A socket whose owner takes no connection and whose queue is full.
+#[test]
+fn a_full_queue_of_connections_is_not_waited_for_without_end() {
+    let place = tempfile::TempDir::new().expect("there is room");
+    let path = place.path().join("full.sock");
+    let address = rustix::net::SocketAddrUnix::new(&path).expect("a path");
+    let kind = rustix::net::SocketType::STREAM;
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, kind, None);
+    let socket = socket.expect("a socket");
+    rustix::net::bind(&socket, &address).expect("the path is free");
+    rustix::net::listen(&socket, 0).expect("it listens");
+    let _queued = UnixStream::connect(&path).expect("there is one place");
+    let begun = Instant::now();
+    let error = Transport::unix(&path).expect_err("there is no other");
+    assert!(
+        error.to_string().contains("queue of connections"),
+        "{error}"
+    );
+    let taken = begun.elapsed();
+    assert!(
+        (Duration::from_secs(10)..PATIENCE).contains(&taken),
+        "{taken:?}"
+    );
+
+    // An agent does not take the place of one that is only busy.
+    let mut agent = common::agent_command(&["--unix", &path.to_string_lossy()]);
+    let status = agent.status().expect("it starts");
+    assert_eq!(status.code(), Some(1));
+    assert!(path.exists());
+}
+
+/// A stopped agent does not end by itself.
+#[test]
+fn a_stopped_agent_is_killed_at_once() {
+    let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");
+    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let own = std::process::id().to_string();
+    let found = Command::new("pgrep")
+        .args(["-P", &own, "-f", "antiphon-agent --stdio"])
+        .output();
+    let found = String::from_utf8(found.expect("pgrep starts").stdout).expect("numbers");
+    for pid in found.lines() {
+        let status = Command::new("kill").args(["-STOP", pid]).status();
+        assert!(status.expect("kill starts").success());
+    }
+    let begun = Instant::now();
+    link.close();
+    assert!(begun.elapsed() < AGENT_GRACE, "{:?}", begun.elapsed());
+}

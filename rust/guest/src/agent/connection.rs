@@ -5,7 +5,7 @@
 //! queue of the writer thread in one go, so that the order on the wire is the order in which the
 //! link saw it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,7 @@ pub(crate) fn serve(
         inner: Mutex::new(Inner {
             link: AgentLink::new(offer(options)),
             running: BTreeMap::new(),
+            ended: BTreeSet::new(),
             outgoing,
         }),
         changed: Condvar::new(),
@@ -154,6 +155,8 @@ struct Shared {
 struct Inner {
     link: AgentLink,
     running: BTreeMap<u32, Control>,
+    /// Commands that ended before they were entered among those that run.
+    ended: BTreeSet<u32>,
     outgoing: Sender<Outgoing>,
 }
 
@@ -204,7 +207,7 @@ impl Shared {
 
     /// Tells the host that the agent is ending, and has the connection end.
     fn shut_down(&self) {
-        let reason = "the agent was told to end".to_owned();
+        let reason = "the agent is shutting down".to_owned();
         let reply = ErrorReply::new(ErrorCode::ShuttingDown, reason);
         self.speak(None, |link, out| link.close(reply, out));
         self.stopped.store(true, Ordering::Release);
@@ -498,14 +501,16 @@ impl Connection<'_> {
             shared: self.shared.clone(),
             untold: 0,
         };
-        // Under the lock: the command must not end before it is in the table.
-        let mut inner = self.shared.lock();
+        // Not under the lock: starting may take long, and the link goes on.
         match exec::start(self.nursery, &job, host) {
-            Ok(control) => drop(inner.running.insert(id, control)),
-            Err(error) => {
-                drop(inner);
-                self.shared.send(id, Message::Error(refusal(&error)));
+            Ok(control) => {
+                let mut inner = self.shared.lock();
+                // It may have ended already.
+                if !inner.ended.remove(&id) {
+                    inner.running.insert(id, control);
+                }
             }
+            Err(error) => self.shared.send(id, Message::Error(refusal(&error))),
         }
     }
 
@@ -620,7 +625,11 @@ impl Host for Talker {
             }
         };
         self.shared.send(self.id, message);
-        self.shared.lock().running.remove(&self.id);
+        let mut inner = self.shared.lock();
+        if inner.running.remove(&self.id).is_none() {
+            inner.ended.insert(self.id);
+        }
+        drop(inner);
         self.shared.changed.notify_all();
     }
 }

@@ -30,11 +30,11 @@ pub(super) fn kill(root: Root) {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::collections::BTreeMap;
-    use std::os::fd::OwnedFd;
+    use std::collections::BTreeSet;
 
     use rustix::process::{
-        Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+        Pid, PidfdFlags, Signal, getpid, kill_process, kill_process_group, pidfd_open,
+        pidfd_send_signal,
     };
 
     use super::Root;
@@ -57,37 +57,41 @@ mod linux {
 
     pub(super) fn kill(root: Root) {
         // By number and time of start, so that a number that is used again is another process.
-        let mut found: BTreeMap<(i32, u64), OwnedFd> = BTreeMap::new();
+        let mut found = BTreeSet::new();
         for _ in 0..SEARCHES_MAX {
             let before = found.len();
             for stat in outside(&processes(), root, getpid()) {
-                let key = (stat.pid, stat.began);
-                if found.contains_key(&key) {
-                    continue;
+                if found.is_empty() {
+                    // The group may be starting more of them.
+                    let _ = kill_process_group(root.pid, Signal::STOP);
                 }
-                if let Some(process) = open(&stat) {
-                    if found.is_empty() {
-                        // The group may be starting more of them.
-                        let _ = kill_process_group(root.pid, Signal::STOP);
-                    }
-                    let _ = pidfd_send_signal(&process, Signal::STOP);
-                    found.insert(key, process);
+                if found.insert((stat.pid, stat.began)) {
+                    signal(stat.pid, stat.began, Signal::STOP);
                 }
             }
             if found.len() == before {
                 break;
             }
         }
-        for process in found.values() {
-            let _ = pidfd_send_signal(process, Signal::KILL);
+        for (pid, began) in found {
+            signal(pid, began, Signal::KILL);
         }
     }
 
-    /// Opens a process and makes sure that it is the one that was seen.
-    fn open(seen: &Stat) -> Option<OwnedFd> {
-        let process = pidfd_open(Pid::from_raw(seen.pid)?, PidfdFlags::empty()).ok()?;
-        let now = stat_of(seen.pid)?;
-        (now.began == seen.began).then_some(process)
+    /// Sends a signal to the process of that number that began then. A descriptor holds the number
+    /// while the time is compared; without one a moment is left in which it could change hands.
+    fn signal(pid: i32, began: u64, signal: Signal) {
+        let Some(number) = Pid::from_raw(pid) else {
+            return;
+        };
+        let process = pidfd_open(number, PidfdFlags::empty());
+        if stat_of(pid).is_none_or(|now| now.began != began) {
+            return;
+        }
+        let _ = match process {
+            Ok(process) => pidfd_send_signal(process, signal),
+            Err(_) => kill_process(number, signal),
+        };
     }
 
     /// The descendants of the root that are outside its group, as the list shows them.
@@ -103,6 +107,9 @@ mod linux {
         let adopted = |stat: &&Stat| root.adopts && stat.parent == this && is_later(stat);
         let mut descendants: Vec<Stat> = all.iter().filter(adopted).copied().collect();
         let mut parents: Vec<i32> = descendants.iter().map(|stat| stat.pid).collect();
+        // The whole group: one of it may be an orphan and have children outside.
+        let group = all.iter().filter(|stat| stat.group == root_pid);
+        parents.extend(group.map(|stat| stat.pid));
         parents.push(root_pid);
         while let Some(parent) = parents.pop() {
             for stat in all.iter().filter(|stat| stat.parent == parent) {
@@ -193,6 +200,18 @@ mod tests {
             },
         ];
         assert_eq!(found(&all, false), [52, 53]);
+    }
+
+    #[test]
+    fn children_of_an_orphan_in_the_group_are_found_without_adopting() {
+        let all = [
+            stat(50, 10, 50, 7),
+            stat(51, 10, 50, 8),
+            stat(52, 51, 52, 9),
+            stat(53, 1, 50, 8),
+            stat(54, 53, 54, 9),
+        ];
+        assert_eq!(found(&all, false), [52, 54]);
     }
 
     #[test]

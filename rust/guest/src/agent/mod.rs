@@ -33,6 +33,7 @@ use antiphon_wire::{Envelope, ErrorCode, ErrorReply, IDS_MAX, LINK_ID, Message};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 pub use connection::HANDSHAKE_MAX;
 use connection::{Ended, Line};
@@ -161,18 +162,18 @@ pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
 /// # Errors
 /// When the process is out of threads or descriptors.
 pub fn serve_stream(stream: UnixStream, options: &AgentOptions) -> Result<(), AgentError> {
-    Ok(serve_connected(stream, options, &Nursery::default())?)
+    let stream = Arc::new(OwnedFd::from(stream));
+    Ok(serve_connected(&stream, options, &Nursery::default())?)
 }
 
 fn serve_connected(
-    stream: UnixStream,
+    stream: &Arc<OwnedFd>,
     options: &AgentOptions,
     nursery: &Nursery,
 ) -> io::Result<()> {
-    stream.set_nonblocking(true)?;
-    let fd = Arc::new(OwnedFd::from(stream));
-    let reader = port(fd.clone())?;
-    connection::serve(reader, port(fd)?, Line::Private, options, nursery).map(|_| ())
+    rustix::io::ioctl_fionbio(stream, true)?;
+    let (reader, writer) = (port(stream.clone())?, port(stream.clone())?);
+    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
 }
 
 fn serve_pair(
@@ -200,8 +201,10 @@ fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Resul
     let stopping = options.stop.on_stop(move || waker.wake());
     let hosts = Hosts::default();
     let mut spare = Spare::default();
-    while wait_for_connection(&listener, &sleeper).map_err(failed)? {
-        if options.stop.is_stopped() {
+    let mut ended = Ok(());
+    while !options.stop.is_stopped() {
+        if let Err(error) = wait_for_connection(&listener, &sleeper) {
+            ended = Err(failed(error));
             break;
         }
         match listener.accept() {
@@ -219,22 +222,21 @@ fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Resul
         let _ = std::fs::remove_file(path);
     }
     hosts.wait(STOP_GRACE);
-    Ok(())
+    ended
 }
 
-/// Waits until somebody connects or the agent is stopped. Says whether to go on.
-fn wait_for_connection(listener: &UnixListener, sleeper: &Sleeper) -> io::Result<bool> {
+/// Waits until a host connects or the agent is stopped.
+fn wait_for_connection(listener: &UnixListener, sleeper: &Sleeper) -> io::Result<()> {
     let mut fds = [
         PollFd::new(listener, PollFlags::IN),
         PollFd::new(sleeper, PollFlags::IN),
     ];
     match poll(&mut fds, None) {
-        Ok(_) => Ok(true),
-        Err(Errno::INTR) => Ok(true),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
         // The kernel has no memory for the wait: it will have some later.
         Err(Errno::NOMEM) => {
             thread::sleep(HOST_POLL);
-            Ok(true)
+            Ok(())
         }
         Err(error) => Err(error.into()),
     }
@@ -257,19 +259,23 @@ struct Counted(Hosts);
 impl Hosts {
     /// Serves a host in a thread of its own, or refuses it.
     fn serve(&self, stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
+        let stream = Arc::new(OwnedFd::from(stream));
         let max = options.hosts_max.get();
         let Some(counted) = self.count(max) else {
-            let reason = format!("{max} hosts are connected, as many as this agent takes");
+            let reason = format!("the limit of {max} hosts (`--hosts-max`) is reached");
             return refuse(&stream, &reason);
         };
-        // A second descriptor: without a thread, the first one is gone with its closure.
-        let refusing = stream.try_clone();
-        let (options, nursery) = (options.clone(), nursery.clone());
+        let (options, nursery, served) = (options.clone(), nursery.clone(), stream.clone());
         let serving = thread::Builder::new().name("host".into()).spawn(move || {
             let _counted = counted;
-            serve_or_refuse(stream, &options, &nursery);
+            if let Err(error) = serve_connected(&served, &options, &nursery) {
+                refuse(
+                    &served,
+                    &format!("the agent is short of resources: {error}"),
+                );
+            }
         });
-        if let (Err(error), Ok(stream)) = (serving, refusing) {
+        if let Err(error) = serving {
             refuse(
                 &stream,
                 &format!("the agent has no thread for another host: {error}"),
@@ -310,17 +316,6 @@ impl Drop for Counted {
     }
 }
 
-/// Serves a host; one for which there are no threads or descriptors is refused.
-fn serve_or_refuse(stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
-    let refusing = stream.try_clone();
-    if let (Err(error), Ok(stream)) = (serve_connected(stream, options, nursery), refusing) {
-        refuse(
-            &stream,
-            &format!("the agent is short of resources: {error}"),
-        );
-    }
-}
-
 /// A descriptor that is kept for the case that there are no others: with its number a host can be
 /// taken and refused that would wait for an answer otherwise.
 struct Spare(Option<OwnedFd>);
@@ -343,6 +338,7 @@ impl Spare {
         }
         self.0 = None;
         if let Ok((stream, _)) = listener.accept() {
+            let stream = OwnedFd::from(stream);
             refuse(
                 &stream,
                 &format!("the agent is short of resources: {error}"),
@@ -353,18 +349,21 @@ impl Spare {
 }
 
 /// Tells a host that has just connected that it is not served.
-fn refuse(mut stream: &UnixStream, reason: &str) {
+fn refuse(stream: &OwnedFd, reason: &str) {
     let reply = ErrorReply::new(ErrorCode::Busy, reason.to_owned());
-    let frame = Envelope::new(LINK_ID, Message::Error(reply)).to_frame();
-    // The buffer of a new connection has room for it. A host that is gone needs no answer.
-    let _ = stream.set_nonblocking(true);
-    let _ = frame.map(|frame| io::Write::write_all(&mut stream, &frame));
+    if let Ok(frame) = Envelope::new(LINK_ID, Message::Error(reply)).to_frame() {
+        // The buffer of a new connection has room for it. A host that is gone needs no answer.
+        let _ = rustix::net::send(stream, &frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    }
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
     let stale = std::fs::symlink_metadata(path).is_ok_and(|meta| {
         use std::os::unix::fs::FileTypeExt;
-        meta.file_type().is_socket() && UnixStream::connect(path).is_err()
+        // A socket whose queue is full has an owner, if one that does not look.
+        let is_dead = |error: io::Error| error.kind() != io::ErrorKind::TimedOut;
+        let asked = crate::transport::connect(path, Duration::ZERO);
+        meta.file_type().is_socket() && asked.err().is_some_and(is_dead)
     });
     if stale {
         std::fs::remove_file(path)?;

@@ -77,38 +77,76 @@ pub(crate) struct Nursery {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The running commands, each with its flag `alone`.
-    known: Mutex<HashMap<Pid, Arc<AtomicBool>>>,
+    known: Mutex<Known>,
     changed: Condvar,
     /// Whether the kernel hands orphans to this process.
     adopts: AtomicBool,
-    /// Killed children for which there was no thread to wait for their end. They are reaped when
-    /// the next command starts or ends.
+    /// Killed children for whose end no thread could be started to wait. They are reaped by the
+    /// reaper of orphans, or before the next command starts.
     unreaped: Mutex<Vec<Child>>,
 }
 
-type Known = HashMap<Pid, Arc<AtomicBool>>;
+/// The commands of an agent.
+#[derive(Debug, Default)]
+struct Known {
+    /// Those that run, each with its flag `alone`.
+    commands: HashMap<Pid, Arc<AtomicBool>>,
+    /// How many are being started.
+    starting: usize,
+}
+
+/// A command that is being started, until it is dropped.
+struct Starting<'n> {
+    nursery: &'n Nursery,
+    is_alone: bool,
+}
+
+impl Starting<'_> {
+    /// Enters the process into the table.
+    fn finish(self, child: &Child) -> (Pid, Arc<AtomicBool>) {
+        let pid = Pid::from_child(child);
+        let mut known = self.nursery.known();
+        let is_alone = self.is_alone && known.starting == 1 && known.commands.is_empty();
+        let alone = Arc::new(AtomicBool::new(is_alone));
+        known.commands.insert(pid, alone.clone());
+        (pid, alone)
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.nursery.known().starting -= 1;
+        self.nursery.shared.changed.notify_all();
+    }
+}
+
+/// Whether this process has any child. Before a command starts, such a child is an orphan that an
+/// earlier command left, and what becomes an orphan later may be of that one.
+fn has_children() -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(
+        rustix::process::waitid(WaitId::All, peek),
+        Err(Errno::CHILD)
+    )
+}
 
 impl Nursery {
     /// Starts the process with pipes for its output, and for its input if asked.
+    ///
+    /// Starting may take long, on a file system that does not answer. No lock is held over it, so
+    /// other commands can be started and ended meanwhile.
     pub(crate) fn spawn(&self, launch: &Launch) -> Result<Process, LaunchError> {
         let mut command = command_of(launch)?;
         give_back_ignored_signals();
-        // Held over the spawn: the orphan reaper must not see a child that is not in the table yet.
-        let mut known = self.known();
-        let child = command.spawn().map_err(|error| LaunchError::Spawn {
+        // Before it starts: what is not reaped counts against the limit of processes.
+        self.reap_killed();
+        let starting = self.begin();
+        let spawned = command.spawn();
+        let child = spawned.map_err(|error| LaunchError::Spawn {
             cmd: launch.cmd.clone(),
             error,
         })?;
-        let pid = Pid::from_child(&child);
-        let alone = Arc::new(AtomicBool::new(known.is_empty()));
-        for other in known.values() {
-            other.store(false, Ordering::Relaxed);
-        }
-        known.insert(pid, alone.clone());
-        drop(known);
-        self.shared.changed.notify_all();
-        self.reap_killed();
+        let (pid, alone) = starting.finish(&child);
         Ok(Process {
             child: Some(child),
             pid,
@@ -117,10 +155,27 @@ impl Nursery {
         })
     }
 
+    /// Notes that a command is about to start. Until it is in the table, its process looks like an
+    /// orphan.
+    fn begin(&self) -> Starting<'_> {
+        let mut known = self.known();
+        known.starting += 1;
+        for other in known.commands.values() {
+            other.store(false, Ordering::Relaxed);
+        }
+        let is_alone = known.starting == 1 && known.commands.is_empty() && !has_children();
+        Starting {
+            nursery: self,
+            is_alone,
+        }
+    }
+
     /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and
     /// subreapers.
     pub(crate) fn reap_orphans(&self) -> io::Result<()> {
-        self.shared.adopts.store(true, Ordering::Relaxed);
+        // To process 1 come the orphans of the whole system, not only those of commands.
+        let adopts = std::process::id() != 1;
+        self.shared.adopts.store(adopts, Ordering::Relaxed);
         let nursery = self.clone();
         thread::Builder::new()
             .name("orphans".into())
@@ -139,34 +194,52 @@ impl Nursery {
             };
             let known = self.known();
             match pid {
-                Some(pid) if !known.contains_key(&pid) => {
+                Some(pid) if known.starting == 0 && !known.commands.contains_key(&pid) => {
                     let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
                 }
-                // One of ours waits to be reaped by its owner, which takes at most the linger time
-                // of `exec`.
+                // It may be a command: one that is being started, one that waits to be reaped by its
+                // owner, which takes at most the linger time of `exec`, or one without an owner.
+                Some(_) if self.has_killed() => {
+                    drop(known);
+                    self.reap_killed();
+                }
                 Some(_) => drop(self.wait(known)),
-                None if known.is_empty() => drop(self.wait(known)),
+                None if known.commands.is_empty() => drop(self.wait(known)),
                 None => drop(known),
             }
         }
     }
 
     fn forget(&self, pid: Pid) {
-        self.known().remove(&pid);
+        self.known().commands.remove(&pid);
         self.shared.changed.notify_all();
+    }
+
+    /// Whether [`reap_killed`](Self::reap_killed) has a process to reap that has ended.
+    fn has_killed(&self) -> bool {
+        let unreaped = self.unreaped();
+        unreaped
+            .iter()
+            .any(|child| has_exited(Pid::from_child(child)))
+    }
+
+    fn unreaped(&self) -> MutexGuard<'_, Vec<Child>> {
+        let unreaped = self.shared.unreaped.lock();
+        unreaped.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reaps what [`Process`] left behind for want of a thread.
     fn reap_killed(&self) {
-        let unreaped = self.shared.unreaped.lock();
-        let mut unreaped = unreaped.unwrap_or_else(PoisonError::into_inner);
-        unreaped.retain_mut(|child| match child.try_wait() {
+        let mut reaped = Vec::new();
+        self.unreaped().retain_mut(|child| match child.try_wait() {
             Ok(None) => true,
             Ok(Some(_)) | Err(_) => {
-                self.forget(Pid::from_child(child));
+                reaped.push(Pid::from_child(child));
                 false
             }
         });
+        // After that lock, which is taken under the one of the table elsewhere.
+        reaped.into_iter().for_each(|pid| self.forget(pid));
     }
 
     fn wait<'a>(&self, known: MutexGuard<'a, Known>) -> MutexGuard<'a, Known> {
@@ -225,13 +298,14 @@ impl Process {
     /// time; with several commands nothing says whose they were, and they are left alone.
     pub(crate) fn kill_all(&self) {
         if self.child.is_some() {
-            // Held over the search: a command that another thread starts is a child of this process
-            // as an orphan is, and must not be taken for one.
+            // Held over the search, so that no other command begins to start: its process is a child
+            // of this one as an orphan is, and must not be taken for one.
             let known = self.nursery.known();
             let adopts = self.nursery.shared.adopts.load(Ordering::Relaxed);
+            let is_alone = known.starting == 0 && self.alone.load(Ordering::Relaxed);
             descendants::kill(Root {
                 pid: self.pid,
-                adopts: adopts && self.alone.load(Ordering::Relaxed),
+                adopts: adopts && is_alone,
             });
             drop(known);
         }
@@ -240,11 +314,7 @@ impl Process {
 
     /// Whether the process has ended, as far as the kernel knows.
     pub(crate) fn has_exited(&self) -> bool {
-        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        matches!(
-            rustix::process::waitid(WaitId::Pid(self.pid), peek),
-            Ok(Some(_))
-        )
+        has_exited(self.pid)
     }
 
     /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call
@@ -284,11 +354,23 @@ impl Drop for Process {
             }
         };
         let started = thread::Builder::new().name("reaper".into()).spawn(waiting);
-        if let (Err(_), Some(child)) = (started, take(&cell)) {
-            let unreaped = nursery.shared.unreaped.lock();
-            unreaped.unwrap_or_else(PoisonError::into_inner).push(child);
+        if started.is_err()
+            && let Some(child) = take(&cell)
+        {
+            nursery.unreaped().push(child);
+            // Under the lock of the table, or the reaper of orphans, which looks at it before it
+            // waits, could miss this.
+            let known = nursery.known();
+            nursery.shared.changed.notify_all();
+            drop(known);
         }
     }
+}
+
+/// Whether a child has ended and waits to be reaped.
+fn has_exited(pid: Pid) -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    matches!(rustix::process::waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
 }
 
 /// The signal of that number, if the kernel has one for processes to use.

@@ -1,6 +1,7 @@
 //! The agent as the whole of a process: its signals, its session, its orphans.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -39,15 +40,22 @@ pub fn run(place: &Place, mut options: AgentOptions) -> Result<(), AgentError> {
         }
     };
     let ignored = signals::ignored();
-    let mut signals = Signals::new(ending.iter().filter(|signal| !ignored.contains(signal)))?;
+    let ending = ending
+        .into_iter()
+        .filter(|signal| !ignored.contains(signal));
+    let is_second = Arc::new(AtomicBool::new(false));
+    for signal in ending.clone() {
+        // In the handler itself, so that nothing that the end waits for can hold it up.
+        let code = 128 + signal;
+        signal_hook::flag::register_conditional_shutdown(signal, code, is_second.clone())?;
+        signal_hook::flag::register(signal, is_second.clone())?;
+    }
+    let mut signals = Signals::new(ending)?;
     let stop = options.stop.clone();
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            for signal in signals.forever() {
-                if stop.is_stopped() {
-                    std::process::exit(128 + signal);
-                }
+            for _ in signals.forever() {
                 stop.stop();
             }
         })?;

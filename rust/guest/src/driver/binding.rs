@@ -33,7 +33,7 @@ impl Binding {
     /// Binds these roles, and the interfaces in these rows of the image, to one guest.
     ///
     /// # Errors
-    /// The first send of one of the roles that no frame of the guest stands behind.
+    /// The first send of one of the roles that has no frame of the guest.
     pub fn of(
         image: &VerifiedImage,
         roles: Vec<RoleId>,
@@ -408,7 +408,7 @@ impl Walk<'_> {
             .map_err(|reason| self.refused(sending.label, Some(to), reason))
     }
 
-    /// Whether a frame of its own stands behind a message to a role outside of the guest.
+    /// Whether a message to a role outside of the guest has a frame of its own.
     fn backed(
         &self,
         known: &Known,

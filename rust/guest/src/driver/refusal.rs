@@ -50,7 +50,7 @@ pub enum OpenError {
         label: String,
         /// The role that it would be sent to.
         receiver: String,
-        /// Why no frame stands behind it.
+        /// Why it has no frame.
         reason: Unbacked,
     },
     /// The machine refused the session.
@@ -58,10 +58,10 @@ pub enum OpenError {
     Refused(Refusal),
 }
 
-/// Why no frame of the guest stands behind a message.
+/// Why a message has no frame of the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unbacked {
-    /// It has no payload, and is no arm of a choice of the guest.
+    /// It has no payload, and is not an arm of a choice of the guest.
     NoPayload,
     /// It has no payload, and on some path to it the guest has not chosen it.
     NotChosen,
@@ -69,7 +69,7 @@ pub enum Unbacked {
     Received,
     /// Its payload was sent before.
     SentBefore,
-    /// Its payload is no value that the guest is asked for.
+    /// Its payload is not a value that the guest is asked for.
     Constant,
     /// Its payload is not certain to be one value that the guest was asked for.
     Mixed,
@@ -94,7 +94,7 @@ pub enum Unbacked {
 }
 
 impl Unbacked {
-    /// What is wrong with a message of that label, and how to mend it.
+    /// Says what is wrong with a message of that label, and how to mend it.
     fn explain(&self, label: &str) -> String {
         let own = format!(
             "write `{label}` with a payload of its own, under a name that is not bound yet or \

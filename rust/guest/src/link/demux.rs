@@ -44,6 +44,9 @@ pub(crate) const TICK_MAX: u64 = 2 * PING_AFTER;
 /// since. An agent needs two seconds at most, to find that a process cannot be killed.
 pub(crate) const CANCEL_GRACE: u64 = 5_000;
 
+/// Ticks that a guest has in all to end a request after its `cancel`.
+pub(crate) const CANCEL_MAX: u64 = 4 * CANCEL_GRACE;
+
 /// Bytes of the message in an `error` that are kept.
 const REASON_LEN_MAX: usize = 1024;
 
@@ -206,6 +209,11 @@ impl Demux {
         }
     }
 
+    /// Something has come from the guest, if not a whole message.
+    pub(crate) fn alive(&mut self) {
+        self.liveness.heard = true;
+    }
+
     /// Takes a frame, or why there is none.
     pub(crate) fn frame(&mut self, frame: Result<Envelope, FrameError>) {
         self.liveness.heard = true;
@@ -278,7 +286,10 @@ impl Demux {
         let stopped = if gap > TICK_MAX { gap - PING_AFTER } else { 0 };
         self.liveness.since = self.liveness.since.saturating_add(stopped).min(now);
         for talk in self.talks.values_mut() {
-            let forgiven = if talk.inbox.is_empty() { stopped } else { gap };
+            // A session that takes what comes does not hold the guest up, however much comes.
+            let has_taken = std::mem::take(&mut talk.has_taken);
+            let is_held_up = !talk.inbox.is_empty() && !has_taken;
+            let forgiven = if is_held_up { gap } else { stopped };
             talk.deadline = talk.deadline.map(|at| at.saturating_add(forgiven));
         }
     }
@@ -301,13 +312,10 @@ impl Demux {
             .map(|(id, _)| *id)
             .collect();
         for session in overdue {
-            let is_cancelled = self
-                .talks
-                .get(&session)
-                .is_some_and(|talk| talk.is_cancelled);
-            let reason = match is_cancelled {
-                true => "the guest did not end the command that was cancelled",
-                false => "the guest did not keep the deadline",
+            let talk = self.talks.get(&session);
+            let reason = match talk.and_then(|talk| talk.cancelled_at) {
+                Some(_) => "the guest did not end the command that was cancelled",
+                None => "the guest did not keep the deadline",
             };
             self.give_up(session, &Fault::new(FailureKind::Timeout, reason));
         }
@@ -379,6 +387,29 @@ impl Demux {
         self.completions
             .pop_back()
             .map_or(Reply::Later, |last| Reply::Now(last.outcome))
+    }
+
+    /// How many effects of a session wait for a message of the guest although no request was made. A
+    /// guest sends nothing by itself.
+    pub(crate) fn premature(&self, session: SessionId) -> usize {
+        let talk = self.talks.get(&session);
+        usize::from(talk.is_some_and(|talk| talk.waiting.is_some() && !talk.started))
+    }
+
+    /// Ends the effects that [`premature`](Self::premature) counts: nothing else is going on in
+    /// their session, so that no request will be made.
+    pub(crate) fn fail_premature(&mut self, session: SessionId) {
+        let talk = self.talks.get_mut(&session).filter(|talk| !talk.started);
+        if let Some((effect, wanted)) = talk.and_then(|talk| talk.waiting.take()) {
+            let names: Vec<&str> = match &wanted {
+                Wanted::Decide { branches, .. } => branches.iter().map(|b| &*b.name).collect(),
+                Wanted::Produce { label, .. } => vec![&**label],
+            };
+            let names = names.join(", ");
+            let detail =
+                format!("the guest is to send {names} before any request, and it only answers");
+            self.complete(effect, invalid(&detail));
+        }
     }
 
     /// The session is over: what it began is called off and nothing of it is kept.
@@ -485,7 +516,7 @@ impl Demux {
                 }
                 if let Some(id) = talk.open {
                     if matches!(message, Message::Cancel(_)) {
-                        talk.is_cancelled = true;
+                        talk.cancelled_at.get_or_insert(self.now);
                         let by = self.now.saturating_add(CANCEL_GRACE);
                         talk.deadline = Some(talk.deadline.map_or(by, |at| at.min(by)));
                     }
@@ -520,8 +551,9 @@ impl Demux {
         }
         let mut message = Message::from_payload(kind, payload)
             .map_err(|why| invalid(&format!("`{kind}`: {why}")))?;
-        let (mut windows, mut deadline) = ([WINDOW; 2], None);
+        let (mut windows, mut deadline, mut has_stdin) = ([WINDOW; 2], None, false);
         if let Message::ExecRequest(exec) = &mut message {
+            has_stdin = exec.stdin.unwrap_or(false);
             // Without a window a guest could send without end, so there always is one.
             windows = [
                 *exec.stdout_window.get_or_insert(WINDOW),
@@ -539,6 +571,7 @@ impl Demux {
         *talk = Talk {
             open: Some(id),
             started: true,
+            has_stdin,
             windows,
             deadline,
             waiting,
@@ -560,6 +593,10 @@ impl Demux {
         let talk = self.talks.entry(effect.session).or_default();
         if !talk.started {
             return Err(invalid("input before any request"));
+        }
+        if data.is_empty() && eof && !talk.has_stdin {
+            // The command's input is empty from the start.
+            return self.finish(effect);
         }
         talk.writes.push_back(Write {
             effect,
@@ -641,10 +678,11 @@ impl Demux {
                 if let Some(Owner::Talk(session)) = self.owners.get(&id) {
                     let session = *session;
                     if let Some(talk) = self.talks.get_mut(&session) {
-                        if talk.is_cancelled {
-                            // No credit is given any more, so this happens a bounded number of
-                            // times.
-                            talk.deadline = Some(self.now.saturating_add(CANCEL_GRACE));
+                        if let Some(at) = talk.cancelled_at.filter(|_| !data.is_empty()) {
+                            // A slow line may still have much to bring; a guest that sends little
+                            // by little has no more time than that.
+                            let by = self.now.saturating_add(CANCEL_GRACE);
+                            talk.deadline = Some(by.min(at.saturating_add(CANCEL_MAX)));
                         }
                         talk.hear(stream, data);
                         self.serve(session);
@@ -709,11 +747,8 @@ impl Demux {
         match talk.serve(&wanted) {
             Served::Later => talk.waiting = Some((effect, wanted)),
             Served::Now { outcome, taken } => {
-                if let (Some((stream, len)), Some(id), false) =
-                    (taken, talk.open, talk.is_cancelled)
-                {
-                    let grant = owe(talk, stream, len);
-                    self.give_credit(id, stream, grant);
+                if let Some((stream, len)) = taken {
+                    talk.owe(stream, len);
                 }
                 self.complete(effect, outcome);
             }
@@ -726,13 +761,23 @@ impl Demux {
                 self.give_up(session, &Fault::new(FailureKind::ContractViolation, detail));
             }
         }
+        self.give_credit(session);
     }
 
-    fn give_credit(&mut self, id: u32, stream: Stream, grant: u32) {
-        if let Some(credit) = NonZeroU32::new(grant) {
-            let window = Message::ExecWindow(ExecWindow { stream, credit });
-            // The request may have ended since; then nobody needs credit.
-            let _ = self.link.send(id, window, &mut self.out);
+    /// Gives back the credit that is due, whether a frame was delivered or dropped.
+    fn give_credit(&mut self, session: SessionId) {
+        let Some(talk) = self.talks.get_mut(&session) else {
+            return;
+        };
+        let (Some(id), None) = (talk.open, talk.cancelled_at) else {
+            return;
+        };
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if let Some(credit) = NonZeroU32::new(talk.take_due_credit(stream)) {
+                let window = Message::ExecWindow(ExecWindow { stream, credit });
+                // Credit beyond what a stream may have is not needed.
+                let _ = self.link.send(id, window, &mut self.out);
+            }
         }
     }
 
@@ -787,25 +832,6 @@ impl Demux {
         for session in sessions {
             self.fail(session, &fault);
         }
-    }
-}
-
-/// Notes bytes taken, and gives the credit that is due for them and those before.
-fn owe(talk: &mut Talk, stream: Stream, len: u32) -> u32 {
-    let n = match stream {
-        Stream::Stdout => 0,
-        Stream::Stderr => 1,
-    };
-    let (Some(owed), Some(window)) = (talk.owed.get_mut(n), talk.windows.get(n)) else {
-        return 0;
-    };
-    *owed = owed.saturating_add(len);
-    // In quarters of the window: often enough that the guest never waits, seldom enough to cost
-    // nothing.
-    if *owed >= window / 4 {
-        std::mem::take(owed)
-    } else {
-        0
     }
 }
 

@@ -63,6 +63,10 @@ impl Greeting {
         let mut again = Instant::now();
         loop {
             let now = Instant::now();
+            // Looked at here, for a guest that never pauses.
+            if now >= until {
+                return Err(LinkError::Silent(patience));
+            }
             // Once the answer to the ping was found, it only has to come through the channel.
             if again <= now && self.awaited.withdraw() {
                 if let Some(refusal) = self.refusal.take().filter(|_| self.answer.is_none()) {
@@ -81,8 +85,7 @@ impl Greeting {
                 }
                 Ok(Incoming::End(reason)) => return Err(LinkError::Closed(reason)),
                 Ok(Incoming::Frames(_)) => {}
-                Err(RecvTimeoutError::Timeout) if now < until => {}
-                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(patience)),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(LinkError::Closed("the reader has ended".to_owned()));
                 }

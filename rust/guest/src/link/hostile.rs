@@ -780,8 +780,8 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
     assert_eq!(desk.outcome(ping), Some(&Outcome::done()));
 }
 
-/// An agent of version 1.0 waits for credit after its command has ended; that it may not say so yet
-/// is no fault of its.
+/// An agent of version 1.0 waits for credit after its command has ended, and cannot report the end
+/// before that.
 #[test]
 fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
     let mut desk = with_deadline();
@@ -797,6 +797,80 @@ fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
     desk.demux.tick(at);
     desk.settle();
     assert_eq!(desk.failure(effect).0, FailureKind::Timeout);
+}
+
+/// Output that comes without end holds nothing up where the session takes it.
+#[test]
+fn a_flood_of_output_does_not_put_the_deadline_off() {
+    let mut desk = with_deadline();
+    let at = 1_000 + 500 + super::demux::DEADLINE_GRACE;
+    for now in (1_000..at).step_by(100) {
+        desk.demux.tick(now);
+        // More comes than the session takes in a turn.
+        desk.say(1, output(&[0; 300]));
+        desk.say(1, output(&[0; 300]));
+        let effect = desk.decide(1, &EVERY);
+        assert_eq!(
+            desk.outcome(effect),
+            Some(&Outcome::chosen(OUTPUT)),
+            "{now}"
+        );
+        desk.produce(1, "exec_output", CHUNK);
+    }
+    desk.demux.tick(at);
+    desk.settle();
+    let effect = desk.decide(1, &EVERY);
+    assert_eq!(desk.failure(effect).0, FailureKind::Timeout);
+}
+
+/// A guest that is cancelled and sends little by little has an end, too.
+#[test]
+fn a_trickle_after_a_cancel_has_an_end() {
+    for (data, end) in [
+        (&b""[..], super::demux::CANCEL_GRACE),
+        (b"x", super::demux::CANCEL_MAX),
+    ] {
+        let mut desk = Desk::ready();
+        desk.exec(1, false);
+        cancel(&mut desk);
+        let (mut failed_at, mut effect) = (None, desk.decide(1, &EVERY));
+        for now in (0..60_000).step_by(500) {
+            desk.demux.tick(now);
+            desk.say(1, output(data));
+            match desk.outcome(effect) {
+                Some(Outcome::Failure(_)) => {
+                    failed_at = Some(now);
+                    break;
+                }
+                Some(Outcome::Success(_)) => {
+                    desk.produce(1, "exec_output", CHUNK);
+                    effect = desk.decide(1, &EVERY);
+                }
+                None => {}
+            }
+        }
+        assert_eq!(failed_at, Some(end), "{data:?}");
+    }
+}
+
+#[test]
+fn credit_of_output_that_is_dropped_is_given_back() {
+    let mut desk = Desk::ready();
+    desk.exec(1, false);
+    let dropped = WINDOW as usize / 30_000 + 1;
+    for _ in 0..dropped {
+        // Each choice drops what was chosen before it.
+        desk.say(1, output(&[0; 30_000]));
+        let effect = desk.decide(1, &EVERY);
+        assert_eq!(desk.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
+    }
+    desk.decide(1, &EVERY);
+    let windows = desk
+        .sent
+        .iter()
+        .filter(|name| *name == "exec_window")
+        .count();
+    assert!(windows >= 3, "{:?}", desk.sent);
 }
 
 fn cancel(desk: &mut Desk) {

@@ -15,7 +15,7 @@ use antiphon_wire::{Envelope, HEADER_LEN, HelloErr, HelloOk, Message, VersionRan
 /// tenth of it. It bounds what is held, and what can be mistaken for the length of an answer.
 pub(crate) const ANSWER_LEN_MAX: usize = 4096;
 
-/// What was found on the line.
+/// An answer that was found on the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// An answer to some `hello`.

@@ -99,6 +99,8 @@ pub(crate) struct Talk {
     pub(crate) open: Option<u32>,
     /// Whether there was a request at all.
     pub(crate) started: bool,
+    /// Whether the open request takes input.
+    pub(crate) has_stdin: bool,
     pub(crate) inbox: VecDeque<Frame>,
     /// The role that was answered a choice with the first frame, and asks for its payload next.
     /// Until then the frame stays where it is.
@@ -108,8 +110,10 @@ pub(crate) struct Talk {
     pub(crate) fault: Option<Fault>,
     /// When the host stops waiting for the end of the open request, in milliseconds.
     pub(crate) deadline: Option<u64>,
-    /// Whether the open request was cancelled.
-    pub(crate) is_cancelled: bool,
+    /// When the open request was cancelled, in milliseconds.
+    pub(crate) cancelled_at: Option<u64>,
+    /// Whether a frame was taken since the driver last looked at the time.
+    pub(crate) has_taken: bool,
     /// The credit that each stream began with.
     pub(crate) windows: [u32; 2],
     /// Bytes taken for which no credit was given back yet.
@@ -304,12 +308,25 @@ impl Talk {
             return;
         }
         if let Some((stream, len)) = self.take(PIECE_LEN_MAX).and_then(|frame| frame.taken()) {
-            let [stdout, stderr] = &mut self.owed;
-            let owed = match stream {
-                Stream::Stdout => stdout,
-                Stream::Stderr => stderr,
-            };
-            *owed = owed.saturating_add(len);
+            self.owe(stream, len);
+        }
+    }
+
+    /// Notes bytes taken, for which credit is to be given back.
+    pub(crate) fn owe(&mut self, stream: Stream, len: u32) {
+        let owed = &mut self.owed[slot(stream)];
+        *owed = owed.saturating_add(len);
+    }
+
+    /// The credit of a stream that is due: in quarters of the window, which is often enough that the
+    /// guest never waits and seldom enough to cost nothing.
+    pub(crate) fn take_due_credit(&mut self, stream: Stream) -> u32 {
+        let window = self.windows[slot(stream)];
+        let owed = &mut self.owed[slot(stream)];
+        if *owed >= window / 4 {
+            std::mem::take(owed)
+        } else {
+            0
         }
     }
 
@@ -341,6 +358,7 @@ impl Talk {
 
     /// Takes the first frame, or of output at most that much.
     fn take(&mut self, len_max: usize) -> Option<Frame> {
+        self.has_taken = true;
         if let Some(Frame::Output {
             stream,
             data,
@@ -390,6 +408,14 @@ impl Talk {
         }
         let got = frame.map_or("nothing", |frame| frame.kind().name());
         violation(&format!("expected {wanted} from the guest, got `{got}`"))
+    }
+}
+
+/// The place of a stream in the accounts of a request.
+fn slot(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
     }
 }
 
