@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{Place, Told};
 use serde_json::Value;
 
@@ -277,5 +279,71 @@ fn a_recording_that_is_not_whole_is_equal_up_to_a_step() {
             let told = document(&place.run(&args).stdout);
             assert_eq!(told["result"], "equal_up_to", "{told}");
         }
+    }
+}
+
+/// Records a command with this input, and keeps the input open until the command has ended where
+/// `is_open`.
+fn exec_with_input(place: &Place, recording: &str, input: &[u8], is_open: bool) {
+    let command = ["sh", "-c", "read x; sleep 0.3; echo $x"];
+    let args = [&["exec", "--record", recording, "--"], &command[..]].concat();
+    let mut child = place.start(&args);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("it reads");
+    let open = is_open.then_some(stdin);
+    let told = common::end(child);
+    drop(open);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "a\n"));
+}
+
+#[test]
+fn how_much_input_was_sent_before_the_command_ended_does_not_count() {
+    let place = Place::new();
+    let mut input = String::new();
+    for number in 1..=100_000 {
+        input.push_str(&format!("{number}\n"));
+    }
+    let names = ["1", "2", "3", "4", "5", "6"].map(|name| format!("{name}.rec"));
+    for name in &names {
+        let args = ["exec", "--record", name, "--", "head", "-1"];
+        let told = place.run_with(&args, input.as_bytes());
+        assert_eq!((told.code, told.stdout.as_str()), (Some(0), "1\n"));
+    }
+    for left in &names {
+        for right in &names {
+            let told = place.run(&["diff", left, right]);
+            assert_eq!(told.code, Some(0), "{left} {right}: {told:?}");
+            assert!(told.stdout.starts_with("equal: "), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn whether_the_input_ended_before_the_command_did_does_not_count() {
+    let place = Place::new();
+    exec_with_input(&place, "ended.rec", b"a\nb\n", false);
+    exec_with_input(&place, "open.rec", b"a\nb\n", true);
+    exec_with_input(&place, "short.rec", b"a\n", true);
+    exec_with_input(&place, "short_ended.rec", b"a\n", false);
+    let eof = |name: &str| place.good(&["show", name]).contains("stdin_eof");
+    assert!(eof("ended.rec") && eof("short_ended.rec"));
+    assert!(!eof("open.rec") && !eof("short.rec"));
+    for (left, right) in [
+        ("ended.rec", "open.rec"),
+        ("ended.rec", "short.rec"),
+        ("open.rec", "short.rec"),
+        ("short_ended.rec", "short.rec"),
+    ] {
+        for (left, right) in [(left, right), (right, left)] {
+            let told = place.run(&["diff", left, right]);
+            assert_eq!(told.code, Some(0), "{left} {right}: {told:?}");
+            assert_eq!(told.stdout, "equal: 6 messages, 0 calls, 1 session\n");
+        }
+    }
+    // Two inputs that ended with the command still running, and an end before what was sent.
+    for other in ["ended.rec", "open.rec"] {
+        let told = place.run(&["diff", "short_ended.rec", other]);
+        assert_eq!(told.code, Some(1), "{other}: {told:?}");
+        assert!(told.stdout.contains("stdin_data, byte 2"), "{told:?}");
     }
 }

@@ -3,6 +3,11 @@
 //! Both are replayed side by side and compared track by track: the beginning and the end of each
 //! session, the messages of each edge, the calls of each role. Interleaving of tracks and time are
 //! ignored.
+//!
+//! How much of the input of a command was sent before the command ended is a matter of time, too:
+//! where one recording is at `detach`, or its session ended by a fault or a cancellation, further
+//! `stdin_data` and the `stdin_eof` of the other one are ignored. Labels are those of the guest
+//! link.
 
 mod feed;
 mod headers;
@@ -10,11 +15,11 @@ mod lane;
 mod render;
 mod result;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use antiphon_machine::{RoleId, VerifiedImage};
+use antiphon_machine::{End, RoleId, VerifiedImage};
 
 use crate::describe;
 use crate::reader::Tail;
@@ -51,7 +56,8 @@ impl Default for CompareOptions {
 pub struct Compared {
     /// Whether they are alike.
     pub likeness: Likeness,
-    /// Equal messages. A run of pieces of a stream counts as one.
+    /// Equal messages. A run of pieces of a stream counts as one, also where one recording has more
+    /// input behind the end of the command in the other one.
     pub messages: u64,
     /// Equal calls.
     pub calls: u64,
@@ -226,8 +232,18 @@ struct Side {
     over: Over,
     /// Bytes that wait for the other one.
     waiting: u64,
-    /// Sessions that have ended in this recording and not in the other one.
-    ended: BTreeSet<u32>,
+    /// Sessions that have ended in this recording and not in the other one, and how.
+    ended: BTreeMap<u32, End>,
+}
+
+impl Side {
+    /// Whether a session has ended in this recording, and not by its protocol.
+    fn is_cut_off(&self, session: u32) -> bool {
+        match self.ended.get(&session) {
+            Some(End::Cancelled | End::Faulted) => true,
+            Some(End::Closed) | None => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -322,7 +338,17 @@ impl<A: Read, B: Read> Comparer<A, B> {
             let image = Arc::clone(image);
             self.images.entry(track.session).or_insert(image);
         }
-        let has_ended = matches!(item.what, What::Ended(_));
+        let end = match &item.what {
+            What::Ended(end) => Some(*end),
+            What::Opened(_)
+            | What::Message(_)
+            | What::Piece(_)
+            | What::Called { .. }
+            | What::Answered { .. }
+            | What::Failed { .. }
+            | What::Faulted(_)
+            | What::Ticks(_) => None,
+        };
         let lane = self.lanes.entry(track).or_default();
         if self.sides[1 - side].over == Over::Cut && lane.halves[1 - side].is_empty() {
             return Ok(());
@@ -337,23 +363,23 @@ impl<A: Read, B: Read> Comparer<A, B> {
         }
         settled.map_err(|parted| (track, parted))?;
         let other = &self.sides[1 - side];
-        if other.over == Over::Whole || other.ended.contains(&track.session) {
-            let lane = self.lanes.entry(track).or_default();
-            lane.over(1 - side).map_err(|parted| (track, parted))?;
+        if other.over == Over::Whole || other.ended.contains_key(&track.session) {
+            self.track_over(1 - side, track)?;
         }
-        match has_ended {
-            true => self.ended(side, track.session),
-            false => Ok(()),
+        match end {
+            Some(end) => self.ended(side, track.session, end),
+            None => Ok(()),
         }
     }
 
     /// A session has ended in one recording: what the other one has more of it is a difference.
-    fn ended(&mut self, side: usize, session: u32) -> Result<(), (Track, Box<Parted>)> {
+    fn ended(&mut self, side: usize, session: u32, end: End) -> Result<(), (Track, Box<Parted>)> {
+        self.sides[side].ended.insert(session, end);
         self.over(side, Some(session))?;
-        if !self.sides[1 - side].ended.remove(&session) {
-            self.sides[side].ended.insert(session);
+        if self.sides[1 - side].ended.remove(&session).is_none() {
             return Ok(());
         }
+        self.sides[side].ended.remove(&session);
         // It has ended in both, and all of it was equal.
         let tracks: Vec<Track> = self.tracks(Some(session));
         for track in tracks {
@@ -368,9 +394,24 @@ impl<A: Read, B: Read> Comparer<A, B> {
     /// One recording has no more of a session, or of any.
     fn over(&mut self, side: usize, session: Option<u32>) -> Result<(), (Track, Box<Parted>)> {
         for track in self.tracks(session) {
-            if let Some(lane) = self.lanes.get_mut(&track) {
-                lane.over(side).map_err(|parted| (track, parted))?;
-            }
+            self.track_over(side, track)?;
+        }
+        Ok(())
+    }
+
+    /// One recording has no more of a track.
+    fn track_over(&mut self, side: usize, track: Track) -> Result<(), (Track, Box<Parted>)> {
+        let Some(lane) = self.lanes.get_mut(&track) else {
+            return Ok(());
+        };
+        let image = self.images.get(&track.session).map(AsRef::as_ref);
+        let before = lane.weights();
+        let is_cut_off = self.sides[side].is_cut_off(track.session);
+        lane.over(side, image, is_cut_off)
+            .map_err(|parted| (track, parted))?;
+        let after = lane.weights();
+        for ((side, before), after) in self.sides.iter_mut().zip(before).zip(after) {
+            side.waiting = side.waiting.saturating_sub(before.saturating_sub(after));
         }
         Ok(())
     }

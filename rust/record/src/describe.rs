@@ -385,12 +385,20 @@ pub fn input(input: &Ingress) -> String {
             text
         }
         Ingress::Outcome { effect, outcome: o } => format!("{effect} answered: {}", outcome(o)),
-        Ingress::AdvanceClock { ticks } => format!("{ticks} ticks pass"),
+        Ingress::AdvanceClock { ticks } => passing(*ticks),
         Ingress::Cancel { session, owner } => {
             let mut text = format!("session {session} called off by ");
             write_text(&mut text, owner);
             text
         }
+    }
+}
+
+/// An advance of the clock.
+pub fn passing(ticks: u64) -> String {
+    match ticks {
+        1 => "1 tick passes".to_owned(),
+        ticks => format!("{ticks} ticks pass"),
     }
 }
 

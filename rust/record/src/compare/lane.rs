@@ -13,6 +13,15 @@ const BEFORE_MAX: usize = 4;
 /// The streams of an edge, by the variant of a piece.
 type Key = Option<u64>;
 
+/// The stream of `stdin_data`, the input of a command.
+const INPUT: Key = None;
+
+/// The label that ends the input of a command, as the guest link names it.
+const INPUT_END: &str = "stdin_eof";
+
+/// The label that follows the end of a command, as the guest link names it.
+const COMMAND_END: &str = "detach";
+
 /// What of one recording waits for the other one.
 #[derive(Debug, Default)]
 pub(super) struct Half {
@@ -130,6 +139,37 @@ impl Half {
     pub(super) fn next_item(&self) -> Option<&Item> {
         self.later.front()
     }
+
+    /// Whether the next item is a message with this label.
+    fn is_at(&self, image: Option<&VerifiedImage>, label: &str) -> bool {
+        match (image, self.later.front()) {
+            (Some(image), Some(Item { what, .. })) => {
+                matches!(what, What::Message(sent) if image.label_name(sent.label) == label)
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Whether the input was cut off by the end of the command: there are no bytes of it left, and
+    /// the message that follows the end of the command is next.
+    fn is_cut_off(&self, image: Option<&VerifiedImage>) -> bool {
+        self.piece(INPUT).is_none() && self.is_at(image, COMMAND_END)
+    }
+
+    /// Drops the input that comes next, and its end.
+    fn drop_input(&mut self, image: Option<&VerifiedImage>) {
+        loop {
+            self.open();
+            for piece in self.run.remove(&INPUT).into_iter().flatten() {
+                let (clock, what) = (piece.clock, What::Piece(piece));
+                self.weight = self.weight.saturating_sub(Item { clock, what }.weight());
+            }
+            if !self.is_at(image, INPUT_END) {
+                return;
+            }
+            self.pop();
+        }
+    }
 }
 
 impl Lane {
@@ -148,6 +188,7 @@ impl Lane {
         loop {
             self.halves.iter_mut().for_each(Half::open);
             self.match_runs(image, has_time)?;
+            self.drop_late_input(image);
             let [left, right] = &self.halves;
             // A run that has ended in one recording and goes on in the other one is a difference.
             let keys = [left.first_key(), right.first_key()];
@@ -175,8 +216,29 @@ impl Lane {
         }
     }
 
-    /// One recording has no more of the track: what the other one has is a difference.
-    pub(super) fn over(&mut self, side: usize) -> Result<(), Box<Parted>> {
+    /// Drops the input that one recording has behind the end of the command in the other one. How
+    /// much is sent until then depends on the timing of the run.
+    fn drop_late_input(&mut self, image: Option<&VerifiedImage>) {
+        let [left, right] = &mut self.halves;
+        if left.is_cut_off(image) {
+            right.drop_input(image);
+        }
+        if right.is_cut_off(image) {
+            left.drop_input(image);
+        }
+    }
+
+    /// One recording has no more of the track: what the other one has is a difference, except for
+    /// input where `is_cut_off`, which says that the session did not end by its protocol.
+    pub(super) fn over(
+        &mut self,
+        side: usize,
+        image: Option<&VerifiedImage>,
+        is_cut_off: bool,
+    ) -> Result<(), Box<Parted>> {
+        if is_cut_off && self.halves[side].is_empty() {
+            self.halves[1 - side].drop_input(image);
+        }
         let other = &mut self.halves[1 - side];
         if let Some(key) = other.first_key() {
             return Err(self.run_parted(key));

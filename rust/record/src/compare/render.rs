@@ -121,7 +121,7 @@ pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
             format!("{} failed: {kind}{detail}", operation(image, *id))
         }
         What::Faulted(fault) => format!("faulted: {}", text::line(fault)),
-        What::Ticks(ticks) => format!("{} pass", describe::count(*ticks, "tick")),
+        What::Ticks(ticks) => describe::passing(*ticks),
     }
 }
 

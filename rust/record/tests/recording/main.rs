@@ -4,6 +4,7 @@ mod compare;
 mod damage;
 mod divergence;
 mod format;
+mod input;
 mod medium;
 mod replay;
 mod runs;

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use antiphon_machine::{Ingress, ObsEvent, ProtocolMachine, SessionId, sample};
-use antiphon_record::{Comparison, Entry, Moment, Reader, Tail, Timeline, describe, diff};
+use antiphon_record::{
+    CompareOptions, Comparison, Entry, Flush, Moment, Reader, Recorder, Tail, Timeline, compare,
+    describe, diff,
+};
 
 use crate::runs::{Host, edited, full, recorded, small, small_of};
 
@@ -146,4 +149,34 @@ fn what_a_stranger_wrote_cannot_move_the_cursor() {
         "{text:?}"
     );
     assert!(text.len() < 200, "{text:?}");
+}
+
+#[test]
+fn one_tick_is_singular() {
+    let advanced = |ticks| {
+        let header = full();
+        let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+        let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(1), recorder);
+        let advance = machine.ingress(Ingress::AdvanceClock { ticks });
+        advance.expect("time passes");
+        let (kernel, _, recorder) = machine.into_parts();
+        recorder.finish(&kernel).expect("memory")
+    };
+    let (a, b) = (advanced(1), advanced(2));
+
+    let open = |bytes| Reader::open(bytes).expect("it has a header");
+    let found = diff(&mut open(&a[..]), &mut open(&b[..])).expect("memory");
+    let text = found.to_string();
+    assert!(
+        text.ends_with("- step 0: 1 tick passes\n  + step 0: 2 ticks pass"),
+        "{text}"
+    );
+
+    let options = CompareOptions {
+        time: true,
+        ..CompareOptions::default()
+    };
+    let found = compare(&a[..], &b[..], &options).expect("both have a header");
+    let text = found.text("a", "b");
+    assert!(text.contains("- 1 tick passes\n  + 2 ticks pass"), "{text}");
 }
