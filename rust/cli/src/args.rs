@@ -269,6 +269,9 @@ pub(crate) struct View {
 /// stream is cut into pieces is ignored, too: consecutive `exec_output` messages are one run of bytes for each
 /// `stream`, consecutive `stdin_data` messages are one. Refused inputs are not compared.
 ///
+/// Input that only one recording has, sent after the point at which the command of the other one ended (`detach`), is
+/// not compared, nor is its `stdin_eof`: how much is sent by then depends on timing.
+///
 /// Headers that differ (tool, configuration, notes) are reported as notes, not as a difference.
 #[derive(Debug, Args)]
 #[command(after_help = "\

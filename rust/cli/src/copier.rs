@@ -1,7 +1,8 @@
 //! The host's side of a copy: the answers of the role `Local` of the shipped file protocols.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -429,6 +430,17 @@ impl Stat {
                 .unwrap_or_default(),
             mtime_ms: number("mtime_ms"),
         }
+    }
+
+    /// Whether this may be the file that the system describes so: both have the same length and the same time of the last
+    /// change.
+    pub(crate) fn is_like(&self, about: &Metadata) -> bool {
+        let mtime_ms = about.mtime().checked_mul(1_000);
+        let mtime_ms = mtime_ms.and_then(|ms| ms.checked_add(about.mtime_nsec() / 1_000_000));
+        self.kind == Kind::File
+            && about.is_file()
+            && self.size == about.len()
+            && self.mtime_ms == mtime_ms
     }
 
     /// How long the file is, where its length counts: files such as those of `/proc` say that they are empty.

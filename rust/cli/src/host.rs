@@ -33,6 +33,8 @@ const EOF: &str = "stdin_eof";
 const SIGNAL: &str = "signal";
 const CANCEL: &str = "cancel";
 const DETACH: &str = "detach";
+const OUTPUT: &str = "exec_output";
+const RESPONSE: &str = "exec_response";
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -45,6 +47,15 @@ pub(crate) struct Job {
     pub(crate) reads_input: bool,
     /// How long a command may take to end after a signal before it is cancelled.
     pub(crate) kill_after: Duration,
+}
+
+/// How much standard input a protocol can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    Nothing,
+    /// A bounded number of pieces.
+    Bounded,
+    All,
 }
 
 /// How the guest says the command ended.
@@ -69,8 +80,8 @@ pub(crate) struct Host(Arc<Mutex<State>>);
 struct State {
     job: Job,
     image: Arc<VerifiedImage>,
-    /// Whether the request says that input follows.
-    takes_input: bool,
+    /// Whether the request says that input follows, and how much may.
+    takes_input: Intake,
     /// Where answers that were put off are brought.
     remote: Option<Remote>,
     session: Option<SessionId>,
@@ -78,10 +89,10 @@ struct State {
     outputs: [Option<Output>; 2],
     /// Whether the command was asked for.
     requested: bool,
-    /// A choice that waits for something to send, with the labels it may be answered with.
-    choosing: Option<(EffectId, Choices)>,
-    /// A payload of `stdin_data` that waits for input, and its sort.
-    filling: Option<(EffectId, SortId)>,
+    /// The choices that wait for something to send, one of a role, with the labels they may be answered with.
+    choosing: Vec<(EffectId, Choices)>,
+    /// The payloads of `stdin_data` that wait for input, one of a role, with their sorts.
+    filling: Vec<(EffectId, SortId)>,
     /// Input that was read and not sent yet.
     piece: Option<Vec<u8>>,
     /// Whether a piece has been asked of standard input and has not come.
@@ -149,8 +160,8 @@ impl Host {
             input: None,
             outputs: [None, None],
             requested: false,
-            choosing: None,
-            filling: None,
+            choosing: Vec::new(),
+            filling: Vec::new(),
             piece: None,
             reading: false,
             ended,
@@ -208,6 +219,12 @@ impl Host {
     /// Why standard input could not be read.
     pub(crate) fn unreadable(&self) -> Option<String> {
         self.state().unreadable.as_ref().map(io::Error::to_string)
+    }
+
+    /// Whether there is input that was read and that the protocol did not carry.
+    pub(crate) fn has_input_left(&self) -> bool {
+        let state = self.state();
+        state.takes_input == Intake::Bounded && state.piece.is_some()
     }
 
     /// Waits until all output is written. Once a signal has come, output that makes no progress is given up. Gives the
@@ -276,25 +293,22 @@ impl State {
                 Err(piece) => self.held = Some((effect, stream, piece)),
             }
         }
-        if let Some((effect, sort)) = self.filling {
+        for (effect, sort) in std::mem::take(&mut self.filling) {
             match self.fill(sort) {
-                Some(outcome) => {
-                    self.filling = None;
-                    self.outcome(effect, outcome);
+                Some(outcome) => self.outcome(effect, outcome),
+                None => {
+                    self.filling.push((effect, sort));
+                    self.want_input();
                 }
-                None => self.want_input(),
             }
         }
-        if let Some((effect, choices)) = self.choosing {
+        for (effect, choices) in std::mem::take(&mut self.choosing) {
             match self.choose(choices) {
-                Choice::Label(label) => {
-                    self.choosing = None;
-                    self.outcome(effect, Outcome::chosen(label));
-                }
-                Choice::Later => self.want_input_for(choices),
-                Choice::Never => {
-                    self.choosing = None;
-                    self.outcome(effect, nothing_left());
+                Choice::Label(label) => self.outcome(effect, Outcome::chosen(label)),
+                Choice::Never => self.outcome(effect, nothing_left()),
+                Choice::Later => {
+                    self.choosing.push((effect, choices));
+                    self.want_input_for(choices);
                 }
             }
         }
@@ -325,7 +339,8 @@ impl State {
     /// What to send next, if there is something.
     fn choose(&mut self, choices: Choices) -> Choice {
         let is_over = self.is_over();
-        let sends_input = self.takes_input && !is_over;
+        let sends_input = self.takes_input != Intake::Nothing && !is_over;
+        let has_ended = self.ended || self.takes_input == Intake::Nothing;
         match choices {
             Choices {
                 cancel: Some(label),
@@ -353,7 +368,7 @@ impl State {
             } if sends_input && self.piece.is_some() => Choice::Label(label),
             Choices {
                 eof: Some(label), ..
-            } if sends_input && self.ended && self.piece.is_none() => Choice::Label(label),
+            } if has_ended && self.piece.is_none() => Choice::Label(label),
             // Only the end of the command is waited for.
             Choices { .. } if !is_over => Choice::Later,
             Choices { .. } => Choice::Never,
@@ -367,7 +382,7 @@ impl State {
     }
 
     fn want_input(&mut self) {
-        let is_wanted = self.takes_input && !self.reading && !self.ended;
+        let is_wanted = self.takes_input != Intake::Nothing && !self.reading && !self.ended;
         if let (true, None, Some(input)) = (is_wanted, &self.piece, &self.input) {
             self.reading = true;
             input.want();
@@ -376,11 +391,15 @@ impl State {
 
     /// Input as a payload; empty at its end.
     fn fill(&mut self, sort: SortId) -> Option<Outcome> {
-        let is_last = self.ended || self.is_over() || !self.takes_input;
+        let is_last = self.ended || self.is_over() || self.takes_input == Intake::Nothing;
         let piece = match self.piece.take() {
             None if is_last => Vec::new(),
             piece => piece?,
         };
+        if self.takes_input == Intake::Bounded {
+            // One piece ahead, which shows whether the protocol has left any.
+            self.want_input();
+        }
         let data = vec![("data", Literal::Bytes(piece))];
         Some(made(DATA, payload(data, sort, self.image.image())))
     }
@@ -403,7 +422,7 @@ impl State {
         match self.choose(choices) {
             Choice::Label(label) => Reply::Now(Outcome::chosen(label)),
             Choice::Later => {
-                self.choosing = Some((request.effect(), choices));
+                self.choosing.push((request.effect(), choices));
                 self.want_input_for(choices);
                 Reply::Later
             }
@@ -420,13 +439,14 @@ impl State {
         let value = match name {
             EXEC => {
                 self.requested = true;
-                payload(spec(&self.job, self.takes_input), sort, code)
+                let takes_input = self.takes_input != Intake::Nothing;
+                payload(spec(&self.job, takes_input), sort, code)
             }
             DATA => {
                 return match self.fill(sort) {
                     Some(outcome) => Reply::Now(outcome),
                     None => {
-                        self.filling = Some((request.effect(), sort));
+                        self.filling.push((request.effect(), sort));
                         self.want_input();
                         Reply::Later
                     }
@@ -451,8 +471,8 @@ impl State {
             return done;
         };
         match label {
-            "exec_output" => return self.output(&fields, request.effect()),
-            "exec_response" => {
+            OUTPUT => return self.output(&fields, request.effect()),
+            RESPONSE => {
                 self.ending = Some(Ending::Exit {
                     code: fields.number("exit_code").unwrap_or(0),
                     signal: fields.number("signal").and_then(|n| u64::try_from(n).ok()),
@@ -525,7 +545,7 @@ fn has_payload(image: &VerifiedImage, label: LabelId, sort: SortId) -> bool {
     let is_empty = || payload(Vec::new(), sort, image.image()).is_ok();
     match image.label_name(label) {
         EXEC | DATA | SIGNAL => true,
-        // What says all by its label may carry an empty record.
+        // These need no payload; the protocol may give them an empty record.
         EOF | CANCEL | DETACH => is_empty(),
         _ => false,
     }
@@ -551,7 +571,7 @@ fn unanswerable(request: &EffectRequest<'_>) -> Reply {
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }
 
-/// The command has ended, and no label of the choice says so.
+/// The command has ended, and the choice has no label for that.
 fn nothing_left() -> Outcome {
     let detail = format!(
         "the command has ended, and the protocol has a choice left with nothing for `exec` to choose: `{DETACH}` or \

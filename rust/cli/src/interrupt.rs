@@ -8,11 +8,11 @@ use std::thread;
 
 use antiphon_guest::driver::Remote;
 use antiphon_machine::{Ingress, SessionId};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// The signals that ask a program to end.
-const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
 /// Has `first` called at the first signal that asks for an end; when it returns `false`, or at the second signal, the
 /// process ends.

@@ -24,6 +24,7 @@ mod protocol;
 mod recording;
 mod replace;
 mod script;
+mod standard;
 mod story;
 mod streams;
 mod telling;
@@ -41,12 +42,15 @@ use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
 use exit::Exit;
-use output::{BAD, Voice};
+use output::Voice;
 use problem::Problem;
 
 /// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     // A write beyond the limit for files then fails and is reported; the signal alone would end the program. It has a
     // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
     // this case is worse.
@@ -89,14 +93,24 @@ fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
     if exit == Exit::Done {
         return exit;
     }
-    let message = filter::lines(&problem.to_string());
-    voice.remark(BAD, "antiphon:", &message);
-    if voice.json {
-        let document = serde_json::json!({ "error": message, "code": exit.code() });
-        // When not even this can be written, the exit code is all that is left.
-        let _ = voice.document(&document);
-    }
+    let is_recorded = !matches!(problem, Problem::Unrecorded(_));
+    voice.failure(&filter::lines(&problem.to_string()), exit, is_recorded);
     exit
+}
+
+/// Reports why a command line is not understood, or prints the help or the version that it asks for. `--json` may be in
+/// it, though it does not fit the rest.
+fn usage(error: &clap::Error) -> ExitCode {
+    output::print_usage(error);
+    let code = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);
+    let mut args = std::env::args_os().skip(1).take_while(|arg| arg != "--");
+    if error.use_stderr() && args.any(|arg| arg == "--json") {
+        let text = filter::lines(&error.to_string());
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        let document = serde_json::json!({ "error": text, "code": code });
+        let _ = output::document(&document);
+    }
+    ExitCode::from(code)
 }
 
 /// The README's example, compiled and run.

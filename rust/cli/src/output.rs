@@ -1,13 +1,22 @@
 //! How the commands speak: text or JSON to standard output, remarks and errors to standard error.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::args::{Color, StyleArgs};
+use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::standard::StandardOutput;
+
+/// How long a report may take after a signal has ended the command: its reader may not read.
+pub(crate) const REPORTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// The way to speak that the command line asked for, and what the streams are.
 #[derive(Clone, Copy, Debug)]
@@ -54,29 +63,40 @@ impl Voice {
     }
 
     /// Standard output, buffered. The caller flushes it.
-    pub(crate) fn stdout(&self) -> BufWriter<io::StdoutLock<'static>> {
-        BufWriter::new(io::stdout().lock())
+    pub(crate) fn stdout(&self) -> BufWriter<StandardOutput<StdoutLock<'static>>> {
+        BufWriter::new(StandardOutput::stdout())
     }
 
     /// Writes text to standard output.
     pub(crate) fn print(&self, text: &str) -> Result<(), Problem> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
+        StandardOutput::stdout()
+            .write_all(text.as_bytes())
             .map_err(Problem::stdout)
     }
 
     /// Writes one JSON document and a line end to standard output.
     pub(crate) fn document(&self, document: &impl Serialize) -> Result<(), Problem> {
-        let mut out = self.stdout();
-        write_document(&mut out, document)?;
-        out.flush().map_err(Problem::stdout)
+        self::document(document)
     }
 
     /// Says something to the person at the terminal; what cannot be said there cannot be said.
     pub(crate) fn remark(&self, style: Style, head: &str, text: &str) {
-        let mut err = io::stderr().lock();
-        let _ = writeln!(err, "{} {text}", paint(self.colour_stderr, style, head));
+        let head = paint(self.colour_stderr, style, head);
+        to_stderr(&format!("{head} {text}\n"));
+    }
+
+    /// Reports why the command failed, on standard error and with `--json` on standard output. `is_recorded` is `false`
+    /// when the recording failed, too.
+    pub(crate) fn failure(&self, message: &str, exit: Exit, is_recorded: bool) {
+        self.remark(BAD, "antiphon:", message);
+        if self.json {
+            let mut document = json!({ "error": message, "code": exit.code() });
+            if !is_recorded {
+                document["recording"] = "failed".into();
+            }
+            // When not even this can be written, the exit code is all that is left.
+            let _ = self.document(&document);
+        }
     }
 
     /// How diagnostics are to look on standard output.
@@ -91,6 +111,53 @@ impl Voice {
     pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         paint(self.colour, style, text)
     }
+}
+
+/// Writes text to standard error. A failure is ignored: there is no other place to report it.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = StandardOutput::stderr().write_all(text.as_bytes());
+}
+
+/// Prints what clap has to say: help and versions on standard output, errors on standard error, in colours where
+/// these are a terminal. When it cannot be printed, the exit code is all that is left.
+pub(crate) fn print_usage(error: &clap::Error) {
+    let text = error.render();
+    let choice = match error.use_stderr() {
+        true => anstream::AutoStream::choice(&io::stderr()),
+        false => anstream::AutoStream::choice(&io::stdout()),
+    };
+    let text = match choice {
+        ColorChoice::Never => text.to_string(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
+            text.ansi().to_string()
+        }
+    };
+    match error.use_stderr() {
+        true => to_stderr(&text),
+        false => drop(StandardOutput::stdout().write_all(text.as_bytes())),
+    }
+}
+
+/// Runs `write` in a thread and waits at most `patience` for its end: the reader of a standard stream may not read.
+/// When no thread can be started, nothing is written.
+pub(crate) fn within(patience: Duration, write: impl FnOnce() + Send + 'static) {
+    let (ended, end) = mpsc::channel::<()>();
+    let write = move || {
+        write();
+        drop(ended);
+    };
+    let writer = thread::Builder::new().name("report".to_owned());
+    if writer.spawn(write).is_ok() {
+        // Nothing is sent: the wait ends when the thread drops its end of the channel.
+        let _ = end.recv_timeout(patience);
+    }
+}
+
+/// Writes one JSON document and a line end to standard output.
+pub(crate) fn document(document: &impl Serialize) -> Result<(), Problem> {
+    let mut out = BufWriter::new(StandardOutput::stdout());
+    write_document(&mut out, document)?;
+    out.flush().map_err(Problem::stdout)
 }
 
 /// Writes one JSON document and a line end.

@@ -71,6 +71,16 @@ pub(crate) enum Problem {
     OverInput { path: PathBuf },
     #[error("`{}` is the recording; write to another file", path.display())]
     OverRecording { path: PathBuf },
+    #[error(
+        "`{}` is a file that the command itself reads or writes; record in another file",
+        path.display()
+    )]
+    RecordingOver { path: PathBuf },
+    /// The recording failed, too, which was reported when it did.
+    #[error("{0}")]
+    Unrecorded(Box<Problem>),
+    #[error("cannot read standard input: {reason}")]
+    Input { reason: String },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
     #[error("`{protocol}` is too large to explore: there is no certificate to write")]
@@ -191,6 +201,14 @@ impl Problem {
         }
     }
 
+    /// The same, of a command whose recording failed unless `is_recorded`.
+    pub(crate) fn recorded(self, is_recorded: bool) -> Problem {
+        match is_recorded {
+            true => self,
+            false => Problem::Unrecorded(Box::new(self)),
+        }
+    }
+
     /// Why a recording does not become a case.
     pub(crate) fn case(path: &Path) -> impl FnOnce(RecordingError) -> Problem {
         let path = path.to_owned();
@@ -240,6 +258,7 @@ impl Problem {
             | Problem::NoSuchRole { .. }
             | Problem::OverInput { .. }
             | Problem::OverRecording { .. }
+            | Problem::RecordingOver { .. }
             | Problem::OneImage { .. }
             | Problem::TypedSessions { .. }
             | Problem::Wave { .. }
@@ -257,6 +276,8 @@ impl Problem {
                 | RecordingError::NotWhole { .. } => Exit::Damaged,
             },
             Problem::Output(_)
+            | Problem::Input { .. }
+            | Problem::Unrecorded(_)
             | Problem::NoPackage
             | Problem::NoSuchPackage { .. }
             | Problem::NotAFile { .. }

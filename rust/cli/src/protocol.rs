@@ -7,11 +7,13 @@ use antiphon_language::compile::{Compiled, compile};
 use antiphon_language::diagnostic::{Diagnostic, Style, render_all};
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::Limits;
-use antiphon_language::source::{Source, Sources};
+use antiphon_language::source::{FileId, Source, Sources};
 use antiphon_language::{Checked, Loader, Modules, check};
 use antiphon_machine::VerifiedImage;
 
+use crate::args::RecordArgs;
 use crate::problem::Problem;
+use crate::recording::Recording;
 use crate::text::{self, Beside};
 
 /// A file, its protocols and everything that was found about it.
@@ -51,6 +53,14 @@ impl ProtocolFile {
                 })
             }
         }
+    }
+
+    /// The same, unless it is to be recorded over this file or over one that it imports.
+    pub(crate) fn apart_from(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
+        let sources = (0..=u16::MAX).map_while(|n| self.sources.source(FileId(n)));
+        let files = sources.map(|source| Path::new(&*source.name));
+        Recording::refuse_over(recording, files)?;
+        Ok(self)
     }
 
     /// Checks a text.

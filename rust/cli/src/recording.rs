@@ -16,8 +16,9 @@ use serde_json::json;
 
 use crate::args::RecordArgs;
 use crate::filter;
-use crate::output::{BAD, Voice};
+use crate::output::{BAD, Voice, within};
 use crate::problem::Problem;
+use crate::text;
 
 /// The name of the program that wrote a recording, in its header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
@@ -49,6 +50,23 @@ impl std::fmt::Debug for Recording {
 }
 
 impl Recording {
+    /// Refuses a recording in one of these files, which the command itself reads or writes.
+    pub(crate) fn refuse_over<'p>(
+        args: &RecordArgs,
+        files: impl IntoIterator<Item = &'p Path>,
+    ) -> Result<(), Problem> {
+        let Some(path) = &args.record else {
+            return Ok(());
+        };
+        let mut files = files.into_iter();
+        match files.any(|file| text::is_same_place(path, file)) {
+            true => Err(Problem::RecordingOver {
+                path: path.to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// Begins the recording that the command line asks for, if it asks for one.
     pub(crate) fn begin(
         args: &RecordArgs,
@@ -58,6 +76,11 @@ impl Recording {
         let Some(path) = &args.record else {
             return Ok(None);
         };
+        if text::is_standard_output(path) {
+            return Err(Problem::RecordingOver {
+                path: path.to_owned(),
+            });
+        }
         Ok(Some(Recording {
             recorder: file::create(path, args.overwrite, &header())?,
             path: path.to_owned(),
@@ -84,14 +107,15 @@ impl Recording {
     /// that has been reported.
     pub(crate) fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
         let ended = self.recorder.finish(kernel);
-        let is_whole = match (self.has_failed, ended) {
-            (true, _) => false,
-            (false, Ok(_)) => true,
-            (false, Err(error)) => {
-                report(&self.voice, &self.path, &cannot(&self.path, error));
-                false
-            }
+        let failure = match ended {
+            Ok(file) => file::loss(&file, &self.path),
+            Err(error) => Some(cannot(&self.path, error)),
         };
+        let is_whole = !self.has_failed && failure.is_none();
+        if let Some(failure) = failure.filter(|_| !self.has_failed) {
+            let (voice, path) = (self.voice, self.path.clone());
+            within(REPORTED_WITHIN, move || report(&voice, &path, &failure));
+        }
         // What is reported now comes before what the caller reports, unless its reader does not read.
         let until = Instant::now() + REPORTED_WITHIN;
         while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)

@@ -47,7 +47,7 @@ pub(crate) fn target(path: &Path) -> io::Result<Target> {
 }
 
 /// The directory that a file is in.
-fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new("."))
 }

@@ -1,7 +1,7 @@
 //! The standard streams of an `exec`: a thread each, so that one that is slow or never ends holds up nothing else.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use crossbeam_channel::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use serde_json::json;
 
 use crate::filter::Filter;
@@ -99,10 +100,10 @@ impl Input {
 }
 
 fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
-    let mut stdin = io::stdin().lock();
+    let stdin = io::stdin();
     while asked.recv().is_ok() {
         let mut piece = vec![0; INPUT_LEN];
-        match read_piece(&mut stdin, &mut piece) {
+        match read_piece(stdin.as_fd(), &mut piece) {
             Ok(len) => {
                 piece.truncate(len);
                 on_event(StreamEvent::Input(piece));
@@ -117,16 +118,23 @@ fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
 
 /// Reads what is there, waiting for the first byte. A descriptor that another process has made non-blocking is waited
 /// for like any other; a terminal in whose background this process is, until it is in the foreground.
-fn read_piece(stdin: &mut (impl Read + AsFd), piece: &mut [u8]) -> io::Result<usize> {
+///
+/// The descriptor is read directly: the standard library takes one that cannot be read for an empty one.
+fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
+    let is_terminal = rustix::termios::isatty(fd);
     loop {
-        wait(stdin.as_fd(), PollFlags::IN)?;
-        if is_in_background(stdin.as_fd()) {
-            thread::sleep(FOREGROUND_POLL);
-            continue;
+        if is_terminal {
+            // Not read before there is something, for until then this process may have gone to the background.
+            wait(fd, PollFlags::IN)?;
+            if is_in_background(fd) {
+                thread::sleep(FOREGROUND_POLL);
+                continue;
+            }
         }
-        match stdin.read(piece) {
-            Err(error) if is_passing(&error) => {}
-            done => return done,
+        match rustix::io::read(fd, &mut *piece) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait(fd, PollFlags::IN)?,
+            done => return Ok(done?),
         }
     }
 }
@@ -161,19 +169,11 @@ fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
-/// Whether an operation is to be tried again: it was interrupted, or the descriptor does not block.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-    )
-}
-
 /// Waits until the descriptor can be read or written, or is broken.
 fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     match poll(&mut fds, None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -190,7 +190,7 @@ pub(crate) struct Output {
     watched: Arc<Watched>,
 }
 
-/// What is seen of a stream from outside its thread.
+/// The state of a stream that other threads see.
 #[derive(Debug, Default)]
 struct Watched {
     /// Whether nothing more is written.
@@ -327,7 +327,7 @@ fn write_loop(
     while let Ok(piece) = queue.recv() {
         let was_full = queue.len() + 1 >= PIECES_MAX;
         if let Err(error) = writer.write(&piece) {
-            // Closed before it is reported: what waits for room must find it.
+            // Closed before it is reported: a wait for room must see it.
             watched.closed.store(true, Ordering::Release);
             drop(queue);
             return on_event(StreamEvent::Broken(writer.stream, error.kind()));
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_does_not_block_is_waited_for() {
-        let (mut read, write) = pipe();
+        let (read, write) = pipe();
         let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
         let sent = bytes.clone();
         let writing = thread::spawn(move || {
@@ -408,7 +408,7 @@ mod tests {
         });
         let (mut got, mut piece) = (Vec::new(), vec![0; INPUT_LEN]);
         loop {
-            match read_piece(&mut read, &mut piece).expect("the pipe is whole") {
+            match read_piece(read.as_fd(), &mut piece).expect("the pipe is whole") {
                 0 => break,
                 len => got.extend_from_slice(&piece[..len]),
             }
@@ -419,8 +419,11 @@ mod tests {
 
     #[test]
     fn input_that_cannot_be_read_is_an_error_and_not_an_end() {
-        let mut directory = File::open("/").expect("it can be opened");
-        let error = read_piece(&mut directory, &mut [0; 8]).expect_err("it is a directory");
-        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        let directory = File::open("/").expect("it can be opened");
+        let (_read, write) = pipe();
+        for (file, errno) in [(directory, Errno::ISDIR), (write, Errno::BADF)] {
+            let error = read_piece(file.as_fd(), &mut [0; 8]).expect_err("it cannot be read");
+            assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()));
+        }
     }
 }

@@ -111,7 +111,13 @@ fn said(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
         Kind::Faulted => (from.to_owned(), format!("faulted: {}", row.note)),
         Kind::Halted => (from.to_owned(), "is done".to_owned()),
         Kind::Ended => ("session".to_owned(), format!("ended: {what}")),
-        Kind::Clock => ("clock".to_owned(), format!("{what} ticks pass")),
+        Kind::Clock => {
+            let passing = match what.as_str() {
+                "1" => "1 tick passes".to_owned(),
+                ticks => format!("{ticks} ticks pass"),
+            };
+            ("clock".to_owned(), passing)
+        }
         Kind::Refused => ("refused".to_owned(), row.note.clone()),
         Kind::Checkpoint => ("checkpoint".to_owned(), row.note.clone()),
         Kind::Diverged => ("DIVERGED".to_owned(), row.note.clone()),

@@ -1,17 +1,24 @@
 //! The hosts of a protocol's roles, as a person at the terminal plays them.
 
-use std::io::{self, BufRead, Write};
+use std::io;
 
 use antiphon_machine::{Class, EffectHandler, EffectRequest, Outcome, Reply, Sort};
 
 use crate::filter;
 use crate::literal::{Cursor, sort_name};
+use crate::output::to_stderr;
 use crate::script::{Answer, answer};
+use crate::standard::Lines;
+
+/// Bytes of a typed line: a payload has at most 64 KiB, and no way to write a byte takes more than 10.
+const LINE_LEN_MAX: u64 = 1 << 20;
 
 /// Asks for each answer on standard error and reads it from standard input.
 #[derive(Debug, Default)]
 pub(crate) struct Typed {
+    lines: Lines,
     gone: bool,
+    error: Option<io::Error>,
 }
 
 impl Typed {
@@ -20,20 +27,24 @@ impl Typed {
         self.gone
     }
 
-    /// The next line, or nothing at the end of input.
-    fn line(&mut self, prompt: &str) -> Option<String> {
-        let mut err = io::stderr().lock();
-        // Who cannot see the prompt can still type.
-        let _ = write!(err, "{prompt}").and_then(|()| err.flush());
-        let mut line = String::new();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(len) if len > 0 => Some(line),
-            Ok(_) | Err(_) => {
-                let _ = writeln!(err);
-                self.gone = true;
-                None
-            }
+    /// Why standard input cannot be read, if that is so.
+    pub(crate) fn error(&self) -> Option<&io::Error> {
+        self.error.as_ref()
+    }
+
+    /// The next line, or nothing at the end of the input and when it cannot be read.
+    fn line(&mut self, prompt: &str) -> Option<Vec<u8>> {
+        to_stderr(prompt);
+        let line = self.lines.next(LINE_LEN_MAX);
+        let line = line.unwrap_or_else(|error| {
+            self.error = Some(error);
+            None
+        });
+        if line.is_none() {
+            to_stderr("\n");
+            self.gone = true;
         }
+        line
     }
 }
 
@@ -49,16 +60,16 @@ impl EffectHandler for Typed {
             };
             match read(&line, request) {
                 Ok(reply) => return reply,
-                Err(wrong) => {
-                    let _ = writeln!(io::stderr(), "  {wrong}");
-                }
+                Err(wrong) => to_stderr(&format!("  {wrong}\n")),
             }
         }
         Reply::Later
     }
 }
 
-fn read(line: &str, request: &EffectRequest<'_>) -> Result<Reply, String> {
+fn read(line: &[u8], request: &EffectRequest<'_>) -> Result<Reply, String> {
+    let line = str::from_utf8(line)
+        .map_err(|error| format!("byte {} is not UTF-8 text", error.valid_up_to()))?;
     let mut cursor = Cursor::new(line);
     if cursor.is_done() && matches!(request.result(), Sort::Unit) {
         return Ok(Reply::Now(Outcome::done()));

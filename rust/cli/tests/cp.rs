@@ -152,9 +152,9 @@ fn an_interrupted_copy_leaves_the_target_and_no_part() {
     assert_eq!(told.code, Some(130), "{told:?}");
     assert_eq!(told.stderr, "antiphon: the copy was called off\n");
     assert_eq!(place.read("there"), b"old");
-    fs::rename(place.path("c.rec"), place.path("../c.rec")).expect("it can be moved");
-    assert_eq!(place.names(), before);
-    fs::rename(place.path("../c.rec"), place.path("c.rec")).expect("it can be moved");
+    let mut names = place.names();
+    names.retain(|name| name != "c.rec");
+    assert_eq!(names, before);
     assert!(place.good(&["show", "c.rec"]).contains("ended: cancelled"));
     place.good(&["replay", "c.rec"]);
 }

@@ -337,6 +337,15 @@ fn kill_leaves_a_recording_that_replays() {
 }
 
 #[test]
+fn the_exit_code_does_not_depend_on_the_reader_of_the_last_document() {
+    let place = Place::new();
+    let mut child = place.start(&["exec", "--json", "--", "sh", "-c", "sleep 0.3; exit 3"]);
+    drop(child.stdout.take());
+    let told = end(child);
+    assert_eq!((told.code, told.stderr.as_str()), (Some(3), ""));
+}
+
+#[test]
 fn json_says_what_the_code_cannot() {
     let place = Place::new();
     let told = place.run(&["exec", "--json", "--", "sh", "-c", "printf out; exit 124"]);

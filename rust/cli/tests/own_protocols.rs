@@ -159,7 +159,195 @@ fn a_command_line_is_run_once_and_in_the_guest() {
     let guestless =
         "exec_request(Spec) from Host to Guest; exec_response(Status) from Guest to Host;";
     let stderr = refused("role Host, role Guest", guestless, &["-n"]);
-    assert!(stderr.contains("named `Agent` or `Sink`"), "{stderr}");
+    assert!(
+        stderr.contains("named `Agent` or `Sink`, so no role is bound"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn output_goes_to_one_role_of_the_host() {
+    let body = "exec_request(Spec) from Host to Agent;
+        rec Output {
+          choice at Agent { exec_output(Chunk) from Agent to Host, Logger; continue Output; }
+          or { exec_response(Status) from Agent to Host, Logger; }
+        }";
+    let stderr = refused("role Host, role Logger, role Agent", body, &["-n"]);
+    assert!(
+        stderr.contains("Host and Logger receive `exec_output`"),
+        "{stderr}"
+    );
+}
+
+/// The rest of the input would be lost without a word.
+#[test]
+fn input_beyond_what_a_protocol_carries_fails_the_run() {
+    let place = Place::new();
+    let body = format!(
+        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
+         {REST}"
+    );
+    place.write(
+        "p.anti",
+        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
+    );
+    let args = ["exec", "--protocol", "p.anti", "--", "wc", "-c"];
+    for (len, code) in [(10, 0), (200_000, 125)] {
+        let told = place.run_with(&args, &vec![b'x'; len]);
+        assert_eq!(told.code, Some(code), "{len}: {told:?}");
+        let says = told
+            .stderr
+            .contains("standard input has more than the protocol carries");
+        assert_eq!(says, code != 0, "{told:?}");
+    }
+}
+
+/// Without `stdin_eof` a command would wait for the end of its input.
+#[test]
+fn input_without_an_end_is_refused() {
+    let place = Place::new();
+    let body = format!(
+        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; {REST}"
+    );
+    place.write(
+        "p.anti",
+        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
+    );
+    let told = place.run_with(
+        &["exec", "--protocol", "p.anti", "--", "touch", "ran"],
+        b"x",
+    );
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("no role of the host sends `stdin_eof`"),
+        "{told:?}"
+    );
+    assert!(!place.path("ran").exists());
+}
+
+/// A failure that is not reported would be taken for success.
+#[test]
+fn a_response_that_does_not_say_how_the_command_ended_is_refused() {
+    let rest = |status: &str| {
+        format!(
+            "exec_request(Full) from Host to Agent;
+             rec Output {{
+               choice at Agent {{ exec_output(Chunk) from Agent to Host; continue Output; }}
+               or {{ exec_response({status}) from Agent to Host; }}
+             }}"
+        )
+    };
+    let stderr = refused(TWO, &rest("Empty"), &["-n"]);
+    assert!(
+        stderr.contains("the exit code") && stderr.contains("`exit_code`"),
+        "{stderr}"
+    );
+    let (code, stderr, ran) = run(TWO, &rest("Status"), &["-n"]);
+    assert_eq!((code, ran), (Some(0), true), "{stderr}");
+    let stderr = refused(TWO, &rest("Status"), &["-n", "--deadline", "5"]);
+    assert!(
+        stderr.contains("`--deadline`") && stderr.contains("`timed_out`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_message_that_the_link_does_not_have_is_refused() {
+    let body = format!("exec_request(Spec) from Host to Agent; {REST} bye() from Host to Agent;")
+        .replace(
+            "exec_response(Status) from Agent to Host; }",
+            "exec_response(Status) from Agent to Host; }",
+        );
+    let stderr = refused(TWO, &body, &["-n"]);
+    assert!(stderr.contains("Host sends `bye` to Agent"), "{stderr}");
+}
+
+/// A role that waits for the end of the command before it can receive that end waits for ever.
+#[test]
+fn a_choice_that_keeps_the_end_of_the_command_away_is_refused() {
+    let body = format!(
+        "exec_request(Spec) from Host to Agent;
+         rec L {{
+           choice at Host {{ signal(Signo) from Host to Agent; continue L; }}
+           or {{ detach() from Host to Agent; }}
+         }}
+         {REST}"
+    );
+    let place = Place::new();
+    let records = format!("{RECORDS} record Signo {{ signo: Int }} ");
+    place.write(
+        "p.anti",
+        format!("{records}global protocol P({TWO}) {{ {body} }}"),
+    );
+    let told = place.run(&["exec", "-n", "--protocol", "p.anti", "--", "touch", "ran"]);
+    assert_eq!(told.code, Some(125), "{told:?}");
+    assert!(
+        told.stderr.contains("waits for the end of the command"),
+        "{told:?}"
+    );
+    assert!(!place.path("ran").exists());
+}
+
+/// A command that was asked for without input needs no end of it.
+#[test]
+fn the_end_of_input_is_sent_where_none_is_taken() {
+    let body = format!(
+        "exec_request(Spec) from Host to Agent;
+         choice at Host {{ quit() from Host to Agent; }} or {{ stdin_eof() from Host to Agent; {REST} }}"
+    );
+    let (code, stderr, ran) = run(TWO, &body, &["-n"]);
+    assert_eq!((code, ran), (Some(0), true), "{stderr}");
+    let body =
+        format!("exec_request(Spec) from Host to Agent; stdin_eof() from Host to Agent; {REST}");
+    let (code, stderr, ran) = run(TWO, &body, &["-n"]);
+    assert_eq!((code, ran), (Some(0), true), "{stderr}");
+}
+
+/// No message can come before there is a request.
+#[test]
+fn a_guest_that_is_to_speak_first_fails_the_session() {
+    for body in [
+        "exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host;",
+        "choice at Agent { exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to Agent;
+           exec_response(Status) from Agent to Host; }
+         or { exec_response(Status) from Agent to Host; exec_request(Spec) from Host to Agent; }",
+    ] {
+        let stderr = refused(TWO, body, &["-n"]);
+        assert!(stderr.contains("before any request"), "{stderr}");
+    }
+}
+
+/// Several roles of the host may wait for input at once; each piece goes to one of them.
+#[test]
+fn two_roles_of_the_host_may_choose_at_once() {
+    let place = Place::new();
+    let body = format!(
+        "exec_request(Full) from Host to Agent;
+         go() from Agent to Sink;
+         rec Input {{
+           choice at Host {{ stdin_data(Bytes) from Host to Sink; continue Input; }}
+           or {{ stdin_eof() from Host to Sink; }} or {{ detach() from Host to Sink; }}
+         }}
+         rec Other {{
+           choice at Feeder {{ signal(Signo) from Feeder to Hub; continue Other; }}
+           or {{ detach() from Feeder to Hub; }}
+         }}
+         {REST}"
+    )
+    .replace("from Agent to Host", "from Agent to Out");
+    let roles = "role Host, role Feeder, role Out, role Agent, role Sink, role Hub";
+    let records = format!("{RECORDS} record Signo {{ signo: Int }} ");
+    place.write(
+        "p.anti",
+        format!("{records}global protocol P({roles}) {{ {body} }}"),
+    );
+    let told = place.run_with(&["exec", "--protocol", "p.anti", "--", "cat"], b"through");
+    assert_eq!(
+        (told.code, told.stdout.as_str()),
+        (Some(0), "through"),
+        "{told:?}"
+    );
 }
 
 /// A branch each is one request.

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::guest::{self, ALIVE_WITHIN};
 use crate::interrupt::Interrupt;
-use crate::output::{BAD, Voice};
+use crate::output::{REPORTED_WITHIN, Voice, within};
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::recording::{Recording, header};
@@ -43,6 +43,10 @@ type Recorded = Arc<Mutex<Option<SessionId>>>;
 
 pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
+    Recording::refuse_over(
+        &args.recording,
+        plan.files(&args.guest.agent).iter().map(PathBuf::as_path),
+    )?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let mut notes = vec![("command".to_owned(), "cp".to_owned())];
@@ -77,17 +81,29 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let (copier, (recording, _)) = driver.close();
     copier.finish();
     let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
-    if let Some(signal) = interrupt.signal() {
-        let left = match copied {
-            Err(Problem::PartLeft { part, .. }) => {
-                format!("; `guest:{}` may be left behind", filter::line(&part))
-            }
-            Ok(_) | Err(_) => String::new(),
-        };
-        voice.remark(BAD, "antiphon:", &format!("the copy was called off{left}"));
-        return Ok(Exit::Guest(128u8.saturating_add(signal)));
+    match (interrupt.signal(), copied) {
+        (Some(signal), Err(problem)) => Ok(called_off(signal, &problem, is_recorded, *voice)),
+        (_, Err(problem)) => Err(problem.recorded(is_recorded)),
+        (_, Ok(copied)) => report(copied, is_recorded, voice),
     }
-    report(copied?, is_recorded, voice)
+}
+
+/// Reports that a signal ended the copy. The readers of the standard streams may not read.
+fn called_off(signal: u8, problem: &Problem, is_recorded: bool, voice: Voice) -> Exit {
+    let left = if let Problem::PartLeft { part, .. } = problem {
+        format!("; `guest:{}` may be left behind", filter::line(part))
+    } else {
+        String::new()
+    };
+    let exit = match is_recorded {
+        true => Exit::Guest(128u8.saturating_add(signal)),
+        false => Exit::Failed,
+    };
+    let message = format!("the copy was called off{left}");
+    within(REPORTED_WITHIN, move || {
+        voice.failure(&message, exit, is_recorded);
+    });
+    exit
 }
 
 fn report(
@@ -100,7 +116,8 @@ fn report(
         if !is_recorded {
             document["recording"] = "failed".into();
         }
-        voice.document(&document)?;
+        let told = voice.document(&document);
+        told.map_err(|problem| problem.recorded(is_recorded))?;
     }
     Ok(match is_recorded {
         true => Exit::Done,
@@ -127,6 +144,21 @@ impl Plan {
             }),
             (Place::Here(_), Place::Here(_)) | (Place::Guest(_), Place::Guest(_)) => {
                 Err(Problem::CopyWays)
+            }
+        }
+    }
+
+    /// The files here that are read or written.
+    fn files(&self, agent: &AgentPlace) -> Vec<PathBuf> {
+        match self {
+            Plan::In { source, .. } => vec![source.clone()],
+            Plan::Out { source, target } => {
+                let mut files = vec![from_guest::target_of(source, target)];
+                // An agent that is started here reads the files of this machine, from this directory.
+                if matches!(agent, AgentPlace::Stdio) {
+                    files.push(PathBuf::from(source));
+                }
+                files
             }
         }
     }
@@ -271,11 +303,18 @@ impl Copy<'_> {
     fn ended(&mut self, session: SessionId) -> Result<(), Problem> {
         let kernel = self.driver.kernel();
         let phase = kernel.session(session).map(|session| session.phase());
+        let recording = self.driver.sink().0.as_ref();
         match phase {
             Some(Phase::Terminal(End::Closed)) => Ok(()),
-            Some(Phase::Terminal(End::Cancelled)) => Err(Problem::Copy {
-                reason: "it was cancelled".to_owned(),
-            }),
+            Some(Phase::Terminal(End::Cancelled)) => {
+                let reason = match recording.is_some_and(Recording::must_stop) {
+                    true => "it was ended because its recording failed",
+                    false => "it was cancelled",
+                };
+                Err(Problem::Copy {
+                    reason: reason.to_owned(),
+                })
+            }
             Some(Phase::Terminal(End::Faulted) | Phase::Active) | None => {
                 let reason = filter::line(&self.driver.sink().1.reason());
                 Err(Problem::Copy { reason })

@@ -21,7 +21,7 @@ use crate::filter;
 use crate::guest;
 use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards, is_forwarded_only};
 use crate::interrupt::on_signals;
-use crate::output::{BAD, Voice};
+use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
@@ -58,14 +58,15 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
-    let rest = ran?;
+    let rest = ran.map_err(|problem| problem.recorded(is_recorded))?;
     let phase = kernel.sessions().first().map(|session| session.phase());
     let mut told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
     told.guest_code = guest_code(&host);
     if !is_recorded {
         told = told.unrecorded();
     }
-    told.tell(voice, &unwritten)
+    let told = told.tell(voice, host.is_called_off(), &unwritten);
+    told.map_err(|problem| problem.recorded(is_recorded))
 }
 
 /// Opens the session and runs it to its end.
@@ -110,7 +111,7 @@ fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
     let file = match &args.protocol {
-        Some(path) => ProtocolFile::read(path)?,
+        Some(path) => ProtocolFile::read(path)?.apart_from(&args.recording)?,
         None => ProtocolFile::of(Source::new(SHIPPED, GUEST_EXEC), &NoModules),
     };
     file.protocol(None)
@@ -189,6 +190,11 @@ impl Told {
         if let Some(signal) = host.cancelled_for() {
             return Told::cancelled(signal, None);
         }
+        if host.has_input_left() {
+            let reason = "standard input has more than the protocol carries: the rest was not sent, so the command \
+                          did not get all of its input";
+            return Told::failed(Exit::Failed, reason.to_owned());
+        }
         let closed = phase == Some(Phase::Terminal(End::Closed));
         let ending = host.ending().filter(|_| closed);
         if let Some(signal) = host.asked_to_end() {
@@ -202,6 +208,12 @@ impl Told {
             }
         }
         match ending {
+            Some(Ending::Exit {
+                timed_out: true, ..
+            }) if args.deadline.is_none() => {
+                let reason = "the guest reports that a deadline has passed, and none was set";
+                Told::failed(Exit::Failed, reason.to_owned())
+            }
             Some(Ending::Exit {
                 timed_out: true, ..
             }) => Told::deadline(args),
@@ -219,13 +231,16 @@ impl Told {
     }
 
     fn exited(code: i64, signal: Option<u64>) -> Told {
+        // A guest of another system may have another code for a signal; the signal decides.
+        let of_signal = signal.and_then(|signal| i64::try_from(signal).ok());
+        let code = of_signal.map_or(code, |signal| 128 + signal);
         let reason = match signal {
             Some(_) => "signalled",
             None => "exited",
         };
         let message = (u8::try_from(code).is_err()).then(|| {
             format!(
-                "the guest's exit code is {code}, and a process here ends with 0 to 255: 255 it is"
+                "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is 255"
             )
         });
         Told {
@@ -314,21 +329,42 @@ impl Told {
         }
     }
 
-    /// Nothing is written to a stream that takes nothing.
-    fn tell(&self, voice: &Voice, unwritten: &[Stream]) -> Result<Exit, Problem> {
+    /// Reports the end. Once the command was called off, readers that do not read are not waited for, and nothing is
+    /// written to a stream that takes nothing. The exit code is that of the command, also when its reader is gone.
+    fn tell(
+        self,
+        voice: &Voice,
+        is_called_off: bool,
+        unwritten: &[Stream],
+    ) -> Result<Exit, Problem> {
+        let exit = self.exit;
         let message = self.message.as_ref().map(|message| filter::lines(message));
-        if let Some(message) = &message
-            && !unwritten.contains(&Stream::Stderr)
-        {
-            voice.remark(BAD, "antiphon:", message);
+        let document = json!({
+            "event": "exit", "code": exit.code(), "reason": self.reason,
+            "signal": self.signal, "guest_code": self.guest_code, "message": message,
+        });
+        let (voice, message) = (
+            *voice,
+            message.filter(|_| !unwritten.contains(&Stream::Stderr)),
+        );
+        let has_document = voice.json && unwritten.is_empty();
+        let report = move || {
+            if let Some(message) = message {
+                voice.remark(BAD, "antiphon:", &message);
+            }
+            match has_document {
+                true => voice.document(&document),
+                false => Ok(()),
+            }
+        };
+        if is_called_off {
+            output::within(REPORTED_WITHIN, move || drop(report()));
+            return Ok(exit);
         }
-        if voice.json && unwritten.is_empty() {
-            voice.document(&json!({
-                "event": "exit", "code": self.exit.code(), "reason": self.reason,
-                "signal": self.signal, "guest_code": self.guest_code, "message": message,
-            }))?;
+        match report() {
+            Ok(()) | Err(Problem::OutputClosed) => Ok(exit),
+            Err(problem) => Err(problem),
         }
-        Ok(self.exit)
     }
 }
 
@@ -357,6 +393,7 @@ mod tests {
         ];
         let ends = codes.map(exit_code);
         assert_eq!(ends, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(Told::exited(0, Some(9)).exit, Exit::Guest(137));
         assert!(Told::exited(256, None).message.is_some());
         assert!(Told::exited(255, None).message.is_none());
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::threaded::{
-    Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH,
+    Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH, WaveReport,
 };
 use antiphon_machine::{
     EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::explain;
 use crate::filter;
 use crate::interrupt::on_signal;
-use crate::output::{BAD, GOOD, Voice};
+use crate::output::{BAD, GOOD, REPORTED_WITHIN, Voice, within};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
@@ -43,7 +43,9 @@ type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, Watch
 
 pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let pace = Pace::of(args)?;
-    let protocol = ProtocolFile::read(&args.file)?.protocol(args.protocol.as_deref())?;
+    let file = ProtocolFile::read(&args.file)?.apart_from(&args.recording)?;
+    Recording::refuse_over(&args.recording, args.script.as_deref())?;
+    let protocol = file.protocol(args.protocol.as_deref())?;
     let image = protocol.image()?;
     let hosts = hosts(args, &image)?;
     let config = config(args, &protocol)?;
@@ -66,19 +68,13 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let report = machine.report();
     let (kernel, hosts, (recording, mut watcher)) = machine.into_parts();
     let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
-    if let Some(problem) = watcher.problem() {
-        return Err(problem);
-    }
-    let explained = args.explain.then_some(&report);
-    if let Some(report) = explained.filter(|_| !voice.json) {
-        voice.print(&explain::table(report))?;
+    let unreadable = hosts.iter().find_map(Hosts::unreadable);
+    if let Some(problem) = watcher.problem().or(unreadable) {
+        return Err(problem.recorded(is_recorded));
     }
     let summary = Summary::of(&kernel, &stop, &hosts);
-    summary.tell(is_recorded, explained.map(explain::document), voice)?;
-    if !is_recorded {
-        return Ok(Exit::Failed);
-    }
-    Ok(match stop {
+    let exit = match stop {
+        _ if !is_recorded => Exit::Failed,
         Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Stop::Ended if summary.is_good => Exit::Done,
         Stop::Ended
@@ -88,7 +84,21 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         | Stop::StepsMax(_)
         | Stop::Unseen
         | Stop::Unrecorded => Exit::No,
-    })
+    };
+    let (voice, explain) = (*voice, args.explain);
+    let tell = move || summary.tell(is_recorded, explain.then_some(&report), &voice);
+    match stop {
+        // The readers of the standard streams may not read.
+        Stop::Signal(_) => within(REPORTED_WITHIN, move || drop(tell())),
+        Stop::Ended
+        | Stop::Over
+        | Stop::Waiting(_)
+        | Stop::Stuck(_)
+        | Stop::StepsMax(_)
+        | Stop::Unseen
+        | Stop::Unrecorded => tell().map_err(|problem| problem.recorded(is_recorded))?,
+    }
+    Ok(exit)
 }
 
 /// How many sessions step at a time, and where.
@@ -182,6 +192,16 @@ impl Hosts {
         match self {
             Hosts::Scripted(scripted) => scripted.astray().is_some(),
             Hosts::Typed(typed) => typed.is_gone(),
+        }
+    }
+
+    /// Why no answer can be read, if that is so.
+    fn unreadable(&self) -> Option<Problem> {
+        match self {
+            Hosts::Scripted(_) => None,
+            Hosts::Typed(typed) => typed.error().map(|error| Problem::Input {
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -324,8 +344,10 @@ fn stuck(kernel: &ProtocolMachineKernel, wait: &Wait) -> (SessionId, String) {
 }
 
 /// How a run ended.
-struct Summary<'k> {
-    kernel: &'k ProtocolMachineKernel,
+struct Summary {
+    steps: u64,
+    clock: u64,
+    sessions: usize,
     remarks: Vec<String>,
     /// How many sessions came to which end.
     ends: BTreeMap<&'static str, usize>,
@@ -334,12 +356,8 @@ struct Summary<'k> {
     is_good: bool,
 }
 
-impl Summary<'_> {
-    fn of<'k>(
-        kernel: &'k ProtocolMachineKernel,
-        stop: &Stop,
-        hosts: &PerLane<Hosts>,
-    ) -> Summary<'k> {
+impl Summary {
+    fn of(kernel: &ProtocolMachineKernel, stop: &Stop, hosts: &PerLane<Hosts>) -> Summary {
         let (mut ends, mut end) = (BTreeMap::new(), End::Closed.name());
         for session in kernel.sessions() {
             let name = match session.phase() {
@@ -353,7 +371,9 @@ impl Summary<'_> {
         }
         let remarks = remarks(stop, kernel, hosts);
         Summary {
-            kernel,
+            steps: kernel.step_index(),
+            clock: kernel.clock(),
+            sessions: kernel.sessions().len(),
             is_good: remarks.is_empty() && end == End::Closed.name(),
             remarks,
             ends,
@@ -364,9 +384,12 @@ impl Summary<'_> {
     fn tell(
         &self,
         is_recorded: bool,
-        explained: Option<serde_json::Value>,
+        explained: Option<&WaveReport>,
         voice: &Voice,
     ) -> Result<(), Problem> {
+        if let Some(report) = explained.filter(|_| !voice.json) {
+            voice.print(&explain::table(report))?;
+        }
         for remark in self.remarks.iter().take(REMARKS_MAX) {
             voice.remark(BAD, "antiphon:", remark);
         }
@@ -380,21 +403,21 @@ impl Summary<'_> {
                 &format!("and {more} more; sessions {ends}"),
             );
         }
-        let steps = self.kernel.step_index();
+        let steps = self.steps;
         if voice.json {
             let mut document = json!({
                 "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
-                "steps": steps, "clock": self.kernel.clock(), "remarks": self.remarks,
+                "steps": steps, "clock": self.clock, "remarks": self.remarks,
             });
             if !is_recorded {
                 document["recording"] = "failed".into();
             }
-            if let Some(explained) = explained {
-                document["explain"] = explained;
+            if let Some(report) = explained {
+                document["explain"] = explain::document(report);
             }
             voice.document(&document)?;
         } else if self.is_good {
-            let told = match self.kernel.sessions().len() {
+            let told = match self.sessions {
                 1 => format!("{steps} steps"),
                 sessions => format!("{sessions} sessions, {steps} steps"),
             };

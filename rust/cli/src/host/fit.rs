@@ -11,7 +11,7 @@ use antiphon_machine::{
     VerifiedImage,
 };
 
-use super::{CANCEL, DATA, DETACH, EOF, EXEC, Job, SIGNAL};
+use super::{CANCEL, DATA, DETACH, EOF, EXEC, Intake, Job, OUTPUT, RESPONSE, SIGNAL};
 use crate::fields::payload;
 use crate::filter;
 
@@ -19,7 +19,7 @@ use crate::filter;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
     #[error(
-        "no role of `{protocol}` is named {}: nothing would be the guest's",
+        "no role of `{protocol}` is named {}, so no role is bound to the guest",
         either(roles)
     )]
     NoGuest {
@@ -44,9 +44,14 @@ pub(crate) enum Unfit {
     },
     #[error(
         "{role} chooses among {labels}, and `exec` would never choose any of them by itself: it chooses `{EXEC}`, \
-         `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` when it is told to"
+         `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` after a signal to this process"
     )]
     NoChoice { role: String, labels: String },
+    #[error(
+        "{roles} receive `{OUTPUT}`, and each piece would be written once for each of them: let one role of the host \
+         receive it"
+    )]
+    TwoOutputs { roles: String },
     #[error(
         "{option} has no effect under `{protocol}`: the record of its `{EXEC}` has no field `{field}`; add the field{}",
         hint(option)
@@ -57,10 +62,32 @@ pub(crate) enum Unfit {
         field: &'static str,
     },
     #[error(
-        "standard input cannot reach the command under `{protocol}`: no role of the host sends `{DATA}`; `-n` runs it \
+        "standard input cannot reach the command under `{protocol}`: no role of the host sends `{label}`; `-n` runs it \
          without input"
     )]
-    NoInput { protocol: String },
+    NoInput {
+        protocol: String,
+        label: &'static str,
+    },
+    #[error(
+        "{what} would not be known under `{protocol}`: the record of its `{RESPONSE}` has no field `{field}`; add the field"
+    )]
+    NoResult {
+        protocol: String,
+        what: &'static str,
+        field: &'static str,
+    },
+    #[error("{role} sends `{label}` to {peer}, and the guest link has no such message of a host")]
+    NoMessage {
+        role: String,
+        label: String,
+        peer: String,
+    },
+    #[error(
+        "{role} waits for the end of the command in its choice among {labels}, and receives that end only after it: let \
+         another role of the host make the choice, as in the shipped protocol"
+    )]
+    NeverEnds { role: String, labels: String },
     #[error("the payload of `{EXEC}` in `{protocol}` cannot be made from the command line: {why}")]
     Spec { protocol: String, why: String },
 }
@@ -77,7 +104,7 @@ fn hint(option: &str) -> &'static str {
     }
 }
 
-/// What is said of standard input where an option is named.
+/// Names standard input where an option is named.
 const STDIN: &str = "standard input";
 
 /// How a role is asked for what it sends.
@@ -85,6 +112,8 @@ const STDIN: &str = "standard input";
 struct Asked<'i> {
     role: RoleId,
     class: &'i Class,
+    /// The sort of what is delivered.
+    arg: Option<SortId>,
     result: SortId,
 }
 
@@ -95,7 +124,7 @@ pub(super) fn check(
     guest_roles: &'static [&'static str],
     job: &Job,
     has_input: impl FnOnce() -> bool,
-) -> Result<bool, Unfit> {
+) -> Result<Intake, Unfit> {
     let code = image.image();
     let protocol = || filter::line(&code.name);
     let is_guest = |role: RoleId| guest_roles.contains(&image.role_name(role));
@@ -111,6 +140,7 @@ pub(super) fn check(
     for question in &asked {
         answerable(image, question)?;
     }
+    one_output(image, &asked)?;
     let spec = asked.iter().find_map(|question| match question.class {
         Class::Produce { label, peer } => {
             let is_command = image.label_name(*label) == EXEC && is_guest(*peer);
@@ -138,22 +168,164 @@ pub(super) fn check(
             protocol: protocol_name,
         });
     }
-    let sends_input = asked
-        .iter()
-        .any(|question| names(image, question).contains(&DATA));
-    let takes_input = fields(code, sort, job, sends_input, &protocol_name)?;
-    if job.reads_input && !takes_input && has_input() {
-        let protocol = protocol_name;
-        return Err(match sends_input {
-            true => Unfit::NoField {
-                protocol,
-                option: STDIN,
-                field: "stdin",
-            },
-            false => Unfit::NoInput { protocol },
-        });
+    let hosts: Vec<RoleId> = roles().filter(|role| !is_guest(*role)).collect();
+    for role in &hosts {
+        sends_what_there_is(image, *role, &is_guest)?;
+        hears_the_end(image, *role, &hosts, &is_guest)?;
     }
-    Ok(takes_input)
+    let is_sent = |label| {
+        hosts
+            .iter()
+            .any(|role| sends(image, *role, label, &is_guest))
+    };
+    let missing = [DATA, EOF].into_iter().find(|label| !is_sent(label));
+    let has_field = fields(code, sort, job, missing.is_none(), &protocol_name)?;
+    results(code, job, &asked, image)?;
+    let protocol = protocol_name;
+    match (missing, has_field) {
+        (None, true) if hosts.iter().any(|role| repeats_input(image, *role)) => Ok(Intake::All),
+        (None, true) => Ok(Intake::Bounded),
+        _ if !job.reads_input || !has_input() => Ok(Intake::Nothing),
+        (Some(label), _) => Err(Unfit::NoInput { protocol, label }),
+        (None, false) => Err(Unfit::NoField {
+            protocol,
+            option: STDIN,
+            field: "stdin",
+        }),
+    }
+}
+
+/// Checks that a role sends nothing to the guest that the link has no message for, where it has no choice.
+fn sends_what_there_is(
+    image: &VerifiedImage,
+    role: RoleId,
+    is_guest: &impl Fn(RoleId) -> bool,
+) -> Result<(), Unfit> {
+    for state in states(image, role) {
+        let State::Send { to, branches } = state else {
+            continue;
+        };
+        let [only] = &branches[..] else { continue };
+        let label = image.label_name(only.label);
+        if is_guest(*to) && ![EXEC, DATA, EOF, SIGNAL, CANCEL, DETACH].contains(&label) {
+            return Err(Unfit::NoMessage {
+                role: filter::line(image.role_name(role)),
+                label: filter::line(label),
+                peer: filter::line(image.role_name(*to)),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a choice that waits for the end of the command is not what keeps its role from receiving that end.
+fn hears_the_end(
+    image: &VerifiedImage,
+    role: RoleId,
+    hosts: &[RoleId],
+    is_guest: &impl Fn(RoleId) -> bool,
+) -> Result<(), Unfit> {
+    let is_end = |label: LabelId| image.label_name(label) == RESPONSE;
+    let receives_end = |state: &State| match state {
+        State::Recv { from, branches } => {
+            is_guest(*from) && branches.iter().any(|branch| is_end(branch.label))
+        }
+        State::Send { .. } | State::End => false,
+    };
+    let others = hosts.iter().filter(|other| **other != role);
+    if others
+        .clone()
+        .any(|other| states(image, *other).iter().any(receives_end))
+    {
+        return Ok(());
+    }
+    let all = states(image, role);
+    for state in all {
+        let State::Send { branches, .. } = state else {
+            continue;
+        };
+        let names: Vec<&str> = branches.iter().map(|b| image.label_name(b.label)).collect();
+        let waits = names.contains(&DETACH) && ![EXEC, DATA, EOF].iter().any(|n| names.contains(n));
+        let after = branches
+            .iter()
+            .flat_map(|branch| reachable(all, branch.next));
+        if waits
+            && after
+                .into_iter()
+                .any(|state| all.get(state).is_some_and(receives_end))
+        {
+            return Err(Unfit::NeverEnds {
+                role: filter::line(image.role_name(role)),
+                labels: quoted(&names),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what the guest reports of the end of the command is in the record for it.
+fn results(
+    code: &CodeImage,
+    job: &Job,
+    asked: &[Asked<'_>],
+    image: &VerifiedImage,
+) -> Result<(), Unfit> {
+    for question in asked {
+        let Class::Deliver { label, .. } = question.class else {
+            continue;
+        };
+        let sort = question.arg.and_then(|sort| code.sorts.get(sort.index()));
+        let (true, Some(Sort::Record { fields, .. })) =
+            (image.label_name(*label) == RESPONSE, sort)
+        else {
+            continue;
+        };
+        let wanted = [
+            ("the exit code", "exit_code", true),
+            ("`--deadline`", "timed_out", job.deadline_ms.is_some()),
+        ];
+        for (what, field, is_wanted) in wanted {
+            if is_wanted && !fields.iter().any(|(name, _)| name == field) {
+                return Err(Unfit::NoResult {
+                    protocol: filter::line(&code.name),
+                    what,
+                    field,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a role sends that label to the guest in any of its states.
+fn sends(
+    image: &VerifiedImage,
+    role: RoleId,
+    wanted: &str,
+    is_guest: &impl Fn(RoleId) -> bool,
+) -> bool {
+    states(image, role).iter().any(|state| match state {
+        State::Send { to, branches } => {
+            is_guest(*to) && branches.iter().any(|b| image.label_name(b.label) == wanted)
+        }
+        State::Recv { .. } | State::End => false,
+    })
+}
+
+/// Whether a role may send input any number of times.
+fn repeats_input(image: &VerifiedImage, role: RoleId) -> bool {
+    let all = states(image, role);
+    all.iter().enumerate().any(|(n, state)| match state {
+        State::Send { branches, .. } => branches.iter().any(|branch| {
+            image.label_name(branch.label) == DATA && reachable(all, branch.next).contains(&n)
+        }),
+        State::Recv { .. } | State::End => false,
+    })
+}
+
+fn quoted(names: &[&str]) -> String {
+    let names = names.iter().map(|name| format!("`{}`", filter::line(name)));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Checks that the record of the request has a field for each thing that was asked for. Says whether input can be sent.
@@ -220,6 +392,7 @@ fn asked(code: &CodeImage, role: RoleId) -> impl Iterator<Item = Asked<'_>> {
     operations.map(move |operation| Asked {
         role,
         class: &operation.class,
+        arg: operation.args.first().copied(),
         result: operation.result,
     })
 }
@@ -254,13 +427,9 @@ fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unfit> 
             })
         }
         Class::Decide { .. } if !names.iter().any(|n| [EXEC, DATA, EOF, DETACH].contains(n)) => {
-            let labels: Vec<String> = names
-                .iter()
-                .map(|n| format!("`{}`", filter::line(n)))
-                .collect();
             Err(Unfit::NoChoice {
                 role: role(),
-                labels: labels.join(", "),
+                labels: quoted(&names),
             })
         }
         Class::Produce { .. }
@@ -270,6 +439,28 @@ fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unfit> 
         | Class::Observe
         | Class::Check => Ok(()),
     }
+}
+
+/// Checks that at most one role of the host receives the command's output.
+fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), Unfit> {
+    let receives = |question: &&Asked<'_>| match question.class {
+        Class::Deliver { label, .. } => image.label_name(*label) == OUTPUT,
+        Class::Produce { .. }
+        | Class::Decide { .. }
+        | Class::Command
+        | Class::Observe
+        | Class::Check => false,
+    };
+    let roles: BTreeSet<RoleId> = asked.iter().filter(receives).map(|q| q.role).collect();
+    if roles.len() < 2 {
+        return Ok(());
+    }
+    let names = roles
+        .iter()
+        .map(|role| filter::line(image.role_name(*role)));
+    Err(Unfit::TwoOutputs {
+        roles: names.collect::<Vec<_>>().join(" and "),
+    })
 }
 
 /// Whether a role sends a label in a state that has no other.

@@ -1,17 +1,17 @@
 //! How signals to this process reach the command, and how a command is ended that does not end by itself.
 //!
 //! The first signal that asks for an end is forwarded as `signal`. The second one, or [`Job::kill_after`], cancels the
-//! command. The session may not come to the choice that either needs: the guest takes no input, or is silent. So every
-//! step has a bound, after which the session is called off, and the third signal ends this process at once.
+//! command. The session may not reach the choice that either needs, because the guest takes no input or is silent. So
+//! every step has a bound, after which the session is called off, and the third signal ends this process at once.
 
 use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use antiphon_machine::Ingress;
+use antiphon_machine::{EffectId, Ingress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
-use super::{Host, OWNER, SIGNAL, State};
+use super::{Choices, Host, OWNER, SIGNAL, State};
 use crate::guest::ALIVE_WITHIN;
 
 /// The signals that are forwarded to the command.
@@ -26,8 +26,12 @@ pub(crate) fn is_forwarded_only(signal: i32) -> bool {
 /// How often the bounds are looked at once a command is to end.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long the session may take to come to a choice at which a signal or a cancel can be sent. Then it is called off.
+/// How long the session may take to reach a choice at which a signal or a cancel can be sent. Then it is called off.
 const CHOICE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a cancelled command may take to end. The link has its own bound; this one holds for a guest that keeps on
+/// sending, too.
+const ENDED_WITHIN: Duration = Duration::from_secs(8);
 
 /// Signals that may wait to be forwarded: one of each.
 const SIGNALS_MAX: usize = FORWARDED.len();
@@ -37,7 +41,7 @@ const SIGNALS_MAX: usize = FORWARDED.len();
 pub(super) struct Stopping {
     /// The first signal that asks for an end, and when it came.
     asked: Option<(i32, Instant)>,
-    /// The signal because of which the command was cancelled.
+    /// The signal after which the command was cancelled.
     cancelled_for: Option<i32>,
     /// Since when the command is to be cancelled.
     cancelling: Option<Instant>,
@@ -126,9 +130,14 @@ impl Host {
         self.watch();
     }
 
-    /// The signal because of which the command was cancelled, or its output given up.
+    /// The signal after which the command was cancelled.
     pub(crate) fn cancelled_for(&self) -> Option<i32> {
         self.state().stopping.cancelled_for
+    }
+
+    /// Whether the command was to end for a reason of this side.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.state().stopping.is_called_off()
     }
 
     /// The first signal that asked for an end.
@@ -166,11 +175,9 @@ impl State {
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        let Some((_, choices)) = self.choosing else {
-            // The session is on its way to a choice, or cannot get there.
-            return;
-        };
-        if choices.cancel.is_none() {
+        // A session without a choice is on its way to one, or cannot get there.
+        let has_word = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
+        if !self.choosing.is_empty() && !self.choosing.iter().any(has_word) {
             self.call_off();
         }
     }
@@ -184,7 +191,7 @@ impl State {
         }
     }
 
-    /// Has the guest show that it lives: there is no use in waiting for one that does not.
+    /// Pings the guest: one that does not answer is not waited for.
     fn probe(&self) {
         if let Some(remote) = &self.remote {
             let _ = remote.probe(ALIVE_WITHIN);
@@ -202,17 +209,23 @@ impl State {
         self.give_up_stalled(now);
         let kill_after = self.job.kill_after;
         if let (Some((signal, at)), None) = (self.stopping.asked, self.stopping.cancelling) {
-            let is_unheard = self.signals.contains(&signal) && now >= at + CHOICE_WITHIN;
-            let has_word = self
-                .choosing
-                .is_none_or(|(_, choices)| choices.signal.is_some());
-            if now >= at + kill_after || is_unheard || !has_word {
+            let is_unsent = self.signals.contains(&signal) && now >= at + CHOICE_WITHIN;
+            let mut choosing = self.choosing.iter();
+            let has_word = self.choosing.is_empty() || choosing.any(|(_, c)| c.signal.is_some());
+            if now >= at + kill_after || is_unsent || !has_word {
                 self.stopping.cancelled_for.get_or_insert(signal);
                 self.cancel();
             }
         }
-        let cancelling = self.stopping.cancelling;
-        if cancelling.is_some_and(|at| now >= at + CHOICE_WITHIN) && !self.stopping.cancel_sent {
+        let since = self
+            .stopping
+            .cancelling
+            .map(|at| now.saturating_duration_since(at));
+        let patience = match self.stopping.cancel_sent {
+            true => ENDED_WITHIN,
+            false => CHOICE_WITHIN,
+        };
+        if since.is_some_and(|since| since >= patience) {
             self.call_off();
         }
         self.answer();

@@ -81,6 +81,22 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
     Err(busy(path))
 }
 
+/// What has become of a recording that is not found any more where it was written. What is no regular file cannot be
+/// lost that way.
+pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
+    let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let identity = |about: &fs::Metadata| (about.dev(), about.ino());
+    let how = match fs::metadata(path) {
+        Ok(found) if identity(&found) == identity(&about) => return None,
+        Ok(_) => "was replaced by another file while it was recorded".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "was removed while it was recorded".to_owned()
+        }
+        Err(error) => format!("cannot be found after it was recorded: {error}"),
+    };
+    Some(format!("`{}` {how}", path.display()))
+}
+
 /// Whether the path still names this file: another process may have replaced it before it was locked.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |about: fs::Metadata| (about.dev(), about.ino());

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A directory with the protocols and scripts of `tests/data` and of the documents.
 pub(crate) struct Place(TempDir);
 
+/// A program stays with the signals that it was started to ignore, and so do these tests when a script starts them in
+/// its background. A signal with a handler is given back to a program as if it had not been ignored.
+fn give_back_ignored_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in antiphon_guest::signals::ignored() {
+            // Some cannot be handled, and are not sent here.
+            let _ = signal_hook::flag::register(signal, Arc::default());
+        }
+    });
+}
+
 /// How a run of the program ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -27,6 +40,7 @@ pub(crate) struct Told {
 
 impl Place {
     pub(crate) fn new() -> Place {
+        give_back_ignored_signals();
         let place = Place(TempDir::new().expect("there is room for temporary files"));
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
         for data in [top.join("tests/data"), top.join("../../docs/examples")] {
@@ -204,14 +218,19 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Reads the next line of a program's standard output.
+/// Reads the next line of a program's standard output and compares it.
 pub(crate) fn read_line(child: &mut Child, expected: &str) {
+    assert_eq!(next_line(child), expected);
+}
+
+/// Reads the next line of a program's standard output.
+pub(crate) fn next_line(child: &mut Child) -> String {
     let stdout = child.stdout.as_mut().expect("it is piped");
     let (mut line, mut byte) = (Vec::new(), [0]);
     while stdout.read(&mut byte).expect("a pipe can be read") == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
     }
-    assert_eq!(String::from_utf8_lossy(&line), expected);
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 /// Sends a signal to a program.

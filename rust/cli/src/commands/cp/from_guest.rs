@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
@@ -10,9 +9,7 @@ use crate::copier::{Failure, Kind, Open, Stat, Work};
 use crate::filter;
 use crate::problem::Problem;
 use crate::replace;
-
-/// The mode of a file that is not whole yet.
-const MODE: u32 = 0o600;
+use crate::text;
 
 impl Copy<'_> {
     pub(super) fn copy_out(
@@ -21,18 +18,19 @@ impl Copy<'_> {
         target: &Path,
     ) -> Result<(u64, String), Problem> {
         let stat = self.look(source)?;
-        let name = source.rsplit('/').next().unwrap_or(source);
-        let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
-        let target = match inside {
-            true => target.join(name),
-            false => target.to_owned(),
-        };
+        let target = target_of(source, target);
         let writing = |error| Problem::file("write", &target)(error);
         let place = regular(&target).map_err(writing)?;
-        let kept = replace::temporary(&place, MODE).map_err(writing)?;
+        if is_same_file(source, &stat, &place) {
+            let target = target.display();
+            let reason = format!("`{}` and `{target}` are the same file", shown(source));
+            return Err(Problem::Copy { reason });
+        }
+        // The umask applies when the file is created.
+        let kept = replace::temporary(&place, stat.perm & PERMISSIONS).map_err(writing)?;
         let work = Work::Fetch {
             open: Open::to_read(source, stat.kind),
-            file: kept.reopen().map_err(writing)?,
+            file: kept.as_file().try_clone().map_err(writing)?,
             len_max: stat.len_max(),
             ended: false,
         };
@@ -46,10 +44,6 @@ impl Copy<'_> {
             Err(failed) => return Err(failed.problem("write", &target)),
         };
         self.check_source(source, stat, bytes)?;
-        let permissions = fs::Permissions::from_mode(stat.perm & PERMISSIONS);
-        kept.as_file()
-            .set_permissions(permissions)
-            .map_err(writing)?;
         kept.persist(&place).map_err(|error| writing(error.error))?;
         Ok((bytes, target.display().to_string()))
     }
@@ -67,6 +61,24 @@ impl Copy<'_> {
         }
         Ok(())
     }
+}
+
+/// The file that is written: in a directory, it has the source's name.
+pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
+    match inside {
+        true => target.join(name),
+        false => target.to_owned(),
+    }
+}
+
+/// Whether the guest's file is the one at `place`: it is seen here under the same path, with the length and the time
+/// that the guest reports.
+fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
+    let here = Path::new(source);
+    let is_seen = fs::metadata(here).is_ok_and(|about| stat.is_like(&about));
+    is_seen && text::is_same_file(here, place)
 }
 
 fn shown(source: &str) -> String {

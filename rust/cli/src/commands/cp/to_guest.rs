@@ -63,6 +63,7 @@ impl Copy<'_> {
             Way::Beside => self.beside(&sending, source)?,
             Way::Through => {
                 self.probe(&sending)?;
+                self.refuse_twin(&sending)?;
                 let bytes = self.in_place(&sending, Kind::File, source)?;
                 self.check_arrived(&target, bytes)?;
                 bytes
@@ -144,6 +145,23 @@ impl Copy<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Refuses a target that may be the source: where the guest's directory is not seen here, a link in it may lead to the
+    /// source, which opening it for writing would empty. An empty source has nothing to lose.
+    fn refuse_twin(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
+        // A link that leads nowhere cannot be looked at.
+        let found = self.look(sending.target);
+        let is_like = found.is_ok_and(|stat| stat.is_like(sending.about));
+        if !is_like || sending.about.len() == 0 {
+            return Ok(());
+        }
+        let (source, target) = (sending.shown(), filter::line(sending.target));
+        let reason = format!(
+            "`{source}` and `guest:{target}` may be the same file: the target is a link, and the file that it leads to \
+             has the length and the time of the source; name that file as the target, or remove the link"
+        );
+        Err(Problem::Copy { reason })
     }
 
     /// Writes into the target.
