@@ -432,6 +432,11 @@ struct Told {
 }
 
 fn antiphon(arguments: &[&str]) -> Command {
+    // A program stays with what it was started to ignore, such as an interrupt in the background of a
+    // script; a signal with a handler is given back to it.
+    for signal in antiphon_guest::signals::ignored() {
+        let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));
     command.args(arguments);
     command
