@@ -243,7 +243,7 @@ fn without_a_lean_it_is_said_what_to_do() {
     assert!(told.stderr.contains("ANTIPHON_LEAN names `"), "{told:?}");
 
     // A program that stands in no checkout.
-    fs::copy(env!("CARGO_BIN_EXE_antiphon"), place.path("antiphon")).expect("there is room");
+    common::copy_program(&place.path("antiphon"));
     let mut alone = Command::new(place.path("antiphon"));
     let told = alone.args(["certify", "a.rec"]).current_dir(place.path(""));
     let told = told

@@ -503,7 +503,7 @@ fn the_package_is_found_beside_the_program() {
     fs::create_dir_all(place.path("top/bin")).expect("it is writable");
     fs::create_dir_all(place.path("top/share/antiphon")).expect("it is writable");
     let program = place.path("top/bin/antiphon");
-    fs::copy(env!("CARGO_BIN_EXE_antiphon"), &program).expect("it can be copied");
+    common::copy_program(&program);
     let run = || {
         let mut command = Command::new(&program);
         command

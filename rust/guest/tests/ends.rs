@@ -377,7 +377,11 @@ impl Limited {
         fs::set_permissions(place.path(), open).expect("it is ours");
         // The user may not be able to reach the program where it was built.
         let program = place.path().join("agent");
-        fs::copy(env!("CARGO_BIN_EXE_antiphon-agent"), &program).expect("there is room");
+        // Copied by another program: a file that this one has open for writing may be open in a
+        // child that another test is starting, and could not be run.
+        let built = env!("CARGO_BIN_EXE_antiphon-agent");
+        let copied = Command::new("cp").arg(built).arg(&program).status();
+        assert!(copied.expect("cp starts").success());
         let script = format!("ulimit {limit}; exec ./agent --unix ./agent.sock");
         // Not `sh`: its `ulimit` may not know processes, or by another letter.
         let mut command = Command::new("bash");

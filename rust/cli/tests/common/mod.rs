@@ -233,6 +233,16 @@ pub(crate) fn next_line(child: &mut Child) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
+/// Copies the program. Another program does it: what a test writes itself may still be open for writing in a child that
+/// another test is starting at the moment, and a program that is open for writing cannot be run.
+pub(crate) fn copy_program(to: &Path) {
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_antiphon"))
+        .arg(to)
+        .status();
+    assert!(copied.expect("cp starts").success());
+}
+
 /// Sends a signal to a program.
 pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
