@@ -116,7 +116,7 @@ pub(crate) struct Exec {
     /// Kill the command after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) deadline: Option<Seconds>,
-    /// After a forwarded signal, cancel the command if it still runs after so many seconds
+    /// Cancel the command if it still runs this many seconds after a forwarded INT, TERM, HUP or QUIT
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub(crate) kill_after: Seconds,
     /// Do not read standard input; the command's is empty
@@ -140,7 +140,8 @@ pub(crate) struct Exec {
 ///
 /// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
 /// source's name. The file is written beside the target and renamed over it when it is whole: the target is the old
-/// file or the whole new one. A source that changes while it is copied is an error.
+/// file or the whole new one. Only where the target is a symbolic link in the guest is the file that it leads to written
+/// in place. A source that changes while it is copied is an error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -24,7 +24,7 @@ use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent
 
 pub(crate) use fit::Unfit;
 use stopping::Stopping;
-pub(crate) use stopping::{FORWARDED, forwards, is_forwarded_only};
+pub(crate) use stopping::{FORWARDED, forwards};
 
 /// The labels that mean something to `exec`.
 const EXEC: &str = "exec_request";

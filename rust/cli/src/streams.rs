@@ -120,6 +120,8 @@ fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
 /// for like any other; a terminal in whose background this process is, until it is in the foreground.
 ///
 /// The descriptor is read directly: the standard library takes one that cannot be read for an empty one.
+///
+/// `nohup` opens `/dev/null` for writing only in the place of a terminal: that is no input, and not a fault.
 fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
     let is_terminal = rustix::termios::isatty(fd);
     loop {
@@ -134,9 +136,21 @@ fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
         match rustix::io::read(fd, &mut *piece) {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => wait(fd, PollFlags::IN)?,
+            Err(Errno::BADF) if is_null(fd) => return Ok(0),
             done => return Ok(done?),
         }
     }
+}
+
+/// Whether the descriptor is of `/dev/null`.
+fn is_null(fd: BorrowedFd<'_>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let null = std::fs::metadata("/dev/null");
+    let (Ok(stat), Ok(null)) = (rustix::fs::fstat(fd), null) else {
+        return false;
+    };
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == null.rdev()
 }
 
 /// Whether there is standard input that would be lost if it were not read: a file with something in it, or a pipe or
@@ -415,6 +429,14 @@ mod tests {
         }
         writing.join().expect("no panic").expect("all was written");
         assert!(got == bytes, "{} bytes", got.len());
+    }
+
+    /// As `nohup` leaves it.
+    #[test]
+    fn a_null_device_that_is_open_for_writing_only_is_no_input() {
+        let null = File::options().write(true).open("/dev/null");
+        let null = null.expect("there is one");
+        assert_eq!(read_piece(null.as_fd(), &mut [0; 8]).expect("no input"), 0);
     }
 
     #[test]

@@ -76,6 +76,72 @@ fn signals_that_do_not_ask_for_an_end_may_come_often() {
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "end\n"));
 }
 
+/// Nothing can be forwarded, and the session has no word for a cancel: it is called off.
+#[test]
+fn a_protocol_without_signals_is_called_off_at_once() {
+    let place = Place::new();
+    for (name, number) in [("TERM", 15), ("INT", 2), ("USR1", 10)] {
+        let args = [
+            "exec",
+            "--json",
+            "--record",
+            "o.rec",
+            "--overwrite",
+            "--protocol",
+            "once.anti",
+        ];
+        let words = ["--", "sh", "-c", "echo up; exec sleep 977"];
+        let mut child = place.start(&[&args[..], &words].concat());
+        drop(child.stdin.take());
+        let up = next_line(&mut child);
+        assert!(up.contains("dXAK"), "{up}");
+        let begun = Instant::now();
+        signal(&child, name);
+        let told = end(child);
+        assert_eq!(told.code, Some(128 + number), "{name}: {told:?}");
+        assert!(
+            told.stdout.contains(r#""reason":"cancelled""#),
+            "{name}: {told:?}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{name}: {:?}",
+            begun.elapsed()
+        );
+        expect_gone("977");
+        place.good(&["replay", "o.rec"]);
+    }
+}
+
+/// `nohup` replaces a terminal by a null device that cannot be read.
+#[test]
+fn a_command_under_nohup_on_a_terminal_runs() {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_antiphon");
+    let line =
+        format!("nohup '{program}' exec -- sh -c 'echo hi; sleep 0.5; echo bye'; echo code $?");
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]);
+    terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = terminal
+        .current_dir(place.path("."))
+        .spawn()
+        .expect("`script` is there");
+    let typed = child.stdin.take();
+    let told = end(child);
+    drop(typed);
+    assert!(told.stdout.contains("code 0"), "{told:?}");
+    let written = place.read("nohup.out");
+    assert!(
+        written.ends_with(b"hi\nbye\n"),
+        "{}",
+        String::from_utf8_lossy(&written)
+    );
+}
+
 const STUBBORN: &str = "trap '' INT TERM HUP; echo up; while :; do sleep 0.05; done";
 
 #[test]

@@ -12,14 +12,14 @@ use antiphon_machine::{
     EffectHandler, End, FailureKind, Phase, ProtocolMachineConfig, Rest, Sink, VerifiedImage,
 };
 use serde_json::json;
-use signal_hook::consts::SIGPIPE;
+use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
 use crate::args::Exec;
 use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
-use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards, is_forwarded_only};
+use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
 use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
 use crate::problem::Problem;
@@ -86,11 +86,11 @@ fn session<A: EffectHandler, S: Sink>(
         .map_err(Problem::Threads)?;
     let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
     host.opened(session);
-    // What cannot be forwarded and asks for nothing is left to its default.
+    // Where nothing can be forwarded, a window may change its size all the same.
     let forwards = forwards(image);
     let signals = FORWARDED
         .into_iter()
-        .filter(|signal| forwards || !is_forwarded_only(*signal));
+        .filter(|signal| forwards || *signal != SIGWINCH);
     let signalled = host.clone();
     on_signals(signals, move |signal| signalled.signal(signal)).map_err(Problem::Threads)?;
     Ok(driver.run())

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use antiphon_machine::{EffectId, Ingress};
+use antiphon_machine::{EffectId, Ingress, VerifiedImage};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
-use super::{Choices, Host, OWNER, SIGNAL, State};
+use super::{CANCEL, Choices, Host, OWNER, SIGNAL, State};
 use crate::guest::ALIVE_WITHIN;
 
 /// The signals that are forwarded to the command.
@@ -19,7 +19,7 @@ pub(crate) const FORWARDED: [i32; 7] =
     [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// Whether a signal asks for nothing that this process would have to see to.
-pub(crate) fn is_forwarded_only(signal: i32) -> bool {
+fn is_forwarded_only(signal: i32) -> bool {
     [SIGUSR1, SIGUSR2, SIGWINCH].contains(&signal)
 }
 
@@ -92,7 +92,7 @@ impl Host {
             return is_forwarded_only(signal);
         }
         let is_new = !state.signals.contains(&signal) && state.signals.len() < SIGNALS_MAX;
-        if is_forwarded_only(signal) {
+        if is_forwarded_only(signal) && forwards(&state.image) {
             if is_new {
                 state.signals.push_back(signal);
                 state.answer();
@@ -102,7 +102,10 @@ impl Host {
         match (state.stopping.asked, state.stopping.cancelled_for) {
             (None, _) => {
                 state.stopping.asked = Some((signal, Instant::now()));
-                if is_new {
+                if !forwards(&state.image) {
+                    state.stopping.cancelled_for = Some(signal);
+                    state.cancel();
+                } else if is_new {
                     state.signals.push_back(signal);
                 }
                 state.probe();
@@ -175,9 +178,11 @@ impl State {
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        // A session without a choice is on its way to one, or cannot get there.
+        // A session without a choice is on its way to one, or cannot get there; under a protocol without `cancel` there
+        // is none to wait for.
         let has_word = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
-        if !self.choosing.is_empty() && !self.choosing.iter().any(has_word) {
+        let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(has_word);
+        if chooses_otherwise || !has_label(&self.image, CANCEL) {
             self.call_off();
         }
     }
@@ -234,6 +239,10 @@ impl State {
 }
 
 /// Whether a protocol can forward a signal at all.
-pub(crate) fn forwards(image: &antiphon_machine::VerifiedImage) -> bool {
-    image.image().labels.iter().any(|label| label == SIGNAL)
+pub(crate) fn forwards(image: &VerifiedImage) -> bool {
+    has_label(image, SIGNAL)
+}
+
+fn has_label(image: &VerifiedImage, wanted: &str) -> bool {
+    image.image().labels.iter().any(|label| label == wanted)
 }
