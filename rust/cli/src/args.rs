@@ -113,10 +113,10 @@ pub(crate) struct Exec {
     /// The protocol of the session, in place of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     pub(crate) protocol: Option<PathBuf>,
-    /// Kill the command after so many seconds
+    /// Kill the command after SECONDS
     #[arg(long, value_name = "SECONDS")]
     pub(crate) deadline: Option<Seconds>,
-    /// Cancel the command if it still runs this many seconds after a forwarded INT, TERM, HUP or QUIT
+    /// Cancel the command if it still runs SECONDS after a forwarded INT, TERM, HUP or QUIT
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub(crate) kill_after: Seconds,
     /// Do not read standard input; the command's is empty
@@ -166,7 +166,7 @@ pub(crate) struct GuestArgs {
     /// Where the agent is: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
     #[arg(long, value_name = "AGENT", default_value = "stdio")]
     pub(crate) agent: AgentPlace,
-    /// Give a guest up as lost that does not answer a ping for so long; `off`: never [default: 60, on a serial line 15]
+    /// Report the guest as lost when it has not answered a ping for SECONDS; `off`: never [default: 60, on a serial line 15]
     #[arg(long, value_name = "SECONDS|off")]
     pub(crate) silence: Option<Silence>,
 }

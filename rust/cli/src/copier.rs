@@ -80,7 +80,7 @@ pub(crate) struct Source {
     pub(crate) is_regular: bool,
     /// How long it is, where its length counts; it is an error when there is more.
     pub(crate) len_max: Option<u64>,
-    /// What is checked when the guest has created its file.
+    /// The check that is made when the guest has created its file.
     pub(crate) twin: Option<Twin>,
 }
 
@@ -153,7 +153,7 @@ impl Open {
         }
     }
 
-    /// What is in the file is dropped; one that is created gets these permissions.
+    /// The file is emptied; a new file gets these permissions.
     pub(crate) fn to_write(path: &str, perm: u32, kind: Kind) -> Open {
         Open {
             path: path.to_owned(),

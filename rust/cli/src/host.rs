@@ -43,7 +43,7 @@ pub(crate) struct Job {
     pub(crate) env: Vec<String>,
     pub(crate) cwd: Option<String>,
     pub(crate) deadline_ms: Option<u64>,
-    /// Whether standard input is to be read.
+    /// Whether standard input is read.
     pub(crate) reads_input: bool,
     /// How long a command may take to end after a signal before it is cancelled.
     pub(crate) kill_after: Duration,
@@ -103,7 +103,7 @@ struct State {
     held: Option<(EffectId, Stream, Piece)>,
     /// How far the streams have come since the command was called off.
     progress: [Option<Progress>; 2],
-    /// Signals that are to be forwarded.
+    /// Signals that wait to be forwarded.
     signals: VecDeque<i32>,
     /// The signal that a choice was answered with and whose number is asked for next.
     signalled: Option<i32>,
@@ -126,13 +126,13 @@ struct Choices {
     detach: Option<LabelId>,
 }
 
-/// What there is to say at a choice.
+/// The answer to a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Label(LabelId),
-    /// Nothing yet.
+    /// No label can be chosen yet.
     Later,
-    /// Nothing, ever.
+    /// No label can be chosen any more.
     Never,
 }
 
@@ -336,7 +336,7 @@ impl State {
         self.ending.is_some()
     }
 
-    /// What to send next, if there is something.
+    /// The label to choose now, if there is one.
     fn choose(&mut self, choices: Choices) -> Choice {
         let is_over = self.is_over();
         let sends_input = self.takes_input != Intake::Nothing && !is_over;

@@ -7,7 +7,7 @@ use antiphon_record::describe::count;
 
 use crate::story::{Kind, Row};
 
-/// The first and the last of a sequence, each with its place, and how many there were.
+/// The first and the last items of a sequence, each with its place, and the number of all items.
 #[derive(Debug)]
 pub(crate) struct Both<T> {
     max: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Both<T> {
 }
 
 impl<T> Both<T> {
-    /// Keeps at most so many from each side.
+    /// Keeps at most the first `max` and the last `max` items.
     pub(crate) fn new(max: usize) -> Both<T> {
         Both {
             max,
@@ -39,7 +39,7 @@ impl<T> Both<T> {
         }
     }
 
-    /// How many are kept.
+    /// The number of kept items.
     pub(crate) fn len(&self) -> u64 {
         (self.first.len() + self.last.len()) as u64
     }
@@ -59,7 +59,7 @@ pub(crate) struct Beyond<T> {
 }
 
 impl<T> Beyond<T> {
-    /// Keeps so many rows of trouble, and so many ends of sessions, from each side.
+    /// Keeps at most the first and the last `trouble_max` rows of trouble, and `ends_max` ends of sessions.
     pub(crate) fn new(trouble_max: usize, ends_max: usize) -> Beyond<T> {
         Beyond {
             trouble: Both::new(trouble_max),
@@ -78,12 +78,12 @@ impl<T> Beyond<T> {
         }
     }
 
-    /// How many of them are kept.
+    /// The number of kept rows.
     pub(crate) fn kept(&self) -> u64 {
         self.trouble.len() + self.ends.len()
     }
 
-    /// How many are not.
+    /// The number of rows that are not kept.
     pub(crate) fn left_out(&self) -> u64 {
         self.totals.rows() - self.kept()
     }

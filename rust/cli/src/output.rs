@@ -113,13 +113,13 @@ impl Voice {
     }
 }
 
-/// Writes text to standard error. A failure is ignored: there is no other place to report it.
+/// Writes text to standard error. A failure is ignored because it cannot be reported anywhere else.
 pub(crate) fn to_stderr(text: &str) {
     let _ = StandardOutput::stderr().write_all(text.as_bytes());
 }
 
-/// Prints what clap has to say: help and versions on standard output, errors on standard error, in colours where
-/// these are a terminal. When it cannot be printed, the exit code is all that is left.
+/// Prints the help, the version or the error of a command line: help and version on standard output, errors on standard
+/// error, in colours on a terminal. If printing fails, only the exit code reports the error.
 pub(crate) fn print_usage(error: &clap::Error) {
     let text = error.render();
     let choice = match error.use_stderr() {

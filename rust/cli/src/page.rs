@@ -161,7 +161,7 @@ impl<W: Write> Page<'_, W> {
         self.text(&format!("{comma}{}", data(document)))
     }
 
-    /// A note that so many rows are not in the page.
+    /// Writes a row that reports how many rows are not in the page.
     fn gap(&mut self, rows: u64, (step, clock): Moment) -> Result<(), Problem> {
         let told = format!("{} not in this page", are(rows));
         let left_out = Kind::ALL.len();
@@ -190,7 +190,7 @@ impl<W: Write> Page<'_, W> {
         }
     }
 
-    /// How the recording ends, how much of it is in the page, and how to show that.
+    /// The text about the end of the recording and the share of its rows in the page, and the class of that text.
     fn tail(
         &self,
         telling: &Telling,
@@ -281,7 +281,7 @@ impl<W: Write> Page<'_, W> {
     }
 }
 
-/// So many rows, with the verb that follows them.
+/// The number of rows with its verb: "1 row is", "2 rows are".
 fn are(rows: u64) -> String {
     let verb = if rows == 1 { "is" } else { "are" };
     format!("{} {verb}", count(rows, "row"))

@@ -55,7 +55,7 @@ impl ProtocolFile {
         }
     }
 
-    /// The same, unless it is to be recorded over this file or over one that it imports.
+    /// Returns the protocol, or an error if the recording would overwrite this file or one that it imports.
     pub(crate) fn apart_from(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
         let sources = (0..=u16::MAX).map_while(|n| self.sources.source(FileId(n)));
         let files = sources.map(|source| Path::new(&*source.name));

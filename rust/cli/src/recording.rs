@@ -116,7 +116,7 @@ impl Recording {
             let (voice, path) = (self.voice, self.path.clone());
             within(REPORTED_WITHIN, move || report(&voice, &path, &failure));
         }
-        // What is reported now comes before what the caller reports, unless its reader does not read.
+        // The failure is printed before the caller's own report, unless the reader of standard error has stopped reading.
         let until = Instant::now() + REPORTED_WITHIN;
         while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)
             && Instant::now() < until

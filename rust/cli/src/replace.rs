@@ -16,10 +16,10 @@ const PERMISSIONS: u32 = 0o777;
 /// Links that are followed one after the other: as many as Linux follows.
 const LINKS_MAX: usize = 40;
 
-/// What a path to be written leads to.
+/// The end of a path that is written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A regular file at this path, or nothing yet; the path is no link.
+    /// A regular file at this path, or no file yet; the path is not a symbolic link.
     Regular(PathBuf),
     /// A device, a pipe, or a descriptor of a process such as `/dev/fd/3`. It can be written and not replaced.
     Special,
@@ -60,8 +60,8 @@ pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
         .tempfile_in(directory(target))
 }
 
-/// Writes a file in one piece. A regular file is replaced, and the new one has its mode; what is no regular file is
-/// written as it is.
+/// Writes a file in one piece. A regular file is replaced, and the new one has its mode; a device or a pipe is written
+/// directly.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }

@@ -117,7 +117,7 @@ impl Kind {
         }
     }
 
-    /// Whether something went wrong. The end of a session is told by itself, whatever it is.
+    /// Whether something went wrong. Ends of sessions do not count: they are kept on their own.
     pub(crate) const fn is_trouble(self) -> bool {
         match self {
             Kind::Failed

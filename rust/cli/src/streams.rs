@@ -26,10 +26,11 @@ pub(crate) const INPUT_LEN: usize = 32 << 10;
 /// Pieces of output that may wait for a stream that does not take them: some 2 MiB, beyond which the guest is held up.
 const PIECES_MAX: usize = 64;
 
-/// How often a process in the background of its terminal looks whether it is in the foreground. Nothing announces it.
+/// How often a process in the background of its terminal checks whether it is in the foreground. The system sends no
+/// notification of that.
 const FOREGROUND_POLL: Duration = Duration::from_millis(200);
 
-/// How often a wait for output to be written looks whether it is still wanted.
+/// How often a wait for output to be written checks whether to give up.
 const FINISH_POLL: Duration = Duration::from_millis(20);
 
 /// How long output that makes no progress is waited for once the command was called off.
@@ -116,12 +117,12 @@ fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
     }
 }
 
-/// Reads what is there, waiting for the first byte. A descriptor that another process has made non-blocking is waited
-/// for like any other; a terminal in whose background this process is, until it is in the foreground.
+/// Waits for the first byte and returns the bytes that are available. Also waits for a descriptor that another process
+/// has made non-blocking, and, while this process is in the background of its terminal, until it is in the foreground.
 ///
 /// The descriptor is read directly: the standard library takes one that cannot be read for an empty one.
 ///
-/// `nohup` opens `/dev/null` for writing only in the place of a terminal: that is no input, and not a fault.
+/// `nohup` replaces a terminal by `/dev/null` that is open for writing only: that counts as empty input.
 fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
     let is_terminal = rustix::termios::isatty(fd);
     loop {
@@ -179,7 +180,7 @@ const INPUT_END_WITHIN: Duration = Duration::from_millis(200);
 
 /// Whether the descriptor is the terminal of this process's session and another process group has it.
 fn is_in_background(fd: BorrowedFd<'_>) -> bool {
-    // Where there is no such terminal, there is no background.
+    // A process without a controlling terminal is never in the background.
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
@@ -215,7 +216,7 @@ struct Watched {
     written: AtomicU64,
 }
 
-/// Output that was called off, and how far it was when that was looked at last.
+/// The progress of output after the command was called off, as of the last look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     written: u64,
@@ -255,8 +256,8 @@ impl Output {
         })
     }
 
-    /// Takes a piece; gives it back when there is no room, and [`StreamEvent::Room`] comes when there is. A stream
-    /// that is closed takes everything and writes nothing.
+    /// Queues a piece, or returns it when the queue is full; [`StreamEvent::Room`] follows once it has room again. A
+    /// closed stream accepts every piece and writes nothing.
     pub(crate) fn put(&self, piece: Piece) -> Result<(), Piece> {
         if self.is_closed() {
             return Ok(());
@@ -367,7 +368,7 @@ impl Writer {
     }
 }
 
-/// Writes all of it. A descriptor that another process has made non-blocking is waited for.
+/// Writes all bytes. Waits for a descriptor that another process has made non-blocking.
 fn write_all(mut out: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {

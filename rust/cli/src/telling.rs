@@ -159,7 +159,7 @@ pub(crate) fn kind_of(tail: &Tail) -> &'static str {
     }
 }
 
-/// What stands where a recording that is not whole ends.
+/// The line that is shown at the end of a recording that is not whole.
 pub(crate) fn not_whole(tail: &Tail) -> Option<String> {
     match tail {
         Tail::Sealed => None,

@@ -112,7 +112,7 @@ fn a_copy_has_the_permissions_of_its_source() {
     }
 }
 
-/// A copy never takes the place of what is no regular file, nor empties what it is about to read.
+/// A copy never replaces a device, a pipe or a link, and never empties its own source.
 #[test]
 fn a_copy_spares_pipes_links_and_itself() {
     let place = Place::new();
@@ -216,7 +216,7 @@ fn an_existing_target_keeps_its_content_until_the_end() {
     assert!(!place.names().iter().any(|name| name.contains(".antiphon-")));
 }
 
-/// What is done to a source while it is copied, and its length then.
+/// A change of a source while it is copied, and its length afterwards.
 type Change = (fn(&mut fs::File), u64);
 
 const CHANGES: [Change; 2] = [

@@ -84,7 +84,7 @@ fn a_recording_that_is_replaced_is_reported() {
     expect_lost(&told, "link", "replaced by another file");
 }
 
-/// Another name for the same file is no other file.
+/// A link to the same file does not count as another file.
 #[test]
 fn a_recording_that_is_linked_is_not_lost() {
     let place = Place::new();
@@ -180,7 +180,7 @@ fn a_recording_in_a_file_of_the_command_is_refused() {
         assert_eq!(told.code, Some(2), "{told:?}");
         assert_eq!(place.read("sent"), b"precious");
     }
-    // A pipe that is used for both is no file to lose, and others are free.
+    // Other files are not refused.
     place.good(&[&RUN[..], &["--record", "a.rec"]].concat());
 }
 
@@ -219,7 +219,7 @@ fn a_recording_in_the_file_of_a_standard_stream_is_refused() {
     assert_eq!(left, None);
 }
 
-/// The last document of a copy that ends because its recording failed says so.
+/// A copy ends because its recording failed.
 #[test]
 fn the_last_document_of_a_copy_names_the_recording() {
     let place = Place::new();
@@ -243,7 +243,7 @@ fn the_last_document_of_a_copy_names_the_recording() {
     );
 }
 
-/// A failure of a run is no success, though its reader has gone.
+/// The reader of standard output has gone away before the failure is reported.
 #[test]
 fn a_failed_recording_is_not_hidden_by_a_closed_output() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! `exec` with protocols of the user's own: what they cannot carry is refused before anything is run.
+//! `exec` with the user's own protocols: an option that a protocol cannot carry is refused before anything is run.
 
 mod common;
 
@@ -20,7 +20,7 @@ const REST: &str = "
   }
 ";
 
-/// Runs `touch ran` under a protocol; gives the exit code, what was printed on standard error, and whether it ran.
+/// Runs `touch ran` under a protocol; returns the exit code, the text on standard error, and whether the command ran.
 fn run(roles: &str, body: &str, options: &[&str]) -> (Option<i32>, String, bool) {
     let place = Place::new();
     place.write(
@@ -289,7 +289,7 @@ fn a_choice_that_keeps_the_end_of_the_command_away_is_refused() {
     assert!(!place.path("ran").exists());
 }
 
-/// A command that was asked for without input needs no end of it.
+/// The protocol sends the end of input although `-n` was given.
 #[test]
 fn the_end_of_input_is_sent_where_none_is_taken() {
     let body = format!(
@@ -318,7 +318,7 @@ fn a_guest_that_is_to_speak_first_fails_the_session() {
     }
 }
 
-/// Several roles of the host may wait for input at once; each piece goes to one of them.
+/// Several roles of the host wait for input at once; each piece goes to one role.
 #[test]
 fn two_roles_of_the_host_may_choose_at_once() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Recordings as files: who may read them, who may write them, and what is reported when they cannot be written.
+//! Recordings as files: their permissions, their locks, and the reports of failed writes.
 
 mod common;
 
@@ -20,7 +20,7 @@ const RUN: [&str; 6] = [
     "a.rec",
 ];
 
-/// A shell's limit of some KiB for every file: what is beyond it fails as on a full disk.
+/// A limit on the size of every file: a write beyond it fails as on a full disk.
 const SMALL: &str = "ulimit -f 64";
 
 fn run_under(place: &Place, first: &str, args: &[&str]) -> Told {
@@ -79,7 +79,7 @@ fn a_second_writer_is_refused() {
         }
         let told = place.run(&[&RUN[..], &["--overwrite"]].concat());
         assert_eq!(told.code, Some(125), "{told:?}");
-        // What is there is read while it is written.
+        // A recording can be read while it is written.
         let told = place.run(&["replay", "a.rec"]);
         assert_eq!(told.code, Some(3), "{told:?}");
         assert_eq!(finish(first), Some(3));

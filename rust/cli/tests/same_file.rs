@@ -65,7 +65,7 @@ fn a_file_of_the_guest_is_not_copied_onto_itself() {
         assert_eq!(same.permissions().mode() & 0o777, 0o644);
         assert_eq!(std::os::unix::fs::MetadataExt::nlink(&same), 3, "{target}");
     }
-    // The same content in another file is no reason.
+    // A file with the same content is not the same file.
     place.write("other", "precious");
     place.good(&["cp", &guest(&place, "sent"), "other"]);
 }

@@ -273,7 +273,7 @@ fn one_signal_ends_what_a_stalled_reader_holds_up() {
                 "{script} {form:?}: {:?}",
                 begun.elapsed()
             );
-            // The session came to its end, so the recording is whole.
+            // The session ended by its protocol, so the recording is whole.
             place.good(&["replay", "r.rec"]);
             drop(pipe);
         }
@@ -492,7 +492,7 @@ fn a_job_in_the_background_does_not_stop_for_input() {
         .current_dir(place.path("."))
         .spawn()
         .expect("`script` is there");
-    // What is typed is for the shell.
+    // The typed line is for the shell.
     let mut typed = child.stdin.take().expect("it is piped");
     thread::sleep(Duration::from_millis(100));
     typed.write_all(b"typed\n").expect("the terminal takes it");

@@ -84,7 +84,7 @@ fn a_new_file_has_the_mode_that_the_umask_allows() {
     }
 }
 
-/// No device is taken for this: whoever may replace files in `/dev` would lose one if it were replaced.
+/// Tested with a pipe: a failure with a device, run as root, would replace the device.
 #[test]
 fn a_pipe_is_written_as_it_is() {
     let place = place();

@@ -54,7 +54,7 @@ const STEPS_MAX: u64 = 1 << 14;
 #[derive(Clone, Debug)]
 pub struct Remote(Sender<Order>);
 
-/// What another thread wants of a driver.
+/// A request of another thread to a driver.
 #[derive(Debug)]
 enum Order {
     Input(Ingress),
@@ -67,8 +67,8 @@ enum Order {
 pub struct DriverGone;
 
 impl Remote {
-    /// Brings an outcome that the application put off, or cancels a session. What the machine
-    /// refuses is audited by it and otherwise without effect.
+    /// Delivers an outcome that the application deferred, or cancels a session. An input that the
+    /// machine refuses has no effect besides an entry in the audit.
     ///
     /// # Errors
     /// [`DriverGone`].
@@ -76,8 +76,8 @@ impl Remote {
         self.0.send(Order::Input(input)).map_err(|_| DriverGone)
     }
 
-    /// Has every guest asked whether it lives; one from which nothing comes within that time is
-    /// `lost`. See [`GuestLink::probe`].
+    /// Pings every guest with an open request; a guest from which nothing arrives within that time
+    /// is `lost`. See [`GuestLink::probe`].
     ///
     /// # Errors
     /// [`DriverGone`].
@@ -396,7 +396,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         (application, sink)
     }
 
-    /// Gives back the application, the sink, and the links to the guests, which still stand.
+    /// Returns the application, the sink, and the links to the guests, which are still open.
     pub fn into_parts(self) -> (A, S, Vec<GuestLink>) {
         let (_, router, sink) = self.machine.into_parts();
         (router.application, sink, router.guests)

@@ -248,13 +248,14 @@ impl GuestLink {
         Ok(())
     }
 
-    /// Sets how long a guest that was pinged may be silent before it is lost; for ever if none.
+    /// Sets how long a guest that was pinged may be silent before it is lost. `None`: it is never lost
+    /// because of silence.
     pub fn set_silence(&mut self, silence: Option<Duration>) {
         self.demux.set_silence(silence.map(ticks));
     }
 
-    /// Asks the guest whether it lives, and gives it up as `lost` when nothing comes from it within
-    /// that time. Does nothing when no request is open.
+    /// Pings the guest, and reports it as `lost` when nothing arrives from it within that time. Does
+    /// nothing when no request is open.
     pub fn probe(&mut self, patience: Duration) {
         self.demux.probe(ticks(patience));
         self.flush();
@@ -546,7 +547,7 @@ fn ticks(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is known of the guest before it has answered.
+/// The placeholder until the guest has answered the handshake.
 fn unknown() -> HelloOk {
     HelloOk {
         minor: None,

@@ -3,8 +3,8 @@
 /// The signals from 1 to 31 that this process ignores now. Read from `/proc` on Linux; elsewhere
 /// the list is empty.
 ///
-/// A program asks before it installs handlers: what was ignored when it started, as `nohup` and
-/// shells without job control have it, should stay ignored.
+/// Call this before handlers are installed: signals that were ignored when the program started, as
+/// under `nohup` and shells without job control, should stay ignored.
 pub fn ignored() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_in(&status)

@@ -227,7 +227,7 @@ impl Ending {
     }
 }
 
-/// Whether a child is stopped: then it does not end by itself. Linux says so; elsewhere it is waited for.
+/// Whether a child is stopped and so cannot end by itself. Known on Linux only; elsewhere `false`.
 fn is_stopped(child: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
     let state = |stat: &str| stat.rsplit_once(") ")?.1.chars().next();

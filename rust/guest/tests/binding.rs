@@ -218,7 +218,7 @@ fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
              not bound to the same guest; bind `Clock` to that guest, or write `time` {OWN}"
         )
     );
-    // One that another role called came to the guest as a message.
+    // The result of a call of another role reaches the guest's role as a message.
     let foreign = "at Host { let n = Files.fs_open(\"x\"); } number(n) from Host to Agent;
         number(n) from Agent to Host;";
     assert!(refused(USING, foreign).contains("was received"));
@@ -236,7 +236,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
         "choice at Agent { exec_output(Chunk) from Agent to Host, Feeder; }
          or { exec_response(Status) from Agent to Host, Feeder; }",
     );
-    // With an arm without payload, the choice is the frame of all of them.
+    // In an arm without payload, the choice's frame backs all copies.
     opens(
         HEAD,
         "choice at Agent { exec_output() from Agent to Host, Feeder; }
@@ -272,7 +272,7 @@ fn an_arm_without_payload_is_the_guests_choice() {
     let second = "choice at Agent { exec_output() from Agent to Host; over() from Agent to Host; }
          or { exec_response() from Agent to Host; }";
     assert!(refused(HEAD, second).starts_with("`over` from `Agent` to `Host`: it has no payload"));
-    // A choice of the host is no frame of the guest.
+    // A choice of the host does not bring a frame of the guest.
     let hosts = "choice at Host { a() from Host to Agent; yes() from Agent to Host; }
          or { b() from Host to Agent; no() from Agent to Host; }";
     assert!(refused(HEAD, hosts).contains("has no payload"));

@@ -460,7 +460,8 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
     }
 }
 
-/// What was killed for want of a thread is reaped, so that it does not count against the limit.
+/// Processes that were killed when no thread could be started are reaped, so that they do not count
+/// against the limit.
 #[test]
 fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
     for spare in [7, 8, 10] {

@@ -29,7 +29,7 @@ fn a_write_beyond_the_limit_for_files_fails_and_the_agent_goes_on() {
         other => panic!("{other:?}"),
     }
     assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
-    // What it starts is not protected: there the signal means what it always means.
+    // A command is not protected: the signal has its default action there.
     let beyond = format!("head -c 10000 /dev/zero > {}/g", dir.path().display());
     let id = client.request(Message::ExecRequest(sh(&format!("exec {beyond}"))));
     assert_eq!(

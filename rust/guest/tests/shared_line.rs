@@ -150,7 +150,7 @@ fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
     );
 }
 
-/// The answer to the host's own `hello` may not come; an earlier one is no reason to go on.
+/// Only an answer to an earlier host's `hello` arrives.
 #[test]
 fn a_stale_answer_alone_is_not_a_handshake() {
     let (link, _) = greet(
@@ -165,7 +165,7 @@ fn a_stale_answer_alone_is_not_a_handshake() {
     assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
 }
 
-/// Nor is any number of them.
+/// Answers to earlier hosts arrive without end.
 #[test]
 fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
     let (link, elapsed) = greet(
@@ -278,7 +278,7 @@ fn ping(link: GuestLink) -> Phase {
     phase
 }
 
-/// The line holds what hosts sent while there was no agent, and a new agent answers it all.
+/// Hosts wrote to the line while there was no agent, and a new agent answers all of it.
 #[test]
 fn a_host_is_served_after_hosts_that_found_no_agent() {
     let wire = Wire::new();

@@ -34,8 +34,8 @@ use lane::{Found, Lane, Parted};
 pub struct CompareOptions {
     /// Whether the clock at each message is compared, and the advances of the clock.
     pub time: bool,
-    /// About how many bytes of one recording may wait for the other one. Two recordings of which
-    /// one runs further ahead on some track are not compared to their end:
+    /// The approximate number of bytes of one recording that may wait for the other one. When one
+    /// recording runs further ahead on some track, the comparison stops with
     /// [`Likeness::Undecided`].
     pub lookahead_max: u64,
 }
@@ -92,7 +92,7 @@ pub struct Extent {
 pub enum Likeness {
     /// Both are whole and equal.
     Equal,
-    /// They are equal up to where one of them is cut or damaged, or does not replay: see
+    /// They are equal up to the place where a recording is cut or damaged, or does not replay: see
     /// [`Compared::left`] and [`Compared::right`].
     EqualUpTo,
     /// They are of other protocols.
@@ -106,7 +106,7 @@ pub enum Likeness {
     },
     /// They part here.
     Different(Box<Parting>),
-    /// One of them runs so far ahead of the other one that the comparison was given up.
+    /// One recording runs so far ahead of the other one that the comparison stopped.
     Undecided {
         /// The bound.
         lookahead_max: u64,
@@ -169,7 +169,7 @@ pub enum Place {
 /// that its recording claims.
 ///
 /// # Errors
-/// [`CompareError`] when one of them cannot be opened, read or loaded. Damage and divergences are
+/// [`CompareError`] when a recording cannot be opened, read or loaded. Damage and divergences are
 /// results.
 pub fn compare(
     left: impl Read,
@@ -372,7 +372,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
         }
     }
 
-    /// A session has ended in one recording: what the other one has more of it is a difference.
+    /// A session has ended in one recording: further items of it in the other one are a difference.
     fn ended(&mut self, side: usize, session: u32, end: End) -> Result<(), (Track, Box<Parted>)> {
         self.sides[side].ended.insert(session, end);
         self.over(side, Some(session))?;
@@ -380,7 +380,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
             return Ok(());
         }
         self.sides[side].ended.remove(&session);
-        // It has ended in both, and all of it was equal.
+        // The session has ended in both recordings, and all of its items were equal.
         let tracks: Vec<Track> = self.tracks(Some(session));
         for track in tracks {
             if let Some(mut lane) = self.lanes.remove(&track) {
@@ -495,8 +495,8 @@ impl<A: Read, B: Read> Comparer<A, B> {
         })))
     }
 
-    /// Reads on, so that a difference of streams can be shown with what follows it. The comparison
-    /// is over: what is read of other tracks is not needed.
+    /// Reads on, so that a difference of streams can be shown with the bytes that follow it. The
+    /// comparison is over, so items of other tracks are dropped.
     fn fill(&mut self, track: Track, key: Option<u64>) -> Result<(), CompareError> {
         /// Items of each recording that are looked at for it.
         const ITEMS_MAX: usize = 256;

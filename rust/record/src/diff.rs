@@ -24,11 +24,11 @@ pub enum Comparison {
         /// How many entries were compared.
         entries: u64,
     },
-    /// They say the same up to where one of them is cut or damaged.
+    /// They have the same entries up to the place where a recording is cut or damaged.
     EqualUpTo {
         /// How many entries were compared.
         entries: u64,
-        /// How the first recording ends, if it came to its end.
+        /// How the first recording ends, if its end was reached.
         left: Option<Tail>,
         /// How the second one does.
         right: Option<Tail>,
@@ -190,8 +190,8 @@ struct Names {
     asked: BTreeMap<EffectId, OperationId>,
 }
 
-/// Requests of which the operation is kept until their outcome arrives. An untrusted recording can
-/// have any number; the outcomes of the others are shown without names.
+/// Requests whose operations are kept until their outcomes arrive. An untrusted recording can have
+/// any number of requests; outcomes beyond this bound are shown without names.
 const ASKED_MAX: usize = 1 << 16;
 
 impl Names {
@@ -346,7 +346,7 @@ impl Names {
                     expected,
                     got,
                 } = fields.first()?;
-                // What is not cut shows the difference by itself.
+                // The texts of all other fields are not cut, so they show the difference.
                 name.strip_prefix("argument ")?;
                 let head = self.text(a);
                 Some((

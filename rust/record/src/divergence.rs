@@ -123,7 +123,7 @@ pub enum Difference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their
-    /// number) or `argument n`, with the way to what of it differs, as in `argument 0.exit_code`.
+    /// number) or `argument n`, followed by the path of the part that differs, as in `argument 0.exit_code`.
     pub name: String,
     /// What the recording has.
     pub expected: String,

@@ -26,7 +26,7 @@ pub enum Verdict {
 pub struct Report {
     /// Whether the replay is the recorded run.
     pub verdict: Verdict,
-    /// How the recording ends; `None` when the replay did not come to its end.
+    /// How the recording ends; `None` when the replay stopped before its end.
     pub tail: Option<Tail>,
     /// How many records proved to be what was written.
     pub records: u64,

@@ -55,7 +55,7 @@ pub fn misleads(c: char) -> bool {
     )
 }
 
-/// A value as text on one line, at most about `width` characters of it; the rest is counted.
+/// A value as text on one line, cut after about `width` characters, with the size of the rest.
 pub fn show(value: &Value, sort: Option<SortId>, image: &CodeImage, width: usize) -> String {
     let mut out = Printer {
         image,

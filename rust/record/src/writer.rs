@@ -21,7 +21,7 @@ pub trait Store: Write {
 impl Store for File {
     fn sync(&mut self) -> io::Result<()> {
         match self.sync_data() {
-            // A pipe or a device that is no medium: there is nothing to sync.
+            // A pipe or a device without storage has nothing to sync.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             done => done,
         }

@@ -1,4 +1,4 @@
-//! The kinds of rows, and counts of them.
+//! The kinds of rows and their counts.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// How many rows there are of each kind.
+/// The number of rows of each kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts([u64; Kind::ALL.len()]);
 
@@ -97,7 +97,7 @@ impl Counts {
         self.0.iter().sum()
     }
 
-    /// Those that there are, by name.
+    /// The counts above 0, by name.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         let counts = Kind::ALL.iter().map(|kind| (kind.name(), self.of(*kind)));
         counts.filter(|(_, count)| *count > 0).collect()

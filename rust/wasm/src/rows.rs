@@ -16,8 +16,8 @@ use crate::kinds::{Counts, Kind};
 /// Rows of a block. Finding a row within one is a matter of its number; a search walks blocks one by one.
 const BLOCK_LEN: usize = 4096;
 
-/// Rows that are kept: one and a half gigabytes of them, of the four that an instance can have. Beyond it only trouble
-/// and the ends of sessions are kept, up to [`BEYOND_MAX`]; all others are counted by their kinds.
+/// The number of kept rows: 1.5 GB of the 4 GB that an instance can have. Beyond it only trouble and the ends of
+/// sessions are kept, up to [`BEYOND_MAX`]; all other rows are counted by kind.
 pub(crate) const ROWS_MAX: usize = 16 << 20;
 
 /// Rows of trouble, and ends of sessions, that are kept beyond [`ROWS_MAX`]: the first of each.
@@ -153,7 +153,7 @@ pub(crate) struct Rows {
     by_input: bool,
     /// Everything that happened, kept or not.
     totals: Counts,
-    /// What is not kept.
+    /// The counts of rows that are not kept.
     left_out: Counts,
     /// Rows of trouble, and ends of sessions, beyond the bound.
     trouble: usize,
@@ -191,12 +191,12 @@ impl Rows {
         }
     }
 
-    /// Everything that happened by its kind, whether there is a row of it or not.
+    /// The counts of all rows by kind, kept or not.
     pub(crate) fn totals(&self) -> &Counts {
         &self.totals
     }
 
-    /// What there is no row of, by its kind.
+    /// The counts of rows that are not kept, by kind.
     pub(crate) fn left_out(&self) -> &Counts {
         &self.left_out
     }
@@ -684,7 +684,7 @@ mod tests {
             kinds,
             [("cancelled", 8), ("cancelled", 9), ("session_terminal", 20)]
         );
-        // What stands before them in their step is not known.
+        // Their places within their steps are not known.
         assert_eq!(rows.place_in_step(4), Some((4, 0)));
         assert_eq!(rows.place_in_step(5), None);
     }

@@ -234,7 +234,7 @@ impl Copy<'_> {
         Ok(self.driver.application().found())
     }
 
-    /// Runs a session that moves bytes; returns how many. A progress bar is shown for so many.
+    /// Runs a session that moves bytes and returns their number. `len` is the length of the progress bar.
     fn transfer(&mut self, protocol: Protocol, work: Work, len: u64) -> Result<u64, Transfer> {
         let copier = self.driver.application();
         copier.begin(work);
@@ -353,8 +353,8 @@ impl Transfer {
     }
 }
 
-/// Compares the length of a source before and after the copy with the bytes that were copied. `size` of nothing is that
-/// of a file that does not say how long it is.
+/// Compares the length of a source before and after the copy with the number of copied bytes. A length of 0 before the
+/// copy is not compared with that number: files such as those of `/proc` report 0.
 fn check_length(name: &str, before: u64, after: u64, copied: u64) -> Result<(), Problem> {
     let reason = if before != after {
         changed(name, before, after)

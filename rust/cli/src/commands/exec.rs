@@ -37,7 +37,7 @@ const SHIPPED: &str = "guest_exec.anti";
 pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
-    // Before an agent is started and a recording begun: what cannot be bound is not run at all.
+    // Checked before an agent is started and a recording is created: nothing is run for a protocol that does not fit.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
     Binding::named(&image, guest_roles(&image), guest_interfaces(&image)).map_err(Problem::Open)?;
     let link = guest::open(&args.guest)?;
@@ -167,7 +167,7 @@ struct Told {
     signal: Option<u64>,
     /// The code that the guest command ended with, if one did; `exit` is this program's.
     guest_code: Option<i64>,
-    /// What a person should be told; nothing when the guest has said it all.
+    /// A message for standard error; `None` when the guest's own output is enough.
     message: Option<String>,
 }
 
@@ -368,7 +368,8 @@ impl Told {
     }
 }
 
-/// What this process ends with for a guest command's code. A system with codes beyond a byte has no 0 among them but 0.
+/// This process's exit code for a guest command's code. Codes that do not fit a byte become 255, so that only 0 means
+/// success.
 fn exit_code(code: i64) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }

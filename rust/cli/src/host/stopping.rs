@@ -18,7 +18,7 @@ use crate::guest::ALIVE_WITHIN;
 pub(crate) const FORWARDED: [i32; 7] =
     [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
 
-/// Whether a signal asks for nothing that this process would have to see to.
+/// Whether a signal is only forwarded and does not ask for an end.
 fn is_forwarded_only(signal: i32) -> bool {
     [SIGUSR1, SIGUSR2, SIGWINCH].contains(&signal)
 }
@@ -43,7 +43,7 @@ pub(super) struct Stopping {
     asked: Option<(i32, Instant)>,
     /// The signal after which the command was cancelled.
     cancelled_for: Option<i32>,
-    /// Since when the command is to be cancelled.
+    /// When the command was first to be cancelled.
     cancelling: Option<Instant>,
     /// Whether `cancel` was sent.
     cancel_sent: bool,
@@ -63,7 +63,7 @@ impl Stopping {
         self.asked.is_some() || self.cancelling.is_some()
     }
 
-    /// Whether `cancel` is to be sent now. It is sent once.
+    /// Whether `cancel` must be sent now. It is sent once.
     pub(super) fn takes_cancel(&mut self) -> bool {
         let takes = self.cancelling.is_some() && !self.cancel_sent;
         self.cancel_sent |= takes;
@@ -85,7 +85,7 @@ impl Stopping {
 }
 
 impl Host {
-    /// Takes a signal to this process. `false`: nothing is left that could end in good order.
+    /// Handles a signal to this process. Returns `false` when the process should exit at once.
     pub(crate) fn signal(&self, signal: i32) -> bool {
         let mut state = self.state();
         if state.session.is_none() || state.stopping.output_over {
@@ -163,14 +163,14 @@ impl Host {
             .name("stopping".to_owned())
             .spawn(watching);
         if started.is_err() {
-            // Without a thread there are no bounds, so the session ends now.
+            // Without the thread no bound is enforced, so the session ends now.
             self.state().call_off();
         }
     }
 }
 
 impl State {
-    /// Has the command cancelled: by the protocol where it has a word for that, else by calling the session off.
+    /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling the session.
     pub(super) fn cancel(&mut self) {
         if self.session.is_none() || self.is_over() {
             return;
@@ -178,8 +178,8 @@ impl State {
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        // A session without a choice is on its way to one, or cannot get there; under a protocol without `cancel` there
-        // is none to wait for.
+        // A session that is not at a choice may still reach one. Under a protocol without `cancel` there is none to wait
+        // for.
         let has_word = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
         let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(has_word);
         if chooses_otherwise || !has_label(&self.image, CANCEL) {
@@ -203,7 +203,7 @@ impl State {
         }
     }
 
-    /// Does what is due. Breaks once everything has ended.
+    /// Enforces the bounds that have passed. Breaks once everything has ended.
     fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
         if self.stopping.output_over {
             return ControlFlow::Break(());

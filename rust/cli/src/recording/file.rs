@@ -53,7 +53,7 @@ fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let locked = file.try_clone();
     let begun = begin(file, path, header);
     if begun.is_err() {
-        // What is left is empty or a piece of a header; the error that is reported is the first one.
+        // The file is empty or holds a part of a header. The first error is the one that is reported.
         let _ = fs::remove_file(path);
     }
     drop(locked);
@@ -81,8 +81,8 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
     Err(busy(path))
 }
 
-/// What has become of a recording that is not found any more where it was written. What is no regular file cannot be
-/// lost that way.
+/// How a recording was lost that is no longer at its path; `None` if it still is. Only a regular file can be lost that
+/// way.
 pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
     let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let identity = |about: &fs::Metadata| (about.dev(), about.ino());

@@ -42,8 +42,8 @@ const FLUSH_GRACE: Duration = Duration::from_secs(1);
 /// the other has no such bound: without a host it is silent.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// File requests that may wait for their thread besides those of a host that keeps to the number
-/// of open requests. Beyond that the reader waits, so that their data has a bound.
+/// Room in the queue of the thread of files beyond the number of requests that a host may have
+/// open. Beyond that the reader waits, so that their data has a bound.
 const FILE_REQUESTS_SPARE: usize = 4;
 
 /// Input that must have been taken before the host is told: an eighth of the default window, so
@@ -215,7 +215,7 @@ impl Shared {
         self.drained.notify_all();
     }
 
-    /// Waits until the transport has taken most of what was said, or the agent is ending.
+    /// Waits until the transport has taken most of the queued messages, or the agent is ending.
     fn wait_for_room(&self) {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         while *backlog > BACKLOG_MAX && !self.stopped.load(Ordering::Acquire) {

@@ -6,7 +6,7 @@
 //! not start.
 //!
 //! The processes are stopped before they are killed: a stopped process starts no other, so the
-//! search comes to an end, and the parent of each is still there when its children are looked for.
+//! search ends, and every parent still exists when its children are searched for.
 
 use rustix::process::Pid;
 
@@ -20,7 +20,7 @@ pub(super) struct Root {
 }
 
 /// Kills the descendants of a command that are outside its process group. The group is left to the
-/// caller. Where there is no `/proc`, nothing is done.
+/// caller. On a system without `/proc` this does nothing.
 pub(super) fn kill(root: Root) {
     #[cfg(target_os = "linux")]
     linux::kill(root);
@@ -62,7 +62,7 @@ mod linux {
             let before = found.len();
             for stat in outside(&processes(), root, getpid()) {
                 if found.is_empty() {
-                    // The group may be starting more of them.
+                    // The group may be starting more processes.
                     let _ = kill_process_group(root.pid, Signal::STOP);
                 }
                 if found.insert((stat.pid, stat.began)) {
@@ -107,7 +107,7 @@ mod linux {
         let adopted = |stat: &&Stat| root.adopts && stat.parent == this && is_later(stat);
         let mut descendants: Vec<Stat> = all.iter().filter(adopted).copied().collect();
         let mut parents: Vec<i32> = descendants.iter().map(|stat| stat.pid).collect();
-        // The whole group: one of it may be an orphan and have children outside.
+        // The whole group: a member may be an orphan and have children outside the group.
         let group = all.iter().filter(|stat| stat.group == root_pid);
         parents.extend(group.map(|stat| stat.pid));
         parents.push(root_pid);

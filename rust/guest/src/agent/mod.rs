@@ -316,8 +316,8 @@ impl Drop for Counted {
     }
 }
 
-/// A descriptor that is kept for the case that there are no others: with its number a host can be
-/// taken and refused that would wait for an answer otherwise.
+/// A descriptor held in reserve. When the process is out of descriptors, it is closed so that one
+/// more connection can be accepted and refused, which otherwise would wait for an answer.
 struct Spare(Option<OwnedFd>);
 
 impl Default for Spare {

@@ -138,7 +138,7 @@ impl Nursery {
     pub(crate) fn spawn(&self, launch: &Launch) -> Result<Process, LaunchError> {
         let mut command = command_of(launch)?;
         give_back_ignored_signals();
-        // Before it starts: what is not reaped counts against the limit of processes.
+        // Before it starts: zombies count against the limit of processes.
         self.reap_killed();
         let starting = self.begin();
         let spawned = command.spawn();
@@ -340,7 +340,7 @@ impl Drop for Process {
             return;
         };
         // It may be stuck in the kernel, so this thread does not wait for it. The child goes
-        // through a cell: when there is no thread to be had, it is still here.
+        // through a cell, from which it is taken back when no thread can be started.
         let (pid, nursery) = (self.pid, self.nursery.clone());
         let cell = Arc::new(Mutex::new(Some(child)));
         let (taken, known) = (cell.clone(), nursery.clone());

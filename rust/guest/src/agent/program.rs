@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use super::{AgentError, AgentOptions, Place, serve};
 use crate::signals;
 
-/// Serves hosts at that place until the process is told to end.
+/// Serves hosts at that place until a signal ends the process.
 ///
 /// This is [`serve`] for a program that is an agent and nothing else. On Linux the process becomes
 /// a subreaper: it adopts the orphans of its commands, so that it can end them and reap them.

@@ -28,7 +28,7 @@ pub struct Stop(Arc<Mutex<State>>);
 struct State {
     stopped: bool,
     next: u64,
-    /// What is to be called, by number.
+    /// The registered calls, by number.
     calls: BTreeMap<u64, Box<dyn Fn() + Send>>,
 }
 
@@ -75,7 +75,7 @@ impl Stop {
 impl Drop for Registered {
     fn drop(&mut self) {
         let call = self.stop.state().calls.remove(&self.number);
-        // Dropped without the lock: what it holds may be another registration.
+        // Dropped without the lock: the closure may own another registration.
         drop(call);
     }
 }

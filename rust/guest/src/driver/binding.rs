@@ -66,8 +66,8 @@ impl Binding {
         self.roles.contains(&role)
     }
 
-    /// Whether the role asks for a payload after that decision has come to that label. If it does
-    /// not, the frame that the decision was taken from is used up by it.
+    /// Whether the role asks for a payload after that decision has chosen that label. If it does
+    /// not, the decision uses up its frame.
     pub fn has_payload(&self, role: RoleId, decision: OperationId, label: LabelId) -> bool {
         self.payloads.contains(&(role, decision, label))
     }
@@ -122,7 +122,7 @@ impl Walk<'_> {
         Ok(asked)
     }
 
-    /// What is known before each instruction that can be reached.
+    /// The knowledge before each reachable instruction.
     ///
     /// Each visit takes something away from what is known, of a bounded number of origins in
     /// each register, so it ends.

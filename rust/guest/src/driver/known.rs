@@ -1,4 +1,4 @@
-//! What is known of the values in a role's registers: whether they came in a frame of the guest.
+//! The origins of the values in a role's registers: whether each came in a frame of the guest.
 
 use antiphon_machine::{LabelId, OperationId, Pc, Reg, RoleId, StateId};
 
@@ -39,7 +39,7 @@ pub(super) enum Source {
     Mixed,
 }
 
-/// A message of which further receivers may still get their copies.
+/// A message whose copies may still be sent to further receivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Copying {
     pub(super) label: LabelId,
@@ -48,7 +48,7 @@ pub(super) struct Copying {
     pub(super) to: Vec<RoleId>,
 }
 
-/// What is known before an instruction.
+/// The origins of all registers before an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     /// The state of the role's automaton; `None` if paths disagree, in an image that was not
@@ -93,7 +93,7 @@ impl Known {
         }
     }
 
-    /// An instruction is about to be executed again: what it gave before is not what it gives now.
+    /// Forgets the results of an instruction that is about to be executed again.
     pub(super) fn forget(&mut self, pc: Pc) {
         for held in &mut self.registers {
             let is_old = match held {

@@ -36,8 +36,8 @@ pub(crate) const DEADLINE_GRACE: u64 = 5_000;
 /// this host; so a loss is found after about this time.
 pub(crate) const PING_AFTER: u64 = 1_000;
 
-/// The longest time between two ticks that counts in full while an answer is awaited. What is
-/// longer is time in which this host did not run: it was stopped, or its machine was asleep.
+/// The longest time between two ticks that counts in full while an answer is awaited. During a
+/// longer time this host did not run: it was stopped, or its machine was asleep.
 pub(crate) const TICK_MAX: u64 = 2 * PING_AFTER;
 
 /// Ticks that a guest has to end a request after its `cancel`, or after the last output that came
@@ -148,7 +148,7 @@ struct Liveness {
 }
 
 impl Liveness {
-    /// The tick at which the guest is to be pinged, or is lost, if the silence lasts.
+    /// The tick at which a guest that stays silent is pinged or lost.
     fn due(&self) -> Option<u64> {
         let patience = match self.pinged {
             Some(patience) => patience,
@@ -279,8 +279,8 @@ impl Demux {
         }
     }
 
-    /// Takes the time out of account in which this host did not run, and, for the end of a
-    /// command, in which this host itself held the guest's output up.
+    /// Excludes the time in which this host did not run, and, for the end of a command, the time in
+    /// which this host itself blocked the guest's output.
     fn forgive(&mut self, now: u64) {
         let gap = now.saturating_sub(self.now);
         let stopped = if gap > TICK_MAX { gap - PING_AFTER } else { 0 };
@@ -1089,7 +1089,7 @@ mod tests {
         let effect = line.open();
         line.pass(0, PING_AFTER);
         assert_eq!(line.hear().0, ["fs_list", "ping"]);
-        // Stopped for an hour; what counts of it is one tick.
+        // The host was stopped for an hour, of which one tick counts.
         let back = PING_AFTER + 3_600_000;
         line.host.tick(back);
         line.pass(back, back + 15_000 - PING_AFTER - 1);

@@ -312,7 +312,7 @@ impl Talk {
         }
     }
 
-    /// Notes bytes taken, for which credit is to be given back.
+    /// Records consumed bytes, whose credit must be returned.
     pub(crate) fn owe(&mut self, stream: Stream, len: u32) {
         let owed = &mut self.owed[slot(stream)];
         *owed = owed.saturating_add(len);

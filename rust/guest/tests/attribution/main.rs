@@ -58,7 +58,7 @@ struct Written {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
-    /// What is left of it, and whether nothing was taken.
+    /// The rest of an output, and whether it is still untouched.
     Output {
         stream: u64,
         data: Vec<u8>,
@@ -73,7 +73,7 @@ enum Said {
     Size {
         size: u64,
     },
-    /// An operation that failed: what was chosen before it may not be sent.
+    /// An operation that failed: the message that was chosen before it may not be sent.
     Failure,
 }
 
@@ -378,7 +378,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
 /// Looks for a frame of its own for each message, in order.
 struct Matching<'a> {
     messages: &'a [Attributed],
-    /// What is left of each frame.
+    /// The rest of each frame.
     frames: Vec<Option<Said>>,
     requests: Vec<usize>,
     /// Whether one role asks for all frames: then none is passed over.
@@ -469,7 +469,7 @@ impl Matching<'_> {
     }
 }
 
-/// What is left of a frame when this message was taken from it; nothing if it was not.
+/// The rest of a frame after this message was taken from it; `None` if the message does not fit the frame.
 fn after(message: &Attributed, frame: &Said) -> Option<Option<Said>> {
     let fields: &[Value] = match &message.payload {
         Value::Unit => &[],

@@ -109,7 +109,7 @@ pub(super) struct Feed<R> {
     /// Outstanding effects of the replayed machine, which bounds them.
     asked: BTreeMap<EffectId, (CoroutineId, OperationId)>,
     has_time: bool,
-    /// What was found where the replay is not the recorded run.
+    /// A description of the divergence, if the replay diverged.
     pub(super) divergence: Option<String>,
 }
 
@@ -165,7 +165,7 @@ impl<R: Read> Feed<R> {
         }
     }
 
-    /// What is asked of hosts shows in the messages; what is asked of an interface is a call.
+    /// A request to an interface as a call. Requests to hosts show in the messages.
     fn called(&mut self, request: Request) -> Option<(Track, Item)> {
         let image = describe::image_of(self.timeline.kernel(), request.effect.session);
         let row = describe::operation_row(image, request.operation)?;
@@ -305,7 +305,7 @@ fn sent(image: Option<&VerifiedImage>, message: &Message, clock: u64) -> What {
     }
 }
 
-/// The variant of a stream, if an edge has several, and the bytes of a piece of it.
+/// The variant of a stream, if an edge has several streams, and the bytes of a piece.
 type Stream = (Option<u64>, Arc<Box<[u8]>>);
 
 fn stream(image: &VerifiedImage, sent: &Sent) -> Option<Stream> {

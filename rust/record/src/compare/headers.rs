@@ -1,4 +1,4 @@
-//! What differs in the headers, which is no difference of the conversations.
+//! Differences of the headers, which do not count as differences of the conversations.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::describe::{self, count};
 use crate::entry::Header;
 use crate::text;
 
-/// What differs in the headers. None of it is a message.
+/// Describes each difference of the headers.
 pub(super) fn notes(left: &Header, right: &Header) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |what: &str, left: String, right: String| {

@@ -1,4 +1,4 @@
-//! One track of both recordings: what of the one waits for the other, and where they part.
+//! Compares one track of both recordings: pairs equal items and finds where they part.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,12 +22,12 @@ const INPUT_END: &str = "stdin_eof";
 /// The label that follows the end of a command, as the guest link names it.
 const COMMAND_END: &str = "detach";
 
-/// What of one recording waits for the other one.
+/// The part of one recording that has not been paired with the other yet.
 #[derive(Debug, Default)]
 pub(super) struct Half {
     /// Pieces of the streams of the current run.
     run: BTreeMap<Key, VecDeque<Piece>>,
-    /// What follows: the first item is no piece of the current run.
+    /// The items after the current run: the first item is not a piece of it.
     later: VecDeque<Item>,
     pub(super) weight: u64,
 }
@@ -36,7 +36,7 @@ pub(super) struct Half {
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) len: u64,
-    /// The last bytes of it.
+    /// Its last bytes.
     pub(super) last: Vec<u8>,
 }
 
@@ -47,11 +47,11 @@ pub(super) struct Lane {
     runs: BTreeMap<Key, Run>,
     /// The last equal items as text.
     pub(super) before: VecDeque<String>,
-    /// Equal items so far that are no messages: the number of the next call.
+    /// The number of equal calls so far.
     pub(super) calls: u64,
 }
 
-/// What was found equal by a step of the comparison.
+/// The numbers of equal items.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
     pub(super) messages: u64,
@@ -84,7 +84,7 @@ impl Half {
         self.run.values().any(|pieces| !pieces.is_empty())
     }
 
-    /// Moves the pieces of the current run to it. Those without bytes are nothing of it.
+    /// Moves the pieces of the current run to it and drops pieces without bytes.
     pub(super) fn open(&mut self) {
         while let Some(item) = self.later.pop_front() {
             let weight = item.weight();
@@ -135,7 +135,7 @@ impl Half {
         (found, false)
     }
 
-    /// What comes instead of more of the run.
+    /// The item after the run.
     pub(super) fn next_item(&self) -> Option<&Item> {
         self.later.front()
     }
@@ -150,7 +150,7 @@ impl Half {
         }
     }
 
-    /// Whether the input was cut off by the end of the command: there are no bytes of it left, and
+    /// Whether the input was cut off by the end of the command: all of its bytes were compared, and
     /// the message that follows the end of the command is next.
     fn is_cut_off(&self, image: Option<&VerifiedImage>) -> bool {
         self.piece(INPUT).is_none() && self.is_at(image, COMMAND_END)

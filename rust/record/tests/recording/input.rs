@@ -247,7 +247,7 @@ fn different(left: &[Sent], right: &[Sent]) -> Parting {
 #[test]
 fn input_behind_the_end_of_the_command_is_equal() {
     let short = [Data("abc"), Detach];
-    // The run of input and the end of it.
+    // The run of input and `detach`.
     equal(&short, &[Data("abcdef"), Detach], 2);
     equal(&short, &[Data("abcdef"), Eof, Detach], 2);
     equal(&short, &[Data("abc"), Eof, Detach], 2);

@@ -1,4 +1,4 @@
-//! Media that fail: what is on one is a good recording up to the last whole record.
+//! Media that fail: the bytes on them are a good recording up to the last whole record.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -8,8 +8,8 @@ use antiphon_record::{Flush, Recorder, Store, Tail, Verdict, replay};
 
 use crate::runs::{Host, full};
 
-/// Takes so many bytes and refuses one write then, of which it may have taken a part. Later writes
-/// find room again, as on a disk where files were removed.
+/// Has room for a number of bytes, then refuses one write, of which it may have stored a part. Later
+/// writes find room again, as on a disk where files were removed.
 #[derive(Debug)]
 struct Full {
     taken: Vec<u8>,
@@ -46,7 +46,7 @@ impl Store for Full {
 /// How a recorder is ended.
 type Ending = fn(Recorder<&mut Full>, &ProtocolMachineKernel) -> bool;
 
-/// What is on a medium with so much room after a run, and whether the recorder reported an error.
+/// The bytes on a medium with that much room after a run, and whether the recorder reported an error.
 fn run(room: usize, end: Ending) -> (Vec<u8>, bool) {
     let header = full();
     let mut medium = Full {

@@ -275,8 +275,8 @@ impl AgentLink {
         Ok(id)
     }
 
-    /// Ends the link with a reason for the host, before the handshake too. What is open is to be
-    /// stopped; ask [`Self::lost`].
+    /// Ends the link with a reason for the host, before the handshake too. The caller must
+    /// stop what is open, see [`Self::lost`].
     pub fn close(&mut self, reply: ErrorReply, out: &mut Vec<u8>) {
         if let State::Waiting | State::Ready(_) = &self.state {
             let v = self

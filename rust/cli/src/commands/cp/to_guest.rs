@@ -13,11 +13,11 @@ use crate::filter;
 use crate::problem::Problem;
 use crate::text;
 
-/// Bytes of the target's name that its part has in its own: with what stands around it, a name stays below the 255
-/// bytes that file systems take.
+/// Bytes of the target's name that are repeated in the name of its part. With the prefix and the random end, the name
+/// stays below the 255 bytes that file systems allow.
 const NAME_LEN_MAX: usize = 200;
 
-/// Characters of the random end of a part's name: 40 bits, which nobody meets or guesses in time.
+/// Characters of the random end of a part's name: 40 bits, too many to collide or to be guessed in time.
 const RANDOM_LEN: usize = 8;
 
 /// The characters of that end.
@@ -28,9 +28,9 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 enum Way {
     /// Under another name first.
     Beside,
-    /// Through the link that it is, so that it stays one: the guest does not say where it leads to.
+    /// Through the symbolic link at the target, which stays: the guest does not report where it leads.
     Through,
-    /// As it is, for it is a device or a pipe.
+    /// Directly: the target is a device or a pipe.
     Direct,
 }
 
@@ -85,7 +85,7 @@ impl Copy<'_> {
             },
             None => (target.to_owned(), None),
         };
-        // A target that cannot be looked at is not there, or creating a file beside it says what is wrong.
+        // When the target cannot be examined, either it does not exist or creating a file beside it reports the reason.
         let found = match found {
             Some(found) => found,
             None => self.look(&target),
@@ -243,8 +243,8 @@ impl Copy<'_> {
         self.session(Protocol::PutInPlace)
     }
 
-    /// Whether the file of the session that has just ended may be there: the guest has opened it, or has not said that it
-    /// did not.
+    /// Whether the file of the session that has just ended may exist: the guest has opened it, or did not report that it
+    /// could not.
     fn may_have_created(&mut self) -> bool {
         let ends = &self.driver.sink().1;
         let is_refused = ends.failure.as_ref().is_some_and(|failure| {
@@ -256,7 +256,7 @@ impl Copy<'_> {
         self.driver.application().has_opened() || !is_refused
     }
 
-    /// Removes the part of a copy that failed, and says so where it may be left.
+    /// Removes the part of a copy that failed. If that fails too, the problem names the part that may be left.
     fn discard(&mut self, part: &str, may_exist: bool, problem: Problem) -> Problem {
         match may_exist && !self.remove(part) {
             true => left(problem, part.to_owned()),
@@ -269,7 +269,7 @@ impl Copy<'_> {
 struct Sending<'s> {
     path: &'s Path,
     target: &'s str,
-    /// What the system said of it when it was opened.
+    /// The metadata of the file when it was opened.
     about: &'s Metadata,
     perm: u32,
 }
