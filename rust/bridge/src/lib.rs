@@ -17,6 +17,7 @@ mod coins;
 pub mod compare;
 pub mod corpus;
 pub mod coverage;
+pub mod driven;
 pub mod fixture;
 pub mod hand;
 mod items;

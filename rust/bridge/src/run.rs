@@ -2,9 +2,9 @@
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
-    Canonical, EffectId, Ingress, Instruction, Job, ObsEvent, OperationId, Pc, Phase, Pick,
-    ProgramId, ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Rooms, Step, Taken, Turn,
-    Value, WaveCertificate,
+    Canonical, EffectId, EffectRequest, Ingress, Instruction, Job, ObsEvent, OperationId, Pc,
+    Phase, Pick, ProgramId, ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Rooms, Step,
+    Taken, Turn, Value, WaveCertificate,
 };
 
 use crate::case::{Action, Case};
@@ -216,14 +216,7 @@ impl Runner {
         asked: Option<EffectId>,
     ) -> ActionOut {
         let request = asked.and_then(|effect| self.kernel.request(effect));
-        let request = request.map(|request| Request {
-            effect: request.effect(),
-            role: request.role(),
-            operation: request.operation_id(),
-            deadline: request.deadline(),
-            attempt: request.attempt(),
-            args: request.args().cloned().collect(),
-        });
+        let request = request.map(|request| Request::of(&request));
         ActionOut {
             result,
             events,
@@ -336,6 +329,18 @@ impl ActionResult {
 }
 
 impl Request {
+    /// A copy of the request.
+    pub fn of(request: &EffectRequest<'_>) -> Request {
+        Request {
+            effect: request.effect(),
+            role: request.role(),
+            operation: request.operation_id(),
+            deadline: request.deadline(),
+            attempt: request.attempt(),
+            args: request.args().cloned().collect(),
+        }
+    }
+
     fn encode(&self, out: &mut Encoder<'_>) {
         out.array(6);
         self.effect.encode(out);

@@ -51,6 +51,10 @@ impl Script {
         &self.runner
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.case.name
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.case.actions.len()
     }

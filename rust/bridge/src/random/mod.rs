@@ -10,5 +10,5 @@ mod text;
 mod values;
 mod world;
 
-pub(crate) use values::of_sort as value_of;
-pub use world::{case, scenario};
+pub(crate) use values::{any_value, of_sort as value_of};
+pub use world::{case, opened, scenario};

@@ -54,6 +54,11 @@ fn number(coins: &mut Coins) -> u64 {
     }
 }
 
+/// Any value at most two levels deep: rarely one of the sort that is expected.
+pub(crate) fn any_value(coins: &mut Coins) -> Value {
+    any(coins, 2)
+}
+
 /// Any value, of whatever sort, endpoints and evidence included.
 pub(super) fn any(coins: &mut Coins, depth: u32) -> Value {
     match coins.below(if depth == 0 { 8 } else { 10 }) {

@@ -52,6 +52,23 @@ pub fn scenario(seed: u64, sessions: usize) -> Case {
     script.case()
 }
 
+/// Images of any kind, a configuration, and the opening of `sessions` sessions: the start of a run
+/// that somebody else drives.
+pub fn opened(seed: u64, sessions: usize) -> Case {
+    let mut coins = Coins::new(seed);
+    let images: Vec<_> = (0..1 + coins.below(2))
+        .map(|_| image(seed, &mut coins))
+        .collect();
+    let rows = images.len();
+    let mut config = config(&mut coins);
+    config.sessions_max = sessions as u32;
+    let mut script = Script::new(format!("driven {seed}"), images, config);
+    for n in 0..sessions {
+        script.open_row(n % rows, "me");
+    }
+    script.case()
+}
+
 fn image(seed: u64, coins: &mut Coins) -> CodeImage {
     let compiled = |coins: &mut Coins| text::image(coins);
     match seed % 4 {
