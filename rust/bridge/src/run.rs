@@ -3,8 +3,8 @@
 use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, EffectId, EffectRequest, Ingress, Instruction, Job, ObsEvent, OperationId, Pc,
-    Phase, Pick, ProgramId, ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Rooms, Step,
-    Taken, Turn, Value, WaveCertificate,
+    Phase, Pick, ProgramId, ProtocolMachineKernel, Refusal, Rest, Resumed, RoleId, Step, Taken,
+    Turn, Value, WaveBuffers, WaveCertificate,
 };
 
 use crate::case::{Action, Case};
@@ -69,7 +69,7 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub struct Runner {
     kernel: ProtocolMachineKernel,
-    rooms: Rooms,
+    buffers: WaveBuffers,
 }
 
 /// Runs a whole case on this thread.
@@ -101,8 +101,8 @@ impl Runner {
         for image in &case.images {
             kernel.load(image);
         }
-        let rooms = Rooms::default();
-        Runner { kernel, rooms }
+        let buffers = WaveBuffers::default();
+        Runner { kernel, buffers }
     }
 
     /// The kernel, to look at.
@@ -140,10 +140,10 @@ impl Runner {
         let mut events = Vec::new();
         let waved = self
             .kernel
-            .wave(certificate, &mut self.rooms, &mut events, jobs);
+            .wave(certificate, &mut self.buffers, &mut events, jobs);
         if waved.is_ok() {
             let wave = Wave {
-                picks: self.rooms.steps().collect(),
+                picks: self.buffers.steps().collect(),
                 fell_back: false,
             };
             return self.out(ActionResult::Round(wave), events, None);

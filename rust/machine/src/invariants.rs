@@ -1,8 +1,10 @@
-//! What must hold after every step, as a check that can run.
+//! The invariants of the machine, as checks that run.
 //!
-//! [`ProtocolMachineKernel::check`] looks at one state; with the feature `invariants` the kernel runs it after every
-//! step and every input. [`Watch`] is a sink that follows a whole run and also checks what only a history shows. The
-//! numbers are those of `docs/semantics.md`.
+//! [`ProtocolMachineKernel::check`] checks one state. In builds with debug assertions the kernel checks
+//! the session that it touched after each turn and each commit, and the whole machine every
+//! [`CHECK_STEPS`] steps, before each wave, and at the end of a run; a check never changes what the
+//! machine does. [`Watch`] is a sink that follows a whole run and also checks what only a history
+//! shows. The numbers are those of `docs/semantics.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,10 @@ use crate::ids::{CoroutineId, EdgeId, LabelId, RoleId, SessionId, StateId};
 use crate::kernel::{Ingress, ProtocolMachineKernel};
 use crate::queue::Pick;
 use crate::session::{On, Phase, Session, Status};
+
+/// Steps between two checks of the whole machine in builds with debug assertions: a check is linear in
+/// the machine, so that it costs little beside as many steps.
+pub const CHECK_STEPS: u64 = 1_024;
 
 /// An invariant that does not hold: a defect of the machine, never of its input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,60 +32,80 @@ pub struct Broken {
 }
 
 impl ProtocolMachineKernel {
-    /// Checks every invariant that a single state can show. Linear in the size of the machine.
+    /// Checks every invariant that a single state can show. Linear in the size of the machine, and
+    /// without an allocation when all hold.
     ///
     /// # Errors
     /// The first invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
-        let ready: Vec<Pick> = self.ready();
-        let queued: BTreeSet<Pick> = ready.iter().copied().collect();
         for session in self.sessions() {
-            let broken = |number, what| Broken {
-                number,
-                session: session.id(),
-                what,
-            };
-            self.check_edges(session).map_err(|what| broken(1, what))?;
-            check_sequences(session).map_err(|what| broken(2, what))?;
-            self.check_endpoints(session)
-                .map_err(|what| broken(4, what))?;
-            check_effects(session).map_err(|what| broken(5, what))?;
-            for (n, coroutine) in (0..u16::MAX).zip(session.coroutines()) {
-                let pick = Pick {
-                    session: session.id(),
-                    coroutine: CoroutineId(n),
-                };
-                let is_ready =
-                    session.phase() == Phase::Active && coroutine.status == Status::Ready;
-                if is_ready != queued.contains(&pick) {
-                    return Err(broken(
-                        0,
-                        format!("coroutine {n}: ready {is_ready}, queued not so"),
-                    ));
-                }
-            }
+            self.check_session(session)?;
         }
-        if queued.len() != ready.len() {
-            let session = SessionId(0);
-            return Err(Broken {
-                number: 0,
-                session,
-                what: "somebody queues twice".to_owned(),
-            });
-        }
+        self.check_queue_holds_ready()?;
         let outstanding: usize = self.sessions().iter().map(|s| s.effects().len()).sum();
         if outstanding != self.outstanding() {
-            let what = format!(
-                "{outstanding} effects outstanding, {} counted",
-                self.outstanding()
-            );
-            return Err(Broken {
-                number: 5,
-                session: SessionId(0),
-                what,
-            });
+            let counted = self.outstanding();
+            let what = format!("{outstanding} effects outstanding, {counted} counted");
+            return Err(broken(5, SessionId(0), what));
         }
         Ok(())
+    }
+
+    /// Checks the invariants of one session, but for the ready queue. Linear in the session.
+    pub(crate) fn check_session(&self, session: &Session) -> Result<(), Broken> {
+        let of = |number| move |what| broken(number, session.id(), what);
+        self.check_edges(session).map_err(of(1))?;
+        check_sequences(session).map_err(of(2))?;
+        self.check_endpoints(session).map_err(of(4))?;
+        check_effects(session).map_err(of(5))
+    }
+
+    /// 0: each ready coroutine of an active session is in the queue once, and no other coroutine is.
+    fn check_queue_holds_ready(&self) -> Result<(), Broken> {
+        // Two sums over the same picks, in any order, are equal; picks that differ give the same
+        // sum about once in 2^64 times.
+        let sum = |picks: &mut dyn Iterator<Item = Pick>| {
+            picks.fold(0u64, |sum, pick| sum.wrapping_add(mixed(pick)))
+        };
+        if sum(&mut self.ready_picks()) == sum(&mut self.ready_coroutines()) {
+            return Ok(());
+        }
+        let queue: Vec<Pick> = self.ready_picks().collect();
+        let (queued, ready): (BTreeSet<Pick>, BTreeSet<Pick>) = (
+            queue.iter().copied().collect(),
+            self.ready_coroutines().collect(),
+        );
+        let found = |pick: &Pick, what: &str| {
+            let what = format!("coroutine {} {what}", pick.coroutine);
+            Err(broken(0, pick.session, what))
+        };
+        if let Some(pick) = ready.difference(&queued).next() {
+            return found(pick, "is ready and not queued");
+        }
+        if let Some(pick) = queued.difference(&ready).next() {
+            return found(pick, "is queued and not ready");
+        }
+        let mut seen = BTreeSet::new();
+        match queue.iter().find(|pick| !seen.insert(**pick)) {
+            Some(pick) => found(pick, "is queued twice"),
+            None => Ok(()),
+        }
+    }
+
+    /// The ready coroutines of all active sessions, in the order of their numbers.
+    fn ready_coroutines(&self) -> impl Iterator<Item = Pick> {
+        let active = self
+            .sessions()
+            .iter()
+            .filter(|s| s.phase() == Phase::Active);
+        active.flat_map(|session| {
+            let numbered = (0..u16::MAX).map(CoroutineId).zip(session.coroutines());
+            let ready = numbered.filter(|(_, c)| c.status == Status::Ready);
+            ready.map(|(coroutine, _)| Pick {
+                session: session.id(),
+                coroutine,
+            })
+        })
     }
 
     /// 1: buffers are within bounds.
@@ -120,6 +146,23 @@ impl ProtocolMachineKernel {
         }
         Ok(())
     }
+}
+
+fn broken(number: u8, session: SessionId, what: String) -> Broken {
+    Broken {
+        number,
+        session,
+        what,
+    }
+}
+
+/// A pick as a number that shares no pattern with those of its neighbours (SplitMix64).
+fn mixed(pick: Pick) -> u64 {
+    let z = u64::from(pick.session.0) << 16 | u64::from(pick.coroutine.0);
+    let z = z.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// 2: what is buffered is the last of what was sent, in order, without gaps.

@@ -4,22 +4,23 @@ mod wave;
 
 #[cfg(feature = "threads")]
 pub(crate) use wave::Answer;
-pub use wave::{Job, Planned, Rooms};
+pub use wave::{Job, Planned, WaveBuffers};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bounds::NAME_LEN_MAX;
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Outcome, Reply};
+use crate::effect::{EffectRequest, Outcome};
 use crate::event::{Event, Sink};
 use crate::fault::Refusal;
 use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
+use crate::invariants::CHECK_STEPS;
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
-use crate::schedule;
+use crate::schedule::{self, Driver, Run};
 use crate::session::{Coroutine, On, Phase, Session, Status, Witness};
-use crate::step::{self, Context, Drives, Resumed, Step};
+use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
 
 /// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
@@ -135,67 +136,53 @@ pub struct Wait {
     pub server: Option<CoroutineId>,
 }
 
-/// Steps of a session, until the kernel has done its part of them. Where it does not come to that, because whoever was asked on
-/// the spot panicked, the part is done on the way out: the effect is outstanding, and the machine as whole as ever.
-struct Part<'k> {
+/// The kernel's account of a run of steps of one session: settled when it is dropped, and so also
+/// when a handler or a sink panics. The effect is then outstanding and the machine consistent.
+struct Account<'k> {
     kernel: &'k mut ProtocolMachineKernel,
     session: SessionId,
-    before: Before,
-}
-
-/// What a session had before it was stepped.
-#[derive(Clone, Copy)]
-struct Before {
+    /// What the session had before the run.
     effects: usize,
+    effects_issued: u64,
     witnesses_issued: u64,
+    /// Steps taken in the run.
+    taken: u64,
 }
 
-impl Drop for Part<'_> {
-    #[cold]
+impl Drop for Account<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         let kernel = &mut *self.kernel;
-        let (session, queue) = (self.session, &mut kernel.queue);
-        let coroutines = kernel.sessions[session.index()].coroutines.iter();
-        let waiting = (0..u16::MAX).zip(coroutines);
-        for (n, _) in waiting.filter(|(_, one)| one.status != Status::Ready) {
-            let coroutine = CoroutineId(n);
-            let pick = Pick { session, coroutine };
-            if queue.holds(pick) {
-                queue.take(pick);
-            }
-        }
-        // It is on the list by now: the frames within this one have been left.
-        kernel.note_effects(session, self.before);
-        if let Some(asked) = kernel.sessions[session.index()].effects.last() {
-            let number = asked.number;
-            kernel.note_deadline(EffectId { session, number });
+        kernel.step_index += self.taken;
+        let session = &kernel.sessions[self.session.index()];
+        if session.effects_issued != self.effects_issued || session.phase != Phase::Active {
+            self.settle_effects();
         }
     }
 }
 
-/// Whoever drives, and the kernel's step index, which is right whenever somebody is asked: he may panic.
-struct Indexed<'a, D> {
-    step_index: &'a mut u64,
-    driver: &'a mut D,
-}
-
-impl<S, D: Drives<S>> Drives<S> for Indexed<'_, D> {
-    const BEYOND: bool = D::BEYOND;
-
-    #[inline(always)]
-    fn steps(&mut self, who: CoroutineId) {
-        self.driver.steps(who);
-    }
-
-    #[inline(always)]
-    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
-        *self.step_index = step;
-        self.driver.ask(step, request, sink)
-    }
-
-    #[inline(always)]
-    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
-        self.driver.heard(step, request, outcome, sink);
+impl Account<'_> {
+    fn settle_effects(&mut self) {
+        let (kernel, id) = (&mut *self.kernel, self.session);
+        let session = &kernel.sessions[id.index()];
+        kernel.outstanding = kernel.outstanding + session.effects.len() - self.effects;
+        if session.witnesses_issued > self.witnesses_issued && !session.witnesses.is_empty() {
+            kernel.witnessed.insert(id);
+        }
+        if let Some(effect) = session.effects.last()
+            && effect.number >= self.effects_issued
+            && let Some(deadline) = effect.deadline
+        {
+            let number = effect.number;
+            kernel.keep_deadline(
+                deadline,
+                EffectId {
+                    session: id,
+                    number,
+                },
+            );
+        }
+        kernel.note_end(id);
     }
 }
 
@@ -225,30 +212,31 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Takes one step of the coroutine that the policy picks, or says why there is none.
+    /// Takes one step of the coroutine that the policy picks, or returns why no coroutine is ready.
     #[inline]
     pub fn step<S: Sink>(&mut self, sink: &mut S) -> Turn {
         self.steps(1, sink).0
     }
 
-    /// Step after step, each of the coroutine that the policy picks, at most `steps_max` of them (one if that is 0), until one
-    /// comes to what whoever drives must see: an effect, an end, or nobody ready; it may stop before. Gives who took the last one
-    /// and what it came to, and how many were taken.
+    /// Takes steps, each of the coroutine that the policy picks, until one issues an effect or ends
+    /// a coroutine, no coroutine is ready, or `steps_max` steps were taken (one if that is 0); it
+    /// may return before. Returns the last step, and how many were taken.
     #[inline]
     pub fn steps<S: Sink>(&mut self, steps_max: u64, sink: &mut S) -> (Turn, u64) {
         self.steps_driven(steps_max, sink, &mut ())
     }
 
-    /// As [`steps`](Self::steps), driven by who may answer on the spot: then what is told of the last step says only whether there
-    /// may be more.
+    /// As [`steps`](Self::steps), with a driver that may answer in place; then the run may continue
+    /// after an effect.
     #[inline]
-    pub(crate) fn steps_driven<S: Sink, D: Drives<S>>(
+    pub(crate) fn steps_driven<S: Sink, D: Driver>(
         &mut self,
         steps_max: u64,
         sink: &mut S,
         driver: &mut D,
     ) -> (Turn, u64) {
         let Some(mut pick) = self.head() else {
+            self.assert_machine();
             return (Turn::Rest(self.rest()), 0);
         };
         let mut taken = 0;
@@ -257,19 +245,19 @@ impl ProtocolMachineKernel {
             let (who, step, more) = self.step_ready(pick, left, sink, driver);
             pick.coroutine = who;
             taken += more;
-            let goes_on = match step {
+            let continues = match step {
                 Step::Ran | Step::Yielded | Step::Blocked(_) => true,
-                Step::Effect(_) => D::BEYOND,
+                Step::Effect(_) => D::CONTINUES,
                 Step::Halted | Step::Faulted(_) => false,
             };
             match self.queue.head() {
-                Some(next) if goes_on && taken < steps_max && self.is_active(next) => pick = next,
+                Some(next) if continues && taken < steps_max && self.is_active(next) => pick = next,
                 Some(_) | None => return (Turn::Stepped { pick, step }, taken),
             }
         }
     }
 
-    /// Whom the policy picks. Takes out on the way whose session has ended.
+    /// The policy's pick. Removes entries before it whose session has ended.
     #[inline]
     fn head(&mut self) -> Option<Pick> {
         loop {
@@ -282,11 +270,12 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Takes one step of this coroutine, whatever the policy would pick; `None`, and nothing has happened, when it is
-    /// not in the ready queue. For running a schedule that somebody else made. Linear in the queue.
+    /// Takes one step of this coroutine, whatever the policy would pick. Returns `None`, and changes
+    /// nothing, when it is not in the ready queue. For a schedule that was made elsewhere. Linear in
+    /// the queue.
     pub fn step_pick<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Option<Turn> {
         let session = self.sessions.get(pick.session.index())?;
-        // Those of an ended session may stand in the queue still.
+        // The queue may still hold coroutines of a session that has ended.
         if session.phase != Phase::Active || !self.queue.holds(pick) {
             self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
@@ -295,62 +284,46 @@ impl ProtocolMachineKernel {
         Some(Turn::Stepped { pick, step })
     }
 
-    /// Steps who is ready, and others of the session after him as long as the policy comes to them. Gives who took the last
-    /// step, what it came to, and how many were taken.
+    /// Steps a ready coroutine, then others of its session as long as the policy picks them. Returns
+    /// which one took the last step, its result, and how many steps were taken.
     #[inline(always)]
     fn step_ready<S: Sink>(
         &mut self,
         pick: Pick,
         steps_max: u64,
         sink: &mut S,
-        driver: &mut impl Drives<S>,
+        driver: &mut impl Driver,
     ) -> (CoroutineId, Step, u64) {
-        let start = self.step_index;
         let session = &self.sessions[pick.session.index()];
-        let part = Part {
-            before: Before {
-                effects: session.effects.len(),
-                witnesses_issued: session.witnesses_issued,
-            },
+        let mut account = Account {
             session: pick.session,
+            effects: session.effects.len(),
+            effects_issued: session.effects_issued,
+            witnesses_issued: session.witnesses_issued,
+            taken: 0,
             kernel: self,
         };
-        let kernel = &mut *part.kernel;
+        let kernel = &mut *account.kernel;
         let session = &mut kernel.sessions[pick.session.index()];
-        let mut cx = Context {
-            image: &kernel.images[session.image as usize],
-            config: &kernel.config,
-            clock: kernel.clock,
-            step: start + u64::from(active(mutant::STAMP_LATE)),
+        let mut run = Run {
+            cx: &mut Context {
+                image: &kernel.images[session.image as usize],
+                config: &kernel.config,
+                clock: kernel.clock,
+                step: kernel.step_index + u64::from(active(mutant::STAMP_LATE)),
+            },
+            queue: &mut kernel.queue,
+            session,
+            taken: &mut account.taken,
         };
-        let (queue, who) = (&mut kernel.queue, pick.coroutine);
-        let step_index = &mut kernel.step_index;
-        let mut driver = Indexed { step_index, driver };
-        let (who, step, taken) =
-            schedule::go(queue, &mut cx, session, who, steps_max, sink, &mut driver);
+        let (who, step) = run.steps(pick.coroutine, steps_max, sink, driver);
+        let taken = account.taken;
+        drop(account);
         let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
-        let before = part.before;
-        std::mem::forget(part);
-        self.step_index = start + taken - u64::from(free);
-        self.note_effects(pick.session, before);
-        match step {
-            Step::Ran | Step::Yielded | Step::Blocked(_) => {}
-            Step::Effect(effect) => self.note_deadline(effect),
-            Step::Halted | Step::Faulted(_) => self.note_end(pick.session),
-        }
-        self.assert_invariants();
+        self.step_index -= u64::from(free);
+        self.assert_session(pick.session);
+        self.assert_steps(taken);
         (who, step, taken)
-    }
-
-    /// Keeps account of the effects of a session that has stepped: how many are outstanding, and whether there is evidence.
-    #[inline(always)]
-    fn note_effects(&mut self, id: SessionId, before: Before) {
-        let session = &self.sessions[id.index()];
-        let now = session.effects.len();
-        self.outstanding = self.outstanding + now - before.effects;
-        if session.witnesses_issued > before.witnesses_issued && !session.witnesses.is_empty() {
-            self.witnessed.insert(id);
-        }
     }
 
     /// Enters at the back, with the rank that the policy gives it now.
@@ -363,8 +336,7 @@ impl ProtocolMachineKernel {
         });
     }
 
-    /// Remembers when an effect just issued times out, unless it has been answered already. Most never do.
-    #[inline]
+    /// Keeps the deadline of the effect that its session issued last.
     fn note_deadline(&mut self, effect: EffectId) {
         let session = &self.sessions[effect.session.index()];
         let issued = session.effects.last().filter(|e| e.number == effect.number);
@@ -456,41 +428,40 @@ impl ProtocolMachineKernel {
             Ingress::AdvanceClock { ticks } => self.advance(ticks, sink),
             Ingress::Cancel { session, owner } => self.cancel(session, &owner, sink),
         };
-        self.took(taken, sink)
-    }
-
-    /// [`Ingress::Outcome`], from where the outcome stands; some outcome is left there. Most inputs are one, and most of these are
-    /// wanted by nobody else: then they need not be moved, which what has just been written in parts must be waited for to be.
-    #[inline(always)]
-    pub(crate) fn answer<S: Sink>(
-        &mut self,
-        effect: EffectId,
-        outcome: &mut Outcome,
-        sink: &mut S,
-    ) -> Result<Taken, Refusal> {
-        if sink.wants_inputs() {
-            let outcome = std::mem::replace(outcome, Outcome::done());
-            return self.ingress(Ingress::Outcome { effect, outcome }, sink);
-        }
-        let taken = self.resume(effect, outcome, sink);
-        self.took(taken, sink)
-    }
-
-    #[inline(always)]
-    fn took<S: Sink>(&self, taken: Result<Taken, Refusal>, sink: &mut S) -> Result<Taken, Refusal> {
         if let Err(refusal) = &taken {
             sink.refused(self.step_index, refusal);
         }
-        self.assert_invariants();
         taken
     }
 
-    /// With the feature `invariants`: a defect of the machine stops the run that shows it.
+    /// In builds with debug assertions, stops a run whose session breaks an invariant.
     #[inline]
-    fn assert_invariants(&self) {
-        #[cfg(feature = "invariants")]
-        if let Err(broken) = self.check() {
+    fn assert_session(&self, id: SessionId) {
+        #[cfg(any(test, debug_assertions))]
+        if mutant::is_none_active()
+            && let Err(broken) = self.check_session(&self.sessions[id.index()])
+        {
             panic!("{broken}");
+        }
+        let _ = id;
+    }
+
+    /// In builds with debug assertions, stops a run whose machine breaks an invariant.
+    #[inline]
+    fn assert_machine(&self) {
+        #[cfg(any(test, debug_assertions))]
+        if mutant::is_none_active()
+            && let Err(broken) = self.check()
+        {
+            panic!("{broken}");
+        }
+    }
+
+    /// As [`assert_machine`](Self::assert_machine), once in [`CHECK_STEPS`] steps.
+    #[inline]
+    fn assert_steps(&self, taken: u64) {
+        if self.step_index / CHECK_STEPS != self.step_index.saturating_sub(taken) / CHECK_STEPS {
+            self.assert_machine();
         }
     }
 
@@ -538,10 +509,10 @@ impl ProtocolMachineKernel {
                 coroutine: CoroutineId(coroutine),
             });
         }
+        self.assert_session(id);
         Ok(Taken::Opened(id))
     }
 
-    #[inline(always)]
     fn resume<S: Sink>(
         &mut self,
         effect: EffectId,
@@ -561,7 +532,7 @@ impl ProtocolMachineKernel {
             clock: self.clock,
             step: self.step_index,
         };
-        // Most machines have no deadlines at all; then there is none to forget.
+        // Most machines have no deadlines at all.
         let deadline = match self.deadlines.is_empty() {
             true => None,
             false => session.effects.iter().find(|e| e.number == effect.number),
@@ -569,40 +540,42 @@ impl ProtocolMachineKernel {
         let deadline = deadline.and_then(|e| e.deadline);
         let before = session.effects.len();
         let resumed = step::resume(&cx, session, effect.number, outcome, sink)?;
+        let has_witnesses = !session.witnesses.is_empty();
         self.outstanding = self.outstanding + session.effects.len() - before;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, effect));
             self.forget_deadlines();
         }
-        self.settle_resumed(effect.session, resumed);
+        self.settle_resumed(effect.session, resumed, has_witnesses);
+        self.assert_session(effect.session);
         Ok(Taken::Resumed(resumed))
     }
 
-    /// The kernel's part once a session has taken an outcome in.
+    /// The kernel's bookkeeping for a session that has taken an outcome in.
     #[inline(always)]
-    pub(crate) fn settle_resumed(&mut self, session: SessionId, resumed: Resumed) {
+    pub(crate) fn settle_resumed(
+        &mut self,
+        session: SessionId,
+        resumed: Resumed,
+        has_witnesses: bool,
+    ) {
         match resumed {
             Resumed::Ready(coroutine) => {
-                if !self.sessions[session.index()].witnesses.is_empty() {
+                if has_witnesses {
                     self.witnessed.insert(session);
                 }
-                self.goes_on(Pick { session, coroutine });
+                let pick = Pick { session, coroutine };
+                self.enqueue(pick);
+                if active(mutant::RESUMED_FIRST) {
+                    self.enqueue_others(pick);
+                }
             }
             Resumed::Reissued(effect) => self.note_deadline(effect),
             Resumed::Faulted(_) => self.note_end(session),
         }
     }
 
-    /// A coroutine has what it waited for.
-    #[inline(always)]
-    pub(crate) fn goes_on(&mut self, pick: Pick) {
-        self.enqueue(pick);
-        if active(mutant::RESUMED_FIRST) {
-            self.enqueue_others(pick);
-        }
-    }
-
-    /// Puts everybody else to the back, in queue order.
+    /// Moves every other coroutine to the back, in queue order.
     fn enqueue_others(&mut self, first: Pick) {
         let all: Vec<Pick> = self.queue.in_order().collect();
         for pick in all {
@@ -642,13 +615,15 @@ impl ProtocolMachineKernel {
             let before = session.effects.len();
             let resumed = step::expire(&cx, session, effect.number, sink);
             self.outstanding = self.outstanding + session.effects.len() - before;
+            let has_witnesses = !session.witnesses.is_empty();
             if let Some(resumed) = resumed {
                 expired += 1;
-                self.settle_resumed(effect.session, resumed);
+                self.settle_resumed(effect.session, resumed, has_witnesses);
             }
         }
         self.forget_deadlines();
         self.expire_witnesses(sink);
+        self.assert_machine();
         Ok(Taken::Advanced { expired })
     }
 
@@ -721,6 +696,7 @@ impl ProtocolMachineKernel {
         self.outstanding -= session.effects.len();
         step::cancel(&cx, session, sink);
         self.note_end(id);
+        self.assert_session(id);
         Ok(Taken::Cancelled)
     }
 
@@ -780,6 +756,11 @@ impl ProtocolMachineKernel {
             "who lingers is counted"
         );
         picks
+    }
+
+    /// The ready coroutines, in queue order, each as often as it is queued.
+    pub(crate) fn ready_picks(&self) -> impl Iterator<Item = Pick> {
+        self.queue.in_order().filter(|pick| self.is_active(*pick))
     }
 
     fn is_active(&self, pick: Pick) -> bool {

@@ -49,7 +49,9 @@ pub use event::{End, Event, Message, NoSink, ObsEvent, Sink, Stamp};
 pub use fault::{Action, Fault, Refusal, Table};
 pub use ids::*;
 pub use image::*;
-pub use kernel::{Ingress, Job, Planned, ProtocolMachineKernel, Rest, Rooms, Taken, Turn, Wait};
+pub use kernel::{
+    Ingress, Job, Planned, ProtocolMachineKernel, Rest, Taken, Turn, Wait, WaveBuffers,
+};
 pub use machine::{KernelMachine, ProtocolMachine, Round, RoundError};
 pub use queue::Pick;
 pub use session::{

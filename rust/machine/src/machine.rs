@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectHandler, EffectRequest, Outcome, Reply};
+use crate::effect::{EffectHandler, EffectRequest, Reply};
 use crate::event::{NoSink, Sink};
 use crate::fault::Refusal;
 use crate::ids::{EffectId, SessionId};
 use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
-use crate::step::{Drives, Resumed, Step};
+use crate::schedule::Driver;
+use crate::step::Resumed;
 use crate::verify::VerifiedImage;
 
 /// A machine that a scheduler round can be asked of, whatever drives it.
@@ -117,44 +118,46 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     pub fn ingress(&mut self, input: Ingress) -> Result<Taken, Refusal> {
         let taken = self.kernel.ingress(input, &mut self.sink)?;
         if let Taken::Resumed(Resumed::Reissued(effect)) = taken {
-            self.ask(effect);
+            ask(&mut self.kernel, &mut self.handler, &mut self.sink, effect);
         }
         Ok(taken)
     }
 
-    /// One step, and the handler's answer if it asked something.
+    /// Takes one step, and puts the request to the handler if the step issued one.
     #[inline]
     pub fn turn(&mut self) -> Turn {
         self.turns(1).0
     }
 
-    /// As [`turn`](Self::turn), but several steps at once, at most `steps_max` of them (one if that is 0), until one asks the
-    /// world, ends, or leaves nobody ready; it may stop before. Where the sink wants to hear of each step it is always one. Gives
-    /// what the last one came to, and how many were taken.
+    /// As [`turn`](Self::turn), but takes several steps at once, at most `steps_max` of them (one if
+    /// that is 0), until one issues an effect or ends a coroutine, or no coroutine is ready; it may
+    /// return before. A sink that wants every step gets one step at a time. Returns the last step,
+    /// and how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let at_once = self.at_once(steps_max);
-        let (turn, taken) = self.kernel.steps(at_once, &mut self.sink);
-        if let Turn::Stepped { step, .. } = &turn
-            && let Step::Effect(effect) = *step
-        {
-            self.ask(effect);
-        }
-        self.tell(&turn);
+        let mut driver = Asks::<_, false>(&mut self.handler);
+        let (turn, taken) = self
+            .kernel
+            .steps_driven(at_once, &mut self.sink, &mut driver);
+        self.notify(&turn);
         (turn, taken)
     }
 
-    /// Steps until nobody is ready, or `steps_max` steps were taken: `None` then.
+    /// Takes steps until no coroutine is ready, or `steps_max` steps were taken: then returns `None`.
     ///
-    /// What the handler says at once is taken in where it was asked. Its panic goes through here: the machine is whole after it,
-    /// and the effect outstanding. After the panic of a sink that is told of events it is not.
+    /// An outcome that the handler returns at once is taken in between two steps. A panic of the
+    /// handler goes through; the machine is consistent after it, and the effect outstanding. After a
+    /// panic of a sink that is notified of an event it is not.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {
             let at_once = self.at_once(left);
-            let driver = &mut Asks(&mut self.handler);
-            let (turn, taken) = self.kernel.steps_driven(at_once, &mut self.sink, driver);
-            self.tell(&turn);
+            let mut driver = Asks::<_, true>(&mut self.handler);
+            let (turn, taken) = self
+                .kernel
+                .steps_driven(at_once, &mut self.sink, &mut driver);
+            self.notify(&turn);
             match turn {
                 Turn::Rest(rest) => return Some(rest),
                 Turn::Stepped { .. } => left -= taken,
@@ -163,7 +166,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         None
     }
 
-    /// So many steps, if the sink allows it.
+    /// How many steps the sink allows at once.
     #[inline]
     fn at_once(&self, steps_max: u64) -> u64 {
         match self.sink.wants_steps() {
@@ -173,16 +176,11 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     }
 
     #[inline]
-    fn tell(&mut self, turn: &Turn) {
+    fn notify(&mut self, turn: &Turn) {
         match turn {
             Turn::Stepped { .. } => self.sink.stepped(&self.kernel),
             Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
         }
-    }
-
-    #[inline]
-    fn ask(&mut self, effect: EffectId) {
-        ask(&mut self.kernel, &mut self.handler, &mut self.sink, effect);
     }
 
     /// The kernel, to look at.
@@ -221,24 +219,16 @@ impl<H: EffectHandler, S: Sink> KernelMachine for ProtocolMachine<H, S> {
     }
 }
 
-/// The handler, asked where the effect is issued.
-struct Asks<'h, H>(&'h mut H);
+/// Puts each request to the handler when its effect is issued, and continues after it or not.
+struct Asks<'h, H, const CONTINUES: bool>(&'h mut H);
 
-impl<H: EffectHandler, S: Sink> Drives<S> for Asks<'_, H> {
-    const BEYOND: bool = true;
+impl<H: EffectHandler, const CONTINUES: bool> Driver for Asks<'_, H, CONTINUES> {
+    const ASKS: bool = true;
+    const CONTINUES: bool = CONTINUES;
 
     #[inline(always)]
-    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
-        sink.request(step, request);
+    fn ask(&mut self, request: &EffectRequest<'_>) -> Reply {
         self.0.handle(request)
-    }
-
-    #[inline(always)]
-    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S) {
-        if sink.wants_inputs() {
-            let (effect, outcome) = (request.effect(), outcome.clone());
-            sink.ingress(step, &Ingress::Outcome { effect, outcome });
-        }
     }
 }
 
@@ -263,8 +253,8 @@ pub(crate) fn load<S: Sink>(
     }
 }
 
-/// Puts the request to the handler, and takes in what it says at once; again as long as that has it asked anew.
-#[inline(never)]
+/// Puts an outstanding request to the handler and takes in an outcome that it returns at once; does
+/// the same for the request that is made again because of it.
 pub(crate) fn ask<H: EffectHandler, S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     handler: &mut H,
@@ -275,25 +265,24 @@ pub(crate) fn ask<H: EffectHandler, S: Sink>(
         sink.request(kernel.step_index(), &request);
         let reply = handler.handle(&request);
         match answer(kernel, sink, effect, reply) {
-            Some(next) => effect = next,
+            Some(again) => effect = again,
             None => return,
         }
     }
 }
 
-/// Takes in what the handler said to a request; gives the effect that is asked in its place, if there is one.
-#[inline(always)]
+/// Takes in a reply; returns the effect that is issued again because of it, if there is one.
 pub(crate) fn answer<S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     sink: &mut S,
     effect: EffectId,
-    mut reply: Reply,
+    reply: Reply,
 ) -> Option<EffectId> {
-    let Reply::Now(outcome) = &mut reply else {
+    let Reply::Now(outcome) = reply else {
         return None;
     };
-    match kernel.answer(effect, outcome, sink) {
-        Ok(Taken::Resumed(Resumed::Reissued(next))) => Some(next),
+    match kernel.ingress(Ingress::Outcome { effect, outcome }, sink) {
+        Ok(Taken::Resumed(Resumed::Reissued(again))) => Some(again),
         Ok(_) | Err(_) => None,
     }
 }

@@ -167,6 +167,19 @@ pub(crate) fn active(number: u16) -> bool {
     ACTIVE.get() == number
 }
 
+/// Whether no mutant is active on this thread: a wrong kernel may break any invariant, and is to be
+/// found by a comparison of what it does.
+#[cfg(all(feature = "mutants", any(test, debug_assertions)))]
+pub(crate) fn is_none_active() -> bool {
+    ACTIVE.get() == 0
+}
+
+/// Whether no mutant is active: always, and known when compiled.
+#[cfg(all(not(feature = "mutants"), any(test, debug_assertions)))]
+pub(crate) const fn is_none_active() -> bool {
+    true
+}
+
 /// Whether this mutant is active: never, and whoever asks knows when compiled.
 #[cfg(not(feature = "mutants"))]
 #[inline(always)]

@@ -119,21 +119,6 @@ impl ReadyQueue {
         }
     }
 
-    /// Whether a ring holds one coroutine only. It goes behind all others then: with a new ticket, and nothing moves.
-    #[inline(always)]
-    pub(crate) fn turns_alone(&mut self) -> bool {
-        let Order::Ring(ring) = &mut self.order else {
-            return false;
-        };
-        let alone = ring.len() == 1;
-        let Some((ticket, _)) = ring.front_mut().filter(|_| alone) else {
-            return false;
-        };
-        *ticket = self.tickets;
-        self.tickets += 1;
-        true
-    }
-
     fn take_out(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) => {
@@ -231,11 +216,7 @@ impl ReadyQueue {
     /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
     ///
     /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
-    pub(crate) fn merge(
-        &mut self,
-        part_of: impl Fn(Pick) -> Option<usize>,
-        parts: &[Option<&ReadyQueue>],
-    ) {
+    pub(crate) fn merge(&mut self, part_of: impl Fn(Pick) -> Option<usize>, parts: &[&ReadyQueue]) {
         let start = self.tickets;
         match &mut self.order {
             Order::Ring(ring) => {
@@ -246,7 +227,7 @@ impl ReadyQueue {
                         return true;
                     };
                     let at: &mut usize = &mut next[part];
-                    let stays = parts[part].and_then(|part| part.ring()?.get(*at)) == Some(entry);
+                    let stays = parts[part].ring().and_then(|ring| ring.get(*at)) == Some(entry);
                     *at += usize::from(stays);
                     stays
                 });
@@ -254,7 +235,7 @@ impl ReadyQueue {
             Order::Ranked(ranked) => {
                 ranked.places.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
-                let entries = parts.iter().flatten().flat_map(|part| part.entries());
+                let entries = parts.iter().flat_map(|part| part.entries());
                 let before = entries.filter(|entry| entry.ticket < start);
                 before.for_each(|entry| ranked.insert(entry));
             }
@@ -262,7 +243,6 @@ impl ReadyQueue {
         let backwards = active(mutant::WAVE_MERGED_BACKWARDS);
         for n in 0..parts.len() {
             let part = parts[if backwards { parts.len() - 1 - n } else { n }];
-            let Some(part) = part else { continue };
             match part.ring() {
                 Some(ring) => {
                     let behind = ring.iter().filter(|(ticket, _)| *ticket >= start);
@@ -288,33 +268,8 @@ impl ReadyQueue {
 mod tests {
     use super::*;
 
-    /// Whoever is alone in a ring is as if he had been taken out and had entered again; nobody else is moved.
     #[test]
-    fn who_is_alone_turns_on_the_spot() {
-        let pick = |coroutine| Pick {
-            session: SessionId(0),
-            coroutine: CoroutineId(coroutine),
-        };
-        for policy in SchedulingPolicy::ALL {
-            for count in 0..3 {
-                let mut turned = ReadyQueue::new(policy);
-                (0..count).for_each(|n| turned.push(pick(n), 0));
-                let mut moved = turned.clone();
-                let ring = matches!(turned.order, Order::Ring(_));
-                let turns = ring && count == 1;
-                if turns {
-                    moved.take(pick(0));
-                    moved.push(pick(0), 0);
-                }
-                assert_eq!(turned.turns_alone(), turns, "{policy:?}, {count}");
-                assert!(turned.entries().eq(moved.entries()));
-                assert_eq!(turned.tickets, moved.tickets);
-            }
-        }
-    }
-
-    #[test]
-    fn who_follows_is_of_the_same_kind() {
+    fn a_queue_that_follows_another_is_of_its_kind() {
         let pick = |session| Pick {
             session: SessionId(session),
             coroutine: CoroutineId(0),

@@ -1,139 +1,240 @@
-//! Where a policy puts who stepped, who was woken and who may go on. It looks at one session and at a queue, so it is the same
-//! for the machine's queue and for a part of it.
+//! Runs of steps: which coroutine of a session steps next, and where the ready queue holds the others.
+//!
+//! A [`Run`] sees one session and one queue, so it is the same for the machine's queue and for the
+//! part of it that a wave gives to one session. It is also the one place where a driver is asked for
+//! an outcome between two steps.
 
 use crate::config::SchedulingPolicy;
+use crate::effect::{EffectRequest, Reply};
 use crate::event::Sink;
-use crate::ids::CoroutineId;
+use crate::ids::{CoroutineId, EffectId};
+use crate::kernel::Ingress;
 use crate::mutant::{self, active};
 use crate::queue::{Pick, ReadyQueue};
 use crate::session::{Session, Status};
-use crate::step::{self, Context, Did, Drives, Step};
+use crate::step::{self, Context, Invocation, Resumed, Step, StepKind};
 use crate::verify::VerifiedImage;
 
-/// Steps the coroutine, and again as long as the policy keeps to it, and then whoever of the session the policy comes to, at
-/// most `steps_max` times (once if that is 0); puts everybody where the policy wants them. Gives who took the last step, what it
-/// came to, and how many there were.
-#[inline(always)]
-pub(crate) fn go<S: Sink>(
-    queue: &mut ReadyQueue,
-    cx: &mut Context<'_>,
-    session: &mut Session,
-    who: CoroutineId,
-    steps_max: u64,
-    sink: &mut S,
-    driver: &mut impl Drives<S>,
-) -> (CoroutineId, Step, u64) {
-    let mut who = who;
-    let mut taken = 1;
-    loop {
-        driver.steps(who);
-        let did = match step::attempt(cx, session, who, sink, driver) {
-            Ok(did) => did,
-            Err(fault) => {
-                replace(queue, cx, session, who, Goes::Away, None);
-                return (who, Step::Faulted(fault), taken);
-            }
-        };
-        match did {
-            // Mostly there are no others, where there is a host for each choice.
-            Did::Answered => {
-                if !queue.turns_alone() {
-                    behind_others(queue, cx, session, who);
+/// The driver of a run of steps. `()` answers nothing in place; outcomes arrive later.
+pub(crate) trait Driver {
+    /// Whether the driver is asked for the outcome of an effect when a step has issued it.
+    const ASKS: bool = false;
+
+    /// Whether the run continues after a step that issued an effect.
+    const CONTINUES: bool = false;
+
+    /// The handler's reply to a request. If it panics, the effect stays outstanding.
+    fn ask(&mut self, request: &EffectRequest<'_>) -> Reply {
+        let _ = request;
+        Reply::Later
+    }
+
+    /// Notified of the coroutine that steps next.
+    #[inline(always)]
+    fn on_step(&mut self, who: CoroutineId) {
+        let _ = who;
+    }
+}
+
+impl Driver for () {}
+
+/// A run of steps of one session.
+pub(crate) struct Run<'a, 'm> {
+    /// The queue that holds the session's ready coroutines.
+    pub(crate) queue: &'a mut ReadyQueue,
+    pub(crate) session: &'a mut Session,
+    /// The context of the first step; its step index grows by one from step to step.
+    pub(crate) cx: &'a mut Context<'m>,
+    /// The number of steps taken. Up to date whenever the driver is asked.
+    pub(crate) taken: &'a mut u64,
+}
+
+impl Run<'_, '_> {
+    /// Steps the coroutine, then any other of the same session that the policy picks next, until
+    /// `taken` has grown by `steps_max` (by one if that is 0), and requeues each. Returns which
+    /// coroutine took the last step, and its result.
+    #[inline(always)]
+    pub(crate) fn steps<S: Sink, D: Driver>(
+        &mut self,
+        mut who: CoroutineId,
+        steps_max: u64,
+        sink: &mut S,
+        driver: &mut D,
+    ) -> (CoroutineId, Step) {
+        let before = *self.taken;
+        let mut taken = 1;
+        loop {
+            driver.on_step(who);
+            let kind = match step::attempt(self.cx, self.session, who, sink) {
+                Ok(kind) => kind,
+                Err(fault) => {
+                    self.remove(who);
+                    *self.taken = before + taken;
+                    return (who, Step::Faulted(fault));
+                }
+            };
+            let next = match kind {
+                StepKind::Ran(woken) if keeps(self.cx.config.policy) => {
+                    if let Some(woken) = woken {
+                        self.enqueue(woken);
+                    }
+                    Some(who)
+                }
+                StepKind::Ran(woken) => {
+                    self.move_last(who, woken);
+                    None
+                }
+                StepKind::Yielded => {
+                    if !active(mutant::YIELD_STAYS) {
+                        self.move_last(who, None);
+                    }
+                    None
+                }
+                StepKind::Blocked => {
+                    self.remove(who);
+                    if self.cx.config.policy == SchedulingPolicy::ProgressAware {
+                        grant_token(self.queue, self.cx, self.session, who);
+                    }
+                    self.next()
+                }
+                StepKind::Effect if D::ASKS => {
+                    let (session, number) = (self.session.id, self.session.effects_issued - 1);
+                    self.remove(who);
+                    *self.taken = before + taken;
+                    match self.ask(who, sink, driver) {
+                        Some(next) if D::CONTINUES && taken < steps_max => {
+                            who = next;
+                            taken += 1;
+                            continue;
+                        }
+                        Some(_) | None => {
+                            return (who, Step::Effect(EffectId { session, number }));
+                        }
+                    }
+                }
+                StepKind::Effect | StepKind::Halted => {
+                    self.remove(who);
+                    None
+                }
+            };
+            match next {
+                Some(next) if taken < steps_max => who = next,
+                Some(_) | None => {
+                    *self.taken = before + taken;
+                    return (who, kind.step(self.session, who));
                 }
             }
-            Did::Ran(_) | Did::Yielded | Did::Blocked | Did::Effect | Did::Halted => {
-                settle(queue, cx, session, who, did);
-            }
+            taken += 1;
+            self.cx.step += 1;
         }
-        let next = match did {
-            Did::Ran(_) if keeps(cx.config.policy) => Some(who),
-            Did::Blocked | Did::Answered => {
-                let next = queue.head().filter(|next| next.session == session.id);
-                next.map(|next| next.coroutine)
-            }
-            Did::Ran(_) | Did::Yielded | Did::Effect | Did::Halted => None,
-        };
-        match next {
-            Some(next) if taken < steps_max && !cfg!(feature = "invariants") => who = next,
-            Some(_) | None => return (who, did.step(session, who), taken),
+    }
+
+    /// Asks the driver for the outcome of the effect that the step has issued. Returns the coroutine
+    /// that steps next, if the outcome was taken in.
+    #[inline(always)]
+    fn ask<S: Sink, D: Driver>(
+        &mut self,
+        who: CoroutineId,
+        sink: &mut S,
+        driver: &mut D,
+    ) -> Option<CoroutineId> {
+        self.cx.step += 1;
+        if !ask_driver(self.cx, self.session, who, sink, driver) {
+            return None;
         }
-        taken += 1;
-        cx.step += 1;
+        self.enqueue(who);
+        self.next()
+    }
+
+    /// The coroutine that the policy picks next, if it is one of this session.
+    #[inline(always)]
+    fn next(&self) -> Option<CoroutineId> {
+        let next = self
+            .queue
+            .head()
+            .filter(|next| next.session == self.session.id);
+        next.map(|next| next.coroutine)
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, who: CoroutineId) {
+        self.queue.take(self.pick(who));
+    }
+
+    /// Moves the coroutine that stepped behind all others, and behind the one that it made ready.
+    #[inline(always)]
+    fn move_last(&mut self, who: CoroutineId, woken: Option<CoroutineId>) {
+        let late = active(mutant::WOKEN_LAST);
+        if let Some(woken) = woken.filter(|_| !late) {
+            self.enqueue(woken);
+        }
+        self.remove(who);
+        self.enqueue(who);
+        if let Some(woken) = woken.filter(|_| late) {
+            self.enqueue(woken);
+        }
+    }
+
+    #[inline(always)]
+    fn enqueue(&mut self, coroutine: CoroutineId) {
+        let pick = self.pick(coroutine);
+        let (image, session) = (self.cx.image, &*self.session);
+        enqueue(self.queue, self.cx.config.policy, pick, || (image, session));
+    }
+
+    #[inline(always)]
+    fn pick(&self, coroutine: CoroutineId) -> Pick {
+        let session = self.session.id;
+        Pick { session, coroutine }
     }
 }
 
-/// Puts who was answered on the spot behind the others. Out of the loop, for which there are too few registers as it is.
+/// Puts the request that the coroutine has just issued to the driver. An outcome is taken in at once;
+/// a request that is made again because of it is put to the driver too. Returns whether the coroutine
+/// is ready again. Not inlined, to keep the loop of the other steps small.
 #[inline(never)]
-fn behind_others(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
-    settle(queue, cx, session, who, Did::Answered);
-}
-
-/// Puts whoever stepped, and whoever was woken, where the policy wants them.
-#[inline(always)]
-fn settle(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId, did: Did) {
-    let goes = match did {
-        Did::Ran(_) if keeps(cx.config.policy) => Goes::Nowhere,
-        Did::Yielded if active(mutant::YIELD_STAYS) => Goes::Nowhere,
-        Did::Ran(_) | Did::Yielded | Did::Answered => Goes::Behind,
-        Did::Blocked | Did::Effect | Did::Halted => Goes::Away,
-    };
-    // Most steps of most machines move nobody.
-    if goes == Goes::Nowhere && did.woken().is_none() {
-        return;
-    }
-    replace(queue, cx, session, who, goes, did.woken());
-    if did == Did::Blocked && cx.config.policy == SchedulingPolicy::ProgressAware {
-        grant_token(queue, cx, session, who);
-    }
-}
-
-/// Where who stepped goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goes {
-    Nowhere,
-    Behind,
-    Away,
-}
-
-#[inline(always)]
-fn replace(
-    queue: &mut ReadyQueue,
+fn ask_driver<S: Sink>(
     cx: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     who: CoroutineId,
-    goes: Goes,
-    woken: Option<CoroutineId>,
-) {
-    let enter = |queue: &mut ReadyQueue, coroutine| {
-        let pick = Pick {
-            session: session.id,
-            coroutine,
+    sink: &mut S,
+    driver: &mut impl Driver,
+) -> bool {
+    let Some(invocation) = Invocation::of(cx.image, &session.coroutines[who.index()]) else {
+        return false;
+    };
+    // The effect stays listed during the calls: it is outstanding if the handler panics.
+    while let Some(effect) = session.effects.last() {
+        let coroutine = &session.coroutines[who.index()];
+        let request = EffectRequest::of(session.id, effect, coroutine, cx.image, invocation.args);
+        sink.request(cx.step, &request);
+        // Borrowed, not moved, from here on: a load wider than the stores that have just written
+        // the reply would stall.
+        let mut reply = driver.ask(&request);
+        let Reply::Now(outcome) = &mut reply else {
+            return false;
         };
-        enqueue(queue, cx.config.policy, pick, || (cx.image, session));
-    };
-    let woken_at = |queue: &mut ReadyQueue, last: bool| {
-        if let Some(woken) = woken
-            && active(mutant::WOKEN_LAST) == last
-        {
-            enter(queue, woken);
+        if sink.wants_inputs() {
+            let (effect, outcome) = (request.effect(), outcome.clone());
+            sink.ingress(cx.step, &Ingress::Outcome { effect, outcome });
         }
-    };
-    woken_at(queue, false);
-    if goes != Goes::Nowhere {
-        let session = session.id;
-        queue.take(Pick {
-            session,
-            coroutine: who,
-        });
+        let Some(effect) = session.effects.pop() else {
+            return false;
+        };
+        match step::take_in(cx, session, effect, &invocation, outcome, sink) {
+            Resumed::Ready(_) => {
+                reply.discard();
+                return true;
+            }
+            Resumed::Reissued(_) => {}
+            Resumed::Faulted(_) => return false,
+        }
     }
-    if goes == Goes::Behind {
-        enter(queue, who);
-    }
-    woken_at(queue, true);
+    false
 }
 
-/// Enters at the back, with the rank that the policy gives it now. The session is looked for only where the rank depends on it: it
-/// may be far away.
+/// Enters a coroutine at the back, with the rank that the policy gives it now. The session is looked
+/// up only where the rank depends on it: it may be far away in memory.
 #[inline(always)]
 pub(crate) fn enqueue<'a>(
     queue: &mut ReadyQueue,
@@ -165,7 +266,7 @@ fn by_token(image: &VerifiedImage, session: &Session, coroutine: CoroutineId) ->
     u8::from(!token || active(mutant::TOKEN_IGNORED))
 }
 
-/// Whether who ran stays at the head, to step again.
+/// Whether a coroutine that ran stays at the head, to step again.
 #[inline]
 fn keeps(policy: SchedulingPolicy) -> bool {
     match policy {
@@ -175,7 +276,7 @@ fn keeps(policy: SchedulingPolicy) -> bool {
     }
 }
 
-/// Somebody waits for an edge: the one who can serve it holds a token from now on.
+/// The coroutine waits for an edge: the one that can serve it holds a token from now on.
 fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
     if active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED) {
         return;

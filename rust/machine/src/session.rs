@@ -11,8 +11,8 @@ use crate::event::End;
 use crate::ids::{
     CoroutineId, EdgeId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
 };
-use crate::image::Instruction;
 use crate::mutant::{self, active};
+use crate::step::Invocation;
 use crate::thin_deque::ThinDeque;
 use crate::value::Value;
 use crate::verify::VerifiedImage;
@@ -264,8 +264,7 @@ impl Session {
         self.events
     }
 
-    /// The request of an outstanding effect, as the handler is to see it.
-    // Without a way to panic, and in line: where nobody looks at what it gives, it is not made.
+    /// The request of an outstanding effect, for the handler. Linear in the outstanding effects.
     #[inline]
     pub(crate) fn request<'a>(
         &'a self,
@@ -274,25 +273,9 @@ impl Session {
     ) -> Option<EffectRequest<'a>> {
         let effect = self.effects.iter().find(|e| e.number == number)?;
         let coroutine = self.coroutines.get(effect.coroutine.index())?;
-        let program = image.image().programs.get(coroutine.program.index())?;
-        let operands: &[_] = match program.code.get(coroutine.pc.index())? {
-            Instruction::Invoke { args, .. } | Instruction::Check { args, .. } => args,
-            Instruction::Send { .. }
-            | Instruction::Receive { .. }
-            | Instruction::Offer { .. }
-            | Instruction::Choose { .. }
-            | Instruction::Spawn { .. }
-            | Instruction::Set { .. }
-            | Instruction::Move { .. }
-            | Instruction::Jump { .. }
-            | Instruction::Branch { .. }
-            | Instruction::Yield
-            | Instruction::Close
-            | Instruction::Halt => return None,
-        };
-        Some(EffectRequest::of(
-            self.id, effect, coroutine, image, operands,
-        ))
+        let invocation = Invocation::of(image, coroutine)?;
+        let args = invocation.args;
+        Some(EffectRequest::of(self.id, effect, coroutine, image, args))
     }
 
     /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.

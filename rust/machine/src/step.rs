@@ -5,10 +5,8 @@
 //! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
 //! fault. `docs/semantics.md` says the same in prose, line by line.
 
-use smallvec::SmallVec;
-
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Failure, FailureKind, Outcome, Reply};
+use crate::effect::{Failure, FailureKind, Outcome};
 use crate::event::{End, Event, Message, Sink, Stamp};
 use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
@@ -76,75 +74,46 @@ pub enum Resumed {
     Faulted(Fault),
 }
 
-/// What a step came to that was no fault, in a word: for whom it blocked and what it asks stands in the session. Whoever takes many
-/// steps looks at no more after most of them.
+/// A step's result in one word. What the coroutine is blocked on, and which effect it issued, are
+/// read from the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Did {
-    /// With the coroutine that can go on because of it.
+pub(crate) enum StepKind {
+    /// The instruction was executed, and made this coroutine ready.
     Ran(Option<CoroutineId>),
     Yielded,
     Blocked,
-    /// It asked, and the outcome is still to come.
+    /// The session's last effect is the one that the step issued.
     Effect,
-    /// It asked, was answered on the spot, and can go on.
-    Answered,
     Halted,
 }
 
-impl Did {
-    /// With what stands in the session.
+impl StepKind {
+    /// The whole result, read from the session as the step left it.
     pub(crate) fn step(self, s: &Session, who: CoroutineId) -> Step {
         let status = s.coroutines.get(who.index()).map(|c| c.status);
         match (self, status) {
-            (Did::Ran(_), _) => Step::Ran,
-            // Whoever answers on the spot goes on, and looks at no step.
-            (Did::Yielded | Did::Answered, _) => Step::Yielded,
-            (Did::Effect, Some(Status::Blocked(On::Effect(number)))) => Step::Effect(EffectId {
-                session: s.id,
-                number,
-            }),
-            (Did::Blocked, Some(Status::Blocked(on))) => Step::Blocked(on),
-            (Did::Blocked | Did::Effect | Did::Halted, _) => Step::Halted,
+            (StepKind::Ran(_), _) => Step::Ran,
+            (StepKind::Yielded, _) => Step::Yielded,
+            (StepKind::Effect, Some(Status::Blocked(On::Effect(number)))) => {
+                let session = s.id;
+                Step::Effect(EffectId { session, number })
+            }
+            (StepKind::Blocked, Some(Status::Blocked(on))) => Step::Blocked(on),
+            (StepKind::Blocked | StepKind::Effect | StepKind::Halted, _) => Step::Halted,
         }
     }
 
-    /// The coroutine that can go on because of it.
+    /// The coroutine that the step made ready.
     #[inline]
     pub(crate) fn woken(self) -> Option<CoroutineId> {
         match self {
-            Did::Ran(woken) => woken,
-            Did::Yielded | Did::Blocked | Did::Effect | Did::Answered | Did::Halted => None,
+            StepKind::Ran(woken) => woken,
+            StepKind::Yielded | StepKind::Blocked | StepKind::Effect | StepKind::Halted => None,
         }
     }
 }
 
-type Attempt = Result<Did, Fault>;
-
-/// Who has steps taken. Nobody, `()`, is asked nothing: the outcome comes later.
-pub(crate) trait Drives<S> {
-    /// Whether more steps are wanted when somebody waits for an outcome.
-    const BEYOND: bool = false;
-
-    /// Asked on the spot, at this step index, what a step asks.
-    #[inline(always)]
-    fn ask(&mut self, step: u64, request: &EffectRequest<'_>, sink: &mut S) -> Reply {
-        let _ = (step, request, sink);
-        Reply::Later
-    }
-
-    /// Told what was said on the spot, before it is taken in. May panic as `ask` may: the effect is outstanding then.
-    fn heard(&mut self, step: u64, request: &EffectRequest<'_>, outcome: &Outcome, sink: &mut S);
-
-    /// Told who takes a step.
-    #[inline(always)]
-    fn steps(&mut self, who: CoroutineId) {
-        let _ = who;
-    }
-}
-
-impl<S> Drives<S> for () {
-    fn heard(&mut self, _: u64, _: &EffectRequest<'_>, _: &Outcome, _: &mut S) {}
-}
+type Attempt = Result<StepKind, Fault>;
 
 /// One semantic step of one coroutine.
 ///
@@ -181,10 +150,10 @@ impl<S> Drives<S> for () {
 /// # Ok::<(), antiphon_machine::Refusal>(())
 /// ```
 pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Stepped {
-    match attempt(cx, s, who, sink, &mut ()) {
-        Ok(did) => Stepped {
-            step: did.step(s, who),
-            woken: did.woken(),
+    match attempt(cx, s, who, sink) {
+        Ok(kind) => Stepped {
+            step: kind.step(s, who),
+            woken: kind.woken(),
         },
         Err(fault) => Stepped {
             step: Step::Faulted(fault),
@@ -193,25 +162,23 @@ pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: 
     }
 }
 
-/// [`step`], with no more than a word of what it came to. In line, with the instructions that most steps are; the others are not, so
-/// that the loop of whoever takes many steps stays small. Nothing that these give back may share a place with what is given
-/// back here: it would have to be written there and read again.
+/// [`step`] with its result in one word, for a loop that takes many steps. Inlined for the common
+/// instructions only, to keep that loop small; the others are called.
 #[inline(always)]
 pub(crate) fn attempt<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     who: CoroutineId,
     sink: &mut S,
-    driver: &mut impl Drives<S>,
 ) -> Attempt {
     let Some(coroutine) = s.coroutines.get(who.index()) else {
-        return Ok(Did::Halted);
+        return Ok(StepKind::Halted);
     };
     if s.phase != Phase::Active || coroutine.status != Status::Ready {
-        return Ok(stays(s.phase, &coroutine.status));
+        return Ok(not_ready(s.phase, &coroutine.status));
     }
-    match execute(cx, s, who, sink, driver) {
-        Ok(did) => Ok(did),
+    match execute(cx, s, who, sink) {
+        Ok(kind) => Ok(kind),
         Err(fault) => {
             fail(cx, s, who, fault, sink);
             Err(fault)
@@ -219,23 +186,17 @@ pub(crate) fn attempt<S: Sink>(
     }
 }
 
-/// A step of who cannot step.
+/// The result of a step of a coroutine that is not ready.
 #[cold]
-fn stays(phase: Phase, status: &Status) -> Did {
+fn not_ready(phase: Phase, status: &Status) -> StepKind {
     match status {
-        Status::Blocked(_) if phase == Phase::Active => Did::Blocked,
-        Status::Ready | Status::Blocked(_) | Status::Halted | Status::Faulted => Did::Halted,
+        Status::Blocked(_) if phase == Phase::Active => StepKind::Blocked,
+        Status::Ready | Status::Blocked(_) | Status::Halted | Status::Faulted => StepKind::Halted,
     }
 }
 
 #[inline(always)]
-fn execute<S: Sink>(
-    cx: &Context<'_>,
-    s: &mut Session,
-    who: CoroutineId,
-    sink: &mut S,
-    driver: &mut impl Drives<S>,
-) -> Attempt {
+fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
     let pc = coroutine.pc;
     let instruction = fetch(cx.image, coroutine.program, pc)?;
@@ -287,41 +248,48 @@ fn execute<S: Sink>(
             operation,
             args,
             dst,
-            on_failure: _,
+            on_failure,
         } => {
-            let operation = Asked {
+            let invocation = Invocation {
                 operation: *operation,
                 args,
                 dst: *dst,
                 witness: None,
+                on_failure: *on_failure,
             };
-            invoke(cx, s, who, &operation, sink, driver).map(Came::did)
+            invoke(cx, s, who, &invocation, sink)
         }
         Instruction::Check {
             operation,
             args,
             dst,
             witness,
-            on_failure: _,
+            on_failure,
         } => {
-            let operation = Asked {
+            let invocation = Invocation {
                 operation: *operation,
                 args,
                 dst: *dst,
                 witness: Some(*witness),
+                on_failure: *on_failure,
             };
-            invoke(cx, s, who, &operation, sink, driver).map(Came::did)
+            invoke(cx, s, who, &invocation, sink)
         }
         Instruction::Spawn { program, args, dst } => {
-            let coroutine = spawn(cx, s, who, *program, args, *dst, next, sink)?;
-            Ok(Did::Ran(
-                (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine),
-            ))
+            let child = Child {
+                program: *program,
+                args,
+                dst: *dst,
+                next,
+            };
+            let coroutine = spawn(cx, s, who, &child, sink)?;
+            let woken = (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine);
+            Ok(StepKind::Ran(woken))
         }
         Instruction::Set { dst, value } => {
             *register_mut(coroutine, *dst)? = value.clone();
             coroutine.pc = next;
-            Ok(Did::Ran(None))
+            Ok(StepKind::Ran(None))
         }
         Instruction::Move { dst, src } => {
             if active(mutant::MOVE_DST_FIRST) {
@@ -330,11 +298,11 @@ fn execute<S: Sink>(
             let value = register(coroutine, *src)?.clone();
             *register_mut(coroutine, *dst)? = value;
             coroutine.pc = next;
-            Ok(Did::Ran(None))
+            Ok(StepKind::Ran(None))
         }
         Instruction::Jump { target } => {
             coroutine.pc = *target;
-            Ok(Did::Ran(None))
+            Ok(StepKind::Ran(None))
         }
         Instruction::Branch { cond, table } => {
             let got = number(register(coroutine, *cond)?)?;
@@ -343,19 +311,19 @@ fn execute<S: Sink>(
                 true => table.iter().rfind(|row| row.0 == got),
             };
             coroutine.pc = row.ok_or(Fault::NoSuchBranch { got })?.1;
-            Ok(Did::Ran(None))
+            Ok(StepKind::Ran(None))
         }
         Instruction::Yield => {
             coroutine.pc = next;
-            Ok(Did::Yielded)
+            Ok(StepKind::Yielded)
         }
         Instruction::Close => {
             close(cx, s, sink)?;
-            Ok(Did::Halted)
+            Ok(StepKind::Halted)
         }
         Instruction::Halt => {
             halt(cx, s, who, sink)?;
-            Ok(Did::Halted)
+            Ok(StepKind::Halted)
         }
     }
 }
@@ -532,7 +500,7 @@ fn send<S: Sink>(
         let on = On::Full(point.edge);
         edge.sent += u64::from(active(mutant::SEQUENCE_EARLY));
         coroutine.status = Status::Blocked(on);
-        return Ok(Did::Blocked);
+        return Ok(StepKind::Blocked);
     }
 
     // The sequence number is allocated with the place in the buffer, so back-pressure never makes a gap.
@@ -556,7 +524,7 @@ fn send<S: Sink>(
         false => wake(endpoints, coroutines, point.peer, On::Empty(point.edge)),
         true => None,
     };
-    Ok(Did::Ran(woken))
+    Ok(StepKind::Ran(woken))
 }
 
 struct Incoming<'a> {
@@ -614,7 +582,7 @@ fn receive<S: Sink>(
         if active(mutant::BLOCKED_MOVES_ON) {
             coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
         }
-        return Ok(Did::Blocked);
+        return Ok(StepKind::Blocked);
     };
     let slot = register_mut(coroutine, message.dst)?;
     let got = parcel.label;
@@ -660,7 +628,7 @@ fn receive<S: Sink>(
         false => wake(endpoints, coroutines, point.peer, On::Full(point.edge)),
         true => None,
     };
-    Ok(Did::Ran(woken))
+    Ok(StepKind::Ran(woken))
 }
 
 /// Makes the holder of the peer's endpoint ready, if this is what it waits for. There is never a second one to wake:
@@ -685,29 +653,46 @@ fn wake(
     None
 }
 
-/// What came of asking.
-enum Came {
-    Now,
-    Later,
-    Ended,
-}
-
-impl Came {
-    #[inline(always)]
-    fn did(self) -> Did {
-        match self {
-            Came::Now => Did::Answered,
-            Came::Later => Did::Effect,
-            Came::Ended => Did::Halted,
-        }
-    }
-}
-
-struct Asked<'a> {
+/// The operands of an `Invoke` or a `Check`: what the effect asks for, and where its outcome goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Invocation<'a> {
     operation: OperationId,
-    args: &'a [Reg],
+    pub(crate) args: &'a [Reg],
     dst: Reg,
+    /// Where a `Check` stores its evidence.
     witness: Option<Reg>,
+    on_failure: Option<Pc>,
+}
+
+impl<'a> Invocation<'a> {
+    /// The instruction that a coroutine with an outstanding effect is still at; `None` for any other.
+    #[inline(always)]
+    pub(crate) fn of(image: &'a VerifiedImage, coroutine: &Coroutine) -> Option<Invocation<'a>> {
+        let (operation, args, dst, witness, on_failure) =
+            match fetch(image, coroutine.program, coroutine.pc) {
+                Ok(Instruction::Invoke {
+                    operation,
+                    args,
+                    dst,
+                    on_failure,
+                }) => (*operation, args, *dst, None, *on_failure),
+                Ok(Instruction::Check {
+                    operation,
+                    args,
+                    dst,
+                    witness,
+                    on_failure,
+                }) => (*operation, args, *dst, Some(*witness), *on_failure),
+                Ok(_) | Err(_) => return None,
+            };
+        Some(Invocation {
+            operation,
+            args,
+            dst,
+            witness,
+            on_failure,
+        })
+    }
 }
 
 #[inline(never)]
@@ -715,24 +700,23 @@ fn invoke<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     who: CoroutineId,
-    asked: &Asked<'_>,
+    invocation: &Invocation<'_>,
     sink: &mut S,
-    driver: &mut impl Drives<S>,
-) -> Result<Came, Fault> {
+) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
     if active(mutant::INVOKE_DST_FIRST) {
-        register(coroutine, asked.dst)?;
+        register(coroutine, invocation.dst)?;
     }
-    let operation = operation(cx.image, asked.operation)?;
+    let operation = operation(cx.image, invocation.operation)?;
     let is_check = matches!(operation.class, Class::Check);
-    if is_check != asked.witness.is_some() || operation.args.len() != asked.args.len() {
+    if is_check != invocation.witness.is_some() || operation.args.len() != invocation.args.len() {
         return Err(Fault::WrongOperation);
     }
-    register(coroutine, asked.dst)?;
-    if let Some(witness) = asked.witness {
+    register(coroutine, invocation.dst)?;
+    if let Some(witness) = invocation.witness {
         register(coroutine, witness)?;
     }
-    for (arg, sort) in asked.args.iter().zip(&operation.args) {
+    for (arg, sort) in invocation.args.iter().zip(&operation.args) {
         let value = register(coroutine, *arg)?;
         if !active(mutant::ARGUMENT_UNCHECKED) {
             admit(cx, value, *sort)?;
@@ -740,97 +724,15 @@ fn invoke<S: Sink>(
     }
 
     coroutine.status = Status::Blocked(On::Effect(s.effects_issued));
-    let deadline = deadline(cx, operation);
-    let effect = issue(cx, s, who, asked.operation, deadline, 0, sink);
-    // Asked after the step.
-    let after = Context {
-        step: cx.step + 1,
-        ..*cx
+    let effect = Effect {
+        number: s.effects_issued,
+        deadline: deadline(cx, operation),
+        operation: invocation.operation,
+        coroutine: who,
+        attempt: 0,
     };
-    match converse(&after, s, effect, operation, asked, sink, driver) {
-        Ok(came) => Ok(came),
-        Err((effect, failure)) => Ok(insist(
-            &after, s, effect, operation, asked, failure, sink, driver,
-        )),
-    }
-}
-
-/// Takes in a failure that was said on the spot; and asks again, if that is what comes of it.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what `invoke` has before it, taken up where it failed"
-)]
-#[cold]
-#[inline(never)]
-fn insist<S: Sink>(
-    cx: &Context<'_>,
-    s: &mut Session,
-    mut effect: Effect,
-    operation: &Operation,
-    asked: &Asked<'_>,
-    mut failure: Failure,
-    sink: &mut S,
-    driver: &mut impl Drives<S>,
-) -> Came {
-    loop {
-        let again = match disappoint(cx, s, effect, operation, failure, sink) {
-            Disappointed::Ready(_) => return Came::Now,
-            Disappointed::Faulted(_) => return Came::Ended,
-            Disappointed::Reissued(again) => again,
-        };
-        (effect, failure) = match converse(cx, s, again, operation, asked, sink, driver) {
-            Ok(came) => return came,
-            Err(failed) => failed,
-        };
-    }
-}
-
-/// Puts the effect to whoever answers on the spot, and takes the answer in, unless it is a failure.
-#[inline(always)]
-fn converse<S: Sink>(
-    cx: &Context<'_>,
-    s: &mut Session,
-    effect: Effect,
-    operation: &Operation,
-    asked: &Asked<'_>,
-    sink: &mut S,
-    driver: &mut impl Drives<S>,
-) -> Result<Came, (Effect, Failure)> {
-    let coroutine = &s.coroutines.as_slice()[effect.coroutine.index()];
-    let pending = Pending {
-        effects: &mut s.effects,
-        effect,
-    };
-    let request = EffectRequest::of(s.id, &pending.effect, coroutine, cx.image, asked.args);
-    // Read where it was written: what has just been written in parts must be waited for to be moved.
-    let mut reply = driver.ask(cx.step, &request, sink);
-    let Reply::Now(outcome) = &mut reply else {
-        return Ok(Came::Later);
-    };
-    driver.heard(cx.step, &request, outcome, sink);
-    let effect = pending.effect;
-    std::mem::forget(pending);
-    let goes = Some((asked.dst, asked.witness));
-    match take_in(cx, s, &effect, operation, goes, outcome, sink) {
-        Ok(()) => {
-            reply.discard();
-            Ok(Came::Now)
-        }
-        Err(failure) => Err((effect, failure)),
-    }
-}
-
-/// An effect that somebody is told of, or asked, on the spot. Unless he answers it goes on the list of those that are
-/// outstanding: also when he panics.
-struct Pending<'s> {
-    effects: &'s mut SmallVec<[Effect; 2]>,
-    effect: Effect,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.effects.push(self.effect);
-    }
+    issue(cx, s, effect, sink);
+    Ok(StepKind::Effect)
 }
 
 #[inline]
@@ -858,58 +760,42 @@ fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
     })
 }
 
-/// Allocates an effect. Unless it is answered on the spot, whoever calls puts it at the end of the list of those that are
-/// outstanding, which is ordered by number because numbers only grow.
-#[must_use]
+/// Adds an effect to the outstanding ones. They are ordered by number, because numbers only grow.
 #[inline(always)]
-fn issue<S: Sink>(
-    cx: &Context<'_>,
-    s: &mut Session,
-    coroutine: CoroutineId,
-    operation: OperationId,
-    deadline: Option<u64>,
-    attempt: u8,
-    sink: &mut S,
-) -> Effect {
-    let number = s.effects_issued;
-    s.effects_issued += 1;
-    let effect = Effect {
-        number,
-        deadline,
-        operation,
-        coroutine,
-        attempt,
-    };
-    let pending = Pending {
-        effects: &mut s.effects,
-        effect,
-    };
+fn issue<S: Sink>(cx: &Context<'_>, s: &mut Session, effect: Effect, sink: &mut S) {
+    s.effects_issued = effect.number + 1;
+    s.effects.push(effect);
     emit(cx, s.id, &mut s.events, sink, || Event::EffectIssued {
-        number,
-        coroutine,
-        operation,
-        attempt,
-        deadline,
+        number: effect.number,
+        coroutine: effect.coroutine,
+        operation: effect.operation,
+        attempt: effect.attempt,
+        deadline: effect.deadline,
     });
-    std::mem::forget(pending);
-    effect
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the operands of the instruction, taken apart by the caller"
-)]
+/// The operands of a `Spawn`.
+struct Child<'a> {
+    program: ProgramId,
+    args: &'a [Reg],
+    dst: Reg,
+    next: Pc,
+}
+
 #[inline(never)]
 fn spawn<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     who: CoroutineId,
-    program: ProgramId,
-    args: &[Reg],
-    dst: Reg,
-    next: Pc,
+    child: &Child<'_>,
     sink: &mut S,
 ) -> Result<CoroutineId, Fault> {
+    let Child {
+        program,
+        args,
+        dst,
+        next,
+    } = *child;
     let max = cx.config.coroutines_max;
     let parent = &s.coroutines[who.index()];
     if active(mutant::SPAWN_BOUND_FIRST) && s.coroutines.len() >= usize::from(max) {
@@ -1092,11 +978,13 @@ fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
     emit(cx, s.id, &mut s.events, sink, || second);
 }
 
-/// Brings the outcome of an effect in, from where it stands; some outcome is left there.
+/// Takes the outcome of an outstanding effect in. The outcome is taken by reference, and a placeholder
+/// is left in its place: moving a value that was just written field by field stalls on store
+/// forwarding. Linear in the outstanding effects.
 ///
 /// # Errors
-/// [`Refusal::Late`] or [`Refusal::NeverIssued`] when the effect is not outstanding; nothing has changed then.
-#[inline]
+/// [`Refusal::Late`] or [`Refusal::NeverIssued`] when the effect is not outstanding; nothing has
+/// changed then.
 pub fn resume<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -1112,59 +1000,43 @@ pub fn resume<S: Sink>(
         return not_outstanding(s, id);
     };
     let effect = s.effects[at];
-    // `invoke` looked the operation up, and images do not change.
-    let Ok(operation) = operation(cx.image, effect.operation) else {
+    let coroutine = s.coroutines.get(effect.coroutine.index());
+    // The coroutine that waits for an effect is at the instruction that issued it.
+    let Some(invocation) = coroutine.and_then(|c| Invocation::of(cx.image, c)) else {
         return Err(Refusal::Late { effect: id });
     };
-    forget(s, at);
-    let coroutine = s.coroutines.get(effect.coroutine.index());
-    let asked = coroutine.map(|c| fetch(cx.image, c.program, c.pc));
-    let goes = match asked {
-        Some(Ok(Instruction::Invoke { dst, .. })) => Some((*dst, None)),
-        Some(Ok(Instruction::Check { dst, witness, .. })) => Some((*dst, Some(*witness))),
-        // A coroutine that waits for an effect stands at the instruction that asked.
-        Some(Ok(_) | Err(_)) | None => None,
-    };
-    let failure = match take_in(cx, s, &effect, operation, goes, outcome, sink) {
-        Ok(()) => return Ok(Resumed::Ready(effect.coroutine)),
-        Err(failure) => failure,
-    };
-    Ok(match disappoint(cx, s, effect, operation, failure, sink) {
-        Disappointed::Ready(who) => Resumed::Ready(who),
-        Disappointed::Faulted(fault) => Resumed::Faulted(fault),
-        Disappointed::Reissued(again) => {
-            s.effects.push(again);
-            let (session, number) = (s.id, again.number);
-            Resumed::Reissued(EffectId { session, number })
-        }
-    })
+    s.effects.remove(at);
+    Ok(take_in(cx, s, effect, &invocation, outcome, sink))
 }
 
-/// [`resume`], where it is known which effect it is, what was asked, and where what comes of it goes: the result, and evidence.
-/// The effect is not on the list.
+/// Takes an outcome in: the only code that gives an outcome its meaning, for a handler that answers
+/// in place and for [`Ingress::Outcome`](crate::Ingress::Outcome) alike. The effect is no longer
+/// among the outstanding ones.
 #[inline(always)]
-fn take_in<S: Sink>(
+pub(crate) fn take_in<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
-    effect: &Effect,
-    operation: &Operation,
-    goes: Option<(Reg, Option<Reg>)>,
+    effect: Effect,
+    invocation: &Invocation<'_>,
     outcome: &mut Outcome,
     sink: &mut S,
-) -> Result<(), Failure> {
-    match outcome {
+) -> Resumed {
+    // `invoke` looked the operation up, and images do not change.
+    let operation = &cx.image.image().operations[effect.operation.index()];
+    let failure = match outcome {
         Outcome::Success(value) => match admit(cx, value, operation.result) {
-            Err(fault) if !active(mutant::RESULT_UNCHECKED) => Err(violation(fault)),
+            Err(fault) if !active(mutant::RESULT_UNCHECKED) => violation(fault),
             Ok(()) | Err(_) => {
-                succeed(cx, s, effect, goes, value, sink);
-                Ok(())
+                succeed(cx, s, &effect, invocation, value, sink);
+                return Resumed::Ready(effect.coroutine);
             }
         },
-        Outcome::Failure(failure) => Err(failure.clone()),
-    }
+        Outcome::Failure(failure) => failure.clone(),
+    };
+    apply_failure(cx, s, effect, invocation, failure, sink)
 }
 
-/// The outcome of an effect that nobody waits for.
+/// The outcome of an effect that is not outstanding.
 #[cold]
 fn not_outstanding(s: &mut Session, id: EffectId) -> Result<Resumed, Refusal> {
     let issued = s.effects_issued + u64::from(active(mutant::NEVER_ISSUED_IS_LATE));
@@ -1179,7 +1051,7 @@ fn not_outstanding(s: &mut Session, id: EffectId) -> Result<Resumed, Refusal> {
     })
 }
 
-/// The world gave what the operation does not give.
+/// The failure for a result that the operation does not allow.
 #[cold]
 fn violation(fault: Fault) -> Failure {
     let kind = match active(mutant::CONTRACT_KIND) {
@@ -1193,22 +1065,12 @@ fn violation(fault: Fault) -> Failure {
     Failure { kind, detail }
 }
 
-/// Takes an effect off the list. The usual one is the last, and needs nothing moved.
-#[inline]
-fn forget(s: &mut Session, at: usize) {
-    if at + 1 == s.effects.len() {
-        s.effects.pop();
-    } else {
-        s.effects.remove(at);
-    }
-}
-
 #[inline(always)]
 fn succeed<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     effect: &Effect,
-    goes: Option<(Reg, Option<Reg>)>,
+    invocation: &Invocation<'_>,
     value: &mut Value,
     sink: &mut S,
 ) {
@@ -1217,19 +1079,16 @@ fn succeed<S: Sink>(
         number,
         result: value.clone(),
     });
-    let Some((dst, witness)) = goes else {
-        return;
-    };
     let Some(coroutine) = s.coroutines.get_mut(who.index()) else {
         return;
     };
-    if let Some(place) = coroutine.registers.get_mut(dst.index()) {
+    if let Some(place) = coroutine.registers.get_mut(invocation.dst.index()) {
         value.move_to(place);
     }
     coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
     coroutine.status = Status::Ready;
-    if let Some(witness) = witness {
-        let evidence = testify(cx, s, number, WitnessKind::Check, sink);
+    if let Some(witness) = invocation.witness {
+        let evidence = issue_witness(cx, s, number, WitnessKind::Check, sink);
         emit(cx, s.id, &mut s.events, sink, || Event::WitnessIssued {
             witness: evidence,
             number,
@@ -1238,31 +1097,22 @@ fn succeed<S: Sink>(
     }
 }
 
-/// What a failure came to.
-#[must_use]
-enum Disappointed {
-    /// The coroutine can go on.
-    Ready(CoroutineId),
-    /// Asked again, as this effect.
-    Reissued(Effect),
-    /// The session ended.
-    Faulted(Fault),
-}
-
+/// Tries the request again, enters the failure branch, or ends the session.
 #[inline(never)]
-fn disappoint<S: Sink>(
+fn apply_failure<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     effect: Effect,
-    operation: &Operation,
+    invocation: &Invocation<'_>,
     failure: Failure,
     sink: &mut S,
-) -> Disappointed {
+) -> Resumed {
     let (number, who, kind) = (effect.number, effect.coroutine, failure.kind);
     emit(cx, s.id, &mut s.events, sink, || Event::EffectFailed {
         number,
         failure,
     });
+    let operation = &cx.image.image().operations[effect.operation.index()];
     let worth = kind == FailureKind::Unavailable || active(mutant::RETRY_ANY_KIND);
     let retries = u16::from(operation.retries) + u16::from(active(mutant::RETRIES_LONG));
     let asked = u16::from(effect.attempt) + u16::from(active(mutant::RETRIES_SHORT));
@@ -1277,29 +1127,24 @@ fn disappoint<S: Sink>(
             true => deadline(cx, operation),
         };
         s.effects_issued -= u64::from(active(mutant::RETRY_SAME_NUMBER));
-        let again = issue(cx, s, who, effect.operation, deadline, attempt, sink);
+        let again = Effect {
+            number: s.effects_issued,
+            deadline,
+            attempt,
+            ..effect
+        };
+        issue(cx, s, again, sink);
         s.coroutines[who.index()].status = Status::Blocked(On::Effect(again.number));
-        return Disappointed::Reissued(again);
+        let (session, number) = (s.id, again.number);
+        return Resumed::Reissued(EffectId { session, number });
     }
     let cause = Fault::EffectFailed { number, kind };
-    let coroutine = &s.coroutines[who.index()];
-    let branch = match fetch(cx.image, coroutine.program, coroutine.pc) {
-        Ok(Instruction::Invoke {
-            dst,
-            on_failure: Some(target),
-            ..
-        })
-        | Ok(Instruction::Check {
-            dst,
-            on_failure: Some(target),
-            ..
-        }) => Some((*dst, *target)),
-        Ok(_) | Err(_) => None,
-    };
-    let branch = branch.filter(|_| !active(mutant::FAILURE_BRANCH_IGNORED));
-    let Some((dst, target)) = branch else {
+    let branch = invocation
+        .on_failure
+        .filter(|_| !active(mutant::FAILURE_BRANCH_IGNORED));
+    let Some(target) = branch else {
         fail(cx, s, who, cause, sink);
-        return Disappointed::Faulted(cause);
+        return Resumed::Faulted(cause);
     };
     emit(cx, s.id, &mut s.events, sink, || {
         Event::FailureBranchEntered {
@@ -1308,15 +1153,15 @@ fn disappoint<S: Sink>(
         }
     });
     let coroutine = &mut s.coroutines[who.index()];
-    coroutine.registers[dst.index()] =
+    coroutine.registers[invocation.dst.index()] =
         Value::Nat(kind.code() + u64::from(active(mutant::FAILURE_CODE)));
     coroutine.pc = target;
     coroutine.status = Status::Ready;
-    Disappointed::Ready(who)
+    Resumed::Ready(who)
 }
 
 /// Allocates a witness; the oldest one makes room when there are too many.
-fn testify<S: Sink>(
+fn issue_witness<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
     effect: u64,
@@ -1357,7 +1202,7 @@ pub(crate) fn expire<S: Sink>(
     sink: &mut S,
 ) -> Option<Resumed> {
     s.effects.iter().find(|e| e.number == number)?;
-    let witness = testify(cx, s, number, WitnessKind::Timeout, sink);
+    let witness = issue_witness(cx, s, number, WitnessKind::Timeout, sink);
     let issued = Event::TimeoutIssued { number, witness };
     let mut outcome = Outcome::failure(FailureKind::Timeout, "");
     if active(mutant::FAILED_BEFORE_TIMEOUT) {

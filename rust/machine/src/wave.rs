@@ -162,62 +162,14 @@ impl WaveRefusal {
     }
 }
 
-/// What the coroutine's next step may write: its session's ledger, itself, and what its instruction needs.
-#[inline(always)]
+/// What the coroutine's next step may write: its session's ledger, itself, and what its instruction
+/// adds.
+#[inline]
 pub(crate) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Footprint {
-    let (ledger, own) = always(s, who);
-    match besides(image, s, who) {
-        Besides::Nothing => Footprint::from_buf_and_len([ledger, own, own, own, own], 2),
-        Besides::New(new) => Footprint::from_buf_and_len([ledger, own, new, own, own], 3),
-        Besides::Speech(endpoint, edge, None) => {
-            Footprint::from_buf_and_len([ledger, own, endpoint, edge, own], 4)
-        }
-        Besides::Speech(endpoint, edge, Some(woken)) => {
-            Footprint::from_buf([ledger, own, endpoint, edge, woken])
-        }
-    }
-}
-
-/// Whether these keys are [`footprint`], without making it.
-#[inline(always)]
-pub(crate) fn is_footprint(
-    claimed: &[Key],
-    image: &VerifiedImage,
-    s: &Session,
-    who: CoroutineId,
-) -> bool {
-    let (ledger, own) = always(s, who);
-    let [first, second, more @ ..] = claimed else {
-        return false;
-    };
-    let more_is = match besides(image, s, who) {
-        Besides::Nothing => more.is_empty(),
-        Besides::New(new) => matches!(more, [a] if *a == new),
-        Besides::Speech(endpoint, edge, woken) => {
-            matches!(more, [a, b, c @ ..] if *a == endpoint && *b == edge && c == woken.as_slice())
-        }
-    };
-    *first == ledger && *second == own && more_is
-}
-
-/// What every step may write.
-fn always(s: &Session, who: CoroutineId) -> (Key, Key) {
-    (Key::Ledger { session: s.id }, of_coroutine(s, who))
-}
-
-/// What a step may write because of its instruction.
-enum Besides {
-    Nothing,
-    /// A new coroutine.
-    New(Key),
-    /// An endpoint, an edge, and whoever may be woken.
-    Speech(Key, Key, Option<Key>),
-}
-
-#[inline(always)]
-fn besides(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Besides {
+    let ledger = Key::Ledger { session: s.id };
+    let mut keys = Footprint::from_slice(&[ledger, key_of(s, who)]);
     let Some(coroutine) = s.coroutines.get(who.index()) else {
-        return Besides::Nothing;
+        return keys;
     };
     let program = image.image().programs.get(coroutine.program.index());
     match program.and_then(|program| program.code.get(coroutine.pc.index())) {
@@ -226,10 +178,13 @@ fn besides(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Besides {
             | Instruction::Receive { chan, .. }
             | Instruction::Offer { chan, .. }
             | Instruction::Choose { chan, .. },
-        ) => speech(image, s, coroutine, *chan).unwrap_or(Besides::Nothing),
-        // A table of coroutines has no more rows than have numbers.
+        ) => {
+            // A step that finds no endpoint or no state faults, and writes nothing more.
+            let _ = add_message_keys(&mut keys, image, s, coroutine, *chan);
+        }
+        // A table of coroutines has no more rows than there are numbers.
         Some(Instruction::Spawn { .. }) => {
-            Besides::New(of_coroutine(s, CoroutineId(s.coroutines.len() as u16)))
+            keys.push(key_of(s, CoroutineId(s.coroutines.len() as u16)));
         }
         Some(
             Instruction::Invoke { .. }
@@ -242,29 +197,32 @@ fn besides(image: &VerifiedImage, s: &Session, who: CoroutineId) -> Besides {
             | Instruction::Close
             | Instruction::Halt,
         )
-        | None => Besides::Nothing,
+        | None => {}
     }
+    keys
 }
 
-fn of_coroutine(s: &Session, coroutine: CoroutineId) -> Key {
+fn key_of(s: &Session, coroutine: CoroutineId) -> Key {
     let session = s.id;
     Key::Coroutine { session, coroutine }
 }
 
-/// Speaking writes the endpoint, the edge, and whoever may be woken. `None`: it will be a fault.
-#[inline(always)]
-fn speech(image: &VerifiedImage, s: &Session, coroutine: &Coroutine, chan: Reg) -> Option<Besides> {
+/// Adds what a send or a receive writes: the endpoint, the edge, and the peer that it may wake.
+fn add_message_keys(
+    keys: &mut Footprint,
+    image: &VerifiedImage,
+    s: &Session,
+    coroutine: &Coroutine,
+    chan: Reg,
+) -> Option<()> {
     let Value::Endpoint(role) = *coroutine.registers.get(chan.index())? else {
         return None;
     };
     let point = image.point(role, s.endpoints.get(role.index())?.state)?;
     let (session, edge) = (s.id, point.edge);
-    let peer = s.endpoints.get(point.peer.index());
-    let woken = peer.map(|peer| of_coroutine(s, peer.holder));
-    let endpoint = Key::Endpoint { session, role };
-    Some(Besides::Speech(
-        endpoint,
-        Key::Edge { session, edge },
-        woken,
-    ))
+    keys.push(Key::Endpoint { session, role });
+    keys.push(Key::Edge { session, edge });
+    let peer = s.endpoints.get(point.peer.index())?;
+    keys.push(key_of(s, peer.holder));
+    Some(())
 }

@@ -1,8 +1,5 @@
 //! The step loop does not allocate once buffers have grown, and an idle session is small.
 
-// The invariant check after every step allocates, and is not part of the step loop.
-#![cfg(not(feature = "invariants"))]
-
 use antiphon_machine::*;
 
 fn no_host(_: &EffectRequest<'_>) -> Reply {

@@ -110,11 +110,11 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
             Wave(width, quantum, spoil) => {
                 let mut wave = kernel.plan(*width, *quantum);
                 spoil(&mut wave);
-                let mut rooms = Rooms::default();
-                let ran = kernel.wave(&wave, &mut rooms, &mut events, |_| {});
+                let mut buffers = WaveBuffers::default();
+                let ran = kernel.wave(&wave, &mut buffers, &mut events, |_| {});
                 see(
                     &kernel,
-                    format!("{ran:?} {:?}", rooms.steps().collect::<Vec<_>>()),
+                    format!("{ran:?} {:?}", buffers.steps().collect::<Vec<_>>()),
                     None,
                 );
             }

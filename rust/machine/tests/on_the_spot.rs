@@ -431,12 +431,12 @@ fn the_steps_of_a_wave_can_be_taken_one_by_one() {
             };
             kernel.ingress(open, &mut NoSink).expect("room");
         }
-        let (mut rooms, mut one_by_one) = (Rooms::default(), kernel.clone());
+        let (mut buffers, mut one_by_one) = (WaveBuffers::default(), kernel.clone());
         for n in 0..40 {
             let quantum = 1 + n % 13;
             let certificate = kernel.plan(3, quantum);
-            let steps = kernel.wave(&certificate, &mut rooms, &mut NoSink, |_| {});
-            let picks: Vec<Pick> = rooms.steps().collect();
+            let steps = kernel.wave(&certificate, &mut buffers, &mut NoSink, |_| {});
+            let picks: Vec<Pick> = buffers.steps().collect();
             assert_eq!(steps, Ok(picks.len() as u64), "{policy:?}, {n}");
             let who: Vec<u16> = picks.iter().map(|pick| pick.coroutine.0).collect();
             assert!(

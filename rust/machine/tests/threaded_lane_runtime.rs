@@ -529,10 +529,10 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
             let mut forged = good.clone();
             forge(&mut forged);
             let mut tried = kernel.clone();
-            let mut rooms = Rooms::default();
+            let mut buffers = WaveBuffers::default();
             let mut told = RunLog::default();
             let refusal = tried
-                .wave(&forged, &mut rooms, &mut told, |_| {
+                .wave(&forged, &mut buffers, &mut told, |_| {
                     panic!("it must not run")
                 })
                 .expect_err(reason);
@@ -589,27 +589,31 @@ fn a_footprint_is_named_key_by_key() {
 
 /// The memory of waves is of no machine: used for others in between, by other policies and with a panic, it gives what new memory gives.
 #[test]
-fn rooms_are_used_for_any_machine() {
-    let mut rooms = Rooms::default();
+fn buffers_are_used_for_any_machine() {
+    let mut buffers = WaveBuffers::default();
     let machines = machines();
     // There and back: each kind of queue comes after the other one.
     for (name, kernel) in machines.iter().chain(machines.iter().rev()) {
         let wave = kernel.plan(3, 2);
         let mut panicked = kernel.clone();
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            panicked.wave(&wave, &mut rooms, &mut NoSink, |_| panic!("by intent"))
+            panicked.wave(&wave, &mut buffers, &mut NoSink, |_| panic!("by intent"))
         }));
         assert!(caught.is_err());
-        assert_eq!(rooms.steps().count(), 0, "{name}: nobody has stepped");
-        let run = |rooms: &mut Rooms| {
+        assert_eq!(buffers.steps().count(), 0, "{name}: nobody has stepped");
+        let run = |buffers: &mut WaveBuffers| {
             let mut kernel = kernel.clone();
-            let taken = kernel.wave(&wave, rooms, &mut NoSink, |_| {});
-            assert_eq!(taken.map(|n| n as usize), Ok(rooms.steps().count()));
-            let steps: Vec<Pick> = rooms.steps().collect();
-            let asked: Vec<EffectId> = rooms.asked().map(|(effect, _)| effect).collect();
+            let taken = kernel.wave(&wave, buffers, &mut NoSink, |_| {});
+            assert_eq!(taken.map(|n| n as usize), Ok(buffers.steps().count()));
+            let steps: Vec<Pick> = buffers.steps().collect();
+            let asked: Vec<EffectId> = buffers.asked().map(|(effect, _)| effect).collect();
             (kernel.state_bytes(), kernel.ready(), steps, asked)
         };
-        assert_eq!(run(&mut rooms), run(&mut Rooms::default()), "{name}");
+        assert_eq!(
+            run(&mut buffers),
+            run(&mut WaveBuffers::default()),
+            "{name}"
+        );
     }
 }
 
@@ -624,15 +628,15 @@ fn an_answer_before_the_run_is_kept() {
     }
     let mut kernel = machine.kernel().clone();
     let wave = kernel.plan(3, 8);
-    let mut rooms = Rooms::default();
-    let taken = kernel.wave(&wave, &mut rooms, &mut NoSink, |jobs| {
+    let mut buffers = WaveBuffers::default();
+    let taken = kernel.wave(&wave, &mut buffers, &mut NoSink, |jobs| {
         for job in jobs {
             job.answer(Reply::Now(Outcome::success(1u64)));
             job.run();
         }
     });
     assert_eq!(taken, Ok(6));
-    let said: Vec<Reply> = rooms.asked().map(|(_, reply)| reply).collect();
+    let said: Vec<Reply> = buffers.asked().map(|(_, reply)| reply).collect();
     assert_eq!(said, vec![Reply::Now(Outcome::success(1u64)); 3]);
 }
 
@@ -687,7 +691,7 @@ fn jobs_that_are_left_out_are_run_by_the_kernel() {
     let run = |jobs: fn(&mut [Job<'_>])| {
         let mut kernel = kernel();
         let wave = kernel.plan(3, 4);
-        let steps = kernel.wave(&wave, &mut Rooms::default(), &mut NoSink, jobs);
+        let steps = kernel.wave(&wave, &mut WaveBuffers::default(), &mut NoSink, jobs);
         (steps, kernel.state_bytes())
     };
     let all = run(|jobs| jobs.iter_mut().rev().for_each(Job::run));

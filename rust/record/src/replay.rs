@@ -8,8 +8,8 @@ use antiphon_codec::Encoder;
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
     Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
-    ProtocolMachineKernel, ReadError, Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken,
-    Turn, Value, VerifyError, WaveCertificate, WaveRefusal,
+    ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId, Sink, Stamp, Step, Taken, Turn,
+    Value, VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -284,7 +284,7 @@ struct Player<S> {
     refused: Option<Refusal>,
     /// Who stepped last.
     pick: Option<Pick>,
-    rooms: Rooms,
+    buffers: WaveBuffers,
     /// Who runs the jobs of waves; without, this thread does, and only the recording's own waves are waves.
     jobs: Option<Jobs>,
     requests: u64,
@@ -358,7 +358,7 @@ impl<S: Sink> Player<S> {
             pending: VecDeque::new(),
             refused: None,
             pick: None,
-            rooms: Rooms::default(),
+            buffers: WaveBuffers::default(),
             jobs: None,
             requests: 0,
             inputs: 0,
@@ -586,9 +586,9 @@ impl<S: Sink> Player<S> {
             }
         };
         self.kernel
-            .wave(wave, &mut self.rooms, &mut self.watch, run)?;
-        self.pick = self.rooms.steps().next_back();
-        let asked = self.rooms.asked().map(|(effect, _)| effect);
+            .wave(wave, &mut self.buffers, &mut self.watch, run)?;
+        self.pick = self.buffers.steps().next_back();
+        let asked = self.buffers.asked().map(|(effect, _)| effect);
         self.pending.extend(asked);
         self.watch.sink.stepped(&self.kernel);
         Ok(())

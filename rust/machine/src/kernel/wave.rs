@@ -1,138 +1,112 @@
-//! The kernel's part in waves: it plans one, checks one that anybody made, and makes the steps part of the machine. Who runs
-//! them, and on how many threads, is the driver's.
+//! The kernel's part in waves: it plans a wave, checks a wave that was planned elsewhere, and commits
+//! its steps. The driver decides which threads run the jobs.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Outcome, Reply};
+use crate::effect::{EffectRequest, Reply};
 use crate::event::{NoSink, ObsEvent, Sink};
 use crate::ids::{CoroutineId, EffectId, SessionId};
 use crate::kernel::ProtocolMachineKernel;
 use crate::mutant::{self, active};
 use crate::queue::{Pick, Queued, ReadyQueue};
-use crate::schedule;
+use crate::schedule::{Driver, Run};
 use crate::session::{Phase, Session};
-use crate::step::{self, Context, Drives, Resumed, Step};
+use crate::step::{self, Context, Resumed, Step};
 use crate::verify::VerifiedImage;
-use crate::wave::{self, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};
+use crate::wave::{self, Footprint, WaveCertificate, WavePick, WaveRefusal};
 
-/// No row: stands in a table where a session has none.
+/// The row of a session that is not in the wave.
 const NONE: u32 = u32::MAX;
 
 /// Why ready coroutines are not in a wave that was planned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
-    /// Ready, but another one of the session is in the wave already.
+    /// Ready coroutines left out because another one of their session is in the wave.
     pub session_taken: u64,
-    /// Ready, but the wave was wide enough without.
+    /// Ready coroutines left out because the wave has reached its width.
     pub width_reached: u64,
 }
 
-/// Memory for running waves, kept between them so that a wave allocates little.
+/// Memory for running waves, reused so that a wave allocates little.
 #[derive(Clone, Debug, Default)]
-pub struct Rooms {
+pub struct WaveBuffers {
     /// One for each pick of the last wave, in its order.
-    rooms: Vec<Room>,
-    /// What came of each, in the same order.
-    upshots: Vec<Upshot>,
+    jobs: Vec<JobBuffer>,
 }
 
-/// What one session's part in a wave works with: for whoever runs the job, and for others only where the upshot says that there is
-/// something for them. So it stays in the cache of the core that ran it.
+/// The memory and the result of one job.
 #[derive(Clone, Debug)]
-struct Room {
+struct JobBuffer {
+    session: SessionId,
     /// The session's part of the ready queue.
     queue: ReadyQueue,
-    /// Who stepped, in order.
+    /// Which coroutines stepped, in order.
     steps: Vec<CoroutineId>,
-    /// Stamped with the step's number within the room until they are told.
+    /// The step index of each stamp counts from the start of the job until the wave is committed.
     events: Vec<ObsEvent>,
-    /// What the handler said, unless the upshot says it.
-    answer: Option<Answer>,
+    /// `None` until the job has run.
+    result: Option<JobResult>,
+    /// What became of the request, if the job issued one.
+    answer: Answer,
 }
 
-/// What came of one session's part in a wave, as far as the machine has to know it of each: small and next to each other, since the
-/// job's core writes it and the kernel's reads it.
+/// What a job changed, as far as the kernel keeps account of it.
 #[derive(Clone, Copy, Debug)]
-struct Upshot {
-    session: SessionId,
-    came_to: CameTo,
-    /// How many steps were taken.
-    steps: u32,
-    /// How many effects were outstanding before.
-    effects_before: u32,
-    /// How many are outstanding now.
-    effects: u32,
-    /// When what was asked times out, while it is outstanding.
-    deadline: Option<u64>,
-    /// Who goes on, because the session has taken in what the handler said.
-    resumed: Option<CoroutineId>,
-    /// Whether anybody is left in the room's queue.
-    queued: bool,
-    /// Whether there are events in the room.
-    told: bool,
+struct JobResult {
+    /// Outstanding effects before and after.
+    effects_before: usize,
+    effects: usize,
+    /// The effect that the last step issued, and its deadline while it is outstanding.
+    issued: Option<(u64, Option<u64>)>,
+    /// Whether the session may have ended.
+    ended: bool,
 }
 
-const _: () = assert!(size_of::<Upshot>() <= 64);
-
-/// What the last step of a session's part came to.
-#[derive(Clone, Copy, Debug)]
-enum CameTo {
-    /// There was none: the job has not been run.
-    Nothing,
-    /// Nothing that the kernel takes note of.
-    Went,
-    /// A coroutine came to its end, and maybe the session.
-    Ended,
-    /// The effect of this number was asked.
-    Asked(u64),
-}
-
-/// What the handler said to what a session asked in a wave.
+/// What became of a request that was issued in a wave.
 #[derive(Clone, Debug)]
 #[cfg_attr(
     not(feature = "threads"),
-    expect(dead_code, reason = "threads take it")
+    expect(dead_code, reason = "threads take outcomes in")
 )]
 pub(crate) enum Answer {
-    /// The machine is still to be told.
-    Said(Reply),
-    /// The session has it; the kernel's part is still to be done.
-    TakenIn(Resumed),
-    /// The session has it, and all that is left is to give this coroutine its place in the ready queue.
-    GoesOn(CoroutineId),
+    /// The handler's reply, which the kernel has yet to take in.
+    Reply(Reply),
+    /// The session has taken the outcome in; the kernel's bookkeeping is still to be done.
+    Resumed {
+        resumed: Resumed,
+        /// Whether the session has live witnesses.
+        has_witnesses: bool,
+    },
 }
 
-/// One session's part in a wave: run it, and put what it asks to the handler. Jobs of a wave have nothing in common, so
-/// they can be run in any order and at the same time.
+/// One session's part in a wave: run it, and put the request that it issues to the handler. The jobs
+/// of a wave share no state, so they may run in any order and at the same time.
 #[derive(Debug)]
 pub struct Job<'a> {
     common: &'a Common<'a>,
     session: &'a mut Session,
-    room: &'a mut Room,
-    upshot: &'a mut Upshot,
+    buffer: &'a mut JobBuffer,
     /// The session's part of the ready queue, in queue order.
     entries: SmallVec<[Queued; 2]>,
     pick: Pick,
     quantum: u32,
 }
 
-/// Keeps who stepped.
-struct Traced<'a>(&'a mut Vec<CoroutineId>);
+/// Records which coroutines step.
+struct Recorded<'a>(&'a mut Vec<CoroutineId>);
 
-impl<S> Drives<S> for Traced<'_> {
+impl Driver for Recorded<'_> {
     #[inline(always)]
-    fn steps(&mut self, who: CoroutineId) {
+    fn on_step(&mut self, who: CoroutineId) {
         self.0.push(who);
     }
-
-    fn heard(&mut self, _: u64, _: &EffectRequest<'_>, _: &Outcome, _: &mut S) {}
 }
 
-/// What the jobs of a wave have in common, and none changes. Apart from them: they are written by one core and read by others,
-/// and the less there is of them the sooner it is there.
+/// What the jobs of a wave share, and none changes. It is kept apart from them: one core writes the
+/// jobs and others read them, so they are small.
 #[derive(Debug)]
 struct Common<'a> {
     images: &'a [Arc<VerifiedImage>],
@@ -213,16 +187,6 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Whether these keys are the pick's [`footprint`](Self::footprint).
-    fn is_footprint(&self, claimed: &[Key], pick: Pick) -> bool {
-        match self.session(pick.session) {
-            Some(session) => {
-                wave::is_footprint(claimed, self.image(session), session, pick.coroutine)
-            }
-            None => claimed.is_empty(),
-        }
-    }
-
     /// Whether the certificate is one of this machine as it is now. Takes nothing from the planner but what a footprint is,
     /// and what the policy wants. Linear in the queue, the sessions and the certificate, but for sorting.
     ///
@@ -281,38 +245,39 @@ impl ProtocolMachineKernel {
                 return Err(WaveRefusal::NotNext { row, expected });
             }
             let ignored = active(mutant::WAVE_FOOTPRINT_UNCHECKED);
-            if !self.is_footprint(&claimed.footprint, claimed.pick) && !ignored {
+            if self.footprint(claimed.pick) != claimed.footprint && !ignored {
                 return Err(WaveRefusal::Footprint { row });
             }
         }
         Ok(())
     }
 
-    /// Those of sessions that have not ended. Most queues hold no others, and then the sessions, which are far apart in memory,
-    /// need not be looked at. Who goes through all of them does so by `for_each`: what kind of queue it is is asked once then,
-    /// and not for each.
+    /// The picks whose session has not ended. Where no entry of the queue is of an ended session, the
+    /// sessions, which are far apart in memory, are not looked at. Callers that want all picks use
+    /// `for_each`, which asks for the kind of the queue once and not for each pick.
     fn ready_in(&self, picks: impl Iterator<Item = Pick>) -> impl Iterator<Item = Pick> {
         let all = self.lingering == 0;
         picks.filter(move |pick| all || self.is_active(*pick))
     }
 
-    /// Checks a wave, has `run` do its jobs, and makes what they did part of the machine, in the order of the picks. Gives the
-    /// number of steps. A job that `run` leaves out is done by the caller's thread.
+    /// Checks a wave, lets `run` run its jobs, and commits them in the order of the picks. Returns
+    /// the number of steps. A job that `run` leaves out runs on the caller's thread.
     ///
-    /// What the handler said, if `run` has asked it, is kept for [`Rooms::asked`].
+    /// The handlers' replies, if `run` has asked them, are kept for [`WaveBuffers::asked`].
     ///
     /// # Errors
-    /// When the certificate does not check; nothing has happened then.
+    /// When the certificate does not check; nothing has changed then.
     pub fn wave<S: Sink>(
         &mut self,
         certificate: &WaveCertificate,
-        rooms: &mut Rooms,
+        buffers: &mut WaveBuffers,
         sink: &mut S,
         run: impl FnOnce(&mut [Job<'_>]),
     ) -> Result<u64, WaveRefusal> {
         self.check_wave(certificate)?;
+        self.assert_machine();
         let picks = &certificate.picks;
-        let row_of = self.allot(picks, rooms);
+        let row_of = self.allot(picks, buffers);
         let common = Common {
             images: &self.images,
             config: &self.config,
@@ -320,65 +285,71 @@ impl ProtocolMachineKernel {
             clock: self.clock,
             wants_events: sink.wants_events(),
         };
-        let mut jobs = jobs(&common, &mut self.sessions, picks, &row_of, rooms);
+        let mut jobs = jobs(&common, &mut self.sessions, picks, &row_of, buffers);
         run(&mut jobs);
         jobs.iter_mut().for_each(Job::run);
         drop(jobs);
-        let steps = self.commit(picks, rooms, sink);
+        let steps = self.commit(picks, buffers, sink);
         let part_of = |pick: Pick| {
             let row = row_of[pick.session.index()];
             (row != NONE).then_some(row as usize)
         };
-        let parts = rooms.upshots.iter().zip(&rooms.rooms);
-        let parts = parts.map(|(upshot, room)| upshot.queued.then_some(&room.queue));
-        self.queue.merge(part_of, &parts.collect::<Vec<_>>());
-        self.assert_invariants();
+        let parts: Vec<&ReadyQueue> = buffers.jobs.iter().map(|job| &job.queue).collect();
+        self.queue.merge(part_of, &parts);
+        picks
+            .iter()
+            .for_each(|p| self.assert_session(p.pick.session));
         Ok(steps)
     }
 
-    /// Gives each pick a room and an upshot; gives the row of each session.
-    fn allot(&self, picks: &[WavePick], rooms: &mut Rooms) -> Vec<u32> {
+    /// Prepares a buffer for each pick; returns the row of each session.
+    fn allot(&self, picks: &[WavePick], buffers: &mut WaveBuffers) -> Vec<u32> {
         let policy = self.config.policy;
-        rooms.rooms.resize_with(picks.len(), || Room {
+        buffers.jobs.resize_with(picks.len(), || JobBuffer {
+            session: SessionId(0),
             queue: ReadyQueue::new(policy),
             steps: Vec::new(),
             events: Vec::new(),
-            answer: None,
+            result: None,
+            answer: Answer::Reply(Reply::Later),
         });
-        let upshot = |claimed: &WavePick| Upshot::of(claimed.pick.session);
-        rooms.upshots.clear();
-        rooms.upshots.extend(picks.iter().map(upshot));
         let mut row_of = vec![NONE; self.sessions.len()];
-        for (row, claimed) in (0..).zip(picks) {
+        for ((row, claimed), buffer) in (0..).zip(picks).zip(&mut buffers.jobs) {
             row_of[claimed.pick.session.index()] = row;
+            buffer.session = claimed.pick.session;
+            buffer.result = None;
         }
         row_of
     }
 
-    /// Tells the events, and counts the steps.
-    fn commit<S: Sink>(&mut self, picks: &[WavePick], rooms: &mut Rooms, sink: &mut S) -> u64 {
+    /// Notifies the sink of the events, counts the steps, and does the bookkeeping of each session.
+    fn commit<S: Sink>(
+        &mut self,
+        picks: &[WavePick],
+        buffers: &mut WaveBuffers,
+        sink: &mut S,
+    ) -> u64 {
         let start = self.step_index;
         sink.wave(start, picks);
-        for (upshot, room) in rooms.upshots.iter().zip(&mut rooms.rooms) {
-            if upshot.told {
-                for mut told in room.events.drain(..) {
-                    told.stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
-                        false => self.step_index,
-                        true => start,
-                    };
-                    sink.event(&told.stamp, told.event);
-                }
+        for buffer in &mut buffers.jobs {
+            let Some(result) = buffer.result else {
+                continue;
+            };
+            for ObsEvent { mut stamp, event } in buffer.events.drain(..) {
+                stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
+                    false => self.step_index,
+                    true => start,
+                };
+                sink.event(&stamp, event);
             }
-            self.step_index += u64::from(upshot.steps);
-            self.outstanding =
-                self.outstanding + upshot.effects as usize - upshot.effects_before as usize;
-            match (upshot.came_to, upshot.deadline) {
-                (CameTo::Asked(number), Some(deadline)) => {
-                    let session = upshot.session;
-                    self.keep_deadline(deadline, EffectId { session, number });
-                }
-                (CameTo::Ended, _) => self.note_end(upshot.session),
-                (CameTo::Asked(_) | CameTo::Went | CameTo::Nothing, _) => {}
+            self.step_index += buffer.steps.len() as u64;
+            self.outstanding = self.outstanding + result.effects - result.effects_before;
+            if let Some((number, Some(deadline))) = result.issued {
+                let session = buffer.session;
+                self.keep_deadline(deadline, EffectId { session, number });
+            }
+            if result.ended {
+                self.note_end(buffer.session);
             }
         }
         self.step_index - start
@@ -391,7 +362,7 @@ fn jobs<'a>(
     sessions: &'a mut [Session],
     picks: &[WavePick],
     row_of: &[u32],
-    rooms: &'a mut Rooms,
+    buffers: &'a mut WaveBuffers,
 ) -> Vec<Job<'a>> {
     // Each session is borrowed by its own job.
     let mut borrowed: Vec<Option<&'a mut Session>> = Vec::new();
@@ -402,20 +373,19 @@ fn jobs<'a>(
         }
     }
     let mut jobs: Vec<Job<'a>> = Vec::with_capacity(picks.len());
-    let rooms = rooms.rooms.iter_mut().zip(&mut rooms.upshots);
-    for ((claimed, session), (room, upshot)) in picks.iter().zip(borrowed).zip(rooms) {
+    let buffers = &mut buffers.jobs;
+    for ((claimed, session), buffer) in picks.iter().zip(borrowed).zip(buffers) {
         let Some(session) = session else { continue };
         jobs.push(Job {
             common,
             session,
-            room,
-            upshot,
+            buffer,
             entries: SmallVec::new(),
             pick: claimed.pick,
             quantum: claimed.quantum,
         });
     }
-    // A wave that checks has a session for each pick, and so no row is left out.
+    // A wave that checks has a session for each pick, so no row is left out.
     debug_assert_eq!(jobs.len(), picks.len());
     common.queue.entries().for_each(|entry| {
         let row = row_of[entry.pick.session.index()];
@@ -426,8 +396,8 @@ fn jobs<'a>(
     jobs
 }
 
-/// Whether no two picks have a lane or a session in common. Then they have no part of the machine in common either: each
-/// names what the machine says it may write, and that is all of its own session.
+/// Whether no two picks share a lane or a session. Then they share no part of the machine: each names
+/// what its step may write, and all of that is its own session's.
 fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
     if let Some(lane) = twice(picks.iter().map(|p| p.lane))
         && !active(mutant::WAVE_LANES_UNCHECKED)
@@ -440,9 +410,9 @@ fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
     }
 }
 
-/// What is among them twice, if anything is.
+/// The first item that occurs twice, in the order of the items' values.
 fn twice<T: Copy + Ord>(items: impl Iterator<Item = T> + Clone) -> Option<T> {
-    // Plans number their lanes, and mostly come to their sessions, in order: then there is nothing to sort.
+    // A plan numbers its lanes in order, and mostly picks sessions in order: nothing to sort then.
     if items.clone().is_sorted_by(|a, b| a < b) {
         return None;
     }
@@ -452,188 +422,147 @@ fn twice<T: Copy + Ord>(items: impl Iterator<Item = T> + Clone) -> Option<T> {
     Some(same[0])
 }
 
-impl Rooms {
-    /// Every step of the last wave, in the order in which it became part of the machine.
+impl WaveBuffers {
+    /// Every step of the last wave, in the order in which the steps were committed.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = Pick> {
-        self.upshots
-            .iter()
-            .zip(&self.rooms)
-            .flat_map(|(upshot, room)| {
-                let session = upshot.session;
-                let pick = move |coroutine: &CoroutineId| Pick {
-                    session,
-                    coroutine: *coroutine,
-                };
-                // A job that was not run has left what was there before.
-                let steps = upshot.steps as usize;
-                room.steps.iter().take(steps).map(pick)
-            })
+        // A job that has not run still has the steps of an earlier wave.
+        let ran = self.jobs.iter().filter(|job| job.result.is_some());
+        ran.flat_map(|job| {
+            let session = job.session;
+            let pick = move |coroutine: &CoroutineId| Pick {
+                session,
+                coroutine: *coroutine,
+            };
+            job.steps.iter().map(pick)
+        })
     }
 
-    /// What was asked in the last wave, in the order of the picks, with the reply: `Later` where a job has none.
+    /// The effects that were issued in the last wave, in the order of the picks, with the reply:
+    /// `Later` where the job has none.
     pub fn asked(&mut self) -> impl Iterator<Item = (EffectId, Reply)> {
         self.answers().map(|(effect, answer)| match answer {
-            Answer::Said(reply) => (effect, reply),
-            Answer::TakenIn(_) | Answer::GoesOn(_) => (effect, Reply::Later),
+            Answer::Reply(reply) => (effect, reply),
+            Answer::Resumed { .. } => (effect, Reply::Later),
         })
     }
 
-    /// As [`asked`](Self::asked), for who has had the jobs take answers in.
+    /// As [`asked`](Self::asked), for a driver whose jobs take outcomes in.
     pub(crate) fn answers(&mut self) -> impl Iterator<Item = (EffectId, Answer)> {
-        let upshots = self.upshots.iter_mut().zip(&mut self.rooms);
-        upshots.filter_map(|(upshot, room)| {
-            let effect = upshot.asked()?;
-            let answer = match upshot.resumed.take() {
-                Some(coroutine) => Some(Answer::GoesOn(coroutine)),
-                None => room.answer.take(),
-            };
-            Some((effect, answer.unwrap_or(Answer::Said(Reply::Later))))
+        self.jobs.iter_mut().filter_map(|job| {
+            let (session, (number, _)) = (job.session, job.result?.issued?);
+            let answer = std::mem::replace(&mut job.answer, Answer::Reply(Reply::Later));
+            Some((EffectId { session, number }, answer))
         })
-    }
-}
-
-impl Upshot {
-    /// Before the job was run.
-    fn of(session: SessionId) -> Upshot {
-        Upshot {
-            session,
-            came_to: CameTo::Nothing,
-            steps: 0,
-            effects_before: 0,
-            effects: 0,
-            deadline: None,
-            resumed: None,
-            queued: false,
-            told: false,
-        }
-    }
-
-    /// The effect that was asked.
-    fn asked(&self) -> Option<EffectId> {
-        let CameTo::Asked(number) = self.came_to else {
-            return None;
-        };
-        let session = self.session;
-        Some(EffectId { session, number })
     }
 }
 
 impl<'a> Job<'a> {
-    /// Whose part it is.
+    /// The session that the job steps.
     pub fn session(&self) -> SessionId {
         self.pick.session
     }
 
-    /// Steps the session: up to its quantum, until it asks the world, ends, or has nobody ready. Once; the second time
-    /// does nothing.
+    /// Steps the session: up to its quantum, until it issues an effect, ends, or has no ready
+    /// coroutine. The second call does nothing.
     pub fn run(&mut self) {
-        if !matches!(self.upshot.came_to, CameTo::Nothing) {
+        if self.buffer.result.is_some() {
             return;
         }
-        let Room {
-            queue,
-            steps,
-            events,
-            answer,
-        } = &mut *self.room;
-        queue.follow(self.common.queue);
+        let buffer = &mut *self.buffer;
+        buffer.queue.follow(self.common.queue);
+        let queue = &mut buffer.queue;
         self.entries.iter().for_each(|entry| queue.enter(*entry));
-        steps.clear();
-        events.clear();
-        *answer = None;
-        let effects_before = self.session.effects.len() as u32;
+        buffer.steps.clear();
+        buffer.events.clear();
+        buffer.answer = Answer::Reply(Reply::Later);
+        let effects_before = self.session.effects.len();
         let last = match self.common.wants_events {
             true => {
-                let mut events = std::mem::take(&mut self.room.events);
+                let mut events = std::mem::take(&mut self.buffer.events);
                 let last = self.run_with(&mut events);
-                self.room.events = events;
+                self.buffer.events = events;
                 last
             }
             false => self.run_with(&mut NoSink),
         };
         let effects = &self.session.effects;
-        let asked = effects.last().filter(|_| matches!(last, Step::Effect(_)));
-        *self.upshot = Upshot {
-            came_to: match last {
-                Step::Ran | Step::Yielded | Step::Blocked(_) => CameTo::Went,
-                Step::Halted | Step::Faulted(_) => CameTo::Ended,
-                Step::Effect(effect) => CameTo::Asked(effect.number),
-            },
-            steps: self.room.steps.len() as u32,
+        let issued = effects.last().filter(|_| matches!(last, Step::Effect(_)));
+        self.buffer.result = Some(JobResult {
             effects_before,
-            effects: effects.len() as u32,
-            deadline: asked.and_then(|effect| effect.deadline),
-            queued: self.room.queue.head().is_some(),
-            told: !self.room.events.is_empty(),
-            ..*self.upshot
-        };
+            effects: effects.len(),
+            issued: issued.map(|effect| (effect.number, effect.deadline)),
+            ended: matches!(last, Step::Halted | Step::Faulted(_)),
+        });
     }
 
     fn run_with<S: Sink>(&mut self, sink: &mut S) -> Step {
         let mut cx = self.context();
-        let Room { queue, steps, .. } = &mut *self.room;
-        let mut who = self.pick.coroutine;
-        let quantum = self.quantum as usize + usize::from(active(mutant::WAVE_QUANTUM_LONG));
+        let JobBuffer { queue, steps, .. } = &mut *self.buffer;
+        let quantum = u64::from(self.quantum) + u64::from(active(mutant::WAVE_QUANTUM_LONG));
+        let (mut who, mut taken) = (self.pick.coroutine, 0);
+        let mut driver = Recorded(steps);
+        let mut run = Run {
+            queue,
+            session: self.session,
+            cx: &mut cx,
+            taken: &mut taken,
+        };
         loop {
-            let left = (quantum - steps.len()) as u64;
-            let mut driver = Traced(&mut *steps);
-            let (_, step, _) =
-                schedule::go(queue, &mut cx, self.session, who, left, sink, &mut driver);
-            cx.step = steps.len() as u64;
+            run.cx.step = *run.taken;
+            let left = quantum - *run.taken;
+            let (_, step) = run.steps(who, left, sink, &mut driver);
             let asks = matches!(step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
-            let ended = self.session.phase != Phase::Active;
-            if asks || ended || steps.len() >= quantum {
+            let ended = run.session.phase != Phase::Active;
+            if asks || ended || *run.taken >= quantum {
                 return step;
             }
-            match queue.head() {
+            match run.queue.head() {
                 Some(next) => who = next.coroutine,
                 None => return step,
             }
         }
     }
 
-    /// What the session asks the world, once it has run.
+    /// The request that the session has issued, once the job has run.
     pub fn request(&self) -> Option<EffectRequest<'_>> {
-        let asked = self.upshot.asked()?;
-        self.session.request(self.image(), asked.number)
+        let (number, _) = self.buffer.result?.issued?;
+        self.session.request(self.image(), number)
     }
 
-    /// Keeps what the handler said to the request. Runs the job if it has not been run.
+    /// Keeps the handler's reply to the request. Runs the job if it has not run.
     pub fn answer(&mut self, reply: Reply) {
         self.run();
-        self.room.answer = Some(Answer::Said(reply));
+        self.buffer.answer = Answer::Reply(reply);
     }
 
-    /// Takes in what the handler said to the request, where the session is at hand, so that it need not be fetched from another core
-    /// for it: for who then does the kernel's part as [`Rooms::answers`] has it, in the order of the picks, and has nobody to tell of
-    /// it.
+    /// Takes the handler's reply in on this thread, while the session is in its cache. For a driver
+    /// without a sink that does the kernel's bookkeeping afterwards, for each of
+    /// [`WaveBuffers::answers`] in the order of the picks.
     #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "threads do"))]
     pub(crate) fn take_in(&mut self, mut reply: Reply) {
-        // Until the kernel has done its part, the queue lacks a coroutine.
-        let at_once = !cfg!(feature = "invariants");
-        let asked = self.upshot.asked().filter(|_| at_once);
-        let (Some(asked), Reply::Now(outcome)) = (asked, &mut reply) else {
+        let cx = self.context();
+        let issued = self.buffer.result.as_mut().and_then(|result| {
+            let number = result.issued?.0;
+            Some((result, number))
+        });
+        let (Some((result, number)), Reply::Now(outcome)) = (issued, &mut reply) else {
             return self.answer(reply);
         };
-        let cx = self.context();
-        let resumed = step::resume(&cx, self.session, asked.number, outcome, &mut NoSink);
+        let resumed = step::resume(&cx, self.session, number, outcome, &mut NoSink);
         let Ok(resumed) = resumed else { return };
-        self.upshot.effects = self.session.effects.len() as u32;
-        self.upshot.deadline = None;
-        match resumed {
-            // With evidence, the kernel is to look at the session.
-            Resumed::Ready(coroutine) if self.session.witnesses.is_empty() => {
-                self.upshot.resumed = Some(coroutine);
-            }
-            resumed => self.room.answer = Some(Answer::TakenIn(resumed)),
-        }
+        result.effects = self.session.effects.len();
+        result.issued = Some((number, None));
+        self.buffer.answer = Answer::Resumed {
+            resumed,
+            has_witnesses: !self.session.witnesses.is_empty(),
+        };
     }
 
     fn image(&self) -> &'a VerifiedImage {
         &self.common.images[self.session.image as usize]
     }
 
-    /// Of the first step.
+    /// The context of the first step.
     fn context(&self) -> Context<'a> {
         Context {
             image: self.image(),

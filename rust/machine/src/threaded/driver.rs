@@ -7,9 +7,8 @@ use super::pool::Pool;
 use crate::effect::{EffectHandler, Reply};
 use crate::event::Sink;
 use crate::ids::EffectId;
-use crate::kernel::{Answer, Job, ProtocolMachineKernel, Rooms, Turn};
+use crate::kernel::{Answer, Job, ProtocolMachineKernel, Turn, WaveBuffers};
 use crate::machine::{self, Round};
-use crate::queue::Pick;
 use crate::step::{Resumed, Step};
 use crate::wave::{WaveCertificate, WaveRefusal};
 
@@ -68,7 +67,7 @@ pub struct WaveReport {
 pub struct NativeThreadedDriver {
     pool: Pool,
     certificate: WaveCertificate,
-    rooms: Rooms,
+    buffers: WaveBuffers,
     report: WaveReport,
     /// The one thing that threads share; nobody waits for it, and nothing goes by it.
     panics: AtomicU64,
@@ -99,7 +98,7 @@ impl NativeThreadedDriver {
         NativeThreadedDriver {
             pool,
             certificate: WaveCertificate::default(),
-            rooms: Rooms::default(),
+            buffers: WaveBuffers::default(),
             report: WaveReport::default(),
             panics: AtomicU64::new(0),
         }
@@ -163,7 +162,7 @@ impl NativeThreadedDriver {
             false => |job, reply| job.take_in(reply),
         };
         let run = |jobs: &mut [Job<'_>]| run_jobs(pool, panics, jobs, handlers, keep);
-        match kernel.wave(certificate, &mut self.rooms, sink, run) {
+        match kernel.wave(certificate, &mut self.buffers, sink, run) {
             Err(refusal) => {
                 self.report.fallbacks[refusal.number()] += 1;
                 Round::Turn(self.turn(kernel, handlers, sink))
@@ -188,21 +187,19 @@ impl NativeThreadedDriver {
         sink: &mut S,
     ) {
         let workers = self.pool.workers();
-        for (effect, answer) in self.rooms.answers() {
+        for (effect, answer) in self.buffers.answers() {
             let next = match answer {
-                Answer::GoesOn(coroutine) => {
-                    let session = effect.session;
-                    kernel.goes_on(Pick { session, coroutine });
-                    None
-                }
-                Answer::TakenIn(resumed) => {
-                    kernel.settle_resumed(effect.session, resumed);
+                Answer::Resumed {
+                    resumed,
+                    has_witnesses,
+                } => {
+                    kernel.settle_resumed(effect.session, resumed, has_witnesses);
                     match resumed {
                         Resumed::Reissued(next) => Some(next),
                         Resumed::Ready(_) | Resumed::Faulted(_) => None,
                     }
                 }
-                Answer::Said(reply) => {
+                Answer::Reply(reply) => {
                     if let Some(request) = kernel.request(effect) {
                         sink.request(kernel.step_index(), &request);
                     }
