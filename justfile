@@ -1,44 +1,44 @@
-# Shortcuts; each one is a `cargo xtask` command, so nothing here is needed.
+# Shortcuts. Each one is a cargo command, so `just` is optional.
 
 _list:
     @just --list --unsorted
 
-# What CI runs: set up, then every lane
+# Everything that CI runs: set-up, then every lane
 [group('check')]
 test *LANES:
     cargo xtask test {{ LANES }}
 
-# The lanes that take seconds: formatting, lints, structure
+# Run the fast lanes: formatting, lints, structure
 [group('check')]
 check:
     cargo xtask test fmt clippy tidy
 
-# The Lean model and its proofs; arguments name modules
+# Build the Lean model and its proofs; arguments name modules
 [group('check')]
 lean *ARGS:
     cargo xtask lean {{ ARGS }}
 
-# The model and the kernel run the same cases: --types, --suite, --all; --long for 20,000 random ones
+# Compare model and kernel on the same cases: --types, --suite, --all; --long for 20,000 random ones
 [group('check')]
 check-parity *ARGS:
     cargo xtask parity {{ ARGS }}
 
-# What a release stands on, from nothing: proofs, axioms, theorems, corpus, parity, replays
+# Everything a release requires, from scratch: proofs, axioms, theorems, corpus, parity, replays
 [group('check')]
 check-release-conformance *PARTS:
     cargo xtask conformance {{ PARTS }}
 
-# The real virtual machine alone
+# Run only the tests against a real virtual machine
 [group('check')]
 vm:
     cargo xtask vm
 
-# The package for browsers and Node, rust/wasm/pkg; --test runs its tests too
+# Build the package for browsers and Node, rust/wasm/pkg; --test also runs its tests
 [group('build')]
 wasm *ARGS:
     cargo xtask wasm {{ ARGS }}
 
-# Rewrite snapshots, goldens, digests of the corpus from what the code does now; review the diff
+# Rewrite snapshots, goldens and the corpus's digests to match the code; review the diff
 [group('change')]
 bless *ARGS:
     cargo xtask bless {{ ARGS }}
@@ -53,17 +53,17 @@ theorems:
 fmt:
     cargo fmt --all
 
-# Benches; arguments go to criterion
+# Run the benches; arguments go to criterion
 [group('measure')]
 bench *ARGS:
     cargo xtask bench {{ ARGS }}
 
-# Side by side with others; prints the tables and writes them into docs/performance.md
+# Compare with other implementations; prints the tables and writes them into docs/performance.md
 [group('measure')]
 bench-peers *ARGS:
     cargo xtask bench-peers {{ ARGS }}
 
-# Fails for each ratio that is below its floor; `--without wasm` leaves ratios out
+# Fail for each ratio that is below its floor; `--without wasm` leaves ratios out
 [group('measure')]
 bench-check *ARGS:
     cargo xtask bench-check {{ ARGS }}
@@ -73,12 +73,12 @@ bench-check *ARGS:
 fuzz TARGET RUNS="1000000":
     cargo xtask fuzz {{ TARGET }} --runs {{ RUNS }}
 
-# The API documentation, opened
+# Build and open the API documentation
 [group('read')]
 docs:
     cargo doc --workspace --no-deps --open
 
-# Get what the tests need; prefers what is there
+# Install what the tests need; uses what is already installed
 [group('read')]
 setup:
     cargo xtask setup
