@@ -1,14 +1,14 @@
-# Shortcuts. Each one is a cargo command, so `just` is optional.
+# Shortcuts. Each one is a `cargo` command, so just is optional.
 
 _list:
     @just --list --unsorted
 
-# Everything that CI runs: set-up, then every lane
+# Everything CI runs: set-up, then every lane
 [group('check')]
 test *LANES:
     cargo xtask test {{ LANES }}
 
-# Run the fast lanes: formatting, lints, structure
+# The fast lanes: formatting, lints, structure
 [group('check')]
 check:
     cargo xtask test fmt clippy tidy
@@ -18,17 +18,17 @@ check:
 lean *ARGS:
     cargo xtask lean {{ ARGS }}
 
-# Compare model and kernel on the same cases: --types, --suite, --all; --long for 20,000 random ones
+# Compare the model and the kernel: --types, --suite, --all; --long for 20,000 random cases
 [group('check')]
 check-parity *ARGS:
     cargo xtask parity {{ ARGS }}
 
-# Everything a release requires, from scratch: proofs, axioms, theorems, corpus, parity, replays
+# Check everything a release depends on, from scratch: proofs, axioms, theorems, parity, replays
 [group('check')]
 check-release-conformance *PARTS:
     cargo xtask conformance {{ PARTS }}
 
-# Run only the tests against a real virtual machine
+# Run the tests against a real virtual machine
 [group('check')]
 vm:
     cargo xtask vm
@@ -38,12 +38,12 @@ vm:
 wasm *ARGS:
     cargo xtask wasm {{ ARGS }}
 
-# Rewrite snapshots, goldens and the corpus's digests to match the code; review the diff
+# Rewrite snapshots, goldens and corpus digests from the code's present output; review the diff
 [group('change')]
 bless *ARGS:
     cargo xtask bless {{ ARGS }}
 
-# Rewrite the list of theorems from the proofs; review the diff
+# Rewrite the list of theorems; review the diff
 [group('change')]
 theorems:
     cargo xtask lean --inventory
@@ -58,27 +58,27 @@ fmt:
 bench *ARGS:
     cargo xtask bench {{ ARGS }}
 
-# Compare with other implementations; prints the tables and writes them into docs/performance.md
+# Measure against other runtimes, print the tables and write them into docs/performance.md
 [group('measure')]
 bench-peers *ARGS:
     cargo xtask bench-peers {{ ARGS }}
 
-# Fail for each ratio that is below its floor; `--without wasm` leaves ratios out
+# Fail if a measured ratio is below its floor; `--without wasm` skips ratios
 [group('measure')]
 bench-check *ARGS:
     cargo xtask bench-check {{ ARGS }}
 
-# Fuzz one target: `just fuzz frames 1000000`
+# Run one fuzz target: `just fuzz frames 1000000`
 [group('measure')]
 fuzz TARGET RUNS="1000000":
     cargo xtask fuzz {{ TARGET }} --runs {{ RUNS }}
 
-# Build and open the API documentation
+# Build the API documentation and open it
 [group('read')]
 docs:
     cargo doc --workspace --no-deps --open
 
-# Install what the tests need; uses what is already installed
+# Install what the tests need and is missing
 [group('read')]
 setup:
     cargo xtask setup
