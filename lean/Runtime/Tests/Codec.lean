@@ -212,8 +212,7 @@ theorem unversioned_not_back :
   rw [read] at back
   exact absurd (congrArg (Option.map fun p : CodeImage × Bytes => p.1.version) back) (by decide)
 
-/-! ## An encoder of outcomes that drops the detail, and a decoder that accepts any number of
-fields -/
+/-! ## A codec of outcomes that drops the detail and accepts any number of fields -/
 
 def encOutcomeBrief (o : Outcome) (k : Bytes) : Bytes :=
   match o with

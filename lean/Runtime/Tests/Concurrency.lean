@@ -101,8 +101,7 @@ example : (spinningUnder .roundRobin).QueueReady ∧
       some { session := 0, coroutine := 1 } :=
   ⟨spinning_ready _, rfl, rfl⟩
 
-/-! ## `certified_wave_exact`, `check_wave_iff`: a checker that does not test whether the picks are
-apart -/
+/-! ## `certified_wave_exact`, `check_wave_iff`: a checker that accepts picks that are not apart -/
 
 def looseCheck (m : Machine) (c : WaveCertificate) : Bool :=
   Nat.beq c.stepIndex m.stepIndex && sameQueue c.queue m.queue &&
@@ -140,8 +139,11 @@ theorem backwards_not_exact :
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg (fun r => firstOf r.events) h) (by decide)
 
-/-! ## `wave_steps`, `wave_is_its_turns`, `round_is_its_pick_list`: a list with only the first step
-of each pick -/
+/-!
+## A list with only the first step of each pick
+
+It breaks `wave_steps`, `wave_is_its_turns` and `round_is_its_pick_list`.
+-/
 
 def headsOf : List WavePick → List Pick
   | [] => []
@@ -165,8 +167,7 @@ theorem rash_round_is_not_one_step :
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg Machine.stepIndex h) (by decide)
 
-/-! ## `plan_checks`: a planner that removes only the picked coroutine from the queue, not its
-session -/
+/-! ## `plan_checks`: a planner that does not remove a planned session from the queue -/
 
 def greedyFrom (m : Machine) (quantum lane : Nat) (width : Nat) (queue : List Pick) :
     List WavePick :=
@@ -223,8 +224,11 @@ theorem second_is_not_of_session :
         some { session := 1, coroutine := 0 } :=
   ⟨rfl, by decide⟩
 
-/-! ## `sched_round_threaded_one_eq_sched_round_one` and its corollaries: a round that steps the
-head of the queue -/
+/-!
+## A round that steps the head of the queue
+
+It breaks `sched_round_threaded_one_eq_sched_round_one` and its corollaries.
+-/
 
 def frontRound (m : Machine) : Acted :=
   match m.queue with
@@ -254,8 +258,7 @@ theorem width_two_not_canonical :
   · exact absurd (congrArg (fun r => r.machine.stepIndex) h) (by decide)
   · exact absurd (congrArg firstOf h) (by decide)
 
-/-! ## `round_is_run_of_its_picks`: with a quantum of 0 the plan has no steps, but the round has
-one -/
+/-! ## `round_is_run_of_its_picks`: a quantum of 0, with no step in the plan but one in the round -/
 
 theorem no_quantum_is_not_its_picks :
     (looping.schedRoundThreaded 2 0).machine ≠

@@ -7,8 +7,8 @@ public import Runtime.Proofs.Effects
 /-!
 # Tests of the theorems on effects
 
-A run in which effects are resolved, fail, come too late and are invalidated, and kernels that
-account for effects wrongly in one place, and so each break a statement of `Proofs/Effects.lean`.
+A run in which effects are resolved, fail and are invalidated, and kernels that account for effects
+wrongly in one place, and so each break a statement of `Proofs/Effects.lean`.
 -/
 
 namespace Antiphon.Tests.Effects
