@@ -7,15 +7,15 @@ public import Runtime.ProtocolMachine.Semantics.Resume
 @[expose] public section
 
 /-!
-# The certificate checker
+# The program that checks safety certificates
 
-Writes what `judge` says of images and their safety certificates, a line for each. `judged_sound` in `Proofs/Safety.lean`
-is about this function.
+It writes the result of `judge` for each image and certificate, one line each. The theorem
+`judged_sound` in `Proofs/Safety.lean` is about `judge`.
 -/
 
 namespace Antiphon
 
-/-- A verdict in words. -/
+/-- The text of a verdict. -/
 def Verdict.words : Verdict → String
   | .accepted => "accepted"
   | .foreign n => "refused: configuration " ++ Nat.repr n ++ " is not one of these automata"
@@ -23,16 +23,18 @@ def Verdict.words : Verdict → String
   | .bad n => "refused: configuration " ++ Nat.repr n ++ " of the certificate is unsafe"
   | .leak n => "refused: a step leads from configuration " ++ Nat.repr n ++ " out of the certificate"
 
-/-- What a judgement says. -/
+/-- The text of a judgement. -/
 def Judged.words : Judged → String
   | .noImage => "refused: these bytes are no image"
   | .noCertificate => "refused: these bytes are no certificate"
   | .examined verdict => verdict.words
 
-/-- The first item of a file of claims; an image and a certificate, each a byte string, follow by turns. -/
+/-- The first item of a file of claims. After it, images and certificates alternate, each as a byte
+string. -/
 def claimsTag : Bytes := encText (ascii "antiphon.claims.v1" []) []
 
-/-- Judges the claims from a place of the file on. Each takes at least two bytes, so `fuel` is the file's length. -/
+/-- Judges the claims from a position of the file on. A claim takes at least two bytes, so the
+file's length is enough `fuel`. -/
 def judgeClaims (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
   | 0, _ => pure ()
   | fuel + 1, place =>
@@ -49,8 +51,9 @@ def judgeClaims (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
 end Antiphon
 
 open Antiphon in
-/-- `Certificate.lean CLAIMS VERDICTS` judges a file of claims, `Certificate.lean IMAGE CERTIFICATE VERDICT` one. The last line
-is `complete`. -/
+/-- `Certificate.lean CLAIMS VERDICTS` judges a file of claims;
+`Certificate.lean IMAGE CERTIFICATE VERDICT` judges one claim. The last line of the output is
+`complete`. -/
 public def main (args : List String) : IO Unit :=
   match args with
   | [claims, verdicts] => do

@@ -10,8 +10,8 @@ public import Runtime.ProtocolMachine.Codec.File
 /-!
 # The oracle
 
-Reads a corpus file, runs every case, and writes what each action shows: `docs/parity.md` has both formats. It is a loop
-over `Machine.act` and has no logic of its own.
+The oracle reads a corpus file, runs every case and writes what each action shows. `docs/parity.md`
+describes both formats. It is a loop over `Machine.act` and has no logic of its own.
 -/
 
 namespace Antiphon
@@ -23,21 +23,22 @@ def corpusTag : Bytes := encText (ascii "antiphon.corpus.v1" []) []
 def outputTag : Bytes := encText (ascii "antiphon.output.v1" []) []
 def outputEnd : Bytes := encText (ascii "complete" []) []
 
-/-- What the actions show, one after the other. -/
+/-- Runs actions and appends what each one shows. -/
 def showActions (m : Machine) (out : ByteArray) : List Action → ByteArray
   | [] => out
   | a :: as =>
     let acted := m.act a
     showActions acted.machine (pushAll (encShown acted.shown acted.machine []) out) as
 
-/-- What a case shows. -/
+/-- The output of a case. -/
 def showCase (c : Case) : ByteArray :=
   showActions c.machine (pushAll (encArrayHead (len c.actions) []) ByteArray.empty) c.actions
 
-/-- What stands for a case that cannot be read. -/
+/-- The output of a case that cannot be read. -/
 def unreadable : Bytes := encArrayHead 1 (encText (ascii "this case cannot be read" []) [])
 
-/-- Runs the cases from a place of the file on. Each takes at least one byte, so `fuel` is the file's length. -/
+/-- Runs the cases from a position of the file on. A case takes at least one byte, so the file's
+length is enough `fuel`. -/
 def runCases (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
   | 0, _ => pure ()
   | fuel + 1, place =>
@@ -54,7 +55,7 @@ def runCases (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
 end Antiphon
 
 open Antiphon in
-/-- `Oracle.lean CORPUS OUTPUT`. -/
+/-- `Oracle.lean CORPUS OUTPUT` runs a corpus file. -/
 public def main (args : List String) : IO Unit :=
   match args with
   | [corpus, output] => do

@@ -9,48 +9,52 @@ public import Runtime.ProtocolMachine.Codec.Action
 /-!
 # A recording as a theorem
 
-`antiphon certify --kernel` writes a file with a recording's case, with what its run shows and with its last state, and a
-theorem that says `IsRun`. The proof is an evaluation by Lean's kernel: neither a compiler nor an interpreter has to be
-trusted for it.
+`antiphon certify --kernel` writes a Lean file with a recording's case, the output of its run and
+its last state, and with a theorem that states `IsRun` for the three. The proof is an evaluation by
+Lean's kernel, so it relies on neither a compiler nor an interpreter.
 -/
 
 namespace Antiphon
 
-/-- The low `2 ^ depth` bytes of a number before others, the highest first. Halves, so that no number is read byte by byte. -/
+/-- The low `2 ^ depth` bytes of a number, most significant first, before `k`. It halves the number
+repeatedly, which is faster than splitting off single bytes. -/
 def unpackNumber : Nat → Nat → Bytes → Bytes
   | 0, n, k => UInt8.ofNat n :: k
   | depth + 1, n, k => unpackNumber depth (n / 256 ^ 2 ^ depth) (unpackNumber depth (n % 256 ^ 2 ^ depth) k)
 
-/-- Bytes without the first `n`. -/
+/-- The bytes without the first `n`. -/
 def dropBytes : Nat → Bytes → Bytes
   | 0, b => b
   | _ + 1, [] => []
   | n + 1, _ :: b => dropBytes n b
 
-/-- The low `count` bytes of a number, at most `2 ^ depth`, the highest first: a literal that is quick to read. -/
+/-- The low `count` bytes of a number, most significant first; `count` is at most `2 ^ depth`. A
+number is the literal that Lean parses fastest. -/
 def bytesOf (count depth n : Nat) : Bytes := dropBytes (2 ^ depth - count) (unpackNumber depth n [])
 
-/-- What an action shows, but for the machine's state: the result, the events, the request or `null`. -/
+/-- Encodes what an action shows without the machine's state: the result, the events, the request or
+`null`. -/
 def encTold (s : Shown) : Bytes :=
   encResult s.result (encArray encObsEvent s.events (encOption encRequest s.request []))
 
-/-- What the actions show, one after the other. -/
+/-- The concatenated output of a list of actions. -/
 def Machine.told (m : Machine) : List Action → Bytes
   | [] => []
   | a :: as => app (encTold (m.act a).shown) ((m.act a).machine.told as)
 
-/-- Where the actions lead. -/
+/-- The machine after a list of actions. -/
 def Machine.after (m : Machine) : List Action → Machine
   | [] => m
   | a :: as => (m.act a).machine.after as
 
-/-- The bytes of a case, of a log and of a state: done by the model, the case shows exactly this log, and leads to exactly
-this state. -/
+/-- `recording` encodes a case; when the model runs it, its output is exactly `log` and its last
+state has exactly the encoding `state`. -/
 def IsRun (recording log state : Bytes) : Prop :=
   ∃ c, readCase recording = some c ∧ c.machine.told c.actions = log ∧
     encMachine (c.machine.after c.actions) [] = state
 
-/-- What follows the one in the other, if the other begins so. -/
+/-- The rest of the second byte string after the first one; `none` if it does not start with the
+first one. -/
 def stripped : Bytes → Bytes → Option Bytes
   | [], b => some b
   | _ :: _, [] => none
@@ -58,8 +62,9 @@ def stripped : Bytes → Bytes → Option Bytes
     | true => stripped xs ys
     | false => none
 
-/-- Evaluates a run along its log: each action is compared as soon as it is done. The machine is taken apart and put together,
-so that the kernel does not carry on what it has not evaluated. -/
+/-- Evaluates a run and compares each action's output with the log as soon as it is done. The
+machine is taken apart and put together again so that the kernel does not carry unevaluated terms
+along. -/
 def followed (m : Machine) (log state : Bytes) : List Action → Bool
   | [] => match stripped log [], stripped (encMachine m []) state with
     | some [], some [] => true
@@ -70,7 +75,7 @@ def followed (m : Machine) (log state : Bytes) : List Action → Bool
       | { config, images, sessions, queue, clock, stepIndex } =>
         followed { config, images, sessions, queue, clock, stepIndex } log state as
 
-/-- Evaluates `IsRun`. -/
+/-- Decides `IsRun` by evaluation; `true` is a proof by `isRun_sound`. -/
 def isRun (recording log state : Bytes) : Bool :=
   match readCase recording with
   | none => false
@@ -112,7 +117,7 @@ theorem followed_sound {m : Machine} {log state : Bytes} {as : List Action}
       rw [Machine.told, app_eq, stripped_some told]
       exact congrArg _ done.1
 
-/-- What evaluates to true is so. -/
+/-- If `isRun` evaluates to `true`, `IsRun` holds. -/
 theorem isRun_sound (recording log state : Bytes) (h : isRun recording log state = true) :
     IsRun recording log state := by
   simp only [isRun] at h
@@ -121,7 +126,7 @@ theorem isRun_sound (recording log state : Bytes) (h : isRun recording log state
   · rename_i c read
     exact ⟨c, read, followed_sound h⟩
 
-/-- Where the actions lead is where the runs of all other theorems lead. -/
+/-- `Machine.after` is the machine of `Run.actAll`, which the other theorems are about. -/
 theorem actAll_machine (m : Machine) (events : List ObsEvent) (as : List Action) :
     (Run.actAll { machine := m, events } as).machine = m.after as := by
   induction as generalizing m events with

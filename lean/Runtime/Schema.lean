@@ -8,8 +8,8 @@ public meta import Lean
 /-!
 # The model's schema
 
-The types of the model as the compiled environment has them: one line a type or alternative, with the fields in their
-order. `main` writes them to a file; the bridge compares them with the kernel's.
+The types of the model as the compiled environment has them: one line for each constructor, with its
+fields in order. `main` writes them to a file; the bridge compares them with the kernel's types.
 -/
 
 namespace Antiphon
@@ -22,7 +22,7 @@ meta def schemaName : Name → String
   | .num p _ => schemaName p
   | .anonymous => "_"
 
-/-- A type: its name, its arguments in parentheses. -/
+/-- The text of a type: its name, with its arguments in parentheses. -/
 meta def schemaType : Expr → String
   | .const n _ => schemaName n
   | .app f x => schemaType f ++ "(" ++ schemaType x ++ ")"
@@ -34,21 +34,21 @@ meta def schemaFields : Expr → String
   | .forallE n t b _ => " " ++ schemaName n ++ ":" ++ schemaType t ++ schemaFields b
   | _ => ""
 
-/-- The constructors of a type; a structure has one, called `mk`. -/
+/-- The constructors of a type. A structure has one, named `mk`. -/
 meta def schemaConstructors (env : Environment) (type : String) : List Name → String
   | [] => ""
   | c :: cs => (match env.find? c with
       | some (.ctorInfo i) => type ++ "." ++ schemaName c ++ schemaFields i.type ++ "\n"
       | _ => type ++ " is not there\n") ++ schemaConstructors env type cs
 
-/-- The types, one after the other. -/
+/-- The lines of a list of types. -/
 meta def schemaTypes (env : Environment) : List Name → String
   | [] => ""
   | n :: ns => (match env.find? n with
       | some (.inductInfo i) => schemaConstructors env (schemaName n) i.ctors
       | _ => schemaName n ++ " is not there\n") ++ schemaTypes env ns
 
-/-- Every type that has canonical bytes. -/
+/-- The types that have canonical bytes. -/
 meta def schemaNames : List Name :=
   [``CodeImage, ``Role, ``AutomatonState, ``Transition, ``PayloadSort, ``Interface, ``Operation,
     ``OperationClass, ``Program, ``Instruction, ``Arm, ``Value, ``Form, ``ProtocolMachineConfig,
@@ -57,7 +57,7 @@ meta def schemaNames : List Name :=
     ``Fault, ``Table, ``SpeechAct, ``FailureKind, ``Outcome, ``EffectId, ``Refusal, ``Ingress, ``Pick,
     ``Step, ``Resumed, ``Answer, ``Rest, ``Wait, ``EffectRequest]
 
-/-- The schema, read off the environment while this file is elaborated. -/
+/-- The schema, read from the environment while this file is elaborated. -/
 elab "schema_of_the_model" : term => do
   return mkStrLit (schemaTypes (← getEnv) schemaNames)
 
@@ -66,7 +66,7 @@ def schemaText : String := schema_of_the_model
 
 end Antiphon
 
-/-- Writes the schema to the file that is named. -/
+/-- Writes the schema to the file named by the first argument. -/
 public def main (args : List String) : IO Unit :=
   match args with
   | path :: _ => IO.FS.writeFile path (Antiphon.schemaText ++ "complete\n")

@@ -5,34 +5,38 @@ public import Runtime.Proofs.Schedule.Deeds
 @[expose] public noncomputable section
 
 /-!
-# What a runner of many sessions has to keep to
+# What a runner of many sessions must guarantee
 
-The premises under which sessions do not depend on how they are interleaved, about any way to perform deeds; what follows
-from them; and that the machine, with its whole instruction set, keeps to them.
+The premises under which a session does not depend on how the sessions are interleaved, stated for
+any function that performs deeds; what follows from the premises; and the proof that the machine
+with its whole instruction set satisfies them.
 -/
 
 namespace Antiphon
 
-/-- What makes rounds of many sessions refine canonical ones. -/
+/-- The premises under which rounds of many sessions refine canonical rounds. -/
 structure ThreadedRoundRefinementPremises (perform : Machine → Deed → Acted) : Prop where
-  /-- The frame: what does not concern a session changes nothing that it sees, and tells nothing of it. -/
+  /-- Frame: a deed that does not concern a session changes nothing that the session sees and adds
+  nothing to its trace. -/
   frame : ∀ (m : Machine) (j : Nat) (d : Deed), m.concerns j d = false →
     sessionView (perform m d).machine j = sessionView m j ∧ toldOf j (perform m d).shown.events = []
-  /-- Locality of reads: what a step, the outcome of an operation or any other input brings a session depends on nothing but
-  what the session sees. -/
+  /-- Locality of reads: how a deed changes what a session sees, and what it adds to the session's
+  trace, depends only on what the session sees. -/
   reads : ∀ (m m' : Machine) (j : Nat) (d : Deed), sessionView m j = sessionView m' j →
     sessionView (perform m d).machine j = sessionView (perform m' d).machine j ∧
       toldOf j (perform m d).shown.events = toldOf j (perform m' d).shown.events
-  /-- A session with nobody ready has no turn. -/
+  /-- Rest: a turn of a session without a ready coroutine changes nothing that the session sees and
+  adds nothing to its trace. -/
   rest : ∀ (m : Machine) (j : Nat), partOf j m.queue = [] →
     sessionView (perform m (.turn j)).machine j = sessionView m j ∧
       toldOf j (perform m (.turn j)).shown.events = []
-  /-- The order of commits: an action, a wave of many sessions too, comes to the deeds that it shows, one after another. -/
+  /-- Order of commits: every action, including a wave of many sessions, leaves the machine and the
+  events of the deeds that it shows, performed one after another. -/
   order : ∀ (m : Machine) (a : Action),
     ({ machine := (m.act a).machine, events := (m.act a).shown.events } : Run) =
       Run.deeds perform { machine := m, events := [] } (a.deeds (m.act a).shown.result)
 
-/-- The machine, with every instruction, every operation's outcomes and every input, keeps to the premises. -/
+/-- The machine, with every instruction and every input, satisfies the premises. -/
 theorem threaded_round_refinement_premises : ThreadedRoundRefinementPremises Machine.perform where
   frame _ _ _ := perform_frame
   reads _ _ _ d := perform_reads d
@@ -66,7 +70,8 @@ theorem deeds_reads {r r' : Run} {j : Nat} (ds : List Deed) (same : r.sight j = 
   | nil => exact same
   | cons d ds ih => exact ih (h.deed_reads d same)
 
-/-- A session comes to what the deeds that concern it make of it. -/
+/-- It follows from the premises that a session's view and trace are the same after all deeds as
+after only those deeds that concern it. -/
 theorem deeds_heard (r : Run) (j : Nat) (ds : List Deed) :
     (r.deeds perform ds).sight j = (r.deeds perform (r.heard perform j ds)).sight j := by
   induction ds generalizing r with
@@ -79,15 +84,17 @@ theorem deeds_heard (r : Run) (j : Nat) (ds : List Deed) :
       rw [ih]
       exact h.deeds_reads _ (h.deed_frame (by simpa using other))
 
-/-- From the premises: two lists of deeds that hold the same for a session, from runs that it sees alike, leave it alike. -/
+/-- It follows from the premises that a session's view and trace are the same after two lists of
+deeds in which the deeds that concern it are the same, if they are the same at the start. -/
 theorem independent {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight j = r'.sight j)
     (same : r.heard perform j ds = r'.heard perform j ds') :
     (r.deeds perform ds).sight j = (r'.deeds perform ds').sight j := by
   rw [h.deeds_heard r, h.deeds_heard r', same]
   exact h.deeds_reads _ start
 
-/-- From the premises: where a session is only spoken to when it has nobody ready, and has nobody ready in the end, it does
-not matter when and how often it has its turns. -/
+/-- It follows from the premises that a session's view and trace are the same after two lists of
+deeds, whatever turns they give it, if they are the same at the start, the same picks and inputs
+concern it, and it has no ready coroutine before any of these nor at the end. -/
 theorem complete {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight j = r'.sight j)
     (same : (r.heard perform j ds).filter Deed.asked = (r'.heard perform j ds').filter Deed.asked)
     (rests : r.restsIn perform j ds) (rests' : r'.restsIn perform j ds') :
@@ -109,7 +116,7 @@ theorem complete {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight j 
     intro r r' ds ds' short start same rests rests'
     have queue : partOf j r.machine.queue = partOf j r'.machine.queue :=
       (view_iff.1 (sight_iff.1 start).1).2.1
-    -- A deed that is nothing to the session may be left out on either side.
+    -- A deed that changes nothing for the session can be left out on either side.
     have left : ∀ d ds, ds.length + ds'.length ≤ n → r.restsIn perform j (d :: ds) →
         ((r.deed perform d).heard perform j ds).filter Deed.asked =
           (r'.heard perform j ds').filter Deed.asked →
@@ -198,7 +205,8 @@ theorem complete {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight j 
                 subst e
                 exact ih _ _ ds ds' (by omega) (h.deed_reads _ start) same rests.2 rests'.2
 
-/-- From the premises: a list of actions comes to its deeds. -/
+/-- It follows from the premises that a list of actions has the effect of its deeds, performed one
+after another. -/
 theorem act_all (r : Run) (as : List Action) : r.actAll as = r.deeds perform (r.dealt as) := by
   induction as generalizing r with
   | nil => rfl

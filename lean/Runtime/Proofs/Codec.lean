@@ -8,28 +8,31 @@ public import Runtime.Proofs.Codec.Frame
 /-!
 # The codec
 
-What is written is read back, and nothing is read but what would be written: each thing has one form in bytes. The range
-of a thing, `fits`, is executable, and it is exactly what a decoder gives; so what was read has it. `k` is what follows.
+Decoding inverts encoding, and a decoder accepts only what the encoder produces, so everything has
+exactly one encoding. The range of a type is an executable test `fits`. It holds for exactly those
+items that a decoder can return. `k` stands for the bytes that follow.
 -/
 
 namespace Antiphon
 
 /-! ## Values -/
 
-/-- A value in range that was written, with anything after it, is read as the same value with the same rest. -/
+/-- Decoding the encoding of a value in range, with any bytes after it, returns the value and those
+bytes. -/
 theorem value_decode_encode {v : Value} (range : v.fits = true) (k : Bytes) :
     decValue (encValue v k) = some (v, k) :=
   exact_value.back v k range
 
-/-- What is read as a value is its own encoding and nothing else. -/
+/-- If the decoder returns a value, the bytes that it consumed are the value's encoding. -/
 theorem value_encode_decode {b k : Bytes} {v : Value} (h : decValue b = some (v, k)) : encValue v k = b :=
   (exact_value.only b v k h).1
 
-/-- The values in range are those that can be read. -/
+/-- A value is in range exactly when the decoder returns it for some bytes. -/
 theorem value_range (v : Value) : v.fits = true ↔ ∃ b k, decValue b = some (v, k) :=
   ⟨fun range => ⟨_, [], value_decode_encode range []⟩, fun ⟨b, k, h⟩ => (exact_value.only b v k h).2⟩
 
-/-- The bytes of a value say which value it is and where it ends. -/
+/-- If the encodings of two values in range, each with bytes after it, are equal, then the values
+are equal and so are the bytes after them. -/
 theorem value_encode_injective {v w : Value} {k l : Bytes} (fv : v.fits = true) (fw : w.fits = true)
     (h : encValue v k = encValue w l) : v = w ∧ k = l := by
   have same := (value_decode_encode fv k).symm.trans (h ▸ value_decode_encode fw l)
@@ -37,50 +40,53 @@ theorem value_encode_injective {v w : Value} {k l : Bytes} (fv : v.fits = true) 
 
 /-! ## Images -/
 
-/-- An image in range that was written is read as the same image. -/
+/-- Decoding the encoding of an image in range, with any bytes after it, returns the image and those
+bytes. -/
 theorem image_decode_encode {i : CodeImage} (range : i.fits = true) (k : Bytes) :
     decImage (encImage i k) = some (i, k) :=
   exact_image.back i k range
 
-/-- What is read as an image is its own encoding and nothing else. -/
+/-- If the decoder returns an image, the bytes that it consumed are the image's encoding. -/
 theorem image_encode_decode {b k : Bytes} {i : CodeImage} (h : decImage b = some (i, k)) : encImage i k = b :=
   (exact_image.only b i k h).1
 
-/-- The images in range are those that can be read. -/
+/-- An image is in range exactly when the decoder returns it for some bytes. -/
 theorem image_range (i : CodeImage) : i.fits = true ↔ ∃ b k, decImage b = some (i, k) :=
   ⟨fun range => ⟨_, [], image_decode_encode range []⟩, fun ⟨b, k, h⟩ => (exact_image.only b i k h).2⟩
 
 /-! ## Inputs and outcomes -/
 
-/-- An outcome in range that was written is read as the same outcome. -/
+/-- Decoding the encoding of an outcome in range, with any bytes after it, returns the outcome and
+those bytes. -/
 theorem outcome_decode_encode {o : Outcome} (range : o.fits = true) (k : Bytes) :
     decOutcome (encOutcome o k) = some (o, k) :=
   exact_outcome.back o k range
 
-/-- What is read as an outcome is its own encoding and nothing else. -/
+/-- If the decoder returns an outcome, the bytes that it consumed are the outcome's encoding. -/
 theorem outcome_encode_decode {b k : Bytes} {o : Outcome} (h : decOutcome b = some (o, k)) : encOutcome o k = b :=
   (exact_outcome.only b o k h).1
 
-/-- An input in range that was written is read as the same input. -/
+/-- Decoding the encoding of an input in range, with any bytes after it, returns the input and those
+bytes. -/
 theorem ingress_decode_encode {i : Ingress} (range : i.fits = true) (k : Bytes) :
     decIngress (encIngress i k) = some (i, k) :=
   exact_ingress.back i k range
 
-/-- What is read as an input is its own encoding and nothing else. -/
+/-- If the decoder returns an input, the bytes that it consumed are the input's encoding. -/
 theorem ingress_encode_decode {b k : Bytes} {i : Ingress} (h : decIngress b = some (i, k)) : encIngress i k = b :=
   (exact_ingress.only b i k h).1
 
-/-- The inputs in range are those that can be read. -/
+/-- An input is in range exactly when the decoder returns it for some bytes. -/
 theorem ingress_range (i : Ingress) : i.fits = true ↔ ∃ b k, decIngress b = some (i, k) :=
   ⟨fun range => ⟨_, [], ingress_decode_encode range []⟩, fun ⟨b, k, h⟩ => (exact_ingress.only b i k h).2⟩
 
 /-! ## Cases -/
 
-/-- A case in range that was written is read as the same case. -/
+/-- Reading the encoding of a case in range returns the case. -/
 theorem case_decode_encode {c : Case} (range : c.fits = true) : readCase (encCase c []) = some c := by
   simp [readCase, decWhole, exact_case.back c [] range]
 
-/-- What is read as a case is its own encoding and nothing else. -/
+/-- If bytes are read as a case, they are the case's encoding. -/
 theorem case_encode_decode {b : Bytes} {c : Case} (h : readCase b = some c) : encCase c [] = b := by
   unfold readCase decWhole at h
   split at h
@@ -90,7 +96,7 @@ theorem case_encode_decode {b : Bytes} {c : Case} (h : readCase b = some c) : en
     exact (exact_case.only _ _ _ read).1
   · cases h
 
-/-- The cases in range are those that can be read. -/
+/-- A case is in range exactly when some bytes are read as it. -/
 theorem case_range (c : Case) : c.fits = true ↔ ∃ b, readCase b = some c := by
   refine ⟨fun range => ⟨_, case_decode_encode range⟩, fun ⟨b, h⟩ => ?_⟩
   unfold readCase decWhole at h
@@ -105,12 +111,15 @@ theorem case_range (c : Case) : c.fits = true ↔ ∃ b, readCase b = some c := 
 
 variable {σ μ ε : Type}
 
-/-- A stream that is fed in pieces gives the same messages, errors, rest and end as the stream fed whole. -/
+/-- A new deframer that is fed a stream in pieces returns the same messages and errors and ends in
+the same state as one that is fed the whole stream. -/
 theorem frames_split_anywhere (read : σ → Bytes → Reading μ ε × σ) (lenMax : Nat) (s : σ) (pieces : List Bytes) :
     (Deframer.new lenMax s).feedAll read pieces = (Deframer.new lenMax s).feed read pieces.flatten :=
   Deframer.feedAll_eq (Deframer.new_settled lenMax s) pieces
 
-/-- Frames that were written give their bodies in order and leave nothing. -/
+/-- A new deframer with a reader that keeps bodies as they are, fed the frames of some bodies,
+returns these bodies in order and ends in the state of a new deframer, if the length bound is below
+2^32. -/
 theorem frames_decode_encode {lenMax : Nat} {bodies : List Bytes} {b : Bytes} (s : σ) (range : lenMax < 4294967296)
     (h : encFrames lenMax bodies [] = some b) :
     (Deframer.new lenMax s : Deframer σ ε).feed keepBody b = (Deframer.new lenMax s, bodies.map .ok) := by
@@ -118,7 +127,8 @@ theorem frames_decode_encode {lenMax : Nat} {bodies : List Bytes} {b : Bytes} (s
   exact Deframer.drain_frames (bodies := bodies) (by rfl) range (by simpa [Deframer.push, Deframer.new, putBytes_eq] using h)
     (by simp [Deframer.push, Deframer.new, putBytes_eq])
 
-/-- A stream that ends well is the frames of the bodies that were taken from it, and nothing else. -/
+/-- If a stream ends between frames, it consists of exactly the frames of the bodies that the
+deframer returned, if the reader keeps bodies as they are. -/
 theorem frames_encode_decode {lenMax : Nat} {b : Bytes} {s : σ} {d : Deframer σ ε}
     {xs : List (Except (FrameError ε) Bytes)} (h : (Deframer.new lenMax s).feed keepBody b = (d, xs))
     (well : d.finish = none) :

@@ -5,27 +5,29 @@ public import Runtime.Proofs.Concurrency.Frame
 @[expose] public noncomputable section
 
 /-!
-# A certified wave is its picks in turn
+# A certified wave has the effect of its picks one after another
 
-Every pick of a wave is run on the machine as it was before the wave. The checker sees to it that this makes no difference.
+Every pick of a wave runs on the machine as it was before the wave. The checker ensures that this
+makes no difference.
 -/
 
 namespace Antiphon
 
-/-- Who steps when picks are run one after another. -/
+/-- The coroutines that step when picks run one after another. -/
 def Run.steppedInTurn (r : Run) : List WavePick → List Pick
   | [] => []
   | w :: ws =>
     (r.machine.runPick w).map (fun μ => μ.pick) ++
       (r.commitAll (r.machine.runPick w)).steppedInTurn ws
 
-/-- Running a pick leaves what a worker does for another session alone. -/
+/-- Committing one pick's steps does not change the steps of a pick of another session. -/
 theorem runPick_after {r : Run} {w v : WavePick} (h : w.pick.session ≠ v.pick.session)
     (before : Machine) :
     (r.commitAll (before.runPick w)).machine.runPick v = r.machine.runPick v :=
   runPick_commitAll_ne fun _ hμ => runPick_session hμ ▸ h
 
-/-- Picks of different sessions do the same from the machine before the wave as one after another. -/
+/-- If the sessions of the picks differ pairwise, running every pick on the machine before the wave
+gives the same run and the same stepped coroutines as running the picks one after another. -/
 theorem wave_exact_of_sessions {before : Machine} {r : Run} {ws : List WavePick}
     (apart : ws.Pairwise fun a b => a.pick.session ≠ b.pick.session)
     (same : ∀ w, w ∈ ws → r.machine.runPick w = before.runPick w) :
@@ -39,13 +41,14 @@ theorem wave_exact_of_sessions {before : Machine} {r : Run} {ws : List WavePick}
       rw [runPick_after (first v hv), same v (List.mem_cons_of_mem _ hv)]
     simp [waveFrom, Run.inTurn, steppedBy, Run.steppedInTurn, hw, this.1, this.2]
 
-/-- The sessions of an accepted certificate differ pairwise. -/
+/-- The sessions of an accepted certificate's picks differ pairwise. -/
 theorem sessions_of_check {m : Machine} {c : WaveCertificate} (h : m.checkWave c = true) :
     c.picks.Pairwise fun a b => a.pick.session ≠ b.pick.session :=
   ((check_wave_iff m c).1 h).2.2.2.2.imp fun hab => hab.2.1
 
-/-- If the checker accepts a certificate, running every pick on the machine before the wave and committing in pick order
-gives the same machine and the same log as running the picks one after another. -/
+/-- If the checker accepts a certificate, running every pick on the machine before the wave and
+committing in pick order gives the same machine and the same log as running the picks one after
+another. -/
 theorem certified_wave_exact (m : Machine) (c : WaveCertificate) (log : List ObsEvent)
     (h : m.checkWave c = true) :
     waveFrom m { machine := m, events := log } c.picks =
@@ -53,14 +56,16 @@ theorem certified_wave_exact (m : Machine) (c : WaveCertificate) (log : List Obs
   (wave_exact_of_sessions (r := { machine := m, events := log }) (sessions_of_check h)
     fun _ _ => rfl).1
 
-/-- The steps that an accepted wave shows are those of its picks run one after another. -/
+/-- The coroutines that an accepted wave shows as stepped are those that step when its picks run one
+after another. -/
 theorem wave_steps (m : Machine) (c : WaveCertificate) (log : List ObsEvent)
     (h : m.checkWave c = true) :
     steppedBy m c.picks = Run.steppedInTurn { machine := m, events := log } c.picks :=
   (wave_exact_of_sessions (r := { machine := m, events := log }) (sessions_of_check h)
     fun _ _ => rfl).2
 
-/-- An accepted round shows the machine, the log and the steps of its picks run one after another. -/
+/-- A round with an accepted certificate leaves the machine, and shows the events and the stepped
+coroutines, of its picks run one after another. -/
 theorem round_with_exact (m : Machine) (c : WaveCertificate) (h : m.checkWave c = true) :
     let r := Run.inTurn { machine := m, events := [] } c.picks
     m.roundWith c =
@@ -72,8 +77,8 @@ theorem round_with_exact (m : Machine) (c : WaveCertificate) (h : m.checkWave c 
   simp only [Machine.roundWith, h, Machine.wave, certified_wave_exact m c [] h,
     wave_steps m c [] h]
 
-/-- A certificate that does not check is one canonical step: the machine and the events are those of the canonical round
-of one. -/
+/-- If the checker rejects a certificate, the round leaves the machine and shows the events of one
+canonical turn. -/
 theorem invalid_wave_is_one_step (m : Machine) (c : WaveCertificate) (h : m.checkWave c = false) :
     (m.roundWith c).machine = m.schedRoundOne.machine ∧
       (m.roundWith c).shown.events = m.schedRoundOne.shown.events := by

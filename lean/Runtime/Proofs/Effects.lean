@@ -8,14 +8,16 @@ public import Runtime.Proofs.Session.Runs
 /-!
 # Effects: each has one outcome
 
-Every session's part of the log keeps its books: each number below its count was issued once, and what was issued is
-outstanding or has come to its end. This holds of every run of any list of actions, waves included.
+The log of every session is consistent with its effects. Each number below its count was issued
+once, and each effect that was issued is outstanding or has ended. This holds for every run of any
+list of actions, including waves.
 -/
 
 namespace Antiphon
 
-/-- A session agrees with its events: the numbers issued are those below its count, each once; what was issued is
-outstanding or has ended; and when the session has ended nothing is outstanding. -/
+/-- A session is consistent with its events: the numbers issued are those below its count, each
+once; each effect that was issued is outstanding or has ended; and a session that has ended has no
+outstanding effect. -/
 structure Booked (s : Session) (events : List Event) : Prop where
   issued : ∀ n, issuedIn n events = if n < s.effectsIssued then 1 else 0
   balance : ∀ n, issuedIn n events = outstanding n s.effects + endedIn n events
@@ -34,7 +36,7 @@ theorem Booked.next {s s' : Session} {before events : List Event} (h : Booked s 
     rw [issuedIn_append, endedIn_append]
     omega
 
-/-- Whatever a session lives through keeps its books. -/
+/-- A session is consistent with the events of its life. -/
 theorem Lives.entry {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) : Booked s log := by
   induction h with
@@ -47,7 +49,8 @@ theorem Lives.entry {i : Loaded} {config : ProtocolMachineConfig} {s : Session} 
   | witness _ number ih => exact ih.next (expireWitness_balanced number ih.quiet)
   | cancelled _ _ ih => exact ih.next (cancel_balanced _)
 
-/-- An effect that has come to its end, of a session that keeps its books, came to it once and is not outstanding. -/
+/-- If a session is consistent with its events, an effect that has ended did so once, is not
+outstanding, and was issued. -/
 theorem Booked.once {s : Session} {events : List Event} (h : Booked s events) {n : Nat}
     (ended : 0 < endedIn n events) :
     endedIn n events = 1 ∧ outstanding n s.effects = 0 ∧ n < s.effectsIssued := by
@@ -55,7 +58,7 @@ theorem Booked.once {s : Session} {events : List Event} (h : Booked s events) {n
   have h2 := h.balance n
   split at h1 <;> omega
 
-/-- In every run, each effect comes to an end (resolved, failed or invalidated) at most once. -/
+/-- In every run, each effect ends (by being resolved, failed or invalidated) at most once. -/
 theorem effect_one_outcome (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action)
     (session number : Nat) : endedIn number (logOf session (runOf config images as).events) ≤ 1 := by
   have good := good_run config images as
@@ -67,7 +70,7 @@ theorem effect_one_outcome (config : ProtocolMachineConfig) (images : List Loade
     · omega
     · exact Nat.le_of_eq (life.entry.once h).1
 
-/-- In every run, an effect that a session which has ended ever issued came to an end exactly once. -/
+/-- In every run, each effect that was issued by a session that has ended has ended exactly once. -/
 theorem issued_effect_ends (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action)
     {session : Nat} {s : Session} {how : Ending}
     (hs : (runOf config images as).machine.sessions[session]? = some s) (ended : s.phase = .terminal how)
@@ -97,8 +100,8 @@ theorem effectOf_none {number : Nat} {effects : List Effect} (h : outstanding nu
       simp only [effectOf, he]
       exact ih (by omega)
 
-/-- In every run, an outcome for an effect that has come to its end is refused as late: the machine stays as it is, and
-nothing is shown but the refusal. -/
+/-- In every run, an outcome for an effect that has ended is refused as late: the machine stays
+unchanged, and only the refusal is shown. -/
 theorem late_outcome_changes_nothing (config : ProtocolMachineConfig) (images : List Loaded)
     (as : List Action) (effect : EffectId) (outcome : Outcome)
     (ended : 0 < endedIn effect.number (logOf effect.session (runOf config images as).events)) :

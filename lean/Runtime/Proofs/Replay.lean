@@ -7,28 +7,30 @@ public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 /-!
 # Replay
 
-A driver acts on a machine; whenever the machine asks the world something, the world answers at once or says that the
-answer comes later. What the driver did and what was asked and answered, in order, is the recording. A replay does the
-same with the recording in place of the world: it takes every answer from it and compares every request with it, and
-stops at the first entry that is not what the machine does.
+A driver acts on a machine. When the machine issues a request, the world answers at once or reports
+that the answer comes later. The recording lists, in order, what the driver did and what was
+requested and answered. A replay does the same with the recording in place of the world: it takes
+every answer from the recording, compares every request with it, and stops at the first entry that
+does not match the machine.
 
-Inputs at any moment are entries too: sessions opened, the clock moved on, cancellations, outcomes that come later. What
-is compared are the requests that an action shows; a wave of several sessions shows none, and its outcomes come as inputs.
-That an identity is consumed at most once across recordings is not the machine's to see, and nothing is claimed about it.
+Inputs at any moment are also entries: openings of sessions, advances of the clock, cancellations,
+and outcomes that come later. The requests that are compared are those that an action shows. A wave
+of several sessions shows none, and its outcomes come as inputs. The machine cannot check that an
+identity is used at most once across recordings, and nothing is claimed about it.
 -/
 
 namespace Antiphon
 
 /-! ## Equality of requests -/
 
-/-- Whether two optional numbers are the same. -/
+/-- Whether two optional numbers are equal. -/
 def sameOption : Option Nat → Option Nat → Bool
   | none, none => true
   | some a, some b => Nat.beq a b
   | _, _ => false
 
 mutual
-/-- Whether two values are the same. -/
+/-- Whether two values are equal. -/
 def sameValue : Value → Value → Bool
   | .unit, .unit => true
   | .bool a, .bool b => decide (a = b)
@@ -42,14 +44,14 @@ def sameValue : Value → Value → Bool
   | .evidence a, .evidence b => Nat.beq a b
   | _, _ => false
 
-/-- Whether two lists of values are the same. -/
+/-- Whether two lists of values are equal. -/
 def sameValues : List Value → List Value → Bool
   | [], [] => true
   | a :: as, b :: bs => sameValue a b && sameValues as bs
   | _, _ => false
 end
 
-/-- Whether two requests are the same in every field. -/
+/-- Whether two requests are equal in every field. -/
 def sameRequest (a b : EffectRequest) : Bool :=
   decide (a.effect = b.effect) && sameOption a.role b.role && Nat.beq a.operation b.operation &&
     sameOption a.deadline b.deadline && Nat.beq a.attempt b.attempt && sameValues a.args b.args
@@ -92,14 +94,15 @@ theorem sameValues_iff : ∀ a b : List Value, sameValues a b = true ↔ a = b
       rw [sameValue_iff x y, sameValues_iff xs ys]
 end
 
-/-- The test of two requests is equality. -/
+/-- `sameRequest` decides equality of requests. -/
 theorem sameRequest_iff {a b : EffectRequest} : sameRequest a b = true ↔ a = b := by
   cases a; cases b
   simp [sameRequest, sameOption_iff, sameValues_iff, and_assoc]
 
 /-! ## Runs, recordings, replays -/
 
-/-- A machine that is driven, its events so far, and what it asks and nobody has answered yet. -/
+/-- A machine with its driver: the machine, its events so far, and the request that has not been
+answered yet. -/
 structure Driven where
   machine : Machine
   events : List ObsEvent
@@ -107,45 +110,46 @@ structure Driven where
 
 /-- An entry of a recording. -/
 inductive Entry where
-  /-- The driver did this by itself. -/
+  /-- The driver performed this action. -/
   | act (action : Action)
-  /-- The machine asked this and was answered so; none: not at once. -/
+  /-- The machine issued this request and got this answer; `none` means that the answer comes
+  later. -/
   | ask (request : EffectRequest) (answer : Option Outcome)
 
-/-- The driver acts. -/
+/-- The driver performs an action. -/
 def Driven.act (d : Driven) (a : Action) : Driven :=
   let acted := d.machine.act a
   { machine := acted.machine
     events := app d.events acted.shown.events
     asked := acted.shown.request }
 
-/-- The world answers, or says that it will answer later. -/
+/-- The world answers a request; `none` means that it answers later. -/
 def Driven.answer (d : Driven) (q : EffectRequest) : Option Outcome → Driven
   | none => { d with asked := none }
   | some outcome => d.act (.input (.outcome q.effect outcome))
 
-/-- What an entry does. -/
+/-- Applies an entry. -/
 def Driven.after (d : Driven) : Entry → Driven
   | .act a => d.act a
   | .ask q answer => d.answer q answer
 
-/-- A driver and the world around it: what the driver does when nothing is asked, and how a request is answered. Both may
-depend on everything so far. -/
+/-- A driver and its world: what the driver does when no request is open, and how a request is
+answered. Both may depend on all entries so far. -/
 structure World where
   next : List Entry → Action
   answer : List Entry → EffectRequest → Option Outcome
 
-/-- The world whose driver takes turns and nothing else. -/
+/-- A world whose driver only takes turns. -/
 def World.turns (handler : EffectRequest → Option Outcome) : World :=
   { next := fun _ => .turn, answer := fun _ => handler }
 
-/-- What happens next. -/
+/-- The next entry in a world. -/
 def World.entry (w : World) (past : List Entry) (d : Driven) : Entry :=
   match d.asked with
   | some q => .ask q (w.answer past q)
   | none => .act (w.next past)
 
-/-- The next `n` things that happen: where they lead, and their recording. -/
+/-- The next `n` entries in a world: the state to which they lead, and their recording. -/
 def World.live (w : World) (past : List Entry) (d : Driven) : Nat → Driven × List Entry
   | 0 => (d, [])
   | n + 1 =>
@@ -153,7 +157,7 @@ def World.live (w : World) (past : List Entry) (d : Driven) : Nat → Driven × 
     let r := w.live (app past [e]) (d.after e) n
     (r.1, e :: r.2)
 
-/-- Whether the entry is what happens now: a request that is not the machine's, or one that is left out, is not. -/
+/-- Whether an entry can come next: an action if no request is open, or the open request. -/
 def Driven.accepts (d : Driven) : Entry → Bool
   | .act _ => match d.asked with
     | none => true
@@ -162,14 +166,14 @@ def Driven.accepts (d : Driven) : Entry → Bool
     | none => false
     | some q' => sameRequest q q'
 
-/-- The run that a recording is of; none as soon as an entry is not what happens. -/
+/-- Replays a recording; `none` if some entry cannot come next. -/
 def Driven.replay (d : Driven) : List Entry → Option Driven
   | [] => some d
   | e :: es => match d.accepts e with
     | true => (d.after e).replay es
     | false => none
 
-/-- The world that a recording tells of. -/
+/-- The world that acts and answers as a recording says. -/
 def recordedWorld (log : List Entry) : World where
   next past := match getAt log (len past) with
     | some (.act a) => a
@@ -187,14 +191,14 @@ theorem accepts_ask {d : Driven} {q : EffectRequest} {answer : Option Outcome} :
   | none => simp [Driven.accepts, h]
   | some q' => simp only [Driven.accepts, h, sameRequest_iff, Option.some.injEq]; exact eq_comm
 
-/-- What a world makes happen is accepted. -/
+/-- A replay accepts the next entry of any world. -/
 theorem accepts_entry (w : World) (past : List Entry) (d : Driven) :
     d.accepts (w.entry past d) = true := by
   cases h : d.asked with
   | none => simp only [World.entry, h]; exact accepts_act.2 h
   | some q => simp only [World.entry, h]; exact accepts_ask.2 h
 
-/-- A recording is replayed part by part. -/
+/-- A recording is replayed by replaying its first part and then the rest. -/
 theorem replay_append (d : Driven) (before after : List Entry) :
     d.replay (before ++ after) = (d.replay before).bind fun d => d.replay after := by
   induction before generalizing d with
@@ -211,22 +215,23 @@ theorem live_length (w : World) (past : List Entry) (d : Driven) (n : Nat) :
   | zero => rfl
   | succ n ih => simp [World.live, ih]
 
-/-- Replaying the recording of a run, from where it began, gives the same machine and the same events, whatever the
-driver did and the world answered. -/
+/-- Replaying the recording of a run from the same start gives the same machine, the same events and
+the same open request, whatever the driver did and the world answered. -/
 theorem replay_sound (w : World) (past : List Entry) (d : Driven) (n : Nat) :
     d.replay (w.live past d n).2 = some (w.live past d n).1 := by
   induction n generalizing past d with
   | zero => rfl
   | succ n ih => simp only [World.live, Driven.replay, accepts_entry]; exact ih _ _
 
-/-- The same for a driver that takes turns and nothing else. -/
+/-- Replaying the recording of a run gives the same result as the run if the driver only takes
+turns. -/
 theorem replay_sound_turns (handler : EffectRequest → Option Outcome) (m : Machine) (n : Nat) :
     let start : Driven := { machine := m, events := [], asked := none }
     start.replay ((World.turns handler).live [] start n).2 =
       some ((World.turns handler).live [] start n).1 :=
   replay_sound _ _ _ _
 
-/-- An accepted entry is what happens in the world that the recording tells of. -/
+/-- In the world of a recording, an entry that a replay accepts is the next entry. -/
 theorem recorded_entry {past rest : List Entry} {e : Entry} {d : Driven} (h : d.accepts e = true) :
     (recordedWorld (past ++ e :: rest)).entry past d = e := by
   cases e with
@@ -237,7 +242,8 @@ theorem recorded_entry {past rest : List Entry} {e : Entry} {d : Driven} (h : d.
     have := accepts_ask.1 h
     simp [World.entry, this, recordedWorld]
 
-/-- The world of a recording makes an accepted part of it happen, where that part begins. -/
+/-- In the world of a recording, an accepted part is what happens from the place where that part
+begins. -/
 theorem live_recorded (past log rest : List Entry) {d d' : Driven} (h : d.replay log = some d') :
     (recordedWorld (past ++ (log ++ rest))).live past d log.length = (d', log) := by
   induction log generalizing past d with
@@ -251,7 +257,8 @@ theorem live_recorded (past log rest : List Entry) {d d' : Driven} (h : d.replay
       simp [World.live, recorded_entry ok, this]
     · cases h
 
-/-- What an accepted recording gives is the run of the world that it tells of, and the recording is that run's. -/
+/-- A replay accepts a recording exactly when the recording is that of a run in the recording's own
+world, and both lead to the same state. -/
 theorem replay_iff (log : List Entry) (d d' : Driven) :
     d.replay log = some d' ↔ (recordedWorld log).live [] d log.length = (d', log) := by
   constructor
@@ -262,8 +269,9 @@ theorem replay_iff (log : List Entry) (d d' : Driven) :
     rw [h] at this
     exact this
 
-/-- If a replay accepts a recording, then every request in it is the one that the machine makes at that point of the very
-run with these answers, and the machine and the events are those of that run. -/
+/-- If a replay accepts a recording, every request in it is the one that the machine issues at that
+point of the run with these answers, and the replay ends with the machine and the events of that
+run. -/
 theorem replay_faithful (log : List Entry) (d d' : Driven) (accepted : d.replay log = some d') :
     (recordedWorld log).live [] d log.length = (d', log) ∧
       ∀ before q answer after, log = before ++ .ask q answer :: after →
@@ -281,7 +289,8 @@ theorem replay_faithful (log : List Entry) (d d' : Driven) (accepted : d.replay 
       exact ⟨now, live_recorded [] before _ hb, accepts_ask.1 ok, accepted⟩
     · cases accepted
 
-/-- A recording whose beginning is accepted is refused if its next request is not what the machine then asks. -/
+/-- A replay refuses a recording if it accepts a first part and the request that comes next differs
+from what the machine then requests. -/
 theorem replay_refuses {before after : List Entry} {q : EffectRequest} {answer : Option Outcome}
     {d now : Driven} (accepted : d.replay before = some now) (other : now.asked ≠ some q) :
     d.replay (before ++ .ask q answer :: after) = none := by
@@ -289,7 +298,7 @@ theorem replay_refuses {before after : List Entry} {q : EffectRequest} {answer :
     rw [← Bool.not_eq_true, accepts_ask]; exact other
   simp [replay_append, accepted, Driven.replay, this]
 
-/-- A recording that leaves a request out is refused where it is missing. -/
+/-- A replay refuses a recording in which an action comes where a request is open. -/
 theorem replay_refuses_omission {before after : List Entry} {a : Action} {d now : Driven}
     (accepted : d.replay before = some now) (outstanding : now.asked ≠ none) :
     d.replay (before ++ .act a :: after) = none := by
@@ -297,8 +306,8 @@ theorem replay_refuses_omission {before after : List Entry} {a : Action} {d now 
     rw [← Bool.not_eq_true, accepts_act]; exact outstanding
   simp [replay_append, accepted, Driven.replay, this]
 
-/-- Two runs from the same machine with the same recording, in whatever worlds, lead to the same machine and the same
-events. -/
+/-- Two runs from the same start with the same recording, in any worlds, end with the same machine
+and the same events. -/
 theorem replay_deterministic (v w : World) (past past' : List Entry) (d : Driven) (k n : Nat)
     (same : (v.live past d k).2 = (w.live past' d n).2) :
     (v.live past d k).1 = (w.live past' d n).1 := by

@@ -8,13 +8,13 @@ public import Runtime.Proofs.Safety.Moves
 /-!
 # The safety certificate
 
-If the checker accepts a certificate, nothing bad can be reached while no buffer holds more messages than the
-certificate's bound.
+If the checker accepts a certificate, no bad configuration is reachable while no buffer holds more
+messages than the certificate's bound.
 -/
 
 namespace Antiphon
 
-/-! ## The tree finds nothing that is not in the list -/
+/-! ## The search tree finds only what is in the list -/
 
 theorem orderNumbers_same {xs ys : List Nat} (h : orderNumbers xs ys = .same) : xs = ys := by
   induction xs generalizing ys with
@@ -127,7 +127,7 @@ theorem of_closed {i : Loaded} {bound : Nat} {set : Explored} {index : Nat} {cs 
         | head => exact ⟨good, inside⟩
         | tail _ mem => exact ih h c mem
 
-/-- An accepted certificate holds every reachable configuration, and none that is bad. -/
+/-- An accepted certificate contains every reachable configuration, and none of these is bad. -/
 theorem inside_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : examine i certificate = .accepted) :
     ∃ cs, unpackRows i certificate.places 0 [] certificate.rows = .ok cs ∧ ∀ {c}, Reachable i certificate.places c →
       c ∈ cs ∧ bad i certificate.places c (successors i certificate.places c) = false := by
@@ -148,7 +148,7 @@ theorem inside_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : ex
           exact mem_of_explored (mem_of_hasAll (all _ ih).2 _ (mem_successors.mpr moves))
       exact ⟨inside, (all c inside).1⟩
 
-/-- No configuration that can be reached is bad. -/
+/-- If the checker accepts a certificate, no reachable configuration is bad. -/
 theorem good_of_examine {i : Loaded} {certificate : SafetyCertificate} (h : examine i certificate = .accepted)
     {c : Configuration} (reached : Reachable i certificate.places c) :
     bad i certificate.places c (successors i certificate.places c) = false := by
@@ -162,8 +162,9 @@ theorem examine_of_check {image : CodeImage} {certificate : SafetyCertificate}
   · assumption
   · cases h
 
-/-- If the checker accepts a certificate of an image, then whatever its roles come to while no buffer holds more than the
-certificate's bound of messages, it is no deadlock, nobody is sent a message that it cannot take, and no message waits for a role that is done. -/
+/-- If the checker accepts a certificate of an image, then no configuration that its roles can reach
+while no buffer holds more messages than the certificate's bound is a deadlock, has a next message
+that its receiver cannot take, or has a message for a role that is done. -/
 theorem safety_certificate_sound {image : CodeImage} {certificate : SafetyCertificate}
     (h : checkCertificate image certificate = true) {c : Configuration}
     (reached : Reachable (image.load []) certificate.places c) :
@@ -177,7 +178,7 @@ theorem safety_certificate_sound {image : CodeImage} {certificate : SafetyCertif
 
 /-! ## Larger buffers -/
 
-/-- With room for more messages nothing is lost that could be done. -/
+/-- A step with smaller buffers is also a step with larger ones. -/
 theorem Moves.larger {i : Loaded} {bound more : Nat} (larger : bound ≤ more) {c d : Configuration}
     (h : Moves i bound c d) : Moves i more c d := by
   cases h with
@@ -212,7 +213,8 @@ theorem roomy_mem {i : Loaded} {bound : Nat} {cs : List Configuration} (h : room
       | tail _ mem => exact ih h c mem
     · cases h
 
-/-- Where nobody wants to send into a full buffer, nothing more can be done with larger ones. -/
+/-- If no role is about to send into a full buffer, a step with larger buffers is also a step with
+smaller ones. -/
 theorem Moves.smaller {i : Loaded} {bound more : Nat} {c d : Configuration} (h : Moves i more c d)
     (room : roomyBelow i bound c c.states.length = true) : Moves i bound c d := by
   cases h with
@@ -224,9 +226,10 @@ theorem Moves.smaller {i : Loaded} {bound more : Nat} {c d : Configuration} (h :
     cases free
   | receive stands act buffer branch => exact .receive stands act buffer branch
 
-/-- If the checker accepts a certificate of an image and nobody waits for room in what it holds, then whatever the image's roles
-come to with larger buffers they come to with the certificate's, and it is no deadlock, nobody is sent a message that it cannot
-take, and no message waits for a role that is done. -/
+/-- If the checker accepts a certificate of an image and no role waits for room in any configuration
+of the certificate, then every configuration that the image's roles can reach with larger buffers is
+one that they can reach with the certificate's, and it is not a deadlock, has no next message that
+its receiver cannot take, and has no message for a role that is done. -/
 theorem certified_safe_larger_buffers {image : CodeImage} {certificate : SafetyCertificate}
     (h : checkCertificate image certificate = true) (room : hasRoom image certificate = true) {bound : Nat}
     (larger : certificate.places ≤ bound) {c : Configuration} (reached : Reachable (image.load []) bound c) :
@@ -241,7 +244,9 @@ theorem certified_safe_larger_buffers {image : CodeImage} {certificate : SafetyC
   have ⟨deadlock, others⟩ := safety_certificate_sound h same
   exact ⟨same, fun d => deadlock ⟨d.1, fun e moves => d.2 e (moves.larger larger)⟩, others⟩
 
-/-- What `Certificate.lean` accepts is the bytes of an image and of a certificate that proves it safe. -/
+/-- If `judge` accepts two byte strings, they are the encodings of an image and of a certificate,
+and no configuration that the image's roles can reach within the certificate's bound is a deadlock,
+has a next message that its receiver cannot take, or has a message for a role that is done. -/
 theorem judged_sound {b d : Bytes} (h : judge b d = .examined .accepted) :
     ∃ image certificate, decImage b = some (image, []) ∧ readCertificate d = some certificate ∧
       ∀ c, Reachable (image.load []) certificate.places c →

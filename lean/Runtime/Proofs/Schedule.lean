@@ -8,11 +8,13 @@ public import Runtime.Proofs.Concurrency.One
 /-!
 # Sessions do not depend on how they are interleaved
 
-What a session comes to depends on its own turns and inputs, in their order, and on nothing that happens to other sessions
-in between. So runs of any width, that go on until nobody is ready, agree for every session.
+How a session proceeds depends on its own turns and inputs in their order, and on nothing that
+happens to other sessions in between. So runs of any width that continue until no coroutine is ready
+agree for every session.
 
-A session's trace is its events as it tells them (`Told`): each with its number in the session, the clock and what
-happened. The step index of the machine, which a stamp has too, counts the steps of all sessions and is no part of it.
+A session's trace has, for each of its events, the event's number in the session, the clock and the
+event (`Told`). A stamp also has the machine's step index, which counts the steps of all sessions;
+it is not part of the trace.
 -/
 
 namespace Antiphon
@@ -21,11 +23,12 @@ namespace Antiphon
 def Run.dealtTo (j : Nat) (r : Run) (as : List Action) : List Deed :=
   r.heard Machine.perform j (r.dealt as)
 
-/-- A session is spoken to only when it has nobody ready, and has nobody ready in the end. -/
+/-- The session has no ready coroutine whenever the driver does something to it, and none at the
+end. -/
 def Run.restsAt (j : Nat) (r : Run) (as : List Action) : Prop :=
   r.restsIn Machine.perform j (r.dealt as)
 
-/-- The session, its ready coroutines in order, and its trace are the same in two runs. -/
+/-- The session's state, its ready coroutines in order, and its trace are the same in two runs. -/
 def SameSession (j : Nat) (r r' : Run) : Prop :=
   r.machine.sessions[j]? = r'.machine.sessions[j]? ∧
     partOf j r.machine.queue = partOf j r'.machine.queue ∧ toldOf j r.events = toldOf j r'.events
@@ -35,8 +38,9 @@ theorem same_of_sight {j : Nat} {r r' : Run} (h : r.sight j = r'.sight j) : Same
   obtain ⟨session, queue, _⟩ := view_iff.1 view
   exact ⟨session, queue, told⟩
 
-/-- If two schedules, of any turns, picks, rounds, waves and inputs, give a session the same turns and the same inputs in
-the same order, then the session's state, its ready coroutines and its trace are the same after both. -/
+/-- If two schedules of any turns, picks, rounds, waves and inputs give a session the same turns,
+picks and inputs in the same order, and its view and trace are the same at their starts, then its
+state, its ready coroutines and its trace are the same after both. -/
 theorem schedule_independence {r r' : Run} {j : Nat} {as as' : List Action}
     (start : r.sight j = r'.sight j) (same : r.dealtTo j as = r'.dealtTo j as') :
     SameSession j (r.actAll as) (r'.actAll as') := by
@@ -44,9 +48,9 @@ theorem schedule_independence {r r' : Run} {j : Nat} {as as' : List Action}
   rw [h.act_all, h.act_all]
   exact same_of_sight (h.independent start same)
 
-/-! ## Schedules without inputs: the number of turns is all that counts -/
+/-! ## Schedules without inputs: only the number of turns counts -/
 
-/-- Whether an action leaves it to the machine who steps. -/
+/-- Whether an action lets the policy choose which coroutines step. -/
 def Action.free : Action → Bool
   | .turn => true
   | .round _ _ => true
@@ -94,8 +98,9 @@ theorem heard_own {r : Run} {j : Nat} {ds : List Deed} (own : ∀ d, d ∈ ds �
       · exact ih x hx
     · exact ih x hx
 
-/-- Without inputs and picks, if two schedules of turns, rounds and waves of any widths give a session equally many turns,
-it is the same after both. -/
+/-- If two schedules of turns, rounds and waves of any widths, without inputs and picks, give a
+session equally many turns, and its view and trace are the same at their starts, then its state, its
+ready coroutines and its trace are the same after both. -/
 theorem same_turns_same_session {r r' : Run} {j : Nat} {as as' : List Action}
     (start : r.sight j = r'.sight j) (free : ∀ a, a ∈ as → a.free = true)
     (free' : ∀ a, a ∈ as' → a.free = true)
@@ -111,8 +116,9 @@ theorem same_turns_same_session {r r' : Run} {j : Nat} {as as' : List Action}
 
 /-! ## Complete runs -/
 
-/-- If two schedules give a session the same inputs, each when it has nobody ready, and it has nobody ready in the end,
-then it is the same after both, whenever and however often they gave it turns, one at a time or in waves. -/
+/-- If two schedules give a session the same inputs and picks, each when it has no ready coroutine,
+and it has none at the end, then its state, its ready coroutines and its trace are the same after
+both, whatever turns they give it, provided that its view and trace are the same at their starts. -/
 theorem complete_runs_agree {r r' : Run} {j : Nat} {as as' : List Action}
     (start : r.sight j = r'.sight j)
     (asked : (r.dealtTo j as).filter Deed.asked = (r'.dealtTo j as').filter Deed.asked)
@@ -151,7 +157,8 @@ theorem asked_of_free {r : Run} {as : List Action} (j : Nat) (free : ∀ a, a �
   rw [heard_own (fun d => dealt_own free) d hd]
   nofun
 
-/-- After two schedules without inputs and picks that go on until nobody is ready, a session sees the same. -/
+/-- After two schedules without inputs and picks from the same start that continue until no
+coroutine is ready, each session has the same view and the same trace. -/
 theorem complete_sight {r : Run} {as as' : List Action} (j : Nat)
     (free : ∀ a, a ∈ as → a.free = true) (free' : ∀ a, a ∈ as' → a.free = true)
     (done : (r.actAll as).machine.queue = []) (done' : (r.actAll as').machine.queue = []) :
@@ -168,8 +175,9 @@ theorem rounds_free (width quantum rounds : Nat) :
   rw [(List.mem_replicate.1 ha).2]
   rfl
 
-/-- Two runs of the threaded runner from the same start that go on until nobody is ready, whatever their widths, quanta and
-numbers of rounds, end with the same sessions, and every session has told the same. -/
+/-- Two runs of the threaded runner from the same start that continue until no coroutine is ready,
+whatever their widths, quanta and numbers of rounds, end with the same sessions and the same trace
+of every session. -/
 theorem complete_rounds_agree (r : Run) {width quantum rounds width' quantum' rounds' : Nat}
     (done : (r.runScheduledThreaded width quantum rounds).machine.queue = [])
     (done' : (r.runScheduledThreaded width' quantum' rounds').machine.queue = []) :
@@ -183,8 +191,9 @@ theorem complete_rounds_agree (r : Run) {width quantum rounds width' quantum' ro
     same_of_sight (complete_sight j (rounds_free _ _ _) (rounds_free _ _ _) done done')
   exact ⟨List.ext_getElem? fun j => (agree j).1, fun j => (agree j).2.2⟩
 
-/-- A run of any width and quantum that goes on until nobody is ready ends with the sessions of the canonical run that goes
-on until nobody is ready, and every session has told the same. -/
+/-- A run of the threaded runner of any width and quantum that continues until no coroutine is ready
+ends with the same sessions and the same traces as a canonical run from the same start that does
+so. -/
 theorem complete_rounds_canonical (r : Run) {width quantum rounds rounds' : Nat}
     (done : (r.runScheduledThreaded width quantum rounds).machine.queue = [])
     (done' : (r.runScheduled rounds').machine.queue = []) :

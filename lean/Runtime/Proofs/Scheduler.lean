@@ -8,21 +8,21 @@ public import Runtime.Proofs.Scheduler.Policy
 /-!
 # The scheduler
 
-Whom the policy picks is ready, and round robin passes nobody over: who is at a position of the queue has its turn within
-as many rounds, unless its session ends before.
+The coroutine that the policy picks is ready, and round robin skips no coroutine: a coroutine at
+position `k` of the queue is picked after at most `k` rounds, unless its session ends first.
 -/
 
 namespace Antiphon
 
 /-! ## The queue after a step -/
 
-/-- The queue with whoever was woken. -/
+/-- The queue after the woken coroutine has entered at the back. -/
 def wokenInto (queue : List Pick) (μ : Micro) : List Pick :=
   match μ.woken with
   | some w => enqueue queue μ.pick.session w
   | none => queue
 
-/-- The queue with the one that stepped in its new place. -/
+/-- The queue after the coroutine that stepped has kept its place, moved to the back or left. -/
 def movedIn (policy : SchedulingPolicy) (queue : List Pick) (μ : Micro) : List Pick :=
   match μ.step with
   | .ran => match policy with
@@ -75,8 +75,9 @@ theorem mem_movedIn {policy : SchedulingPolicy} {p : Pick} {queue : List Pick} {
     · exact toBack h
     · exact (mem_unqueue.1 h).1
 
-/-- Who is in the queue after a step: the others that were in it, whoever was woken, and the one that stepped if it may go
-on; of the session that stepped only while it is active. -/
+/-- A coroutine in the queue after a step was in it before and did not step, or was woken, or
+stepped and can continue; a coroutine of the session that stepped is in it only if the session is
+active. -/
 theorem mem_settle {policy : SchedulingPolicy} {p : Pick} {queue : List Pick} {μ : Micro}
     (h : p ∈ settle policy queue μ) :
     (p.session = μ.pick.session → μ.session.phase = .active) ∧
@@ -96,22 +97,22 @@ theorem mem_settle {policy : SchedulingPolicy} {p : Pick} {queue : List Pick} {�
     · exact .inr (.inl h)
   · exact .inr (.inr h)
 
-/-! ## Whoever is in the queue is ready -/
+/-! ## Every coroutine in the queue is ready -/
 
-/-- The coroutine is of an active session and ready. -/
+/-- The coroutine is ready and its session is active. -/
 def Machine.CanStep (m : Machine) (p : Pick) : Prop :=
   ∃ s i, m.find p.session = some (s, i) ∧ s.phase = .active ∧ ReadyAt s.coroutines p.coroutine
 
 /-- Every coroutine in the ready queue can step. -/
 def Machine.QueueReady (m : Machine) : Prop := ∀ p, p ∈ m.queue → m.CanStep p
 
-/-- A machine without sessions has an empty queue. -/
+/-- A machine without sessions satisfies `QueueReady`, because its queue is empty. -/
 theorem Machine.QueueReady.new (config : ProtocolMachineConfig) (images : List Loaded) :
     (Machine.new config images).QueueReady := by
   intro p h
   simp [Machine.new] at h
 
-/-- A turn of any coroutine keeps it so. -/
+/-- A turn of any coroutine preserves `QueueReady`. -/
 theorem Machine.QueueReady.turnOf {m : Machine} (h : m.QueueReady) (p : Pick) :
     (m.turnOf p).machine.QueueReady := by
   cases hf : m.find p.session with
@@ -148,14 +149,14 @@ theorem Machine.QueueReady.turnOf {m : Machine} (h : m.QueueReady) (p : Pick) :
       · exact absurd h2 same
       · exact absurd (congrArg Pick.session h1) same
 
-/-- A canonical round keeps it so. -/
+/-- A canonical turn preserves `QueueReady`. -/
 theorem Machine.QueueReady.round {m : Machine} (h : m.QueueReady) : m.schedRoundOne.machine.QueueReady := by
   unfold Machine.schedRoundOne
   split
   · exact h
   · exact h.turnOf _
 
-/-- A turn of a coroutine that was asked for keeps it so. -/
+/-- A pick preserves `QueueReady`. -/
 theorem Machine.QueueReady.pickTurn {m : Machine} (h : m.QueueReady) (p : Pick) :
     (m.pickTurn p).machine.QueueReady := by
   unfold Machine.pickTurn
@@ -169,7 +170,7 @@ theorem Machine.QueueReady.turns {r : Run} (h : r.machine.QueueReady) (ps : List
   | nil => exact h
   | cons p ps ih => exact ih (h.pickTurn p)
 
-/-- A wave, or the step in its place, keeps it so. -/
+/-- A round with any certificate, accepted or not, preserves `QueueReady`. -/
 theorem Machine.QueueReady.roundWith {m : Machine} (h : m.QueueReady) (c : WaveCertificate) :
     (m.roundWith c).machine.QueueReady := by
   cases check : m.checkWave c with
@@ -183,7 +184,7 @@ theorem Machine.QueueReady.roundWith {m : Machine} (h : m.QueueReady) (c : WaveC
     rw [(invalid_wave_is_one_step m c check).1]
     exact h.round
 
-/-- A round of the threaded runner keeps it so. -/
+/-- A round of the threaded runner preserves `QueueReady`. -/
 theorem Machine.QueueReady.threaded {m : Machine} (h : m.QueueReady) (width quantum : Nat) :
     (m.schedRoundThreaded width quantum).machine.QueueReady := by
   unfold Machine.schedRoundThreaded
@@ -193,8 +194,8 @@ theorem Machine.QueueReady.threaded {m : Machine} (h : m.QueueReady) (width quan
     · exact h.round
     · exact h.roundWith _
 
-/-- What the policy picks is in the ready queue, and where everybody in the queue is ready, it is a ready coroutine of an
-active session. -/
+/-- The coroutine that the policy picks is in the ready queue, and if every coroutine in the queue
+is ready, it is a ready coroutine of an active session. -/
 theorem pick_is_ready {m : Machine} {p : Pick} (h : m.policyPick = some p) :
     p ∈ m.queue ∧ (m.QueueReady → m.CanStep p) :=
   ⟨best_mem h, fun ready => ready p (best_mem h)⟩
@@ -205,14 +206,15 @@ theorem pick_is_ready {m : Machine} {p : Pick} (h : m.policyPick = some p) :
 def Machine.HasEnded (m : Machine) (session : Nat) : Prop :=
   ∃ s how, m.sessions[session]? = some s ∧ s.phase = .terminal how
 
-/-- What a run comes to does not depend on what was logged before. -/
+/-- The machine after a number of canonical turns does not depend on the log before them. -/
 theorem runScheduled_machine (r r' : Run) (h : r.machine = r'.machine) (rounds : Nat) :
     (r.runScheduled rounds).machine = (r'.runScheduled rounds).machine := by
   induction rounds generalizing r r' with
   | zero => exact h
   | succ rounds ih => exact ih _ _ (by simp only [h])
 
-/-- Under round robin the head of the queue is picked. -/
+/-- Under round robin, the policy picks the head of the queue if every coroutine in the queue is
+ready. -/
 theorem round_robin_head {m : Machine} (policy : m.config.policy = .roundRobin)
     (ready : m.QueueReady) {p : Pick} {rest : List Pick} (head : m.queue = p :: rest) :
     m.policyPick = some p := by
@@ -224,7 +226,8 @@ theorem round_robin_head {m : Machine} (policy : m.config.policy = .roundRobin)
   rw [zero p (by rw [head]; exact List.mem_cons_self)]
   exact Nat.zero_le _
 
-/-- After the head's step whoever was behind it is nearer to the head, or of the session that has ended. -/
+/-- After a step of the head under round robin, a coroutine behind it is nearer to the head,
+provided that the stepped session is still active or is another session. -/
 theorem settle_nearer {μ : Micro} {before after : List Pick} {p : Pick} (other : p ≠ μ.pick)
     (goesOn : μ.session.phase = .active ∨ p.session ≠ μ.pick.session) :
     ∃ before' after', settle .roundRobin (μ.pick :: before ++ p :: after) μ =
@@ -270,15 +273,16 @@ theorem settle_nearer {μ : Micro} {before after : List Pick} {p : Pick} (other 
       simp only [dropSession, keep_eq]
       exact List.length_filter_le _ _
 
-/-- The machine after a round in which the head of the queue steps. -/
+/-- The machine after a canonical turn is the commit of the step of the policy's pick. -/
 theorem round_of_head {m : Machine} {p : Pick} {s : Session} {i : Loaded}
     (pick : m.policyPick = some p) (found : m.find p.session = some (s, i)) :
     m.schedRoundOne.machine = (Run.commit { machine := m, events := [] }
       (microStep (m.context i) p.session s p.coroutine)).machine := by
   simp only [Machine.schedRoundOne, pick, Machine.turnOf, Machine.micro, found]
 
-/-- Under round robin, whoever has `k` others before it in the ready queue is the policy's pick after at most `k` rounds,
-unless its session ends before. -/
+/-- Under round robin, if every coroutine in the queue is ready, a coroutine that has `k` others
+before it in the queue is picked by the policy after at most `k` canonical turns, unless its session
+has ended by then. -/
 theorem round_robin_serves {m : Machine} (policy : m.config.policy = .roundRobin)
     (ready : m.QueueReady) {k : Nat} {p : Pick} (queued : m.queue[k]? = some p) :
     ∃ j, j ≤ k ∧

@@ -7,18 +7,18 @@ public import Runtime.ProtocolMachine.Codec.Action
 @[expose] public section
 
 /-!
-# Sessions keep to their protocol
+# Sessions follow their protocol
 
-Four facts of every run of any list of actions, turns, picks, inputs and waves alike: buffers are bounded; nothing is
-lost, invented, doubled or reordered on an edge; every role's communications are a path of its automaton that ends
-where its endpoint is; every payload is of the sort of its branch. The last two speak of edges by their roles, so they
-speak of images that `CodeImage.load` has made, which is how every case makes its machine.
+Four facts about every run of any list of actions, including turns, picks, inputs and waves. Buffers
+are bounded. No message is lost, invented, duplicated or reordered on an edge. Every role's
+communications are a path of its automaton that ends at its endpoint's state. Every payload belongs
+to its branch's sort. The last two identify edges by their roles, so they assume images made by
+`CodeImage.load`; every case loads its images in this way.
 -/
 
 namespace Antiphon
 
-/-- In every machine that any actions lead to, no edge of any session buffers more messages than the configuration
-allows. -/
+/-- In every run, no edge of any session buffers more messages than the configuration allows. -/
 theorem buffers_bounded (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) :
     ∀ s ∈ (runOf config images as).machine.sessions, ∀ e ∈ s.edges,
       e.queue.length ≤ config.bufferMax := by
@@ -27,9 +27,10 @@ theorem buffers_bounded (config : ProtocolMachineConfig) (images : List Loaded) 
   obtain ⟨_, _, life⟩ := lives_of_run hn
   exact life.bounded
 
-/-- In every run, what the log of a session tells to be sent over an edge is what it tells to be taken from it and
-then what is buffered, message by message in order, and both are numbered from 0 without gaps; over an edge that the
-session does not have nothing is ever sent or taken. -/
+/-- In every run, the messages that a session's log shows as sent over an edge are those that it
+shows as taken from the edge followed by those in the buffer, in the same order, and the messages
+sent and the messages taken are each numbered from 0 without gaps; no message is sent or taken over
+an edge that the session does not have. -/
 theorem fifo_conservation (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action)
     {n : Nat} {s : Session} (hs : (runOf config images as).machine.sessions[n]? = some s) :
     let log := logOf n (runOf config images as).events
@@ -48,7 +49,7 @@ theorem fifo_conservation (config : ProtocolMachineConfig) (images : List Loaded
       List.map_eq_nil_iff] at this
     exact ⟨this.2, this.1 ▸ this.2⟩
 
-/-- Loading gives no more edges than there are numbers for. -/
+/-- A loaded image has no more edges than there are numbers. -/
 theorem loadImages_numbers (images : List (Bytes × CodeImage)) :
     ∀ i ∈ loadImages images, i.numbers = true := by
   induction images with
@@ -59,13 +60,13 @@ theorem loadImages_numbers (images : List (Bytes × CodeImage)) :
     · exact e ▸ load_numbers ..
     · exact ih i hi
 
-/-- The run of a case is the run of its configuration and its images, loaded. -/
+/-- A run of actions on a case's machine is the run of its configuration and its loaded images. -/
 theorem case_run (c : Case) (as : List Action) :
     Run.actAll { machine := c.machine, events := [] } as =
       runOf c.config (loadImages c.images) as := rfl
 
-/-- In every run of loaded images, what a role has sent and received, in the order of the log, is a path of its automaton
-from state 0 to the state that its endpoint is in. -/
+/-- In every run of loaded images, what a role has sent and received, in the order of the log, is a
+path of its automaton from state 0 to the state of its endpoint. -/
 theorem session_fidelity (config : ProtocolMachineConfig) (images : List (Bytes × CodeImage))
     (as : List Action) {n : Nat} {s : Session} {i : Loaded}
     (hs : (runOf config (loadImages images) as).machine.sessions[n]? = some s)
@@ -77,8 +78,9 @@ theorem session_fidelity (config : ProtocolMachineConfig) (images : List (Bytes 
   ((good_run config (loadImages images) as).life hs hi).followed
     (loadImages_numbers images i (List.mem_of_getElem? hi)) role endpoint he
 
-/-- In every run of loaded images, whenever a message was sent, its payload was of the sort of the branch that its
-sender's automaton then had for its label, and whenever one was received, of the sort of its receiver's. -/
+/-- In every run of loaded images, the payload of each message sent belongs to the sort of the
+branch that its sender's automaton then has for its label, and the payload of each message received
+to the sort of the branch that its receiver's automaton then has. -/
 theorem payload_sorts (config : ProtocolMachineConfig) (images : List (Bytes × CodeImage))
     (as : List Action) {n : Nat} {s : Session} {i : Loaded}
     (hs : (runOf config (loadImages images) as).machine.sessions[n]? = some s)
@@ -88,7 +90,7 @@ theorem payload_sorts (config : ProtocolMachineConfig) (images : List (Bytes × 
   ((good_run config (loadImages images) as).life hs hi).proper
     (loadImages_numbers images i (List.mem_of_getElem? hi)) before e after log
 
-/-- Every session of a run runs one of the machine's images. -/
+/-- The image of every session of a run is one of the machine's images. -/
 theorem image_of_run {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action}
     {n : Nat} {s : Session} (hs : (runOf config images as).machine.sessions[n]? = some s) :
     ∃ i, images[s.image]? = some i :=

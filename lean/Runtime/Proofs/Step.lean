@@ -7,4 +7,4 @@ public import Runtime.Proofs.Step.Reads
 
 @[expose] public section
 
-/-! # The step: its cases, what it keeps, what it writes (`step_frame`), what it reads (`step_reads`) -/
+/-! # The step: its cases, its invariants, its writes (`step_frame`) and its reads (`step_reads`) -/

@@ -6,17 +6,17 @@ public import Runtime.Proofs.Scheduler.Runs
 @[expose] public noncomputable section
 
 /-!
-# The theorems on waves and on the scheduler say something
+# Tests of the theorems on waves and on the scheduler
 
-For each, a machine of which its hypotheses hold; and a changed copy of a definition, or a dropped hypothesis, for which
-its statement fails.
+For each theorem, a machine for which its hypotheses hold, and a changed copy of a definition, or a
+dropped hypothesis, for which its statement fails.
 -/
 
 namespace Antiphon.ConcurrencyTests
 
 /-! ## Machines -/
 
-/-- One role and its program. -/
+/-- An image with one role and its program. -/
 def solo (code : List Instruction) : Loaded :=
   { digest := []
     image := {
@@ -25,13 +25,13 @@ def solo (code : List Instruction) : Loaded :=
       programs := [{ name := [], registers := 1, code }] }
     edges := [] }
 
-/-- Two sessions of it. -/
+/-- A machine with two sessions of `solo`. -/
 def two (code : List Instruction) : Machine :=
   let m := Machine.new { unfair with policy := .roundRobin, sessionsMax := 2 } [solo code]
   let m := (m.input (.open [] [])).machine
   (m.input (.open [] [])).machine
 
-/-- Two sessions that yield and jump in turn, for ever. -/
+/-- Two sessions that yield and jump alternately, forever. -/
 def looping : Machine := two [.yield, .jump 0]
 
 /-- Two sessions that halt at once. -/
@@ -50,7 +50,7 @@ def firstOf : List ObsEvent → Nat
   | [] => 99
   | e :: _ => e.stamp.session
 
-/-- Two roles that jump to themselves, under a policy. -/
+/-- A session of two roles that jump to themselves, under a policy. -/
 def spinningUnder (policy : SchedulingPolicy) : Machine :=
   { starving 0 with config := { unfair with policy } }
 
@@ -62,45 +62,46 @@ theorem spinning_ready (policy : SchedulingPolicy) : (spinningUnder policy).Queu
 
 /-! ## The hypotheses can hold -/
 
-/-- A plan of two picks of two steps each is accepted. -/
+/-- The checker accepts a plan of two picks of two steps each. -/
 example : looping.checkWave (looping.plan 2 2) = true := by rfl
 
-/-- It steps both sessions twice. -/
+/-- The plan steps each session twice. -/
 example : steppedBy looping (looping.plan 2 2).picks =
     [{ session := 0, coroutine := 0 }, { session := 0, coroutine := 0 },
      { session := 1, coroutine := 0 }, { session := 1, coroutine := 0 }] := by rfl
 
-/-- The round shows them; without a quantum it shows one canonical step. -/
+/-- A round shows these steps; with a quantum of 0 it shows one canonical turn. -/
 example : (looping.schedRoundThreaded 2 2).shown.result =
       .round [{ session := 0, coroutine := 0 }, { session := 0, coroutine := 0 },
         { session := 1, coroutine := 0 }, { session := 1, coroutine := 0 }] false ∧
     (looping.schedRoundThreaded 2 0).shown.result =
       .round [{ session := 0, coroutine := 0 }] true := ⟨rfl, rfl⟩
 
-/-- A plan of yesterday is not accepted. -/
+/-- The checker rejects a plan that was made at another step. -/
 example : looping.checkWave { looping.plan 2 2 with stepIndex := 1 } = false := by rfl
 
-/-- A footprint that lacks a key is not accepted. -/
+/-- The checker rejects a footprint that lacks a key. -/
 example : looping.checkWave { looping.plan 1 1 with
     picks := [{ pick := { session := 0, coroutine := 0 }, lane := 0, quantum := 1,
                 footprint := [.ledger 0] }] } = false := by rfl
 
-/-- A machine with somebody ready. -/
+/-- A machine with a ready coroutine. -/
 example : looping.queue ≠ [] := by decide
 
-/-- A run after which somebody is in the queue. -/
+/-- A run after which a coroutine is in the queue. -/
 example : (runOf { unfair with sessionsMax := 2 } [solo [.halt]]
     [.input (.open [] []), .input (.open [] []), .turn]).machine.queue =
       [{ session := 1, coroutine := 0 }] := by rfl
 
-/-- Round robin, everybody in the queue ready, and somebody at position 1, who is picked after one round. -/
+/-- Round robin, with only ready coroutines in the queue: the coroutine at position 1 is picked
+after one round. -/
 example : (spinningUnder .roundRobin).QueueReady ∧
     (spinningUnder .roundRobin).queue[1]? = some { session := 0, coroutine := 1 } ∧
     (Run.runScheduled { machine := spinningUnder .roundRobin, events := [] } 1).machine.policyPick =
       some { session := 0, coroutine := 1 } :=
   ⟨spinning_ready _, rfl, rfl⟩
 
-/-! ## `certified_wave_exact`, `check_wave_iff`: a checker that does not ask whether the picks are apart -/
+/-! ## `certified_wave_exact`, `check_wave_iff`: a checker that accepts picks that are not apart -/
 
 def looseCheck (m : Machine) (c : WaveCertificate) : Bool :=
   Nat.beq c.stepIndex m.stepIndex && sameQueue c.queue m.queue &&
@@ -125,7 +126,7 @@ theorem loose_check_not_exact :
   · intro h
     exact absurd (congrArg (fun r => pcOf r.machine 0) h) (by decide)
 
-/-- Commits a wave from its last pick on. -/
+/-- Commits a wave in reverse order of its picks. -/
 def waveBackwards (before : Machine) (r : Run) : List WavePick → Run
   | [] => r
   | w :: ws => (waveBackwards before r ws).commitAll (before.runPick w)
@@ -138,7 +139,11 @@ theorem backwards_not_exact :
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg (fun r => firstOf r.events) h) (by decide)
 
-/-! ## `wave_steps`, `wave_is_its_turns`, `round_is_its_pick_list`: a list that has only the first step of each pick -/
+/-!
+## A list with only the first step of each pick
+
+It breaks `wave_steps`, `wave_is_its_turns` and `round_is_its_pick_list`.
+-/
 
 def headsOf : List WavePick → List Pick
   | [] => []
@@ -153,7 +158,7 @@ theorem heads_are_not_the_steps :
   · exact absurd (congrArg List.length h) (by decide)
   · exact absurd (congrArg (fun r => r.machine.stepIndex) h) (by decide)
 
-/-! ## `invalid_wave_is_one_step`: a round that runs what it is given -/
+/-! ## `invalid_wave_is_one_step`: a round that runs any certificate -/
 
 theorem rash_round_is_not_one_step :
     looping.checkWave { looping.plan 2 2 with stepIndex := 1 } = false ∧
@@ -162,7 +167,7 @@ theorem rash_round_is_not_one_step :
   refine ⟨rfl, fun h => ?_⟩
   exact absurd (congrArg Machine.stepIndex h) (by decide)
 
-/-! ## `plan_checks`: a planner that takes only the picked coroutine out, not its session -/
+/-! ## `plan_checks`: a planner that does not remove a planned session from the queue -/
 
 def greedyFrom (m : Machine) (quantum lane : Nat) (width : Nat) (queue : List Pick) :
     List WavePick :=
@@ -180,7 +185,7 @@ theorem greedy_plan_fails :
         picks := greedyFrom (starving 0) 1 0 2 (starving 0).queue } = false :=
   ⟨by decide, rfl⟩
 
-/-! ## `best_of_session`, `best_iff`: the last of least rank -/
+/-! ## `best_of_session`, `best_iff`: the last pick of least rank -/
 
 def bestLast (rank : Pick → Nat) : List Pick → Option Pick
   | [] => none
@@ -206,7 +211,7 @@ theorem last_is_not_first :
   | nil => simp at e
   | cons x xs => exact absurd (first x List.mem_cons_self) (Nat.lt_irrefl _)
 
-/-- The second of the queue when there is one. -/
+/-- The second pick of the queue, if there is one. -/
 def bestSecond (rank : Pick → Nat) : List Pick → Option Pick
   | _ :: p :: _ => some p
   | queue => best rank queue
@@ -219,7 +224,11 @@ theorem second_is_not_of_session :
         some { session := 1, coroutine := 0 } :=
   ⟨rfl, by decide⟩
 
-/-! ## `sched_round_threaded_one_eq_sched_round_one` and its corollaries: a round that takes the head of the queue -/
+/-!
+## A round that steps the head of the queue
+
+It breaks `sched_round_threaded_one_eq_sched_round_one` and its corollaries.
+-/
 
 def frontRound (m : Machine) : Acted :=
   match m.queue with
@@ -232,13 +241,14 @@ theorem front_round_not_canonical :
   intro h
   exact absurd (congrArg Machine.queue h) (by decide)
 
-/-- With a quantum of 2 a round of one pick is not the canonical round. -/
+/-- With a quantum of 2, a round of one pick differs from a canonical turn. -/
 theorem quantum_two_not_canonical :
     (looping.schedRoundThreaded 1 2).machine ≠ looping.schedRoundOne.machine := by
   intro h
   exact absurd (congrArg Machine.stepIndex h) (by decide)
 
-/-- With a width of 2 a run is not the canonical run, nor are a session's events, whose step indexes are shown. -/
+/-- With a width of 2, a run differs from the canonical run, and so do a session's events because of
+their step indices. -/
 theorem width_two_not_canonical :
     Run.runScheduledThreaded { machine := looping, events := [] } 2 1 1 ≠
         Run.runScheduled { machine := looping, events := [] } 1 ∧
@@ -248,7 +258,7 @@ theorem width_two_not_canonical :
   · exact absurd (congrArg (fun r => r.machine.stepIndex) h) (by decide)
   · exact absurd (congrArg firstOf h) (by decide)
 
-/-! ## `round_is_run_of_its_picks`: with a quantum of 0 the plan has no steps, and the round has one -/
+/-! ## `round_is_run_of_its_picks`: a quantum of 0, with no step in the plan but one in the round -/
 
 theorem no_quantum_is_not_its_picks :
     (looping.schedRoundThreaded 2 0).machine ≠
@@ -256,12 +266,12 @@ theorem no_quantum_is_not_its_picks :
   intro h
   exact absurd (congrArg Machine.stepIndex h) (by decide)
 
-/-! ## `pick_is_ready`: a queue in which everybody stays -/
+/-! ## `pick_is_ready`: a queue that coroutines never leave -/
 
 def lazyCommit (m : Machine) (μ : Micro) : Machine :=
   { m with sessions := setAt m.sessions μ.pick.session μ.session, stepIndex := m.stepIndex + 1 }
 
-/-- The machine after the step of a coroutine, with the queue as it was. -/
+/-- The machine after a coroutine's step, with an unchanged queue. -/
 def lazyTurn (m : Machine) (p : Pick) : Machine :=
   match m.micro p with
   | none => m
@@ -282,7 +292,7 @@ theorem lazy_queue_not_ready :
   cases found
   exact absurd active (by decide)
 
-/-! ## `queue_ready_of_run`: a session that is called off and stays in the queue -/
+/-! ## `queue_ready_of_run`: a cancelled session whose coroutines stay in the queue -/
 
 def lazyCancel (m : Machine) (session : Nat) : Machine :=
   match getAt m.sessions session with
@@ -299,7 +309,8 @@ theorem lazy_cancel_not_ready : ¬ (lazyCancel halting 0).QueueReady := by
 
 /-! ## `round_robin_serves`: another policy -/
 
-/-- Without yielding, a cooperative coroutine keeps its turn: the one behind it is not picked within one round. -/
+/-- A cooperative coroutine that does not yield continues to step: the one behind it is not picked
+within one round. -/
 theorem cooperative_does_not_serve :
     (spinningUnder .cooperative).QueueReady ∧
       (spinningUnder .cooperative).queue[1]? = some { session := 0, coroutine := 1 } ∧
@@ -315,7 +326,7 @@ theorem cooperative_does_not_serve :
   · exact absurd h (by decide)
   · cases hs; cases hp
 
-/-! ## `round_of_no_width`: a round that takes no width for a width of one -/
+/-! ## `round_of_no_width`: a round that treats width 0 as width 1 -/
 
 def eagerRound (m : Machine) (width quantum : Nat) : Acted :=
   match width with
@@ -328,13 +339,13 @@ theorem eager_round_is_not_refused :
   intro h
   exact absurd (congrArg (fun a => a.machine.stepIndex) (h looping 1)) (by decide)
 
-/-- A round of rest: it changes nothing either, but it does not say that it was refused. -/
+/-- A round that changes nothing for width 0 but does not report a refusal. -/
 def restingRound (m : Machine) (width quantum : Nat) : Acted :=
   match width with
   | 0 => { machine := m, shown := { result := .round [] false, events := [], request := none } }
   | width + 1 => m.schedRoundThreaded (width + 1) quantum
 
-/-- Whether a result is the refusal of a round without width. -/
+/-- Whether a result is the refusal of a round of width 0. -/
 def isNoWidth : Result → Bool
   | .noWidth => true
   | _ => false
@@ -345,13 +356,13 @@ theorem resting_round_is_not_refused :
   intro h
   exact absurd (congrArg (fun a => isNoWidth a.shown.result) (h looping 1)) (by decide)
 
-/-- The real one is refused where somebody is ready, and where nobody is. -/
+/-- A real round of width 0 is refused, whether or not a coroutine is ready. -/
 example : (looping.schedRoundThreaded 0 1).shown.result = .noWidth ∧
     ((Machine.new unfair []).schedRoundThreaded 0 1).shown.result = .noWidth := ⟨rfl, rfl⟩
 
-/-! ## `priority_starves`: a fair policy does not -/
+/-! ## `priority_starves`: round robin does not starve -/
 
-/-- What `priority_starves` says, of a policy. -/
+/-- The statement of `priority_starves`, for a policy. -/
 def Starves (policy : SchedulingPolicy) : Prop :=
   ∃ (m : Machine) (p : Pick),
     (∃ c i o, m = ((Machine.new c [i]).input (.open i.digest o)).machine ∧ c.policy = policy) ∧
@@ -363,7 +374,8 @@ def Starves (policy : SchedulingPolicy) : Prop :=
 
 example : Starves .priority := priority_starves
 
-/-- Under round robin nobody is ready in the queue for ever and never picked, of whatever image the session is. -/
+/-- Under round robin, no coroutine of a machine reached by one `Open` stays ready in the queue
+forever without being picked, whatever the image. -/
 theorem round_robin_does_not_starve : ¬ Starves .roundRobin := by
   rintro ⟨m, p, ⟨c, i, o, opened, policy⟩, stays⟩
   have ready : m.QueueReady := opened ▸ queue_ready_of_run c [i] [.input (.open i.digest o)]
@@ -388,14 +400,15 @@ theorem round_robin_does_not_starve : ¬ Starves .roundRobin := by
     rw [over] at active
     cases active
 
-/-- In the very machine that fixed priority starves, whom it starves is picked again and again. -/
+/-- In the machine that fixed priority starves, round robin picks the starved coroutine, and two
+turns later the machine is the same except for its step index. -/
 theorem round_robin_serves_whom_priority_starves (steps : Nat) :
     let spins := { spinningUnder .roundRobin with stepIndex := steps }
     spins.policyPick = some { session := 0, coroutine := 0 } ∧
       (Run.runScheduled { machine := spins, events := [] } 2).machine =
         { spinningUnder .roundRobin with stepIndex := steps + 2 } := ⟨rfl, rfl⟩
 
-/-! ## `policy_not_in_step`: a step that looks at the policy -/
+/-! ## `policy_not_in_step`: a step that reads the policy -/
 
 def bentStep (cx : Context) (s : Session) (who : Nat) : Stepped :=
   match cx.config.policy with

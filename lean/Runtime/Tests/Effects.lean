@@ -5,32 +5,32 @@ public import Runtime.Proofs.Effects
 @[expose] public section
 
 /-!
-# Effects: that the theorems say something
+# Tests of the theorems on effects
 
-A run in which effects are resolved, come too late and are invalidated; and kernels that keep the books of their effects
-wrong in one place, each of which falsifies one of the statements of `Proofs/Effects.lean`.
+A run in which effects are resolved, fail and are invalidated, and kernels that account for effects
+wrongly in one place, and so each break a statement of `Proofs/Effects.lean`.
 -/
 
 namespace Antiphon.Tests.Effects
 
 /-! ## Kernels -/
 
-/-- How a kernel keeps the books of its effects. -/
+/-- The parts of a kernel that account for effects. -/
 structure Kernel where
-  /-- The outstanding effect of a number. -/
+  /-- The outstanding effect with a number. -/
   sought : Session → Nat → Option Effect
-  /-- The outstanding effects without the one of a number. -/
+  /-- The outstanding effects without the one with a number. -/
   away : Nat → List Effect → List Effect
-  /-- The events of a session that loses what is outstanding. -/
+  /-- The events for effects and witnesses that end with their session. -/
   leftovers : List Effect → List Witness → List Event
 
-/-- The kernel as it is. -/
+/-- The real kernel. -/
 noncomputable def real : Kernel where
   sought s number := effectOf number s.effects
   away := withoutEffect
   leftovers := Antiphon.leftovers
 
-/-- `takeOutcome` of a session. -/
+/-- `Antiphon.takeOutcome` with a kernel's parts. -/
 def Kernel.bringIn (k : Kernel) (cx : Context) (s : Session) (e : Effect) (o : Operation)
     (outcome : Outcome) : Taken :=
   let s := { s with effects := k.away e.number s.effects }
@@ -40,7 +40,7 @@ def Kernel.bringIn (k : Kernel) (cx : Context) (s : Session) (e : Effect) (o : O
     | .ok _ => succeed cx s e value
     | .error fault => disappoint cx s e o .contractViolation fault.detail
 
-/-- `resume`. -/
+/-- `Antiphon.resume` with a kernel's parts. -/
 def Kernel.resume (k : Kernel) (cx : Context) (s : Session) (number : Nat) (outcome : Outcome) :
     Except Refusal Taken :=
   match k.sought s number with
@@ -51,17 +51,17 @@ def Kernel.resume (k : Kernel) (cx : Context) (s : Session) (number : Nat) (outc
     | .error _ => .error (.late { session := s.id, number })
     | .ok o => .ok (k.bringIn cx s e o outcome)
 
-/-- `finish`. -/
+/-- `Antiphon.finish` with a kernel's parts. -/
 def Kernel.finish (k : Kernel) (s : Session) (how : Ending) : Session × List Event :=
   ({ s with phase := .terminal how, epoch := s.epoch + 1, effects := [], witnesses := [] },
     app (k.leftovers s.effects s.witnesses) [.sessionTerminal how, .epochAdvanced (s.epoch + 1)])
 
-/-- `cancel`. -/
+/-- `Antiphon.cancel` with a kernel's parts. -/
 def Kernel.cancel (k : Kernel) (s : Session) : Session × List Event :=
   let ended := k.finish { s with witnessesIssued := s.witnessesIssued + 1 } .cancelled
   (ended.1, .cancellationRequested s.witnessesIssued :: .cancelled s.witnessesIssued :: ended.2)
 
-/-- `Machine.takeOutcome`. -/
+/-- `Machine.takeOutcome` with a kernel's parts. -/
 def Kernel.takeOutcome (k : Kernel) (m : Machine) (effect : EffectId) (outcome : Outcome) :
     Except Refusal Accepted :=
   match m.find effect.session with
@@ -74,7 +74,7 @@ def Kernel.takeOutcome (k : Kernel) (m : Machine) (effect : EffectId) (outcome :
         events := stampFrom effect.session m.stepIndex m.clock found.1.events taken.events
         answer := .resumed effect.session taken.resumed }
 
-/-- `Machine.cancel`. -/
+/-- `Machine.cancel` with a kernel's parts. -/
 def Kernel.callOff (k : Kernel) (m : Machine) (session : Nat) (owner : Bytes) :
     Except Refusal Accepted :=
   match getAt m.sessions session with
@@ -90,13 +90,13 @@ def Kernel.callOff (k : Kernel) (m : Machine) (session : Nat) (owner : Bytes) :
           events := stampFrom session m.stepIndex m.clock s.events ended.2
           answer := .cancelled }
 
-/-- `Machine.ingress`. -/
+/-- `Machine.ingress` with a kernel's parts. -/
 def Kernel.ingress (k : Kernel) (m : Machine) : Ingress → Except Refusal Accepted
   | .outcome effect outcome => k.takeOutcome m effect outcome
   | .cancel session owner => k.callOff m session owner
   | other => m.ingress other
 
-/-- `Machine.input`. -/
+/-- `Machine.input` with a kernel's parts. -/
 def Kernel.input (k : Kernel) (m : Machine) (ingress : Ingress) : Acted :=
   match k.ingress m ingress with
   | .error refusal =>
@@ -110,19 +110,19 @@ def Kernel.input (k : Kernel) (m : Machine) (ingress : Ingress) : Acted :=
           | .resumed session (.reissued number) => accepted.machine.request { session, number }
           | _ => none } }
 
-/-- `Machine.act`. -/
+/-- `Machine.act` with a kernel's parts. -/
 def Kernel.act (k : Kernel) (m : Machine) : Action → Acted
   | .input ingress => k.input m ingress
   | other => m.act other
 
-/-- `Run.actAll`. -/
+/-- `Run.actAll` with a kernel's parts. -/
 def Kernel.actAll (k : Kernel) (r : Run) : List Action → Run
   | [] => r
   | a :: as =>
     let acted := k.act r.machine a
     k.actAll { machine := acted.machine, events := app r.events acted.shown.events } as
 
-/-- `runOf`. -/
+/-- `runOf` with a kernel's parts. -/
 def Kernel.run (k : Kernel) (config : ProtocolMachineConfig) (images : List Loaded)
     (as : List Action) : Run :=
   k.actAll { machine := Machine.new config images, events := [] } as
@@ -141,17 +141,17 @@ theorem real_actAll (r : Run) (as : List Action) : real.actAll r as = r.actAll a
   | nil => rfl
   | cons a as ih => simp only [Kernel.actAll, Run.actAll, real_act, ih]
 
-/-- The kernel as it is runs as it runs. -/
+/-- A run with the real kernel's parts is `runOf`. -/
 theorem real_run (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) :
     real.run config images as = runOf config images as := real_actAll _ as
 
-/-! ## The statements, of a kernel -/
+/-! ## The statements, for a kernel -/
 
-/-- `effect_one_outcome`. -/
+/-- The statement of `effect_one_outcome`. -/
 def OneOutcome (k : Kernel) : Prop := ∀ config images as session number,
   endedIn number (logOf session (k.run config images as).events) ≤ 1
 
-/-- `issued_effect_ends`. -/
+/-- The statement of `issued_effect_ends`. -/
 def Ends (k : Kernel) : Prop := ∀ config images as session s how,
   (k.run config images as).machine.sessions[session]? = some s → s.phase = .terminal how →
     ∀ number coroutine operation attempt deadline,
@@ -159,7 +159,7 @@ def Ends (k : Kernel) : Prop := ∀ config images as session s how,
           logOf session (k.run config images as).events →
         endedIn number (logOf session (k.run config images as).events) = 1
 
-/-- `late_outcome_changes_nothing`. -/
+/-- The statement of `late_outcome_changes_nothing`. -/
 def Late (k : Kernel) : Prop := ∀ config images as effect outcome,
   0 < endedIn effect.number (logOf effect.session (k.run config images as).events) →
     ∃ s, (k.run config images as).machine.sessions[effect.session]? = some s ∧
@@ -188,7 +188,7 @@ theorem real_late : Late real := by
 
 /-! ## A protocol -/
 
-/-- One role asks the world twice. -/
+/-- An image with one role that issues two effects. -/
 def image : CodeImage where
   name := []
   version := 0
@@ -213,23 +213,25 @@ def config : ProtocolMachineConfig where
   effectBudget := none
   determinismMode := .full
 
-/-- The world's answer to an effect of the first session. -/
+/-- A successful outcome for an effect of the first session. -/
 def answer (number : Nat) : Action := .input (.outcome ⟨0, number⟩ (.success .unit))
 
-/-- The world cannot say now. -/
+/-- The failure `unavailable` for an effect of the first session. -/
 def later (number : Nat) : Action := .input (.outcome ⟨0, number⟩ (.failure .unavailable []))
 
 /-! ## The hypotheses can hold -/
 
-/-- One session asks, is put off, asks again, is answered and asks the second time; another asks; then both are called
-off. -/
+/-- The first session issues an effect, which fails as unavailable and is issued again; after it has
+been answered, the session issues a second one. Another session issues an effect. Then both are
+cancelled. -/
 def actions : List Action :=
   [.input (.open [] []), .turn, later 0, answer 1, .turn, .input (.open [] []), .round 2 2,
     .input (.cancel 0 []), .input (.cancel 1 [])]
 
 noncomputable def ran : Run := runOf config [image.load []] actions
 
-/-- Four effects were issued, and each has come to its end once: two while their session went on, two with its end. -/
+/-- Four effects were issued and each has ended once: two while their session was active, two with
+their session. -/
 theorem ran_shows :
     ran.machine.sessions.map (fun s => (s.phase, s.effectsIssued)) =
         [(.terminal .cancelled, 3), (.terminal .cancelled, 1)] ∧
@@ -238,9 +240,9 @@ theorem ran_shows :
       issuedIn 0 (logOf 1 ran.events) = 1 ∧ endedIn 0 (logOf 1 ran.events) = 1 := by
   decide
 
-/-! ## Kernels that are wrong -/
+/-! ## Faulty kernels -/
 
-/-- An effect stays outstanding when its outcome has been taken. -/
+/-- An effect stays outstanding after its outcome. -/
 noncomputable def keeps : Kernel := { real with away := fun _ effects => effects }
 
 theorem keeps_not_oneOutcome : ¬OneOutcome keeps := by
@@ -248,7 +250,7 @@ theorem keeps_not_oneOutcome : ¬OneOutcome keeps := by
   exact absurd (h config [image.load []] [.input (.open [] []), .turn, answer 0, answer 0] 0 0)
     (by decide)
 
-/-- An outcome is taken whenever its effect has been issued. -/
+/-- An outcome is accepted whenever its effect has been issued. -/
 noncomputable def believes : Kernel :=
   { real with sought := fun s number => match effectOf number s.effects with
       | some e => some e
@@ -267,7 +269,7 @@ theorem believes_not_oneOutcome : ¬OneOutcome believes := by
   exact absurd (h config [image.load []] [.input (.open [] []), .turn, answer 0, answer 0] 0 0)
     (by decide)
 
-/-- A session that ends forgets its effects. -/
+/-- A session that ends does not invalidate its effects. -/
 noncomputable def forgets : Kernel := { real with leftovers := fun _ witnesses => Antiphon.leftovers [] witnesses }
 
 theorem forgets_not_ends : ¬Ends forgets := by
@@ -276,9 +278,11 @@ theorem forgets_not_ends : ¬Ends forgets := by
     rfl rfl 0 0 0 0 none (List.mem_of_getElem? (i := 1) rfl)
   exact absurd this (by decide)
 
-/-! ## Words
+/-!
+## Texts
 
-Lean's kernel evaluates the words in which a refused result is told: `antiphon certify --kernel` needs it. -/
+Lean's kernel can evaluate the text of a refused result, which `antiphon certify --kernel` needs.
+-/
 
 /-- "a value of sort 1 was expected, got one of form nat" -/
 example : (Fault.wrongSort 1 .nat).detail = [

@@ -5,14 +5,15 @@ public import Runtime.Proofs.Replay
 @[expose] public section
 
 /-!
-# Replay: that it says something
+# Tests of the theorems on replay
 
-A run in which the machine asks, and replays that are wrong: each breaks a theorem of `Proofs/Replay.lean`.
+A run in which the machine issues requests, and faulty replays that each break a theorem of
+`Proofs/Replay.lean`.
 -/
 
 namespace Antiphon.Tests.Replay
 
-/-- One role that asks once and halts. -/
+/-- An image with one role that issues one effect and halts. -/
 def image : CodeImage where
   name := []
   version := 0
@@ -39,7 +40,8 @@ def config : ProtocolMachineConfig where
 def start : Driven :=
   { machine := Machine.new config [image.load []], events := [], asked := none }
 
-/-- Opens a session first, then takes turns; the first request is not served, the second is. -/
+/-- The driver opens a session and then takes turns. The first request fails as unavailable, the
+second one succeeds. -/
 def world : World where
   next
     | [] => .input (.open [] [])
@@ -51,25 +53,26 @@ def world : World where
 /-- The same driver in a world that never answers at once. -/
 def slow : World := { world with answer := fun _ _ => none }
 
-/-- The requests of a recording. -/
+/-- The effect numbers of a recording's requests. -/
 def requests : List Entry → List Nat
   | [] => []
   | .act _ :: es => requests es
   | .ask q _ :: es => q.effect.number :: requests es
 
-/-- The run opens, asks, is failed, asks again, is served and halts: its recording has both requests. -/
+/-- The run opens a session, issues a request that fails, repeats it, gets an answer and halts. Its
+recording has both requests. -/
 example : requests (world.live [] start 5).2 = [0, 1] := by decide
 
-/-- It told nine events. -/
+/-- The run has nine events. -/
 example : (world.live [] start 5).1.events.length = 9 := by decide
 
-/-- The hypothesis of `replay_faithful` holds of a recording with requests in it. -/
+/-- The hypothesis of `replay_faithful` holds for a recording with requests in it. -/
 example : ∃ d', start.replay (world.live [] start 5).2 = some d' := ⟨_, replay_sound ..⟩
 
-/-- The hypothesis of `replay_deterministic` holds of different worlds. -/
+/-- The hypothesis of `replay_deterministic` holds for two different worlds. -/
 example : (world.live [] start 2).2 = ((World.mk world.next fun _ _ => none).live [] start 2).2 := by rfl
 
-/-! ## A replay that does not compare the request -/
+/-! ## A replay that does not compare requests -/
 
 def acceptsAny (d : Driven) : Entry → Bool
   | .act _ => match d.asked with
@@ -85,14 +88,15 @@ def replayBlind (d : Driven) : List Entry → Option Driven
     | true => replayBlind (d.after e) es
     | false => none
 
-/-- A request that the machine never makes. -/
+/-- A request that the machine never issues. -/
 def stranger : EffectRequest :=
   { effect := { session := 0, number := 7 }, role := none, operation := 0, deadline := none,
     attempt := 0, args := [] }
 
 def forged : List Entry := [.act (.input (.open [] [])), .act .turn, .ask stranger none]
 
-/-- A replay that does not compare takes a recording whose request the machine does not make. -/
+/-- A replay that does not compare requests accepts a recording with a request that the machine does
+not issue. -/
 theorem blind_takes_forged :
     ∃ d', replayBlind start forged = some d' ∧
       (recordedWorld forged).live [] start forged.length ≠ (d', forged) := by
@@ -101,10 +105,10 @@ theorem blind_takes_forged :
   revert this
   decide
 
-/-- The real one does not. -/
+/-- The real replay rejects it. -/
 example : start.replay forged = none := by rfl
 
-/-! ## A replay that answers what was left for later -/
+/-! ## A replay that answers at once what the run answered later -/
 
 def answerEagerly (d : Driven) (q : EffectRequest) : Option Outcome → Driven
   | none => d.answer q (some (.success .unit))
@@ -117,12 +121,12 @@ def replayEager (d : Driven) : List Entry → Option Driven
     | true, .ask q answer => replayEager (answerEagerly d q answer) es
     | false, _ => none
 
-/-- How many coroutines are ready after a replay. -/
+/-- The number of ready coroutines after a replay. -/
 def ready : Option Driven → Nat
   | none => 0
   | some d => len d.machine.queue
 
-/-- A replay that answers at once what the run answered later gives another machine. -/
+/-- It ends with another machine than the run. -/
 theorem eager_not_sound :
     replayEager start (slow.live [] start 3).2 ≠ some (slow.live [] start 3).1 := by
   intro h
@@ -130,15 +134,15 @@ theorem eager_not_sound :
   revert this
   decide
 
-/-! ## A recording without the answers -/
+/-! ## A recording without answers -/
 
-/-- Keeps the actions and requests, and forgets how they were answered. -/
+/-- A recording with its actions and requests but without the answers. -/
 def withoutAnswers : List Entry → List Entry
   | [] => []
   | .act a :: es => .act a :: withoutAnswers es
   | .ask q _ :: es => .ask q none :: withoutAnswers es
 
-/-- Recordings without answers do not determine the run. -/
+/-- A recording without answers does not determine the run. -/
 theorem answers_are_needed :
     withoutAnswers (world.live [] start 3).2 = withoutAnswers (slow.live [] start 3).2 ∧
       (world.live [] start 3).1 ≠ (slow.live [] start 3).1 := by

@@ -6,18 +6,18 @@ public import Runtime.ProtocolMachine.Codec.Image
 @[expose] public section
 
 /-!
-# The safety certificate: that it says something
+# Tests of the theorems on safety certificates
 
-A certificate that is accepted, certificates that are not, and checkers that leave out one thing each: every one of these
-accepts the certificate of an image that comes to something bad.
+A certificate that is accepted, certificates that are refused, and checkers that each leave out one
+test and so accept a certificate of an image that reaches a bad configuration.
 -/
 
 namespace Antiphon.Tests.Safety
 
-/-- A branch with payload `unit`. -/
+/-- A branch with payload sort `unit`. -/
 def branch (label next : Nat) : Transition := { label, sort := 0, next }
 
-/-- An image of roles that do nothing but speak. -/
+/-- An image whose roles only send and receive. -/
 def speaking (roles : List Role) : CodeImage where
   name := []
   version := 0
@@ -29,44 +29,45 @@ def speaking (roles : List Role) : CodeImage where
   programs := [{ name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .receive 0 1 1, .halt] },
     { name := [], registers := 2, code := [.receive 0 0 1, .send 0 1 1, .halt] }]
 
-/-- Two roles. -/
+/-- An image of two roles. -/
 def pair (a b : List AutomatonState) : CodeImage :=
   speaking [{ name := [65], states := a }, { name := [66], states := b }]
 
-/-- A certificate for buffers of one. -/
+/-- A certificate for buffers of one message. -/
 def rows (rows : List (List Nat)) : SafetyCertificate := { bound := 1, rows }
 
-/-- Where the two are and what the only buffer holds. -/
+/-- The configuration with the states of two roles and the labels in the only buffer. -/
 def here (a b : Nat) (labels : List Nat) : Configuration := { states := [a, b], buffers := [labels] }
 
-/-- A asks, B answers. -/
+/-- A sends a question and B answers. -/
 def talk : CodeImage :=
   pair [.send 1 [branch 0 1], .recv 1 [branch 1 2], .done] [.recv 0 [branch 0 1], .send 0 [branch 1 2], .done]
 
-/-- Each of its configurations: start, asked, heard, answered, heard. -/
+/-- All configurations of `talk`: the start; the question sent and received; the answer sent and
+received. -/
 def talks : SafetyCertificate :=
   rows [[0, 0, noLabel, noLabel], [1, 0, 0, noLabel], [1, 1, noLabel, noLabel], [1, 2, noLabel, 1],
     [2, 2, noLabel, noLabel]]
 
-/-! ## The hypothesis can hold -/
+/-! ## The hypotheses can hold -/
 
 example : checkCertificate talk talks = true := by decide
 
-/-- One step further. -/
+/-- A successor of a reachable configuration is reachable. -/
 theorem reached {i : Loaded} {bound : Nat} {c d : Configuration} {next : List Configuration} (h : Reachable i bound c)
     (all : successors i bound c = next) (mem : d ∈ next) : Reachable i bound d :=
   .step h (mem_successors.mp (all ▸ mem))
 
-/-- Something can be reached, and not only the start. -/
+/-- A configuration other than the start is reachable. -/
 example : Reachable (talk.load []) 1 { states := [1, 1], buffers := [[], []] } :=
   reached (reached .start (next := [{ states := [1, 0], buffers := [[0], []] }]) rfl List.mem_cons_self)
     (next := [{ states := [1, 1], buffers := [[], []] }]) rfl List.mem_cons_self
 
-/-- The bytes that the compiler's exploration writes for it. -/
+/-- The bytes that the compiler's exploration writes for `talk`. -/
 def talksBytes : Bytes :=
   [133, 1, 1, 4, 5, 87, 0, 1, 1, 0, 0, 0, 2, 1, 1, 0, 1, 2, 0, 0, 1, 3, 0, 2, 0, 3, 3, 0, 0]
 
-/-! ## What is refused, and for what -/
+/-! ## Certificates that are refused, with the reason -/
 
 example : examine (talk.load []) (rows [[1, 0, 0, noLabel], [1, 1, noLabel, noLabel], [1, 2, noLabel, 1],
     [2, 2, noLabel, noLabel]]) = .noStart := by decide
@@ -80,15 +81,15 @@ example : examine (talk.load []) (rows [[0, 0, noLabel]]) = .foreign 0 := by dec
 
 example : examine (talk.load []) (rows [[0, 0, noLabel, noLabel], [3, 0, noLabel, noLabel]]) = .foreign 1 := by decide
 
-/-! ## Checkers that leave something out -/
+/-! ## Checkers that leave out a test -/
 
-/-- What a checker does, in parts. -/
+/-- The tests of a checker. -/
 structure Parts where
   bad : Loaded → Nat → Configuration → List Configuration → Bool
   inside : Explored → List Configuration → Bool
   begins : Explored → Configuration → Bool
 
-/-- The parts of the real one. -/
+/-- The tests of the real checker. -/
 noncomputable def parts : Parts := { bad := Antiphon.bad, inside := Explored.hasAll, begins := fun set c => set.has c }
 
 def closedBy (p : Parts) (i : Loaded) (bound : Nat) (set : Explored) (index : Nat) : List Configuration → Verdict
@@ -119,7 +120,8 @@ theorem closedBy_parts (i : Loaded) (bound : Nat) (set : Explored) (index : Nat)
   | nil => rfl
   | cons c cs ih => simp only [closedBy, closed, parts, ← ih] <;> rfl
 
-/-- With the real parts it is the real checker: so each checker below differs from it in one part. -/
+/-- A checker with the real tests is the real checker, so each checker below differs from it in one
+test. -/
 theorem checkBy_parts (image : CodeImage) (certificate : SafetyCertificate) :
     checkBy parts image certificate = checkCertificate image certificate := by
   unfold checkBy checkCertificate examineBy examine
@@ -130,24 +132,24 @@ theorem checkBy_parts (image : CodeImage) (certificate : SafetyCertificate) :
     generalize Explored.of cs = set
     rfl
 
-/-- Something that a safe image never comes to. -/
+/-- A configuration that a safe image never reaches. -/
 def Wrong (i : Loaded) (bound : Nat) (c : Configuration) : Prop :=
   Deadlock i bound c ∨ ReceptionError i c ∨ Orphan i c
 
-/-- A checker accepts the certificate of an image that comes to something wrong. -/
+/-- A checker that accepts a certificate of an image that reaches a bad configuration. -/
 def Unsound (check : CodeImage → SafetyCertificate → Bool) : Prop :=
   ∃ image certificate c, check image certificate = true ∧
     Reachable (image.load []) certificate.places c ∧ Wrong (image.load []) certificate.places c
 
-/-- The real one does not. -/
+/-- The real checker is sound. -/
 theorem checkCertificate_sound : ¬ Unsound checkCertificate := by
   rintro ⟨image, certificate, c, accepted, reached, wrong⟩
   have ⟨d, r, o⟩ := safety_certificate_sound accepted reached
   exact wrong.elim d fun wrong => wrong.elim r o
 
-/-! ### The start need not be in the set -/
+/-! ### No test that the start is in the set -/
 
-/-- A says what B does not expect. -/
+/-- A sends a label that B does not expect. -/
 def deaf : CodeImage := pair [.send 1 [branch 1 1], .done] [.recv 0 [branch 0 1], .done]
 
 theorem deaf_reached : Reachable (deaf.load []) 1 (here 1 0 [1]) :=
@@ -159,18 +161,18 @@ theorem deaf_wrong : Wrong (deaf.load []) 1 (here 1 0 [1]) :=
 theorem without_start_unsound : Unsound (checkBy { parts with begins := fun _ _ => true }) :=
   ⟨deaf, rows [], _, by decide, deaf_reached, deaf_wrong⟩
 
-/-! ### Steps may lead out of the set -/
+/-! ### No test that steps stay in the set -/
 
 theorem without_closure_unsound : Unsound (checkBy { parts with inside := fun _ _ => true }) :=
   ⟨deaf, rows [[0, 0, noLabel]], _, by decide, deaf_reached, deaf_wrong⟩
 
-/-! ### The first step may not lead out of the set, the others may -/
+/-! ### A test that only the first step of each configuration stays in the set -/
 
 def firstInside (set : Explored) : List Configuration → Bool
   | [] => true
   | c :: _ => set.has c
 
-/-- A says one of two things, B expects the first. -/
+/-- A sends one of two labels, B expects the first. -/
 def half : CodeImage := pair [.send 1 [branch 0 1, branch 1 1], .done] [.recv 0 [branch 0 1], .done]
 
 theorem half_reached : Reachable (half.load []) 1 (here 1 0 [1]) :=
@@ -182,9 +184,9 @@ theorem half_wrong : Wrong (half.load []) 1 (here 1 0 [1]) :=
 theorem without_all_steps_unsound : Unsound (checkBy { parts with inside := firstInside }) :=
   ⟨half, rows [[0, 0, noLabel], [1, 0, 0], [1, 1, noLabel]], _, by decide, half_reached, half_wrong⟩
 
-/-! ### Labels in buffers are not compared -/
+/-! ### A test that does not compare the labels in buffers -/
 
-/-- Whether a configuration of the same states is in the set. -/
+/-- Whether the set contains a configuration with these states. -/
 def hasStates (states : List Nat) : Explored → Bool
   | .none => false
   | .node left d right => match orderNumbers states d.states with
@@ -202,7 +204,7 @@ def statesInside (set : Explored) : List Configuration → Bool
 theorem without_buffers_unsound : Unsound (checkBy { parts with inside := statesInside }) :=
   ⟨half, rows [[0, 0, noLabel], [1, 0, 0], [1, 1, noLabel]], _, by decide, half_reached, half_wrong⟩
 
-/-! ### Messages that cannot be taken are not seen -/
+/-! ### No test for messages that cannot be received -/
 
 def badButReceptions (i : Loaded) (_ : Nat) (c : Configuration) (next : List Configuration) : Bool :=
   match orphaned i c i.edges c.buffers with
@@ -214,7 +216,7 @@ def badButReceptions (i : Loaded) (_ : Nat) (c : Configuration) (next : List Con
 theorem without_receptions_unsound : Unsound (checkBy { parts with bad := badButReceptions }) :=
   ⟨deaf, rows [[0, 0, noLabel], [1, 0, 1]], _, by decide, deaf_reached, deaf_wrong⟩
 
-/-! ### Orphans are not seen -/
+/-! ### No test for messages to a role that is done -/
 
 def badButOrphans (i : Loaded) (bound : Nat) (c : Configuration) (next : List Configuration) : Bool :=
   match misreadsBelow i bound c (len c.states) with
@@ -223,7 +225,7 @@ def badButOrphans (i : Loaded) (bound : Nat) (c : Configuration) (next : List Co
     | _ :: _ => false
     | [] => !endedBelow i c (len c.states)
 
-/-- A speaks to B, who is done. -/
+/-- A sends to B, which is done. -/
 def gone : CodeImage := pair [.send 1 [branch 0 1], .done] [.done]
 
 theorem without_orphans_unsound : Unsound (checkBy { parts with bad := badButOrphans }) :=
@@ -231,14 +233,14 @@ theorem without_orphans_unsound : Unsound (checkBy { parts with bad := badButOrp
     reached .start (next := [here 1 0 [0]]) rfl List.mem_cons_self,
     .inr (.inr ⟨0, (0, 1), 0, [], rfl, rfl, _, rfl, rfl⟩)⟩
 
-/-! ### Deadlocks are not seen -/
+/-! ### No test for deadlocks -/
 
 def badButDeadlocks (i : Loaded) (bound : Nat) (c : Configuration) (_ : List Configuration) : Bool :=
   match misreadsBelow i bound c (len c.states) with
   | true => true
   | false => orphaned i c i.edges c.buffers
 
-/-- Each waits for the other. -/
+/-- Each role waits for the other. -/
 def shy : CodeImage := pair [.recv 1 [branch 0 1], .done] [.recv 0 [branch 0 1], .done]
 
 theorem shy_stuck : Deadlock (shy.load []) 1 (shy.load []).beginning := by
@@ -252,7 +254,7 @@ theorem shy_stuck : Deadlock (shy.load []) 1 (shy.load []).beginning := by
 theorem without_deadlocks_unsound : Unsound (checkBy { parts with bad := badButDeadlocks }) :=
   ⟨shy, rows [[0, 0, noLabel, noLabel]], _, by decide, .start, .inl shy_stuck⟩
 
-/-- The real checker refuses each of these. -/
+/-- The real checker refuses each of these certificates. -/
 example : (checkCertificate deaf (rows []) || checkCertificate deaf (rows [[0, 0, noLabel]]) ||
     checkCertificate deaf (rows [[0, 0, noLabel], [1, 0, 1]]) ||
     checkCertificate half (rows [[0, 0, noLabel], [1, 0, 0], [1, 1, noLabel]]) ||
@@ -261,21 +263,22 @@ example : (checkCertificate deaf (rows []) || checkCertificate deaf (rows [[0, 0
 
 /-! ## The bound -/
 
-/-- A says two things to B and expects `x` from C; C says `y` to A; B and C go on without end and B does not listen to A. -/
+/-- A sends two messages to B and expects `x` from C; C sends `y` to A; B and C communicate forever
+and B never receives from A. -/
 def ahead : CodeImage :=
   speaking [
     { name := [65], states := [.send 1 [branch 0 1], .send 1 [branch 0 2], .recv 2 [branch 0 3], .done] },
     { name := [66], states := [.send 2 [branch 0 0]] },
     { name := [67], states := [.send 0 [branch 1 1], .recv 1 [branch 0 1]] }]
 
-/-- Where they are when a buffer has room for one message: A waits for ever. -/
+/-- The configurations of `ahead` if a buffer has room for one message: A waits forever. -/
 def waits : SafetyCertificate :=
   rows [[0, 0, 0, noLabel, 0, noLabel], [0, 0, 0, noLabel, noLabel, noLabel], [0, 0, 1, noLabel, 0, 1],
     [0, 0, 1, noLabel, noLabel, 1], [1, 0, 0, 0, 0, noLabel], [1, 0, 0, 0, noLabel, noLabel], [1, 0, 1, 0, 0, 1],
     [1, 0, 1, 0, noLabel, 1]]
 
-/-- A certificate says nothing of larger buffers than its own: with room for two messages A comes to hear what it does not
-expect. -/
+/-- A certificate means nothing for larger buffers than its own: with room for two messages, A's
+next message is one that it does not expect. -/
 theorem bound_matters : checkCertificate ahead waits = true ∧ waits.places = 1 ∧
     ∃ c, Reachable (ahead.load []) 2 c ∧ ReceptionError (ahead.load []) c := by
   refine ⟨by decide, rfl, { states := [2, 0, 1], buffers := [[0, 0], [], [1]] }, ?_, ⟨0, _, 1, [], rfl, rfl, rfl, by decide⟩⟩
@@ -305,23 +308,25 @@ def config : ProtocolMachineConfig where
 noncomputable def ran : Run :=
   runOf config [talk.load [7]] [.input (.open [7] []), .pick ⟨0, 0⟩, .pick ⟨0, 0⟩]
 
-/-- The hypotheses of `certified_sessions_safe` hold of a session that has moved: A has asked. -/
+/-- The hypotheses of `certified_sessions_safe` hold for a session that has changed: A has sent the
+question. -/
 example : checkCertificate talk talks = true ∧ config.bufferMax = talks.places ∧
     ∃ s, ran.machine.sessions[0]? = some s ∧ [talk.load [7]][s.image]? = some (talk.load [7]) ∧
       s.configuration = { states := [1, 0], buffers := [[0], []] } :=
   ⟨by decide, rfl, _, rfl, rfl, rfl⟩
 
-/-! ### `certified_sessions_safe`: checkers that leave something out, and hypotheses left out -/
+/-! ### `certified_sessions_safe`: checkers that leave out a test, and hypotheses left out -/
 
-/-- The programs of two roles instead of those that speak. -/
+/-- An image with other programs for its two roles. -/
 def running (image : CodeImage) (a b : List Instruction) : CodeImage :=
   { image with programs := [{ name := [], registers := 2, code := a }, { name := [], registers := 2, code := b }] }
 
-/-- One session of an image with buffers of `bufferMax`, after these steps. -/
+/-- A run of one session of an image with the given `bufferMax`, after these picks. -/
 noncomputable def runOn (bufferMax : Nat) (image : CodeImage) (picks : List Pick) : Run :=
   runOf { config with bufferMax } [image.load [7]] (.input (.open [7] []) :: picks.map .pick)
 
-/-- What `certified_sessions_safe` says of a checker, but for the condition on the buffers. -/
+/-- The statement of `certified_sessions_safe` for a checker, with the conditions on the buffers as
+parameters. -/
 def SafeInRuns (check : CodeImage → SafetyCertificate → Bool) (buffers : Nat → SafetyCertificate → Prop)
     (equal : Nat → SafetyCertificate → Prop) : Prop :=
   ∀ {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action} {n : Nat} {s : Session} {image : CodeImage}
@@ -331,16 +336,16 @@ def SafeInRuns (check : CodeImage → SafetyCertificate → Bool) (buffers : Nat
     ¬ ReceptionError (image.load digest) s.configuration ∧ ¬ Orphan (image.load digest) s.configuration ∧
       (equal config.bufferMax certificate → ¬ Deadlock (image.load digest) config.bufferMax s.configuration)
 
-/-- The buffers hold no more than the certificate's. -/
+/-- The machine's buffers hold at most as many messages as the certificate's. -/
 def Within (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := bufferMax ≤ certificate.places
 
-/-- They hold just as many. -/
+/-- The machine's buffers hold exactly as many messages as the certificate's. -/
 def Equal (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := bufferMax = certificate.places
 
-/-- The real one. -/
+/-- The statement holds for the real checker. -/
 theorem safeInRuns : SafeInRuns checkCertificate Within Equal := certified_sessions_safe
 
-/-- A of `deaf` does say what B does not expect. -/
+/-- `deaf` with programs in which A does send what B does not expect. -/
 def deafRuns : CodeImage := running deaf [.set 1 .unit, .send 0 1 1, .halt] [.receive 0 0 1, .halt]
 
 theorem without_receptions_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad := badButReceptions }) Within Equal := by
@@ -351,7 +356,7 @@ theorem without_receptions_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad
   have ⟨reception, _⟩ := h (certificate := rows [[0, 0, noLabel], [1, 0, 1]]) (by decide) found image (Nat.le_refl 1)
   exact reception (is ▸ ⟨1, _, 1, [], rfl, rfl, rfl, by decide⟩)
 
-/-- A of `gone` does speak to B, who is done. -/
+/-- `gone` with programs in which A does send to B, which is done. -/
 def goneRuns : CodeImage := running gone [.set 1 .unit, .send 0 0 1, .halt] [.halt]
 
 theorem without_orphans_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad := badButOrphans }) Within Equal := by
@@ -370,18 +375,18 @@ theorem without_deadlocks_runs_unsafe : ¬ SafeInRuns (checkBy { parts with bad 
   have ⟨_, _, deadlock⟩ := h (certificate := rows [[0, 0, noLabel, noLabel]]) (by decide) found image (Nat.le_refl 1)
   refine deadlock rfl (is ▸ ⟨shy_stuck.1, fun d moves => shy_stuck.2 d (moves.of_digest [])⟩)
 
-/-- What the roles of `ahead` do until A hears what it does not expect. -/
+/-- `ahead` with programs that run until A's next message is one that it does not expect. -/
 def aheadRuns : CodeImage :=
   { ahead with programs := [
       { name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .send 0 0 1, .receive 0 0 1, .halt] },
       { name := [], registers := 2, code := [.set 1 .unit, .send 0 0 1, .jump 1] },
       { name := [], registers := 2, code := [.set 1 .unit, .send 0 1 1, .halt] }] }
 
-/-- They hold at least as many. -/
+/-- The machine's buffers hold at least as many messages as the certificate's. -/
 def Larger (bufferMax : Nat) (certificate : SafetyCertificate) : Prop := certificate.places ≤ bufferMax
 
-/-- Machines with larger buffers than the certificate's are not covered: `certified_sessions_safe` without its bound fails, and
-so does `certified_sessions_safe_larger_buffers` without `hasRoom`. -/
+/-- A certificate does not cover machines with larger buffers: `certified_sessions_safe` fails
+without its bound, and so does `certified_sessions_safe_larger_buffers` without `hasRoom`. -/
 theorem without_bound_runs_unsafe : ¬ SafeInRuns checkCertificate Larger Equal := by
   intro h
   have run : ∃ s, (runOn 2 aheadRuns [⟨0, 0⟩, ⟨0, 0⟩, ⟨0, 0⟩, ⟨0, 2⟩, ⟨0, 2⟩]).machine.sessions[0]? = some s ∧
@@ -391,8 +396,8 @@ theorem without_bound_runs_unsafe : ¬ SafeInRuns checkCertificate Larger Equal 
   have ⟨reception, _⟩ := h (certificate := waits) (by decide) found image (show 1 ≤ 2 by decide)
   exact reception (is ▸ ⟨0, _, 1, [], rfl, rfl, rfl, by decide⟩)
 
-/-- With smaller buffers than the certificate's there are deadlocks that it knows nothing of: with room for nothing, nobody
-speaks. -/
+/-- A certificate does not exclude deadlocks of a machine with smaller buffers: with buffers of size
+0, no role can send. -/
 theorem with_less_room_runs_unsafe : ¬ SafeInRuns checkCertificate Within fun _ _ => True := by
   intro h
   have run : ∃ s, (runOn 0 talk []).machine.sessions[0]? = some s ∧
@@ -408,39 +413,40 @@ theorem with_less_room_runs_unsafe : ¬ SafeInRuns checkCertificate Within fun _
 
 /-! ## `certified_safe_larger_buffers` and its corollary: tests for room that leave something out -/
 
-/-- The hypotheses hold: in `talk` nobody waits for room, so a machine with the usual buffers of 64 is covered. -/
+/-- The hypotheses hold: in `talk` no role waits for room, so a machine with the default buffers of
+64 messages is covered. -/
 example : checkCertificate talk talks = true ∧ hasRoom talk talks = true ∧ talks.places ≤ 64 ∧
     ∃ s, (runOn 64 talk [⟨0, 0⟩, ⟨0, 0⟩]).machine.sessions[0]? = some s ∧
       [talk.load [7]][s.image]? = some (talk.load [7]) ∧ s.configuration = { states := [1, 0], buffers := [[0], []] } :=
   ⟨by decide, by decide, by decide, _, rfl, rfl, rfl⟩
 
-/-- What the theorem says, of a test for room. -/
+/-- The statement of `certified_safe_larger_buffers` for a test for room. -/
 def SafeInLarger (room : CodeImage → SafetyCertificate → Bool) : Prop :=
   ∀ {image : CodeImage} {certificate : SafetyCertificate}, checkCertificate image certificate = true →
     room image certificate = true → ∀ {bound : Nat}, certificate.places ≤ bound → ∀ {c : Configuration},
     Reachable (image.load []) bound c → Reachable (image.load []) certificate.places c ∧ ¬ Deadlock (image.load []) bound c ∧
       ¬ ReceptionError (image.load []) c ∧ ¬ Orphan (image.load []) c
 
-/-- The real one. -/
+/-- The statement holds for the real test. -/
 theorem safeInLarger : SafeInLarger hasRoom := certified_safe_larger_buffers
 
-/-- In `ahead` somebody waits for room. -/
+/-- In `ahead` a role waits for room. -/
 example : hasRoom ahead waits = false := by decide
 
-/-- A test that takes `ahead` to have room is none. -/
+/-- The statement fails for every test that accepts `ahead`. -/
 theorem larger_unsafe {room : CodeImage → SafetyCertificate → Bool} (h : room ahead waits = true) : ¬ SafeInLarger room := by
   intro safe
   obtain ⟨accepted, places, c, reached, error⟩ := bound_matters
   exact (safe accepted h (bound := 2) (by decide) reached).2.2.1 error
 
-/-- No test. -/
+/-- The statement fails without a test. -/
 theorem without_room_unsafe : ¬ SafeInLarger fun _ _ => true := larger_unsafe rfl
 
-/-- Only one configuration is looked at, the second row: in `waits` it is the start. -/
+/-- The statement fails for a test of one row only, the second: in `waits` it is the start. -/
 theorem room_in_one_row_unsafe : ¬ SafeInLarger fun image certificate =>
     hasRoom image { certificate with rows := (certificate.rows.drop 1).take 1 } := larger_unsafe (by decide)
 
-/-- Only one role is looked at, who always has room. -/
+/-- A test of the third role only, which always has room. -/
 noncomputable def roomOfThird (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
   match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
   | .error _ => false
@@ -448,7 +454,7 @@ noncomputable def roomOfThird (image : CodeImage) (certificate : SafetyCertifica
 
 theorem room_of_third_unsafe : ¬ SafeInLarger roomOfThird := larger_unsafe (by decide)
 
-/-- A buffer counts as full one message too late. -/
+/-- A test that considers a buffer full one message too late. -/
 def roomTooLate (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
   match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
   | .error _ => false
@@ -458,14 +464,14 @@ theorem room_too_late_unsafe : ¬ SafeInLarger roomTooLate := larger_unsafe (by 
 
 /-! ## The bytes -/
 
-/-- The hypothesis of `judged_sound` holds of bytes. -/
+/-- The hypothesis of `judged_sound` holds for some bytes. -/
 example : judge (encImage talk []) talksBytes = .examined .accepted := by decide
 
 example : judge (encImage talk []) (talksBytes ++ [0]) = .noCertificate := by decide
 
 example : judge (encImage deaf []) talksBytes = .examined (.foreign 0) := by decide
 
-/-- What `judged_sound` says, of a judge. -/
+/-- The statement of `judged_sound` for a judge. -/
 def SoundJudge (judge : Bytes → Bytes → Judged) : Prop :=
   ∀ {b d : Bytes}, judge b d = .examined .accepted →
     ∃ image certificate, decImage b = some (image, []) ∧ readCertificate d = some certificate ∧
@@ -473,10 +479,10 @@ def SoundJudge (judge : Bytes → Bytes → Judged) : Prop :=
         ¬ Deadlock (image.load []) certificate.places c ∧ ¬ ReceptionError (image.load []) c ∧
           ¬ Orphan (image.load []) c
 
-/-- The real one. -/
+/-- The statement holds for the real judge. -/
 theorem soundJudge : SoundJudge judge := judged_sound
 
-/-- A judge that does not look at what is behind the image. -/
+/-- A judge that ignores bytes after the image. -/
 def judgeRest (image certificate : Bytes) : Judged :=
   match decImage image with
   | some (image, _) => match readCertificate certificate with
@@ -484,7 +490,7 @@ def judgeRest (image certificate : Bytes) : Judged :=
     | some certificate => .examined (examine (image.load []) certificate)
   | none => .noImage
 
-/-- It accepts bytes that are no image. -/
+/-- It accepts bytes that are not an image. -/
 theorem rest_judge_unsound : ¬ SoundJudge judgeRest := by
   intro h
   obtain ⟨image, _, read, -⟩ := h (b := encImage talk [0]) (d := talksBytes) (by decide)
@@ -492,7 +498,7 @@ theorem rest_judge_unsound : ¬ SoundJudge judgeRest := by
   rw [read] at this
   cases this
 
-/-- A judge that leaves out the messages that cannot be taken. -/
+/-- A judge that does not test for messages that cannot be received. -/
 noncomputable def judgeDeaf (image certificate : Bytes) : Judged :=
   match decImage image with
   | some (image, []) => match readCertificate certificate with
@@ -516,13 +522,13 @@ theorem deaf_judge_unsound : ¬ SoundJudge judgeDeaf := by
   cases readToo
   exact (safe _ deaf_reached).2.1 ⟨1, _, 1, [], rfl, rfl, rfl, by decide⟩
 
-/-- A judge that looks at the image only. -/
+/-- A judge that reads only the image. -/
 def judgeBlind (image _ : Bytes) : Judged :=
   match decImage image with
   | some (_, []) => .examined .accepted
   | _ => .noImage
 
-/-- It accepts bytes that are no certificate. -/
+/-- It accepts bytes that are not a certificate. -/
 theorem blind_judge_unsound : ¬ SoundJudge judgeBlind := by
   intro h
   obtain ⟨_, _, _, read, -⟩ := h (b := encImage talk []) (d := []) (by decide)

@@ -6,10 +6,10 @@ public import Runtime.Tests.Concurrency
 @[expose] public noncomputable section
 
 /-!
-# The theorems on schedules say something
+# Tests of the theorems on schedules
 
-Schedules of which the hypotheses hold; and ways to perform deeds that break one premise each, or hypotheses left out, for
-which the statements fail.
+Schedules for which the hypotheses hold, and functions that perform deeds but each break one
+premise, or hypotheses left out, for which the statements fail.
 -/
 
 namespace Antiphon.ScheduleTests
@@ -18,7 +18,7 @@ open ConcurrencyTests
 
 /-! ## Machines -/
 
-/-- One role that asks once and halts. -/
+/-- An image with one role that issues one effect and halts. -/
 def asker : Loaded :=
   { digest := []
     image := {
@@ -29,25 +29,26 @@ def asker : Loaded :=
       programs := [{ name := [], registers := 1, code := [.invoke 0 [] 0 none, .halt] }] }
     edges := [] }
 
-/-- Two sessions of it. -/
+/-- A run with two sessions of `asker`. -/
 def asking : Run :=
   let m := Machine.new { unfair with policy := .roundRobin, sessionsMax := 2 } [asker]
   let m := (m.input (.open [] [])).machine
   { machine := (m.input (.open [] [])).machine, events := [] }
 
-/-- The answer to a session's first effect. -/
+/-- A successful outcome for a session's first effect. -/
 def answer (session : Nat) : Action := .input (.outcome { session, number := 0 } (.success .unit))
 
-/-- Turn by turn, then the answers, then turn by turn. -/
+/-- Two turns, then the answers, then two turns. -/
 def slow : List Action := [.turn, .turn, answer 0, answer 1, .turn, .turn]
 
-/-- A wave of both, and the second session to its end before the first one is answered. -/
+/-- A wave of both sessions; then the second session runs to its end before the first one is
+answered. -/
 def mixed : List Action := [.round 2 1, answer 1, .turn, answer 0, .round 2 5]
 
 /-- Two sessions that yield once and halt. -/
 def short : Run := { machine := two [.yield, .halt], events := [] }
 
-/-- Two sessions that yield and jump in turn, for ever. -/
+/-- Two sessions that yield and jump alternately, forever. -/
 def endless : Run := { machine := looping, events := [] }
 
 /-- The sessions of a log's events. -/
@@ -64,7 +65,7 @@ def endedIn (r : Run) (session : Nat) : Bool :=
 
 /-! ## The hypotheses can hold -/
 
-/-- Two schedules that give the first session the same, and are not the same: the logs differ. -/
+/-- Two schedules that give each session the same deeds but have different logs. -/
 example : asking.dealtTo 0 slow =
       [.turn 0, .input (.outcome { session := 0, number := 0 } (.success .unit)), .turn 0] ∧
     asking.dealtTo 0 slow = asking.dealtTo 0 mixed ∧
@@ -72,16 +73,19 @@ example : asking.dealtTo 0 slow =
     whose (asking.actAll slow).events ≠ whose (asking.actAll mixed).events :=
   ⟨rfl, rfl, rfl, by decide⟩
 
-/-- Both sessions are answered when they have nobody ready, and end with nobody ready. -/
+/-- In both schedules, the first session is answered when it has no ready coroutine, and it has none
+at the end. -/
 example : asking.restsAt 0 slow ∧ asking.restsAt 0 mixed :=
   ⟨⟨nofun, nofun, fun _ _ => rfl, nofun, nofun, nofun, rfl⟩,
     ⟨nofun, nofun, nofun, nofun, fun _ _ => rfl, nofun, rfl⟩⟩
 
-/-- Three canonical rounds and one wave of two steps and one: the first session has two turns of each. -/
+/-- Three canonical turns, and a round of two steps followed by one turn, each give the first
+session two turns. -/
 example : (endless.dealtTo 0 [.turn, .turn, .turn]).length =
     (endless.dealtTo 0 [.round 1 2, .turn]).length := by rfl
 
-/-- A run of one wave and a run of four canonical rounds that go on until nobody is ready, four steps each. -/
+/-- A run of one wave and a run of four canonical turns that both continue until no coroutine is
+ready and take four steps. -/
 example : (short.runScheduledThreaded 2 3 1).machine.queue = [] ∧
     (short.runScheduled 4).machine.queue = [] ∧
     (short.runScheduledThreaded 2 3 1).machine.stepIndex = 4 ∧
@@ -89,13 +93,13 @@ example : (short.runScheduledThreaded 2 3 1).machine.queue = [] ∧
 
 /-! ## Hypotheses left out -/
 
-/-- With another number of turns a session is not the same. -/
+/-- After different numbers of turns a session differs. -/
 theorem other_turns_other_session :
     ¬ SameSession 0 (endless.actAll [.turn]) (endless.actAll [.turn, .turn, .turn]) := by
   intro h
   exact absurd (congrArg (fun s => (s.map fun s => s.coroutines.map fun c => c.pc)) h.1) (by decide)
 
-/-- The same turns and the same inputs in another order are not the same. -/
+/-- The same turns and the same inputs in another order leave a session different. -/
 theorem order_counts :
     (endless.dealtTo 0 [.turn, .input (.cancel 0 [])]).filter Deed.asked =
         (endless.dealtTo 0 [.input (.cancel 0 []), .turn]).filter Deed.asked ∧
@@ -110,7 +114,7 @@ theorem incomplete_rounds_differ :
   intro h
   exact absurd (congrArg (fun ss => ss.map fun s => s.coroutines.map fun c => c.pc) h) (by decide)
 
-/-- The step index in a stamp is no part of what is independent. -/
+/-- The step index in a stamp can differ although a session has the same deeds. -/
 theorem step_index_differs :
     asking.dealtTo 0 slow = asking.dealtTo 0 mixed ∧
       traceOf 0 (asking.actAll slow).events ≠ traceOf 0 (asking.actAll mixed).events := by
@@ -121,7 +125,7 @@ theorem step_index_differs :
 def coarseRound (r : Run) (width quantum : Nat) : Machine :=
   { (r.machine.schedRoundThreaded width quantum).machine with stepIndex := r.machine.stepIndex + 1 }
 
-/-- It does not end in the same machine. -/
+/-- It ends in another machine than the canonical run. -/
 theorem coarse_round_other_machine :
     (coarseRound short 2 3).queue = [] ∧ (short.runScheduled 4).machine.queue = [] ∧
       coarseRound short 2 3 ≠ (short.runScheduled 4).machine := by
@@ -130,20 +134,22 @@ theorem coarse_round_other_machine :
 
 /-! ## Machines that break a premise -/
 
-/-- A machine in which a session has its turns only at the first step: it reads the machine's step index. -/
+/-- A machine in which a session has turns only at the first step: it reads the machine's step
+index. -/
 def peeking (m : Machine) : Deed → Acted
   | .turn session => match m.stepIndex with
     | 0 => m.turnIn session
     | _ => { machine := m, shown := { result := .notReady, events := [], request := none } }
   | d => m.perform d
 
-/-- Its sessions depend on the others' turns. -/
+/-- In it, a session depends on the turns of other sessions. -/
 theorem peeking_not_independent :
     endless.heard peeking 0 [.turn 1, .turn 0] = endless.heard peeking 0 [.turn 0] ∧
       pcIn (endless.deeds peeking [.turn 1, .turn 0]) 0 ≠ pcIn (endless.deeds peeking [.turn 0]) 0 :=
   ⟨rfl, by decide⟩
 
-/-- A machine in which the turn of a session is a turn of the next one too: it writes outside its session. -/
+/-- A machine in which the turn of a session is also a turn of the next one: it writes outside its
+session. -/
 def spilling (m : Machine) : Deed → Acted
   | .turn session => (m.turnIn session).machine.turnIn (session + 1)
   | d => m.perform d
@@ -153,28 +159,28 @@ theorem spilling_not_independent :
       pcIn (endless.deeds spilling [.turn 0]) 1 ≠ pcIn (endless.deeds spilling []) 1 :=
   ⟨rfl, by decide⟩
 
-/-- A machine that calls a session off that has a turn and nobody ready. -/
+/-- A machine that cancels a session that gets a turn while it has no ready coroutine. -/
 def restless (m : Machine) : Deed → Acted
   | .turn session => match m.bestOf session with
     | some p => m.turnOf p
     | none => m.input (.cancel session [])
   | d => m.perform d
 
-/-- How often it gives turns makes a difference. -/
+/-- In it, the number of turns matters although the session has no ready coroutine. -/
 theorem restless_not_complete :
     asking.restsIn restless 0 [.turn 0] ∧ asking.restsIn restless 0 [.turn 0, .turn 0] ∧
       endedIn (asking.deeds restless [.turn 0]) 0 ≠
         endedIn (asking.deeds restless [.turn 0, .turn 0]) 0 :=
   ⟨⟨nofun, rfl⟩, ⟨nofun, nofun, rfl⟩, by decide⟩
 
-/-- A wave of two steps each is not one turn of each. -/
+/-- A wave of two steps for each session is not one turn of each. -/
 theorem one_turn_each_is_not_the_wave :
     (looping.act (.round 2 2)).machine ≠
       (endless.deeds Machine.perform [.turn 0, .turn 1]).machine := by
   intro h
   exact absurd (congrArg Machine.stepIndex h) (by decide)
 
-/-- None of them keeps to the premises. -/
+/-- None of these machines satisfies the premises. -/
 theorem none_keeps :
     ¬ ThreadedRoundRefinementPremises peeking ∧ ¬ ThreadedRoundRefinementPremises spilling ∧
       ¬ ThreadedRoundRefinementPremises restless := by

@@ -6,10 +6,10 @@ public import Runtime.Tests.Step
 @[expose] public section
 
 /-!
-# Sessions: that the theorems say something
+# Tests of the theorems on sessions
 
-A protocol whose run has everything that `Proofs/Session.lean` speaks of, and kernels whose send or receive is wrong in
-one place: each falsifies one of the statements, which hold of the kernel as it is.
+A protocol with a run that exercises every statement of `Proofs/Session.lean`, and kernels whose
+send or receive is wrong in one place, and so each break a statement that holds for the real kernel.
 -/
 
 namespace Antiphon.Tests.Session
@@ -18,7 +18,7 @@ open Antiphon.Tests.Step (Kernel real real_step)
 
 /-! ## A protocol -/
 
-/-- The first role sends two numbers to the second, which takes the sort `taken` for them. -/
+/-- The first role sends two numbers to the second one, which expects the sort `taken` for them. -/
 def image (taken : Nat) : CodeImage where
   name := []
   version := 0
@@ -36,7 +36,7 @@ def image (taken : Nat) : CodeImage where
 
 def loaded (taken : Nat) : Loaded := (image taken).load []
 
-/-- A configuration with buffers of a length. -/
+/-- A configuration with buffers of this size. -/
 def config (bufferMax : Nat) : ProtocolMachineConfig where
   policy := .roundRobin
   priorities := []
@@ -51,13 +51,14 @@ def config (bufferMax : Nat) : ProtocolMachineConfig where
 
 /-! ## The hypotheses can hold -/
 
-/-- Two sessions, opened, stepped by turns and by waves. -/
+/-- Two sessions that are opened and stepped by turns, waves and a pick. -/
 def actions : List Action :=
   [.input (.open [] []), .input (.open [] [1]), .turn, .turn, .round 2 2, .round 2 1, .pick ⟨1, 1⟩]
 
 noncomputable def ran : Run := runOf (config 2) (loadImages [([], image 0)]) actions
 
-/-- There is a session over whose edge two messages were sent and one was taken, and whose roles have moved. -/
+/-- In the first session, two messages were sent over the edge and one was taken, and both roles
+have changed state. -/
 theorem ran_shows :
     ran.machine.sessions.length = 2 ∧
       (sentOn 0 (logOf 0 ran.events)).map Message.sequence = [0, 1] ∧
@@ -66,9 +67,9 @@ theorem ran_shows :
       ran.machine.sessions[0]?.map (fun s => s.edges.map (fun e => e.queue.length)) = some [1] := by
   decide
 
-/-! ## Kernels that are wrong -/
+/-! ## Faulty kernels -/
 
-/-- `Machine.micro`. -/
+/-- `Machine.micro` with a kernel's step. -/
 def micro (k : Kernel) (m : Machine) (p : Pick) : Option Micro :=
   match m.find p.session with
   | none => none
@@ -77,7 +78,7 @@ def micro (k : Kernel) (m : Machine) (p : Pick) : Option Micro :=
     some { pick := p, session := stepped.session.counted stepped.events, index := found.1.events,
            events := stepped.events, step := stepped.step, woken := stepped.woken }
 
-/-- `Machine.turnOf`. -/
+/-- `Machine.turnOf` with a kernel's step. -/
 def turnOf (k : Kernel) (m : Machine) (p : Pick) : Acted :=
   match micro k m p with
   | none => { machine := m, shown := { result := .notReady, events := [], request := none } }
@@ -89,7 +90,7 @@ def turnOf (k : Kernel) (m : Machine) (p : Pick) : Acted :=
         events := r.events
         request := r.machine.requestAfter p.session μ.step } }
 
-/-- `Machine.act`, as far as turns and picks go. -/
+/-- `Machine.act` with a kernel's step, for turns and picks only. -/
 def act (k : Kernel) (m : Machine) : Action → Acted
   | .turn => match m.policyPick with
     | none => { machine := m, shown := { result := .rested m.rest, events := [], request := none } }
@@ -99,14 +100,14 @@ def act (k : Kernel) (m : Machine) : Action → Acted
     | false => { machine := m, shown := { result := .notReady, events := [], request := none } }
   | other => m.act other
 
-/-- `Run.actAll`. -/
+/-- `Run.actAll` with a kernel's step. -/
 def actAll (k : Kernel) (r : Run) : List Action → Run
   | [] => r
   | a :: as =>
     let acted := act k r.machine a
     actAll k { machine := acted.machine, events := app r.events acted.shown.events } as
 
-/-- `runOf`. -/
+/-- `runOf` with a kernel's step. -/
 def run (k : Kernel) (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) : Run :=
   actAll k { machine := Machine.new config images, events := [] } as
 
@@ -127,17 +128,17 @@ theorem real_actAll (r : Run) (as : List Action) : actAll real r as = r.actAll a
   | nil => rfl
   | cons a as ih => simp only [actAll, Run.actAll, real_act, ih]
 
-/-- The kernel as it is runs as it runs. -/
+/-- A run with the real kernel's step is `runOf`. -/
 theorem real_run (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) :
     run real config images as = runOf config images as := real_actAll _ as
 
-/-! The four statements, of a kernel. -/
+/-! The four statements, for a kernel. -/
 
-/-- `buffers_bounded`. -/
+/-- The statement of `buffers_bounded`. -/
 def Bounded (k : Kernel) : Prop := ∀ config images as,
   ∀ s ∈ (run k config images as).machine.sessions, ∀ e ∈ s.edges, e.queue.length ≤ config.bufferMax
 
-/-- `fifo_conservation`. -/
+/-- The statement of `fifo_conservation`. -/
 def Conserved (k : Kernel) : Prop := ∀ config images as n (s : Session),
   (run k config images as).machine.sessions[n]? = some s →
     (∀ j e, s.edges[j]? = some e →
@@ -151,7 +152,7 @@ def Conserved (k : Kernel) : Prop := ∀ config images as n (s : Session),
       sentOn j (logOf n (run k config images as).events) = [] ∧
         takenOn j (logOf n (run k config images as).events) = []
 
-/-- `session_fidelity`. -/
+/-- The statement of `session_fidelity`. -/
 def Followed (k : Kernel) : Prop := ∀ config images as n (s : Session) (i : Loaded) role (endpoint : Endpoint),
   (run k config (loadImages images) as).machine.sessions[n]? = some s →
     (loadImages images)[s.image]? = some i → s.endpoints[role]? = some endpoint →
@@ -159,13 +160,13 @@ def Followed (k : Kernel) : Prop := ∀ config images as n (s : Session) (i : Lo
           (i.communications role (logOf n (run k config (loadImages images) as).events)) =
         some endpoint.state
 
-/-- `payload_sorts`. -/
+/-- The statement of `payload_sorts`. -/
 def Sorted (k : Kernel) : Prop := ∀ config images as n (s : Session) (i : Loaded) before e after,
   (run k config (loadImages images) as).machine.sessions[n]? = some s →
     (loadImages images)[s.image]? = some i →
       logOf n (run k config (loadImages images) as).events = before ++ e :: after → i.Proper before e
 
-/-! They hold of the kernel as it is. -/
+/-! They hold for the real kernel. -/
 
 theorem real_bounded : Bounded real := by
   intro config images as
@@ -187,30 +188,30 @@ theorem real_sorted : Sorted real := by
   rw [real_run] at hs log
   exact payload_sorts config images as hs hi log
 
-/-! They do not hold of these. -/
+/-! Each of the following kernels breaks a statement. -/
 
-/-- Sends one message more than there is room for. -/
+/-- Sends one message more than the buffer has room for. -/
 def overfull : Kernel := { real with room := fun config _ => config.bufferMax + 1 }
 
-/-- Takes the second message first. -/
+/-- Takes the second message of a buffer before the first. -/
 def reorders : Kernel :=
   { real with take := fun parcel rest => match rest with
       | [] => (parcel, [])
       | next :: others => (next, parcel :: others) }
 
-/-- Takes a message and leaves it where it is. -/
+/-- Takes a message without removing it from the buffer. -/
 def doubles : Kernel := { real with take := fun parcel rest => (parcel, parcel :: rest) }
 
-/-- Sends without moving on. -/
+/-- Sends without advancing the endpoint. -/
 def lingers : Kernel := { real with moves := false }
 
-/-- Sends whatever is in the register. -/
+/-- Sends any value without checking it. -/
 def sendsAny : Kernel := { real with admits := false }
 
-/-- Takes whatever comes. -/
+/-- Takes any payload without checking it. -/
 def takesAny : Kernel := { real with checks := false }
 
-/-- A session opens, and these coroutines of it step. -/
+/-- A session is opened and these coroutines step. -/
 def picks (whos : List Nat) : List Action :=
   .input (.open [] []) :: mapL (fun who => .pick ⟨0, who⟩) whos
 
@@ -246,7 +247,7 @@ theorem takesAny_not_sorted : ¬Sorted takesAny := by
   cases ht
   exact absurd hv (by decide)
 
-/-- The same program with another value in its register. -/
+/-- The image with a value of the wrong sort in the sender's register. -/
 def wrong : CodeImage :=
   { image 0 with
     programs := [{ name := [], registers := 2, code := [.set 1 (.bool true), .send 0 0 1] },

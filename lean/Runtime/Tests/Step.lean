@@ -5,36 +5,37 @@ public import Runtime.Proofs.Step
 @[expose] public section
 
 /-!
-# The step: that the theorems say something
+# Tests of the theorems on steps
 
-A session in which a step writes, one that differs from it where the step does not look, inputs and steps that change
-nothing; and kernels that are wrong in one place, each of which falsifies one of the statements of `Proofs/Step`.
+A session in which a step writes, another session that differs only where the step does not read,
+inputs and steps that change nothing, and kernels that are wrong in one place, and so each break a
+statement of `Proofs/Step`.
 -/
 
 namespace Antiphon.Tests.Step
 
 /-! ## Kernels -/
 
-/-- What a kernel can do otherwise. -/
+/-- The parts of a kernel that can differ. -/
 structure Kernel where
-  /-- How many messages a buffer may have. -/
+  /-- The number of messages that a buffer has room for. -/
   room : ProtocolMachineConfig → Session → Nat
-  /-- Whether a payload is checked before it is sent. -/
+  /-- Whether a payload is checked when it is sent. -/
   admits : Bool
-  /-- Whether a send moves its endpoint. -/
+  /-- Whether a send advances its endpoint. -/
   moves : Bool
-  /-- What a send that finds no room does besides. -/
+  /-- An additional change by a send that finds the buffer full. -/
   full : Session → Session
-  /-- What a send that finds room does besides. -/
+  /-- An additional change by a send that finds room. -/
   also : Session → Session
-  /-- Which message is taken, and what is left of the buffer. -/
+  /-- The message that is taken, and the rest of the buffer. -/
   take : Parcel → List Parcel → Parcel × List Parcel
   /-- Whether a payload is checked when it is taken. -/
   checks : Bool
-  /-- Whether the session is taken to be active. -/
+  /-- The phase in which a step finds the session. -/
   phase : Session → Phase
 
-/-- The kernel as it is. -/
+/-- The real kernel. -/
 def real : Kernel where
   room config _ := config.bufferMax
   admits := true
@@ -45,7 +46,7 @@ def real : Kernel where
   checks := true
   phase s := s.phase
 
-/-- `send`. -/
+/-- `Antiphon.send` with a kernel's parts. -/
 def Kernel.send (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Coroutine)
     (chan label val next : Nat) (chosen : Bool) : Except Fault Stepped := do
   let speaker ← speak cx s who c chan .send
@@ -77,7 +78,7 @@ def Kernel.send (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Corou
           step := .ran
           woken := woken.2 }
 
-/-- `receive`. -/
+/-- `Antiphon.receive` with a kernel's parts. -/
 def Kernel.receive (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Coroutine)
     (chan dst : Nat) (chosen : Bool) (next : Nat → Option Nat) : Except Fault Stepped := do
   let speaker ← speak cx s who c chan .receive
@@ -111,7 +112,7 @@ def Kernel.receive (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Co
             step := .ran
             woken := woken.2 }
 
-/-- `execute`. -/
+/-- `Antiphon.execute` with a kernel's parts. -/
 def Kernel.execute (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Coroutine) :
     Instruction → Except Fault Stepped
   | .send chan label val => k.send cx s who c chan label val (nextPc c.pc) false
@@ -128,13 +129,13 @@ def Kernel.execute (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Co
   | .choose chan dst table => k.receive cx s who c chan dst true fun got => targetFor got table
   | instruction => Antiphon.execute cx s who c instruction
 
-/-- `attempt`. -/
+/-- `Antiphon.attempt` with a kernel's parts. -/
 def Kernel.attempt (k : Kernel) (cx : Context) (s : Session) (who : Nat) (c : Coroutine) :
     Except Fault Stepped := do
   let instruction ← fetch cx.image c.program c.pc
   k.execute cx s who c instruction
 
-/-- `step`. -/
+/-- `Antiphon.step` with a kernel's parts. -/
 def Kernel.step (k : Kernel) (cx : Context) (s : Session) (who : Nat) : Stepped :=
   match getAt s.coroutines who with
   | none => { session := s, events := [], step := .halted, woken := none }
@@ -147,7 +148,7 @@ def Kernel.step (k : Kernel) (cx : Context) (s : Session) (who : Nat) : Stepped 
     | .active, .blocked on => { session := s, events := [], step := .blocked on, woken := none }
     | _, _ => { session := s, events := [], step := .halted, woken := none }
 
-/-- The kernel as it is takes the steps that it takes. -/
+/-- A step with the real kernel's parts is `Antiphon.step`. -/
 theorem real_step : real.step = Antiphon.step := by
   have sends : real.send = Antiphon.send := rfl
   have receives : real.receive = Antiphon.receive := rfl
@@ -160,18 +161,18 @@ theorem real_step : real.step = Antiphon.step := by
   rw [attempts]
   rfl
 
-/-! ## The statements, of a kernel -/
+/-! ## The statements, for a kernel -/
 
-/-- `step_frame`. -/
+/-- The statement of `step_frame`. -/
 def Frames (step : Context → Session → Nat → Stepped) : Prop := ∀ cx s who session,
   Framed (footprint cx.image session s who) session s (step cx s who).session
 
-/-- `step_reads`. -/
+/-- The statement of `step_reads`. -/
 def Reads (step : Context → Session → Nat → Stepped) : Prop := ∀ cx s t who session,
   (∀ k ∈ readSet cx.image session s who, SameAt s t k) →
     SameStepped s t (step cx s who) (step cx t who)
 
-/-- `step_refused_unchanged`. -/
+/-- The statement of `step_refused_unchanged`. -/
 def Unchanged (step : Context → Session → Nat → Stepped) (input : Machine → Ingress → Acted) : Prop :=
   (∀ (m : Machine) (ingress : Ingress) (refusal : Refusal), m.ingress ingress = .error refusal →
     (input m ingress).machine = m ∧ (input m ingress).shown.events = []) ∧
@@ -182,7 +183,7 @@ def Unchanged (step : Context → Session → Nat → Stepped) (input : Machine 
     (step cx s who).events = [] ∧ ∃ c, s.coroutines[who]? = some c ∧
       (step cx s who).session = s.withCoroutine who { c with status := .blocked on })
 
-/-- `turnOf_frame`, as far as sessions go. -/
+/-- The part of `turnOf_frame` that concerns other sessions. -/
 def Alone (turn : Machine → Pick → Acted) : Prop := ∀ m p, ∀ j : Nat, j ≠ p.session →
   (turn m p).machine.sessions[j]? = m.sessions[j]?
 
@@ -196,7 +197,7 @@ theorem real_alone : Alone Machine.turnOf := fun m p => (turnOf_frame m p).1
 
 /-! ## A protocol -/
 
-/-- The first role sends a number to the second, which answers; a third has nothing to do. -/
+/-- The first role sends a number to the second, which answers; the third does nothing. -/
 def image : CodeImage where
   name := []
   version := 0
@@ -215,7 +216,7 @@ def image : CodeImage where
 
 def loaded : Loaded := image.load []
 
-/-- One message at a time. -/
+/-- A configuration with buffers of one message. -/
 def config : ProtocolMachineConfig where
   policy := .roundRobin
   priorities := []
@@ -230,22 +231,24 @@ def config : ProtocolMachineConfig where
 
 def cx : Context := ⟨loaded, config, 0⟩
 
-/-- The first coroutine is about to send. -/
+/-- A session whose first coroutine is about to send. -/
 def about : Session := (Antiphon.step cx (Session.start loaded config 0 0 []) 0).session
 
-/-- The same, but for a message on the edge of the answer, and for the third role's coroutine. -/
+/-- The same session except for a message on the answer's edge and for the third role's
+coroutine. -/
 def elsewhere : Session :=
   { about with
     edges := setAt about.edges 1 { sent := 1, queue := [⟨.nat 1, 0, 0⟩] }
     coroutines := setAt about.coroutines 2
       { program := 2, role := none, priority := 0, status := .ready, pc := 5, registers := [] } }
 
-/-- A machine of two such sessions. -/
+/-- A machine with two such sessions. -/
 def machine : Machine := { Machine.new config [loaded] with sessions := [about, about] }
 
-/-! ## The statements say something of it -/
+/-! ## The statements apply to the protocol -/
 
-/-- A send writes its endpoint, its edge, itself and nothing of the answer's edge or the third role's, which are there. -/
+/-- A send writes its endpoint, its edge and its coroutine, and changes neither the answer's edge
+nor the third role, which both exist. -/
 theorem frame_shows :
     footprint loaded 0 about 0 =
         [.ledger 0, .coroutine 0 0, .endpoint 0 0, .edge 0 0, .coroutine 0 1] ∧
@@ -254,7 +257,7 @@ theorem frame_shows :
       (Antiphon.step cx about 0).session.coroutines.map Coroutine.pc = [2, 0, 0] := by
   decide
 
-/-- What the send reads is the same in both sessions, though they differ, and it sends. -/
+/-- What the send reads is equal in two sessions that differ elsewhere, and the send succeeds. -/
 theorem reads_shows :
     (∀ k ∈ readSet loaded 0 about 0, SameAt about elsewhere k) ∧
       about.edges.map Edge.sent ≠ elsewhere.edges.map Edge.sent ∧
@@ -268,7 +271,8 @@ theorem reads_shows :
   simp only [List.forall_mem_cons, List.not_mem_nil, false_implies, implies_true, and_true]
   exact ⟨⟨rfl, rfl, rfl, rfl, rfl, rfl, rfl⟩, rfl, rfl, rfl, rfl, rfl⟩
 
-/-- There are refused inputs, coroutines that are not ready, sessions that have ended, and steps that block. -/
+/-- There are refused inputs, coroutines that are not ready, sessions that have ended, and steps
+that block. -/
 theorem unchanged_shows :
     machine.ingress (.cancel 0 [1]) = .error (.notOwner 0) ∧
       machine.ingress (.outcome ⟨0, 0⟩ (.success .unit)) = .error (.neverIssued ⟨0, 0⟩) ∧
@@ -278,13 +282,13 @@ theorem unchanged_shows :
         [.ready, .blocked (.empty 0), .ready] := by
   refine ⟨rfl, rfl, by decide, by decide, by decide⟩
 
-/-- A turn of the second session is one that it takes. -/
+/-- A turn of the second session takes a step in it. -/
 theorem alone_shows :
     (machine.turnOf ⟨1, 0⟩).machine.sessions.map (fun s => s.edges.map Edge.sent) =
       [[0, 0], [1, 0]] := by
   decide
 
-/-! ## Kernels that are wrong -/
+/-! ## Faulty kernels -/
 
 /-- A send also counts a message on another edge. -/
 def miscounts : Kernel :=
@@ -295,7 +299,7 @@ theorem miscounts_not_frames : ¬Frames miscounts.step := by
   have := (h cx about 0 0).edge 1 (by decide)
   exact absurd (congrArg (Option.map Edge.sent) this) (by decide)
 
-/-- A send also moves a coroutine on that has no part in it. -/
+/-- A send also advances a coroutine that is not involved. -/
 def hurries : Kernel :=
   { real with also := fun s => match getAt s.coroutines 2 with
       | some c => s.withCoroutine 2 { c with pc := 1 }
@@ -306,7 +310,7 @@ theorem hurries_not_frames : ¬Frames hurries.step := by
   have := (h cx about 0 0).coroutine 2 (by decide)
   exact absurd (congrArg (Option.map Coroutine.pc) this) (by decide)
 
-/-- A send also moves the receiver's endpoint. -/
+/-- A send also advances the receiver's endpoint. -/
 def answers : Kernel :=
   { real with also := fun s => { s with endpoints := setAt s.endpoints 1 { holder := 1, state := 1 } } }
 
@@ -315,7 +319,7 @@ theorem answers_not_frames : ¬Frames answers.step := by
   have := (h cx about 0 0).endpoint 1 (by decide)
   exact absurd (congrArg (Option.map Endpoint.state) this) (by decide)
 
-/-- `turnOf`, with another way to put a session back. -/
+/-- `Machine.turnOf` with another function that stores the session. -/
 def turnLike (put : List Session → Nat → Session → List Session) (m : Machine) (p : Pick) : Acted :=
   match m.micro p with
   | none => { machine := m, shown := { result := .notReady, events := [], request := none } }
@@ -332,7 +336,7 @@ def turnLike (put : List Session → Nat → Session → List Session) (m : Mach
 
 theorem turnLike_real : turnLike setAt = Machine.turnOf := rfl
 
-/-- A turn that also puts the session in the place before its own. -/
+/-- A turn that also stores the session at the position before its own. -/
 def spills (sessions : List Session) (n : Nat) (s : Session) : List Session :=
   setAt (setAt sessions n s) (n - 1) s
 
@@ -341,7 +345,7 @@ theorem spills_not_alone : ¬Alone (turnLike spills) := by
   have := h machine ⟨1, 0⟩ 0 (by decide)
   exact absurd (congrArg (Option.map fun s => s.edges.map Edge.sent) this) (by decide)
 
-/-- All buffers together have the room of one. -/
+/-- All buffers together have room for as many messages as one. -/
 def shares : Kernel :=
   { real with room := fun config s => match getAt s.edges 1 with
       | some edge => config.bufferMax - len edge.queue
@@ -351,7 +355,7 @@ theorem shares_not_reads : ¬Reads shares.step := by
   intro h
   exact absurd (h cx about elsewhere 0 0 reads_shows.1).step (by decide)
 
-/-- A send also writes down where another coroutine is. -/
+/-- A send also records the position of another coroutine. -/
 def spies : Kernel :=
   { real with also := fun s => match getAt s.coroutines 2 with
       | some c => { s with epoch := c.pc }
@@ -362,7 +366,7 @@ theorem spies_not_reads : ¬Reads spies.step := by
   have := (h cx about elsewhere 0 0 reads_shows.1).keys (.ledger 0) (reads_shows.1 _ (by simp [readSet]))
   exact absurd this.2.2.1 (by decide)
 
-/-- `input`, with what becomes of a machine that refuses. -/
+/-- `Machine.input` with a function that changes the machine when an input is refused. -/
 def inputLike (refused : Machine → Machine) (m : Machine) (ingress : Ingress) : Acted :=
   match m.ingress ingress with
   | .error refusal =>
@@ -386,7 +390,7 @@ theorem counts_not_unchanged : ¬Unchanged real.step (inputLike counts) := by
   have := (h.1 machine (.cancel 0 [1]) (.notOwner 0) rfl).1
   exact absurd (congrArg Machine.stepIndex this) (by decide)
 
-/-- A session that has ended goes on. -/
+/-- A session that has ended continues to step. -/
 def goesOn : Kernel := { real with phase := fun _ => .active }
 
 theorem goesOn_not_unchanged : ¬Unchanged goesOn.step Machine.input := by
@@ -394,11 +398,11 @@ theorem goesOn_not_unchanged : ¬Unchanged goesOn.step Machine.input := by
   have := (h.2.1 cx (cancel about).1 0 (.inl (by decide))).2
   exact absurd (congrArg List.length this) (by decide)
 
-/-- A send that finds no room moves its endpoint all the same. -/
+/-- A send that finds the buffer full advances its endpoint nevertheless. -/
 def presumes : Kernel :=
   { real with full := fun s => { s with endpoints := setAt s.endpoints 0 { holder := 0, state := 1 } } }
 
-/-- The first coroutine is about to send, and there is no room. -/
+/-- A session whose first coroutine is about to send into a full buffer. -/
 def crammed : Session := { about with edges := setAt about.edges 0 { sent := 1, queue := [⟨.nat 1, 0, 0⟩] } }
 
 theorem presumes_not_unchanged : ¬Unchanged presumes.step Machine.input := by

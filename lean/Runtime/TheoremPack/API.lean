@@ -13,29 +13,31 @@ public import Runtime.Proofs.Codec
 @[expose] public noncomputable section
 
 /-!
-# The theorems, in order
+# The headline theorems
 
-Every headline theorem by name, in one environment. Nothing is restated: what a theorem says stands with it, and in
-`README.md`.
+Every headline theorem by name, in one environment. No statement is repeated here: each theorem's
+meaning is in its doc-string and in `README.md`.
 -/
 
 namespace Antiphon
 
-/-! Steps: what one writes, what it depends on, and that what is refused changes nothing. -/
+/-! Steps: a step's writes, its dependencies, and that a refusal changes nothing. -/
 
 example := @step_frame
 example := @step_reads
 example := @step_refused_unchanged
 
-/-! Waves: the checker accepts the disjoint ones, what it accepts is exact, what it refuses is one step, and what is
-planned is accepted. -/
+/-! Waves: the checker accepts exactly the disjoint waves of the current machine, an accepted wave
+has the effect of its picks one after another, a rejected one is one turn, and planned waves are
+accepted. -/
 
 example := @check_wave_iff
 example := @certified_wave_exact
 example := @invalid_wave_is_one_step
 example := @plan_checks
 
-/-! Rounds: of one, the canonical runner; of any width, the run of the round's own pick list; of none, refused. -/
+/-! Rounds: a round of width 1 is the canonical runner's, a round of any width is the run of its own
+picks, and a round of width 0 is refused. -/
 
 example := @sched_round_threaded_one_eq_sched_round_one
 example := @run_scheduled_threaded_one_eq_run_scheduled
@@ -46,7 +48,8 @@ example := @wave_is_its_turns
 example := @round_is_its_pick_list
 example := @run_is_its_pick_list
 
-/-! Schedules: a session depends on its own turns and inputs only, so complete runs of any widths agree. -/
+/-! Schedules: a session depends on its own turns and inputs only, so complete runs of any widths
+agree. -/
 
 example := @threaded_round_refinement_premises
 example := @act_is_deeds
@@ -58,7 +61,8 @@ example := @complete_rounds_canonical
 example := @complete_schedules_same_machine
 example := @complete_rounds_same_machine
 
-/-! The scheduler: who is picked is ready, round robin serves everybody, priority starves, and no step knows the policy. -/
+/-! The scheduler: a picked coroutine is ready, round robin serves every coroutine, fixed priority
+starves some, and no step depends on the policy. -/
 
 example := @queue_ready_of_run
 example := @pick_is_ready
@@ -66,15 +70,15 @@ example := @round_robin_serves
 example := @priority_starves
 example := @policy_not_in_step
 
-/-! Sessions: they keep to their protocol, and nothing is lost or reordered on the way. -/
+/-! Sessions: they follow their protocol, and no message is lost or reordered. -/
 
 example := @session_fidelity
 example := @fifo_conservation
 example := @buffers_bounded
 example := @payload_sorts
 
-/-! Safety certificates: what the checker accepts is safe, and so is every session of it; with larger buffers, where nobody
-waits for room. -/
+/-! Safety certificates: an image with an accepted certificate is safe, and so are its sessions;
+also with larger buffers if no role waits for room. -/
 
 example := @safety_certificate_sound
 example := @judged_sound
@@ -82,19 +86,21 @@ example := @certified_sessions_safe
 example := @certified_safe_larger_buffers
 example := @certified_sessions_safe_larger_buffers
 
-/-! Replay: it gives the run back, and accepts only what the machine asks. -/
+/-! Replay: replaying a recording reproduces the run, and an accepted recording has only requests
+that the machine issues. -/
 
 example := @replay_sound
 example := @replay_faithful
 example := @replay_deterministic
 
-/-! Effects: each ends once at most, and those of a session that has ended have ended. -/
+/-! Effects: each effect ends at most once, and every effect of a finished session has ended. -/
 
 example := @effect_one_outcome
 example := @issued_effect_ends
 example := @late_outcome_changes_nothing
 
-/-! The codec: what is written is read back, nothing else is read, and frames do not depend on how the stream is split. -/
+/-! The codec: decoding inverts encoding, only the deterministic form is accepted, and frames do not
+depend on how the stream is split. -/
 
 example := @value_decode_encode
 example := @value_encode_decode

@@ -10,46 +10,46 @@ namespace Antiphon
 
 /-! ## Ranges -/
 
-/-- Whether a configuration can be written and read. -/
+/-- Whether a configuration can be encoded and decoded. -/
 def ProtocolMachineConfig.fits (c : ProtocolMachineConfig) : Bool :=
   (fitsMany (fitsPair fitsText fitsU8) c.priorities && namesAscend c.priorities) && (fitsU32 c.bufferMax &&
     (fitsU32 c.payloadMax && (fitsU16 c.coroutinesMax && (fitsU32 c.sessionsMax && (fitsU32 c.witnessesMax &&
       (fitsU64 c.witnessTtl && fitsOption fitsU64 c.effectBudget))))))
 
-/-- Whether an outcome can be written and read. -/
+/-- Whether an outcome can be encoded and decoded. -/
 def Outcome.fits : Outcome → Bool
   | .success value => value.fits
   | .failure _ detail => fitsText detail
 
-/-- Whether the name of an effect can. -/
+/-- Whether the identifier of an effect can be encoded and decoded. -/
 def EffectId.fits (e : EffectId) : Bool := fitsU32 e.session && fitsU64 e.number
 
-/-- Whether an input can be written and read. -/
+/-- Whether an input can be encoded and decoded. -/
 def Ingress.fits : Ingress → Bool
   | .open image owner => fitsDigest image && fitsText owner
   | .outcome effect result => effect.fits && result.fits
   | .advanceClock ticks => fitsU64 ticks
   | .cancel session owner => fitsU32 session && fitsText owner
 
-/-- Whether a pick can. -/
+/-- Whether a pick can be encoded and decoded. -/
 def Pick.fits (p : Pick) : Bool := fitsU32 p.session && fitsU16 p.coroutine
 
-/-- Whether a part of a machine can. -/
+/-- Whether a key can be encoded and decoded. -/
 def Key.fits : Key → Bool
   | .ledger session => fitsU32 session
   | .coroutine session number => fitsU32 session && fitsU16 number
   | .endpoint session role => fitsU32 session && fitsU16 role
   | .edge session number => fitsU32 session && fitsU16 number
 
-/-- Whether a pick of a wave can. -/
+/-- Whether a pick of a wave can be encoded and decoded. -/
 def fitsWavePick (p : WavePick) : Bool :=
   p.pick.fits && (fitsU32 p.lane && (fitsU32 p.quantum && fitsMany Key.fits p.footprint))
 
-/-- Whether a certificate of a wave can. -/
+/-- Whether a wave's certificate can be encoded and decoded. -/
 def WaveCertificate.fits (c : WaveCertificate) : Bool :=
   fitsU64 c.stepIndex && (fitsMany Pick.fits c.queue && fitsMany fitsWavePick c.picks)
 
-/-- Whether an action can. -/
+/-- Whether an action can be encoded and decoded. -/
 def Action.fits : Action → Bool
   | .turn => true
   | .input ingress => ingress.fits
@@ -57,7 +57,7 @@ def Action.fits : Action → Bool
   | .round width quantum => fitsU32 width && fitsU32 quantum
   | .wave certificate => certificate.fits
 
-/-- Whether a case can be written and read. -/
+/-- Whether a case can be encoded and decoded. -/
 def Case.fits (c : Case) : Bool :=
   fitsText c.name && (fitsMany (fitsPair fitsDigest CodeImage.fits) c.images && (c.config.fits &&
     fitsMany Action.fits c.actions))

@@ -5,7 +5,7 @@ public import Runtime.Proofs.Codec.Parts
 
 @[expose] public section
 
-/-! # Frames: the same messages however the stream is split -/
+/-! # Frames: the messages do not depend on how the stream is split -/
 
 namespace Antiphon
 
@@ -61,7 +61,8 @@ theorem Deframer.next_wait {d d' : Deframer σ ε} (h : d.next read = (d', none)
   all_goals simp only [Prod.mk.injEq, reduceCtorEq, and_false, and_true] at h
   all_goals exact h.symm
 
-/-- More bytes change neither what comes next nor what is left but for themselves. -/
+/-- If an unbroken deframer returns a message or error, it returns the same with more bytes pushed
+before the call, and ends as if they were pushed after it. -/
 theorem Deframer.next_push {d d' : Deframer σ ε} {x : Except (FrameError ε) μ} (whole : d.broken = none)
     (h : d.next read = (d', some x)) (m : Bytes) : (d.push m).next read = (d'.push m, some x) := by
   rw [push_whole whole]
@@ -87,7 +88,7 @@ theorem Deframer.next_push {d d' : Deframer σ ε} {x : Except (FrameError ε) �
           simp [next, whole, decBe_append m header, short, takeBytes_more m took, reading, Deframer.break, push,
             putBytes_eq]
 
-/-- What comes next takes bytes away. -/
+/-- An unbroken deframer that returns a message or error buffers fewer bytes afterwards. -/
 theorem Deframer.next_shorter {d d' : Deframer σ ε} {x : Except (FrameError ε) μ} (whole : d.broken = none)
     (h : d.next read = (d', some x)) : d'.held.length < d.held.length := by
   unfold next at h
@@ -114,7 +115,8 @@ theorem Deframer.next_shorter {d d' : Deframer σ ε} {x : Except (FrameError ε
           simp only [Deframer.break, List.length_nil]
           omega
 
-/-- Any fuel above the number of bytes is enough. -/
+/-- Draining an unbroken deframer gives the same result for any two amounts of fuel above the number
+of buffered bytes. -/
 theorem Deframer.drain_enough {d : Deframer σ ε} (whole : d.broken = none) {f g : Nat} (hf : d.held.length < f)
     (hg : d.held.length < g) : d.drain read f = d.drain read g := by
   induction f generalizing d g with
@@ -142,7 +144,8 @@ theorem Deframer.feed_whole {d : Deframer σ ε} (whole : d.broken = none) (b : 
     omega
   · simpa [push_whole whole] using enough
 
-/-- To drain with more bytes is to drain, and then to feed them. -/
+/-- Draining an unbroken deframer after a push equals draining it and then feeding it the pushed
+bytes, with enough fuel. -/
 theorem Deframer.drain_push {f g : Nat} {d : Deframer σ ε} (whole : d.broken = none) (m : Bytes)
     (hf : d.held.length < f) (hg : d.held.length + m.length < g) :
     (d.push m).drain read g =
@@ -171,7 +174,7 @@ theorem Deframer.drain_push {f g : Nat} {d : Deframer σ ε} (whole : d.broken =
           have rest := ih (g := g) state (by omega) (by omega)
           simp [drain, came, came', state, state', rest]
 
-/-- To feed two pieces at once is to feed one after the other. -/
+/-- Feeding two pieces at once equals feeding one after the other. -/
 theorem Deframer.feed_append (d : Deframer σ ε) (a b : Bytes) :
     d.feed read (a ++ b) =
       (((d.feed read a).1.feed read b).1, (d.feed read a).2 ++ ((d.feed read a).1.feed read b).2) := by
@@ -187,7 +190,7 @@ theorem Deframer.feed_append (d : Deframer σ ε) (a b : Bytes) :
       (by simp only [List.length_append]; omega), twice, first]
     exact drain_push state' b (by simp [push_whole state]) (by simp [push_whole state])
 
-/-- A deframer that was just fed has nothing more to tell. -/
+/-- A deframer that has just been fed returns nothing more without new bytes. -/
 theorem Deframer.feed_settled (d : Deframer σ ε) (b : Bytes) :
     (d.feed read b).1.feed read [] = ((d.feed read b).1, []) := by
   have twice := feed_append (read := read) d b []
@@ -210,7 +213,7 @@ theorem Deframer.new_settled (lenMax : Nat) (s : σ) :
     (Deframer.new lenMax s : Deframer σ ε).feed read [] = (Deframer.new lenMax s, []) := by
   rfl
 
-/-! ## Frames that were written come back -/
+/-! ## Encoded frames are decoded -/
 
 theorem encFrame_some {lenMax : Nat} {body k b : Bytes} (h : encFrame lenMax body k = some b) :
     body.length ≤ lenMax ∧ b = encBe 4 body.length (body ++ k) := by
@@ -220,10 +223,10 @@ theorem encFrame_some {lenMax : Nat} {body k b : Bytes} (h : encFrame lenMax bod
   · simp only [Option.some.injEq] at h
     exact ⟨by omega, h.symm⟩
 
-/-- Takes every body as it is. -/
+/-- A reader that returns every body unchanged. -/
 def keepBody (s : σ) (body : Bytes) : Reading Bytes ε × σ := (.message body, s)
 
-/-- The frames of these bodies before other bytes, if none is too long. -/
+/-- Encodes a list of bodies as frames before `k`; `none` if a body is too long. -/
 def encFrames (lenMax : Nat) : List Bytes → Bytes → Option Bytes
   | [], k => some k
   | body :: bodies, k => match encFrames lenMax bodies k with

@@ -4,11 +4,11 @@ public import Runtime.ProtocolMachine.Codec.Cbor
 
 @[expose] public section
 
-/-! # Heads: the argument of an item, in its shortest form and in no other -/
+/-! # Heads: the argument of an item, in its shortest form only -/
 
 namespace Antiphon
 
-/-- A byte is the one with its number. -/
+/-- A byte equals `UInt8.ofNat` of any number that is congruent to it modulo 256. -/
 theorem ofNat_of_mod {x : UInt8} {n : Nat} (h : n % 256 = x.toNat) : UInt8.ofNat n = x := by
   apply UInt8.toNat_inj.mp
   simpa using h
@@ -81,7 +81,8 @@ theorem decHead_initial {m i : Nat} (b : Bytes) (major : m < 8) (info : i < 32) 
   have low : (m * 32 + i) % 32 = i := by omega
   simp only [decHead, UInt8.toNat_ofNat', byte, high, low]
 
-/-- What was written as a head is read as the same head. -/
+/-- Decoding an encoded head with a major type below 8 and an argument below 2^64 returns its major
+type, its argument and the bytes after it. -/
 theorem head_decode_encode {m n : Nat} (k : Bytes) (major : m < 8) (range : n < headEnd) :
     decHead (encHead m n k) = some ((m, n), k) := by
   unfold headEnd at range
@@ -103,7 +104,8 @@ theorem head_decode_encode {m n : Nat} (k : Bytes) (major : m < 8) (range : n < 
         · rw [decHead_initial _ major (by omega)]
           exact decArgument_encBe (c := 8) m k (by omega) (by omega)
 
-/-- Only the shortest form of a head is read. -/
+/-- If the decoder returns a head, the bytes that it consumed are that head's encoding, which has
+the shortest form. -/
 theorem head_encode_decode {b : Bytes} {m n : Nat} {k : Bytes} (h : decHead b = some ((m, n), k)) :
     encHead m n k = b ∧ m < 8 ∧ n < headEnd := by
   unfold headEnd

@@ -10,19 +10,19 @@ namespace Antiphon
 
 /-! ## Ranges -/
 
-/-- Whether a branch can be written and read: every number has the width of its field. -/
+/-- Whether a branch can be encoded and decoded: every number has the width of its field. -/
 def Transition.fits (t : Transition) : Bool := fitsU16 t.label && (fitsU16 t.sort && fitsU32 t.next)
 
-/-- Whether a state can. -/
+/-- Whether a state can be encoded and decoded. -/
 def AutomatonState.fits : AutomatonState → Bool
   | .done => true
   | .send to branches => fitsU16 to && fitsMany Transition.fits branches
   | .recv peer branches => fitsU16 peer && fitsMany Transition.fits branches
 
-/-- Whether a role can. -/
+/-- Whether a role can be encoded and decoded. -/
 def Role.fits (r : Role) : Bool := fitsText r.name && fitsMany AutomatonState.fits r.states
 
-/-- Whether a sort can. -/
+/-- Whether a sort can be encoded and decoded. -/
 def PayloadSort.fits : PayloadSort → Bool
   | .unit | .bool | .nat | .int | .text | .bytes => true
   | .list item => fitsU16 item
@@ -32,25 +32,25 @@ def PayloadSort.fits : PayloadSort → Bool
   | .foreign name => fitsText name
   | .arm labels => fitsMany fitsU16 labels
 
-/-- Whether an interface can. -/
+/-- Whether an interface can be encoded and decoded. -/
 def Interface.fits (i : Interface) : Bool := fitsText i.name && fitsU32 i.version
 
-/-- Whether the class of an operation can. -/
+/-- Whether an operation's class can be encoded and decoded. -/
 def OperationClass.fits : OperationClass → Bool
   | .produce label peer => fitsU16 label && fitsU16 peer
   | .decide labels peer => fitsMany fitsU16 labels && fitsU16 peer
   | .deliver label peer => fitsU16 label && fitsU16 peer
   | .command | .observe | .check => true
 
-/-- Whether an operation can. -/
+/-- Whether an operation can be encoded and decoded. -/
 def Operation.fits (o : Operation) : Bool :=
   fitsU16 o.interface && (fitsText o.name && (o.cls.fits && (fitsMany fitsU16 o.args &&
     (fitsU16 o.result && (fitsOption fitsU64 o.budget && fitsU8 o.retries)))))
 
-/-- Whether an arm can. -/
+/-- Whether an arm can be encoded and decoded. -/
 def Arm.fits (a : Arm) : Bool := fitsU16 a.label && (fitsU8 a.val && fitsU32 a.target)
 
-/-- Whether an instruction can. -/
+/-- Whether an instruction can be encoded and decoded. -/
 def Instruction.fits : Instruction → Bool
   | .send chan label val => fitsU8 chan && (fitsU16 label && fitsU8 val)
   | .receive chan label dst => fitsU8 chan && (fitsU16 label && fitsU8 dst)
@@ -67,11 +67,11 @@ def Instruction.fits : Instruction → Bool
   | .branch cond table => fitsU8 cond && fitsMany (fitsPair fitsU64 fitsU32) table
   | .yield | .close | .halt => true
 
-/-- Whether a program can. -/
+/-- Whether a program can be encoded and decoded. -/
 def Program.fits (p : Program) : Bool :=
   fitsText p.name && (fitsU8 p.registers && fitsMany Instruction.fits p.code)
 
-/-- Whether an image can be written and read. -/
+/-- Whether an image can be encoded and decoded. -/
 def CodeImage.fits (i : CodeImage) : Bool :=
   fitsText i.name && (fitsU32 i.version && (fitsMany Role.fits i.roles && (fitsMany fitsText i.labels &&
     (fitsMany PayloadSort.fits i.sorts && (fitsMany Interface.fits i.interfaces &&

@@ -6,66 +6,68 @@ public import Runtime.ProtocolMachine.Codec.Action
 @[expose] public section
 
 /-!
-# What codecs are put together from
+# The parts of codecs
 
-An encoder and a decoder are *exact* on a range if the decoder takes back what the encoder wrote of anything in the range,
-and takes nothing else. Each way to put decoders together keeps that.
+An encoder and a decoder are *exact* on a range if the decoder inverts the encoder on the range and
+accepts only what the encoder produces for an item in the range. Each combinator of decoders
+preserves this.
 -/
 
 namespace Antiphon
 
 variable {α β : Type}
 
-/-- The decoder takes back what the encoder wrote of everything in range, and takes nothing else. -/
+/-- The decoder inverts the encoder on the range, and it accepts only encodings of items in the
+range. -/
 structure Exact (fits : α → Bool) (enc : α → Bytes → Bytes) (dec : Bytes → Option (α × Bytes)) : Prop where
   back : ∀ x k, fits x = true → dec (enc x k) = some (x, k)
   only : ∀ b x k, dec b = some (x, k) → enc x k = b ∧ fits x = true
 
 /-! ## Ranges -/
 
-/-- A number below a limit. -/
+/-- Whether a number is below a limit. -/
 def below (limit n : Nat) : Bool := decide (n < limit)
 
-/-- A number of 8 bits. -/
+/-- Whether a number has at most 8 bits. -/
 def fitsU8 : Nat → Bool := below 256
 
-/-- A number of 16 bits. -/
+/-- Whether a number has at most 16 bits. -/
 def fitsU16 : Nat → Bool := below 65536
 
-/-- A number of 32 bits. -/
+/-- Whether a number has at most 32 bits. -/
 def fitsU32 : Nat → Bool := below 4294967296
 
-/-- A number of 64 bits. -/
+/-- Whether a number has at most 64 bits. -/
 def fitsU64 : Nat → Bool := below headEnd
 
-/-- A number of 64 bits with a sign. -/
+/-- Whether an integer fits in 64 bits as a signed number. -/
 def fitsI64 (i : Int) : Bool := below 9223372036854775808 (intArgument i)
 
-/-- Bytes whose length has 64 bits. -/
+/-- Whether the length of a byte string has at most 64 bits. -/
 def fitsBytes (s : Bytes) : Bool := below headEnd (len s)
 
-/-- UTF-8 whose length has 64 bits. -/
+/-- Whether bytes are UTF-8 whose length has at most 64 bits. -/
 def fitsText (s : Bytes) : Bool := fitsBytes s && isUtf8 s
 
-/-- A digest. -/
+/-- Whether bytes have the length of a digest. -/
 def fitsDigest (s : Bytes) : Bool := Nat.beq (len s) 32
 
-/-- Fewer things than `room`, all of them in range. -/
+/-- Whether there are fewer than `room` items, all in range. -/
 @[specialize] def fitsFewer (fits : α → Bool) : List α → Nat → Bool
   | [], room => Nat.blt 0 room
   | x :: xs, room => match fits x with
     | true => fitsFewer fits xs (room - 1)
     | false => false
 
-/-- As many things as 64 bits can count, all of them in range. -/
+/-- Whether the number of items has at most 64 bits and all items are in range. -/
 @[specialize] def fitsMany (fits : α → Bool) (xs : List α) : Bool := fitsFewer fits xs headEnd
 
-/-- Nothing, or a thing in range. -/
+/-- Whether an optional item is absent or in range. -/
 @[specialize] def fitsOption (fits : α → Bool) : Option α → Bool
   | none => true
   | some x => fits x
 
-/-- Two things in their ranges. -/
+/-- Whether both items of a pair are in range. -/
 @[specialize] def fitsPair (first : α → Bool) (second : β → Bool) (p : α × β) : Bool := first p.1 && second p.2
 
 /-! ## Numbers and strings -/
@@ -233,9 +235,9 @@ theorem exact_digest : Exact fitsDigest encBytes decDigest where
         exact ⟨(exact_bytes.only _ _ _ read).1, by simpa [fitsDigest, bytesLen_eq] using length⟩
       · cases h
 
-/-! ## Putting together -/
+/-! ## Combinators -/
 
-/-- One thing and then another. -/
+/-- Encodes one item and then another. -/
 def encThen (first : α → Bytes → Bytes) (second : β → Bytes → Bytes) (p : α × β) (k : Bytes) : Bytes :=
   first p.1 (second p.2 k)
 
@@ -282,7 +284,7 @@ theorem pair (h : Exact fits enc dec) (h' : Exact fits' enc' dec') :
     Exact (fitsPair fits fits') (encPair enc enc') (decPair dec dec') :=
   (h.both h').fields 2 (by decide)
 
-/-- The same thing under another type. -/
+/-- A codec stays exact when its items are converted to another type and back. -/
 theorem as (h : Exact fits enc dec) (to : α → β) (of : β → α) (there : ∀ y, to (of y) = y)
     (back : ∀ x, of (to x) = x) (he : ∀ y k, enc' y k = enc (of y) k) (hf : ∀ y, fits' y = fits (of y)) :
     Exact fits' enc' (decAs to dec) where
@@ -330,7 +332,8 @@ theorem such (h : Exact fits enc dec) (p : α → Bool) :
         exact ⟨eq, by simp [f, holds]⟩
       · cases r
 
-/-- An option of something that never begins as `null` does. -/
+/-- The codec of an option is exact if the decoder of its item rejects empty input and everything
+that starts with `null`. -/
 theorem option (h : Exact fits enc dec) (empty : dec [] = none) (null : ∀ k, dec (246 :: k) = none) :
     Exact (fitsOption fits) (encOption enc) (decOption dec) where
   back x k f := by
@@ -438,7 +441,8 @@ theorem Exact.array (h : Exact fits enc dec) : Exact (fitsMany fits) (encArray e
 theorem nothing {x y : α} {b k : Bytes} (r : decNothing x b = some (y, k)) : x = y ∧ b = k := by
   simpa [decNothing] using r
 
-/-- Alternatives are exact if each is, behind its number and the length of its array. -/
+/-- A codec of alternatives is exact if each alternative's encoding is its tag followed by fields
+for which encoder and decoder agree. -/
 theorem Exact.alternative {of : Nat → Nat → Bytes → Option (α × Bytes)}
     (back : ∀ x k, fits x = true → ∃ n number r,
       enc x k = encTag n number r ∧ n < headEnd ∧ number < headEnd ∧ of number n r = some (x, k))

@@ -9,7 +9,8 @@ public import Runtime.Proofs.Codec.Parts
 namespace Antiphon
 
 mutual
-/-- Whether the numbers of a value are in range, its texts are UTF-8, and it is at most so deep. -/
+/-- Whether the numbers of a value are in range, its texts are UTF-8, and its nesting depth is at
+most the given one. -/
 def Value.fitsIn : Value → Nat → Bool
   | _, 0 => false
   | .unit, _ + 1 => true
@@ -23,13 +24,13 @@ def Value.fitsIn : Value → Nat → Bool
   | .endpoint role, _ + 1 => fitsU16 role
   | .evidence witness, _ + 1 => fitsU64 witness
 
-/-- Whether all of the values do. -/
+/-- Whether all values fit in the given depth. -/
 def allFitIn : List Value → Nat → Bool
   | [], _ => true
   | v :: vs, depth => v.fitsIn depth && allFitIn vs depth
 end
 
-/-- Whether a value can be written and read. -/
+/-- Whether a value can be encoded and decoded. -/
 def Value.fits (v : Value) : Bool := v.fitsIn depthMax
 
 theorem allFitIn_eq (vs : List Value) (depth : Nat) : allFitIn vs depth = every (fun v => v.fitsIn depth) vs := by
@@ -42,14 +43,15 @@ theorem encValues_eq (vs : List Value) (k : Bytes) : encValues vs k = encItems e
   | nil => simp [encValues, encItems]
   | cons v vs ih => simp [encValues, encItems, ih]
 
-/-- The first byte of a head has the major type. -/
+/-- The first byte of a head contains the major type. -/
 theorem encHead_cons {m : Nat} (n : Nat) (k : Bytes) (major : m < 8) :
     ∃ x b, encHead m n k = x :: b ∧ x.toNat / 32 = m := by
   unfold encHead
   repeat' split
   all_goals exact ⟨_, _, rfl, by simp only [UInt8.toNat_ofNat']; omega⟩
 
-/-- What begins with a head is decoded by its major type. -/
+/-- Bytes that start with a head of a major type below 7 are decoded as a value by that major
+type. -/
 theorem decValueAt_head {m : Nat} (n depth : Nat) (k : Bytes) (major : m < 7) :
     decValueAt (depth + 1) (encHead m n k) =
       if m = 0 then decAs Value.nat decUint (encHead m n k)
@@ -63,7 +65,7 @@ theorem decValueAt_head {m : Nat} (n depth : Nat) (k : Bytes) (major : m < 7) :
   rw [eq]
   simp only [decValueAt, byte, if_neg (other 246 rfl), if_neg (other 244 rfl), if_neg (other 245 rfl)]
 
-/-- Whether a value is written as an array. -/
+/-- Whether a value is encoded as an array. -/
 def Value.compound : Value → Bool
   | .int _ | .list _ | .record _ | .endpoint _ | .evidence _ => true
   | _ => false

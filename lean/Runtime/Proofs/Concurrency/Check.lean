@@ -5,18 +5,18 @@ public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 @[expose] public section
 
 /-!
-# What the checker of a wave checks
+# What the wave checker checks
 
-The checker's Boolean functions, each as the proposition it decides.
+Each Boolean function of the checker, with the proposition that it decides.
 -/
 
 namespace Antiphon
 
-/-- The Boolean test of two numbers fails exactly when they differ. -/
+/-- `Nat.beq` returns `false` exactly when the numbers differ. -/
 theorem beq_false_iff {a b : Nat} : Nat.beq a b = false ↔ a ≠ b := by
   rw [← Bool.not_eq_true, Nat.beq_eq]
 
-/-- The Boolean test of two picks is equality. -/
+/-- `samePick` decides equality of picks. -/
 @[simp] theorem samePick_iff {p q : Pick} : samePick p q = true ↔ p = q := by
   cases p with | mk a b =>
   cases q with | mk c d =>
@@ -26,17 +26,17 @@ theorem beq_false_iff {a b : Nat} : Nat.beq a b = false ↔ a ≠ b := by
 
 @[simp] theorem samePick_self (p : Pick) : samePick p p = true := samePick_iff.2 rfl
 
-/-- The Boolean test of two keys is equality. -/
+/-- `Key.same` decides equality of keys. -/
 @[simp] theorem Key.same_iff {a b : Key} : Key.same a b = true ↔ a = b := by
   cases a <;> cases b <;> simp [Key.same]
 
-/-- The Boolean test of two lists of keys is equality. -/
+/-- `sameKeys` decides equality of lists of keys. -/
 @[simp] theorem sameKeys_iff {a b : List Key} : sameKeys a b = true ↔ a = b := by
   induction a generalizing b with
   | nil => cases b <;> simp [sameKeys]
   | cons x xs ih => cases b <;> simp [sameKeys, ih]
 
-/-- The Boolean test of two queues is equality. -/
+/-- `sameQueue` decides equality of queues. -/
 @[simp] theorem sameQueue_iff {a b : List Pick} : sameQueue a b = true ↔ a = b := by
   induction a generalizing b with
   | nil => cases b <;> simp [sameQueue]
@@ -54,12 +54,12 @@ theorem beq_false_iff {a b : Nat} : Nat.beq a b = false ↔ a ≠ b := by
     have h : hasKey x b = false ↔ x ∉ b := by rw [← Bool.not_eq_true, hasKey_iff]
     simp [noKeyOf, ih, h]
 
-/-- Two picks are apart: lanes, sessions and footprints are disjoint. -/
+/-- Two picks are apart if their lanes and sessions differ and their footprints are disjoint. -/
 def WavePick.Apart (a b : WavePick) : Prop :=
   a.lane ≠ b.lane ∧ a.pick.session ≠ b.pick.session ∧ ∀ k, k ∈ a.footprint → k ∉ b.footprint
 
-/-- A pick fits a machine: it takes at least a step, is what the policy wants of its session, and names exactly what its
-first step may touch. -/
+/-- A pick fits a machine if its quantum is at least 1, the policy would step it next in its
+session, and its footprint is exactly that of its first step. -/
 def WavePick.Fits (w : WavePick) (m : Machine) : Prop :=
   0 < w.quantum ∧ m.bestOf w.pick.session = some w.pick ∧ w.footprint = m.footprintOf w.pick
 
@@ -87,8 +87,9 @@ theorem allFit_iff {m : Machine} {ws : List WavePick} :
   | nil => simp [allFit]
   | cons w ws ih => simp [allFit, ih]
 
-/-- The checker accepts exactly the certificates of this machine as it is now whose first pick is the policy's, whose
-every pick fits, and whose picks are pairwise apart. -/
+/-- The checker accepts exactly the certificates whose step index and queue are the machine's, whose
+first pick is the policy's, whose every pick fits the machine, and whose picks are pairwise
+apart. -/
 theorem check_wave_iff (m : Machine) (c : WaveCertificate) :
     m.checkWave c = true ↔
       c.stepIndex = m.stepIndex ∧ c.queue = m.queue ∧

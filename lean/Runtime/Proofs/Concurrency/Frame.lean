@@ -5,22 +5,22 @@ public import Runtime.Proofs.Concurrency.Check
 @[expose] public noncomputable section
 
 /-!
-# What committing a step leaves alone
+# What committing a step does not change
 
-A step of one session leaves every other session, its part of the ready queue, the images, the configuration and the
-clock as they are.
+A step of one session does not change another session, its part of the ready queue, the images, the
+configuration or the clock.
 -/
 
 namespace Antiphon
 
-/-- The queue's part of one session. -/
+/-- The ready coroutines of one session, in queue order. -/
 abbrev partOf (session : Nat) (queue : List Pick) : List Pick :=
   queue.filter fun p => Nat.beq p.session session
 
 theorem mem_partOf {p : Pick} {session : Nat} {queue : List Pick} :
     p ∈ partOf session queue ↔ p ∈ queue ∧ p.session = session := by simp [partOf]
 
-/-- Taking a coroutine out of the queue leaves another session's part alone. -/
+/-- Removing a coroutine from the queue does not change another session's part. -/
 theorem partOf_unqueue {i : Nat} {p : Pick} (h : p.session ≠ i) (queue : List Pick) :
     partOf i (unqueue queue p) = partOf i queue := by
   simp only [partOf, unqueue, keep_eq, List.filter_filter]
@@ -30,7 +30,7 @@ theorem partOf_unqueue {i : Nat} {p : Pick} (h : p.session ≠ i) (queue : List 
   | false => simp
   | true => simp [samePick_iff.1 hs, beq_false_iff.2 h]
 
-/-- Dropping a session leaves another session's part alone. -/
+/-- Dropping a session from the queue does not change another session's part. -/
 theorem partOf_dropSession {i j : Nat} (h : j ≠ i) (queue : List Pick) :
     partOf i (dropSession j queue) = partOf i queue := by
   simp only [partOf, dropSession, keep_eq, List.filter_filter]
@@ -41,7 +41,7 @@ theorem partOf_dropSession {i j : Nat} (h : j ≠ i) (queue : List Pick) :
     simp [hq, this]
   · simp [hq]
 
-/-- What one session's step does to the queue leaves another session's part alone. -/
+/-- Settling the queue after one session's step does not change another session's part. -/
 theorem partOf_settle {i : Nat} {μ : Micro} (h : μ.pick.session ≠ i) (policy : SchedulingPolicy)
     (queue : List Pick) : partOf i (settle policy queue μ) = partOf i queue := by
   have single : partOf i [μ.pick] = [] := by simp [partOf, h]
@@ -53,7 +53,7 @@ theorem partOf_settle {i : Nat} {μ : Micro} (h : μ.pick.session ≠ i) (policy
   cases μ.woken <;> cases μ.step <;> cases μ.session.phase <;> cases policy <;>
     simp only [partOf_dropSession h, append, partOf_unqueue h, single, woken, List.append_nil]
 
-/-- Committing a step leaves other sessions' records alone. -/
+/-- Committing a step does not change another session or its image. -/
 theorem find_commit_ne {r : Run} {μ : Micro} {i : Nat} (h : μ.pick.session ≠ i) :
     (r.commit μ).machine.find i = r.machine.find i := by
   simp [Machine.find, Run.commit, List.getElem?_set_ne h]
@@ -70,7 +70,7 @@ theorem find_commit_ne {r : Run} {μ : Micro} {i : Nat} (h : μ.pick.session ≠
 @[simp] theorem commit_stepIndex (r : Run) (μ : Micro) :
     (r.commit μ).machine.stepIndex = r.machine.stepIndex + 1 := rfl
 
-/-- Every step of a pick is of the pick's session. -/
+/-- Every step of a pick belongs to the pick's session. -/
 theorem microRun_session {cx : Context} {session quantum : Nat} {s : Session} {queue : List Pick}
     {coroutine : Nat} {μ : Micro} (h : μ ∈ microRun cx session quantum s queue coroutine) :
     μ.pick.session = session := by
@@ -95,7 +95,7 @@ theorem runPick_session {m : Machine} {w : WavePick} {μ : Micro} (h : μ ∈ m.
   · simp at h
   · exact microRun_session h
 
-/-- Committing one session's step leaves what a worker does for another session alone. -/
+/-- Committing one session's step does not change the steps of a pick of another session. -/
 theorem runPick_commit_ne {r : Run} {μ : Micro} {w : WavePick}
     (h : μ.pick.session ≠ w.pick.session) :
     (r.commit μ).machine.runPick w = r.machine.runPick w := by

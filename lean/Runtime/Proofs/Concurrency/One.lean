@@ -6,22 +6,23 @@ public import Runtime.Proofs.Concurrency.Plan
 @[expose] public noncomputable section
 
 /-!
-# The threaded runner at width one is the canonical runner
+# The threaded runner at width 1 is the canonical runner
 
-Nothing in the runner asks whether the width is 1: it plans, checks and runs a wave, and the wave of one pick of one step
-is the canonical step. A round of any width is the run of its own picks.
+The runner has no special case for width 1. It plans, checks and runs a wave, and a wave of one pick
+with one step is a canonical turn. A round of any width is the run of its own picks.
 -/
 
 namespace Antiphon
 
-/-- A round with somebody ready is planned, checked and run. -/
+/-- A round of width at least 1 on a machine with a ready coroutine runs the certificate that the
+machine plans. -/
 theorem round_of_ready {m : Machine} (ready : m.queue ≠ []) (width quantum : Nat) :
     m.schedRoundThreaded (width + 1) quantum = m.roundWith (m.plan (width + 1) quantum) := by
   cases hq : m.queue with
   | nil => exact absurd hq ready
   | cons x xs => simp only [Machine.schedRoundThreaded, hq]
 
-/-- A round with nobody ready rests, whatever its width. -/
+/-- A round of width at least 1 without a ready coroutine changes nothing and shows the reason. -/
 theorem round_of_rest {m : Machine} (rest : m.queue = []) (width quantum : Nat) :
     m.schedRoundThreaded (width + 1) quantum =
       { machine := m, shown := { result := .rested m.rest, events := [], request := none } } := by
@@ -35,8 +36,8 @@ theorem microRun_one (cx : Context) (session : Nat) (s : Session) (queue : List 
   · rfl
   · split <;> rfl
 
-/-- A round of width 1 and quantum 1 of the threaded runner, through the plan that it computes, leaves the same machine and
-shows the same events as the canonical round of one. -/
+/-- A round of the threaded runner with width 1 and quantum 1, through the plan that it computes,
+leaves the same machine and shows the same events as a canonical turn. -/
 theorem sched_round_threaded_one_eq_sched_round_one (m : Machine) :
     (m.schedRoundThreaded 1 1).machine = m.schedRoundOne.machine ∧
       (m.schedRoundThreaded 1 1).shown.events = m.schedRoundOne.shown.events := by
@@ -66,8 +67,8 @@ theorem sched_round_threaded_one_eq_sched_round_one (m : Machine) :
       simp only [microRun_one]
       exact ⟨rfl, rfl⟩
 
-/-- Any number of rounds of the threaded runner at width 1 and quantum 1 gives, from any start, the same machine and the
-same log as that many canonical rounds. -/
+/-- Any number of rounds of the threaded runner with width 1 and quantum 1 gives, from any start,
+the same machine and the same log as that many canonical turns. -/
 theorem run_scheduled_threaded_one_eq_run_scheduled (r : Run) (rounds : Nat) :
     r.runScheduledThreaded 1 1 rounds = r.runScheduled rounds := by
   induction rounds generalizing r with
@@ -76,23 +77,24 @@ theorem run_scheduled_threaded_one_eq_run_scheduled (r : Run) (rounds : Nat) :
     have h := sched_round_threaded_one_eq_sched_round_one r.machine
     simp only [Run.runScheduledThreaded, Run.runScheduled, ih, h.1, h.2]
 
-/-- The events of one session in a log. -/
+/-- The events of one session in a log, with their stamps. -/
 def traceOf (session : Nat) (log : List ObsEvent) : List ObsEvent :=
   log.filter fun e => Nat.beq e.stamp.session session
 
-/-- Every session's events in a threaded run at width 1 are its events in the canonical run, stamps and order included. -/
+/-- The events of every session in a threaded run with width 1 and quantum 1 are its events in the
+canonical run, including stamps and order. -/
 theorem per_session_trace_threaded_one_eq_canonical (r : Run) (rounds session : Nat) :
     traceOf session (r.runScheduledThreaded 1 1 rounds).events =
       traceOf session (r.runScheduled rounds).events := by
   rw [run_scheduled_threaded_one_eq_run_scheduled]
 
-/-- An action with canonical turns in the place of rounds of one. -/
+/-- The action with a round of width 1 and quantum 1 replaced by a canonical turn. -/
 def Action.canonical : Action → Action
   | .round 1 1 => .turn
   | a => a
 
-/-- Rounds of width 1 and quantum 1 may be put for turns, and turns for them, anywhere among inputs, picks, rounds and
-certificates: the machine and the log stay the same. -/
+/-- Replacing rounds of width 1 and quantum 1 by canonical turns anywhere in a list of actions does
+not change the machine or the log. -/
 theorem act_all_canonical (r : Run) (actions : List Action) :
     r.actAll (actions.map Action.canonical) = r.actAll actions := by
   induction actions generalizing r with
@@ -107,8 +109,8 @@ theorem act_all_canonical (r : Run) (actions : List Action) :
       · exact ⟨rfl, rfl⟩
     simp only [List.map_cons, Run.actAll, h.1, h.2, ih]
 
-/-- A round of any width and quantum of at least one leaves the machine, and shows the events, of its own plan's picks run
-one after another. -/
+/-- A round of any width of at least 1 and any quantum of at least 1 leaves the machine, and shows
+the events, of its plan's picks run one after another. -/
 theorem round_is_run_of_its_picks (m : Machine) (width quantum : Nat) :
     let acted := m.schedRoundThreaded (width + 1) (quantum + 1)
     let r := Run.inTurn { machine := m, events := [] } (m.plan (width + 1) (quantum + 1)).picks

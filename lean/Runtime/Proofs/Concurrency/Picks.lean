@@ -8,19 +8,19 @@ public import Runtime.Proofs.Concurrency.Turns
 /-!
 # A round is the run of its pick list
 
-A round shows who stepped, in order. Whoever steps just these coroutines, one after another, comes to the same machine and
-the same log, without planning or checking anything.
+A round shows which coroutines stepped, in order. A driver that steps exactly these coroutines one
+after another obtains the same machine and the same log, without planning or checking anything.
 -/
 
 namespace Antiphon
 
-/-- Turns are the actions that name them. -/
+/-- Turns of named coroutines are the actions `pick` with these coroutines. -/
 theorem turns_are_actions (r : Run) (ps : List Pick) : r.turns ps = r.actAll (ps.map .pick) := by
   induction ps generalizing r with
   | nil => rfl
   | cons p ps ih => exact ih _
 
-/-- The canonical round of one is the turn of the coroutine that it shows. -/
+/-- A canonical turn is a pick of the coroutine that it shows. -/
 theorem sched_round_one_is_its_pick {m : Machine} {p : Pick} {step : Step}
     (h : m.schedRoundOne.shown.result = .stepped p step) : m.schedRoundOne = m.pickTurn p := by
   cases hp : m.policyPick with
@@ -40,7 +40,8 @@ theorem sched_round_one_is_its_pick {m : Machine} {p : Pick} {step : Step}
     rw [one]
     simp only [Machine.pickTurn, queued]
 
-/-- A certificate's round, accepted or not, is the run of the pick list that it shows. -/
+/-- A round with a given certificate, accepted or not, has the machine and the events of the run of
+the pick list that it shows. -/
 theorem round_with_is_its_pick_list {m : Machine} {c : WaveCertificate} {picks : List Pick}
     {fellBack : Bool} (h : (m.roundWith c).shown.result = .round picks fellBack) :
     ({ machine := (m.roundWith c).machine, events := (m.roundWith c).shown.events } : Run) =
@@ -69,7 +70,8 @@ theorem round_with_is_its_pick_list {m : Machine} {c : WaveCertificate} {picks :
       · cases h
       · split at h <;> cases h
 
-/-- A round of any width and quantum is the run of the pick list that it shows: the same machine, the same events. -/
+/-- A round of any width and quantum has the machine and the events of the run of the pick list that
+it shows. -/
 theorem round_is_its_pick_list {m : Machine} {width quantum : Nat} {picks : List Pick}
     {fellBack : Bool} (h : (m.schedRoundThreaded width quantum).shown.result = .round picks fellBack) :
     ({ machine := (m.schedRoundThreaded width quantum).machine
@@ -86,14 +88,15 @@ theorem round_is_its_pick_list {m : Machine} {width quantum : Nat} {picks : List
 
 /-! ## Runs -/
 
-/-- An action with picks in the place of a round that shows them. -/
+/-- The actions that replace an action: the picks that it shows if it is a round or a wave,
+otherwise the action itself. -/
 def Action.picked (a : Action) (result : Result) : List Action :=
   match a, result with
   | .round _ _, .round picks _ => picks.map .pick
   | .wave _, .round picks _ => picks.map .pick
   | a, _ => [a]
 
-/-- A list of actions with picks in the place of rounds. -/
+/-- A list of actions with rounds and waves replaced by the picks that they show. -/
 def Run.picked (r : Run) : List Action → List Action
   | [] => []
   | a :: as =>
@@ -127,8 +130,8 @@ theorem act_picked (m : Machine) (a : Action) :
   · exact round_with_is_its_pick_list ‹_›
   · rfl
 
-/-- A run of any actions is the run of the same turns and inputs with the pick lists that its rounds show in the place of
-rounds. -/
+/-- A run of any actions equals the run in which every round and wave that shows a pick list is
+replaced by its picks. -/
 theorem run_is_its_pick_list (r : Run) (as : List Action) : r.actAll as = r.actAll (r.picked as) := by
   induction as generalizing r with
   | nil => rfl

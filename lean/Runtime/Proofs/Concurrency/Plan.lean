@@ -5,14 +5,16 @@ public import Runtime.Proofs.Concurrency.Frame
 @[expose] public noncomputable section
 
 /-!
-# The planner's certificates check
+# The checker accepts the planner's certificates
 
-What `best` picks, and that whatever the planner plans, for any width and quantum of at least one, the checker accepts.
+What `best` picks, and that the checker accepts every plan with a width and a quantum of at least 1
+if some coroutine is ready.
 -/
 
 namespace Antiphon
 
-/-- The pick of a queue is the first of least rank: all before it rank higher, none after it ranks lower. -/
+/-- `best` returns the first pick of least rank: every pick before it has a greater rank, and no
+pick after it has a smaller rank. -/
 theorem best_iff {rank : Pick → Nat} {queue : List Pick} {p : Pick} :
     best rank queue = some p ↔
       ∃ before after, queue = before ++ p :: after ∧
@@ -78,7 +80,7 @@ theorem best_iff {rank : Pick → Nat} {queue : List Pick} {p : Pick} :
           rw [Nat.blt_eq]; exact ha x List.mem_cons_self
         simp only [best, hq, this]
 
-/-- There is no pick only when the queue is empty. -/
+/-- `best` returns no pick exactly when the queue is empty. -/
 theorem best_none {rank : Pick → Nat} {queue : List Pick} : best rank queue = none ↔ queue = [] := by
   cases queue with
   | nil => simp [best]
@@ -88,13 +90,14 @@ theorem best_none {rank : Pick → Nat} {queue : List Pick} : best rank queue = 
     | none => simp
     | some q => cases h : Nat.blt (rank q) (rank x) <;> simp [h]
 
-/-- A pick comes from the queue. -/
+/-- The pick that `best` returns is in the queue. -/
 theorem best_mem {rank : Pick → Nat} {queue : List Pick} {p : Pick} (h : best rank queue = some p) :
     p ∈ queue := by
   have ⟨_, _, e, _, _⟩ := best_iff.1 h
   simp [e]
 
-/-- What is picked of a queue is picked of any part of it that a test keeps, if the test keeps it. -/
+/-- If `best` returns a pick that satisfies a test, it returns the same pick for the part of the
+queue that satisfies the test. -/
 theorem best_of_filter {rank : Pick → Nat} {queue : List Pick} {p : Pick} (test : Pick → Bool)
     (h : best rank queue = some p) (kept : test p = true) :
     best rank (queue.filter test) = some p := by
@@ -104,13 +107,13 @@ theorem best_of_filter {rank : Pick → Nat} {queue : List Pick} {p : Pick} (tes
   · intro q hq; exact ha q (List.mem_filter.1 hq).1
   · intro q hq; exact hb q (List.mem_filter.1 hq).1
 
-/-- What the policy picks of the queue is what it picks of the queue's part of that session. -/
+/-- The best pick of the queue is the best pick of its session's part of the queue. -/
 theorem best_of_session {rank : Pick → Nat} {queue : List Pick} {p : Pick}
     (h : best rank queue = some p) :
     best rank (queue.filter fun q => Nat.beq q.session p.session) = some p :=
   best_of_filter _ h (by simp)
 
-/-- The session that a key is of. -/
+/-- The session to which a key belongs. -/
 def Key.session : Key → Nat
   | .ledger s => s
   | .coroutine s _ => s
@@ -135,7 +138,7 @@ theorem speechKeys_session {i : Loaded} {session : Nat} {s : Session} {c : Corou
           simp at h
           rcases h with rfl | rfl | rfl <;> rfl
 
-/-- Every key of a footprint is of the session that steps. -/
+/-- Every key of a footprint belongs to the session that steps. -/
 theorem footprint_session {i : Loaded} {session : Nat} {s : Session} {coroutine : Nat} {k : Key}
     (h : k ∈ footprint i session s coroutine) : k.session = session := by
   simp only [footprint, List.mem_cons] at h
@@ -163,7 +166,8 @@ theorem mem_dropSession {p : Pick} {session : Nat} {queue : List Pick} :
     p ∈ dropSession session queue ↔ p ∈ queue ∧ p.session ≠ session := by
   simp [dropSession, beq_false_iff]
 
-/-- What is planned comes from the queue and has a lane of its own number or a later one. -/
+/-- A planned pick is in the queue, its lane is at least the first lane, its quantum is the given
+one, and its footprint is that of its first step. -/
 theorem planFrom_mem {m : Machine} {quantum lane width : Nat} {queue : List Pick} {w : WavePick}
     (h : w ∈ m.planFrom quantum lane width queue) :
     w.pick ∈ queue ∧ lane ≤ w.lane ∧ w.quantum = quantum ∧ w.footprint = m.footprintOf w.pick := by
@@ -180,7 +184,7 @@ theorem planFrom_mem {m : Machine} {quantum lane width : Nat} {queue : List Pick
       · have ⟨h1, h2, h3, h4⟩ := ih h
         exact ⟨(mem_dropSession.1 h1).1, by omega, h3, h4⟩
 
-/-- What is planned is pairwise apart. -/
+/-- Planned picks are pairwise apart. -/
 theorem planFrom_apart (m : Machine) (quantum lane width : Nat) (queue : List Pick) :
     (m.planFrom quantum lane width queue).Pairwise WavePick.Apart := by
   induction width generalizing lane queue with
@@ -201,8 +205,8 @@ theorem planFrom_apart (m : Machine) (quantum lane width : Nat) (queue : List Pi
         rw [h4] at hk'
         exact other ((footprintOf_session hk').symm.trans (footprintOf_session hk))
 
-/-- What is planned is what the policy wants of its session, when the queue left to plan from has each session's part of
-the machine's queue wholly or not at all. -/
+/-- A planned pick is the one that the policy would step next in its session, if the queue to plan
+from contains each session's part of the machine's queue wholly or not at all. -/
 theorem planFrom_best {m : Machine} {quantum lane width : Nat} {queue : List Pick}
     (whole : ∀ i, partOf i queue = [] ∨ partOf i queue = partOf i m.queue) {w : WavePick}
     (h : w ∈ m.planFrom quantum lane width queue) : m.bestOf w.pick.session = some w.pick := by
@@ -236,7 +240,8 @@ theorem planFrom_best {m : Machine} {quantum lane width : Nat} {queue : List Pic
         · rw [partOf_dropSession hi]
           exact whole i
 
-/-- What the planner plans checks: for any machine with a ready coroutine, any width and quantum of at least one. -/
+/-- The checker accepts what the planner plans, for any machine with a ready coroutine and any width
+and quantum of at least 1. -/
 theorem plan_checks (m : Machine) (width quantum : Nat) (ready : m.queue ≠ []) :
     m.checkWave (m.plan (width + 1) (quantum + 1)) = true := by
   refine (check_wave_iff m _).2 ⟨rfl, rfl, ?_, ?_, planFrom_apart _ _ _ _ _⟩
@@ -249,7 +254,7 @@ theorem plan_checks (m : Machine) (width quantum : Nat) (ready : m.queue ≠ [])
     have ⟨_, _, h3, h4⟩ := planFrom_mem hw
     exact ⟨by omega, planFrom_best (fun i => .inr rfl) hw, h4⟩
 
-/-- A certificate without steps never checks: a quantum of 0 is one canonical step. -/
+/-- The checker rejects every certificate that is planned with quantum 0. -/
 theorem no_quantum_fails (m : Machine) (width : Nat) : m.checkWave (m.plan width 0) = false := by
   rw [← Bool.not_eq_true, check_wave_iff]
   rintro ⟨_, _, ⟨w, ws, hw, _⟩, fits, _⟩

@@ -9,14 +9,15 @@ public import Runtime.Proofs.Step.Kept
 /-!
 # A certified wave is a list of turns
 
-The steps of a wave, quantum and all, are turns of single coroutines, one after another: who is to step next within a
-session's quantum is whom the policy wants of that session when the turn comes. A machine that knows only turns can run a
-wave by the list of its steps.
+The steps of a wave, with any quanta, are turns of single coroutines, one after another. Within a
+session's quantum, the coroutine that steps next is the one that the policy picks in that session at
+that moment. So a machine that knows only turns can run a wave by the list of its steps.
 -/
 
 namespace Antiphon
 
-/-- A run after one turn of each of the coroutines, if it is ready when its turn comes. -/
+/-- A run after one turn of each coroutine of a list; a coroutine that is not in the queue at its
+turn does not step. -/
 def Run.turns (r : Run) : List Pick → Run
   | [] => r
   | p :: ps =>
@@ -24,7 +25,8 @@ def Run.turns (r : Run) : List Pick → Run
       { machine := (r.machine.pickTurn p).machine
         events := app r.events (r.machine.pickTurn p).shown.events } ps
 
-/-- Every one of the coroutines is, when its turn comes, the one in the queue that the policy wants of its session. -/
+/-- Each coroutine of the list is, at its turn, the one that the policy picks among the ready
+coroutines of its session. -/
 def Run.allWanted (r : Run) : List Pick → Prop
   | [] => True
   | p :: ps => r.machine.bestOf p.session = some p ∧
@@ -44,13 +46,13 @@ theorem allWanted_append {r : Run} {ps qs : List Pick} :
   | nil => simp [Run.allWanted, Run.turns]
   | cons p ps ih => simp only [List.cons_append, Run.allWanted, Run.turns, ih, and_assoc]
 
-/-- Whom the policy wants of a session is of that session and in the queue. -/
+/-- The coroutine that the policy picks in a session is in the queue and belongs to that session. -/
 theorem bestOf_mem {m : Machine} {session : Nat} {p : Pick} (h : m.bestOf session = some p) :
     p ∈ m.queue ∧ p.session = session := by
   simp only [Machine.bestOf, keep_eq] at h
   exact mem_partOf.1 (best_mem h)
 
-/-- The ranks of those in the queue are all that a pick depends on. -/
+/-- `best` depends only on the ranks of the picks in the queue. -/
 theorem best_congr {rank rank' : Pick → Nat} {queue : List Pick}
     (h : ∀ p, p ∈ queue → rank p = rank' p) : best rank queue = best rank' queue := by
   induction queue with
@@ -62,7 +64,8 @@ theorem best_congr {rank rank' : Pick → Nat} {queue : List Pick}
     | none => rfl
     | some q => simp only [h x List.mem_cons_self, h q (List.mem_cons_of_mem _ (best_mem hq))]
 
-/-- What a session's step does to the session's part of the queue depends on that part only. -/
+/-- Settling the queue after a session's step changes the session's part as if the queue were only
+that part. -/
 theorem partOf_settle_self {i : Nat} {μ : Micro} (h : μ.pick.session = i)
     (policy : SchedulingPolicy) (queue : List Pick) :
     partOf i (settle policy queue μ) = settle policy (partOf i queue) μ := by
@@ -89,7 +92,8 @@ theorem partOf_settle_self {i : Nat} {μ : Micro} (h : μ.pick.session = i)
   cases μ.woken <;> cases μ.step <;> cases μ.session.phase <;> cases policy <;>
     simp only [drop, append, out, single, woken]
 
-/-- A committed step leaves its session's record, with the image that it had. -/
+/-- After the commit of a session's step, the machine finds the session as the step left it, with
+the same image. -/
 theorem find_commit_self {r : Run} {μ : Micro} {i : Nat} {s : Session} {image : Loaded}
     (found : r.machine.find i = some (s, image)) (h : μ.pick.session = i)
     (kept : μ.session.image = s.image) :
@@ -111,7 +115,7 @@ theorem find_commit_self {r : Run} {μ : Micro} {i : Nat} {s : Session} {image :
 theorem microStep_image (cx : Context) (session : Nat) (s : Session) (coroutine : Nat) :
     (microStep cx session s coroutine).session.image = s.image := step_image cx s coroutine
 
-/-- The turn of a coroutine in the queue is its step, committed. -/
+/-- A turn of a coroutine in the queue is the commit of its step. -/
 theorem turn_eq_commit {r : Run} {p : Pick} {s : Session} {image : Loaded}
     (found : r.machine.find p.session = some (s, image)) (ready : p ∈ r.machine.queue) :
     { machine := (r.machine.pickTurn p).machine
@@ -123,7 +127,8 @@ theorem turn_eq_commit {r : Run} {p : Pick} {s : Session} {image : Loaded}
   simp only [Machine.pickTurn, inQueue, Machine.turnOf, Machine.micro, found]
   simp [Run.commit]
 
-/-- After a session's step the policy wants of it whom the worker goes on with. -/
+/-- After the commit of a session's step, the policy picks the coroutine with which the worker
+continues. -/
 theorem bestOf_commit_self {r : Run} {μ : Micro} {session : Nat} {s : Session} {image : Loaded}
     (found : r.machine.find session = some (s, image)) (h : μ.pick.session = session)
     (kept : μ.session.image = s.image) :
@@ -137,7 +142,8 @@ theorem bestOf_commit_self {r : Run} {μ : Micro} {session : Nat} {s : Session} 
   refine best_congr fun p hp => ?_
   simp only [Machine.rank, (mem_partOf.1 hp).2, find_commit_self found h kept, commit_config]
 
-/-- The steps of one pick are turns of the coroutines that step. -/
+/-- If the policy picks a coroutine in its session, committing the steps that start with it equals
+turns of the coroutines that step, and the policy picks each one at its turn. -/
 theorem microRun_is_turns {r : Run} {session quantum : Nat} {s : Session} {image : Loaded}
     {coroutine : Nat} (found : r.machine.find session = some (s, image))
     (wanted : r.machine.bestOf session = some { session, coroutine }) :
@@ -182,7 +188,8 @@ theorem microRun_is_turns {r : Run} {session quantum : Nat} {s : Session} {image
         rw [pick, turn]
         exact ⟨rest.1, wanted, rest.2⟩
 
-/-- What a worker does with a pick that the policy wants of its session is turns. -/
+/-- If a pick is the one that the policy would step next in its session, committing its steps equals
+turns of the coroutines that step, and the policy picks each one at its turn. -/
 theorem runPick_is_turns {r : Run} {w : WavePick}
     (wanted : r.machine.bestOf w.pick.session = some w.pick) :
     let μs := r.machine.runPick w
@@ -193,7 +200,8 @@ theorem runPick_is_turns {r : Run} {w : WavePick}
     have := microRun_is_turns (quantum := w.quantum) (s := found.1) (image := found.2) hf wanted
     simpa only [Machine.runPick, hf, keep_eq] using this
 
-/-- Whom the policy wants of a session, another session's step leaves as it is. -/
+/-- Committing one session's step does not change which coroutine the policy picks in another
+session. -/
 theorem bestOf_commit_ne {r : Run} {μ : Micro} {i : Nat} (h : μ.pick.session ≠ i) :
     (r.commit μ).machine.bestOf i = r.machine.bestOf i := by
   have part : partOf i (r.commit μ).machine.queue = partOf i r.machine.queue :=
@@ -228,8 +236,9 @@ theorem inTurn_is_turns {r : Run} {ws : List WavePick}
     simp only [Run.inTurn, Run.steppedInTurn, turns_append, allWanted_append, ← h1]
     exact ⟨h3, h2, h4⟩
 
-/-- An accepted wave, whatever its quanta, gives the machine and the log of one turn after another of the coroutines that
-it shows as stepped, and each of them is, when its turn comes, the ready one that the policy wants of its session. -/
+/-- An accepted wave, with any quanta, gives the machine and the log of turns of the coroutines that
+it shows as stepped, one after another, and each coroutine is, at its turn, the one that the policy
+picks among the ready coroutines of its session. -/
 theorem wave_is_its_turns (m : Machine) (c : WaveCertificate) (h : m.checkWave c = true) :
     waveFrom m { machine := m, events := [] } c.picks =
         Run.turns { machine := m, events := [] } (steppedBy m c.picks) ∧

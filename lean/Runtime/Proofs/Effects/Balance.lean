@@ -6,33 +6,33 @@ public import Runtime.ProtocolMachine.Semantics.Resume
 @[expose] public section
 
 /-!
-# The books of a session's effects
+# The balance of a session's effects
 
-Every change of a session balances: what was outstanding, with what is newly issued, is what is outstanding afterwards,
-with what came to its end. This holds number by number.
+Every change of a session balances, for each effect number: the effects outstanding before plus
+those newly issued are the effects outstanding afterwards plus those that ended.
 -/
 
 namespace Antiphon
 
-/-- Whether an event issues the effect of a number. -/
+/-- Whether an event issues the effect with number `n`. -/
 def Event.issues (n : Nat) : Event → Bool
   | .effectIssued k _ _ _ _ => k == n
   | _ => false
 
-/-- Whether an event is the end of the effect of a number: resolved, failed or invalidated. -/
+/-- Whether an event ends the effect with number `n`: resolved, failed or invalidated. -/
 def Event.ends (n : Nat) : Event → Bool
   | .effectResolved k _ => k == n
   | .effectFailed k _ _ => k == n
   | .effectInvalidated k => k == n
   | _ => false
 
-/-- How many of the events issue the effect. -/
+/-- The number of events that issue the effect. -/
 noncomputable def issuedIn (n : Nat) (events : List Event) : Nat := events.countP (Event.issues n)
 
-/-- How many of the events end the effect. -/
+/-- The number of events that end the effect. -/
 noncomputable def endedIn (n : Nat) (events : List Event) : Nat := events.countP (Event.ends n)
 
-/-- How many outstanding effects have the number. -/
+/-- The number of outstanding effects with number `n`. -/
 noncomputable def outstanding (n : Nat) (effects : List Effect) : Nat := effects.countP (fun e => e.number == n)
 
 @[simp] theorem issuedIn_append (n : Nat) (xs ys : List Event) :
@@ -60,14 +60,16 @@ noncomputable def outstanding (n : Nat) (effects : List Effect) : Nat := effects
 /-- A session that has ended has no outstanding effects. -/
 def Quiet (s : Session) : Prop := ∀ how, s.phase = .terminal how → s.effects = []
 
-/-- A change of a session, with its events, keeps its books. -/
+/-- A change of a session and its events balance: the new numbers are issued once each, and what was
+outstanding or is issued is outstanding afterwards or has ended. -/
 structure Balanced (s s' : Session) (events : List Event) : Prop where
   grows : s.effectsIssued ≤ s'.effectsIssued
   issued : ∀ n, issuedIn n events = if s.effectsIssued ≤ n ∧ n < s'.effectsIssued then 1 else 0
   balance : ∀ n, outstanding n s.effects + issuedIn n events = outstanding n s'.effects + endedIn n events
   quiet : Quiet s'
 
-/-- A change that has nothing to do with effects. -/
+/-- A change that affects neither the session's effects nor its phase, and whose events neither
+issue nor end one, balances. -/
 theorem Balanced.apart {s s' : Session} {events : List Event} (quiet : Quiet s)
     (effects : s'.effects = s.effects) (issued : s'.effectsIssued = s.effectsIssued)
     (phase : s'.phase = s.phase) (none : ∀ n, issuedIn n events = 0 ∧ endedIn n events = 0) :
@@ -104,7 +106,7 @@ theorem leftovers_ended (n : Nat) (effects : List Effect) (witnesses : List Witn
     | cons w ws ih => simp [ih, Event.ends]
   simp [leftovers, h1, h2]
 
-/-- A session that ends, whatever else is shown before. -/
+/-- The end of a session balances, after any events that neither issue nor end an effect. -/
 theorem Balanced.finish {s s' : Session} {before : List Event} (how : Ending)
     (effects : s'.effects = s.effects) (issued : s'.effectsIssued = s.effectsIssued)
     (none : ∀ n, issuedIn n before = 0 ∧ endedIn n before = 0) :
@@ -130,7 +132,7 @@ theorem Balanced.fail {s s' : Session} {before : List Event} (who : Nat) (fault 
   | none => exact h s' effects issued
   | some c => exact h _ effects issued
 
-/-- A new effect. -/
+/-- Issuing an effect balances. -/
 theorem Balanced.issue {s : Session} (active : s.phase = .active) (who : Nat) (c : Coroutine)
     (operation : Nat) (deadline : Option Nat) (attempt : Nat) :
     Balanced s (issue s who c operation deadline attempt).1 [(issue s who c operation deadline attempt).2] := by
@@ -226,7 +228,8 @@ theorem withoutEffect_outstanding {number : Nat} {effects : List Effect} {e : Ef
       simp only [withoutEffect, hx, outstanding_cons, ih h]
       omega
 
-/-- How a change balances that begins after an effect has been taken away, if its end is shown first. -/
+/-- A change that balances after an effect has been removed balances from before the removal if the
+event that ends the effect is put in front. -/
 theorem Balanced.after {s s' : Session} {effects : List Effect} {number : Nat} {first : Event} {events : List Event}
     (away : ∀ n, outstanding n s.effects = outstanding n effects + if number == n then 1 else 0)
     (shown : ∀ n, first.issues n = false ∧ first.ends n = (number == n))

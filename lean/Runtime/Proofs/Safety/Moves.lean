@@ -7,13 +7,15 @@ public import Runtime.ProtocolMachine.Safety.Configuration
 /-!
 # What safety means
 
-The steps of a configuration and the three bad things, as propositions that do not mention the checker; and that the
-executable definitions decide exactly these.
+The steps of a configuration and the three kinds of bad configuration, as propositions that do not
+mention the checker, and the proof that the executable definitions list exactly these steps and find
+every configuration of these kinds.
 -/
 
 namespace Antiphon
 
-/-- A role sends a message into a buffer that has room, or receives the oldest message of a buffer. -/
+/-- A role sends a message into a buffer that has room, or receives the oldest message of a
+buffer. -/
 inductive Moves (i : Loaded) (bound : Nat) (c : Configuration) : Configuration → Prop where
   | send {role : Nat} {p : Point} {label : Nat} {labels : List Nat} {t : Transition}
       (stands : c.point i role = some p) (act : p.act = .send) (buffer : c.buffers[p.edge]? = some labels)
@@ -24,25 +26,26 @@ inductive Moves (i : Loaded) (bound : Nat) (c : Configuration) : Configuration �
       (buffer : c.buffers[p.edge]? = some (label :: rest)) (branch : branchFor label p.branches = some t) :
       Moves i bound c (c.with role t.next p.edge rest)
 
-/-- The configurations that a session of an image can come to while no buffer holds more than `bound` messages. -/
+/-- The configurations that a session of an image can reach while no buffer holds more than `bound`
+messages. -/
 inductive Reachable (i : Loaded) (bound : Nat) : Configuration → Prop where
   | start : Reachable i bound i.beginning
   | step {c d : Configuration} : Reachable i bound c → Moves i bound c d → Reachable i bound d
 
-/-- A role is at an end of its automaton. -/
+/-- A role has reached a final state of its automaton. -/
 def Ended (i : Loaded) (c : Configuration) (role : Nat) : Prop :=
   ∃ p, c.point i role = some p ∧ p.act = .done
 
-/-- A role is not done, and nobody can do anything. -/
+/-- Some role is not done, and no role can take a step. -/
 def Deadlock (i : Loaded) (bound : Nat) (c : Configuration) : Prop :=
   (∃ role, role < c.states.length ∧ ¬ Ended i c role) ∧ ∀ d, ¬ Moves i bound c d
 
-/-- A role waits for other labels than the one that comes next. -/
+/-- A role waits to receive, and the next message has a label that it does not accept. -/
 def ReceptionError (i : Loaded) (c : Configuration) : Prop :=
   ∃ role p label rest, c.point i role = some p ∧ p.act = .receive ∧
     c.buffers[p.edge]? = some (label :: rest) ∧ ∀ t ∈ p.branches, t.label ≠ label
 
-/-- A role is done, and a message to it is not read. -/
+/-- A role is done, and a message to it is still in a buffer. -/
 def Orphan (i : Loaded) (c : Configuration) : Prop :=
   ∃ (edge : Nat) (pair : EdgePair) (label : Nat) (rest : List Nat), i.edges[edge]? = some pair ∧ c.buffers[edge]? = some (label :: rest) ∧
     Ended i c pair.2
@@ -56,7 +59,7 @@ theorem point_lt {i : Loaded} {c : Configuration} {role : Nat} {p : Point} (h : 
     rw [getAt_eq] at found
     exact (List.getElem?_eq_some_iff.mp found).1
 
-/-- A branch that is found has the label. -/
+/-- A branch that `branchFor` finds is one of the branches and has the label. -/
 theorem branchFor_some {label : Nat} {ts : List Transition} {t : Transition} (h : branchFor label ts = some t) :
     t ∈ ts ∧ t.label = label := by
   induction ts with
@@ -83,7 +86,7 @@ theorem mem_sends {c : Configuration} {role edge : Nat} {labels : List Nat} {d :
   | nil => simp [sends]
   | cons t ts ih => cases found : branchFor t.label branches <;> simp [sends, found, ih]
 
-/-- Every configuration that the turn of a role leads to is a step. -/
+/-- Every configuration to which a role's turn leads is reached by a step. -/
 theorem moves_of_turn {i : Loaded} {bound : Nat} {c d : Configuration} {role : Nat} {next : List Configuration}
     (h : turn i bound c role = .moves next) (mem : d ∈ next) : Moves i bound c d := by
   unfold turn at h
@@ -116,7 +119,7 @@ theorem moves_of_turn {i : Loaded} {bound : Nat} {c d : Configuration} {role : N
           obtain rfl := List.mem_singleton.mp mem
           exact .receive stands act buffer branch
 
-/-- Every step is in the turn of a role. -/
+/-- Every step is among those of some role's turn. -/
 theorem turn_of_moves {i : Loaded} {bound : Nat} {c d : Configuration} (h : Moves i bound c d) :
     ∃ role next, role < c.states.length ∧ turn i bound c role = .moves next ∧ d ∈ next := by
   cases h with
@@ -184,7 +187,7 @@ theorem misreadsBelow_of {i : Loaded} {bound : Nat} {c : Configuration} {role : 
         exact absurd h no
       · exact ih (by omega)
 
-/-- The checker calls a message that cannot be taken bad. -/
+/-- The checker finds a configuration bad if a role cannot receive its next message. -/
 theorem bad_of_receptionError {i : Loaded} {bound : Nat} {c : Configuration} {next : List Configuration}
     (h : ReceptionError i c) : bad i bound c next = true := by
   obtain ⟨role, p, label, rest, stands, act, buffer, none⟩ := h
@@ -218,7 +221,7 @@ theorem orphaned_of {i : Loaded} {c : Configuration} {pair : EdgePair} {label : 
       · rfl
       · exact ih _ _ he hb
 
-/-- The checker calls a message to a role that is done bad. -/
+/-- The checker finds a configuration bad if a message is buffered for a role that is done. -/
 theorem bad_of_orphan {i : Loaded} {bound : Nat} {c : Configuration} {next : List Configuration} (h : Orphan i c) :
     bad i bound c next = true := by
   obtain ⟨edge, pair, label, rest, he, hb, ended⟩ := h
@@ -243,7 +246,7 @@ theorem endedBelow_of {i : Loaded} {c : Configuration} (n : Nat) (h : endedBelow
       · exact ih h role (by omega)
     · cases h
 
-/-- The checker calls a deadlock bad. -/
+/-- The checker finds a deadlock bad. -/
 theorem bad_of_deadlock {i : Loaded} {bound : Nat} {c : Configuration} (h : Deadlock i bound c) :
     bad i bound c (successors i bound c) = true := by
   obtain ⟨⟨role, lt, open_⟩, stuck⟩ := h

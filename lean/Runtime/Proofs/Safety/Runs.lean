@@ -6,15 +6,16 @@ public import Runtime.Proofs.Session.Runs
 @[expose] public section
 
 /-!
-# What a certificate says of runs
+# What a certificate means for runs
 
-Every session of every run is at a configuration that can be reached; so what a certificate says of those it says of the
-session.
+Every session of every run is in a reachable configuration, so what a certificate proves about
+reachable configurations holds for the session.
 -/
 
 namespace Antiphon
 
-/-- A session is at a configuration that can be reached, if no buffer may hold more messages than `bound`. -/
+/-- A session is in a reachable configuration, for any bound that is at least the configuration's
+`bufferMax`. -/
 theorem Lives.reachable {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event} {bound : Nat}
     (wide : config.bufferMax ≤ bound) (h : Lives i config s log) : Reachable i bound s.configuration := by
   refine h.moves (P := fun s _ => Reachable i bound s.configuration) ?_ ?_
@@ -29,7 +30,7 @@ theorem Lives.reachable {i : Loaded} {config : ProtocolMachineConfig} {s : Sessi
       exact ih
     · exact ih.step step
 
-/-- The digest of an image plays no part. -/
+/-- Steps do not depend on the image's digest. -/
 theorem Moves.of_digest {image : CodeImage} {digest : Bytes} {bound : Nat} {c d : Configuration}
     (h : Moves (image.load digest) bound c d) (other : Bytes) : Moves (image.load other) bound c d := by
   cases h with
@@ -42,9 +43,10 @@ theorem Reachable.of_digest {image : CodeImage} {digest : Bytes} {bound : Nat} {
   | start => exact .start
   | step _ moves ih => exact ih.step (moves.of_digest other)
 
-/-- In every run of a machine whose buffers hold no more messages than an accepted certificate's bound, no session of that
-image is ever where a role is sent a message that it cannot take or a message waits for a role that is done; and if they hold
-just as many, none is ever where a role is not done and nobody can send or receive. -/
+/-- In every run of a machine whose `bufferMax` is at most an accepted certificate's bound, no
+session of that image is in a configuration where a role's next message is one that it cannot take,
+or where a message is buffered for a role that is done; and if the two are equal, none is in a
+deadlock, where some role is not done and no role can send or receive. -/
 theorem certified_sessions_safe {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action} {n : Nat}
     {s : Session} {image : CodeImage} {digest : Bytes} {certificate : SafetyCertificate}
     (accepted : checkCertificate image certificate = true)
@@ -63,9 +65,10 @@ theorem certified_sessions_safe {config : ProtocolMachineConfig} {images : List 
   rw [← same]
   exact ⟨d.1, fun c moves => d.2 c (moves.of_digest digest)⟩
 
-/-- In every run of a machine whose buffers hold at least as many messages as an accepted certificate's bound, if nobody waits
-for room in what the certificate holds, no session of that image is ever where a role is sent a message that it cannot take, a
-message waits for a role that is done, or a role is not done and nobody can send or receive. -/
+/-- In every run of a machine whose `bufferMax` is at least an accepted certificate's bound, if no
+role waits for room in any configuration of the certificate, no session of that image is in a
+configuration where a role's next message is one that it cannot take, where a message is buffered
+for a role that is done, or where some role is not done and no role can send or receive. -/
 theorem certified_sessions_safe_larger_buffers {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action}
     {n : Nat} {s : Session} {image : CodeImage} {digest : Bytes} {certificate : SafetyCertificate}
     (accepted : checkCertificate image certificate = true) (room : hasRoom image certificate = true)

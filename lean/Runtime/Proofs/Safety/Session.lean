@@ -6,15 +6,16 @@ public import Runtime.Proofs.Session.Moves
 @[expose] public section
 
 /-!
-# What a certificate says of the sessions of a machine
+# What a certificate means for the sessions of a machine
 
-The states of a session's endpoints and the labels in its buffers are a configuration. Whatever happens to a session either
-leaves its configuration as it is or is one step of it, so every session is at a configuration that can be reached.
+The states of a session's endpoints and the labels in its buffers form a configuration. Whatever
+happens to a session leaves its configuration unchanged or changes it by one step, so every session
+is in a reachable configuration.
 -/
 
 namespace Antiphon
 
-/-- The states of a session's endpoints and the labels in its buffers. -/
+/-- The configuration of a session: the states of its endpoints and the labels in its buffers. -/
 noncomputable def Session.configuration (s : Session) : Configuration :=
   { states := s.endpoints.map (·.state), buffers := s.edges.map fun e => e.queue.map (·.label) }
 
@@ -51,8 +52,8 @@ theorem moved_configuration {cx : Context} {s s' : Session} {es : List Event} {b
     rw [same]
     exact moves
 
-/-- Every step of a session is one step of its configuration or leaves it as it is, if no buffer may hold more messages than
-`bound`. -/
+/-- A step of a session leaves its configuration unchanged or changes it by one step, for any bound
+that is at least the configuration's `bufferMax`. -/
 theorem session_abstracts {cx : Context} {bound : Nat} (wide : cx.config.bufferMax ≤ bound) (s : Session) (who : Nat) :
     (step cx s who).session.configuration = s.configuration ∨
       Moves cx.image bound s.configuration (step cx s who).session.configuration :=
@@ -63,7 +64,7 @@ theorem roleEndpoints_states (n count : Nat) : (roleEndpoints n count).map (·.s
   | zero => rfl
   | succ count ih => simp [roleEndpoints, ih, List.replicate_succ]
 
-/-- A session begins where the exploration begins. -/
+/-- A new session is in the configuration where the exploration starts. -/
 theorem start_configuration (i : Loaded) (config : ProtocolMachineConfig) (id row : Nat) (owner : Bytes) :
     (Session.start i config id row owner).configuration = i.beginning := by
   simp [Session.configuration, Session.start, Loaded.beginning, roleEndpoints_states]

@@ -5,35 +5,38 @@ public import Runtime.Proofs.Schedule.Inputs
 @[expose] public noncomputable section
 
 /-!
-# What a schedule does, one thing at a time
+# What a schedule does, one deed at a time
 
-A driver's actions, waves too, come down to three kinds of deeds: a turn of a session, a step of a coroutine that the
-driver names, an input. Which deeds an action came to can be read off what the machine shows.
+A driver's actions, including waves, consist of three kinds of deeds: a turn of a session, a step of
+a coroutine that the driver names, and an input. What the machine shows after an action determines
+the action's deeds.
 -/
 
 namespace Antiphon
 
 /-- One thing that is done to a machine. -/
 inductive Deed where
-  /-- A turn of a session: one step of whichever of its ready coroutines the policy wants. -/
+  /-- A turn of a session: one step of the coroutine that the policy picks among its ready
+  coroutines. -/
   | turn (session : Nat)
-  /-- A step of this coroutine, if it is ready. -/
+  /-- A step of this coroutine, if it is in the ready queue. -/
   | pick (pick : Pick)
   | input (ingress : Ingress)
 
-/-- Whether the machine's surroundings say what is done. -/
+/-- Whether the driver decides what is done, not the machine's policy. -/
 def Deed.asked : Deed → Bool
   | .turn _ => false
   | .pick _ => true
   | .input _ => true
 
-/-- Does it. -/
+/-- Performs a deed. -/
 def Machine.perform (m : Machine) : Deed → Acted
   | .turn session => m.turnIn session
   | .pick p => m.pickTurn p
   | .input ingress => m.input ingress
 
-/-- Whether a deed concerns a session: its own turns and inputs do, and the clock; openings until it has been opened. -/
+/-- Whether a deed concerns a session. Its own turns, picks and inputs do; an advance of the clock
+does; an opening does as long as this session has not been opened. -/
 def Machine.concerns (m : Machine) (j : Nat) : Deed → Bool
   | .turn session => session == j
   | .pick p => p.session == j
@@ -48,7 +51,7 @@ theorem turn_of_concerns {m : Machine} {j : Nat} {d : Deed} (h : m.concerns j d 
 
 /-! ## Runs -/
 
-/-- A run after a deed, however deeds are performed. -/
+/-- A run after a deed, with any function that performs deeds. -/
 def Run.deed (perform : Machine → Deed → Acted) (r : Run) (d : Deed) : Run :=
   { machine := (perform r.machine d).machine
     events := app r.events (perform r.machine d).shown.events }
@@ -58,21 +61,23 @@ def Run.deeds (perform : Machine → Deed → Acted) (r : Run) : List Deed → R
   | [] => r
   | d :: ds => Run.deeds perform (r.deed perform d) ds
 
-/-- The deeds that concern a session, each judged when it is done. -/
+/-- The deeds that concern a session; whether a deed concerns it is decided when the deed is
+performed. -/
 def Run.heard (perform : Machine → Deed → Acted) (j : Nat) (r : Run) : List Deed → List Deed
   | [] => []
   | d :: ds =>
     if r.machine.concerns j d then d :: Run.heard perform j (r.deed perform d) ds
     else Run.heard perform j (r.deed perform d) ds
 
-/-- A session has nobody ready whenever its surroundings do something to it, nor at the end. -/
+/-- A session has no ready coroutine before each pick and input that concerns it, and none at the
+end. -/
 def Run.restsIn (perform : Machine → Deed → Acted) (j : Nat) (r : Run) : List Deed → Prop
   | [] => partOf j r.machine.queue = []
   | d :: ds =>
     (r.machine.concerns j d = true → d.asked = true → partOf j r.machine.queue = []) ∧
       Run.restsIn perform j (r.deed perform d) ds
 
-/-- What a session sees of a run and has told. -/
+/-- What a session sees of a run's machine, and its trace. -/
 abbrev Run.sight (j : Nat) (r : Run) : View × List Told := Antiphon.sight j r.machine r.events
 
 theorem deeds_append (perform : Machine → Deed → Acted) (r : Run) (ds es : List Deed) :
@@ -81,7 +86,7 @@ theorem deeds_append (perform : Machine → Deed → Acted) (r : Run) (ds es : L
   | nil => rfl
   | cons d ds ih => exact ih _
 
-/-- What was logged before makes no difference. -/
+/-- Events that were logged before the deeds stay in front and change nothing else. -/
 theorem deeds_log (perform : Machine → Deed → Acted) (m : Machine) (log more : List ObsEvent)
     (ds : List Deed) :
     Run.deeds perform { machine := m, events := log ++ more } ds =
@@ -95,20 +100,20 @@ theorem deeds_log (perform : Machine → Deed → Acted) (m : Machine) (log more
 
 /-! ## Actions -/
 
-/-- The turns that the shown result of a round tells of. -/
+/-- The turns that the result of a round or a turn shows. -/
 def Result.turns : Result → List Deed
   | .stepped p _ => [.turn p.session]
   | .round picks _ => picks.map fun p => .turn p.session
   | _ => []
 
-/-- The deeds that an action comes to, by what it shows. -/
+/-- The deeds of an action, given the result that it shows. -/
 def Action.deeds (a : Action) (result : Result) : List Deed :=
   match a with
   | .input ingress => [.input ingress]
   | .pick p => [.pick p]
   | _ => result.turns
 
-/-- The deeds that a list of actions comes to. -/
+/-- The deeds of a list of actions. -/
 def Run.dealt (r : Run) : List Action → List Deed
   | [] => []
   | a :: as =>
@@ -117,7 +122,8 @@ def Run.dealt (r : Run) : List Action → List Deed
         { machine := (r.machine.act a).machine
           events := app r.events (r.machine.act a).shown.events } as
 
-/-- Turns of coroutines that the policy wants of their sessions are turns of their sessions. -/
+/-- If each coroutine of a list is the one that the policy picks in its session at its turn, turns
+of these coroutines are turns of their sessions. -/
 theorem turns_are_deeds {r : Run} {ps : List Pick} (h : r.allWanted ps) :
     r.turns ps = r.deeds Machine.perform (ps.map fun p => .turn p.session) := by
   induction ps generalizing r with
@@ -132,7 +138,8 @@ theorem turns_are_deeds {r : Run} {ps : List Pick} (h : r.allWanted ps) :
     simp only [Run.turns, List.map_cons, Run.deeds, Run.deed, same]
     exact ih h.2
 
-/-- The canonical round of one is the turn that it shows, or nothing. -/
+/-- A canonical turn has the machine and the events of the deeds that it shows: one turn, or
+none. -/
 theorem sched_round_one_is_deeds (m : Machine) :
     ({ machine := m.schedRoundOne.machine, events := m.schedRoundOne.shown.events } : Run) =
       Run.deeds Machine.perform { machine := m, events := [] } m.schedRoundOne.shown.result.turns := by
@@ -149,13 +156,13 @@ theorem sched_round_one_is_deeds (m : Machine) :
       rw [result]
       simp only [Run.deeds, Run.deed, Machine.perform, ← turn, app]
 
-/-- A round with a certificate that does not check shows the turn of the canonical round. -/
+/-- A round with a rejected certificate shows the turns of a canonical turn. -/
 theorem fallback_turns {m : Machine} {c : WaveCertificate} (check : m.checkWave c = false) :
     (m.roundWith c).shown.result.turns = m.schedRoundOne.shown.result.turns := by
   simp only [Machine.roundWith, check]
   cases h : m.schedRoundOne.shown.result <;> simp [h, Result.turns]
 
-/-- A certificate's round is the turns that it shows. -/
+/-- A round with a given certificate has the machine and the events of the turns that it shows. -/
 theorem round_with_is_deeds (m : Machine) (c : WaveCertificate) :
     ({ machine := (m.roundWith c).machine, events := (m.roundWith c).shown.events } : Run) =
       Run.deeds Machine.perform { machine := m, events := [] } (m.roundWith c).shown.result.turns := by
@@ -171,7 +178,8 @@ theorem round_with_is_deeds (m : Machine) (c : WaveCertificate) :
     rw [one.1, one.2, fallback_turns check]
     exact sched_round_one_is_deeds m
 
-/-- Every action, a wave of any width and quantum too, leaves the machine and the events of the deeds that it shows. -/
+/-- Every action, including a wave of any width and quantum, leaves the machine and shows the events
+of the deeds that it shows, performed one after another. -/
 theorem act_is_deeds (m : Machine) (a : Action) :
     ({ machine := (m.act a).machine, events := (m.act a).shown.events } : Run) =
       Run.deeds Machine.perform { machine := m, events := [] } (a.deeds (m.act a).shown.result) := by
@@ -189,9 +197,10 @@ theorem act_is_deeds (m : Machine) (a : Action) :
       · exact sched_round_one_is_deeds m
       · exact round_with_is_deeds m _
 
-/-! ## Sight of deeds -/
+/-! ## What a session sees of a deed -/
 
-/-- A deed that does not concern a session is nothing to it. -/
+/-- A deed that does not concern a session changes nothing that the session sees and adds nothing to
+its trace. -/
 theorem perform_frame {m : Machine} {j : Nat} {d : Deed} (h : m.concerns j d = false) :
     sessionView (m.perform d).machine j = sessionView m j ∧
       toldOf j (m.perform d).shown.events = [] := by
@@ -211,7 +220,8 @@ theorem perform_frame {m : Machine} {j : Nat} {d : Deed} (h : m.concerns j d = f
     | advanceClock ticks => simp [Machine.concerns] at h
     | cancel i owner => exact cancel_other (by simpa [Machine.concerns] using h)
 
-/-- What a deed is to a session depends on what the session sees. -/
+/-- How a deed changes what a session sees, and what it adds to the session's trace, depends only on
+what the session sees. -/
 theorem perform_reads {m m' : Machine} {j : Nat} (d : Deed)
     (same : sessionView m j = sessionView m' j) :
     sessionView (m.perform d).machine j = sessionView (m'.perform d).machine j ∧
@@ -251,7 +261,8 @@ theorem perform_reads {m m' : Machine} {j : Nat} (d : Deed)
       · subst h; exact cancel_self same
       · exact apart (by simp [Machine.concerns, h]) (by simp [Machine.concerns, h])
 
-/-- A turn of a session with nobody ready is nothing. -/
+/-- A turn of a session without a ready coroutine changes nothing, has no events and reports
+`notReady`. -/
 theorem perform_rest {m : Machine} {j : Nat} (h : partOf j m.queue = []) :
     m.perform (.turn j) =
       { machine := m, shown := { result := .notReady, events := [], request := none } } := by

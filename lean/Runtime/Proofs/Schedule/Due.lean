@@ -7,8 +7,8 @@ public import Runtime.Proofs.Concurrency.Check
 /-!
 # What is due, session by session
 
-The machine sorts everything that is due by time, session and number. One session's part of the sorted list is its own
-part, sorted.
+The machine sorts everything that is due by time, session and number. One session's part of the
+sorted list is the sorted list of its own part.
 -/
 
 namespace Antiphon
@@ -27,7 +27,7 @@ theorem dueLess_iff {a b : Due} : dueLess a b = true ↔
       · by_cases h4 : a.session = b.session <;> simp [h2, h3, h4]
     · simp [h1, h2]
 
-/-- Nothing comes before what is earlier than it. -/
+/-- No item is less than an item before it. -/
 def Ordered (ds : List Due) : Prop := ds.Pairwise fun a b => ¬ dueLess b a = true
 
 theorem mem_insertBy {y z : Due} {xs : List Due} :
@@ -103,7 +103,7 @@ theorem sortBy_filter (p : Due → Bool) (xs : List Due) :
 
 /-! ## One session's part -/
 
-/-- What is due of one session. -/
+/-- The part of one session. -/
 abbrev dueOf (j : Nat) (ds : List Due) : List Due := ds.filter fun d => Nat.beq d.session j
 
 theorem dueEffects_session {clock i : Nat} {es : List Effect} {d : Due}
@@ -202,7 +202,7 @@ theorem dueOf_witnesses (clock j n : Nat) (ss : List Session) (h : n ≤ j) :
       rw [this, List.getElem?_cons_succ, List.nil_append]
       exact ih (n + 1) (by omega)
 
-/-- A session's part of all that is due depends on its own record. -/
+/-- A session's part of the effects that are due depends only on that session. -/
 theorem due_effects_of_view {clock j : Nat} {ss ss' : List Session} (h : ss[j]? = ss'[j]?) :
     dueOf j (sortBy dueLess (allDueEffects clock 0 ss)) =
       dueOf j (sortBy dueLess (allDueEffects clock 0 ss')) := by

@@ -8,8 +8,9 @@ public import Runtime.Proofs.Schedule.Due
 /-!
 # What a session sees of an input
 
-An outcome and a cancellation are for one session. The clock is for all of them, but what it brings one session depends
-on nothing but what that session sees. A new session is nothing to those that are there.
+An outcome and a cancellation concern one session. The clock concerns all sessions, but its effect
+on a session depends only on what that session sees. Sessions that are already open see nothing of a
+new one.
 -/
 
 namespace Antiphon
@@ -119,7 +120,7 @@ theorem cancel_self {m m' : Machine} {j : Nat} {owner : Bytes}
 
 /-! ## The clock -/
 
-/-- What a session sees of a machine that takes what is due, and has told. -/
+/-- What a session sees of a machine that is expiring what is due, and its trace. -/
 abbrev Expiring.sight (j : Nat) (x : Expiring) : View × List Told :=
   Antiphon.sight j x.machine x.events
 
@@ -188,7 +189,8 @@ theorem witness_self {x x' : Expiring} {d : Due} (same : x.sight d.session = x'.
     · simp only [app_eq, toldOf_append, told, h4]
       rw [toldOf_stamp]
 
-/-- Of all that is done to sessions in order, a session sees what is done to it. -/
+/-- If steps of a fold for other sessions change nothing for a session, and steps for it depend only
+on what it sees, the fold's effect on the session depends only on its own part of the list. -/
 theorem fold_sight {f : Expiring → Due → Expiring} {j : Nat}
     (other : ∀ x d, d.session ≠ j → (f x d).sight j = x.sight j)
     (self : ∀ x x' d, d.session = j → x.sight j = x'.sight j → (f x d).sight j = (f x' d).sight j)
@@ -210,7 +212,8 @@ theorem fold_sight {f : Expiring → Due → Expiring} {j : Nat}
         exact ih _ _ ((other _ _ h).trans same)
   rw [own ds x x' same, own ds' x' x' rfl, due]
 
-/-- What the clock brings a session depends on what the session sees. -/
+/-- How an advance of the clock changes what a session sees, and what it adds to the session's
+trace, depends only on what the session sees. -/
 theorem advance_self {m m' : Machine} {j ticks : Nat} (same : sessionView m j = sessionView m' j) :
     sessionView (m.input (.advanceClock ticks)).machine j =
         sessionView (m'.input (.advanceClock ticks)).machine j ∧
@@ -244,7 +247,7 @@ theorem partOf_newPicks_ne {i j : Nat} (h : i ≠ j) (n count : Nat) :
   | zero => rfl
   | succ count ih => simpa [newPicks, h] using ih (n + 1)
 
-/-- A session that is there sees nothing of a new one. -/
+/-- A session that is already open sees nothing of an opening, and its trace does not change. -/
 theorem open_other {m : Machine} {digest owner : Bytes} {j : Nat} (h : j < m.sessions.length) :
     sessionView (m.input (.open digest owner)).machine j = sessionView m j ∧
       toldOf j (m.input (.open digest owner)).shown.events = [] := by
@@ -269,7 +272,8 @@ theorem open_other {m : Machine} {digest owner : Bytes} {j : Nat} (h : j < m.ses
         · simp only [app_eq, List.length_append, List.length_singleton]
           omega
 
-/-- How a session is opened depends on what it sees before. -/
+/-- If session `j` is not open yet, its view after an opening, and its trace, depend only on its
+view before. -/
 theorem open_self {m m' : Machine} {digest owner : Bytes} {j : Nat} (h : ¬ j < m.sessions.length)
     (same : sessionView m j = sessionView m' j) :
     sessionView (m.input (.open digest owner)).machine j =

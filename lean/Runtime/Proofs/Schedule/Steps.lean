@@ -7,13 +7,14 @@ public import Runtime.Proofs.Schedule
 /-!
 # Complete runs take the same steps
 
-Every turn that a round deals is a step of somebody ready. So runs that go on until nobody is ready give each session the
-same number of turns, take the same number of steps altogether, and end in the same machine.
+Every turn of a round is a step of a ready coroutine. So runs that continue until no coroutine is
+ready give each session the same number of turns, take the same number of steps in total, and end in
+the same machine.
 -/
 
 namespace Antiphon
 
-/-! ## Every turn that is dealt is a step -/
+/-! ## Every turn of an action is a step -/
 
 theorem commitAll_stepIndex (r : Run) (μs : List Micro) :
     (r.commitAll μs).machine.stepIndex = r.machine.stepIndex + μs.length := by
@@ -55,7 +56,7 @@ theorem round_with_steps (m : Machine) (c : WaveCertificate) :
     rw [(invalid_wave_is_one_step m c check).1, fallback_turns check]
     exact sched_round_one_steps m
 
-/-- An action that leaves it to the machine who steps takes as many steps as it deals turns. -/
+/-- An action that lets the policy choose takes as many steps as it has turns. -/
 theorem act_steps {m : Machine} {a : Action} (free : a.free = true) :
     (m.act a).machine.stepIndex =
       m.stepIndex + (a.deeds (m.act a).shown.result).length := by
@@ -82,9 +83,9 @@ theorem actAll_steps {r : Run} {as : List Action} (free : ∀ a, a ∈ as → a.
     simp only [Run.dealt, List.length_append, act_steps (m := r.machine) (free a List.mem_cons_self)]
     omega
 
-/-! ## Every turn that is dealt is of a session with somebody ready -/
+/-! ## Every turn of an action belongs to a session with a ready coroutine -/
 
-/-- Turns are had only by sessions with somebody ready. -/
+/-- Each session has a ready coroutine at each of its turns. -/
 def Run.wanted (r : Run) : List Deed → Prop
   | [] => True
   | d :: ds =>
@@ -181,8 +182,9 @@ theorem dealt_wanted {r : Run} {as : List Action} (free : ∀ a, a ∈ as → a.
 
 /-! ## So complete runs give a session the same turns -/
 
-/-- Of two lists of turns after which a session has nobody ready, each had by sessions with somebody ready, it has the same
-number. -/
+/-- If a session's view and trace are the same at the start of two lists of turns, each turn belongs
+to a session that then has a ready coroutine, and the session has none after either list, then it
+has the same turns in both. -/
 theorem same_turns {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight j = r'.sight j)
     (own : ∀ d, d ∈ ds → d.asked = false) (own' : ∀ d, d ∈ ds' → d.asked = false)
     (wanted : r.wanted ds) (wanted' : r'.wanted ds')
@@ -252,7 +254,7 @@ theorem same_turns {r r' : Run} {j : Nat} {ds ds' : List Deed} (start : r.sight 
               (fun x hx => own' x (List.mem_cons_of_mem _ hx)) wanted.2 wanted'.2 rest rest'
             simp [Run.heard, c, c', this]
 
-/-- The session of a turn. -/
+/-- The session of a turn or a pick. -/
 def Deed.whose : Deed → Nat
   | .turn session => session
   | .pick p => p.session
@@ -273,8 +275,8 @@ theorem heard_count {r : Run} {j : Nat} {ds : List Deed} (own : ∀ d, d ∈ ds 
     | pick p => cases this
     | input i => cases this
 
-/-- Two schedules of turns, rounds and waves from the same start, after which nobody is ready, end in the same machine:
-sessions, clock and number of steps too. -/
+/-- Two schedules of turns, rounds and waves from the same start, after which no coroutine is ready,
+end in the same machine, including sessions, clock and step index. -/
 theorem complete_schedules_same_machine (r : Run) {as as' : List Action}
     (free : ∀ a, a ∈ as → a.free = true) (free' : ∀ a, a ∈ as' → a.free = true)
     (done : (r.actAll as).machine.queue = []) (done' : (r.actAll as').machine.queue = []) :
@@ -303,8 +305,8 @@ theorem complete_schedules_same_machine (r : Run) {as as' : List Action}
   cases m'
   simp_all
 
-/-- Two runs of the threaded runner from the same start that go on until nobody is ready, whatever their widths, quanta and
-numbers of rounds, end in the same machine. -/
+/-- Two runs of the threaded runner from the same start that continue until no coroutine is ready,
+whatever their widths, quanta and numbers of rounds, end in the same machine. -/
 theorem complete_rounds_same_machine (r : Run) {width quantum rounds width' quantum' rounds' : Nat}
     (done : (r.runScheduledThreaded width quantum rounds).machine.queue = [])
     (done' : (r.runScheduledThreaded width' quantum' rounds').machine.queue = []) :

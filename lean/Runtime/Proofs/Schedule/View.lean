@@ -7,9 +7,9 @@ public import Runtime.Proofs.Concurrency.Turns
 /-!
 # What a session sees of its machine
 
-A session sees its own state, its own part of the ready queue, the clock, the configuration, the images, and, until it
-has been opened, how many sessions are before it. A turn of another session changes none of it, and a turn of its own
-depends on nothing else.
+A session sees its own state, its own part of the ready queue, the clock, the configuration, the
+images, and, until it has been opened, the number of sessions. A turn of another session changes
+none of this, and a turn of its own depends on nothing else.
 -/
 
 namespace Antiphon
@@ -19,7 +19,7 @@ structure View where
   session : Option Session
   /-- The session's part of the ready queue, in order. -/
   queue : List Pick
-  /-- How many sessions there are, counted up to this one. -/
+  /-- The number of sessions, counted up to and including this one. -/
   count : Nat
   clock : Nat
   config : ProtocolMachineConfig
@@ -30,13 +30,13 @@ def sessionView (m : Machine) (j : Nat) : View :=
   { session := m.sessions[j]?, queue := partOf j m.queue,
     count := min m.sessions.length (j + 1), clock := m.clock, config := m.config, images := m.images }
 
-/-- An event as its session sees it: its number there, the clock, what happened. -/
+/-- An event as its session sees it: its number in the session, the clock and the event. -/
 structure Told where
   index : Nat
   clock : Nat
   event : Event
 
-/-- The events of one session, in order, without the step index of the machine. -/
+/-- The trace of one session: its events in order, without the machine's step index. -/
 def toldOf (j : Nat) : List ObsEvent → List Told
   | [] => []
   | o :: os =>
@@ -44,7 +44,7 @@ def toldOf (j : Nat) : List ObsEvent → List Told
       { index := o.stamp.index, clock := o.stamp.clock, event := o.event } :: toldOf j os
     else toldOf j os
 
-/-- What a session sees of a machine and has told so far. -/
+/-- What a session sees of a machine, and its trace. -/
 def sight (j : Nat) (m : Machine) (log : List ObsEvent) : View × List Told :=
   (sessionView m j, toldOf j log)
 
@@ -55,7 +55,7 @@ theorem view_iff {m m' : Machine} {j : Nat} :
         m.config = m'.config ∧ m.images = m'.images := by
   simp [sessionView]
 
-/-- Whether it has been opened is what a session sees. -/
+/-- A session sees whether it has been opened. -/
 theorem opened_of_view {m m' : Machine} {j : Nat} (same : sessionView m j = sessionView m' j) :
     j < m.sessions.length ↔ j < m'.sessions.length := by
   have := (view_iff.1 same).2.2.1
@@ -72,21 +72,21 @@ theorem toldOf_append (j : Nat) (xs ys : List ObsEvent) :
   | nil => rfl
   | cons x xs ih => simp only [List.cons_append, toldOf]; split <;> simp [ih]
 
-/-- Another session's events are none of this one's. -/
+/-- The events of one session add nothing to the trace of another. -/
 theorem toldOf_stamp_ne {i j : Nat} (h : i ≠ j) (step clock index : Nat) (es : List Event) :
     toldOf j (stampFrom i step clock index es) = [] := by
   induction es generalizing index with
   | nil => rfl
   | cons e es ih => simp [stampFrom, toldOf, h, ih]
 
-/-- The step index is no part of the trace. -/
+/-- A trace does not depend on the step index. -/
 theorem toldOf_stamp (j i step step' clock index : Nat) (es : List Event) :
     toldOf j (stampFrom i step clock index es) = toldOf j (stampFrom i step' clock index es) := by
   induction es generalizing index with
   | nil => rfl
   | cons e es ih => simp only [stampFrom, toldOf, ih]
 
-/-! ## The queue's part of a session goes its own way -/
+/-! ## A session's part of the queue changes independently -/
 
 theorem partOf_dropSession_comm (j i : Nat) (queue : List Pick) :
     partOf j (dropSession i queue) = dropSession i (partOf j queue) := by
@@ -103,7 +103,8 @@ theorem partOf_enqueue_ne {i j : Nat} (h : i ≠ j) (n : Nat) (queue : List Pick
 
 /-! ## Changing one session -/
 
-/-- Another record for one session, and a queue that leaves the others' parts alone: another session sees nothing. -/
+/-- If only another session is replaced and this session's part of the queue is unchanged, this
+session sees no change. -/
 theorem view_set_ne {m m' : Machine} {i j : Nat} {s : Session} (h : i ≠ j)
     (sessions : m'.sessions = m.sessions.set i s) (queue : partOf j m'.queue = partOf j m.queue)
     (clock : m'.clock = m.clock) (config : m'.config = m.config) (images : m'.images = m.images) :
@@ -111,7 +112,8 @@ theorem view_set_ne {m m' : Machine} {i j : Nat} {s : Session} (h : i ≠ j)
   rw [view_iff, sessions, clock, config, images, queue]
   simp [List.getElem?_set_ne h]
 
-/-- The same record for the same session of two machines that it sees alike. -/
+/-- If a session sees the same in two machines and is replaced by the same state in both, with the
+same part of the queue, it still sees the same. -/
 theorem view_set_self {m m' n n' : Machine} {j : Nat} {s : Session}
     (same : sessionView m j = sessionView m' j)
     (sessions : n.sessions = m.sessions.set j s) (sessions' : n'.sessions = m'.sessions.set j s)
@@ -139,7 +141,7 @@ theorem rank_of_view {m m' : Machine} {p : Pick}
     (same : sessionView m p.session = sessionView m' p.session) : m.rank p = m'.rank p := by
   simp only [Machine.rank, find_of_view same, (view_iff.1 same).2.2.2.2.1]
 
-/-- Which of a session's coroutines the policy wants depends on what the session sees. -/
+/-- Which of a session's coroutines the policy picks depends only on what the session sees. -/
 theorem bestOf_of_view {m m' : Machine} {j : Nat} (same : sessionView m j = sessionView m' j) :
     m.bestOf j = m'.bestOf j := by
   have hq : partOf j m.queue = partOf j m'.queue := (view_iff.1 same).2.1
@@ -161,7 +163,8 @@ theorem micro_pick {m : Machine} {p : Pick} {μ : Micro} (h : m.micro p = some �
   · cases h
   · cases h; rfl
 
-/-- A step of another session's coroutine: the session sees nothing of it and tells nothing. -/
+/-- A step of another session's coroutine changes nothing that a session sees and adds nothing to
+its trace. -/
 theorem turnOf_other {m : Machine} {p : Pick} {j : Nat} (h : p.session ≠ j) :
     sessionView (m.turnOf p).machine j = sessionView m j ∧
       toldOf j (m.turnOf p).shown.events = [] := by
@@ -176,7 +179,8 @@ theorem turnOf_other {m : Machine} {p : Pick} {j : Nat} (h : p.session ≠ j) :
       simp [Run.commit]
     · simp [Run.commit, toldOf_stamp_ne h]
 
-/-- A step of a session's own coroutine depends on what the session sees. -/
+/-- How a step of a session's own coroutine changes what the session sees, and what it adds to the
+trace, depends only on what the session sees. -/
 theorem turnOf_self {m m' : Machine} {p : Pick}
     (same : sessionView m p.session = sessionView m' p.session) :
     sessionView (m.turnOf p).machine p.session = sessionView (m'.turnOf p).machine p.session ∧
@@ -197,14 +201,16 @@ theorem turnOf_self {m m' : Machine} {p : Pick}
     · simp only [Run.commit, app, h4]
       exact toldOf_stamp ..
 
-/-- A turn of a session: one step of whichever of its ready coroutines the policy wants. -/
+/-- A turn of a session: one step of the coroutine that the policy picks among its ready
+coroutines. -/
 def Machine.turnIn (m : Machine) (session : Nat) : Acted :=
   match m.bestOf session with
   | some p => m.turnOf p
   | none => { machine := m, shown := { result := .notReady, events := [], request := none } }
 
-/-- A turn of a session changes what another session sees, and adds to its trace, not at all; and what it changes for the
-session itself, and adds to its trace, depends on nothing but what the session sees. -/
+/-- A turn of a session changes nothing that another session sees and adds nothing to its trace; how
+it changes what its own session sees, and what it adds to that trace, depends only on what the
+session sees. -/
 theorem turn_of_view (i j : Nat) :
     (i ≠ j → ∀ m, sessionView (m.turnIn i).machine j = sessionView m j ∧
       toldOf j (m.turnIn i).shown.events = []) ∧
@@ -227,14 +233,15 @@ theorem turn_of_view (i j : Nat) :
       exact turnOf_self same
     · exact ⟨same, rfl⟩
 
-/-- The canonical round of one is a turn of the session of its pick. -/
+/-- A canonical turn is a turn of the session of the policy's pick. -/
 theorem sched_round_one_is_turn (m : Machine) (p : Pick) (h : m.policyPick = some p) :
     m.schedRoundOne = m.turnIn p.session := by
   have : m.bestOf p.session = some p := by
     simpa [Machine.bestOf] using best_of_session h
   simp [Machine.schedRoundOne, Machine.turnIn, h, this]
 
-/-- A step of a coroutine that somebody else than the policy picked: other sessions see nothing of it. -/
+/-- A pick of another session's coroutine changes nothing that a session sees and adds nothing to
+its trace. -/
 theorem pickTurn_other {m : Machine} {p : Pick} {j : Nat} (h : p.session ≠ j) :
     sessionView (m.pickTurn p).machine j = sessionView m j ∧
       toldOf j (m.pickTurn p).shown.events = [] := by
@@ -243,7 +250,8 @@ theorem pickTurn_other {m : Machine} {p : Pick} {j : Nat} (h : p.session ≠ j) 
   · exact turnOf_other h
   · exact ⟨rfl, rfl⟩
 
-/-- For its own session it depends on what the session sees. -/
+/-- How a pick of a session's own coroutine changes what the session sees, and what it adds to the
+trace, depends only on what the session sees. -/
 theorem pickTurn_self {m m' : Machine} {p : Pick}
     (same : sessionView m p.session = sessionView m' p.session) :
     sessionView (m.pickTurn p).machine p.session = sessionView (m'.pickTurn p).machine p.session ∧

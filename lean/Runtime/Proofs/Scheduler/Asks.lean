@@ -6,16 +6,17 @@ public import Runtime.Proofs.Session.Runs
 @[expose] public noncomputable section
 
 /-!
-# Whoever is asked for waits
+# The coroutine that issued an effect waits for it
 
-Every outstanding effect of a session is awaited by one coroutine, blocked on it where it asked. So an outcome wakes a
-coroutine that was not ready, and makes it so.
+Every outstanding effect of a session has one coroutine that is blocked on it, at the instruction
+that issued it. So an outcome wakes a coroutine that was not ready and makes it ready.
 -/
 
 namespace Antiphon
 
-/-- Each outstanding effect is awaited by its coroutine at the instruction that asked, numbers are distinct and were issued,
-and a session that has ended has none. -/
+/-- The coroutine of each outstanding effect is blocked on it at the instruction that issued it; the
+effects' numbers are distinct and have been issued; a session that has ended has no outstanding
+effect. -/
 structure Asks (i : Loaded) (s : Session) : Prop where
   each : ∀ e, e ∈ s.effects → e.number < s.effectsIssued ∧ ∃ c, s.coroutines[e.coroutine]? = some c ∧
     c.status = .blocked (.effect e.number) ∧ ∃ a, askingOf i c = some a
@@ -62,7 +63,7 @@ theorem Asks.issued {i : Loaded} {s s' : Session} {who : Nat} {c : Coroutine} {e
     rw [List.mem_singleton.1 hy, number]
     omega
 
-/-- A coroutine that is not blocked on an effect awaits none. -/
+/-- A ready coroutine is not the coroutine of any outstanding effect. -/
 theorem Asks.free {i : Loaded} {s : Session} (h : Asks i s) {who : Nat} {c : Coroutine}
     (found : s.coroutines[who]? = some c) (ready : c.status = .ready) :
     ∀ e, e ∈ s.effects → e.coroutine ≠ who := by
@@ -73,7 +74,7 @@ theorem Asks.free {i : Loaded} {s : Session} (h : Asks i s) {who : Nat} {c : Cor
   rw [ready] at hb
   cases hb
 
-/-- A wake for an edge leaves whoever waits for an effect alone. -/
+/-- A wake-up for an edge does not change a coroutine that is blocked on an effect. -/
 theorem wake_effect {cs : List Coroutine} {es : List Endpoint} {peer k n : Nat} {on : On}
     {c : Coroutine} (found : cs[k]? = some c) (blocked : c.status = .blocked (.effect n))
     (edge : ∀ n, on ≠ .effect n) : (wake es cs peer on).1[k]? = cs[k]? := by
@@ -221,7 +222,8 @@ theorem mem_withoutEffect {number : Nat} {es : List Effect} {e : Effect}
       · exact beq_false_iff.1 other
       · exact ih rest h
 
-/-- What taking an outcome does to readiness: unless the session ends, whoever is ready stays so; who may go on is ready. -/
+/-- How an outcome affects readiness: unless the session ends, every ready coroutine stays ready,
+and a coroutine that is reported as ready is ready. -/
 structure TakenReady (s : Session) (t : Taken) : Prop where
   others : (∀ f, t.resumed ≠ .faulted f) →
     t.session.phase = s.phase ∧ ∀ k, ReadyAt s.coroutines k → ReadyAt t.session.coroutines k
@@ -230,7 +232,8 @@ structure TakenReady (s : Session) (t : Taken) : Prop where
 section
 variable {cx : Context} {s : Session} {e : Effect} {c : Coroutine} {t : Taken}
 
-/-- The coroutine goes on. -/
+/-- If applying an outcome only replaces the effect's coroutine by a ready one and reports it as
+ready, it preserves `Asks` and satisfies `TakenReady`. -/
 theorem asks_goesOn {i : Loaded} (h : Asks i s) (free : ∀ x, x ∈ s.effects → x.coroutine ≠ e.coroutine)
     (found : s.coroutines[e.coroutine]? = some c) {x : Coroutine} (ready : x.status = .ready)
     (effects : t.session.effects = s.effects) (issued : t.session.effectsIssued = s.effectsIssued)
@@ -357,7 +360,8 @@ theorem expire_asks {number : Nat} (h : Asks cx.image s) (ok : expire cx s numbe
 
 end
 
-/-- In every session that ever lived, every outstanding effect is awaited where it was asked for. -/
+/-- At any point of its life, every outstanding effect of a session has a coroutine that is blocked
+on it at the instruction that issued it. -/
 theorem asks_of_lives {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) : Asks i s := by
   have counted : ∀ (s : Session) es, Asks i s → Asks i (s.counted es) := fun _ _ h =>

@@ -4,9 +4,7 @@ public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 
 @[expose] public noncomputable section
 
-/-!
-# The policy decides who steps and nothing else; fixed priority starves
--/
+/-! # The policy decides only which coroutine steps; fixed priority starves -/
 
 namespace Antiphon
 
@@ -53,7 +51,8 @@ theorem execute_policy (cx : Context) (p : SchedulingPolicy) (s : Session) (who 
   | halt => simp only [execute, halt, endpointsAtEnd_policy]
   | _ => rfl
 
-/-- A step does not depend on the policy: under any other policy it gives the same session, events, result and wake. -/
+/-- A step does not depend on the policy: under any other policy it gives the same session, the same
+events, the same result and the same woken coroutine. -/
 theorem policy_not_in_step (cx : Context) (p : SchedulingPolicy) (s : Session) (who : Nat) :
     step { cx with config := { cx.config with policy := p } } s who = step cx s who := by
   have h : ∀ c, attempt (cx.withPolicy p) s who c = attempt cx s who c := by
@@ -64,7 +63,7 @@ theorem policy_not_in_step (cx : Context) (p : SchedulingPolicy) (s : Session) (
 
 /-! ## Fixed priority starves -/
 
-/-- Two roles, each of which jumps to itself for ever. -/
+/-- An image with two roles that both jump to themselves forever. -/
 def spinning : Loaded :=
   let program : Program := { name := [], registers := 1, code := [.jump 0] }
   { digest := []
@@ -75,13 +74,13 @@ def spinning : Loaded :=
       programs := [program, program] }
     edges := [] }
 
-/-- Fixed priority, and the second role has the higher one. -/
+/-- A configuration with fixed priority in which the second role has the higher priority. -/
 def unfair : ProtocolMachineConfig :=
   { policy := .priority, priorities := [([1], 1)], bufferMax := 1, payloadMax := 1,
     coroutinesMax := 2, sessionsMax := 1, witnessesMax := 1, witnessTtl := 1, effectBudget := none,
     determinismMode := .full }
 
-/-- A session of the two, as it opens and after any number of steps. -/
+/-- A machine with one session of `spinning`, after a number of steps. -/
 def starving (steps : Nat) : Machine :=
   let coroutine (role priority : Nat) : Coroutine :=
     { program := role, role := some role, priority, status := .ready, pc := 0,
@@ -98,7 +97,7 @@ def starving (steps : Nat) : Machine :=
     clock := 0
     stepIndex := steps }
 
-/-- It is what `Open` makes of an empty machine. -/
+/-- `starving 0` is the machine after one `Open` on a machine without sessions. -/
 theorem starving_opens :
     ((Machine.new unfair [spinning]).input (.open [] [])).machine = starving 0 := by rfl
 
@@ -115,8 +114,8 @@ theorem starving_rounds (log : List ObsEvent) (steps rounds : Nat) :
     congr 1
     omega
 
-/-- Fixed priority starves: there is a machine, reached by one `Open`, in which a coroutine stays ready in the queue for
-ever and is picked in no round. -/
+/-- Fixed priority starves: there is a machine, reached by one `Open`, with a coroutine that after
+any number of canonical turns is ready and in the queue but is not the policy's pick. -/
 theorem priority_starves :
     ∃ (m : Machine) (p : Pick),
       (∃ c i o, m = ((Machine.new c [i]).input (.open i.digest o)).machine ∧

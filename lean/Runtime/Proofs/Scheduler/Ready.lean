@@ -5,14 +5,14 @@ public import Runtime.Proofs.Concurrency.Turns
 @[expose] public noncomputable section
 
 /-!
-# Whoever is in the ready queue is ready
+# A step keeps the coroutines in the queue ready
 
-A step keeps it so: whoever it wakes is ready, whoever stays in the queue is.
+A coroutine that a step wakes is ready, and a coroutine that stays in the queue is ready.
 -/
 
 namespace Antiphon
 
-/-- The coroutine of this number is ready. -/
+/-- The coroutine with number `k` is ready. -/
 def ReadyAt (cs : List Coroutine) (k : Nat) : Prop := ∃ c, cs[k]? = some c ∧ c.status = .ready
 
 theorem ReadyAt.set_ne {cs : List Coroutine} {k who : Nat} (h : ReadyAt cs k) (ne : k ≠ who)
@@ -42,8 +42,8 @@ theorem ReadyAt.woken {cs : List Coroutine} {es : List Endpoint} {peer w : Nat} 
     subst h
     exact ReadyAt.set_self hc rfl
 
-/-- What a step does to readiness: unless the session ends, the others that are ready stay so; who may go on is ready;
-who is woken is ready. -/
+/-- How a step affects readiness: unless the session ends, the other ready coroutines stay ready; a
+coroutine that continues is ready; a coroutine that was woken is ready. -/
 structure StepReady (s : Session) (who : Nat) (r : Stepped) : Prop where
   others : r.session.phase = .active → ∀ k, k ≠ who → ReadyAt s.coroutines k →
     ReadyAt r.session.coroutines k
@@ -59,7 +59,8 @@ theorem stepReady_plain {s : Session} {who : Nat} {c c' : Coroutine}
     simpa [plain, Session.withCoroutine] using ReadyAt.set_self found ready
   woken w h := by cases h
 
-/-- A step after which the one that stepped waits or has halted, and nobody is woken. -/
+/-- A step that replaces only its own coroutine, results in neither `ran` nor `yielded`, and wakes
+no coroutine satisfies `StepReady`. -/
 theorem stepReady_stops {s : Session} {who : Nat} {r : Stepped} {c : Coroutine}
     (set : r.session.coroutines = s.coroutines.set who c) (ran : r.step ≠ .ran)
     (yielded : r.step ≠ .yielded) (nobody : r.woken = none) : StepReady s who r where
@@ -67,7 +68,8 @@ theorem stepReady_stops {s : Session} {who : Nat} {r : Stepped} {c : Coroutine}
   goesOn h := h.elim (absurd · ran) (absurd · yielded)
   woken w h := by rw [nobody] at h; cases h
 
-/-- A step that ends the session. -/
+/-- A step that ends the session, results in neither `ran` nor `yielded`, and wakes no coroutine
+satisfies `StepReady`. -/
 theorem stepReady_ends {s : Session} {who : Nat} {r : Stepped} (over : r.session.phase ≠ .active)
     (ran : r.step ≠ .ran) (yielded : r.step ≠ .yielded) (nobody : r.woken = none) :
     StepReady s who r where
@@ -139,7 +141,7 @@ theorem executed_ready {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
     | last => exact stepReady_ends nofun nofun nofun rfl
     | one => exact stepReady_stops rfl nofun nofun rfl
 
-/-- What every step does to readiness. -/
+/-- Every step satisfies `StepReady`. -/
 theorem step_ready (cx : Context) (s : Session) (who : Nat) : StepReady s who (step cx s who) := by
   have h := step_cases cx s who
   generalize step cx s who = r at h ⊢

@@ -6,15 +6,16 @@ public import Runtime.Proofs.Scheduler.Asks
 @[expose] public noncomputable section
 
 /-!
-# In every run whoever is in the ready queue is ready
+# In every run, every coroutine in the ready queue is ready
 
-Turns, rounds and waves keep it so (`Proofs/Scheduler.lean`); here inputs do: an outcome brings back a coroutine that goes
-on, whoever belongs to a session that has ended leaves, and a new session's coroutines are ready.
+`Proofs/Scheduler.lean` shows that turns, rounds and waves preserve this. Here the same is shown of
+inputs: a coroutine that an outcome adds to the queue is ready, the coroutines of a session that has
+ended leave the queue, and the coroutines of a new session are ready.
 -/
 
 namespace Antiphon
 
-/-- What a session is found to be after it changed. -/
+/-- After a session is replaced by one with the same image, the machine finds the new one. -/
 theorem find_set_self {m m' : Machine} {n : Nat} {s s' : Session} {i : Loaded}
     (found : m.find n = some (s, i)) (image : s'.image = s.image)
     (sessions : m'.sessions = m.sessions.set n s') (images : m'.images = m.images) :
@@ -32,7 +33,7 @@ theorem Machine.CanStep.set_ne {m m' : Machine} {n : Nat} {s' : Session} {p : Pi
   rw [← found]
   simp [Machine.find, sessions, images, List.getElem?_set_ne (Ne.symm ne)]
 
-/-- A session has taken an outcome: whoever is in the queue is ready still. -/
+/-- If an outcome satisfies `TakenReady`, every coroutine in the queue after it can step. -/
 theorem Machine.QueueReady.resumed {m m' : Machine} {n : Nat} {s : Session} {i : Loaded} {t : Taken}
     {es : List Event} (h : m.QueueReady) (found : m.find n = some (s, i)) (active : s.phase = .active)
     (ready : TakenReady s t) (image : t.session.image = s.image)
@@ -214,7 +215,7 @@ theorem Machine.QueueReady.cancel (h : m.QueueReady) {session : Nat} {owner : By
         exact (h p hp).set_ne ne
           (s' := (Antiphon.cancel s).1.counted (Antiphon.cancel s).2) (by simp [Machine.put]) rfl
 
-/-- An input keeps it so. -/
+/-- An input preserves `QueueReady`. -/
 theorem Machine.QueueReady.input (h : m.QueueReady) (good : Good config images m log)
     (ingress : Ingress) : (m.input ingress).machine.QueueReady := by
   unfold Machine.input
@@ -237,7 +238,7 @@ theorem Machine.QueueReady.input (h : m.QueueReady) (good : Good config images m
           (Machine.QueueReady.effects _ (x := ⟨_, [], 0⟩) h' good')
     | cancel session owner => exact h.cancel ok
 
-/-- Every action keeps it so. -/
+/-- Every action preserves `QueueReady`. -/
 theorem Machine.QueueReady.act (h : m.QueueReady) (good : Good config images m log) (a : Action) :
     (m.act a).machine.QueueReady := by
   cases a with
@@ -249,7 +250,7 @@ theorem Machine.QueueReady.act (h : m.QueueReady) (good : Good config images m l
 
 end
 
-/-- In every machine that any actions lead to, everybody in the ready queue is a ready coroutine of an active session. -/
+/-- In every run, every coroutine in the ready queue is a ready coroutine of an active session. -/
 theorem queue_ready_of_run (config : ProtocolMachineConfig) (images : List Loaded)
     (as : List Action) : (runOf config images as).machine.QueueReady := by
   suffices all : ∀ (r : Run) (as : List Action), r.machine.QueueReady →

@@ -5,17 +5,18 @@ public import Runtime.Proofs.Session.Life
 @[expose] public section
 
 /-!
-# What a life does to buffers and automata
+# What a session's life means for its buffers and automata
 
-The invariants of a session's life: its buffers are within bounds, what was sent is what was taken and what is buffered,
-each endpoint is where its role's communications lead, and every payload is of its branch's sort.
+The invariants of a session's life: its buffers are bounded, the messages sent are those taken
+followed by those buffered, each endpoint is in the state to which its role's communications lead,
+and every payload belongs to its branch's sort.
 -/
 
 namespace Antiphon
 
 /-! ## Buffers -/
 
-/-- A buffer never holds more than the configuration allows. -/
+/-- A buffer never holds more messages than the configuration allows. -/
 theorem Lives.bounded {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) : ∀ e ∈ s.edges, e.queue.length ≤ config.bufferMax := by
   refine h.moves (P := fun s _ => ∀ e ∈ s.edges, e.queue.length ≤ config.bufferMax) ?_ ?_
@@ -42,15 +43,15 @@ theorem Lives.bounded {i : Loaded} {config : ProtocolMachineConfig} {s : Session
         simp only [List.length_cons] at this
         exact Nat.le_of_succ_le this
 
-/-- The messages that a log tells to be accepted into an edge's buffer, in order. -/
+/-- The messages that a log shows as put into an edge's buffer, in order. -/
 noncomputable def sentOn (edge : Nat) (log : List Event) : List Message :=
   (log.filterMap Event.sends).filter (fun m => m.edge == edge)
 
-/-- The messages that a log tells to be taken from an edge's buffer, in order. -/
+/-- The messages that a log shows as taken from an edge's buffer, in order. -/
 noncomputable def takenOn (edge : Nat) (log : List Event) : List Message :=
   (log.filterMap Event.takes).filter (fun m => m.edge == edge)
 
-/-- A buffered message as an observer would see it. -/
+/-- A buffered message as an observer sees it. -/
 def Parcel.message (edge : Nat) (p : Parcel) : Message :=
   { edge, label := p.label, sequence := p.sequence, payload := p.payload }
 
@@ -62,8 +63,8 @@ theorem Silent.takes {es : List Event} (h : Silent es) : es.filterMap Event.take
   simp only [List.filterMap_eq_nil_iff]
   exact fun e he => (h e he).2
 
-/-- What was sent over an edge is what was taken and what is buffered, and is numbered from 0. An edge that a session
-does not have is one that nothing was sent over. -/
+/-- The messages sent over an edge are those taken followed by those buffered, and they are numbered
+from 0; for an edge that the session does not have, this means that none were sent. -/
 theorem Lives.conserved {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) (n : Nat) :
     sentOn n log = takenOn n log ++
@@ -108,7 +109,8 @@ theorem Lives.conserved {i : Loaded} {config : ProtocolMachineConfig} {s : Sessi
         rfl
       · simpa [here] using ih
 
-/-- What is taken first is numbered as what is sent is. -/
+/-- If the messages taken are a prefix of the messages sent and those are numbered from 0, so are
+the messages taken. -/
 theorem numbered_prefix {sent taken rest : List Message} {count : Nat} (h : sent = taken ++ rest)
     (k : sent.map Message.sequence = List.range count) :
     taken.map Message.sequence = List.range taken.length := by
@@ -129,7 +131,8 @@ structure Communication where
   label : Nat
 deriving DecidableEq
 
-/-- What an event is to a role: nothing, or its send over an edge from it, or its receipt over an edge to it. -/
+/-- The communication that an event is for a role: its send over an edge from it, its receipt over
+an edge to it, or none. -/
 noncomputable def Loaded.communication (i : Loaded) (role : Nat) (e : Event) : Option Communication :=
   match e.sends with
   | some m => match i.edges[m.edge]? with
@@ -145,7 +148,7 @@ noncomputable def Loaded.communication (i : Loaded) (role : Nat) (e : Event) : O
 noncomputable def Loaded.communications (i : Loaded) (role : Nat) (log : List Event) :
     List Communication := log.filterMap (i.communication role)
 
-/-- Where a communication leads from a state, if the state admits it. -/
+/-- The state to which a communication leads, if the automaton's state admits it. -/
 noncomputable def Loaded.next (i : Loaded) (role state : Nat) (c : Communication) : Option Nat :=
   match i.point role state with
   | none => none
@@ -156,7 +159,7 @@ noncomputable def Loaded.next (i : Loaded) (role state : Nat) (c : Communication
       | none => none
     else none
 
-/-- Where a path of communications leads from a state, if the automaton has the path. -/
+/-- The state to which a sequence of communications leads, if the automaton admits it. -/
 noncomputable def Loaded.follow (i : Loaded) (role : Nat) : Nat → List Communication → Option Nat
   | state, [] => some state
   | state, c :: cs => match i.next role state c with
@@ -175,7 +178,7 @@ theorem follow_snoc (i : Loaded) (role state : Nat) (cs : List Communication) (c
     · exact ih _
     · rfl
 
-/-- Every edge has a number of its own: an image that `CodeImage.load` makes has no more than that. -/
+/-- Whether there are enough numbers for the edges of an image. -/
 def Loaded.numbers (i : Loaded) : Bool := Nat.ble (len i.edges) numbered
 
 theorem load_numbers (image : CodeImage) (digest : Bytes) : (image.load digest).numbers = true := by
@@ -218,7 +221,7 @@ theorem point_edge {i : Loaded} {role state : Nat} {p : Point} (h : i.point role
   · cases h
   · split at h <;> cases h <;> simp
 
-/-- A session has an edge for each of its image's. -/
+/-- A session has as many edges as its image. -/
 theorem Lives.edges_length {i : Loaded} {config : ProtocolMachineConfig} {s : Session}
     {log : List Event} (h : Lives i config s log) : s.edges.length = i.edges.length := by
   refine h.moves (P := fun s _ => s.edges.length = i.edges.length) ?_ ?_
@@ -228,7 +231,8 @@ theorem Lives.edges_length {i : Loaded} {config : ProtocolMachineConfig} {s : Se
     show s'.edges.length = _
     cases moved <;> simp_all
 
-/-- The pair of roles of the edge that a speaker speaks over. -/
+/-- An edge of a session that a role's state uses connects the role with its peer, in the direction
+of the state's act. -/
 theorem Lives.pair {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) (numbers : i.numbers = true) {role state n : Nat} {p : Point}
     {edge : Edge} (hp : i.point role state = some p) (hn : n = p.edge) (he : s.edges[n]? = some edge) :
@@ -259,7 +263,7 @@ theorem Silent.communications {es : List Event} (h : Silent es) (i : Loaded) (ro
   intro e he
   simp [Loaded.communication, h e he]
 
-/-- Each endpoint is where the communications of its role lead. -/
+/-- Each endpoint is in the state to which its role's communications lead. -/
 theorem Lives.followed {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) (numbers : i.numbers = true) :
     ∀ r endpoint, s.endpoints[r]? = some endpoint →
@@ -317,15 +321,16 @@ theorem Lives.followed {i : Loaded} {config : ProtocolMachineConfig} {s : Sessio
         rw [none, List.append_nil]
         exact ih r endpoint he
 
-/-- After these events, the automaton of a role lets it send to, or receive from, the peer a message with this label and
-a payload of this value's sort. -/
+/-- After the events `before`, the role's automaton allows it to send to, or to receive from, `peer`
+a message with this label and with a payload of this value's sort. -/
 def Loaded.Admits (i : Loaded) (before : List Event) (role : Nat) (act : SpeechAct) (peer : Nat)
     (m : Message) : Prop :=
   ∃ state p t, i.follow role 0 (i.communications role before) = some state ∧
     i.point role state = some p ∧ p.act = act ∧ p.peer = peer ∧
     branchFor m.label p.branches = some t ∧ m.payload.isOf i.image.sorts t.sort = true
 
-/-- An event that comes after these: its message is one that the role concerned may send or receive there. -/
+/-- If an event after the events `before` sends or takes a message, the automaton of its sender or
+receiver admits the message then. -/
 def Loaded.Proper (i : Loaded) (before : List Event) (e : Event) : Prop :=
   (∀ m, e.sends = some m →
     ∃ pair, i.edges[m.edge]? = some pair ∧ i.Admits before pair.1 .send pair.2 m) ∧
@@ -335,7 +340,8 @@ def Loaded.Proper (i : Loaded) (before : List Event) (e : Event) : Prop :=
 theorem Loaded.proper_silent (i : Loaded) (before : List Event) {e : Event} (h : e.sends = none)
     (k : e.takes = none) : i.Proper before e := by simp [Loaded.Proper, h, k]
 
-/-- Every communication was one that the automaton admitted then, with a payload of the branch's sort. -/
+/-- Every message sent or taken is one that the automaton of its sender or receiver admits at that
+point, with a payload of the branch's sort. -/
 theorem Lives.proper {i : Loaded} {config : ProtocolMachineConfig} {s : Session} {log : List Event}
     (h : Lives i config s log) (numbers : i.numbers = true) :
     ∀ before e after, log = before ++ e :: after → i.Proper before e := by

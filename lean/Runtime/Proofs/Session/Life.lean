@@ -8,16 +8,18 @@ public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 /-!
 # The life of a session
 
-Every session of every machine that a list of actions leads to has lived through steps, outcomes, expiries and a
-cancellation, one after another, and its part of the log is what these told. So whatever holds of a session's start and
-is kept by each of these holds of every session of every run; the rounds of the threaded runner are no exception.
+Every session of every run has been opened and has then changed by steps, outcomes, expiries and
+possibly a cancellation, one after another, and its part of the log has the events of these. So a
+property that a session has at its start, and that each of these changes preserves, holds for every
+session of every run, including runs of the threaded runner.
 -/
 
 namespace Antiphon
 
-/-- How a session of an image came about, with everything it told, oldest first. -/
+/-- A session of an image, with all its events, oldest first, as it results from any sequence of the
+following changes. -/
 inductive Lives (i : Loaded) (config : ProtocolMachineConfig) : Session → List Event → Prop where
-  /-- It was opened. -/
+  /-- The session was opened. -/
   | opened (id row : Nat) (owner : Bytes) :
       Lives i config ((Session.start i config id row owner).counted [.opened i.digest owner])
         [.opened i.digest owner]
@@ -26,7 +28,7 @@ inductive Lives (i : Loaded) (config : ProtocolMachineConfig) : Session → List
       Lives i config
         ((step ⟨i, config, clock⟩ s who).session.counted (step ⟨i, config, clock⟩ s who).events)
         (log ++ (step ⟨i, config, clock⟩ s who).events)
-  /-- The outcome of an effect was taken. -/
+  /-- The outcome of an effect was applied. -/
   | outcome {s : Session} {log : List Event} {taken : Taken} (before : Lives i config s log)
       (clock number : Nat) (outcome : Outcome)
       (ok : resume ⟨i, config, clock⟩ s number outcome = .ok taken) :
@@ -35,16 +37,17 @@ inductive Lives (i : Loaded) (config : ProtocolMachineConfig) : Session → List
   | expired {s : Session} {log : List Event} {taken : Taken} (before : Lives i config s log)
       (clock number : Nat) (ok : expire ⟨i, config, clock⟩ s number = some taken) :
       Lives i config (taken.session.counted taken.events) (log ++ taken.events)
-  /-- A witness's time came. -/
+  /-- A witness expired. -/
   | witness {s : Session} {log : List Event} (before : Lives i config s log) (number : Nat) :
       Lives i config ((expireWitness s number).1.counted (expireWitness s number).2)
         (log ++ (expireWitness s number).2)
-  /-- It was cancelled. -/
+  /-- The session was cancelled. -/
   | cancelled {s : Session} {log : List Event} (before : Lives i config s log)
       (active : s.phase = .active) :
       Lives i config ((cancel s).1.counted (cancel s).2) (log ++ (cancel s).2)
 
-/-- Induction over a life as far as endpoints and edges go: the start, and moves. -/
+/-- Induction over a life for properties of endpoints and edges: a property holds if it holds at the
+start and each `Moved` preserves it. -/
 theorem Lives.moves {i : Loaded} {config : ProtocolMachineConfig} {P : Session → List Event → Prop}
     (start : ∀ id row owner events, P ((Session.start i config id row owner).counted events)
       [.opened i.digest owner])
@@ -61,7 +64,7 @@ theorem Lives.moves {i : Loaded} {config : ProtocolMachineConfig} {P : Session �
 
 /-! ## A session's part of the log -/
 
-/-- The events of one session, in order. -/
+/-- The events of one session, in order, without stamps. -/
 def logOf (session : Nat) : List ObsEvent → List Event
   | [] => []
   | o :: os => if o.stamp.session = session then o.event :: logOf session os else logOf session os
@@ -80,7 +83,7 @@ theorem logOf_stampFrom (n session step clock index : Nat) (es : List Event) :
 
 /-! ## Machines -/
 
-/-- Every session of the machine has a life, and its part of the log is what it told. -/
+/-- Every session of the machine has a life, whose events are the session's part of the log. -/
 structure Good (config : ProtocolMachineConfig) (images : List Loaded) (m : Machine)
     (log : List ObsEvent) : Prop where
   config_eq : m.config = config
@@ -93,13 +96,14 @@ theorem Good.new (config : ProtocolMachineConfig) (images : List Loaded) :
     Good config images (Machine.new config images) [] :=
   ⟨rfl, rfl, by simp [Machine.new], by simp [logOf]⟩
 
-/-- The queue, the clock and the step index have no part in it. -/
+/-- `Good` does not depend on the queue, the clock and the step index. -/
 theorem Good.same {config : ProtocolMachineConfig} {images : List Loaded} {m m' : Machine}
     {log : List ObsEvent} (h : Good config images m log) (hc : m'.config = m.config)
     (hi : m'.images = m.images) (hs : m'.sessions = m.sessions) : Good config images m' log :=
   ⟨hc ▸ h.config_eq, hi ▸ h.images_eq, by rw [hs]; exact h.lives, by rw [hs]; exact h.fresh⟩
 
-/-- One session goes on, the others stay. -/
+/-- If one session continues its life and its events are appended to the log, the machine stays
+good. -/
 theorem Good.put {config : ProtocolMachineConfig} {images : List Loaded} {m m' : Machine}
     {log : List ObsEvent} {n : Nat} {s s' : Session} {i : Loaded} {es : List Event}
     (h : Good config images m log) (step clock index : Nat) (hs : m.sessions[n]? = some s)
@@ -141,7 +145,7 @@ theorem find_some {m : Machine} {n : Nat} {found : Session × Loaded} (h : m.fin
       cases h
       exact ⟨by simpa using hs, by simpa using hi⟩
 
-/-- The life of a session that is found. -/
+/-- A session of a good machine has a life, whose events are its part of the log. -/
 theorem Good.life {config : ProtocolMachineConfig} {images : List Loaded} {m : Machine}
     {log : List ObsEvent} {n : Nat} {s : Session} {i : Loaded} (h : Good config images m log)
     (hs : m.sessions[n]? = some s) (hi : images[s.image]? = some i) :
@@ -151,7 +155,7 @@ theorem Good.life {config : ProtocolMachineConfig} {images : List Loaded} {m : M
   cases hi'
   exact life
 
-/-- What is found is there. -/
+/-- A session that `find` returns is in the machine, with its image from the list of images. -/
 theorem Good.found {config : ProtocolMachineConfig} {images : List Loaded} {m : Machine}
     {log : List ObsEvent} {n : Nat} {found : Session × Loaded} (h : Good config images m log)
     (hf : m.find n = some found) :
@@ -159,7 +163,7 @@ theorem Good.found {config : ProtocolMachineConfig} {images : List Loaded} {m : 
   obtain ⟨hs, hi⟩ := find_some hf
   exact ⟨hs, h.images_eq ▸ hi⟩
 
-/-- A step of a session that is made part of the machine. -/
+/-- Committing a step of a session keeps the machine good. -/
 theorem Good.commit {config : ProtocolMachineConfig} {images : List Loaded} {r : Run}
     {s : Session} {i : Loaded} {n who clock : Nat} (h : Good config images r.machine r.events)
     (hs : r.machine.sessions[n]? = some s) (hi : images[s.image]? = some i) :

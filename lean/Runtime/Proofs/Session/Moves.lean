@@ -6,21 +6,22 @@ public import Runtime.Proofs.Step.Cases
 @[expose] public section
 
 /-!
-# What moves endpoints and edges
+# What changes endpoints and edges
 
-Whatever happens to a session, its endpoints and edges change in one of two ways only: an endpoint sends one message, or
-it takes one. Everything else leaves them alone and tells no communication.
+Whatever happens to a session, its endpoints and edges change in one of two ways only: a role sends
+one message, or a role takes one. Everything else leaves them unchanged and has no communication
+among its events.
 -/
 
 namespace Antiphon
 
-/-- The message that an event accepts into a buffer. -/
+/-- The message that an event shows as put into a buffer. -/
 def Event.sends : Event → Option Message
   | .sent m => some m
   | .offered m => some m
   | _ => none
 
-/-- The message that an event takes out of a buffer. -/
+/-- The message that an event shows as taken from a buffer. -/
 def Event.takes : Event → Option Message
   | .received m => some m
   | .chose m => some m
@@ -42,13 +43,13 @@ theorem silent_append {es fs : List Event} : Silent (es ++ fs) ↔ Silent es ∧
     · exact h e m
     · exact k e m
 
-/-- How one thing that happens to a session changes its endpoints and edges, and what events it has. -/
+/-- How one change of a session, with these events, affects its endpoints and edges. -/
 inductive Moved (cx : Context) (s : Session) : List Event → Session → Prop where
-  /-- Nobody communicates. -/
+  /-- None of the events is a communication. -/
   | still {es : List Event} {s' : Session} (image : s'.image = s.image)
       (endpoints : s'.endpoints = s.endpoints) (edges : s'.edges = s.edges) (silent : Silent es) :
       Moved cx s es s'
-  /-- A role's endpoint puts a message at the end of its edge. -/
+  /-- A role puts a message at the end of its edge's buffer. -/
   | sent {s' : Session} {e : Event} {role : Nat} {endpoint : Endpoint} {point : Point}
       {t : Transition} {edge : Edge} {message : Message}
       (shows : e.sends = some message) (only : e.takes = none) (image : s'.image = s.image)
@@ -65,7 +66,7 @@ inductive Moved (cx : Context) (s : Session) : List Event → Session → Prop w
             [{ payload := message.payload, sequence := message.sequence, label := message.label }] })
       (endpoints : s'.endpoints = s.endpoints.set role { endpoint with state := t.next }) :
       Moved cx s [e] s'
-  /-- A role's endpoint takes the first message of its edge. -/
+  /-- A role takes the first message from its edge's buffer. -/
   | taken {s' : Session} {e : Event} {role : Nat} {endpoint : Endpoint} {point : Point}
       {t : Transition} {edge : Edge} {message : Message} {rest : List Parcel}
       (shows : e.takes = some message) (only : e.sends = none) (image : s'.image = s.image)
@@ -81,6 +82,7 @@ inductive Moved (cx : Context) (s : Session) : List Event → Session → Prop w
       (endpoints : s'.endpoints = s.endpoints.set role { endpoint with state := t.next }) :
       Moved cx s [e] s'
 
+/-- A change of a session keeps its image. -/
 theorem Moved.image_eq {cx : Context} {s s' : Session} {es : List Event} (h : Moved cx s es s') :
     s'.image = s.image := by cases h <;> assumption
 
@@ -88,7 +90,7 @@ theorem block_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {on
     Moved cx s (block s who c on).events (block s who c on).session :=
   .still rfl rfl rfl silent_nil
 
-/-- A send moves one message in, or blocks. -/
+/-- A send puts one message into a buffer or blocks. -/
 theorem send_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
     {chan label val next : Nat} {chosen : Bool} {stepped : Stepped}
     (h : send cx s who c chan label val next chosen = .ok stepped) :
@@ -115,7 +117,7 @@ theorem send_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
         · cases chosen <;> rfl
         · simpa using hroom
 
-/-- A receipt moves one message out, or blocks. -/
+/-- A receive takes one message out of a buffer or blocks. -/
 theorem receive_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan dst : Nat}
     {chosen : Bool} {next : Nat → Option Nat} {stepped : Stepped}
     (h : receive cx s who c chan dst chosen next = .ok stepped) :
@@ -149,7 +151,8 @@ theorem leftovers_silent (effects : List Effect) (witnesses : List Witness) :
     Silent (leftovers effects witnesses) := by
   simp [leftovers, Silent, Event.sends, Event.takes, or_imp, forall_and]
 
-/-- The state of a session's endpoints and edges is what it was, and nobody communicates. -/
+/-- The image, the endpoints and the edges are unchanged, and none of the events is a
+communication. -/
 def Still (s s' : Session) (es : List Event) : Prop :=
   s'.image = s.image ∧ s'.endpoints = s.endpoints ∧ s'.edges = s.edges ∧ Silent es
 
@@ -238,7 +241,8 @@ theorem attempt_moved {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {
   case close => exact close_moved h
   case halt => exact halt_moved h
 
-/-- One step moves one message in, moves one out, or leaves endpoints and edges alone. -/
+/-- A step puts one message into a buffer, takes one out of a buffer, or leaves endpoints and edges
+unchanged. -/
 theorem step_moved (cx : Context) (s : Session) (who : Nat) :
     Moved cx s (step cx s who).events (step cx s who).session := by
   unfold step

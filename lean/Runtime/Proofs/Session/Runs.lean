@@ -7,7 +7,7 @@ public import Runtime.Proofs.Session.Life
 /-!
 # Inputs, waves and runs
 
-Every kind of action keeps `Good`: so every session of a run has a life.
+Every kind of action preserves `Good`, so every session of a run has a life.
 -/
 
 namespace Antiphon
@@ -25,7 +25,7 @@ theorem sameBytes_eq : ∀ {a b : Bytes}, sameBytes a b = true → a = b
   | [], _ :: _, h => by simp [sameBytes] at h
   | _ :: _, [], h => by simp [sameBytes] at h
 
-/-- The row that is found is the position of an image with the digest. -/
+/-- The row that `imageRow` returns is the position of an image with the digest. -/
 theorem imageRow_some {digest : Bytes} {images : List Loaded} {n : Nat} {row : Nat × Loaded}
     (h : imageRow digest n images = some row) :
     n ≤ row.1 ∧ images[row.1 - n]? = some row.2 ∧ row.2.digest = digest := by
@@ -202,7 +202,8 @@ end
 
 /-! ## Waves -/
 
-/-- The steps that a worker took on a session, made part of the machine where the session is still as it was. -/
+/-- Committing the steps of a pick keeps the machine good and changes no other session, if the
+pick's session is as it was when the worker started. -/
 theorem Good.commitAll {config : ProtocolMachineConfig} {images : List Loaded} {r : Run} {n : Nat}
     {s : Session} {i : Loaded} {clock quantum who : Nat} {queue : List Pick}
     (h : Good config images r.machine r.events) (hs : r.machine.sessions[n]? = some s)
@@ -254,7 +255,8 @@ theorem apartFrom_ne {a : WavePick} {bs : List WavePick} (h : apartFrom a bs = t
       simp [e] at h
     · exact ih h.2 x hx
 
-/-- A wave whose picks are of different sessions, run on the machine from before it. -/
+/-- Running a wave on the machine before it keeps the run good, if the picks are pairwise apart and
+their sessions are as before the wave. -/
 theorem Good.waveFrom {config : ProtocolMachineConfig} {images : List Loaded} {before : Machine}
     {r : Run} {ws : List WavePick} (h : Good config images r.machine r.events)
     (hc : before.config = config) (hm : before.images = images) (apart : pairwiseApart ws = true)
@@ -287,9 +289,9 @@ section
 variable {config : ProtocolMachineConfig} {images : List Loaded} {m : Machine}
   {log : List ObsEvent}
 
-/-! ## Events that are already there stay in front -/
+/-! ## Events that were logged before stay in front -/
 
-/-- A run with more events before it. -/
+/-- A run with more events in front. -/
 noncomputable def Run.after (r : Run) (log : List ObsEvent) : Run :=
   { machine := r.machine, events := log ++ r.events }
 
@@ -359,12 +361,12 @@ theorem Good.actAll {config : ProtocolMachineConfig} {images : List Loaded} {r :
 def runOf (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) : Run :=
   Run.actAll { machine := Machine.new config images, events := [] } as
 
-/-- Every machine that actions lead to is good. -/
+/-- The machine and the log of every run are good. -/
 theorem good_run (config : ProtocolMachineConfig) (images : List Loaded) (as : List Action) :
     Good config images (runOf config images as).machine (runOf config images as).events :=
   Good.actAll (r := ⟨_, _⟩) (Good.new config images) as
 
-/-- Every session of a run has lived what the log tells of it. -/
+/-- Every session of a run has a life, whose events are its part of the log. -/
 theorem lives_of_run {config : ProtocolMachineConfig} {images : List Loaded} {as : List Action}
     {n : Nat} {s : Session} (hs : (runOf config images as).machine.sessions[n]? = some s) :
     ∃ i, images[s.image]? = some i ∧

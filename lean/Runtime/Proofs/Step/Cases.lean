@@ -5,16 +5,16 @@ public import Runtime.ProtocolMachine.Semantics.Step
 @[expose] public section
 
 /-!
-# What a step can come to
+# The cases of a step
 
-`step_cases` turns the function `step` into a list of cases that name everything that was checked and everything that is
-written. The other proofs start from it:
+`step_cases` turns the function `step` into a list of cases that name every check that succeeded and
+everything that is written. The other proofs start from it:
 `have h := step_cases cx s who; generalize step cx s who = stepped at h ⊢; cases h with …`.
 -/
 
 namespace Antiphon
 
-/-! ## The small checks -/
+/-! ## Small checks -/
 
 theorem blt_false {a b : Nat} : Nat.blt a b = false ↔ b ≤ a := by
   rw [← Bool.not_eq_true, Nat.blt_eq]
@@ -55,7 +55,7 @@ theorem branchFor_eq (label : Nat) (ts : List Transition) :
   | nil => rfl
   | cons t ts ih => cases h : Nat.beq t.label label <;> simp [branchFor, h, ih]
 
-/-- What `speak` has found out about the speaker. -/
+/-- What a successful `speak` has established about the speaker. -/
 structure Speaks (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan : Nat) (act : SpeechAct)
     (speaker : Speaker) : Prop where
   register : c.registers[chan]? = some (.endpoint speaker.role)
@@ -85,7 +85,8 @@ theorem speak_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan 
         exact ⟨hv, he, by simpa using hh, hp, by simpa using ha⟩
   · simp at h
 
-/-- Waking makes the peer's holder ready if it waits for this, and does nothing otherwise. -/
+/-- `wake` makes the holder of the peer's endpoint ready if it is blocked on `on`, and otherwise
+changes nothing. -/
 theorem wake_cases (endpoints : List Endpoint) (coroutines : List Coroutine) (peer : Nat) (on : On) :
     (wake endpoints coroutines peer on = (coroutines, none) ∧
       ∀ e c, endpoints[peer]? = some e → coroutines[e.holder]? = some c → c.status ≠ .blocked on) ∨
@@ -116,15 +117,16 @@ theorem wake_length (endpoints : List Endpoint) (coroutines : List Coroutine) (p
 
 /-! ## The instructions -/
 
-/-- What the message of a `Send`, an `Offer`, a `Receive` or a `Choose` is observed as. -/
+/-- The event of a message sent by `Send` or `Offer`. -/
 def spokenEvent (chosen : Bool) (message : Message) : Event :=
   match chosen with | true => .offered message | false => .sent message
 
-/-- What a message that was taken is observed as. -/
+/-- The event of a message taken by `Receive` or `Choose`. -/
 def heardEvent (chosen : Bool) (message : Message) : Event :=
   match chosen with | true => .chose message | false => .received message
 
-/-- What `Send` or `Offer` does when it does not fault: the buffer is full, or the message goes in. -/
+/-- The results of `Send` or `Offer` without a fault: the buffer is full, or the message is put into
+it. -/
 inductive Sent (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan label val next : Nat)
     (chosen : Bool) : Stepped → Prop
   | full {speaker : Speaker} {t : Transition} {payload : Value} {edge : Edge}
@@ -181,7 +183,8 @@ theorem send_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan l
         cases h
         exact .put hs ht hp ha he hf
 
-/-- What `Receive` or `Choose` does when it does not fault: nothing is there, or the first message is taken. -/
+/-- The results of `Receive` or `Choose` without a fault: the buffer is empty, or its first message
+is taken. -/
 inductive Heard (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan dst : Nat) (chosen : Bool)
     (next : Nat → Option Nat) : Stepped → Prop
   | empty {speaker : Speaker} {old : Value} {edge : Edge}
@@ -244,7 +247,7 @@ theorem receive_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {cha
           cases h
           exact .took hs ho he hq ht hn hi
 
-/-- When an effect of this operation times out. -/
+/-- The deadline of an effect of this operation. -/
 def deadlineOf (cx : Context) (o : Operation) : Option Nat :=
   match (match o.budget with
     | some ticks => some ticks
@@ -252,7 +255,7 @@ def deadlineOf (cx : Context) (o : Operation) : Option Nat :=
   | some ticks => some (addTicks cx.clock ticks)
   | none => none
 
-/-- What `Invoke` or `Check` does when it does not fault: it asks. -/
+/-- The result of `Invoke` or `Check` without a fault: an effect is issued. -/
 inductive Asked (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (operation : Nat)
     (args : List Nat) (dst : Nat) (witness : Option Nat) : Stepped → Prop
   | asked {o : Operation} {old : Value}
@@ -297,7 +300,7 @@ theorem invoke_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {oper
     cases h
     exact .asked ho (by simpa using hk) (by simpa using hl) hd (by simp [hw]) ha
 
-/-- What `Spawn` does when it does not fault. -/
+/-- The result of `Spawn` without a fault. -/
 inductive Spawned (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (program : Nat)
     (args : List Nat) (dst next : Nat) : Stepped → Prop
   | spawned {old : Value} {child : Coroutine}
@@ -325,7 +328,7 @@ theorem spawn_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {progr
   cases h
   exact .spawned hd (by simpa using hp) hf (by simpa using hr)
 
-/-- A new coroutine's arguments change its registers only, and not how many there are. -/
+/-- Copying the arguments changes only the new coroutine's registers, and not their number. -/
 theorem spawnArgs_ok {parent : Coroutine} {args : List Nat} {slot : Nat} {child filled : Coroutine}
     (h : spawnArgs parent slot child args = .ok filled) :
     filled = { child with registers := filled.registers } ∧
@@ -337,7 +340,7 @@ theorem spawnArgs_ok {parent : Coroutine} {args : List Nat} {slot : Nat} {child 
     obtain ⟨v, _, _, _, h⟩ := h
     simpa [writeReg] using ih h
 
-/-- What `Close` does when it does not fault. -/
+/-- The result of `Close` without a fault. -/
 inductive Closed (cx : Context) (s : Session) : Stepped → Prop
   | closed (atEnd : endpointsAtEnd cx none 0 s.endpoints = .ok ())
       (empty : edgesEmpty 0 s.edges = .ok ()) :
@@ -351,11 +354,11 @@ theorem close_ok {cx : Context} {s : Session} {stepped : Stepped} (h : close cx 
   cases h
   exact .closed ha he
 
-/-- A session in which a coroutine has just halted. -/
+/-- The session after a coroutine has halted. -/
 noncomputable def Session.halting (s : Session) (who : Nat) (c : Coroutine) : Session :=
   { s with live := s.live - 1, coroutines := s.coroutines.set who { c with status := .halted } }
 
-/-- What `Halt` does when it does not fault: the last one that lives closes the session too. -/
+/-- The results of `Halt` without a fault: the last live coroutine also closes the session. -/
 inductive Halted (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Stepped → Prop
   | last (atEnd : endpointsAtEnd cx (some who) 0 s.endpoints = .ok ())
       (live : s.live = 1) (empty : edgesEmpty 0 s.edges = .ok ()) :
@@ -383,7 +386,7 @@ theorem halt_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {steppe
     cases h
     exact .one ha (beq_false.mp hl)
 
-/-- What one instruction does when it does not fault. -/
+/-- The results of one instruction without a fault. -/
 inductive Executed (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Instruction → Stepped → Prop
   | send {chan label val : Nat} {stepped : Stepped}
       (sent : Sent cx s who c chan label val (nextPc c.pc) false stepped) :
@@ -484,7 +487,7 @@ def still (s : Session) (step : Step) : Stepped := { session := s, events := [],
 def faulting (s : Session) (who : Nat) (fault : Fault) : Stepped :=
   { session := (fail s who fault).1, events := (fail s who fault).2, step := .faulted fault, woken := none }
 
-/-- What a step comes to. -/
+/-- The results of a step. -/
 inductive Stepping (cx : Context) (s : Session) (who : Nat) : Stepped → Prop
   | absent (none : s.coroutines[who]? = none) : Stepping cx s who (still s .halted)
   | over {c : Coroutine} (found : s.coroutines[who]? = some c)

@@ -5,11 +5,12 @@ public import Runtime.ProtocolMachine.Runtime.ThreadedRunner
 
 @[expose] public section
 
-/-! # A step writes its footprint and nothing else -/
+/-! # A step writes only its footprint -/
 
 namespace Antiphon
 
-/-- Every part of a session that the keys do not name is as it was, and so are its number, its image and its owner. -/
+/-- The parts of a session that the keys do not name are unchanged, and so are its number, its image
+and its owner. -/
 structure Framed (keys : List Key) (session : Nat) (s s' : Session) : Prop where
   id : s'.id = s.id
   image : s'.image = s.image
@@ -21,7 +22,8 @@ structure Framed (keys : List Key) (session : Nat) (s s' : Session) : Prop where
 theorem Framed.refl (keys : List Key) (session : Nat) (s : Session) : Framed keys session s s :=
   ⟨rfl, rfl, rfl, fun _ _ => rfl, fun _ _ => rfl, fun _ _ => rfl⟩
 
-/-- Another record for a coroutine whose key is named. -/
+/-- Replacing one coroutine whose key is named, and changing no endpoint, edge, number, image or
+owner, writes only what the keys name. -/
 theorem Framed.ofCoroutine {keys : List Key} {session who : Nat} {s s' : Session} {c : Coroutine}
     (named : .coroutine session who ∈ keys) (id : s'.id = s.id) (image : s'.image = s.image)
     (owner : s'.owner = s.owner) (coroutines : s'.coroutines = s.coroutines.set who c)
@@ -42,7 +44,8 @@ theorem wake_getElem? {endpoints : List Endpoint} {coroutines : List Coroutine} 
   · simp [h, Ne.symm other]
   · simp [h, Ne.symm other, Ne.symm (notPeer e he)]
 
-/-- The keys of speaking, once it is known who speaks. -/
+/-- The keys of a send or receive are the endpoint and the edge of the speaker that `speak` has
+found, and the coroutine that holds the peer's endpoint, if there is one. -/
 theorem speechKeys_of {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan : Nat} {act : SpeechAct}
     {speaker : Speaker} (h : Speaks cx s who c chan act speaker) (session : Nat) :
     speechKeys cx.image session s c chan =
@@ -53,7 +56,7 @@ theorem speechKeys_of {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {
   cases he : s.endpoints[speaker.point.peer]? <;>
     simp [speechKeys, roleIn, h.register, h.endpoint, h.point, he]
 
-/-- What speaking writes, whoever is woken. -/
+/-- A send or receive writes only its keys, for any coroutine, edge and endpoint that it writes. -/
 theorem spoken_framed {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {chan : Nat} {act : SpeechAct}
     {speaker : Speaker} (h : Speaks cx s who c chan act speaker) (session : Nat) (c' : Coroutine)
     (edge : Edge) (endpoint : Endpoint) (on : On) :
@@ -127,7 +130,7 @@ theorem executed_framed {cx : Context} {s : Session} {who : Nat} {c : Coroutine}
     exact ⟨rfl, rfl, rfl, fun _ _ => rfl, fun _ _ => rfl, fun _ _ => rfl⟩
   | halt h => cases h <;> exact .ofCoroutine (who := who) (by simp) rfl rfl rfl rfl rfl rfl
 
-/-- A step leaves every coroutine, endpoint and edge that is not in its footprint as it was, and never changes the
+/-- A step changes no coroutine, endpoint or edge outside its footprint, and it never changes the
 session's number, image or owner. -/
 theorem step_frame (cx : Context) (s : Session) (who session : Nat) :
     Framed (footprint cx.image session s who) session s (step cx s who).session := by
@@ -142,8 +145,8 @@ theorem step_frame (cx : Context) (s : Session) (who session : Nat) :
     refine .ofCoroutine (who := who) (c := { c with status := .faulted }) (by simp [footprint]) ?_ ?_ ?_ ?_ ?_ ?_ <;>
       simp [faulting, fail_eq _ _ _ _ found, finish, Session.withCoroutine]
 
-/-- A turn of a machine changes no session but the one that steps, and neither the configuration, the images nor the
-clock. -/
+/-- A turn of a machine changes no session but the one that steps; the number of sessions, the
+configuration, the images and the clock stay the same. -/
 theorem turnOf_frame (m : Machine) (p : Pick) :
     (∀ j, j ≠ p.session → (m.turnOf p).machine.sessions[j]? = m.sessions[j]?) ∧
       (m.turnOf p).machine.sessions.length = m.sessions.length ∧
@@ -162,13 +165,14 @@ theorem turnOf_frame (m : Machine) (p : Pick) :
     intro j hj
     simp [Ne.symm hj]
 
-/-- A refused input leaves the machine as it was, shows no event and puts no request. -/
+/-- A refused input leaves the machine unchanged and shows no event and no request. -/
 theorem input_refused {m : Machine} {ingress : Ingress} {refusal : Refusal}
     (h : m.ingress ingress = .error refusal) :
     m.input ingress = { machine := m, shown := { result := .refused refusal, events := [], request := none } } := by
   simp [Machine.input, h]
 
-/-- A blocked step changes nothing but its coroutine's status, and shows nothing. -/
+/-- A step that blocks changes its coroutine's status and nothing else, has no events and wakes no
+coroutine. -/
 theorem step_blocked {cx : Context} {s : Session} {who : Nat} {on : On}
     (h : (step cx s who).step = .blocked on) :
     (step cx s who).events = [] ∧ (step cx s who).woken = none ∧
@@ -213,9 +217,9 @@ theorem step_blocked {cx : Context} {s : Session} {who : Nat} {on : On}
     | close he => cases he; simp at h
     | halt he => cases he <;> simp at h
 
-/-- A refused input leaves the machine as it was and shows no event; a step of a session that has ended, or of a coroutine
-that is not ready, changes nothing and shows no event; a step that blocks changes its coroutine's status and nothing else,
-and shows no event. -/
+/-- A refused input leaves the machine unchanged and shows no event; a step of a session that has
+ended, or of a coroutine that is not ready, changes nothing in the session and has no events; a step
+that blocks changes its coroutine's status and nothing else, and has no events. -/
 theorem step_refused_unchanged :
     (∀ (m : Machine) (ingress : Ingress) (refusal : Refusal), m.ingress ingress = .error refusal →
       (m.input ingress).machine = m ∧ (m.input ingress).shown.events = []) ∧

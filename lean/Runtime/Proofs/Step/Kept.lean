@@ -4,7 +4,7 @@ public import Runtime.Proofs.Step.Cases
 
 @[expose] public section
 
-/-! # What no step changes -/
+/-! # What a step never changes -/
 
 namespace Antiphon
 
@@ -12,7 +12,9 @@ theorem fail_eq (s : Session) (who : Nat) (fault : Fault) (c : Coroutine) (found
     (fail s who fault).1 = (finish (s.withCoroutine who { c with status := .faulted }) .faulted).1 := by
   simp [fail, found]
 
-/-- What an instruction does to a session, told without what it was for. Enough for facts about one field. -/
+/-- An instruction keeps the session's number, image, owner and count of events, the numbers of
+endpoints and edges and the count of witnesses issued, and decreases neither the number of
+coroutines nor the count of effects issued. This is enough for facts about a single field. -/
 theorem executed_kept {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {instruction : Instruction}
     {stepped : Stepped} (h : Executed cx s who c instruction stepped) :
     stepped.session.id = s.id ∧ stepped.session.image = s.image ∧ stepped.session.owner = s.owner ∧
@@ -54,49 +56,49 @@ theorem step_kept (cx : Context) (s : Session) (who : Nat) :
   | ran _ _ _ _ h => exact executed_kept h
   | faulted found => simp [faulting, fail_eq _ _ _ _ found, finish, Session.withCoroutine]
 
-/-- A session keeps its number. -/
+/-- A step does not change the session's number. -/
 theorem step_id (cx : Context) (s : Session) (who : Nat) : (step cx s who).session.id = s.id :=
   (step_kept cx s who).1
 
-/-- A session keeps its image. -/
+/-- A step does not change the session's image. -/
 theorem step_image (cx : Context) (s : Session) (who : Nat) : (step cx s who).session.image = s.image :=
   (step_kept cx s who).2.1
 
-/-- A session keeps its owner. -/
+/-- A step does not change the session's owner. -/
 theorem step_owner (cx : Context) (s : Session) (who : Nat) : (step cx s who).session.owner = s.owner :=
   (step_kept cx s who).2.2.1
 
-/-- A step leaves the number of events to whoever commits it. -/
+/-- A step does not change the session's count of events, which the commit increases. -/
 theorem step_events_counter (cx : Context) (s : Session) (who : Nat) :
     (step cx s who).session.events = s.events :=
   (step_kept cx s who).2.2.2.1
 
-/-- No coroutine ever disappears. -/
+/-- A step does not decrease the number of coroutines. -/
 theorem step_coroutines_length (cx : Context) (s : Session) (who : Nat) :
     s.coroutines.length ≤ (step cx s who).session.coroutines.length :=
   (step_kept cx s who).2.2.2.2.1
 
-/-- A session keeps the number of its endpoints. -/
+/-- A step does not change the number of endpoints. -/
 theorem step_endpoints_length (cx : Context) (s : Session) (who : Nat) :
     (step cx s who).session.endpoints.length = s.endpoints.length :=
   (step_kept cx s who).2.2.2.2.2.1
 
-/-- A session keeps the number of its edges. -/
+/-- A step does not change the number of edges. -/
 theorem step_edges_length (cx : Context) (s : Session) (who : Nat) :
     (step cx s who).session.edges.length = s.edges.length :=
   (step_kept cx s who).2.2.2.2.2.2.1
 
-/-- The count of effects never falls. -/
+/-- A step does not decrease the count of effects issued. -/
 theorem step_effectsIssued_le (cx : Context) (s : Session) (who : Nat) :
     s.effectsIssued ≤ (step cx s who).session.effectsIssued :=
   (step_kept cx s who).2.2.2.2.2.2.2.1
 
-/-- A step allocates no witness. -/
+/-- A step does not change the count of witnesses issued. -/
 theorem step_witnessesIssued (cx : Context) (s : Session) (who : Nat) :
     (step cx s who).session.witnessesIssued = s.witnessesIssued :=
   (step_kept cx s who).2.2.2.2.2.2.2.2
 
-/-- A step of a session that has ended changes nothing and shows nothing. -/
+/-- A step of a session that has ended changes nothing, has no events and wakes no coroutine. -/
 theorem step_terminal {cx : Context} {s : Session} {how : Ending} (ended : s.phase = .terminal how)
     (who : Nat) : step cx s who = still s .halted := by
   have h := step_cases cx s who
@@ -108,7 +110,8 @@ theorem step_terminal {cx : Context} {s : Session} {how : Ending} (ended : s.pha
   | ran _ active => simp [ended] at active
   | faulted _ active => simp [ended] at active
 
-/-- A step of a coroutine that is not ready changes nothing and shows nothing. -/
+/-- A step of a coroutine that is not ready changes nothing in the session, has no events and wakes
+no coroutine. -/
 theorem step_not_ready {cx : Context} {s : Session} {who : Nat}
     (idle : ∀ c, s.coroutines[who]? = some c → c.status ≠ .ready) :
     (step cx s who).session = s ∧ (step cx s who).events = [] ∧ (step cx s who).woken = none := by

@@ -8,7 +8,7 @@ public import Runtime.Proofs.Step.Frame
 
 namespace Antiphon
 
-/-- Whether two sessions have the same at a key. Keys name the parts of the session at hand. -/
+/-- Whether two sessions agree at a key. The key's own session number is ignored. -/
 def SameAt (s t : Session) : Key → Prop
   | .ledger _ => s.phase = t.phase ∧ s.live = t.live ∧ s.epoch = t.epoch ∧
       s.effectsIssued = t.effectsIssued ∧ s.witnessesIssued = t.witnessesIssued ∧
@@ -17,8 +17,8 @@ def SameAt (s t : Session) : Key → Prop
   | .endpoint _ n => s.endpoints[n]? = t.endpoints[n]?
   | .edge _ n => s.edges[n]? = t.edges[n]?
 
-/-- What speaking over the endpoint in `chan` reads: the endpoint, the edge, the peer's endpoint, and the record of
-whoever holds that. -/
+/-- What sending or receiving over the endpoint in `chan` reads: the endpoint, the edge, the peer's
+endpoint, and the coroutine that holds the peer's endpoint. -/
 def speechReads (i : Loaded) (session : Nat) (s : Session) (c : Coroutine) (chan : Nat) : List Key :=
   match roleIn c chan with
   | none => []
@@ -33,14 +33,14 @@ def speechReads (i : Loaded) (session : Nat) (s : Session) (c : Coroutine) (chan
           | none => []
           | some other => [.coroutine session other.holder]
 
-/-- Every endpoint and every edge, and the first number that has none. -/
+/-- Every endpoint and every edge, and for each kind the first number that is not in use. -/
 noncomputable def allSpeech (session : Nat) (s : Session) : List Key :=
   (List.range (s.endpoints.length + 1)).map (.endpoint session) ++
     (List.range (s.edges.length + 1)).map (.edge session)
 
-/-- What a coroutine's next step reads: the ledger and its own record, and what its instruction needs. `Spawn` reads how
-many coroutines there are (the last one, and the first number that has none); `Close` and `Halt` read every endpoint and
-edge. -/
+/-- What a coroutine's next step reads: the ledger, the coroutine, and the parts that its
+instruction needs. `Spawn` reads the number of coroutines, given by the last one and the first
+number that is not in use. `Close` and `Halt` read every endpoint and every edge. -/
 noncomputable def readSet (i : Loaded) (session : Nat) (s : Session) (who : Nat) : List Key :=
   .ledger session :: .coroutine session who ::
     match getAt s.coroutines who with
@@ -56,14 +56,15 @@ noncomputable def readSet (i : Loaded) (session : Nat) (s : Session) (who : Nat)
       | .ok .halt => allSpeech session s
       | _ => []
 
-/-- Two steps that come to the same, and that keep what was the same the same. -/
+/-- Two steps with the same result, events and woken coroutine, after which the sessions agree
+wherever they agreed before. -/
 structure SameStepped (s t : Session) (x y : Stepped) : Prop where
   step : x.step = y.step
   events : x.events = y.events
   woken : x.woken = y.woken
   keys : ∀ k, SameAt s t k → SameAt x.session y.session k
 
-/-- The same fault, or the same step. -/
+/-- Two attempts that end in the same fault or in the same step. -/
 inductive SameTry (s t : Session) : Except Fault Stepped → Except Fault Stepped → Prop
   | error (fault : Fault) : SameTry s t (.error fault) (.error fault)
   | ok {x y : Stepped} (same : SameStepped s t x y) : SameTry s t (.ok x) (.ok y)
@@ -142,7 +143,8 @@ theorem plain_same (c' : Coroutine) (step : Step) :
     SameStepped s t (plain s who c' step) (plain t who c' step) :=
   ⟨rfl, rfl, rfl, fun _ h => withCoroutine_same who c' h⟩
 
-/-- What reading the same as a speaker means. -/
+/-- If two sessions agree on what a send or receive reads, `speak` finds the same speaker, and the
+speaker's edge, the peer's endpoint and its holder are the same. -/
 theorem speech_same {chan : Nat} (h : ∀ k ∈ speechReads cx.image session s c chan, SameAt s t k)
     (act : SpeechAct) :
     speak cx s who c chan act = speak cx t who c chan act ∧
@@ -174,7 +176,9 @@ theorem speech_same {chan : Nat} (h : ∀ k ∈ speechReads cx.image session s c
     refine ⟨h (.edge session _) (by simp), h (.endpoint session _) (by simp), fun e he => ?_⟩
     exact h (.coroutine session e.holder) (by simp [he])
 
-/-- What two speakers with the same in sight leave behind. -/
+/-- If two sessions agree on the peer's endpoint and its holder, a send or receive that writes the
+same leaves them in agreement wherever they agreed before, with the same events and the same
+coroutine woken. -/
 theorem spoken_same {speaker : Speaker} (c' : Coroutine)
     (hp : s.endpoints[speaker.point.peer]? = t.endpoints[speaker.point.peer]?)
     (hw : ∀ e, s.endpoints[speaker.point.peer]? = some e → s.coroutines[e.holder]? = t.coroutines[e.holder]?)
@@ -319,9 +323,9 @@ theorem halt_same (ledger : SameAt s t (.ledger 0)) (endpoints : s.endpoints = t
     rw [← hl] at this
     exact this
 
-/-- If two sessions agree on everything that the step reads, then the step comes to the same in both, with the same
-events, and wakes the same coroutine; and wherever they agreed before, they agree afterwards, so what it writes is the
-same too. -/
+/-- If two sessions agree on everything that a step reads, the step has the same result and the same
+events in both, wakes the same coroutine, and leaves the sessions in agreement wherever they agreed
+before. So what it writes is also the same. -/
 theorem step_reads (cx : Context) (s t : Session) (who session : Nat)
     (agree : ∀ k ∈ readSet cx.image session s who, SameAt s t k) :
     SameStepped s t (step cx s who) (step cx t who) := by

@@ -7,30 +7,31 @@ public import Runtime.ProtocolMachine.Model.Value
 /-!
 # Deterministic CBOR
 
-RFC 8949, section 4.2.1: definite lengths, and every head in its shortest form. An encoder puts the bytes of its item
-before the bytes that follow. A decoder takes the bytes of one item from the front and gives the rest; it takes the
-deterministic form and nothing else.
+RFC 8949, section 4.2.1: definite lengths, and every head in its shortest form. An encoder
+`enc… x k` returns the bytes of `x` followed by `k`. A decoder `dec… b` decodes one item at the
+front of `b` and returns it with the bytes that follow. It returns `none` for anything but the
+deterministic form. The Rust code is the crate `rust/codec`.
 -/
 
 namespace Antiphon
 
 variable {α β : Type}
 
-/-- The first number that no head can have: 2^64. -/
+/-- The bound on the argument of a head: 2^64. -/
 def headEnd : Nat := 18446744073709551616
 
-/-- The low `c` bytes of a number, the highest first. -/
+/-- Encodes the low `c` bytes of a number, most significant first. -/
 def encBe : Nat → Nat → Bytes → Bytes
   | 0, _, k => k
   | c + 1, n, k => UInt8.ofNat (n / 256 ^ c) :: encBe c n k
 
-/-- Takes `c` bytes as the further digits of a number, the highest first. -/
+/-- Decodes `c` bytes, most significant first, as further digits of the number `n`. -/
 def decBe : Nat → Nat → Bytes → Option (Nat × Bytes)
   | 0, n, b => some (n, b)
   | _ + 1, _, [] => none
   | c + 1, n, x :: b => decBe c (n * 256 + x.toNat) b
 
-/-- A head: the major type and its argument. -/
+/-- Encodes a head: the major type and its argument. -/
 def encHead (major n : Nat) (k : Bytes) : Bytes :=
   if n < 24 then UInt8.ofNat (major * 32 + n) :: k
   else if n < 256 then UInt8.ofNat (major * 32 + 24) :: UInt8.ofNat n :: k
@@ -38,13 +39,14 @@ def encHead (major n : Nat) (k : Bytes) : Bytes :=
   else if n < 4294967296 then UInt8.ofNat (major * 32 + 26) :: encBe 4 n k
   else UInt8.ofNat (major * 32 + 27) :: encBe 8 n k
 
-/-- The argument that follows an initial byte in `c` bytes, if it needs that many. -/
+/-- Decodes the `c` bytes of an argument after the initial byte. An argument below `low` has a
+shorter form and is rejected. -/
 def decArgument (c low : Nat) (major : Nat) (b : Bytes) : Option ((Nat × Nat) × Bytes) :=
   match decBe c 0 b with
   | none => none
   | some (n, b) => if n < low then none else some ((major, n), b)
 
-/-- Takes a head in its shortest form: the major type and the argument. -/
+/-- Decodes a head in its shortest form: the major type and the argument. -/
 def decHead : Bytes → Option ((Nat × Nat) × Bytes)
   | [] => none
   | x :: b =>
@@ -57,26 +59,26 @@ def decHead : Bytes → Option ((Nat × Nat) × Bytes)
     else if info = 27 then decArgument 8 4294967296 major b
     else none
 
-/-- The argument of a head of this major type. -/
+/-- Decodes a head of this major type; returns the argument. -/
 def decMajor (major : Nat) (b : Bytes) : Option (Nat × Bytes) :=
   match decHead b with
   | none => none
   | some ((m, n), b) => if m = major then some (n, b) else none
 
-/-- A number below 2^64. Most are below 24, and those cost no call. -/
+/-- Encodes a number below 2^64. Most numbers are below 24; they are encoded without a call. -/
 @[inline] def encUint (n : Nat) (k : Bytes) : Bytes :=
   if n < 24 then UInt8.ofNat n :: k else encHead 0 n k
 
-/-- Takes a number. -/
+/-- Decodes a number below 2^64. -/
 def decUint (b : Bytes) : Option (Nat × Bytes) := decMajor 0 b
 
-/-- An integer from -2^64 to 2^64 - 1. -/
+/-- Encodes an integer from -2^64 to 2^64 - 1. -/
 def encInt (i : Int) (k : Bytes) : Bytes :=
   match i with
   | .ofNat n => encHead 0 n k
   | .negSucc n => encHead 1 n k
 
-/-- Takes an integer of a signed width: the argument of either sign is below `limit`. -/
+/-- Decodes an integer whose argument is below `limit`: from `-limit` to `limit - 1`. -/
 def decInt (limit : Nat) (b : Bytes) : Option (Int × Bytes) :=
   match decHead b with
   | none => none
@@ -85,41 +87,40 @@ def decInt (limit : Nat) (b : Bytes) : Option (Int × Bytes) :=
       if m = 0 then some (.ofNat n, b) else if m = 1 then some (.negSucc n, b) else none
     else none
 
-/-- The bytes in reverse order before others. One loop, whatever the length. -/
+/-- The bytes in reverse order, before `k`. A tail call, so that long strings do not need stack. -/
 def revOnto : Bytes → Bytes → Bytes
   | [], k => k
   | x :: b, k => revOnto b (x :: k)
 
-/-- Bytes before others. -/
+/-- The bytes before `k`. -/
 def putBytes (b k : Bytes) : Bytes := revOnto (revOnto b []) k
 
-/-- Takes `n` bytes, in front of those that were taken before, last first. -/
+/-- Takes `n` bytes from the front. `taken` holds the bytes taken so far, the last one first. -/
 def takeOnto : Nat → Bytes → Bytes → Option (Bytes × Bytes)
   | 0, taken, b => some (revOnto taken [], b)
   | _ + 1, _, [] => none
   | n + 1, taken, x :: b => takeOnto n (x :: taken) b
 
-/-- Takes `n` bytes. -/
+/-- Takes `n` bytes from the front. -/
 def takeBytes (n : Nat) (b : Bytes) : Option (Bytes × Bytes) := takeOnto n [] b
 
-/-- How many bytes there are, and `n`. One loop, whatever the length. -/
+/-- `n` plus the number of bytes. A tail call, so that long strings do not need stack. -/
 def bytesLen : Bytes → Nat → Nat
   | [], n => n
   | _ :: b, n => bytesLen b (n + 1)
 
-/-- A byte string. -/
+/-- Encodes a byte string. -/
 def encBytes (s : Bytes) (k : Bytes) : Bytes := encHead 2 (bytesLen s 0) (putBytes s k)
 
-/-- Takes a byte string. -/
+/-- Decodes a byte string. -/
 def decBytes (b : Bytes) : Option (Bytes × Bytes) :=
   match decMajor 2 b with
   | none => none
   | some (n, b) => takeBytes n b
 
-/--
-Whether bytes go on as UTF-8 (RFC 3629) where `more` bytes of a character are still to come, the next of them from `low` to
-`high`. The narrower ranges keep out longer forms than needed, surrogates and what is above U+10FFFF.
--/
+/-- Whether the bytes continue valid UTF-8 (RFC 3629). The current character needs `more` further
+bytes, and the next one must lie between `low` and `high`. The narrower ranges exclude overlong
+forms, surrogates and characters above U+10FFFF. -/
 def utf8From : Nat → Nat → Nat → Bytes → Bool
   | 0, _, _, [] => true
   | _ + 1, _, _, [] => false
@@ -141,13 +142,13 @@ def utf8From : Nat → Nat → Nat → Bytes → Bool
     else if high < c then false
     else utf8From more 128 191 b
 
-/-- Whether bytes are UTF-8. -/
+/-- Whether the bytes are valid UTF-8. -/
 def isUtf8 (b : Bytes) : Bool := utf8From 0 0 0 b
 
-/-- A text, given as its UTF-8. -/
+/-- Encodes a text, given as its UTF-8 bytes. -/
 def encText (s : Bytes) (k : Bytes) : Bytes := encHead 3 (bytesLen s 0) (putBytes s k)
 
-/-- Takes a text. -/
+/-- Decodes a text. -/
 def decText (b : Bytes) : Option (Bytes × Bytes) :=
   match decMajor 3 b with
   | none => none
@@ -157,58 +158,58 @@ def decText (b : Bytes) : Option (Bytes × Bytes) :=
       | true => some (s, b)
       | false => none
 
-/-- The head of an array; its items follow. -/
+/-- Encodes the head of an array; its items follow. -/
 @[inline] def encArrayHead (n : Nat) (k : Bytes) : Bytes :=
   if n < 24 then UInt8.ofNat (128 + n) :: k else encHead 4 n k
 
-/-- Takes the head of an array. -/
+/-- Decodes the head of an array. -/
 def decArrayHead (b : Bytes) : Option (Nat × Bytes) := decMajor 4 b
 
-/-- `false` or `true`. -/
+/-- Encodes a truth value. -/
 def encBool (x : Bool) (k : Bytes) : Bytes :=
   match x with
   | false => 244 :: k
   | true => 245 :: k
 
-/-- Takes `false` or `true`. -/
+/-- Decodes a truth value. -/
 def decBool : Bytes → Option (Bool × Bytes)
   | [] => none
   | x :: b => if x = 244 then some (false, b) else if x = 245 then some (true, b) else none
 
-/-- `null`. -/
+/-- Encodes `null`. -/
 @[inline] def encNull (k : Bytes) : Bytes := 246 :: k
 
-/-- Takes a number below `limit`. -/
+/-- Decodes a number below `limit`. -/
 def decBelow (limit : Nat) (b : Bytes) : Option (Nat × Bytes) :=
   match decMajor 0 b with
   | none => none
   | some (n, b) => if n < limit then some (n, b) else none
 
-/-- Takes a number of 8 bits. -/
+/-- Decodes an 8-bit number. -/
 def decU8 (b : Bytes) : Option (Nat × Bytes) := decBelow 256 b
 
-/-- Takes a number of 16 bits. -/
+/-- Decodes a 16-bit number. -/
 def decU16 (b : Bytes) : Option (Nat × Bytes) := decBelow 65536 b
 
-/-- Takes a number of 32 bits. -/
+/-- Decodes a 32-bit number. -/
 def decU32 (b : Bytes) : Option (Nat × Bytes) := decBelow 4294967296 b
 
-/-- Takes a byte string of this length. -/
+/-- Decodes a byte string of length `n`. -/
 def decFixed (n : Nat) (b : Bytes) : Option (Bytes × Bytes) :=
   match decBytes b with
   | none => none
   | some (s, b) => if bytesLen s 0 = n then some (s, b) else none
 
-/-- Takes nothing. -/
+/-- Decodes no bytes and returns `x`. -/
 @[specialize α] def decNothing (x : α) (b : Bytes) : Option (α × Bytes) := some (x, b)
 
-/-- What a decoder takes, as another type. -/
+/-- Decodes as `dec` does and applies `f` to the result. -/
 @[specialize] def decAs (f : α → β) (dec : Bytes → Option (α × Bytes)) (b : Bytes) : Option (β × Bytes) :=
   match dec b with
   | none => none
   | some (x, b) => some (f x, b)
 
-/-- One thing and then another. -/
+/-- Decodes one item and then another. -/
 @[specialize] def decThen (first : Bytes → Option (α × Bytes)) (second : Bytes → Option (β × Bytes)) (b : Bytes) :
     Option ((α × β) × Bytes) :=
   match first b with
@@ -217,13 +218,14 @@ def decFixed (n : Nat) (b : Bytes) : Option (Bytes × Bytes) :=
     | none => none
     | some (y, b) => some ((x, y), b)
 
-/-- An array of `n` fields, which `dec` takes. -/
+/-- Decodes an array of `n` fields, whose contents `dec` decodes. -/
 @[specialize] def decFields (n : Nat) (dec : Bytes → Option (α × Bytes)) (b : Bytes) : Option (α × Bytes) :=
   match decArrayHead b with
   | none => none
   | some (got, b) => if got = n then dec b else none
 
-/-- An array that starts with a number: `dec` takes what follows, by number and length. -/
+/-- Decodes an array whose first item is a number. `dec` is given that number and the array's
+length, and decodes the rest. -/
 @[specialize] def decAlternative (dec : Nat → Nat → Bytes → Option (α × Bytes)) (b : Bytes) : Option (α × Bytes) :=
   match decArrayHead b with
   | none => none
@@ -231,15 +233,16 @@ def decFixed (n : Nat) (b : Bytes) : Option (Bytes × Bytes) :=
     | none => none
     | some (number, b) => dec number n b
 
-/-- The head of an array of `n` items, the first of which is a number below 24: how an alternative begins. -/
+/-- Encodes the start of an alternative: the head of an array of `n` items, and its first item,
+`number`. -/
 @[inline] def encTag (n number : Nat) (k : Bytes) : Bytes := encArrayHead n (encUint number k)
 
-/-- Each item in turn. -/
+/-- Encodes items one after another. -/
 @[specialize] def encItems (enc : α → Bytes → Bytes) : List α → Bytes → Bytes
   | [], k => k
   | x :: xs, k => enc x (encItems enc xs k)
 
-/-- Takes `n` items. -/
+/-- Decodes `n` items. -/
 @[specialize] def decItems (dec : Bytes → Option (α × Bytes)) : Nat → Bytes → Option (List α × Bytes)
   | 0, b => some ([], b)
   | n + 1, b => match dec b with
@@ -248,44 +251,44 @@ def decFixed (n : Nat) (b : Bytes) : Option (Bytes × Bytes) :=
       | none => none
       | some (xs, b) => some (x :: xs, b)
 
-/-- How many items there are; as `len`, but with code for every type in this module. -/
+/-- The number of items. The same as `len`, but with code for every type in this module. -/
 @[specialize α] def count : List α → Nat
   | [] => 0
   | _ :: xs => count xs + 1
 
-/-- An array of things. -/
+/-- Encodes an array. -/
 @[specialize] def encArray (enc : α → Bytes → Bytes) (xs : List α) (k : Bytes) : Bytes :=
   encArrayHead (count xs) (encItems enc xs k)
 
-/-- Takes an array of things. -/
+/-- Decodes an array. -/
 @[specialize] def decArray (dec : Bytes → Option (α × Bytes)) (b : Bytes) : Option (List α × Bytes) :=
   match decArrayHead b with
   | none => none
   | some (n, b) => decItems dec n b
 
-/-- A thing, or `null`; for things that are never `null` themselves. -/
+/-- Encodes an optional item; `null` if it is absent. For items whose encoding is never `null`. -/
 @[specialize] def encOption (enc : α → Bytes → Bytes) (x : Option α) (k : Bytes) : Bytes :=
   match x with
   | none => encNull k
   | some x => enc x k
 
-/-- Takes a thing or `null`. -/
+/-- Decodes an optional item. -/
 @[specialize] def decOption (dec : Bytes → Option (α × Bytes)) : Bytes → Option (Option α × Bytes)
   | [] => none
   | x :: b => if x = 246 then some (none, b) else match dec (x :: b) with
     | none => none
     | some (y, b) => some (some y, b)
 
-/-- An array of two. -/
+/-- Encodes a pair as an array of two items. -/
 @[specialize] def encPair (first : α → Bytes → Bytes) (second : β → Bytes → Bytes) (p : α × β) (k : Bytes) : Bytes :=
   encArrayHead 2 (first p.1 (second p.2 k))
 
-/-- Takes an array of two. -/
+/-- Decodes an array of two items. -/
 @[specialize] def decPair (first : Bytes → Option (α × Bytes)) (second : Bytes → Option (β × Bytes)) :
     Bytes → Option ((α × β) × Bytes) :=
   decFields 2 (decThen first second)
 
-/-- Takes one thing that is all there is. -/
+/-- Decodes one item and requires that no bytes follow. -/
 @[specialize] def decWhole (dec : Bytes → Option (α × Bytes)) (b : Bytes) : Option α :=
   match dec b with
   | some (x, []) => some x

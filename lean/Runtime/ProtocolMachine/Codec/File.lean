@@ -8,21 +8,21 @@ public import Runtime.ProtocolMachine.Codec.Cbor
 /-!
 # Files
 
-A file is a CBOR sequence in one array of bytes: a text that names the format, then byte strings. Only the string that is
-looked at becomes a list.
+A file is a CBOR sequence: a text that names the format, then byte strings. The file is kept as one
+array of bytes; only a string that is examined becomes a list.
 -/
 
 namespace Antiphon
 
-/-- `count` bytes of an array from `start`, before others. The library's functions are compiled where a recursion of ours
-would be interpreted byte by byte. -/
+/-- `count` bytes of an array from `start` on, before `tail`. It uses the library's compiled
+functions: a recursion in this module would be interpreted byte by byte. -/
 def sliceOnto (b : ByteArray) (start count : Nat) (tail : Bytes) : Bytes :=
   putBytes (b.extract start (start + count)).toList tail
 
-/-- The array with bytes added at its end. -/
+/-- The array with bytes appended. -/
 def pushAll (bs : Bytes) (b : ByteArray) : ByteArray := b.append bs.toByteArray
 
-/-- A byte string at a place of the file: where its content begins, and how long it is. -/
+/-- The position and the length of the content of the byte string that starts at `place`. -/
 def stringAt (b : ByteArray) (place : Nat) : Option (Nat × Nat) :=
   let rest := b.size - place
   match decMajor 2 (sliceOnto b place (if rest < 9 then rest else 9) []) with
@@ -33,7 +33,8 @@ def stringAt (b : ByteArray) (place : Nat) : Option (Nat × Nat) :=
     | true => some (start, n)
     | false => none
 
-/-- Where the first byte string is, behind a text that has to be this one. -/
+/-- The position after the text `tag`, with which the file has to start; `none` if it starts
+differently. -/
 def behindTag (b : ByteArray) (tag : Bytes) : Option Nat :=
   let n := len tag
   match Nat.ble n b.size && sameBytes (sliceOnto b 0 n []) tag with

@@ -7,68 +7,70 @@ public import Runtime.ProtocolMachine.Codec.Cbor
 /-!
 # Frames of the guest link
 
-A frame is four bytes of length, the highest first, and a body of that length. A deframer holds the bytes of frames that
-are not whole yet. What a body says is for a reader to tell; what it knows, such as the versions that are spoken, may
-change with every body. A length above the bound ends the link, and so does a body that its reader calls fatal.
+A frame is a length in four bytes, most significant first, and a body of that length. A deframer
+buffers incomplete frames. A reader interprets the bodies; its state, for instance the protocol
+versions in use, may change with every body. The link ends at a length above the bound and at a body
+that the reader reports as fatal. The Rust code is in `rust/wire`.
 -/
 
 namespace Antiphon
 
 variable {σ μ ε : Type}
 
-/-- Bytes of the length before a body. -/
+/-- The size in bytes of the length before a body. -/
 def frameHeader : Nat := 4
 
-/-- The longest body, unless a peer offers less. -/
+/-- The maximum length of a body, unless a peer offers less. -/
 def frameLenMax : Nat := 4194304
 
-/-- A frame before other bytes, if the body is not too long. -/
+/-- Encodes a frame before `k`; `none` if the body is too long. -/
 def encFrame (lenMax : Nat) (body k : Bytes) : Option Bytes :=
   let n := bytesLen body 0
   if lenMax < n then none else some (encBe frameHeader n (putBytes body k))
 
-/-- What is wrong with the bytes of a peer. -/
+/-- An error in the bytes of a peer. -/
 inductive FrameError (ε : Type) where
-  /-- A longer body is announced than is allowed. -/
+  /-- The announced length exceeds the maximum. -/
   | tooLong (len max : Nat)
-  /-- The reader finds fault with a body. -/
+  /-- The reader rejects a body. -/
   | body (fault : ε)
-  /-- The bytes end inside a frame. -/
+  /-- The stream ends inside a frame. -/
   | cut (held needed : Nat)
 
-/-- What a body is read as. -/
+/-- The result of reading a body. -/
 inductive Reading (μ ε : Type) where
   | message (message : μ)
-  /-- The next frame follows. -/
+  /-- The body is faulty, but the link continues with the next frame. -/
   | fault (fault : ε)
-  /-- The link cannot go on. -/
+  /-- The body is faulty and the link cannot continue. -/
   | fatal (fault : ε)
 
-/-- Bytes in, frames out. -/
+/-- Splits a byte stream into frames and reads their bodies. -/
 structure Deframer (σ ε : Type) where
   lenMax : Nat
-  /-- What came and was not taken yet. -/
+  /-- Bytes that have arrived and have not been consumed. -/
   held : Bytes
-  /-- What the reader knows. -/
+  /-- The state of the reader. -/
   reader : σ
   /-- The error that ended the link. -/
   broken : Option (FrameError ε)
 
-/-- A deframer to which nothing came yet. -/
+/-- A deframer that has received no bytes. -/
 @[specialize σ ε] def Deframer.new (lenMax : Nat) (reader : σ) : Deframer σ ε :=
   { lenMax, held := [], reader, broken := none }
 
-/-- Takes bytes as they came. After a fatal error they are dropped. -/
+/-- Appends received bytes. After a fatal error they are dropped. -/
 @[specialize σ ε] def Deframer.push (d : Deframer σ ε) (b : Bytes) : Deframer σ ε :=
   match d.broken with
   | some _ => d
   | none => { d with held := putBytes d.held b }
 
-/-- Ends the link. -/
+/-- Ends the link with an error. -/
 @[specialize σ ε] def Deframer.break (d : Deframer σ ε) (reader : σ) (e : FrameError ε) : Deframer σ ε :=
   { d with held := [], reader, broken := some e }
 
-/-- The next message or error, or none until more bytes come. After a fatal error the same one comes for ever. -/
+/-- The next message or error; `none` if more bytes are needed. After a fatal error, every call
+returns that error. -/
 @[specialize] def Deframer.next (read : σ → Bytes → Reading μ ε × σ) (d : Deframer σ ε) :
     Deframer σ ε × Option (Except (FrameError ε) μ) :=
   match d.broken with
@@ -85,8 +87,8 @@ structure Deframer (σ ε : Type) where
           | (.fault e, reader) => ({ d with held := rest, reader }, some (.error (.body e)))
           | (.fatal e, reader) => (d.break reader (.body e), some (.error (.body e)))
 
-/-- Takes what there is, until more bytes must come or the link has ended. Each frame takes a byte at least, so `fuel` is
-more than the number of bytes. -/
+/-- Reads messages until more bytes are needed or the link has ended. A frame takes at least one
+byte, so a `fuel` above the number of bytes is enough. -/
 @[specialize] def Deframer.drain (read : σ → Bytes → Reading μ ε × σ) :
     Nat → Deframer σ ε → Deframer σ ε × List (Except (FrameError ε) μ)
   | 0, d => (d, [])
@@ -97,19 +99,21 @@ more than the number of bytes. -/
       | none => match d.drain read fuel with
         | (d, xs) => (d, x :: xs)
 
-/-- Takes a piece of the stream, and what is whole then. Nobody asks again when the link has ended. -/
+/-- Appends a piece of the stream and reads what is complete. After the link has ended it returns
+nothing. -/
 @[specialize] def Deframer.feed (read : σ → Bytes → Reading μ ε × σ) (d : Deframer σ ε) (b : Bytes) :
     Deframer σ ε × List (Except (FrameError ε) μ) :=
   match d.broken with
   | some _ => (d, [])
   | none => let d := d.push b; d.drain read (bytesLen d.held 1)
 
-/-- One list and then another; as `app`, but with code for every type in this module. -/
+/-- The concatenation of two lists. The same as `app`, but with code for every type in this
+module. -/
 @[specialize α] def joined {α : Type} : List α → List α → List α
   | [], ys => ys
   | x :: xs, ys => x :: joined xs ys
 
-/-- Takes the stream in pieces. -/
+/-- Feeds the pieces of a stream one after another. -/
 @[specialize] def Deframer.feedAll (read : σ → Bytes → Reading μ ε × σ) (d : Deframer σ ε) :
     List Bytes → Deframer σ ε × List (Except (FrameError ε) μ)
   | [] => (d, [])
@@ -117,7 +121,7 @@ more than the number of bytes. -/
     | (d, xs) => match d.feedAll read bs with
       | (d, ys) => (d, joined xs ys)
 
-/-- Why a stream that ends here did not end well. -/
+/-- The error of a stream that ends now; `none` if it ends between frames. -/
 @[specialize σ ε] def Deframer.finish (d : Deframer σ ε) : Option (FrameError ε) :=
   match d.broken with
   | some e => some e

@@ -9,17 +9,18 @@ public import Runtime.ProtocolMachine.Model.Image
 /-!
 # The canonical bytes of values, images and configurations
 
-A structure is the array of its fields; an alternative is an array that starts with its number; a closed list of names is
-the name's position; an absent option is `null`; a table is an array.
+A structure is encoded as the array of its fields, an alternative as an array that starts with its
+number, an enumeration without fields as a number, an absent option as `null`, a table as an array.
+The Rust code is in `rust/machine/src/canonical.rs`.
 -/
 
 namespace Antiphon
 
-/-- How deep a value that is read may nest, itself counted. -/
+/-- The maximum nesting depth of a value that is decoded; a value without items has depth 1. -/
 def depthMax : Nat := 64
 
 mutual
-/-- A value. -/
+/-- Encodes a value. -/
 def encValue : Value → Bytes → Bytes
   | .unit, k => encNull k
   | .bool x, k => encBool x k
@@ -32,13 +33,13 @@ def encValue : Value → Bytes → Bytes
   | .endpoint role, k => encTag 2 3 (encUint role k)
   | .evidence witness, k => encTag 2 4 (encUint witness k)
 
-/-- Each value in turn. -/
+/-- Encodes values one after another. -/
 def encValues : List Value → Bytes → Bytes
   | [], k => k
   | v :: vs, k => encValue v (encValues vs k)
 end
 
-/-- What follows the number of a compound value. -/
+/-- Decodes the fields of a compound value. -/
 def decCompound (item : Bytes → Option (Value × Bytes)) (number n : Nat) (b : Bytes) :
     Option (Value × Bytes) :=
   match number, n with
@@ -49,7 +50,7 @@ def decCompound (item : Bytes → Option (Value × Bytes)) (number n : Nat) (b :
   | 4, 2 => decAs Value.evidence decUint b
   | _, _ => none
 
-/-- Takes a value whose arrays nest at most so deep. -/
+/-- Decodes a value of at most this nesting depth. -/
 def decValueAt : Nat → Bytes → Option (Value × Bytes)
   | 0, _ => none
   | _ + 1, [] => none
@@ -64,26 +65,26 @@ def decValueAt : Nat → Bytes → Option (Value × Bytes)
       else if major = 3 then decAs Value.text decText (x :: b)
       else decAlternative (decCompound (decValueAt depth)) (x :: b)
 
-/-- Takes a value. -/
+/-- Decodes a value. -/
 def decValue (b : Bytes) : Option (Value × Bytes) := decValueAt depthMax b
 
-/-- A branch of a state. -/
+/-- Encodes a branch of a state. -/
 def encTransition (t : Transition) (k : Bytes) : Bytes :=
   encArrayHead 3 (encUint t.label (encUint t.sort (encUint t.next k)))
 
-/-- Takes a branch of a state. -/
+/-- Decodes a branch of a state. -/
 def decTransition (b : Bytes) : Option (Transition × Bytes) :=
   decAs (fun p => { label := p.1, sort := p.2.1, next := p.2.2 })
     (decFields 3 (decThen decU16 (decThen decU16 decU32))) b
 
-/-- A state. -/
+/-- Encodes a state of an automaton. -/
 def encAutomatonState (s : AutomatonState) (k : Bytes) : Bytes :=
   match s with
   | .done => encTag 1 0 k
   | .send to branches => encTag 3 1 (encUint to (encArray encTransition branches k))
   | .recv peer branches => encTag 3 2 (encUint peer (encArray encTransition branches k))
 
-/-- What follows the number of a state. -/
+/-- Decodes the fields of a state. -/
 def decAutomatonStateOf (number n : Nat) (b : Bytes) : Option (AutomatonState × Bytes) :=
   match number, n with
   | 0, 1 => decNothing AutomatonState.done b
@@ -91,26 +92,26 @@ def decAutomatonStateOf (number n : Nat) (b : Bytes) : Option (AutomatonState ×
   | 2, 3 => decAs (fun p => AutomatonState.recv p.1 p.2) (decThen decU16 (decArray decTransition)) b
   | _, _ => none
 
-/-- Takes a state. -/
+/-- Decodes a state of an automaton. -/
 def decAutomatonState (b : Bytes) : Option (AutomatonState × Bytes) :=
   decAlternative decAutomatonStateOf b
 
-/-- A role; its automaton is a structure of one field. -/
+/-- Encodes a role; its automaton is a structure of one field. -/
 def encRole (r : Role) (k : Bytes) : Bytes :=
   encArrayHead 2 (encText r.name (encArrayHead 1 (encArray encAutomatonState r.states k)))
 
-/-- Takes a role. -/
+/-- Decodes a role. -/
 def decRole (b : Bytes) : Option (Role × Bytes) :=
   decAs (fun p => { name := p.1, states := p.2 })
     (decFields 2 (decThen decText (decFields 1 (decArray decAutomatonState)))) b
 
-/-- A named field and its sort. -/
+/-- Encodes a field's name and sort. -/
 def encField (f : Bytes × Nat) (k : Bytes) : Bytes := encPair encText encUint f k
 
-/-- Takes a named field and its sort. -/
+/-- Decodes a field's name and sort. -/
 def decField (b : Bytes) : Option ((Bytes × Nat) × Bytes) := decPair decText decU16 b
 
-/-- A sort. -/
+/-- Encodes a sort. -/
 def encSort (s : PayloadSort) (k : Bytes) : Bytes :=
   match s with
   | .unit => encTag 1 0 k
@@ -126,7 +127,7 @@ def encSort (s : PayloadSort) (k : Bytes) : Bytes :=
   | .foreign name => encTag 2 10 (encText name k)
   | .arm labels => encTag 2 11 (encArray encUint labels k)
 
-/-- What follows the number of a sort. -/
+/-- Decodes the fields of a sort. -/
 def decSortOf (number n : Nat) (b : Bytes) : Option (PayloadSort × Bytes) :=
   match number, n with
   | 0, 1 => decNothing PayloadSort.unit b
@@ -143,18 +144,18 @@ def decSortOf (number n : Nat) (b : Bytes) : Option (PayloadSort × Bytes) :=
   | 11, 2 => decAs PayloadSort.arm (decArray decU16) b
   | _, _ => none
 
-/-- Takes a sort. -/
+/-- Decodes a sort. -/
 def decSort (b : Bytes) : Option (PayloadSort × Bytes) := decAlternative decSortOf b
 
-/-- An interface. -/
+/-- Encodes an interface. -/
 def encInterface (i : Interface) (k : Bytes) : Bytes :=
   encArrayHead 2 (encText i.name (encUint i.version k))
 
-/-- Takes an interface. -/
+/-- Decodes an interface. -/
 def decInterface (b : Bytes) : Option (Interface × Bytes) :=
   decAs (fun p => { name := p.1, version := p.2 }) (decFields 2 (decThen decText decU32)) b
 
-/-- The class of an operation. -/
+/-- Encodes an operation's class. -/
 def encClass (c : OperationClass) (k : Bytes) : Bytes :=
   match c with
   | .produce label peer => encTag 3 0 (encUint label (encUint peer k))
@@ -164,7 +165,7 @@ def encClass (c : OperationClass) (k : Bytes) : Bytes :=
   | .observe => encTag 1 4 k
   | .check => encTag 1 5 k
 
-/-- What follows the number of a class. -/
+/-- Decodes the fields of a class. -/
 def decClassOf (number n : Nat) (b : Bytes) : Option (OperationClass × Bytes) :=
   match number, n with
   | 0, 3 => decAs (fun p => OperationClass.produce p.1 p.2) (decThen decU16 decU16) b
@@ -175,40 +176,40 @@ def decClassOf (number n : Nat) (b : Bytes) : Option (OperationClass × Bytes) :
   | 5, 1 => decNothing OperationClass.check b
   | _, _ => none
 
-/-- Takes the class of an operation. -/
+/-- Decodes an operation's class. -/
 def decClass (b : Bytes) : Option (OperationClass × Bytes) := decAlternative decClassOf b
 
-/-- An operation. -/
+/-- Encodes an operation. -/
 def encOperation (o : Operation) (k : Bytes) : Bytes :=
   encArrayHead 7 (encUint o.interface (encText o.name (encClass o.cls (encArray encUint o.args
     (encUint o.result (encOption encUint o.budget (encUint o.retries k)))))))
 
-/-- Takes an operation. -/
+/-- Decodes an operation. -/
 def decOperation (b : Bytes) : Option (Operation × Bytes) :=
   decAs (fun p => { interface := p.1, name := p.2.1, cls := p.2.2.1, args := p.2.2.2.1,
                     result := p.2.2.2.2.1, budget := p.2.2.2.2.2.1, retries := p.2.2.2.2.2.2 })
     (decFields 7 (decThen decU16 (decThen decText (decThen decClass (decThen (decArray decU16)
       (decThen decU16 (decThen (decOption decUint) decU8))))))) b
 
-/-- An arm of an `Offer`. -/
+/-- Encodes an arm of an `Offer`. -/
 def encArm (a : Arm) (k : Bytes) : Bytes :=
   encArrayHead 3 (encUint a.label (encUint a.val (encUint a.target k)))
 
-/-- Takes an arm of an `Offer`. -/
+/-- Decodes an arm of an `Offer`. -/
 def decArm (b : Bytes) : Option (Arm × Bytes) :=
   decAs (fun p => { label := p.1, val := p.2.1, target := p.2.2 })
     (decFields 3 (decThen decU16 (decThen decU8 decU32))) b
 
-/-- A row of a table: a number and where to go. -/
+/-- Encodes a row of a table: a number and its target. -/
 def encTarget (t : Nat × Nat) (k : Bytes) : Bytes := encPair encUint encUint t k
 
-/-- Takes a label and where to go. -/
+/-- Decodes a label and its target. -/
 def decLabelTarget (b : Bytes) : Option ((Nat × Nat) × Bytes) := decPair decU16 decU32 b
 
-/-- Takes a number and where to go. -/
+/-- Decodes a number and its target. -/
 def decNumberTarget (b : Bytes) : Option ((Nat × Nat) × Bytes) := decPair decUint decU32 b
 
-/-- An instruction. -/
+/-- Encodes an instruction. -/
 def encInstruction (i : Instruction) (k : Bytes) : Bytes :=
   match i with
   | .send chan label val => encTag 4 0 (encUint chan (encUint label (encUint val k)))
@@ -230,7 +231,7 @@ def encInstruction (i : Instruction) (k : Bytes) : Bytes :=
   | .close => encTag 1 12 k
   | .halt => encTag 1 13 k
 
-/-- What follows the number of an instruction. -/
+/-- Decodes the fields of an instruction. -/
 def decInstructionOf (number n : Nat) (b : Bytes) : Option (Instruction × Bytes) :=
   match number, n with
   | 0, 4 => decAs (fun p => Instruction.send p.1 p.2.1 p.2.2) (decThen decU8 (decThen decU16 decU8)) b
@@ -255,25 +256,25 @@ def decInstructionOf (number n : Nat) (b : Bytes) : Option (Instruction × Bytes
   | 13, 1 => decNothing Instruction.halt b
   | _, _ => none
 
-/-- Takes an instruction. -/
+/-- Decodes an instruction. -/
 def decInstruction (b : Bytes) : Option (Instruction × Bytes) := decAlternative decInstructionOf b
 
-/-- A program. -/
+/-- Encodes a program. -/
 def encProgram (p : Program) (k : Bytes) : Bytes :=
   encArrayHead 3 (encText p.name (encUint p.registers (encArray encInstruction p.code k)))
 
-/-- Takes a program. -/
+/-- Decodes a program. -/
 def decProgram (b : Bytes) : Option (Program × Bytes) :=
   decAs (fun p => { name := p.1, registers := p.2.1, code := p.2.2 })
     (decFields 3 (decThen decText (decThen decU8 (decArray decInstruction)))) b
 
-/-- An image. -/
+/-- Encodes an image. -/
 @[noinline] def encImage (i : CodeImage) (k : Bytes) : Bytes :=
   encArrayHead 8 (encText i.name (encUint i.version (encArray encRole i.roles
     (encArray encText i.labels (encArray encSort i.sorts (encArray encInterface i.interfaces
       (encArray encOperation i.operations (encArray encProgram i.programs k))))))))
 
-/-- Takes an image. -/
+/-- Decodes an image. -/
 @[noinline] def decImage (b : Bytes) : Option (CodeImage × Bytes) :=
   decAs (fun p => { name := p.1, version := p.2.1, roles := p.2.2.1, labels := p.2.2.2.1,
                     sorts := p.2.2.2.2.1, interfaces := p.2.2.2.2.2.1,
@@ -282,11 +283,11 @@ def decProgram (b : Bytes) : Option (Program × Bytes) :=
       (decThen (decArray decText) (decThen (decArray decSort) (decThen (decArray decInterface)
         (decThen (decArray decOperation) (decArray decProgram))))))))) b
 
-/-- A policy. -/
+/-- The number that encodes a policy. -/
 def SchedulingPolicy.number : SchedulingPolicy → Nat
   | .cooperative => 0 | .roundRobin => 1 | .priority => 2 | .progressAware => 3
 
-/-- The policy of a number. -/
+/-- Decodes a policy. -/
 def decPolicy (b : Bytes) : Option (SchedulingPolicy × Bytes) :=
   match decUint b with
   | some (0, b) => some (.cooperative, b)
@@ -295,11 +296,11 @@ def decPolicy (b : Bytes) : Option (SchedulingPolicy × Bytes) :=
   | some (3, b) => some (.progressAware, b)
   | _ => none
 
-/-- A determinism mode. -/
+/-- The number that encodes a determinism mode. -/
 def DeterminismMode.number : DeterminismMode → Nat
   | .full => 0 | .moduloEffects => 1 | .moduloCommutativity => 2 | .replay => 3
 
-/-- The determinism mode of a number. -/
+/-- Decodes a determinism mode. -/
 def decMode (b : Bytes) : Option (DeterminismMode × Bytes) :=
   match decUint b with
   | some (0, b) => some (.full, b)
@@ -308,7 +309,7 @@ def decMode (b : Bytes) : Option (DeterminismMode × Bytes) :=
   | some (3, b) => some (.replay, b)
   | _ => none
 
-/-- Whether one string of bytes comes before another. -/
+/-- Whether one byte string precedes another in lexicographic order. -/
 def bytesLess : Bytes → Bytes → Bool
   | [], [] => false
   | [], _ :: _ => true
@@ -316,7 +317,7 @@ def bytesLess : Bytes → Bytes → Bool
   | x :: xs, y :: ys =>
     if x.toNat < y.toNat then true else if x.toNat = y.toNat then bytesLess xs ys else false
 
-/-- Whether the names of a table ascend, each once. -/
+/-- Whether the names of a table are strictly ascending. -/
 def namesAscend : List (Bytes × Nat) → Bool
   | [] => true
   | x :: xs => match xs with
@@ -325,7 +326,7 @@ def namesAscend : List (Bytes × Nat) → Bool
       | true => namesAscend xs
       | false => false
 
-/-- Takes what has the property. -/
+/-- Decodes as `dec` does, and rejects a result that does not satisfy `p`. -/
 @[specialize] def decWhere {α : Type} (p : α → Bool) (dec : Bytes → Option (α × Bytes)) (b : Bytes) :
     Option (α × Bytes) :=
   match dec b with
@@ -334,17 +335,17 @@ def namesAscend : List (Bytes × Nat) → Bool
     | true => some (x, b)
     | false => none
 
-/-- Takes a name and its priority. -/
+/-- Decodes a role name and its priority. -/
 def decPriority (b : Bytes) : Option ((Bytes × Nat) × Bytes) := decPair decText decU8 b
 
-/-- A configuration. -/
+/-- Encodes a configuration. -/
 @[noinline] def encConfig (c : ProtocolMachineConfig) (k : Bytes) : Bytes :=
   encArrayHead 10 (encUint c.policy.number (encArray encField c.priorities (encUint c.bufferMax
     (encUint c.payloadMax (encUint c.coroutinesMax (encUint c.sessionsMax (encUint c.witnessesMax
       (encUint c.witnessTtl (encOption encUint c.effectBudget
         (encUint c.determinismMode.number k))))))))))
 
-/-- Takes a configuration. -/
+/-- Decodes a configuration. -/
 @[noinline] def decConfig (b : Bytes) : Option (ProtocolMachineConfig × Bytes) :=
   decAs (fun p => { policy := p.1, priorities := p.2.1, bufferMax := p.2.2.1, payloadMax := p.2.2.2.1,
                     coroutinesMax := p.2.2.2.2.1, sessionsMax := p.2.2.2.2.2.1,

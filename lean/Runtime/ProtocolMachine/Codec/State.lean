@@ -8,28 +8,28 @@ public import Runtime.ProtocolMachine.Codec.Action
 
 namespace Antiphon
 
-/-- A form, by its position. -/
+/-- The number that encodes a form: its position. -/
 def Form.number : Form → Nat
   | .unit => 0 | .bool => 1 | .nat => 2 | .int => 3 | .text => 4 | .bytes => 5 | .list => 6
   | .record => 7 | .endpoint => 8 | .evidence => 9
 
-/-- A table, by its position. -/
+/-- The number that encodes a table: its position. -/
 def Table.number : Table → Nat
   | .programs => 0 | .operations => 1 | .roles => 2 | .states => 3 | .edges => 4
 
-/-- What a state lets its role do, by its position. -/
+/-- The number that encodes what a state allows its role: its position. -/
 def SpeechAct.number : SpeechAct → Nat
   | .done => 0 | .send => 1 | .receive => 2
 
-/-- How a session ended, by its position. -/
+/-- The number that encodes how a session ended: its position. -/
 def Ending.number : Ending → Nat
   | .closed => 0 | .cancelled => 1 | .faulted => 2
 
-/-- A kind of witness, by its position. -/
+/-- The number that encodes a kind of witness: its position. -/
 def WitnessKind.number : WitnessKind → Nat
   | .check => 0 | .timeout => 1
 
-/-- A fault. -/
+/-- Encodes a fault. -/
 def encFault (f : Fault) (k : Bytes) : Bytes :=
   match f with
   | .outOfRegisters register count => encTag 3 0 (encUint register (encUint count k))
@@ -52,7 +52,7 @@ def encFault (f : Fault) (k : Bytes) : Bytes :=
   | .endpointOpen role state => encTag 3 16 (encUint role (encUint state k))
   | .edgeNotEmpty edge len => encTag 3 17 (encUint edge (encUint len k))
 
-/-- A refusal. -/
+/-- Encodes a refusal. -/
 def encRefusal (r : Refusal) (k : Bytes) : Bytes :=
   match r with
   | .noSuchSession session => encTag 2 0 (encUint session k)
@@ -65,11 +65,11 @@ def encRefusal (r : Refusal) (k : Bytes) : Bytes :=
   | .ownerTooLong len max => encTag 3 7 (encUint len (encUint max k))
   | .clockOverflow ticks => encTag 2 8 (encUint ticks k)
 
-/-- A message. -/
+/-- Encodes a message. -/
 def encMessage (m : Message) (k : Bytes) : Bytes :=
   encArrayHead 4 (encUint m.edge (encUint m.label (encUint m.sequence (encValue m.payload k))))
 
-/-- An event. -/
+/-- Encodes an event. -/
 def encEvent (e : Event) (k : Bytes) : Bytes :=
   match e with
   | .opened image owner => encTag 3 0 (encBytes image (encText owner k))
@@ -96,28 +96,28 @@ def encEvent (e : Event) (k : Bytes) : Bytes :=
   | .sessionTerminal how => encTag 2 19 (encUint how.number k)
   | .epochAdvanced epoch => encTag 2 20 (encUint epoch k)
 
-/-- A stamp. -/
+/-- Encodes a stamp. -/
 def encStamp (s : Stamp) (k : Bytes) : Bytes :=
   encArrayHead 4 (encUint s.session (encUint s.index (encUint s.step (encUint s.clock k))))
 
-/-- An event with its stamp. -/
+/-- Encodes an event with its stamp. -/
 def encObsEvent (e : ObsEvent) (k : Bytes) : Bytes :=
   encArrayHead 2 (encStamp e.stamp (encEvent e.event k))
 
-/-- Whether a session runs. -/
+/-- Encodes a session's phase. -/
 def encPhase (p : Phase) (k : Bytes) : Bytes :=
   match p with
   | .active => encTag 1 0 k
   | .terminal how => encTag 2 1 (encUint how.number k)
 
-/-- What a coroutine waits for. -/
+/-- Encodes what a coroutine waits for. -/
 def encOn (o : On) (k : Bytes) : Bytes :=
   match o with
   | .empty edge => encTag 2 0 (encUint edge k)
   | .full edge => encTag 2 1 (encUint edge k)
   | .effect number => encTag 2 2 (encUint number k)
 
-/-- Whether a coroutine can step. -/
+/-- Encodes a coroutine's status. -/
 def encStatus (s : Status) (k : Bytes) : Bytes :=
   match s with
   | .ready => encTag 1 0 k
@@ -125,33 +125,33 @@ def encStatus (s : Status) (k : Bytes) : Bytes :=
   | .halted => encTag 1 2 k
   | .faulted => encTag 1 3 k
 
-/-- An endpoint. -/
+/-- Encodes an endpoint. -/
 def encEndpoint (e : Endpoint) (k : Bytes) : Bytes :=
   encArrayHead 2 (encUint e.holder (encUint e.state k))
 
-/-- A coroutine. -/
+/-- Encodes a coroutine. -/
 def encCoroutine (c : Coroutine) (k : Bytes) : Bytes :=
   encArrayHead 6 (encUint c.program (encOption encUint c.role (encUint c.priority
     (encStatus c.status (encUint c.pc (encArray encValue c.registers k))))))
 
-/-- A message in a buffer. -/
+/-- Encodes a message in a buffer. -/
 def encParcel (p : Parcel) (k : Bytes) : Bytes :=
   encArrayHead 3 (encValue p.payload (encUint p.sequence (encUint p.label k)))
 
-/-- A buffer. -/
+/-- Encodes a buffer. -/
 def encEdge (e : Edge) (k : Bytes) : Bytes :=
   encArrayHead 2 (encUint e.sent (encArray encParcel e.queue k))
 
-/-- An outstanding effect. -/
+/-- Encodes an outstanding effect. -/
 def encEffect (e : Effect) (k : Bytes) : Bytes :=
   encArrayHead 5 (encUint e.number (encOption encUint e.deadline (encUint e.operation
     (encUint e.coroutine (encUint e.attempt k)))))
 
-/-- A live witness. -/
+/-- Encodes a live witness. -/
 def encWitness (w : Witness) (k : Bytes) : Bytes :=
   encArrayHead 4 (encUint w.number (encUint w.expires (encUint w.effect (encUint w.kind.number k))))
 
-/-- A session's whole state; its image by digest. -/
+/-- Encodes the whole state of a session; its image is given by digest. -/
 def encSession (digest : Bytes) (s : Session) (k : Bytes) : Bytes :=
   encArrayHead 14 (encUint s.id (encBytes digest (encPhase s.phase (encUint s.live (encUint s.epoch
     (encUint s.events (encUint s.effectsIssued (encUint s.witnessesIssued
@@ -159,13 +159,13 @@ def encSession (digest : Bytes) (s : Session) (k : Bytes) : Bytes :=
         (encArray encEdge s.edges (encArray encEffect s.effects (encArray encWitness s.witnesses
           (encText s.owner k))))))))))))))
 
-/-- The digest of a row of the machine's images. -/
+/-- The digest of the image in a row; empty if the row does not exist. -/
 def digestOf (images : List Loaded) (row : Nat) : Bytes :=
   match getAt images row with
   | some i => i.digest
   | none => []
 
-/-- Each session in turn. -/
+/-- Encodes sessions one after another. -/
 def encSessions (images : List Loaded) : List Session → Bytes → Bytes
   | [], k => k
   | s :: ss, k => encSession (digestOf images s.image) s (encSessions images ss k)
@@ -174,12 +174,12 @@ def encSessions (images : List Loaded) : List Session → Bytes → Bytes
 def machineTag : Bytes :=
   [97, 110, 116, 105, 112, 104, 111, 110, 46, 109, 97, 99, 104, 105, 110, 101, 46, 118, 49]
 
-/-- A machine's whole state. -/
+/-- Encodes the whole state of a machine. -/
 @[noinline] def encMachine (m : Machine) (k : Bytes) : Bytes :=
   encArrayHead 5 (encText machineTag (encUint m.stepIndex (encUint m.clock
     (encArray encPick m.queue (encArrayHead (count m.sessions) (encSessions m.images m.sessions k))))))
 
-/-- What a step of a session's coroutine came to. -/
+/-- Encodes the result of a step. -/
 def encStep (session : Nat) (s : Step) (k : Bytes) : Bytes :=
   match s with
   | .ran => encTag 1 0 k
@@ -189,14 +189,14 @@ def encStep (session : Nat) (s : Step) (k : Bytes) : Bytes :=
   | .halted => encTag 1 4 k
   | .faulted fault => encTag 2 5 (encFault fault k)
 
-/-- What taking an outcome in a session came to. -/
+/-- Encodes the result of applying an outcome. -/
 def encResumed (session : Nat) (r : Resumed) (k : Bytes) : Bytes :=
   match r with
   | .ready coroutine => encTag 2 0 (encUint coroutine k)
   | .reissued number => encTag 2 1 (encEffectId { session, number } k)
   | .faulted fault => encTag 2 2 (encFault fault k)
 
-/-- What an input came to. -/
+/-- Encodes the result of an input. -/
 def encAnswer (a : Answer) (k : Bytes) : Bytes :=
   match a with
   | .opened session => encTag 2 0 (encUint session k)
@@ -204,18 +204,18 @@ def encAnswer (a : Answer) (k : Bytes) : Bytes :=
   | .advanced expired => encTag 2 2 (encUint expired k)
   | .cancelled => encTag 1 3 k
 
-/-- Who waits for what. -/
+/-- Encodes a blocked coroutine and what it waits for. -/
 def encWait (w : Wait) (k : Bytes) : Bytes :=
   encArrayHead 4 (encPick w.pick (encOption encUint w.role (encOn w.on (encOption encUint w.server k))))
 
-/-- Why no coroutine is ready. -/
+/-- Encodes the reason why no coroutine is ready. -/
 def encRest (r : Rest) (k : Bytes) : Bytes :=
   match r with
   | .idle => encTag 1 0 k
   | .done => encTag 1 1 k
   | .stuck waits => encTag 2 2 (encArray encWait waits k)
 
-/-- What an action came to. -/
+/-- Encodes the result of an action. -/
 def encResult (r : Result) (k : Bytes) : Bytes :=
   match r with
   | .stepped pick step => encTag 3 0 (encPick pick (encStep pick.session step k))
@@ -226,12 +226,13 @@ def encResult (r : Result) (k : Bytes) : Bytes :=
   | .notReady => encTag 1 5 k
   | .noWidth => encTag 1 6 k
 
-/-- What the world is asked. -/
+/-- Encodes a request to the world. -/
 def encRequest (r : EffectRequest) (k : Bytes) : Bytes :=
   encArrayHead 6 (encEffectId r.effect (encOption encUint r.role (encUint r.operation
     (encOption encUint r.deadline (encUint r.attempt (encArray encValue r.args k))))))
 
-/-- What a machine shows after an action: the result, the events, the request or `null`, and its state. -/
+/-- Encodes what a machine shows after an action: the result, the events, the request or `null`, and
+the machine's state. -/
 @[noinline] def encShown (s : Shown) (m : Machine) (k : Bytes) : Bytes :=
   encArrayHead 4 (encResult s.result (encArray encObsEvent s.events
     (encOption encRequest s.request (encMachine m k))))

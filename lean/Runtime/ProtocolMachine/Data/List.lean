@@ -5,71 +5,72 @@ module
 /-!
 # Lists
 
-The few list functions that the model calls, as plain structural recursions: they compile, they reduce, and each one
-equals the library's function, which is what proofs use. `specialize` makes the compiler copy them to where they are
-used; code of a polymorphic function of another module is not at hand in every toolchain.
+The list functions that the model calls, written as plain structural recursions so that they compile
+and reduce. Each one is proved equal to the library's function, and proofs use the library's form.
+`specialize` makes the compiler copy a function to its place of use: not every toolchain has the
+code of another module's polymorphic functions.
 -/
 
 namespace Antiphon
 
 variable {α β : Type}
 
-/-- The item at a position. -/
+/-- The item at position `n`, or `none` if the list is too short. -/
 @[specialize α] def getAt : List α → Nat → Option α
   | [], _ => none
   | x :: _, 0 => some x
   | _ :: xs, n + 1 => getAt xs n
 
-/-- The list with another item at a position; unchanged when it has no such position. -/
+/-- The list with the item at position `n` replaced; unchanged if the list is too short. -/
 @[specialize α] def setAt : List α → Nat → α → List α
   | [], _, _ => []
   | _ :: xs, 0, y => y :: xs
   | x :: xs, n + 1, y => x :: setAt xs n y
 
-/-- How many items there are. -/
+/-- The number of items. -/
 @[specialize α] def len : List α → Nat
   | [] => 0
   | _ :: xs => len xs + 1
 
-/-- One list and then another. -/
+/-- The concatenation of two lists. -/
 @[specialize α] def app : List α → List α → List α
   | [], ys => ys
   | x :: xs, ys => x :: app xs ys
 
-/-- The function's value for each item. -/
+/-- The list of `f`'s values. -/
 @[specialize] def mapL (f : α → β) : List α → List β
   | [] => []
   | x :: xs => f x :: mapL f xs
 
-/-- The items that the test holds for. -/
+/-- The items that satisfy `p`, in order. -/
 @[specialize] def keep (p : α → Bool) : List α → List α
   | [] => []
   | x :: xs => match p x with
     | true => x :: keep p xs
     | false => keep p xs
 
-/-- The first item that the test holds for. -/
+/-- The first item that satisfies `p`. -/
 @[specialize] def first (p : α → Bool) : List α → Option α
   | [] => none
   | x :: xs => match p x with
     | true => some x
     | false => first p xs
 
-/-- Whether the test holds for every item. -/
+/-- Whether every item satisfies `p`. -/
 @[specialize] def every (p : α → Bool) : List α → Bool
   | [] => true
   | x :: xs => match p x with
     | true => every p xs
     | false => false
 
-/-- Whether the test holds for some item. -/
+/-- Whether some item satisfies `p`. -/
 @[specialize] def some? (p : α → Bool) : List α → Bool
   | [] => false
   | x :: xs => match p x with
     | true => true
     | false => some? p xs
 
-/-- `f` over the items from the left. -/
+/-- The left fold of `f`. -/
 @[specialize] def foldL (f : β → α → β) : β → List α → β
   | b, [] => b
   | b, x :: xs => foldL f (f b x) xs
@@ -85,19 +86,19 @@ variable {α β : Type}
   | 0, _ => []
   | n + 1, x => x :: copies n x
 
-/-- The numbers from `start`, `n` of them. -/
+/-- The `n` consecutive numbers from `start` on. -/
 def upFrom (start : Nat) : Nat → List Nat
   | 0 => []
   | n + 1 => start :: upFrom (start + 1) n
 
-/-- Puts an item before the first one that it is less than. -/
+/-- Inserts an item before the first item that is greater by `less`. -/
 @[specialize] def insertBy (less : α → α → Bool) (y : α) : List α → List α
   | [] => [y]
   | x :: xs => match less y x with
     | true => y :: x :: xs
     | false => x :: insertBy less y xs
 
-/-- The items in the order of `less`; equal ones keep their order. -/
+/-- Sorts the items by `less`; equal items keep their order. -/
 @[specialize] def sortBy (less : α → α → Bool) : List α → List α
   | [] => []
   | x :: xs => insertBy less x (sortBy less xs)

@@ -4,11 +4,15 @@ public import Runtime.ProtocolMachine.Model.Value
 
 @[expose] public section
 
-/-! # How a machine is set up -/
+/-!
+# The configuration of a machine
+
+The types model those of the same names in `rust/machine/src/config.rs`.
+-/
 
 namespace Antiphon
 
-/-- Which ready coroutine steps next. -/
+/-- The rule that chooses which ready coroutine steps next. -/
 inductive SchedulingPolicy where
   | cooperative | roundRobin | priority | progressAware
 deriving DecidableEq
@@ -21,7 +25,7 @@ deriving DecidableEq
 /-- The configuration of a machine. -/
 structure ProtocolMachineConfig where
   policy : SchedulingPolicy
-  /-- Priorities by role name; a role that is absent has 0. -/
+  /-- The priority of each role name; a role that is not listed has priority 0. -/
   priorities : List (Bytes × Nat)
   bufferMax : Nat
   payloadMax : Nat
@@ -32,7 +36,7 @@ structure ProtocolMachineConfig where
   effectBudget : Option Nat
   determinismMode : DeterminismMode
 
-/-- Whether two strings of bytes are equal. -/
+/-- Whether two byte strings are equal. -/
 def sameBytes : Bytes → Bytes → Bool
   | [], [] => true
   | x :: xs, y :: ys => match decide (x = y) with
@@ -40,26 +44,26 @@ def sameBytes : Bytes → Bytes → Bool
     | false => false
   | _, _ => false
 
-/-- The priority of a role name. -/
+/-- The priority of a role name; 0 if it is not listed. -/
 def priorityOf (name : Bytes) : List (Bytes × Nat) → Nat
   | [] => 0
   | row :: rows => match sameBytes row.1 name with
     | true => row.2
     | false => priorityOf name rows
 
-/-- The largest number of 64 bits: where sums of ticks stop. -/
+/-- The largest 64-bit number. Sums of ticks saturate here. -/
 def tickMax : Nat := 18446744073709551615
 
-/-- The sum of two readings in ticks, stopping at the largest. -/
+/-- The sum of two numbers of ticks, saturating at `tickMax`. -/
 def addTicks (a b : Nat) : Nat := if a + b > tickMax then tickMax else a + b
 
-/-- The largest position in a program that has a number. -/
+/-- The largest program position, 2^32 - 1. -/
 def pcMax : Nat := 4294967295
 
-/-- The position after this one. -/
+/-- The position after `pc`, saturating at `pcMax`. -/
 def nextPc (pc : Nat) : Nat := if pc ≥ pcMax then pcMax else pc + 1
 
-/-- Bytes of an owner's name, at most. -/
+/-- The maximum length of an owner's name, in bytes. -/
 def nameMax : Nat := 256
 
 end Antiphon

@@ -4,11 +4,16 @@ public import Runtime.ProtocolMachine.Model.Session
 
 @[expose] public section
 
-/-! # Faults, refusals, outcomes and events -/
+/-!
+# Faults, refusals, outcomes and events
+
+The types model those of the same names in `fault.rs`, `effect.rs`, `event.rs`, `ids.rs` and
+`step.rs` of `rust/machine/src`.
+-/
 
 namespace Antiphon
 
-/-- Why an effect failed. The position is the code. -/
+/-- Why an effect failed. A constructor's position is its code. -/
 inductive FailureKind where
   | denied | timeout | cancelled | unavailable | invalidInput | staleAuthority
   | contractViolation | lost | busy | internal
@@ -24,12 +29,12 @@ inductive Outcome where
   | success (value : Value)
   | failure (kind : FailureKind) (detail : Bytes)
 
-/-- A table of the image or the session. -/
+/-- A table of the image or the session, as a fault names it. -/
 inductive Table where
   | programs | operations | roles | states | edges
 deriving DecidableEq
 
-/-- What ends a coroutine, and with it its session. -/
+/-- An error that ends a coroutine and, with it, its session. -/
 inductive Fault where
   | outOfRegisters (register count : Nat)
   | pcOutOfBounds (pc len : Nat)
@@ -51,13 +56,13 @@ inductive Fault where
   | edgeNotEmpty (edge len : Nat)
 deriving DecidableEq
 
-/-- An effect of a machine: the session and its number there. -/
+/-- Identifies an effect in a machine: its session and its number within that session. -/
 structure EffectId where
   session : Nat
   number : Nat
 deriving DecidableEq
 
-/-- What an input is refused for. A refused input changes nothing. -/
+/-- Why an input is refused. A refused input changes nothing. -/
 inductive Refusal where
   | noSuchSession (session : Nat)
   | sessionEnded (session : Nat)
@@ -77,7 +82,7 @@ structure Message where
   sequence : Nat
   payload : Value
 
-/-- What an observer sees. -/
+/-- Something that happened in a session, as observers are notified of it. -/
 inductive Event where
   | opened (image owner : Bytes)
   | sent (message : Message)
@@ -101,7 +106,8 @@ inductive Event where
   | sessionTerminal (how : Ending)
   | epochAdvanced (epoch : Nat)
 
-/-- Where and when an event happened: session, number in the session, step index, clock. -/
+/-- When and where an event happened: the session, the event's number in the session, the step index
+and the clock. -/
 structure Stamp where
   session : Nat
   index : Nat
@@ -114,7 +120,7 @@ structure ObsEvent where
   stamp : Stamp
   event : Event
 
-/-- What a step came to. An effect is named by its number in the session. -/
+/-- The result of a step. An effect is named by its number in the session. -/
 inductive Step where
   | ran
   | yielded
@@ -124,7 +130,7 @@ inductive Step where
   | faulted (fault : Fault)
 deriving DecidableEq
 
-/-- What taking an outcome came to. -/
+/-- The result of applying an outcome to a session. -/
 inductive Resumed where
   | ready (coroutine : Nat)
   | reissued (number : Nat)

@@ -4,11 +4,17 @@ public import Runtime.ProtocolMachine.Model.Value
 
 @[expose] public section
 
-/-! # Images: what a protocol compiles to -/
+/-!
+# Images: what a protocol compiles to
+
+The types model those of the same names in `rust/machine/src/image.rs`; `PayloadSort`,
+`AutomatonState` and `OperationClass` are `Sort`, `State` and `Class` there.
+-/
 
 namespace Antiphon
 
-/-- One message that a state of an automaton admits. -/
+/-- One message that a state of an automaton admits: its label, its payload's sort and the next
+state. -/
 structure Transition where
   label : Nat
   sort : Nat
@@ -21,7 +27,7 @@ inductive AutomatonState where
   | send (to : Nat) (branches : List Transition)
   | recv (peer : Nat) (branches : List Transition)
 
-/-- A role: its name and its automaton, whose state 0 is the start. -/
+/-- A role: its name and the states of its automaton. State 0 is the start. -/
 structure Role where
   name : Bytes
   states : List AutomatonState
@@ -31,7 +37,7 @@ structure Interface where
   name : Bytes
   version : Nat
 
-/-- What kind of request an operation is. -/
+/-- The class of an operation: the kind of request. -/
 inductive OperationClass where
   | produce (label peer : Nat)
   | decide (labels : List Nat) (peer : Nat)
@@ -40,16 +46,16 @@ inductive OperationClass where
   | observe
   | check
 
-/-- An operation that `Invoke` or `Check` asks for. -/
+/-- An operation, requested by `Invoke` or `Check`. -/
 structure Operation where
   interface : Nat
   name : Bytes
   cls : OperationClass
   args : List Nat
   result : Nat
-  /-- Ticks until it times out. -/
+  /-- Ticks until the request times out; `none` means the configuration's budget. -/
   budget : Option Nat
-  /-- How often the machine asks again after `unavailable`. -/
+  /-- How often the machine repeats the request after the failure `unavailable`. -/
   retries : Nat
 
 /-- One arm of an `Offer`. -/
@@ -58,7 +64,8 @@ structure Arm where
   val : Nat
   target : Nat
 
-/-- An instruction. `chan`, `val`, `dst`, ... are registers, `target` is a position in the code. -/
+/-- An instruction. `chan`, `val`, `dst` and the like are registers; `target` is a position in the
+code. -/
 inductive Instruction where
   | send (chan label val : Nat)
   | receive (chan label dst : Nat)
@@ -75,13 +82,14 @@ inductive Instruction where
   | close
   | halt
 
-/-- Instructions and how many registers they need. -/
+/-- A program: its instructions and the number of registers they need. -/
 structure Program where
   name : Bytes
   registers : Nat
   code : List Instruction
 
-/-- A compiled protocol. `programs[r]` is role `r`'s; those after are started by `Spawn` only. -/
+/-- A compiled protocol. `programs[r]` belongs to role `r`; the programs after the roles' are
+started by `Spawn` only. -/
 structure CodeImage where
   name : Bytes
   version : Nat
@@ -95,7 +103,7 @@ structure CodeImage where
 /-- An ordered pair of roles: sender, receiver. -/
 abbrev EdgePair := Nat × Nat
 
-/-- Ascending order of (sender, receiver). -/
+/-- The lexicographic order on (sender, receiver). -/
 def pairLess (a b : EdgePair) : Bool :=
   match Nat.blt a.1 b.1 with
   | true => true
@@ -103,7 +111,7 @@ def pairLess (a b : EdgePair) : Bool :=
     | true => Nat.blt a.2 b.2
     | false => false
 
-/-- Adds a pair to a sorted list of distinct pairs. -/
+/-- Inserts a pair into a sorted list of distinct pairs. -/
 def addEdge (e : EdgePair) : List EdgePair → List EdgePair
   | [] => [e]
   | x :: xs => match pairLess e x with
@@ -112,35 +120,35 @@ def addEdge (e : EdgePair) : List EdgePair → List EdgePair
       | true => x :: addEdge e xs
       | false => x :: xs
 
-/-- The edges that the states of role `r` speak over. -/
+/-- Adds the edges over which the states of role `r` send or receive. -/
 def stateEdges (r : Nat) : List AutomatonState → List EdgePair → List EdgePair
   | [], es => es
   | .done :: ss, es => stateEdges r ss es
   | .send to _ :: ss, es => stateEdges r ss (addEdge (r, to) es)
   | .recv peer _ :: ss, es => stateEdges r ss (addEdge (peer, r) es)
 
-/-- The edges of the roles from number `r` on. -/
+/-- Adds the edges of a list of roles, numbered from `r` on. -/
 def roleEdges (r : Nat) : List Role → List EdgePair → List EdgePair
   | [], es => es
   | role :: rs, es => roleEdges (r + 1) rs (stateEdges r role.states es)
 
-/-- How many rows have a number at all: roles, coroutines and edges are numbered below this. -/
+/-- The bound on numbered rows: roles, coroutines and edges have numbers below it. -/
 def numbered : Nat := 65535
 
-/-- The roles that have a number. -/
+/-- The roles that have a number: the first 65,535. -/
 def CodeImage.numberedRoles (image : CodeImage) : List Role := takeL numbered image.roles
 
-/-- An image that is loaded: its digest, itself, and its edges in their order. -/
+/-- A loaded image: its digest, the image, and its edges in order. -/
 structure Loaded where
   digest : Bytes
   image : CodeImage
   edges : List EdgePair
 
-/-- Numbers the edges. -/
+/-- Loads an image: computes its edges, whose positions are their numbers. -/
 def CodeImage.load (image : CodeImage) (digest : Bytes) : Loaded :=
   { digest, image, edges := takeL numbered (roleEdges 0 image.numberedRoles []) }
 
-/-- The position of a pair in a list of pairs. -/
+/-- The position of a pair in a list, counted from `n`; `numbered` if the pair is absent. -/
 def edgeIndex (e : EdgePair) : List EdgePair → Nat → Nat
   | [], _ => numbered
   | x :: xs, n => match Nat.beq x.1 e.1 with
@@ -149,19 +157,19 @@ def edgeIndex (e : EdgePair) : List EdgePair → Nat → Nat
       | false => edgeIndex e xs (n + 1)
     | false => edgeIndex e xs (n + 1)
 
-/-- What a state lets its role do. -/
+/-- The kind of action that a state allows its role. -/
 inductive SpeechAct where
   | done | send | receive
 deriving DecidableEq
 
-/-- A state of an automaton, made ready for a step. -/
+/-- A state of an automaton with its edge looked up, as a step uses it. -/
 structure Point where
   act : SpeechAct
   peer : Nat
   edge : Nat
   branches : List Transition
 
-/-- A state of a role's automaton, if there is one. -/
+/-- The point of a role's automaton at a state; `none` if the role or the state does not exist. -/
 def Loaded.point (i : Loaded) (role state : Nat) : Option Point :=
   match getAt i.image.numberedRoles role with
   | none => none

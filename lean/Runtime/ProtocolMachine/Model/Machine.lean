@@ -4,47 +4,53 @@ public import Runtime.ProtocolMachine.Model.Event
 
 @[expose] public section
 
-/-! # The machine: all sessions, the ready queue, the clock -/
+/-!
+# The machine: all sessions, the ready queue, the clock
+
+Most types model those of the same names in `kernel.rs`, `queue.rs`, `effect.rs` and `wave.rs` of
+`rust/machine/src`; `Machine` is `ProtocolMachineKernel` and `Answer` is `Taken` there. `Action`
+models the type in `rust/bridge`.
+-/
 
 namespace Antiphon
 
-/-- A coroutine that can step. -/
+/-- A coroutine, identified by its session and its number there. -/
 structure Pick where
   session : Nat
   coroutine : Nat
 deriving DecidableEq
 
-/-- A machine's whole state. -/
+/-- The whole state of a machine. -/
 structure Machine where
   config : ProtocolMachineConfig
   images : List Loaded
-  /-- In the order of opening; a session's number is its position. -/
+  /-- The sessions, in the order in which they were opened. A session's number is its position. -/
   sessions : List Session
-  /-- Every ready coroutine of every active session once, in queue order. -/
+  /-- The ready coroutines of the active sessions, each once, in queue order. -/
   queue : List Pick
   clock : Nat
-  /-- How many steps have been taken. -/
+  /-- The number of steps taken. -/
   stepIndex : Nat
 
 /-- A machine without sessions. -/
 def Machine.new (config : ProtocolMachineConfig) (images : List Loaded) : Machine :=
   { config, images, sessions := [], queue := [], clock := 0, stepIndex := 0 }
 
-/-- Everything that comes from outside. -/
+/-- An input: anything that enters the machine from outside. -/
 inductive Ingress where
   | open (image owner : Bytes)
   | outcome (effect : EffectId) (outcome : Outcome)
   | advanceClock (ticks : Nat)
   | cancel (session : Nat) (owner : Bytes)
 
-/-- What an input came to. -/
+/-- The result of an accepted input. -/
 inductive Answer where
   | opened (session : Nat)
   | resumed (session : Nat) (resumed : Resumed)
   | advanced (expired : Nat)
   | cancelled
 
-/-- A coroutine that waits for an edge. -/
+/-- A coroutine that is blocked. `server` is the coroutine that alone can serve it. -/
 structure Wait where
   pick : Pick
   role : Option Nat
@@ -57,7 +63,7 @@ inductive Rest where
   | done
   | stuck (waits : List Wait)
 
-/-- What the world is asked. -/
+/-- A request for an effect, as it is put to the world. -/
 structure EffectRequest where
   effect : EffectId
   role : Option Nat
@@ -66,7 +72,7 @@ structure EffectRequest where
   attempt : Nat
   args : List Value
 
-/-- A part of a machine that a step may read or write. -/
+/-- A part of a machine's state that a step may read or write. -/
 inductive Key where
   /-- A session's phase, counters, effects and witnesses. -/
   | ledger (session : Nat)
@@ -75,22 +81,24 @@ inductive Key where
   | edge (session edge : Nat)
 deriving DecidableEq
 
-/-- One pick of a wave: who steps first, on which lane, how many steps at most, and what the first one may write. -/
+/-- One pick of a wave: the coroutine that steps first, its lane, the maximum number of steps, and
+the parts of the state that the first step may write. -/
 structure WavePick where
   pick : Pick
   lane : Nat
   quantum : Nat
   footprint : List Key
 
-/-- A plan of picks to be run at the same time, with what it was planned from. -/
+/-- A plan of picks to run at the same time, with the step index and the queue that it was made
+from. -/
 structure WaveCertificate where
-  /-- The step index it was planned at. -/
+  /-- The step index when the wave was planned. -/
   stepIndex : Nat
-  /-- The ready queue it was planned from. -/
+  /-- The ready queue when the wave was planned. -/
   queue : List Pick
   picks : List WavePick
 
-/-- What a driver does to a machine. -/
+/-- One operation of a driver on a machine. -/
 inductive Action where
   | turn
   | input (ingress : Ingress)
@@ -98,7 +106,7 @@ inductive Action where
   | round (width quantum : Nat)
   | wave (certificate : WaveCertificate)
 
-/-- What an action came to. -/
+/-- The result of an action. -/
 inductive Result where
   | stepped (pick : Pick) (step : Step)
   | rested (rest : Rest)
@@ -108,7 +116,8 @@ inductive Result where
   | notReady
   | noWidth
 
-/-- What a machine shows after an action: what it came to, the events, and the request if one is to be put. -/
+/-- What an action shows to the outside: its result, its events, and the request to be put to the
+world, if there is one. -/
 structure Shown where
   result : Result
   events : List ObsEvent

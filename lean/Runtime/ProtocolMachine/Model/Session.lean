@@ -5,7 +5,12 @@ public import Runtime.ProtocolMachine.Model.Config
 
 @[expose] public section
 
-/-! # Sessions: everything that a step may touch -/
+/-!
+# Sessions: everything that a step may change
+
+The types model those of the same names in `rust/machine/src/session.rs`; `Ending` is `End` in
+`event.rs`.
+-/
 
 namespace Antiphon
 
@@ -14,20 +19,21 @@ inductive Ending where
   | closed | cancelled | faulted
 deriving DecidableEq
 
-/-- Whether a session runs. -/
+/-- Whether a session is active or has ended. -/
 inductive Phase where
   | active
   | terminal (how : Ending)
 deriving DecidableEq
 
-/-- What a coroutine waits for: a message on an edge, room on an edge, the outcome of an effect. -/
+/-- What a blocked coroutine waits for: a message on an edge, room on an edge, or the outcome of an
+effect. -/
 inductive On where
   | empty (edge : Nat)
   | full (edge : Nat)
   | effect (number : Nat)
 deriving DecidableEq
 
-/-- Whether a coroutine can step. -/
+/-- The status of a coroutine. It can step only when it is ready. -/
 inductive Status where
   | ready
   | blocked (on : On)
@@ -35,7 +41,8 @@ inductive Status where
   | faulted
 deriving DecidableEq
 
-/-- The right to speak as a role, and how far the role has come. -/
+/-- The right to act as a role: the coroutine that holds it and the state that the role's automaton
+has reached. -/
 structure Endpoint where
   holder : Nat
   state : Nat
@@ -56,7 +63,7 @@ structure Parcel where
   sequence : Nat
   label : Nat
 
-/-- The buffer from one role to another; `sent` counts the messages ever accepted. -/
+/-- The buffer from one role to another. `sent` counts the messages ever put into it. -/
 structure Edge where
   sent : Nat
   queue : List Parcel
@@ -74,20 +81,20 @@ inductive WitnessKind where
   | check | timeout
 deriving DecidableEq
 
-/-- Evidence that is still good. -/
+/-- Evidence that has not expired. -/
 structure Witness where
   number : Nat
   expires : Nat
   effect : Nat
   kind : WitnessKind
 
-/-- A session's whole state. -/
+/-- The whole state of a session. -/
 structure Session where
   id : Nat
-  /-- Which of the machine's images: a row number. -/
+  /-- The row of the session's image in the machine's list of images. -/
   image : Nat
   phase : Phase
-  /-- Coroutines that have not halted. -/
+  /-- The number of coroutines that have not halted. -/
   live : Nat
   epoch : Nat
   /-- The number of the next event. -/
@@ -96,18 +103,19 @@ structure Session where
   effectsIssued : Nat
   /-- The number of the next witness. -/
   witnessesIssued : Nat
-  /-- By role. -/
+  /-- The endpoints, by role. -/
   endpoints : List Endpoint
   coroutines : List Coroutine
-  /-- In the image's numbering. -/
+  /-- The edges, in the image's numbering. -/
   edges : List Edge
-  /-- Outstanding effects, by number. -/
+  /-- The outstanding effects, by number. -/
   effects : List Effect
-  /-- Live witnesses, by number. -/
+  /-- The live witnesses, by number. -/
   witnesses : List Witness
   owner : Bytes
 
-/-- A coroutine at its start. -/
+/-- A new coroutine at the start of its program. A role's coroutine has its endpoint in register
+0. -/
 def Coroutine.start (image : CodeImage) (program : Nat) (role : Option Nat) (priority : Nat) :
     Coroutine :=
   let count := match getAt image.programs program with
@@ -118,7 +126,7 @@ def Coroutine.start (image : CodeImage) (program : Nat) (role : Option Nat) (pri
     | none => copies count Value.unit
   { program, role, priority, status := .ready, pc := 0, registers }
 
-/-- The coroutines of the roles from number `n` on. -/
+/-- The coroutines of a list of roles, numbered from `n` on. -/
 def roleCoroutines (image : CodeImage) (config : ProtocolMachineConfig) (n : Nat) :
     List Role → List Coroutine
   | [] => []
@@ -126,12 +134,12 @@ def roleCoroutines (image : CodeImage) (config : ProtocolMachineConfig) (n : Nat
     Coroutine.start image n (some n) (priorityOf role.name config.priorities) ::
       roleCoroutines image config (n + 1) roles
 
-/-- The endpoints of `count` roles from number `n` on. -/
+/-- The endpoints of `count` roles, numbered from `n` on. -/
 def roleEndpoints (n : Nat) : Nat → List Endpoint
   | 0 => []
   | count + 1 => { holder := n, state := 0 } :: roleEndpoints (n + 1) count
 
-/-- A session as it opens. -/
+/-- A session that has just been opened. -/
 def Session.start (i : Loaded) (config : ProtocolMachineConfig) (id row : Nat) (owner : Bytes) :
     Session :=
   let roles := i.image.numberedRoles
@@ -141,7 +149,7 @@ def Session.start (i : Loaded) (config : ProtocolMachineConfig) (id row : Nat) (
     edges := copies (len i.edges) { sent := 0, queue := [] },
     effects := [], witnesses := [], owner }
 
-/-- The coroutine that alone can serve whoever waits for this; none for an effect. -/
+/-- The only coroutine that can serve a coroutine that waits for `on`; `none` for an effect. -/
 def Session.server (s : Session) (i : Loaded) (on : On) : Option Nat :=
   let role := match on with
     | .empty e => match getAt i.edges e with | some pair => some pair.1 | none => none
@@ -153,7 +161,7 @@ def Session.server (s : Session) (i : Loaded) (on : On) : Option Nat :=
     | some endpoint => some endpoint.holder
     | none => none
 
-/-- Whether one of the coroutines is blocked on an edge that only `who` can serve. -/
+/-- Whether one of these coroutines is blocked on an edge that only coroutine `who` can serve. -/
 def waitsFor (s : Session) (i : Loaded) (who : Nat) : List Coroutine → Bool
   | [] => false
   | c :: cs => match c.status with
@@ -164,7 +172,8 @@ def waitsFor (s : Session) (i : Loaded) (who : Nat) : List Coroutine → Bool
       | none => waitsFor s i who cs
     | _ => waitsFor s i who cs
 
-/-- Whether a coroutine holds a progress token. -/
+/-- Whether a coroutine holds a progress token: some coroutine waits for an edge that only it can
+serve. -/
 def Session.holdsToken (s : Session) (i : Loaded) (who : Nat) : Bool :=
   waitsFor s i who s.coroutines
 

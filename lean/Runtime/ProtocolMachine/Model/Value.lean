@@ -4,14 +4,19 @@ public import Runtime.ProtocolMachine.Data.List
 
 @[expose] public section
 
-/-! # Values and their sorts -/
+/-!
+# Values and their sorts
+
+`Value` and `Form` model the types of the same names in `rust/machine/src/value.rs`, `PayloadSort`
+models `Sort` in `image.rs`.
+-/
 
 namespace Antiphon
 
-/-- A string of bytes. Text is kept as the bytes of its UTF-8. -/
+/-- A byte string. Text is stored as its UTF-8 bytes. -/
 abbrev Bytes := List UInt8
 
-/-- What registers hold and messages carry. -/
+/-- A value: what a register holds and a message carries. -/
 inductive Value where
   | unit
   | bool (b : Bool)
@@ -23,7 +28,7 @@ inductive Value where
   | bytes (b : Bytes)
   | list (items : List Value)
   | record (fields : List Value)
-  /-- The right to speak as a role; never a payload. -/
+  /-- The right to act as a role; never a payload. -/
   | endpoint (role : Nat)
   /-- The number of a witness; never a payload. -/
   | evidence (witness : Nat)
@@ -33,7 +38,7 @@ inductive Form where
   | unit | bool | nat | int | text | bytes | list | record | endpoint | evidence
 deriving DecidableEq
 
-/-- The form's name, as diagnostics have it. -/
+/-- The form's name, as it appears in diagnostics. -/
 def Form.name : Form → String
   | .unit => "unit" | .bool => "bool" | .nat => "nat" | .int => "int" | .text => "text"
   | .bytes => "bytes" | .list => "list" | .record => "record" | .endpoint => "endpoint"
@@ -45,7 +50,7 @@ def Value.form : Value → Form
   | .bytes _ => .bytes | .list _ => .list | .record _ => .record | .endpoint _ => .endpoint
   | .evidence _ => .evidence
 
-/-- The type of a payload, an argument or a result. Numbers are rows of the image's tables. -/
+/-- The type of a payload, an argument or a result. The numbers are rows of the image's tables. -/
 inductive PayloadSort where
   | unit | bool | nat | int | text | bytes
   | list (item : Nat)
@@ -56,7 +61,7 @@ inductive PayloadSort where
   | arm (labels : List Nat)
 
 mutual
-/-- Whether a value is of a sort; a row that the table lacks has no values. -/
+/-- Whether a value belongs to a sort. A row that the table does not have contains no value. -/
 def Value.isOf (sorts : List PayloadSort) : Value → Nat → Bool
   | .unit, s => match getAt sorts s with | some .unit => true | _ => false
   | .bool _, s => match getAt sorts s with | some .bool => true | _ => false
@@ -85,14 +90,14 @@ def Value.isOf (sorts : List PayloadSort) : Value → Nat → Bool
   | .endpoint _, _ => false
   | .evidence _, _ => false
 
-/-- Whether every value is of the sort. -/
+/-- Whether every value belongs to the sort. -/
 def allOf (sorts : List PayloadSort) : List Value → Nat → Bool
   | [], _ => true
   | v :: vs, s => match v.isOf sorts s with
     | true => allOf sorts vs s
     | false => false
 
-/-- Whether each value is of its field's sort. -/
+/-- Whether each value belongs to its field's sort. -/
 def fieldsOf (sorts : List PayloadSort) : List Value → List (Bytes × Nat) → Bool
   | v :: vs, f :: fs => match v.isOf sorts f.2 with
     | true => fieldsOf sorts vs fs
@@ -100,17 +105,17 @@ def fieldsOf (sorts : List PayloadSort) : List Value → List (Bytes × Nat) →
   | _, _ => true
 end
 
-/-- Bytes of the head of a deterministic CBOR item whose argument is `n`. -/
+/-- The length in bytes of the head of a deterministic CBOR item with argument `n`. -/
 def headLen (n : Nat) : Nat :=
   if n < 24 then 1 else if n < 256 then 2 else if n < 65536 then 3 else if n < 4294967296 then 5 else 9
 
-/-- The argument of the CBOR head of an integer: itself, or `-1 - i` for a negative one. -/
+/-- The argument of an integer's CBOR head: `i`, or `-1 - i` if `i` is negative. -/
 def intArgument : Int → Nat
   | .ofNat n => n
   | .negSucc n => n
 
 mutual
-/-- Bytes of the canonical encoding of a value. -/
+/-- The length in bytes of a value's canonical encoding. -/
 def Value.encodedLen : Value → Nat
   | .unit => 1
   | .bool _ => 1
@@ -123,7 +128,7 @@ def Value.encodedLen : Value → Nat
   | .endpoint r => 2 + headLen r
   | .evidence n => 2 + headLen n
 
-/-- The sum of the lengths of the encodings. -/
+/-- The sum of the lengths of the values' encodings. -/
 def encodedLens : List Value → Nat
   | [] => 0
   | v :: vs => v.encodedLen + encodedLens vs

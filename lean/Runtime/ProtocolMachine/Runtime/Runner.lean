@@ -7,12 +7,14 @@ public import Runtime.ProtocolMachine.Semantics.Ingress
 /-!
 # The canonical runner
 
-Which coroutine steps next, and what happens to the ready queue. The policy occurs here and nowhere in `step`.
+Which coroutine steps next, and how the ready queue changes. Only this file and the waves use the
+policy; `step` does not.
 -/
 
 namespace Antiphon
 
-/-- How soon a policy wants a coroutine: the least goes first, the first in the queue among equals. -/
+/-- The rank of a coroutine under a policy. The least rank steps first; among equals, the first in
+the queue. -/
 def rankIn (policy : SchedulingPolicy) (i : Loaded) (s : Session) (coroutine : Nat) : Nat :=
   match policy with
   | .cooperative => 0
@@ -30,7 +32,7 @@ def Machine.rank (m : Machine) (p : Pick) : Nat :=
   | some found => rankIn m.config.policy found.2 found.1 p.coroutine
   | none => 255
 
-/-- The first of least rank. -/
+/-- The first pick of least rank. -/
 @[specialize] def best (rank : Pick → Nat) : List Pick → Option Pick
   | [] => none
   | p :: ps => match best rank ps with
@@ -39,19 +41,20 @@ def Machine.rank (m : Machine) (p : Pick) : Nat :=
       | true => some q
       | false => some p
 
-/-- What the policy picks. -/
+/-- The coroutine that the policy picks. -/
 def Machine.policyPick (m : Machine) : Option Pick := best m.rank m.queue
 
-/-- Whether two picks are the same. -/
+/-- Whether two picks are equal. -/
 def samePick (p q : Pick) : Bool :=
   match Nat.beq p.session q.session with
   | true => Nat.beq p.coroutine q.coroutine
   | false => false
 
-/-- The queue without a coroutine. -/
+/-- The queue without one coroutine. -/
 @[noinline] def unqueue (queue : List Pick) (p : Pick) : List Pick := keep (fun q => !samePick q p) queue
 
-/-- One step of a session, not yet part of the machine: who, the session after it, its events, what it came to. -/
+/-- One step of a session that has not been committed to the machine yet: the coroutine, the session
+after the step, its events and its result. -/
 structure Micro where
   pick : Pick
   session : Session
@@ -61,14 +64,15 @@ structure Micro where
   step : Step
   woken : Option Nat
 
-/-- Steps one coroutine of a session. -/
+/-- Runs one step of a coroutine without committing it. -/
 def microStep (cx : Context) (session : Nat) (s : Session) (coroutine : Nat) : Micro :=
   let stepped := step cx s coroutine
   { pick := { session, coroutine }, session := stepped.session.counted stepped.events,
     index := s.events, events := stepped.events, step := stepped.step, woken := stepped.woken }
 
-/-- The queue after a step: whoever was woken enters at the back, then the one that stepped stays, goes to the back or
-leaves; the coroutines of a session that has ended leave. -/
+/-- The queue after a step. A coroutine that was woken enters at the back. Then the coroutine that
+stepped keeps its place, moves to the back or leaves. If the session has ended, its coroutines
+leave. -/
 def settle (policy : SchedulingPolicy) (queue : List Pick) (μ : Micro) : List Pick :=
   let queue := match μ.woken with
     | some w => enqueue queue μ.pick.session w
@@ -84,12 +88,12 @@ def settle (policy : SchedulingPolicy) (queue : List Pick) (μ : Micro) : List P
   | .active => queue
   | .terminal _ => dropSession μ.pick.session queue
 
-/-- A machine and the events of what has been done to it, oldest first. -/
+/-- A machine and the events of its run so far, oldest first. -/
 structure Run where
   machine : Machine
   events : List ObsEvent
 
-/-- Makes a step part of the machine: here it gets its step index, its events their stamps. -/
+/-- Commits a step to the machine: it gets its step index and its events get their stamps. -/
 def Run.commit (r : Run) (μ : Micro) : Run :=
   let m := r.machine
   { machine := { m with
@@ -98,13 +102,13 @@ def Run.commit (r : Run) (μ : Micro) : Run :=
       stepIndex := m.stepIndex + 1 }
     events := app r.events (stampFrom μ.pick.session m.stepIndex m.clock μ.index μ.events) }
 
-/-- The step of a coroutine, if its session exists. -/
+/-- The next step of a coroutine, uncommitted; `none` if its session does not exist. -/
 def Machine.micro (m : Machine) (p : Pick) : Option Micro :=
   match m.find p.session with
   | none => none
   | some found => some (microStep (m.context found.2) p.session found.1 p.coroutine)
 
-/-- Who waits in a session, from coroutine `n` on. -/
+/-- The blocked coroutines of a session, from coroutine `n` on. -/
 def waitsIn (s : Session) (i : Loaded) (session n : Nat) : List Coroutine → List Wait
   | [] => []
   | c :: cs => match c.status with
@@ -113,7 +117,7 @@ def waitsIn (s : Session) (i : Loaded) (session n : Nat) : List Coroutine → Li
         waitsIn s i session (n + 1) cs
     | _ => waitsIn s i session (n + 1) cs
 
-/-- Who waits in the active sessions from number `n` on. -/
+/-- The blocked coroutines of the active sessions, from session `n` on. -/
 def Machine.waits (m : Machine) (n : Nat) : List Session → List Wait
   | [] => []
   | s :: ss => match s.phase, getAt m.images s.image with
@@ -134,7 +138,7 @@ def Machine.rest (m : Machine) : Rest :=
     | true => .done
     | false => .stuck (m.waits 0 m.sessions)
 
-/-- The values of registers. -/
+/-- The values in a list of registers. -/
 def valuesOf (c : Coroutine) : List Nat → List Value
   | [] => []
   | r :: rs => match getAt c.registers r with
@@ -158,12 +162,12 @@ def Machine.request (m : Machine) (effect : EffectId) : Option EffectRequest :=
         | .ok (.check _ args _ _ _) => some (request args)
         | _ => none
 
-/-- The request that a step asks to be put. -/
+/-- The request that a step issued. -/
 def Machine.requestAfter (m : Machine) (session : Nat) : Step → Option EffectRequest
   | .effect number => m.request { session, number }
   | _ => none
 
-/-- A machine after an action, and what it shows. -/
+/-- A machine after an action, and what the action shows. -/
 structure Acted where
   machine : Machine
   shown : Shown
@@ -180,19 +184,21 @@ def Machine.turnOf (m : Machine) (p : Pick) : Acted :=
         events := r.events
         request := r.machine.requestAfter p.session μ.step } }
 
-/-- The canonical round of one: one pick of the policy and one step, or why there is none. -/
+/-- A canonical turn: one step of the coroutine that the policy picks, or the reason why none is
+ready. It models `ProtocolMachineKernel::step`. -/
 def Machine.schedRoundOne (m : Machine) : Acted :=
   match m.policyPick with
   | none => { machine := m, shown := { result := .rested m.rest, events := [], request := none } }
   | some p => m.turnOf p
 
-/-- One step of a ready coroutine, whatever the policy would pick. -/
+/-- One step of a ready coroutine that the caller chose instead of the policy. It models
+`ProtocolMachineKernel::step_pick`. -/
 def Machine.pickTurn (m : Machine) (p : Pick) : Acted :=
   match some? (fun q => samePick q p) m.queue with
   | true => m.turnOf p
   | false => { machine := m, shown := { result := .notReady, events := [], request := none } }
 
-/-- Takes an input; a refused one changes nothing. -/
+/-- Applies an input. A refused input changes nothing. -/
 def Machine.input (m : Machine) (ingress : Ingress) : Acted :=
   match m.ingress ingress with
   | .error refusal =>

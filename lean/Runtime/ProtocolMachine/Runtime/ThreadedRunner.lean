@@ -5,17 +5,18 @@ public import Runtime.ProtocolMachine.Runtime.Runner
 @[expose] public section
 
 /-!
-# Waves: many sessions at a time
+# Waves: steps of many sessions at the same time
 
-A wave is planned from the ready queue, checked by a function that takes nothing from the planner but its certificate,
-run with every pick on the machine as it was before the wave, and committed in the order of its picks. A certificate that
-does not check is one canonical step instead. `runScheduled` and `runScheduledThreaded` are rounds of either runner,
-`actAll` whole lists of actions.
+A wave is planned from the ready queue. The checker accepts or rejects its certificate and relies on
+nothing else from the planner. Every pick of an accepted wave runs on the machine as it was before
+the wave; the steps are committed in the order of the picks. A certificate that is rejected is
+replaced by one canonical turn. `runScheduled` and `runScheduledThreaded` run a number of rounds of
+either runner, `actAll` runs a list of actions. The Rust code is in `wave.rs` and `kernel/wave.rs`.
 -/
 
 namespace Antiphon
 
-/-! ## What a step may touch -/
+/-! ## What a step may write -/
 
 /-- The role whose endpoint a coroutine's register holds. -/
 def roleIn (c : Coroutine) (chan : Nat) : Option Nat :=
@@ -23,7 +24,8 @@ def roleIn (c : Coroutine) (chan : Nat) : Option Nat :=
   | some (.endpoint role) => some role
   | _ => none
 
-/-- The keys of speaking over the endpoint in `chan`: the endpoint, the edge, and whoever may be woken. -/
+/-- The keys of sending or receiving over the endpoint in `chan`: the endpoint, the edge, and the
+coroutine that may be woken. -/
 def speechKeys (i : Loaded) (session : Nat) (s : Session) (c : Coroutine) (chan : Nat) : List Key :=
   match roleIn c chan with
   | none => []
@@ -37,7 +39,8 @@ def speechKeys (i : Loaded) (session : Nat) (s : Session) (c : Coroutine) (chan 
           | none => []
           | some other => [.coroutine session other.holder]
 
-/-- What a coroutine's next step may write: its own record and the session's ledger, and what its instruction needs. -/
+/-- The footprint of a coroutine's next step, which is what the step may write: the coroutine, the
+session's ledger, and the parts that the instruction needs. -/
 def footprint (i : Loaded) (session : Nat) (s : Session) (coroutine : Nat) : List Key :=
   .ledger session :: .coroutine session coroutine ::
     match getAt s.coroutines coroutine with
@@ -52,7 +55,8 @@ def footprint (i : Loaded) (session : Nat) (s : Session) (coroutine : Nat) : Lis
 
 /-! ## Planning -/
 
-/-- The first of least rank in the queue's part of one session. -/
+/-- The pick of least rank among the queued coroutines of one session; the first one among
+equals. -/
 def Machine.bestOf (m : Machine) (session : Nat) : Option Pick :=
   best m.rank (keep (fun p => Nat.beq p.session session) m.queue)
 
@@ -62,8 +66,8 @@ def Machine.footprintOf (m : Machine) (p : Pick) : List Key :=
   | none => []
   | some found => footprint found.2 p.session found.1 p.coroutine
 
-/-- Picks for at most `width` sessions, in the order in which the policy would come to them. `queue` is what is left to
-plan from; a session that is planned is left alone. -/
+/-- Picks for at most `width` sessions, in the policy's order. `queue` is the part of the ready
+queue that is not planned yet; the coroutines of a planned session are removed from it. -/
 def Machine.planFrom (m : Machine) (quantum lane : Nat) (width : Nat) (queue : List Pick) :
     List WavePick :=
   match width with
@@ -74,13 +78,13 @@ def Machine.planFrom (m : Machine) (quantum lane : Nat) (width : Nat) (queue : L
       { pick := p, lane, quantum, footprint := m.footprintOf p } ::
         m.planFrom quantum (lane + 1) width (dropSession p.session queue)
 
-/-- A wave of at most `width` picks. -/
+/-- Plans a wave of at most `width` picks. It models `ProtocolMachineKernel::plan`. -/
 def Machine.plan (m : Machine) (width quantum : Nat) : WaveCertificate :=
   { stepIndex := m.stepIndex, queue := m.queue, picks := m.planFrom quantum 0 width m.queue }
 
 /-! ## Checking -/
 
-/-- Whether two keys are the same. -/
+/-- Whether two keys are equal. -/
 def Key.same : Key → Key → Bool
   | .ledger a, .ledger b => Nat.beq a b
   | .coroutine a m, .coroutine b n => Nat.beq a b && Nat.beq m n
@@ -93,22 +97,23 @@ def hasKey (k : Key) : List Key → Bool
   | [] => false
   | x :: xs => Key.same k x || hasKey k xs
 
-/-- Whether the lists have no key in common. -/
+/-- Whether two lists have no key in common. -/
 def noKeyOf : List Key → List Key → Bool
   | [], _ => true
   | k :: ks, other => !hasKey k other && noKeyOf ks other
 
-/-- Whether the lists are the same. -/
+/-- Whether two lists of keys are equal. -/
 def sameKeys : List Key → List Key → Bool
   | [], [] => true
   | x :: xs, y :: ys => Key.same x y && sameKeys xs ys
   | _, _ => false
 
-/-- Whether two picks may be run at the same time: lanes, sessions and footprints are disjoint. -/
+/-- Whether two picks may run at the same time: their lanes and sessions differ and their footprints
+are disjoint. -/
 def WavePick.apart (a b : WavePick) : Bool :=
   !Nat.beq a.lane b.lane && !Nat.beq a.pick.session b.pick.session && noKeyOf a.footprint b.footprint
 
-/-- Whether one pick is apart from all of the others. -/
+/-- Whether a pick is apart from every pick of a list. -/
 def apartFrom (a : WavePick) : List WavePick → Bool
   | [] => true
   | b :: bs => a.apart b && apartFrom a bs
@@ -118,13 +123,14 @@ def pairwiseApart : List WavePick → Bool
   | [] => true
   | a :: as => apartFrom a as && pairwiseApart as
 
-/-- Whether two queues are the same. -/
+/-- Whether two queues are equal. -/
 def sameQueue : List Pick → List Pick → Bool
   | [], [] => true
   | p :: ps, q :: qs => samePick p q && sameQueue ps qs
   | _, _ => false
 
-/-- Whether the pick is what the policy would step next of its session, and names what it may touch. -/
+/-- Whether a pick has a quantum of at least 1, is the one that the policy would step next in its
+session, and has exactly its footprint. -/
 def WavePick.fits (w : WavePick) (m : Machine) : Bool :=
   Nat.blt 0 w.quantum &&
     (match m.bestOf w.pick.session with
@@ -137,8 +143,9 @@ def allFit (m : Machine) : List WavePick → Bool
   | [] => true
   | w :: ws => w.fits m && allFit m ws
 
-/-- The checker: the certificate is of this machine as it is now, its first pick is the policy's, every pick fits, and
-the picks are pairwise apart. -/
+/-- The checker. It accepts a certificate if the step index and the queue are the machine's, the
+first pick is the policy's, every pick fits, and the picks are pairwise apart. It models
+`check_wave` in `kernel/wave.rs`. -/
 def Machine.checkWave (m : Machine) (c : WaveCertificate) : Bool :=
   Nat.beq c.stepIndex m.stepIndex && sameQueue c.queue m.queue &&
     (match c.picks, m.policyPick with
@@ -148,8 +155,9 @@ def Machine.checkWave (m : Machine) (c : WaveCertificate) : Bool :=
 
 /-! ## Running -/
 
-/-- Whether a session goes on within its quantum: not when the world is asked, so that an answer given at once can come
-before the session's next step; not when the session has ended. -/
+/-- Whether a session continues within its quantum. It stops when a step issues an effect, so that
+an immediate answer can be applied before the session's next step, and when the session has
+ended. -/
 def Micro.goesOn (μ : Micro) : Bool :=
   match μ.step with
   | .effect _ => false
@@ -157,8 +165,8 @@ def Micro.goesOn (μ : Micro) : Bool :=
     | .active => true
     | .terminal _ => false
 
-/-- Up to `quantum` steps of one session, the first by `coroutine`, the others as the policy wants them. The queue is the
-session's own copy. -/
+/-- Up to `quantum` steps of one session. `coroutine` steps first, the policy picks the others.
+`queue` holds the session's own ready coroutines. -/
 def microRun (cx : Context) (session : Nat) (quantum : Nat) (s : Session) (queue : List Pick)
     (coroutine : Nat) : List Micro :=
   match quantum with
@@ -173,7 +181,7 @@ def microRun (cx : Context) (session : Nat) (quantum : Nat) (s : Session) (queue
       | none => [μ]
       | some p => μ :: microRun cx session quantum μ.session queue p.coroutine
 
-/-- What a worker does with a pick: the steps of its session, from the machine as it is. -/
+/-- The steps of one pick, run on the machine as it is. This is what a worker thread computes. -/
 def Machine.runPick (m : Machine) (w : WavePick) : List Micro :=
   match m.find w.pick.session with
   | none => []
@@ -181,33 +189,33 @@ def Machine.runPick (m : Machine) (w : WavePick) : List Micro :=
     microRun (m.context found.2) w.pick.session w.quantum found.1
       (keep (fun p => Nat.beq p.session w.pick.session) m.queue) w.pick.coroutine
 
-/-- Makes steps part of the machine, in order. -/
+/-- Commits a list of steps in order. -/
 def Run.commitAll (r : Run) : List Micro → Run
   | [] => r
   | μ :: μs => (r.commit μ).commitAll μs
 
-/-- Runs every pick on the machine `before`, and commits them in order. -/
+/-- Runs every pick on the machine `before` and commits the steps in pick order. -/
 def waveFrom (before : Machine) (r : Run) : List WavePick → Run
   | [] => r
   | w :: ws => waveFrom before (r.commitAll (before.runPick w)) ws
 
-/-- Runs one pick after another, each on what the earlier ones left behind. -/
+/-- Runs the picks one after another, each on the machine that the previous ones left. -/
 def Run.inTurn (r : Run) : List WavePick → Run
   | [] => r
   | w :: ws => (r.commitAll (r.machine.runPick w)).inTurn ws
 
-/-- The coroutines that stepped, in the order in which they are committed. -/
+/-- The coroutines that stepped, in the order in which their steps are committed. -/
 def steppedBy (before : Machine) : List WavePick → List Pick
   | [] => []
   | w :: ws => app (mapL (fun μ => μ.pick) (before.runPick w)) (steppedBy before ws)
 
-/-- A wave: every pick on the machine as it is, committed in pick order. -/
+/-- A wave: runs every pick on the machine as it is and commits in pick order. -/
 def Machine.wave (m : Machine) (c : WaveCertificate) : Acted :=
   let r := waveFrom m { machine := m, events := [] } c.picks
   { machine := r.machine
     shown := { result := .round (steppedBy m c.picks) false, events := r.events, request := none } }
 
-/-- Runs a certificate if it checks; if not, the round is one canonical step. -/
+/-- Runs a certificate if the checker accepts it; otherwise the round is one canonical turn. -/
 def Machine.roundWith (m : Machine) (c : WaveCertificate) : Acted :=
   match m.checkWave c with
   | true => m.wave c
@@ -217,8 +225,8 @@ def Machine.roundWith (m : Machine) (c : WaveCertificate) : Acted :=
     | .stepped p _ => { acted with shown := { acted.shown with result := .round [p] true } }
     | _ => acted
 
-/-- A round of the threaded runner: plan, check, run. A round without width is refused; one that finds nobody ready says
-why. -/
+/-- A round of the threaded runner: plan, check, run. A round of width 0 is refused; a round that
+finds no ready coroutine returns the reason. -/
 def Machine.schedRoundThreaded (m : Machine) (width quantum : Nat) : Acted :=
   match width with
   | 0 => { machine := m, shown := { result := .noWidth, events := [], request := none } }
@@ -234,21 +242,21 @@ def Machine.act (m : Machine) : Action → Acted
   | .round width quantum => m.schedRoundThreaded width quantum
   | .wave certificate => m.roundWith certificate
 
-/-- A machine after a list of actions, with the events of all of them. -/
+/-- Performs a list of actions and collects their events. -/
 def Run.actAll (r : Run) : List Action → Run
   | [] => r
   | a :: as =>
     let acted := r.machine.act a
     Run.actAll { machine := acted.machine, events := app r.events acted.shown.events } as
 
-/-- `rounds` canonical rounds. -/
+/-- Runs `rounds` canonical turns. -/
 def Run.runScheduled (r : Run) : Nat → Run
   | 0 => r
   | rounds + 1 =>
     let acted := r.machine.schedRoundOne
     Run.runScheduled { machine := acted.machine, events := app r.events acted.shown.events } rounds
 
-/-- `rounds` rounds of the threaded runner. -/
+/-- Runs `rounds` rounds of the threaded runner. -/
 def Run.runScheduledThreaded (r : Run) (width quantum : Nat) : Nat → Run
   | 0 => r
   | rounds + 1 =>

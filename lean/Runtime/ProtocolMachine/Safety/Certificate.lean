@@ -7,26 +7,28 @@ public import Runtime.ProtocolMachine.Safety.Configuration
 /-!
 # Safety certificates
 
-A certificate is the set of the configurations that an image can come to with buffers of a given size. It is checked
-without exploring: the start is in it, no step leads out of it, nothing in it is bad.
+A certificate lists the configurations that an image can reach with buffers of a given size. The
+checker does not explore: it checks that the certificate contains the start, that no step leads out,
+and that it has no bad configuration. The exploration that writes certificates is in
+`rust/language/src/safety.rs`.
 -/
 
 namespace Antiphon
 
-/-- Stands where a buffer holds no label; no label has this number. -/
+/-- The number that fills the unused places of a buffer; no label has this number. -/
 def noLabel : Nat := 65535
 
-/-- The configurations that were explored, as they are stored. -/
+/-- A safety certificate: the explored configurations, as they are stored. -/
 structure SafetyCertificate where
-  /-- How many messages a buffer held. -/
+  /-- The number of messages that a buffer could hold in the exploration. -/
   bound : Nat
-  /-- Rows of numbers, ascending: the state of each role, then for each edge `bound` labels, the oldest first and
-  `noLabel` behind the last. -/
+  /-- The configurations as rows of numbers, in ascending order. A row has the state of each role,
+  then `bound` numbers for each edge: the buffered labels, oldest first, followed by `noLabel`. -/
   rows : List (List Nat)
 
 /-! ## Rows -/
 
-/-- A buffer without messages: nothing but `noLabel`, `places` times; what follows it. -/
+/-- Skips `places` numbers, which must all be `noLabel`, and returns the rest of the row. -/
 def takeEmpty : Nat → List Nat → Option (List Nat)
   | 0, row => some row
   | _ + 1, [] => none
@@ -34,7 +36,7 @@ def takeEmpty : Nat → List Nat → Option (List Nat)
     | true => takeEmpty places row
     | false => none
 
-/-- The labels of a buffer of `places`, and what follows it. -/
+/-- Reads a buffer of `places` numbers: its labels, and the rest of the row. -/
 def takeBuffer : Nat → List Nat → Option (List Nat × List Nat)
   | 0, row => some ([], row)
   | _ + 1, [] => none
@@ -46,7 +48,7 @@ def takeBuffer : Nat → List Nat → Option (List Nat × List Nat)
       | none => none
       | some (labels, row) => some (n :: labels, row)
 
-/-- The labels of `edges` buffers, which are all that is left of the row. -/
+/-- Reads `edges` buffers, which must be the whole row. -/
 def takeBuffers (bound : Nat) : Nat → List Nat → Option (List (List Nat))
   | 0, [] => some []
   | 0, _ :: _ => none
@@ -56,7 +58,8 @@ def takeBuffers (bound : Nat) : Nat → List Nat → Option (List (List Nat))
       | none => none
       | some buffers => some (labels :: buffers)
 
-/-- The states of the roles from number `role` on, `count` of them, each a state of its automaton, and what follows. -/
+/-- Reads the states of `count` roles from number `role` on and returns them with the rest of the
+row. Each must be a state of the role's automaton. -/
 def takeStates (i : Loaded) (role : Nat) : Nat → List Nat → Option (List Nat × List Nat)
   | 0, row => some ([], row)
   | _ + 1, [] => none
@@ -66,7 +69,7 @@ def takeStates (i : Loaded) (role : Nat) : Nat → List Nat → Option (List Nat
       | none => none
       | some (states, row) => some (state :: states, row)
 
-/-- The configuration that a row stands for; none if it is no configuration of these automata. -/
+/-- The configuration that a row encodes; `none` if it is not a configuration of these automata. -/
 def unpack (i : Loaded) (bound : Nat) (row : List Nat) : Option Configuration :=
   match takeStates i 0 (len i.image.numberedRoles) row with
   | none => none
@@ -74,14 +77,15 @@ def unpack (i : Loaded) (bound : Nat) (row : List Nat) : Option Configuration :=
     | none => none
     | some buffers => some { states, buffers }
 
-/-! ## The order of rows, and a tree to look them up in -/
+/-! ## The order of configurations, and a search tree -/
 
-/-- How one thing stands to another. -/
+/-- The result of a comparison. -/
 inductive Order where
   | less | same | greater
 deriving DecidableEq
 
-/-- The order of the numbers, from the left; where one list is at its end there is `noLabel`, the greatest. -/
+/-- Compares numbers lexicographically. The end of a list counts as `noLabel`, which is greater than
+every label. -/
 def orderNumbers : List Nat → List Nat → Order
   | [], [] => .same
   | [], _ :: _ => .greater
@@ -92,7 +96,7 @@ def orderNumbers : List Nat → List Nat → Order
       | true => orderNumbers xs ys
       | false => .greater
 
-/-- The order of the buffers, from the left. -/
+/-- Compares lists of buffers lexicographically. -/
 def orderBuffers : List (List Nat) → List (List Nat) → Order
   | [], [] => .same
   | [], _ :: _ => .greater
@@ -101,18 +105,19 @@ def orderBuffers : List (List Nat) → List (List Nat) → Order
     | .same => orderBuffers xs ys
     | order => order
 
-/-- The order of the rows of two configurations. -/
+/-- Compares two configurations as their rows compare. -/
 def Configuration.order (c d : Configuration) : Order :=
   match orderNumbers c.states d.states with
   | .same => orderBuffers c.buffers d.buffers
   | order => order
 
-/-- A set of configurations: smaller ones to the left, greater ones to the right. -/
+/-- A set of configurations as a search tree: smaller ones to the left, greater ones to the
+right. -/
 inductive Explored where
   | none
   | node (left : Explored) (c : Configuration) (right : Explored)
 
-/-- Whether a configuration is in the set. -/
+/-- Whether the search finds a configuration. -/
 def Explored.has (c : Configuration) : Explored → Bool
   | .none => false
   | .node left d right => match c.order d with
@@ -120,7 +125,8 @@ def Explored.has (c : Configuration) : Explored → Bool
     | .less => left.has c
     | .greater => right.has c
 
-/-- A tree at most `depth` deep of the first configurations of an ascending list, and those that are left. -/
+/-- Builds a tree of depth at most `depth` from the first configurations of an ascending list, and
+returns it with the configurations that are left. -/
 def grow : Nat → List Configuration → Explored × List Configuration
   | 0, cs => (.none, cs)
   | depth + 1, cs => match grow depth cs with
@@ -128,31 +134,33 @@ def grow : Nat → List Configuration → Explored × List Configuration
     | (left, c :: cs) => match grow depth cs with
       | (right, cs) => (.node left c right, cs)
 
-/-- An ascending list as a set. No list has so many configurations that some are left. -/
+/-- The set of an ascending list of configurations. A tree of depth 48 has room for 2^48 - 1, more
+than any list has in practice. -/
 def Explored.of (cs : List Configuration) : Explored := (grow 48 cs).1
 
 /-! ## The check -/
 
-/-- What an examination of a certificate comes to; numbers say which configuration, from 0. -/
+/-- The result of checking a certificate. A number is the position of a configuration, from 0. -/
 inductive Verdict where
   | accepted
-  /-- A row is no configuration of these automata. -/
+  /-- A row is not a configuration of these automata. -/
   | foreign (index : Nat)
-  /-- The start is missing. -/
+  /-- The certificate does not contain the start. -/
   | noStart
   /-- A configuration is bad. -/
   | bad (index : Nat)
-  /-- A step leads out of the set. -/
+  /-- A step leads to a configuration that is not in the certificate. -/
   | leak (index : Nat)
 deriving DecidableEq
 
-/-- A list in reverse order before another one. One loop, whatever the length. -/
+/-- The list in reverse order, before another one. A tail call, so that long lists do not need
+stack. -/
 @[specialize α] def turnOnto {α : Type} : List α → List α → List α
   | [], ys => ys
   | x :: xs, ys => turnOnto xs (x :: ys)
 
-/-- What the rows stand for, behind those that were unpacked before, last first; or the number of the first row that is no
-configuration. -/
+/-- The configurations that the rows encode, or the position of the first row that is not a
+configuration. `before` holds those unpacked so far, the last one first. -/
 def unpackRows (i : Loaded) (bound index : Nat) (before : List Configuration) :
     List (List Nat) → Except Nat (List Configuration)
   | [] => .ok (turnOnto before [])
@@ -160,14 +168,15 @@ def unpackRows (i : Loaded) (bound index : Nat) (before : List Configuration) :
     | none => .error index
     | some c => unpackRows i bound (index + 1) (c :: before) rows
 
-/-- Whether every configuration is in the set. -/
+/-- Whether the search finds every configuration of a list. -/
 def Explored.hasAll (set : Explored) : List Configuration → Bool
   | [] => true
   | c :: cs => match set.has c with
     | true => set.hasAll cs
     | false => false
 
-/-- Whether none of these configurations is bad and no step leads from one of them out of the set. -/
+/-- Checks that none of these configurations is bad and that no step leads from them out of the
+set. -/
 def closed (i : Loaded) (bound : Nat) (set : Explored) (index : Nat) : List Configuration → Verdict
   | [] => .accepted
   | c :: cs => match successors i bound c with
@@ -177,10 +186,11 @@ def closed (i : Loaded) (bound : Nat) (set : Explored) (index : Nat) : List Conf
         | false => .leak index
         | true => closed i bound set (index + 1) cs
 
-/-- Buffers of no messages make no sense: at least one. -/
+/-- The buffer size of a certificate. A bound of 0 counts as 1, because a session with buffers of
+size 0 could never send. -/
 def SafetyCertificate.places (certificate : SafetyCertificate) : Nat := Nat.max certificate.bound 1
 
-/-- Holds a certificate against an image. -/
+/-- Checks a certificate against an image. -/
 def examine (i : Loaded) (certificate : SafetyCertificate) : Verdict :=
   match unpackRows i certificate.places 0 [] certificate.rows with
   | .error index => .foreign index
@@ -189,7 +199,7 @@ def examine (i : Loaded) (certificate : SafetyCertificate) : Verdict :=
       | false => .noStart
       | true => closed i certificate.places set 0 cs
 
-/-- Whether a certificate proves that an image is safe. -/
+/-- Whether a certificate is accepted for an image. -/
 def checkCertificate (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
   match examine (image.load []) certificate with
   | .accepted => true
@@ -197,7 +207,7 @@ def checkCertificate (image : CodeImage) (certificate : SafetyCertificate) : Boo
 
 /-! ## Larger buffers -/
 
-/-- Whether a role wants to send into a buffer that holds `bound` messages. -/
+/-- Whether a role is about to send into a buffer that holds at least `bound` messages. -/
 def Configuration.lacksRoom (c : Configuration) (i : Loaded) (bound role : Nat) : Bool :=
   match c.point i role with
   | none => false
@@ -207,22 +217,22 @@ def Configuration.lacksRoom (c : Configuration) (i : Loaded) (bound role : Nat) 
       | some labels => Nat.ble bound (len labels)
     | _ => false
 
-/-- Whether none of the first roles wants to send into a full buffer. -/
+/-- Whether none of the roles below a number is about to send into a full buffer. -/
 def roomyBelow (i : Loaded) (bound : Nat) (c : Configuration) : Nat → Bool
   | 0 => true
   | role + 1 => match c.lacksRoom i bound role with
     | true => false
     | false => roomyBelow i bound c role
 
-/-- Whether nobody wants to send into a full buffer in any of these configurations. -/
+/-- Whether no role is about to send into a full buffer in any of these configurations. -/
 def roomy (i : Loaded) (bound : Nat) : List Configuration → Bool
   | [] => true
   | c :: cs => match roomyBelow i bound c (len c.states) with
     | true => roomy i bound cs
     | false => false
 
-/-- Whether nobody ever waits for room in what a certificate holds. Larger buffers then change nothing, and what the certificate
-says it says of them too. -/
+/-- Whether no role waits for room in any configuration of a certificate. If so, larger buffers
+reach no further configurations, and an accepted certificate is also valid for them. -/
 def hasRoom (image : CodeImage) (certificate : SafetyCertificate) : Bool :=
   match unpackRows (image.load []) certificate.places 0 [] certificate.rows with
   | .error _ => false

@@ -6,15 +6,17 @@ public import Runtime.ProtocolMachine.Codec.Image
 @[expose] public section
 
 /-!
-# The bytes of a certificate, and what is said of them
+# Reading a safety certificate, and judging its bytes
 
-Deterministic CBOR, `[1, buffer bound, row length, rows, bytes]`. Each row is written as how many numbers it shares with the
-one before it and the rest of its numbers, each plus one, in LEB128; `noLabel` plus one is zero.
+A certificate is deterministic CBOR: `[1, buffer bound, row length, number of rows, bytes]`. The
+bytes hold the rows. Each row is stored as the length of the prefix that it shares with the previous
+row, then its remaining numbers, each plus one. All of these are in LEB128; `noLabel` plus one is
+stored as zero.
 -/
 
 namespace Antiphon
 
-/-- A number of at most three bytes, in its shortest form. -/
+/-- Decodes an LEB128 number of at most three bytes, in its shortest form. -/
 def takeNumber : Bytes → Option (Nat × Bytes)
   | [] => none
   | x :: b => if x.toNat < 128 then some (x.toNat, b) else match b with
@@ -25,10 +27,10 @@ def takeNumber : Bytes → Option (Nat × Bytes)
           some (x.toNat - 128 + (y.toNat - 128) * 128 + z.toNat * 16384, b)
         else none
 
-/-- The number that is written as itself plus one, in sixteen bits. -/
+/-- Recovers a number that was stored as itself plus one, in sixteen bits. -/
 def lessOne (n : Nat) : Nat := if n = 0 then noLabel else n - 1
 
-/-- The rest of a row: `count` numbers. -/
+/-- Decodes the remaining `count` numbers of a row. -/
 def takeNumbers : Nat → Bytes → Option (List Nat × Bytes)
   | 0, b => some ([], b)
   | count + 1, b => match takeNumber b with
@@ -37,7 +39,7 @@ def takeNumbers : Nat → Bytes → Option (List Nat × Bytes)
       | none => none
       | some (ns, b) => some (lessOne n :: ns, b)
 
-/-- The first `count` numbers of a row before others; none if there are not so many. -/
+/-- The first `count` numbers of a row before `rest`; `none` if the row is shorter. -/
 def shareRow : Nat → List Nat → List Nat → Option (List Nat)
   | 0, _, rest => some rest
   | _ + 1, [], _ => none
@@ -45,7 +47,8 @@ def shareRow : Nat → List Nat → List Nat → Option (List Nat)
     | none => none
     | some row => some (n :: row)
 
-/-- Whether the first row comes before the second one, the first `shared` numbers and no more being equal. -/
+/-- Whether the first row precedes the second one and they agree in exactly the first `shared`
+numbers. -/
 def ascends : Nat → List Nat → List Nat → Bool
   | 0, x :: _, y :: _ => Nat.blt x y
   | shared + 1, x :: xs, y :: ys => match Nat.beq x y with
@@ -53,8 +56,9 @@ def ascends : Nat → List Nat → List Nat → Bool
     | false => false
   | _, _, _ => false
 
-/-- Rows of `width` numbers until the bytes are at an end, behind those that were read before, last first. Each row takes a
-byte at least, so `fuel` is the number of bytes. -/
+/-- Decodes rows of `width` numbers until the bytes end. `last` is the previous row; `before` holds
+the rows decoded so far, the last one first. A row takes at least one byte, so a `fuel` above the
+number of bytes is enough. -/
 def takeRows (width : Nat) (last : List Nat) (before : List (List Nat)) : Nat → Bytes → Option (List (List Nat))
   | 0, _ => none
   | _ + 1, [] => some (turnOnto before [])
@@ -70,11 +74,11 @@ def takeRows (width : Nat) (last : List Nat) (before : List (List Nat)) : Nat �
             | true => takeRows width row (row :: before) fuel b
             | false => none
 
-/-- The five parts of a certificate. -/
+/-- Decodes the five parts of a certificate. -/
 def decParts : Bytes → Option ((Nat × Nat × Nat × Nat × Bytes) × Bytes) :=
   decFields 5 (decThen decUint (decThen (decBelow 256) (decThen decUint (decThen decUint decBytes))))
 
-/-- How many rows there are. -/
+/-- `n` plus the number of rows. -/
 def rowCount : Nat → List (List Nat) → Nat
   | n, [] => n
   | n, _ :: rows => rowCount (n + 1) rows
@@ -90,14 +94,14 @@ def rowCount : Nat → List (List Nat) → Nat
       | false => none
   | _ => none
 
-/-- What the bytes of an image and of a certificate come to. -/
+/-- The result of judging the bytes of an image and of a certificate. -/
 inductive Judged where
   | noImage
   | noCertificate
   | examined (verdict : Verdict)
 deriving DecidableEq
 
-/-- Judges the bytes of an image and of its certificate. -/
+/-- Judges an image and its certificate, given as bytes. -/
 def judge (image certificate : Bytes) : Judged :=
   match decImage image with
   | some (image, []) => match readCertificate certificate with

@@ -5,45 +5,47 @@ public import Runtime.ProtocolMachine.Semantics.Step
 @[expose] public section
 
 /-!
-# Configurations: the roles' automata together
+# Configurations: the automata of all roles together
 
-A configuration is each role's state and, for each edge, the labels in its buffer. Payloads, registers and effects play no
-part: they end in the next message or in a fault of the whole session.
+A configuration has the state of each role and the labels in the buffer of each edge. Payloads,
+registers and effects are left out: they only decide which message comes next, or end the session by
+a fault.
 -/
 
 namespace Antiphon
 
-/-- What the roles of a session have come to together. -/
+/-- A configuration of the roles of a session. -/
 structure Configuration where
   /-- The state of each role, by role. -/
   states : List Nat
-  /-- The labels in each buffer, by edge, the oldest first. -/
+  /-- The labels in each buffer, by edge, oldest first. -/
   buffers : List (List Nat)
 
-/-- Every role at its start, every buffer empty. -/
+/-- The start: every role in state 0, every buffer empty. -/
 def Loaded.beginning (i : Loaded) : Configuration :=
   { states := copies (len i.image.numberedRoles) 0, buffers := copies (len i.edges) [] }
 
-/-- What a role can do where it stands. -/
+/-- The point of a role's automaton in a configuration. -/
 def Configuration.point (c : Configuration) (i : Loaded) (role : Nat) : Option Point :=
   match getAt c.states role with
   | none => none
   | some state => i.point role state
 
-/-- The configuration with another state of a role and other labels in a buffer. -/
+/-- The configuration with a role's state and a buffer's labels replaced. -/
 def Configuration.with (c : Configuration) (role state edge : Nat) (labels : List Nat) : Configuration :=
   { states := setAt c.states role state, buffers := setAt c.buffers edge labels }
 
-/-- What a role comes to next. -/
+/-- What a role can do in a configuration. -/
 inductive Turn where
   | done
-  /-- Its buffer is full, or there is no message. -/
+  /-- The role waits: its buffer is full or empty. -/
   | waits
   | moves (next : List Configuration)
-  /-- It stands nowhere, or the message that comes next is none that it can take. -/
+  /-- The role has no such state, or it cannot receive the next message. -/
   | bad
 
-/-- The configurations after each message that a role can send; a label stands for its first branch, as in a step. -/
+/-- The configurations after each message that a role can send. If several branches have the same
+label, the first one counts, as in a step. -/
 def sends (c : Configuration) (role edge : Nat) (labels : List Nat) (branches : List Transition) :
     List Transition → List Configuration
   | [] => []
@@ -51,7 +53,7 @@ def sends (c : Configuration) (role edge : Nat) (labels : List Nat) (branches : 
     | some u => c.with role u.next edge (app labels [t.label]) :: sends c role edge labels branches ts
     | none => sends c role edge labels branches ts
 
-/-- What a role comes to next when a buffer holds `bound` messages. -/
+/-- What a role can do if a buffer holds `bound` messages. -/
 def turn (i : Loaded) (bound : Nat) (c : Configuration) (role : Nat) : Turn :=
   match c.point i role with
   | none => .bad
@@ -69,7 +71,7 @@ def turn (i : Loaded) (bound : Nat) (c : Configuration) (role : Nat) : Turn :=
         | none => .bad
         | some t => .moves [c.with role t.next p.edge rest]
 
-/-- The configurations after one step of one of the first roles. -/
+/-- The configurations after one step of a role below a number. -/
 def successorsBelow (i : Loaded) (bound : Nat) (c : Configuration) : Nat → List Configuration
   | 0 => []
   | role + 1 => match turn i bound c role with
@@ -80,14 +82,14 @@ def successorsBelow (i : Loaded) (bound : Nat) (c : Configuration) : Nat → Lis
 def successors (i : Loaded) (bound : Nat) (c : Configuration) : List Configuration :=
   successorsBelow i bound c (len c.states)
 
-/-- Whether the turn of one of the first roles is bad. -/
+/-- Whether the turn of a role below a number is bad. -/
 def misreadsBelow (i : Loaded) (bound : Nat) (c : Configuration) : Nat → Bool
   | 0 => false
   | role + 1 => match turn i bound c role with
     | .bad => true
     | _ => misreadsBelow i bound c role
 
-/-- Whether a role is at an end of its automaton. -/
+/-- Whether a role has reached a final state. -/
 def Configuration.ended (c : Configuration) (i : Loaded) (role : Nat) : Bool :=
   match c.point i role with
   | none => false
@@ -95,14 +97,14 @@ def Configuration.ended (c : Configuration) (i : Loaded) (role : Nat) : Bool :=
     | .done => true
     | _ => false
 
-/-- Whether the first roles are all at an end. -/
+/-- Whether all roles below a number have reached a final state. -/
 def endedBelow (i : Loaded) (c : Configuration) : Nat → Bool
   | 0 => true
   | role + 1 => match c.ended i role with
     | true => endedBelow i c role
     | false => false
 
-/-- Whether a buffer holds a message for a role that is at its end. -/
+/-- Whether a buffer holds a message for a role that has reached a final state. -/
 def orphaned (i : Loaded) (c : Configuration) : List EdgePair → List (List Nat) → Bool
   | _ :: edges, [] :: buffers => orphaned i c edges buffers
   | edge :: edges, (_ :: _) :: buffers => match c.ended i edge.2 with
@@ -110,8 +112,9 @@ def orphaned (i : Loaded) (c : Configuration) : List EdgePair → List (List Nat
     | false => orphaned i c edges buffers
   | _, _ => false
 
-/-- Whether a configuration is bad, `next` being its successors: a message that cannot be taken, a message to a role that
-is done, or no step while a role is not done. -/
+/-- Whether a configuration with the successors `next` is bad. It is if a role cannot receive its
+next message, if a message is buffered for a role that is done, or if no step is possible while some
+role is not done. -/
 def bad (i : Loaded) (bound : Nat) (c : Configuration) (next : List Configuration) : Bool :=
   match misreadsBelow i bound c (len c.states) with
   | true => true

@@ -8,19 +8,20 @@ public import Runtime.ProtocolMachine.Model.Machine
 /-!
 # Inputs
 
-What the machine does with an input: it finds the session, lets `Semantics/Resume.lean` change it, stamps the events and
-keeps the ready queue.
+What the machine does with an input. It finds the session, changes it by a function of
+`Semantics/Resume.lean`, stamps the events and updates the ready queue. `Machine.ingress` models
+`ProtocolMachineKernel::ingress`.
 -/
 
 namespace Antiphon
 
-/-- Events with their stamps, numbered from `index`. -/
+/-- The events with their stamps, numbered from `index` on. -/
 def stampFrom (session step clock index : Nat) : List Event → List ObsEvent
   | [] => []
   | e :: es => { stamp := { session, index, step, clock }, event := e } ::
       stampFrom session step clock (index + 1) es
 
-/-- A session and the image that it runs. -/
+/-- A session and its image. -/
 def Machine.find (m : Machine) (session : Nat) : Option (Session × Loaded) :=
   match getAt m.sessions session with
   | none => none
@@ -28,15 +29,15 @@ def Machine.find (m : Machine) (session : Nat) : Option (Session × Loaded) :=
     | none => none
     | some i => some (s, i)
 
-/-- What a step of this image may know now. -/
+/-- The context of a step of image `i` in this machine. -/
 def Machine.context (m : Machine) (i : Loaded) : Context :=
   { image := i, config := m.config, clock := m.clock }
 
-/-- Counts a session's events. -/
+/-- The session with its count of events increased by the number of `events`. -/
 def Session.counted (s : Session) (events : List Event) : Session :=
   { s with events := s.events + len events }
 
-/-- Puts back a session that something happened to. -/
+/-- The machine with a session replaced, whose count of events includes `events`. -/
 def Machine.put (m : Machine) (session : Nat) (s : Session) (events : List Event) : Machine :=
   { m with sessions := setAt m.sessions session (s.counted events) }
 
@@ -44,35 +45,35 @@ def Machine.put (m : Machine) (session : Nat) (s : Session) (events : List Event
 @[noinline] def dropSession (session : Nat) (queue : List Pick) : List Pick :=
   keep (fun p => !Nat.beq p.session session) queue
 
-/-- Enters at the back. -/
+/-- The queue with a coroutine added at the back. -/
 @[noinline] def enqueue (queue : List Pick) (session coroutine : Nat) : List Pick :=
   app queue [{ session, coroutine }]
 
-/-- The queue after an outcome was taken. -/
+/-- The queue after an outcome has been applied. -/
 def settleResumed (queue : List Pick) (session : Nat) : Resumed → List Pick
   | .ready coroutine => enqueue queue session coroutine
   | .reissued _ => queue
   | .faulted _ => dropSession session queue
 
-/-- The row of an image, by its digest. -/
+/-- The row and the image with this digest. -/
 def imageRow (digest : Bytes) (n : Nat) : List Loaded → Option (Nat × Loaded)
   | [] => none
   | i :: is => match sameBytes i.digest digest with
     | true => some (n, i)
     | false => imageRow digest (n + 1) is
 
-/-- Every coroutine of a new session, `count` of them from number `n` on. -/
+/-- The picks of `count` coroutines of a new session, numbered from `n` on. -/
 def newPicks (session n : Nat) : Nat → List Pick
   | 0 => []
   | count + 1 => { session, coroutine := n } :: newPicks session (n + 1) count
 
-/-- What an accepted input leaves behind. -/
+/-- The result of an accepted input. -/
 structure Accepted where
   machine : Machine
   events : List ObsEvent
   answer : Answer
 
-/-- `Open`. -/
+/-- The input `Open`: opens a session. -/
 def Machine.open (m : Machine) (digest owner : Bytes) : Except Refusal Accepted :=
   match imageRow digest 0 m.images with
   | none => .error .noSuchImage
@@ -91,7 +92,7 @@ def Machine.open (m : Machine) (digest owner : Bytes) : Except Refusal Accepted 
           events := stampFrom id m.stepIndex m.clock 0 events
           answer := .opened id }
 
-/-- `Outcome`. -/
+/-- The input `Outcome`: applies the outcome of an effect. -/
 def Machine.takeOutcome (m : Machine) (effect : EffectId) (outcome : Outcome) :
     Except Refusal Accepted :=
   match m.find effect.session with
@@ -104,14 +105,14 @@ def Machine.takeOutcome (m : Machine) (effect : EffectId) (outcome : Outcome) :
         events := stampFrom effect.session m.stepIndex m.clock found.1.events taken.events
         answer := .resumed effect.session taken.resumed }
 
-/-- Something whose time has come: when, in which session, its number there. -/
+/-- An effect or witness that is due: its time, its session and its number there. -/
 structure Due where
   time : Nat
   session : Nat
   number : Nat
 deriving DecidableEq
 
-/-- The order of (time, session, number). -/
+/-- The lexicographic order on (time, session, number). -/
 def dueLess (a b : Due) : Bool :=
   match Nat.blt a.time b.time with
   | true => true
@@ -123,7 +124,7 @@ def dueLess (a b : Due) : Bool :=
         | true => Nat.blt a.number b.number
         | false => false
 
-/-- The effects of a session whose deadline has come. -/
+/-- The effects of a session whose deadline has been reached. -/
 def dueEffects (clock session : Nat) : List Effect → List Due
   | [] => []
   | e :: es => match e.deadline with
@@ -132,30 +133,31 @@ def dueEffects (clock session : Nat) : List Effect → List Due
       | true => { time, session, number := e.number } :: dueEffects clock session es
       | false => dueEffects clock session es
 
-/-- The witnesses of a session whose time has come. -/
+/-- The witnesses of a session whose time of expiry has been reached. -/
 def dueWitnesses (clock session : Nat) : List Witness → List Due
   | [] => []
   | w :: ws => match Nat.ble w.expires clock with
     | true => { time := w.expires, session, number := w.number } :: dueWitnesses clock session ws
     | false => dueWitnesses clock session ws
 
-/-- The effects that are due in the sessions from number `n` on. -/
+/-- The effects that are due in a list of sessions, numbered from `n` on. -/
 def allDueEffects (clock n : Nat) : List Session → List Due
   | [] => []
   | s :: ss => app (dueEffects clock n s.effects) (allDueEffects clock (n + 1) ss)
 
-/-- The witnesses that are due in the sessions from number `n` on. -/
+/-- The witnesses that are due in a list of sessions, numbered from `n` on. -/
 def allDueWitnesses (clock n : Nat) : List Session → List Due
   | [] => []
   | s :: ss => app (dueWitnesses clock n s.witnesses) (allDueWitnesses clock (n + 1) ss)
 
-/-- A machine that takes what is due, the events so far, and how many effects have expired. -/
+/-- A machine in the course of expiring what is due, the events so far, and the number of effects
+that have expired. -/
 structure Expiring where
   machine : Machine
   events : List ObsEvent
   expired : Nat
 
-/-- One effect expires, if it is outstanding still. -/
+/-- Expires one effect, if it is still outstanding. -/
 def Expiring.effect (x : Expiring) (d : Due) : Expiring :=
   match x.machine.find d.session with
   | none => x
@@ -168,7 +170,7 @@ def Expiring.effect (x : Expiring) (d : Due) : Expiring :=
           (stampFrom d.session x.machine.stepIndex x.machine.clock found.1.events taken.events)
         expired := x.expired + 1 }
 
-/-- One witness expires, if it is live still. -/
+/-- Expires one witness, if it is still the oldest live witness of its session. -/
 def Expiring.witness (x : Expiring) (d : Due) : Expiring :=
   match getAt x.machine.sessions d.session with
   | none => x
@@ -179,7 +181,7 @@ def Expiring.witness (x : Expiring) (d : Due) : Expiring :=
       events := app x.events
         (stampFrom d.session x.machine.stepIndex x.machine.clock s.events gone.2) }
 
-/-- `AdvanceClock`. -/
+/-- The input `AdvanceClock`: advances the clock, then expires effects, then witnesses. -/
 def Machine.advance (m : Machine) (ticks : Nat) : Except Refusal Accepted :=
   match Nat.ble (m.clock + ticks) tickMax with
   | false => .error (.clockOverflow ticks)
@@ -191,7 +193,7 @@ def Machine.advance (m : Machine) (ticks : Nat) : Except Refusal Accepted :=
     let x := foldL Expiring.witness x witnesses
     .ok { machine := x.machine, events := x.events, answer := .advanced x.expired }
 
-/-- `Cancel`. -/
+/-- The input `Cancel`: ends a session at its owner's request. -/
 def Machine.cancel (m : Machine) (session : Nat) (owner : Bytes) : Except Refusal Accepted :=
   match getAt m.sessions session with
   | none => .error (.noSuchSession session)
@@ -206,7 +208,7 @@ def Machine.cancel (m : Machine) (session : Nat) (owner : Bytes) : Except Refusa
           events := stampFrom session m.stepIndex m.clock s.events ended.2
           answer := .cancelled }
 
-/-- Takes an input, or refuses it. -/
+/-- Applies an input or refuses it. -/
 def Machine.ingress (m : Machine) : Ingress → Except Refusal Accepted
   | .open image owner => m.open image owner
   | .outcome effect outcome => m.takeOutcome effect outcome

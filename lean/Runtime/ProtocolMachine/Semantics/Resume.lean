@@ -5,27 +5,29 @@ public import Runtime.ProtocolMachine.Semantics.Step
 @[expose] public section
 
 /-!
-# What comes from outside, as far as one session is concerned
+# How an input changes one session
 
-The outcome of an effect, the end of a budget, the end of a witness, a cancellation. The machine's own part (which
-session, the queue, the clock) is in `Semantics/Ingress.lean`.
+The outcome of an effect, the end of an effect's budget, the expiry of a witness, and a
+cancellation. They model `resume`, `expire`, `expire_witness` and `cancel` in
+`rust/machine/src/step.rs`. The machine's part (finding the session, the queue, the clock) is in
+`Semantics/Ingress.lean`.
 -/
 
 namespace Antiphon
 
-/-- The bytes of an ASCII string. -/
+/-- The first `n` bytes of `b`, before `tail`. -/
 def asciiFrom (b : ByteArray) (n : Nat) (tail : Bytes) : Bytes :=
   match n with
   | 0 => tail
   | n + 1 => asciiFrom b n (b.get! n :: tail)
 
-/-- The bytes of an ASCII string, before others. `toUTF8` gives the same, but its definition is not public, and Lean's kernel
-could not evaluate it. -/
+/-- The bytes of an ASCII string, before `tail`. `toUTF8` gives the same bytes, but its definition
+is not public, so Lean's kernel could not evaluate it. -/
 def ascii (text : String) (tail : Bytes) : Bytes :=
   let b := text.toByteArray
   asciiFrom b b.size tail
 
-/-- The decimal digits of a number below 10^20, before other bytes. -/
+/-- The decimal digits of a number, before `tail`; the last `fuel` digits if it has more. -/
 def digits (fuel n : Nat) (tail : Bytes) : Bytes :=
   match fuel with
   | 0 => tail
@@ -35,10 +37,11 @@ def digits (fuel n : Nat) (tail : Bytes) : Bytes :=
     | true => tail
     | false => digits fuel (n / 10) tail
 
-/-- A number in decimal, before other bytes. -/
+/-- A number below 10^20 in decimal, before `tail`. -/
 def decimal (n : Nat) (tail : Bytes) : Bytes := digits 20 n tail
 
-/-- What a refused result is told as. Only the two faults of `admitPayload` come here. -/
+/-- The text of the failure that replaces a refused result. Only the two faults of `admitPayload`
+occur here. -/
 def Fault.detail : Fault → Bytes
   | .wrongSort sort got =>
     ascii "a value of sort " (decimal sort (ascii " was expected, got one of form " (ascii got.name [])))
@@ -46,27 +49,28 @@ def Fault.detail : Fault → Bytes
     ascii "a payload of " (decimal n (ascii " bytes is over the limit of " (decimal max [])))
   | _ => []
 
-/-- What taking an outcome leaves behind. -/
+/-- The result of applying an outcome: the session, its events and how the effect's coroutine
+continues. -/
 structure Taken where
   session : Session
   events : List Event
   resumed : Resumed
 
-/-- The outstanding effect of a number. -/
+/-- The outstanding effect with this number. -/
 def effectOf (number : Nat) : List Effect → Option Effect
   | [] => none
   | e :: es => match Nat.beq e.number number with
     | true => some e
     | false => effectOf number es
 
-/-- The outstanding effects without the one of a number. -/
+/-- The outstanding effects without the one with this number. -/
 def withoutEffect (number : Nat) : List Effect → List Effect
   | [] => []
   | e :: es => match Nat.beq e.number number with
     | true => es
     | false => e :: withoutEffect number es
 
-/-- Allocates a witness; the oldest one makes room when there are too many. -/
+/-- Issues a witness. If the session already has the maximum number, the oldest one expires. -/
 def testify (cx : Context) (s : Session) (effect : Nat) (kind : WitnessKind) : Session × List Event :=
   let room := match Nat.ble (Nat.max cx.config.witnessesMax 1) (len s.witnesses) with
     | true => match s.witnesses with
@@ -77,20 +81,22 @@ def testify (cx : Context) (s : Session) (effect : Nat) (kind : WitnessKind) : S
                    effect, kind : Witness }
   ({ s with witnessesIssued := s.witnessesIssued + 1, witnesses := app room.1 [witness] }, room.2)
 
-/-- Where an asking instruction puts its result, its evidence, and where a failure goes. -/
+/-- The operands of a requesting instruction that its outcome needs: the registers for the result
+and the evidence, and the target on failure. -/
 structure Asking where
   dst : Nat
   witness : Option Nat
   onFailure : Option Nat
 
-/-- What the coroutine asked with: the instruction it stands at. -/
+/-- The operands of the instruction at the coroutine's position; `none` if it is not `Invoke` or
+`Check`. -/
 def askingOf (i : Loaded) (c : Coroutine) : Option Asking :=
   match fetch i c.program c.pc with
   | .ok (.invoke _ _ dst onFailure) => some { dst, witness := none, onFailure }
   | .ok (.check _ _ dst witness onFailure) => some { dst, witness := some witness, onFailure }
   | _ => none
 
-/-- The effect succeeded: it is no longer outstanding, and its coroutine goes on. -/
+/-- The effect succeeded: its coroutine receives the value and becomes ready. -/
 def succeed (cx : Context) (s : Session) (e : Effect) (value : Value) : Taken :=
   let resolved := Event.effectResolved e.number value
   let unchanged := { session := s, events := [resolved], resumed := .ready e.coroutine : Taken }
@@ -112,7 +118,8 @@ def succeed (cx : Context) (s : Session) (e : Effect) (value : Value) : Taken :=
           events := resolved :: app evidence.2 [.witnessIssued s.witnessesIssued e.number]
           resumed := .ready e.coroutine }
 
-/-- The effect failed: it is asked again, or its coroutine takes the failure branch, or the session ends. -/
+/-- The effect failed: the request is repeated, or the coroutine continues at its failure branch, or
+the session ends. -/
 def disappoint (cx : Context) (s : Session) (e : Effect) (o : Operation) (kind : FailureKind)
     (detail : Bytes) : Taken :=
   let failed := Event.effectFailed e.number kind detail
@@ -137,7 +144,8 @@ def disappoint (cx : Context) (s : Session) (e : Effect) (o : Operation) (kind :
         let ended := fail s e.coroutine cause
         { session := ended.1, events := failed :: ended.2, resumed := .faulted cause }
 
-/-- Brings the outcome of an outstanding effect in. -/
+/-- Applies the outcome of an outstanding effect. A result that is not admitted becomes a
+failure. -/
 def takeOutcome (cx : Context) (s : Session) (e : Effect) (o : Operation) (outcome : Outcome) : Taken :=
   let s := { s with effects := withoutEffect e.number s.effects }
   match outcome with
@@ -146,7 +154,7 @@ def takeOutcome (cx : Context) (s : Session) (e : Effect) (o : Operation) (outco
     | .ok _ => succeed cx s e value
     | .error fault => disappoint cx s e o .contractViolation fault.detail
 
-/-- Brings the outcome of an effect in; refused when the effect is not outstanding. -/
+/-- Applies the outcome of an effect; refused if the effect is not outstanding. -/
 def resume (cx : Context) (s : Session) (number : Nat) (outcome : Outcome) : Except Refusal Taken :=
   match effectOf number s.effects with
   | none => match Nat.blt number s.effectsIssued with
@@ -156,7 +164,7 @@ def resume (cx : Context) (s : Session) (number : Nat) (outcome : Outcome) : Exc
     | .error _ => .error (.late { session := s.id, number })
     | .ok o => .ok (takeOutcome cx s e o outcome)
 
-/-- An outstanding effect's budget has run out; none when it is not outstanding any more. -/
+/-- An effect's budget has run out; `none` if the effect is not outstanding. -/
 def expire (cx : Context) (s : Session) (number : Nat) : Option Taken :=
   match effectOf number s.effects with
   | none => none
@@ -167,7 +175,7 @@ def expire (cx : Context) (s : Session) (number : Nat) : Option Taken :=
     | .ok taken => some { taken with
         events := app evidence.2 (.timeoutIssued number s.witnessesIssued :: taken.events) }
 
-/-- A witness's time has come, unless it is gone already. -/
+/-- Expires a witness, if it is the oldest live witness. -/
 def expireWitness (s : Session) (number : Nat) : Session × List Event :=
   match s.witnesses with
   | [] => (s, [])
@@ -175,7 +183,7 @@ def expireWitness (s : Session) (number : Nat) : Session × List Event :=
     | true => ({ s with witnesses := rest }, [.witnessExpired number])
     | false => (s, [])
 
-/-- The session is called off. -/
+/-- Cancels the session. -/
 def cancel (s : Session) : Session × List Event :=
   let ended := finish { s with witnessesIssued := s.witnessesIssued + 1 } .cancelled
   (ended.1, .cancellationRequested s.witnessesIssued :: .cancelled s.witnessesIssued :: ended.2)

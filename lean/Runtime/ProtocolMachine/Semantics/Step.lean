@@ -7,27 +7,29 @@ public import Runtime.ProtocolMachine.Model.Event
 /-!
 # The meaning of an instruction
 
-`step` is the only function that gives an instruction its meaning. It sees one session, the image, the configuration and
-the clock, and nothing else: no other session, no queue, no step index. Checks come before commits, in the order of
+`step` is the only function that gives an instruction its meaning; it models `step` in
+`rust/machine/src/step.rs`. It reads one session, the image, the configuration and the clock, and
+nothing else: no other session, no queue, no step index. Checks come before commits, in the order of
 `docs/semantics.md`; a check that fails is a fault.
 -/
 
 namespace Antiphon
 
-/-- What a step may know besides its session. -/
+/-- What a step reads in addition to its session. -/
 structure Context where
   image : Loaded
   config : ProtocolMachineConfig
   clock : Nat
 
-/-- What a step leaves behind: the session, its events in order, what it came to, and whom it made ready. -/
+/-- The result of a step: the session, its events in order, the outcome in one word, and the
+coroutine that it made ready. -/
 structure Stepped where
   session : Session
   events : List Event
   step : Step
   woken : Option Nat
 
-/-- A check: it holds, or the fault. -/
+/-- A check: succeeds if `holds`, otherwise returns the fault. -/
 def ensure (holds : Bool) (fault : Fault) : Except Fault Unit :=
   match holds with
   | true => .ok ()
@@ -39,10 +41,10 @@ def readReg (c : Coroutine) (r : Nat) : Except Fault Value :=
   | some v => .ok v
   | none => .error (.outOfRegisters r (len c.registers))
 
-/-- The registers with one of them set. -/
+/-- The coroutine's registers with register `r` replaced. -/
 def writeReg (c : Coroutine) (r : Nat) (v : Value) : List Value := setAt c.registers r v
 
-/-- The number that a value stands for: a `Nat`, or a `Bool` as 0 or 1. -/
+/-- The number that a value denotes: a `Nat` is itself, a `Bool` is 0 or 1. -/
 def Value.number : Value → Except Fault Nat
   | .nat n => .ok n
   | .bool true => .ok 1
@@ -57,18 +59,18 @@ def fetch (i : Loaded) (program pc : Nat) : Except Fault Instruction :=
     | none => .error (.pcOutOfBounds pc (len p.code))
     | some instruction => .ok instruction
 
-/-- A value must be of its sort and not too large. -/
+/-- Checks that a value belongs to its sort and is not too large. -/
 def admitPayload (cx : Context) (v : Value) (sort : Nat) : Except Fault Unit := do
   ensure (v.isOf cx.image.image.sorts sort) (.wrongSort sort v.form)
   ensure (Nat.ble v.encodedLen cx.config.payloadMax) (.payloadTooLarge v.encodedLen cx.config.payloadMax)
 
-/-- Who speaks: the role in a register, its endpoint, and the state its automaton is in. -/
+/-- A role about to send or receive: its number, its endpoint and the state of its automaton. -/
 structure Speaker where
   role : Nat
   endpoint : Endpoint
   point : Point
 
-/-- The endpoint in `chan`, if this coroutine holds it and its state is of the kind that the instruction wants. -/
+/-- The endpoint in register `chan`, if this coroutine holds it and its state allows `act`. -/
 def speak (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan : Nat) (act : SpeechAct) :
     Except Fault Speaker := do
   let v ← readReg c chan
@@ -99,14 +101,14 @@ def armFor (label : Nat) : List Arm → Option Arm
     | true => some a
     | false => armFor label as
 
-/-- Where a table goes for a number. -/
+/-- The target that a table has for a number. -/
 def targetFor (n : Nat) : List (Nat × Nat) → Option Nat
   | [] => none
   | row :: rows => match Nat.beq row.1 n with
     | true => some row.2
     | false => targetFor n rows
 
-/-- Makes the holder of the peer's endpoint ready if this is what it waits for. -/
+/-- Makes the holder of the peer's endpoint ready if it is blocked on `on`. -/
 def wake (endpoints : List Endpoint) (coroutines : List Coroutine) (peer : Nat) (on : On) :
     List Coroutine × Option Nat :=
   match getAt endpoints peer with
@@ -117,19 +119,19 @@ def wake (endpoints : List Endpoint) (coroutines : List Coroutine) (peer : Nat) 
       | true => (setAt coroutines endpoint.holder { c with status := .ready }, some endpoint.holder)
       | false => (coroutines, none)
 
-/-- The session with another record for one coroutine. -/
+/-- The session with one coroutine replaced. -/
 def Session.withCoroutine (s : Session) (who : Nat) (c : Coroutine) : Session :=
   { s with coroutines := setAt s.coroutines who c }
 
-/-- Only registers and position change. -/
+/-- The result of a step that replaces the coroutine and changes nothing else. -/
 def plain (s : Session) (who : Nat) (c : Coroutine) (step : Step) : Stepped :=
   { session := s.withCoroutine who c, events := [], step, woken := none }
 
-/-- The coroutine waits, and nothing else changes. -/
+/-- The result of a step that blocks: the coroutine's status changes and nothing else. -/
 def block (s : Session) (who : Nat) (c : Coroutine) (on : On) : Stepped :=
   plain s who { c with status := .blocked on } (.blocked on)
 
-/-- `Send`, and `Offer` once its arm is known. -/
+/-- The instruction `Send`, and `Offer` after its arm has been selected. -/
 def send (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan label val next : Nat)
     (chosen : Bool) : Except Fault Stepped := do
   let speaker ← speak cx s who c chan .send
@@ -157,7 +159,7 @@ def send (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan label va
           step := .ran
           woken := woken.2 }
 
-/-- `Receive` and `Choose`: `next` says where a label goes. -/
+/-- The instructions `Receive` and `Choose`. `next` maps a label to the next position. -/
 def receive (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (chan dst : Nat) (chosen : Bool)
     (next : Nat → Option Nat) : Except Fault Stepped := do
   let speaker ← speak cx s who c chan .receive
@@ -199,7 +201,7 @@ def Operation.isCheck (o : Operation) : Bool :=
   | .check => true
   | _ => false
 
-/-- Each argument must be admitted for its sort. -/
+/-- Checks that each argument is admitted for its sort. -/
 def admitAll (cx : Context) (c : Coroutine) : List Nat → List Nat → Except Fault Unit
   | arg :: args, sort :: sorts => do
     let v ← readReg c arg
@@ -207,7 +209,7 @@ def admitAll (cx : Context) (c : Coroutine) : List Nat → List Nat → Except F
     admitAll cx c args sorts
   | _, _ => .ok ()
 
-/-- The coroutine asks the world and waits for the new effect. -/
+/-- Issues an effect and blocks the coroutine on it. -/
 def issue (s : Session) (who : Nat) (c : Coroutine) (operation : Nat) (deadline : Option Nat)
     (attempt : Nat) : Session × Event :=
   ({ s with
@@ -217,7 +219,7 @@ def issue (s : Session) (who : Nat) (c : Coroutine) (operation : Nat) (deadline 
       coroutines := setAt s.coroutines who { c with status := .blocked (.effect s.effectsIssued) } },
     .effectIssued s.effectsIssued who operation attempt deadline)
 
-/-- `Invoke` and `Check`. -/
+/-- The instructions `Invoke` and `Check`. -/
 def invoke (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (operation : Nat) (args : List Nat)
     (dst : Nat) (witness : Option Nat) : Except Fault Stepped := do
   let o ← operationAt cx.image operation
@@ -237,7 +239,7 @@ def invoke (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (operation :
   let issued := issue s who c operation deadline 0
   .ok { session := issued.1, events := [issued.2], step := .effect s.effectsIssued, woken := none }
 
-/-- The arguments of a `Spawn`, put into the new coroutine's registers from `slot` on. -/
+/-- Copies the arguments of a `Spawn` into the new coroutine's registers, from `slot` on. -/
 def spawnArgs (parent : Coroutine) (slot : Nat) (child : Coroutine) :
     List Nat → Except Fault Coroutine
   | [] => .ok child
@@ -246,7 +248,7 @@ def spawnArgs (parent : Coroutine) (slot : Nat) (child : Coroutine) :
     let _ ← readReg child slot
     spawnArgs parent (slot + 1) { child with registers := writeReg child slot v } args
 
-/-- `Spawn`. -/
+/-- The instruction `Spawn`. -/
 def spawn (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (program : Nat) (args : List Nat)
     (dst next : Nat) : Except Fault Stepped := do
   let _ ← readReg c dst
@@ -263,7 +265,7 @@ def spawn (cx : Context) (s : Session) (who : Nat) (c : Coroutine) (program : Na
     step := .ran
     woken := some number }
 
-/-- The role must be at an end of its automaton. -/
+/-- Checks that a role's automaton has reached a final state. -/
 def atEnd (cx : Context) (role state : Nat) : Except Fault Unit :=
   match cx.image.point role state with
   | none => .error (.noSuchRow .states state)
@@ -271,7 +273,8 @@ def atEnd (cx : Context) (role state : Nat) : Except Fault Unit :=
     | .done => .ok ()
     | _ => .error (.endpointOpen role state)
 
-/-- Every endpoint that the coroutine holds must be at an end; every one at all when `holder` is none. -/
+/-- Checks that every endpoint that the coroutine `holder` holds has reached a final state; every
+endpoint of the session if `holder` is `none`. -/
 def endpointsAtEnd (cx : Context) (holder : Option Nat) (role : Nat) : List Endpoint → Except Fault Unit
   | [] => .ok ()
   | e :: es => do
@@ -282,24 +285,24 @@ def endpointsAtEnd (cx : Context) (holder : Option Nat) (role : Nat) : List Endp
       | false => .ok ()
     endpointsAtEnd cx holder (role + 1) es
 
-/-- Every edge must be empty. -/
+/-- Checks that every edge is empty. -/
 def edgesEmpty (n : Nat) : List Edge → Except Fault Unit
   | [] => .ok ()
   | e :: es => match e.queue with
     | [] => edgesEmpty (n + 1) es
     | _ :: _ => .error (.edgeNotEmpty n (len e.queue))
 
-/-- The events of a session that loses what is outstanding. -/
+/-- The events for effects and witnesses that end with their session. -/
 def leftovers (effects : List Effect) (witnesses : List Witness) : List Event :=
   app (mapL (fun e => .effectInvalidated e.number) effects)
     (mapL (fun w => .witnessExpired w.number) witnesses)
 
-/-- The session ends: nothing outstanding outlives it. -/
+/-- Ends the session. Its outstanding effects are invalidated and its witnesses expire. -/
 def finish (s : Session) (how : Ending) : Session × List Event :=
   ({ s with phase := .terminal how, epoch := s.epoch + 1, effects := [], witnesses := [] },
     app (leftovers s.effects s.witnesses) [.sessionTerminal how, .epochAdvanced (s.epoch + 1)])
 
-/-- The coroutine faults, and its session ends with it. -/
+/-- The coroutine faults and ends its session. -/
 def fail (s : Session) (who : Nat) (fault : Fault) : Session × List Event :=
   let s' := match getAt s.coroutines who with
     | some c => s.withCoroutine who { c with status := .faulted }
@@ -307,14 +310,14 @@ def fail (s : Session) (who : Nat) (fault : Fault) : Session × List Event :=
   let ended := finish s' .faulted
   (ended.1, .failureBranchEntered who fault :: .faulted who fault :: ended.2)
 
-/-- `Close`. -/
+/-- The instruction `Close`. -/
 def close (cx : Context) (s : Session) : Except Fault Stepped := do
   endpointsAtEnd cx none 0 s.endpoints
   edgesEmpty 0 s.edges
   let ended := finish s .closed
   .ok { session := ended.1, events := .closed :: ended.2, step := .halted, woken := none }
 
-/-- `Halt`. -/
+/-- The instruction `Halt`. -/
 def halt (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Except Fault Stepped := do
   endpointsAtEnd cx (some who) 0 s.endpoints
   match Nat.beq s.live 1 with
@@ -327,7 +330,7 @@ def halt (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Except Fault
     .ok { session := ended.1, events := .halted who :: .closed :: ended.2, step := .halted, woken := none }
   | false => .ok { session := s', events := [.halted who], step := .halted, woken := none }
 
-/-- What one instruction does. -/
+/-- Executes one instruction. -/
 def execute (cx : Context) (s : Session) (who : Nat) (c : Coroutine) :
     Instruction → Except Fault Stepped
   | .send chan label val => send cx s who c chan label val (nextPc c.pc) false
@@ -363,13 +366,13 @@ def execute (cx : Context) (s : Session) (who : Nat) (c : Coroutine) :
   | .close => close cx s
   | .halt => halt cx s who c
 
-/-- The instruction at the coroutine's position, done. -/
+/-- Fetches and executes the instruction at the coroutine's position. -/
 def attempt (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Except Fault Stepped := do
   let instruction ← fetch cx.image c.program c.pc
   execute cx s who c instruction
 
-/-- One semantic step of one coroutine. Of a session that has ended, or of a coroutine that is not ready, it changes
-nothing. -/
+/-- One step of one coroutine. It changes nothing if the session has ended or the coroutine is not
+ready. -/
 def step (cx : Context) (s : Session) (who : Nat) : Stepped :=
   match getAt s.coroutines who with
   | none => { session := s, events := [], step := .halted, woken := none }
