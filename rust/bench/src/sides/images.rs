@@ -1,4 +1,4 @@
-//! The images of the contests, for our own sides.
+//! The images of the contests, for Antiphon's sides.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use antiphon_machine::{
 use super::Absent;
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
-/// One of four labels, and an acknowledgement, for ever.
+/// One of four labels and an acknowledgement, forever.
 const CHOICE: &str = "
     global protocol Choices(role Client, role Server) {
       rec Loop {
@@ -29,14 +29,14 @@ const CHOICE: &str = "
       }
     }";
 
-/// The image, and how many steps a message of it takes, times two.
+/// The contest's image, and the number of steps that two messages take.
 pub(super) fn image(contest: &Contest) -> Result<(Arc<VerifiedImage>, u64), Absent> {
-    match (contest.exchange, contest.told) {
+    match (contest.exchange, contest.delivered) {
         (Exchange::PingPong, false) => Ok((sample::bare_ping_pong(), 8)),
         (Exchange::PingPong, true) => Ok((sample::told_ping_pong(), 10)),
         (Exchange::Ring, _) => Ok((ring()?, 8)),
         (Exchange::Choice, true) => Ok((compiled(CHOICE)?, 11)),
-        (Exchange::Choice, false) => Ok((chosen()?, 8)),
+        (Exchange::Choice, false) => Ok((choice_without_hosts()?, 8)),
     }
 }
 
@@ -56,8 +56,8 @@ fn verified(image: CodeImage) -> Result<Arc<VerifiedImage>, Absent> {
     Ok(Arc::new(verified))
 }
 
-/// [`CHOICE`] where nobody is asked or told: the client's program says one label after the other.
-fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
+/// [`CHOICE`] without host calls: the client's program sends the labels in turn.
+fn choice_without_hosts() -> Result<Arc<VerifiedImage>, Absent> {
     const ACK: LabelId = LabelId(ARMS as u16);
     let (chan, val) = (Reg(0), Reg(1));
     let (client, server) = (RoleId(0), RoleId(1));
@@ -106,7 +106,7 @@ fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
         dst: val,
     };
     let jump = |pc| Instruction::Jump { target: Pc(pc) };
-    // After the last label the first again.
+    // After the last label, the first follows again.
     let one = |label: LabelId| {
         let next = (u32::from(label.0) + 1) % ARMS as u32 * 3;
         let say = Instruction::Send { chan, label, val };
@@ -143,7 +143,7 @@ fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
     })
 }
 
-/// A token goes round, and nobody is asked or told: the ring's [`sample::bare_ping_pong`].
+/// A token passed around the ring without host calls, like [`sample::bare_ping_pong`].
 fn ring() -> Result<Arc<VerifiedImage>, Absent> {
     const TOKEN: LabelId = LabelId(0);
     let (chan, dst) = (Reg(0), Reg(1));
