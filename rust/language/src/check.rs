@@ -40,10 +40,10 @@ pub fn check(modules: &Modules) -> Checked {
     let mut built: Vec<Option<CheckedProtocol>> = vec![None; resolved.protocols.len()];
     let mut left = NODES_OF_A_RUN_MAX;
     for index in order {
-        let whole = calls.callees[index]
+        let callees_sound = calls.callees[index]
             .iter()
             .all(|callee| resolved.protocols[*callee].sound);
-        if whole && resolved.protocols[index].sound {
+        if callees_sound && resolved.protocols[index].sound {
             let checked = build(&resolved, index, &mut left, &mut findings);
             resolved.protocols[index].sound = checked.is_some();
             built[index] = checked;
@@ -57,10 +57,11 @@ pub fn check(modules: &Modules) -> Checked {
         findings.retain(|code| !matches!(code, Code::UnusedRole | Code::UnusedUse));
         findings.retain(|code| !matches!(code, Code::UnusedRecursion | Code::UnusedProtocol));
     }
-    let asked = |protocol: &Protocol| protocol.module == 0 && !protocol.aux && protocol.sound;
+    let is_requested =
+        |protocol: &Protocol| protocol.module == 0 && !protocol.aux && protocol.sound;
     let protocols = resolved.protocols.iter().zip(built);
     let protocols = protocols
-        .filter(|(p, _)| asked(p))
+        .filter(|(p, _)| is_requested(p))
         .filter_map(|(_, checked)| checked)
         .collect();
     Checked {

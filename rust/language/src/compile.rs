@@ -201,10 +201,8 @@ pub fn code_image(
 
 /// Compiles one role's program and allocates its registers.
 fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Program, ResourceError> {
-    let mut attempt = |unit_stays| {
-        let flat = Builder::new(automaton, tables, unit_stays)
-            .build()
-            .flatten();
+    let mut attempt = |keep_unit| {
+        let flat = Builder::new(automaton, tables, keep_unit).build().flatten();
         let (registers, code) = allocate(automaton.role, &flat)?;
         Ok(Program {
             name: String::new(),
@@ -234,10 +232,10 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
     fn new(
         automaton: &'a LocalAutomaton,
         tables: &'t mut Tables<'p>,
-        unit_stays: bool,
+        keep_unit: bool,
     ) -> Builder<'a, 't, 'p> {
         let mut code = Code::new(automaton.states.len());
-        let unit = unit_stays.then(|| code.fresh());
+        let unit = keep_unit.then(|| code.fresh());
         Builder {
             automaton,
             tables,
@@ -342,11 +340,11 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
             dst: selector,
             on_failure: None,
         });
-        let prepared = |branch: &LocalBranch| {
-            let produced = branch.origin == Origin::Host && !self.tables.is_unit(branch.sort);
-            branch.before.is_empty() && !produced
+        let is_prepared = |branch: &LocalBranch| {
+            let is_produced = branch.origin == Origin::Host && !self.tables.is_unit(branch.sort);
+            branch.before.is_empty() && !is_produced
         };
-        if branches.iter().all(prepared) {
+        if branches.iter().all(is_prepared) {
             let mut arms = vec![];
             for branch in branches {
                 let val = self.payload(to, branch, ops);

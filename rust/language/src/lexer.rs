@@ -59,8 +59,8 @@ pub(crate) enum Kind {
     Operator,
     #[regex(r"//[^\n]*", allow_greedy = true)]
     #[regex(r"\(\*\)[^\n]*", allow_greedy = true)]
-    #[token("/*", slashed)]
-    #[token("(*", nested)]
+    #[token("/*", block_comment)]
+    #[token("(*", nested_comment)]
     Comment,
     /// An unclosed comment, which extends to the end of the text.
     OpenComment,
@@ -149,7 +149,7 @@ fn report_unknown(span: Span, text: &str, findings: &mut Findings) {
 }
 
 /// Reads to the end of a `/*` comment, which does not nest.
-fn slashed(lexer: &mut Lexer<'_, Kind>) -> Kind {
+fn block_comment(lexer: &mut Lexer<'_, Kind>) -> Kind {
     match lexer.remainder().find("*/") {
         Some(at) => {
             lexer.bump(at + 2);
@@ -163,7 +163,7 @@ fn slashed(lexer: &mut Lexer<'_, Kind>) -> Kind {
 }
 
 /// Reads to the end of a `(*` comment. These comments nest.
-fn nested(lexer: &mut Lexer<'_, Kind>) -> Kind {
+fn nested_comment(lexer: &mut Lexer<'_, Kind>) -> Kind {
     let rest = lexer.remainder().as_bytes();
     let mut depth = 1usize;
     let mut at = 0;

@@ -183,7 +183,7 @@ struct Projection<'g> {
     /// The maximum number of visits.
     places_max: usize,
     /// For each node, the closure in which it was visited last.
-    met: Vec<u32>,
+    visited_in: Vec<u32>,
     closures: u32,
     /// The sets of nodes that are states, and the sets still to be processed.
     known: BTreeMap<Vec<NodeId>, StateId>,
@@ -198,7 +198,7 @@ impl<'g> Projection<'g> {
             whole,
             visits: vec![],
             places_max: PLACES_MAX,
-            met: vec![0; global.nodes.len()],
+            visited_in: vec![0; global.nodes.len()],
             closures: 0,
             known: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -262,8 +262,8 @@ impl<'g> Projection<'g> {
         let mut places = vec![];
         let mut stack: Vec<Place> = seeds.iter().rev().copied().collect();
         while let Some(place) = stack.pop() {
-            let met = &mut self.met[self.visits[place.0 as usize].node.index()];
-            if std::mem::replace(met, self.closures) == self.closures {
+            let visited_in = &mut self.visited_in[self.visits[place.0 as usize].node.index()];
+            if std::mem::replace(visited_in, self.closures) == self.closures {
                 continue;
             }
             match self.node(place) {
@@ -299,14 +299,14 @@ impl<'g> Projection<'g> {
     /// The state for a set of places.
     fn state(&mut self, mut places: Vec<Place>) -> Result<LocalState, ProjectError> {
         let mut entry = vec![];
-        let mut passed = BTreeSet::new();
+        let mut entered = BTreeSet::new();
         while let Some(CommonAction {
             action,
             span,
             nexts,
         }) = self.common_action(&places)?
         {
-            if !passed.insert(self.key(&places)) {
+            if !entered.insert(self.key(&places)) {
                 return Err(self.error_at(Conflict::ActsForever, span));
             }
             entry.push(action);

@@ -55,7 +55,7 @@ pub(crate) fn resolve(
     endless: &BTreeSet<usize>,
     findings: &mut Findings,
 ) -> Resolved {
-    let mut names = Names {
+    let mut resolver = Resolver {
         modules: &modules.modules,
         tables: Vec::new(),
         protocols: Vec::new(),
@@ -67,14 +67,14 @@ pub(crate) fn resolve(
         findings,
     };
     for index in 0..modules.modules.len() {
-        names.declare(index);
+        resolver.declare(index);
     }
-    names.all_sorts();
-    names.all_interfaces();
-    let all: Vec<(usize, &ast::Protocol)> = names.protocols.clone();
+    resolver.all_sorts();
+    resolver.all_interfaces();
+    let all: Vec<(usize, &ast::Protocol)> = resolver.protocols.clone();
     if let Some((_, beyond)) = all.get(PROTOCOLS_MAX) {
         let message = format!("one run checks at most {PROTOCOLS_MAX} protocols");
-        names.report(Diagnostic::new(
+        resolver.report(Diagnostic::new(
             Code::TooManyProtocols,
             beyond.name.at.0,
             message,
@@ -83,16 +83,16 @@ pub(crate) fn resolve(
     let protocols = all
         .into_iter()
         .take(PROTOCOLS_MAX)
-        .map(|(module, ast)| protocol::resolve(&mut names, module, ast))
+        .map(|(module, ast)| protocol::resolve(&mut resolver, module, ast))
         .collect();
     Resolved {
         protocols,
-        interfaces: names
+        interfaces: resolver
             .interfaces
             .into_iter()
             .map(|(_, _, interface)| interface)
             .collect(),
-        sorts: names.sorts,
+        sorts: resolver.sorts,
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn resolve(
 #[derive(Default)]
 struct Table<'m> {
     /// Whether the module declares records or enumerations.
-    ours: bool,
+    has_own_sorts: bool,
     sorts: BTreeMap<&'m str, SortDecl<'m>>,
     signatures: BTreeMap<&'m str, &'m Foreign>,
     interfaces: BTreeMap<&'m str, usize>,
@@ -131,7 +131,7 @@ enum Progress {
     Done(Option<SortRef>),
 }
 
-struct Names<'m, 'f> {
+struct Resolver<'m, 'f> {
     modules: &'m [Module],
     tables: Vec<Table<'m>>,
     protocols: Vec<(usize, &'m ast::Protocol)>,
@@ -145,7 +145,7 @@ struct Names<'m, 'f> {
     findings: &'f mut Findings,
 }
 
-impl<'m> Names<'m, '_> {
+impl<'m> Resolver<'m, '_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.findings.push(diagnostic);
     }
@@ -239,7 +239,7 @@ impl<'m> Names<'m, '_> {
             };
             return Some((name, old));
         }
-        table.ours |= !foreign;
+        table.has_own_sorts |= !foreign;
         table.sorts.insert(&name.text, decl);
         None
     }
@@ -329,7 +329,7 @@ impl<'m> Names<'m, '_> {
                     .map(|v| v.text.clone())
                     .collect();
                 let name = name.into();
-                match self.distinct("variant", enumeration.variants.iter()) {
+                match self.check_distinct("variant", enumeration.variants.iter()) {
                     true => self.sorts.intern(Shape::Enum { name, variants }),
                     false => None,
                 }
@@ -347,7 +347,7 @@ impl<'m> Names<'m, '_> {
         from: Span,
         pending: u32,
     ) -> Option<SortRef> {
-        let mut whole = self.distinct("field", record.fields.iter().map(|field| &field.name));
+        let mut whole = self.check_distinct("field", record.fields.iter().map(|field| &field.name));
         if pending >= PENDING_MAX {
             self.too_deep(from);
             return None;
@@ -379,7 +379,7 @@ impl<'m> Names<'m, '_> {
     }
 
     /// Reports duplicate names. Returns whether all are distinct.
-    fn distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) -> bool {
+    fn check_distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) -> bool {
         let mut distinct = true;
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for name in names {
@@ -432,7 +432,7 @@ impl<'m> Names<'m, '_> {
     /// language, whose types are often only names.
     fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
         let table = self.tables.get(module)?;
-        let implicit = bare && !table.ours;
+        let implicit = bare && !table.has_own_sorts;
         let (code, message) = match implicit {
             true => (
                 Code::ImplicitSort,
@@ -490,7 +490,7 @@ impl<'m> Names<'m, '_> {
                 self.report(finding.related(*first, "first declared here"));
             }
             seen.entry(&name.text).or_insert(name.at.0);
-            self.distinct(
+            self.check_distinct(
                 "parameter",
                 operation.params.iter().filter_map(|p| p.name.as_ref()),
             );

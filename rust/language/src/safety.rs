@@ -223,7 +223,7 @@ impl<'a> System<'a> {
 
     /// Whether a decoded row is a configuration: it has the right length, its states exist, and its
     /// queues have no gap.
-    fn holds(&self, row: &[u16]) -> bool {
+    fn is_configuration(&self, row: &[u16]) -> bool {
         let roles = self.automata.len();
         row.len() == roles + self.edges.len() * self.buffer
             && self
@@ -299,7 +299,7 @@ impl<'a> System<'a> {
         }
     }
 
-    fn after(&self, row: &[u16], step: Move, next: StateId) -> Configuration {
+    fn successor(&self, row: &[u16], step: Move, next: StateId) -> Configuration {
         let mut row = row.to_vec();
         row[step.role.index()] = next.0 as u16;
         let edge = if step.sends {
@@ -438,7 +438,7 @@ impl<'s> Exploration<'s> {
 
     fn follow(&mut self, current: usize, steps: Vec<(Move, StateId)>) {
         for (step, next) in steps {
-            let row = self.system.after(&self.rows[current], step, next);
+            let row = self.system.successor(&self.rows[current], step, next);
             let edge = self.edges.len() as u32;
             let to = self.number(row, Some(edge));
             self.edges.push(Edge {

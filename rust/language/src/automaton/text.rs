@@ -341,7 +341,7 @@ struct Tables<'n> {
 
 impl<'n> Tables<'n> {
     fn of(names: &'n Names) -> Tables<'n> {
-        fn turned<I>(table: &[String], id: fn(u16) -> I) -> BTreeMap<&str, I> {
+        fn invert<I>(table: &[String], id: fn(u16) -> I) -> BTreeMap<&str, I> {
             table
                 .iter()
                 .enumerate()
@@ -349,10 +349,10 @@ impl<'n> Tables<'n> {
                 .collect()
         }
         Tables {
-            roles: turned(&names.roles, RoleId),
-            labels: turned(&names.labels, LabelId),
-            sorts: turned(&names.sorts, SortId),
-            operations: turned(&names.operations, OperationId),
+            roles: invert(&names.roles, RoleId),
+            labels: invert(&names.labels, LabelId),
+            sorts: invert(&names.sorts, SortId),
+            operations: invert(&names.operations, OperationId),
             vars: names
                 .vars
                 .iter()

@@ -122,24 +122,24 @@ impl Code {
     /// unreachable blocks are left out.
     pub(super) fn flatten(self) -> FlatCode {
         let thread: Vec<usize> = (0..self.blocks.len())
-            .map(|block| self.threaded(block))
+            .map(|block| self.final_target(block))
             .collect();
         let order = self.order(&thread);
         let mut begin = vec![0; self.blocks.len()];
         let mut length = 0;
         for (index, block) in order.iter().enumerate() {
             begin[*block] = length;
-            let falls = self.falls_into(*block, order.get(index + 1), &thread);
+            let falls = self.falls_through_to(*block, order.get(index + 1), &thread);
             length += self.blocks[*block].ops.len() + usize::from(!falls);
         }
         let mut code = Vec::with_capacity(length);
         let at = |block: usize| begin[thread[block]];
         for (index, block) in order.iter().enumerate() {
-            let falls = self.falls_into(*block, order.get(index + 1), &thread);
+            let falls = self.falls_through_to(*block, order.get(index + 1), &thread);
             let Block { ops, exit } = &self.blocks[*block];
             code.extend(ops.iter().map(|op| flat_op(op, at)));
             if !falls {
-                code.push(flat_exit(self.taken(exit, &thread), at));
+                code.push(flat_exit(self.effective_exit(exit, &thread), at));
             }
         }
         debug_assert_eq!(code.len(), length);
@@ -152,7 +152,7 @@ impl Code {
 
     /// The block that a jump to `block` finally reaches, following empty blocks. A cycle of empty
     /// blocks ends within itself.
-    fn threaded(&self, mut block: usize) -> usize {
+    fn final_target(&self, mut block: usize) -> usize {
         for _ in 0..self.blocks.len() {
             match &self.blocks[block] {
                 Block {
@@ -167,7 +167,7 @@ impl Code {
 
     /// The exit to emit. A jump to a block that consists only of an exit is replaced by a copy of
     /// that exit, which saves a step in every iteration.
-    fn taken<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
+    fn effective_exit<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
         let Exit::Jump(target) = exit else {
             return exit;
         };
@@ -186,7 +186,7 @@ impl Code {
         }
     }
 
-    fn falls_into(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {
+    fn falls_through_to(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {
         matches!(self.blocks[block].exit, Exit::Jump(target) if Some(&thread[target]) == next)
     }
 

@@ -75,7 +75,7 @@ impl Parser<'_> {
                 self.protocol(start).map(Item::Protocol).map(Some)
             }
             "nested" | "local" => {
-                self.refused_protocol(word == "local", start)?;
+                self.unsupported_protocol(word == "local", start)?;
                 Ok(None)
             }
             _ => {
@@ -270,7 +270,7 @@ impl Parser<'_> {
         if self.ahead(1).kind != Kind::Colon {
             let sort = self.sort()?;
             if self.peek().kind == Kind::At {
-                self.refuse(
+                self.report_unsupported(
                     Code::UnsupportedDelegation,
                     sort.at.0,
                     "this sends an endpoint",
@@ -283,7 +283,7 @@ impl Parser<'_> {
         self.bump();
         let sort = self.sort()?;
         if self.peek().kind == Kind::OpenCurly {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this refines a payload",
@@ -331,7 +331,7 @@ impl Parser<'_> {
         let before = self.damage;
         if self.is_word(0, "explicit") {
             let span = self.bump().span;
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedConnection,
                 span,
                 "this protocol has explicit connections",
@@ -350,7 +350,7 @@ impl Parser<'_> {
         let name = self.name("the protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedParameter,
                 span,
                 "this protocol has parameters",
@@ -409,12 +409,12 @@ impl Parser<'_> {
     }
 
     /// Skips and rejects a local or nested protocol.
-    fn refused_protocol(&mut self, local: bool, start: Span) -> Read<()> {
+    fn unsupported_protocol(&mut self, local: bool, start: Span) -> Read<()> {
         let (code, message) = match local {
             true => (Code::UnsupportedLocal, "this is a local protocol"),
             false => (Code::UnsupportedNested, "this is a nested protocol"),
         };
-        self.refuse(code, start, message);
+        self.report_unsupported(code, start, message);
         self.skip_to_block();
         self.skip_brackets();
         Ok(())

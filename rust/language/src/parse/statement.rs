@@ -110,7 +110,7 @@ impl Parser<'_> {
             "connect" | "disconnect" | "wrap" => return self.connection(start),
             "accept" | "request" if self.is_bare_word(1) => return self.connection(start),
             _ if self.is_word(1, "calls") => {
-                return self.refused_line(
+                return self.unsupported_line(
                     Code::UnsupportedNested,
                     start,
                     "this calls a nested protocol",
@@ -159,7 +159,7 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the recursion's name")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this recursion has variables",
@@ -174,7 +174,7 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the name of an enclosing `rec`")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this `continue` has arguments",
@@ -182,7 +182,7 @@ impl Parser<'_> {
             self.skip_brackets();
         }
         if self.is_word(0, "with") {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this `continue` has a block",
@@ -199,7 +199,7 @@ impl Parser<'_> {
         let protocol = self.path("a protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(Code::UnsupportedParameter, span, "this `do` has parameters");
+            self.report_unsupported(Code::UnsupportedParameter, span, "this `do` has parameters");
             while !matches!(
                 self.peek().kind,
                 Kind::OpenRound | Kind::Semicolon | Kind::End
@@ -353,7 +353,7 @@ impl Parser<'_> {
     /// Rejects `@"…"`, a condition of another dialect.
     pub(super) fn annotation(&mut self) {
         if self.peek().kind == Kind::At {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this is an assertion",
@@ -364,7 +364,7 @@ impl Parser<'_> {
     }
 
     fn par(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refuse(Code::UnsupportedPar, start, "this runs blocks in parallel");
+        self.report_unsupported(Code::UnsupportedPar, start, "this runs blocks in parallel");
         self.bump();
         self.block()?;
         while self.eat_word("and") {
@@ -374,7 +374,7 @@ impl Parser<'_> {
     }
 
     fn nested(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refuse(Code::UnsupportedNested, start, "this is a nested protocol");
+        self.report_unsupported(Code::UnsupportedNested, start, "this is a nested protocol");
         self.skip_to_block();
         self.block()?;
         Ok(None)
@@ -394,7 +394,7 @@ impl Parser<'_> {
     }
 
     fn connection(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refused_line(
+        self.unsupported_line(
             Code::UnsupportedConnection,
             start,
             "this is an explicit connection",
@@ -402,15 +402,20 @@ impl Parser<'_> {
     }
 
     /// Rejects a statement that ends with a semicolon, and skips it.
-    fn refused_line(&mut self, code: Code, start: Span, message: &str) -> Read<Option<Statement>> {
-        self.refuse(code, start, message);
+    fn unsupported_line(
+        &mut self,
+        code: Code,
+        start: Span,
+        message: &str,
+    ) -> Read<Option<Statement>> {
+        self.report_unsupported(code, start, message);
         self.skip_statement();
         self.annotation();
         Ok(None)
     }
 
     /// Reports a part of the base language that is recognised but not supported.
-    pub(super) fn refuse(&mut self, code: Code, span: Span, label: &str) {
+    pub(super) fn report_unsupported(&mut self, code: Code, span: Span, label: &str) {
         self.damage += 1;
         let diagnostic = Diagnostic::new(code, span, code.meaning());
         self.push(diagnostic.label(label).help(code.fix()));

@@ -31,7 +31,7 @@ impl ProjectError {
             return Diagnostic::new(code, self.first.span, message).help(code.fix());
         }
         let does = |site: &Site| site.activity.text(protocol);
-        let told_apart = match &self.unseen {
+        let summary = match &self.unseen {
             Some(unseen) => {
                 let at = protocol.role_name(unseen.at);
                 format!("role `{role}` does not learn what `{at}` chooses")
@@ -40,8 +40,8 @@ impl ProjectError {
         };
         let (one, two) = (does(&self.first), does(&self.second));
         let message = match self.conflict.detail(protocol) {
-            Some(detail) => format!("{told_apart}: {detail}"),
-            None => format!("{told_apart}: in one branch it {one}, in another it {two}"),
+            Some(detail) => format!("{summary}: {detail}"),
+            None => format!("{summary}: in one branch it {one}, in another it {two}"),
         };
         // The end has no span of its own, so point at the activity in the other branch.
         let ends = self.first.activity == Activity::Nothing;

@@ -16,7 +16,7 @@ impl Body<'_, '_, '_> {
         at: Option<Role>,
         action: &ast::Action,
     ) -> Option<(Role, hir::Action, Span)> {
-        let interface = self.names.interface(self.module, &action.interface);
+        let interface = self.resolver.interface(self.module, &action.interface);
         if let (Some(at), Some(interface)) = (at, interface) {
             self.record_call(at, interface, &action.interface);
         }
@@ -56,7 +56,7 @@ impl Body<'_, '_, '_> {
     }
 
     fn declared(&self, interface: usize, operation: usize) -> Option<&hir::Operation> {
-        self.names
+        self.resolver
             .interfaces
             .get(interface)?
             .2
@@ -85,7 +85,7 @@ impl Body<'_, '_, '_> {
 
     fn operation(&mut self, interface: usize, action: &ast::Action) -> Option<usize> {
         let name = &action.operation;
-        let (_, _, declared) = self.names.interfaces.get(interface)?;
+        let (_, _, declared) = self.resolver.interfaces.get(interface)?;
         let operations = || {
             declared
                 .operations
@@ -97,7 +97,7 @@ impl Body<'_, '_, '_> {
         }
         let message = format!("`{}` has no operation `{}`", declared.name, name.text);
         let mut finding = Diagnostic::new(Code::UnknownOperation, name.at.0, message);
-        if self.names.findings.accepts(Code::UnknownOperation)
+        if self.resolver.findings.accepts(Code::UnknownOperation)
             && let Some(close) = closest(&name.text, operations())
         {
             finding = finding.help(format!("did you mean `{close}`?"));
@@ -164,7 +164,7 @@ impl Body<'_, '_, '_> {
         arg: &Argument,
         sort: Option<SortRef>,
     ) -> Option<hir::Argument> {
-        let shape = sort.map(|sort| self.names.sorts.shape(sort).clone());
+        let shape = sort.map(|sort| self.resolver.sorts.shape(sort).clone());
         let (found, got) = match (arg, &shape) {
             (Argument::Name(name), _) => return self.named(at, name, sort),
             (Argument::Bool(value, _), Some(Shape::Bool)) => {
@@ -184,7 +184,7 @@ impl Body<'_, '_, '_> {
             (Argument::Number(..), _) => (None, "number"),
         };
         if let (None, Some(sort)) = (&found, sort) {
-            let expected = self.names.sorts.show(sort);
+            let expected = self.resolver.sorts.show(sort);
             let message = match got {
                 "number" if matches!(shape, Some(Shape::Nat | Shape::Int)) => {
                     format!("this number is out of range for `{expected}`")
@@ -211,14 +211,17 @@ impl Body<'_, '_, '_> {
             if got.sort == sort {
                 return Some(hir::Argument::Var(var));
             }
-            let (expected, shown) = (self.names.sorts.show(sort), self.names.sorts.show(got.sort));
+            let (expected, shown) = (
+                self.resolver.sorts.show(sort),
+                self.resolver.sorts.show(got.sort),
+            );
             let message = format!("expected `{expected}`, but `{}` is `{shown}`", name.text);
             let bound = got.span;
             let finding = Diagnostic::new(Code::ArgumentSort, name.at.0, message);
             self.report(finding.related(bound, "bound here"));
             return None;
         }
-        if let Some(Shape::Enum { variants, .. }) = sort.map(|sort| self.names.sorts.shape(sort))
+        if let Some(Shape::Enum { variants, .. }) = sort.map(|sort| self.resolver.sorts.shape(sort))
             && let Some(index) = variants.iter().position(|variant| *variant == name.text)
         {
             return Some(hir::Argument::Nat(index as u64));
@@ -227,7 +230,7 @@ impl Body<'_, '_, '_> {
         let mut finding = Diagnostic::new(Code::UnknownName, name.at.0, message);
         if let Some(left) = self.scope.out_of_scope(&name.text) {
             finding = finding.related(left, "bound here, but only inside this block");
-        } else if self.names.findings.accepts(Code::UnknownName)
+        } else if self.resolver.findings.accepts(Code::UnknownName)
             && let Some(close) = closest(&name.text, self.scope.names())
         {
             finding = finding.help(format!("did you mean `{close}`?"));

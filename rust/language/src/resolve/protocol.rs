@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::bounds::ROLES_MAX;
 
-use super::Names;
+use super::Resolver;
 use super::scope::{Binding, Mask, Scope};
 use crate::ast::{self, Message, Name, Param, SortKind, StatementKind};
 use crate::diagnostic::{Code, Diagnostic, closest};
@@ -14,13 +14,13 @@ use crate::source::Span;
 
 /// Resolves the names of one protocol.
 pub(super) fn resolve<'m>(
-    names: &mut Names<'m, '_>,
+    resolver: &mut Resolver<'m, '_>,
     module: usize,
     ast: &'m ast::Protocol,
 ) -> hir::Protocol {
-    let before = names.findings.errors();
+    let before = resolver.findings.errors();
     let mut body = Body {
-        names,
+        resolver,
         module,
         ast,
         roles: Vec::new(),
@@ -47,8 +47,8 @@ pub(super) fn resolve<'m>(
         body: statements,
         sound: !ast.damaged
             && !lost
-            && names.findings.errors() == before
-            && !names.findings.is_full(),
+            && resolver.findings.errors() == before
+            && !resolver.findings.is_full(),
     }
 }
 
@@ -60,7 +60,7 @@ struct Rec<'m> {
 }
 
 pub(super) struct Body<'n, 'm, 'f> {
-    pub(super) names: &'n mut Names<'m, 'f>,
+    pub(super) resolver: &'n mut Resolver<'m, 'f>,
     pub(super) module: usize,
     pub(super) ast: &'m ast::Protocol,
     roles: Vec<(String, Span)>,
@@ -76,7 +76,7 @@ pub(super) struct Body<'n, 'm, 'f> {
 
 impl<'m> Body<'_, 'm, '_> {
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.names.report(diagnostic);
+        self.resolver.report(diagnostic);
     }
 
     /// Resolves the roles and the `uses` clauses.
@@ -96,7 +96,7 @@ impl<'m> Body<'_, 'm, '_> {
             }
         }
         for used in &self.ast.uses {
-            let interface = self.names.interface(self.module, &used.interface);
+            let interface = self.resolver.interface(self.module, &used.interface);
             let Some((interface, role)) = interface.zip(self.role(&used.role)) else {
                 continue;
             };
@@ -190,7 +190,7 @@ impl<'m> Body<'_, 'm, '_> {
             let statements = self.statements(block);
             self.forget(mark);
             let gained = self.scope.unlearn(mark);
-            if falls_through(&statements, self.names.endless) {
+            if falls_through(&statements, self.resolver.endless) {
                 learned.push(gained);
             }
             branches.push(Branch {
@@ -269,10 +269,10 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     fn do_(&mut self, path: &'m ast::Path, args: &'m [Name]) -> Option<Kind> {
-        let protocol = self.names.protocol(self.module, path);
+        let protocol = self.resolver.protocol(self.module, path);
         let roles: Vec<Option<Role>> = args.iter().map(|arg| self.role(arg)).collect();
         let protocol = protocol?;
-        let (callee_module, callee) = self.names.protocols.get(protocol).copied()?;
+        let (callee_module, callee) = self.resolver.protocols.get(protocol).copied()?;
         if roles.len() != callee.roles.len() {
             let (got, expected) = (roles.len(), callee.roles.len());
             let message =
@@ -332,8 +332,8 @@ impl<'m> Body<'_, 'm, '_> {
 
     fn find_interface(&self, module: usize, path: &ast::Path) -> Option<usize> {
         let (last, prefix) = path.segments.split_last()?;
-        let place = self.names.place(module, prefix)??;
-        self.names
+        let place = self.resolver.place(module, prefix)??;
+        self.resolver
             .tables
             .get(place)?
             .interfaces
@@ -382,7 +382,7 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     fn unit(&mut self) -> Option<Payload> {
-        let sort = self.names.sorts.intern(Shape::Unit)?;
+        let sort = self.resolver.sorts.intern(Shape::Unit)?;
         Some(Payload {
             sort,
             source: Source::Unit,
@@ -392,9 +392,9 @@ impl<'m> Body<'_, 'm, '_> {
 
     /// Resolves a message without parentheses: a declared signature, or a label without payload.
     fn signature(&mut self, label: &Name) -> Option<Payload> {
-        let table = self.names.tables.get(self.module)?;
+        let table = self.resolver.tables.get(self.module)?;
         if table.signatures.contains_key(label.text.as_str()) {
-            let sort = self.names.sorts.intern(Shape::Foreign {
+            let sort = self.resolver.sorts.intern(Shape::Foreign {
                 name: label.text.clone(),
             })?;
             return Some(Payload {
@@ -415,7 +415,7 @@ impl<'m> Body<'_, 'm, '_> {
     /// Resolves the only payload of a message.
     fn payload(&mut self, param: &'m Param, from: Option<Role>, mask: Mask) -> Option<Payload> {
         if let Some(name) = &param.name {
-            let sort = self.names.sort(self.module, &param.sort);
+            let sort = self.resolver.sort(self.module, &param.sort);
             let bind = self.bind(name, sort, mask);
             return Some(Payload {
                 sort: sort?,
@@ -433,7 +433,7 @@ impl<'m> Body<'_, 'm, '_> {
                 bind: Some(var),
             });
         }
-        let sort = self.names.sort(self.module, &param.sort)?;
+        let sort = self.resolver.sort(self.module, &param.sort)?;
         Some(Payload {
             sort,
             source: Source::Host,
@@ -470,7 +470,7 @@ impl<'m> Body<'_, 'm, '_> {
                 whole = false;
                 continue;
             }
-            let sort = self.names.sort(self.module, &param.sort);
+            let sort = self.resolver.sort(self.module, &param.sort);
             let field = match &param.name {
                 Some(name) => {
                     if self.is_free(name) {
@@ -488,12 +488,12 @@ impl<'m> Body<'_, 'm, '_> {
         if !whole {
             return None;
         }
-        let sort = self.names.sorts.intern(Shape::Record {
+        let sort = self.resolver.sorts.intern(Shape::Record {
             name: String::new(),
             fields,
         });
         if sort.is_none() {
-            self.names.too_deep(params.first()?.sort.at.0);
+            self.resolver.too_deep(params.first()?.sort.at.0);
         }
         Some(Payload {
             sort: sort?,
@@ -537,7 +537,7 @@ impl<'m> Body<'_, 'm, '_> {
             return None;
         }
         // A name with an invalid sort is bound too, so that its uses are not reported as well.
-        let sort = sort.or_else(|| self.names.sorts.intern(Shape::Unit))?;
+        let sort = sort.or_else(|| self.resolver.sorts.intern(Shape::Unit))?;
         let var = self.new_var(hir::Var {
             name: name.text.clone(),
             sort,

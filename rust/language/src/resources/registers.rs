@@ -80,11 +80,11 @@ impl Live {
                 continue;
             }
             self.before[at].push(register);
-            fits(flat, &self.before[at])?;
+            check_pressure(flat, &self.before[at])?;
             for &earlier in &predecessors[at] {
                 if !self.after[earlier].contains(&register) {
                     self.after[earlier].push(register);
-                    fits(flat, &self.after[earlier])?;
+                    check_pressure(flat, &self.after[earlier])?;
                 }
                 if !flat.code[earlier].defs().contains(&register) {
                     waiting.push(earlier);
@@ -95,7 +95,7 @@ impl Live {
     }
 }
 
-fn fits(flat: &FlatCode, live: &[Vreg]) -> Result<(), Pressure> {
+fn check_pressure(flat: &FlatCode, live: &[Vreg]) -> Result<(), Pressure> {
     if live.len() <= FREE {
         Ok(())
     } else {
@@ -115,15 +115,15 @@ fn pressure(flat: &FlatCode, live: &[Vreg]) -> Pressure {
 }
 
 /// The point with the most occupied registers: those that are read later, and those written there.
-fn narrowest(flat: &FlatCode, live: &Live) -> Pressure {
-    let held = flat.code.iter().zip(&live.after).map(|(op, after)| {
-        let mut held = after.clone();
-        held.extend(op.defs());
-        held.sort_unstable();
-        held.dedup();
-        held
+fn highest_pressure(flat: &FlatCode, live: &Live) -> Pressure {
+    let occupied = flat.code.iter().zip(&live.after).map(|(op, after)| {
+        let mut occupied = after.clone();
+        occupied.extend(op.defs());
+        occupied.sort_unstable();
+        occupied.dedup();
+        occupied
     });
-    let most = held.max_by_key(Vec::len).unwrap_or_default();
+    let most = occupied.max_by_key(Vec::len).unwrap_or_default();
     let found = pressure(flat, &most);
     // When the greedy colouring needs more registers than any single point does, report one more
     // than the machine has.
@@ -137,18 +137,18 @@ fn narrowest(flat: &FlatCode, live: &Live) -> Pressure {
 /// of the other side of a move when it is free, else the lowest free one.
 fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
     let count = flat.registers as usize;
-    let mut apart: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
+    let mut interference: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
     let mut moves: BTreeMap<Vreg, Vec<Vreg>> = BTreeMap::new();
-    let mut part = |one: Vreg, two: Vreg| {
+    let mut interfere = |one: Vreg, two: Vreg| {
         if one != two {
-            apart[one.0 as usize].insert(two);
-            apart[two.0 as usize].insert(one);
+            interference[one.0 as usize].insert(two);
+            interference[two.0 as usize].insert(one);
         }
     };
     // Registers that are live on entry hold unit initially, each in a register of its own.
     let mut order: Vec<Vreg> = live.before.first().cloned().unwrap_or_default();
     for (index, one) in order.iter().enumerate() {
-        order[..index].iter().for_each(|two| part(*one, *two));
+        order[..index].iter().for_each(|two| interfere(*one, *two));
     }
     for (op, after) in flat.code.iter().zip(&live.after) {
         let defs = op.defs();
@@ -158,8 +158,8 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
             after
                 .iter()
                 .filter(|other| !copied(other))
-                .for_each(|other| part(def, *other));
-            defs.iter().for_each(|other| part(def, *other));
+                .for_each(|other| interfere(def, *other));
+            defs.iter().for_each(|other| interfere(def, *other));
         }
         if let FlatOp::Move { dst, src } = op {
             moves.entry(*dst).or_default().push(*src);
@@ -171,15 +171,15 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
         if colours[register.0 as usize] != 0 {
             continue;
         }
-        let others = &apart[register.0 as usize];
-        let taken = |c: &u8| others.iter().any(|other| colours[other.0 as usize] == *c);
+        let others = &interference[register.0 as usize];
+        let is_taken = |c: &u8| others.iter().any(|other| colours[other.0 as usize] == *c);
         let partners = moves.get(&register).into_iter().flatten();
-        let wished = partners
+        let preferred = partners
             .map(|other| colours[other.0 as usize])
             .filter(|c| *c != 0);
         let all = 1..bounds::REGISTERS_MAX;
-        let Some(free) = wished.chain(all).find(|c| !taken(c)) else {
-            return Err(narrowest(flat, live));
+        let Some(free) = preferred.chain(all).find(|c| !is_taken(c)) else {
+            return Err(highest_pressure(flat, live));
         };
         colours[register.0 as usize] = free;
     }
@@ -204,12 +204,12 @@ fn instruction(op: &FlatOp, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc)
         FlatOp::Offer { selector, arms } => Instruction::Offer {
             chan,
             selector: reg(*selector),
-            arms: arms.iter().map(|arm| offered(arm, &reg, &pc)).collect(),
+            arms: arms.iter().map(|arm| offer_arm(arm, &reg, &pc)).collect(),
         },
         FlatOp::Choose { dst, table } => Instruction::Choose {
             chan,
             dst: reg(*dst),
-            table: rows(table, pc),
+            table: jump_table(table, pc),
         },
         FlatOp::Invoke {
             operation,
@@ -248,13 +248,13 @@ fn instruction(op: &FlatOp, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc)
         },
         FlatOp::Branch { cond, table } => Instruction::Branch {
             cond: reg(*cond),
-            table: rows(table, pc),
+            table: jump_table(table, pc),
         },
         FlatOp::Halt => Instruction::Halt,
     }
 }
 
-fn offered(
+fn offer_arm(
     (label, val, target): &(LabelId, Vreg, usize),
     reg: impl Fn(Vreg) -> Reg,
     pc: impl Fn(usize) -> Pc,
@@ -266,7 +266,7 @@ fn offered(
     }
 }
 
-fn rows<K: Copy>(table: &[(K, usize)], pc: impl Fn(usize) -> Pc) -> Vec<(K, Pc)> {
+fn jump_table<K: Copy>(table: &[(K, usize)], pc: impl Fn(usize) -> Pc) -> Vec<(K, Pc)> {
     table
         .iter()
         .map(|(key, target)| (*key, pc(*target)))

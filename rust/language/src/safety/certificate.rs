@@ -96,7 +96,7 @@ impl SafetyCertificate {
     /// The first check that fails.
     pub fn check(&self, automata: &[LocalAutomaton]) -> Result<(), CertificateError> {
         let system = System::new(automata, self.buffer_bound.max(1));
-        let foreign = |row: &Configuration| !system.holds(row);
+        let foreign = |row: &Configuration| !system.is_configuration(row);
         if let Some(index) = self.states.iter().position(foreign) {
             return Err(CertificateError::Foreign { index });
         }
@@ -106,7 +106,7 @@ impl SafetyCertificate {
         for (index, row) in self.states.iter().enumerate() {
             let bad = |kind| CertificateError::Bad { index, kind };
             for (step, next) in system.steps(row).map_err(bad)? {
-                let after = system.after(row, step, next);
+                let after = system.successor(row, step, next);
                 if self.states.binary_search(&after).is_err() {
                     return Err(CertificateError::Open { index });
                 }
