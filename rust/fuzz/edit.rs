@@ -1,14 +1,14 @@
-//! Edits of a CBOR tree that two bytes of input describe: mutation that keeps the form.
+//! Structure-preserving mutation: edits of a CBOR tree, each described by two bytes of input.
 
 use antiphon_codec::Item;
 
-/// Changes one part of the tree; nothing when there is none of that number.
+/// Changes one part of the tree; does nothing when there is no part with that number.
 pub fn edit(tree: &mut Item, place: u8, how: u8) {
     let mut index = usize::from(place) * 3 + usize::from(how >> 5);
     edit_nth(tree, &mut index, how & 0x1f);
 }
 
-/// Changes the part with this number, counted from the root; whether it was there.
+/// Changes the part with this number, counted in pre-order. Returns whether it exists.
 fn edit_nth(item: &mut Item, index: &mut usize, how: u8) -> bool {
     if *index == 0 {
         change(item, how);

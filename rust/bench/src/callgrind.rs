@@ -1,4 +1,4 @@
-//! Instructions a message takes: the difference between two lengths of the same run, under callgrind.
+//! Instructions per message: the difference between two lengths of the same run, under callgrind.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use crate::contest::Contest;
 use crate::sides::Side;
 
-/// Instructions a message takes; `None` where callgrind is not there, or has nothing to say.
+/// The instructions per message; `None` when callgrind is not installed or the contest cannot be
+/// counted.
 ///
 /// # Errors
-/// When callgrind is there and fails.
+/// When callgrind is installed and fails.
 pub fn instructions(program: &Path, contest: &Contest, side: Side) -> Result<Option<f64>, String> {
     let Some((short, long)) = lengths(contest, side) else {
         return Ok(None);
@@ -24,7 +25,7 @@ pub fn instructions(program: &Path, contest: &Contest, side: Side) -> Result<Opt
     Ok(Some(difference as f64 / more as f64))
 }
 
-/// Whether there is a callgrind.
+/// Whether callgrind is installed.
 pub fn present() -> bool {
     let mut command = Command::new("valgrind");
     command
@@ -34,8 +35,8 @@ pub fn present() -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Two lengths of a run, in messages. Threads that wait for each other do other work under callgrind than without, and
-/// 100,000 sessions take it minutes to open.
+/// Two lengths of a run, in messages. Threads that wait for each other do different work under
+/// callgrind, and opening 100,000 sessions takes minutes, so such contests are not counted.
 fn lengths(contest: &Contest, side: Side) -> Option<(u64, u64)> {
     let threads = [
         Side::TokioMulti,
@@ -48,7 +49,7 @@ fn lengths(contest: &Contest, side: Side) -> Option<(u64, u64)> {
     }
     let sessions = u64::from(contest.sessions);
     match side {
-        // As far as it is timed: its cost grows from there.
+        // The same length as in the measurement of time: the cost grows with the length.
         Side::Telltale => Some((8, 64)),
         _ => Some((2_000.max(8 * sessions), 22_000.max(24 * sessions))),
     }
@@ -73,22 +74,20 @@ fn collected(
         .args(["--messages", &messages.to_string()]);
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("valgrind: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     let measured: Option<crate::one::Measured> = serde_json::from_slice(&output.stdout).ok();
     measured
-        .zip(read(&said))
+        .zip(read(&log))
         .map(|(measured, instructions)| Collected {
             messages: measured.messages,
             instructions,
         })
-        .ok_or_else(|| format!("valgrind: {}: {}", output.status, said.trim()))
+        .ok_or_else(|| format!("valgrind: {}: {}", output.status, log.trim()))
 }
 
-/// The sum that callgrind ends with: `==1== Collected : 123`.
-fn read(said: &str) -> Option<u64> {
-    let line = said
-        .lines()
-        .find_map(|line| line.split_once("Collected : "));
+/// Reads the sum in callgrind's last line: `==1== Collected : 123`.
+fn read(log: &str) -> Option<u64> {
+    let line = log.lines().find_map(|line| line.split_once("Collected : "));
     line?.1.trim().parse().ok()
 }
 
@@ -97,9 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sum_is_read() {
-        let said = "==7== Events    : Ir\n==7== Collected : 1723045\n==7== \n";
-        assert_eq!(read(said), Some(1_723_045));
+    fn reads_the_instruction_count() {
+        let log = "==7== Events    : Ir\n==7== Collected : 1723045\n==7== \n";
+        assert_eq!(read(log), Some(1_723_045));
         assert_eq!(read("==7== Events : Ir\n"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of the benchmarks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::run::{self, Extent};
 use crate::sides::Side;
 use crate::{page, table};
 
-/// The exit code of `one` for a side that has no part in the contest.
+/// The exit code of `one` for a side that does not take part in the contest.
 pub(crate) const ABSENT: i32 = 3;
 
 #[derive(Parser)]
 #[command(
     name = "antiphon-bench",
-    about = "Exchanges side by side",
+    about = "Benchmarks of message exchanges, side by side",
     disable_version_flag = true
 )]
 struct Arguments {
@@ -35,24 +35,24 @@ enum Task {
     Run {
         #[command(flatten)]
         extent: ExtentArguments,
-        /// Leave instructions and memory out, which take most of the time
+        /// Skip instruction and memory counts, which take most of the time
         #[arg(long)]
         no_counts: bool,
-        /// Only contests of this name; no page is written then
+        /// Run only the contests with these names; writes no page
         #[arg(long, conflicts_with = "page")]
         only: Vec<Contest>,
         /// Write the tables into this page, between its two marks
         #[arg(long)]
         page: Option<PathBuf>,
-        /// Write all figures into this file
+        /// Write all figures to this file as JSON
         #[arg(long)]
         json: Option<PathBuf>,
     },
-    /// Measure what the ratios need and fail for each that is below its floor
+    /// Measure the sides that the ratios need; fails for each ratio below its floor
     Check {
         #[command(flatten)]
         extent: ExtentArguments,
-        /// Ratios whose name begins so are not asked for (`--without wasm`)
+        /// Skip ratios whose name starts with this (`--without wasm`)
         #[arg(long, value_name = "NAME")]
         without: Vec<String>,
     },
@@ -60,12 +60,12 @@ enum Task {
     One {
         /// ping-pong, told, ring, chosen, choice, working, sessions-N or steps-N
         contest: Contest,
-        /// Who
+        /// The side, such as `ours` or `tokio-multi`
         side: Side,
-        /// For about so many milliseconds
+        /// The duration of the measurement, in milliseconds
         #[arg(long, default_value_t = 150)]
         time: u64,
-        /// Exactly so many messages, without warming up
+        /// The exact number of messages, without warming up
         #[arg(long)]
         messages: Option<u64>,
     },
@@ -73,13 +73,13 @@ enum Task {
 
 #[derive(Args)]
 struct ExtentArguments {
-    /// How often each side has its turn
+    /// The number of rounds; each side is measured once per round
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// How long a turn is, in milliseconds
+    /// The duration of one measurement, in milliseconds
     #[arg(long, default_value_t = 150)]
     time: u64,
-    /// The root of the project
+    /// The root folder of the repository
     #[arg(long, default_value = ".")]
     root: PathBuf,
 }
@@ -95,7 +95,7 @@ impl ExtentArguments {
     }
 }
 
-/// The program; with a meter when this process counts its heap.
+/// Runs the program. `meter` reads the counting allocator, if this process has one.
 pub fn main(meter: Option<Meter>) -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Run {
@@ -164,7 +164,7 @@ fn run(
     };
     let mut text = page::method(&report.about);
     if extent.counts && !crate::callgrind::present() {
-        text.push_str("Instructions are not counted: there is no valgrind.\n\n");
+        text.push_str("Instructions are not counted: valgrind is not installed.\n\n");
     }
     text.push_str(&table::tables(&report, &judged));
     println!("{text}");
@@ -173,8 +173,8 @@ fn run(
         write(path, &figures)?;
     }
     if let Some(path) = page {
-        let old = fs::read_to_string(path).map_err(|error| of(path, &error))?;
-        let new = page::replace(&old, &text).map_err(|error| of(path, &error))?;
+        let old = fs::read_to_string(path).map_err(|error| file_error(path, &error))?;
+        let new = page::replace(&old, &text).map_err(|error| file_error(path, &error))?;
         write(path, &new)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -207,7 +207,9 @@ fn check(extent: &Extent, without: &[String]) -> Result<ExitCode, String> {
     }
     println!("{} ratios hold, {failed} failed", judged.len() - failed);
     if failed > 0 {
-        println!("load {load} before it: sides of several threads are measured by the clock");
+        println!(
+            "the load was {load} before the run; sides with several threads are timed by the clock"
+        );
     }
     Ok(match failed {
         0 => ExitCode::SUCCESS,
@@ -217,14 +219,14 @@ fn check(extent: &Extent, without: &[String]) -> Result<ExitCode, String> {
 
 fn judge(report: &Report, root: &Path) -> Result<Vec<Judged>, String> {
     let path = root.join("rust/bench/floors.toml");
-    let text = fs::read_to_string(&path).map_err(|error| of(&path, &error))?;
-    ratio::judge(report, &text).map_err(|error| of(&path, &error))
+    let text = fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
+    ratio::judge(report, &text).map_err(|error| file_error(&path, &error))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| of(path, &error))
+    fs::write(path, text).map_err(|error| file_error(path, &error))
 }
 
-fn of(path: &Path, problem: &dyn std::fmt::Display) -> String {
+fn file_error(path: &Path, problem: &dyn std::fmt::Display) -> String {
     format!("{}: {problem}", path.display())
 }

@@ -1,55 +1,55 @@
-//! What is compared: which exchange, by how many sessions, with what work in the hosts.
+//! The contests: the exchange, the number of sessions, and the work of the hosts.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What two or more roles say to each other, for ever.
+/// The messages that the roles exchange, forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange {
-    /// One to the other, and back.
+    /// A message each way, in turn.
     PingPong,
-    /// A token goes round eight roles.
+    /// A token that eight roles pass around.
     Ring,
     /// One of four labels one way, an acknowledgement back.
     Choice,
 }
 
-/// How many roles the ring has.
+/// The number of roles in the ring.
 pub const RING: usize = 8;
 
-/// How many labels the choice is among.
+/// The number of labels in the choice.
 pub const ARMS: usize = 4;
 
-/// One row of the comparison.
+/// One contest between the sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contest {
-    /// What is said.
+    /// The exchange.
     pub exchange: Exchange,
-    /// By how many sessions, each in its turn.
+    /// The number of sessions, which take turns.
     pub sessions: u32,
-    /// Whether each message is told to its receiver's host.
-    pub told: bool,
-    /// How long a host that is told works, in nanoseconds.
+    /// Whether each message is delivered to its receiver's host.
+    pub delivered: bool,
+    /// How long a host works per delivery, in nanoseconds.
     pub work: u64,
-    /// When it is a run of so many steps from the start of a new machine, and not of any length.
+    /// The fixed number of steps from the start of a new machine; `None` for a run of any length.
     pub steps: Option<u64>,
 }
 
 const PLAIN: Contest = Contest {
     exchange: Exchange::PingPong,
     sessions: 1,
-    told: false,
+    delivered: false,
     work: 0,
     steps: None,
 };
 
-/// The contests that have a name of their own.
+/// The contests with a name of their own.
 const NAMED: [(&str, Contest); 6] = [
     ("ping-pong", PLAIN),
     (
         "told",
         Contest {
-            told: true,
+            delivered: true,
             ..PLAIN
         },
     ),
@@ -64,7 +64,7 @@ const NAMED: [(&str, Contest); 6] = [
         "choice",
         Contest {
             exchange: Exchange::Choice,
-            told: true,
+            delivered: true,
             ..PLAIN
         },
     ),
@@ -79,7 +79,7 @@ const NAMED: [(&str, Contest); 6] = [
         "working",
         Contest {
             sessions: 1_000,
-            told: true,
+            delivered: true,
             work: 1_000,
             ..PLAIN
         },
@@ -87,12 +87,12 @@ const NAMED: [(&str, Contest); 6] = [
 ];
 
 impl Contest {
-    /// Ping-pong in so many sessions.
+    /// Ping-pong in a number of sessions.
     pub const fn sessions(sessions: u32) -> Contest {
         Contest { sessions, ..PLAIN }
     }
 
-    /// Ping-pong in one session, so many steps long.
+    /// Ping-pong in one session, for a number of steps.
     pub const fn steps(steps: u64) -> Contest {
         Contest {
             steps: Some(steps),
@@ -100,15 +100,15 @@ impl Contest {
         }
     }
 
-    /// What a reader of the table is told.
+    /// The contest's title in the tables.
     pub fn title(&self) -> String {
-        let what = match (self.exchange, self.told, self.work) {
+        let what = match (self.exchange, self.delivered, self.work) {
             (Exchange::PingPong, false, _) => "ping-pong",
-            (Exchange::PingPong, true, 0) => "ping-pong, each message told to a host",
-            (Exchange::PingPong, true, _) => "ping-pong, hosts that work for 1 µs a message",
+            (Exchange::PingPong, true, 0) => "ping-pong, each message delivered to a host",
+            (Exchange::PingPong, true, _) => "ping-pong, hosts that work for 1 µs per message",
             (Exchange::Ring, ..) => "ring of 8 roles",
             (Exchange::Choice, true, _) => {
-                "choice among 4 labels by a host, acknowledged, both told"
+                "choice among 4 labels by a host, acknowledged, delivered to both hosts"
             }
             (Exchange::Choice, false, _) => "choice among 4 labels in turn, acknowledged",
         };
@@ -120,7 +120,7 @@ impl Contest {
     }
 }
 
-/// `100000` as `100,000`.
+/// Formats `100000` as `100,000`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -161,7 +161,7 @@ impl FromStr for Contest {
         .ok_or_else(|| {
             let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
             format!(
-                "no contest `{text}`: {}, sessions-N or steps-N",
+                "unknown contest `{text}`: expected {}, sessions-N or steps-N",
                 names.join(", ")
             )
         })
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contest_is_read_as_it_is_written() {
+    fn contests_parse_from_their_names() {
         let mut all: Vec<Contest> = NAMED.iter().map(|(_, contest)| *contest).collect();
         all.extend([
             Contest::sessions(10),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         for (number, text) in [
             (0, "0"),
             (999, "999"),

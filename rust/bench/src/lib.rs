@@ -1,8 +1,8 @@
-//! The same exchanges by Antiphon, by a comparable machine, by channels and by a bare loop.
+//! The same message exchanges by Antiphon, by a comparable machine, by channels and by a bare loop.
 //!
-//! Every measurement is a process of its own (`one`), so that no side finds the heap or the caches as another one left
-//! them; `run` starts all of them once in each round, so that what slows the machine down for a while
-//! spoils one figure of each.
+//! Every measurement runs in a process of its own (`one`), so that no side inherits the heap or the
+//! caches of another. `run` measures all of them once per round, so that a temporary slowdown of
+//! the computer affects one figure of each side.
 
 pub mod contest;
 pub mod one;

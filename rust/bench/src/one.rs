@@ -1,4 +1,4 @@
-//! One side of one contest, measured in a process of its own.
+//! Measures one side of one contest in this process.
 
 use std::time::{Duration, Instant};
 
@@ -8,49 +8,50 @@ use serde::{Deserialize, Serialize};
 use crate::contest::Contest;
 use crate::sides::{Absent, Prepared, Side};
 
-/// How long a side is run before it is measured.
+/// How long a side runs before it is measured.
 const WARM: Duration = Duration::from_millis(30);
 
-/// What counts the heap of this process, when something does.
+/// Reads the counting allocator of this process.
 pub type Meter = fn() -> Heap;
 
-/// What the heap has come to.
+/// The state of the heap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heap {
-    /// How often memory was asked for, growing included.
+    /// The number of allocations, including reallocations.
     pub allocations: u64,
-    /// Bytes that are held.
+    /// The number of bytes allocated and not freed.
     pub held: u64,
 }
 
-/// What one process found out.
+/// The result of one measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// How many messages were exchanged while it was measured.
+    /// The number of messages exchanged while measuring.
     pub messages: u64,
-    /// How long that took, in nanoseconds.
+    /// The time it took, in nanoseconds.
     pub nanos: u64,
-    /// How often memory was asked for meanwhile; only where something counts.
+    /// The number of allocations while measuring; only with a counting allocator.
     pub allocations: Option<u64>,
-    /// Bytes that a session holds; only where something counts.
+    /// The number of bytes allocated per session; only with a counting allocator.
     pub session_bytes: Option<u64>,
-    /// What a reader should know about it.
+    /// A remark for readers.
     pub note: Option<String>,
 }
 
-/// How long to measure.
+/// The length of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
-    /// For about so long, after warming up.
+    /// About this time, after warming up.
     Time(Duration),
-    /// Exactly so many messages, as the first thing after making ready: for counting instructions.
+    /// Exactly this number of messages, starting right after preparation. For counting
+    /// instructions.
     Messages(u64),
 }
 
-/// Measures.
+/// Measures one side of one contest.
 ///
 /// # Errors
-/// [`Absent`] when the side has no part in the contest.
+/// [`Absent`] when the side does not take part in the contest.
 pub fn measure(
     contest: &Contest,
     side: Side,
@@ -63,7 +64,7 @@ pub fn measure(
     let (batch, time) = match (length, fixed) {
         (Length::Messages(messages), _) => (messages, Duration::ZERO),
         (Length::Time(time), Some(fixed)) => (fixed, time),
-        // Each session has its turn, and starting all of them is a small part of the whole.
+        // Each session has several turns, so that starting them is a small part of the whole.
         (Length::Time(time), None) => {
             let least = u64::from(contest.sessions) * 20;
             (warm(&mut prepared, least, time), Duration::ZERO)
@@ -95,12 +96,12 @@ pub fn measure(
         if Duration::from_nanos(measured.nanos) >= time {
             return Ok(measured);
         }
-        // Of a new machine each time: that is what its fixed length means.
+        // A fixed length is measured on a new machine each time.
         prepared = side.prepare(contest)?;
     }
 }
 
-/// Runs until it is warm; how many messages fill the time.
+/// Runs until warm. Returns the number of messages that fill the time.
 fn warm(prepared: &mut Prepared, least: u64, time: Duration) -> u64 {
     let mut batch = least.max(64);
     loop {
@@ -113,7 +114,7 @@ fn warm(prepared: &mut Prepared, least: u64, time: Duration) -> u64 {
     }
 }
 
-/// How long an exchange takes.
+/// The time that an exchange takes.
 fn timed(prepared: &mut Prepared, messages: u64) -> Duration {
     match prepared.threads {
         true => {

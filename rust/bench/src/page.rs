@@ -1,14 +1,14 @@
-//! The part of a page that a run writes; the rest of the page is somebody else's.
+//! Writes the generated part of a page; the rest of the page is written by hand.
 
 use std::collections::BTreeMap;
 
 const BEGIN: &str = "<!-- bench-peers: begin -->";
 const END: &str = "<!-- bench-peers: end -->";
 
-/// The page with what stands between the two marks replaced.
+/// The page with the text between the two marks replaced.
 ///
 /// # Errors
-/// When the page has not exactly one such place.
+/// When the page does not have exactly one such part.
 pub fn replace(page: &str, section: &str) -> Result<String, String> {
     let (before, rest) = page.split_once(BEGIN).ok_or(format!("no line `{BEGIN}`"))?;
     let (_, after) = rest
@@ -23,11 +23,11 @@ pub fn replace(page: &str, section: &str) -> Result<String, String> {
     ))
 }
 
-/// What stands before the tables: when, where and against what.
+/// The introduction of the tables: when, where and against which versions the run was made.
 pub fn method(about: &BTreeMap<String, String>) -> String {
     let get = |name: &str| about.get(name).map_or("?", String::as_str);
     format!(
-        "Written by `cargo xtask bench-peers` on {}: {}, {}, {} rounds, load {} before it.\n\
+        "Written by `cargo xtask bench-peers` on {}: {}, {}, {} rounds, load {} before the run.\n\
          Against telltale-machine {}, tokio {}, crossbeam-channel {}.\n\n",
         get("date"),
         get("machine"),
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
+    fn only_the_text_between_the_marks_changes() {
         let page = format!("# One\n\n{BEGIN}\nold\n{END}\n\n## Two\n");
         let new = replace(&page, "new\n").expect("it has the marks");
         assert_eq!(new, format!("# One\n\n{BEGIN}\n\nnew\n\n{END}\n\n## Two\n"));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_its_place_is_refused() {
+    fn a_page_without_the_marks_is_rejected() {
         for page in [
             "nothing".to_owned(),
             BEGIN.to_owned(),

@@ -1,4 +1,4 @@
-//! What is promised, as ratios within one run, and where each of them has its floor.
+//! The promised speed ratios within one run, and their floors.
 
 use std::collections::BTreeMap;
 
@@ -8,75 +8,76 @@ use crate::contest::{Contest, Exchange};
 use crate::report::{Report, Row, median};
 use crate::sides::Side;
 
-/// A ratio of speeds; more is better.
+/// A ratio of speeds; higher is better.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ratio {
-    /// Its name, in the file of floors too.
+    /// The name, as in the file of floors.
     pub name: String,
-    /// What a reader is told.
+    /// The title in the table.
     pub title: String,
-    /// Of what.
-    pub of: Of,
+    /// The measurements that it compares.
+    pub terms: Terms,
 }
 
-/// What a ratio is of.
+/// The measurements that a ratio compares.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Of {
-    /// The speed of one side over that of the fastest of others.
+pub enum Terms {
+    /// The speed of one side divided by the speed of the fastest of others.
     Sides(Contest, Side, Vec<Side>),
-    /// The speed in the slowest of the contests over that in the fastest: how level a side's cost is.
+    /// The speed in the slowest of the contests divided by the speed in the fastest: how constant a
+    /// side's cost is.
     Level(Side, Vec<Contest>),
 }
 
-/// What is to be reached, and what no change may fall below.
+/// The target of a ratio, and its floor.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor {
-    /// What is to be reached.
+    /// The value to reach.
     pub target: f64,
-    /// What `check` fails below: some way under what was measured, since runs differ.
+    /// The value below which `check` fails. It is below the measured value, because runs differ.
     pub floor: f64,
 }
 
-/// What became of a ratio.
+/// A ratio, measured and judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
-    /// Which.
+    /// The ratio.
     pub ratio: Ratio,
-    /// Its floor and target.
+    /// The floor and target.
     pub floor: Floor,
-    /// What it is; why there is none when a side is missing.
+    /// The value, or why there is none when a side is missing.
     pub value: Result<f64, String>,
 }
 
 impl Judged {
-    /// Whether it stands on or above its floor. A ratio that is not there does not.
+    /// Whether the value is at least the floor. A missing value is not.
     pub fn holds(&self) -> bool {
         matches!(self.value, Ok(value) if value >= self.floor.floor)
     }
 
-    /// Whether it is what is to be reached.
+    /// Whether the value is at least the target.
     pub fn reached(&self) -> bool {
         matches!(self.value, Ok(value) if value >= self.floor.target)
     }
 }
 
-/// The two kinds of tasks, of which the better one counts.
+/// The two kinds of tasks. The faster one counts.
 pub const TOKIO: [Side; 2] = [Side::TokioCurrent, Side::TokioMulti];
-/// The two kinds of threads, of which the better one counts.
+/// The two kinds of threads. The faster one counts.
 pub const CROSSBEAM: [Side; 2] = [Side::CrossbeamSingle, Side::CrossbeamThreads];
 
-/// The numbers of sessions over which a step's cost is to be level.
+/// The numbers of sessions over which the cost of a step should be constant.
 const SESSIONS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
-/// The lengths of a run over which it is.
+/// The lengths of a run, in steps, over which it should be constant.
 const STEPS: [u64; 3] = [1_000, 100_000, 10_000_000];
 
-/// A contest that has a name: the file of names and this one are held together by a test.
+/// A contest by its name. A test checks that the names exist.
 fn named(name: &str) -> Contest {
     name.parse().unwrap_or(Contest::sessions(1))
 }
 
-/// Everything that is promised.
+/// All promised ratios.
 pub fn ratios() -> Vec<Ratio> {
     let many = ["sessions-1000", "sessions-100000"];
     let mut all = Vec::new();
@@ -92,7 +93,8 @@ pub fn ratios() -> Vec<Ratio> {
         (Side::Ours, &TOKIO),
         &["ping-pong", "told", "ring", "chosen", "choice"],
     ));
-    // What has sessions for two threads is compared thread for thread, and one thread of ours with two of theirs as well.
+    // Contests with sessions for two threads are compared with equal numbers of threads, and also
+    // one thread of Antiphon with two of tokio.
     all.extend(family(
         "tokio-alone",
         "one thread over tokio tasks on one",
@@ -141,12 +143,12 @@ pub fn ratios() -> Vec<Ratio> {
     all.push(Ratio {
         name: "level-sessions".to_owned(),
         title: "slowest over fastest, 10 to 100,000 sessions".to_owned(),
-        of: Of::Level(Side::Ours, SESSIONS.map(Contest::sessions).into()),
+        terms: Terms::Level(Side::Ours, SESSIONS.map(Contest::sessions).into()),
     });
     all.push(Ratio {
         name: "level-steps".to_owned(),
         title: "slowest over fastest, 1,000 to 10,000,000 steps".to_owned(),
-        of: Of::Level(Side::Ours, STEPS.map(Contest::steps).into()),
+        terms: Terms::Level(Side::Ours, STEPS.map(Contest::steps).into()),
     });
     all
 }
@@ -169,27 +171,28 @@ fn sides(name: String, title: String, contest: Contest, over: Side, under: &[Sid
     Ratio {
         name,
         title,
-        of: Of::Sides(contest, over, under.to_vec()),
+        terms: Terms::Sides(contest, over, under.to_vec()),
     }
 }
 
 impl Ratio {
-    /// Every side of every contest that it needs.
+    /// The sides and contests that it needs.
     pub fn needs(&self) -> Vec<(Contest, Side)> {
-        match &self.of {
-            Of::Sides(contest, over, under) => std::iter::once(over)
+        match &self.terms {
+            Terms::Sides(contest, over, under) => std::iter::once(over)
                 .chain(under)
                 .map(|side| (*contest, *side))
                 .collect(),
-            Of::Level(side, contests) => contests.iter().map(|contest| (*contest, *side)).collect(),
+            Terms::Level(side, contests) => {
+                contests.iter().map(|contest| (*contest, *side)).collect()
+            }
         }
     }
 
-    /// What it is in a run: in the middle round, since what is measured in one round is measured in one phase of the machine, or
-    /// nearly so, and what is measured in different rounds is not.
+    /// The value in a run: the median over rounds of the ratio within a round. Measurements of one
+    /// round are made under similar conditions; those of different rounds are not.
     ///
-    /// # Errors
-    /// Which side is missing, and why.
+    /// The missing side, and why it is missing.
     pub fn value(&self, report: &Report) -> Result<f64, String> {
         let row = |contest: &Contest, side: Side| {
             let row = report.row(contest, side);
@@ -203,9 +206,9 @@ impl Ratio {
                 )
             })
         };
-        let none = || "a ratio of nothing".to_owned();
-        match &self.of {
-            Of::Sides(contest, over, under) => {
+        let none = || "no rounds were measured".to_owned();
+        match &self.terms {
+            Terms::Sides(contest, over, under) => {
                 let under: Vec<_> = under.iter().map(|side| row(contest, *side)).collect();
                 let best = under.iter().flatten().copied();
                 let best = best.max_by(|one, other| f64::total_cmp(&speed(one), &speed(other)));
@@ -215,7 +218,7 @@ impl Ratio {
                 let ratios: Vec<f64> = rounds.map(|(under, over)| under / over).collect();
                 median(&ratios).ok_or_else(none)
             }
-            Of::Level(side, contests) => {
+            Terms::Level(side, contests) => {
                 let rows: Result<Vec<&Row>, String> =
                     contests.iter().map(|contest| row(contest, *side)).collect();
                 let rows = rows?;
@@ -235,15 +238,15 @@ impl Ratio {
     }
 }
 
-/// Messages a second; 0 where none were measured.
+/// Messages per second; 0 when none were measured.
 fn speed(row: &Row) -> f64 {
     row.speed().unwrap_or(0.0)
 }
 
-/// Reads the floors: each ratio has one, and there are no others.
+/// Parses the floors. Each ratio must have one, and there must be no others.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The error in the text.
 pub fn floors(text: &str, ratios: &[Ratio]) -> Result<Vec<Floor>, String> {
     let mut table: BTreeMap<String, Floor> =
         toml::from_str(text).map_err(|error| error.to_string())?;
@@ -253,7 +256,7 @@ pub fn floors(text: &str, ratios: &[Ratio]) -> Result<Vec<Floor>, String> {
         floors.push(floor.ok_or_else(|| format!("no floor for `{}`", ratio.name))?);
     }
     match table.keys().next() {
-        Some(name) => Err(format!("a floor for `{name}`, which is no ratio")),
+        Some(name) => Err(format!("a floor for `{name}`, which is not a ratio")),
         None => Ok(floors),
     }
 }
@@ -261,7 +264,7 @@ pub fn floors(text: &str, ratios: &[Ratio]) -> Result<Vec<Floor>, String> {
 /// Every ratio of a run, with its floor.
 ///
 /// # Errors
-/// What is wrong with the floors.
+/// The error in the floors.
 pub fn judge(report: &Report, text: &str) -> Result<Vec<Judged>, String> {
     let ratios = ratios();
     let floors = floors(text, &ratios)?;
@@ -273,7 +276,8 @@ pub fn judge(report: &Report, text: &str) -> Result<Vec<Judged>, String> {
     Ok(judged.collect())
 }
 
-/// Everything that a whole run measures: what the ratios need, and what is only shown.
+/// Everything that a full run measures: the sides that the ratios need, and those that are only
+/// shown.
 pub fn plan() -> Vec<(Contest, Side)> {
     let all = [
         Side::Bare,
@@ -301,15 +305,15 @@ pub fn plan() -> Vec<(Contest, Side)> {
     let mut plan: Vec<(Contest, Side)> = Vec::new();
     for contest in shown.map(named) {
         let takes_part = |side: &Side| match side {
-            // Nobody is told anything there.
-            Side::Bare => contest.exchange == Exchange::Choice || !contest.told,
+            // The bare loop has no hosts to deliver to.
+            Side::Bare => contest.exchange == Exchange::Choice || !contest.delivered,
             Side::CrossbeamThreads => contest.sessions == 1,
-            // One session is one step at a time, whoever drives.
+            // One session takes one step at a time, so workers cannot help.
             Side::Workers1 | Side::Workers2 => contest.sessions > 1,
-            // What its own program measures.
+            // The measurements that its own program makes.
             Side::Wasm => contest.exchange == Exchange::PingPong && contest.sessions == 1,
             // It asks the sender's host for every choice.
-            Side::Telltale => contest.exchange != Exchange::Choice || contest.told,
+            Side::Telltale => contest.exchange != Exchange::Choice || contest.delivered,
             Side::TokioCurrent | Side::TokioMulti | Side::CrossbeamSingle => true,
             Side::Ours | Side::Digest | Side::Recording => true,
         };
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn floors_are_those_of_the_ratios_and_no_others() {
+    fn every_floor_belongs_to_a_ratio() {
         let two = &ratios()[..2];
         let line = |name: &str| format!("[{name}]\ntarget = 2.0\nfloor = 1.0\n");
         let (first, second) = (line(&two[0].name), line(&two[1].name));
@@ -369,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_of_the_others_counts() {
+    fn ratios_compare_with_the_fastest_other_side() {
         let contest = Contest::sessions(1);
         let mut report = Report {
             rows: vec![
@@ -381,16 +385,16 @@ mod tests {
         };
         let tokio = ratio("tokio-ping-pong");
         assert_eq!(tokio.value(&report), Ok(2.0));
-        // One of the others may be missing, but not ours.
+        // One of the others may be missing, but ours may not.
         report.rows.remove(1);
         assert_eq!(tokio.value(&report), Ok(4.0));
         report.rows.remove(0);
-        let missing = tokio.value(&report).expect_err("ours is missing");
+        let missing = tokio.value(&report).expect_err("our side is missing");
         assert!(missing.contains("`ours`"), "{missing}");
     }
 
     #[test]
-    fn a_missing_side_says_why_and_does_not_hold() {
+    fn a_missing_side_has_a_reason_and_fails() {
         let contest = Contest::sessions(1);
         let absent = Row {
             absent: Some("not built".to_owned()),
@@ -413,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_the_slowest_over_the_fastest() {
+    fn a_level_is_the_slowest_divided_by_the_fastest() {
         let nanos = [100.0, 90.0, 125.0, 100.0, 120.0];
         let rows = SESSIONS.iter().zip(nanos);
         let report = Report {
@@ -426,9 +430,9 @@ mod tests {
         assert!(level.is_ok_and(|level| (level - 0.72).abs() < 1e-9));
     }
 
-    /// A phase in which everything takes twice as long is no ratio's.
+    /// A slow phase of the computer must not change a ratio.
     #[test]
-    fn a_slow_round_is_slow_for_both() {
+    fn a_slow_round_does_not_change_ratios() {
         let rounds = |row: Row, rounds: [f64; 3]| Row {
             rounds: rounds.into(),
             ..row
@@ -443,7 +447,7 @@ mod tests {
         };
         assert_eq!(ratio("bare-ping-pong").value(&report), Ok(0.5));
         let contests = SESSIONS.map(Contest::sessions);
-        // The first is caught by the slow phase a round before the others.
+        // The slow phase affects the first contest a round earlier than the others.
         let rows = contests.iter().enumerate().map(|(n, contest)| {
             let second = if n == 0 { 200.0 } else { 100.0 };
             let row = row(*contest, Side::Ours, 0.0);
@@ -458,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_is_held_on_it_and_not_below() {
+    fn a_value_equal_to_the_floor_holds() {
         let judged = |value| Judged {
             ratio: ratio("bare-ping-pong"),
             floor: Floor {
@@ -473,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_contests_are_those_that_are_meant() {
+    fn all_contest_names_are_known() {
         for (contest, _) in plan() {
             assert_eq!(named(&contest.to_string()), contest);
         }
@@ -483,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_has_what_the_ratios_need_once() {
+    fn the_plan_contains_each_need_once() {
         let plan = plan();
         for need in ratios().iter().flat_map(Ratio::needs) {
             assert_eq!(

@@ -1,4 +1,4 @@
-//! What a run found out.
+//! The results of a run.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::contest::Contest;
 use crate::sides::Side;
 
-/// A run: when, where, against what, and every side of every contest.
+/// A run: its environment, and every side of every contest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// When, where and by which compiler, as names and texts.
+    /// The date, the computer, the compiler and the versions, by name.
     pub about: BTreeMap<String, String>,
     /// The rows, in the order in which they are shown.
     pub rows: Vec<Row>,
@@ -21,24 +21,24 @@ pub struct Report {
 pub struct Row {
     /// The contest's name.
     pub contest: String,
-    /// Who.
+    /// The side.
     pub side: Side,
-    /// Why it did not take part; every figure is absent then.
+    /// Why it did not take part; all figures are missing then.
     pub absent: Option<String>,
-    /// Nanoseconds a message took in each round.
+    /// The nanoseconds per message in each round.
     pub rounds: Vec<f64>,
-    /// Instructions a message takes.
+    /// The instructions per message.
     pub instructions: Option<f64>,
-    /// How often memory is asked for, a message.
+    /// The allocations per message.
     pub allocations: Option<f64>,
-    /// Bytes a session holds.
+    /// The bytes per session.
     pub session_bytes: Option<u64>,
-    /// What a reader should know about it.
+    /// A remark for readers.
     pub note: Option<String>,
 }
 
 impl Row {
-    /// A row that has nothing in it yet.
+    /// A row without figures.
     pub fn new(contest: &Contest, side: Side) -> Row {
         Row {
             contest: contest.to_string(),
@@ -52,12 +52,12 @@ impl Row {
         }
     }
 
-    /// Messages a second, in the middle round.
+    /// Messages per second, the median over rounds.
     pub fn speed(&self) -> Option<f64> {
         median(&self.rounds).map(|nanos| 1e9 / nanos)
     }
 
-    /// Half of the distance from the fastest to the slowest round, as a part of the middle one.
+    /// Half of the distance from the fastest to the slowest round, relative to the median.
     pub fn spread(&self) -> Option<f64> {
         let middle = median(&self.rounds)?;
         let least = self.rounds.iter().copied().reduce(f64::min)?;
@@ -76,7 +76,7 @@ impl Report {
     }
 }
 
-/// The middle one; of an even number the mean of the two in the middle.
+/// The median; for an even number of values, the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_is_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0]), Some(3.0));
         assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn speed_and_spread_are_of_the_rounds() {
+    fn speed_and_spread_follow_from_the_rounds() {
         let mut row = Row::new(&Contest::sessions(10), Side::Ours);
         assert_eq!((row.speed(), row.spread()), (None, None));
         row.rounds = vec![90.0, 100.0, 120.0];

@@ -1,4 +1,4 @@
-//! A whole run: every measurement in a process of its own, each once in a round.
+//! A full run: every measurement in a process of its own, each once per round.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,32 +12,32 @@ use crate::report::{Report, Row};
 use crate::sides::Side;
 use crate::{callgrind, wasm};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Debug)]
 pub struct Extent {
-    /// How often each side has its turn.
+    /// The number of rounds.
     pub rounds: u32,
-    /// How long a turn is, in milliseconds.
+    /// The duration of one measurement, in milliseconds.
     pub time: u64,
-    /// Whether instructions and memory are counted, too.
+    /// Whether instructions and memory are counted too.
     pub counts: bool,
-    /// Where the project is, for what Node runs.
+    /// The root folder of the repository, for the program that Node runs.
     pub root: PathBuf,
 }
 
-/// Why a side could not be measured.
+/// Why a side was not measured.
 enum Failed {
-    /// It has no part in the contest, and says why.
+    /// It does not take part in the contest; with the reason.
     Absent(String),
-    /// It should have been there.
+    /// It should take part and failed.
     Broken(String),
 }
 
-/// Measures what is planned: all of it in each round, so that a minute in which the machine is slow spoils one figure of
-/// everything, and not all figures of one side or of one contest.
+/// Measures the plan, all of it once per round, so that a temporary slowdown of the computer
+/// affects one figure of each side and not all figures of one.
 ///
 /// # Errors
-/// When a side that takes part ends otherwise than by measuring.
+/// When a side that takes part fails to measure.
 pub fn run(plan: &[(Contest, Side)], extent: &Extent) -> Result<Report, String> {
     let mut report = Report {
         about: about(extent),
@@ -60,7 +60,7 @@ pub fn run(plan: &[(Contest, Side)], extent: &Extent) -> Result<Report, String> 
     Ok(report)
 }
 
-/// Goes through the plan, and says which contest it has come to.
+/// Goes through the plan, and prints each contest's title.
 fn each(
     plan: &[(Contest, Side)],
     report: &mut Report,
@@ -77,7 +77,7 @@ fn each(
     Ok(())
 }
 
-/// One turn of one side.
+/// Measures one side once.
 fn turn(row: &mut Row, contest: &Contest, extent: &Extent) -> Result<(), String> {
     if row.absent.is_some() {
         return Ok(());
@@ -105,9 +105,9 @@ fn turn(row: &mut Row, contest: &Contest, extent: &Extent) -> Result<(), String>
     }
 }
 
-/// Instructions and memory of one side.
+/// Counts instructions and memory of one side.
 fn count(row: &mut Row, contest: &Contest, extent: &Extent) -> Result<(), String> {
-    // Node has a heap of its own, and is no program that callgrind could read.
+    // Node has a heap of its own, and callgrind cannot analyse it.
     if row.absent.is_some() || row.side == Side::Wasm {
         return Ok(());
     }
@@ -143,16 +143,16 @@ fn one(name: &str, contest: &Contest, side: Side, time: u64) -> Result<Measured,
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Failed::Broken(format!("{}: {error}", program.display())))?;
-    let said = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let stderr = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
     match output.status.code() {
         Some(0) => serde_json::from_slice(&output.stdout)
             .map_err(|error| Failed::Broken(format!("unreadable: {error}"))),
-        Some(crate::command::ABSENT) => Err(Failed::Absent(said())),
-        _ => Err(Failed::Broken(format!("{}: {}", output.status, said()))),
+        Some(crate::command::ABSENT) => Err(Failed::Absent(stderr())),
+        _ => Err(Failed::Broken(format!("{}: {}", output.status, stderr()))),
     }
 }
 
-/// A program that was built beside this one.
+/// The path of a program that was built with this one.
 fn program(name: &str) -> Result<PathBuf, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let path = this.with_file_name(name);
@@ -164,7 +164,7 @@ fn program(name: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// When, where and against what.
+/// The environment of the run: date, computer, compiler and versions.
 fn about(extent: &Extent) -> BTreeMap<String, String> {
     let mut about = versions(include_str!("../Cargo.lock"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -189,7 +189,7 @@ fn about(extent: &Extent) -> BTreeMap<String, String> {
     about
 }
 
-/// How many processes want to run, over the last minute.
+/// The load average of the last minute.
 fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ')
@@ -205,7 +205,7 @@ fn processor(path: &Path) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The versions of what we compare with.
+/// The versions of the crates that Antiphon is compared with.
 fn versions(lock: &str) -> BTreeMap<String, String> {
     let table: toml::Table = toml::from_str(lock).unwrap_or_default();
     let packages = table.get("package").and_then(toml::Value::as_array);

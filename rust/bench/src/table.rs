@@ -1,11 +1,11 @@
-//! The run as text: tables that read alike on a terminal and in Markdown.
+//! The results as text: tables that are readable on a terminal and valid Markdown.
 
 use crate::contest::{Contest, thousands};
 use crate::ratio::{CROSSBEAM, Judged, TOKIO};
 use crate::report::{Report, Row};
 use crate::sides::Side;
 
-/// Ratios, then one table for each contest.
+/// The ratios, then one table per contest.
 pub fn tables(report: &Report, judged: &[Judged]) -> String {
     let mut out = ratios(judged);
     let mut contests: Vec<&str> = Vec::new();
@@ -29,14 +29,14 @@ pub fn tables(report: &Report, judged: &[Judged]) -> String {
         out.push_str(&contest(&better(&rows)));
     }
     if !levels.is_empty() {
-        out.push_str("\nHow level the cost is, Antiphon:\n\n");
+        out.push_str("\nHow constant the cost is, Antiphon:\n\n");
         let rows = levels.iter().filter_map(|name| {
             let row = report.rows.iter().find(|row| row.contest == *name)?;
             let title = name.parse::<Contest>().ok()?.title();
             let (speed, spread) = (row.speed()?, row.spread()?);
             Some(vec![title, nanos(1e9 / speed), percent(spread)])
         });
-        let head = ["run", "a message", "±"];
+        let head = ["run", "per message", "±"];
         out.push_str(&table(&head, &rows.collect::<Vec<_>>()));
     }
     out
@@ -51,7 +51,7 @@ fn only_ours(report: &Report, contest: &Contest) -> bool {
         .all(|row| row.side == Side::Ours)
 }
 
-/// The ratios.
+/// The table of ratios.
 pub fn ratios(judged: &[Judged]) -> String {
     let rows = judged.iter().map(|judged| {
         let value = match &judged.value {
@@ -60,8 +60,8 @@ pub fn ratios(judged: &[Judged]) -> String {
         };
         let verdict = match (judged.reached(), judged.holds(), &judged.value) {
             (true, true, _) => "reached".to_owned(),
-            (true, false, _) => "reached, below its floor".to_owned(),
-            (false, true, _) => "short of it".to_owned(),
+            (true, false, _) => "reached, but below its floor".to_owned(),
+            (false, true, _) => "below the target".to_owned(),
             (false, false, Ok(_)) => "below its floor".to_owned(),
             (false, false, Err(why)) => why.clone(),
         };
@@ -72,7 +72,7 @@ pub fn ratios(judged: &[Judged]) -> String {
     table(&head, &rows.collect::<Vec<_>>())
 }
 
-/// Of two kinds of the same thing only the better one is shown.
+/// Keeps only the faster of two kinds of the same side.
 fn better<'a>(rows: &[&'a Row]) -> Vec<&'a Row> {
     let speed = |row: &Row| row.speed().unwrap_or(0.0);
     let beaten = |row: &Row| {
@@ -95,12 +95,12 @@ fn contest(rows: &[&Row]) -> String {
         "side",
         "messages/s",
         "±",
-        "a message",
+        "per message",
         "instructions",
         "allocations",
     ];
     if sessions {
-        head.push("bytes a session");
+        head.push("bytes per session");
     }
     let rows = rows.iter().map(|row| {
         let mut name = row.side.title().to_owned();
@@ -125,7 +125,7 @@ fn contest(rows: &[&Row]) -> String {
     table(&head, &rows.collect::<Vec<_>>())
 }
 
-/// A table that is Markdown and stands in columns.
+/// A Markdown table with aligned columns.
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at));
@@ -166,7 +166,7 @@ fn capital(text: &str) -> String {
     first.unwrap_or_default() + letters.as_str()
 }
 
-/// Three digits that say something.
+/// A ratio with about three significant digits.
 fn ratio(value: f64) -> String {
     match value {
         _ if value >= 100.0 => thousands(value.round() as u64),
@@ -188,7 +188,7 @@ fn percent(part: f64) -> String {
     format!("{:.0} %", part * 100.0)
 }
 
-/// What is nearly none is said so, and what is none too.
+/// A small number; one below 0.01 that is not 0 is shown as such.
 fn few(value: f64) -> String {
     match value {
         _ if value == 0.0 => "0".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_stands_in_columns() {
+    fn columns_are_aligned() {
         let rows = [
             vec!["µs".to_owned(), "1".to_owned()],
             vec!["longer".to_owned(), "1,000".to_owned()],
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_better_kind_is_shown() {
+    fn only_the_faster_kind_is_shown() {
         let rows = [
             row(Side::Ours, 5.0),
             row(Side::TokioCurrent, 3.0),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_no_nought() {
+    fn missing_figures_are_not_shown_as_zero() {
         let absent = Row {
             absent: Some("no valgrind".to_owned()),
             ..Row::new(&Contest::sessions(1), Side::Wasm)
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_digits_that_say_something() {
+    fn numbers_have_about_three_significant_digits() {
         for (value, text) in [
             (1234.4, "1,234"),
             (12.34, "12.3"),

@@ -1,10 +1,10 @@
-//! Any bytes: refused, or understood so that encoding gives the deterministic form of the same.
+//! Any bytes: decoding either fails, or encoding the result gives its deterministic form.
 #![no_main]
 
 use antiphon_codec::{Decoder, Limits, decode_lenient, decode_strict, diagnostic};
 use libfuzzer_sys::fuzz_target;
 
-/// Small bounds, so that inputs of a few bytes reach them too.
+/// Small limits, so that short inputs reach them too.
 const LIMITS: Limits = Limits {
     depth: 8,
     bytes_len: 4096,
@@ -30,13 +30,17 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(
             item.encode(),
             bytes,
-            "strictly decoded, so encoding gives it back"
+            "encoding a strictly decoded item gives its bytes"
         );
-        assert_eq!(lenient.as_ref(), Ok(item), "what is strict is also lenient");
+        assert_eq!(
+            lenient.as_ref(),
+            Ok(item),
+            "strictly valid bytes are also leniently valid"
+        );
     }
     if let Ok(item) = &lenient {
         let encoded = item.encode();
-        // Only a bignum can get longer: 5 to 7 digits are a plain integer of 9 bytes.
+        // Only a bignum can become longer: one with 5 or 6 bytes becomes a plain integer of 9.
         let limits = Limits {
             bytes_len: 2 * LIMITS.bytes_len,
             ..LIMITS

@@ -1,7 +1,7 @@
-//! An image from anywhere: refused, or run without a panic and with every invariant kept.
+//! Any image: it is rejected, or it runs without a panic and every invariant holds.
 //!
-//! The input is entropy for the run and an image, with edits of its tree between them, so that
-//! mutation does not stop at the deterministic form: `count, count * (where, what), image`.
+//! The input consists of an image, which is also the entropy of the run, and edits of its tree, so
+//! that mutation can get past the deterministic form: `count, count * (where, what), image`.
 #![no_main]
 
 #[path = "../edit.rs"]
@@ -18,9 +18,9 @@ use antiphon_machine::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// Steps of one run. Images of a page loop or end long before.
+/// The maximum number of steps of a run. Images of a page loop or end long before.
 const STEPS_MAX: u64 = 600;
-/// How often a run that waits for the world gets an answer.
+/// How often a waiting run gets an answer.
 const ANSWERS_MAX: usize = 64;
 
 fuzz_target!(|input: &[u8]| {
@@ -32,8 +32,13 @@ fuzz_target!(|input: &[u8]| {
     let Ok(image) = CodeImage::from_bytes(&bytes, CodeImage::LIMITS) else {
         return;
     };
-    assert_eq!(image.to_bytes(), bytes, "read, so writing gives it back");
-    // Without verification the machine stays total; with it, faults of the image cannot happen.
+    assert_eq!(
+        image.to_bytes(),
+        bytes,
+        "encoding an accepted image gives its bytes"
+    );
+    // Without verification the machine must not panic; with it, faults caused by the image must not
+    // happen.
     run(
         Arc::new(VerifiedImage::unchecked(image.clone())),
         &bytes,
@@ -44,7 +49,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The image with some of its parts replaced; unchanged where it is not CBOR at all.
+/// The image with some of its parts replaced; unchanged when it is not valid CBOR.
 fn edited(bytes: &[u8], edits: &[u8]) -> Vec<u8> {
     let limits = Limits {
         bytes_len: 1 << 16,
@@ -99,19 +104,22 @@ fn run(image: Arc<VerifiedImage>, entropy: &[u8], verified: bool) {
         machine
             .kernel()
             .check()
-            .expect("every invariant of a state");
+            .expect("every invariant of a state holds");
         assert_eq!(
             machine.sink().watch.verdict(),
             None,
-            "every invariant of a history"
+            "every invariant of a history holds"
         );
         for fault in &machine.sink().faults {
-            assert!(!is_of_the_image(fault), "verified, and yet: {fault}");
+            assert!(
+                !is_of_the_image(fault),
+                "a verified image caused a fault: {fault}"
+            );
         }
     }
 }
 
-/// Faults that verification excludes, whatever the world and the other roles do.
+/// Faults that verification excludes, whatever the host and the other roles do.
 fn is_of_the_image(fault: &Fault) -> bool {
     match fault {
         Fault::OutOfRegisters { .. }
@@ -126,7 +134,8 @@ fn is_of_the_image(fault: &Fault) -> bool {
         | Fault::NotANumber { .. }
         | Fault::WrongOperation
         | Fault::EndpointOpen { .. } => true,
-        // Roles that do not fit together meet these, and only the language sees all roles.
+        // Roles that do not fit together cause these faults; only the language checks all roles
+        // together.
         Fault::UnexpectedMessage { .. }
         | Fault::WrongSort { .. }
         | Fault::EdgeNotEmpty { .. }
@@ -136,18 +145,22 @@ fn is_of_the_image(fault: &Fault) -> bool {
     }
 }
 
-/// The outcomes that were put off, a late one, and time.
+/// Passes in a deferred outcome, first in time and then a second time; without one, advances the
+/// clock.
 fn answer(machine: &mut ProtocolMachine<World, Observer>) {
     if let Some((effect, outcome)) = machine.handler().later.pop() {
         let input = Ingress::Outcome { effect, outcome };
         let _ = machine.ingress(input.clone());
-        assert!(machine.ingress(input).is_err(), "an effect ends once");
+        assert!(
+            machine.ingress(input).is_err(),
+            "an effect cannot end twice"
+        );
     } else {
         let _ = machine.ingress(Ingress::AdvanceClock { ticks: 20 });
     }
 }
 
-/// Bytes of the input over and over, changed a little each round.
+/// Repeats the bytes of the input, changed a little in each round.
 struct Dice {
     bytes: Vec<u8>,
     thrown: usize,
@@ -170,7 +183,7 @@ impl Dice {
     }
 }
 
-/// A world that answers anything: mostly what was asked for.
+/// A handler with arbitrary answers, most of them of the requested sort.
 struct World {
     dice: Dice,
     later: Vec<(EffectId, Outcome)>,
@@ -205,7 +218,7 @@ impl World {
         self.value(request.result_sort(), &request.image().image().sorts, 0)
     }
 
-    /// A value of the sort, as far as the table of sorts makes sense.
+    /// A value of the sort, as far as the table of sorts is valid.
     fn value(&mut self, sort: SortId, sorts: &[Sort], depth: u8) -> Value {
         let throw = self.dice.throw();
         let Some(sort) = sorts.get(sort.index()).filter(|_| depth < 6) else {
@@ -247,7 +260,7 @@ impl World {
     }
 }
 
-/// Watches the invariants of the history, and collects faults.
+/// Checks the invariants of the history, and collects faults.
 struct Observer {
     watch: Watch,
     faults: Vec<Fault>,

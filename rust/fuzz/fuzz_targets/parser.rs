@@ -1,4 +1,4 @@
-//! Any text: diagnostics or protocols, and what compiles is accepted by the machine.
+//! Any text: it gives diagnostics or protocols, and the machine accepts what compiles.
 #![no_main]
 
 use antiphon_language::compile::compile;
@@ -9,7 +9,8 @@ use antiphon_language::source::{FileId, Source, Span};
 use antiphon_language::{Modules, NoModules, check, decode, format, parse};
 use libfuzzer_sys::fuzz_target;
 
-/// Enough to find what is wrong with a protocol of a page, few enough for a thousand a second.
+/// Enough to find violations in a protocol of a page, and few enough for a thousand runs per
+/// second.
 const LIMITS: Limits = Limits {
     buffer: 2,
     buffer_max: 4,
@@ -44,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
                 let verified = compiled.image.verify();
                 assert!(
                     verified.is_ok(),
-                    "compiled and refused: {:?}",
+                    "the verifier rejects a compiled image: {:?}",
                     verified.err()
                 );
             }
@@ -56,7 +57,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Renders the first few: a hundred excerpts would be most of the time of a run.
+/// Renders the first few diagnostics. Rendering a hundred excerpts would take most of the time of a
+/// run.
 fn show(diagnostics: &[Diagnostic], modules: &Modules) {
     let first = diagnostics
         .get(..diagnostics.len().min(3))
@@ -64,18 +66,18 @@ fn show(diagnostics: &[Diagnostic], modules: &Modules) {
     let text = render_all(first, modules.sources(), Default::default());
     assert!(
         text.chars().all(|c| c == '\n' || !c.is_control()),
-        "speaks to the terminal: {text:?}"
+        "the report contains control characters: {text:?}"
     );
 }
 
 fn inside(span: Span, source: &Source) {
     assert!(
         source.text.get(span.range()).is_some(),
-        "{span:?} cuts a character or is outside"
+        "{span:?} splits a character or is out of range"
     );
 }
 
-/// Formatting keeps the text valid, and formatting twice changes nothing more.
+/// Formatting must keep the text valid, and must be idempotent.
 fn formats_to_itself(source: &Source) {
     let Some(once) = format(&parse(FileId(0), &source.text).ast) else {
         return;
@@ -83,8 +85,8 @@ fn formats_to_itself(source: &Source) {
     let again = parse(FileId(0), &once);
     assert!(
         again.diagnostics.iter().all(|d| !d.is_error()),
-        "not valid any more:\n{once}"
+        "formatting made the text invalid:\n{once}"
     );
-    let twice = format(&again.ast).expect("what was formatted can be formatted");
+    let twice = format(&again.ast).expect("formatted text can be formatted again");
     assert_eq!(once, twice);
 }

@@ -1,9 +1,9 @@
-//! A recording from anywhere: read, walked through, replayed and compared without a panic; and
-//! one that was cut or changed is never taken for whole.
+//! Any recording: it is read, walked, replayed and compared without a panic, and a truncated or
+//! changed recording is never taken as complete.
 //!
-//! The input is a file, or the content of records that gets its frames and its chain here, with
-//! edits of its entries, so that mutation does not stop at the chain:
-//! `mode, count, count * (entry, where, what), bytes`.
+//! The input is a file, or the content of records to which this target adds frames and chain, with
+//! edits of its entries, so that mutation can get past the chain: `mode, count, count * (entry,
+//! where, what), bytes`.
 #![no_main]
 
 #[path = "../edit.rs"]
@@ -14,9 +14,9 @@ use antiphon_record::bounds::MAGIC;
 use antiphon_record::{Cause, Reader, Replay, Tail, Timeline, diff};
 use libfuzzer_sys::fuzz_target;
 
-/// Steps of one replay. A recording may claim any number.
+/// The maximum number of steps of a replay. A recording may claim any number.
 const STEPS_MAX: u64 = 400;
-/// Moments of one walk.
+/// The maximum number of moments of a walk.
 const MOMENTS_MAX: usize = 400;
 
 fuzz_target!(|input: &[u8]| {
@@ -41,13 +41,13 @@ fuzz_target!(|input: &[u8]| {
     harmed(&whole, usize::from(*mode) * 31 + usize::from(*count) * 257);
 });
 
-/// Reads, walks and replays.
+/// Reads, walks and replays a file.
 fn exercise(file: &[u8]) {
     let Ok(mut reader) = Reader::open(file) else {
         return;
     };
     while let Ok(Some(_)) = reader.entry() {}
-    assert!(reader.tail().is_some(), "what ends says how");
+    assert!(reader.tail().is_some(), "a recording that ends has a tail");
     assert!(reader.offset() <= file.len() as u64);
     if let Ok(timeline) = Timeline::open(file) {
         timeline.take(MOMENTS_MAX).for_each(drop);
@@ -55,11 +55,15 @@ fn exercise(file: &[u8]) {
     if let Ok(mut replay) = Replay::open(file) {
         let _ = replay.run_to(STEPS_MAX);
         let _ = replay.report();
-        replay.kernel().check().expect("every invariant of a state");
+        replay
+            .kernel()
+            .check()
+            .expect("every invariant of a state holds");
     }
 }
 
-/// Cut anywhere it is not sealed; with any bit changed it is damaged or cut, and never longer.
+/// A truncated recording must not be sealed; one with a changed bit must be damaged or torn.
+/// Neither may return entries that were not written.
 fn harmed(whole: &[u8], at: usize) {
     let Ok(mut reader) = Reader::open(whole) else {
         return;
@@ -87,20 +91,20 @@ fn prefix_of(file: &[u8], entries: &[antiphon_record::Entry]) {
         assert_eq!(
             Some(&entry),
             expected.next(),
-            "an entry that was not written"
+            "the reader returned an entry that was not written"
         );
     }
     match reader.tail() {
         Some(Tail::Open | Tail::Torn { .. }) => {}
         Some(Tail::Damaged(damage)) => assert!(
             !matches!(damage.cause, Cause::Entry { .. }),
-            "the chain has to see it first: {damage}"
+            "the chain must detect the change first: {damage}"
         ),
-        tail => panic!("harmed, and its tail is {tail:?}"),
+        tail => panic!("a truncated or changed recording has the tail {tail:?}"),
     }
 }
 
-/// Entries one after the other, some changed; nothing where the bytes are no entries.
+/// The entries in sequence, some of them changed; `None` when the bytes are not entries.
 fn edited(bytes: &[u8], edits: &[u8]) -> Option<Vec<u8>> {
     if edits.is_empty() || bytes.len() > 1 << 14 {
         return None;
@@ -125,8 +129,8 @@ fn edited(bytes: &[u8], edits: &[u8]) -> Option<Vec<u8>> {
     Some(encoded.ok()?.concat())
 }
 
-/// A file with this content, in one record or, by `mode`, in two. Written from the description of
-/// the format, so it also checks that the description is enough.
+/// A file with this content, in one record or, depending on `mode`, in two. Written from the
+/// description of the format, which also tests that the description is sufficient.
 fn sealed(content: &[u8], mode: u8) -> Vec<u8> {
     let mut file = MAGIC.to_vec();
     let mut chain = blake3::hash(&[&tag(b"antiphon.recording.v1")[..], &MAGIC].concat());
@@ -158,7 +162,7 @@ fn sealed(content: &[u8], mode: u8) -> Vec<u8> {
     file
 }
 
-/// A tag, filled up with zeros.
+/// A tag, padded with zeros.
 fn tag(name: &[u8]) -> [u8; 24] {
     let mut tag = [0; 24];
     tag[..name.len()].copy_from_slice(name);

@@ -1,13 +1,13 @@
-//! The syntax tree: what a text says, before anything is known about whether it makes sense.
+//! The syntax tree of a source text, as parsed, before names are resolved.
 //!
-//! A tree keeps where things were written ([`At`]) and its comments, but neither is part of what it
-//! says: two trees are equal when they say the same.
+//! A tree records source positions ([`At`]) and comments, but neither affects equality: two trees
+//! are equal when their declarations are.
 
 use std::sync::Arc;
 
 use crate::source::{FileId, Span};
 
-/// Where something was written. Any two are equal, so that trees compare by what they say.
+/// A source position. All positions compare equal, so trees compare by content alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct At(pub Span);
 
@@ -19,24 +19,25 @@ impl PartialEq for At {
 
 impl Eq for At {}
 
-/// A source text as a tree.
+/// A parsed source text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ast {
-    /// The declarations in their order.
+    /// The declarations, in source order.
     pub items: Vec<Item>,
-    /// Whether declarations were lost to errors of syntax.
+    /// Whether declarations were lost to syntax errors.
     pub damaged: bool,
-    /// What the formatter needs beyond what the text says.
+    /// The text and comments, which the formatter needs.
     pub trivia: Trivia,
 }
 
 impl Ast {
-    /// Whether the tree holds all that the text says: nothing was lost to errors or unsupported.
+    /// Whether the tree represents the whole text: no part was lost to a syntax error or left out
+    /// as unsupported.
     pub fn is_whole(&self) -> bool {
         !self.damaged && !self.protocols().any(|p| p.damaged)
     }
 
-    /// The protocols in their order.
+    /// The protocols, in source order.
     pub fn protocols(&self) -> impl Iterator<Item = &Protocol> {
         self.items.iter().filter_map(|item| match item {
             Item::Protocol(protocol) => Some(protocol),
@@ -50,14 +51,14 @@ impl Ast {
     }
 }
 
-/// The text itself and its comments. Any two are equal.
+/// The text itself and its comments. All trivia compare equal.
 #[derive(Clone, Debug, Default)]
 pub struct Trivia {
-    /// Which text it is.
+    /// The file the text came from.
     pub file: FileId,
     /// The text; empty for a tree that was not parsed.
     pub text: Arc<str>,
-    /// The comments in their order.
+    /// The comments, in source order.
     pub comments: Vec<Span>,
 }
 
@@ -72,21 +73,21 @@ impl Eq for Trivia {}
 /// A name as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// The word.
+    /// The name's text.
     pub text: String,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// A name with the modules that lead to it: `a.b.C`.
+/// A name qualified by modules: `a.b.C`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// The words, at least one.
+    /// The segments, at least one.
     pub segments: Vec<Name>,
 }
 
 impl Path {
-    /// The whole path.
+    /// The span of the whole path.
     pub fn span(&self) -> Span {
         match (self.segments.first(), self.segments.last()) {
             (Some(first), Some(last)) => first.at.0.to(last.at.0),
@@ -127,7 +128,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// Where the declaration is written.
+    /// The declaration's span.
     pub fn span(&self) -> Span {
         match self {
             Item::Module(item) => item.at.0,
@@ -141,44 +142,44 @@ impl Item {
     }
 }
 
-/// The name that a module gives itself.
+/// A module's declaration of its own name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// Its name.
+    /// The name.
     pub name: Path,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// The use of another module.
+/// An import of another module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The other module's name.
+    /// The imported module's name.
     pub module: Path,
-    /// What it is called here.
+    /// The name that `as` gives the module in this file.
     pub alias: Option<Name>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// A type or a message signature of another language.
+/// A type or message signature declared in another language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// Which of the two.
+    /// Whether it is a type or a signature.
     pub kind: ForeignKind,
     /// The other language.
     pub language: Name,
-    /// Its name there.
+    /// The name in the other language.
     pub external: String,
-    /// Where it comes from there.
+    /// The file or package that declares it there.
     pub from: String,
-    /// Its name here.
+    /// The name in this language.
     pub name: Name,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// What a foreign declaration declares.
+/// The two kinds of foreign declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignKind {
     /// A payload sort.
@@ -190,47 +191,47 @@ pub enum ForeignKind {
 /// A record sort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its fields in order.
+    /// The fields, in order.
     pub fields: Vec<Field>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
 /// A field of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its sort.
+    /// The sort.
     pub sort: SortTerm,
 }
 
 /// An enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enum {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its variants in order.
+    /// The variants, in order.
     pub variants: Vec<Name>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// A sort as written.
+/// A sort as written in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortTerm {
-    /// What it says.
+    /// The form.
     pub kind: SortKind,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
 /// The forms of a sort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortKind {
-    /// A built-in or declared one.
+    /// A built-in or declared sort.
     Named(Path),
     /// `[S]`
     List(Box<SortTerm>),
@@ -238,35 +239,35 @@ pub enum SortKind {
     Option(Box<SortTerm>),
 }
 
-/// An interface of operations.
+/// An effect interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its version; 1 when none is written.
+    /// The version; 1 when none is written.
     pub version: u32,
-    /// Its operations.
+    /// The operations.
     pub operations: Vec<Operation>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// An operation of an interface.
+/// An operation of an effect interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Its authority class.
+    /// The authority class.
     pub class: OperationClass,
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its parameters.
+    /// The parameters.
     pub params: Vec<Param>,
-    /// The sort of its result; `Unit` when none is written.
+    /// The result's sort; `Unit` when none is written.
     pub result: Option<SortTerm>,
-    /// How long it may take.
+    /// The time budget.
     pub within: Option<Duration>,
-    /// How often it is asked again.
+    /// The number of retries.
     pub retry: Option<u8>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
@@ -282,7 +283,7 @@ pub enum OperationClass {
 }
 
 impl OperationClass {
-    /// The word that declares it.
+    /// The keyword that declares this class.
     pub const fn keyword(self) -> &'static str {
         match self {
             OperationClass::Command => "op",
@@ -295,25 +296,25 @@ impl OperationClass {
 /// A parameter of an operation, or a payload of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
-    /// Its name.
+    /// The name.
     pub name: Option<Name>,
-    /// Its sort. In a message a lone word may also be a bound name.
+    /// The sort. In a message a single word may also be a bound name.
     pub sort: SortTerm,
 }
 
-/// A length of time.
+/// A duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration {
-    /// How many.
+    /// The number of units.
     pub amount: u64,
-    /// Of what.
+    /// The unit.
     pub unit: Unit,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
 impl Duration {
-    /// The length in ticks of one millisecond. The parser refuses what does not fit.
+    /// The duration in ticks of one millisecond. The parser rejects durations that overflow.
     pub const fn ticks(self) -> u64 {
         self.amount.saturating_mul(self.unit.ticks())
     }
@@ -333,7 +334,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit as written.
+    /// The suffix in source text.
     pub const fn suffix(self) -> &'static str {
         match self {
             Unit::Millisecond => "ms",
@@ -343,7 +344,7 @@ impl Unit {
         }
     }
 
-    /// The unit in ticks of one millisecond.
+    /// The unit's length in ticks of one millisecond.
     pub const fn ticks(self) -> u64 {
         match self {
             Unit::Millisecond => 1,
@@ -357,19 +358,19 @@ impl Unit {
 /// A global protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocol {
-    /// Whether it is only there for others to `do`.
+    /// Whether it is `aux`: only for use by `do`.
     pub aux: bool,
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its roles.
+    /// The roles.
     pub roles: Vec<Name>,
-    /// Which role may call which interface.
+    /// The `uses` clauses: which role may call which interface.
     pub uses: Vec<Use>,
-    /// What happens.
+    /// The statements.
     pub body: Block,
-    /// Whether parts of the body were lost to errors of syntax or are not supported.
+    /// Whether parts of the body were lost to syntax errors or are not supported.
     pub damaged: bool,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
@@ -382,21 +383,21 @@ pub struct Use {
     pub role: Name,
 }
 
-/// Statements in braces.
+/// A sequence of statements in braces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    /// The statements in order.
+    /// The statements, in order.
     pub statements: Vec<Statement>,
-    /// The braces and all between.
+    /// The span of the braces and everything between them.
     pub at: At,
 }
 
 /// A statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// What it says.
+    /// The form.
     pub kind: StatementKind,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
@@ -407,7 +408,7 @@ pub enum StatementKind {
     Message(Message),
     /// `choice at A { … } or { … }`
     Choice {
-        /// Who chooses.
+        /// The role that chooses.
         role: Name,
         /// The branches, at least one.
         branches: Vec<Block>,
@@ -416,7 +417,7 @@ pub enum StatementKind {
     Rec {
         /// The recursion's name.
         name: Name,
-        /// What recurs.
+        /// The repeated statements.
         body: Block,
     },
     /// `continue X;`
@@ -428,16 +429,16 @@ pub enum StatementKind {
     Do {
         /// The protocol.
         protocol: Path,
-        /// The roles it is done with.
+        /// The roles that play the protocol's roles.
         roles: Vec<Name>,
     },
     /// `at A { … }`
     Local {
-        /// Who acts.
+        /// The role that acts.
         role: Name,
-        /// What it does.
+        /// The actions.
         actions: Vec<Action>,
-        /// The braces and all between.
+        /// The span of the braces and everything between them.
         block: At,
     },
 }
@@ -445,9 +446,9 @@ pub enum StatementKind {
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its label, or the name of a signature.
+    /// The label, or the name of a signature.
     pub label: Name,
-    /// Its payloads; nothing when there are not even parentheses.
+    /// The payloads; `None` when the parentheses are missing too.
     pub payloads: Option<Vec<Param>>,
     /// The sender.
     pub from: Name,
@@ -458,21 +459,21 @@ pub struct Message {
 /// A local action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The name that takes the result.
+    /// The name that is bound to the result.
     pub bind: Option<Name>,
-    /// Whether `check` stands before the operation.
+    /// Whether the action is written with `check`.
     pub check: bool,
     /// The interface.
     pub interface: Path,
-    /// Its operation.
+    /// The operation.
     pub operation: Name,
     /// The arguments.
     pub args: Vec<Argument>,
-    /// A budget of its own.
+    /// A time budget that overrides the operation's own.
     pub within: Option<Duration>,
-    /// The label of the branch to take on failure.
+    /// The label of the branch to take when the operation fails.
     pub otherwise: Option<Name>,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
@@ -483,14 +484,14 @@ pub enum Argument {
     Name(Name),
     /// `true` or `false`.
     Bool(bool, At),
-    /// A whole number, below zero with a minus sign.
+    /// An integer, negative with a minus sign.
     Number(i128, At),
-    /// Text in quotes: any characters but quotes, backslashes and line ends.
+    /// Quoted text: any characters except quotes, backslashes and line ends.
     Text(String, At),
 }
 
 impl Argument {
-    /// Where it is written.
+    /// The argument's span.
     pub fn span(&self) -> Span {
         match self {
             Argument::Name(name) => name.at.0,

@@ -1,9 +1,9 @@
-//! The local automaton of a role: what projection makes, what safety explores, what compilation
-//! reads.
+//! Local automata: one per role, produced by projection, explored by the safety check and read by
+//! the compiler.
 //!
-//! It is the machine's [`Automaton`](antiphon_machine::Automaton) with the role's own code
-//! attached: which operations the role performs before it speaks, and where payloads come from and
-//! go to. The numbering is the machine's too: state `n` here is state `n` there.
+//! A local automaton is the machine's [`Automaton`](antiphon_machine::Automaton) with the role's
+//! local code attached: the operations the role performs before it sends, and where payloads come
+//! from and go to. State `n` here is state `n` of the machine's automaton.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,45 +14,45 @@ use crate::global::{self, Argument, VarId};
 mod minimise;
 mod text;
 
-pub use text::{Names, TextError, TextErrorKind};
-pub(crate) use text::{action_text, branch_text, quoted, sort_texts};
+pub use text::{Names, TextError, TextErrorKind, sort_texts};
+pub(crate) use text::{action_text, branch_text, quoted};
 
-/// A role's local session type with its local code: deterministic, minimal, numbered in
+/// A role's local session type with its local code: deterministic, minimal, and numbered in
 /// breadth-first order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAutomaton {
-    /// Whose it is.
+    /// The role.
     pub role: RoleId,
-    /// The states; state 0 is where a session starts.
+    /// The states; a session starts in state 0.
     pub states: Vec<LocalState>,
 }
 
-/// A state: what the role does by itself on entering it, then what it says or hears.
+/// A state: the local actions performed on entry, then one communication.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalState {
-    /// Operations in order, each time the state is entered.
+    /// Operations performed, in order, each time the state is entered.
     pub entry: Vec<Action>,
-    /// What comes after them.
+    /// The communication that follows.
     pub kind: LocalKind,
 }
 
-/// What a state admits.
+/// A state's communication.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LocalKind {
-    /// Nothing more to say or hear.
+    /// The role is done.
     End,
     /// Send one of the branches to `to`.
     Send {
         /// The receiver.
         to: RoleId,
-        /// Labels distinct, at least one.
+        /// The branches, at least one, with distinct labels.
         branches: Vec<LocalBranch>,
     },
     /// Receive one of the branches from `from`.
     Recv {
         /// The sender.
         from: RoleId,
-        /// Labels distinct, at least one.
+        /// The branches, at least one, with distinct labels.
         branches: Vec<LocalBranch>,
     },
 }
@@ -64,38 +64,38 @@ pub struct LocalBranch {
     pub label: LabelId,
     /// The sort of its payload.
     pub sort: SortId,
-    /// Where a sent payload comes from; a receiver's is always [`Origin::Host`].
+    /// Where the sender takes the payload from; always [`Origin::Host`] in a receive.
     pub origin: Origin,
-    /// The names that the payload is bound to at this role, in ascending order.
+    /// The names that this role binds to the payload, in ascending order.
     pub binds: Vec<VarId>,
-    /// The operations of a sender that has decided for this branch, before it sends.
+    /// The operations a sender performs after choosing this branch and before sending.
     pub before: Vec<Action>,
-    /// The state after it.
+    /// The state that follows.
     pub next: StateId,
 }
 
 /// Where the payload of a message that the role sends comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The role's host is asked for it; nobody is asked when the sort is unit.
+    /// The role's host produces it. The host is not asked for a payload of sort unit.
     Host,
-    /// It is the value of a name that is bound at this role.
+    /// The value of a name bound at this role.
     Var(VarId),
 }
 
 /// A call of an operation by the role itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Action {
-    /// What is called.
+    /// The operation.
     pub operation: OperationId,
     /// The arguments, in order.
     pub args: Vec<Operand>,
-    /// The name that the result is bound to.
+    /// The name bound to the result.
     pub bind: Option<VarId>,
-    /// A budget in ticks in place of the operation's own.
+    /// A time budget in ticks that overrides the operation's own.
     pub within: Option<u64>,
-    /// The label that the role sends instead when the call fails; `None`: a failure faults the
-    /// session.
+    /// The label of the branch that the role takes instead when the call fails. `None`: a failure
+    /// faults the session.
     pub otherwise: Option<LabelId>,
 }
 
@@ -104,11 +104,11 @@ pub struct Action {
 pub enum Operand {
     /// The value of a bound name.
     Var(VarId),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A whole number of sort `Nat`.
+    /// An integer of sort `Nat`.
     Nat(u64),
-    /// A whole number of sort `Int`.
+    /// An integer of sort `Int`.
     Int(i64),
     /// Text.
     Text(String),
@@ -149,7 +149,8 @@ impl LocalAutomaton {
         antiphon_machine::Automaton { states }
     }
 
-    /// A machine's automaton of that role, without local code: what [`LocalAutomaton::machine`] keeps.
+    /// Builds an automaton without local code from a machine's automaton.
+    /// [`LocalAutomaton::machine`] converts it back.
     pub fn of_machine(role: RoleId, automaton: &antiphon_machine::Automaton) -> LocalAutomaton {
         let branch = |t: &antiphon_machine::Transition| LocalBranch {
             label: t.label,
@@ -180,9 +181,9 @@ impl LocalAutomaton {
         }
     }
 
-    /// The equal automaton with the fewest states, numbered in breadth-first order from the start
-    /// with branches in their order, unreachable states dropped. `O(n log n)` in the number of
-    /// branches.
+    /// The equivalent automaton with the fewest states, numbered in breadth-first order from the
+    /// start with branches in their order. Unreachable states are dropped. `O(n log n)` in the
+    /// number of branches.
     #[must_use]
     pub fn minimal(&self) -> LocalAutomaton {
         let class = minimise::classes(&self.states);
@@ -213,8 +214,8 @@ impl LocalAutomaton {
         }
     }
 
-    /// Drops the names that the role binds and never reads: they cost registers and keep equal
-    /// states apart.
+    /// Drops names that the role binds and never reads. They would cost registers and keep
+    /// equivalent states apart.
     pub(crate) fn forget_unread(&mut self) {
         let mut read = BTreeSet::new();
         for state in &self.states {
@@ -240,7 +241,7 @@ impl LocalAutomaton {
             state.entry.iter_mut().for_each(unread);
             for branch in state.kind.branches_mut() {
                 branch.before.iter_mut().for_each(unread);
-                // What is sent from a name is bound to it already.
+                // The name that a payload is sent from is bound to that value already.
                 let origin = branch.origin;
                 branch
                     .binds
@@ -249,13 +250,8 @@ impl LocalAutomaton {
         }
     }
 
-    /// Whether the role says or hears anything at all.
-    pub fn is_silent(&self) -> bool {
-        self.states.iter().all(|state| state.kind == LocalKind::End)
-    }
-
-    /// Whether the automaton is one that the machine takes: not empty, indices inside, labels of a
-    /// state distinct, within the machine's bounds.
+    /// Whether the machine accepts the automaton: it is not empty, its indices are in range, the
+    /// labels of each state are distinct, and it is within the machine's bounds.
     pub fn is_well_formed(&self) -> bool {
         let len = self.states.len();
         (1..=bounds::STATES_MAX).contains(&len)

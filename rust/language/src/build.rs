@@ -1,6 +1,7 @@
-//! Shape: from nested statements to a graph, with `do` inlined and recursion as an edge back.
+//! Builds a protocol's graph from nested statements: `do` is inlined, and recursion becomes a back
+//! edge.
 //!
-//! Statements are built from the last to the first, each with the node of what follows it at hand.
+//! Statements are built from last to first, so the node that follows each one is known.
 
 mod finish;
 mod heads;
@@ -19,16 +20,16 @@ use crate::source::Span;
 /// The most nodes of a protocol after inlining: as many as a role's automaton may have states.
 pub const NODES_MAX: usize = 65_536;
 
-/// How deep blocks and `do` may nest after inlining: bounds the stack of building, as the parser
-/// bounds its own.
+/// How deep blocks and `do` may nest after inlining. Like the parser's depth bound, it bounds the
+/// recursion of this pass.
 pub const INLINE_DEPTH_MAX: u32 = 256;
 
-/// The most nodes of all protocols of a run together: seconds of work, and many times what a text
-/// of the longest length comes to when its protocols do not do each other over and over.
+/// The most nodes of all protocols of one run together. Building them takes seconds. Even the
+/// longest text stays far below this unless its protocols inline each other repeatedly.
 pub const NODES_OF_A_RUN_MAX: usize = 8 * NODES_MAX;
 
-/// Builds one protocol; nothing when its shape is wrong, which has then been reported. `left`: how
-/// many nodes may still be made.
+/// Builds one protocol. Returns `None` when its shape is wrong, which has then been reported.
+/// `left` is the number of nodes that may still be added.
 pub(crate) fn build(
     resolved: &Resolved,
     index: usize,
@@ -53,16 +54,16 @@ pub(crate) fn build(
     finish::finish(builder, shape)
 }
 
-/// A node of the graph under construction.
+/// The index of a node in the graph under construction.
 type Id = usize;
 
 /// The node at which every conversation ends.
 const END: Id = 0;
 
-/// What the graph is made of before it is numbered.
+/// The nodes of the graph before it is numbered.
 #[derive(Debug)]
 enum Node<'r> {
-    /// The start of a recursion or of an inlined protocol: stands for another node, once that is
+    /// A placeholder for the start of a recursion or of an inlined protocol, until its target is
     /// known.
     Hole {
         to: Option<Id>,
@@ -101,7 +102,7 @@ struct Payload {
 #[derive(Debug)]
 struct Action<'r> {
     action: &'r hir::Action,
-    /// The arguments that are names, by their place.
+    /// The arguments that are names, by their position.
     vars: BTreeMap<usize, VarId>,
     bind: Option<VarId>,
 }
@@ -114,7 +115,7 @@ struct Active {
     hole: Id,
 }
 
-/// What the words of a protocol stand for where it is inlined.
+/// What a protocol's names refer to at the place where it is inlined.
 struct Frame {
     protocol: usize,
     roles: Vec<RoleId>,
@@ -137,7 +138,7 @@ struct Builder<'r, 'f> {
     nodes: Vec<Node<'r>>,
     /// The bound names of all inlined protocols.
     vars: Vec<&'r hir::Var>,
-    /// What was inlined with the same roles and the same continuation is the same.
+    /// Inlined protocols by protocol, roles and continuation, which together determine the result.
     memo: BTreeMap<(usize, Vec<RoleId>, Id), Id>,
     active: Vec<Active>,
     depth: u32,
@@ -181,7 +182,7 @@ impl<'r> Builder<'r, '_> {
         self.report(Diagnostic::new(Code::TooLarge, self.root.span, message));
     }
 
-    /// A protocol in place of a `do`, or the whole one.
+    /// Inlines a protocol in place of a `do`, or as the root.
     fn inline(&mut self, protocol: usize, roles: Vec<RoleId>, next: Id, span: Span) -> Option<Id> {
         let key = (protocol, roles, next);
         if let Some(done) = self.memo.get(&key) {
@@ -198,14 +199,13 @@ impl<'r> Builder<'r, '_> {
                 return Some(active.hole);
             }
             let message = format!(
-                "`{}` comes back to itself here, but something still follows",
+                "`{}` calls itself here, but more statements follow the call",
                 body.name
             );
             let finding = Diagnostic::new(Code::NotTail, span, message);
-            self.report(
-                finding
-                    .note("a conversation that returns to its callers needs a memory that grows"),
-            );
+            self.report(finding.note(
+                "a call that returns would need an unbounded stack; only tail calls are allowed",
+            ));
             return None;
         }
         let hole = self.add(Node::Hole { to: None, span })?;
@@ -225,8 +225,8 @@ impl<'r> Builder<'r, '_> {
         self.active.pop();
         let start = start?;
         self.fill(hole, start);
-        // A protocol that says nothing leaves no trace: else each one before it would be built for
-        // its own.
+        // A protocol without any step leaves no node. Otherwise each statement before it would get
+        // a continuation of its own and be built again.
         let entry = if start == next { next } else { hole };
         self.memo.insert((protocol, roles, next), entry);
         Some(entry)
@@ -247,8 +247,7 @@ impl<'r> Builder<'r, '_> {
     ) -> Option<Id> {
         self.depth += 1;
         if self.depth > INLINE_DEPTH_MAX {
-            let message =
-                format!("this is nested more than {INLINE_DEPTH_MAX} deep after inlining");
+            let message = format!("nested more than {INLINE_DEPTH_MAX} levels deep after inlining");
             self.report(Diagnostic::new(Code::TooDeepInlined, span, message));
             return None;
         }
@@ -317,7 +316,7 @@ impl<'r> Builder<'r, '_> {
         span: Span,
     ) -> Option<Id> {
         if let [branch] = branches {
-            let message = "this choice has one branch only";
+            let message = "this choice has only one branch";
             self.report(Diagnostic::new(Code::LoneBranch, at_span, message));
             return self.block(&branch.statements, next, frame, branch.span);
         }
@@ -330,12 +329,12 @@ impl<'r> Builder<'r, '_> {
                     self.role_name(frame.role(at))
                 );
                 self.report(Diagnostic::new(Code::EmptyBranch, branch.span, message).help(
-                    "let it begin with a message too, so that the others learn that it was chosen",
+                    "start the branch with a message, so that the other roles learn of the choice",
                 ));
                 whole = false;
                 continue;
             };
-            // The other branches are looked at even when one is wrong.
+            // Build the remaining branches even when one is wrong, to report their errors too.
             match self.block(&branch.statements, next, frame, branch.span) {
                 Some(entry) => entries.push((entry, first.span)),
                 None => whole = false,
@@ -352,8 +351,8 @@ impl<'r> Builder<'r, '_> {
         })?
     }
 
-    /// A message, as one node for each receiver. All but the first have the payload from where the
-    /// first one put it.
+    /// Builds a message as one node per receiver. Every node but the first takes the payload from
+    /// the name that the first one binds.
     fn message(&mut self, kind: &'r Kind, next: Id, frame: &mut Frame, span: Span) -> Option<Id> {
         let Kind::Message {
             label,
@@ -391,7 +390,7 @@ impl<'r> Builder<'r, '_> {
         Some(next)
     }
 
-    /// The bound name of this inlining.
+    /// The variable of this inlining.
     fn var(&mut self, frame: &mut Frame, var: VarIndex) -> Option<VarId> {
         if let Some(id) = frame.vars.get(&var) {
             return Some(*id);
@@ -408,7 +407,8 @@ impl<'r> Builder<'r, '_> {
         Some(id)
     }
 
-    /// A binding if there is one; nothing only for a name that is not there, which does not happen.
+    /// Resolves an optional binding. The outer `None` means that the name does not exist, which
+    /// resolving excludes.
     fn bind(&mut self, frame: &mut Frame, bind: Option<VarIndex>) -> Option<Option<VarId>> {
         match bind {
             Some(var) => self.var(frame, var).map(Some),
@@ -416,7 +416,7 @@ impl<'r> Builder<'r, '_> {
         }
     }
 
-    /// The node that a hole stands for; nothing for a hole that stands for itself.
+    /// The node that a placeholder resolves to, or `None` for a cycle of placeholders.
     fn target(&self, id: Id) -> Option<Id> {
         let mut at = id;
         for _ in 0..self.nodes.len() {

@@ -1,4 +1,4 @@
-//! From modules to checked protocols.
+//! Checks modules and builds checked protocols.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,20 @@ use crate::hir::Protocol;
 use crate::module::Modules;
 use crate::resolve::{Resolved, resolve};
 
-/// What the checks of names and shape say about some modules.
+/// The result of checking names and shape.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The protocols of the text that was asked for, without `aux` ones and those in which
-    /// something is wrong, in the order of the text.
+    /// The protocols of the root text that are not `aux` and have no error, in source order.
     pub protocols: Vec<CheckedProtocol>,
-    /// All findings, those of reading too, in the order of the texts.
+    /// All findings, including those of parsing, in source order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks names and shape of everything in the modules, and gives every finding in one go.
+/// Checks names and shape of everything in the modules, and reports every finding in one pass.
 ///
-/// Declarations that were lost to errors of syntax would be missed everywhere, so a text with such
-/// errors is looked at no further; a protocol that lost statements is looked at as far as what is
-/// left makes sense.
+/// A declaration that was lost to a syntax error would be reported missing everywhere, so modules
+/// with such errors are not checked further. A protocol that lost statements is checked as far as
+/// possible.
 pub fn check(modules: &Modules) -> Checked {
     let mut findings = Findings::default();
     findings.extend(modules.diagnostics.iter().cloned());
@@ -41,10 +40,10 @@ pub fn check(modules: &Modules) -> Checked {
     let mut built: Vec<Option<CheckedProtocol>> = vec![None; resolved.protocols.len()];
     let mut left = NODES_OF_A_RUN_MAX;
     for index in order {
-        let whole = calls.callees[index]
+        let callees_sound = calls.callees[index]
             .iter()
             .all(|callee| resolved.protocols[*callee].sound);
-        if whole && resolved.protocols[index].sound {
+        if callees_sound && resolved.protocols[index].sound {
             let checked = build(&resolved, index, &mut left, &mut findings);
             resolved.protocols[index].sound = checked.is_some();
             built[index] = checked;
@@ -54,14 +53,15 @@ pub fn check(modules: &Modules) -> Checked {
     }
     report_unused(&resolved, &calls, &mut findings);
     if findings.errors() > 0 {
-        // What is not used may be used where something is wrong.
+        // An item that seems unused may be used in the part that has errors.
         findings.retain(|code| !matches!(code, Code::UnusedRole | Code::UnusedUse));
         findings.retain(|code| !matches!(code, Code::UnusedRecursion | Code::UnusedProtocol));
     }
-    let asked = |protocol: &Protocol| protocol.module == 0 && !protocol.aux && protocol.sound;
+    let is_requested =
+        |protocol: &Protocol| protocol.module == 0 && !protocol.aux && protocol.sound;
     let protocols = resolved.protocols.iter().zip(built);
     let protocols = protocols
-        .filter(|(p, _)| asked(p))
+        .filter(|(p, _)| is_requested(p))
         .filter_map(|(_, checked)| checked)
         .collect();
     Checked {
@@ -70,9 +70,9 @@ pub fn check(modules: &Modules) -> Checked {
     }
 }
 
-/// Resolves all names. Who knows a name after a choice depends on which branches come that far, and
-/// so on which protocols end, which is only known once they are resolved: where that may matter, they
-/// are resolved again.
+/// Resolves all names. Which roles know a name after a choice depends on which branches reach the
+/// end of the choice, and so on which protocols end. That is known only after resolving, so where
+/// it may matter names are resolved a second time.
 fn resolve_all(modules: &Modules, findings: &mut Findings) -> Resolved {
     let before = findings.clone();
     let resolved = resolve(modules, &BTreeSet::new(), findings);
@@ -84,8 +84,8 @@ fn resolve_all(modules: &Modules, findings: &mut Findings) -> Resolved {
     resolve(modules, &endless, findings)
 }
 
-/// The protocols, each behind those it does as far as recursion allows: what is wrong in one is
-/// then reported with its own names, not with those of whoever does it.
+/// The protocols, callees before callers as far as recursion allows. An error in a protocol is then
+/// reported with its own role names rather than with those of a caller.
 fn callees_first(calls: &Calls) -> Vec<usize> {
     let mut order = Vec::new();
     let mut entered = BTreeSet::new();
@@ -103,21 +103,21 @@ fn callees_first(calls: &Calls) -> Vec<usize> {
     order
 }
 
-/// Reports auxiliary protocols of the text that was asked for which none of its protocols does. One
-/// that only does itself counts as not done.
+/// Reports `aux` protocols of the root text that no other protocol uses. A protocol used only by
+/// itself counts as unused.
 fn report_unused(resolved: &Resolved, calls: &Calls, findings: &mut Findings) {
     let mut done: BTreeSet<usize> = BTreeSet::new();
     for (index, callees) in calls.callees.iter().enumerate() {
         done.extend(callees.iter().filter(|callee| **callee != index));
     }
-    // A text of auxiliary protocols only is there for others to import.
+    // A text with only `aux` protocols is a library to import.
     let library = resolved
         .protocols
         .iter()
         .all(|protocol| protocol.aux || protocol.module != 0);
     for (index, protocol) in resolved.protocols.iter().enumerate() {
         if protocol.module == 0 && protocol.aux && !done.contains(&index) && !library {
-            let message = format!("no protocol does `{}`", protocol.name);
+            let message = format!("no protocol uses `{}`", protocol.name);
             findings.push(Diagnostic::new(
                 Code::UnusedProtocol,
                 protocol.span,

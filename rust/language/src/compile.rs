@@ -1,70 +1,68 @@
-//! Compilation: from local automata with local code to a code image with one program per role.
+//! Compiles local automata with local code to a code image with one program per role.
 //!
-//! Register 0 of a program holds the role's endpoint. Around each communication stands what the
-//! role's host has to do with it: a payload that is no bound name is asked from it (`produce`), a
-//! choice is asked from it (`decide`), and every received message is told to it (`deliver`).
+//! Register 0 of a program holds the role's endpoint. Each communication is compiled with the calls
+//! to the role's host that it needs: `produce` asks for a payload that is not a bound name,
+//! `decide` asks for a choice, and `deliver` passes on every received message.
 //!
-//! A choice none of whose arms has anything to do before its message is one `Offer` of all arms.
-//! Otherwise a `Branch` on the decision leads to each arm's code, which ends with an `Offer` of its
-//! own arm: so a payload is asked for only when it is known to be sent. A call that fails with
-//! `else label` makes that label the decision and goes to its arm.
+//! A choice none of whose arms has work to do before its message is one `Offer` with all arms.
+//! Otherwise a `Branch` on the decision leads to each arm's code, which ends with an `Offer` of
+//! only its own arm, so a payload is requested only when it will be sent. A call that fails with
+//! `else label` sets the decision to that label and jumps to its arm.
 
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
 use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, Operand, Origin};
 use crate::check::check;
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::flat::Vreg;
 use crate::global::{CheckedProtocol, VarId};
 use crate::module::Modules;
-use crate::project::{PLACES_MAX, project_all_within};
+use crate::project::{PLACES_MAX, project_all};
 use crate::resources::{ResourceError, allocate, check_tables};
 use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 
 mod code;
 mod tables;
 
-pub(crate) use code::{Flat, FlatCode, Vreg};
-
 use code::{Block, Code, Exit, Op};
 use tables::Tables;
 
-/// The version that images carry: the language has no way to number a protocol yet.
+/// The version that images carry. The language has no syntax for a protocol version yet.
 const IMAGE_VERSION: u32 = 1;
 
-/// A protocol with all that is made of it.
+/// A compiled protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The local automata; `automata[r]` is role `r`'s.
     pub automata: Vec<LocalAutomaton>,
-    /// The image, not verified yet.
+    /// The image, not yet verified.
     pub image: CodeImage,
-    /// The evidence that the roles are safe together; nothing when the exploration ran out of its
+    /// The evidence that the roles are safe together. `None` when the exploration exceeded its
     /// budget.
     pub certificate: Option<SafetyCertificate>,
-    /// What is worth saying although the protocol is accepted.
+    /// Warnings about the accepted protocol.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// What became of a text.
+/// The result of compiling a text.
 #[derive(Clone, Debug)]
-pub struct Whole {
-    /// The protocols of the text that was asked for in which nothing is wrong, with all that is
-    /// made of them.
+pub struct Compilation {
+    /// The protocols of the root text that have no error, each with its compiled form.
     pub protocols: Vec<(CheckedProtocol, Compiled)>,
-    /// All findings of all checks, in the order of the texts.
+    /// All findings of all checks, in source order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The whole way: checks names and shape, projects, explores and compiles every protocol of the
-/// text that was asked for, and gives every finding in one go.
-pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
+/// Checks, projects, explores and compiles every protocol of the root text, and reports every
+/// finding in one pass.
+pub fn compile_all(modules: &Modules, limits: &Limits) -> Compilation {
     let checked = check(modules);
     let mut findings = Findings::default();
     findings.extend(checked.diagnostics);
     let mut protocols = vec![];
-    let mut work = Work::of(limits);
+    let mut budget = Budget::of(limits);
     for protocol in checked.protocols {
-        match compile_within(&protocol, limits, &mut work) {
+        match compile_within(&protocol, limits, &mut budget) {
             Ok(compiled) => {
                 findings.extend(compiled.warnings.iter().cloned());
                 protocols.push((protocol, compiled));
@@ -72,7 +70,7 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
             Err(errors) => findings.extend(errors),
         }
     }
-    Whole {
+    Compilation {
         protocols,
         diagnostics: findings.into_sorted(),
     }
@@ -81,29 +79,29 @@ pub fn compile_all(modules: &Modules, limits: &Limits) -> Whole {
 /// Projects, explores and compiles a checked protocol.
 ///
 /// # Errors
-/// What is wrong with it: conflicts of projection, of all roles; or else what makes it unsafe and
-/// what does not fit into an image.
+/// The conflicts of projection of all roles, or else safety violations and everything that does not
+/// fit into an image.
 pub fn compile(protocol: &CheckedProtocol, limits: &Limits) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_within(protocol, limits, &mut Work::of(limits))
+    compile_within(protocol, limits, &mut Budget::of(limits))
 }
 
-/// Places that the projections of one text look at, all together: a few seconds, however many
-/// protocols it has.
+/// The places that all projections of one text may visit together. The bound keeps the work to a
+/// few seconds however many protocols the text has.
 const PLACES_OF_A_TEXT: usize = 16 * PLACES_MAX;
 
-/// How many protocols of one text may use up the whole budget of an exploration.
+/// How many protocols of one text may use the whole exploration budget.
 const EXPLORATIONS_OF_A_TEXT: usize = 8;
 
-/// The work that is left for a text.
-struct Work {
+/// The work left for a text.
+struct Budget {
     places: usize,
     configurations: usize,
 }
 
-impl Work {
-    fn of(limits: &Limits) -> Work {
+impl Budget {
+    fn of(limits: &Limits) -> Budget {
         let configurations = limits.configurations.saturating_mul(EXPLORATIONS_OF_A_TEXT);
-        Work {
+        Budget {
             places: PLACES_OF_A_TEXT,
             configurations,
         }
@@ -113,15 +111,15 @@ impl Work {
 fn compile_within(
     protocol: &CheckedProtocol,
     limits: &Limits,
-    work: &mut Work,
+    budget: &mut Budget,
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    let automata = project_all_within(protocol, &mut work.places).map_err(|errors| {
+    let automata = project_all(protocol, &mut budget.places).map_err(|errors| {
         errors
             .iter()
             .map(|error| error.diagnostic(protocol))
             .collect::<Vec<_>>()
     })?;
-    let configurations = limits.configurations.min(work.configurations);
+    let configurations = limits.configurations.min(budget.configurations);
     let safety = explore(
         &automata,
         &Limits {
@@ -129,7 +127,7 @@ fn compile_within(
             ..*limits
         },
     );
-    work.configurations -= match &safety {
+    budget.configurations -= match &safety {
         Safety::Safe(certificate) => certificate.configurations().min(configurations),
         Safety::Unsafe(_) | Safety::Uncertified { .. } => configurations,
     };
@@ -157,10 +155,10 @@ fn compile_within(
     }
 }
 
-/// The image of a protocol whose local automata are given; `automata[r]` is role `r`'s.
+/// Compiles a protocol's local automata to an image; `automata[r]` is role `r`'s.
 ///
 /// # Errors
-/// Everything that does not fit into an image or its machine.
+/// Everything that exceeds the bounds of an image or of its machine.
 pub fn code_image(
     protocol: &CheckedProtocol,
     automata: &[LocalAutomaton],
@@ -201,10 +199,10 @@ pub fn code_image(
     }
 }
 
-/// A role's program, registers allocated.
+/// Compiles one role's program and allocates its registers.
 fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Program, ResourceError> {
-    let mut attempt = |unit_stays| {
-        let flat = Builder::new(automaton, tables, unit_stays).build().flat();
+    let mut attempt = |keep_unit| {
+        let flat = Builder::new(automaton, tables, keep_unit).build().flatten();
         let (registers, code) = allocate(automaton.role, &flat)?;
         Ok(Program {
             name: String::new(),
@@ -212,12 +210,12 @@ fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Progra
             code,
         })
     };
-    // Unit in a register of its own costs nothing at run time; when registers are short it is set
-    // where it is sent.
+    // A unit value kept in a register of its own costs nothing at run time. When registers are
+    // short, it is set where it is sent instead.
     attempt(true).or_else(|_| attempt(false))
 }
 
-/// Where an arm of a choice begins, and what it decides.
+/// The block of a choice's arm, and its label.
 struct ArmCode {
     label: LabelId,
     block: usize,
@@ -234,10 +232,10 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
     fn new(
         automaton: &'a LocalAutomaton,
         tables: &'t mut Tables<'p>,
-        unit_stays: bool,
+        keep_unit: bool,
     ) -> Builder<'a, 't, 'p> {
         let mut code = Code::new(automaton.states.len());
-        let unit = unit_stays.then(|| code.fresh());
+        let unit = keep_unit.then(|| code.fresh());
         Builder {
             automaton,
             tables,
@@ -246,7 +244,7 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
         }
     }
 
-    /// Block `n` is where state `n` begins.
+    /// Compiles every state; block `n` is the entry of state `n`.
     fn build(mut self) -> Code {
         for state in 0..self.automaton.states.len() {
             let block = self.state(state);
@@ -259,7 +257,7 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
         let state = &self.automaton.states[number];
         let mut ops = vec![];
         for action in &state.entry {
-            // `else` stands only at the head of one of several branches, never here.
+            // `else` is allowed only at the head of one of several branches, never here.
             self.call(action, None, &mut ops);
         }
         let exit = match &state.kind {
@@ -314,7 +312,7 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
         Exit::Choose { dst, table }
     }
 
-    /// Binds what was received and tells it to the host.
+    /// Binds a received payload and passes it to the host.
     fn deliver(&mut self, from: RoleId, branch: &LocalBranch, dst: Vreg, ops: &mut Vec<Op>) {
         self.bind(branch, dst, ops);
         let operation = self.tables.deliver(branch.label, from, branch.sort);
@@ -342,11 +340,11 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
             dst: selector,
             on_failure: None,
         });
-        let prepared = |branch: &LocalBranch| {
-            let produced = branch.origin == Origin::Host && !self.tables.is_unit(branch.sort);
-            branch.before.is_empty() && !produced
+        let is_prepared = |branch: &LocalBranch| {
+            let is_produced = branch.origin == Origin::Host && !self.tables.is_unit(branch.sort);
+            branch.before.is_empty() && !is_produced
         };
-        if branches.iter().all(prepared) {
+        if branches.iter().all(is_prepared) {
             let mut arms = vec![];
             for branch in branches {
                 let val = self.payload(to, branch, ops);
@@ -354,8 +352,8 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
             }
             return Exit::Offer { selector, arms };
         }
-        // The blocks are numbered before they are filled: a failure in one arm may lead to another
-        // one.
+        // Reserve the blocks before compiling them, because a failure in one arm may jump to
+        // another.
         let arms: Vec<_> = branches
             .iter()
             .map(|branch| ArmCode {
@@ -386,7 +384,7 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
         }
     }
 
-    /// The block behind an arm of an `Offer`: binds what was sent and goes on.
+    /// The block after an arm of an `Offer`: binds the sent payload and continues.
     fn after(&mut self, branch: &LocalBranch, val: Vreg) -> usize {
         let mut ops = vec![];
         self.bind(branch, val, &mut ops);
@@ -432,7 +430,8 @@ impl<'a, 't, 'p> Builder<'a, 't, 'p> {
         dst
     }
 
-    /// Calls an operation; `choice` is the decision and the arms that a failure can turn to.
+    /// Compiles a call. `choice` holds the decision register and the arms that a failure can
+    /// select.
     fn call(&mut self, action: &Action, choice: Option<(Vreg, &[ArmCode])>, ops: &mut Vec<Op>) {
         let args = action
             .args

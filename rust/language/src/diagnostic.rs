@@ -1,4 +1,4 @@
-//! What is wrong with a text, where, and how to mend it.
+//! Diagnostics: what is wrong with a text, where, and how to fix it.
 
 mod code;
 mod render;
@@ -8,35 +8,35 @@ pub use render::{Json, Style, render, render_all};
 
 use crate::source::Span;
 
-/// The most errors that one run gives, and the most warnings. A reader mends the first few; the
-/// bound keeps the report of a hostile text as small as the text.
+/// The most errors that one run reports, and the most warnings. People fix the first few; the bound
+/// keeps the report on a hostile text about as small as the text.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
 /// One finding about a text.
 ///
-/// `message` is a sentence in lower case without a full stop that names the things in question;
-/// `label` says what is at the span. What is the same for every diagnostic of its code is in the
-/// code: severity, meaning, mending.
+/// `message` is a lower-case sentence without a full stop that names the things in question;
+/// `label` describes the code at the span. Severity, meaning and fix are the same for every
+/// diagnostic of a code and are stored there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What kind of finding it is.
+    /// The kind of finding.
     pub code: Code,
-    /// What is wrong.
+    /// The error or warning.
     pub message: String,
-    /// Where.
+    /// Where it is wrong.
     pub span: Span,
-    /// What is there; may be empty.
+    /// A description of the span; may be empty.
     pub label: String,
-    /// Other places that matter, with what is there.
+    /// Related places, each with a label.
     pub related: Vec<(Span, String)>,
-    /// Facts that explain it.
+    /// Facts that explain the finding.
     pub notes: Vec<String>,
-    /// Ways to mend it in this very place.
+    /// Ways to fix it in this place.
     pub helps: Vec<String>,
 }
 
 impl Diagnostic {
-    /// A finding at a place.
+    /// Creates a finding at a span.
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             code,
@@ -49,42 +49,42 @@ impl Diagnostic {
         }
     }
 
-    /// Says what is at the span.
+    /// Sets the label of the span.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
         self.label = label.into();
         self
     }
 
-    /// Points at another place.
+    /// Adds a related place.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
         self.related.push((span, label.into()));
         self
     }
 
-    /// Adds a fact.
+    /// Adds an explanatory fact.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Diagnostic {
         self.notes.push(note.into());
         self
     }
 
-    /// Adds a way to mend it.
+    /// Adds a way to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.helps.push(help.into());
         self
     }
 
-    /// Whether it stops the work.
+    /// Whether it makes the text invalid.
     pub fn is_error(&self) -> bool {
         self.code.severity() == Severity::Error
     }
 }
 
-/// Collects findings: each once, of errors and of warnings none beyond [`DIAGNOSTICS_MAX`].
-/// Warnings never keep an error out.
+/// Collects findings, each once, up to [`DIAGNOSTICS_MAX`] errors and as many warnings. Warnings
+/// never displace errors.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     all: Vec<Diagnostic>,
@@ -93,15 +93,15 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding. One that has the code and place of another is dropped: inlining may come to
-    /// a place twice.
+    /// Adds a finding. A second finding with the same code and span is dropped, because inlining
+    /// may check a place more than once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.takes(diagnostic.code) || !self.seen.insert((diagnostic.code, diagnostic.span)) {
+        if !self.accepts(diagnostic.code) || !self.seen.insert((diagnostic.code, diagnostic.span)) {
             return;
         }
         self.errors += usize::from(diagnostic.is_error());
         if diagnostic.is_error() && self.is_full() && diagnostic.code != Code::TooManyErrors {
-            let message = format!("more than {DIAGNOSTICS_MAX} errors, the rest is left out");
+            let message = format!("more than {DIAGNOSTICS_MAX} errors; the rest are not shown");
             let span = diagnostic.span;
             self.all
                 .push(Diagnostic::new(Code::TooManyErrors, span, message));
@@ -110,35 +110,36 @@ impl Findings {
         }
     }
 
-    /// Keeps the findings of some codes only.
+    /// Keeps only the findings whose code satisfies `keep`.
     pub fn retain(&mut self, keep: impl Fn(Code) -> bool) {
         self.all.retain(|diagnostic| keep(diagnostic.code));
     }
 
-    /// Whether a finding of that code would still be taken: what goes into it may take work.
-    pub fn takes(&self, code: Code) -> bool {
+    /// Whether a finding with that code would still be added. Lets callers skip expensive work for
+    /// it.
+    pub fn accepts(&self, code: Code) -> bool {
         match code.severity() {
             Severity::Error => !self.is_full(),
             Severity::Warning => self.all.len() - self.errors < DIAGNOSTICS_MAX,
         }
     }
 
-    /// Whether a finding of that code is there.
+    /// Whether a finding with that code was added.
     pub fn has(&self, code: Code) -> bool {
         self.all.iter().any(|diagnostic| diagnostic.code == code)
     }
 
-    /// Whether no more errors are taken.
+    /// Whether the maximum number of errors is reached.
     pub fn is_full(&self) -> bool {
         self.errors >= DIAGNOSTICS_MAX
     }
 
-    /// How many of the findings are errors.
+    /// The number of errors.
     pub fn errors(&self) -> usize {
         self.errors
     }
 
-    /// The findings in the order of the text.
+    /// The findings in source order.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.all.sort_by_key(|d| (d.span, d.code));
         self.all
@@ -153,12 +154,13 @@ impl Extend<Diagnostic> for Findings {
     }
 }
 
-/// How many names one that is not there is compared with: a text with more is not written by hand.
+/// The most names that an unknown name is compared with. A text with more names was not written by
+/// hand.
 const NAMES_COMPARED_MAX: usize = 1000;
 
-/// The closest of the names to one that is not there, if any is close enough to be meant: at most
-/// one edit for short names, two for longer ones, none for names of one or two letters, which are
-/// all close to each other. Of many names the first thousand are compared, of long ones the start.
+/// The name closest to an unknown one, if any is close enough to be meant: at most one edit for
+/// short names, two for longer ones, and none for names of one or two letters, which are all close
+/// to each other. Compares only the first thousand names, and only the start of long ones.
 pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let allowed = match wrong.chars().count() {
         0..=2 => 0,
@@ -174,8 +176,8 @@ pub fn closest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Edit distance of two names without regard to case, two letters swapped counting as one edit;
-/// names that differ much in length are far apart.
+/// The edit distance of two names, ignoring case and counting a swap of adjacent letters as one
+/// edit. Names whose lengths differ by more than two count as unrelated.
 fn edits(a: &str, b: &str) -> usize {
     const COMPARED_MAX: usize = 64;
     let lower = |s: &str| {
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn close_names_are_offered_and_far_ones_are_not() {
+    fn only_close_names_are_suggested() {
         let names = ["Agent", "Host", "Sink"];
         assert_eq!(closest("Agnet", names), Some("Agent"));
         assert_eq!(closest("host", names), Some("Host"));
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_bounded_sorted_and_once_each() {
+    fn findings_are_bounded_sorted_and_unique() {
         let mut findings = Findings::default();
         findings.push(Diagnostic::new(Code::UnknownRole, at(7), "later"));
         findings.push(Diagnostic::new(Code::UnknownRole, at(3), "earlier"));

@@ -1,7 +1,7 @@
-//! Pictures of protocols: automata as Graphviz and Mermaid, conversations as Mermaid sequence
-//! diagrams, images as readable instructions.
+//! Exports for people: automata as Graphviz and Mermaid, conversations as Mermaid sequence
+//! diagrams, images as listings of instructions.
 //!
-//! They are for people. What is read back is
+//! None of these formats is parsed back. The formats that are parsed back are
 //! [`LocalAutomaton::text`](crate::automaton::LocalAutomaton::text) and the protocol's own text.
 
 mod assembly;

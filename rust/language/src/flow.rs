@@ -1,11 +1,11 @@
-//! Which statements can be reached: what follows one that never ends cannot.
+//! Reachability of statements: what follows a statement that never ends is unreachable.
 
 use std::collections::BTreeSet;
 
 use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::hir::{Kind, Protocol, Statement};
 
-/// Reports statements that nothing comes to, and marks their protocols as unsound.
+/// Reports unreachable statements, and marks their protocols as unsound.
 pub(crate) fn check(protocols: &mut [Protocol], findings: &mut Findings) {
     let calls = Calls::new(protocols);
     let ends = ends(protocols, &calls);
@@ -29,15 +29,15 @@ pub(crate) fn check(protocols: &mut [Protocol], findings: &mut Findings) {
     }
 }
 
-/// The protocols that never end, so that nothing comes after whoever does them.
+/// The protocols that never end, so that nothing after a `do` of one is reachable.
 pub(crate) fn endless(protocols: &[Protocol]) -> BTreeSet<usize> {
     let ends = ends(protocols, &Calls::new(protocols));
     (0..protocols.len()).filter(|index| !ends[*index]).collect()
 }
 
-/// Who does whom.
+/// The call graph of `do` statements.
 pub(crate) struct Calls {
-    /// By protocol: the protocols it does, each once.
+    /// For each protocol, the protocols it calls.
     pub(crate) callees: Vec<BTreeSet<usize>>,
     callers: Vec<BTreeSet<usize>>,
 }
@@ -55,8 +55,8 @@ impl Calls {
         Calls { callees, callers }
     }
 
-    /// A protocol and all that come to it.
-    fn above(&self, index: usize) -> BTreeSet<usize> {
+    /// A protocol and all its direct and indirect callers.
+    fn with_callers(&self, index: usize) -> BTreeSet<usize> {
         let mut found = BTreeSet::from([index]);
         let mut pending = vec![index];
         while let Some(next) = pending.pop() {
@@ -88,12 +88,13 @@ fn collect(statements: &[Statement], callees: &mut BTreeSet<usize>) {
     }
 }
 
-/// Which protocols can end: the least solution, so one that only ever does itself again cannot.
+/// Which protocols can end. This is the least solution, so a protocol that always calls itself
+/// again cannot.
 fn ends(protocols: &[Protocol], calls: &Calls) -> Vec<bool> {
     let mut ends = vec![false; protocols.len()];
     let mut pending: Vec<usize> = (0..protocols.len()).collect();
     while let Some(index) = pending.pop() {
-        if !ends[index] && falls_all(&protocols[index].body, &ends) {
+        if !ends[index] && all_fall_through(&protocols[index].body, &ends) {
             ends[index] = true;
             pending.extend(
                 calls.callers[index]
@@ -106,20 +107,22 @@ fn ends(protocols: &[Protocol], calls: &Calls) -> Vec<bool> {
     ends
 }
 
-fn falls_all(statements: &[Statement], ends: &[bool]) -> bool {
-    statements.iter().all(|statement| falls(statement, ends))
+fn all_fall_through(statements: &[Statement], ends: &[bool]) -> bool {
+    statements
+        .iter()
+        .all(|statement| falls_through(statement, ends))
 }
 
-/// Whether something may come behind a statement. A recursion is left only where its body ends
+/// Whether control can reach the end of a statement. A recursion ends only where its body ends
 /// without `continue`.
-fn falls(statement: &Statement, ends: &[bool]) -> bool {
+fn falls_through(statement: &Statement, ends: &[bool]) -> bool {
     match &statement.kind {
         Kind::Continue { .. } => false,
         Kind::Do { protocol, .. } => ends[*protocol],
         Kind::Choice { branches, .. } => branches
             .iter()
-            .any(|branch| falls_all(&branch.statements, ends)),
-        Kind::Rec { body, .. } => falls_all(body, ends),
+            .any(|branch| all_fall_through(&branch.statements, ends)),
+        Kind::Rec { body, .. } => all_fall_through(body, ends),
         Kind::Message { .. } | Kind::Local { .. } => true,
     }
 }
@@ -128,7 +131,7 @@ struct Walk<'a> {
     index: usize,
     ends: &'a [bool],
     calls: &'a Calls,
-    /// The protocol itself and all that come to it, once they are asked for.
+    /// The protocol and all its callers, computed on first use.
     callers: Option<BTreeSet<usize>>,
     findings: Vec<Diagnostic>,
 }
@@ -137,7 +140,7 @@ impl Walk<'_> {
     fn block(&mut self, statements: &[Statement]) {
         let stop = statements
             .iter()
-            .position(|statement| !falls(statement, self.ends));
+            .position(|statement| !falls_through(statement, self.ends));
         let parts = stop.and_then(|stop| statements.split_at_checked(stop + 1));
         if let Some((upto, [first, rest @ ..])) = parts
             && let Some(stop) = upto.last()
@@ -145,9 +148,9 @@ impl Walk<'_> {
         {
             let span = first.span.to(rest.last().unwrap_or(first).span);
             let finding =
-                Diagnostic::new(Code::Unreachable, span, "nothing comes to these statements");
+                Diagnostic::new(Code::Unreachable, span, "these statements are unreachable");
             self.findings
-                .push(finding.related(stop.span, "this never goes on to what follows it"));
+                .push(finding.related(stop.span, "the conversation never continues after this"));
         }
         for statement in statements {
             match &statement.kind {
@@ -165,15 +168,15 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a statement leads back to this protocol: then what is wrong is that something
-    /// follows the recursion, which building the graph reports.
+    /// Whether a statement leads back to this protocol. Then the error is that statements follow
+    /// the recursive call, which building the graph reports.
     fn is_recursion(&mut self, statement: &Statement) -> bool {
         let Kind::Do { protocol, .. } = &statement.kind else {
             return false;
         };
         let (calls, index) = (self.calls, self.index);
         self.callers
-            .get_or_insert_with(|| calls.above(index))
+            .get_or_insert_with(|| calls.with_callers(index))
             .contains(protocol)
     }
 }

@@ -1,14 +1,14 @@
-//! The checked global protocol: names resolved, `do` inlined, recursion an edge back.
+//! The checked global protocol: names are resolved, `do` is inlined, and recursion is a back edge.
 //!
-//! The checker makes it, projection reads it. The body is a graph: sequence is the `next` edge, and
-//! what follows a choice or a recursion is one node that all branches share. Every node can be
-//! reached from the start.
+//! The checker produces it and projection consumes it. The body is a graph: sequence is the `next`
+//! edge, and the node that follows a choice or a recursion is shared by all branches. Every node is
+//! reachable from the start.
 
 use antiphon_machine::{Interface, LabelId, Operation, OperationId, RoleId, Sort, SortId};
 
 use crate::source::Span;
 
-/// A protocol that passed the checks of names and shape. Only the checker makes one.
+/// A protocol that passed the checks of names and shape. Only the checker creates one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedProtocol {
     pub(crate) name: String,
@@ -34,18 +34,18 @@ impl CheckedProtocol {
         &self.roles
     }
 
-    /// The labels' names, in the order in which the conversation first says them.
+    /// The labels' names, in the order of their first use in the conversation.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The sorts that payloads, arguments and results have. A sort refers only to sorts before it;
-    /// `sorts()[0]` is `Unit`, and no two rows are equal.
+    /// The sorts of payloads, arguments and results. A sort refers only to earlier sorts;
+    /// `sorts()[0]` is `Unit`, and all rows are distinct.
     pub fn sorts(&self) -> &[Sort] {
         &self.sorts
     }
 
-    /// The interfaces of [`operations`](Self::operations), without the implicit `host`.
+    /// The interfaces of [`operations`](Self::operations), without the predefined `host`.
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
     }
@@ -56,8 +56,8 @@ impl CheckedProtocol {
         &self.operations
     }
 
-    /// The names that payloads and `let` bind. Each is bound at one place of the text; inlining a
-    /// protocol twice makes two of each of its names.
+    /// The names bound by payloads and `let`. Each is bound at one place of the text; a protocol
+    /// that is inlined twice has two variables for each of its names.
     pub fn vars(&self) -> &[Var] {
         &self.vars
     }
@@ -67,12 +67,12 @@ impl CheckedProtocol {
         &self.body
     }
 
-    /// Where the protocol's name is declared.
+    /// The span of the protocol's name.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Where a role is declared.
+    /// The span of a role's declaration.
     pub fn role_span(&self, role: RoleId) -> Span {
         self.role_spans
             .get(role.index())
@@ -80,12 +80,12 @@ impl CheckedProtocol {
             .unwrap_or(self.span)
     }
 
-    /// The name of a role; empty for one that is not of this protocol.
+    /// A role's name; empty for a role of another protocol.
     pub fn role_name(&self, role: RoleId) -> &str {
         self.roles.get(role.index()).map_or("", String::as_str)
     }
 
-    /// The name of a label; empty for one that is not of this protocol.
+    /// A label's name; empty for a label of another protocol.
     pub fn label_name(&self, label: LabelId) -> &str {
         self.labels.get(label.index()).map_or("", String::as_str)
     }
@@ -95,14 +95,14 @@ impl CheckedProtocol {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VarId(pub u32);
 
-/// What a bound name stands for.
+/// A bound name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Var {
-    /// The name as written; empty for a payload to several receivers that the text does not name.
+    /// The name as written. Empty for a payload to several receivers that has no name in the text.
     pub name: String,
-    /// The sort of its value.
+    /// The sort of the value.
     pub sort: SortId,
-    /// Where it is bound.
+    /// Where the name is bound.
     pub span: Span,
 }
 
@@ -111,111 +111,111 @@ pub struct Var {
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// The number as an index into the nodes.
+    /// The id as an index into the nodes.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The conversation as a graph. A cycle passes through at least one `Message`.
+/// The conversation as a graph. Every cycle contains at least one `Message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
     /// The nodes.
     pub nodes: Vec<Node>,
-    /// Where the conversation begins.
+    /// The first node.
     pub start: NodeId,
 }
 
 impl Global {
-    /// The node of that number.
+    /// The node with that id.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
 }
 
-/// One thing that happens.
+/// A step of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// One message from one role to another one. A message to several receivers is several nodes,
-    /// in their order; all but the first take the payload from a name that the first one binds, so
-    /// every receiver gets the same.
+    /// One message from one role to another. A message to several receivers becomes several nodes,
+    /// in their order. All but the first take the payload from a name that the first one binds, so
+    /// every receiver gets the same value.
     Message {
         /// The sender.
         from: RoleId,
-        /// The receiver, never the sender.
+        /// The receiver, which is never the sender.
         to: RoleId,
         /// The label.
         label: LabelId,
-        /// What it carries.
+        /// The payload.
         payload: Payload,
-        /// What follows.
+        /// The next node.
         next: NodeId,
-        /// The statement.
+        /// The statement's span.
         span: Span,
     },
-    /// Internal choice of one role.
+    /// An internal choice of one role.
     Choice {
-        /// Who chooses.
+        /// The role that chooses.
         at: RoleId,
-        /// Two branches or more. Each begins with `Local` nodes of `at`, possibly none, and then a
-        /// `Message` from `at`; these messages all have the same receiver and distinct labels.
+        /// At least two branches. Each begins with `Local` nodes of `at`, possibly none, followed
+        /// by a `Message` from `at`. These messages all have the same receiver and distinct labels.
         branches: Vec<NodeId>,
-        /// The statement.
+        /// The statement's span.
         span: Span,
     },
-    /// One local action of one role.
+    /// A local action of one role.
     Local {
-        /// Who acts.
+        /// The role that acts.
         at: RoleId,
-        /// What it does.
-        action: Action,
-        /// What follows.
-        next: NodeId,
         /// The action.
+        action: Action,
+        /// The next node.
+        next: NodeId,
+        /// The action's span.
         span: Span,
     },
-    /// Nothing follows. The graph has at most one such node.
+    /// The end. The graph has at most one such node.
     End,
 }
 
-/// What a message carries.
+/// The payload of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
-    /// Its sort: `Unit` when there is none, a record without a name when there are several.
+    /// Its sort: `Unit` for no payload, a record without a name for several.
     pub sort: SortId,
-    /// Where the sender has it from.
+    /// Where the sender takes it from.
     pub source: PayloadSource,
-    /// The name that it is known by afterwards, at the sender and at the receiver.
+    /// The name that sender and receiver bind to it.
     pub bind: Option<VarId>,
 }
 
 /// Where a payload comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSource {
-    /// There is none: the payload is `Unit`.
+    /// There is no payload: its value is `Unit`.
     Unit,
-    /// The sender's host is asked for it (`produce`).
+    /// The sender's host produces it (`produce`).
     Host,
-    /// It is the value of a name that is bound at the sender on every path to here.
+    /// The value of a name that is bound at the sender on every path to this message.
     Bound(VarId),
 }
 
 /// A local action: one call of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The operation: a row of [`CheckedProtocol::operations`]. Its class says whether it is a
+    /// The operation, a row of [`CheckedProtocol::operations`]. Its class tells whether it is a
     /// `Check`.
     pub operation: OperationId,
     /// The arguments, of the operation's argument sorts. Names are bound at the acting role on
-    /// every path to here.
+    /// every path to this action.
     pub args: Vec<Argument>,
-    /// The name that the result is known by afterwards, at the acting role.
+    /// The name that the acting role binds to the result.
     pub bind: Option<VarId>,
-    /// A budget for this call, in ticks, in place of the operation's own.
+    /// A time budget for this call, in ticks, that overrides the operation's own.
     pub within: Option<u64>,
-    /// Where a failure goes: the label of a sibling branch of the choice that this action stands at
-    /// the head of. The acting role then takes that branch, whatever its host had decided. `None`:
-    /// a failure faults the session.
+    /// The label of the sibling branch that a failure selects, for an action at the head of a
+    /// branch. The acting role then takes that branch, whatever its host had decided. `None`: a
+    /// failure faults the session.
     pub otherwise: Option<LabelId>,
 }
 
@@ -224,11 +224,11 @@ pub struct Action {
 pub enum Argument {
     /// The value of a bound name.
     Var(VarId),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A whole number for an argument of sort `Nat`.
+    /// An integer for an argument of sort `Nat`.
     Nat(u64),
-    /// A whole number for an argument of sort `Int`.
+    /// An integer for an argument of sort `Int`.
     Int(i64),
     /// Text.
     Text(String),

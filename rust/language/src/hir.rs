@@ -1,22 +1,24 @@
-//! Protocols with their names resolved, still as nested statements: between the tree and the graph.
+//! Protocols with resolved names, still as nested statements: the form between the syntax tree and
+//! the graph.
 
 use antiphon_machine::Class;
 
 use crate::sorts::SortRef;
 use crate::source::Span;
 
-/// A protocol of some module of the run.
+/// A protocol of a module of the run.
 #[derive(Debug)]
 pub(crate) struct Protocol {
     pub(crate) module: usize,
     pub(crate) name: String,
     pub(crate) span: Span,
     pub(crate) aux: bool,
-    /// Names and places, in the order of the head; never more than a mask of 64 bits holds.
+    /// Names and spans, in the order of the head; at most 64, so that a mask of 64 bits holds them.
     pub(crate) roles: Vec<(String, Span)>,
     pub(crate) vars: Vec<Var>,
     pub(crate) body: Vec<Statement>,
-    /// Whether nothing was lost and nothing is wrong so far, so that its shape can be looked at.
+    /// Whether no statement was lost and no error was found so far, so that its shape can be
+    /// checked.
     pub(crate) sound: bool,
 }
 
@@ -28,10 +30,10 @@ pub(crate) struct Var {
     pub(crate) span: Span,
 }
 
-/// A role of a protocol, by its place in the head.
+/// A role of a protocol, by its position in the head.
 pub(crate) type Role = u8;
 
-/// A row of [`Protocol::vars`].
+/// An index into [`Protocol::vars`].
 pub(crate) type VarIndex = u32;
 
 #[derive(Debug)]
@@ -110,7 +112,7 @@ pub(crate) enum Argument {
     Text(String),
 }
 
-/// An effect interface of some module of the run.
+/// An effect interface of a module of the run.
 #[derive(Debug)]
 pub(crate) struct Interface {
     pub(crate) name: String,
@@ -118,7 +120,7 @@ pub(crate) struct Interface {
     pub(crate) operations: Vec<Operation>,
 }
 
-/// An operation of an interface. A sort that could not be resolved is nothing; it has been
+/// An operation of an interface. A sort that could not be resolved is `None`; the error has been
 /// reported.
 #[derive(Debug)]
 pub(crate) struct Operation {

@@ -1,5 +1,5 @@
-//! Text to tokens. Comments are kept aside: they are no part of the grammar, but the formatter
-//! needs them.
+//! Splits a text into tokens. Comments are kept separately: the grammar ignores them, but the
+//! formatter needs them.
 
 use logos::{Lexer, Logos};
 
@@ -8,9 +8,9 @@ use crate::source::{FileId, Span};
 
 /// The kinds of tokens.
 ///
-/// All words are one kind: identifiers may begin with a digit (`1(int) from A to B;` is a message),
-/// and most of our own keywords must stay usable as names in files of the base language, so the
-/// parser decides by place.
+/// All words are one kind. Identifiers may begin with a digit (`1(int) from A to B;` is a message),
+/// and most keywords that this language adds must stay usable as names in files of the base
+/// language, so the parser recognises keywords by position.
 #[derive(Logos, Clone, Copy, Debug, PartialEq, Eq)]
 #[logos(skip r"[ \t\r\n\x0C\u{FEFF}]+")]
 pub(crate) enum Kind {
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     #[token("=")]
     Equal,
     #[token("@")]
-    Commercial,
+    At,
     #[token("->")]
     Arrow,
     #[token("-")]
@@ -54,34 +54,34 @@ pub(crate) enum Kind {
     OpenCurly,
     #[token("}")]
     CloseCurly,
-    /// An operator of refinement expressions, which are read only to be refused.
+    /// An operator of refinement expressions, which are recognised only to be rejected.
     #[regex(r"[+*/!]|&&|\|\||<>|<=|>=")]
     Operator,
     #[regex(r"//[^\n]*", allow_greedy = true)]
     #[regex(r"\(\*\)[^\n]*", allow_greedy = true)]
-    #[token("/*", slashed)]
-    #[token("(*", nested)]
+    #[token("/*", block_comment)]
+    #[token("(*", nested_comment)]
     Comment,
-    /// A comment that does not end: the rest of the text.
+    /// An unclosed comment, which extends to the end of the text.
     OpenComment,
-    /// Behind the last token; the lexer never gives it.
+    /// The end of the text, appended after the last token. The lexer itself never returns it.
     End,
 }
 
-/// A token: its kind and place.
+/// A token's kind and span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
     pub(crate) span: Span,
 }
 
-/// A text as tokens, the last of them [`Kind::End`], and its comments.
+/// The tokens of a text, ending with [`Kind::End`], and its comments.
 pub(crate) struct Tokens {
     pub(crate) tokens: Vec<Token>,
     pub(crate) comments: Vec<Span>,
 }
 
-/// Cuts a text into tokens. Linear in its length.
+/// Splits a text into tokens. Linear in its length.
 ///
 /// The text must not be longer than [`SOURCE_LEN_MAX`](crate::source::SOURCE_LEN_MAX).
 pub(crate) fn lex(file: FileId, text: &str, findings: &mut Findings) -> Tokens {
@@ -103,11 +103,11 @@ pub(crate) fn lex(file: FileId, text: &str, findings: &mut Findings) -> Tokens {
         match kind {
             Kind::Comment => lexed.comments.push(span),
             Kind::OpenComment => findings.push(
-                Diagnostic::new(Code::OpenComment, span, "this comment does not end")
-                    .label("everything from here on is in the comment"),
+                Diagnostic::new(Code::OpenComment, span, "this comment is not closed")
+                    .label("the comment extends to the end of the text"),
             ),
             Kind::OpenText => {
-                let message = "this string does not end on its line";
+                let message = "this string is not closed on its line";
                 findings.push(Diagnostic::new(Code::OpenString, span, message));
                 lexed.tokens.push(Token {
                     kind: Kind::Text,
@@ -132,7 +132,7 @@ pub(crate) fn lex(file: FileId, text: &str, findings: &mut Findings) -> Tokens {
     lexed
 }
 
-/// Joins an unknown character to the run before it, or reports that run and begins another.
+/// Extends a run of unknown characters, or reports the previous run and starts another.
 fn extend(first: Span, next: Span, text: &str, findings: &mut Findings) -> Span {
     if first.end == next.start {
         return first.to(next);
@@ -144,12 +144,12 @@ fn extend(first: Span, next: Span, text: &str, findings: &mut Findings) -> Span 
 fn report_unknown(span: Span, text: &str, findings: &mut Findings) {
     let first = text.get(span.range()).and_then(|run| run.chars().next());
     let shown: String = first.into_iter().flat_map(char::escape_debug).collect();
-    let message = format!("no part of the language begins with `{shown}`");
+    let message = format!("unexpected character `{shown}`");
     findings.push(Diagnostic::new(Code::UnknownCharacter, span, message));
 }
 
-/// Reads on to the end of a `/*` comment, which does not nest.
-fn slashed(lexer: &mut Lexer<'_, Kind>) -> Kind {
+/// Reads to the end of a `/*` comment, which does not nest.
+fn block_comment(lexer: &mut Lexer<'_, Kind>) -> Kind {
     match lexer.remainder().find("*/") {
         Some(at) => {
             lexer.bump(at + 2);
@@ -162,8 +162,8 @@ fn slashed(lexer: &mut Lexer<'_, Kind>) -> Kind {
     }
 }
 
-/// Reads on to the end of a `(*` comment; these nest.
-fn nested(lexer: &mut Lexer<'_, Kind>) -> Kind {
+/// Reads to the end of a `(*` comment. These comments nest.
+fn nested_comment(lexer: &mut Lexer<'_, Kind>) -> Kind {
     let rest = lexer.remainder().as_bytes();
     let mut depth = 1usize;
     let mut at = 0;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn words_may_begin_with_digits_and_hold_primes() {
+    fn words_may_begin_with_digits_and_contain_primes() {
         let (kinds, _, errors) = kinds("1a' 30s 0 _x");
         assert_eq!(
             kinds,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_comment_ends_where_it_should() {
+    fn comments_end_at_their_closing_marker() {
         let text = "a // b\n c /* d */ e (* f (* g *) h *) i (*) j *)\n k (*# p #*) l";
         let (kinds, comments, errors) = kinds(text);
         assert_eq!(kinds.len(), 7, "a c e i k l and the end");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_an_error() {
+    fn unclosed_comments_and_strings_are_errors() {
         assert_eq!(kinds("a (* (* *)").2, 1);
         assert_eq!(kinds("a /* *").2, 1);
         assert_eq!(kinds("\"a\nb").2, 1);

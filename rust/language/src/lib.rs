@@ -1,16 +1,15 @@
-//! The protocol language: text in, checked protocol, local automata, code image out.
+//! The protocol language: compiles text to checked protocols, local automata and a code image.
 //!
-//! One way, each step a type that only the step before it makes:
+//! A pipeline. Each value is created only by the step before it:
 //!
 //! ```text
 //! text --parse--> Ast --Modules--> --check--> CheckedProtocol --project--> LocalAutomaton per role
 //!                                                              --compile--> CodeImage
 //! ```
 //!
-//! The crate reads no files: a [`Loader`] gives it the text of a module by its name. Whatever the
-//! text, the work and the memory it takes are bounded, and all that is wrong with it is said in one
-//! go, each finding a [`diagnostic`] with a stable code. The language itself is in
-//! `docs/language.md`.
+//! The crate reads no files: a [`Loader`] returns the text of a module by its name. Time and memory
+//! are bounded for every input. All errors are reported in one pass, each as a [`diagnostic`] with
+//! a stable code. `docs/language.md` describes the language.
 //!
 //! ```
 //! use antiphon_language::safety::Limits;
@@ -33,9 +32,9 @@
 //!
 //! let wrong = text.replace("from Guest", "from Gest");
 //! let report = compile_source(Source::new("greet.anti", &wrong), &NoModules, &Limits::default());
-//! let report = report.expect_err("there is no role `Gest`").to_string();
+//! let report = report.expect_err("the role `Gest` is unknown").to_string();
 //! assert!(report.contains("error[AP0103]: `Greet` has no role `Gest`"));
-//! assert!(report.contains("help: there is `Guest`"));
+//! assert!(report.contains("help: did you mean `Guest`?"));
 //! # Ok::<(), antiphon_language::Report>(())
 //! ```
 
@@ -46,6 +45,7 @@ mod check;
 pub mod compile;
 pub mod diagnostic;
 pub mod export;
+mod flat;
 mod flow;
 pub mod global;
 mod hir;

@@ -1,4 +1,4 @@
-//! The modules of one run: the text that was asked for and those it imports.
+//! The modules of one run: the root text and the modules it imports.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,35 +9,37 @@ use crate::diagnostic::{Code, Diagnostic, Findings, closest};
 use crate::parse::parse;
 use crate::source::{FileId, SOURCE_LEN_MAX, Source, Sources, Span};
 
-/// The most modules of one run, and with [`SOURCES_LEN_MAX`] the bound of the memory it takes.
+/// The most modules of one run. Together with [`SOURCES_LEN_MAX`] it bounds the memory of a run.
 pub const MODULES_MAX: usize = 256;
 
-/// The most bytes of all texts of one run together: a few of the longest, or many of the usual.
+/// The most bytes of all texts of one run together: a few texts of the maximum length, or many of
+/// usual length.
 pub const SOURCES_LEN_MAX: usize = 8 * SOURCE_LEN_MAX;
 
-/// Whoever knows where the text of a module is. This crate reads no files itself.
+/// Finds the text of modules. This crate reads no files itself.
 pub trait Loader {
-    /// The text of the module of that name, such as `lib.guest`, and the name that diagnostics give
-    /// the text.
+    /// Returns the text of the module with that name, such as `lib.guest`, and the name that
+    /// diagnostics use for the text.
     fn load(&self, module: &str) -> Result<Source, LoadError>;
 }
 
-/// Why a module cannot be had.
+/// Why a module cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadError {
-    /// There is none of that name. `looked`: where it was looked for, for people; may be empty.
+    /// There is no such module. `looked` lists the places that were searched, for people; it may be
+    /// empty.
     NotFound {
         /// The places.
         looked: Vec<String>,
     },
-    /// It is there but cannot be read.
+    /// It exists but cannot be read.
     Unreadable {
-        /// The reason as the system gives it.
+        /// The operating system's reason.
         reason: String,
     },
 }
 
-/// A loader that knows no modules.
+/// A loader without modules.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoModules;
 
@@ -47,7 +49,7 @@ impl Loader for NoModules {
     }
 }
 
-/// Texts by module name.
+/// Loads texts by module name.
 impl Loader for BTreeMap<String, String> {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         match self.get(module) {
@@ -60,7 +62,7 @@ impl Loader for BTreeMap<String, String> {
     }
 }
 
-/// The texts and trees of one run. The first module is the one that was asked for.
+/// The texts and syntax trees of one run. The first module is the root.
 #[derive(Clone, Debug)]
 pub struct Modules {
     pub(crate) sources: Sources,
@@ -72,14 +74,15 @@ pub struct Modules {
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     pub(crate) ast: Ast,
-    /// Its own name, if it says one.
+    /// The name that its `module` line declares.
     pub(crate) name: Option<String>,
-    /// The modules it imports by the names they have here; nothing for one that could not be had.
+    /// The imported modules, by the names they have in this module; `None` for one that could not
+    /// be loaded.
     pub(crate) imports: BTreeMap<String, Option<usize>>,
 }
 
 impl Modules {
-    /// Reads a text and all that it imports, each module once. What is wrong with them is in
+    /// Loads a text and everything it imports, each module once. Errors are in
     /// [`diagnostics`](Self::diagnostics).
     pub fn load(root: Source, loader: &dyn Loader) -> Modules {
         let mut loading = Loading::default();
@@ -95,27 +98,27 @@ impl Modules {
         }
     }
 
-    /// The texts, to render diagnostics with.
+    /// The texts, for rendering diagnostics.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }
 
-    /// The tree of the text that was asked for.
+    /// The syntax tree of the root text.
     pub fn root(&self) -> Option<&Ast> {
         self.modules.first().map(|module| &module.ast)
     }
 
-    /// What is wrong with the texts and the imports, in the order of the texts.
+    /// The errors in the texts and imports, in source order.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
 }
 
-/// Adds a text that may not be UTF-8. If it is not, the finding says where, and the text holds
-/// replacement characters.
+/// Decodes a text that may not be UTF-8. On failure, returns a finding with the offset of the first
+/// invalid byte and the text with replacement characters.
 #[expect(
     clippy::result_large_err,
-    reason = "made once per file and taken apart at once"
+    reason = "created once per file and destructured at once"
 )]
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> {
     let shown = bytes
@@ -134,7 +137,7 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> 
                 start,
                 end: start,
             };
-            let message = format!("the text is not UTF-8 from byte {at} on");
+            let message = format!("invalid UTF-8 at byte {at}");
             let text = String::from_utf8_lossy(shown);
             let source = Source {
                 name: Arc::from(name),
@@ -149,7 +152,7 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, (Diagnostic, Source)> 
 struct Loading {
     sources: Sources,
     modules: Vec<Module>,
-    /// Modules by the name they are imported by.
+    /// The loaded modules, by the name they are imported by.
     known: BTreeMap<String, Option<usize>>,
     pending: VecDeque<(usize, Import)>,
     bytes: usize,
@@ -157,7 +160,7 @@ struct Loading {
 }
 
 impl Loading {
-    /// Reads a module and notes its imports.
+    /// Adds a module and queues its imports.
     fn add(&mut self, source: Source) -> Option<usize> {
         let text = Arc::clone(&source.text);
         self.bytes = self.bytes.saturating_add(text.len());
@@ -209,7 +212,7 @@ impl Loading {
                 free.insert(index);
             }
             Entry::Occupied(taken) => {
-                let message = format!("`{}` is imported already", taken.key());
+                let message = format!("`{}` is already imported", taken.key());
                 self.findings
                     .push(Diagnostic::new(Code::DuplicateImport, span, message));
             }
@@ -223,13 +226,13 @@ impl Loading {
         }
         if self.modules.len() >= MODULES_MAX || self.bytes > SOURCES_LEN_MAX {
             let message = format!(
-                "one run reads at most {MODULES_MAX} modules of together {SOURCES_LEN_MAX} bytes"
+                "one run loads at most {MODULES_MAX} modules and {SOURCES_LEN_MAX} bytes in total"
             );
             self.findings
                 .push(Diagnostic::new(Code::TooManyModules, span, message));
             return None;
         }
-        let message = format!("there is no module `{name}`");
+        let message = format!("module `{name}` was not found");
         let finding = match loader.load(name) {
             Ok(source) => {
                 let index = self.add(source)?;
@@ -237,14 +240,12 @@ impl Loading {
                 return Some(index);
             }
             Err(LoadError::NotFound { looked }) => {
-                let looked = looked
-                    .iter()
-                    .map(|place| format!("looked for at `{place}`"));
+                let looked = looked.iter().map(|place| format!("searched at `{place}`"));
                 let finding = Diagnostic::new(Code::ModuleNotFound, span, message);
                 looked.fold(finding, Diagnostic::note)
             }
             Err(LoadError::Unreadable { reason }) => {
-                let message = format!("the module `{name}` cannot be read");
+                let message = format!("module `{name}` cannot be read");
                 Diagnostic::new(Code::ModuleNotFound, span, message).note(reason)
             }
         };
@@ -252,7 +253,7 @@ impl Loading {
         None
     }
 
-    /// A module that says its name says the one it is imported by.
+    /// Checks that a module's own name is the one it is imported by.
     fn check_name(&mut self, index: usize, name: &str, import: &Path) {
         let Some(own) = self
             .modules
@@ -262,7 +263,7 @@ impl Loading {
             return;
         };
         if own != name {
-            let message = format!("the module imported as `{name}` calls itself `{own}`");
+            let message = format!("the module imported as `{name}` is named `{own}`");
             let mut finding = Diagnostic::new(Code::ModuleNameDiffers, import.span(), message);
             if closest(name, [own.as_str()]).is_some() {
                 finding = finding.help(format!("write `import {own};`"));
@@ -271,8 +272,8 @@ impl Loading {
         }
     }
 
-    /// Reports every import that leads back to its own module. Recursion is at most as deep as
-    /// there are modules.
+    /// Reports every import that leads back to its own module. Recurses at most as deep as there
+    /// are modules.
     fn report_cycles(&mut self) {
         let mut done = BTreeSet::new();
         for index in 0..self.modules.len() {
@@ -313,7 +314,7 @@ impl Loading {
             let Some(to) = to else { continue };
             if path.contains(&to) {
                 let name = &import.module;
-                let message = format!("importing `{name}` leads back to this module");
+                let message = format!("importing `{name}` forms a cycle");
                 let span = name.span();
                 self.findings
                     .push(Diagnostic::new(Code::ImportCycle, span, message));

@@ -1,5 +1,5 @@
-//! Tokens to a tree, by recursive descent with recovery: an error costs the statement or the
-//! declaration it is in, and reading goes on behind it.
+//! Parses tokens to a syntax tree by recursive descent with error recovery: an error costs the
+//! statement or declaration that contains it, and parsing continues after it.
 
 mod declaration;
 mod statement;
@@ -11,11 +11,11 @@ use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::lexer::{Kind, Token, Tokens, lex};
 use crate::source::{FileId, SOURCE_LEN_MAX, Span};
 
-/// How deep blocks and sorts may nest. Whoever walks a tree recurses as deep as it is, so this
-/// bounds every stack.
+/// How deep blocks and sorts may nest. Passes over the tree are recursive, so this bounds their
+/// stacks.
 pub const DEPTH_MAX: u32 = 128;
 
-/// Words of the base language, which are never names.
+/// Reserved words of the base language, which cannot be names.
 const RESERVED: [&str; 26] = [
     "and",
     "as",
@@ -45,24 +45,24 @@ const RESERVED: [&str; 26] = [
     "wrap",
 ];
 
-/// A tree and what was found on the way to it.
+/// A syntax tree and the findings of parsing it.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// The tree of all that could be read.
+    /// The tree of everything that could be parsed.
     pub ast: Ast,
-    /// Errors of syntax and parts that are not supported, in the order of the text.
+    /// Syntax errors and unsupported parts, in source order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a text. Linear in its length; never more memory than a small multiple of it.
+/// Parses a text. Time and memory are linear in its length.
 ///
-/// Every error of syntax is reported in one go. The tree holds what could be read, and says in
-/// [`Ast::is_whole`] whether that is everything.
+/// Reports every syntax error in one pass. The tree contains what could be parsed;
+/// [`Ast::is_whole`] tells whether that is the whole text.
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut findings = Findings::default();
     if text.len() > SOURCE_LEN_MAX {
         let message = format!(
-            "this text has {} bytes, the most is {SOURCE_LEN_MAX}",
+            "the text has {} bytes; the maximum is {SOURCE_LEN_MAX}",
             text.len()
         );
         let start = Span {
@@ -107,18 +107,19 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
     }
 }
 
-/// Something could not be read and has been reported. Whoever sees it gives up its own part.
+/// A part could not be parsed, and the error has been reported. The caller gives up its own part
+/// too.
 struct Failed;
 
 type Read<T> = Result<T, Failed>;
 
 struct Parser<'t> {
     text: &'t str,
-    /// Never empty: the last is the end, and `at` never passes it.
+    /// Never empty: the last token is the end, and `at` never passes it.
     tokens: Vec<Token>,
     at: usize,
     depth: u32,
-    /// How many parts were lost so far.
+    /// The number of parts lost so far.
     damage: usize,
     findings: Findings,
 }
@@ -133,8 +134,8 @@ impl<'t> Parser<'t> {
         self.tokens[(self.at + n).min(last)]
     }
 
-    /// The end of what was read last.
-    fn behind(&self) -> Span {
+    /// The span of the token that was read last.
+    fn last_span(&self) -> Span {
         match self.at.checked_sub(1) {
             Some(before) => self.tokens[before].span,
             None => Span {
@@ -194,23 +195,21 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The semicolon of a statement. One that was forgotten at the end of a line is reported and
-    /// taken as written.
+    /// The semicolon of a statement. When it is missing at the end of a line, the error is reported
+    /// and parsing continues as if it were there.
     fn expect_semicolon(&mut self) -> Read<()> {
         if self.eat(Kind::Semicolon) {
             return Ok(());
         }
         let next = self.peek();
-        let last = self.behind();
+        let last = self.last_span();
         if self.starts_line(0) || matches!(next.kind, Kind::CloseCurly | Kind::End) {
             let place = Span {
                 start: last.end,
                 ..last
             };
             let message = format!("expected `;`, found {}", self.describe(next));
-            self.push(
-                Diagnostic::new(Code::Unexpected, place, message).label("a `;` belongs here"),
-            );
+            self.push(Diagnostic::new(Code::Unexpected, place, message).label("missing `;`"));
             self.damage += 1;
             return Ok(());
         }
@@ -238,8 +237,7 @@ impl<'t> Parser<'t> {
         .label(format!("expected {expected}"));
         if expected.ends_with("name") && token.kind == Kind::Word {
             let word = self.text_of(token);
-            diagnostic =
-                diagnostic.help(format!("`{word}` is a word of the language: take another"));
+            diagnostic = diagnostic.help(format!("`{word}` is a reserved word: use another name"));
         }
         self.fail(diagnostic)
     }
@@ -256,7 +254,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads no further: what follows would only repeat what was said.
+    /// Stops parsing: errors after this would only be consequences of the reported ones.
     fn stop(&mut self) {
         self.damage += 1;
         self.at = self.tokens.len() - 1;
@@ -270,18 +268,17 @@ impl<'t> Parser<'t> {
         self.depth > DEPTH_MAX
     }
 
-    /// Goes one level deeper, or reports that it is too deep and reads no further.
+    /// Enters one more level of nesting, or reports that it is too deep and stops.
     fn descend(&mut self) -> Read<()> {
         self.depth += 1;
         if self.depth <= DEPTH_MAX {
             return Ok(());
         }
         let span = self.peek().span;
-        let message = format!("this is nested more than {DEPTH_MAX} deep");
+        let message = format!("nested more than {DEPTH_MAX} levels deep");
         self.push(Diagnostic::new(Code::TooDeep, span, message));
         self.stop();
-        // The depth stays above the bound, so every block on the way out knows that reading has
-        // stopped.
+        // The depth stays above the bound, so every enclosing block sees that parsing has stopped.
         Err(Failed)
     }
 
@@ -292,7 +289,7 @@ impl<'t> Parser<'t> {
     }
 
     fn describe(&self, token: Token) -> String {
-        /// Longer words are cut in messages; the excerpt shows them whole.
+        /// Longer words are cut in messages; the excerpt shows them in full.
         const SHOWN_CHARS_MAX: usize = 40;
         match token.kind {
             Kind::End => "the end of the text".into(),
@@ -316,8 +313,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// A name where no word of the language could stand, so that every word may be one: the fields
-    /// of a record have the names that the outside world gives them, `data`, `from`, `to`.
+    /// A name at a position where no keyword is possible, so that any word may be one. The fields
+    /// of a record are named by the outside world: `data`, `from`, `to`.
     fn word(&mut self, what: &str) -> Read<Name> {
         let token = self.peek();
         let text = self.text_of(token);
@@ -326,7 +323,7 @@ impl<'t> Parser<'t> {
         }
         if text.len() > antiphon_machine::bounds::NAME_LEN_MAX {
             let most = antiphon_machine::bounds::NAME_LEN_MAX;
-            let message = format!("this name has {} bytes, the most is {most}", text.len());
+            let message = format!("the name has {} bytes; the maximum is {most}", text.len());
             self.bump();
             return Err(self.fail(Diagnostic::new(Code::NumberRange, token.span, message)));
         }
@@ -345,8 +342,8 @@ impl<'t> Parser<'t> {
         Ok(Path { segments })
     }
 
-    /// Items with commas between them up to a closing bracket, which is eaten. A comma may stand
-    /// behind the last.
+    /// Parses items separated by commas up to a closing bracket, which is consumed. A trailing
+    /// comma is allowed.
     fn list<T>(
         &mut self,
         close: Kind,
@@ -364,7 +361,7 @@ impl<'t> Parser<'t> {
         Ok(items)
     }
 
-    /// A sort: a name, `[S]`, and either of them with `?`.
+    /// Parses a sort: a name or `[S]`, followed by any number of `?`.
     fn sort(&mut self) -> Read<SortTerm> {
         self.descend()?;
         let start = self.peek().span;
@@ -373,7 +370,7 @@ impl<'t> Parser<'t> {
             self.expect(Kind::CloseSquare, "`]`")?;
             SortTerm {
                 kind: SortKind::List(Box::new(item)),
-                at: At(start.to(self.behind())),
+                at: At(start.to(self.last_span())),
             }
         } else {
             let path = self.path("a sort")?;
@@ -388,7 +385,7 @@ impl<'t> Parser<'t> {
             self.descend()?;
             options += 1;
             self.bump();
-            let at = At(start.to(self.behind()));
+            let at = At(start.to(self.last_span()));
             sort = SortTerm {
                 kind: SortKind::Option(Box::new(sort)),
                 at,
@@ -400,9 +397,9 @@ impl<'t> Parser<'t> {
         Ok(sort)
     }
 
-    /// A whole number that fits.
+    /// Parses an integer.
     ///
-    /// One that does not fit is reported, and reading goes on as if it were zero.
+    /// One that is out of range is reported, and parsing continues as if it were zero.
     fn number<N: std::str::FromStr + Default>(&mut self, what: &str, range: &str) -> Read<N> {
         let token = self.peek();
         let text = self.text_of(token);
@@ -418,14 +415,14 @@ impl<'t> Parser<'t> {
         }))
     }
 
-    /// The text between quotes.
+    /// Parses quoted text and returns the text between the quotes.
     fn quoted(&mut self, what: &str) -> Read<String> {
         let token = self.expect(Kind::Text, what)?;
         Ok(self.text_of(token).trim_matches('"').into())
     }
 
-    /// Skips a bracketed part whose opening bracket is next. For parts that are refused, so nobody
-    /// needs their inside.
+    /// Skips a bracketed part, starting at its opening bracket. Used for rejected parts, whose
+    /// content is not needed.
     fn skip_brackets(&mut self) {
         let mut open = 0usize;
         loop {

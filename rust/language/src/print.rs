@@ -1,8 +1,8 @@
-//! A tree back to text, in the one form that every text of the same tree has.
+//! Prints a syntax tree in the canonical format: texts with equal trees and comments print alike.
 //!
-//! Comments go where they were: on lines of their own before what follows them, or behind what they
-//! stand behind on its line. A comment in the middle of a statement moves before it. At most one
-//! empty line is kept between two things.
+//! A comment keeps its place, either on lines of its own before the next item or at the end of the
+//! line it follows. A comment in the middle of a statement moves before it. At most one empty line
+//! is kept between two items.
 
 use crate::ast::{
     Action, Argument, Ast, Block, Duration, Effect, Enum, Foreign, ForeignKind, Item, Message,
@@ -10,17 +10,17 @@ use crate::ast::{
 };
 use crate::source::Span;
 
-/// What a line may hold before a list of roles or fields is broken up.
+/// The maximum line length before a list of roles or fields is broken into lines.
 const COLUMNS: usize = 100;
 
 /// One level of indentation.
 const INDENT: &str = "  ";
 
-/// Prints a tree with its comments. Printing what was parsed from a printed text gives that text
-/// again.
+/// Prints a tree with its comments. Formatting is idempotent: printing a parsed printed text gives
+/// the same text.
 ///
-/// `None` for a tree that is not [whole](Ast::is_whole): printing it would lose what could not be
-/// read.
+/// Returns `None` for a tree that is not [whole](Ast::is_whole), because printing it would lose the
+/// parts that could not be parsed.
 pub fn format(ast: &Ast) -> Option<String> {
     if !ast.is_whole() {
         return None;
@@ -28,8 +28,8 @@ pub fn format(ast: &Ast) -> Option<String> {
     let mut printer = Printer::new(&ast.trivia);
     let mut before: Option<&Item> = None;
     for item in &ast.items {
-        let apart = before.is_some_and(|before| is_block(before) || is_block(item));
-        printer.item(item, apart);
+        let spaced = before.is_some_and(|before| is_block(before) || is_block(item));
+        printer.item(item, spaced);
         before = Some(item);
     }
     if !printer.comments.is_empty() {
@@ -38,7 +38,7 @@ pub fn format(ast: &Ast) -> Option<String> {
     Some(printer.out)
 }
 
-/// Whether a declaration has a block and so stands apart from its neighbours.
+/// Whether a declaration is separated from its neighbours by an empty line.
 fn is_block(item: &Item) -> bool {
     match item {
         Item::Module(_) => true,
@@ -53,7 +53,7 @@ struct Printer<'a> {
     text: &'a str,
     /// The comments that are not printed yet.
     comments: &'a [Span],
-    /// Where in the text the thing ends that was printed last.
+    /// The end, in the source text, of the item that was printed last.
     last: u32,
 }
 
@@ -68,8 +68,6 @@ impl<'a> Printer<'a> {
         }
     }
 
-    // Lines and comments.
-
     fn line(&mut self, text: &str) {
         for _ in 0..self.depth {
             self.out.push_str(INDENT);
@@ -78,8 +76,8 @@ impl<'a> Printer<'a> {
         self.out.push('\n');
     }
 
-    /// Whether the text has an empty line between what was printed last and a place.
-    fn is_apart(&self, start: u32) -> bool {
+    /// Whether the source has an empty line between the last printed item and `start`.
+    fn has_empty_line_before(&self, start: u32) -> bool {
         let gap = self
             .text
             .get(self.last as usize..start as usize)
@@ -87,48 +85,48 @@ impl<'a> Printer<'a> {
         gap.bytes().filter(|b| *b == b'\n').count() > 1
     }
 
-    /// An empty line, unless this is the start of the text or of a block.
+    /// Prints an empty line, unless at the start of the text or of a block.
     fn empty_line(&mut self) {
         if !self.out.is_empty() && !self.out.ends_with("{\n") && !self.out.ends_with("\n\n") {
             self.out.push('\n');
         }
     }
 
-    /// Prints the comments before a place on lines of their own. `apart`: with an empty line before
-    /// all of it.
-    fn leading(&mut self, end: u32, apart: bool) {
-        let mut apart = apart;
+    /// Prints the comments before `end` on lines of their own. `spaced`: with an empty line before
+    /// them.
+    fn leading(&mut self, end: u32, spaced: bool) {
+        let mut spaced = spaced;
         while let Some((comment, rest)) = self.comments.split_first() {
             if comment.start >= end {
                 break;
             }
             self.comments = rest;
-            if apart || self.is_apart(comment.start) {
+            if spaced || self.has_empty_line_before(comment.start) {
                 self.empty_line();
             }
-            apart = false;
+            spaced = false;
             let text = self.comment(*comment);
             self.line(&text);
             self.last = comment.end;
         }
-        if apart {
+        if spaced {
             self.empty_line();
         }
     }
 
-    /// The comments and the empty line before something that begins and ends there. What stands
-    /// inside it comes first too; `inside` is where its own block begins, or where it ends when it
-    /// has none.
-    fn before(&mut self, start: u32, inside: u32, apart: bool) {
+    /// Prints the comments and the empty line before an item that starts at `start`. Comments
+    /// inside the item are printed first too; `inside` is the start of the item's block, or its end
+    /// when it has no block.
+    fn before(&mut self, start: u32, inside: u32, spaced: bool) {
         let had_comments = self.comments.first().is_some_and(|c| c.start < inside);
-        self.leading(inside, apart);
-        if (!apart || had_comments) && self.is_apart(start) {
+        self.leading(inside, spaced);
+        if (!spaced || had_comments) && self.has_empty_line_before(start) {
             self.empty_line();
         }
     }
 
-    /// Moves the comments that stand on the same line behind something printed last to the end of
-    /// its printed line.
+    /// Moves the comments that follow the last printed item on its source line to the end of its
+    /// printed line.
     fn trailing(&mut self, end: u32, limit: u32) {
         self.last = end;
         while let Some((comment, rest)) = self.comments.split_first() {
@@ -146,10 +144,10 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// A comment's own text, without what its line ends with.
+    /// A comment's own text, without trailing blanks and carriage returns.
     fn comment(&self, comment: Span) -> String {
         let text = self.text.get(comment.range()).unwrap_or("");
-        // All of several carriage returns, or what one pass leaves the next would take.
+        // Remove all of several carriage returns. Otherwise a second pass would remove more.
         let lines: Vec<&str> = text
             .trim_end()
             .split('\n')
@@ -158,20 +156,20 @@ impl<'a> Printer<'a> {
         lines.join("\n")
     }
 
-    /// The first comment that begins at a place or behind it. Comments are in order.
+    /// The first comment that begins at or after an offset. Comments are in source order.
     fn comment_from(&self, start: u32) -> Option<Span> {
         let before = self.comments.partition_point(|c| c.start < start);
         self.comments.get(before).copied()
     }
 
-    /// Whether comments stand between two places.
+    /// Whether the span contains a comment.
     fn has_comments(&self, span: Span) -> bool {
         self.comment_from(span.start)
             .is_some_and(|comment| comment.end <= span.end)
     }
 
-    /// Things on lines of their own, with their comments, up to a closing bracket that is printed
-    /// by the caller.
+    /// Prints items on lines of their own, with their comments, up to a closing bracket that the
+    /// caller prints.
     fn lines<T>(
         &mut self,
         things: &[T],
@@ -182,7 +180,7 @@ impl<'a> Printer<'a> {
         let limits = things.iter().skip(1).map(|thing| span(thing).start);
         let limits: Vec<u32> = limits.chain([block.end]).collect();
         let first = things.first().map_or(block.end, |thing| span(thing).start);
-        // Comments before the opening bracket have no better place than behind it.
+        // Comments before the opening bracket move behind it.
         if self.comments.first().is_some_and(|c| c.start < block.start) {
             self.depth += 1;
             self.leading(block.start, false);
@@ -200,16 +198,14 @@ impl<'a> Printer<'a> {
         self.depth -= 1;
     }
 
-    // Declarations.
-
-    fn item(&mut self, item: &Item, apart: bool) {
+    fn item(&mut self, item: &Item, spaced: bool) {
         let span = item.span();
         let inside = match item {
             Item::Protocol(protocol) => protocol.body.at.0.start,
             Item::Effect(_) | Item::Record(_) | Item::Enum(_) => self.open(span),
             Item::Module(_) | Item::Import(_) | Item::Foreign(_) => span.end,
         };
-        self.before(span.start, inside, apart);
+        self.before(span.start, inside, spaced);
         match item {
             Item::Module(module) => self.line(&format!("module {};", module.name)),
             Item::Import(import) => match &import.alias {
@@ -225,8 +221,8 @@ impl<'a> Printer<'a> {
         self.trailing(span.end, u32::MAX);
     }
 
-    /// Where the first bracket of a declaration opens: its head has none, nor strings, but may have
-    /// comments.
+    /// The offset of a declaration's first bracket. The head before it has no brackets or strings,
+    /// but may have comments.
     fn open(&self, span: Span) -> u32 {
         let mut at = span.start;
         loop {
@@ -302,7 +298,7 @@ impl<'a> Printer<'a> {
         );
     }
 
-    /// A head and members, on one line when they fit and no comment stands among them.
+    /// Prints a head and members, on one line when they fit and have no comments.
     fn members(&mut self, head: &str, members: &[String], spans: &[Span], block: Span) {
         let line = match members.is_empty() {
             true => format!("{head} {{}}"),
@@ -378,7 +374,7 @@ impl<'a> Printer<'a> {
         self.line("}");
     }
 
-    /// A head that does not fit on a line.
+    /// Prints a head that does not fit on one line.
     fn broken_head(&mut self, start: &str, head: &str, roles: &[String], uses: &str) {
         if head.len() + 2 <= COLUMNS {
             self.line(head);
@@ -392,8 +388,6 @@ impl<'a> Printer<'a> {
         }
         self.line(&format!("{INDENT}{uses}{{"));
     }
-
-    // Statements.
 
     fn statements(&mut self, block: &Block) {
         let span = |statement: &Statement| statement.at.0;

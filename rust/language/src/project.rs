@@ -1,10 +1,11 @@
-//! Projection: from the global conversation to one local automaton per role, with full merging.
+//! Projection: computes one local automaton per role from the global conversation, with full
+//! merging.
 //!
-//! For one role the global graph is a finite automaton whose steps without the role are silent. The
-//! subset construction makes it deterministic: a state is the set of places where the conversation
-//! may be, as far as the role can tell. The set is a state of the role when the role need not know
-//! which of the places it is: all of them are the end, or all send the same, or all receive from
-//! one sender. Everything else is a [`Conflict`].
+//! For one role the global graph is a finite automaton in which steps without the role are silent.
+//! The subset construction makes it deterministic: a state is the set of places at which the
+//! conversation may be, as far as the role can tell. The set is a valid state when the role behaves
+//! the same at all its places: all are the end, or all send the same, or all receive from one
+//! sender. Anything else is a [`Conflict`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,9 +17,9 @@ use crate::source::Span;
 
 mod diagnose;
 
-/// How many places one role's projection looks at before it gives up: a subset construction can be
-/// exponential, and sixty-four times the largest automaton leaves room for every protocol that a
-/// person wrote.
+/// How many places one role's projection visits before it gives up. A subset construction can be
+/// exponential; sixty-four times the size of the largest automaton leaves room for every protocol
+/// written by hand.
 pub const PLACES_MAX: usize = 64 * bounds::STATES_MAX;
 
 /// Why a protocol has no local automaton for a role.
@@ -26,28 +27,28 @@ pub const PLACES_MAX: usize = 64 * bounds::STATES_MAX;
 pub struct ProjectError {
     /// The role.
     pub role: RoleId,
-    /// What cannot be merged.
+    /// The conflict.
     pub conflict: Conflict,
     /// What the role does in one branch.
-    pub first: Spot,
-    /// What it does in the other one; the same when there is only one.
-    pub second: Spot,
-    /// The choice that the role does not learn of, when there is one.
-    pub parting: Option<Parting>,
+    pub first: Site,
+    /// What it does in the other; equal to `first` when only one place is involved.
+    pub second: Site,
+    /// The choice that the role does not learn of, if there is one.
+    pub unseen: Option<UnseenChoice>,
 }
 
 /// What a role does at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spot {
-    /// The statement; the protocol's name where there is none.
+pub struct Site {
+    /// The statement's span; the protocol's name when there is no statement.
     pub span: Span,
     /// What the role does there.
-    pub doing: Doing,
+    pub activity: Activity,
 }
 
-/// What a role does.
+/// An activity of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum Activity {
     /// It is done.
     Nothing,
     /// It sends a message.
@@ -60,46 +61,47 @@ pub enum Doing {
     Acts,
 }
 
-/// The choice that two conflicting places come from.
+/// The choice that two conflicting places come from, which the role does not observe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parting {
-    /// Who chooses.
+pub struct UnseenChoice {
+    /// The role that chooses.
     pub at: RoleId,
-    /// The choice.
+    /// The choice's span.
     pub choice: Span,
-    /// The beginnings of the two branches, in the order of the conflict's places.
+    /// Where the two branches begin, in the order of the conflict's places.
     pub branches: (Span, Span),
 }
 
-/// What cannot be merged: what the role would have to do in the one branch and in the other one,
-/// without knowing in which it is.
+/// Why two places cannot be merged: what the role would have to do differently in one branch and in
+/// the other, without knowing which was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// In one branch it is done, in the other one it is not.
+    /// In one branch it is done, in the other it is not.
     EndsOrGoesOn,
-    /// It sends in the one and receives in the other.
+    /// In one branch it sends, in the other it receives.
     SendsOrReceives,
     /// It receives from different senders.
     Senders(RoleId, RoleId),
     /// It sends to different receivers.
     Receivers(RoleId, RoleId),
-    /// It may send a label in one branch that it must not send in the other one.
+    /// It may send a label in one branch that it must not send in the other.
     Labels(LabelId),
     /// A label has payloads of different sorts.
     Sorts(LabelId),
-    /// A message it sends takes its payload from different places.
+    /// A message that it sends takes its payload from different sources.
     Payloads(LabelId),
     /// It performs different local actions.
     Actions,
-    /// It performs local actions over and over without hearing from anyone.
+    /// It repeats local actions without receiving a message in between.
     ActsForever,
-    /// A choice of the role does not begin with its messages.
+    /// A choice of the role does not begin with messages from it.
     BeginsOtherwise,
     /// The automaton would exceed [`bounds::STATES_MAX`], or the construction [`PLACES_MAX`].
     TooLarge,
 }
 
-/// The local automaton of one role: minimal, deterministic, numbered in breadth-first order.
+/// Computes the local automaton of one role: minimal, deterministic, and numbered in breadth-first
+/// order.
 ///
 /// # Errors
 /// The first conflict, in breadth-first order.
@@ -108,8 +110,8 @@ pub fn project(protocol: &CheckedProtocol, role: RoleId) -> Result<LocalAutomato
     project_within(protocol, role, &mut places)
 }
 
-/// As [`project`], looking at no more than `places` places and at most [`PLACES_MAX`]; takes off
-/// what it has looked at.
+/// Like [`project`], but visits at most `places` places, and at most [`PLACES_MAX`]. Subtracts the
+/// number of places visited from `places`.
 fn project_within(
     protocol: &CheckedProtocol,
     role: RoleId,
@@ -122,16 +124,12 @@ fn project_within(
     projected
 }
 
-/// The local automata of all roles, in role order.
+/// Computes the local automata of all roles, in role order, visiting at most `places` places in
+/// total.
 ///
 /// # Errors
-/// For each role without one, its first conflict.
-pub fn project_all(protocol: &CheckedProtocol) -> Result<Vec<LocalAutomaton>, Vec<ProjectError>> {
-    project_all_within(protocol, &mut (PLACES_MAX * protocol.roles().len()))
-}
-
-/// As [`project_all`], looking at no more than `places` places for all roles together.
-pub(crate) fn project_all_within(
+/// The first conflict of each role that has one.
+pub(crate) fn project_all(
     protocol: &CheckedProtocol,
     places: &mut usize,
 ) -> Result<Vec<LocalAutomaton>, Vec<ProjectError>> {
@@ -150,7 +148,7 @@ pub(crate) fn project_all_within(
     }
 }
 
-/// A place that the conversation has come to, and how: an index into the places seen.
+/// An index into [`Projection::visits`]: a node together with the path on which it was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place(u32);
 
@@ -161,11 +159,11 @@ struct Visit {
 }
 
 /// A local action that the role performs at all places of a set.
-struct Acts {
+struct CommonAction {
     action: Action,
-    /// Where it is written first.
+    /// The span of its first occurrence.
     span: Span,
-    /// Where each place goes on.
+    /// The next place after each place.
     nexts: Vec<Place>,
 }
 
@@ -182,12 +180,12 @@ struct Projection<'g> {
     role: RoleId,
     whole: Span,
     visits: Vec<Visit>,
-    /// How many there may be.
+    /// The maximum number of visits.
     places_max: usize,
-    /// For each node the closure in which it was last met.
-    met: Vec<u32>,
+    /// For each node, the closure in which it was visited last.
+    visited_in: Vec<u32>,
     closures: u32,
-    /// Sets of nodes that are states, and the sets still to be looked at.
+    /// The sets of nodes that are states, and the sets still to be processed.
     known: BTreeMap<Vec<NodeId>, StateId>,
     waiting: VecDeque<Vec<Place>>,
 }
@@ -200,7 +198,7 @@ impl<'g> Projection<'g> {
             whole,
             visits: vec![],
             places_max: PLACES_MAX,
-            met: vec![0; global.nodes.len()],
+            visited_in: vec![0; global.nodes.len()],
             closures: 0,
             known: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -224,7 +222,7 @@ impl<'g> Projection<'g> {
 
     fn visit(&mut self, node: NodeId, from: Option<Place>) -> Result<Place, ProjectError> {
         if self.visits.len() >= self.places_max {
-            return Err(self.alone(Conflict::TooLarge, self.whole));
+            return Err(self.error_at(Conflict::TooLarge, self.whole));
         }
         self.visits.push(Visit { node, from });
         Ok(Place(self.visits.len() as u32 - 1))
@@ -234,15 +232,15 @@ impl<'g> Projection<'g> {
         self.global.node(self.visits[place.0 as usize].node)
     }
 
-    /// The number of the state in which the role may be at any of the places, given when it is
-    /// first asked for.
+    /// The number of the state in which the role may be at any of the places. It is assigned on
+    /// first use.
     fn state_of(&mut self, seeds: &[Place]) -> Result<StateId, ProjectError> {
         let places = self.closure(seeds)?;
         let fresh = StateId(self.known.len() as u32);
         let number = *self.known.entry(self.key(&places)).or_insert(fresh);
         if number == fresh {
             if fresh.index() >= bounds::STATES_MAX {
-                return Err(self.alone(Conflict::TooLarge, self.whole));
+                return Err(self.error_at(Conflict::TooLarge, self.whole));
             }
             self.waiting.push_back(places);
         }
@@ -258,14 +256,14 @@ impl<'g> Projection<'g> {
         key
     }
 
-    /// The places next to come that concern the role, or the end; in the order of the text.
+    /// The next places that concern the role, or the end, in source order.
     fn closure(&mut self, seeds: &[Place]) -> Result<Vec<Place>, ProjectError> {
         self.closures += 1;
         let mut places = vec![];
         let mut stack: Vec<Place> = seeds.iter().rev().copied().collect();
         while let Some(place) = stack.pop() {
-            let met = &mut self.met[self.visits[place.0 as usize].node.index()];
-            if std::mem::replace(met, self.closures) == self.closures {
+            let visited_in = &mut self.visited_in[self.visits[place.0 as usize].node.index()];
+            if std::mem::replace(visited_in, self.closures) == self.closures {
                 continue;
             }
             match self.node(place) {
@@ -298,33 +296,33 @@ impl<'g> Projection<'g> {
         Ok(places)
     }
 
-    /// The state of a set of places.
+    /// The state for a set of places.
     fn state(&mut self, mut places: Vec<Place>) -> Result<LocalState, ProjectError> {
         let mut entry = vec![];
-        let mut passed = BTreeSet::new();
-        while let Some(Acts {
+        let mut entered = BTreeSet::new();
+        while let Some(CommonAction {
             action,
             span,
             nexts,
         }) = self.common_action(&places)?
         {
-            if !passed.insert(self.key(&places)) {
-                return Err(self.alone(Conflict::ActsForever, span));
+            if !entered.insert(self.key(&places)) {
+                return Err(self.error_at(Conflict::ActsForever, span));
             }
             entry.push(action);
             places = self.closure(&nexts)?;
         }
         let mut kind = self.kind(&places)?;
         if let [only] = kind.branches_mut() {
-            // Nothing is decided, so what comes before the message comes with the state.
+            // Nothing is decided here, so the actions before the message become actions on entry.
             entry.append(&mut only.before);
         }
         Ok(LocalState { entry, kind })
     }
 
-    /// The local action that the role performs at all of the places, and where they go on; nothing
-    /// when it performs none.
-    fn common_action(&mut self, places: &[Place]) -> Result<Option<Acts>, ProjectError> {
+    /// The local action that the role performs at all of the places, and the places that follow;
+    /// `None` when it performs none.
+    fn common_action(&mut self, places: &[Place]) -> Result<Option<CommonAction>, ProjectError> {
         let mut common: Option<(Action, Span, Place)> = None;
         let mut nexts = vec![];
         for &place in places {
@@ -338,7 +336,7 @@ impl<'g> Projection<'g> {
             match &common {
                 None => common = Some((action, *span, place)),
                 Some((known, ..)) if *known == action => {}
-                Some((.., first)) => return Err(self.between(Conflict::Actions, *first, place)),
+                Some((.., first)) => return Err(self.conflict(Conflict::Actions, *first, place)),
             }
             nexts.push(self.visit(*next, Some(place))?);
         }
@@ -349,8 +347,8 @@ impl<'g> Projection<'g> {
             .iter()
             .find(|p| !matches!(self.node(**p), Node::Local { .. }));
         match idle {
-            Some(&idle) => Err(self.between(Conflict::Actions, first, idle)),
-            None => Ok(Some(Acts {
+            Some(&idle) => Err(self.conflict(Conflict::Actions, first, idle)),
+            None => Ok(Some(CommonAction {
                 action,
                 span,
                 nexts,
@@ -358,10 +356,10 @@ impl<'g> Projection<'g> {
         }
     }
 
-    /// What the role says or hears at the places.
+    /// The communication that the role performs at the places.
     fn kind(&mut self, places: &[Place]) -> Result<LocalKind, ProjectError> {
         let Some(&first) = places.first() else {
-            // The others talk among themselves for ever: for this role that is the end.
+            // Only other roles communicate from here on, forever. For this role that is the end.
             return Ok(LocalKind::End);
         };
         for &other in &places[1..] {
@@ -375,7 +373,7 @@ impl<'g> Projection<'g> {
                     Conflict::SendsOrReceives
                 }
             };
-            return Err(self.between(conflict, first, other));
+            return Err(self.conflict(conflict, first, other));
         }
         match self.turn(first) {
             Turn::End => Ok(LocalKind::End),
@@ -410,7 +408,7 @@ impl<'g> Projection<'g> {
             match branches.get_mut(row) {
                 Some((branch, other, _)) if branch.sort != payload.sort => {
                     let other = *other;
-                    return Err(self.between(Conflict::Sorts(*label), other, place));
+                    return Err(self.conflict(Conflict::Sorts(*label), other, place));
                 }
                 Some((branch, _, nexts)) => {
                     add_bind(&mut branch.binds, payload.bind);
@@ -439,7 +437,7 @@ impl<'g> Projection<'g> {
         if let Some(other) = offers.iter().find(|offer| offer.to != to) {
             let conflict = Conflict::Receivers(to, other.to);
             let (one, two) = (offers[0].message, other.message);
-            return Err(self.between(conflict, one, two));
+            return Err(self.conflict(conflict, one, two));
         }
         let mut nexts: Vec<Vec<Place>> = offers.iter().map(|offer| vec![offer.next]).collect();
         let rows: BTreeMap<LabelId, usize> = offers
@@ -450,10 +448,10 @@ impl<'g> Projection<'g> {
         for &place in &places[1..] {
             let others = self.offers(place)?;
             if let Some(conflict) = mismatch(&offers, &others) {
-                return Err(self.between(conflict, first, place));
+                return Err(self.conflict(conflict, first, place));
             }
             for other in others {
-                // Both send the same labels, so each has its row.
+                // Both places send the same labels, so each label has its row.
                 let row = rows.get(&other.branch.label).copied().unwrap_or(0);
                 nexts[row].push(other.next);
                 for bind in other.branch.binds {
@@ -461,18 +459,18 @@ impl<'g> Projection<'g> {
                 }
             }
         }
-        let mut only = vec![];
+        let mut branches = vec![];
         for (offer, nexts) in offers.into_iter().zip(nexts) {
             let next = self.state_of(&nexts)?;
-            only.push(LocalBranch {
+            branches.push(LocalBranch {
                 next,
                 ..offer.branch
             });
         }
-        Ok(LocalKind::Send { to, branches: only })
+        Ok(LocalKind::Send { to, branches })
     }
 
-    /// What the role can send at a place of its own, at least one message.
+    /// The messages that the role can send at a place where it is its turn, at least one.
     fn offers(&mut self, place: Place) -> Result<Vec<Offer>, ProjectError> {
         let Node::Choice { branches, .. } = self.node(place) else {
             return Ok(vec![self.offer(place)?]);
@@ -485,7 +483,7 @@ impl<'g> Projection<'g> {
         Ok(offers)
     }
 
-    /// The message that the role sends at a place, after local actions of its own.
+    /// The message that the role sends at a place, after its local actions.
     fn offer(&mut self, mut place: Place) -> Result<Offer, ProjectError> {
         let mut before = vec![];
         loop {
@@ -523,85 +521,85 @@ impl<'g> Projection<'g> {
                 Node::Local { span, .. }
                 | Node::Message { span, .. }
                 | Node::Choice { span, .. } => {
-                    return Err(self.alone(Conflict::BeginsOtherwise, *span));
+                    return Err(self.error_at(Conflict::BeginsOtherwise, *span));
                 }
-                Node::End => return Err(self.alone(Conflict::BeginsOtherwise, self.whole)),
+                Node::End => return Err(self.error_at(Conflict::BeginsOtherwise, self.whole)),
             }
         }
     }
 
-    fn alone(&self, conflict: Conflict, span: Span) -> ProjectError {
-        let spot = Spot {
+    fn error_at(&self, conflict: Conflict, span: Span) -> ProjectError {
+        let site = Site {
             span,
-            doing: Doing::Acts,
+            activity: Activity::Acts,
         };
         ProjectError {
             role: self.role,
             conflict,
-            first: spot,
-            second: spot,
-            parting: None,
+            first: site,
+            second: site,
+            unseen: None,
         }
     }
 
-    fn between(&self, conflict: Conflict, first: Place, second: Place) -> ProjectError {
+    fn conflict(&self, conflict: Conflict, first: Place, second: Place) -> ProjectError {
         ProjectError {
             role: self.role,
             conflict,
-            first: self.spot(first),
-            second: self.spot(second),
-            parting: self.parting(first, second),
+            first: self.site(first),
+            second: self.site(second),
+            unseen: self.unseen(first, second),
         }
     }
 
-    fn spot(&self, place: Place) -> Spot {
-        let doing = match self.node(place) {
-            Node::End => Doing::Nothing,
+    fn site(&self, place: Place) -> Site {
+        let activity = match self.node(place) {
+            Node::End => Activity::Nothing,
             Node::Message {
                 from, to, label, ..
-            } if *from == self.role => Doing::Sends(*label, *to),
-            Node::Message { from, label, .. } => Doing::Receives(*label, *from),
-            Node::Choice { .. } => Doing::Chooses,
-            Node::Local { .. } => Doing::Acts,
+            } if *from == self.role => Activity::Sends(*label, *to),
+            Node::Message { from, label, .. } => Activity::Receives(*label, *from),
+            Node::Choice { .. } => Activity::Chooses,
+            Node::Local { .. } => Activity::Acts,
         };
-        Spot {
+        Site {
             span: span_of(self.node(place)).unwrap_or(self.whole),
-            doing,
+            activity,
         }
     }
 
-    /// The last choice that the ways to the two places have in common.
-    fn parting(&self, first: Place, second: Place) -> Option<Parting> {
-        let (one, two) = (self.way(first), self.way(second));
+    /// The last choice on the common prefix of the paths to the two places.
+    fn unseen(&self, first: Place, second: Place) -> Option<UnseenChoice> {
+        let (one, two) = (self.path_to(first), self.path_to(second));
         let common = one.iter().zip(&two).take_while(|(a, b)| a == b).count();
         let Node::Choice { at, span, .. } = self.global.node(*one.get(common.checked_sub(1)?)?)
         else {
             return None;
         };
-        let begin = |way: &[NodeId]| Some(self.global.node(*way.get(common)?));
+        let begin = |path: &[NodeId]| Some(self.global.node(*path.get(common)?));
         let branches = (span_of(begin(&one)?)?, span_of(begin(&two)?)?);
-        Some(Parting {
+        Some(UnseenChoice {
             at: *at,
             choice: *span,
             branches,
         })
     }
 
-    /// The nodes from the start to a place.
-    fn way(&self, place: Place) -> Vec<NodeId> {
-        let mut way = vec![];
+    /// The nodes on the path from the start to a place.
+    fn path_to(&self, place: Place) -> Vec<NodeId> {
+        let mut path = vec![];
         let mut next = Some(place);
         while let Some(place) = next {
             let visit = &self.visits[place.0 as usize];
-            way.push(visit.node);
+            path.push(visit.node);
             next = visit.from;
         }
-        way.reverse();
-        way
+        path.reverse();
+        path
     }
 }
 
-/// Whose turn it is at a place, for the role.
+/// What the role does next at a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     End,
@@ -637,7 +635,7 @@ fn add_bind(binds: &mut Vec<VarId>, bind: Option<VarId>) {
     binds.dedup();
 }
 
-/// Why two places of the role's own turn are not one, if so.
+/// Why two places at which the role sends cannot be merged, or `None` if they can.
 fn mismatch(known: &[Offer], others: &[Offer]) -> Option<Conflict> {
     for (these, those) in [(known, others), (others, known)] {
         let twins: BTreeMap<LabelId, &Offer> = those

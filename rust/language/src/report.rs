@@ -1,4 +1,4 @@
-//! The whole way in one call, and what it has to say as one error.
+//! Runs the whole pipeline in one call, and reports all findings as one error.
 
 use crate::compile::{Compiled, compile_all};
 use crate::diagnostic::{Diagnostic, Style, render_all};
@@ -7,27 +7,28 @@ use crate::module::{Loader, Modules};
 use crate::safety::Limits;
 use crate::source::{Source, Sources};
 
-/// What is made of a text in which nothing is wrong.
+/// The result of compiling a text without errors.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The protocols of the text, `aux` ones left out, in its order, each with its automata and its
-    /// image.
+    /// The protocols of the text without the `aux` ones, in source order, each with its automata
+    /// and its image.
     pub protocols: Vec<(CheckedProtocol, Compiled)>,
-    /// What is worth saying all the same.
+    /// The warnings.
     pub warnings: Report,
 }
 
-/// Findings together with the texts they are about. Displays as people read it, without colours.
+/// Findings together with the texts they refer to. [`Display`](std::fmt::Display) renders them
+/// without colours.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The findings in the order of the texts.
+    /// The findings, in source order.
     pub diagnostics: Vec<Diagnostic>,
     /// The texts.
     pub sources: Sources,
 }
 
 impl Report {
-    /// The report for people.
+    /// Renders the report for people.
     pub fn render(&self, style: Style) -> String {
         render_all(&self.diagnostics, &self.sources, style)
     }
@@ -41,10 +42,10 @@ impl std::fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// Reads a text and all that it imports, checks it, and compiles every protocol of it.
+/// Loads a text and everything it imports, checks it, and compiles each of its protocols.
 ///
 /// # Errors
-/// Every finding of every check, when one of them is an error.
+/// The findings of every check, warnings included, when one of them is an error.
 pub fn compile_source(
     source: Source,
     loader: &dyn Loader,

@@ -1,4 +1,4 @@
-//! Names: every word that refers to a declaration is bound to it, or reported.
+//! Name resolution: every name is bound to its declaration, or reported.
 
 mod action;
 mod protocol;
@@ -17,15 +17,16 @@ use crate::module::{Module, Modules};
 use crate::sorts::{Shape, SortRef, Sorts};
 use crate::source::Span;
 
-/// The most protocols of one run. Looking for those that never end compares all with all.
+/// The most protocols of one run. The search for protocols that never end is quadratic in their
+/// number.
 pub(crate) const PROTOCOLS_MAX: usize = 4096;
 
-/// How many records may be looked into to resolve one: more than sorts may nest, so that the
-/// finding names a circle when there is one.
+/// How many nested records may be in progress while one is resolved. It exceeds the allowed depth
+/// of sorts, so that a cycle is reported as a cycle.
 const PENDING_MAX: u32 = 64;
 
-/// The built-in sorts, first by our names and then by those that files of the base language use
-/// undeclared.
+/// The built-in sorts: first the names of this language, then those that files of the base language
+/// use without a declaration.
 const BUILT_IN: [(&str, Shape); 10] = [
     ("Unit", Shape::Unit),
     ("Bool", Shape::Bool),
@@ -47,14 +48,14 @@ pub(crate) struct Resolved {
     pub(crate) sorts: Sorts,
 }
 
-/// Resolves the names of all modules. `endless`: protocols after which nothing comes, as far as that
-/// is known, in the order in which they are resolved.
+/// Resolves the names of all modules. `endless` holds the indices of protocols known never to end,
+/// in the order of resolution.
 pub(crate) fn resolve(
     modules: &Modules,
     endless: &BTreeSet<usize>,
     findings: &mut Findings,
 ) -> Resolved {
-    let mut names = Names {
+    let mut resolver = Resolver {
         modules: &modules.modules,
         tables: Vec::new(),
         protocols: Vec::new(),
@@ -66,14 +67,14 @@ pub(crate) fn resolve(
         findings,
     };
     for index in 0..modules.modules.len() {
-        names.declare(index);
+        resolver.declare(index);
     }
-    names.all_sorts();
-    names.all_interfaces();
-    let all: Vec<(usize, &ast::Protocol)> = names.protocols.clone();
+    resolver.all_sorts();
+    resolver.all_interfaces();
+    let all: Vec<(usize, &ast::Protocol)> = resolver.protocols.clone();
     if let Some((_, beyond)) = all.get(PROTOCOLS_MAX) {
         let message = format!("one run checks at most {PROTOCOLS_MAX} protocols");
-        names.report(Diagnostic::new(
+        resolver.report(Diagnostic::new(
             Code::TooManyProtocols,
             beyond.name.at.0,
             message,
@@ -82,24 +83,24 @@ pub(crate) fn resolve(
     let protocols = all
         .into_iter()
         .take(PROTOCOLS_MAX)
-        .map(|(module, ast)| protocol::resolve(&mut names, module, ast))
+        .map(|(module, ast)| protocol::resolve(&mut resolver, module, ast))
         .collect();
     Resolved {
         protocols,
-        interfaces: names
+        interfaces: resolver
             .interfaces
             .into_iter()
             .map(|(_, _, interface)| interface)
             .collect(),
-        sorts: names.sorts,
+        sorts: resolver.sorts,
     }
 }
 
-/// The declarations of a module by name, each kind in a room of its own.
+/// A module's declarations by name, with one namespace per kind.
 #[derive(Default)]
 struct Table<'m> {
-    /// Whether there are records or enumerations.
-    ours: bool,
+    /// Whether the module declares records or enumerations.
+    has_own_sorts: bool,
     sorts: BTreeMap<&'m str, SortDecl<'m>>,
     signatures: BTreeMap<&'m str, &'m Foreign>,
     interfaces: BTreeMap<&'m str, usize>,
@@ -130,26 +131,26 @@ enum Progress {
     Done(Option<SortRef>),
 }
 
-struct Names<'m, 'f> {
+struct Resolver<'m, 'f> {
     modules: &'m [Module],
     tables: Vec<Table<'m>>,
     protocols: Vec<(usize, &'m ast::Protocol)>,
     interfaces: Vec<(usize, &'m ast::Effect, hir::Interface)>,
     sorts: Sorts,
     resolving: BTreeMap<(usize, &'m str), Progress>,
-    /// Sorts that are taken as opaque bytes: each is reported once.
+    /// The undeclared sorts that are treated as opaque bytes. Each is reported once.
     implicit: BTreeSet<(usize, String)>,
-    /// Protocols after which nothing comes.
+    /// The protocols that never end.
     endless: &'f BTreeSet<usize>,
     findings: &'f mut Findings,
 }
 
-impl<'m> Names<'m, '_> {
+impl<'m> Resolver<'m, '_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.findings.push(diagnostic);
     }
 
-    /// Enters a module's declarations, and reports those whose name is taken.
+    /// Adds a module's declarations to the tables, and reports duplicates.
     fn declare(&mut self, index: usize) {
         let mut table = Table::default();
         let Some(module) = self.modules.get(index) else {
@@ -175,7 +176,7 @@ impl<'m> Names<'m, '_> {
                 }
                 Item::Effect(effect) => {
                     if effect.name.text == "host" {
-                        let message = "the interface `host` is there without being declared";
+                        let message = "the interface `host` is predefined and cannot be declared";
                         self.report(Diagnostic::new(
                             Code::ReservedInterface,
                             effect.name.at.0,
@@ -205,14 +206,14 @@ impl<'m> Names<'m, '_> {
                 self.report(
                     finding
                         .label("declared again")
-                        .related(old.at.0, "declared first"),
+                        .related(old.at.0, "first declared here"),
                 );
             }
         }
         self.tables.push(table);
     }
 
-    /// Enters a sort; the new and the old name when it is taken.
+    /// Adds a sort to the table. Returns the new and the existing name when there is one already.
     fn declare_sort(
         &mut self,
         table: &mut Table<'m>,
@@ -223,8 +224,8 @@ impl<'m> Names<'m, '_> {
             SortDecl::Record(record) => &record.name,
             SortDecl::Enum(enumeration) => &enumeration.name,
         };
-        // A foreign type may be called `int` or `Bytes`, as in many files of the base language: it
-        // hides ours.
+        // A foreign type may be named `int` or `Bytes`, as in many files of the base language. It
+        // then hides the built-in sort.
         let foreign = matches!(decl, SortDecl::Foreign(_));
         if !foreign && built_in(&name.text).is_some() {
             let message = format!("`{}` is a built-in sort", name.text);
@@ -238,13 +239,13 @@ impl<'m> Names<'m, '_> {
             };
             return Some((name, old));
         }
-        table.ours |= !foreign;
+        table.has_own_sorts |= !foreign;
         table.sorts.insert(&name.text, decl);
         None
     }
 
-    /// The module that a path leads to and the last word of the path; nothing when it leads
-    /// nowhere, which has then been reported.
+    /// The module that a path refers to and the last segment of the path. `None` when there is no
+    /// such module, which has then been reported.
     fn locate<'p>(&mut self, module: usize, path: &'p Path) -> Option<(usize, &'p Name)> {
         let (last, prefix) = path.segments.split_last()?;
         if let Some(found) = self.place(module, prefix) {
@@ -257,17 +258,17 @@ impl<'m> Names<'m, '_> {
         let here = self.modules.get(module)?;
         let message = format!("no module `{prefix_text}` is imported here");
         let mut finding = Diagnostic::new(Code::UnknownModule, span, message);
-        if self.findings.takes(Code::UnknownModule)
+        if self.findings.accepts(Code::UnknownModule)
             && let Some(close) = closest(&prefix_text, here.imports.keys().map(String::as_str))
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None
     }
 
-    /// The module that the words before a name lead to; inside, nothing for one that could not be
-    /// had, which has been reported where it is imported.
+    /// The module that a name's qualifier refers to. The inner `None` is a module that could not be
+    /// loaded, which has been reported at its import.
     fn place(&self, module: usize, prefix: &[Name]) -> Option<Option<usize>> {
         if prefix.is_empty() {
             return Some(Some(module));
@@ -295,7 +296,7 @@ impl<'m> Names<'m, '_> {
         }
     }
 
-    /// A declared sort. `from`: where it is referred to.
+    /// Resolves a declared sort. `from` is the span of the reference.
     fn declared_sort(
         &mut self,
         module: usize,
@@ -328,7 +329,7 @@ impl<'m> Names<'m, '_> {
                     .map(|v| v.text.clone())
                     .collect();
                 let name = name.into();
-                match self.distinct("variant", enumeration.variants.iter()) {
+                match self.check_distinct("variant", enumeration.variants.iter()) {
                     true => self.sorts.intern(Shape::Enum { name, variants }),
                     false => None,
                 }
@@ -346,7 +347,7 @@ impl<'m> Names<'m, '_> {
         from: Span,
         pending: u32,
     ) -> Option<SortRef> {
-        let mut whole = self.distinct("field", record.fields.iter().map(|field| &field.name));
+        let mut whole = self.check_distinct("field", record.fields.iter().map(|field| &field.name));
         if pending >= PENDING_MAX {
             self.too_deep(from);
             return None;
@@ -373,19 +374,19 @@ impl<'m> Names<'m, '_> {
 
     fn too_deep(&mut self, span: Span) {
         let most = antiphon_machine::bounds::SORT_DEPTH_MAX;
-        let message = format!("this sort is nested more than {most} deep");
+        let message = format!("this sort is nested more than {most} levels deep");
         self.report(Diagnostic::new(Code::SortTooDeep, span, message));
     }
 
-    /// Reports names that are there twice; whether there are none.
-    fn distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) -> bool {
+    /// Reports duplicate names. Returns whether all are distinct.
+    fn check_distinct<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n Name>) -> bool {
         let mut distinct = true;
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         for name in names {
             if let Some(first) = seen.get(name.text.as_str()) {
-                let message = format!("the {what} `{}` is there twice", name.text);
+                let message = format!("duplicate {what} `{}`", name.text);
                 let finding = Diagnostic::new(Code::DuplicateMember, name.at.0, message);
-                self.report(finding.related(*first, "the first one"));
+                self.report(finding.related(*first, "first declared here"));
                 distinct = false;
             } else {
                 seen.insert(&name.text, name.at.0);
@@ -394,7 +395,7 @@ impl<'m> Names<'m, '_> {
         distinct
     }
 
-    /// A sort as written in a module.
+    /// Resolves a sort as written in a module.
     fn sort(&mut self, module: usize, term: &SortTerm) -> Option<SortRef> {
         self.sort_in(module, term, 0)
     }
@@ -427,31 +428,28 @@ impl<'m> Names<'m, '_> {
         self.unknown_sort(place, path.segments.len() == 1, name)
     }
 
-    /// A file without records and enumerations is one of the base language, whose types are often
-    /// only names.
+    /// An undeclared sort. A file without records and enumerations is taken as one of the base
+    /// language, whose types are often only names.
     fn unknown_sort(&mut self, module: usize, bare: bool, name: &Name) -> Option<SortRef> {
         let table = self.tables.get(module)?;
-        let implicit = bare && !table.ours;
+        let implicit = bare && !table.has_own_sorts;
         let (code, message) = match implicit {
             true => (
                 Code::ImplicitSort,
                 format!(
-                    "`{}` is not declared: it is taken as opaque bytes",
+                    "`{}` is not declared: it is treated as opaque bytes",
                     name.text
                 ),
             ),
-            false => (
-                Code::UnknownSort,
-                format!("there is no sort `{}`", name.text),
-            ),
+            false => (Code::UnknownSort, format!("unknown sort `{}`", name.text)),
         };
         let mut finding = Diagnostic::new(code, name.at.0, message);
         let built_in = BUILT_IN.iter().map(|(name, _)| *name);
         let declared = table.sorts.keys().copied();
-        if self.findings.takes(code)
+        if self.findings.accepts(code)
             && let Some(close) = closest(&name.text, declared.chain(built_in))
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         if !implicit || self.implicit.insert((module, name.text.clone())) {
             self.report(finding);
@@ -485,14 +483,14 @@ impl<'m> Names<'m, '_> {
             let name = &operation.name;
             if let Some(first) = seen.get(name.text.as_str()) {
                 let message = format!(
-                    "`{}` has the operation `{}` twice",
+                    "`{}` declares the operation `{}` twice",
                     effect.name.text, name.text
                 );
                 let finding = Diagnostic::new(Code::DuplicateOperation, name.at.0, message);
-                self.report(finding.related(*first, "the first one"));
+                self.report(finding.related(*first, "first declared here"));
             }
             seen.entry(&name.text).or_insert(name.at.0);
-            self.distinct(
+            self.check_distinct(
                 "parameter",
                 operation.params.iter().filter_map(|p| p.name.as_ref()),
             );
@@ -521,37 +519,37 @@ impl<'m> Names<'m, '_> {
         operations
     }
 
-    /// An interface by its path.
+    /// Finds an interface by its path, or reports it as unknown.
     fn interface(&mut self, module: usize, path: &Path) -> Option<usize> {
         let (place, name) = self.locate(module, path)?;
         let table = self.tables.get(place)?;
         if let Some(found) = table.interfaces.get(name.text.as_str()) {
             return Some(*found);
         }
-        let message = format!("there is no interface `{path}`");
+        let message = format!("unknown interface `{path}`");
         let mut finding = Diagnostic::new(Code::UnknownInterface, path.span(), message);
-        if self.findings.takes(Code::UnknownInterface)
+        if self.findings.accepts(Code::UnknownInterface)
             && let Some(close) = closest(&name.text, table.interfaces.keys().copied())
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None
     }
 
-    /// A protocol by its path.
+    /// Finds a protocol by its path, or reports it as unknown.
     fn protocol(&mut self, module: usize, path: &Path) -> Option<usize> {
         let (place, name) = self.locate(module, path)?;
         let table = self.tables.get(place)?;
         if let Some(found) = table.protocols.get(name.text.as_str()) {
             return (*found < PROTOCOLS_MAX).then_some(*found);
         }
-        let message = format!("there is no protocol `{path}`");
+        let message = format!("unknown protocol `{path}`");
         let mut finding = Diagnostic::new(Code::UnknownProtocol, path.span(), message);
-        if self.findings.takes(Code::UnknownProtocol)
+        if self.findings.accepts(Code::UnknownProtocol)
             && let Some(close) = closest(&name.text, table.protocols.keys().copied())
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None

@@ -1,39 +1,39 @@
-//! Resources: what a protocol needs of the machine, within the machine's bounds.
+//! Resource checks: what a protocol needs from the machine, compared with the machine's bounds.
 
 use antiphon_machine::{CodeImage, Instruction, LabelId, RoleId, Sort, StateId, bounds};
 
-use crate::compile::FlatCode;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::flat::FlatCode;
 use crate::global::{CheckedProtocol, VarId};
 
 mod registers;
 
-/// Why a protocol does not fit.
+/// A bound of an image or of the machine that a protocol exceeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceError {
-    /// A role needs more registers than there are.
+    /// A role needs more registers than the machine has.
     Registers {
         /// The role.
         role: RoleId,
-        /// The names that it has to keep at the same time, at the narrowest place.
+        /// The names that it has to keep at the same time, where most are live.
         names: Vec<VarId>,
-        /// How many registers are needed there, the endpoint's among them.
+        /// The number of registers needed there, including the endpoint's.
         needed: usize,
     },
     /// A program is too long.
     Code {
         /// The role.
         role: RoleId,
-        /// Its instructions.
+        /// The number of instructions.
         len: usize,
     },
     /// A table of the image is too long.
     Table {
-        /// Which one.
+        /// The table's name.
         what: &'static str,
         /// Its length.
         len: usize,
-        /// How long it may be.
+        /// The maximum length.
         max: usize,
     },
     /// A state has too many branches.
@@ -42,26 +42,26 @@ pub enum ResourceError {
         role: RoleId,
         /// The state.
         state: StateId,
-        /// The first of the labels.
+        /// The first label.
         label: LabelId,
-        /// How many branches there are.
+        /// The number of branches.
         len: usize,
     },
-    /// A sort has too many fields or variants, or is too deep.
+    /// A sort has too many members or levels.
     Sort {
-        /// Its name; empty for a nameless one.
+        /// The name; empty for a nameless sort.
         name: String,
-        /// What there is too much of.
+        /// `members` or `levels`.
         what: &'static str,
-        /// How many there are.
+        /// Their number.
         len: usize,
-        /// How many there may be.
+        /// The maximum.
         max: usize,
     },
 }
 
 impl ResourceError {
-    /// The error as people see it.
+    /// The error as a diagnostic.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
         let name = protocol.name();
         let role_name = |role: &RoleId| protocol.role_name(*role);
@@ -72,7 +72,7 @@ impl ResourceError {
                 needed,
             } => {
                 let message = format!(
-                    "role `{}` has to keep {needed} values at once, and the machine has {} registers",
+                    "role `{}` has to keep {needed} values at once; the machine has {} registers",
                     role_name(role),
                     bounds::REGISTERS_MAX
                 );
@@ -85,16 +85,17 @@ impl ResourceError {
                     let label = format!("`{}` is kept", var.name);
                     diagnostic = diagnostic.related(var.span, label);
                 }
-                diagnostic.note("the endpoint, and a choice while it is carried out, take one each")
+                diagnostic.note("the endpoint and a choice in progress take one register each")
             }
             ResourceError::Code { role, len } => {
                 let max = bounds::CODE_LEN_MAX;
                 let name = role_name(role);
-                let message = format!("role `{name}` needs {len} instructions, at most {max} fit");
+                let message =
+                    format!("role `{name}` needs {len} instructions; the maximum is {max}");
                 Diagnostic::new(Code::CodeTooLong, protocol.role_span(*role), message)
             }
             ResourceError::Table { what, len, max } => {
-                let message = format!("protocol `{name}` has {len} {what}, at most {max} fit");
+                let message = format!("protocol `{name}` has {len} {what}; the maximum is {max}");
                 Diagnostic::new(Code::TableTooLong, protocol.span(), message)
             }
             ResourceError::Branches {
@@ -104,7 +105,7 @@ impl ResourceError {
                 len,
             } => {
                 let message = format!(
-                    "role `{}` has a choice among {len} labels from `{}` on, at most {} fit",
+                    "role `{}` has a choice among {len} labels, the first `{}`; the maximum is {}",
                     role_name(role),
                     protocol.label_name(*label),
                     bounds::BRANCHES_MAX
@@ -118,9 +119,9 @@ impl ResourceError {
                 max,
             } => {
                 let message = if sort.is_empty() {
-                    format!("a sort of protocol `{name}` has {len} {what}, at most {max} fit")
+                    format!("a sort of protocol `{name}` has {len} {what}; the maximum is {max}")
                 } else {
-                    format!("sort `{sort}` has {len} {what}, at most {max} fit")
+                    format!("sort `{sort}` has {len} {what}; the maximum is {max}")
                 };
                 Diagnostic::new(Code::SortTooLarge, protocol.span(), message)
             }
@@ -128,10 +129,10 @@ impl ResourceError {
     }
 }
 
-/// Gives each register of the code one of the machine's, so that no two that are live together
-/// share one.
+/// Assigns one of the machine's registers to each virtual register, such that no two that are live
+/// at the same time share one.
 ///
-/// Returns how many registers are used, and the code.
+/// Returns the number of registers used and the code.
 pub(crate) fn allocate(
     role: RoleId,
     flat: &FlatCode,
@@ -149,7 +150,7 @@ pub(crate) fn allocate(
     })
 }
 
-/// Everything in the image's tables that is over the machine's bounds.
+/// Everything in the image's tables that exceeds the machine's bounds.
 pub(crate) fn check_tables(image: &CodeImage) -> Vec<ResourceError> {
     let mut errors = vec![];
     let mut at_most = |what, len, max| {

@@ -1,12 +1,12 @@
-//! Safety: the roles' automata together, explored with bounded buffers.
+//! The safety check: explores the roles' automata together, with bounded buffers.
 //!
-//! A configuration is a state per role and a queue of labels per pair of roles that speak. From the
-//! start the configurations are visited breadth first, so the way to the first bad one is a
-//! shortest one. A full buffer makes its sender wait: that is how the machine behaves, and why a
-//! sender without end has finitely many configurations.
+//! A configuration consists of a state per role and a queue of labels per pair of communicating
+//! roles. Configurations are visited breadth first, so the trace to the first violation is a
+//! shortest one. A full buffer blocks its sender, as in the machine, so even a sender that never
+//! stops has finitely many configurations.
 //!
-//! Local actions and payloads play no part: they end in the next message or in a fault of the whole
-//! session.
+//! Local actions and payloads are ignored: a local action leads to the next message or to a fault
+//! of the whole session.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,28 +21,29 @@ mod progress;
 
 pub use certificate::{CERTIFICATE_LEN_MAX, CertificateError, SafetyCertificate};
 
-/// How many configurations are visited by default: some seconds of work, and far more than a
-/// protocol has that a person can follow.
+/// How many configurations are visited by default. It takes a few seconds, and is far more than any
+/// protocol has that a person can understand.
 pub const CONFIGURATIONS: usize = 200_000;
 
-/// Numbers in all configurations together: 128 MiB. A protocol of few roles comes to its budget of
-/// configurations long before; one in which sixty-four roles all speak with each other has rows of
-/// thousands.
+/// The numbers that all configurations together may hold: 128 MiB. A protocol with few roles
+/// exhausts its budget of configurations long before; one in which sixty-four roles all communicate
+/// with each other has rows of thousands of numbers.
 const NUMBERS_MAX: usize = 64 << 20;
 
-/// Steps between configurations that are kept for the question of progress: 128 MiB.
+/// The steps between configurations that are stored for the progress check: 128 MiB.
 const EDGES_MAX: usize = 8 << 20;
 
-/// How far to explore.
+/// Bounds of the exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages that a buffer holds at first. Two let a sender run ahead and queue behind itself;
-    /// whatever goes wrong only further ahead needs a message that is still unread.
+    /// The initial capacity of a buffer, in messages. With two, a sender can run ahead and queue
+    /// behind itself; a violation that needs more than that also needs a message that is still
+    /// unread.
     pub buffer: u8,
-    /// Messages that a buffer holds at most: what goes wrong because a buffer is full is looked at
-    /// again with twice the room, up to this.
+    /// The maximum capacity of a buffer. A violation in which a full buffer is involved is checked
+    /// again with twice the capacity, up to this.
     pub buffer_max: u8,
-    /// Configurations to visit at most.
+    /// The maximum number of configurations to visit.
     pub configurations: usize,
 }
 
@@ -56,76 +57,76 @@ impl Default for Limits {
     }
 }
 
-/// What the exploration found.
+/// The result of the exploration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Safety {
-    /// Every configuration was visited, none is bad.
+    /// Every configuration was visited and none is a violation.
     Safe(SafetyCertificate),
-    /// A bad one can be reached.
+    /// A violation is reachable.
     Unsafe(Violation),
-    /// The budget ran out before: nothing bad was found, nothing is certified.
+    /// The budget ran out first. No violation was found, but safety is not certified.
     Uncertified {
-        /// How many configurations were visited.
+        /// The number of configurations visited.
         visited: usize,
-        /// How many messages a buffer held.
+        /// The capacity of a buffer, in messages.
         buffer: u8,
     },
 }
 
-/// A way to a bad configuration.
+/// A violation and a trace that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// What is bad about it.
+    /// The kind of violation.
     pub kind: ViolationKind,
-    /// A shortest way to it from the start.
+    /// A shortest trace from the start.
     pub trace: Vec<Move>,
 }
 
-/// What is bad about a configuration.
+/// The kinds of violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViolationKind {
-    /// A role waits for other labels than the one that comes next.
+    /// A role expects other labels than the next message's.
     Reception {
-        /// Who waits.
+        /// The receiver.
         role: RoleId,
-        /// For whose message.
+        /// The sender.
         from: RoleId,
-        /// What comes.
+        /// The next message's label.
         got: LabelId,
-        /// What it can take.
+        /// The labels that the receiver expects.
         expected: Vec<LabelId>,
     },
-    /// A role is done, a message to it is not read.
+    /// A message to a role that is done remains unread.
     Orphan {
-        /// Who sent it.
+        /// The sender.
         from: RoleId,
-        /// Who is done.
+        /// The role that is done.
         to: RoleId,
-        /// The message.
+        /// The message's label.
         label: LabelId,
     },
-    /// Nobody can do anything, and not everybody is done.
+    /// No role can move, and not all are done.
     Deadlock {
-        /// Those who are not done.
+        /// The roles that are not done.
         waiting: Vec<Waiting>,
     },
-    /// Whatever happens next, a role that is not done will not have its turn.
+    /// Whatever happens next, a role that is not done never moves again.
     NoProgress {
         /// The role and what it waits for.
         waiting: Waiting,
     },
-    /// Whatever happens next, a message will not be read.
+    /// Whatever happens next, a message is never read.
     NeverReceived {
-        /// Who sent it.
+        /// The sender.
         from: RoleId,
-        /// Who does not read it.
+        /// The receiver.
         to: RoleId,
-        /// The message.
+        /// The message's label.
         label: LabelId,
     },
 }
 
-/// A role that cannot go on.
+/// A blocked role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// The role.
@@ -136,23 +137,23 @@ pub struct Waiting {
     pub for_room: bool,
 }
 
-/// One thing that a role does.
+/// A step of one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// Who does it.
+    /// The role that moves.
     pub role: RoleId,
     /// Whether it sends or receives.
     pub sends: bool,
     /// The other role.
     pub peer: RoleId,
-    /// The message.
+    /// The message's label.
     pub label: LabelId,
 }
 
-/// Explores the automata together; `automata[r]` is role `r`'s, all of them well formed.
+/// Explores the automata together; `automata[r]` is role `r`'s. All must be well formed.
 ///
-/// Time and memory are linear in the configurations visited, at most [`Limits::configurations`] of
-/// them.
+/// Time and memory are linear in the number of configurations visited, which is at most
+/// [`Limits::configurations`].
 pub fn explore(automata: &[LocalAutomaton], limits: &Limits) -> Safety {
     let mut buffer = limits.buffer.max(1);
     loop {
@@ -167,17 +168,17 @@ pub fn explore(automata: &[LocalAutomaton], limits: &Limits) -> Safety {
     }
 }
 
-/// A configuration, laid out as one row of numbers: the state of each role, then for each edge
-/// `buffer` labels, the oldest first and [`NONE`] behind the last.
+/// A configuration as one row of numbers: the state of each role, then for each edge the labels in
+/// its buffer, oldest first, padded with [`NONE`].
 type Configuration = Arc<[u16]>;
 
-/// Stands where a buffer holds no label; no label has this number.
+/// Marks an empty slot of a buffer. No label has this number.
 const NONE: u16 = u16::MAX;
 
-/// The automata composed.
+/// The composed automata.
 struct System<'a> {
     automata: &'a [LocalAutomaton],
-    /// Which pairs of roles speak, and where their buffer lies in a row.
+    /// The pairs of roles that communicate, and the offset of their buffer in a row.
     edges: BTreeMap<(RoleId, RoleId), usize>,
     buffer: usize,
 }
@@ -220,9 +221,9 @@ impl<'a> System<'a> {
         row.into()
     }
 
-    /// Whether a row from elsewhere is a configuration: the right length, states that exist, no gap
-    /// in a queue.
-    fn holds(&self, row: &[u16]) -> bool {
+    /// Whether a decoded row is a configuration: it has the right length, its states exist, and its
+    /// queues have no gap.
+    fn is_configuration(&self, row: &[u16]) -> bool {
         let roles = self.automata.len();
         row.len() == roles + self.edges.len() * self.buffer
             && self
@@ -298,7 +299,7 @@ impl<'a> System<'a> {
         }
     }
 
-    fn after(&self, row: &[u16], step: Move, next: StateId) -> Configuration {
+    fn successor(&self, row: &[u16], step: Move, next: StateId) -> Configuration {
         let mut row = row.to_vec();
         row[step.role.index()] = next.0 as u16;
         let edge = if step.sends {
@@ -319,7 +320,7 @@ impl<'a> System<'a> {
         row.into()
     }
 
-    /// The steps from a configuration, or what is bad about it.
+    /// The steps from a configuration, or its violation.
     fn steps(&self, row: &[u16]) -> Result<Vec<(Move, StateId)>, ViolationKind> {
         let mut steps = vec![];
         let mut waiting = vec![];
@@ -355,7 +356,7 @@ impl<'a> System<'a> {
     }
 }
 
-/// A step between two configurations, by their numbers.
+/// A step between two configurations, by their indices.
 #[derive(Clone, Copy)]
 struct Edge {
     from: u32,
@@ -368,7 +369,7 @@ struct Exploration<'s> {
     rows: Vec<Configuration>,
     numbers: HashMap<Configuration, u32>,
     edges: Vec<Edge>,
-    /// For each row the edge that first led to it; the start has none.
+    /// For each row, the edge that reached it first; none for the start.
     first: Vec<Option<u32>>,
 }
 
@@ -387,7 +388,7 @@ impl<'s> Exploration<'s> {
         exploration
     }
 
-    /// The number of a configuration, and its place in the queue when it is new.
+    /// The index of a configuration. A new one is added to the queue.
     fn number(&mut self, row: Configuration, edge: Option<u32>) -> u32 {
         let fresh = self.rows.len() as u32;
         let number = *self.numbers.entry(row.clone()).or_insert(fresh);
@@ -398,7 +399,8 @@ impl<'s> Exploration<'s> {
         number
     }
 
-    /// What is found, and whether a full buffer may be the reason for it.
+    /// Runs the exploration. Returns its result, and whether a full buffer may be the reason for a
+    /// violation.
     fn run(&mut self, configurations: usize) -> (Safety, bool) {
         let mut current = 0;
         while current < self.rows.len() {
@@ -427,7 +429,8 @@ impl<'s> Exploration<'s> {
         }
     }
 
-    /// Whether the memory for an exploration is used up, however few the configurations are.
+    /// Whether the memory for an exploration is used up, independent of the budget of
+    /// configurations.
     fn is_large(&self) -> bool {
         let width = self.rows.first().map_or(0, |row| row.len());
         self.rows.len() * width > NUMBERS_MAX || self.edges.len() > EDGES_MAX
@@ -435,7 +438,7 @@ impl<'s> Exploration<'s> {
 
     fn follow(&mut self, current: usize, steps: Vec<(Move, StateId)>) {
         for (step, next) in steps {
-            let row = self.system.after(&self.rows[current], step, next);
+            let row = self.system.successor(&self.rows[current], step, next);
             let edge = self.edges.len() as u32;
             let to = self.number(row, Some(edge));
             self.edges.push(Edge {

@@ -1,16 +1,16 @@
-//! Sorts: from what is written to a table in which every sort stands once, behind those it is made
-//! of.
+//! Sorts: interns written sorts, and builds the table in which each sort appears once, after the
+//! sorts it contains.
 
 use std::collections::BTreeMap;
 
 use antiphon_machine::bounds::SORT_DEPTH_MAX;
 use antiphon_machine::{Sort, SortId};
 
-/// A row of [`Sorts`].
+/// An index into [`Sorts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SortRef(u32);
 
-/// What a sort is made of; equal shapes are the same sort.
+/// The structure of a sort. Equal shapes are the same sort.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Shape {
     Unit,
@@ -37,13 +37,13 @@ pub(crate) enum Shape {
 /// All sorts of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Sorts {
-    /// Each sort with its depth: 1 for one that is made of none.
+    /// Each sort with its depth; a sort that contains no other has depth 1.
     rows: Vec<(Shape, u32)>,
     index: BTreeMap<Shape, SortRef>,
 }
 
 impl Sorts {
-    /// The row of a sort; nothing when it would be deeper than the machine's values are.
+    /// Interns a sort. Returns `None` when it would nest deeper than the machine's values may.
     pub(crate) fn intern(&mut self, shape: Shape) -> Option<SortRef> {
         if let Some(found) = self.index.get(&shape) {
             return Some(*found);
@@ -77,7 +77,7 @@ impl Sorts {
             .map_or(&Shape::Unit, |(shape, _)| shape)
     }
 
-    /// The sort as it is written.
+    /// The sort as written.
     pub(crate) fn show(&self, row: SortRef) -> String {
         match self.shape(row) {
             Shape::Unit => "Unit".into(),
@@ -95,13 +95,13 @@ impl Sorts {
     }
 }
 
-/// The sorts of one protocol, in the order of their first use, each behind those it is made of.
+/// The sorts of one protocol, in the order of their first use, each after the sorts it contains.
 /// `Unit` is the first.
 #[derive(Debug)]
 pub(crate) struct SortTable {
     pub(crate) rows: Vec<Sort>,
     ids: BTreeMap<SortRef, SortId>,
-    /// Whether more sorts were asked for than ids there are.
+    /// Whether the table ran out of ids.
     pub(crate) full: bool,
 }
 

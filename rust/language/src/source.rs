@@ -1,33 +1,32 @@
-//! Source texts and places in them.
+//! Source texts and spans.
 
 use std::sync::Arc;
 
-/// The longest source text that is read, in bytes. A protocol of this size has some twenty thousand
-/// messages: far beyond what a person writes, near enough that every pass over it ends in well
-/// under a second.
+/// The maximum length of a source text, in bytes. A protocol of this size has some twenty thousand
+/// messages, far more than a person writes, and every pass over it takes well under a second.
 pub const SOURCE_LEN_MAX: usize = 1 << 20;
 
-/// A source text of a [`Sources`], in the order of loading; 0 is the one that was asked for.
+/// A source text of a [`Sources`], in the order of loading; 0 is the root text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u16);
 
-/// A stretch of bytes of one source text.
+/// A range of bytes in one source text.
 ///
-/// `start <= end <=` the text's length, both on character boundaries, when it comes from the
-/// parser. A span is where something was written, never what it is: trees that differ in their
-/// spans only are equal to a reader.
+/// In spans from the parser, `start <= end <=` the text's length, and both are on character
+/// boundaries. A span records only where something was written: syntax trees that differ only in
+/// spans are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The text.
     pub file: FileId,
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: u32,
-    /// The byte after the last.
+    /// The offset after the last byte.
     pub end: u32,
 }
 
 impl Span {
-    /// The span from the start of this one to the end of the other, of the same text.
+    /// The span from the start of this one to the end of the other, in the same text.
     #[must_use]
     pub fn to(self, last: Span) -> Span {
         Span {
@@ -45,14 +44,14 @@ impl Span {
 /// A named source text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The name that diagnostics give it: a path, a module name, `<stdin>`.
+    /// The name that diagnostics use: a path, a module name, `<stdin>`.
     pub name: Arc<str>,
     /// The text.
     pub text: Arc<str>,
 }
 
 impl Source {
-    /// A text under a name.
+    /// Creates a text with a name.
     pub fn new(name: &str, text: &str) -> Source {
         Source {
             name: Arc::from(name),
@@ -68,14 +67,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a text and gives its number, or nothing when 65,536 are there already.
+    /// Adds a text and returns its id, or `None` when there are 65,536 texts already.
     pub fn add(&mut self, source: Source) -> Option<FileId> {
         let id = FileId(u16::try_from(self.files.len()).ok()?);
         self.files.push(source);
         Some(id)
     }
 
-    /// The text of that number.
+    /// The text with that id.
     pub fn source(&self, file: FileId) -> Option<&Source> {
         self.files.get(usize::from(file.0))
     }

@@ -1,17 +1,18 @@
-// Messages a second in Node: `node rust/wasm/bench/messages.mjs`, after `cargo xtask wasm --test`. Beside it, for the same on
-// this machine now: `cargo run --release -p antiphon-wasm --features parity --example messages`.
+// Messages per second in Node: `node rust/wasm/bench/messages.mjs`, after
+// `cargo xtask wasm --test`. To compare with the native machine at the same time:
+// `cargo run --release -p antiphon-wasm --features parity --example messages`.
 import { readFileSync } from "node:fs";
 import { Image, Machine, compile } from "../pkg/node.mjs";
 
 const MESSAGES = 200_000;
 const ROUNDS = 15;
 
-// Steps of so many messages, as in rust/machine/benches/messages.rs.
+// Images, and the number of steps that the messages take, as in rust/machine/benches/messages.rs.
 const bare = () => {
   const bytes = readFileSync(new URL("../../../target/wasm/parity/bare.image", import.meta.url));
   return { image: Image.fromBytes(bytes), steps: MESSAGES * 4 };
 };
-const told = () => {
+const delivered = () => {
   const source = `global protocol Told(role Client, role Server) {
     rec L { ping() from Client to Server; pong() from Server to Client; continue L; } }`;
   return { image: compile(source), steps: MESSAGES * 5 };
@@ -27,9 +28,11 @@ function measure(name, { image, steps }, handler) {
     rates.push((MESSAGES * 1e9) / Number(process.hrtime.bigint() - start));
   }
   rates.sort((a, b) => a - b);
-  const [median, best] = [rates[ROUNDS >> 1], rates[ROUNDS - 1]].map((rate) => (rate / 1e6).toFixed(2));
+  const [median, best] = [rates[ROUNDS >> 1], rates[ROUNDS - 1]].map((rate) =>
+    (rate / 1e6).toFixed(2),
+  );
   console.log(`${name}: ${median} million messages/s, best ${best}`);
 }
 
-measure("nobody asked", bare(), () => "later");
-measure("both hosts told, handler in JavaScript", told(), () => undefined);
+measure("no host calls", bare(), () => "later");
+measure("deliveries to both hosts, handler in JavaScript", delivered(), () => undefined);

@@ -1,9 +1,11 @@
-//! Writes the corpus, and what the native kernel makes of it, for the tests of the WASM module: `corpus FOLDER`.
+//! Writes the corpus and the native kernel's results for the tests of the WASM module:
+//! `corpus FOLDER`.
 //!
-//! `PART.corpus` are corpus files (`docs/parity.md`), `PART.expected` a line for each case: the digest of all that it
-//! shows, and its name. `recordings.json` has what a native replay finds in the recordings among the fixtures. Each part
-//! must be the one that `fixtures/parity/corpus.json` has the digest of.
-#![expect(clippy::print_stdout, reason = "a tool talks on its standard output")]
+//! `PART.corpus` are corpus files (`docs/parity.md`). `PART.expected` has a line for each case: the
+//! digest of its output, and its name. `corpus.json` lists the parts, and the results of native
+//! replays of the recordings among the fixtures. Each part must have the digest that
+//! `fixtures/parity/corpus.json` records.
+#![expect(clippy::print_stdout, reason = "the tool prints its results")]
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +20,7 @@ use antiphon_machine::{Canonical, sample};
 use antiphon_record::{Verdict, replay};
 use serde_json::{Value, json};
 
-/// As many as the kept corpus has.
+/// The number of random cases in the recorded corpus.
 const RANDOM_CASES: u64 = 2_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -39,15 +41,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let digest = write(&folder, name, cases)?;
         let rows = kept.as_array().ok_or("not a list")?;
         let row = rows.iter().find(|row| row["part"] == **name);
-        if row.ok_or("not kept")?["blake3"] != digest {
-            return Err(format!("`{name}` is not the part that is kept").into());
+        if row.ok_or("a part is not recorded")?["blake3"] != digest {
+            return Err(format!("`{name}` differs from the recorded part").into());
         }
         names.push(name.clone());
     }
     let (cases, found) = recordings(&fixtures)?;
     write(&folder, "recordings", &cases)?;
     names.push("recordings".to_owned());
-    // For the bench: two roles that exchange messages and ask nobody.
+    // For the benchmark: two roles that exchange messages without calling their hosts.
     let bare = sample::bare_ping_pong().image().to_bytes();
     fs::write(folder.join("bare.image"), bare)?;
     let list = json!({ "parts": names, "recordings": found });
@@ -55,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes a part; the digest of its corpus file.
+/// Writes a part. Returns the digest of its corpus file.
 fn write(folder: &Path, name: &str, cases: &[Case]) -> Result<String, Box<dyn Error>> {
     let mut writer = CorpusWriter::create(Vec::new())?;
     let mut lines = String::new();
@@ -72,7 +74,7 @@ fn write(folder: &Path, name: &str, cases: &[Case]) -> Result<String, Box<dyn Er
     Ok(digest)
 }
 
-/// The recordings as cases, and what a native replay finds in each.
+/// The recordings as cases, and the results of their native replays.
 fn recordings(fixtures: &Path) -> Result<(Vec<Case>, Vec<Value>), Box<dyn Error>> {
     let (mut cases, mut found) = (Vec::new(), Vec::new());
     for folder in ["parity/recordings", "recordings/v1"] {

@@ -1,5 +1,6 @@
-//! Messages a second natively, to be compared with `rust/wasm/bench/messages.mjs` on the same machine at the same time.
-#![expect(clippy::print_stdout, reason = "a tool talks on its standard output")]
+//! Messages per second of the native machine, for comparison with
+//! `rust/wasm/bench/messages.mjs` on the same machine at the same time.
+#![expect(clippy::print_stdout, reason = "the tool prints its results")]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,9 +13,9 @@ const MESSAGES: u64 = 200_000;
 const ROUNDS: usize = 15;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    measure("nobody asked", &sample::bare_ping_pong(), MESSAGES * 4)?;
+    measure("no host calls", &sample::bare_ping_pong(), MESSAGES * 4)?;
     measure(
-        "both hosts told, handler in Rust",
+        "deliveries to both hosts, handler in Rust",
         &sample::told_ping_pong(),
         MESSAGES * 5,
     )?;
@@ -33,7 +34,7 @@ fn measure(
     for _ in 0..ROUNDS {
         let start = Instant::now();
         if let Some(rest) = machine.run(steps) {
-            return Err(format!("it rests: {rest:?}").into());
+            return Err(format!("the machine stopped: {rest:?}").into());
         }
         rates.push(MESSAGES as f64 / start.elapsed().as_secs_f64() / 1e6);
     }

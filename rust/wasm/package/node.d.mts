@@ -1,3 +1,3 @@
 export * from "./antiphon.js";
-/** Nothing to wait for in Node: the module was read when this file was imported. */
+/** Resolves at once in Node: the module was loaded when this file was imported. */
 export default function init(): Promise<unknown>;

@@ -1,4 +1,4 @@
-// The module, ready to be used: Node reads it from the file beside this one.
+// The initialised module: Node reads it from the file next to this one.
 import { readFileSync } from "node:fs";
 import { initSync } from "./antiphon.js";
 
@@ -6,7 +6,7 @@ const exported = initSync({ module: readFileSync(new URL("./antiphon_bg.wasm", i
 
 export * from "./antiphon.js";
 
-// In browsers the module is fetched by a call of this; here it is there already.
+// In browsers this fetches the module; here the module is loaded already.
 export default async function init() {
   return exported;
 }

@@ -1,4 +1,5 @@
-//! What the line of a row shortens, in full: it is not kept, but replayed once more when somebody looks.
+//! The full values that a row's line shortens. They are not stored: the step is replayed again on
+//! request.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,56 +13,56 @@ use serde::Serialize;
 
 use crate::image::sort_text;
 
-/// Bytes of text that a value is shown with at most. What is cut off is said.
+/// The maximum length of a value's text, in bytes. A longer value is cut and marked as cut.
 const TEXT_LEN_MAX: usize = 1 << 20;
 
-/// Something that a row tells of.
+/// What a row is about.
 #[derive(Clone, Debug)]
-pub(crate) enum Seen {
+pub(crate) enum Captured {
     Event(Stamp, Event),
     Request(Request),
     Input(Ingress),
     Refused,
 }
 
-/// Waits for one of the things that happen at a step.
+/// Captures one of the things that happen at a step.
 #[derive(Clone, Debug)]
-pub(crate) struct Catch {
+pub(crate) struct Capture {
     step: u64,
     /// How many of the step's rows come before it.
     before: usize,
-    pub(crate) seen: Option<Seen>,
-    /// What outstanding effects ask for: their results have sorts.
-    pub(crate) asked: BTreeMap<EffectId, OperationId>,
+    pub(crate) captured: Option<Captured>,
+    /// The operations of outstanding effects, which determine the sorts of their results.
+    pub(crate) operations: BTreeMap<EffectId, OperationId>,
 }
 
-impl Catch {
-    pub(crate) fn new(step: u64, before: usize, kernel: &ProtocolMachineKernel) -> Catch {
-        let mut asked = BTreeMap::new();
+impl Capture {
+    pub(crate) fn new(step: u64, before: usize, kernel: &ProtocolMachineKernel) -> Capture {
+        let mut operations = BTreeMap::new();
         for session in kernel.sessions() {
             for effect in session.effects() {
                 let id = EffectId {
                     session: session.id(),
                     number: effect.number,
                 };
-                asked.insert(id, effect.operation);
+                operations.insert(id, effect.operation);
             }
         }
-        Catch {
+        Capture {
             step,
             before,
-            seen: None,
-            asked,
+            captured: None,
+            operations,
         }
     }
 
-    pub(crate) fn see(&mut self, step: u64, seen: impl FnOnce() -> Seen) {
-        if step != self.step || self.seen.is_some() {
+    pub(crate) fn record(&mut self, step: u64, captured: impl FnOnce() -> Captured) {
+        if step != self.step || self.captured.is_some() {
             return;
         }
         match self.before.checked_sub(1) {
             Some(before) => self.before = before,
-            None => self.seen = Some(seen()),
+            None => self.captured = Some(captured()),
         }
     }
 }
@@ -69,22 +70,22 @@ impl Catch {
 /// A row in full.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Detail {
-    /// The effect that it is about.
+    /// The number of the row's effect.
     pub(crate) effect: Option<u64>,
     operation: Option<String>,
     attempt: Option<u8>,
     deadline: Option<u64>,
-    /// What the values are: `arguments`, `payload`, `result`.
+    /// What the values are: `arguments`, `payload` or `result`.
     what: Option<&'static str>,
-    values: Vec<Full>,
+    values: Vec<FullValue>,
     failure: Option<Failure>,
 }
 
 #[derive(Debug, Serialize)]
-struct Full {
+struct FullValue {
     sort: Option<String>,
     text: String,
-    /// Whether there is more of it than is shown.
+    /// Whether the text was cut.
     cut: bool,
 }
 
@@ -94,23 +95,23 @@ struct Failure {
     detail: String,
 }
 
-/// What was caught, as data.
-pub(crate) fn of(catch: &Catch, kernel: &ProtocolMachineKernel) -> Detail {
+/// The captured row in full.
+pub(crate) fn of(capture: &Capture, kernel: &ProtocolMachineKernel) -> Detail {
     let image_of = |session| describe::image_of(kernel, session);
-    match &catch.seen {
-        Some(Seen::Event(stamp, event)) => {
-            of_event(catch, stamp.session, event, image_of(stamp.session))
+    match &capture.captured {
+        Some(Captured::Event(stamp, event)) => {
+            of_event(capture, stamp.session, event, image_of(stamp.session))
         }
-        Some(Seen::Request(request)) => of_request(request, image_of(request.effect.session)),
-        Some(Seen::Input(Ingress::Outcome { effect, outcome })) => {
-            of_outcome(catch, *effect, outcome, image_of(effect.session))
+        Some(Captured::Request(request)) => of_request(request, image_of(request.effect.session)),
+        Some(Captured::Input(Ingress::Outcome { effect, outcome })) => {
+            of_outcome(capture, *effect, outcome, image_of(effect.session))
         }
-        Some(Seen::Input(_) | Seen::Refused) | None => Detail::default(),
+        Some(Captured::Input(_) | Captured::Refused) | None => Detail::default(),
     }
 }
 
 fn of_event(
-    catch: &Catch,
+    capture: &Capture,
     session: SessionId,
     event: &Event,
     image: Option<&VerifiedImage>,
@@ -137,11 +138,11 @@ fn of_event(
         },
         Event::EffectResolved { number, result } => {
             let outcome = Outcome::Success(result.clone());
-            of_outcome(catch, effect(*number), &outcome, image)
+            of_outcome(capture, effect(*number), &outcome, image)
         }
         Event::EffectFailed { number, failure } => {
             let outcome = Outcome::Failure(failure.clone());
-            of_outcome(catch, effect(*number), &outcome, image)
+            of_outcome(capture, effect(*number), &outcome, image)
         }
         Event::EffectInvalidated { number }
         | Event::WitnessIssued { number, .. }
@@ -171,16 +172,17 @@ fn of_request(request: &Request, image: Option<&VerifiedImage>) -> Detail {
 }
 
 fn of_outcome(
-    catch: &Catch,
+    capture: &Capture,
     effect: EffectId,
     outcome: &Outcome,
     image: Option<&VerifiedImage>,
 ) -> Detail {
-    let asked = catch.asked.get(&effect).copied();
-    let operation = asked.and_then(|id| image.and_then(|i| i.image().operations.get(id.index())));
+    let operation_id = capture.operations.get(&effect).copied();
+    let operation =
+        operation_id.and_then(|id| image.and_then(|i| i.image().operations.get(id.index())));
     let mut detail = Detail {
         effect: Some(effect.number),
-        operation: asked.map(|id| describe::operation(image, id)),
+        operation: operation_id.map(|id| describe::operation(image, id)),
         what: Some("result"),
         ..Detail::default()
     };
@@ -199,7 +201,7 @@ fn of_outcome(
     detail
 }
 
-/// The sort of a label's payload. A label has one sort in all of an image's automata.
+/// The sort of a label's payload. A label has the same sort in all of an image's automata.
 fn sort_of_label(image: Option<&VerifiedImage>, label: LabelId) -> Option<SortId> {
     let image = image?;
     let mut points = image.image().roles.iter().flat_map(|role| {
@@ -215,14 +217,14 @@ fn sort_of_label(image: Option<&VerifiedImage>, label: LabelId) -> Option<SortId
         .map(|branch| branch.sort)
 }
 
-fn full(value: &Value, sort: Option<SortId>, image: Option<&VerifiedImage>) -> Full {
+fn full(value: &Value, sort: Option<SortId>, image: Option<&VerifiedImage>) -> FullValue {
     let code = image.map(VerifiedImage::image);
     let mut writer = Writer {
         text: String::new(),
         cut: false,
     };
     writer.value(value, sort.zip(code), 0);
-    Full {
+    FullValue {
         sort: sort.zip(code).map(|(sort, code)| sort_text(sort, code)),
         text: writer.text,
         cut: writer.cut,
@@ -306,14 +308,14 @@ impl Writer {
         }
     }
 
-    /// In hexadecimal digits, and as text where it is some.
+    /// Writes hexadecimal digits, followed by the text if the bytes are UTF-8.
     fn bytes(&mut self, bytes: &[u8]) {
         const SHOWN_MAX: usize = TEXT_LEN_MAX / 4;
         let shown = &bytes[..bytes.len().min(SHOWN_MAX)];
         let mut text = String::with_capacity(2 * shown.len() + 4);
         text.push_str("h'");
         for byte in shown {
-            // Writing into a `String` cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         text.push('\'');

@@ -1,4 +1,4 @@
-//! From text to image.
+//! Compiles texts to images.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::problem::{self, Problem, hex};
 
-/// The name that diagnostics give a text that was given none.
+/// The name that diagnostics use for a text without a name.
 const NAME: &str = "protocol.anti";
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,7 +25,7 @@ struct Options {
     modules: BTreeMap<String, String>,
 }
 
-/// A compiled and verified protocol: what a machine loads.
+/// A compiled and verified protocol, ready to be loaded by a machine.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Image {
@@ -33,10 +33,10 @@ pub struct Image {
     source: Option<String>,
 }
 
-/// Modules that were given with the text.
-struct Given(BTreeMap<String, String>);
+/// A loader for the modules passed with the text.
+struct GivenModules(BTreeMap<String, String>);
 
-impl Loader for Given {
+impl Loader for GivenModules {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         match self.0.get(module) {
             Some(text) => Ok(Source::new(module, text)),
@@ -45,8 +45,9 @@ impl Loader for Given {
     }
 }
 
-/// Compiles a protocol. Of a text with several, `protocol` names one. What is wrong with a text is thrown as an
-/// `AntiphonError` with the code `diagnostics`, which has all findings as data and, as its message, with excerpts.
+/// Compiles a protocol. When the text has several, `protocol` selects one. Errors in the text are
+/// thrown as an `AntiphonError` with the code `diagnostics`, which has all findings as data and
+/// their rendered text as its message.
 #[wasm_bindgen]
 pub fn compile(
     #[wasm_bindgen(unchecked_param_type = "string")] source: &JsValue,
@@ -59,7 +60,7 @@ fn compiled(source: &JsValue, options: &JsValue) -> Result<Image, Problem> {
     let text = problem::text(source, "source")?;
     let options: Options = problem::data(options, "options")?.unwrap_or_default();
     let name = options.name.as_deref().unwrap_or(NAME);
-    let modules = Given(options.modules);
+    let modules = GivenModules(options.modules);
     let built = compile_source(Source::new(name, &text), &modules, &Limits::default());
     let mut protocols = built.map_err(|report| refused(&report))?.protocols;
     let names: Vec<String> = protocols.iter().map(|(p, _)| p.name().to_owned()).collect();
@@ -70,8 +71,8 @@ fn compiled(source: &JsValue, options: &JsValue) -> Result<Image, Problem> {
     };
     let Some(at) = at else {
         let message = match &options.protocol {
-            Some(name) => format!("there is no protocol `{name}`"),
-            None => format!("the text has {} protocols, name one of them", names.len()),
+            Some(name) => format!("unknown protocol `{name}`"),
+            None => format!("the text has {} protocols; name one of them", names.len()),
         };
         let problem = Problem::new("no_such_protocol", message).at("options.protocol");
         return Err(problem.fact("protocols", json!(names)));
@@ -82,7 +83,8 @@ fn compiled(source: &JsValue, options: &JsValue) -> Result<Image, Problem> {
     })
 }
 
-/// All findings about a text, warnings too, and the names of its protocols; nothing is thrown for what it says.
+/// Returns all findings about a text, warnings included, and the names of its protocols. Errors in
+/// the text are returned, not thrown.
 #[wasm_bindgen(unchecked_return_type = "Checked")]
 pub fn check(
     #[wasm_bindgen(unchecked_param_type = "string")] source: &JsValue,
@@ -93,7 +95,7 @@ pub fn check(
     let name = options.name.as_deref().unwrap_or(NAME);
     let built = compile_source(
         Source::new(name, &text),
-        &Given(options.modules),
+        &GivenModules(options.modules),
         &Limits::default(),
     );
     let (protocols, report) = match built {
@@ -108,7 +110,7 @@ pub fn check(
     })))
 }
 
-/// A text as the formatter prints it.
+/// The text in the canonical format.
 pub(crate) fn formatted(source: &JsValue) -> Result<String, Problem> {
     let text = problem::text(source, "source")?;
     let parsed = parse(FileId(0), &text);
@@ -173,7 +175,7 @@ impl Image {
         self.image.image().to_bytes()
     }
 
-    /// The image's digest, which names it, in hexadecimal digits.
+    /// The image's digest, which identifies it, in hexadecimal digits.
     #[wasm_bindgen(getter)]
     pub fn digest(&self) -> String {
         hex(self.image.digest())
@@ -185,7 +187,7 @@ impl Image {
         self.image.image().name.clone()
     }
 
-    /// The roles' names, in their order.
+    /// The roles' names, in order.
     #[wasm_bindgen(getter)]
     pub fn roles(&self) -> Vec<String> {
         let roles = self.image.image().roles.iter();
@@ -198,7 +200,7 @@ impl Image {
         self.source.clone()
     }
 
-    /// The image as data: every role's automaton, labels, operations.
+    /// The image as data: every role's automaton, the labels and the operations.
     #[wasm_bindgen(unchecked_return_type = "ImageDescription")]
     pub fn describe(&self) -> JsValue {
         problem::plain(&describe(&self.image))
@@ -252,7 +254,7 @@ pub(crate) fn describe(verified: &VerifiedImage) -> serde_json::Value {
     })
 }
 
-/// What kind of request an operation is.
+/// The name of an operation's class.
 pub(crate) fn class_name(class: &Class) -> &'static str {
     match class {
         Class::Produce { .. } => "produce",
@@ -264,7 +266,7 @@ pub(crate) fn class_name(class: &Class) -> &'static str {
     }
 }
 
-/// A sort in a word, or a few: of a compound one the outermost form, and what it is made of one level deep.
+/// A short text of a sort: its outermost form with its components, one level deep.
 pub(crate) fn sort_text(id: SortId, image: &CodeImage) -> String {
     let outer = |id: &SortId| match image.sorts.get(id.index()) {
         None => "?".to_owned(),

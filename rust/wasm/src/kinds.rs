@@ -1,10 +1,12 @@
-//! The kinds of rows and their counts.
+//! The kinds of rows, and counts by kind.
 
 use std::collections::BTreeMap;
 
+use antiphon_machine::Event;
+
 macro_rules! kinds {
     ($($name:ident $text:literal,)*) => {
-        /// What a row tells.
+        /// What happened in a row.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub(crate) enum Kind { $($name,)* }
@@ -47,8 +49,35 @@ kinds! {
 }
 
 impl Kind {
-    /// Whether something went wrong.
-    pub(crate) const fn is_trouble(self) -> bool {
+    /// The kind of an event's row.
+    pub(crate) const fn of(event: &Event) -> Kind {
+        match event {
+            Event::Opened { .. } => Kind::Opened,
+            Event::Sent(_) => Kind::Sent,
+            Event::Offered(_) => Kind::Offered,
+            Event::Received(_) => Kind::Received,
+            Event::Chose(_) => Kind::Chose,
+            Event::EffectIssued { .. } => Kind::EffectIssued,
+            Event::EffectResolved { .. } => Kind::EffectResolved,
+            Event::EffectFailed { .. } => Kind::EffectFailed,
+            Event::EffectInvalidated { .. } => Kind::EffectInvalidated,
+            Event::WitnessIssued { .. } => Kind::WitnessIssued,
+            Event::WitnessExpired { .. } => Kind::WitnessExpired,
+            Event::TimeoutIssued { .. } => Kind::TimeoutIssued,
+            Event::CancellationRequested { .. } => Kind::CancellationRequested,
+            Event::Cancelled { .. } => Kind::Cancelled,
+            Event::FailureBranchEntered { .. } => Kind::FailureBranchEntered,
+            Event::Spawned { .. } => Kind::Spawned,
+            Event::Halted { .. } => Kind::Halted,
+            Event::Faulted { .. } => Kind::Faulted,
+            Event::Closed => Kind::Closed,
+            Event::SessionTerminal { .. } => Kind::SessionTerminal,
+            Event::EpochAdvanced { .. } => Kind::EpochAdvanced,
+        }
+    }
+
+    /// Whether it is a failure or other problem.
+    pub(crate) const fn is_problem(self) -> bool {
         match self {
             Kind::EffectFailed
             | Kind::EffectInvalidated

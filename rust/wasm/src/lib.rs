@@ -1,11 +1,11 @@
 //! The machine, replay and the language for browsers and Node.
 //!
-//! What JavaScript sees is said in `README.md` of this crate, which is the package's, and in the types that are made with
-//! it. In here: [`compile`] and [`Image`] over the language, [`Machine`] over the cooperative machine with a recorder,
-//! [`Replay`] over recordings. Everything that comes from JavaScript is hostile: it ends in an error with a code, never in
-//! a panic.
+//! The JavaScript API is described in this crate's `README.md`, which is the package's, and in the
+//! types in `types.ts`. [`compile`] and [`Image`] wrap the language, [`Machine`] wraps the
+//! cooperative machine with a recorder, and [`Replay`] wraps recordings. Input from JavaScript is
+//! not trusted: invalid input results in an error with a code, never in a panic.
 //!
-//! The crate is one room with the command line: above everything else, used by nobody.
+//! Like the command line, this crate is at the top of the dependency order: no other crate uses it.
 
 mod detail;
 mod image;
@@ -43,7 +43,7 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-/// Prints a text as the formatter does. Throws `diagnostics` for one that cannot be read.
+/// Formats a text. Throws an error with the code `diagnostics` when the text cannot be parsed.
 #[wasm_bindgen]
 pub fn format(
     #[wasm_bindgen(unchecked_param_type = "string")] source: &JsValue,

@@ -1,4 +1,4 @@
-//! The cooperative machine in JavaScript: the world is an object with a method `handle`.
+//! The cooperative machine in JavaScript. The handler is an object with a method `handle`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -26,28 +26,29 @@ use crate::replay::{rows, session_in_full, sessions};
 use crate::rows::Rows;
 use crate::values::{from_js, nat, to_js, unsigned};
 
-/// Who is told of what the machine does: a recorder, the digest of the trace, the rows.
-type Watch = (
+/// The sinks that observe the machine: a recorder, the digest of the trace, the rows.
+type Sinks = (
     Option<Recorder<Vec<u8>>>,
-    (Option<TraceDigest>, Option<Watched>),
+    (Option<TraceDigest>, Option<SharedRows>),
 );
 
-/// The machine's own handler: it keeps what is asked until JavaScript can be asked, with nothing of the machine borrowed.
+/// The machine's own handler. It queues requests until JavaScript can be called without the machine
+/// being borrowed.
 #[derive(Debug, Default)]
-struct Asked(VecDeque<EffectId>);
+struct PendingRequests(VecDeque<EffectId>);
 
-impl EffectHandler for Asked {
+impl EffectHandler for PendingRequests {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         self.0.push_back(request.effect());
         Reply::Later
     }
 }
 
-/// Rows that a window can be read from while they are filled.
+/// Rows shared with the JavaScript object, which reads windows of them while they grow.
 #[derive(Debug, Default)]
-struct Watched(Rc<RefCell<Rows>>);
+struct SharedRows(Rc<RefCell<Rows>>);
 
-impl antiphon_machine::Sink for Watched {
+impl antiphon_machine::Sink for SharedRows {
     fn event(&mut self, stamp: &antiphon_machine::Stamp, event: antiphon_machine::Event) {
         self.0.borrow_mut().event(stamp, event);
     }
@@ -70,13 +71,13 @@ impl antiphon_machine::Sink for Watched {
 struct Options {
     config: Config,
     record: Option<Record>,
-    /// Whether the digest of the trace is made.
+    /// Whether to compute the digest of the trace.
     trace: bool,
-    /// Whether rows are kept of what happens.
+    /// Whether to keep rows of what happens.
     rows: bool,
 }
 
-/// The machine's configuration; what is not there is as by default.
+/// The machine's configuration. Missing fields have their defaults.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 struct Config {
@@ -99,7 +100,7 @@ enum Record {
     With(RecordHeader),
 }
 
-/// What a recording says at its start.
+/// The header of a recording.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RecordHeader {
@@ -108,10 +109,10 @@ struct RecordHeader {
     notes: Vec<(String, String)>,
 }
 
-/// The tool that a recording names when no other is given.
+/// The tool named in a recording's header by default.
 const TOOL: &str = concat!("antiphon-wasm ", env!("CARGO_PKG_VERSION"));
 
-/// The modes that can be asked for.
+/// The selectable modes.
 const MODES: [DeterminismMode; 3] = [
     DeterminismMode::Full,
     DeterminismMode::ModuloEffects,
@@ -132,7 +133,7 @@ impl Config {
     fn read(self) -> Result<ProtocolMachineConfig, Problem> {
         let of = ProtocolMachineConfig::default();
         let unknown = |place: &str, name: &str| {
-            Problem::new("bad_argument", format!("there is no {place} `{name}`"))
+            Problem::new("bad_argument", format!("unknown {place} `{name}`"))
                 .at(format!("options.config.{place}"))
         };
         let policy = match &self.policy {
@@ -166,18 +167,18 @@ impl Config {
 }
 
 struct Inner {
-    machine: ProtocolMachine<Asked, Watch>,
-    /// The parts of a request that are the same for an image's operation and role.
+    machine: ProtocolMachine<PendingRequests, Sinks>,
+    /// The constant parts of a request, by image, operation and role.
     templates: BTreeMap<(usize, OperationId, Option<RoleId>), Object>,
     keys: Rc<Keys>,
     /// Promises of outcomes.
     pending: Vec<(EffectId, JsFuture)>,
-    /// Wakes a run that waits for promises when something else came in.
+    /// Wakes a run that waits for promises when another input arrives.
     waker: Option<Waker>,
-    poked: bool,
+    notified: bool,
 }
 
-/// Names of a request's fields, made once.
+/// The names of a request's fields, created once.
 struct Keys {
     session: JsValue,
     effect: JsValue,
@@ -213,7 +214,7 @@ enum Pause {
     Ask(EffectId),
 }
 
-/// What a handler answered.
+/// A handler's answer.
 enum Answer {
     Now(Outcome),
     Later,
@@ -222,8 +223,9 @@ enum Answer {
 
 /// A cooperative machine.
 ///
-/// Open sessions of images, and `run` it with a handler: the world. It runs until nobody is ready; outcomes that are
-/// promised are waited for. Whatever comes from outside otherwise comes by `answer`, `advanceClock` and `cancel`.
+/// Open sessions of images, then `run` the machine with a handler. It runs until no coroutine is
+/// ready, and waits for outcomes that the handler promised. Other inputs are passed with `answer`,
+/// `advanceClock` and `cancel`.
 #[wasm_bindgen]
 pub struct Machine {
     inner: Rc<RefCell<Inner>>,
@@ -239,7 +241,7 @@ impl std::fmt::Debug for Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A machine without sessions.
+    /// Creates a machine without sessions.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(unchecked_optional_param_type = "MachineOptions")] options: &JsValue,
@@ -248,10 +250,10 @@ impl Machine {
         let config = options.config.read()?;
         let recorder = recorder(options.record, &config)?;
         let trace = options.trace.then(TraceDigest::default);
-        let rows = options.rows.then(Watched::default);
+        let rows = options.rows.then(SharedRows::default);
         let shared = rows.as_ref().map(|rows| Rc::clone(&rows.0));
-        let watch = (recorder, (trace, rows));
-        let machine = ProtocolMachine::with_sink(config, Asked::default(), watch);
+        let sinks = (recorder, (trace, rows));
+        let machine = ProtocolMachine::with_sink(config, PendingRequests::default(), sinks);
         Ok(Machine {
             inner: Rc::new(RefCell::new(Inner {
                 machine,
@@ -259,14 +261,14 @@ impl Machine {
                 keys: Rc::new(Keys::new()),
                 pending: Vec::new(),
                 waker: None,
-                poked: false,
+                notified: false,
             })),
             rows: shared,
             running: Rc::default(),
         })
     }
 
-    /// Makes the image known and opens a session of it; the session's number.
+    /// Loads the image and opens a session of it. Returns the session's number.
     pub fn open(
         &self,
         image: &Image,
@@ -278,12 +280,13 @@ impl Machine {
         };
         let mut inner = self.inner()?;
         let opened = inner.machine.load_choreography(&image.image, &owner);
-        inner.poke();
+        inner.notify();
         Ok(opened.map_err(|refusal| refused(&refusal))?.0)
     }
 
-    /// Runs until nobody is ready and nothing is promised, or `options.steps` were taken. The handler is asked for every
-    /// effect, and may answer with an outcome, a promise of one, or `"later"`.
+    /// Runs until no coroutine is ready and no promise is pending, or until `options.steps` steps
+    /// were taken. The handler is called for every effect. It returns an outcome, a promise of one,
+    /// or `"later"`.
     #[wasm_bindgen(unchecked_return_type = "Promise<RunResult>")]
     pub fn run(
         &self,
@@ -301,7 +304,8 @@ impl Machine {
         })
     }
 
-    /// As `run`, at once: an outcome that is promised is an error, `promise_in_sync`.
+    /// Like `run`, but synchronous: a promise from the handler is an error with the code
+    /// `promise_in_sync`.
     #[wasm_bindgen(js_name = runSync, unchecked_return_type = "RunResult")]
     pub fn run_sync(
         &self,
@@ -315,12 +319,12 @@ impl Machine {
             let pause = self.inner()?.advance(&mut steps);
             let effect = match pause {
                 Pause::Ask(effect) => effect,
-                Pause::Rest(rest) => return Ok(rested(&rest)),
-                Pause::Steps => return Ok(running()),
+                Pause::Rest(rest) => return Ok(rest_result(&rest)),
+                Pause::Steps => return Ok(running_result()),
             };
             match ask(&self.inner, &world, effect)? {
                 None | Some(Answer::Later) => {}
-                Some(Answer::Now(outcome)) => self.inner()?.take(effect, outcome),
+                Some(Answer::Now(outcome)) => self.inner()?.apply(effect, outcome),
                 Some(Answer::Promised(_)) => {
                     let message = "the handler answered with a promise; use `run`";
                     return Err(Problem::new("promise_in_sync", message).into());
@@ -329,16 +333,17 @@ impl Machine {
         }
     }
 
-    /// One step, without a handler. What it asks is in `requests`, and is answered by `answer`.
+    /// Takes one step, without a handler. Its requests are in `requests` and are answered with
+    /// `answer`.
     #[wasm_bindgen(unchecked_return_type = "StepResult")]
     pub fn step(&self) -> Result<JsValue, JsValue> {
         let _running = Running::start(&self.running)?;
         let mut inner = self.inner()?;
         let (turn, _) = inner.turns(1);
-        // Asked by this step: whoever steps by hand answers by hand.
+        // The requests of this step are answered by hand.
         inner.machine.handler().0.clear();
         Ok(match turn {
-            Turn::Rest(rest) => rested(&rest),
+            Turn::Rest(rest) => rest_result(&rest),
             Turn::Stepped { pick, .. } => problem::plain(&json!({
                 "rest": "running",
                 "session": pick.session.0,
@@ -347,7 +352,7 @@ impl Machine {
         })
     }
 
-    /// Requests that are outstanding, of one session or all.
+    /// The outstanding requests of one session or of all.
     #[wasm_bindgen(unchecked_return_type = "Request[]")]
     pub fn requests(
         &self,
@@ -370,7 +375,7 @@ impl Machine {
         Ok(requests.collect())
     }
 
-    /// The outcome of an effect that was put off.
+    /// Passes in the outcome of an effect that the handler deferred.
     pub fn answer(
         &self,
         #[wasm_bindgen(unchecked_param_type = "{ session: number, effect: number }")]
@@ -382,9 +387,10 @@ impl Machine {
             session: session_number(&field("session"), "request.session")?,
             number: count(&field("effect"), "request.effect")?,
         };
-        let about = self.inner()?.about(effect);
+        let about = self.inner()?.operation_of(effect);
         let outcome = match about {
-            // Nobody asks: the machine says why the outcome is of no use.
+            // The effect is not outstanding; the machine returns the reason why the outcome is
+            // refused.
             None => Outcome::done(),
             Some((image, operation)) => {
                 // Nothing is borrowed while a getter may run.
@@ -394,28 +400,28 @@ impl Machine {
         };
         let mut inner = self.inner()?;
         let taken = inner.machine.ingress(Ingress::Outcome { effect, outcome });
-        inner.poke();
+        inner.notify();
         taken.map(drop).map_err(|refusal| refused(&refusal).into())
     }
 
-    /// Time passes, in ticks. How many effects timed out by it.
+    /// Advances the clock by `ticks`. Returns the number of effects that timed out.
     #[wasm_bindgen(js_name = advanceClock)]
     pub fn advance_clock(
         &self,
         #[wasm_bindgen(unchecked_param_type = "number | bigint")] ticks: &JsValue,
     ) -> Result<u32, JsValue> {
         let ticks = unsigned(ticks);
-        let ticks = ticks.ok_or_else(|| Problem::argument("ticks", "a whole number from 0"))?;
+        let ticks = ticks.ok_or_else(|| Problem::argument("ticks", "a non-negative integer"))?;
         let mut inner = self.inner()?;
         let taken = inner.machine.ingress(Ingress::AdvanceClock { ticks });
-        inner.poke();
+        inner.notify();
         match taken.map_err(|refusal| refused(&refusal))? {
             Taken::Advanced { expired } => Ok(expired),
             Taken::Opened(_) | Taken::Resumed(_) | Taken::Cancelled => Ok(0),
         }
     }
 
-    /// Calls a session off, in the name of its owner.
+    /// Cancels a session in the name of its owner.
     pub fn cancel(
         &self,
         #[wasm_bindgen(unchecked_param_type = "number")] session: &JsValue,
@@ -432,11 +438,11 @@ impl Machine {
         };
         let mut inner = self.inner()?;
         let taken = inner.machine.ingress(cancel);
-        inner.poke();
+        inner.notify();
         taken.map(drop).map_err(|refusal| refused(&refusal).into())
     }
 
-    /// How many steps were taken.
+    /// The number of steps taken.
     #[wasm_bindgen(getter, js_name = stepIndex)]
     pub fn step_index(&self) -> Result<f64, JsValue> {
         Ok(self.inner()?.machine.kernel().step_index() as f64)
@@ -448,14 +454,18 @@ impl Machine {
         Ok(nat(self.inner()?.machine.kernel().clock()))
     }
 
-    /// The clock reading at which the next effect times out, if one will.
-    #[wasm_bindgen(getter, js_name = nextDeadline, unchecked_return_type = "number | bigint | undefined")]
+    /// The clock value at which the next effect times out, if any.
+    #[wasm_bindgen(
+        getter,
+        js_name = nextDeadline,
+        unchecked_return_type = "number | bigint | undefined"
+    )]
     pub fn next_deadline(&self) -> Result<JsValue, JsValue> {
         let deadline = self.inner()?.machine.kernel().next_deadline();
         Ok(deadline.map_or(JsValue::UNDEFINED, nat))
     }
 
-    /// The digest of the machine's whole state. Linear in the state.
+    /// The digest of the machine's whole state. Linear in the size of the state.
     #[wasm_bindgen(js_name = stateDigest)]
     pub fn state_digest(&self) -> Result<String, JsValue> {
         Ok(hex(&self.inner()?.machine.kernel().state_digest()))
@@ -469,13 +479,13 @@ impl Machine {
         Ok(trace.as_ref().map(|trace| hex(&trace.digest())))
     }
 
-    /// How many sessions there are, ended ones included.
+    /// The number of sessions, ended ones included.
     #[wasm_bindgen(getter, js_name = sessionCount)]
     pub fn session_count(&self) -> Result<usize, JsValue> {
         Ok(self.inner()?.machine.kernel().sessions().len())
     }
 
-    /// The sessions from one number to another, in a line each.
+    /// A summary of each session in a range of numbers.
     #[wasm_bindgen(unchecked_return_type = "SessionBrief[]")]
     pub fn sessions(
         &self,
@@ -486,7 +496,7 @@ impl Machine {
         Ok(problem::plain(&sessions(inner.machine.kernel(), from, to)?))
     }
 
-    /// A session in full. `undefined`: there is none of that number.
+    /// A session in full; `undefined` when there is no session with that number.
     #[wasm_bindgen(unchecked_return_type = "Session | undefined")]
     pub fn session(
         &self,
@@ -496,7 +506,7 @@ impl Machine {
         Ok(session_in_full(inner.machine.kernel(), session)?)
     }
 
-    /// The rows `from` to `to` of what happened, under the filter; of a machine with the option `rows`.
+    /// The rows `from` to `to` that match the filter. Needs the option `rows`.
     #[wasm_bindgen(unchecked_return_type = "Rows")]
     pub fn rows(
         &self,
@@ -504,17 +514,17 @@ impl Machine {
         #[wasm_bindgen(unchecked_param_type = "number")] to: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "Filter")] filter: &JsValue,
     ) -> Result<JsValue, JsValue> {
-        let message = "this machine keeps no rows: it was made without the option `rows`";
+        let message = "this machine keeps no rows: it was created without the option `rows`";
         let all = self.rows.as_deref();
         let all = all.ok_or_else(|| Problem::new("not_kept", message))?;
         Ok(rows(all, from, to, filter)?)
     }
 
-    /// Ends the recording and gives its bytes; of a machine with the option `record`, once.
+    /// Ends the recording and returns its bytes, once. Needs the option `record`.
     #[wasm_bindgen(js_name = finishRecording)]
     pub fn finish_recording(&self) -> Result<Vec<u8>, JsValue> {
         let mut inner = self.inner()?;
-        let message = "this machine does not record, or its recording was finished";
+        let message = "this machine does not record, or its recording is already finished";
         let recorder = inner.machine.sink().0.take();
         let recorder = recorder.ok_or_else(|| Problem::new("not_kept", message))?;
         let bytes = recorder.finish(inner.machine.kernel());
@@ -548,7 +558,7 @@ fn recorder(
     Ok(Some(recorder))
 }
 
-/// Only one run at a time; over when it is dropped.
+/// Marks that a run is in progress until it is dropped. Only one run is allowed at a time.
 struct Running(Rc<Cell<bool>>);
 
 impl Running {
@@ -599,7 +609,7 @@ fn steps_of(options: &JsValue) -> Result<u64, Problem> {
     count_or(&steps, "options.steps", u64::MAX)
 }
 
-/// Runs to the end, waiting for what is promised.
+/// Runs to the end, waiting for promised outcomes.
 async fn drive(
     inner: &Rc<RefCell<Inner>>,
     world: &World,
@@ -609,12 +619,12 @@ async fn drive(
     loop {
         let pause = borrow()?.advance(&mut steps);
         let rest = match pause {
-            Pause::Steps => return Ok(running()),
+            Pause::Steps => return Ok(running_result()),
             Pause::Rest(rest) => rest,
             Pause::Ask(effect) => {
                 match ask(inner, world, effect)? {
                     None | Some(Answer::Later) => {}
-                    Some(Answer::Now(outcome)) => borrow()?.take(effect, outcome),
+                    Some(Answer::Now(outcome)) => borrow()?.apply(effect, outcome),
                     Some(Answer::Promised(promise)) => {
                         borrow()?.pending.push((effect, JsFuture::from(promise)));
                     }
@@ -622,21 +632,21 @@ async fn drive(
                 continue;
             }
         };
-        let owed = borrow()?.prune();
-        if !owed {
-            return Ok(rested(&rest));
+        let pending = borrow()?.prune();
+        if !pending {
+            return Ok(rest_result(&rest));
         }
         let Some((effect, value)) = next_promised(inner).await? else {
             continue;
         };
-        let value = value.map_err(|error| threw(&error))?;
+        let value = value.map_err(|error| handler_error(&error))?;
         if let Some(Answer::Now(outcome)) = answer(inner, effect, &value)? {
-            borrow()?.take(effect, outcome);
+            borrow()?.apply(effect, outcome);
         }
     }
 }
 
-/// The next outcome that was promised; `None`: something else came in.
+/// Waits for the next promised outcome. Returns `None` when another input arrived.
 async fn next_promised(
     inner: &Rc<RefCell<Inner>>,
 ) -> Result<Option<(EffectId, Result<JsValue, JsValue>)>, Problem> {
@@ -644,7 +654,7 @@ async fn next_promised(
         let Ok(mut inner) = inner.try_borrow_mut() else {
             return Poll::Ready(Err(Problem::busy()));
         };
-        if std::mem::take(&mut inner.poked) {
+        if std::mem::take(&mut inner.notified) {
             return Poll::Ready(Ok(None));
         }
         for n in 0..inner.pending.len() {
@@ -661,7 +671,8 @@ async fn next_promised(
     .await
 }
 
-/// Puts a request to the handler, with nothing of the machine borrowed. `None`: it is not outstanding any more.
+/// Passes a request to the handler while nothing of the machine is borrowed. Returns `None` when
+/// the request is no longer outstanding.
 fn ask(inner: &RefCell<Inner>, world: &World, effect: EffectId) -> Result<Option<Answer>, Problem> {
     let request = inner
         .try_borrow_mut()
@@ -670,40 +681,42 @@ fn ask(inner: &RefCell<Inner>, world: &World, effect: EffectId) -> Result<Option
     let Some(request) = request else {
         return Ok(None);
     };
-    let told = world.handle.call1(&world.this, &request);
-    answer(inner, effect, &told.map_err(|error| threw(&error))?)
+    let returned = world.handle.call1(&world.this, &request);
+    let returned = returned.map_err(|error| handler_error(&error))?;
+    answer(inner, effect, &returned)
 }
 
-/// Reads what a handler answered, with nothing of the machine borrowed: a getter may call it.
+/// Converts a handler's return value while nothing of the machine is borrowed, because a getter may
+/// call the machine.
 fn answer(
     inner: &RefCell<Inner>,
     effect: EffectId,
-    told: &JsValue,
+    returned: &JsValue,
 ) -> Result<Option<Answer>, Problem> {
     let (about, keys) = {
         let mut inner = inner.try_borrow_mut().map_err(|_| Problem::busy())?;
-        (inner.about(effect), Rc::clone(&inner.keys))
+        (inner.operation_of(effect), Rc::clone(&inner.keys))
     };
     let Some((image, operation)) = about else {
         return Ok(None);
     };
-    if told.is_object() {
-        if let Some(promise) = told.dyn_ref::<Promise>() {
+    if returned.is_object() {
+        if let Some(promise) = returned.dyn_ref::<Promise>() {
             return Ok(Some(Answer::Promised(promise.clone())));
         }
-        let then = Reflect::get(told, &keys.then).unwrap_or(JsValue::UNDEFINED);
+        let then = Reflect::get(returned, &keys.then).unwrap_or(JsValue::UNDEFINED);
         if then.is_function() {
-            return Ok(Some(Answer::Promised(Promise::resolve(told))));
+            return Ok(Some(Answer::Promised(Promise::resolve(returned))));
         }
-    } else if told.as_string().as_deref() == Some("later") {
+    } else if returned.as_string().as_deref() == Some("later") {
         return Ok(Some(Answer::Later));
     }
-    let outcome = OutcomeFields::read(told, &keys)?.outcome(&image, operation)?;
+    let outcome = OutcomeFields::read(returned, &keys)?.outcome(&image, operation)?;
     Ok(Some(Answer::Now(outcome)))
 }
 
-/// A handler's own error ends the run, and not the effect: it can be answered later.
-fn threw(error: &JsValue) -> Problem {
+/// An error thrown by the handler ends the run but not the effect, which can be answered later.
+fn handler_error(error: &JsValue) -> Problem {
     let message = match error.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.message()),
         None => error.as_string().unwrap_or_else(|| "not an error".into()),
@@ -711,7 +724,7 @@ fn threw(error: &JsValue) -> Problem {
     Problem::new("handler_threw", format!("the handler failed: {message}"))
 }
 
-/// What stands in an outcome.
+/// The fields of an outcome object.
 struct OutcomeFields {
     ok: JsValue,
     fail: JsValue,
@@ -720,7 +733,7 @@ struct OutcomeFields {
 
 impl OutcomeFields {
     fn read(outcome: &JsValue, keys: &Keys) -> Result<OutcomeFields, Problem> {
-        // Nothing to say is what most handlers have to say to `deliver`.
+        // Most handlers return nothing for `deliver`.
         if outcome.is_undefined() {
             return Ok(OutcomeFields {
                 ok: JsValue::NULL,
@@ -766,7 +779,8 @@ impl OutcomeFields {
 }
 
 impl Inner {
-    /// Steps until the world is asked: one, where there are rows to tell.
+    /// Takes steps until a request is issued. With rows, takes only one, to attribute its rows to
+    /// it.
     fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let (_, (_, rows)) = self.machine.sink();
         if let Some(rows) = rows {
@@ -775,7 +789,7 @@ impl Inner {
         self.machine.turns(steps_max)
     }
 
-    /// Steps until the world is asked or nobody is ready.
+    /// Takes steps until a request is issued or no coroutine is ready.
     fn advance(&mut self, steps: &mut u64) -> Pause {
         loop {
             if let Some(effect) = self.machine.handler().0.pop_front() {
@@ -791,20 +805,20 @@ impl Inner {
         }
     }
 
-    /// Brings an outcome in. That it comes too late is no error: the machine says so to whoever observes it.
-    fn take(&mut self, effect: EffectId, outcome: Outcome) {
+    /// Passes in an outcome. A late outcome is not an error: the machine reports it to its sinks.
+    fn apply(&mut self, effect: EffectId, outcome: Outcome) {
         let _ = self.machine.ingress(Ingress::Outcome { effect, outcome });
     }
 
-    /// Something came in while a run may be waiting.
-    fn poke(&mut self) {
+    /// Notifies a waiting run that another input arrived.
+    fn notify(&mut self) {
         if let Some(waker) = self.waker.take() {
-            self.poked = true;
+            self.notified = true;
             waker.wake();
         }
     }
 
-    /// Forgets promises of effects that have ended. Whether any are left.
+    /// Removes promises of effects that have ended. Returns whether any are left.
     fn prune(&mut self) -> bool {
         let kernel = self.machine.kernel();
         self.pending
@@ -812,15 +826,15 @@ impl Inner {
         !self.pending.is_empty()
     }
 
-    /// What an outstanding effect asks for.
-    fn about(&mut self, effect: EffectId) -> Option<(Arc<VerifiedImage>, OperationId)> {
+    /// The image and operation of an outstanding effect.
+    fn operation_of(&mut self, effect: EffectId) -> Option<(Arc<VerifiedImage>, OperationId)> {
         let kernel = self.machine.kernel();
         let operation = kernel.request(effect)?.operation_id();
         let session = kernel.session(effect.session)?;
         Some((Arc::clone(kernel.image(session)), operation))
     }
 
-    /// A request for JavaScript.
+    /// The request as an object for JavaScript.
     fn request(&mut self, effect: EffectId) -> Option<Object> {
         let kernel = self.machine.kernel();
         let request = kernel.request(effect)?;
@@ -836,13 +850,13 @@ impl Inner {
         let args: Array = args.map(|(arg, sort)| to_js(arg, *sort, image)).collect();
         let keys = Rc::clone(&self.keys);
         let set = |key: &JsValue, value: &JsValue| {
-            // A plain object that was just made takes any field.
+            // A newly created plain object accepts any field.
             let _ = Reflect::set(&object, key, value);
         };
         set(&keys.session, &effect.session.0.into());
         set(&keys.effect, &(effect.number as f64).into());
         set(&keys.args, &args);
-        // The template has what these are nearly always.
+        // The template contains the usual values of these fields.
         if request.attempt() > 0 {
             set(&keys.attempt, &request.attempt().into());
         }
@@ -853,7 +867,7 @@ impl Inner {
     }
 }
 
-/// The fields of a request that do not change, and room for those that do.
+/// The constant fields of a request, with placeholders for the others.
 fn template(request: &EffectRequest<'_>) -> Object {
     let verified = request.image();
     let label = |id: &antiphon_machine::LabelId| verified.label_name(*id).to_owned();
@@ -895,11 +909,11 @@ fn refused(refusal: &Refusal) -> Problem {
     Problem::new("refused", refusal.to_string())
 }
 
-fn running() -> JsValue {
+fn running_result() -> JsValue {
     problem::plain(&json!({ "rest": "running" }))
 }
 
-fn rested(rest: &Rest) -> JsValue {
+fn rest_result(rest: &Rest) -> JsValue {
     problem::plain(&match rest {
         Rest::Idle => json!({ "rest": "idle" }),
         Rest::Done => json!({ "rest": "done" }),

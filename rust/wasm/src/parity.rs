@@ -1,4 +1,4 @@
-//! Cases of the parity corpus, run as on every other machine: for tests, behind the feature `parity`.
+//! Runs cases of the parity corpus. Only for tests, with the feature `parity`.
 
 use antiphon_bridge::case::Case;
 use antiphon_bridge::corpus::CorpusReader;
@@ -7,8 +7,9 @@ use wasm_bindgen::prelude::*;
 
 use crate::problem::{self, Problem, hex};
 
-/// The output of every case of a corpus file as a line: the BLAKE3 digest of what the case shows, and its name. Every
-/// result, event, request and state after every action is in these bytes (`docs/parity.md`).
+/// Runs every case of a corpus file. Returns a line for each: the BLAKE3 digest of the case's
+/// output, and its name. The output contains every result, event, request and state after every
+/// action (`docs/parity.md`).
 #[wasm_bindgen(js_name = parityDigests)]
 pub fn parity_digests(corpus: &JsValue) -> Result<Vec<String>, JsValue> {
     let bytes = problem::bytes(corpus, "corpus")?;
@@ -27,14 +28,14 @@ fn digests(corpus: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(lines)
 }
 
-/// What a case comes to, in a line.
+/// Runs a case. Returns the digest of its output and its name, in a line.
 pub fn line(case: &Case) -> String {
     let shown = run::encode(&run::run(case));
     let digest = hex(blake3::hash(&shown).as_bytes());
     format!("{digest} {}", case.name)
 }
 
-/// Panics: what JavaScript sees of it is tested.
+/// Panics, to test how a panic appears in JavaScript.
 #[wasm_bindgen(js_name = parityPanic)]
 pub fn parity_panic() {
     panic!("asked to panic");

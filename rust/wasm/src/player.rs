@@ -1,5 +1,5 @@
-//! A recording that can be looked at from any step: it is replayed once, rows are kept of all that happens, and copies of
-//! the replay at some steps, from which any other step is a short way.
+//! A recording that can be inspected at any step. It is replayed once, keeping rows of everything
+//! that happens and snapshots of the replay at some steps, from which any other step is near.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,46 +17,46 @@ use antiphon_record::{
 };
 use serde_json::json;
 
-use crate::detail::{self, Catch, Seen};
+use crate::detail::{self, Capture, Captured};
 use crate::problem::{Problem, hex};
 use crate::rows::Rows;
 
-/// Steps between copies at first. It doubles whenever there are too many.
+/// The initial number of steps between snapshots. It doubles when there are too many snapshots.
 const SPACING: u64 = 1024;
 
-/// Copies at most, and at least.
-const KEPT_MAX: usize = 128;
-const KEPT_MIN: usize = 4;
+/// The maximum and minimum number of snapshots.
+const SNAPSHOTS_MAX: usize = 128;
+const SNAPSHOTS_MIN: usize = 4;
 
-/// Bytes that all copies together may take, about; and of what a copy takes, about.
-const KEPT_BYTES: usize = 256 << 20;
-const COPY_BYTES: usize = 192 << 10;
-const SESSION_BYTES: usize = 1 << 10;
+/// The approximate memory for all snapshots, and the estimated size of a snapshot, in bytes.
+const SNAPSHOTS_BYTES: usize = 256 << 20;
+const SNAPSHOT_BYTES: usize = 192 << 10;
+const SNAPSHOT_SESSION_BYTES: usize = 1 << 10;
 
 type Source = Cursor<Arc<[u8]>>;
 
-/// Where events go: into the rows the first time, nowhere when a step is visited again, or one of them is looked at in
-/// full.
+/// The sink of a replay: events become rows on the first pass, are ignored when a step is visited
+/// again, or are captured to show one in full.
 #[derive(Clone, Debug)]
 enum Tap {
     Rows(Rc<RefCell<Rows>>),
-    Catch(Box<Catch>),
+    Capture(Box<Capture>),
     Off,
 }
 
-/// A recording, replayed as far as was asked for.
+/// A recording, replayed as far as was requested.
 #[derive(Debug)]
 pub(crate) struct Player {
-    /// The replay that makes the rows.
+    /// The replay that produces the rows.
     ahead: Replay<Source, Tap>,
     rows: Rc<RefCell<Rows>>,
-    /// Copies, in the order of their steps; the first is at step 0.
-    kept: Vec<Replay<Source, Tap>>,
+    /// The snapshots, in the order of their steps. The first is at step 0.
+    snapshots: Vec<Replay<Source, Tap>>,
     spacing: u64,
-    /// The replay that is looked at.
-    at: Replay<Source, Tap>,
+    /// The replay at the inspected step.
+    cursor: Replay<Source, Tap>,
     over: bool,
-    /// The waves, as the steps before and behind each: no replay stands within one.
+    /// The waves, each as the steps before and after it. A replay cannot stop within a wave.
     waves: Vec<(u64, u64)>,
     broken: Option<Problem>,
 }
@@ -67,11 +67,11 @@ impl Player {
         let source = Cursor::new(Arc::from(bytes));
         let mut ahead = Replay::with_sink(source, Tap::Rows(Rc::clone(&rows)))
             .map_err(|error| of_replay(&error))?;
-        let start = muted(&ahead);
-        // What came in before the first step.
+        let start = silenced(&ahead);
+        // Processes the inputs before the first step.
         let mut player = Player {
-            at: start.clone(),
-            kept: vec![start],
+            cursor: start.clone(),
+            snapshots: vec![start],
             over: false,
             waves: Vec::new(),
             broken: None,
@@ -87,16 +87,16 @@ impl Player {
         Ok(player)
     }
 
-    /// Replays so many steps further. `true`: the recording is over.
+    /// Replays up to `steps` steps further. Returns whether the recording is over.
     pub(crate) fn index(&mut self, steps: u64) -> bool {
         for _ in 0..steps {
             if self.over {
                 break;
             }
             let now = self.indexed();
-            let last = self.kept.last().map_or(0, step_of);
+            let last = self.snapshots.last().map_or(0, step_of);
             if now >= last + self.spacing {
-                self.keep();
+                self.take_snapshot();
             }
             rows_turn(&mut self.ahead);
             self.advance(now + 1);
@@ -119,23 +119,23 @@ impl Player {
         }
     }
 
-    /// Keeps a copy of where the replay is, and of too many every second one.
-    fn keep(&mut self) {
+    /// Takes a snapshot of the replay. When there are too many, every second one is dropped first.
+    fn take_snapshot(&mut self) {
         let sessions = self.ahead.kernel().sessions().len();
-        let cost = COPY_BYTES + sessions * SESSION_BYTES;
-        let room = (KEPT_BYTES / cost).clamp(KEPT_MIN, KEPT_MAX);
-        if self.kept.len() >= room {
+        let cost = SNAPSHOT_BYTES + sessions * SNAPSHOT_SESSION_BYTES;
+        let room = (SNAPSHOTS_BYTES / cost).clamp(SNAPSHOTS_MIN, SNAPSHOTS_MAX);
+        if self.snapshots.len() >= room {
             let mut n = 0;
-            self.kept.retain(|_| {
+            self.snapshots.retain(|_| {
                 n += 1;
                 n % 2 == 1
             });
             self.spacing *= 2;
         }
-        self.kept.push(muted(&self.ahead));
+        self.snapshots.push(silenced(&self.ahead));
     }
 
-    /// Steps that were replayed so far.
+    /// The number of steps replayed so far.
     pub(crate) fn indexed(&self) -> u64 {
         self.ahead.kernel().step_index()
     }
@@ -144,39 +144,41 @@ impl Player {
         self.over
     }
 
-    /// Steps that were taken where the replay is looked at.
+    /// The number of steps taken at the inspected point.
     pub(crate) fn step(&self) -> u64 {
-        step_of(&self.at)
+        step_of(&self.cursor)
     }
 
-    /// Goes to where so many steps were taken, and everything that came in before the next one. A wave is taken as a whole: within
-    /// one it goes to its end, or to its beginning if it comes from behind.
+    /// Moves to the point after `step` steps and all inputs before the next step. A wave is
+    /// indivisible: within one, moves to its end, or to its beginning when coming from later steps.
     pub(crate) fn seek(&mut self, step: u64) -> Result<(), Problem> {
         let last = self.indexed();
         if step > last {
             let message = format!("step {step} is beyond the {last} steps that were replayed");
             return Err(Problem::new("beyond_end", message).at("step"));
         }
-        let here = step_of(&self.at);
+        let here = step_of(&self.cursor);
         let wave = self.waves.partition_point(|(start, _)| *start < step);
         let wave = wave.checked_sub(1).and_then(|n| self.waves.get(n));
         let step = match wave {
             Some((start, end)) if step < *end && here > step => *start,
             Some(_) | None => step,
         };
-        let behind = self.kept.partition_point(|kept| step_of(kept) <= step);
-        let from = behind.checked_sub(1).and_then(|n| self.kept.get(n));
+        let following = self
+            .snapshots
+            .partition_point(|snapshot| step_of(snapshot) <= step);
+        let from = following.checked_sub(1).and_then(|n| self.snapshots.get(n));
         match from {
-            Some(from) if here > step || here < step_of(from) => self.at = from.clone(),
+            Some(from) if here > step || here < step_of(from) => self.cursor = from.clone(),
             Some(_) | None => {}
         }
-        // It went well the first time: the same error is told by `findings`.
-        let _ = self.at.run_to(step).map_err(|error| of_replay(&error));
+        // The first pass succeeded here; an error that it found is reported by `findings`.
+        let _ = self.cursor.run_to(step).map_err(|error| of_replay(&error));
         Ok(())
     }
 
     pub(crate) fn kernel(&self) -> &ProtocolMachineKernel {
-        self.at.kernel()
+        self.cursor.kernel()
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -187,19 +189,21 @@ impl Player {
         &self.rows
     }
 
-    /// A row in full: it is replayed once more, from a copy before it.
+    /// A row in full, found by replaying again from a snapshot before it.
     pub(crate) fn detail(&self, row: usize) -> Option<serde_json::Value> {
         let (step, before) = self.rows.borrow().place_in_step(row)?;
-        let behind = self.kept.partition_point(|kept| step_of(kept) < step);
-        let mut replay = self.kept.get(behind.saturating_sub(1))?.clone();
-        let catch = Catch::new(step, before, replay.kernel());
-        *replay.sink() = Tap::Catch(Box::new(catch));
-        // An error of the recording comes after it, or its row would not be there.
+        let following = self
+            .snapshots
+            .partition_point(|snapshot| step_of(snapshot) < step);
+        let mut replay = self.snapshots.get(following.saturating_sub(1))?.clone();
+        let capture = Capture::new(step, before, replay.kernel());
+        *replay.sink() = Tap::Capture(Box::new(capture));
+        // An error of the recording can only come after the row, or the row would not exist.
         let _ = replay.run_to(step + 1);
-        let Tap::Catch(catch) = std::mem::replace(replay.sink(), Tap::Off) else {
+        let Tap::Capture(capture) = std::mem::replace(replay.sink(), Tap::Off) else {
             return None;
         };
-        let detail = detail::of(&catch, replay.kernel());
+        let detail = detail::of(&capture, replay.kernel());
         let related = detail
             .effect
             .map(|number| self.rows.borrow().of_effect(row, number));
@@ -208,7 +212,7 @@ impl Player {
         Some(value)
     }
 
-    /// How much was replayed and what was found.
+    /// The progress of the replay and its results.
     pub(crate) fn findings(&self) -> serde_json::Value {
         let report = self.ahead.report();
         let rows = self.rows.borrow();
@@ -249,7 +253,7 @@ impl Player {
     }
 }
 
-/// How many sessions ended how; `active` are those that did not.
+/// The number of sessions by how they ended; `active` counts those that did not.
 fn ends(kernel: &ProtocolMachineKernel) -> BTreeMap<&'static str, u64> {
     let mut ends = BTreeMap::new();
     for session in kernel.sessions() {
@@ -266,7 +270,7 @@ fn step_of(replay: &Replay<Source, Tap>) -> u64 {
     replay.kernel().step_index()
 }
 
-fn muted(replay: &Replay<Source, Tap>) -> Replay<Source, Tap> {
+fn silenced(replay: &Replay<Source, Tap>) -> Replay<Source, Tap> {
     let mut copy = replay.clone();
     *copy.sink() = Tap::Off;
     copy
@@ -360,7 +364,7 @@ fn divergence(report: &Report) -> Option<serde_json::Value> {
     }))
 }
 
-/// What a replay's error is to JavaScript.
+/// The JavaScript error for a replay's error.
 fn of_replay(error: &ReplayError) -> Problem {
     let message = error.to_string();
     match error {
@@ -393,7 +397,7 @@ impl Sink for Tap {
     fn event(&mut self, stamp: &Stamp, event: Event) {
         match self {
             Tap::Rows(rows) => rows.borrow_mut().event(stamp, event),
-            Tap::Catch(catch) => {
+            Tap::Capture(capture) => {
                 if let Event::EffectIssued {
                     number, operation, ..
                 } = &event
@@ -403,9 +407,9 @@ impl Sink for Tap {
                         session,
                         number: *number,
                     };
-                    catch.asked.insert(effect, *operation);
+                    capture.operations.insert(effect, *operation);
                 }
-                catch.see(stamp.step, || Seen::Event(*stamp, event));
+                capture.record(stamp.step, || Captured::Event(*stamp, event));
             }
             Tap::Off => {}
         }
@@ -420,7 +424,9 @@ impl Sink for Tap {
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         match self {
             Tap::Rows(rows) => rows.borrow_mut().request(step, request),
-            Tap::Catch(catch) => catch.see(step, || Seen::Request(Request::of(step, request))),
+            Tap::Capture(capture) => {
+                capture.record(step, || Captured::Request(Request::of(step, request)))
+            }
             Tap::Off => {}
         }
     }
@@ -428,7 +434,7 @@ impl Sink for Tap {
     fn ingress(&mut self, step: u64, input: &Ingress) {
         match self {
             Tap::Rows(rows) => rows.borrow_mut().ingress(step, input),
-            Tap::Catch(catch) => catch.see(step, || Seen::Input(input.clone())),
+            Tap::Capture(capture) => capture.record(step, || Captured::Input(input.clone())),
             Tap::Off => {}
         }
     }
@@ -436,7 +442,7 @@ impl Sink for Tap {
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         match self {
             Tap::Rows(rows) => rows.borrow_mut().refused(step, refusal),
-            Tap::Catch(catch) => catch.see(step, || Seen::Refused),
+            Tap::Capture(capture) => capture.record(step, || Captured::Refused),
             Tap::Off => {}
         }
     }

@@ -1,17 +1,18 @@
-//! What JavaScript is told when something is wrong: an `Error` with a code, and where.
+//! Errors for JavaScript: an `Error` with a code and a place.
 
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
 
 /// Why a call failed.
 ///
-/// `code` is one of a closed list (`ErrorCode` in the types), `place` where in the input it is: a field, an entry, a byte.
+/// `code` is one of a closed list (`ErrorCode` in the types). `place` is the position in the input:
+/// a field, an entry, a byte.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) place: Option<String>,
-    /// More facts, as fields of the error by name.
+    /// Additional fields of the error, by name.
     pub(crate) facts: Vec<(&'static str, serde_json::Value)>,
 }
 
@@ -35,13 +36,13 @@ impl Problem {
         self
     }
 
-    /// An argument is not what the function takes.
+    /// An argument does not have the expected form.
     pub(crate) fn argument(place: impl Into<String>, expected: &str) -> Problem {
         let place = place.into();
         Problem::new("bad_argument", format!("`{place}` should be {expected}")).at(place)
     }
 
-    /// Something is called from within a call of the same object.
+    /// A method was called during another call on the same object.
     pub(crate) fn busy() -> Problem {
         Problem::new("busy", "the machine is in the middle of another call")
     }
@@ -52,7 +53,7 @@ impl From<Problem> for JsValue {
         let error = js_sys::Error::new(&problem.message);
         error.set_name("AntiphonError");
         let set = |name: &str, value: &JsValue| {
-            // A plain object that was just made takes any field.
+            // A newly created object accepts any field.
             let _ = Reflect::set(&error, &name.into(), value);
         };
         set("code", &problem.code.into());
@@ -65,13 +66,14 @@ impl From<Problem> for JsValue {
     }
 }
 
-/// Data as plain JavaScript values. JSON's parser makes objects faster than calls across the border do.
+/// Data as plain JavaScript values. Passing JSON text to the parser of JavaScript is faster than
+/// creating objects by calls.
 pub(crate) fn plain(value: &impl serde::Serialize) -> JsValue {
     let text = serde_json::to_string(value).unwrap_or_default();
     JSON::parse(&text).unwrap_or(JsValue::NULL)
 }
 
-/// A plain JavaScript value as data; absent for `undefined` and `null`.
+/// A plain JavaScript value as data; `None` for `undefined` and `null`.
 pub(crate) fn data<T: serde::de::DeserializeOwned>(
     value: &JsValue,
     place: &str,
@@ -99,22 +101,25 @@ pub(crate) fn bytes(value: &JsValue, place: &str) -> Result<Vec<u8>, Problem> {
     Err(Problem::argument(place, "a Uint8Array"))
 }
 
-/// A text, which must be Unicode.
+/// A string, which must be valid Unicode.
 pub(crate) fn text(value: &JsValue, place: &str) -> Result<String, Problem> {
     let text = value.dyn_ref::<js_sys::JsString>();
     let text = text.ok_or_else(|| Problem::argument(place, "a string"))?;
     match text.is_valid_utf16() {
         true => Ok(String::from(text)),
-        false => Err(Problem::argument(place, "a string of whole characters")),
+        false => Err(Problem::argument(
+            place,
+            "a string without unpaired surrogates",
+        )),
     }
 }
 
-/// The largest number of JavaScript that counts, 2^53-1.
+/// The largest integer that JavaScript numbers represent exactly, 2^53-1.
 pub(crate) const SAFE_MAX: u64 = (1 << 53) - 1;
 
-/// A count: a whole number from 0 to 2^53-1.
+/// A count: an integer from 0 to 2^53-1.
 pub(crate) fn count(value: &JsValue, place: &str) -> Result<u64, Problem> {
-    let wrong = || Problem::argument(place, "a whole number from 0 to 2^53-1");
+    let wrong = || Problem::argument(place, "an integer from 0 to 2^53-1");
     let number = value.as_f64().ok_or_else(wrong)?;
     if number.fract() != 0.0 || !(0.0..=SAFE_MAX as f64).contains(&number) {
         return Err(wrong());
@@ -122,7 +127,7 @@ pub(crate) fn count(value: &JsValue, place: &str) -> Result<u64, Problem> {
     Ok(number as u64)
 }
 
-/// A count that need not be there.
+/// An optional count with a default.
 pub(crate) fn count_or(value: &JsValue, place: &str, or: u64) -> Result<u64, Problem> {
     match value.is_undefined() || value.is_null() {
         true => Ok(or),
@@ -130,13 +135,13 @@ pub(crate) fn count_or(value: &JsValue, place: &str, or: u64) -> Result<u64, Pro
     }
 }
 
-/// A digest in hexadecimal digits.
+/// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A panic is a mistake in this crate or below it. It becomes an error as any other, and not a trap without a word; the
-/// instance is of no use after it.
+/// Turns panics, which are bugs in this crate or below, into errors with a message instead of bare
+/// traps. The instance must not be used after one.
 pub(crate) fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();

@@ -8,10 +8,10 @@ use crate::problem::{self, Problem, count, count_or, hex};
 use crate::rows::Filter;
 use crate::view;
 
-/// A recording and its replay, which can be looked at from any step.
+/// A recording and its replay, which can be inspected at any step.
 ///
-/// `index` replays: call it until it says that the recording is over, a slice of steps at a time, and show what is there
-/// in between. Rows are there as far as was indexed, and `seek` goes as far.
+/// `index` replays: call it with a number of steps until it returns that the recording is over, and
+/// update the display in between. Rows and `seek` are available up to the indexed step.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Replay {
@@ -20,8 +20,8 @@ pub struct Replay {
 
 #[wasm_bindgen]
 impl Replay {
-    /// Opens a recording. Throws when nothing of it is of use; damage further on is found by `index` and told by
-    /// `findings`.
+    /// Opens a recording. Throws when it has no usable part. `index` finds damage further on and
+    /// `findings` reports it.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(unchecked_param_type = "Uint8Array | ArrayBuffer")] bytes: &JsValue,
@@ -30,7 +30,7 @@ impl Replay {
         Ok(Replay { player })
     }
 
-    /// How the recording begins: the tool that wrote it, notes, the protocol's text.
+    /// The recording's header: the tool that wrote it, notes, and the protocol's text.
     #[wasm_bindgen(getter, unchecked_return_type = "RecordingHeader")]
     pub fn header(&self) -> JsValue {
         let header = self.player.header();
@@ -43,7 +43,8 @@ impl Replay {
         }))
     }
 
-    /// Replays so many steps further, all that are left when no number is given. `true`: the recording is over.
+    /// Replays up to `steps` steps further, or all that are left by default. Returns whether the
+    /// recording is over.
     pub fn index(
         &mut self,
         #[wasm_bindgen(unchecked_optional_param_type = "number")] steps: &JsValue,
@@ -58,26 +59,26 @@ impl Replay {
         self.player.is_over()
     }
 
-    /// How many steps were replayed so far.
+    /// The number of steps replayed so far.
     #[wasm_bindgen(getter)]
     pub fn steps(&self) -> f64 {
         self.player.indexed() as f64
     }
 
-    /// How many rows there are so far.
+    /// The number of rows so far.
     #[wasm_bindgen(getter, js_name = rowCount)]
     pub fn row_count(&self) -> f64 {
         self.player.rows().borrow().len() as f64
     }
 
-    /// What was found so far: equal or not, where and why not, how the recording ends, counts and digests. Linear in the
-    /// state.
+    /// The results so far: whether the replay is equal, where and how it differs, how the recording
+    /// ends, counts and digests. Linear in the size of the state.
     #[wasm_bindgen(unchecked_return_type = "Findings")]
     pub fn findings(&self) -> JsValue {
         problem::plain(&self.player.findings())
     }
 
-    /// The rows `from` to `to`, `to` not among them, of those under the filter.
+    /// The rows `from` to `to`, excluding `to`, of those that match the filter.
     #[wasm_bindgen(unchecked_return_type = "Rows")]
     pub fn rows(
         &self,
@@ -88,8 +89,9 @@ impl Replay {
         Ok(rows(self.player.rows(), from, to, filter)?)
     }
 
-    /// Where the next row with this text in its line stands, under the filter, at or after `from`; backwards the last one
-    /// before it. `undefined`: there is none.
+    /// The position of the next row at or after `from` whose line contains the text, among those
+    /// that match the filter. With `backwards`, the position of the last one before `from`.
+    /// `undefined` when there is none.
     pub fn search(
         &self,
         #[wasm_bindgen(unchecked_param_type = "string")] text: &JsValue,
@@ -105,7 +107,8 @@ impl Replay {
         Ok(found.map_err(of_filter)?.map(|at| at as f64))
     }
 
-    /// How many rows under the filter have happened when so many steps were taken: where the step stands among them.
+    /// The number of rows that match the filter and happened within the first `step` steps: the
+    /// step's position among the rows.
     #[wasm_bindgen(js_name = rowsBefore)]
     pub fn rows_before(
         &self,
@@ -118,8 +121,9 @@ impl Replay {
         Ok(before.map_err(of_filter)? as f64)
     }
 
-    /// A row in full, by its number among all: what its line shortens, and where the rest of its effect is. `undefined`:
-    /// there is no such row. It costs a replay of some thousand steps.
+    /// A row in full, by its number among all rows: the values that its line shortens, and the
+    /// other rows of its effect. `undefined` when there is no such row. Costs a replay of some
+    /// thousand steps.
     #[wasm_bindgen(unchecked_return_type = "RowDetail | undefined")]
     pub fn detail(
         &self,
@@ -130,7 +134,7 @@ impl Replay {
         Ok(detail.map_or(JsValue::UNDEFINED, |detail| problem::plain(&detail)))
     }
 
-    /// The images that were loaded so far, as data.
+    /// The images loaded so far, as data.
     #[wasm_bindgen(unchecked_return_type = "ImageDescription[]")]
     pub fn images(&self) -> JsValue {
         let rows = self.player.rows().borrow();
@@ -138,14 +142,14 @@ impl Replay {
         problem::plain(&images)
     }
 
-    /// How many steps were taken where the replay is looked at.
+    /// The number of steps taken at the inspected point.
     #[wasm_bindgen(getter)]
     pub fn step(&self) -> f64 {
         self.player.step() as f64
     }
 
-    /// Goes to where so many steps were taken, and everything that came in before the next one. Throws `beyond_end` when
-    /// that was not indexed.
+    /// Moves to the point after `step` steps and all inputs before the next step. Throws
+    /// `beyond_end` when that step is not indexed.
     pub fn seek(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "number")] step: &JsValue,
@@ -153,7 +157,7 @@ impl Replay {
         Ok(self.player.seek(count(step, "step")?)?)
     }
 
-    /// Goes to just after a row: its number is that of the row among all, its field `row`.
+    /// Moves to the point just after a row. The row's number is its field `row`.
     #[wasm_bindgen(js_name = seekRow)]
     pub fn seek_row(
         &mut self,
@@ -163,7 +167,7 @@ impl Replay {
         let step = {
             let rows = self.player.rows().borrow();
             if row >= rows.len() as u64 {
-                let message = format!("row {row} is beyond the {} rows there are", rows.len());
+                let message = format!("row {row} is beyond the {} existing rows", rows.len());
                 return Err(Problem::new("beyond_end", message).at("row").into());
             }
             rows.after(row as usize)
@@ -171,7 +175,7 @@ impl Replay {
         Ok(self.player.seek(step.min(self.player.indexed()))?)
     }
 
-    /// Goes so many steps on, or to the end of what was indexed if that is nearer. The step it is at then.
+    /// Moves `steps` steps forward, but not beyond the indexed steps. Returns the new step.
     pub fn forward(
         &mut self,
         #[wasm_bindgen(unchecked_optional_param_type = "number")] steps: &JsValue,
@@ -181,7 +185,7 @@ impl Replay {
         Ok(self.step())
     }
 
-    /// Goes so many steps back, or to the start. The step it is at then.
+    /// Moves `steps` steps back, but not before the start. Returns the new step.
     pub fn back(
         &mut self,
         #[wasm_bindgen(unchecked_optional_param_type = "number")] steps: &JsValue,
@@ -191,25 +195,25 @@ impl Replay {
         Ok(self.step())
     }
 
-    /// The clock where the replay is looked at.
+    /// The clock at the inspected point.
     #[wasm_bindgen(getter)]
     pub fn clock(&self) -> f64 {
         self.player.kernel().clock() as f64
     }
 
-    /// The digest of the machine's state where the replay is looked at. Linear in the state.
+    /// The digest of the machine's state at the inspected point. Linear in the size of the state.
     #[wasm_bindgen(js_name = stateDigest)]
     pub fn state_digest(&self) -> String {
         hex(&self.player.kernel().state_digest())
     }
 
-    /// How many sessions there are where the replay is looked at.
+    /// The number of sessions at the inspected point.
     #[wasm_bindgen(getter, js_name = sessionCount)]
     pub fn session_count(&self) -> usize {
         self.player.kernel().sessions().len()
     }
 
-    /// The sessions from one number to another, in a line each.
+    /// A summary of each session in a range of numbers.
     #[wasm_bindgen(unchecked_return_type = "SessionBrief[]")]
     pub fn sessions(
         &self,
@@ -225,7 +229,8 @@ impl Replay {
         Ok(problem::plain(&list))
     }
 
-    /// A session in full: where each role stands in its automaton, buffers, effects. `undefined`: it is not there (yet).
+    /// A session in full: the state of each role's automaton, buffers, effects. `undefined` when
+    /// the session does not exist at this point.
     #[wasm_bindgen(unchecked_return_type = "Session | undefined")]
     pub fn session(
         &self,
@@ -252,14 +257,14 @@ pub(crate) fn rows(
     Ok(problem::plain(&window.map_err(of_filter)?))
 }
 
-/// Rows that are given out at a time: more than any screen shows.
+/// The maximum number of rows returned at once: more than fits on a screen.
 const WINDOW_MAX: u64 = 10_000;
 
 fn of_filter(message: String) -> Problem {
     Problem::new("bad_argument", message).at("filter.kinds")
 }
 
-/// Sessions as data, a window of them at most.
+/// The sessions as data, at most one window of them.
 pub(crate) fn sessions(
     kernel: &antiphon_machine::ProtocolMachineKernel,
     from: &JsValue,

@@ -1,49 +1,53 @@
-//! What happened in a run, as rows that a page can show some of: kept in blocks of plain numbers and one text each, forty
-//! bytes and a line for a row, and no object of JavaScript before somebody looks.
+//! What happened in a run, as rows. A page shows a window of rows. They are kept in blocks of plain
+//! numbers with one text each, and become JavaScript objects only when they are shown. A row takes
+//! forty bytes and its line.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    CoroutineId, EffectId, EffectRequest, Event, Ingress, ObsEvent, Refusal, RoleId, SessionId,
-    Sink, Stamp, VerifiedImage,
+    CoroutineId, EffectId, EffectRequest, Event, Ingress, Message, ObsEvent, Refusal, RoleId,
+    SessionId, Sink, Stamp, VerifiedImage,
 };
 use antiphon_record::{Request, describe};
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::{Counts, Kind};
 
-/// Rows of a block. Finding a row within one is a matter of its number; a search walks blocks one by one.
+/// The number of rows in a block. A row's block follows from its number; a search visits the blocks
+/// in order.
 const BLOCK_LEN: usize = 4096;
 
-/// The number of kept rows: 1.5 GB of the 4 GB that an instance can have. Beyond it only trouble and the ends of
-/// sessions are kept, up to [`BEYOND_MAX`]; all other rows are counted by kind.
+/// The number of kept rows: 1.5 GB of the 4 GB that an instance can have. Beyond it, only problems
+/// and the ends of sessions are kept, up to [`BEYOND_MAX`]; all other rows are only counted by
+/// kind.
 pub(crate) const ROWS_MAX: usize = 16 << 20;
 
-/// Rows of trouble, and ends of sessions, that are kept beyond [`ROWS_MAX`]: the first of each.
+/// The number of problems and of ends of sessions that are kept beyond [`ROWS_MAX`]: the first of
+/// each.
 pub(crate) const BEYOND_MAX: usize = 10_000;
 
-/// No role, no label.
+/// Marks the absence of a role, label or session.
 const NONE: u32 = u32::MAX;
 
-/// One row: forty bytes, and its line in the block's text.
+/// One row, whose line is in the block's text.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     step: u64,
     clock: u64,
-    /// Where the row's line ends in the block's text.
+    /// The end of the row's line in the block's text.
     end: u32,
     session: u32,
     role: u32,
     peer: u32,
     label: u32,
     kind: Kind,
-    /// Whether a step did it, and not an input.
+    /// Whether it is the effect of a step rather than of an input.
     by_step: bool,
 }
 
 impl Row {
-    /// How many steps were taken once it had happened.
+    /// The number of steps taken once it had happened.
     fn after(&self) -> u64 {
         self.step + u64::from(self.by_step)
     }
@@ -65,20 +69,20 @@ impl Block {
     }
 }
 
-/// Which rows are wanted: those of which all that is said here is true.
+/// Selects the rows that satisfy all given conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Filter {
-    /// Of this session.
+    /// The row belongs to this session.
     #[serde(default)]
     pub(crate) session: Option<u32>,
-    /// That this role did, or that were done to it.
+    /// The row's role or peer is this role.
     #[serde(default)]
     pub(crate) role: Option<String>,
-    /// Of one of these kinds.
+    /// The row is of one of these kinds.
     #[serde(default)]
     pub(crate) kinds: Option<Vec<String>>,
-    /// Whose line has this in it, whatever the case of its letters.
+    /// The row's line contains this text, ignoring ASCII case.
     #[serde(default)]
     pub(crate) text: Option<String>,
 }
@@ -98,7 +102,7 @@ pub(crate) struct Shown<'r> {
     text: &'r str,
 }
 
-/// The rows that tell of one effect.
+/// The rows of one effect.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Related {
     issued: Option<u32>,
@@ -124,17 +128,17 @@ impl Related {
 /// A window of rows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Window<'r> {
-    /// How many rows there are under the filter.
+    /// The number of rows that match the filter.
     total: usize,
-    /// Where the first row of the window stands among them.
+    /// The position of the window's first row among them.
     from: usize,
     rows: Vec<Shown<'r>>,
 }
 
-/// All rows so far. A sink, so that a machine and a replay fill it alike.
+/// All rows so far. It is a sink, so that a machine and a replay fill it alike.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// [`ROWS_MAX`] and [`BEYOND_MAX`], smaller in a test.
+    /// [`ROWS_MAX`] and [`BEYOND_MAX`], or smaller values in tests.
     max: usize,
     beyond_max: usize,
     blocks: Vec<Block>,
@@ -142,23 +146,23 @@ pub(crate) struct Rows {
     names: Vec<String>,
     by_name: BTreeMap<String, u32>,
     images: BTreeMap<[u8; 32], Arc<VerifiedImage>>,
-    /// The image of each session, in the order of their numbers.
+    /// The image of each session, by session number.
     sessions: Vec<Option<Arc<VerifiedImage>>>,
-    /// Rows of each session.
+    /// The number of rows of each session.
     counts: Vec<u32>,
-    /// Who asked: outstanding effects.
-    asked: BTreeMap<EffectId, u32>,
+    /// The roles that issued the outstanding effects.
+    issuers: BTreeMap<EffectId, u32>,
     clock: u64,
-    /// What happens now is done by an input.
+    /// Whether events are currently caused by an input.
     by_input: bool,
-    /// Everything that happened, kept or not.
+    /// The counts of everything that happened, kept or not.
     totals: Counts,
     /// The counts of rows that are not kept.
     left_out: Counts,
-    /// Rows of trouble, and ends of sessions, beyond the bound.
-    trouble: usize,
+    /// The number of problems and of ends of sessions kept beyond the bound.
+    problems: usize,
     ends: usize,
-    /// The rows of the filter that was asked for last, and how many rows were looked at for it.
+    /// The most recent filter, its rows, and the number of rows searched for it.
     found: Option<(Filter, Vec<u32>, usize)>,
 }
 
@@ -180,12 +184,12 @@ impl Rows {
             images: BTreeMap::new(),
             sessions: Vec::new(),
             counts: Vec::new(),
-            asked: BTreeMap::new(),
+            issuers: BTreeMap::new(),
             clock: 0,
             by_input: false,
             totals: Counts::default(),
             left_out: Counts::default(),
-            trouble: 0,
+            problems: 0,
             ends: 0,
             found: None,
         }
@@ -201,24 +205,24 @@ impl Rows {
         &self.left_out
     }
 
-    /// How many rows there are.
+    /// The number of kept rows.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no room for more.
+    /// Whether the bound on kept rows is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.len >= self.max
     }
 
-    /// Whether there is room for one more row of the kind.
+    /// Whether one more row of the kind is kept.
     fn admits(&mut self, kind: Kind) -> bool {
         if !self.is_full() {
             return true;
         }
         let place = match kind {
             Kind::SessionTerminal => &mut self.ends,
-            kind if kind.is_trouble() => &mut self.trouble,
+            kind if kind.is_problem() => &mut self.problems,
             _ => return false,
         };
         let has_room = *place < self.beyond_max;
@@ -226,17 +230,17 @@ impl Rows {
         has_room
     }
 
-    /// How many rows a session has.
+    /// The number of rows of a session.
     pub(crate) fn of_session(&self, session: SessionId) -> u32 {
         self.counts.get(session.index()).copied().unwrap_or(0)
     }
 
-    /// A step is about to be taken: what happens up to the next input is its doing.
+    /// Marks the start of a step: events up to the next input are attributed to it.
     pub(crate) fn turn(&mut self) {
         self.by_input = false;
     }
 
-    /// The rows from one place to another under a filter.
+    /// The rows in a range of positions among those that match the filter.
     pub(crate) fn window(
         &mut self,
         from: usize,
@@ -250,7 +254,8 @@ impl Rows {
         Ok(Window { total, from, rows })
     }
 
-    /// The next row at or after a place, or the last one before it, whose line has the text: its place under the filter.
+    /// The position of the next row at or after `from`, or of the last one before it, whose line
+    /// contains the text, among those that match the filter.
     pub(crate) fn search(
         &mut self,
         text: &str,
@@ -271,7 +276,7 @@ impl Rows {
         })
     }
 
-    /// How many rows under the filter have happened when so many steps were taken.
+    /// The number of rows that match the filter and happened within the first `step` steps.
     pub(crate) fn before(&mut self, step: u64, filter: Option<Filter>) -> Result<usize, String> {
         let total = self.apply(filter)?;
         let (mut low, mut high) = (0, total);
@@ -285,14 +290,14 @@ impl Rows {
         Ok(low)
     }
 
-    /// How many steps were taken once a row had happened.
+    /// The number of steps taken once a row had happened.
     pub(crate) fn after(&self, row: usize) -> u64 {
         let (block, n) = self.place(row);
         block.rows[n].after()
     }
 
-    /// At which step a row happened, and how many rows of that step come before it. `None` where rows before it were
-    /// left out, so that its place is not known.
+    /// The step at which a row happened, and the number of rows of that step before it. `None` when
+    /// rows before it were left out, so that its position is not known.
     pub(crate) fn place_in_step(&self, row: usize) -> Option<(u64, usize)> {
         let step_of = |row: usize| {
             let (block, n) = self.place(row);
@@ -306,7 +311,7 @@ impl Rows {
         Some((step, before.count()))
     }
 
-    /// The rows of an effect of the session that a row is of, found from that row on.
+    /// The rows of an effect, searched for in both directions from a row of its session.
     pub(crate) fn of_effect(&self, row: usize, number: u64) -> Related {
         let at = |row: usize| {
             let (block, n) = self.place(row);
@@ -314,11 +319,11 @@ impl Rows {
         };
         let session = at(row).0.session;
         let names = |row: usize| {
-            let (it, text) = at(row);
-            if it.session != session {
+            let (entry, text) = at(row);
+            if entry.session != session {
                 return None;
             }
-            let told = match it.kind {
+            let number_text = match entry.kind {
                 Kind::EffectIssued
                 | Kind::EffectResolved
                 | Kind::EffectFailed
@@ -326,11 +331,11 @@ impl Rows {
                 Kind::Request | Kind::Input => text.split_once('.').map(|(_, rest)| rest),
                 _ => None,
             };
-            let told = told?.split(|c: char| !c.is_ascii_digit()).next()?;
-            (told.parse() == Ok(number)).then_some(it.kind)
+            let digits = number_text?.split(|c: char| !c.is_ascii_digit()).next()?;
+            (digits.parse() == Ok(number)).then_some(entry.kind)
         };
         let mut related = Related::default();
-        // An effect is issued once for each attempt; all of them are before the answer.
+        // An effect is issued once per attempt; all of these rows come before the answer.
         for row in (0..=row).rev() {
             match names(row) {
                 Some(Kind::EffectIssued) => {
@@ -381,14 +386,15 @@ impl Rows {
         }
     }
 
-    /// The row that stands at a place under the filter that was applied last.
+    /// The row at a position among those that match the most recent filter.
     fn nth(&self, at: usize) -> usize {
         self.found
             .as_ref()
             .map_or(at, |(_, rows, _)| rows[at] as usize)
     }
 
-    /// Finds the rows of a filter; how many they are. What was found for the same filter before is kept and continued.
+    /// Finds the rows that match a filter. Returns their number. The result for the most recent
+    /// filter is kept and extended.
     fn apply(&mut self, filter: Option<Filter>) -> Result<usize, String> {
         let Some(filter) = filter.filter(|filter| *filter != Filter::default()) else {
             self.found = None;
@@ -401,10 +407,10 @@ impl Rows {
         let mut kinds = 0_u32;
         for name in filter.kinds.iter().flatten() {
             let kind = Kind::ALL.iter().find(|kind| kind.name() == name);
-            kinds |= 1 << *kind.ok_or_else(|| format!("`{name}` is no kind of row"))? as u8;
+            kinds |= 1 << *kind.ok_or_else(|| format!("unknown kind of row `{name}`"))? as u8;
         }
         let kinds = filter.kinds.as_ref().map(|_| kinds);
-        // A role that no row has: `NONE` would be every row without a role.
+        // An id that no row has. `NONE` would match every row without a role.
         let absent = NONE - 1;
         let role = filter.role.as_ref();
         let role = role.map(|role| self.by_name.get(role).copied().unwrap_or(absent));
@@ -412,10 +418,12 @@ impl Rows {
         let mut line = String::new();
         for row in seen..self.len {
             let (block, n) = self.place(row);
-            let it = &block.rows[n];
-            let fits = filter.session.is_none_or(|session| it.session == session)
-                && role.is_none_or(|role| it.role == role || it.peer == role)
-                && kinds.is_none_or(|kinds| kinds & (1 << it.kind as u8) != 0)
+            let entry = &block.rows[n];
+            let fits = filter
+                .session
+                .is_none_or(|session| entry.session == session)
+                && role.is_none_or(|role| entry.role == role || entry.peer == role)
+                && kinds.is_none_or(|kinds| kinds & (1 << entry.kind as u8) != 0)
                 && needle
                     .as_ref()
                     .is_none_or(|needle| contains(block.text(n), needle, &mut line));
@@ -428,7 +436,7 @@ impl Rows {
         Ok(total)
     }
 
-    /// The images that were loaded so far.
+    /// The images loaded so far.
     pub(crate) fn images(&self) -> impl Iterator<Item = &VerifiedImage> {
         self.images.values().map(AsRef::as_ref)
     }
@@ -454,11 +462,73 @@ impl Rows {
         }
     }
 
-    /// The role of a coroutine: the first ones run the roles, in their order.
+    /// The role of a coroutine. The first coroutines run the roles, in order.
     fn role_of(&mut self, image: Option<&VerifiedImage>, coroutine: CoroutineId) -> u32 {
         let role = RoleId(coroutine.0);
         let is_role = image.is_some_and(|image| role.index() < image.image().roles.len());
         self.role(image, is_role.then_some(role))
+    }
+
+    /// Sets the roles and the label of an event's row, and tracks which role issued each effect.
+    fn set_roles(
+        &mut self,
+        row: &mut Row,
+        image: Option<&VerifiedImage>,
+        session: SessionId,
+        event: &Event,
+    ) {
+        let effect = |number: &u64| EffectId {
+            session,
+            number: *number,
+        };
+        match event {
+            Event::Sent(message) | Event::Offered(message) => {
+                (row.role, row.peer) = self.message_roles(image, message);
+                row.label = self.label(image, message);
+            }
+            Event::Received(message) | Event::Chose(message) => {
+                (row.peer, row.role) = self.message_roles(image, message);
+                row.label = self.label(image, message);
+            }
+            Event::EffectIssued {
+                number, coroutine, ..
+            } => {
+                row.role = self.role_of(image, *coroutine);
+                self.issuers.insert(effect(number), row.role);
+            }
+            Event::EffectResolved { number, .. }
+            | Event::EffectFailed { number, .. }
+            | Event::EffectInvalidated { number } => {
+                row.role = self.issuers.remove(&effect(number)).unwrap_or(NONE);
+            }
+            Event::WitnessIssued { number, .. } | Event::TimeoutIssued { number, .. } => {
+                let issuer = self.issuers.get(&effect(number));
+                row.role = issuer.copied().unwrap_or(NONE);
+            }
+            Event::FailureBranchEntered { coroutine, .. }
+            | Event::Spawned { coroutine, .. }
+            | Event::Halted { coroutine }
+            | Event::Faulted { coroutine, .. } => row.role = self.role_of(image, *coroutine),
+            Event::Opened { .. }
+            | Event::WitnessExpired { .. }
+            | Event::CancellationRequested { .. }
+            | Event::Cancelled { .. }
+            | Event::Closed
+            | Event::SessionTerminal { .. }
+            | Event::EpochAdvanced { .. } => {}
+        }
+    }
+
+    /// A message's sender and receiver.
+    fn message_roles(&mut self, image: Option<&VerifiedImage>, message: &Message) -> (u32, u32) {
+        let edge = image.and_then(|image| image.edges().get(message.edge.index()).copied());
+        let from = self.role(image, edge.map(|(from, _)| from));
+        let to = self.role(image, edge.map(|(_, to)| to));
+        (from, to)
+    }
+
+    fn label(&mut self, image: Option<&VerifiedImage>, message: &Message) -> u32 {
+        image.map_or(NONE, |image| self.name(image.label_name(message.label)))
     }
 
     fn push(&mut self, mut row: Row, text: &str) {
@@ -476,7 +546,7 @@ impl Rows {
         let Some(block) = self.blocks.last_mut() else {
             return;
         };
-        // A line is some hundreds of bytes at most, so the text of a block has a short length.
+        // A line has at most some hundreds of bytes, so the text of a block stays short.
         block.text.push_str(text);
         row.end = block.text.len() as u32;
         block.rows.push(row);
@@ -498,7 +568,8 @@ impl Rows {
     }
 }
 
-/// Without regard to the case of ASCII letters; the needle is in lower case. `line` is room to work in.
+/// Whether `text` contains `needle`, ignoring ASCII case. The needle is in lower case; `line` is a
+/// buffer for reuse.
 fn contains(text: &str, needle: &str, line: &mut String) -> bool {
     line.clear();
     line.push_str(text);
@@ -517,97 +588,15 @@ impl Sink for Rows {
     fn event(&mut self, stamp: &Stamp, event: Event) {
         self.clock = stamp.clock;
         if let Event::Opened { image, .. } = &event {
-            // Sessions are numbered in the order of opening.
+            // Sessions are numbered in the order in which they are opened.
             self.sessions.push(self.images.get(image).cloned());
             self.counts.push(0);
         }
         let image = self.image(stamp.session);
         let image = image.as_deref();
-        let mut row = self.entry(Kind::Opened, stamp.step, Some(stamp.session));
+        let mut row = self.entry(Kind::of(&event), stamp.step, Some(stamp.session));
         row.by_step = !self.by_input;
-        let effect = |number| EffectId {
-            session: stamp.session,
-            number,
-        };
-        let who = |rows: &Rows, number| rows.asked.get(&effect(number)).copied().unwrap_or(NONE);
-        let message = |rows: &mut Rows, m: &antiphon_machine::Message, row: &mut Row| {
-            let edge = image.and_then(|i| i.edges().get(m.edge.index()).copied());
-            let from = rows.role(image, edge.map(|(from, _)| from));
-            let to = rows.role(image, edge.map(|(_, to)| to));
-            row.label = image.map_or(NONE, |i| rows.name(i.label_name(m.label)));
-            (from, to)
-        };
-        row.kind = match &event {
-            Event::Opened { .. } => Kind::Opened,
-            Event::Sent(m) => {
-                (row.role, row.peer) = message(self, m, &mut row);
-                Kind::Sent
-            }
-            Event::Offered(m) => {
-                (row.role, row.peer) = message(self, m, &mut row);
-                Kind::Offered
-            }
-            Event::Received(m) => {
-                (row.peer, row.role) = message(self, m, &mut row);
-                Kind::Received
-            }
-            Event::Chose(m) => {
-                (row.peer, row.role) = message(self, m, &mut row);
-                Kind::Chose
-            }
-            Event::EffectIssued {
-                number, coroutine, ..
-            } => {
-                row.role = self.role_of(image, *coroutine);
-                self.asked.insert(effect(*number), row.role);
-                Kind::EffectIssued
-            }
-            Event::EffectResolved { number, .. } => {
-                row.role = who(self, *number);
-                self.asked.remove(&effect(*number));
-                Kind::EffectResolved
-            }
-            Event::EffectFailed { number, .. } => {
-                row.role = who(self, *number);
-                self.asked.remove(&effect(*number));
-                Kind::EffectFailed
-            }
-            Event::EffectInvalidated { number } => {
-                row.role = who(self, *number);
-                self.asked.remove(&effect(*number));
-                Kind::EffectInvalidated
-            }
-            Event::WitnessIssued { number, .. } => {
-                row.role = who(self, *number);
-                Kind::WitnessIssued
-            }
-            Event::WitnessExpired { .. } => Kind::WitnessExpired,
-            Event::TimeoutIssued { number, .. } => {
-                row.role = who(self, *number);
-                Kind::TimeoutIssued
-            }
-            Event::CancellationRequested { .. } => Kind::CancellationRequested,
-            Event::Cancelled { .. } => Kind::Cancelled,
-            Event::FailureBranchEntered { coroutine, .. } => {
-                row.role = self.role_of(image, *coroutine);
-                Kind::FailureBranchEntered
-            }
-            Event::Spawned { coroutine, .. } => {
-                row.role = self.role_of(image, *coroutine);
-                Kind::Spawned
-            }
-            Event::Halted { coroutine } => {
-                row.role = self.role_of(image, *coroutine);
-                Kind::Halted
-            }
-            Event::Faulted { coroutine, .. } => {
-                row.role = self.role_of(image, *coroutine);
-                Kind::Faulted
-            }
-            Event::Closed => Kind::Closed,
-            Event::SessionTerminal { .. } => Kind::SessionTerminal,
-            Event::EpochAdvanced { .. } => Kind::EpochAdvanced,
-        };
+        self.set_roles(&mut row, image, stamp.session, &event);
         let event = ObsEvent {
             stamp: *stamp,
             event,
@@ -631,7 +620,7 @@ impl Sink for Rows {
         };
         let mut row = self.entry(Kind::Input, step, session);
         if let Ingress::Outcome { effect, .. } = input {
-            row.role = self.asked.get(effect).copied().unwrap_or(NONE);
+            row.role = self.issuers.get(effect).copied().unwrap_or(NONE);
         }
         self.push(row, &describe::input(input));
     }
@@ -659,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_and_ends_are_kept_beyond_the_bound_and_all_is_counted() {
+    fn problems_and_ends_are_kept_beyond_the_bound_and_all_rows_are_counted() {
         let mut rows = Rows::bounded(5, 2);
         for step in 0..8 {
             happens(&mut rows, step, Event::EpochAdvanced { epoch: step });
@@ -684,7 +673,7 @@ mod tests {
             kinds,
             [("cancelled", 8), ("cancelled", 9), ("session_terminal", 20)]
         );
-        // Their places within their steps are not known.
+        // The positions within their steps are not known.
         assert_eq!(rows.place_in_step(4), Some((4, 0)));
         assert_eq!(rows.place_in_step(5), None);
     }

@@ -1,23 +1,49 @@
-/** What an `AntiphonError` is about. */
+/** The kinds of `AntiphonError`. */
 export type ErrorCode =
-  | "bad_argument" | "bad_image" | "beyond_end" | "busy" | "damaged" | "diagnostics" | "handler_threw" | "io"
-  | "no_header" | "no_such_protocol" | "not_a_recording" | "not_kept" | "panic" | "promise_in_sync" | "recording"
-  | "refused" | "version" | "wrong_value";
+  | "bad_argument"
+  | "bad_image"
+  | "beyond_end"
+  | "busy"
+  | "damaged"
+  | "diagnostics"
+  | "handler_threw"
+  | "io"
+  | "no_header"
+  | "no_such_protocol"
+  | "not_a_recording"
+  | "not_kept"
+  | "panic"
+  | "promise_in_sync"
+  | "recording"
+  | "refused"
+  | "version"
+  | "wrong_value";
 
-/** What every call throws when something is wrong, and what `run` rejects with. */
+/** The error that every call throws, and that `run` rejects with. */
 export interface AntiphonError extends Error {
   readonly name: "AntiphonError";
   readonly code: ErrorCode;
-  /** Where: a field (`options.config.policy`), an entry (`entry 12`), a byte (`byte 7`), a line (`a.anti:3:5`). */
+  /**
+   * The position of the error: a field (`options.config.policy`), an entry (`entry 12`), a byte
+   * (`byte 7`), a line (`a.anti:3:5`).
+   */
   readonly place: string | null;
-  /** With the code `diagnostics`. */
+  /** With the code `diagnostics`: all findings. */
   readonly diagnostics?: Diagnostic[];
-  /** With the code `no_such_protocol`: those that there are. */
+  /** With the code `no_such_protocol`: the existing protocols. */
   readonly protocols?: string[];
 }
 
-/** A place in a text: offsets in bytes of UTF-8, line and column from 1, the column in characters. */
-export interface TextPlace { file: string; start: number; end: number; line: number; column: number }
+/**
+ * A place in a text: byte offsets in UTF-8, and line and column from 1, the column in characters.
+ */
+export interface TextPlace {
+  file: string;
+  start: number;
+  end: number;
+  line: number;
+  column: number;
+}
 
 /** A finding about a text. */
 export interface Diagnostic {
@@ -33,19 +59,19 @@ export interface Diagnostic {
 }
 
 export interface CompileOptions {
-  /** The name that diagnostics give the text. */
+  /** The name of the text in diagnostics. */
   name?: string;
-  /** Which protocol of the text; needed when there are several. */
+  /** The protocol to compile; needed when the text has several. */
   protocol?: string;
-  /** Texts of modules that it imports, by their names. */
+  /** The texts of imported modules, by their names. */
   modules?: Record<string, string>;
 }
 
 export interface Checked {
-  /** Names of the protocols; none when there is an error. */
+  /** The names of the protocols; empty when there is an error. */
   protocols: string[];
   diagnostics: Diagnostic[];
-  /** All of it for people, with excerpts. */
+  /** All findings as text, with excerpts. */
   text: string;
 }
 
@@ -76,18 +102,18 @@ export interface ImageDescription {
 
 export interface MachineOptions {
   config?: MachineConfig;
-  /** Record the run; `finishRecording` gives the bytes. */
+  /** Record the run; `finishRecording` returns the bytes. */
   record?: boolean | { tool?: string; source?: string; notes?: [string, string][] };
-  /** Make the digest of the trace. */
+  /** Compute the digest of the trace. */
   trace?: boolean;
   /** Keep rows of what happens. */
   rows?: boolean;
 }
 
-/** What is not there is as by default. */
+/** Missing fields have their defaults. */
 export interface MachineConfig {
   policy?: "cooperative" | "round-robin" | "priority" | "progress-aware";
-  /** Priorities of roles, 0 to 255, for the policy of that name. */
+  /** Priorities of roles, 0 to 255, for the policy `priority`. */
   priorities?: Record<string, number>;
   bufferLenMax?: number;
   payloadLenMax?: number;
@@ -102,20 +128,22 @@ export interface MachineConfig {
 }
 
 /**
- * A value of the machine, by its sort: `null` for Unit; boolean, string; number for Nat and Int, bigint beyond 2^53-1;
- * Uint8Array for Bytes and foreign ones; arrays for lists and options (at most one element); objects by field names for
- * records; names for variants of enumerations and for labels.
+ * A value of the machine, by its sort: `null` for Unit; boolean and string; number for Nat and Int,
+ * or bigint beyond 2^53-1; Uint8Array for Bytes and foreign sorts; arrays for lists and options (at
+ * most one element); objects by field names for records; names for variants of enumerations and for
+ * labels.
  */
-export type Value = null | boolean | number | bigint | string | Uint8Array | Value[] | { [field: string]: Value };
+export type Value =
+  null | boolean | number | bigint | string | Uint8Array | Value[] | { [field: string]: Value };
 
 export type RequestClass = "produce" | "decide" | "deliver" | "command" | "observe" | "check";
 
-/** What the machine asks of the world. */
+/** A request of the machine to the handler. */
 export interface Request {
   session: number;
   /** The effect's number within the session. */
   effect: number;
-  /** Who asks; `null` for a spawned coroutine. */
+  /** The role that issued the effect; `null` for a spawned coroutine. */
   role: string | null;
   class: RequestClass;
   interface: string;
@@ -126,71 +154,102 @@ export interface Request {
   labels: string[] | null;
   /** The other role, of `produce`, `decide` and `deliver`. */
   peer: string | null;
-  /** The sort of the result, in a word. */
+  /** A short text of the result's sort. */
   result: string;
   args: Value[];
-  /** How often it was asked before. */
+  /** The number of earlier attempts. */
   attempt: number;
-  /** The clock reading at which it times out. */
+  /** The clock value at which the effect times out. */
   deadline: number | bigint | null;
 }
 
 export type FailureKind =
-  | "denied" | "timeout" | "cancelled" | "unavailable" | "invalid_input" | "stale_authority" | "contract_violation"
-  | "lost" | "busy" | "internal";
+  | "denied"
+  | "timeout"
+  | "cancelled"
+  | "unavailable"
+  | "invalid_input"
+  | "stale_authority"
+  | "contract_violation"
+  | "lost"
+  | "busy"
+  | "internal";
 
-/** How an effect ended. `undefined` is success with nothing to say: the answer to `deliver`. */
+/** How an effect ended. `undefined` is success without a value, the usual answer to `deliver`. */
 export type Outcome = { ok: Value } | { fail: FailureKind; detail?: string } | undefined | void;
 
-/** `"later"`: the outcome will come by `answer`. */
+/** `"later"`: the outcome is passed in with `answer`. */
 export type Reply = Outcome | "later";
 
-/** The world. */
+/** The world outside the machine. */
 export interface EffectHandler {
   handle(request: Request): Reply | Promise<Outcome>;
 }
 
 export interface RunOptions {
-  /** Steps to take at most. */
+  /** The maximum number of steps. */
   steps?: number;
 }
 
-/** How a run paused: `done`: every session has ended; `idle`: outcomes are owed; `stuck`: no outcome can help. */
+/**
+ * Why a run paused. `done`: every session has ended; `idle`: outcomes are outstanding; `stuck`: a
+ * deadlock that no outcome can resolve; `running`: the steps were taken.
+ */
 export interface RunResult {
   rest: "done" | "idle" | "stuck" | "running";
-  /** Who waits, when stuck. */
+  /** The blocked coroutines, when stuck. */
   waits?: { session: number; coroutine: number; server: number | null }[];
 }
 
 export interface StepResult extends RunResult {
-  /** Who stepped, when somebody did. */
+  /** The coroutine that stepped, if any. */
   session?: number;
   coroutine?: number;
 }
 
 export type RowKind =
-  | "opened" | "sent" | "offered" | "received" | "chose" | "effect_issued" | "effect_resolved" | "effect_failed"
-  | "effect_invalidated" | "witness_issued" | "witness_expired" | "timeout_issued" | "cancellation_requested"
-  | "cancelled" | "failure_branch_entered" | "spawned" | "halted" | "faulted" | "closed" | "session_terminal"
-  | "epoch_advanced" | "request" | "input" | "refused";
+  | "opened"
+  | "sent"
+  | "offered"
+  | "received"
+  | "chose"
+  | "effect_issued"
+  | "effect_resolved"
+  | "effect_failed"
+  | "effect_invalidated"
+  | "witness_issued"
+  | "witness_expired"
+  | "timeout_issued"
+  | "cancellation_requested"
+  | "cancelled"
+  | "failure_branch_entered"
+  | "spawned"
+  | "halted"
+  | "faulted"
+  | "closed"
+  | "session_terminal"
+  | "epoch_advanced"
+  | "request"
+  | "input"
+  | "refused";
 
-/** Which rows are wanted: those of which all that is said is true. */
+/** Selects the rows that satisfy all given conditions. */
 export interface Filter {
   session?: number;
-  /** That this role did, or that were done to it. */
+  /** The row's role or peer. */
   role?: string;
   kinds?: RowKind[];
-  /** Whose line has this in it, whatever the case of ASCII letters. */
+  /** The row's line contains this text, ignoring ASCII case. */
   text?: string;
 }
 
-/** Something that happened: an event, a request, an input. */
+/** Something that happened: an event, a request or an input. */
 export interface Row {
   /** Its number among all rows. */
   row: number;
-  /** Steps that were taken before it. */
+  /** The number of steps taken before it. */
   step: number;
-  /** Steps that were taken once it had happened: `seek` to there. */
+  /** The number of steps taken once it had happened; `seek` to this step. */
   after: number;
   clock: number;
   session: number | null;
@@ -203,19 +262,23 @@ export interface Row {
 }
 
 export interface Rows {
-  /** How many rows there are under the filter. */
+  /** The number of rows that match the filter. */
   total: number;
-  /** Where the first one of `rows` stands among them. */
+  /** The position of the first of `rows` among them. */
   from: number;
   rows: Row[];
 }
 
-/** A value, with all of it that a megabyte of text holds. */
-export interface FullValue { sort: string | null; text: string; cut: boolean }
+/** A value as text; `cut` when it was longer than a megabyte. */
+export interface FullValue {
+  sort: string | null;
+  text: string;
+  cut: boolean;
+}
 
-/** What the line of a row shortens. */
+/** The values that a row's line shortens. */
 export interface RowDetail {
-  /** The number of the effect that it is about. */
+  /** The number of the row's effect. */
   effect: number | null;
   operation: string | null;
   attempt: number | null;
@@ -223,8 +286,13 @@ export interface RowDetail {
   what: "arguments" | "payload" | "result" | null;
   values: FullValue[];
   failure: { kind: string; detail: string } | null;
-  /** Rows that tell of the same effect, by their numbers among all. */
-  related: { issued: number | null; request: number | null; answer: number | null; ended: number | null } | null;
+  /** Other rows of the same effect, by their numbers among all rows. */
+  related: {
+    issued: number | null;
+    request: number | null;
+    answer: number | null;
+    ended: number | null;
+  } | null;
 }
 
 export interface SessionBrief {
@@ -232,9 +300,9 @@ export interface SessionBrief {
   protocol: string;
   owner: string;
   phase: "active" | "closed" | "cancelled" | "faulted";
-  /** Events it has seen. */
+  /** The number of its events. */
   events: number;
-  /** Rows of it in the whole recording, as far as it was indexed; of a replay. */
+  /** The number of its rows in the recording, as far as it is indexed; only of a replay. */
   rows?: number;
 }
 
@@ -251,13 +319,13 @@ export interface Coroutine {
 }
 
 export interface Session extends SessionBrief {
-  /** Digests, of its image and of its state. */
+  /** The digests of its image and of its state. */
   image: string;
   digest: string;
   epoch: number;
   roles: {
     role: string;
-    /** Where it stands in its automaton, and what it may do there. */
+    /** The state of its automaton, and what that state admits. */
     state: number;
     action: "send" | "receive" | "end";
     peer: string | null;
@@ -265,10 +333,16 @@ export interface Session extends SessionBrief {
     coroutine: Coroutine | null;
   }[];
   spawned: Coroutine[];
-  /** Buffers; of what is on its way the first sixteen messages. */
+  /** The buffers; `queue` has the first sixteen messages. */
   edges: { from: string; to: string; sent: number; received: number; queue: string[] }[];
   /** Outstanding effects. */
-  effects: { effect: number; operation: string; coroutine: number; deadline: number | null; attempt: number }[];
+  effects: {
+    effect: number;
+    operation: string;
+    coroutine: number;
+    deadline: number | null;
+    attempt: number;
+  }[];
   witnesses: number;
 }
 
@@ -286,14 +360,28 @@ export type Tail =
   | { kind: "open" }
   | { kind: "torn"; record: number; offset: number; len: number }
   | {
-      kind: "damaged"; record: number; offset: number; len: number; message: string;
+      kind: "damaged";
+      record: number;
+      offset: number;
+      len: number;
+      message: string;
       cause: "length" | "too_long" | "chain" | "entry" | "misplaced" | "behind_end";
     };
 
-/** The first point at which a replay is not what the recording says. */
+/** The first point at which a replay differs from the recording. */
 export interface Divergence {
-  code: "request" | "extra_request" | "missing_request" | "early_rest" | "step" | "answer_to_nothing" | "refusal"
-    | "clock" | "state_digest" | "trace_digest" | "stop";
+  code:
+    | "request"
+    | "extra_request"
+    | "missing_request"
+    | "early_rest"
+    | "step"
+    | "answer_to_nothing"
+    | "refusal"
+    | "clock"
+    | "state_digest"
+    | "trace_digest"
+    | "stop";
   message: string;
   entry: number;
   step: number;
@@ -306,25 +394,32 @@ export interface Divergence {
   recent: { step: number; session: number; text: string }[];
 }
 
-/** What a replay found so far. */
+/** The results of a replay so far. */
 export interface Findings {
   /**
-   * `running`: nothing yet, and it is not over; `equal`: of a whole recording only; `equal_up_to`: up to `steps`, where the
-   * recording is cut or damaged, see `tail`; `broken`: an image in it is of no use.
+   * `running`: no difference so far, and the recording is not over; `equal`: only for a complete
+   * recording; `equal_up_to`: equal up to `steps`, where the recording is truncated or damaged, see
+   * `tail`; `broken`: an image in the recording is invalid.
    */
   verdict: "running" | "equal" | "equal_up_to" | "diverged" | "broken";
   over: boolean;
   steps: number;
   rows: number;
-  /** Whether there was no room for more rows, but for the first 10,000 of trouble and as many ends of sessions. */
+  /**
+   * Whether the bound on rows is reached; beyond it only the first 10,000 problems and as many ends
+   * of sessions are kept.
+   */
   full: boolean;
-  /** How many rows there would be with room for all. */
+  /** The number of rows that there would be without the bound. */
   total: number;
-  /** How often what happened, by kind of row, in all of what was replayed. */
+  /** The number of rows of each kind, in everything that was replayed. */
   counts: Record<string, number>;
-  /** What there is no row of, by kind. */
+  /** The number of rows of each kind that are not kept. */
   leftOut: Record<string, number>;
-  /** How many sessions ended how: `closed`, `cancelled`, `faulted`; `active` are those that did not. */
+  /**
+   * The number of sessions by how they ended: `closed`, `cancelled`, `faulted`, or `active` if they
+   * did not.
+   */
   ends: Record<string, number>;
   records: number;
   entries: number;
@@ -333,7 +428,7 @@ export interface Findings {
   checkpoints: number;
   sessions: number;
   clock: number;
-  /** Digests where the replay has come to; `null` where the recording's mode has none. */
+  /** The digests at the replayed step; `null` where the recording's mode has none. */
   state: string | null;
   trace: string | null;
   tail: Tail | null;

@@ -1,13 +1,13 @@
-//! Values of the machine as values of JavaScript, by their sort.
+//! Conversion between values of the machine and JavaScript values, by sort.
 //!
 //! | sort | JavaScript |
 //! | --- | --- |
 //! | `Unit` | `null` (or `undefined`) |
 //! | `Bool`, `Text` | boolean, string |
-//! | `Nat`, `Int` | number where it counts exactly, and else bigint; both are taken |
+//! | `Nat`, `Int` | number where it is exact, else bigint; both are accepted |
 //! | `Bytes`, foreign | `Uint8Array` |
-//! | list, option | array; of an option with at most one element |
-//! | record | object by field names; an array in declared order is taken too |
+//! | list, option | array; for an option with at most one element |
+//! | record | object by field names; an array in declared order is accepted too |
 //! | enumeration, choice | the variant's or label's name |
 
 use antiphon_machine::{CodeImage, Sort, SortId, Value};
@@ -16,10 +16,11 @@ use wasm_bindgen::prelude::*;
 
 use crate::problem::{Problem, SAFE_MAX, text};
 
-/// Values inside of one value that are read at most: four times as many as the largest default payload can hold.
+/// The maximum number of values nested in one value: four times as many as the largest default
+/// payload can hold.
 const ITEMS_MAX: usize = 1 << 18;
 
-/// A value for JavaScript.
+/// Converts a value for JavaScript.
 pub(crate) fn to_js(value: &Value, sort: SortId, image: &CodeImage) -> JsValue {
     let of = image.sorts.get(sort.index());
     match (value, of) {
@@ -43,17 +44,17 @@ pub(crate) fn to_js(value: &Value, sort: SortId, image: &CodeImage) -> JsValue {
                 .map(|((name, sort), value)| {
                     Array::of2(&JsValue::from_str(name), &to_js(value, *sort, image))
                 });
-            // Unlike an assignment, this makes a field of any name, `__proto__` included.
+            // Unlike an assignment, this creates a field of any name, `__proto__` included.
             let pairs: Array = pairs.collect();
             Object::from_entries(&pairs).map_or(JsValue::NULL, JsValue::from)
         }
         (Value::List(_) | Value::Record(_), _) => JsValue::UNDEFINED,
-        // Never payloads, results or arguments.
+        // These are never payloads, results or arguments.
         (Value::Endpoint(_) | Value::Evidence(_), _) => JsValue::UNDEFINED,
     }
 }
 
-/// A number of the machine.
+/// Converts a number.
 pub(crate) fn nat(n: u64) -> JsValue {
     match n <= SAFE_MAX {
         true => (n as f64).into(),
@@ -65,7 +66,7 @@ fn name(name: Option<&String>, number: u64) -> JsValue {
     name.map_or_else(|| nat(number), |name| JsValue::from_str(name))
 }
 
-/// A value from JavaScript, of that sort.
+/// Converts a value from JavaScript to the given sort.
 pub(crate) fn from_js(
     value: &JsValue,
     sort: SortId,
@@ -89,23 +90,24 @@ fn read(
     };
     *left = left
         .checked_sub(1)
-        .ok_or_else(|| wrong("a value of fewer parts"))?;
-    // A sort refers to earlier ones only, so this ends.
+        .ok_or_else(|| wrong("a value with fewer parts"))?;
+    // A sort refers only to earlier sorts, so this terminates.
     let of = image.sorts.get(sort.index());
     Ok(match of.ok_or_else(|| wrong("of a sort that exists"))? {
         Sort::Unit if value.is_null() || value.is_undefined() => Value::Unit,
         Sort::Unit => return Err(wrong("null")),
         Sort::Bool => Value::Bool(value.as_bool().ok_or_else(|| wrong("true or false"))?),
         Sort::Nat => {
-            let expected = "a whole number from 0 to 2^64-1, above 2^53-1 a bigint";
+            let expected = "an integer from 0 to 2^64-1, above 2^53-1 a bigint";
             Value::Nat(unsigned(value).ok_or_else(|| wrong(expected))?)
         }
         Sort::Int => {
-            let expected = "a whole number from -2^63 to 2^63-1, far from 0 a bigint";
+            let expected = "an integer from -2^63 to 2^63-1, beyond ±(2^53-1) a bigint";
             Value::Int(signed(value).ok_or_else(|| wrong(expected))?)
         }
         Sort::Text => {
-            let text = text(value, place).map_err(|_| wrong("a string of whole characters"));
+            let text =
+                text(value, place).map_err(|_| wrong("a string without unpaired surrogates"));
             Value::from(text?)
         }
         Sort::Bytes | Sort::Foreign { .. } => {
@@ -117,17 +119,17 @@ fn read(
         Sort::Option(item) => Value::list(items(value, *item, image, place, left, 1)?),
         Sort::Record { fields, .. } => record(value, fields, image, place, left)?,
         Sort::Enum { variants, .. } => {
-            let told = value.as_string();
-            let at = variants.iter().position(|v| Some(v) == told.as_ref());
+            let name = value.as_string();
+            let at = variants.iter().position(|v| Some(v) == name.as_ref());
             let at = at.ok_or_else(|| wrong(&one_of(variants.iter())))?;
             Value::Nat(at as u64)
         }
         Sort::Arm(labels) => {
             let named = |l: &&antiphon_machine::LabelId| image.labels.get(l.index());
-            let told = value.as_string();
+            let name = value.as_string();
             let label = labels
                 .iter()
-                .find(|l| named(l) == told.as_ref() && told.is_some());
+                .find(|l| named(l) == name.as_ref() && name.is_some());
             let label =
                 label.ok_or_else(|| wrong(&one_of(labels.iter().filter_map(|l| named(&l)))));
             Value::Nat(u64::from(label?.0))
@@ -159,7 +161,7 @@ fn items(
         return Err(wrong("an array of at most one element"));
     }
     if len as usize > *left {
-        return Err(wrong("a value of fewer parts"));
+        return Err(wrong("a value with fewer parts"));
     }
     let one = |n| read(&array.get(n), item, image, &format!("{place}[{n}]"), left);
     (0..len).map(one).collect()

@@ -1,4 +1,4 @@
-//! A machine's state, as data to be shown.
+//! The machine's state as data, for display.
 
 use antiphon_machine::{
     Action, Coroutine, On, Phase, ProtocolMachineKernel, RoleId, Session, SessionId, Status,
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::problem::hex;
 
-/// Messages of a buffer that are shown, and the number of all of them beside.
+/// The maximum number of a buffer's messages that are shown. The total is shown beside them.
 const QUEUE_SHOWN_MAX: usize = 16;
 
-/// A session in a line.
+/// A summary of a session.
 #[derive(Debug, Serialize)]
 pub(crate) struct Brief<'k> {
     session: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Full<'k> {
     witnesses: usize,
 }
 
-/// Where a role stands.
+/// A role's state.
 #[derive(Debug, Serialize)]
 struct RoleState<'k> {
     role: &'k str,
@@ -45,7 +45,7 @@ struct RoleState<'k> {
     state: u32,
     action: &'static str,
     peer: Option<&'k str>,
-    /// Labels that the state admits.
+    /// The labels that the state admits.
     labels: Vec<&'k str>,
     coroutine: Option<CoroutineState>,
 }
@@ -54,7 +54,7 @@ struct RoleState<'k> {
 struct CoroutineState {
     coroutine: usize,
     status: &'static str,
-    /// What it waits for.
+    /// What the coroutine waits for.
     on: Option<String>,
     program: String,
     pc: u32,
@@ -69,7 +69,7 @@ struct EdgeState<'k> {
     to: &'k str,
     sent: u64,
     received: u64,
-    /// The first messages that are on their way.
+    /// The first messages in the buffer.
     queue: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ struct EffectState {
     attempt: u8,
 }
 
-/// A session in a line, if the machine has it.
+/// A summary of a session, if it exists.
 pub(crate) fn brief(kernel: &ProtocolMachineKernel, session: u32) -> Option<Brief<'_>> {
     let session = kernel.session(SessionId(session))?;
     let image = kernel.image(session);
@@ -98,7 +98,7 @@ pub(crate) fn brief(kernel: &ProtocolMachineKernel, session: u32) -> Option<Brie
     })
 }
 
-/// A session in full, if the machine has it.
+/// A session in full, if it exists.
 pub(crate) fn full(kernel: &ProtocolMachineKernel, session: u32) -> Option<Full<'_>> {
     let brief = brief(kernel, session)?;
     let id = SessionId(session);

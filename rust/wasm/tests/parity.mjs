@@ -1,7 +1,7 @@
-// The corpus, run by the module, against what the native kernel made of it.
+// Runs the corpus in the module and compares the results with the native kernel's.
 import { check, equal } from "./suite.mjs";
 
-// Cases that come to something else than expected, of one part.
+// The cases of one part whose results differ from the expected ones.
 export function differing(got, expected) {
   const differ = [];
   for (let n = 0; n < Math.max(got.length, expected.length); n += 1) {
@@ -12,16 +12,19 @@ export function differing(got, expected) {
 
 const lines = (bytes) => new TextDecoder().decode(bytes).split("\n").slice(0, -1);
 
-// Runs every part; what it came to, in a line.
+// Runs every part. Returns a summary in one line.
 export async function corpus(parity, load, where) {
   const { parts } = JSON.parse(new TextDecoder().decode(await load("corpus.json")));
-  check(parts.length >= 8, "parts are missing");
+  check(parts.length >= 8, "there are too few parts");
   let cases = 0;
   const differ = [];
   for (const part of parts) {
     const got = parity.parityDigests(await load(`${part}.corpus`));
     const expected = lines(await load(`${part}.expected`));
-    check(expected.length > 0 && expected.every((line) => /^[0-9a-f]{64} ./.test(line)), `${part}: no digests`);
+    check(
+      expected.length > 0 && expected.every((line) => /^[0-9a-f]{64} ./.test(line)),
+      `${part}: no digests`,
+    );
     cases += expected.length;
     differ.push(...differing(got, expected).map((line) => `${part}: ${line}`));
   }
@@ -30,7 +33,7 @@ export async function corpus(parity, load, where) {
   return figure;
 }
 
-// One digit of one expectation changed: exactly that case differs.
+// Changes one digit of one expectation: exactly that case must differ.
 export async function tampered(parity, load) {
   const got = parity.parityDigests(await load("waves.corpus"));
   const expected = lines(await load("waves.expected"));
@@ -40,10 +43,14 @@ export async function tampered(parity, load) {
   const differ = differing(got, expected);
   equal(differ.length, 1);
   check(differ[0].startsWith("case 3: "));
-  equal(differing(got.slice(1), lines(await load("waves.expected"))).length, got.length, "a case less is seen");
+  equal(
+    differing(got.slice(1), lines(await load("waves.expected"))).length,
+    got.length,
+    "a missing case is detected",
+  );
 }
 
-// What a panic is to JavaScript.
+// Checks how a panic appears in JavaScript.
 export function panics(parity) {
   let thrown;
   try {
@@ -52,5 +59,8 @@ export function panics(parity) {
     thrown = error;
   }
   equal([thrown?.name, thrown?.code], ["AntiphonError", "panic"]);
-  check(thrown.message.includes("asked to panic") && /parity\.rs:\d+/.test(thrown.place), `${thrown.message} ${thrown.place}`);
+  check(
+    thrown.message.includes("asked to panic") && /parity\.rs:\d+/.test(thrown.place),
+    `${thrown.message} ${thrown.place}`,
+  );
 }

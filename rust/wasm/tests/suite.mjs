@@ -1,5 +1,5 @@
-// What the package does, as tests that run in Node and in browsers alike: `api` is the module, `load` reads a file of
-// the repository. Nothing in here is of Node or of a browser.
+// Tests of the package that run both in Node and in browsers: `api` is the module, `load` reads a
+// file of the repository. Nothing here depends on Node or on a browser.
 
 export class Failed extends Error {}
 
@@ -7,22 +7,27 @@ export function check(condition, message) {
   if (!condition) throw new Failed(message ?? "a condition does not hold");
 }
 
-// A text that is the same for equal data, in whatever order the fields stand.
+// A text that is the same for equal data, whatever the order of the fields.
 function shown(value) {
   const plain = (_, v) => {
     if (typeof v === "bigint") return `${v}n`;
     if (v instanceof Uint8Array) return [...v];
     const isObject = v !== null && typeof v === "object" && !Array.isArray(v);
-    return isObject ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v;
+    return isObject
+      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : v;
   };
   return JSON.stringify(value, plain);
 }
 
 export function equal(got, expected, message = "") {
-  check(shown(got) === shown(expected), `${message}\n  got      ${shown(got)}\n  expected ${shown(expected)}`);
+  check(
+    shown(got) === shown(expected),
+    `${message}\n  got      ${shown(got)}\n  expected ${shown(expected)}`,
+  );
 }
 
-// The error that something throws, which is one of the package's.
+// Returns the `AntiphonError` that `what` throws, which must have the given code.
 async function error(what, code) {
   let result;
   try {
@@ -59,27 +64,30 @@ const PING = `
     }
   }`;
 
-// Answers at once, and stops after so many rounds.
+// A host that answers synchronously and stops after the given number of rounds.
 function host(rounds) {
   let left = rounds;
   return {
-    heard: [],
+    delivered: [],
     handle(request) {
       if (request.class === "decide") return { ok: left-- > 0 ? "ping" : "stop" };
       if (request.class === "produce") return { ok: request.result === "Unit" ? null : 7 };
-      this.heard.push(request.label);
+      this.delivered.push(request.label);
     },
   };
 }
 
-// The same, and every answer is promised.
+// The same host, but every answer is a promise.
 function slow(rounds) {
   const inner = host(rounds);
   return { handle: async (request) => (await null, inner.handle(request)) };
 }
 
 function recorded(api, rounds, options = {}) {
-  const machine = new api.Machine({ record: { tool: "suite", source: PING, notes: [["a", "b"]] }, ...options });
+  const machine = new api.Machine({
+    record: { tool: "suite", source: PING, notes: [["a", "b"]] },
+    ...options,
+  });
   machine.open(api.compile(PING), "me");
   equal(machine.runSync(host(rounds)), { rest: "done" });
   return machine;
@@ -94,7 +102,7 @@ function replayed(api, bytes) {
 const tests = [];
 const test = (name, run) => tests.push({ name, run });
 
-test("a protocol compiles to an image that is read back", async (api, load) => {
+test("a compiled image is read back from its bytes", async (api, load) => {
   const source = new TextDecoder().decode(await load("docs/examples/two_buyer.anti"));
   const image = api.compile(source, { name: "two_buyer.anti" });
   equal([image.name, image.roles], ["TwoBuyer", ["Ann", "Bob", "Shop"]]);
@@ -104,12 +112,16 @@ test("a protocol compiles to an image that is read back", async (api, load) => {
   equal(again.source, undefined);
   const { roles, labels, operations } = image.describe();
   equal(labels, ["title", "quote", "share", "ok", "date", "quit"]);
-  equal(roles[0].states[0], { action: "send", branches: [{ label: "title", next: 1, sort: "Text" }], peer: "Shop" });
+  equal(roles[0].states[0], {
+    action: "send",
+    branches: [{ label: "title", next: 1, sort: "Text" }],
+    peer: "Shop",
+  });
   check(operations.some((operation) => operation.class === "decide"));
   check(/^\d+\.\d+\.\d+$/.test(api.version()));
 });
 
-test("what is wrong with a text is told as data and for people", async (api) => {
+test("errors in a text are reported as data and as text", async (api) => {
   const wrong = "global protocol X(role A, role B) {\n  hi() from A to C;\n}";
   const thrown = await error(() => api.compile(wrong, { name: "x.anti" }), "diagnostics");
   equal(thrown.place, "x.anti:2:18");
@@ -119,12 +131,17 @@ test("what is wrong with a text is told as data and for people", async (api) => 
   const checked = api.check(wrong);
   equal([checked.protocols, checked.diagnostics[0].code], [[], "AP0103"]);
   equal(api.check(PING).protocols, ["Ping"]);
-  equal(api.format("global protocol X ( role A,role B ) { hi() from A to B; }").split("\n").length > 2, true);
+  equal(
+    api.format("global protocol X ( role A,role B ) { hi() from A to B; }").split("\n").length > 2,
+    true,
+  );
   await error(() => api.format("global protocol {"), "diagnostics");
 });
 
-test("of a text with several protocols one is named, modules are given", async (api) => {
-  const two = "global protocol X(role A, role B) { x() from A to B; } global protocol Y(role A, role B) { y() from B to A; }";
+test("an option selects one of several protocols, and imports need modules", async (api) => {
+  const two =
+    "global protocol X(role A, role B) { x() from A to B; } " +
+    "global protocol Y(role A, role B) { y() from B to A; }";
   const thrown = await error(() => api.compile(two), "no_such_protocol");
   equal(thrown.protocols, ["X", "Y"]);
   equal(api.compile(two, { protocol: "Y" }).name, "Y");
@@ -132,7 +149,7 @@ test("of a text with several protocols one is named, modules are given", async (
   await error(() => api.compile("import lib.a; " + two, { protocol: "X" }), "diagnostics");
 });
 
-test("a handler that answers at once and one that promises come to the same state", async (api) => {
+test("synchronous and promising handlers reach the same state", async (api) => {
   const results = [];
   for (const world of [host(5), slow(5)]) {
     const machine = new api.Machine({ trace: true });
@@ -140,16 +157,20 @@ test("a handler that answers at once and one that promises come to the same stat
     equal(await machine.run(world), { rest: "done" });
     results.push([machine.stepIndex, machine.stateDigest(), machine.traceDigest()]);
   }
-  // Both roles wait for their hosts at once when these take their time, so steps come in another order.
+  // With promises both roles can wait for their hosts at the same time, so the order of steps
+  // differs.
   equal(results[0].slice(0, 2), results[1].slice(0, 2));
   const machine = new api.Machine({ trace: true });
   machine.open(api.compile(PING), "me");
   const world = host(5);
-  equal(machine.runSync((request) => world.handle(request)), { rest: "done" });
+  equal(
+    machine.runSync((request) => world.handle(request)),
+    { rest: "done" },
+  );
   equal([machine.stepIndex, machine.stateDigest(), machine.traceDigest()], results[0]);
 });
 
-test("promises of several sessions are waited for, whichever comes first", async (api) => {
+test("promises of several sessions are awaited in any order", async (api) => {
   const machine = new api.Machine({ rows: true });
   const image = api.compile("global protocol T(role A, role B) { t(Text) from A to B; }");
   for (const owner of ["one", "two", "three"]) machine.open(image, owner);
@@ -166,23 +187,37 @@ test("promises of several sessions are waited for, whichever comes first", async
   equal(await machine.run(world), { rest: "done" });
   const sent = machine.rows(0, 100, { kinds: ["sent"] }).rows.map((row) => row.session);
   equal([...sent].sort(), [0, 1, 2]);
-  check(sent.indexOf(0) > sent.indexOf(1), "the session that was held up came later");
+  check(sent.indexOf(0) > sent.indexOf(1), "the delayed session continues later");
 });
 
-test("what is put off is answered later", async (api) => {
+test("deferred requests are answered later", async (api) => {
   const machine = new api.Machine();
   const session = machine.open(api.compile(PING), "me");
-  equal(machine.runSync(() => "later"), { rest: "idle" });
+  equal(
+    machine.runSync(() => "later"),
+    { rest: "idle" },
+  );
   const [request] = machine.requests();
-  equal([request.session, request.class, request.labels, request.role], [session, "decide", ["ping", "stop"], "Client"]);
+  equal(
+    [request.session, request.class, request.labels, request.role],
+    [session, "decide", ["ping", "stop"], "Client"],
+  );
   equal([request.peer, request.attempt, request.deadline, request.args], ["Server", 0, null, []]);
   machine.answer(request, { ok: "stop" });
   await error(() => machine.answer(request, { ok: "stop" }), "refused");
   equal(machine.runSync(host(0)), { rest: "done" });
-  equal(machine.sessions(), [{ session: 0, protocol: "Ping", owner: "me", phase: "closed", events: machine.sessions()[0].events }]);
+  equal(machine.sessions(), [
+    {
+      session: 0,
+      protocol: "Ping",
+      owner: "me",
+      phase: "closed",
+      events: machine.sessions()[0].events,
+    },
+  ]);
 });
 
-test("an answer from elsewhere wakes a run that waits", async (api) => {
+test("an input wakes a waiting run", async (api) => {
   const machine = new api.Machine({ config: { effectBudget: 100 } });
   machine.open(api.compile(PING), "me");
   const run = machine.run({ handle: () => new Promise(() => {}) });
@@ -194,7 +229,7 @@ test("an answer from elsewhere wakes a run that waits", async (api) => {
   equal(machine.session(0).phase, "faulted");
 });
 
-test("a run can be sliced, and goes on", async (api) => {
+test("a run can be split into slices", async (api) => {
   const whole = recorded(api, 20);
   const machine = new api.Machine();
   machine.open(api.compile(PING), "me");
@@ -205,7 +240,7 @@ test("a run can be sliced, and goes on", async (api) => {
   equal(machine.stateDigest(), whole.stateDigest());
 });
 
-test("one step at a time, by hand", async (api) => {
+test("the machine can be stepped by hand", async (api) => {
   const machine = new api.Machine();
   machine.open(api.compile(PING), "me");
   const world = host(2);
@@ -221,29 +256,32 @@ test("one step at a time, by hand", async (api) => {
   equal(machine.stateDigest(), recorded(api, 2).stateDigest());
 });
 
-test("values of every sort go in and come out", async (api) => {
+test("values of every sort are converted both ways", async (api) => {
   const machine = new api.Machine();
   machine.open(api.compile(TYPED), "me");
-  const said = {
+  const payloads = {
     order: { item: "a\u{1F600}", count: 2 ** 53 - 1, kind: "disc" },
     numbers: { a: 2n ** 64n - 1n, b: -(2n ** 63n), c: true, d: new Uint8Array([0, 255]) },
     many: [1, 2n, 3],
     maybe: [],
   };
-  const heard = {};
+  const delivered = {};
   const world = {
     handle(request) {
-      if (request.class === "produce") return { ok: said[request.label] };
-      heard[request.label] = request.args;
+      if (request.class === "produce") return { ok: payloads[request.label] };
+      delivered[request.label] = request.args;
     },
   };
   equal(machine.runSync(world), { rest: "done" }, JSON.stringify(machine.session(0)));
-  equal(heard.order, [said.order]);
-  equal(heard.numbers.length === 1 ? Object.values(heard.numbers[0]) : heard.numbers, Object.values(said.numbers));
-  equal([heard.many, heard.maybe], [[[1, 2, 3]], [[]]]);
+  equal(delivered.order, [payloads.order]);
+  equal(
+    delivered.numbers.length === 1 ? Object.values(delivered.numbers[0]) : delivered.numbers,
+    Object.values(payloads.numbers),
+  );
+  equal([delivered.many, delivered.maybe], [[[1, 2, 3]], [[]]]);
 });
 
-test("a value of another sort is told with its place, and the effect can still be answered", async (api) => {
+test("a value of the wrong sort is reported and leaves the effect open", async (api) => {
   const cases = [
     [{ item: "x", count: 1, kind: "tape" }, "outcome.ok.kind"],
     [{ item: "x", count: 1 }, "outcome.ok.kind"],
@@ -268,19 +306,31 @@ test("a value of another sort is told with its place, and the effect can still b
   machine.answer(request, { ok: ["x", 1, "book"] });
 });
 
-test("handlers that misbehave are told of, and leave the machine sound", async (api) => {
+test("errors in handlers are reported and leave the machine usable", async (api) => {
   const fresh = () => {
     const machine = new api.Machine();
     machine.open(api.compile(PING), "me");
     return machine;
   };
-  const boom = () => { throw new TypeError("boom"); };
+  const boom = () => {
+    throw new TypeError("boom");
+  };
   const machine = fresh();
   check((await error(() => machine.runSync(boom), "handler_threw")).message.includes("boom"));
   equal(machine.requests().length, 1);
-  check((await error(() => fresh().run(async () => boom()), "handler_threw")).message.includes("boom"));
+  check(
+    (await error(() => fresh().run(async () => boom()), "handler_threw")).message.includes("boom"),
+  );
   await error(() => fresh().runSync(async () => ({ ok: "stop" })), "promise_in_sync");
-  for (const outcome of [5, "x", null, {}, { ok: 1, fail: "busy" }, { fail: "tired" }, { fail: "busy", detail: 5 }]) {
+  for (const outcome of [
+    5,
+    "x",
+    null,
+    {},
+    { ok: 1, fail: "busy" },
+    { fail: "tired" },
+    { fail: "busy", detail: 5 },
+  ]) {
     await error(() => fresh().runSync(() => outcome), "bad_argument");
     await error(() => fresh().run(async () => outcome), "bad_argument");
   }
@@ -289,20 +339,40 @@ test("handlers that misbehave are told of, and leave the machine sound", async (
     await error(() => fresh().runSync(handler), "bad_argument");
     await error(() => fresh().run(handler), "bad_argument");
   }
-  const hostile = new Proxy({}, { get: () => { throw 1; }, has: () => true });
+  const hostile = new Proxy(
+    {},
+    {
+      get: () => {
+        throw 1;
+      },
+      has: () => true,
+    },
+  );
   await error(() => fresh().runSync(() => hostile), "bad_argument");
   const inner = fresh();
   await error(() => inner.runSync(() => (inner.runSync(() => "later"), "later")), "handler_threw");
   const getter = fresh();
-  const outcome = { get ok() { return getter.sessionCount === 1 ? "stop" : "ping"; } };
-  equal(getter.runSync((r) => (r.class === "decide" ? outcome : r.class === "produce" ? { ok: null } : undefined)), { rest: "done" });
+  const outcome = {
+    get ok() {
+      return getter.sessionCount === 1 ? "stop" : "ping";
+    },
+  };
+  equal(
+    getter.runSync((r) =>
+      r.class === "decide" ? outcome : r.class === "produce" ? { ok: null } : undefined,
+    ),
+    { rest: "done" },
+  );
 });
 
-test("failures reach the protocol, and end a session that has no branch for them", async (api) => {
+test("a failure without a branch for it faults the session", async (api) => {
   for (const fail of ["denied", "unavailable", "internal"]) {
     const machine = new api.Machine();
     machine.open(api.compile(PING), "me");
-    equal(machine.runSync(() => ({ fail, detail: "why" })), { rest: "done" });
+    equal(
+      machine.runSync(() => ({ fail, detail: "why" })),
+      { rest: "done" },
+    );
     equal(machine.session(0).phase, "faulted");
   }
 });
@@ -312,15 +382,25 @@ test("arguments are checked", async (api) => {
   const hostile = [null, 5, "x", {}, [], new Uint8Array(0), () => 1, 10n, Symbol("x"), new Date()];
   for (const value of hostile) {
     if (!(value instanceof Uint8Array)) await error(() => new api.Replay(value), "bad_argument");
-    if (!(value instanceof Uint8Array)) await error(() => api.Image.fromBytes(value), "bad_argument");
+    if (!(value instanceof Uint8Array))
+      await error(() => api.Image.fromBytes(value), "bad_argument");
     if (typeof value !== "string") await error(() => api.compile(value), "bad_argument");
   }
   await error(() => api.compile("\udc00"), "bad_argument");
   await error(() => api.compile("", { nam: "x" }), "bad_argument");
   await error(() => api.compile("", { modules: 5 }), "bad_argument");
-  for (const options of [5, "x", { config: 5 }, { config: { policy: "fair" } }, { config: { determinism: "replay" } },
-    { config: { sessionsMax: -1 } }, { config: { bufferLenMax: 2 ** 40 } }, { confg: {} }, { record: 5 },
-    { config: { witnessTtl: 10n } }]) {
+  for (const options of [
+    5,
+    "x",
+    { config: 5 },
+    { config: { policy: "fair" } },
+    { config: { determinism: "replay" } },
+    { config: { sessionsMax: -1 } },
+    { config: { bufferLenMax: 2 ** 40 } },
+    { confg: {} },
+    { record: 5 },
+    { config: { witnessTtl: 10n } },
+  ]) {
     await error(() => new api.Machine(options), "bad_argument");
   }
   for (const ticks of [-1, 1.5, NaN, Infinity, "1", null, undefined, 2n ** 64n]) {
@@ -330,7 +410,8 @@ test("arguments are checked", async (api) => {
   equal(machine.clock, 2n ** 64n - 1n);
   await error(() => machine.advanceClock(1), "refused");
   await error(() => machine.cancel(3, "me"), "refused");
-  for (const session of ["0", -1, 2 ** 32, null]) await error(() => machine.cancel(session, "me"), "bad_argument");
+  for (const session of ["0", -1, 2 ** 32, null])
+    await error(() => machine.cancel(session, "me"), "bad_argument");
   await error(() => machine.answer({}, { ok: 1 }), "bad_argument");
   await error(() => machine.answer({ session: 2 ** 40, effect: 0 }, { ok: 1 }), "bad_argument");
   await error(() => machine.answer({ session: 0, effect: 0 }, { ok: 1 }), "refused");
@@ -346,8 +427,15 @@ test("arguments are checked", async (api) => {
 
 test("hostile texts and images end in errors", async (api) => {
   const deep = "(".repeat(100_000);
-  for (const text of ["", "\0", deep, "global protocol X(role A) {" + "rec L { ".repeat(20_000), "{".repeat(200_000),
-    "global protocol X(role A, role B) { x(" + "List<".repeat(50_000), "a".repeat(2 << 20)]) {
+  for (const text of [
+    "",
+    "\0",
+    deep,
+    "global protocol X(role A) {" + "rec L { ".repeat(20_000),
+    "{".repeat(200_000),
+    "global protocol X(role A, role B) { x(" + "List<".repeat(50_000),
+    "a".repeat(2 << 20),
+  ]) {
     equal(api.check(text).protocols, []);
   }
   const image = api.compile(PING).bytes();
@@ -362,40 +450,60 @@ test("hostile texts and images end in errors", async (api) => {
         equal(thrown.code, "bad_image");
         continue;
       }
-      equal(read.bytes(), bent, "what is read is what was given");
+      equal(read.bytes(), bent, "an accepted image encodes to its input");
     }
   }
   await error(() => api.Image.fromBytes(new Uint8Array([0x88, 0xfb])), "bad_image");
-  await error(() => api.Image.fromBytes(new Uint8Array([0x88, 0x7b, 255, 255, 255, 255, 255, 255, 255, 255])), "bad_image");
-  await error(() => api.Image.fromBytes(new Uint8Array([0x9b, 0, 0, 1, 0, 0, 0, 0, 0])), "bad_image");
+  await error(
+    () => api.Image.fromBytes(new Uint8Array([0x88, 0x7b, 255, 255, 255, 255, 255, 255, 255, 255])),
+    "bad_image",
+  );
+  await error(
+    () => api.Image.fromBytes(new Uint8Array([0x9b, 0, 0, 1, 0, 0, 0, 0, 0])),
+    "bad_image",
+  );
 });
 
-test("a recorded run is replayed, and is equal", async (api) => {
+test("a recorded run replays equal", async (api) => {
   const machine = recorded(api, 3, { trace: true, rows: true });
   const bytes = machine.finishRecording();
   await error(() => machine.finishRecording(), "not_kept");
   const replay = replayed(api, bytes);
-  equal(replay.header, { tool: "suite", source: PING, notes: [["a", "b"]], policy: "cooperative", determinism: "full" });
+  equal(replay.header, {
+    tool: "suite",
+    source: PING,
+    notes: [["a", "b"]],
+    policy: "cooperative",
+    determinism: "full",
+  });
   const found = replay.findings();
-  equal([found.verdict, found.tail, found.steps, found.sessions], ["equal", { kind: "sealed" }, machine.stepIndex, 1]);
+  equal(
+    [found.verdict, found.tail, found.steps, found.sessions],
+    ["equal", { kind: "sealed" }, machine.stepIndex, 1],
+  );
   equal([found.state, found.trace], [machine.stateDigest(), machine.traceDigest()]);
-  equal(replay.rows(0, 1000), machine.rows(0, 1000), "a replay's rows are the run's");
+  equal(replay.rows(0, 1000), machine.rows(0, 1000), "a replay has the same rows as the run");
   replay.seek(found.steps);
   equal(replay.stateDigest(), found.state);
 });
 
-test("a recording that was made elsewhere is replayed with the same digests", async (api, load) => {
+test("native recordings replay with the same digests", async (api, load) => {
   const { recordings } = JSON.parse(new TextDecoder().decode(await load("corpus.json")));
   check(recordings.length >= 8);
   for (const { path, equal: same, state, trace, ...counts } of recordings) {
     const replay = replayed(api, await load(path));
     const found = replay.findings();
-    equal([found.verdict, found.state, found.trace], [same ? "equal" : "diverged", state, trace], path);
-    for (const [what, count] of Object.entries(counts)) equal(found[what], count, `${path}: ${what}`);
+    equal(
+      [found.verdict, found.state, found.trace],
+      [same ? "equal" : "diverged", state, trace],
+      path,
+    );
+    for (const [what, count] of Object.entries(counts))
+      equal(found[what], count, `${path}: ${what}`);
   }
 });
 
-test("a row in full: what its line shortens, and the rest of its effect", async (api) => {
+test("row details: full values and the other rows of the effect", async (api) => {
   const source = `
   record Note { who: Text, mood: Mood, raw: Bytes }
   enum Mood { glad, sad }
@@ -409,28 +517,46 @@ test("a row in full: what its line shortens, and the rest of its effect", async 
   const { rows } = replay.rows(0, 100);
   const whole = `{\n  who: ${JSON.stringify(who)},\n  mood: sad,\n  raw: h'6869' "hi"\n}`;
   const of = (kind, nth = 0) => rows.filter((row) => row.kind === kind)[nth].row;
-  for (const [row, what] of [[of("sent"), "payload"], [of("received"), "payload"], [of("input", 1), "result"], [of("effect_resolved"), "result"],
-    [of("request", 1), "arguments"]]) {
+  for (const [row, what] of [
+    [of("sent"), "payload"],
+    [of("received"), "payload"],
+    [of("input", 1), "result"],
+    [of("effect_resolved"), "result"],
+    [of("request", 1), "arguments"],
+  ]) {
     const detail = replay.detail(row);
-    equal([detail.what, detail.values.map(({ text, cut }) => [text, cut])], [what, [[whole, false]]], rows[row].text);
+    equal(
+      [detail.what, detail.values.map(({ text, cut }) => [text, cut])],
+      [what, [[whole, false]]],
+      rows[row].text,
+    );
   }
-  const related = { issued: of("effect_issued"), request: of("request"), answer: of("input", 1), ended: of("effect_resolved") };
-  for (const row of Object.values(related)) equal(replay.detail(row).related, related, rows[row].text);
+  const related = {
+    issued: of("effect_issued"),
+    request: of("request"),
+    answer: of("input", 1),
+    ended: of("effect_resolved"),
+  };
+  for (const row of Object.values(related))
+    equal(replay.detail(row).related, related, rows[row].text);
   equal(replay.detail(of("closed")).values, []);
   equal(replay.detail(rows.length), undefined);
-  equal(replay.images().map(({ name }) => name), ["Tell"]);
-  // Far from the start, and whatever the replay looks at.
+  equal(
+    replay.images().map(({ name }) => name),
+    ["Tell"],
+  );
+  // Also far from the start, independent of the inspected step.
   const long = replayed(api, recorded(api, 3000).finishRecording());
   const { total } = long.rows(0, 0);
   for (let row = 0; row < total; row += 997) {
     const [{ text, kind }] = long.rows(row, row + 1).rows;
     const { effect } = long.detail(row);
-    const told = /^(?:effect |\d+\.)(\d+)/.exec(text);
-    equal(effect, told === null || kind === "opened" ? null : Number(told[1]), text);
+    const number = /^(?:effect |\d+\.)(\d+)/.exec(text);
+    equal(effect, number === null || kind === "opened" ? null : Number(number[1]), text);
   }
 });
 
-test("time travel: any step from any other is the state of that step", async (api) => {
+test("time travel: seeking reaches the same state from any step", async (api) => {
   const replay = replayed(api, recorded(api, 600).finishRecording());
   const last = replay.steps;
   check(last > 2500, `${last} steps`);
@@ -451,10 +577,11 @@ test("time travel: any step from any other is the state of that step", async (ap
   equal(replay.back(1e9), 0);
   equal(replay.forward(1e9), last);
   await error(() => replay.seek(last + 1), "beyond_end");
-  for (const step of [-1, 1.5, NaN, "1", null, undefined, {}]) await error(() => replay.seek(step), "bad_argument");
+  for (const step of [-1, 1.5, NaN, "1", null, undefined, {}])
+    await error(() => replay.seek(step), "bad_argument");
 });
 
-test("time travel over waves: forward by whole waves, and back by the same", async (api, load) => {
+test("time travel moves by whole waves", async (api, load) => {
   const replay = replayed(api, await load("fixtures/recordings/v1/threaded.rec"));
   const last = replay.steps;
   const states = new Map();
@@ -471,14 +598,22 @@ test("time travel over waves: forward by whole waves, and back by the same", asy
   for (let step = 0; step <= last; step += 1) {
     replay.seek(0);
     replay.seek(step);
-    equal([step, replay.step], [step, places.find((place) => place >= step)], "from before it");
+    equal(
+      [step, replay.step],
+      [step, places.find((place) => place >= step)],
+      "from an earlier step",
+    );
     replay.seek(last);
     replay.seek(step);
-    equal([step, replay.step], [step, places.findLast((place) => place <= step)], "from behind it");
+    equal(
+      [step, replay.step],
+      [step, places.findLast((place) => place <= step)],
+      "from a later step",
+    );
   }
 });
 
-test("rows: windows, filters, search, and where a step stands among them", async (api) => {
+test("rows: windows, filters, search and the position of a step", async (api) => {
   const replay = replayed(api, recorded(api, 1500).finishRecording());
   const count = replay.rowCount;
   check(count > 8192, "more than two blocks of rows");
@@ -486,12 +621,26 @@ test("rows: windows, filters, search, and where a step stands among them", async
   for (let from = 0; from < count; from += 1000) all.push(...replay.rows(from, from + 1000).rows);
   equal(all.length, count);
   check(all.every((row, n) => row.row === n));
-  check(all.every((row, n) => n === 0 || all[n - 1].after <= row.after), "rows are in the order of steps");
-  const filters = [{ kinds: ["sent", "offered"] }, { role: "Server" }, { session: 0, role: "Client", kinds: ["chose"] },
-    { text: "PONG" }, { session: 1 }, { role: "Nobody" }, { kinds: [] }];
-  const fits = ({ session, role, kinds, text }) => (row) =>
-    (session === undefined || row.session === session) && (role === undefined || row.role === role || row.peer === role)
-    && (kinds === undefined || kinds.includes(row.kind)) && (text === undefined || row.text.toLowerCase().includes(text.toLowerCase()));
+  check(
+    all.every((row, n) => n === 0 || all[n - 1].after <= row.after),
+    "rows are in the order of steps",
+  );
+  const filters = [
+    { kinds: ["sent", "offered"] },
+    { role: "Server" },
+    { session: 0, role: "Client", kinds: ["chose"] },
+    { text: "PONG" },
+    { session: 1 },
+    { role: "Nobody" },
+    { kinds: [] },
+  ];
+  const fits =
+    ({ session, role, kinds, text }) =>
+    (row) =>
+      (session === undefined || row.session === session) &&
+      (role === undefined || row.role === role || row.peer === role) &&
+      (kinds === undefined || kinds.includes(row.kind)) &&
+      (text === undefined || row.text.toLowerCase().includes(text.toLowerCase()));
   for (const filter of filters) {
     const expected = all.filter(fits(filter));
     const { total, from, rows } = replay.rows(3, 13, filter);
@@ -513,7 +662,7 @@ test("rows: windows, filters, search, and where a step stands among them", async
   equal(replay.rows(1e9, 1e9 + 9), { total: count, from: count, rows: [] }, "beyond the end");
 });
 
-test("windows and filters that make no sense are refused", async (api) => {
+test("invalid windows and filters are rejected", async (api) => {
   const replay = replayed(api, recorded(api, 3).finishRecording());
   await error(() => replay.rows(0, 1e9), "bad_argument");
   await error(() => replay.rows(-1, 5), "bad_argument");
@@ -526,7 +675,7 @@ test("windows and filters that make no sense are refused", async (api) => {
   equal(replay.session(99), undefined);
 });
 
-test("a recording is indexed in slices, and can be looked at meanwhile", async (api) => {
+test("a recording can be inspected while it is indexed in slices", async (api) => {
   const replay = new api.Replay(recorded(api, 200).finishRecording());
   equal([replay.index(100), replay.over, replay.steps], [false, false, 100]);
   equal(replay.findings().verdict, "running");
@@ -537,11 +686,11 @@ test("a recording is indexed in slices, and can be looked at meanwhile", async (
   equal(replay.rows(0, 1, { kinds: ["sent"] }).total < rows, true);
   const { total } = replay.rows(0, 1, { role: "Client" });
   equal(replay.index(), true);
-  check(replay.rows(0, 1, { role: "Client" }).total > total, "a filter's rows go on with the index");
+  check(replay.rows(0, 1, { role: "Client" }).total > total, "a filter's rows grow with the index");
   equal([replay.step, replay.findings().verdict], [50, "equal"]);
 });
 
-test("a recording that was changed or cut is told to be, with the place", async (api) => {
+test("changed and truncated recordings are reported with the place", async (api) => {
   const sound = recorded(api, 3).finishRecording();
   let damaged = 0;
   for (let at = 0; at < sound.length; at += 1) {
@@ -551,16 +700,26 @@ test("a recording that was changed or cut is told to be, with the place", async 
     try {
       replay = new api.Replay(bent);
     } catch (thrown) {
-      check(["not_a_recording", "version", "damaged", "no_header"].includes(thrown.code), thrown.code);
+      check(
+        ["not_a_recording", "version", "damaged", "no_header"].includes(thrown.code),
+        thrown.code,
+      );
       check(/^(byte|entry) \d+$/.test(thrown.place), thrown.place);
       damaged += 1;
       continue;
     }
     while (!replay.index(1000));
     const { verdict, tail } = replay.findings();
-    equal([verdict, tail.kind], ["equal_up_to", at >= tail.offset ? "damaged" : tail.kind], `byte ${at}`);
+    equal(
+      [verdict, tail.kind],
+      ["equal_up_to", at >= tail.offset ? "damaged" : tail.kind],
+      `byte ${at}`,
+    );
     check(tail.kind === "damaged" || tail.kind === "torn", `byte ${at}: ${tail.kind}`);
-    check(at >= tail.offset && (tail.kind === "torn" || at < tail.offset + tail.len), `byte ${at} of ${shown(tail)}`);
+    check(
+      at >= tail.offset && (tail.kind === "torn" || at < tail.offset + tail.len),
+      `byte ${at} of ${shown(tail)}`,
+    );
     damaged += 1;
   }
   equal(damaged, sound.length);
@@ -577,8 +736,9 @@ test("a recording that was changed or cut is told to be, with the place", async 
   }
 });
 
-test("names from a recording are text and nothing else", async (api) => {
-  const source = 'global protocol P(role constructor, role B) { __proto__(Text) from constructor to B; }';
+test("names from a recording are only text", async (api) => {
+  const source =
+    "global protocol P(role constructor, role B) { __proto__(Text) from constructor to B; }";
   let image;
   try {
     image = api.compile(source);
@@ -588,7 +748,10 @@ test("names from a recording are text and nothing else", async (api) => {
   }
   const machine = new api.Machine({ rows: true });
   machine.open(image, "<script>");
-  equal(machine.runSync((r) => (r.class === "produce" ? { ok: "x" } : undefined)), { rest: "done" });
+  equal(
+    machine.runSync((r) => (r.class === "produce" ? { ok: "x" } : undefined)),
+    { rest: "done" },
+  );
   equal(machine.rows(0, 100, { kinds: ["sent"] }).rows[0].role, "constructor");
   equal({}.polluted, undefined);
 });

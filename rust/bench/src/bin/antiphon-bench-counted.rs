@@ -1,4 +1,4 @@
-//! The same program with a heap that counts, which would slow the other one down.
+//! The same program with a counting allocator, which would slow down measurements of time.
 
 use std::alloc::System;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The bare loop: what any monitor has to beat.
+//! The bare loop: a lower bound for the cost of any monitor.
 
 use std::hint::black_box;
 
@@ -7,10 +7,10 @@ use antiphon_machine::{Edge, LabelId, Parcel, Value};
 use super::{Absent, Prepared, Ready};
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
-/// As many messages as an edge of the machine holds.
+/// The capacity of a queue, as of the machine's edges.
 pub(super) const BOUND: usize = 64;
 
-/// What every side but the machines sends: as large as what the machine sends.
+/// The message of all sides except the machines, as large as the machine's.
 #[inline]
 pub(super) fn parcel(sequence: u64, label: u16) -> Parcel {
     Parcel {
@@ -29,7 +29,7 @@ pub(super) fn label(exchange: Exchange, round: u64) -> u16 {
     }
 }
 
-/// How many roles the exchange has.
+/// The number of roles in the exchange.
 pub(super) fn roles(exchange: Exchange) -> usize {
     match exchange {
         Exchange::PingPong | Exchange::Choice => 2,
@@ -37,7 +37,7 @@ pub(super) fn roles(exchange: Exchange) -> usize {
     }
 }
 
-/// Sessions of so many edges, one after another around the roles.
+/// Sessions with `EDGES` edges each, which connect the roles in a ring.
 struct Loop<const EDGES: usize> {
     exchange: Exchange,
     sessions: Vec<[Edge; EDGES]>,
@@ -65,7 +65,7 @@ impl<const EDGES: usize> Loop<EDGES> {
     }
 }
 
-/// Every role sends what the one before it is to take, if there is room, and it is taken.
+/// Each role sends if there is room, and its successor receives.
 #[inline]
 fn round(edges: &mut [Edge], label: u16) -> u64 {
     let mut received = 0;

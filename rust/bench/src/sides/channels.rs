@@ -1,4 +1,4 @@
-//! Bounded channels of crossbeam: by one thread that never waits, and by a thread for each role.
+//! Bounded channels of crossbeam: on one thread that never waits, and with a thread per role.
 
 use std::hint::black_box;
 use std::thread;
@@ -7,14 +7,14 @@ use antiphon_machine::Parcel;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::bare::{BOUND, parcel, roles};
-use super::host::{Behind, behind, chosen, take};
+use super::host::{RoleHost, host_of, next_label, take};
 use super::{Absent, Prepared, Ready};
 use crate::contest::{Contest, Exchange};
 
 type Channel = (Sender<Parcel>, Receiver<Parcel>);
 
-/// A channel, how much was sent through it, and who is behind the role that sends.
-type End = (Channel, u64, Behind);
+/// A channel, the number of messages sent through it, and the host of the sending role.
+type End = (Channel, u64, RoleHost);
 
 struct Single {
     exchange: Exchange,
@@ -28,7 +28,7 @@ pub(super) fn single(contest: &Contest) -> Result<Prepared, Absent> {
         return Err(Absent("has neither work nor steps".to_owned()));
     }
     let session = || {
-        let channels = (0..roles(contest.exchange)).map(|_| (bounded(BOUND), 0, behind(contest)));
+        let channels = (0..roles(contest.exchange)).map(|_| (bounded(BOUND), 0, host_of(contest)));
         channels.collect()
     };
     Prepared::of(Single {
@@ -48,7 +48,7 @@ impl Ready for Single {
                 let next = (at + 1) % channels.len();
                 let ((sender, receiver), sent, host) = &mut channels[at];
                 let label = match at {
-                    0 => chosen(host, self.exchange, *sent),
+                    0 => next_label(host, self.exchange, *sent),
                     _ => 0,
                 };
                 if sender.try_send(black_box(parcel(*sent, label))).is_ok() {
@@ -71,7 +71,7 @@ impl Ready for Single {
     }
 }
 
-/// The first role sends and waits, the others wait and pass on.
+/// The first role sends and then waits; the others wait and pass the message on.
 struct Threads {
     contest: Contest,
     received: u64,
@@ -100,13 +100,13 @@ impl Ready for Threads {
             senders.push(sender);
             receivers.push(receiver);
         }
-        // The edge n goes from role n to the next one.
+        // Edge n leads from role n to the next one.
         receivers.rotate_right(1);
         let mut ends = senders.into_iter().zip(receivers);
         let first = ends.next();
         thread::scope(|scope| {
             for (sender, receiver) in ends {
-                let mut host = behind(&self.contest);
+                let mut host = host_of(&self.contest);
                 scope.spawn(move || {
                     for round in 0..rounds {
                         let Ok(got) = receiver.recv() else { return };
@@ -120,9 +120,9 @@ impl Ready for Threads {
             let Some((sender, receiver)) = first else {
                 return;
             };
-            let mut host = behind(&self.contest);
+            let mut host = host_of(&self.contest);
             for round in 0..rounds {
-                let label = chosen(&mut host, exchange, round);
+                let label = next_label(&mut host, exchange, round);
                 if sender.send(parcel(round, label)).is_err() {
                     return;
                 }

@@ -1,4 +1,5 @@
-//! The hosts of roles that are tasks or threads, or ends of channels: asked and told what the hosts of our own are.
+//! The hosts of roles that are tasks, threads or ends of channels. They are called as often as the
+//! hosts of Antiphon's roles.
 
 use std::hint::black_box;
 
@@ -7,22 +8,22 @@ use antiphon_machine::Parcel;
 use super::bare::label;
 use crate::contest::{ARMS, Contest, Exchange};
 
-/// Application code behind a role.
+/// The application code of a role.
 pub(super) trait Host: Send {
-    /// Which of the labels to say.
+    /// Chooses one of the labels.
     fn choose(&mut self, labels: &[u16]) -> u16;
 
-    /// What the role received.
-    fn told(&mut self, parcel: &Parcel);
+    /// Handles a message that the role received.
+    fn deliver(&mut self, parcel: &Parcel);
 }
 
-/// What a role has behind it; nobody where nobody is asked or told.
-pub(super) type Behind = Option<Box<dyn Host>>;
+/// A role's host; `None` in contests without host calls.
+pub(super) type RoleHost = Option<Box<dyn Host>>;
 
 /// The labels of a client's message.
 const LABELS: [u16; ARMS] = [0, 1, 2, 3];
 
-/// Chooses in turn, as ours does.
+/// Chooses the labels in turn, like Antiphon's host.
 #[derive(Default)]
 struct InTurn(usize);
 
@@ -32,14 +33,14 @@ impl Host for InTurn {
         labels[self.0 % labels.len()]
     }
 
-    fn told(&mut self, parcel: &Parcel) {
+    fn deliver(&mut self, parcel: &Parcel) {
         black_box(parcel);
     }
 }
 
-/// What a role of this contest has behind it.
-pub(super) fn behind(contest: &Contest) -> Behind {
-    match contest.told {
+/// The host of a role in this contest.
+pub(super) fn host_of(contest: &Contest) -> RoleHost {
+    match contest.delivered {
         true => Some(Box::new(InTurn::default())),
         false => None,
     }
@@ -47,18 +48,18 @@ pub(super) fn behind(contest: &Contest) -> Behind {
 
 /// The label of the client's next message.
 #[inline]
-pub(super) fn chosen(host: &mut Behind, exchange: Exchange, round: u64) -> u16 {
+pub(super) fn next_label(host: &mut RoleHost, exchange: Exchange, round: u64) -> u16 {
     match (host, exchange) {
         (Some(host), Exchange::Choice) => host.choose(&LABELS),
         _ => label(exchange, round),
     }
 }
 
-/// Takes what was received, and tells who is behind the role.
+/// Receives a message, and delivers it to the role's host.
 #[inline]
-pub(super) fn take(host: &mut Behind, parcel: Parcel) {
+pub(super) fn take(host: &mut RoleHost, parcel: Parcel) {
     if let Some(host) = host {
-        host.told(&parcel);
+        host.deliver(&parcel);
     }
     black_box(parcel);
 }

@@ -1,4 +1,4 @@
-//! The images of the contests, for our own sides.
+//! The images of the contests, for Antiphon's sides.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use antiphon_machine::{
 use super::Absent;
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
-/// One of four labels, and an acknowledgement, for ever.
+/// One of four labels and an acknowledgement, forever.
 const CHOICE: &str = "
     global protocol Choices(role Client, role Server) {
       rec Loop {
@@ -29,14 +29,14 @@ const CHOICE: &str = "
       }
     }";
 
-/// The image, and how many steps a message of it takes, times two.
+/// The contest's image, and the number of steps that two messages take.
 pub(super) fn image(contest: &Contest) -> Result<(Arc<VerifiedImage>, u64), Absent> {
-    match (contest.exchange, contest.told) {
+    match (contest.exchange, contest.delivered) {
         (Exchange::PingPong, false) => Ok((sample::bare_ping_pong(), 8)),
         (Exchange::PingPong, true) => Ok((sample::told_ping_pong(), 10)),
         (Exchange::Ring, _) => Ok((ring()?, 8)),
         (Exchange::Choice, true) => Ok((compiled(CHOICE)?, 11)),
-        (Exchange::Choice, false) => Ok((chosen()?, 8)),
+        (Exchange::Choice, false) => Ok((choice_without_hosts()?, 8)),
     }
 }
 
@@ -56,68 +56,84 @@ fn verified(image: CodeImage) -> Result<Arc<VerifiedImage>, Absent> {
     Ok(Arc::new(verified))
 }
 
-/// [`CHOICE`] where nobody is asked or told: the client's program says one label after the other.
-fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
-    const ACK: LabelId = LabelId(ARMS as u16);
-    let (chan, val) = (Reg(0), Reg(1));
+/// The label of the server's message in [`choice_without_hosts`].
+const ACK: LabelId = LabelId(ARMS as u16);
+
+/// The labels of the client's messages in [`choice_without_hosts`].
+fn choice_labels() -> impl Iterator<Item = LabelId> {
+    (0..ARMS as u16).map(LabelId)
+}
+
+/// [`CHOICE`] without host calls: the client's program sends the labels in turn.
+fn choice_without_hosts() -> Result<Arc<VerifiedImage>, Absent> {
+    let names = ["north", "east", "south", "west", "ack"];
+    verified(CodeImage {
+        name: "Chosen".to_owned(),
+        version: 1,
+        roles: choice_roles(),
+        labels: names.map(str::to_owned).into(),
+        sorts: vec![Sort::Unit],
+        programs: choice_programs(),
+        ..CodeImage::default()
+    })
+}
+
+fn choice_roles() -> Vec<Role> {
     let (client, server) = (RoleId(0), RoleId(1));
-    let labels = || (0..ARMS as u16).map(LabelId);
     let go = |label, next| Transition {
         label,
         sort: SortId(0),
         next: StateId(next),
     };
-    let any = || labels().map(|label| go(label, 1)).collect();
+    let any = || choice_labels().map(|label| go(label, 1)).collect();
+    let ack = || vec![go(ACK, 0)];
     let role = |name: &str, states| Role {
         name: name.to_owned(),
         automaton: Automaton { states },
     };
-    let roles = vec![
-        role(
-            "Client",
-            vec![
-                State::Send {
-                    to: server,
-                    branches: any(),
-                },
-                State::Recv {
-                    from: server,
-                    branches: vec![go(ACK, 0)],
-                },
-            ],
-        ),
-        role(
-            "Server",
-            vec![
-                State::Recv {
-                    from: client,
-                    branches: any(),
-                },
-                State::Send {
-                    to: client,
-                    branches: vec![go(ACK, 0)],
-                },
-            ],
-        ),
+    let client_states = vec![
+        State::Send {
+            to: server,
+            branches: any(),
+        },
+        State::Recv {
+            from: server,
+            branches: ack(),
+        },
     ];
+    let server_states = vec![
+        State::Recv {
+            from: client,
+            branches: any(),
+        },
+        State::Send {
+            to: client,
+            branches: ack(),
+        },
+    ];
+    vec![role("Client", client_states), role("Server", server_states)]
+}
+
+fn choice_programs() -> Vec<Program> {
+    let (chan, val) = (Reg(0), Reg(1));
     let ack = Instruction::Receive {
         chan,
         label: ACK,
         dst: val,
     };
     let jump = |pc| Instruction::Jump { target: Pc(pc) };
-    // After the last label the first again.
-    let one = |label: LabelId| {
+    // After the last label, the first follows again.
+    let send_one = |label: LabelId| {
         let next = (u32::from(label.0) + 1) % ARMS as u32 * 3;
-        let say = Instruction::Send { chan, label, val };
-        [say, ack.clone(), jump(next)]
+        let send = Instruction::Send { chan, label, val };
+        [send, ack.clone(), jump(next)]
     };
-    let says = labels().flat_map(one).collect();
-    let answers = vec![
+    let client = choice_labels().flat_map(send_one).collect();
+    let server = vec![
         Instruction::Choose {
             chan,
             dst: val,
-            table: labels().map(|label| (label, Pc(1))).collect(),
+            table: choice_labels().map(|label| (label, Pc(1))).collect(),
         },
         Instruction::Send {
             chan,
@@ -131,19 +147,10 @@ fn chosen() -> Result<Arc<VerifiedImage>, Absent> {
         registers: 2,
         code,
     };
-    let names = ["north", "east", "south", "west", "ack"];
-    verified(CodeImage {
-        name: "Chosen".to_owned(),
-        version: 1,
-        roles,
-        labels: names.map(str::to_owned).into(),
-        sorts: vec![Sort::Unit],
-        programs: vec![program("Client", says), program("Server", answers)],
-        ..CodeImage::default()
-    })
+    vec![program("Client", client), program("Server", server)]
 }
 
-/// A token goes round, and nobody is asked or told: the ring's [`sample::bare_ping_pong`].
+/// A token passed around the ring without host calls, like [`sample::bare_ping_pong`].
 fn ring() -> Result<Arc<VerifiedImage>, Absent> {
     const TOKEN: LabelId = LabelId(0);
     let (chan, dst) = (Reg(0), Reg(1));

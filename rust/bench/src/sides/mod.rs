@@ -1,4 +1,4 @@
-//! Who takes part. A side is made ready outside of what is measured, and then exchanges messages.
+//! The sides of a contest. A side is prepared before the measurement and then exchanges messages.
 
 mod bare;
 mod channels;
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::contest::Contest;
 
-/// Who takes part.
+/// A side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
-    /// The same parcels through the same bounded buffers, and nothing else.
+    /// Only the same parcels through the same bounded buffers.
     Bare,
-    /// The cooperative machine, unobserved.
+    /// The cooperative machine without a sink.
     Ours,
     /// The same, with the digest of the trace.
     Digest,
@@ -45,26 +45,27 @@ pub enum Side {
     CrossbeamThreads,
 }
 
-/// A side made ready.
+/// A prepared side.
 pub trait Ready {
-    /// Exchanges about so many messages; this is what is measured.
+    /// Exchanges about this number of messages. This is the part that is measured.
     fn exchange(&mut self, messages: u64);
 
-    /// How many messages were received, ever.
+    /// The total number of messages received.
     fn received(&self) -> u64;
 }
 
-/// A side made ready, and how it is to be measured.
+/// A prepared side, and how it is measured.
 pub struct Prepared {
     pub(crate) ready: Box<dyn Ready>,
-    /// How many messages it is measured over, each time anew; as many as fill the time when `None`.
+    /// The fixed number of messages of each measurement, on a new machine each time; `None` for as
+    /// many as fill the time.
     pub(crate) fixed: Option<u64>,
-    /// Whether threads share the work. Such a side is measured by the clock, any other by the time it had the
-    /// processor: where nothing else runs that is the same, and elsewhere it is nearer to it.
+    /// Whether several threads share the work. Such a side is timed by the clock, others by their
+    /// processor time, which is less sensitive to other load.
     pub(crate) threads: bool,
-    /// How many sessions it has, when they are not as many as asked for.
+    /// The number of sessions, when it differs from the contest's.
     pub(crate) sessions: Option<u32>,
-    /// What a reader should know about it.
+    /// A remark for readers.
     pub(crate) note: Option<String>,
 }
 
@@ -97,7 +98,7 @@ impl Side {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// What a reader of the table is told.
+    /// The side's title in the tables.
     pub fn title(self) -> &'static str {
         match self {
             Side::Bare => "bare loop",
@@ -115,17 +116,17 @@ impl Side {
         }
     }
 
-    /// Makes the side ready.
+    /// Prepares the side.
     ///
     /// # Errors
-    /// [`Absent`] when the side has no part in the contest.
+    /// [`Absent`] when the side does not take part in the contest.
     pub fn prepare(self, contest: &Contest) -> Result<Prepared, Absent> {
         match self {
             Side::Bare => bare::prepare(contest),
             Side::Ours | Side::Digest | Side::Recording => ours::cooperative(self, contest),
             Side::Workers1 => ours::threaded(1, contest),
             Side::Workers2 => ours::threaded(2, contest),
-            Side::Wasm => Err(Absent("runs in a process of Node's".to_owned())),
+            Side::Wasm => Err(Absent("runs in a Node process".to_owned())),
             Side::Telltale => peer::prepare(contest),
             Side::TokioCurrent => tasks::prepare(false, contest),
             Side::TokioMulti => tasks::prepare(true, contest),
@@ -140,10 +141,10 @@ mod tests {
     use super::*;
     use crate::ratio::plan;
 
-    /// Whoever takes part exchanges what it is asked for, and hardly more: a side that stood still or counted wrong
-    /// would win every contest.
+    /// Every side must exchange the requested number of messages and hardly more: a side that does
+    /// nothing or counts wrong would win every contest.
     #[test]
-    fn sides_exchange_what_they_are_asked_for() {
+    fn sides_exchange_the_requested_number_of_messages() {
         const MESSAGES: u64 = 320;
         let mut seen = 0;
         for (contest, side) in plan() {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_so_many_steps_has_as_many_messages_as_they_make() {
+    fn a_fixed_number_of_steps_gives_a_fixed_number_of_messages() {
         let prepared = Side::Ours.prepare(&Contest::steps(1_000));
         assert_eq!(prepared.ok().and_then(|prepared| prepared.fixed), Some(250));
     }

@@ -1,4 +1,4 @@
-//! Our own sides.
+//! Antiphon's sides.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -15,8 +15,8 @@ use super::images::image;
 use super::{Absent, Prepared, Ready, Side};
 use crate::contest::{Contest, Exchange};
 
-/// The hosts of all roles: choose in turn, give units, and work for as long as they are told to when they are told
-/// something.
+/// The hosts of all roles: they choose in turn, produce units, and work for the contest's time on
+/// each delivery.
 #[derive(Clone, Debug)]
 struct Hosts {
     turn: usize,
@@ -58,7 +58,7 @@ fn hosts(contest: &Contest) -> Hosts {
 
 struct Cooperative<S> {
     machine: ProtocolMachine<Hosts, S>,
-    /// Steps that two messages take.
+    /// The number of steps that two messages take.
     steps: u64,
 }
 
@@ -108,11 +108,11 @@ fn received(kernel: &ProtocolMachineKernel) -> u64 {
     edges.map(|edge| edge.received()).sum()
 }
 
-/// What the threaded driver asks, on all of its threads; it is asked nothing but to take what it is told.
+/// The handler of the threaded driver, called from all its threads. It only handles deliveries.
 #[derive(Debug)]
-struct Told(Duration);
+struct Deliveries(Duration);
 
-impl EffectHandler for &Told {
+impl EffectHandler for &Deliveries {
     fn handle(&mut self, _: &EffectRequest<'_>) -> Reply {
         work(self.0);
         Reply::Now(Outcome::done())
@@ -120,32 +120,32 @@ impl EffectHandler for &Told {
 }
 
 struct Threaded {
-    machine: ThreadedProtocolMachine<Shared<Told>>,
-    /// Steps that two messages take.
+    machine: ThreadedProtocolMachine<Shared<Deliveries>>,
+    /// The number of steps that two messages take.
     steps: u64,
 }
 
 pub(super) fn threaded(workers: usize, contest: &Contest) -> Result<Prepared, Absent> {
     if contest.exchange != Exchange::PingPong || contest.steps.is_some() {
-        return Err(Absent("not asked".to_owned()));
+        return Err(Absent("not supported".to_owned()));
     }
     let (image, steps) = image(contest)?;
-    let told = Told(Duration::from_nanos(contest.work));
+    let handler = Deliveries(Duration::from_nanos(contest.work));
     let config = ProtocolMachineConfig::default();
-    let machine = ThreadedProtocolMachine::try_with_workers(config, Shared(told), workers);
+    let machine = ThreadedProtocolMachine::try_with_workers(config, Shared(handler), workers);
     let mut machine = machine.map_err(|error| Absent(error.to_string()))?;
     for _ in 0..contest.sessions {
         let opened = machine.load_choreography(&image, "bench");
         opened.map_err(|refusal| Absent(refusal.to_string()))?;
     }
     let mut prepared = Prepared::of(Threaded { machine, steps })?;
-    // By the clock with one worker too: the two are compared with each other.
+    // Also with one worker, because the two are compared with each other.
     prepared.threads = true;
     Ok(prepared)
 }
 
 impl Ready for Threaded {
-    /// A wave is as many steps as it is.
+    /// Counts the steps taken in waves.
     fn exchange(&mut self, messages: u64) {
         let taken = |machine: &ThreadedProtocolMachine<_>| {
             let report = machine.report();
@@ -164,12 +164,13 @@ impl Ready for Threaded {
     }
 }
 
-/// Takes a recording into memory that is used again and again, so that neither a disk nor growing is measured.
+/// A store in memory that is reused from the start when full, so that neither a disk nor growth is
+/// measured.
 struct Memory {
     bytes: Vec<u8>,
 }
 
-/// As much as is kept before it begins again.
+/// The size of the store.
 const MEMORY: usize = 1 << 20;
 
 impl Default for Memory {

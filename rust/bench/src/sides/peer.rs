@@ -1,4 +1,4 @@
-//! telltale-machine 22, in the fastest of its configurations that still checks what is sent.
+//! telltale-machine 22, in the fastest configuration that still checks the messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,15 @@ use super::bare::roles;
 use super::{Absent, Prepared, Ready};
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
-/// What it is measured over: its cost grows with the length of a run, so a short one shows it at its best.
+/// The number of messages measured. The cost grows with the length of a run, so a short run favours
+/// it.
 const MESSAGES: u64 = 64;
 
-/// More sessions than this take it minutes to open: its cost grows with their number, too.
+/// The maximum number of sessions. The cost grows with their number too; opening more takes
+/// minutes.
 const SESSIONS_MAX: u32 = 1_000;
 
-/// Rounds between two looks at how many messages have come.
+/// The rounds between two checks of the number of received messages.
 const ROUNDS: usize = 16;
 
 struct Hosts {
@@ -79,7 +81,7 @@ struct Peer {
 
 pub(super) fn prepare(contest: &Contest) -> Result<Prepared, Absent> {
     if contest.work > 0 || contest.steps.is_some() {
-        return Err(Absent("not asked".to_owned()));
+        return Err(Absent("not supported".to_owned()));
     }
     let sessions = contest.sessions.min(SESSIONS_MAX);
     let image = image(contest.exchange);
@@ -107,7 +109,7 @@ pub(super) fn prepare(contest: &Contest) -> Result<Prepared, Absent> {
     Ok(prepared)
 }
 
-/// Nothing is traced or kept that can be left out.
+/// Disables all tracing and retention that can be disabled.
 fn config(sessions: u32, roles: usize) -> ProtocolMachineConfig {
     ProtocolMachineConfig {
         max_sessions: sessions as usize + 16,
@@ -155,7 +157,7 @@ fn ring_role(n: usize) -> (String, LocalTypeR) {
     (name(n), LocalTypeR::mu("Loop", body))
 }
 
-/// A client that says one of the labels, a server that answers.
+/// A client that sends one of the labels, and a server that answers.
 fn pair(labels: &[&str], answer: &str) -> BTreeMap<String, LocalTypeR> {
     let arms = |then: &dyn Fn() -> LocalTypeR| {
         labels
@@ -188,7 +190,7 @@ fn round_trip(labels: &[&str], answer: &str) -> GlobalType {
 }
 
 impl Ready for Peer {
-    /// A round of it is a step; it goes on until the messages have come.
+    /// Runs the machine, one step per round, until the messages are received.
     fn exchange(&mut self, messages: u64) {
         let until = self.received() + messages;
         while self.received() < until {

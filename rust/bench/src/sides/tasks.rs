@@ -1,4 +1,4 @@
-//! Tasks of tokio over its bounded channels: a task for each role of each session.
+//! Tasks of tokio with bounded channels: a task for each role of each session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +8,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 
 use super::bare::{BOUND, parcel, roles};
-use super::host::{Behind, behind, chosen, take};
+use super::host::{RoleHost, host_of, next_label, take};
 use super::{Absent, Prepared, Ready};
 use crate::contest::Contest;
 
 struct Tasks {
     runtime: Runtime,
-    /// Tells each session's first role how many rounds to go.
+    /// Sends each session's first role the number of rounds to run.
     starts: Vec<mpsc::Sender<u64>>,
     roles: u64,
-    /// Sessions that are not done with their rounds.
+    /// The number of sessions that still have rounds to run.
     busy: Arc<AtomicU64>,
     done: Arc<Notify>,
     received: u64,
@@ -62,15 +62,15 @@ fn session(
     for _ in 1..roles(exchange) {
         let (sender, receiver) = mpsc::channel(BOUND);
         let inbound = std::mem::replace(&mut inbound, receiver);
-        runtime.spawn(pass_on(inbound, sender, behind(contest)));
+        runtime.spawn(pass_on(inbound, sender, host_of(contest)));
     }
     let (busy, done) = (Arc::clone(busy), Arc::clone(done));
-    let mut host = behind(contest);
+    let mut host = host_of(contest);
     runtime.spawn(async move {
         let mut sent = 0;
         while let Some(rounds) = started.recv().await {
             for _ in 0..rounds {
-                let parcel = parcel(sent, chosen(&mut host, exchange, sent));
+                let parcel = parcel(sent, next_label(&mut host, exchange, sent));
                 if first.send(parcel).await.is_err() {
                     return;
                 }
@@ -90,7 +90,7 @@ fn session(
 async fn pass_on(
     mut inbound: mpsc::Receiver<Parcel>,
     outbound: mpsc::Sender<Parcel>,
-    mut host: Behind,
+    mut host: RoleHost,
 ) {
     let mut sent = 0;
     while let Some(got) = inbound.recv().await {

@@ -1,4 +1,4 @@
-//! Hopcroft's partition refinement: which states of an automaton are equal.
+//! Hopcroft's partition refinement: finds the equivalent states of an automaton.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use antiphon_machine::{LabelId, RoleId, SortId};
 use super::{Action, LocalKind, LocalState, Origin};
 use crate::global::VarId;
 
-/// Everything about a state but where its branches lead; branch order does not matter.
+/// Everything that distinguishes a state except its branches' targets. Branch order does not
+/// matter.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Signature<'a> {
     entry: &'a [Action],
@@ -16,7 +17,7 @@ struct Signature<'a> {
     branches: Vec<BranchSignature<'a>>,
 }
 
-/// Everything about a branch but where it leads.
+/// Everything that distinguishes a branch except its target.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct BranchSignature<'a> {
     label: LabelId,
@@ -26,13 +27,13 @@ struct BranchSignature<'a> {
     before: &'a [Action],
 }
 
-/// For each state the number of its class; equal states have equal numbers.
+/// The class number of each state. Equivalent states have the same number.
 pub(super) fn classes(states: &[LocalState]) -> Vec<u32> {
     let mut partition = Partition::by_signature(states);
     let before = predecessors(states);
     let mut waiting: BTreeSet<u32> = (0..partition.blocks.len() as u32).collect();
     while let Some(splitter) = waiting.pop_first() {
-        // The splitter's members are copied: it may itself be split while it is used.
+        // Copy the splitter's members: the splitter may itself be split while it is in use.
         let members = partition.blocks[splitter as usize].clone();
         let mut by_label: BTreeMap<LabelId, Vec<u32>> = BTreeMap::new();
         for member in members {
@@ -47,7 +48,7 @@ pub(super) fn classes(states: &[LocalState]) -> Vec<u32> {
     partition.class
 }
 
-/// For each state the labels and sources of the branches that lead to it.
+/// For each state, the labels and sources of the branches that lead to it.
 fn predecessors(states: &[LocalState]) -> Vec<Vec<(LabelId, u32)>> {
     let mut before = vec![vec![]; states.len()];
     for (source, state) in states.iter().enumerate() {
@@ -82,7 +83,7 @@ impl Partition {
         partition
     }
 
-    /// Splits every block into what lies in `sources` and what does not.
+    /// Splits every block into the states in `sources` and the rest.
     fn split(&mut self, sources: &[u32], waiting: &mut BTreeSet<u32>) {
         let mut touched: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for &source in sources {
@@ -97,15 +98,15 @@ impl Partition {
             if inside.len() == block.len() {
                 continue;
             }
-            // Only what moves is touched, so a chain of equal states costs its length times a
-            // logarithm.
+            // Only the states that move are touched, so a chain of `n` equivalent states costs `O(n
+            // log n)`.
             for member in &inside {
                 block.remove(member);
                 self.class[*member as usize] = fresh;
             }
             let smaller_is_fresh = inside.len() <= block.len();
             self.blocks.push(inside);
-            // Hopcroft: of a block that no longer waits, the smaller half is enough.
+            // Hopcroft: for a block that is not waiting, queueing the smaller half is enough.
             if waiting.contains(&class) || smaller_is_fresh {
                 waiting.insert(fresh);
             } else {

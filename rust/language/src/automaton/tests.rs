@@ -108,7 +108,7 @@ fn automaton() -> impl Strategy<Value = LocalAutomaton> {
     })
 }
 
-/// Two copies of every state; each branch leads to the copy that its bit of `to_second` says.
+/// Duplicates every state. The bits of `to_second` choose which copy each branch leads to.
 fn doubled(automaton: &LocalAutomaton, to_second: u64) -> LocalAutomaton {
     let len = automaton.states.len();
     let mut states = [&automaton.states[..], &automaton.states[..]].concat();
@@ -125,7 +125,7 @@ fn doubled(automaton: &LocalAutomaton, to_second: u64) -> LocalAutomaton {
     }
 }
 
-/// Whether two automata admit the same runs with the same local code: compared pair by pair.
+/// Whether two automata admit the same runs with the same local code, compared pair by pair.
 fn same_runs(one: &LocalAutomaton, two: &LocalAutomaton) -> bool {
     let mut pairs = vec![(0, 0)];
     let mut next = 0;
@@ -167,14 +167,19 @@ fn same_runs(one: &LocalAutomaton, two: &LocalAutomaton) -> bool {
 
 proptest! {
     #[test]
-    fn reading_what_was_printed_is_the_identity(automaton in automaton()) {
+    fn parsing_printed_text_gives_the_same_automaton(automaton in automaton()) {
         let names = names();
         let text = automaton.text(&names);
         prop_assert_eq!(LocalAutomaton::parse(&text, &names), Ok(automaton), "{}", text);
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "(automaton A\n)?([0-2] (end|send B|recv C)?\n|  [a-z(): =,\"0-9>-]*\n){0,6}") {
+    fn parsing_any_text_returns_a_well_formed_automaton_or_an_error(
+        text in concat!(
+            "(automaton A\n)?",
+            "([0-2] (end|send B|recv C)?\n|  [a-z(): =,\"0-9>-]*\n){0,6}",
+        )
+    ) {
         if let Ok(automaton) = LocalAutomaton::parse(&text, &names()) {
             prop_assert!(automaton.is_well_formed());
         }
@@ -189,7 +194,10 @@ proptest! {
     }
 
     #[test]
-    fn doubled_states_make_no_difference(automaton in automaton(), to_second: u64) {
+    fn duplicated_states_do_not_change_the_minimal_automaton(
+        automaton in automaton(),
+        to_second: u64,
+    ) {
         let copy = doubled(&automaton, to_second);
         prop_assert!(copy.states.len() > automaton.states.len());
         prop_assert_eq!(copy.minimal(), automaton.minimal());
@@ -197,9 +205,8 @@ proptest! {
 }
 
 #[test]
-fn long_chains_of_equal_states_are_minimised_in_time() {
-    // A splitter that moves the larger half each time would need hundreds of millions of moves
-    // here.
+fn minimising_a_long_chain_of_states_is_fast() {
+    // A splitter that always moved the larger half would need hundreds of millions of moves here.
     let len = 20_000;
     let state = |next| LocalState {
         entry: vec![],

@@ -1,4 +1,4 @@
-//! Automata as text, for people and back.
+//! The text form of automata, which people read and the parser reads back.
 //!
 //! ```text
 //! automaton Agent
@@ -11,8 +11,9 @@
 //! 2 end
 //! ```
 //!
-//! `do` below a state is done on entering it, `do` below a branch (one level deeper) before that
-//! branch is sent. `name: Sort` binds the payload, `=name: Sort` sends what is bound.
+//! A `do` line below a state is an action on entry. A `do` line below a branch, one level deeper,
+//! is an action before that branch is sent. `name: Sort` binds the payload to `name`; `=name: Sort`
+//! sends the value of `name`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +23,7 @@ use antiphon_machine::{LabelId, Operation, OperationId, RoleId, Sort, SortId, St
 use super::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalState, Operand, Origin};
 use crate::global::{CheckedProtocol, VarId};
 
-/// The names behind the ids of an automaton; within each table they are distinct.
+/// The names behind an automaton's ids. Names within a table are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     roles: Vec<String>,
@@ -32,23 +33,23 @@ pub struct Names {
     vars: Vec<String>,
 }
 
-/// Why a text is not an automaton.
+/// Why a text is not a valid automaton.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
 pub struct TextError {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub kind: TextErrorKind,
 }
 
-/// What is wrong with a line.
+/// The kinds of error in a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextErrorKind {
-    /// The line is of none of the forms that may stand here.
+    /// The line does not have a form that is allowed here.
     #[error("expected {expected}, got `{got}`")]
     Form {
-        /// The form.
+        /// The expected form.
         expected: &'static str,
         /// The line.
         got: String,
@@ -56,7 +57,7 @@ pub enum TextErrorKind {
     /// A name is in no table.
     #[error("no {what} is named `{name}`")]
     Unknown {
-        /// What it should name.
+        /// The table that was searched.
         what: &'static str,
         /// The name.
         name: String,
@@ -64,19 +65,19 @@ pub enum TextErrorKind {
     /// States are not numbered 0, 1, 2, …
     #[error("expected state {expected}, got `{got}`")]
     Number {
-        /// The next number.
+        /// The expected number.
         expected: usize,
-        /// What stands there.
+        /// The text found instead.
         got: String,
     },
-    /// A branch leads nowhere, a label stands twice, or a state has no branch.
+    /// A branch's target does not exist, a state has a label twice, or a state has no branch.
     #[error("the automaton is not well formed")]
     IllFormed,
 }
 
 impl Names {
-    /// Tables of names. Where a table holds a name twice, the later ones get `#` and their index,
-    /// so that each id has a name of its own.
+    /// Builds the tables. When a table holds a name more than once, `#` and the index are appended
+    /// to the later ones, so that every id has a name of its own.
     pub fn new(
         roles: Vec<String>,
         labels: Vec<String>,
@@ -85,8 +86,7 @@ impl Names {
         mut vars: Vec<String>,
     ) -> Names {
         for (index, var) in vars.iter_mut().enumerate() {
-            // What the text gives no name is named all the same, and no name can be taken for a
-            // truth value.
+            // An unnamed variable gets a name too, and no variable may be named like a boolean.
             if matches!(var.as_str(), "" | "true" | "false") {
                 *var = format!("{var}#{index}");
             }
@@ -100,7 +100,7 @@ impl Names {
         }
     }
 
-    /// The names of a protocol.
+    /// The names of a protocol's tables.
     pub fn of(protocol: &CheckedProtocol) -> Names {
         let sorts = sort_texts(protocol.sorts());
         let operation = |operation: &Operation| {
@@ -117,37 +117,39 @@ impl Names {
         )
     }
 
-    /// A role's name.
+    /// The role's name.
     pub fn role(&self, id: RoleId) -> &str {
         self.roles.get(id.index()).map_or("?", String::as_str)
     }
 
-    /// A label's name.
+    /// The label's name.
     pub fn label(&self, id: LabelId) -> &str {
         self.labels.get(id.index()).map_or("?", String::as_str)
     }
 
-    /// A sort as text.
+    /// The sort as text.
     pub fn sort(&self, id: SortId) -> &str {
         self.sorts.get(id.index()).map_or("?", String::as_str)
     }
 
-    /// An operation as `Interface.operation`.
+    /// The operation as `Interface.operation`.
     pub fn operation(&self, id: OperationId) -> &str {
         self.operations.get(id.index()).map_or("?", String::as_str)
     }
 
-    /// A payload name.
+    /// The variable's name.
     pub fn var(&self, id: VarId) -> &str {
         self.vars.get(id.0 as usize).map_or("?", String::as_str)
     }
 }
 
-/// The longest text of a sort without a name; longer ones are cut, and told apart by their number.
+/// The maximum length of a sort's text, in bytes. Longer texts are cut; [`Names`] then appends the
+/// sort's number where two are equal.
 const SORT_TEXT_MAX: usize = 200;
 
-/// Sorts as the language writes them.
-pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
+/// The sorts as the language writes them, by index. A reference to a later sort, which no valid
+/// image has, is written `?`.
+pub fn sort_texts(sorts: &[Sort]) -> Vec<String> {
     let mut texts: Vec<String> = vec![];
     for sort in sorts {
         let inner = |sort: &SortId| texts.get(sort.index()).map_or("?", String::as_str);
@@ -161,7 +163,7 @@ pub(crate) fn sort_texts(sorts: &[Sort]) -> Vec<String> {
             Sort::List(item) => format!("[{}]", inner(item)),
             Sort::Option(item) => format!("{}?", inner(item)),
             Sort::Record { name, fields } if name.is_empty() => {
-                // Fields without a name are called by their number.
+                // Fields without a name are named by their index.
                 let field = |(index, (name, sort)): (usize, &(String, SortId))| {
                     let sort = inner(sort);
                     if *name == index.to_string() {
@@ -204,7 +206,7 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
 }
 
 impl LocalAutomaton {
-    /// The automaton as text; [`LocalAutomaton::parse`] reads it back.
+    /// The automaton as text. [`LocalAutomaton::parse`] reads it back.
     pub fn text(&self, names: &Names) -> String {
         let mut out = format!("automaton {}\n", names.role(self.role));
         for (number, state) in self.states.iter().enumerate() {
@@ -231,11 +233,11 @@ impl LocalAutomaton {
         out
     }
 
-    /// Reads what [`LocalAutomaton::text`] writes, over the same names.
+    /// Reads the text that [`LocalAutomaton::text`] writes, with the same names.
     ///
     /// # Errors
-    /// The first line that is of no known form or names something unknown; an automaton that is not
-    /// well formed.
+    /// The first line that has an unknown form or an unknown name, or an automaton that is not well
+    /// formed.
     pub fn parse(text: &str, names: &Names) -> Result<LocalAutomaton, TextError> {
         let mut reader = Reader {
             tables: Tables::of(names),
@@ -258,7 +260,7 @@ impl LocalAutomaton {
     }
 }
 
-/// A message as `label(payload)`, as it stands in a branch.
+/// A branch's message as `label(payload)`.
 pub(crate) fn branch_text(branch: &LocalBranch, names: &Names) -> String {
     let sort = names.sort(branch.sort);
     let binds: Vec<&str> = branch.binds.iter().map(|v| names.var(*v)).collect();
@@ -272,10 +274,10 @@ pub(crate) fn branch_text(branch: &LocalBranch, names: &Names) -> String {
     format!("{}({payload})", names.label(branch.label))
 }
 
-/// How the sort `Unit` is called; a message without payload has it.
+/// The name of the sort `Unit`, which a message without payload has.
 const UNIT: &str = "Unit";
 
-/// An action as `x = Iface.op(a, 3n) within 5000 else label`, the budget in ticks.
+/// An action as `x = Iface.op(a, 3n) within 5000 else label`, with the budget in ticks.
 pub(crate) fn action_text(action: &Action, names: &Names) -> String {
     let args: Vec<String> = action
         .args
@@ -301,7 +303,7 @@ pub(crate) fn action_text(action: &Action, names: &Names) -> String {
     out
 }
 
-/// An operand; numbers carry their sort as a suffix, `n` or `i`.
+/// An operand. Numbers carry their sort as a suffix, `n` or `i`.
 fn operand_text(operand: &Operand, names: &Names) -> String {
     match operand {
         Operand::Var(var) => names.var(*var).to_owned(),
@@ -312,7 +314,7 @@ fn operand_text(operand: &Operand, names: &Names) -> String {
     }
 }
 
-/// Text in quotes, on one line.
+/// The text in quotes, escaped to fit on one line.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -328,7 +330,7 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// The tables of [`Names`] turned round.
+/// The tables of [`Names`], inverted.
 struct Tables<'n> {
     roles: BTreeMap<&'n str, RoleId>,
     labels: BTreeMap<&'n str, LabelId>,
@@ -339,7 +341,7 @@ struct Tables<'n> {
 
 impl<'n> Tables<'n> {
     fn of(names: &'n Names) -> Tables<'n> {
-        fn turned<I>(table: &[String], id: fn(u16) -> I) -> BTreeMap<&str, I> {
+        fn invert<I>(table: &[String], id: fn(u16) -> I) -> BTreeMap<&str, I> {
             table
                 .iter()
                 .enumerate()
@@ -347,10 +349,10 @@ impl<'n> Tables<'n> {
                 .collect()
         }
         Tables {
-            roles: turned(&names.roles, RoleId),
-            labels: turned(&names.labels, LabelId),
-            sorts: turned(&names.sorts, SortId),
-            operations: turned(&names.operations, OperationId),
+            roles: invert(&names.roles, RoleId),
+            labels: invert(&names.labels, LabelId),
+            sorts: invert(&names.sorts, SortId),
+            operations: invert(&names.operations, OperationId),
             vars: names
                 .vars
                 .iter()
@@ -391,14 +393,14 @@ impl Reader<'_> {
                 .map(|state| state.kind.branches_mut());
             let branch = branches.and_then(<[LocalBranch]>::last_mut);
             branch
-                .ok_or_else(|| form("a branch before its actions"))?
+                .ok_or_else(|| form("a branch above its actions"))?
                 .before
                 .push(action);
         } else if let Some(action) = line.strip_prefix("  do ") {
             let action = read_action(action, &self.tables)?;
             let state = automaton.states.last_mut();
             state
-                .ok_or_else(|| form("a state before its actions"))?
+                .ok_or_else(|| form("a state above its actions"))?
                 .entry
                 .push(action);
         } else if let Some(branch) = line.strip_prefix("  ") {
@@ -407,7 +409,9 @@ impl Reader<'_> {
                 Some(LocalKind::Send { branches, .. } | LocalKind::Recv { branches, .. }) => {
                     branches.push(branch);
                 }
-                Some(LocalKind::End) | None => return Err(form("a state that has branches")),
+                Some(LocalKind::End) | None => {
+                    return Err(form("a `send` or `recv` state above its branches"));
+                }
             }
         } else {
             let state = read_state(line, automaton.states.len(), &self.tables)?;
@@ -471,8 +475,8 @@ fn read_branch(line: &str, tables: &Tables<'_>) -> Result<LocalBranch, TextError
         before: vec![],
         next: StateId(next),
     };
-    // A sort that is a tuple has `: ` of its own, but no name before it that is bound: names hold
-    // no bracket.
+    // A tuple sort contains `: ` too, but bound names contain no bracket, so a bracket before the
+    // first `: ` means that no name is bound.
     let (vars, sort) = match payload.split_once(": ") {
         Some((vars, sort)) if !vars.contains(['(', '[']) => (vars, sort),
         _ => ("", if payload.is_empty() { UNIT } else { payload }),
@@ -528,7 +532,7 @@ fn read_action(line: &str, tables: &Tables<'_>) -> Result<Action, TextErrorKind>
     }
 }
 
-/// An operand and what stands behind it.
+/// Reads an operand; returns it and the rest of the text.
 fn read_operand<'l>(text: &'l str, tables: &Tables<'_>) -> Option<(Operand, &'l str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         return read_quoted(quoted);
@@ -544,7 +548,7 @@ fn read_operand<'l>(text: &'l str, tables: &Tables<'_>) -> Option<(Operand, &'l 
     Some((operand, rest))
 }
 
-/// The text up to the closing quote, and what stands behind it.
+/// Reads text up to the closing quote; returns it and the rest of the text.
 fn read_quoted(text: &str) -> Option<(Operand, &str)> {
     let mut out = String::new();
     let mut chars = text.char_indices();

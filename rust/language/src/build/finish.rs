@@ -1,5 +1,5 @@
-//! Numbers the graph: nodes, labels, sorts, operations and names in the order in which the
-//! conversation comes to them.
+//! Numbers the graph: nodes, labels, sorts, operations and names, in the order in which the
+//! conversation reaches them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::global::{self, Argument, CheckedProtocol, Global, NodeId, PayloadSour
 use crate::hir;
 use crate::sorts::SortTable;
 
-/// Makes the checked protocol, and reports roles that take no part in it.
+/// Builds the checked protocol, and reports roles that take no part in it.
 pub(super) fn finish(builder: Builder<'_, '_>, shape: Shape) -> Option<CheckedProtocol> {
     let mut numbers = Numbers {
         builder: &builder,
@@ -86,12 +86,12 @@ struct Numbers<'b, 'r, 'f> {
     operation_rows: Vec<Operation>,
     vars: BTreeMap<VarId, VarId>,
     var_rows: Vec<Var>,
-    /// The roles that take part, as bits.
+    /// The roles that take part, as a bit set.
     present: u64,
 }
 
 impl<'r> Numbers<'_, 'r, '_> {
-    /// Numbers what can be reached, each before what follows it and branches in their order.
+    /// Numbers the reachable nodes, each before its successors, with branches in their order.
     fn number(&mut self) {
         let mut pending = vec![self.shape.start];
         while let Some(id) = pending.pop() {
@@ -118,7 +118,7 @@ impl<'r> Numbers<'_, 'r, '_> {
         self.ids.get(&self.builder.target(id)?).copied()
     }
 
-    /// The finished node; nothing when a table is full.
+    /// The finished node, or `None` when a table is full.
     fn node(&mut self, id: Id) -> Option<global::Node> {
         let builder = self.builder;
         Some(match &builder.nodes[id] {
@@ -130,8 +130,8 @@ impl<'r> Numbers<'_, 'r, '_> {
                 next,
                 span,
             } => {
-                self.meet(*from);
-                self.meet(*to);
+                self.mark_present(*from);
+                self.mark_present(*to);
                 let label = self.label(label)?;
                 let payload = self.payload(payload);
                 let next = self.id(*next)?;
@@ -162,7 +162,7 @@ impl<'r> Numbers<'_, 'r, '_> {
                 next,
                 span,
             } => {
-                self.meet(*at);
+                self.mark_present(*at);
                 let action = self.action(action)?;
                 let next = self.id(*next)?;
                 global::Node::Local {
@@ -176,7 +176,7 @@ impl<'r> Numbers<'_, 'r, '_> {
         })
     }
 
-    fn meet(&mut self, role: RoleId) {
+    fn mark_present(&mut self, role: RoleId) {
         self.present |= 1 << role.index();
     }
 

@@ -1,5 +1,5 @@
-//! What the beginnings of recursions and branches must look like, on the graph, where `do` and
-//! `continue` are seen through.
+//! Checks how recursions and branches begin, on the graph, where `do` and `continue` are already
+//! resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,18 @@ use super::{Builder, Id, NODES_MAX, Node};
 use crate::diagnostic::{Code, Diagnostic, closest};
 use crate::source::Span;
 
-/// The hole that stands for the protocol that is built: behind [`END`](super::END), before all
-/// others.
+/// The placeholder of the protocol being built: the first node after [`END`](super::END).
 const FIRST_HOLE: Id = 1;
 
-/// A graph whose shape is right, ready to be numbered.
+/// A graph whose shape is valid, ready to be numbered.
 pub(super) struct Shape {
     pub(super) start: Id,
-    /// The branches of every choice, those of a choice at the head of a branch in place of that
-    /// branch.
+    /// The branches of every choice. A branch that begins with a choice of the same role is
+    /// replaced by the branches of that choice.
     pub(super) branches: BTreeMap<Id, Vec<(Id, Span)>>,
 }
 
-/// Checks guardedness and the heads of choices.
+/// Checks guardedness and how the branches of choices begin.
 pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
     let before = builder.findings.errors();
     let start = guarded(builder, start)?;
@@ -50,23 +49,19 @@ pub(super) fn check(builder: &mut Builder<'_, '_>, start: Id) -> Option<Shape> {
     (builder.findings.errors() == before).then_some(shape)
 }
 
-/// Reports recursions that come back to their start without a message, and gives the node at the
-/// start.
+/// Reports recursions that return to their start without a message, and returns the start node.
 fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
     let mut sound = true;
     let unguarded = |builder: &mut Builder<'_, '_>, span| {
-        let message = "this comes back to itself without a message";
+        let message = "this recursion repeats without a message";
         builder.report(Diagnostic::new(Code::Unguarded, span, message));
     };
-    let circles = hole_circles(builder);
-    if !circles.is_empty() {
-        circles
-            .into_iter()
-            .for_each(|span| unguarded(builder, span));
+    let cycles = hole_cycles(builder);
+    if !cycles.is_empty() {
+        cycles.into_iter().for_each(|span| unguarded(builder, span));
         return None;
     }
-    // Local actions have one successor each, so a walk that marks its own steps finds every circle
-    // of them.
+    // A local action has one successor, so a walk that marks its own steps finds every cycle.
     let mut walked = vec![usize::MAX; builder.nodes.len()];
     for id in 0..builder.nodes.len() {
         let mut at = id;
@@ -85,9 +80,10 @@ fn guarded(builder: &mut Builder<'_, '_>, start: Id) -> Option<Id> {
     sound.then(|| builder.target(start))?
 }
 
-/// One place of every circle of holes: the outermost recursion, or the `do` that comes back. Each
-/// hole has one successor, so a walk that marks its own steps finds every circle in linear time.
-fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
+/// Finds one span for every cycle of placeholders: the outermost recursion, or the recursive `do`.
+/// Each placeholder has one successor, so a walk that marks its own steps finds every cycle in
+/// linear time.
+fn hole_cycles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
     let mut spans = BTreeSet::new();
     let mut walked = vec![usize::MAX; builder.nodes.len()];
     for id in 0..builder.nodes.len() {
@@ -95,14 +91,15 @@ fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
         let mut at = id;
         while let Node::Hole { to: Some(to), span } = builder.nodes[at] {
             if walked[at] != usize::MAX {
-                let circle = path.iter().position(|(hole, _)| *hole == at);
-                let mut circle = circle.map_or(Vec::new(), |from| path.split_off(from));
-                // The first hole of all is the protocol itself: where it comes back says more.
-                circle.sort_unstable();
-                let inner = circle
+                let cycle = path.iter().position(|(hole, _)| *hole == at);
+                let mut cycle = cycle.map_or(Vec::new(), |from| path.split_off(from));
+                // The first placeholder is the protocol itself; the span of the recursive `do` is
+                // more useful.
+                cycle.sort_unstable();
+                let inner = cycle
                     .iter()
                     .find(|(hole, _)| *hole != FIRST_HOLE)
-                    .or(circle.first());
+                    .or(cycle.first());
                 spans.extend(inner.map(|(_, span): &(Id, Span)| *span));
                 break;
             }
@@ -114,8 +111,8 @@ fn hole_circles(builder: &Builder<'_, '_>) -> BTreeSet<Span> {
     spans
 }
 
-/// The branches of a choice; a branch that is itself a choice of the same role gives way to the
-/// branches of that. The stack is explicit: a chain of choices may be as long as there are
+/// The branches of a choice. A branch that is itself a choice of the same role is replaced by its
+/// branches. Uses an explicit stack, because a chain of choices may be as long as there are
 /// protocols.
 fn flatten(builder: &mut Builder<'_, '_>, id: Id) -> Option<Vec<(Id, Span)>> {
     let Node::Choice { at, branches, .. } = &builder.nodes[id] else {
@@ -132,7 +129,7 @@ fn flatten(builder: &mut Builder<'_, '_>, id: Id) -> Option<Vec<(Id, Span)>> {
                 if entered.insert(entry) {
                     pending.extend(branches.iter().rev().copied());
                 } else {
-                    let message = "this branch comes back to the choice it is a branch of";
+                    let message = "this branch returns to its own choice without a message";
                     builder.report(Diagnostic::new(Code::Unguarded, span, message));
                 }
             }
@@ -148,12 +145,12 @@ struct Heads<'b, 'r, 'f> {
     head_locals: BTreeSet<Id>,
 }
 
-/// How a branch begins.
+/// The beginning of a branch.
 struct Head<'r> {
     label: &'r str,
     to: RoleId,
     span: Span,
-    /// The labels that failures before the first message lead to.
+    /// The labels that `else` names before the first message.
     otherwise: Vec<(&'r str, Span)>,
 }
 
@@ -166,8 +163,8 @@ impl<'r> Heads<'_, 'r, '_> {
             .iter()
             .map(|(entry, span)| self.head(at, at_span, *entry, *span))
             .collect();
-        // A branch without a head has been reported; what is said about the others may depend on
-        // it.
+        // A branch without a head has been reported, and errors in the others may be consequences
+        // of it.
         let Some(heads) = heads.into_iter().collect::<Option<Vec<_>>>() else {
             return;
         };
@@ -178,7 +175,7 @@ impl<'r> Heads<'_, 'r, '_> {
                 let message = format!("two branches begin with `{}`", head.label);
                 let finding = Diagnostic::new(Code::BranchLabels, head.span, message);
                 self.builder
-                    .report(finding.related(heads[*first].span, "the other one"));
+                    .report(finding.related(heads[*first].span, "the other branch"));
             } else {
                 labels.insert(head.label, place);
             }
@@ -223,7 +220,9 @@ impl<'r> Heads<'_, 'r, '_> {
                     id = self.builder.target(*next)?;
                 }
                 Node::Choice { at, span, .. } if *at == chooser => {
-                    let message = format!("`{who}` acts and then chooses again within one branch");
+                    let message = format!(
+                        "`{who}` performs local actions and then chooses again in one branch"
+                    );
                     let finding = Diagnostic::new(Code::ActionBeforeChoice, branch, message);
                     self.builder
                         .report(finding.related(*span, "the inner choice"));
@@ -236,7 +235,7 @@ impl<'r> Heads<'_, 'r, '_> {
                 | Node::Hole { .. } => break,
             }
         }
-        let (span, what) = self.stranger(id);
+        let (span, what) = self.invalid_start(id);
         let message = format!("`{who}` chooses, but this branch begins with {what}");
         let mut finding = Diagnostic::new(Code::BranchStart, branch, message)
             .related(at_span, format!("`{who}` chooses here"));
@@ -247,8 +246,8 @@ impl<'r> Heads<'_, 'r, '_> {
         None
     }
 
-    /// What a branch begins with that it must not begin with, and where that is written.
-    fn stranger(&self, id: Id) -> (Option<Span>, String) {
+    /// The invalid start of a branch as text, and its span.
+    fn invalid_start(&self, id: Id) -> (Option<Span>, String) {
         let name = |role: &RoleId| self.builder.role_name(*role);
         match &self.builder.nodes[id] {
             Node::Message { from, span, .. } => {
@@ -260,8 +259,8 @@ impl<'r> Heads<'_, 'r, '_> {
         }
     }
 
-    /// All branches begin with messages to the same role: a state of an automaton speaks to one
-    /// peer.
+    /// Reports branches that begin with messages to different roles. A state of an automaton sends
+    /// to one peer.
     fn receivers(&mut self, at: RoleId, heads: &[Head<'r>]) {
         let Some((first, rest)) = heads.split_first() else {
             return;
@@ -273,19 +272,19 @@ impl<'r> Heads<'_, 'r, '_> {
                 self.builder.role_name(head.to),
             );
             let message = format!(
-                "`{who}` tells its choice to `{one}` in one branch and to `{other}` in this one"
+                "`{who}` announces its choice to `{one}` in one branch and to `{other}` in this one"
             );
             let finding = Diagnostic::new(Code::BranchReceivers, head.span, message)
                 .label(format!("to `{other}`"))
                 .related(first.span, format!("to `{one}`"))
                 .help(format!(
-                    "tell `{one}` first in every branch, and `{other}` next"
+                    "send to `{one}` first in every branch, then to `{other}`"
                 ));
             self.builder.report(finding);
         }
     }
 
-    /// Every `else` leads to a sibling, and none in a circle.
+    /// Checks that every `else` leads to a sibling branch, and that none form a cycle.
     fn otherwise(&mut self, heads: &[Head<'r>], labels: &BTreeMap<&str, usize>) {
         let mut leads: Vec<Vec<(usize, Span)>> = Vec::new();
         for head in heads {
@@ -297,23 +296,23 @@ impl<'r> Heads<'_, 'r, '_> {
                 }
                 let message = format!("no branch of this choice begins with `{label}`");
                 let mut finding = Diagnostic::new(Code::UnknownElse, *span, message);
-                if self.builder.findings.takes(Code::UnknownElse)
+                if self.builder.findings.accepts(Code::UnknownElse)
                     && let Some(close) = closest(label, labels.keys().copied())
                 {
-                    finding = finding.help(format!("there is `{close}`"));
+                    finding = finding.help(format!("did you mean `{close}`?"));
                 }
                 self.builder.report(finding);
             }
             leads.push(to);
         }
-        if let Some(span) = circle(&leads) {
-            let message = "this failure leads back to the branch it comes from";
+        if let Some(span) = cycle(&leads) {
+            let message = "this `else` leads back to its own branch";
             self.builder
                 .report(Diagnostic::new(Code::ElseItself, span, message));
         }
     }
 
-    /// Reports actions with `else` that are reached otherwise than by choosing their branch.
+    /// Reports actions with `else` that are reachable other than by choosing their branch.
     fn misplaced(&mut self, start: Id) {
         let mut walked: BTreeSet<Id> = BTreeSet::new();
         let after_messages: Vec<Id> = self
@@ -336,12 +335,11 @@ impl<'r> Heads<'_, 'r, '_> {
                 };
                 let next = *next;
                 if let Some((_, span)) = &action.action.otherwise {
-                    let message = "`else` belongs before the first message of a branch";
+                    let message = "`else` is only allowed before the first message of a branch";
                     let mut finding = Diagnostic::new(Code::MisplacedElse, *span, message);
                     if self.head_locals.contains(&id) {
-                        finding = finding.note(
-                            "this action is also reached otherwise than by choosing its branch",
-                        );
+                        finding = finding
+                            .note("this action is also reachable without choosing its branch");
                     }
                     self.builder.report(finding);
                 }
@@ -351,10 +349,10 @@ impl<'r> Heads<'_, 'r, '_> {
     }
 }
 
-/// A lead that closes a circle, if there is one.
-fn circle(leads: &[Vec<(usize, Span)>]) -> Option<Span> {
+/// The span of an `else` that is part of a cycle, if there is one.
+fn cycle(leads: &[Vec<(usize, Span)>]) -> Option<Span> {
     let mut open: Vec<usize> = leads.iter().map(Vec::len).collect();
-    // Take away branches that lead nowhere until none is left, or only circles are.
+    // Repeatedly remove branches without outgoing edges; what remains contains a cycle.
     let mut sources: Vec<Vec<usize>> = vec![Vec::new(); leads.len()];
     for (from, to) in leads.iter().enumerate() {
         for (place, _) in to {

@@ -1,24 +1,17 @@
-//! Code over any number of registers, in blocks; and laid out flat, jumps threaded.
+//! Code in basic blocks over virtual registers, and its layout as flat code with threaded jumps.
 
 use std::collections::BTreeMap;
 
 use antiphon_machine::{LabelId, OperationId, Value};
 
+use crate::flat::{FlatCode, FlatOp, Vreg};
 use crate::global::VarId;
 
-/// Rows of an exit that is copied to where control would jump to it: more would make images grow.
+/// The largest table of an exit that is copied in place of a jump to it. Copying larger tables
+/// would make images grow.
 const COPIED_ROWS_MAX: usize = 8;
 
-/// A register before allocation; [`Vreg::ENDPOINT`] is the role's endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Vreg(pub(crate) u32);
-
-impl Vreg {
-    /// The register that every program starts with.
-    pub(crate) const ENDPOINT: Vreg = Vreg(0);
-}
-
-/// An instruction that goes on with the next one, unless it fails.
+/// An instruction that continues with the next one unless it fails.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Op {
     Send {
@@ -52,7 +45,7 @@ pub(super) enum Op {
     },
 }
 
-/// How a block ends; targets are blocks.
+/// How a block ends. Targets are block numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Exit {
     Halt,
@@ -77,75 +70,15 @@ pub(super) struct Block {
     pub(super) exit: Exit,
 }
 
-/// A program in blocks; it starts at block 0.
+/// A program in blocks. It starts at block 0.
 pub(super) struct Code {
     pub(super) blocks: Vec<Block>,
     registers: u32,
     vars: BTreeMap<VarId, Vreg>,
 }
 
-/// An instruction of the flat code: the machine's, over registers before allocation. Targets are
-/// positions.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Flat {
-    Send {
-        label: LabelId,
-        val: Vreg,
-    },
-    Receive {
-        label: LabelId,
-        dst: Vreg,
-    },
-    Offer {
-        selector: Vreg,
-        arms: Vec<(LabelId, Vreg, usize)>,
-    },
-    Choose {
-        dst: Vreg,
-        table: Vec<(LabelId, usize)>,
-    },
-    Invoke {
-        operation: OperationId,
-        args: Vec<Vreg>,
-        dst: Vreg,
-        on_failure: Option<usize>,
-    },
-    Check {
-        operation: OperationId,
-        args: Vec<Vreg>,
-        dst: Vreg,
-        witness: Vreg,
-        on_failure: Option<usize>,
-    },
-    Set {
-        dst: Vreg,
-        value: Value,
-    },
-    Move {
-        dst: Vreg,
-        src: Vreg,
-    },
-    Jump {
-        target: usize,
-    },
-    Branch {
-        cond: Vreg,
-        table: Vec<(u64, usize)>,
-    },
-    Halt,
-}
-
-/// Flat code and which names its registers hold.
-pub(crate) struct FlatCode {
-    pub(crate) code: Vec<Flat>,
-    /// How many registers it uses.
-    pub(crate) registers: u32,
-    /// The register of each bound name.
-    pub(crate) vars: BTreeMap<VarId, Vreg>,
-}
-
 impl Code {
-    /// Code whose first `states` blocks are to be filled.
+    /// Creates code with `states` reserved blocks.
     pub(super) fn new(states: usize) -> Code {
         let mut code = Code {
             blocks: vec![],
@@ -177,7 +110,7 @@ impl Code {
         self.blocks.len() - 1
     }
 
-    /// A block that is filled later.
+    /// Adds an empty block to be filled later.
     pub(super) fn reserve(&mut self) -> usize {
         self.block(Block {
             ops: vec![],
@@ -185,28 +118,28 @@ impl Code {
         })
     }
 
-    /// Lays the blocks out in chains, each block before the one that it jumps to where it can be,
-    /// and leaves out what is empty or cannot be reached.
-    pub(super) fn flat(self) -> FlatCode {
+    /// Lays the blocks out in chains, each block before its jump target where possible. Empty and
+    /// unreachable blocks are left out.
+    pub(super) fn flatten(self) -> FlatCode {
         let thread: Vec<usize> = (0..self.blocks.len())
-            .map(|block| self.threaded(block))
+            .map(|block| self.final_target(block))
             .collect();
         let order = self.order(&thread);
         let mut begin = vec![0; self.blocks.len()];
         let mut length = 0;
         for (index, block) in order.iter().enumerate() {
             begin[*block] = length;
-            let falls = self.falls_into(*block, order.get(index + 1), &thread);
+            let falls = self.falls_through_to(*block, order.get(index + 1), &thread);
             length += self.blocks[*block].ops.len() + usize::from(!falls);
         }
         let mut code = Vec::with_capacity(length);
         let at = |block: usize| begin[thread[block]];
         for (index, block) in order.iter().enumerate() {
-            let falls = self.falls_into(*block, order.get(index + 1), &thread);
+            let falls = self.falls_through_to(*block, order.get(index + 1), &thread);
             let Block { ops, exit } = &self.blocks[*block];
             code.extend(ops.iter().map(|op| flat_op(op, at)));
             if !falls {
-                code.push(flat_exit(self.taken(exit, &thread), at));
+                code.push(flat_exit(self.effective_exit(exit, &thread), at));
             }
         }
         debug_assert_eq!(code.len(), length);
@@ -217,9 +150,9 @@ impl Code {
         }
     }
 
-    /// Where a jump to the block comes to in the end. Each empty block leads on; a ring of them
-    /// leads nowhere else.
-    fn threaded(&self, mut block: usize) -> usize {
+    /// The block that a jump to `block` finally reaches, following empty blocks. A cycle of empty
+    /// blocks ends within itself.
+    fn final_target(&self, mut block: usize) -> usize {
         for _ in 0..self.blocks.len() {
             match &self.blocks[block] {
                 Block {
@@ -232,9 +165,9 @@ impl Code {
         block
     }
 
-    /// The exit itself, or in place of a jump to nothing but an exit a copy of that one: a step
-    /// less in every round.
-    fn taken<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
+    /// The exit to emit. A jump to a block that consists only of an exit is replaced by a copy of
+    /// that exit, which saves a step in every iteration.
+    fn effective_exit<'c>(&'c self, exit: &'c Exit, thread: &[usize]) -> &'c Exit {
         let Exit::Jump(target) = exit else {
             return exit;
         };
@@ -253,7 +186,7 @@ impl Code {
         }
     }
 
-    fn falls_into(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {
+    fn falls_through_to(&self, block: usize, next: Option<&usize>, thread: &[usize]) -> bool {
         matches!(self.blocks[block].exit, Exit::Jump(target) if Some(&thread[target]) == next)
     }
 
@@ -266,7 +199,7 @@ impl Code {
                 continue;
             }
             order.push(block);
-            // What is pushed last comes next: the jump's target, or the first arm.
+            // The block pushed last is placed next: the jump's target, or the first arm.
             for target in self.blocks[block].targets().into_iter().rev() {
                 waiting.push(thread[target]);
             }
@@ -276,7 +209,7 @@ impl Code {
 }
 
 impl Block {
-    /// Where control goes from the block, the continuation first.
+    /// The blocks that control can reach from this block, the continuation first.
     fn targets(&self) -> Vec<usize> {
         let mut targets = match &self.exit {
             Exit::Halt => vec![],
@@ -297,16 +230,16 @@ impl Block {
     }
 }
 
-fn flat_op(op: &Op, at: impl Fn(usize) -> usize) -> Flat {
+fn flat_op(op: &Op, at: impl Fn(usize) -> usize) -> FlatOp {
     match op.clone() {
-        Op::Send { label, val } => Flat::Send { label, val },
-        Op::Receive { label, dst } => Flat::Receive { label, dst },
+        Op::Send { label, val } => FlatOp::Send { label, val },
+        Op::Receive { label, dst } => FlatOp::Receive { label, dst },
         Op::Invoke {
             operation,
             args,
             dst,
             on_failure,
-        } => Flat::Invoke {
+        } => FlatOp::Invoke {
             operation,
             args,
             dst,
@@ -318,100 +251,46 @@ fn flat_op(op: &Op, at: impl Fn(usize) -> usize) -> Flat {
             dst,
             witness,
             on_failure,
-        } => Flat::Check {
+        } => FlatOp::Check {
             operation,
             args,
             dst,
             witness,
             on_failure: on_failure.map(at),
         },
-        Op::Set { dst, value } => Flat::Set { dst, value },
-        Op::Move { dst, src } => Flat::Move { dst, src },
+        Op::Set { dst, value } => FlatOp::Set { dst, value },
+        Op::Move { dst, src } => FlatOp::Move { dst, src },
     }
 }
 
-fn flat_exit(exit: &Exit, at: impl Fn(usize) -> usize) -> Flat {
+fn flat_exit(exit: &Exit, at: impl Fn(usize) -> usize) -> FlatOp {
     match exit {
-        Exit::Halt => Flat::Halt,
-        Exit::Jump(target) => Flat::Jump {
+        Exit::Halt => FlatOp::Halt,
+        Exit::Jump(target) => FlatOp::Jump {
             target: at(*target),
         },
         Exit::Offer { selector, arms } => {
             let arms = arms
                 .iter()
                 .map(|(label, val, target)| (*label, *val, at(*target)));
-            Flat::Offer {
+            FlatOp::Offer {
                 selector: *selector,
                 arms: arms.collect(),
             }
         }
         Exit::Choose { dst, table } => {
             let table = table.iter().map(|(label, target)| (*label, at(*target)));
-            Flat::Choose {
+            FlatOp::Choose {
                 dst: *dst,
                 table: table.collect(),
             }
         }
         Exit::Branch { cond, table } => {
             let table = table.iter().map(|(number, target)| (*number, at(*target)));
-            Flat::Branch {
+            FlatOp::Branch {
                 cond: *cond,
                 table: table.collect(),
             }
-        }
-    }
-}
-
-impl Flat {
-    /// The registers it reads. The endpoint is not among them: it is always there.
-    pub(crate) fn uses(&self) -> Vec<Vreg> {
-        match self {
-            Flat::Send { val, .. } => vec![*val],
-            Flat::Offer { selector, arms } => std::iter::once(*selector)
-                .chain(arms.iter().map(|arm| arm.1))
-                .collect(),
-            Flat::Invoke { args, .. } | Flat::Check { args, .. } => args.clone(),
-            Flat::Move { src, .. } => vec![*src],
-            Flat::Branch { cond, .. } => vec![*cond],
-            Flat::Receive { .. }
-            | Flat::Choose { .. }
-            | Flat::Set { .. }
-            | Flat::Jump { .. }
-            | Flat::Halt => vec![],
-        }
-    }
-
-    /// The registers it writes.
-    pub(crate) fn defs(&self) -> Vec<Vreg> {
-        match self {
-            Flat::Receive { dst, .. }
-            | Flat::Choose { dst, .. }
-            | Flat::Invoke { dst, .. }
-            | Flat::Set { dst, .. }
-            | Flat::Move { dst, .. } => vec![*dst],
-            Flat::Check { dst, witness, .. } => vec![*dst, *witness],
-            Flat::Send { .. }
-            | Flat::Offer { .. }
-            | Flat::Jump { .. }
-            | Flat::Branch { .. }
-            | Flat::Halt => vec![],
-        }
-    }
-
-    /// Where control can go from position `at`.
-    pub(crate) fn successors(&self, at: usize) -> Vec<usize> {
-        match self {
-            Flat::Send { .. } | Flat::Receive { .. } | Flat::Set { .. } | Flat::Move { .. } => {
-                vec![at + 1]
-            }
-            Flat::Invoke { on_failure, .. } | Flat::Check { on_failure, .. } => {
-                std::iter::once(at + 1).chain(*on_failure).collect()
-            }
-            Flat::Offer { arms, .. } => arms.iter().map(|arm| arm.2).collect(),
-            Flat::Choose { table, .. } => table.iter().map(|row| row.1).collect(),
-            Flat::Branch { table, .. } => table.iter().map(|row| row.1).collect(),
-            Flat::Jump { target } => vec![*target],
-            Flat::Halt => vec![],
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The tables of an image under construction: the protocol's own rows and what compilation adds.
+//! The tables of an image under construction: the protocol's own rows, then the rows that
+//! compilation adds.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +7,20 @@ use antiphon_machine::{Class, Interface, LabelId, Operation, OperationId, RoleId
 
 use crate::global::CheckedProtocol;
 
-/// The interface that the compiler speaks to.
+/// The name of the interface to the role's host.
 pub(super) const HOST: &str = "host";
 
-/// What makes an operation of the host: with equal keys it is the same one.
+/// Identifies an operation that compilation adds. Operations with equal keys share a row.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Produce(LabelId, RoleId, SortId),
     Decide(Vec<LabelId>, RoleId),
     Deliver(LabelId, RoleId, SortId),
-    /// An operation of the protocol with a budget of its own.
+    /// An operation of the protocol with a different budget.
     Within(OperationId, u64),
 }
 
-/// Sorts, interfaces and operations; the protocol's own rows come first and keep their numbers.
+/// Sorts, interfaces and operations. The protocol's own rows come first and keep their numbers.
 pub(super) struct Tables<'p> {
     protocol: &'p CheckedProtocol,
     pub(super) sorts: Vec<Sort>,
@@ -93,7 +94,7 @@ impl<'p> Tables<'p> {
         self.host(Key::Decide(labels, peer), "decide", class, vec![], sort)
     }
 
-    /// A protocol's operation, with another budget if the call gives it one.
+    /// A protocol's operation, with another budget when the call sets one.
     pub(super) fn call(&mut self, operation: OperationId, within: Option<u64>) -> OperationId {
         let Some(ticks) = within else {
             return operation;
@@ -132,7 +133,7 @@ impl<'p> Tables<'p> {
     }
 
     fn add(&mut self, key: Key, operation: Operation) -> OperationId {
-        // A table that outgrows its ids is refused by its length afterwards; until then ids may
+        // A table that exceeds its id type is rejected by its length afterwards; until then ids may
         // wrap.
         let fresh = OperationId(self.operations.len() as u16);
         let id = *self.known.entry(key).or_insert(fresh);
@@ -142,7 +143,7 @@ impl<'p> Tables<'p> {
         id
     }
 
-    /// The sort `Unit`: the first row, by the checker's promise; added if it is not there.
+    /// The sort `Unit`. The checker makes it the first row; it is added when missing.
     fn unit(&mut self) -> SortId {
         self.sort(Sort::Unit)
     }

@@ -1,4 +1,4 @@
-//! Diagnostics for people, with an excerpt of the text, and for programs, as JSON.
+//! Renders diagnostics as text with excerpts of the source, for people, and as JSON, for programs.
 
 use std::borrow::Cow;
 
@@ -8,25 +8,25 @@ use serde::Serialize;
 use super::{Diagnostic, Severity};
 use crate::source::{FileId, Source, Sources, Span};
 
-/// Columns of a rendered report: what a terminal and a page of a review both show.
+/// The width of a rendered report, in columns. It fits a terminal and a code review page.
 const COLUMNS: usize = 110;
 
-/// Bytes of a line shown on either side of the place; the rest of a longer line is cut off, so that
-/// a report on a text without line ends stays small.
+/// The bytes of a line shown on either side of the place. The rest of a longer line is cut off, so
+/// that a report on a text without line ends stays small.
 const LINE_BYTES_MAX: usize = 400;
 
-/// How a report looks.
+/// The style of a rendered report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
-    /// ASCII without escapes.
+    /// ASCII without escape sequences.
     #[default]
     Plain,
     /// With terminal colours.
     Colour,
 }
 
-/// Renders one diagnostic with excerpts of the texts it points into. Control characters of the text
-/// are replaced by pictures of them, so a hostile text cannot speak to the terminal.
+/// Renders one diagnostic with excerpts of the texts it points into. Control characters are
+/// replaced by visible ones, so a hostile text cannot send escape sequences to the terminal.
 pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> String {
     let level = match diagnostic.code.severity() {
         Severity::Error => Level::ERROR,
@@ -38,16 +38,16 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
         diagnostic
             .notes
             .iter()
-            .map(|n| Level::NOTE.message(tame(n)).into()),
+            .map(|n| Level::NOTE.message(sanitize(n)).into()),
     );
     elements.extend(
         diagnostic
             .helps
             .iter()
-            .map(|h| Level::HELP.message(tame(h)).into()),
+            .map(|h| Level::HELP.message(sanitize(h)).into()),
     );
     let title = level
-        .primary_title(tame(&diagnostic.message))
+        .primary_title(sanitize(&diagnostic.message))
         .id(diagnostic.code.number());
     let group: Group<'_> = title.elements(elements);
     let renderer = match style {
@@ -58,7 +58,7 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
 }
 
 /// Renders diagnostics one after the other, each followed by an empty line, and a last line with
-/// their number. Nothing for none.
+/// the number of errors and warnings. Returns an empty string for no diagnostics.
 pub fn render_all(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -83,7 +83,7 @@ pub fn render_all(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -
     text
 }
 
-/// One excerpt for the place of the finding and one for each other file it points into.
+/// One excerpt for the file of the finding and one for each other file that it points into.
 fn excerpts<'s>(
     diagnostic: &'s Diagnostic,
     sources: &'s Sources,
@@ -119,18 +119,18 @@ fn excerpt<'s>(
         .filter(|(span, _, _)| span.file == file)
         .collect();
     let window = Window::around(source, marks.iter().map(|(span, _, _)| *span));
-    let mut snippet = Snippet::source(tame(window.text))
+    let mut snippet = Snippet::source(sanitize(window.text))
         .line_start(window.line)
         .path(source.name.as_ref());
     for (span, label, kind) in marks {
         let mark = kind.span(window.place(span));
-        let label = (!label.is_empty()).then(|| tame(label));
+        let label = (!label.is_empty()).then(|| sanitize(label));
         snippet = snippet.annotation(mark.label(label));
     }
     Some(snippet)
 }
 
-/// The lines of a text that some spans are on.
+/// The lines of a text that contain some spans.
 struct Window<'s> {
     text: &'s str,
     start: usize,
@@ -169,20 +169,20 @@ impl<'s> Window<'s> {
     }
 }
 
-/// The text without the control characters that the renderer leaves alone: those from U+0080 to
-/// U+009F, some of which terminals obey. Each gives way to a character of the same length, so that
-/// every place stays where it is.
-fn tame(text: &str) -> Cow<'_, str> {
-    const STAND_IN: &str = "\u{bf}";
-    let wild = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
-    if text.contains(wild) {
-        text.replace(wild, STAND_IN).into()
+/// The text with the control characters U+0080 to U+009F replaced, which the renderer passes
+/// through and some terminals interpret. The replacement has the same length in bytes, so offsets
+/// stay valid.
+fn sanitize(text: &str) -> Cow<'_, str> {
+    const REPLACEMENT: &str = "\u{bf}";
+    let is_c1_control = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    if text.contains(is_c1_control) {
+        text.replace(is_c1_control, REPLACEMENT).into()
     } else {
         text.into()
     }
 }
 
-/// The character boundary at or before a byte.
+/// The character boundary at or before a byte offset.
 fn boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -190,9 +190,10 @@ fn boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// A diagnostic as JSON: `code`, `severity`, `message`, `place`, `label`, `related`, `notes`,
-/// `helps`, `mending`. A place is `file`, `start` and `end` byte offsets, and `line` and `column`
-/// from 1, the column in characters.
+/// A diagnostic as JSON, with the fields `code`, `severity`, `message`, `place`, `label`,
+/// `related`, `notes`, `helps` and `mending`, which is the code's fix. A place has the fields
+/// `file`, the byte offsets `start` and `end`, and `line` and `column`, which count from 1; the
+/// column is in characters.
 #[derive(Debug, Serialize)]
 pub struct Json<'d> {
     code: super::Code,
@@ -203,7 +204,8 @@ pub struct Json<'d> {
     related: Vec<Related<'d>>,
     notes: &'d [String],
     helps: &'d [String],
-    mending: &'static str,
+    #[serde(rename = "mending")]
+    fix: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -222,7 +224,7 @@ struct Place<'d> {
 }
 
 impl<'d> Json<'d> {
-    /// The JSON form of a diagnostic. Linear in the length of the text before its places.
+    /// Builds the JSON form of a diagnostic. Linear in the length of the text before its places.
     pub fn new(diagnostic: &'d Diagnostic, sources: &'d Sources) -> Json<'d> {
         let related = diagnostic.related.iter();
         Json {
@@ -239,7 +241,7 @@ impl<'d> Json<'d> {
                 .collect(),
             notes: &diagnostic.notes,
             helps: &diagnostic.helps,
-            mending: diagnostic.code.mending(),
+            fix: diagnostic.code.fix(),
         }
     }
 }

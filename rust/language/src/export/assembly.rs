@@ -1,4 +1,4 @@
-//! Images as text: every table that an instruction refers to is written by name.
+//! Images as text. References into tables are shown as names.
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use antiphon_machine::{
 
 use crate::automaton::{quoted, sort_texts};
 
-/// The image's operations and programs as readable text. It takes any image, verified or not: what
-/// refers to nothing is written as its number.
+/// The image's operations and programs as readable text. Accepts any image, verified or not; a
+/// dangling reference is shown as its number.
 pub fn disassemble(image: &CodeImage) -> String {
     let mut out = format!("image {} version {}\n", image.name, image.version);
     if !image.operations.is_empty() {
@@ -110,7 +110,8 @@ impl View<'_> {
         out
     }
 
-    /// `Interface.operation`, and for the host's what it is about.
+    /// `Interface.operation`, followed for the host's operations by the message or choice in
+    /// question.
     fn name(&self, operation: &Operation) -> String {
         let interface = self.image.interfaces.get(usize::from(operation.interface));
         let interface = interface.map_or("?", |interface| interface.name.as_str());
@@ -205,7 +206,7 @@ impl View<'_> {
         )
     }
 
-    /// Whether an instruction asks the host for a decision into the register.
+    /// Whether the instruction asks the host for a decision and stores it in the register.
     fn decides(&self, instruction: &Instruction, register: Reg) -> bool {
         let Instruction::Invoke { operation, dst, .. } = instruction else {
             return false;
@@ -218,7 +219,7 @@ impl View<'_> {
         *dst == register && matches!(class, Some(Class::Decide { .. }))
     }
 
-    /// A branch on a decision: its numbers are labels.
+    /// A branch on a decision, whose numbers are labels.
     fn decision(&self, cond: Reg, table: &[(u64, Pc)]) -> String {
         let label = |number: u64| match u16::try_from(number) {
             Ok(id) => self.label(LabelId(id)),
@@ -260,7 +261,7 @@ fn failure(target: Option<Pc>) -> String {
     target.map_or_else(String::new, |target| format!(" else {}", pc(target)))
 }
 
-/// A constant. Lists and records do not occur in compiled code; they are written by their length.
+/// A constant. Lists and records do not occur in compiled code; only their length is shown.
 fn text(value: &Value) -> String {
     match value {
         Value::Unit => "unit".to_owned(),

@@ -1,7 +1,7 @@
 //! The global conversation as a Mermaid sequence diagram.
 //!
-//! The graph is drawn along one walk: a choice becomes `alt`, up to the place where its branches
-//! meet again; a place that the conversation comes back to becomes `loop`.
+//! The graph is drawn in one walk. A choice becomes an `alt` that extends to the node where its
+//! branches join; a node that the conversation returns to becomes a `loop`.
 
 use std::fmt::Write;
 
@@ -12,16 +12,15 @@ use crate::automaton::{Names, action_text};
 use crate::global::{CheckedProtocol, Global, Node, NodeId, Payload, PayloadSource};
 use crate::source::Span;
 
-/// How deep `alt` and `loop` are drawn inside each other; what is deeper is left out and said to
-/// be.
+/// How deep `alt` and `loop` may nest in the diagram. Deeper parts are replaced by a note.
 const DEPTH_MAX: usize = 64;
 
-/// Steps of a conversation that is drawn: a picture of more helps nobody, and drawing looks at all
-/// steps for each recursion.
+/// The most steps of a conversation that is drawn. Nobody could read a larger diagram, and each
+/// recursion takes a pass over all steps.
 const NODES_MAX: usize = 8_192;
 
-/// The conversation as a Mermaid sequence diagram; of one with more than 8,192 steps only the
-/// roles. Time is linear in the protocol's steps times its recursions.
+/// The conversation as a Mermaid sequence diagram, or only its roles when it has more than 8,192
+/// steps. Takes time linear in the number of steps times the number of recursions.
 pub fn sequence_diagram(protocol: &CheckedProtocol) -> String {
     let mut out = String::from("sequenceDiagram\n");
     for (number, role) in protocol.roles().iter().enumerate() {
@@ -53,17 +52,17 @@ pub fn sequence_diagram(protocol: &CheckedProtocol) -> String {
     if global.nodes.len() <= NODES_MAX {
         walk.draw(global.start, &mut vec![]);
     } else {
-        walk.note("too long to be drawn");
+        walk.note("too many steps to draw");
     }
     walk.out
 }
 
-/// What the drawing has to know about the graph beforehand.
+/// Facts about the graph that the drawing needs in advance.
 struct Shape {
-    /// Whether the conversation comes back to the node.
+    /// Whether the node is the target of a back edge.
     is_header: Vec<bool>,
-    /// Where all ways from the node meet again, coming back left aside.
-    meets: Vec<Option<NodeId>>,
+    /// The node at which all paths from the node join again, ignoring back edges.
+    joins: Vec<Option<NodeId>>,
 }
 
 impl Shape {
@@ -78,11 +77,11 @@ impl Shape {
                 forward[from.index()].push(to);
             }
         });
-        // In post-order every node comes after all that follow it: its meeting point is where
-        // theirs come together.
+        // In post-order every node comes after its successors, so their joins are known. The join
+        // of a node is the first node that all its successors lead to.
         let mut shape = Shape {
             is_header,
-            meets: vec![None; count],
+            joins: vec![None; count],
         };
         let mut depth = vec![0usize; count];
         let mut ends = vec![false; count];
@@ -90,18 +89,18 @@ impl Shape {
             let nexts = &forward[node.index()];
             ends[node.index()] =
                 *global.node(node) == Node::End || nexts.iter().any(|next| ends[next.index()]);
-            // Ways that only come back do not keep the others from meeting.
+            // Paths that only lead back to a loop do not prevent the others from joining.
             let some_end = nexts.iter().any(|next| ends[next.index()]);
-            let mut meet: Option<Option<NodeId>> = None;
+            let mut join: Option<Option<NodeId>> = None;
             for next in nexts.iter().filter(|next| !some_end || ends[next.index()]) {
-                meet = Some(match meet {
+                join = Some(match join {
                     None => Some(*next),
                     Some(known) => known.and_then(|one| shape.common(one, *next, &depth)),
                 });
             }
-            let meet = meet.flatten();
-            shape.meets[node.index()] = meet;
-            depth[node.index()] = meet.map_or(0, |meet| depth[meet.index()] + 1);
+            let join = join.flatten();
+            shape.joins[node.index()] = join;
+            depth[node.index()] = join.map_or(0, |join| depth[join.index()] + 1);
         }
         shape
     }
@@ -111,26 +110,26 @@ impl Shape {
             if depth[one.index()] < depth[two.index()] {
                 std::mem::swap(&mut one, &mut two);
             }
-            one = self.meets[one.index()]?;
+            one = self.joins[one.index()]?;
         }
         Some(one)
     }
 }
 
-/// The nodes in post-order; `edge` is told each edge once, and whether it leads back to a node on
-/// the way to it.
+/// The nodes in post-order. Calls `edge` once for each edge, with whether it is a back edge, that
+/// is, leads to a node on the current path.
 fn post_order(global: &Global, mut edge: impl FnMut(NodeId, NodeId, bool)) -> Vec<NodeId> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         New,
-        OnTheWay,
+        OnPath,
         Done,
     }
     let mut mark = vec![Mark::New; global.nodes.len()];
     let mut order = vec![];
     let mut stack = vec![(global.start, 0)];
     while let Some((node, next)) = stack.pop() {
-        mark[node.index()] = Mark::OnTheWay;
+        mark[node.index()] = Mark::OnPath;
         let nexts = successors(global.node(node));
         let Some(&to) = nexts.get(next) else {
             mark[node.index()] = Mark::Done;
@@ -138,7 +137,7 @@ fn post_order(global: &Global, mut edge: impl FnMut(NodeId, NodeId, bool)) -> Ve
             continue;
         };
         stack.push((node, next + 1));
-        edge(node, to, mark[to.index()] == Mark::OnTheWay);
+        edge(node, to, mark[to.index()] == Mark::OnPath);
         if mark[to.index()] == Mark::New {
             stack.push((to, 0));
         }
@@ -168,18 +167,17 @@ struct Walk<'g> {
     names: &'g Names,
     shape: &'g Shape,
     out: String,
-    /// All participants, for notes.
+    /// The Mermaid id range of all participants, for notes.
     over: String,
     drawn: Vec<bool>,
-    /// The loops around the place that is drawn, and how many places to stop at there were when
-    /// each was opened.
+    /// The open loops, each with the number of stops when it was opened.
     open: Vec<(NodeId, usize)>,
-    /// How many `alt` and `loop` are open.
+    /// The number of open `alt` and `loop` blocks.
     depth: usize,
 }
 
 impl Walk<'_> {
-    /// Draws from a node up to the end or to one of `stops`, where an outer part goes on.
+    /// Draws from a node up to the end or to one of `stops`, where an enclosing part continues.
     fn draw(&mut self, mut node: NodeId, stops: &mut Vec<NodeId>) {
         loop {
             if stops.contains(&node) || *self.global.node(node) == Node::End {
@@ -187,15 +185,15 @@ impl Walk<'_> {
             }
             if let Some(depth) = self.open.iter().position(|(header, _)| *header == node) {
                 if depth + 1 < self.open.len() {
-                    self.note("back to an outer loop");
+                    self.note("continues with an outer loop");
                 } else if stops.len() > self.open[depth].1 {
-                    // Something is drawn below that this way does not come to.
-                    self.note("on with the next round");
+                    // More is drawn below, which this path does not reach.
+                    self.note("continues with the next iteration");
                 }
                 return;
             }
             if self.drawn[node.index()] {
-                self.note("on as drawn before");
+                self.note("continues as drawn above");
                 return;
             }
             if self.shape.is_header[node.index()] {
@@ -212,10 +210,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Draws a loop; returns where the conversation goes on behind it.
+    /// Draws a loop. Returns the node after it.
     fn draw_loop(&mut self, header: NodeId, stops: &mut Vec<NodeId>) -> Option<NodeId> {
         if self.depth >= DEPTH_MAX {
-            self.note("deeper than is drawn");
+            self.note("nested too deeply to draw");
             return None;
         }
         let exit = self.exit(header);
@@ -235,8 +233,8 @@ impl Walk<'_> {
         exit
     }
 
-    /// Where all ways out of a loop meet: the first node behind the header from which nothing comes
-    /// back to it.
+    /// The node at which all paths out of a loop join: the first one after the header that does not
+    /// lead back to it.
     fn exit(&self, header: NodeId) -> Option<NodeId> {
         let mut inside = vec![false; self.global.nodes.len()];
         self.mark_inside(header, &mut inside);
@@ -247,22 +245,22 @@ impl Walk<'_> {
         let within = |node: &NodeId| {
             inside[node.index()] || choices.iter().any(|choice| self.is_in(*node, *choice))
         };
-        let mut meet = self.shape.meets[header.index()];
-        while let Some(node) = meet.filter(within) {
-            meet = self.shape.meets[node.index()];
+        let mut join = self.shape.joins[header.index()];
+        while let Some(node) = join.filter(within) {
+            join = self.shape.joins[node.index()];
         }
-        meet
+        join
     }
 
-    /// Whether a node was written inside a statement: a branch that alone goes on is still a
-    /// branch.
+    /// Whether a node was written inside a statement. A branch stays a branch even if it is the
+    /// only one that continues.
     fn is_in(&self, node: NodeId, outer: Span) -> bool {
         span(self.global.node(node)).is_some_and(|inner| {
             inner.file == outer.file && outer.start <= inner.start && inner.end <= outer.end
         })
     }
 
-    /// Marks the nodes from which the header can be reached, among those that it reaches.
+    /// Marks the nodes that the header reaches and that lead back to it.
     fn mark_inside(&self, header: NodeId, inside: &mut [bool]) {
         let mut reached = vec![false; inside.len()];
         let mut into: Vec<Vec<NodeId>> = vec![vec![]; inside.len()];
@@ -284,7 +282,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Draws one node; returns what follows it.
+    /// Draws one node. Returns its successor.
     fn draw_one(&mut self, node: NodeId, stops: &mut Vec<NodeId>) -> Option<NodeId> {
         self.drawn[node.index()] = true;
         let names = self.names;
@@ -315,29 +313,29 @@ impl Walk<'_> {
                 Some(*next)
             }
             Node::Choice { at, branches, span } => {
-                let mut meet = self.shape.meets[node.index()];
-                while let Some(inner) = meet.filter(|meet| self.is_in(*meet, *span)) {
-                    meet = self.shape.meets[inner.index()];
+                let mut join = self.shape.joins[node.index()];
+                while let Some(inner) = join.filter(|join| self.is_in(*join, *span)) {
+                    join = self.shape.joins[inner.index()];
                 }
-                let meet = meet.filter(|meet| !stops.contains(meet));
-                self.draw_choice(*at, branches, meet, stops)
+                let join = join.filter(|join| !stops.contains(join));
+                self.draw_choice(*at, branches, join, stops)
             }
         }
     }
 
-    /// Draws a choice up to where its branches meet, and returns that.
+    /// Draws a choice up to the node where its branches join, and returns that node.
     fn draw_choice(
         &mut self,
         at: RoleId,
         branches: &[NodeId],
-        meet: Option<NodeId>,
+        join: Option<NodeId>,
         stops: &mut Vec<NodeId>,
     ) -> Option<NodeId> {
         if self.depth >= DEPTH_MAX {
-            self.note("deeper than is drawn");
+            self.note("nested too deeply to draw");
             return None;
         }
-        stops.extend(meet);
+        stops.extend(join);
         let at = mermaid_text(&[self.names.role(at).to_owned()]);
         for (number, branch) in branches.iter().enumerate() {
             match number {
@@ -349,10 +347,10 @@ impl Walk<'_> {
             self.depth -= 1;
         }
         self.line("end");
-        if meet.is_some() {
+        if join.is_some() {
             stops.pop();
         }
-        meet
+        join
     }
 
     fn note(&mut self, text: &str) {

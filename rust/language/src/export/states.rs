@@ -6,7 +6,7 @@ use crate::automaton::{
     LocalAutomaton, LocalBranch, LocalKind, LocalState, Names, action_text, branch_text,
 };
 
-/// The automaton as a Graphviz digraph. Sends are written `Peer ! label(…)`, receives `Peer ?
+/// The automaton as a Graphviz digraph. Sends are labelled `Peer ! label(…)`, receives `Peer ?
 /// label(…)`.
 pub fn dot(automaton: &LocalAutomaton, names: &Names) -> String {
     let role = names.role(automaton.role);
@@ -37,7 +37,7 @@ pub fn dot(automaton: &LocalAutomaton, names: &Names) -> String {
     out
 }
 
-/// The automaton as a Mermaid state diagram, labelled as [`dot`] does.
+/// The automaton as a Mermaid state diagram, with the same labels as [`dot`].
 pub fn state_diagram(automaton: &LocalAutomaton, names: &Names) -> String {
     let mut out = String::from("stateDiagram-v2\n  direction LR\n  [*] --> s0\n");
     for (number, state) in automaton.states.iter().enumerate() {
@@ -63,7 +63,7 @@ fn entry(state: &LocalState, names: &Names) -> Vec<String> {
         .collect()
 }
 
-/// A branch's actions and its message, a line each.
+/// A branch's actions and its message, one line each.
 fn edge(state: &LocalState, branch: &LocalBranch, names: &Names) -> Vec<String> {
     let (peer, sign) = match state.kind {
         LocalKind::End => return vec![],
@@ -91,12 +91,13 @@ fn dot_quoted(text: &str) -> String {
     out
 }
 
-/// Lines of a state diagram's label, in which a colon has to be spelled out too.
+/// The lines of a state diagram's label, where colons must be escaped too.
 fn label_text(lines: &[String]) -> String {
     mermaid_text(lines).replace(':', "#58;")
 }
 
-/// Lines of text: Mermaid ends it at `;` and at a line break, and takes `#…;` for a character.
+/// The lines joined and escaped. Mermaid ends a text at `;` and at a line break, and reads `#…;` as
+/// a character.
 pub(super) fn mermaid_text(lines: &[String]) -> String {
     let escape = |line: &String| {
         let mut out = String::new();

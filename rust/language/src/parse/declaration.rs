@@ -1,4 +1,4 @@
-//! Declarations.
+//! Parses declarations.
 
 use super::{Failed, Parser, Read};
 use crate::ast::{
@@ -9,18 +9,18 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::lexer::Kind;
 use crate::source::Span;
 
-/// Words that a declaration begins with.
+/// The words that a declaration begins with.
 const STARTS: [&str; 14] = [
     "module", "import", "type", "data", "sig", "record", "enum", "effect", "global", "aux",
     "explicit", "protocol", "nested", "local",
 ];
 
-/// The longest duration: a year. Longer ones are mistakes, and every sum of two still fits into 64
+/// The longest duration, a year. Longer ones are mistakes, and the sum of any two fits into 64
 /// bits.
 const DURATION_TICKS_MAX: u64 = 365 * 24 * 3_600_000;
 
 impl Parser<'_> {
-    /// The declarations of the text.
+    /// Parses the declarations of the text.
     pub(super) fn items(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
         while self.peek().kind != Kind::End {
@@ -38,17 +38,17 @@ impl Parser<'_> {
         items
     }
 
-    /// A `module` line comes first and once.
+    /// Reports `module` lines that are not the first declaration.
     fn check_modules(&mut self, items: &[Item]) {
         for item in items.iter().skip(1) {
             if let Item::Module(module) = item {
-                let message = "a `module` line stands before everything else in its file";
+                let message = "a `module` line must be the first declaration of its file";
                 self.push(Diagnostic::new(Code::MisplacedModule, module.at.0, message));
             }
         }
     }
 
-    /// One declaration; nothing for one that was read and refused.
+    /// Parses one declaration; `None` for one that is not supported.
     fn item(&mut self) -> Read<Option<Item>> {
         let token = self.peek();
         let word = if token.kind == Kind::Word {
@@ -75,7 +75,7 @@ impl Parser<'_> {
                 self.protocol(start).map(Item::Protocol).map(Some)
             }
             "nested" | "local" => {
-                self.refused_protocol(word == "local", start)?;
+                self.unsupported_protocol(word == "local", start)?;
                 Ok(None)
             }
             _ => {
@@ -85,9 +85,9 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips to what looks like the next declaration: a word that begins one, at the start of a
-    /// line, outside brackets that were opened on the way; or `global protocol`, which is nothing
-    /// else anywhere.
+    /// Skips to the probable start of the next declaration: a word that begins one, at the start of
+    /// a line and outside brackets opened since; or `global protocol` anywhere, which has no other
+    /// meaning.
     fn skip_to_item(&mut self, from: usize) {
         if self.at == from {
             self.bump();
@@ -120,7 +120,7 @@ impl Parser<'_> {
         self.expect_semicolon()?;
         Ok(Module {
             name,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -136,7 +136,7 @@ impl Parser<'_> {
         Ok(Import {
             module,
             alias,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -157,7 +157,7 @@ impl Parser<'_> {
             external,
             from,
             name,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -176,7 +176,7 @@ impl Parser<'_> {
         Ok(Record {
             name,
             fields,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -186,14 +186,14 @@ impl Parser<'_> {
         let open = self.expect(Kind::OpenCurly, "`{`")?;
         let variants = self.list(Kind::CloseCurly, "`}`", |p| p.name("a variant's name"))?;
         if variants.is_empty() {
-            let span = open.span.to(self.behind());
-            let message = "an enumeration has at least one variant";
+            let span = open.span.to(self.last_span());
+            let message = "an enumeration needs at least one variant";
             return Err(self.fail(Diagnostic::new(Code::Unexpected, span, message)));
         }
         Ok(Enum {
             name,
             variants,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -222,7 +222,7 @@ impl Parser<'_> {
             name,
             version,
             operations,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -261,16 +261,16 @@ impl Parser<'_> {
             result,
             within,
             retry,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
-    /// `name: Sort` or `Sort`. What only other dialects have at this place is read and refused.
+    /// Parses `name: Sort` or `Sort`. Forms that only other dialects allow here are rejected.
     pub(super) fn param(&mut self) -> Read<Param> {
         if self.ahead(1).kind != Kind::Colon {
             let sort = self.sort()?;
-            if self.peek().kind == Kind::Commercial {
-                self.refuse(
+            if self.peek().kind == Kind::At {
+                self.report_unsupported(
                     Code::UnsupportedDelegation,
                     sort.at.0,
                     "this sends an endpoint",
@@ -283,7 +283,7 @@ impl Parser<'_> {
         self.bump();
         let sort = self.sort()?;
         if self.peek().kind == Kind::OpenCurly {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this refines a payload",
@@ -296,7 +296,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `within 30s`, if it is there.
+    /// Parses `within 30s`, if present.
     pub(super) fn within(&mut self) -> Read<Option<Duration>> {
         if !self.eat_word("within") {
             return Ok(None);
@@ -318,9 +318,9 @@ impl Parser<'_> {
                 at: At(token.span),
             })),
             _ => {
-                let message = format!("{} is not a duration", self.describe(token));
+                let message = format!("{} is not a valid duration", self.describe(token));
                 let diagnostic = Diagnostic::new(Code::BadDuration, token.span, message).note(
-                    "a duration is a whole number and `ms`, `s`, `m` or `h`: from `1ms` to `8760h`",
+                    "a duration is a whole number with a unit `ms`, `s`, `m` or `h`, up to `8760h`",
                 );
                 Err(self.fail(diagnostic))
             }
@@ -331,7 +331,7 @@ impl Parser<'_> {
         let before = self.damage;
         if self.is_word(0, "explicit") {
             let span = self.bump().span;
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedConnection,
                 span,
                 "this protocol has explicit connections",
@@ -339,7 +339,8 @@ impl Parser<'_> {
         }
         let aux = self.eat_word("aux");
         if self.eat_word("global") {
-            // The base has `global P(…)` too; two words can only be a mistaken `protocol`.
+            // The base language allows `global P(…)` too. Two words after `global` can only be a
+            // misspelled `protocol`.
             if !self.eat_word("protocol") && self.ahead(1).kind == Kind::Word {
                 return Err(self.unexpected("`protocol`"));
             }
@@ -349,7 +350,7 @@ impl Parser<'_> {
         let name = self.name("the protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedParameter,
                 span,
                 "this protocol has parameters",
@@ -363,7 +364,7 @@ impl Parser<'_> {
         self.annotation();
         let body = self.block()?;
         let damaged = self.damage > before;
-        // Damage inside a body is the protocol's own: the declarations around it are whole.
+        // Damage inside a body counts for the protocol only; the declarations around it are whole.
         self.damage = before;
         Ok(Protocol {
             aux,
@@ -372,7 +373,7 @@ impl Parser<'_> {
             uses,
             body,
             damaged,
-            at: At(start.to(self.behind())),
+            at: At(start.to(self.last_span())),
         })
     }
 
@@ -383,14 +384,14 @@ impl Parser<'_> {
             p.name("the role's name")
         })?;
         if roles.is_empty() {
-            let message = "a protocol has at least one role";
-            let span = open.to(self.behind());
+            let message = "a protocol needs at least one role";
+            let span = open.to(self.last_span());
             return Err(self.fail(Diagnostic::new(Code::Unexpected, span, message)));
         }
         Ok(roles)
     }
 
-    /// `uses Guest at Host, Files at Host`, any number of times.
+    /// Parses any number of clauses such as `uses Guest at Host, Files at Host`.
     fn uses(&mut self) -> Read<Vec<Use>> {
         let mut uses = Vec::new();
         while self.eat_word("uses") {
@@ -407,13 +408,13 @@ impl Parser<'_> {
         Ok(uses)
     }
 
-    /// Reads and refuses a local or nested protocol.
-    fn refused_protocol(&mut self, local: bool, start: Span) -> Read<()> {
+    /// Skips and rejects a local or nested protocol.
+    fn unsupported_protocol(&mut self, local: bool, start: Span) -> Read<()> {
         let (code, message) = match local {
             true => (Code::UnsupportedLocal, "this is a local protocol"),
             false => (Code::UnsupportedNested, "this is a nested protocol"),
         };
-        self.refuse(code, start, message);
+        self.report_unsupported(code, start, message);
         self.skip_to_block();
         self.skip_brackets();
         Ok(())

@@ -1,4 +1,4 @@
-//! Statements.
+//! Parses statements.
 
 use super::{DEPTH_MAX, Failed, Parser, Read};
 use crate::ast::{Action, Argument, At, Block, Message, Path, Statement, StatementKind};
@@ -7,7 +7,7 @@ use crate::lexer::Kind;
 use crate::source::Span;
 
 impl Parser<'_> {
-    /// Statements in braces. What cannot be read of them is left out.
+    /// Parses statements in braces. Statements that cannot be parsed are left out.
     pub(super) fn block(&mut self) -> Read<Block> {
         let open = self.expect(Kind::OpenCurly, "`{`")?.span;
         self.descend()?;
@@ -32,26 +32,26 @@ impl Parser<'_> {
         self.ascend();
         Ok(Block {
             statements,
-            at: At(open.to(self.behind())),
+            at: At(open.to(self.last_span())),
         })
     }
 
-    /// One bracket that is open at the end of the text stands for all: the innermost is where to
-    /// look first.
+    /// Reports a bracket that is open at the end of the text. Only the innermost one is reported,
+    /// which is the first one to check.
     pub(super) fn unclosed(&mut self, open: Span) -> Failed {
         if !self.stopped() {
             let message = "this `{` is not closed";
             let diagnostic = Diagnostic::new(Code::Unclosed, open, message);
-            self.push(diagnostic.label("its block goes on to the end of the text"));
-            // As after nesting too deep: whoever is on the way out knows that reading has stopped.
+            self.push(diagnostic.label("the block extends to the end of the text"));
+            // As after nesting too deep: every enclosing block sees that parsing has stopped.
             self.depth = DEPTH_MAX + 1;
         }
         self.stop();
         Failed
     }
 
-    /// Skips the rest of a statement: behind its `;`, or behind the blocks it opened, or up to the
-    /// `}` around it.
+    /// Skips the rest of a statement: past its `;`, past the blocks it opened, or up to the
+    /// enclosing `}`.
     pub(super) fn skip_statement(&mut self) {
         let mut open = 0usize;
         let mut first = true;
@@ -82,7 +82,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether the next word begins a statement and nothing else.
+    /// Whether the next word can only begin a statement.
     fn is_start(&self) -> bool {
         ["choice", "rec", "continue", "do", "par"]
             .iter()
@@ -90,7 +90,7 @@ impl Parser<'_> {
             || self.is_word(0, "at") && self.ahead(2).kind == Kind::OpenCurly
     }
 
-    /// One statement; nothing for one that was read and refused.
+    /// Parses one statement; `None` for one that is not supported.
     fn statement(&mut self) -> Read<Option<Statement>> {
         let token = self.peek();
         let start = token.span;
@@ -110,7 +110,7 @@ impl Parser<'_> {
             "connect" | "disconnect" | "wrap" => return self.connection(start),
             "accept" | "request" if self.is_bare_word(1) => return self.connection(start),
             _ if self.is_word(1, "calls") => {
-                return self.refused_line(
+                return self.unsupported_line(
                     Code::UnsupportedNested,
                     start,
                     "this calls a nested protocol",
@@ -133,12 +133,13 @@ impl Parser<'_> {
                 })
             }
         };
-        let at = At(start.to(self.behind()));
+        let at = At(start.to(self.last_span()));
         self.annotation();
         Ok(Some(Statement { kind, at }))
     }
 
-    /// Whether a token is a word that can follow `accept` or `request` when these are not labels.
+    /// Whether `accept` or `request` is followed by a word that makes it a connection and not a
+    /// label.
     fn is_bare_word(&self, n: usize) -> bool {
         self.ahead(n).kind == Kind::Word && !self.is_word(n, "from")
     }
@@ -158,7 +159,7 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the recursion's name")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this recursion has variables",
@@ -173,7 +174,7 @@ impl Parser<'_> {
         self.bump();
         let name = self.name("the name of an enclosing `rec`")?;
         if self.peek().kind == Kind::OpenSquare {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this `continue` has arguments",
@@ -181,7 +182,7 @@ impl Parser<'_> {
             self.skip_brackets();
         }
         if self.is_word(0, "with") {
-            self.refuse(
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this `continue` has a block",
@@ -198,11 +199,7 @@ impl Parser<'_> {
         let protocol = self.path("a protocol's name")?;
         if self.peek().kind == Kind::Less {
             let span = self.peek().span;
-            self.refuse(
-                Code::UnsupportedParameter,
-                span,
-                "this protocol is done with parameters",
-            );
+            self.report_unsupported(Code::UnsupportedParameter, span, "this `do` has parameters");
             while !matches!(
                 self.peek().kind,
                 Kind::OpenRound | Kind::Semicolon | Kind::End
@@ -218,12 +215,12 @@ impl Parser<'_> {
         Ok(StatementKind::Do { protocol, roles })
     }
 
-    /// The label of a message and its payloads.
+    /// Parses a message's label and payloads.
     fn message(&mut self) -> Read<(crate::ast::Name, Option<Vec<crate::ast::Param>>)> {
         if self.peek().kind == Kind::OpenRound {
             let span = self.peek().span;
             let diagnostic = Diagnostic::new(Code::Unexpected, span, "this message has no label")
-                .help("write a label before it: labels are how receivers tell messages apart");
+                .help("write a label before it: receivers tell messages apart by their labels");
             return Err(self.fail(diagnostic));
         }
         let label = self.name("a statement")?;
@@ -268,7 +265,7 @@ impl Parser<'_> {
         Ok(StatementKind::Local {
             role,
             actions,
-            block: At(open.to(self.behind())),
+            block: At(open.to(self.last_span())),
         })
     }
 
@@ -296,7 +293,7 @@ impl Parser<'_> {
             false => None,
         };
         self.expect_semicolon()?;
-        let at = At(start.to(self.behind()));
+        let at = At(start.to(self.last_span()));
         Ok(Action {
             bind,
             check,
@@ -309,7 +306,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `Interface.operation`, the interface possibly with its module.
+    /// Parses `Interface.operation`, where the interface may be qualified with its module.
     fn operation_path(&mut self) -> Read<(Path, crate::ast::Name)> {
         let mut path = self.path("a call, such as `Interface.operation()`")?;
         match path.segments.pop() {
@@ -335,7 +332,7 @@ impl Parser<'_> {
             } else {
                 i128::from(number)
             };
-            let at = At(start.span.to(self.behind()));
+            let at = At(start.span.to(self.last_span()));
             if number < i128::from(i64::MIN) {
                 let message = "a number must be between -2^63 and 2^64-1";
                 return Err(self.fail(Diagnostic::new(Code::NumberRange, at.0, message)));
@@ -353,10 +350,10 @@ impl Parser<'_> {
         }
     }
 
-    /// `@"…"`: a condition of another dialect.
+    /// Rejects `@"…"`, a condition of another dialect.
     pub(super) fn annotation(&mut self) {
-        if self.peek().kind == Kind::Commercial {
-            self.refuse(
+        if self.peek().kind == Kind::At {
+            self.report_unsupported(
                 Code::UnsupportedRefinement,
                 self.peek().span,
                 "this is an assertion",
@@ -367,7 +364,7 @@ impl Parser<'_> {
     }
 
     fn par(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refuse(Code::UnsupportedPar, start, "this runs blocks in parallel");
+        self.report_unsupported(Code::UnsupportedPar, start, "this runs blocks in parallel");
         self.bump();
         self.block()?;
         while self.eat_word("and") {
@@ -377,13 +374,13 @@ impl Parser<'_> {
     }
 
     fn nested(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refuse(Code::UnsupportedNested, start, "this is a nested protocol");
+        self.report_unsupported(Code::UnsupportedNested, start, "this is a nested protocol");
         self.skip_to_block();
         self.block()?;
         Ok(None)
     }
 
-    /// Skips a head, with what stands in its parentheses, to the block behind it.
+    /// Skips a head, including its parentheses, up to its block.
     pub(super) fn skip_to_block(&mut self) {
         loop {
             match self.peek().kind {
@@ -397,25 +394,30 @@ impl Parser<'_> {
     }
 
     fn connection(&mut self, start: Span) -> Read<Option<Statement>> {
-        self.refused_line(
+        self.unsupported_line(
             Code::UnsupportedConnection,
             start,
             "this is an explicit connection",
         )
     }
 
-    /// Refuses a statement that ends with a semicolon, and skips it.
-    fn refused_line(&mut self, code: Code, start: Span, message: &str) -> Read<Option<Statement>> {
-        self.refuse(code, start, message);
+    /// Rejects a statement that ends with a semicolon, and skips it.
+    fn unsupported_line(
+        &mut self,
+        code: Code,
+        start: Span,
+        message: &str,
+    ) -> Read<Option<Statement>> {
+        self.report_unsupported(code, start, message);
         self.skip_statement();
         self.annotation();
         Ok(None)
     }
 
-    /// Reports a part of the base language that is read but not supported.
-    pub(super) fn refuse(&mut self, code: Code, span: Span, label: &str) {
+    /// Reports a part of the base language that is recognised but not supported.
+    pub(super) fn report_unsupported(&mut self, code: Code, span: Span, label: &str) {
         self.damage += 1;
         let diagnostic = Diagnostic::new(code, span, code.meaning());
-        self.push(diagnostic.label(label).help(code.mending()));
+        self.push(diagnostic.label(label).help(code.fix()));
     }
 }

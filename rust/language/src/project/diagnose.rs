@@ -1,21 +1,23 @@
-//! Projection errors as people see them.
+//! Projection errors as diagnostics.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::global::CheckedProtocol;
 
-use super::{Conflict, Doing, ProjectError, Spot};
+use super::{Activity, Conflict, ProjectError, Site};
 
 impl ProjectError {
-    /// The error as people see it: the role, what it would have to do in either branch, and where
-    /// the branches begin.
+    /// The diagnostic: the role, what it would have to do in each branch, and where the branches
+    /// begin.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
         let role = protocol.role_name(self.role);
         let code = self.conflict.code();
         if self.first == self.second {
             let what = match self.conflict {
-                Conflict::ActsForever => "acts over and over while only others talk",
+                Conflict::ActsForever => "repeats local actions while only other roles communicate",
                 Conflict::TooLarge => "has too many states",
-                Conflict::BeginsOtherwise => "begins a branch of its choice with something else",
+                Conflict::BeginsOtherwise => {
+                    "begins a branch of its choice with something other than its own message"
+                }
                 Conflict::EndsOrGoesOn
                 | Conflict::SendsOrReceives
                 | Conflict::Senders(..)
@@ -23,63 +25,63 @@ impl ProjectError {
                 | Conflict::Labels(_)
                 | Conflict::Sorts(_)
                 | Conflict::Payloads(_)
-                | Conflict::Actions => "cannot tell in which of two branches it is",
+                | Conflict::Actions => "cannot tell which of two branches was taken",
             };
             let message = format!("role `{role}` {what}");
-            return Diagnostic::new(code, self.first.span, message).help(code.mending());
+            return Diagnostic::new(code, self.first.span, message).help(code.fix());
         }
-        let does = |spot: &Spot| spot.doing.text(protocol);
-        let told_apart = match &self.parting {
-            Some(parting) => {
-                let at = protocol.role_name(parting.at);
+        let does = |site: &Site| site.activity.text(protocol);
+        let summary = match &self.unseen {
+            Some(unseen) => {
+                let at = protocol.role_name(unseen.at);
                 format!("role `{role}` does not learn what `{at}` chooses")
             }
-            None => format!("role `{role}` cannot tell in which of two places it is"),
+            None => format!("role `{role}` cannot tell two places apart"),
         };
         let (one, two) = (does(&self.first), does(&self.second));
         let message = match self.conflict.detail(protocol) {
-            Some(detail) => format!("{told_apart}: {detail}"),
-            None => format!("{told_apart}: in one branch it {one}, in another it {two}"),
+            Some(detail) => format!("{summary}: {detail}"),
+            None => format!("{summary}: in one branch it {one}, in another it {two}"),
         };
-        // The end has no place in the text: point at what is to be done in the other branch.
-        let ends = self.first.doing == Doing::Nothing;
+        // The end has no span of its own, so point at the activity in the other branch.
+        let ends = self.first.activity == Activity::Nothing;
         let (main, other) = if ends {
             (self.second, self.first)
         } else {
             (self.first, self.second)
         };
-        let here = |spot: &Spot| format!("here `{role}` {}", does(spot));
+        let here = |site: &Site| format!("here `{role}` {}", does(site));
         let mut diagnostic = Diagnostic::new(code, main.span, message).label(here(&main));
-        if other.doing == Doing::Nothing {
+        if other.activity == Activity::Nothing {
             diagnostic = diagnostic.note(format!("in another branch `{role}` is done"));
         } else {
             diagnostic = diagnostic.related(other.span, here(&other));
         }
-        if let Some(parting) = &self.parting {
-            for branch in [parting.branches.0, parting.branches.1] {
+        if let Some(unseen) = &self.unseen {
+            for branch in [unseen.branches.0, unseen.branches.1] {
                 if branch != main.span && branch != other.span {
                     diagnostic = diagnostic.related(branch, "a branch begins here");
                 }
             }
         }
-        diagnostic.help(code.mending())
+        diagnostic.help(code.fix())
     }
 }
 
-impl Doing {
+impl Activity {
     fn text(self, protocol: &CheckedProtocol) -> String {
         match self {
-            Doing::Nothing => "is done".to_owned(),
-            Doing::Sends(label, to) => {
+            Activity::Nothing => "is done".to_owned(),
+            Activity::Sends(label, to) => {
                 let (label, to) = (protocol.label_name(label), protocol.role_name(to));
                 format!("sends `{label}` to `{to}`")
             }
-            Doing::Receives(label, from) => {
+            Activity::Receives(label, from) => {
                 let (label, from) = (protocol.label_name(label), protocol.role_name(from));
                 format!("receives `{label}` from `{from}`")
             }
-            Doing::Chooses => "chooses what to send".to_owned(),
-            Doing::Acts => "performs a local action".to_owned(),
+            Activity::Chooses => "chooses what to send".to_owned(),
+            Activity::Acts => "performs a local action".to_owned(),
         }
     }
 }
@@ -101,7 +103,7 @@ impl Conflict {
         }
     }
 
-    /// What the two places do not say by themselves.
+    /// Details that the two sites do not show.
     fn detail(self, protocol: &CheckedProtocol) -> Option<String> {
         let name = |label| protocol.label_name(label);
         match self {

@@ -1,4 +1,4 @@
-//! The names inside local actions.
+//! Name resolution inside local actions.
 
 use antiphon_machine::Class;
 
@@ -10,15 +10,15 @@ use crate::sorts::{Shape, SortRef};
 use crate::source::Span;
 
 impl Body<'_, '_, '_> {
-    /// One action of a role, with its place.
+    /// Resolves one action. Returns the acting role, the action and its span.
     pub(super) fn action(
         &mut self,
         at: Option<Role>,
         action: &ast::Action,
     ) -> Option<(Role, hir::Action, Span)> {
-        let interface = self.names.interface(self.module, &action.interface);
+        let interface = self.resolver.interface(self.module, &action.interface);
         if let (Some(at), Some(interface)) = (at, interface) {
-            self.call(at, interface, &action.interface);
+            self.record_call(at, interface, &action.interface);
         }
         let operation = interface.and_then(|interface| self.operation(interface, action));
         let found = interface.zip(operation);
@@ -56,7 +56,7 @@ impl Body<'_, '_, '_> {
     }
 
     fn declared(&self, interface: usize, operation: usize) -> Option<&hir::Operation> {
-        self.names
+        self.resolver
             .interfaces
             .get(interface)?
             .2
@@ -64,14 +64,16 @@ impl Body<'_, '_, '_> {
             .get(operation)
     }
 
-    /// Notes that a role calls an interface, and reports it when the head does not give it.
-    fn call(&mut self, at: Role, interface: usize, path: &ast::Path) {
+    /// Records that a role calls an interface, and reports the call when the head does not grant
+    /// the interface.
+    fn record_call(&mut self, at: Role, interface: usize, path: &ast::Path) {
         if let Some((_, called)) = self.uses.get_mut(&(interface, at)) {
             *called = true;
             return;
         }
         let role = self.role_name(at).to_string();
-        let message = format!("`{role}` may not call `{path}` here");
+        let message =
+            format!("`{role}` calls `{path}`, which the protocol's head does not grant it");
         let finding = Diagnostic::new(Code::UndeclaredUse, path.span(), message)
             .help(format!(
                 "add `uses {path} at {role}` to the head of `{}`",
@@ -83,7 +85,7 @@ impl Body<'_, '_, '_> {
 
     fn operation(&mut self, interface: usize, action: &ast::Action) -> Option<usize> {
         let name = &action.operation;
-        let (_, _, declared) = self.names.interfaces.get(interface)?;
+        let (_, _, declared) = self.resolver.interfaces.get(interface)?;
         let operations = || {
             declared
                 .operations
@@ -95,10 +97,10 @@ impl Body<'_, '_, '_> {
         }
         let message = format!("`{}` has no operation `{}`", declared.name, name.text);
         let mut finding = Diagnostic::new(Code::UnknownOperation, name.at.0, message);
-        if self.names.findings.takes(Code::UnknownOperation)
+        if self.resolver.findings.accepts(Code::UnknownOperation)
             && let Some(close) = closest(&name.text, operations())
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None
@@ -112,19 +114,19 @@ impl Body<'_, '_, '_> {
         let name = format!("{}.{}", action.interface, action.operation.text);
         let (message, help) = match is_check {
             true => (
-                format!("`{name}` is a check"),
+                format!("`{name}` is declared with `check`"),
                 format!("write `check {name}(…)`"),
             ),
             false => (
-                format!("`{name}` is not a check"),
-                "leave `check` out, or declare the operation with `check`".into(),
+                format!("`{name}` is not declared with `check`"),
+                "remove `check`, or declare the operation with it".into(),
             ),
         };
         self.report(Diagnostic::new(Code::CheckMismatch, span, message).help(help));
     }
 
-    /// The arguments; nothing when one is wrong. All are looked at, even when the operation is not
-    /// known.
+    /// Resolves the arguments; `None` when one is wrong. All are checked, even when the operation
+    /// is unknown.
     fn arguments(
         &mut self,
         at: Option<Role>,
@@ -137,7 +139,7 @@ impl Body<'_, '_, '_> {
             let name = format!("{}.{}", action.interface, action.operation.text);
             let (expected, got) = (params.len(), action.args.len());
             let message =
-                format!("`{name}` has {expected} parameters, here it is given {got} arguments");
+                format!("wrong number of arguments for `{name}`: expected {expected}, got {got}");
             let span = action.operation.at.0;
             self.report(Diagnostic::new(Code::ArgumentCount, span, message));
             return None;
@@ -162,7 +164,7 @@ impl Body<'_, '_, '_> {
         arg: &Argument,
         sort: Option<SortRef>,
     ) -> Option<hir::Argument> {
-        let shape = sort.map(|sort| self.names.sorts.shape(sort).clone());
+        let shape = sort.map(|sort| self.resolver.sorts.shape(sort).clone());
         let (found, got) = match (arg, &shape) {
             (Argument::Name(name), _) => return self.named(at, name, sort),
             (Argument::Bool(value, _), Some(Shape::Bool)) => {
@@ -182,10 +184,10 @@ impl Body<'_, '_, '_> {
             (Argument::Number(..), _) => (None, "number"),
         };
         if let (None, Some(sort)) = (&found, sort) {
-            let expected = self.names.sorts.show(sort);
+            let expected = self.resolver.sorts.show(sort);
             let message = match got {
                 "number" if matches!(shape, Some(Shape::Nat | Shape::Int)) => {
-                    format!("this number does not fit into `{expected}`")
+                    format!("this number is out of range for `{expected}`")
                 }
                 "number" => format!("expected `{expected}`, got a number"),
                 got => format!("expected `{expected}`, got `{got}`"),
@@ -195,7 +197,7 @@ impl Body<'_, '_, '_> {
         found
     }
 
-    /// A name as an argument: a bound one, or a variant of the enumeration that is expected.
+    /// Resolves a name used as an argument: a bound name, or a variant of the expected enumeration.
     fn named(
         &mut self,
         at: Option<Role>,
@@ -209,26 +211,29 @@ impl Body<'_, '_, '_> {
             if got.sort == sort {
                 return Some(hir::Argument::Var(var));
             }
-            let (expected, shown) = (self.names.sorts.show(sort), self.names.sorts.show(got.sort));
+            let (expected, shown) = (
+                self.resolver.sorts.show(sort),
+                self.resolver.sorts.show(got.sort),
+            );
             let message = format!("expected `{expected}`, but `{}` is `{shown}`", name.text);
             let bound = got.span;
             let finding = Diagnostic::new(Code::ArgumentSort, name.at.0, message);
             self.report(finding.related(bound, "bound here"));
             return None;
         }
-        if let Some(Shape::Enum { variants, .. }) = sort.map(|sort| self.names.sorts.shape(sort))
+        if let Some(Shape::Enum { variants, .. }) = sort.map(|sort| self.resolver.sorts.shape(sort))
             && let Some(index) = variants.iter().position(|variant| *variant == name.text)
         {
             return Some(hir::Argument::Nat(index as u64));
         }
-        let message = format!("nothing is bound to `{}` here", name.text);
+        let message = format!("`{}` is not bound here", name.text);
         let mut finding = Diagnostic::new(Code::UnknownName, name.at.0, message);
-        if let Some(left) = self.scope.left(&name.text) {
+        if let Some(left) = self.scope.out_of_scope(&name.text) {
             finding = finding.related(left, "bound here, but only inside this block");
-        } else if self.names.findings.takes(Code::UnknownName)
+        } else if self.resolver.findings.accepts(Code::UnknownName)
             && let Some(close) = closest(&name.text, self.scope.names())
         {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None

@@ -1,10 +1,10 @@
-//! The names inside one protocol.
+//! Name resolution inside one protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::bounds::ROLES_MAX;
 
-use super::Names;
+use super::Resolver;
 use super::scope::{Binding, Mask, Scope};
 use crate::ast::{self, Message, Name, Param, SortKind, StatementKind};
 use crate::diagnostic::{Code, Diagnostic, closest};
@@ -14,13 +14,13 @@ use crate::source::Span;
 
 /// Resolves the names of one protocol.
 pub(super) fn resolve<'m>(
-    names: &mut Names<'m, '_>,
+    resolver: &mut Resolver<'m, '_>,
     module: usize,
     ast: &'m ast::Protocol,
 ) -> hir::Protocol {
-    let before = names.findings.errors();
+    let before = resolver.findings.errors();
     let mut body = Body {
-        names,
+        resolver,
         module,
         ast,
         roles: Vec::new(),
@@ -47,8 +47,8 @@ pub(super) fn resolve<'m>(
         body: statements,
         sound: !ast.damaged
             && !lost
-            && names.findings.errors() == before
-            && !names.findings.is_full(),
+            && resolver.findings.errors() == before
+            && !resolver.findings.is_full(),
     }
 }
 
@@ -60,11 +60,11 @@ struct Rec<'m> {
 }
 
 pub(super) struct Body<'n, 'm, 'f> {
-    pub(super) names: &'n mut Names<'m, 'f>,
+    pub(super) resolver: &'n mut Resolver<'m, 'f>,
     pub(super) module: usize,
     pub(super) ast: &'m ast::Protocol,
     roles: Vec<(String, Span)>,
-    /// Which interface is given to which role, where, and whether it is called.
+    /// The interfaces granted to roles: the span of the grant, and whether the interface is called.
     pub(super) uses: BTreeMap<(usize, Role), (Span, bool)>,
     pub(super) vars: Vec<hir::Var>,
     pub(super) scope: Scope,
@@ -76,16 +76,16 @@ pub(super) struct Body<'n, 'm, 'f> {
 
 impl<'m> Body<'_, 'm, '_> {
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.names.report(diagnostic);
+        self.resolver.report(diagnostic);
     }
 
-    /// The roles and what they may use.
+    /// Resolves the roles and the `uses` clauses.
     fn head(&mut self) {
         for role in &self.ast.roles {
             if let Some((_, first)) = self.roles.iter().find(|(name, _)| *name == role.text) {
                 let message = format!("the role `{}` is declared twice", role.text);
                 let finding = Diagnostic::new(Code::DuplicateRole, role.at.0, message);
-                let finding = finding.related(*first, "declared first");
+                let finding = finding.related(*first, "first declared here");
                 self.report(finding);
             } else if self.roles.len() >= ROLES_MAX {
                 let message = format!("a protocol has at most {ROLES_MAX} roles");
@@ -96,18 +96,18 @@ impl<'m> Body<'_, 'm, '_> {
             }
         }
         for used in &self.ast.uses {
-            let interface = self.names.interface(self.module, &used.interface);
+            let interface = self.resolver.interface(self.module, &used.interface);
             let Some((interface, role)) = interface.zip(self.role(&used.role)) else {
                 continue;
             };
             let span = used.interface.span().to(used.role.at.0);
             if let Some((first, _)) = self.uses.get(&(interface, role)).copied() {
                 let message = format!(
-                    "`{}` is given to `{}` twice",
+                    "`{}` is granted to `{}` twice",
                     used.interface, used.role.text
                 );
                 let finding = Diagnostic::new(Code::DuplicateUse, span, message);
-                self.report(finding.related(first, "given first"));
+                self.report(finding.related(first, "first granted here"));
             } else {
                 self.uses.insert((interface, role), (span, false));
             }
@@ -123,7 +123,7 @@ impl<'m> Body<'_, 'm, '_> {
         }
     }
 
-    /// A role by its name.
+    /// Finds a role by its name, or reports it as unknown.
     pub(super) fn role(&mut self, name: &Name) -> Option<Role> {
         if let Some(index) = self.roles.iter().position(|(role, _)| *role == name.text) {
             return u8::try_from(index).ok();
@@ -131,7 +131,7 @@ impl<'m> Body<'_, 'm, '_> {
         let message = format!("`{}` has no role `{}`", self.ast.name.text, name.text);
         let mut finding = Diagnostic::new(Code::UnknownRole, name.at.0, message);
         if let Some(close) = closest(&name.text, self.roles.iter().map(|(role, _)| role.as_str())) {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding.related(self.ast.name.at.0, "the protocol"));
         None
@@ -190,7 +190,7 @@ impl<'m> Body<'_, 'm, '_> {
             let statements = self.statements(block);
             self.forget(mark);
             let gained = self.scope.unlearn(mark);
-            if falls(&statements, self.names.endless) {
+            if falls_through(&statements, self.resolver.endless) {
                 learned.push(gained);
             }
             branches.push(Branch {
@@ -218,9 +218,12 @@ impl<'m> Body<'_, 'm, '_> {
 
     fn rec(&mut self, name: &'m Name, body: &'m ast::Block) -> Kind {
         if let Some(outer) = self.recs.iter().find(|rec| rec.name.text == name.text) {
-            let message = format!("`rec {}` stands in a `rec` of the same name", name.text);
+            let message = format!(
+                "`rec {}` is nested in a `rec` with the same name",
+                name.text
+            );
             let finding = Diagnostic::new(Code::ShadowedRecursion, name.at.0, message);
-            let finding = finding.related(outer.name.at.0, "the outer one");
+            let finding = finding.related(outer.name.at.0, "the outer `rec`");
             self.report(finding);
         }
         let number = self.recs_count;
@@ -235,7 +238,7 @@ impl<'m> Body<'_, 'm, '_> {
         self.forget(mark);
         let used = self.recs.pop().is_some_and(|rec| rec.used);
         if !used {
-            let message = format!("nothing continues `{}`", name.text);
+            let message = format!("no `continue` refers to `{}`", name.text);
             self.report(Diagnostic::new(Code::UnusedRecursion, name.at.0, message));
         }
         Kind::Rec {
@@ -255,43 +258,44 @@ impl<'m> Body<'_, 'm, '_> {
             rec.used = true;
             return Some(Kind::Continue { rec: rec.number });
         }
-        let message = format!("no `rec {}` encloses this", name.text);
+        let message = format!("there is no enclosing `rec {}`", name.text);
         let mut finding = Diagnostic::new(Code::UnknownRecursion, name.at.0, message);
         let in_scope = self.recs.iter().map(|rec| rec.name.text.as_str());
         if let Some(close) = closest(&name.text, in_scope) {
-            finding = finding.help(format!("there is `{close}`"));
+            finding = finding.help(format!("did you mean `{close}`?"));
         }
         self.report(finding);
         None
     }
 
     fn do_(&mut self, path: &'m ast::Path, args: &'m [Name]) -> Option<Kind> {
-        let protocol = self.names.protocol(self.module, path);
+        let protocol = self.resolver.protocol(self.module, path);
         let roles: Vec<Option<Role>> = args.iter().map(|arg| self.role(arg)).collect();
         let protocol = protocol?;
-        let (callee_module, callee) = self.names.protocols.get(protocol).copied()?;
+        let (callee_module, callee) = self.resolver.protocols.get(protocol).copied()?;
         if roles.len() != callee.roles.len() {
             let (got, expected) = (roles.len(), callee.roles.len());
-            let message = format!("`{path}` has {expected} roles, here it is given {got}");
+            let message =
+                format!("wrong number of roles for `{path}`: expected {expected}, got {got}");
             let finding = Diagnostic::new(Code::RoleCount, path.span(), message);
             self.report(finding.related(callee.name.at.0, "declared here"));
             return None;
         }
         for (i, arg) in args.iter().enumerate() {
             if let Some(first) = args.iter().take(i).find(|first| first.text == arg.text) {
-                let message = format!("`{}` would play two roles of `{path}`", arg.text);
+                let message = format!("`{}` cannot play two roles of `{path}`", arg.text);
                 let finding = Diagnostic::new(Code::RoleTwice, arg.at.0, message);
-                self.report(finding.related(first.at.0, "given first"));
+                self.report(finding.related(first.at.0, "first used here"));
                 return None;
             }
         }
         let roles: Vec<Role> = roles.into_iter().collect::<Option<_>>()?;
-        self.grants(path, callee_module, callee, &roles);
+        self.check_grants(path, callee_module, callee, &roles);
         Some(Kind::Do { protocol, roles })
     }
 
-    /// What a protocol uses, whoever does it must have been given.
-    fn grants(
+    /// Reports interfaces that a called protocol uses and this protocol's head does not grant.
+    fn check_grants(
         &mut self,
         path: &ast::Path,
         module: usize,
@@ -306,8 +310,8 @@ impl<'m> Body<'_, 'm, '_> {
             let Some(role) = place.and_then(|place| roles.get(place).copied()) else {
                 continue;
             };
-            // A path that leads nowhere is reported where it is written.
-            let Some(interface) = self.quiet_interface(module, &used.interface) else {
+            // A path to no interface is reported where it is written.
+            let Some(interface) = self.find_interface(module, &used.interface) else {
                 continue;
             };
             if let Some((_, called)) = self.uses.get_mut(&(interface, role)) {
@@ -316,7 +320,7 @@ impl<'m> Body<'_, 'm, '_> {
             }
             let (interface, role) = (&used.interface, self.role_name(role));
             let message = format!(
-                "`{path}` uses `{interface}` at `{role}`, which this protocol does not give it"
+                "`{path}` uses `{interface}` at `{role}`, which this protocol does not grant it"
             );
             let finding = Diagnostic::new(Code::UseNotGranted, path.span(), message).help(format!(
                 "add `uses {interface} at {role}` to the head of `{}`",
@@ -326,10 +330,10 @@ impl<'m> Body<'_, 'm, '_> {
         }
     }
 
-    fn quiet_interface(&self, module: usize, path: &ast::Path) -> Option<usize> {
+    fn find_interface(&self, module: usize, path: &ast::Path) -> Option<usize> {
         let (last, prefix) = path.segments.split_last()?;
-        let place = self.names.place(module, prefix)??;
-        self.names
+        let place = self.resolver.place(module, prefix)??;
+        self.resolver
             .tables
             .get(place)?
             .interfaces
@@ -349,7 +353,7 @@ impl<'m> Body<'_, 'm, '_> {
                 let finding = Diagnostic::new(Code::MessageToSelf, name.at.0, text);
                 self.report(finding.related(message.from.at.0, "the sender"));
             } else if to.contains(&role) {
-                let text = format!("`{}` is named twice as receiver", name.text);
+                let text = format!("`{}` is listed twice as a receiver", name.text);
                 self.report(Diagnostic::new(Code::ReceiverTwice, name.at.0, text));
             } else {
                 to.push(role);
@@ -367,7 +371,7 @@ impl<'m> Body<'_, 'm, '_> {
                 params => self.payloads(params),
             },
         };
-        let payload = self.same_for_all(payload?, &message.label, to.len());
+        let payload = self.share_payload(payload?, &message.label, to.len());
         let from = from?;
         (!to.is_empty()).then(|| Kind::Message {
             label: message.label.text.clone(),
@@ -378,7 +382,7 @@ impl<'m> Body<'_, 'm, '_> {
     }
 
     fn unit(&mut self) -> Option<Payload> {
-        let sort = self.names.sorts.intern(Shape::Unit)?;
+        let sort = self.resolver.sorts.intern(Shape::Unit)?;
         Some(Payload {
             sort,
             source: Source::Unit,
@@ -386,11 +390,11 @@ impl<'m> Body<'_, 'm, '_> {
         })
     }
 
-    /// A message without parentheses: a declared signature, or a label.
+    /// Resolves a message without parentheses: a declared signature, or a label without payload.
     fn signature(&mut self, label: &Name) -> Option<Payload> {
-        let table = self.names.tables.get(self.module)?;
+        let table = self.resolver.tables.get(self.module)?;
         if table.signatures.contains_key(label.text.as_str()) {
-            let sort = self.names.sorts.intern(Shape::Foreign {
+            let sort = self.resolver.sorts.intern(Shape::Foreign {
                 name: label.text.clone(),
             })?;
             return Some(Payload {
@@ -400,7 +404,7 @@ impl<'m> Body<'_, 'm, '_> {
             });
         }
         let message = format!(
-            "no `sig` declares `{}`: it is taken as a label without payload",
+            "no `sig` declares `{}`: it is treated as a label without payload",
             label.text
         );
         let finding = Diagnostic::new(Code::ImplicitSignature, label.at.0, message);
@@ -408,10 +412,10 @@ impl<'m> Body<'_, 'm, '_> {
         self.unit()
     }
 
-    /// A payload that stands alone.
+    /// Resolves the only payload of a message.
     fn payload(&mut self, param: &'m Param, from: Option<Role>, mask: Mask) -> Option<Payload> {
         if let Some(name) = &param.name {
-            let sort = self.names.sort(self.module, &param.sort);
+            let sort = self.resolver.sort(self.module, &param.sort);
             let bind = self.bind(name, sort, mask);
             return Some(Payload {
                 sort: sort?,
@@ -429,7 +433,7 @@ impl<'m> Body<'_, 'm, '_> {
                 bind: Some(var),
             });
         }
-        let sort = self.names.sort(self.module, &param.sort)?;
+        let sort = self.resolver.sort(self.module, &param.sort)?;
         Some(Payload {
             sort,
             source: Source::Host,
@@ -437,7 +441,7 @@ impl<'m> Body<'_, 'm, '_> {
         })
     }
 
-    /// The bound name that a lone word stands for, if it does.
+    /// The bound name that a single word refers to, if it is one.
     fn bound(&self, param: &'m Param) -> Option<(&'m Name, Binding)> {
         match &param.sort.kind {
             SortKind::Named(path) => match path.segments.as_slice() {
@@ -448,14 +452,14 @@ impl<'m> Body<'_, 'm, '_> {
         }
     }
 
-    /// Several payloads travel as a record without a name.
+    /// Several payloads are sent as a record without a name.
     fn payloads(&mut self, params: &'m [Param]) -> Option<Payload> {
         let mut fields = Vec::new();
         let mut whole = true;
         for (i, param) in params.iter().enumerate() {
             if let (None, Some((name, _))) = (&param.name, self.bound(param)) {
                 let message = format!(
-                    "`{}` is a bound name, and stands among several payloads",
+                    "`{}` is a bound name and cannot be one of several payloads",
                     name.text
                 );
                 self.report(Diagnostic::new(
@@ -466,7 +470,7 @@ impl<'m> Body<'_, 'm, '_> {
                 whole = false;
                 continue;
             }
-            let sort = self.names.sort(self.module, &param.sort);
+            let sort = self.resolver.sort(self.module, &param.sort);
             let field = match &param.name {
                 Some(name) => {
                     if self.is_free(name) {
@@ -484,12 +488,12 @@ impl<'m> Body<'_, 'm, '_> {
         if !whole {
             return None;
         }
-        let sort = self.names.sorts.intern(Shape::Record {
+        let sort = self.resolver.sorts.intern(Shape::Record {
             name: String::new(),
             fields,
         });
         if sort.is_none() {
-            self.names.too_deep(params.first()?.sort.at.0);
+            self.resolver.too_deep(params.first()?.sort.at.0);
         }
         Some(Payload {
             sort: sort?,
@@ -498,8 +502,8 @@ impl<'m> Body<'_, 'm, '_> {
         })
     }
 
-    /// Several receivers get the same payload: what is asked from the host is kept under a name.
-    fn same_for_all(&mut self, payload: Payload, label: &Name, receivers: usize) -> Payload {
+    /// Several receivers get the same payload, so a payload from the host is bound to a variable.
+    fn share_payload(&mut self, payload: Payload, label: &Name, receivers: usize) -> Payload {
         match payload.source {
             Source::Host if payload.bind.is_none() && receivers > 1 => {
                 let var = hir::Var {
@@ -532,8 +536,8 @@ impl<'m> Body<'_, 'm, '_> {
         if !self.is_free(name) {
             return None;
         }
-        // A name whose sort is wrong is bound all the same, so that its uses are not reported too.
-        let sort = sort.or_else(|| self.names.sorts.intern(Shape::Unit))?;
+        // A name with an invalid sort is bound too, so that its uses are not reported as well.
+        let sort = sort.or_else(|| self.resolver.sorts.intern(Shape::Unit))?;
         let var = self.new_var(hir::Var {
             name: name.text.clone(),
             sort,
@@ -552,19 +556,19 @@ impl<'m> Body<'_, 'm, '_> {
             Binding::Var(var) => self.vars.get(var as usize).map(|var| var.span),
             Binding::Part(span) => Some(span),
         };
-        let message = format!("`{}` is bound already", name.text);
+        let message = format!("`{}` is already bound", name.text);
         let finding = Diagnostic::new(Code::DuplicateName, name.at.0, message)
-            .related(first.unwrap_or_default(), "bound here")
+            .related(first.unwrap_or_default(), "first bound here")
             .help(format!(
-                "to send its value on, write `{}` without a sort",
+                "to forward its value, write `{}` without a sort",
                 name.text
             ));
         self.report(finding);
         false
     }
 
-    /// The var that a name stands for, which the role must know. Without a role, which is then
-    /// reported already, only the name is looked at.
+    /// The variable that a name refers to, which the role must know. Without a role, which is then
+    /// an error reported elsewhere, only the name is checked.
     pub(super) fn use_at(
         &mut self,
         name: &Name,
@@ -575,7 +579,7 @@ impl<'m> Body<'_, 'm, '_> {
             Binding::Var(var) => var,
             Binding::Part(span) => {
                 let message = format!(
-                    "`{}` is only one of several payloads of its message",
+                    "`{}` names one of several payloads and cannot be used alone",
                     name.text
                 );
                 let finding = Diagnostic::new(Code::NameOfOneOfSeveral, name.at.0, message);
@@ -593,7 +597,7 @@ impl<'m> Body<'_, 'm, '_> {
             .collect();
         let who = self.role_name(role);
         let message = format!(
-            "`{who}` does not know `{}` on every path to here",
+            "`{who}` does not know `{}` on every path that leads here",
             name.text
         );
         let mut finding = Diagnostic::new(Code::NameNotKnownHere, name.at.0, message);
@@ -606,15 +610,15 @@ impl<'m> Body<'_, 'm, '_> {
     }
 }
 
-/// Whether the end of some statements can be reached. Recurses as deep as blocks nest.
-fn falls(statements: &[Statement], endless: &BTreeSet<usize>) -> bool {
+/// Whether the end of some statements is reachable. Recurses as deep as blocks nest.
+fn falls_through(statements: &[Statement], endless: &BTreeSet<usize>) -> bool {
     statements.iter().all(|statement| match &statement.kind {
         Kind::Continue { .. } => false,
         Kind::Do { protocol, .. } => !endless.contains(protocol),
         Kind::Choice { branches, .. } => branches
             .iter()
-            .any(|branch| falls(&branch.statements, endless)),
-        Kind::Rec { body, .. } => falls(body, endless),
+            .any(|branch| falls_through(&branch.statements, endless)),
+        Kind::Rec { body, .. } => falls_through(body, endless),
         Kind::Message { .. } | Kind::Local { .. } => true,
     })
 }

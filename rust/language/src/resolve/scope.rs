@@ -1,37 +1,38 @@
-//! What is in scope at a place of a protocol: bound names and who knows them, and recursions.
+//! The names and recursions in scope at a point of a protocol, and the roles that know each name.
 
 use std::collections::BTreeMap;
 
 use crate::hir::VarIndex;
 use crate::source::Span;
 
-/// Roles as a set of bits.
+/// A set of roles, one bit each.
 pub(super) type Mask = u64;
 
-/// What a name stands for.
+/// What a name refers to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Binding {
-    /// A value of its own.
+    /// A value.
     Var(VarIndex),
-    /// One of several payloads of a message: it has a name for people only.
+    /// One of several payloads of a message. Its name is only for people.
     Part(Span),
 }
 
-/// The names in scope. No two are equal, so leaving a block is forgetting what it added.
+/// The names in scope. They are distinct, so leaving a block means removing the names that it
+/// added.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     names: BTreeMap<String, Binding>,
-    /// Names in the order of their binding.
+    /// The names in the order of their binding.
     order: Vec<String>,
-    /// Which roles know each var, by its index.
+    /// The roles that know each variable, by its index.
     known: Vec<Mask>,
-    /// What `known` was before each change, to go back.
+    /// The previous values of `known`, for undoing changes.
     changes: Vec<(VarIndex, Mask)>,
-    /// Places of names that were in scope once, to explain why one is not.
-    left: BTreeMap<String, Span>,
+    /// The spans of names that have gone out of scope, for error messages.
+    ended: BTreeMap<String, Span>,
 }
 
-/// A place to go back to.
+/// A state of the scope to return to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     names: usize,
@@ -47,9 +48,9 @@ impl Scope {
         self.names.keys().map(String::as_str)
     }
 
-    /// Where a name was bound that is out of scope now.
-    pub(super) fn left(&self, name: &str) -> Option<Span> {
-        self.left.get(name).copied()
+    /// Where a name that is now out of scope was bound.
+    pub(super) fn out_of_scope(&self, name: &str) -> Option<Span> {
+        self.ended.get(name).copied()
     }
 
     pub(super) fn bind(&mut self, name: &str, binding: Binding) {
@@ -57,12 +58,12 @@ impl Scope {
         self.order.push(name.into());
     }
 
-    /// Who knows a var.
+    /// The roles that know a variable.
     pub(super) fn known(&self, var: VarIndex) -> Mask {
         self.known.get(var as usize).copied().unwrap_or(0)
     }
 
-    /// Lets some roles know a var from here on.
+    /// Records that some roles know a variable from here on.
     pub(super) fn learn(&mut self, var: VarIndex, roles: Mask) {
         let index = var as usize;
         if self.known.len() <= index {
@@ -81,16 +82,16 @@ impl Scope {
         }
     }
 
-    /// Forgets the names that a block bound; `span_of` tells where that was.
+    /// Removes the names that a block bound. `span_of` returns where a name was bound.
     pub(super) fn forget(&mut self, mark: Mark, span_of: impl Fn(Binding) -> Span) {
         for name in self.order.drain(mark.names..) {
             if let Some(binding) = self.names.remove(&name) {
-                self.left.insert(name, span_of(binding));
+                self.ended.insert(name, span_of(binding));
             }
         }
     }
 
-    /// Takes back what roles learned since the mark, and gives it.
+    /// Undoes what roles learned since the mark, and returns it.
     pub(super) fn unlearn(&mut self, mark: Mark) -> BTreeMap<VarIndex, Mask> {
         let mut learned = BTreeMap::new();
         for (var, before) in self.changes.drain(mark.changes..).rev() {
@@ -102,13 +103,14 @@ impl Scope {
         learned
     }
 
-    /// Lets roles know what they learned in every one of some branches.
+    /// Records what roles learned in every one of the branches.
     pub(super) fn learn_common(&mut self, branches: Vec<BTreeMap<VarIndex, Mask>>) {
         let mut branches = branches.into_iter();
         let Some(mut common) = branches.next() else {
             return;
         };
-        // What one branch does not teach is dropped at once, so the work is that of reading them.
+        // Drop variables that one branch does not teach at once, so that the work is linear in the
+        // branches' sizes.
         for learned in branches {
             common.retain(|var, mask| {
                 let known = self.known(*var);

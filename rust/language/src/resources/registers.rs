@@ -1,32 +1,32 @@
-//! Register allocation: liveness, interference, and a greedy colouring.
+//! Register allocation: liveness, interference and greedy colouring.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::{Arm, Instruction, LabelId, Pc, Reg, bounds};
 
-use crate::compile::{Flat, FlatCode, Vreg};
+use crate::flat::{FlatCode, FlatOp, Vreg};
 use crate::global::VarId;
 
-/// Registers for anything but the endpoint.
+/// The registers available for anything except the endpoint.
 const FREE: usize = bounds::REGISTERS_MAX as usize - 1;
 
-/// Where too much is live at once.
+/// A point of the code where too many registers are live.
 pub(super) struct Pressure {
-    /// The bound names among it.
+    /// The bound names among them.
     pub(super) names: Vec<VarId>,
-    /// How many registers would be needed, the endpoint's among them.
+    /// The number of registers needed, including the endpoint's.
     pub(super) needed: usize,
 }
 
-/// The machine's code and how many registers it uses.
+/// Allocates registers. Returns the number used and the machine's code.
 pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressure> {
     let live = Live::of(flat)?;
     let colours = colour(flat, &live)?;
     let used = colours.iter().copied().max().unwrap_or(0) + 1;
     let reg = |register: Vreg| Reg(colours[register.0 as usize]);
-    // Registers that came together leave moves that do nothing; what jumped to one goes to what
-    // follows it.
-    let idle = |op: &Flat| matches!(op, Flat::Move { dst, src } if reg(*dst) == reg(*src));
+    // A move between registers that were coalesced does nothing and is dropped. Jumps to it go to
+    // the next instruction.
+    let idle = |op: &FlatOp| matches!(op, FlatOp::Move { dst, src } if reg(*dst) == reg(*src));
     let mut position = Vec::with_capacity(flat.code.len());
     let mut next = 0;
     for op in &flat.code {
@@ -38,8 +38,8 @@ pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressu
     Ok((used, kept.map(|op| instruction(op, reg, pc)).collect()))
 }
 
-/// What is live before and after each instruction: at most [`FREE`] registers, so linear in the
-/// code.
+/// The registers that are live before and after each instruction: at most [`FREE`], so the size is
+/// linear in the code.
 struct Live {
     before: Vec<Vec<Vreg>>,
     after: Vec<Vec<Vreg>>,
@@ -66,7 +66,7 @@ impl Live {
         Ok(live)
     }
 
-    /// Marks a register live from a use back to what it comes from.
+    /// Marks a register as live from a use back to its definitions.
     fn backwards(
         &mut self,
         flat: &FlatCode,
@@ -80,11 +80,11 @@ impl Live {
                 continue;
             }
             self.before[at].push(register);
-            fits(flat, &self.before[at])?;
+            check_pressure(flat, &self.before[at])?;
             for &earlier in &predecessors[at] {
                 if !self.after[earlier].contains(&register) {
                     self.after[earlier].push(register);
-                    fits(flat, &self.after[earlier])?;
+                    check_pressure(flat, &self.after[earlier])?;
                 }
                 if !flat.code[earlier].defs().contains(&register) {
                     waiting.push(earlier);
@@ -95,7 +95,7 @@ impl Live {
     }
 }
 
-fn fits(flat: &FlatCode, live: &[Vreg]) -> Result<(), Pressure> {
+fn check_pressure(flat: &FlatCode, live: &[Vreg]) -> Result<(), Pressure> {
     if live.len() <= FREE {
         Ok(())
     } else {
@@ -114,54 +114,54 @@ fn pressure(flat: &FlatCode, live: &[Vreg]) -> Pressure {
     }
 }
 
-/// The place where most registers hold something: what is read later, and what is written there.
-fn narrowest(flat: &FlatCode, live: &Live) -> Pressure {
-    let held = flat.code.iter().zip(&live.after).map(|(op, after)| {
-        let mut held = after.clone();
-        held.extend(op.defs());
-        held.sort_unstable();
-        held.dedup();
-        held
+/// The point with the most occupied registers: those that are read later, and those written there.
+fn highest_pressure(flat: &FlatCode, live: &Live) -> Pressure {
+    let occupied = flat.code.iter().zip(&live.after).map(|(op, after)| {
+        let mut occupied = after.clone();
+        occupied.extend(op.defs());
+        occupied.sort_unstable();
+        occupied.dedup();
+        occupied
     });
-    let most = held.max_by_key(Vec::len).unwrap_or_default();
+    let most = occupied.max_by_key(Vec::len).unwrap_or_default();
     let found = pressure(flat, &most);
-    // Where a greedy choice of registers needs more than the place does, say that one more would
-    // not do.
+    // When the greedy colouring needs more registers than any single point does, report one more
+    // than the machine has.
     Pressure {
         needed: found.needed.max(usize::from(bounds::REGISTERS_MAX) + 1),
         ..found
     }
 }
 
-/// A register number for each virtual one, chosen in the order of first writing: the lowest that is
-/// free, or that of the other side of a move if it is.
+/// Assigns a register number to each virtual register, in the order of first definition: the number
+/// of the other side of a move when it is free, else the lowest free one.
 fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
     let count = flat.registers as usize;
-    let mut apart: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
+    let mut interference: Vec<BTreeSet<Vreg>> = vec![BTreeSet::new(); count];
     let mut moves: BTreeMap<Vreg, Vec<Vreg>> = BTreeMap::new();
-    let mut part = |one: Vreg, two: Vreg| {
+    let mut interfere = |one: Vreg, two: Vreg| {
         if one != two {
-            apart[one.0 as usize].insert(two);
-            apart[two.0 as usize].insert(one);
+            interference[one.0 as usize].insert(two);
+            interference[two.0 as usize].insert(one);
         }
     };
-    // What is live before anything is written starts as unit, each in a register of its own.
+    // Registers that are live on entry hold unit initially, each in a register of its own.
     let mut order: Vec<Vreg> = live.before.first().cloned().unwrap_or_default();
     for (index, one) in order.iter().enumerate() {
-        order[..index].iter().for_each(|two| part(*one, *two));
+        order[..index].iter().for_each(|two| interfere(*one, *two));
     }
     for (op, after) in flat.code.iter().zip(&live.after) {
         let defs = op.defs();
         for &def in &defs {
             order.push(def);
-            let copied = |other: &Vreg| matches!(op, Flat::Move { src, .. } if src == other);
+            let copied = |other: &Vreg| matches!(op, FlatOp::Move { src, .. } if src == other);
             after
                 .iter()
                 .filter(|other| !copied(other))
-                .for_each(|other| part(def, *other));
-            defs.iter().for_each(|other| part(def, *other));
+                .for_each(|other| interfere(def, *other));
+            defs.iter().for_each(|other| interfere(def, *other));
         }
-        if let Flat::Move { dst, src } = op {
+        if let FlatOp::Move { dst, src } = op {
             moves.entry(*dst).or_default().push(*src);
             moves.entry(*src).or_default().push(*dst);
         }
@@ -171,15 +171,15 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
         if colours[register.0 as usize] != 0 {
             continue;
         }
-        let others = &apart[register.0 as usize];
-        let taken = |c: &u8| others.iter().any(|other| colours[other.0 as usize] == *c);
+        let others = &interference[register.0 as usize];
+        let is_taken = |c: &u8| others.iter().any(|other| colours[other.0 as usize] == *c);
         let partners = moves.get(&register).into_iter().flatten();
-        let wished = partners
+        let preferred = partners
             .map(|other| colours[other.0 as usize])
             .filter(|c| *c != 0);
         let all = 1..bounds::REGISTERS_MAX;
-        let Some(free) = wished.chain(all).find(|c| !taken(c)) else {
-            return Err(narrowest(flat, live));
+        let Some(free) = preferred.chain(all).find(|c| !is_taken(c)) else {
+            return Err(highest_pressure(flat, live));
         };
         colours[register.0 as usize] = free;
     }
@@ -187,31 +187,31 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
     Ok(colours)
 }
 
-fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -> Instruction {
+fn instruction(op: &FlatOp, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -> Instruction {
     let chan = reg(Vreg::ENDPOINT);
     let regs = |all: &[Vreg]| all.iter().map(|register| reg(*register)).collect();
     match op {
-        Flat::Send { label, val } => Instruction::Send {
+        FlatOp::Send { label, val } => Instruction::Send {
             chan,
             label: *label,
             val: reg(*val),
         },
-        Flat::Receive { label, dst } => Instruction::Receive {
+        FlatOp::Receive { label, dst } => Instruction::Receive {
             chan,
             label: *label,
             dst: reg(*dst),
         },
-        Flat::Offer { selector, arms } => Instruction::Offer {
+        FlatOp::Offer { selector, arms } => Instruction::Offer {
             chan,
             selector: reg(*selector),
-            arms: arms.iter().map(|arm| offered(arm, &reg, &pc)).collect(),
+            arms: arms.iter().map(|arm| offer_arm(arm, &reg, &pc)).collect(),
         },
-        Flat::Choose { dst, table } => Instruction::Choose {
+        FlatOp::Choose { dst, table } => Instruction::Choose {
             chan,
             dst: reg(*dst),
-            table: rows(table, pc),
+            table: jump_table(table, pc),
         },
-        Flat::Invoke {
+        FlatOp::Invoke {
             operation,
             args,
             dst,
@@ -222,7 +222,7 @@ fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -
             dst: reg(*dst),
             on_failure: on_failure.map(pc),
         },
-        Flat::Check {
+        FlatOp::Check {
             operation,
             args,
             dst,
@@ -235,26 +235,26 @@ fn instruction(op: &Flat, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc) -
             witness: reg(*witness),
             on_failure: on_failure.map(pc),
         },
-        Flat::Set { dst, value } => Instruction::Set {
+        FlatOp::Set { dst, value } => Instruction::Set {
             dst: reg(*dst),
             value: value.clone(),
         },
-        Flat::Move { dst, src } => Instruction::Move {
+        FlatOp::Move { dst, src } => Instruction::Move {
             dst: reg(*dst),
             src: reg(*src),
         },
-        Flat::Jump { target } => Instruction::Jump {
+        FlatOp::Jump { target } => Instruction::Jump {
             target: pc(*target),
         },
-        Flat::Branch { cond, table } => Instruction::Branch {
+        FlatOp::Branch { cond, table } => Instruction::Branch {
             cond: reg(*cond),
-            table: rows(table, pc),
+            table: jump_table(table, pc),
         },
-        Flat::Halt => Instruction::Halt,
+        FlatOp::Halt => Instruction::Halt,
     }
 }
 
-fn offered(
+fn offer_arm(
     (label, val, target): &(LabelId, Vreg, usize),
     reg: impl Fn(Vreg) -> Reg,
     pc: impl Fn(usize) -> Pc,
@@ -266,7 +266,7 @@ fn offered(
     }
 }
 
-fn rows<K: Copy>(table: &[(K, usize)], pc: impl Fn(usize) -> Pc) -> Vec<(K, Pc)> {
+fn jump_table<K: Copy>(table: &[(K, usize)], pc: impl Fn(usize) -> Pc) -> Vec<(K, Pc)> {
     table
         .iter()
         .map(|(key, target)| (*key, pc(*target)))

@@ -1,4 +1,5 @@
-//! The explored set as evidence: anyone can check that it is closed without exploring.
+//! Safety certificates: the explored set of configurations, which can be checked without exploring
+//! again.
 
 use antiphon_codec::{DecodeError, Decoder, Encoder};
 use antiphon_machine::{RoleId, VerifiedImage};
@@ -9,60 +10,60 @@ use crate::automaton::LocalAutomaton;
 /// The version of the byte format.
 const FORMAT: u64 = 1;
 
-/// Bytes of a certificate at most: the default budget of configurations of a protocol with twenty
-/// roles.
+/// The maximum length of a certificate, in bytes. It fits the default budget of configurations of a
+/// protocol with twenty roles.
 pub const CERTIFICATE_LEN_MAX: usize = 64 << 20;
 
-/// All configurations that a protocol can come to, with buffers of a given size.
+/// All configurations that a protocol can reach with buffers of a given capacity.
 ///
-/// It is evidence because it is easy to check: it holds the start, it is closed under every step,
-/// and no configuration in it is bad.
+/// The set is evidence of safety because it is easy to check: it contains the start, it is closed
+/// under every step, and it contains no violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafetyCertificate {
     buffer_bound: u8,
-    /// Ascending, so that equal sets have equal bytes.
+    /// In ascending order, so that equal sets have equal bytes.
     pub(super) states: Vec<Configuration>,
 }
 
-/// Why a certificate does not prove the safety of some automata.
+/// Why a certificate does not prove that some automata are safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// The bytes are not of the format.
+    /// The bytes are not valid CBOR of the expected form.
     #[error("the certificate does not decode: {0}")]
     Decode(#[from] DecodeError),
-    /// The bytes decode, but not to what an encoder writes.
+    /// The bytes decode, but not to something that the encoder writes.
     #[error("the certificate is malformed at configuration {index}")]
     Malformed {
-        /// Which one, from 0.
+        /// The index of the configuration, from 0.
         index: usize,
     },
-    /// The certificate is of another format.
-    #[error("certificate format {got} is not known, expected {FORMAT}")]
+    /// The certificate has another format version.
+    #[error("unknown certificate format {got}, expected {FORMAT}")]
     Format {
-        /// Its number.
+        /// The format's number.
         got: u64,
     },
     /// A configuration has states or labels that the automata do not have.
-    #[error("configuration {index} is not one of these automata")]
+    #[error("configuration {index} does not fit these automata")]
     Foreign {
-        /// Which one, from 0.
+        /// The index of the configuration, from 0.
         index: usize,
     },
-    /// The start is missing.
-    #[error("the certificate lacks the start")]
+    /// The start configuration is missing.
+    #[error("the certificate does not contain the start configuration")]
     NoStart,
-    /// A step leads out of the set.
+    /// A step leads to a configuration outside the set.
     #[error("a step leads from configuration {index} out of the certificate")]
     Open {
-        /// Where the step begins, from 0.
+        /// The index of the configuration that the step starts from, from 0.
         index: usize,
     },
-    /// A configuration is bad.
+    /// A configuration is a violation.
     #[error("configuration {index} of the certificate is unsafe")]
     Bad {
-        /// Which one, from 0.
+        /// The index of the configuration, from 0.
         index: usize,
-        /// What is bad about it.
+        /// The kind of violation.
         kind: ViolationKind,
     },
 }
@@ -77,25 +78,25 @@ impl SafetyCertificate {
         }
     }
 
-    /// How many messages a buffer held.
+    /// The capacity of a buffer, in messages.
     pub fn buffer_bound(&self) -> u8 {
         self.buffer_bound
     }
 
-    /// How many configurations there are.
+    /// The number of configurations.
     pub fn configurations(&self) -> usize {
         self.states.len()
     }
 
-    /// Checks the certificate against the automata: start inside, closed, nothing bad. Progress is
-    /// not a property of single configurations and is not checked. `O(n log n)` in the
-    /// configurations.
+    /// Checks the certificate against the automata: it contains the start, is closed and has no
+    /// violation. Progress is not a property of single configurations and is not checked. `O(n log
+    /// n)` in the number of configurations.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first check that fails.
     pub fn check(&self, automata: &[LocalAutomaton]) -> Result<(), CertificateError> {
         let system = System::new(automata, self.buffer_bound.max(1));
-        let foreign = |row: &Configuration| !system.holds(row);
+        let foreign = |row: &Configuration| !system.is_configuration(row);
         if let Some(index) = self.states.iter().position(foreign) {
             return Err(CertificateError::Foreign { index });
         }
@@ -105,7 +106,7 @@ impl SafetyCertificate {
         for (index, row) in self.states.iter().enumerate() {
             let bad = |kind| CertificateError::Bad { index, kind };
             for (step, next) in system.steps(row).map_err(bad)? {
-                let after = system.after(row, step, next);
+                let after = system.successor(row, step, next);
                 if self.states.binary_search(&after).is_err() {
                     return Err(CertificateError::Open { index });
                 }
@@ -114,11 +115,11 @@ impl SafetyCertificate {
         Ok(())
     }
 
-    /// As [`SafetyCertificate::check`], against the automata of an image: whoever has an image and
-    /// its certificate needs no source to know that it is safe.
+    /// Like [`SafetyCertificate::check`], but against the automata of an image. An image and its
+    /// certificate are enough to establish safety; the source is not needed.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first check that fails.
     pub fn check_image(&self, image: &VerifiedImage) -> Result<(), CertificateError> {
         let roles = (0u16..).map(RoleId).zip(&image.image().roles);
         let automata: Vec<_> = roles
@@ -127,9 +128,9 @@ impl SafetyCertificate {
         self.check(&automata)
     }
 
-    /// The certificate as deterministic CBOR: `[format, buffer bound, row length, rows, bytes]`.
-    /// Each row is written as how many numbers it shares with the one before it and the rest of its
-    /// numbers, each plus one, in LEB128.
+    /// Encodes the certificate as deterministic CBOR: `[format, buffer capacity, row length, rows,
+    /// bytes]`. Each row is written as the length of the prefix it shares with the previous row,
+    /// followed by its remaining numbers, each plus one, in LEB128.
     pub fn encode(&self) -> Vec<u8> {
         let mut rows = vec![];
         let mut before: &[u16] = &[];
@@ -158,10 +159,10 @@ impl SafetyCertificate {
         bytes
     }
 
-    /// Reads what [`SafetyCertificate::encode`] writes, and nothing else.
+    /// Decodes the format that [`SafetyCertificate::encode`] writes, and only that.
     ///
     /// # Errors
-    /// Where the bytes are not of the format.
+    /// The first part of the bytes that does not have the format.
     pub fn decode(bytes: &[u8]) -> Result<SafetyCertificate, CertificateError> {
         let limits = antiphon_codec::Limits {
             bytes_len: CERTIFICATE_LEN_MAX,
@@ -187,8 +188,8 @@ impl SafetyCertificate {
     }
 }
 
-/// Reads `count` rows of `width` numbers, strictly ascending, each sharing as much as it can with
-/// the one before.
+/// Reads `count` rows of `width` numbers. Rows must be strictly ascending, and each must share the
+/// longest possible prefix with the previous one.
 fn read_rows(
     mut bytes: &[u8],
     width: usize,
@@ -202,8 +203,8 @@ fn read_rows(
         let shared = read_number(&mut bytes).ok_or_else(malformed)?;
         let shared = usize::try_from(shared).ok().filter(|n| *n <= before.len());
         let mut row = before[..shared.ok_or_else(malformed)?].to_vec();
-        // Every number takes a byte at least, so a forged width cannot make a row longer than the
-        // bytes.
+        // Every number takes at least one byte, so a forged width cannot make a row longer than the
+        // input.
         while row.len() < width {
             let number = read_number(&mut bytes).and_then(|n| u16::try_from(n).ok());
             row.push(number.ok_or_else(malformed)?.wrapping_sub(1));
@@ -230,7 +231,7 @@ fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Reads one number of at most three bytes, in its shortest form.
+/// Reads a number of at most three bytes, which must have its shortest form.
 fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for position in 0..3 {

@@ -1,4 +1,4 @@
-//! Safety findings as people see them.
+//! Safety results as diagnostics.
 
 use antiphon_machine::RoleId;
 
@@ -8,21 +8,21 @@ use crate::global::CheckedProtocol;
 
 use super::{Move, Safety, Violation, ViolationKind, Waiting};
 
-/// Steps of a trace that are shown: the last ones, which lead to what is wrong.
+/// The number of steps of a trace that are shown: the last ones, which lead to the violation.
 const STEPS_SHOWN: usize = 24;
 
 impl Safety {
-    /// What there is to say about it; nothing when it is safe.
+    /// The diagnostic; `None` when the protocol is safe.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Option<Diagnostic> {
         match self {
             Safety::Safe(_) => None,
             Safety::Unsafe(violation) => Some(violation.diagnostic(protocol)),
             Safety::Uncertified { visited, buffer } => {
                 let name = protocol.name();
-                let message = format!("protocol `{name}` is not certified to be safe");
+                let message = format!("the safety of protocol `{name}` is not certified");
                 let note = format!(
-                    "nothing wrong was found in {visited} configurations with buffers of {buffer}, \
-                     but there are more"
+                    "no violation was found in {visited} configurations with buffers of {buffer} \
+                     messages, but not all configurations were visited"
                 );
                 Some(Diagnostic::new(Code::Uncertified, protocol.span(), message).note(note))
             }
@@ -31,7 +31,7 @@ impl Safety {
 }
 
 impl Violation {
-    /// The violation as people see it, with the trace that leads to it.
+    /// The violation as a diagnostic, with the trace that leads to it.
     pub fn diagnostic(&self, protocol: &CheckedProtocol) -> Diagnostic {
         let names = Names::of(protocol);
         let (code, about) = self.kind.code();
@@ -49,9 +49,10 @@ impl Violation {
             lines.extend(waiting.iter().map(|waiting| waiting.text(&names)));
         }
         if !lines.is_empty() {
-            diagnostic = diagnostic.note(format!("it comes about so:\n{}", lines.join("\n")));
+            diagnostic =
+                diagnostic.note(format!("the trace that leads to it:\n{}", lines.join("\n")));
         }
-        diagnostic.help(code.mending())
+        diagnostic.help(code.fix())
     }
 }
 
@@ -79,7 +80,7 @@ impl ViolationKind {
                     .map(|label| format!("`{}`", names.label(*label)))
                     .collect();
                 format!(
-                    "role `{}` can be sent `{}` by `{}` when it expects {}",
+                    "role `{}` can receive `{}` from `{}` when it expects {}",
                     names.role(*role),
                     names.label(*got),
                     names.role(*from),
@@ -87,17 +88,19 @@ impl ViolationKind {
                 )
             }
             ViolationKind::Orphan { from, to, label } => format!(
-                "role `{}` can be done while `{}` from `{}` is still unread",
+                "role `{}` can finish while `{}` from `{}` is still unread",
                 names.role(*to),
                 names.label(*label),
                 names.role(*from)
             ),
-            ViolationKind::Deadlock { .. } => "all roles can come to wait for each other".into(),
+            ViolationKind::Deadlock { .. } => {
+                "deadlock: the roles can end up waiting for each other".into()
+            }
             ViolationKind::NoProgress { waiting } => {
-                format!("it can come about that {} for ever", waiting.text(names))
+                format!("it can happen that {} forever", waiting.text(names))
             }
             ViolationKind::NeverReceived { from, to, label } => format!(
-                "role `{}` can come to leave `{}` from `{}` unread for ever",
+                "role `{}` can leave `{}` from `{}` unread forever",
                 names.role(*to),
                 names.label(*label),
                 names.role(*from)

@@ -1,16 +1,16 @@
-//! Progress under fairness: whoever is not done can always still come to its turn, and what is sent
-//! can still be read.
+//! Progress under fairness: a role that is not done can always still move, and a message that was
+//! sent can still be read.
 //!
-//! Over the finished graph of configurations each one learns, backwards along the steps, which
-//! roles can still move and which edges can still be read from it. A step that stays possible for
-//! ever is taken at last, if the run is fair.
+//! On the finished graph, each configuration accumulates, backwards along the steps, which roles can
+//! still move and which edges can still be read from it. In a fair run, a step that stays possible
+//! forever is eventually taken.
 
 use antiphon_machine::LabelId;
 
 use super::{Configuration, Edge, NONE, System, Turn, ViolationKind};
 use crate::automaton::LocalKind;
 
-/// The first configuration without progress, in breadth-first order, and what is bad about it.
+/// The first configuration without progress, in breadth-first order, and its kind of violation.
 pub(super) fn check(
     system: &System<'_>,
     rows: &[Configuration],
@@ -62,7 +62,7 @@ pub(super) fn check(
     first
 }
 
-/// The bit of an index within a chunk of 64; nothing in any other chunk.
+/// The bit of an index within a chunk of 64; 0 for an index in another chunk.
 fn bit(index: usize, chunk: usize) -> u64 {
     if index / 64 == chunk {
         1 << (index % 64)
@@ -105,8 +105,8 @@ impl Backwards {
         Backwards { begin, into }
     }
 
-    /// For each configuration the bits of all steps that can still come after it. Each
-    /// configuration is looked at again only when it gains a bit, so at most 64 times.
+    /// For each configuration, the bits of all steps that are still reachable from it. A
+    /// configuration is processed again only when it gains a bit, so at most 64 times.
     fn reach(&self, edges: &[Edge], bit: impl Fn(&Edge) -> u64) -> Vec<u64> {
         let rows = self.begin.len() - 1;
         let mut reach = vec![0; rows];

@@ -1,4 +1,4 @@
-//! Automata written by hand: projection makes none that are unsafe in most of these ways.
+//! Tests with hand-written automata: projection produces almost none that are unsafe.
 
 use super::{CertificateError, Limits, Move, Safety, SafetyCertificate, ViolationKind, explore};
 use crate::automaton::{LocalAutomaton, Names};
@@ -29,10 +29,15 @@ fn steps(trace: &[Move]) -> String {
     trace.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
+/// The violation and its trace, in lines.
 fn violation(texts: &[&str]) -> String {
     match explore(&system(texts), &Limits::default()) {
         Safety::Unsafe(violation) => {
-            format!("{:?} after [{}]", violation.kind, steps(&violation.trace))
+            let kind = format!("{:?}", violation.kind)
+                .replace("[Waiting {", "[\n  Waiting {")
+                .replace(": Waiting {", ":\n  Waiting {")
+                .replace(", Waiting {", ",\n  Waiting {");
+            format!("{kind}\nafter [{}]", steps(&violation.trace))
         }
         other => format!("{other:?}"),
     }
@@ -49,8 +54,8 @@ const PING: &str = "automaton A\n0 send B\n  x() -> 1\n1 recv B\n  y() -> 0\n  z
 const PONG: &str = "automaton B\n0 recv A\n  x() -> 1\n1 send A\n  y() -> 0\n  z() -> 2\n2 end\n";
 
 #[test]
-fn ping_pong_is_safe_in_exactly_these_configurations() {
-    // Start; x sent; x read; y sent (y read is the start again); z sent; z read.
+fn ping_pong_has_six_safe_configurations() {
+    // The start; x sent; x read; y sent (reading y returns to the start); z sent; z read.
     let certificate = certificate(&[PING, PONG], &Limits::default());
     assert_eq!(certificate.configurations(), 6);
     assert_eq!(certificate.buffer_bound(), 2);
@@ -58,7 +63,7 @@ fn ping_pong_is_safe_in_exactly_these_configurations() {
 }
 
 #[test]
-fn a_sender_without_end_is_explored_up_to_its_full_buffer() {
+fn an_endless_sender_is_explored_until_its_buffer_is_full() {
     let sender = "automaton A\n0 send B\n  x() -> 0\n";
     let receiver = "automaton B\n0 recv A\n  x() -> 0\n";
     for buffer in 1..=5 {
@@ -73,48 +78,67 @@ fn a_sender_without_end_is_explored_up_to_its_full_buffer() {
 }
 
 #[test]
-fn a_message_that_is_not_expected() {
+fn reports_an_unexpected_message() {
     let sender = "automaton A\n0 send B\n  x() -> 1\n  y() -> 1\n1 end\n";
     let receiver = "automaton B\n0 recv A\n  x() -> 1\n1 end\n";
-    insta::assert_snapshot!(violation(&[sender, receiver]), @r#"Reception { role: RoleId(1), from: RoleId(0), got: LabelId(1), expected: [LabelId(0)] } after [A!y B]"#);
+    insta::assert_snapshot!(violation(&[sender, receiver]), @"
+    Reception { role: RoleId(1), from: RoleId(0), got: LabelId(1), expected: [LabelId(0)] }
+    after [A!y B]
+    ");
 }
 
 #[test]
-fn two_that_wait_for_each_other() {
+fn reports_two_roles_that_wait_for_each_other() {
     let a =
         "automaton A\n0 send C\n  z() -> 1\n1 recv B\n  x() -> 2\n2 send B\n  y() -> 3\n3 end\n";
     let b = "automaton B\n0 recv A\n  y() -> 1\n1 send A\n  x() -> 2\n2 end\n";
     let c = "automaton C\n0 recv A\n  z() -> 1\n1 end\n";
-    insta::assert_snapshot!(violation(&[a, b, c]), @r#"Deadlock { waiting: [Waiting { role: RoleId(0), peer: RoleId(1), for_room: false }, Waiting { role: RoleId(1), peer: RoleId(0), for_room: false }] } after [A!z C, C?z A]"#);
+    insta::assert_snapshot!(violation(&[a, b, c]), @"
+    Deadlock { waiting: [
+      Waiting { role: RoleId(0), peer: RoleId(1), for_room: false },
+      Waiting { role: RoleId(1), peer: RoleId(0), for_room: false }] }
+    after [A!z C, C?z A]
+    ");
 }
 
 #[test]
-fn a_message_to_one_that_is_done() {
+fn reports_a_message_to_a_role_that_is_done() {
     let a = "automaton A\n0 send B\n  x() -> 1\n1 send B\n  y() -> 2\n2 end\n";
     let b = "automaton B\n0 recv A\n  x() -> 1\n1 end\n";
-    insta::assert_snapshot!(violation(&[a, b]), @r#"Orphan { from: RoleId(0), to: RoleId(1), label: LabelId(1) } after [A!x B, A!y B, B?x A]"#);
+    insta::assert_snapshot!(violation(&[a, b]), @"
+    Orphan { from: RoleId(0), to: RoleId(1), label: LabelId(1) }
+    after [A!x B, A!y B, B?x A]
+    ");
 }
 
 #[test]
-fn one_that_is_forgotten() {
-    let a = "automaton A\n0 send B\n  x() -> 1\n  y() -> 2\n1 send B\n  x() -> 1\n2 send C\n  z() -> 3\n3 end\n";
+fn reports_a_role_that_never_moves_again() {
+    let a = "automaton A\n0 send B\n  x() -> 1\n  y() -> 2\n1 send B\n  x() -> 1\n\
+             2 send C\n  z() -> 3\n3 end\n";
     let b = "automaton B\n0 recv A\n  x() -> 1\n  y() -> 2\n1 recv A\n  x() -> 1\n2 end\n";
     let c = "automaton C\n0 recv A\n  z() -> 1\n1 end\n";
-    insta::assert_snapshot!(violation(&[a, b, c]), @r#"NoProgress { waiting: Waiting { role: RoleId(2), peer: RoleId(0), for_room: false } } after [A!x B]"#);
+    insta::assert_snapshot!(violation(&[a, b, c]), @"
+    NoProgress { waiting:
+      Waiting { role: RoleId(2), peer: RoleId(0), for_room: false } }
+    after [A!x B]
+    ");
 }
 
 #[test]
-fn a_message_that_waits_for_ever() {
+fn reports_a_message_that_is_never_read() {
     let a = "automaton A\n0 send B\n  x() -> 1\n1 send B\n  x() -> 1\n";
     let b = "automaton B\n0 recv A\n  x() -> 0\n";
     let c = "automaton C\n0 send B\n  z() -> 1\n1 end\n";
-    insta::assert_snapshot!(violation(&[a, b, c]), @r#"NeverReceived { from: RoleId(2), to: RoleId(1), label: LabelId(2) } after [C!z B]"#);
+    insta::assert_snapshot!(violation(&[a, b, c]), @"
+    NeverReceived { from: RoleId(2), to: RoleId(1), label: LabelId(2) }
+    after [C!z B]
+    ");
 }
 
 #[test]
-fn what_needs_more_room_is_given_more_room() {
-    // Both send three before they read: with two places each they wait for room, with four they do
-    // not.
+fn buffers_grow_when_a_full_buffer_causes_a_violation() {
+    // Both send three messages before they read: with capacity two they wait for room, with four
+    // they do not.
     let both = |role: &str, peer: &str| {
         let mut text = format!("automaton {role}\n");
         for state in 0..6 {
@@ -129,7 +153,7 @@ fn what_needs_more_room_is_given_more_room() {
         ..Limits::default()
     };
     let Safety::Unsafe(found) = explore(&system(&[&a, &b]), &narrow) else {
-        panic!("three do not fit into two");
+        panic!("three messages do not fit into a buffer of two");
     };
     assert!(
         matches!(found.kind, ViolationKind::Deadlock { .. }),
@@ -139,7 +163,7 @@ fn what_needs_more_room_is_given_more_room() {
 }
 
 #[test]
-fn over_the_budget_nothing_is_certified() {
+fn exceeding_the_budget_certifies_nothing() {
     let limits = Limits {
         configurations: 3,
         ..Limits::default()
@@ -157,9 +181,9 @@ fn over_the_budget_nothing_is_certified() {
     );
 }
 
-/// Sixty-four roles, each of which may speak with each other one: rows of eight thousand numbers.
+/// Sixty-four roles that may all communicate with each other: rows of eight thousand numbers.
 #[test]
-fn wide_configurations_are_few() {
+fn wide_configurations_count_against_the_memory_bound() {
     let table = |what: &str| (0..64).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
     let names = Names::new(table("R"), table("l"), vec!["Unit".into()], vec![], vec![]);
     let automaton = |role: usize| {
@@ -175,16 +199,20 @@ fn wide_configurations_are_few() {
     };
     let automata: Vec<_> = (0..64).map(automaton).collect();
     let Safety::Uncertified { visited, .. } = explore(&automata, &Limits::default()) else {
-        panic!("there is no end to them");
+        panic!("there are infinitely many");
     };
     assert!(visited < 10_000, "{visited} rows of eight thousand numbers");
 }
 
 #[test]
-fn certificate_bytes_are_these_and_read_back() {
+fn certificate_bytes_are_stable_and_decode() {
     let certificate = certificate(&[PING, PONG], &Limits::default());
     let bytes = certificate.encode();
-    insta::assert_snapshot!(antiphon_codec::diagnostic(&decoded(&bytes)), @r#"[1, 2, 6, 6, h'0001010000000000020101000000020000020001020000000001030000030000030300000000']"#);
+    let text = antiphon_codec::diagnostic(&decoded(&bytes)).replace(", h'", ",\n h'");
+    insta::assert_snapshot!(text, @"
+    [1, 2, 6, 6,
+     h'0001010000000000020101000000020000020001020000000001030000030000030300000000']
+    ");
     assert_eq!(SafetyCertificate::decode(&bytes), Ok(certificate));
 }
 
@@ -196,7 +224,7 @@ fn decoded(bytes: &[u8]) -> antiphon_codec::Item {
 }
 
 #[test]
-fn a_forged_certificate_is_refused() {
+fn a_forged_certificate_is_rejected() {
     let whole = certificate(&[PING, PONG], &Limits::default());
     let automata = system(&[PING, PONG]);
     for missing in 0..whole.states.len() {
@@ -217,7 +245,7 @@ fn a_forged_certificate_is_refused() {
         forged.check(&automata),
         Err(CertificateError::Foreign { index: 0 })
     );
-    // Another protocol's certificate does not do, however it was come by.
+    // Another protocol's certificate is rejected too.
     let deaf = "automaton B\n0 recv A\n  y() -> 1\n1 send A\n  y() -> 0\n  z() -> 2\n2 end\n";
     let refused = whole.check(&system(&[PING, deaf]));
     assert!(
@@ -227,7 +255,7 @@ fn a_forged_certificate_is_refused() {
 }
 
 #[test]
-fn every_damaged_byte_of_a_certificate_is_noticed() {
+fn any_changed_bit_of_a_certificate_is_detected() {
     let whole = certificate(&[PING, PONG], &Limits::default());
     let automata = system(&[PING, PONG]);
     let bytes = whole.encode();

@@ -1,7 +1,5 @@
-//! Bad input of every kind ends in diagnostics, soon and with bounded memory: never in a panic,
-//! never in a full stack.
-
-mod common;
+//! Invalid and hostile input ends in diagnostics, in bounded time and memory; it never panics or
+//! overflows the stack.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,11 +12,11 @@ use antiphon_language::{
 };
 use proptest::prelude::*;
 
-/// Far more than any of these texts takes on a slow machine without optimisation, far less than a
-/// hang.
-const SOON: Duration = Duration::from_secs(120);
+/// Much longer than any of these texts takes on a slow machine without optimisation, and much
+/// shorter than a hang.
+const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The whole way of a text: reading, checking, rendering. Gives the codes it was refused with.
+/// Parses, checks and renders a text. Returns the codes of its findings.
 fn codes(text: &str) -> Vec<Code> {
     let begun = Instant::now();
     let source = Source {
@@ -37,11 +35,11 @@ fn codes(text: &str) -> Vec<Code> {
     if let Some(ast) = modules.root() {
         let _ = format(ast);
     }
-    assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < DEADLINE, "took {:?}", begun.elapsed());
     diagnostics.iter().map(|d: &Diagnostic| d.code).collect()
 }
 
-/// A text of a part again and again, as long as one may be.
+/// A text of the maximum length that repeats `part`.
 fn filled(head: &str, part: &str) -> String {
     let mut text = String::from(head);
     while text.len() + part.len() <= SOURCE_LEN_MAX {
@@ -53,12 +51,12 @@ fn filled(head: &str, part: &str) -> String {
 const HEAD: &str = "global protocol P(role A, role B) {";
 
 #[test]
-fn ten_megabytes_of_brackets_are_too_long() {
+fn rejects_ten_megabytes_of_brackets() {
     assert_eq!(codes(&"{".repeat(10 << 20)), [Code::SourceTooLong]);
 }
 
 #[test]
-fn a_text_full_of_brackets_is_refused() {
+fn rejects_a_text_full_of_brackets() {
     for part in [
         "{", "}", "(", ")", "[", "]", "<", "{}", "(*", "/*", "\"", "\"\n", "(*)",
     ] {
@@ -79,7 +77,7 @@ fn a_text_full_of_brackets_is_refused() {
 }
 
 #[test]
-fn deep_nesting_is_refused() {
+fn rejects_deep_nesting() {
     let parts = [
         "rec X {",
         "choice at A {",
@@ -89,7 +87,7 @@ fn deep_nesting_is_refused() {
     ];
     for part in parts {
         let codes = codes(&filled(HEAD, part));
-        // What is refused anyway may be refused a hundred times before it is too deep.
+        // Unsupported statements may be reported a hundred times before the nesting is too deep.
         let bounded = codes.contains(&Code::TooDeep) || codes.contains(&Code::TooManyErrors);
         assert!(bounded, "{part}: {codes:?}");
     }
@@ -98,7 +96,7 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn many_errors_are_cut_off() {
+fn reports_a_bounded_number_of_errors() {
     for part in [
         "$ x ",
         "a b;\n",
@@ -115,7 +113,7 @@ fn many_errors_are_cut_off() {
 }
 
 #[test]
-fn long_texts_that_are_right_are_read_soon() {
+fn long_valid_texts_are_checked_quickly() {
     assert_eq!(
         codes(
             &(filled(HEAD, "ping() from A to B;\n")[..1_000_000]
@@ -126,14 +124,14 @@ fn long_texts_that_are_right_are_read_soon() {
         ),
         []
     );
-    // As many names in scope as fit, each used.
+    // As many names in scope as fit, each of them used.
     let mut names = String::from(HEAD);
     for i in 0..12_000 {
         write!(names, "a(n{i}: Nat) from A to B; b(n{i}) from B to A;")
-            .expect("a string takes all");
+            .expect("writing to a string cannot fail");
     }
     assert_eq!(codes(&(names + "}")), []);
-    // As many branches as fit, each of which binds and forgets a name.
+    // As many branches as fit, each of which binds a name.
     let mut branches = String::from(
         "effect E { op f(n: Nat); } global protocol P(role A, role B) uses E at B { choice at A {",
     );
@@ -142,14 +140,14 @@ fn long_texts_that_are_right_are_read_soon() {
             branches,
             "m{i}(n: Nat) from A to B; at B {{ E.f(n); }} }} or {{"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     assert_eq!(codes(&(branches + "last() from A to B; } }")), []);
 }
 
 #[test]
-fn protocols_that_do_each_other_in_every_way_are_bounded() {
-    // Every rotation and every swap of ten roles: ten factorial instances.
+fn inlining_of_mutually_recursive_protocols_is_bounded() {
+    // Rotations and swaps of ten roles generate ten factorial instances.
     let roles: Vec<String> = (0..10).map(|i| format!("R{i}")).collect();
     let head: Vec<String> = roles.iter().map(|role| format!("role {role}")).collect();
     let rotated: Vec<&str> = roles
@@ -184,7 +182,7 @@ fn protocols_that_do_each_other_in_every_way_are_bounded() {
 }
 
 #[test]
-fn protocols_that_double_are_bounded() {
+fn exponential_inlining_is_bounded() {
     let mut text = String::new();
     for i in 0..4_000 {
         let aux = if i == 0 { "" } else { "aux " };
@@ -193,7 +191,7 @@ fn protocols_that_double_are_bounded() {
             text,
             "{aux}global protocol P{i}(role A, role B) {{ do P{next}(A, B); do P{next}(B, A); }}"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     text.push_str("aux global protocol P4000(role A, role B) { ping() from A to B; }");
     let codes = codes(&text);
@@ -204,7 +202,7 @@ fn protocols_that_double_are_bounded() {
 }
 
 #[test]
-fn many_protocols_that_are_all_large_are_bounded_together() {
+fn the_total_size_of_protocols_is_bounded() {
     let mut text = String::new();
     for i in 0..15 {
         let next = i + 1;
@@ -212,7 +210,7 @@ fn many_protocols_that_are_all_large_are_bounded_together() {
             text,
             "aux global protocol P{i}(role A, role B) {{ do P{next}(A, B); do P{next}(A, B); }}"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     text.push_str("aux global protocol P15(role A, role B) { ping() from A to B; }");
     for i in 0..3_000 {
@@ -220,27 +218,30 @@ fn many_protocols_that_are_all_large_are_bounded_together() {
             text,
             "global protocol Q{i}(role A, role B) {{ do P1(A, B); }}"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     assert!(codes(&text).contains(&Code::TooLarge));
 }
 
 #[test]
-fn many_wrong_names_among_many_right_ones_take_no_time() {
+fn suggestions_for_many_unknown_names_are_fast() {
     let mut sorts = String::new();
     let mut foreign = String::new();
     let mut names = String::from(HEAD);
     for i in 0..12_000 {
-        writeln!(sorts, "record Record{i} {{ a: Rekord{i} }}").expect("a string takes all");
-        writeln!(foreign, "type <a> \"b\" from \"c\" as Foreign{i};").expect("a string takes all");
-        write!(names, "m{i}(n{i}: Foraign{i}) from A to B;").expect("a string takes all");
+        writeln!(sorts, "record Record{i} {{ a: Rekord{i} }}")
+            .expect("writing to a string cannot fail");
+        writeln!(foreign, "type <a> \"b\" from \"c\" as Foreign{i};")
+            .expect("writing to a string cannot fail");
+        write!(names, "m{i}(n{i}: Foraign{i}) from A to B;")
+            .expect("writing to a string cannot fail");
     }
     assert!(codes(&sorts).contains(&Code::TooManyErrors));
     assert!(codes(&(foreign + &names + "}")).contains(&Code::ImplicitSort));
 }
 
 #[test]
-fn many_comments_among_many_blocks_take_no_time() {
+fn many_comments_and_blocks_are_handled_quickly() {
     let record = "record R { /* c */ a: Nat }\n// c\n";
     assert!(codes(&filled("", record)).contains(&Code::TooManyErrors));
     let action = "at A { /* c */ I.f(); }\n// c\n";
@@ -259,17 +260,17 @@ fn many_comments_among_many_blocks_take_no_time() {
 }
 
 #[test]
-fn warnings_alone_are_never_an_error() {
+fn too_many_warnings_are_not_an_error() {
     let mut text = String::from(HEAD);
     for i in 0..500 {
-        write!(text, "m{i} from A to B;").expect("a string takes all");
+        write!(text, "m{i} from A to B;").expect("writing to a string cannot fail");
     }
     let codes = codes(&(text + "}"));
     assert_eq!(codes, [Code::ImplicitSignature; DIAGNOSTICS_MAX]);
 }
 
 #[test]
-fn chains_of_empty_protocols_take_no_time() {
+fn chains_of_empty_protocols_are_fast() {
     let mut text = String::new();
     for i in 0..200 {
         let aux = if i == 0 { "" } else { "aux " };
@@ -278,7 +279,7 @@ fn chains_of_empty_protocols_take_no_time() {
             text,
             "{aux}global protocol P{i}(role A, role B) {{ {again} }}"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     text.push_str("aux global protocol P200(role A, role B) { }");
     let codes = codes(&text);
@@ -291,29 +292,29 @@ fn chains_of_empty_protocols_take_no_time() {
 }
 
 #[test]
-fn long_chains_of_records_do_not_fill_the_stack() {
+fn long_chains_of_records_do_not_overflow_the_stack() {
     let mut text = String::new();
     for i in 0..20_000 {
-        writeln!(text, "record R{i} {{ a: R{} }}", i + 1).expect("a string takes all");
+        writeln!(text, "record R{i} {{ a: R{} }}", i + 1).expect("writing to a string cannot fail");
     }
     text.push_str("record R20000 { a: Nat }");
     assert!(codes(&text).contains(&Code::SortTooDeep));
 }
 
 #[test]
-fn too_many_protocols_are_refused() {
+fn rejects_too_many_protocols() {
     let mut text = String::new();
     for i in 0..5_000 {
         writeln!(
             text,
             "global protocol P{i}(role A, role B) {{ a() from A to B; }}"
         )
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
     }
     assert!(codes(&text).contains(&Code::TooManyProtocols));
 }
 
-/// Every module imports two more.
+/// A loader whose every module imports two more.
 struct Endless;
 
 impl Loader for Endless {
@@ -327,7 +328,7 @@ impl Loader for Endless {
 }
 
 #[test]
-fn endless_imports_are_refused() {
+fn rejects_endless_imports() {
     let source = Source {
         name: Arc::from("root"),
         text: Arc::from("import m;"),
@@ -348,7 +349,7 @@ fn endless_imports_are_refused() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_located() {
+fn reports_the_offset_of_invalid_utf8() {
     let (finding, source) = decode("binary", b"global \xff\xfe protocol").expect_err("not UTF-8");
     assert_eq!((finding.code, finding.span.start), (Code::NotUtf8, 7));
     assert!(source.text.starts_with("global \u{fffd}"));
@@ -359,7 +360,7 @@ fn bytes_that_are_no_text_are_located() {
 }
 
 #[test]
-fn a_report_cannot_speak_to_the_terminal() {
+fn reports_contain_no_control_characters() {
     let text =
         "global \"\u{1b}[2J\u{9b}m\" P(role A) { \u{1b}[2J\u{7}\u{9b}31m ping() from A to B; }";
     let source = Source {
@@ -374,111 +375,49 @@ fn a_report_cannot_speak_to_the_terminal() {
     );
 }
 
-/// Words and signs of the language in any order: what a reader of grammars stumbles over.
-fn soup() -> impl Strategy<Value = String> {
-    let words = vec![
-        "module",
-        "import",
-        "type",
-        "sig",
-        "record",
-        "enum",
-        "effect",
-        "version",
-        "op",
-        "check",
-        "observe",
-        "global",
-        "aux",
-        "protocol",
-        "role",
-        "uses",
-        "at",
-        "choice",
-        "or",
-        "rec",
-        "continue",
-        "do",
-        "par",
-        "and",
-        "from",
-        "to",
-        "as",
-        "let",
-        "within",
-        "retry",
-        "else",
-        "nested",
-        "calls",
-        "connect",
-        "A",
-        "B",
-        "P",
-        "X",
-        "5s",
-        "0",
-        "Nat",
-        "{",
-        "}",
-        "(",
-        ")",
-        "[",
-        "]",
-        "<",
-        ">",
-        ",",
-        ";",
-        ":",
-        ".",
-        "?",
-        "=",
-        "->",
-        "-",
-        "@",
-        "\"a\"",
-        "// c\n",
-        "/* c */",
-        "(* c *)",
-        "\n",
-        "é",
-        "$",
-        "global protocol P(role A, role B) {",
-        "choice at A {",
-        "} or {",
-        "m() from A to B;",
-        "rec X {",
-        "continue X;",
-        "at A { I.f(); }",
-        "effect I { op f(); }",
-    ];
-    prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))
+/// Tokens and fragments of the language.
+#[rustfmt::skip]
+const TOKENS: [&str; 73] = [
+    "module", "import", "type", "sig", "record", "enum", "effect", "version", "op", "check",
+    "observe", "global", "aux", "protocol", "role", "uses", "at", "choice", "or", "rec",
+    "continue", "do", "par", "and", "from", "to", "as", "let", "within", "retry", "else",
+    "nested", "calls", "connect", "A", "B", "P", "X", "5s", "0", "Nat", "{", "}", "(", ")", "[",
+    "]", "<", ">", ",", ";", ":", ".", "?", "=", "->", "-", "@", "\"a\"", "// c\n", "/* c */",
+    "(* c *)", "\n", "é", "$", "global protocol P(role A, role B) {", "choice at A {", "} or {",
+    "m() from A to B;", "rec X {", "continue X;", "at A { I.f(); }", "effect I { op f(); }",
+];
+
+/// Tokens in random order.
+fn tokens() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(TOKENS.to_vec()), 0..60)
+        .prop_map(|words| words.join(" "))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn no_soup_of_words_is_too_much(text in soup()) {
+    fn random_tokens_never_panic(text in tokens()) {
         let _ = codes(&text);
     }
 
     #[test]
-    fn no_text_is_too_much(text in "\\PC{0,200}") {
+    fn random_text_never_panics(text in "\\PC{0,200}") {
         let _ = codes(&text);
     }
 }
 
-/// Fixtures cut anywhere, with a part taken out, or with a part doubled.
+/// Fixtures that are truncated, have a part removed, or have a part repeated.
 #[test]
-fn mutilated_fixtures_are_no_harm() {
-    let folder = common::fixtures().join("ok");
+fn mutilated_fixtures_never_panic() {
+    let folder = crate::common::fixtures().join("ok");
     for name in [
         "100_comments.scr",
         "107_effects.anti",
         "111_choice_in_choice.scr",
         "120_else_chain.anti",
     ] {
-        let text = std::fs::read_to_string(folder.join(name)).expect("the fixture can be read");
+        let text = std::fs::read_to_string(folder.join(name)).expect("the fixture is readable");
         let places: Vec<usize> = (0..text.len())
             .filter(|at| text.is_char_boundary(*at))
             .collect();

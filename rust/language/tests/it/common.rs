@@ -1,5 +1,4 @@
-//! What the tests share: where the fixtures are, and how modules are found among them.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Helpers shared by the tests: the fixtures, and a loader for the modules among them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,9 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/language")
 }
 
-/// A file as a source, under its own name without the folders.
+/// Reads a file as a source named after the file, without its folders.
 pub(crate) fn read(path: &Path) -> Source {
-    let text = fs::read_to_string(path).expect("the fixture can be read");
+    let text = fs::read_to_string(path).expect("the fixture is readable");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Source {
         name: Arc::from(name.as_ref()),
@@ -24,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Source {
     }
 }
 
-/// The modules of `fixtures/language/modules`.
+/// Loads the modules of `fixtures/language/modules`.
 pub(crate) struct Files;
 
 impl Loader for Files {
@@ -42,7 +41,7 @@ impl Loader for Files {
     }
 }
 
-/// The comments of a tree without the blanks around their lines.
+/// The comments of a tree, without trailing blanks and carriage returns.
 pub(crate) fn comments(ast: &Ast) -> Vec<String> {
     let text = &ast.trivia.text;
     let comments = ast.trivia.comments.iter();

@@ -1,5 +1,5 @@
-//! Laws over generated trees: parsing what was printed gives the tree again, and printing that
-//! gives the text again.
+//! Properties of generated syntax trees: parsing a printed tree gives the tree again, and printing
+//! that gives the text again.
 
 use antiphon_language::ast::{
     Action, Argument, Ast, At, Block, Duration, Effect, Enum, Field, Foreign, ForeignKind, Import,
@@ -11,7 +11,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// Any word that may be a name: digits and primes too, and words that are ours but not reserved.
+/// Any word that may be a name, including ones with digits and primes and keywords that are not
+/// reserved.
 fn name() -> impl Strategy<Value = Name> {
     let word = prop_oneof![
         8 => "[A-Za-z_0-9][A-Za-z_0-9']{0,8}",
@@ -57,7 +58,7 @@ fn named(text: String) -> Name {
     }
 }
 
-/// A name that stands where another form would be read otherwise: no number, no truth value.
+/// A name in a position where a literal is allowed too: not a number and not a boolean.
 fn argument_name() -> impl Strategy<Value = Name> {
     name().prop_filter("literal", |name| {
         let digits = name.text.bytes().all(|b| b.is_ascii_digit());
@@ -133,7 +134,7 @@ fn action() -> impl Strategy<Value = Action> {
     )
 }
 
-/// A label, which must not make the statement another one.
+/// A label that does not turn the message into another statement.
 fn label() -> impl Strategy<Value = Name> {
     let other = ["accept", "request"];
     name().prop_filter("another statement", move |name| {
@@ -242,7 +243,7 @@ fn item() -> impl Strategy<Value = Item> {
     let at = At::default();
     let kinds = vec![ForeignKind::Type, ForeignKind::Signature];
     let foreign = (prop::sample::select(kinds), name(), text(), text(), name());
-    // A field may have any name, that of a word of the language too.
+    // A field may have any name, even a reserved word.
     let reserved = vec!["data", "from", "to", "type", "role", "at"];
     let reserved = prop::sample::select(reserved).prop_map(|word| named(word.into()));
     let field =
@@ -308,7 +309,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn parsing_what_was_printed_gives_the_tree_again(tree in tree()) {
+    fn parsing_a_printed_tree_gives_the_same_tree(tree in tree()) {
         let printed = format(&tree).expect("a generated tree is whole");
         let parsed = parse(Default::default(), &printed);
         prop_assert_eq!(&parsed.diagnostics, &vec![], "{}", printed);

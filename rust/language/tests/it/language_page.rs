@@ -1,17 +1,15 @@
-//! `docs/language.md` is true: its examples are accepted and in the printed form, its table of
-//! codes is the one in the source. `BLESS=1` rewrites the table.
-
-mod common;
+//! Checks `docs/language.md`: its examples compile and are formatted, and its table of diagnostic
+//! codes matches the source. `BLESS=1` rewrites the table.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::common::Files;
 use antiphon_language::compile_source;
 use antiphon_language::diagnostic::{Code, Severity};
 use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{format, parse};
-use common::Files;
 
 const BEGIN: &str =
     "<!-- codes: made from the table in the source by `cargo xtask bless`; edit that -->\n";
@@ -22,8 +20,8 @@ fn page() -> PathBuf {
 }
 
 #[test]
-fn every_example_is_accepted_and_in_the_printed_form() {
-    let text = std::fs::read_to_string(page()).expect("the page can be read");
+fn examples_are_valid_and_formatted() {
+    let text = std::fs::read_to_string(page()).expect("the page is readable");
     let examples: Vec<&str> = text
         .split("```antiphon\n")
         .skip(1)
@@ -41,34 +39,35 @@ fn every_example_is_accepted_and_in_the_printed_form() {
 }
 
 fn table() -> String {
-    let mut table =
-        String::from("| code | what is wrong | how to mend it |\n| --- | --- | --- |\n");
+    let mut table = String::from("| code | what is wrong | how to fix it |\n| --- | --- | --- |\n");
     for code in Code::ALL {
         let warning = match code.severity() {
             Severity::Error => "",
             Severity::Warning => " (warning)",
         };
         let cell = |text: &str| text.replace('|', "\\|");
-        let (meaning, mending) = (cell(code.meaning()), cell(code.mending()));
-        writeln!(table, "| {code}{warning} | {meaning} | {mending} |").expect("a string takes all");
+        let (meaning, fix) = (cell(code.meaning()), cell(code.fix()));
+        writeln!(table, "| {code}{warning} | {meaning} | {fix} |")
+            .expect("writing to a string cannot fail");
     }
     table
 }
 
 #[test]
-fn the_table_of_codes_is_the_one_in_the_source() {
-    let text = std::fs::read_to_string(page()).expect("the page can be read");
+fn the_table_of_codes_matches_the_source() {
+    let text = std::fs::read_to_string(page()).expect("the page is readable");
     let (before, rest) = text
         .split_once(BEGIN)
-        .expect("the page has a place for the table");
-    let (written, after) = rest.split_once(END).expect("the place has an end");
+        .expect("the page has the opening mark");
+    let (written, after) = rest.split_once(END).expect("the page has the closing mark");
     if std::env::var_os("BLESS").is_some() && written.trim() != table().trim() {
-        // The other test may be reading the page: it is replaced, never half written.
+        // Another test may be reading the page, so it is replaced by renaming and never half
+        // written.
         let page_text = std::format!("{before}{BEGIN}\n{}\n{END}{after}", table());
         let aside = page().with_extension("md.new");
-        std::fs::write(&aside, page_text).expect("the page can be written");
-        std::fs::rename(aside, page()).expect("the page can be replaced");
+        std::fs::write(&aside, page_text).expect("the new page is writable");
+        std::fs::rename(aside, page()).expect("the page is replaceable");
     } else {
-        assert_eq!(written.trim(), table().trim(), "BLESS=1 rewrites it");
+        assert_eq!(written.trim(), table().trim(), "BLESS=1 rewrites the table");
     }
 }

@@ -1,4 +1,5 @@
-//! Equal protocols give equal images, however they are written; and protocols that differ do not.
+//! Equivalent protocols compile to equal images, however they are written; different protocols do
+//! not.
 
 use antiphon_language::compile::compile_all;
 use antiphon_language::safety::Limits;
@@ -19,10 +20,10 @@ fn image(body: &str) -> CodeImage {
         },
         &NoModules,
     );
-    let mut whole = compile_all(&modules, &Limits::default());
-    match whole.protocols.pop() {
+    let mut result = compile_all(&modules, &Limits::default());
+    match result.protocols.pop() {
         Some((_, compiled)) => compiled.image,
-        None => panic!("{body}: {:?}", whole.diagnostics),
+        None => panic!("{body}: {:?}", result.diagnostics),
     }
 }
 
@@ -35,7 +36,7 @@ fn different(one: &str, two: &str) {
 }
 
 #[test]
-fn what_is_done_is_what_is_written_out() {
+fn inlining_equals_writing_it_out() {
     same(
         "do Ask(A, B); do Ask(B, C);",
         "ask() from A to B; tell() from B to A; ask() from B to C; tell() from C to B;",
@@ -43,7 +44,7 @@ fn what_is_done_is_what_is_written_out() {
 }
 
 #[test]
-fn a_round_written_twice_is_the_same_loop() {
+fn unrolled_loops_are_equal() {
     same(
         "rec X { choice at A { m() from A to B; continue X; } or { end() from A to B; } }",
         "rec X { choice at A { m() from A to B;
@@ -57,15 +58,16 @@ fn a_round_written_twice_is_the_same_loop() {
 }
 
 #[test]
-fn what_follows_a_choice_is_the_same_in_each_branch() {
+fn a_continuation_may_be_copied_into_the_branches() {
     same(
         "choice at A { l() from A to B; } or { r() from A to B; } n() from B to C;",
-        "choice at A { l() from A to B; n() from B to C; } or { r() from A to B; n() from B to C; }",
+        "choice at A { l() from A to B; n() from B to C; }
+         or { r() from A to B; n() from B to C; }",
     );
 }
 
 #[test]
-fn who_speaks_with_nobody_between_makes_no_difference() {
+fn an_unused_recursion_makes_no_difference() {
     same(
         "m() from A to B; n() from A to C; o() from B to C;",
         "m() from A to B; n() from A to C; rec X { o() from B to C; }",
@@ -73,7 +75,7 @@ fn who_speaks_with_nobody_between_makes_no_difference() {
 }
 
 #[test]
-fn a_name_that_nobody_reads_is_no_difference() {
+fn unread_names_make_no_difference() {
     same(
         "m(x: Nat) from A to B; n(Nat) from B to C;",
         "m(Nat) from A to B; n(y: Nat) from B to C;",
@@ -85,7 +87,7 @@ fn a_name_that_nobody_reads_is_no_difference() {
 }
 
 #[test]
-fn order_labels_sorts_and_actions_are_differences() {
+fn order_labels_sorts_and_actions_matter() {
     different(
         "m() from A to B; n() from A to B;",
         "n() from A to B; m() from A to B;",

@@ -1,13 +1,12 @@
-//! Protocols that nobody wrote: whatever projects is free of reception errors, deadlocks and
-//! orphans, verifies, and runs without a fault under every policy.
-
-mod common;
-mod host;
+//! Generated protocols: those that project have no reception errors, deadlocks or orphan messages;
+//! they verify, and run without a fault under every policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::common::{Files, fixtures};
+use crate::host::{Rng, answer, with_else};
 use antiphon_language::automaton::{LocalAutomaton, Names};
 use antiphon_language::compile::{Compiled, compile_all};
 use antiphon_language::diagnostic::Code;
@@ -19,59 +18,61 @@ use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
     SchedulingPolicy,
 };
-use common::{Files, fixtures};
-use host::{Coins, answer, with_else};
 
-/// How many protocols are made up.
+/// The number of generated protocols.
 const PROTOCOLS: u64 = 300;
 
-/// Steps of a run; some protocols have no end.
+/// The number of steps of a run. Some protocols have no end.
 const STEPS: u64 = 3_000;
 
 const ROLES: [&str; 4] = ["A", "B", "C", "D"];
 
-/// Writes the body of a protocol by coins: well shaped by construction, projectable only by luck.
-struct Author<'c> {
-    coins: &'c mut Coins,
+/// Generates the body of a protocol. It is well shaped by construction, but projectable only by
+/// chance.
+struct Generator<'c> {
+    rng: &'c mut Rng,
     out: String,
     labels: u32,
     recursions: u32,
     names: u32,
-    /// The names in scope, all of them numbers, and who knows each.
+    /// The names in scope, all of sort `Nat`, and the roles that know each.
     scope: Vec<(u32, BTreeSet<&'static str>)>,
 }
 
-impl Author<'_> {
-    fn write(coins: &mut Coins) -> String {
+impl Generator<'_> {
+    fn write(rng: &mut Rng) -> String {
         let (out, scope) = (String::new(), vec![]);
-        let mut author = Author {
-            coins,
+        let mut generator = Generator {
+            rng,
             out,
             labels: 0,
             recursions: 0,
             names: 0,
             scope,
         };
-        author.out.push_str(
+        generator.out.push_str(
             "effect E version 1 { op add(a: Nat, b: Nat) -> Nat; check is(a: Nat) -> Bool; }\n",
         );
         let roles: Vec<String> = ROLES.iter().map(|role| format!("role {role}")).collect();
         let uses: Vec<String> = ROLES.iter().map(|role| format!("E at {role}")).collect();
         let (roles, uses) = (roles.join(", "), uses.join(", "));
-        let _ = writeln!(author.out, "global protocol Random({roles}) uses {uses} {{");
-        author.statements(3, &[]);
-        author.out.push_str("}\n");
-        author.out
+        let _ = writeln!(
+            generator.out,
+            "global protocol Random({roles}) uses {uses} {{"
+        );
+        generator.statements(3, &[]);
+        generator.out.push_str("}\n");
+        generator.out
     }
 
-    /// Some statements; what they bind is forgotten behind them.
+    /// Generates statements. Names that they bind go out of scope after them.
     fn statements(&mut self, depth: u32, around: &[u32]) {
         let scope = self.scope.clone();
-        for _ in 0..1 + self.coins.below(3) {
-            match self.coins.below(if depth == 0 { 4 } else { 7 }) {
+        for _ in 0..1 + self.rng.below(3) {
+            match self.rng.below(if depth == 0 { 4 } else { 7 }) {
                 0..=2 => self.message(),
                 3 => {
-                    let role = ROLES[self.coins.below(ROLES.len())];
+                    let role = ROLES[self.rng.below(ROLES.len())];
                     self.actions(role, "");
                 }
                 4 | 5 => self.choice(depth, &[]),
@@ -81,12 +82,12 @@ impl Author<'_> {
         self.scope = scope;
     }
 
-    /// Few labels, so that branches often begin alike.
+    /// Uses few labels, so that branches often begin alike.
     fn message(&mut self) {
         let (from, to) = self.pair();
-        let label = self.coins.below(3);
+        let label = self.rng.below(3);
         let known = self.known(from);
-        let payload = match self.coins.below(5) {
+        let payload = match self.rng.below(5) {
             0 => String::new(),
             1 => "Nat".to_owned(),
             2 => "Text".to_owned(),
@@ -100,12 +101,12 @@ impl Author<'_> {
         let _ = writeln!(self.out, "m{label}{kind}({payload}) from {from} to {to};");
     }
 
-    /// Local actions over what the role knows; a failure goes where `otherwise` says.
+    /// Generates local actions over names that the role knows. `otherwise` is their `else` clause.
     fn actions(&mut self, role: &'static str, otherwise: &str) {
         let argument = self
             .known(role)
             .map_or("7".to_owned(), |name| format!("x{name}"));
-        let _ = match self.coins.below(3) {
+        let _ = match self.rng.below(3) {
             0 => writeln!(
                 self.out,
                 "at {role} {{ check E.is({argument}){otherwise}; }}"
@@ -126,7 +127,7 @@ impl Author<'_> {
         self.names
     }
 
-    /// A name that the role knows.
+    /// A random name that the role knows.
     fn known(&mut self, role: &str) -> Option<u32> {
         let known: Vec<u32> = self
             .scope
@@ -134,7 +135,7 @@ impl Author<'_> {
             .filter(|(_, who)| who.contains(role))
             .map(|(name, _)| *name)
             .collect();
-        (!known.is_empty()).then(|| known[self.coins.below(known.len())])
+        (!known.is_empty()).then(|| known[self.rng.below(known.len())])
     }
 
     fn learn(&mut self, name: u32, role: &'static str) {
@@ -146,18 +147,17 @@ impl Author<'_> {
     }
 
     fn pair(&mut self) -> (&'static str, &'static str) {
-        let from = self.coins.below(ROLES.len());
-        let to = (from + 1 + self.coins.below(ROLES.len() - 1)) % ROLES.len();
+        let from = self.rng.below(ROLES.len());
+        let to = (from + 1 + self.rng.below(ROLES.len() - 1)) % ROLES.len();
         (ROLES[from], ROLES[to])
     }
 
     fn choice(&mut self, depth: u32, around: &[u32]) {
         let (at, to) = self.pair();
-        // Telling everybody makes most choices projectable; not telling makes the others
-        // interesting.
-        let told = self.coins.below(4) > 0;
+        // Informing all roles makes most choices projectable; not informing them tests the rest.
+        let informs_all = self.rng.below(4) > 0;
         let _ = write!(self.out, "choice at {at} ");
-        let branches = 2 + self.coins.below(2) as u32;
+        let branches = 2 + self.rng.below(2) as u32;
         let first = self.labels + 1;
         self.labels += branches;
         let last = self.labels;
@@ -166,22 +166,22 @@ impl Author<'_> {
             self.scope.clone_from(&scope);
             self.out
                 .push_str(if label == first { "{\n" } else { "or {\n" });
-            if label != last && self.coins.below(4) == 0 {
+            if label != last && self.rng.below(4) == 0 {
                 self.actions(at, &format!(" else c{last}"));
             }
             let _ = writeln!(self.out, "c{label}() from {at} to {to};");
             for other in ROLES
                 .iter()
-                .filter(|role| told && **role != at && **role != to)
+                .filter(|role| informs_all && **role != at && **role != to)
             {
                 let _ = writeln!(self.out, "c{label}() from {at} to {other};");
             }
-            if self.coins.below(2) == 0 {
+            if self.rng.below(2) == 0 {
                 self.statements(depth.saturating_sub(1), &[]);
             }
-            // The last branch goes on, so that what follows can be reached.
-            if label != last && !around.is_empty() && self.coins.below(2) == 0 {
-                let back = around[self.coins.below(around.len())];
+            // The last branch never continues, so that what follows the choice is reachable.
+            if label != last && !around.is_empty() && self.rng.below(2) == 0 {
+                let back = around[self.rng.below(around.len())];
                 let _ = writeln!(self.out, "continue X{back};");
             }
             self.out.push_str("} ");
@@ -194,7 +194,7 @@ impl Author<'_> {
         self.recursions += 1;
         let around = [around, &[self.recursions]].concat();
         let _ = writeln!(self.out, "rec X{} {{", self.recursions);
-        if self.coins.below(2) == 0 {
+        if self.rng.below(2) == 0 {
             self.message();
         }
         self.choice(depth.saturating_sub(1), &around);
@@ -202,34 +202,34 @@ impl Author<'_> {
     }
 }
 
-/// What a made-up protocol came to.
-struct Made {
+/// A generated protocol and the result of compiling it.
+struct Generated {
     text: String,
     protocols: Vec<(CheckedProtocol, Compiled)>,
     codes: BTreeSet<Code>,
 }
 
-fn all() -> Vec<Made> {
+fn all() -> Vec<Generated> {
     let limits = Limits {
         configurations: 20_000,
         ..Limits::default()
     };
     (0..PROTOCOLS)
         .map(|seed| {
-            let text = Author::write(&mut Coins(seed));
+            let text = Generator::write(&mut Rng(seed));
             let source = Source {
                 name: "random".into(),
                 text: text.as_str().into(),
             };
-            let whole = compile_all(&Modules::load(source, &NoModules), &limits);
-            let codes = whole
+            let result = compile_all(&Modules::load(source, &NoModules), &limits);
+            let codes = result
                 .diagnostics
                 .iter()
                 .map(|diagnostic| diagnostic.code)
                 .collect();
-            Made {
+            Generated {
                 text,
-                protocols: whole.protocols,
+                protocols: result.protocols,
                 codes,
             }
         })
@@ -237,17 +237,17 @@ fn all() -> Vec<Made> {
 }
 
 #[test]
-fn whatever_projects_is_safe_verifies_and_runs() {
+fn projectable_protocols_are_safe_verify_and_run() {
     let mut ended = 0;
-    let mut said: BTreeMap<Code, u32> = BTreeMap::new();
-    for Made {
+    let mut counts: BTreeMap<Code, u32> = BTreeMap::new();
+    for Generated {
         text,
         protocols,
         codes,
     } in all()
     {
         for code in codes {
-            *said.entry(code).or_default() += 1;
+            *counts.entry(code).or_default() += 1;
             let projected = [
                 Code::ReceptionError,
                 Code::Deadlock,
@@ -268,10 +268,10 @@ fn whatever_projects_is_safe_verifies_and_runs() {
             ended += u32::from(runs(&compiled, &text));
         }
     }
-    // The test is about something only if a fair part projects, and a fair part does not.
+    // The test is meaningful only if a fair share of the protocols project and a fair share do not.
     assert!(
         u64::from(ended) > PROTOCOLS / 8,
-        "only {ended} ran to their end; {said:?}"
+        "only {ended} ran to their end; {counts:?}"
     );
     let refused = [
         Code::EndsOrGoesOn,
@@ -279,13 +279,13 @@ fn whatever_projects_is_safe_verifies_and_runs() {
         Code::DifferentSenders,
     ];
     assert!(
-        refused.iter().all(|code| said.contains_key(code)),
-        "{said:?}"
+        refused.iter().all(|code| counts.contains_key(code)),
+        "{counts:?}"
     );
 }
 
-/// Runs a protocol under every policy, with buffers of one and of many; whether it ended in all
-/// runs.
+/// Runs a protocol under every policy, with buffer capacities 1 and 64. Returns whether it ended in
+/// all runs.
 fn runs(compiled: &Compiled, text: &str) -> bool {
     let image = match compiled.image.clone().verify() {
         Ok(image) => Arc::new(image),
@@ -300,9 +300,9 @@ fn runs(compiled: &Compiled, text: &str) -> bool {
                 buffer_len_max,
                 ..Default::default()
             };
-            let mut coins = Coins(7);
+            let mut rng = Rng(7);
             let host = FromFn(|request: &EffectRequest<'_>| {
-                Reply::Now(answer(request, &may_fail, &mut coins))
+                Reply::Now(answer(request, &may_fail, &mut rng))
             });
             let mut machine = ProtocolMachine::new(config, host);
             let session = machine.load_choreography(&image, "test").unwrap();
@@ -327,13 +327,13 @@ fn runs(compiled: &Compiled, text: &str) -> bool {
     ended
 }
 
-/// How many fixtures are spoiled.
-const SPOILED: u64 = 1_500;
+/// The number of mutated fixtures.
+const MUTATIONS: u64 = 1_500;
 
-/// The corpus with lines lost, doubled, moved and words changed for other words of the same text: whatever is still
-/// accepted verifies and runs, whatever is not is reported.
+/// Fixtures with lines removed, repeated or swapped and words replaced by other words of the text.
+/// Those that are still accepted verify and run; the others are reported.
 #[test]
-fn spoiled_fixtures_are_refused_or_run() {
+fn mutated_fixtures_are_rejected_or_run() {
     let mut texts = vec![];
     for entry in std::fs::read_dir(fixtures().join("ok")).unwrap() {
         let path = entry.unwrap().path();
@@ -347,40 +347,40 @@ fn spoiled_fixtures_are_refused_or_run() {
         ..Limits::default()
     };
     let (mut accepted, mut refused) = (0, BTreeSet::new());
-    for seed in 0..SPOILED {
-        let mut coins = Coins(seed);
-        let mut text = texts[coins.below(texts.len())].clone();
-        for _ in 0..1 + coins.below(3) {
-            text = spoiled(&text, &mut coins);
+    for seed in 0..MUTATIONS {
+        let mut rng = Rng(seed);
+        let mut text = texts[rng.below(texts.len())].clone();
+        for _ in 0..1 + rng.below(3) {
+            text = mutated(&text, &mut rng);
         }
         let source = Source {
-            name: "spoiled".into(),
+            name: "mutated".into(),
             text: text.as_str().into(),
         };
-        let whole = compile_all(&Modules::load(source, &Files), &limits);
+        let result = compile_all(&Modules::load(source, &Files), &limits);
         refused.extend(
-            whole
+            result
                 .diagnostics
                 .iter()
                 .filter(|d| d.is_error())
                 .map(|d| d.code),
         );
-        for (_, compiled) in &whole.protocols {
+        for (_, compiled) in &result.protocols {
             accepted += 1;
             runs(compiled, &text);
         }
     }
-    assert!(accepted > SPOILED / 20, "only {accepted} were accepted");
+    assert!(accepted > MUTATIONS / 20, "only {accepted} were accepted");
     assert!(refused.len() > 20, "{refused:?}");
 }
 
-fn spoiled(text: &str, coins: &mut Coins) -> String {
+fn mutated(text: &str, rng: &mut Rng) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
         return String::new();
     }
-    let (one, two) = (coins.below(lines.len()), coins.below(lines.len()));
-    match coins.below(4) {
+    let (one, two) = (rng.below(lines.len()), rng.below(lines.len()));
+    match rng.below(4) {
         0 => drop(lines.remove(one)),
         1 => lines.insert(two, lines[one].clone()),
         2 => lines.swap(one, two),
@@ -397,7 +397,7 @@ fn spoiled(text: &str, coins: &mut Coins) -> String {
                     .find(|word| !word.is_empty())
                     .map(str::to_owned),
             ) {
-                let new = words[coins.below(words.len())];
+                let new = words[rng.below(words.len())];
                 lines[one] = lines[one].replacen(&old, new, 1);
             }
         }

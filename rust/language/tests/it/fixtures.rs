@@ -1,24 +1,22 @@
-//! The corpus: every `fixtures/language/ok` file is accepted without a word, every `err` file gives
-//! exactly the report that stands beside it. `BLESS=1` rewrites the reports.
-
-mod common;
+//! The fixtures: every `fixtures/language/ok` file is accepted without findings, and every `err`
+//! file produces exactly the report stored beside it. `BLESS=1` rewrites the reports.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::common::{Files, fixtures, read};
 use antiphon_language::compile::compile_all;
 use antiphon_language::diagnostic::{Code, Group, Style, render_all};
 use antiphon_language::safety::Limits;
 use antiphon_language::{Modules, format};
-use common::{Files, fixtures, read};
 
-/// The protocol files of a folder in the order of their numbers. No two have the same number.
+/// The protocol files of a folder, in the order of their numbers. All numbers are distinct.
 fn numbered(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(fixtures().join(folder))
-        .expect("the folder of fixtures is there")
-        .map(|entry| entry.expect("it can be listed").path())
+        .expect("the folder of fixtures exists")
+        .map(|entry| entry.expect("the folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|e| e == "scr" || e == "anti"))
         .collect();
     files.sort();
@@ -32,7 +30,7 @@ fn numbered(folder: &str) -> Vec<PathBuf> {
         );
         assert!(
             numbers.insert(number),
-            "two fixtures have the number of {stem}"
+            "another fixture has the number of {stem}"
         );
     }
     files
@@ -45,7 +43,7 @@ fn stem(path: &Path) -> String {
         .into_owned()
 }
 
-/// What the whole way through the language says about a file.
+/// Compiles a file; returns its report and the codes of its findings.
 fn report(path: &Path) -> (String, Vec<Code>) {
     let modules = Modules::load(read(path), &Files);
     let diagnostics = compile_all(&modules, &Limits::default()).diagnostics;
@@ -56,7 +54,7 @@ fn report(path: &Path) -> (String, Vec<Code>) {
     )
 }
 
-/// The bad fixtures with what is said about them, worked out once for all tests.
+/// The files in `err` with their reports and codes, computed once for all tests.
 fn bad() -> &'static [(PathBuf, String, Vec<Code>)] {
     static BAD: OnceLock<Vec<(PathBuf, String, Vec<Code>)>> = OnceLock::new();
     BAD.get_or_init(|| {
@@ -70,7 +68,7 @@ fn bad() -> &'static [(PathBuf, String, Vec<Code>)] {
 }
 
 #[test]
-fn every_good_fixture_is_accepted() {
+fn accepts_every_ok_fixture() {
     let files = numbered("ok");
     assert!(!files.is_empty());
     for file in &files {
@@ -80,7 +78,7 @@ fn every_good_fixture_is_accepted() {
 }
 
 #[test]
-fn every_bad_fixture_gives_its_report() {
+fn reports_for_err_fixtures_are_as_expected() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut expected_files = BTreeSet::new();
     let mut failures = String::new();
@@ -88,7 +86,7 @@ fn every_bad_fixture_gives_its_report() {
         assert!(!codes.is_empty(), "{} is accepted", file.display());
         let expected = file.with_extension("expected");
         if bless {
-            fs::write(&expected, text).expect("the report can be written");
+            fs::write(&expected, text).expect("the report is writable");
         }
         match fs::read_to_string(&expected) {
             Ok(want) if want == *text => {}
@@ -97,22 +95,22 @@ fn every_bad_fixture_gives_its_report() {
                 file.display()
             )),
             Err(_) => failures.push_str(&format!(
-                "{} has no report; BLESS=1 writes it\n",
+                "{} has no expected report; BLESS=1 writes it\n",
                 file.display()
             )),
         }
         expected_files.insert(expected);
     }
-    for entry in fs::read_dir(fixtures().join("err")).expect("the folder is there") {
-        let path = entry.expect("it can be listed").path();
+    for entry in fs::read_dir(fixtures().join("err")).expect("the folder exists") {
+        let path = entry.expect("the folder can be listed").path();
         if path.extension().is_some_and(|e| e == "expected") && !expected_files.contains(&path) {
-            failures.push_str(&format!("{} has no fixture\n", path.display()));
+            failures.push_str(&format!("{} belongs to no fixture\n", path.display()));
         }
     }
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Codes that no file can show, each shown by a test of its own.
+/// Codes that no file can produce. Each has a test of its own.
 const SHOWN_ELSEWHERE: [Code; 5] = [
     Code::SourceTooLong,
     Code::NotUtf8,
@@ -122,7 +120,7 @@ const SHOWN_ELSEWHERE: [Code; 5] = [
 ];
 
 #[test]
-fn every_code_of_reading_names_and_shape_has_a_fixture() {
+fn every_syntax_name_and_shape_code_has_a_fixture() {
     let shown: BTreeSet<Code> = bad()
         .iter()
         .flat_map(|(_, _, codes)| codes.clone())
@@ -138,13 +136,13 @@ fn every_code_of_reading_names_and_shape_has_a_fixture() {
         );
         assert!(
             !(shown.contains(code) && SHOWN_ELSEWHERE.contains(code)),
-            "{code} has one"
+            "{code} has a fixture"
         );
     }
 }
 
 #[test]
-fn every_whole_fixture_prints_to_the_same_tree_and_prints_the_same_again() {
+fn formatting_fixtures_is_lossless_and_idempotent() {
     for file in numbered("ok").into_iter().chain(numbered("err")) {
         let source = read(&file);
         let first = antiphon_language::parse(Default::default(), &source.text).ast;
@@ -153,11 +151,11 @@ fn every_whole_fixture_prints_to_the_same_tree_and_prints_the_same_again() {
         };
         let second = antiphon_language::parse(Default::default(), &printed).ast;
         assert_eq!(first, second, "{}\n{printed}", file.display());
-        let again = format(&second).expect("what was printed is whole");
+        let again = format(&second).expect("printed text is complete");
         assert_eq!(printed, again, "{}", file.display());
         assert_eq!(
-            common::comments(&first),
-            common::comments(&second),
+            crate::common::comments(&first),
+            crate::common::comments(&second),
             "{}",
             file.display()
         );

@@ -1,4 +1,4 @@
-//! A host for tests: it decides and makes up values by coins that fall the same in every run.
+//! A host for tests. It decides and generates values with a seeded random generator.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use antiphon_machine::{
     VerifiedImage,
 };
 
-/// Operations whose every call has an `else`.
+/// The operations all of whose calls have an `else`.
 pub(crate) fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
     let mut with = BTreeSet::new();
     let mut without = BTreeSet::new();
@@ -39,59 +39,57 @@ pub(crate) fn with_else(image: &VerifiedImage) -> BTreeSet<OperationId> {
     &with - &without
 }
 
-/// A deterministic host: fair decisions, values made up by sort.
+/// A deterministic host: it decides fairly and generates values by sort.
 pub(crate) fn answer(
     request: &EffectRequest<'_>,
     may_fail: &BTreeSet<OperationId>,
-    coins: &mut Coins,
+    rng: &mut Rng,
 ) -> Outcome {
-    if may_fail.contains(&request.operation_id()) && coins.below(2) == 0 {
-        return Outcome::failure(FailureKind::Unavailable, "the coin says so");
+    if may_fail.contains(&request.operation_id()) && rng.below(2) == 0 {
+        return Outcome::failure(FailureKind::Unavailable, "a random failure");
     }
     match request.class() {
-        Class::Decide { labels, .. } => Outcome::chosen(labels[coins.below(labels.len())]),
+        Class::Decide { labels, .. } => Outcome::chosen(labels[rng.below(labels.len())]),
         Class::Produce { .. }
         | Class::Deliver { .. }
         | Class::Command
         | Class::Observe
         | Class::Check => {
             let sorts = &request.image().image().sorts;
-            Outcome::Success(value(request.result_sort(), sorts, coins))
+            Outcome::Success(value(request.result_sort(), sorts, rng))
         }
     }
 }
 
-fn value(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
+fn value(sort: SortId, sorts: &[Sort], rng: &mut Rng) -> Value {
     match &sorts[sort.index()] {
         Sort::Unit => Value::Unit,
-        Sort::Bool => Value::Bool(coins.below(2) == 0),
-        Sort::Nat => Value::Nat(coins.next()),
-        Sort::Int => Value::Int(coins.next() as i64),
-        Sort::Text => Value::text(&coins.next().to_string()),
-        Sort::Bytes | Sort::Foreign { .. } => Value::bytes(&coins.next().to_be_bytes()),
+        Sort::Bool => Value::Bool(rng.below(2) == 0),
+        Sort::Nat => Value::Nat(rng.next()),
+        Sort::Int => Value::Int(rng.next() as i64),
+        Sort::Text => Value::text(&rng.next().to_string()),
+        Sort::Bytes | Sort::Foreign { .. } => Value::bytes(&rng.next().to_be_bytes()),
         Sort::List(item) => Value::list(
-            (0..coins.below(3))
-                .map(|_| value(*item, sorts, coins))
+            (0..rng.below(3))
+                .map(|_| value(*item, sorts, rng))
                 .collect(),
         ),
-        Sort::Option(item) => {
-            Value::option((coins.below(2) == 0).then(|| value(*item, sorts, coins)))
-        }
+        Sort::Option(item) => Value::option((rng.below(2) == 0).then(|| value(*item, sorts, rng))),
         Sort::Record { fields, .. } => Value::record(
             fields
                 .iter()
-                .map(|(_, sort)| value(*sort, sorts, coins))
+                .map(|(_, sort)| value(*sort, sorts, rng))
                 .collect(),
         ),
-        Sort::Enum { variants, .. } => Value::Nat(coins.below(variants.len()) as u64),
-        Sort::Arm(labels) => Value::Nat(labels[coins.below(labels.len())].0.into()),
+        Sort::Enum { variants, .. } => Value::Nat(rng.below(variants.len()) as u64),
+        Sort::Arm(labels) => Value::Nat(labels[rng.below(labels.len())].0.into()),
     }
 }
 
-/// SplitMix64: the same coins in every run.
-pub(crate) struct Coins(pub(crate) u64);
+/// The SplitMix64 generator: the same seed gives the same numbers.
+pub(crate) struct Rng(pub(crate) u64);
 
-impl Coins {
+impl Rng {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

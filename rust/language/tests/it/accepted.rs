@@ -1,15 +1,14 @@
-//! Every protocol of `fixtures/language/ok`: it checks, projects, compiles, verifies and runs to
-//! its end.
+//! Every protocol of `fixtures/language/ok` passes the checks, projects, compiles, verifies and
+//! runs to its end.
 //!
-//! `NNN_name.expected` holds its automata and what the checks had to say; `BLESS=1` rewrites it.
-
-mod common;
-mod host;
+//! `NNN_name.expected` contains its automata and the findings of the checks; `BLESS=1` rewrites it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::common::Files;
+use crate::host::{Rng, answer, with_else};
 use antiphon_language::automaton::{LocalAutomaton, LocalKind, Names};
 use antiphon_language::compile::{Compiled, compile};
 use antiphon_language::diagnostic::{Style, render_all};
@@ -22,13 +21,12 @@ use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
     SchedulingPolicy, State, VerifiedImage,
 };
-use common::Files;
-use host::{Coins, answer, with_else};
 
-/// Steps after which a protocol without end has shown that it goes on.
+/// The number of steps after which a protocol without end is known to continue.
 const STEPS_ENDLESS: u64 = 10_000;
 
-/// Steps in which a protocol with an end must reach it: fair coins leave every loop long before.
+/// The number of steps within which a protocol with an end must reach it. A fair host leaves every
+/// loop long before.
 const STEPS_MAX: u64 = 2_000_000;
 
 fn fixtures() -> Vec<PathBuf> {
@@ -43,7 +41,7 @@ fn is_protocol(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "scr" || e == "anti")
 }
 
-/// The checked protocols of a file and what was said about them.
+/// The checked protocols of a file and the report of its findings.
 fn checked(path: &Path) -> (Vec<CheckedProtocol>, String) {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -55,10 +53,10 @@ fn checked(path: &Path) -> (Vec<CheckedProtocol>, String) {
         &Files,
     );
     let checked = check(&modules);
-    let said = render_all(&checked.diagnostics, modules.sources(), Style::Plain);
+    let report = render_all(&checked.diagnostics, modules.sources(), Style::Plain);
     assert!(
         checked.diagnostics.iter().all(|d| !d.is_error()),
-        "{}\n{said}",
+        "{}\n{report}",
         path.display()
     );
     assert!(
@@ -66,7 +64,7 @@ fn checked(path: &Path) -> (Vec<CheckedProtocol>, String) {
         "{} has no protocol",
         path.display()
     );
-    (checked.protocols, said)
+    (checked.protocols, report)
 }
 
 fn compiled(path: &Path) -> Vec<(CheckedProtocol, Compiled)> {
@@ -91,8 +89,8 @@ fn all() -> Vec<(PathBuf, CheckedProtocol, Compiled)> {
 }
 
 fn expected(path: &Path) -> String {
-    let (_, said) = checked(path);
-    let mut out = said;
+    let (_, report) = checked(path);
+    let mut out = report;
     for (protocol, compiled) in compiled(path) {
         let names = Names::of(&protocol);
         out += &format!("protocol {}\n", protocol.name());
@@ -124,7 +122,7 @@ fn automata_are_as_expected() {
             std::fs::write(&golden, &got).unwrap();
         }
         if std::fs::read_to_string(&golden).ok().as_ref() != Some(&got) {
-            wrong.push(format!("{} differs; it is now\n{got}", golden.display()));
+            wrong.push(format!("{} differs; got\n{got}", golden.display()));
         }
     }
     for path in paths.iter().filter(|path| !is_protocol(path)) {
@@ -138,18 +136,18 @@ fn automata_are_as_expected() {
     }
     assert!(
         wrong.is_empty(),
-        "{}\nBLESS=1 takes what is there now",
+        "{}\nBLESS=1 accepts the new text",
         wrong.join("\n")
     );
 }
 
 #[test]
-fn there_are_enough_fixtures() {
+fn at_least_sixty_fixtures_exist() {
     assert!(fixtures().iter().filter(|path| is_protocol(path)).count() >= 60);
 }
 
 #[test]
-fn printed_automata_read_back_the_same() {
+fn printed_automata_parse_to_the_same() {
     for (path, protocol, compiled) in all() {
         let names = Names::of(&protocol);
         for automaton in &compiled.automata {
@@ -162,7 +160,7 @@ fn printed_automata_read_back_the_same() {
 }
 
 #[test]
-fn certificates_hold_and_read_back() {
+fn certificates_hold_and_decode() {
     let mut certified = 0;
     for (path, _, compiled) in all() {
         let Some(certificate) = &compiled.certificate else {
@@ -177,7 +175,8 @@ fn certificates_hold_and_read_back() {
         );
         let read = SafetyCertificate::decode(&certificate.encode());
         assert_eq!(read.as_ref(), Ok(certificate), "{}", path.display());
-        // The image and its certificate are enough; another image's does not do.
+        // The image and its certificate are enough; the certificate does not hold for another
+        // image.
         let mut image = compiled.image.clone();
         let verified = image.clone().verify().unwrap();
         assert_eq!(certificate.check_image(&verified), Ok(()));
@@ -203,7 +202,7 @@ fn images_verify() {
 }
 
 #[test]
-fn every_picture_can_be_drawn() {
+fn exports_are_well_formed() {
     for (path, protocol, compiled) in all() {
         let names = Names::of(&protocol);
         let sequence = export::sequence_diagram(&protocol);
@@ -228,7 +227,7 @@ fn every_picture_can_be_drawn() {
 }
 
 #[test]
-fn every_protocol_runs_to_its_end_under_every_policy() {
+fn protocols_run_to_their_end_under_every_policy() {
     for (path, _, compiled) in all() {
         let image = Arc::new(compiled.image.clone().verify().unwrap());
         let endless = compiled.automata.iter().any(|automaton| {
@@ -271,14 +270,14 @@ fn run(
     failing: bool,
     what: &str,
 ) {
-    let mut coins = Coins(0x9e37_79b9_7f4a_7c15);
+    let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let may_fail = if failing {
         with_else(image)
     } else {
         BTreeSet::new()
     };
     let host =
-        FromFn(|request: &EffectRequest<'_>| Reply::Now(answer(request, &may_fail, &mut coins)));
+        FromFn(|request: &EffectRequest<'_>| Reply::Now(answer(request, &may_fail, &mut rng)));
     let mut machine = ProtocolMachine::new(config, host);
     let session = machine.load_choreography(image, "test").unwrap();
     let rest = machine.run(if endless { STEPS_ENDLESS } else { STEPS_MAX });

@@ -1,4 +1,4 @@
-//! What pictures and listings look like, on two protocols that have everything: as people see them.
+//! Snapshots of the exports of two protocols that together use every feature.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn compiled(name: &str) -> (CheckedProtocol, Compiled) {
     (protocol, compiled)
 }
 
-/// Everything that can be shown of a protocol, one under the other.
+/// All exports of a protocol, one after the other.
 fn shown(name: &str) -> String {
     let (protocol, compiled) = compiled(name);
     let names = Names::of(&protocol);
@@ -40,18 +40,19 @@ fn shown(name: &str) -> String {
 }
 
 #[test]
-fn an_operation_that_may_fail() {
+fn exports_of_a_protocol_with_failures() {
     insta::assert_snapshot!(shown("037_else.anti"));
 }
 
 #[test]
-fn two_streams_at_once() {
+fn exports_of_a_protocol_with_two_streams() {
     insta::assert_snapshot!(shown("035_exec.anti"));
 }
 
-/// Loops in loops, left in the middle: drawn from a graph that has forgotten its `rec`.
+/// Nested loops that are left in the middle, drawn from a graph that no longer has the `rec`
+/// statements.
 #[test]
-fn conversations_are_drawn_as_loops_and_alternatives() {
+fn sequence_diagrams_have_loops_and_alternatives() {
     for name in [
         "011_smtp.scr",
         "045_nested_recursion.scr",
@@ -62,9 +63,9 @@ fn conversations_are_drawn_as_loops_and_alternatives() {
     }
 }
 
-/// `docs/compilation.md` shows what its example comes to: all of its listings are of this very text.
+/// The listings on `docs/compilation.md` are what its example compiles to.
 #[test]
-fn the_page_on_compilation_shows_what_is_made_of_its_example() {
+fn the_compilation_page_matches_the_compiler() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compilation.md");
     let page = std::fs::read_to_string(page).unwrap();
     let blocks = |kind: &str| -> Vec<String> {

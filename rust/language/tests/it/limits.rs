@@ -1,18 +1,16 @@
-//! What is too large for an image or its machine: texts of a size that nobody keeps in a file, and
-//! the codes of projection, safety and resources that no text can bring about.
-
-mod common;
+//! Bounds of images and of the machine, with texts too large to store as fixtures; and a check that
+//! every code of projection, safety and resources is tested.
 
 use std::collections::BTreeSet;
 
-use antiphon_language::compile::{Whole, compile_all};
+use crate::common::{Files, fixtures, read};
+use antiphon_language::compile::{Compilation, compile_all};
 use antiphon_language::diagnostic::{Code, Group};
 use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{Modules, NoModules};
-use common::{Files, fixtures, read};
 
-fn whole(text: String) -> Whole {
+fn compiled(text: String) -> Compilation {
     let modules = Modules::load(
         Source {
             name: "large".into(),
@@ -23,38 +21,38 @@ fn whole(text: String) -> Whole {
     compile_all(&modules, &Limits::default())
 }
 
-fn codes(whole: &Whole) -> BTreeSet<Code> {
-    whole
+fn codes(compiled: &Compilation) -> BTreeSet<Code> {
+    compiled
         .diagnostics
         .iter()
         .map(|diagnostic| diagnostic.code)
         .collect()
 }
 
-/// A protocol of two roles with the body.
+/// A protocol of two roles with the given body.
 fn protocol(body: &str) -> String {
     format!("global protocol Large(role A, role B) {{\n{body}\n}}\n")
 }
 
 #[test]
-fn labels_fill_their_table_and_no_more() {
+fn the_table_of_labels_is_bounded() {
     let labels = |count: usize| {
-        // Two roles that tell each other units need an operation per label, so the labels are the
-        // tighter table.
+        // A message of sort unit between two roles needs one operation at its receiver, so the
+        // table of labels fills first.
         let message = |n| format!("m{n}() from A to B;");
         protocol(&(0..count).map(message).collect::<Vec<_>>().join("\n"))
     };
-    let fits = whole(labels(4_000));
+    let fits = compiled(labels(4_000));
     assert_eq!(codes(&fits), BTreeSet::new());
     assert!(fits.protocols[0].1.image.clone().verify().is_ok());
     assert_eq!(
-        codes(&whole(labels(4_097))),
+        codes(&compiled(labels(4_097))),
         BTreeSet::from([Code::TableTooLong])
     );
 }
 
 #[test]
-fn a_choice_has_as_many_branches_as_an_image_takes() {
+fn the_branches_of_a_choice_are_bounded() {
     let branches = |count: usize| {
         let branch = |n| format!("{{ m{n}() from A to B; }}");
         protocol(&format!(
@@ -62,10 +60,10 @@ fn a_choice_has_as_many_branches_as_an_image_takes() {
             (0..count).map(branch).collect::<Vec<_>>().join(" or ")
         ))
     };
-    let fits = whole(branches(1_024));
+    let fits = compiled(branches(1_024));
     assert_eq!(codes(&fits), BTreeSet::new());
     assert!(fits.protocols[0].1.image.clone().verify().is_ok());
-    let over = whole(branches(1_025));
+    let over = compiled(branches(1_025));
     assert!(
         codes(&over).contains(&Code::TooManyBranches),
         "{:?}",
@@ -74,8 +72,8 @@ fn a_choice_has_as_many_branches_as_an_image_takes() {
 }
 
 #[test]
-fn a_program_is_as_long_as_an_image_takes() {
-    // Each message is asked for and sent: two instructions at its sender.
+fn the_length_of_a_program_is_bounded() {
+    // Each payload is produced and sent: two instructions at the sender.
     let messages = |count: usize| {
         format!(
             "{}aux global protocol Hundred(role A, role B) {{\n{}}}\n",
@@ -105,7 +103,7 @@ fn a_program_is_as_long_as_an_image_takes() {
 }
 
 #[test]
-fn a_record_has_as_many_fields_as_an_image_takes() {
+fn the_fields_of_a_record_are_bounded() {
     let fields = |count: usize| {
         let field = |n| format!("f{n}: Nat");
         format!(
@@ -114,25 +112,25 @@ fn a_record_has_as_many_fields_as_an_image_takes() {
             protocol("m(Wide) from A to B;")
         )
     };
-    assert_eq!(codes(&whole(fields(1_024))), BTreeSet::new());
+    assert_eq!(codes(&compiled(fields(1_024))), BTreeSet::new());
     assert_eq!(
-        codes(&whole(fields(1_025))),
+        codes(&compiled(fields(1_025))),
         BTreeSet::from([Code::SortTooLarge])
     );
 }
 
-/// A finding about a sort is a finding about every protocol that uses it: nothing is made of them.
+/// An error in a sort is an error in every protocol that uses it, so none of them is compiled.
 #[test]
-fn nothing_is_made_of_a_protocol_with_a_wrong_sort() {
+fn a_protocol_with_an_invalid_sort_is_not_compiled() {
     for sort in ["record S { a: Nat, a: Nat }", "enum S { a, a }"] {
-        let wrong = whole(format!("{sort}\n{}", protocol("m([S]) from A to B;")));
+        let wrong = compiled(format!("{sort}\n{}", protocol("m([S]) from A to B;")));
         assert_eq!(codes(&wrong), BTreeSet::from([Code::DuplicateMember]));
         assert!(wrong.protocols.is_empty());
     }
 }
 
 #[test]
-fn the_uncertified_are_certified_with_a_larger_budget() {
+fn a_larger_budget_certifies_more_protocols() {
     let path = fixtures().join("err/217_uncertified.scr");
     let modules = Modules::load(read(&path), &Files);
     let small = compile_all(
@@ -144,7 +142,7 @@ fn the_uncertified_are_certified_with_a_larger_budget() {
     );
     assert_eq!(codes(&small), BTreeSet::from([Code::Uncertified]));
     assert_eq!(small.protocols[0].1.certificate, None);
-    // Seven pairs of six configurations each, with buffers of one of four.
+    // Seven pairs; a pair has four configurations with buffers of one.
     let limits = Limits {
         buffer: 1,
         buffer_max: 1,
@@ -158,8 +156,8 @@ fn the_uncertified_are_certified_with_a_larger_budget() {
     );
 }
 
-/// Shown by the tests above, by hand-written automata (see `safety`), or by nothing that passes the
-/// checks before.
+/// Codes produced by the tests above, by hand-written automata (in `safety`), or by nothing that
+/// passes the earlier checks.
 const SHOWN_ELSEWHERE: [Code; 7] = [
     Code::TableTooLong,
     Code::TooManyBranches,
@@ -171,7 +169,7 @@ const SHOWN_ELSEWHERE: [Code; 7] = [
 ];
 
 #[test]
-fn every_code_of_projection_safety_and_resources_is_shown() {
+fn every_projection_safety_and_resource_code_is_tested() {
     let mut shown = BTreeSet::new();
     for entry in std::fs::read_dir(fixtures().join("err")).unwrap() {
         let path = entry.unwrap().path();
@@ -196,9 +194,8 @@ fn every_code_of_projection_safety_and_resources_is_shown() {
 }
 
 #[test]
-fn the_work_for_a_text_is_bounded_however_many_protocols_it_has() {
-    // Each of these alone has more configurations than the budget; from the ninth on nothing is
-    // left to look with.
+fn all_protocols_of_a_text_share_the_exploration_budget() {
+    // Each of these protocols alone exceeds the budget. From the ninth on, no budget is left.
     let one = std::fs::read_to_string(fixtures().join("err/217_uncertified.scr")).unwrap();
     let other = |n: u32| {
         let text = one.replace("Uncertified", &format!("Uncertified{n}"));
@@ -213,9 +210,9 @@ fn the_work_for_a_text_is_bounded_however_many_protocols_it_has() {
         configurations: 1_000,
         ..Limits::default()
     };
-    let whole = compile_all(&Modules::load(source, &NoModules), &limits);
-    assert_eq!(whole.protocols.len(), 12, "{:?}", whole.diagnostics);
-    let visited = |n: usize| whole.diagnostics[n].notes[0].clone();
+    let compiled = compile_all(&Modules::load(source, &NoModules), &limits);
+    assert_eq!(compiled.protocols.len(), 12, "{:?}", compiled.diagnostics);
+    let visited = |n: usize| compiled.diagnostics[n].notes[0].clone();
     assert!(!visited(0).contains(" 0 configurations"), "{}", visited(0));
     assert!(visited(11).contains(" 0 configurations"), "{}", visited(11));
 }

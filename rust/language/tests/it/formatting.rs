@@ -1,54 +1,52 @@
-//! The printed form, as people see it, and its laws: printing what was printed changes nothing, and
-//! no tree, whoever made it, is another one after printing and parsing.
+//! The canonical format: snapshots, and the properties that formatting is idempotent and preserves
+//! every tree.
 
-mod common;
-
+use crate::common::{fixtures, read};
 use antiphon_language::ast::Ast;
 use antiphon_language::{format, parse};
-use common::{fixtures, read};
 use proptest::prelude::*;
 
 fn printed(name: &str) -> String {
     let source = read(&fixtures().join("ok").join(name));
     let parsed = parse(Default::default(), &source.text);
     assert_eq!(parsed.diagnostics, []);
-    format(&parsed.ast).expect("the fixture is whole")
+    format(&parsed.ast).expect("the fixture is complete")
 }
 
 #[test]
-fn comments_stay_where_they_belong() {
+fn comments_keep_their_places() {
     insta::assert_snapshot!(printed("100_comments.scr"));
 }
 
 #[test]
-fn long_heads_are_broken_up() {
+fn long_heads_are_split_into_lines() {
     insta::assert_snapshot!(printed("117_long_heads.anti"));
 }
 
 #[test]
-fn long_records_are_broken_up() {
+fn long_records_are_split_into_lines() {
     insta::assert_snapshot!(printed("106_records_and_enums.anti"));
 }
 
 #[test]
-fn actions_stand_on_one_line_when_they_are_alone() {
+fn a_single_action_stays_on_one_line() {
     insta::assert_snapshot!(printed("120_else_chain.anti"));
 }
 
 #[test]
-fn dense_texts_are_laid_out() {
+fn dense_text_is_reformatted() {
     insta::assert_snapshot!(printed("125_dense.scr"));
 }
 
-/// The comments without regard to their order: one in the middle of a statement moves before it.
+/// The comments, sorted, because a comment in the middle of a statement moves before it.
 fn sorted(ast: &Ast) -> Vec<String> {
-    let mut comments = common::comments(ast);
+    let mut comments = crate::common::comments(ast);
     comments.sort();
     comments
 }
 
 #[test]
-fn comments_in_odd_places_are_kept() {
+fn comments_in_unusual_places_are_kept() {
     let text = "\
 // a
 module /* b */ m; // c
@@ -85,7 +83,7 @@ global protocol P(role A, // v
 // 18";
     let first = parse(Default::default(), text);
     assert_eq!(first.diagnostics, []);
-    let once = format(&first.ast).expect("the text is whole");
+    let once = format(&first.ast).expect("the text is complete");
     let second = parse(Default::default(), &once).ast;
     assert_eq!(first.ast, second);
     assert_eq!(sorted(&first.ast), sorted(&second));
@@ -93,7 +91,7 @@ global protocol P(role A, // v
     insta::assert_snapshot!(once);
 }
 
-/// Fixtures without strings and comments, so that every blank stands between two tokens.
+/// Fixtures without strings and comments, in which every blank separates two tokens.
 const PLAIN: [&str; 6] = [
     "106_records_and_enums.anti",
     "108_named_payloads.anti",
@@ -103,7 +101,7 @@ const PLAIN: [&str; 6] = [
     "120_else_chain.anti",
 ];
 
-/// A text with comments in place of some of its blanks.
+/// The text with comments in place of some of its blanks.
 fn commented(text: &str, places: &[(usize, u8)]) -> String {
     let mut pieces: Vec<String> = text.split(' ').map(String::from).collect();
     for (number, (place, kind)) in places.iter().enumerate() {
@@ -124,7 +122,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn comments_anywhere_are_kept_and_stay(
+    fn comments_anywhere_are_kept_and_stable(
         fixture in prop::sample::select(PLAIN.to_vec()),
         places in prop::collection::vec((any::<usize>(), any::<u8>()), 1..12),
     ) {
@@ -133,7 +131,7 @@ proptest! {
         let first = parse(Default::default(), &commented(&text, &places));
         prop_assert_eq!(&first.diagnostics, &vec![]);
         prop_assert_eq!(&first.ast, &plain);
-        let once = format(&first.ast).expect("the text is whole");
+        let once = format(&first.ast).expect("the text is complete");
         let second = parse(Default::default(), &once).ast;
         prop_assert_eq!(&second, &plain);
         prop_assert_eq!(sorted(&first.ast), sorted(&second), "{}", once);
