@@ -1,11 +1,9 @@
 //! How two runs of the same sessions may differ: a pair of runs for each class.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
-use common::*;
 
 /// A machine of two sessions that ask nobody, stepped as the schedule says and then to its end.
 fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut RunLog)) -> RunLog {

@@ -1,14 +1,12 @@
 //! What a handler says at once is taken in where it was asked, in the middle of a run of steps. It comes to what the same
 //! answers come to as inputs, brought in one by one between two steps.
 
-mod common;
-
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
-use common::*;
 
 /// Everything that a sink is told, in order, and how the machine stands after each step.
 #[derive(Debug, Default)]

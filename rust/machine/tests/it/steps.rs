@@ -1,8 +1,6 @@
 //! What each instruction and each input does, and what it leaves alone.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 use std::sync::Arc;
 

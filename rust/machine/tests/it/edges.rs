@@ -1,12 +1,10 @@
 //! Where the semantics' page draws a line: the order of checks, the last value that passes a bound and the first that
 //! does not, and what is told at an end.
 
-mod common;
-use common::*;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_codec::{Limits, decode_strict, diagnostic};
 use antiphon_machine::*;
 

@@ -1,12 +1,10 @@
 //! The ready queue against its specification: a plain list, changed as the semantics' page says and searched from the
 //! front for what the policy picks. Nothing of it is remembered between picks but the order.
 
-mod common;
-use common::*;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
 use proptest::prelude::*;
 

@@ -1,8 +1,6 @@
 //! What verification takes for certain of a register is what the machine puts there.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
 /// The sorts that a test adds.

@@ -1,9 +1,7 @@
 //! Every fault: an image that earns it, and the facts it states. Images are loaded unchecked, because verification
 //! refuses most of them; that a step stays total on a lying image is the point.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
 fn solo(code: Vec<Instruction>) -> CodeImage {

@@ -1,8 +1,6 @@
 //! Laws that hold for images nobody would write: a step is total, invariants hold, and what verification accepts
 //! cannot fault for its own fault.
 
-mod common;
-
 use std::sync::Arc;
 
 use antiphon_machine::invariants::Watch;

@@ -1,8 +1,6 @@
 //! Policies order steps and change nothing else. The contention test tells the four apart.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

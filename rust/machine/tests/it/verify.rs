@@ -1,8 +1,6 @@
 //! Every reason to refuse an image, from an image that is right but for it.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
 /// A valid image to bend: A asks the world and offers x or y; B chooses.

@@ -1,9 +1,7 @@
 //! Steps of a schedule that somebody else made: any ready coroutine, and nobody else; and the canonical bytes of what
 //! steps and inputs come to.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_codec::Limits;
 use antiphon_machine::*;
 

@@ -1,14 +1,12 @@
 //! The threaded machine by itself: what it does with certificates that do not check, with handlers that answer at once, later,
 //! or never come back, and what it says of it all.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::common::*;
 use antiphon_machine::threaded::*;
 use antiphon_machine::*;
-use common::*;
 
 /// Sessions of a choice, a payload and what is told: every role asks its host all the time.
 fn asking() -> Arc<VerifiedImage> {
