@@ -1,12 +1,12 @@
-//! Images that were verified once: an instruction, a branch, a table changed at random, so that steps meet what
-//! verification excludes.
+//! Valid images with random changes to instructions, automata and tables, so that steps meet
+//! conditions that verification excludes.
 
 use antiphon_machine::*;
 
 use super::values;
 use crate::coins::Coins;
 
-/// Bends an image in one to four places.
+/// Changes an image in one to four places.
 pub(super) fn bend(image: &mut CodeImage, coins: &mut Coins) {
     for _ in 0..1 + coins.below(4) {
         match coins.below(8) {
@@ -112,15 +112,18 @@ fn reg(coins: &mut Coins) -> Reg {
     Reg(coins.below(7) as u8)
 }
 
+fn regs(coins: &mut Coins) -> Vec<Reg> {
+    (0..coins.below(3)).map(|_| reg(coins)).collect()
+}
+
+fn pc(coins: &mut Coins) -> Pc {
+    Pc(coins.below(24) as u32)
+}
+
 fn instruction(image: &CodeImage, coins: &mut Coins) -> Instruction {
     let operations = image.operations.len() + 1;
-    let pc = |coins: &mut Coins| Pc(coins.below(24) as u32);
-    let regs = |coins: &mut Coins| (0..coins.below(3)).map(|_| reg(coins)).collect::<Vec<_>>();
-    let (chan, val, dst) = (
-        Reg(if coins.below(5) > 0 { 0 } else { 3 }),
-        reg(coins),
-        reg(coins),
-    );
+    let chan = Reg(if coins.below(5) > 0 { 0 } else { 3 });
+    let (val, dst) = (reg(coins), reg(coins));
     let on_failure = coins.once_in(2).then(|| pc(coins));
     let operation = OperationId(coins.below(operations) as u16);
     match coins.below(14) {
