@@ -159,7 +159,7 @@ mod tests {
 
     fn claim() -> Claim {
         let image = sample::ping_pong(1);
-        let certificate = certify(&image, &safety::Limits::default()).expect("it is safe");
+        let certificate = certify(&image, &safety::Limits::default()).expect("the sample is safe");
         Claim::new(image.image(), &certificate)
     }
 

@@ -25,7 +25,7 @@ pub const ACTIONS_MAX: usize = 100_000;
 pub const STRING_LEN_MAX: usize = 64 << 10;
 
 /// The most bytes of a case that is compared. The model keeps the case as a list of bytes, which
-/// takes about 50 bytes of memory for each.
+/// takes about 50 bytes of memory for each byte.
 pub const CASE_LEN_MAX: usize = 4 << 20;
 
 /// The most bytes of output of each side, which includes the whole state after every action. The
@@ -433,7 +433,7 @@ mod tests {
             owner: "o".repeat(STRING_LEN_MAX).into(),
         };
         case.actions = vec![Action::Input(input); 5];
-        let run = Run::of(case.clone()).expect("it can be compared");
+        let run = Run::of(case.clone()).expect("the run is small enough to compare");
         let error = run
             .theorem("")
             .expect_err("the run is too large")

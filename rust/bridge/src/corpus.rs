@@ -22,15 +22,15 @@ pub enum CorpusError {
     /// An item is not a byte string.
     #[error("case {index} of the corpus is not a byte string")]
     NotBytes {
-        /// Which case, from 0.
+        /// The case's index, from 0.
         index: u64,
     },
     /// A case cannot be read.
     #[error("case {index} of the corpus: {error}")]
     Case {
-        /// Which case, from 0.
+        /// The case's index, from 0.
         index: u64,
-        /// Why.
+        /// The cause.
         error: CaseError,
     },
 }

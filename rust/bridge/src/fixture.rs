@@ -167,14 +167,15 @@ mod tests {
     fn a_fixture_is_replaced_atomically() {
         let folder = tempfile::tempdir().expect("a folder");
         let cases = hand::cases();
-        let path = write_fixture(folder.path(), "same", &cases[0]).expect("it is written");
-        let mut old = fs::File::open(&path).expect("it is there");
-        write_fixture(folder.path(), "same", &cases[1]).expect("it is written");
+        let path =
+            write_fixture(folder.path(), "same", &cases[0]).expect("the file can be written");
+        let mut old = fs::File::open(&path).expect("the file exists");
+        write_fixture(folder.path(), "same", &cases[1]).expect("the file can be written");
         let mut kept = Vec::new();
-        io::Read::read_to_end(&mut old, &mut kept).expect("it can be read");
+        io::Read::read_to_end(&mut old, &mut kept).expect("the file can be read");
         assert!(kept == cases[0].to_bytes(), "the old file was changed");
-        assert!(fs::read(&path).expect("it is there") == cases[1].to_bytes());
-        let files = fs::read_dir(folder.path()).expect("it can be listed");
+        assert!(fs::read(&path).expect("the file exists") == cases[1].to_bytes());
+        let files = fs::read_dir(folder.path()).expect("the folder can be listed");
         assert_eq!(files.count(), 2);
     }
 
@@ -182,18 +183,19 @@ mod tests {
     fn a_fixture_is_read_back_with_its_text() {
         let folder = tempfile::tempdir().expect("a folder");
         let case = &hand::cases()[0];
-        let path = write_fixture(folder.path(), "the-first", case).expect("it is written");
-        let read = read_fixtures(folder.path()).expect("it is read");
+        let path =
+            write_fixture(folder.path(), "the-first", case).expect("the file can be written");
+        let read = read_fixtures(folder.path()).expect("the fixtures can be read");
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].to_bytes(), case.to_bytes());
-        let text = fs::read_to_string(path.with_extension("diag")).expect("it is there");
+        let text = fs::read_to_string(path.with_extension("diag")).expect("the file exists");
         assert!(
             text.starts_with("[\n  \"message from A to B (cooperative)\",\n"),
             "{text}"
         );
         assert!(text.lines().all(|line| line.chars().count() < 120));
 
-        fs::write(path.with_extension("diag"), "[]\n").expect("it is written");
+        fs::write(path.with_extension("diag"), "[]\n").expect("the file can be written");
         let error = read_fixtures(folder.path()).expect_err("the text does not match");
         assert!(
             error

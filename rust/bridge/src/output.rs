@@ -79,9 +79,8 @@ impl<R: BufRead> OutputReader<R> {
         let mut item = Vec::new();
         next_item(&mut from, &mut item)?;
         if item != text(OUTPUT_TAG) {
-            return Err(malformed(
-                "not an output: it does not start with `antiphon.output.v1`",
-            ));
+            let error = format!("not an output: it does not start with `{OUTPUT_TAG}`");
+            return Err(malformed(&error));
         }
         Ok(OutputReader {
             from,

@@ -219,7 +219,7 @@ mod tests {
         let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
         machine
             .load_choreography(&image, "me")
-            .expect("there is room");
+            .expect("a session can be opened");
         while machine.run(1_000) == Some(Rest::Idle) {
             let kernel = machine.kernel();
             let session = &kernel.sessions()[0];

@@ -84,7 +84,7 @@ impl Inventory {
         }
     }
 
-    /// How many theorems there are.
+    /// The number of theorems.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -104,12 +104,12 @@ fn project_protocols() -> Vec<Certified> {
         let folder = root().join(folder);
         let entries = fs::read_dir(&folder).expect("the folder exists");
         let mut paths: Vec<_> = entries
-            .map(|entry| entry.expect("it can be read").path())
+            .map(|entry| entry.expect("the file can be read").path())
             .collect();
         paths.retain(|path| path.extension().is_some_and(|e| e == "anti" || e == "scr"));
         paths.sort();
         for path in paths {
-            let text = fs::read_to_string(&path).expect("it can be read");
+            let text = fs::read_to_string(&path).expect("the file can be read");
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let built = compile_source(
                 Source::new(&file, &text),
@@ -697,8 +697,9 @@ fn both_checkers_agree_on_valid_and_tampered_certificates() {
                 .iter()
                 .map(|portion| scope.spawn(|| judge(portion)))
                 .collect();
-            let join =
-                |judging: ScopedJoinHandle<'_, _>| judging.join().expect("it does not panic");
+            let join = |judging: ScopedJoinHandle<'_, _>| {
+                judging.join().expect("the thread does not panic")
+            };
             judging.into_iter().map(join).collect::<Vec<_>>()
         });
         for (portion, model) in two.iter().zip(verdicts) {

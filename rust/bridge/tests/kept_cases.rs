@@ -24,14 +24,14 @@ fn regressions_can_be_read() {
 fn recordings_replay_and_convert_to_cases() {
     let mut names = Vec::new();
     for entry in fs::read_dir(parity().join("recordings")).expect("the folder exists") {
-        let path = entry.expect("it can be read").path();
+        let path = entry.expect("the file can be read").path();
         let name = path
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let bytes = fs::read(&path).expect("it can be read");
-        let report = replay(&bytes[..]).expect("it can be replayed");
+        let bytes = fs::read(&path).expect("the file can be read");
+        let report = replay(&bytes[..]).expect("the recording can be replayed");
         assert_eq!(report.verdict, Verdict::Equal, "{name}");
         let case =
             case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));

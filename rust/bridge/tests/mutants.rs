@@ -28,14 +28,14 @@ fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output): (&Path, &Path) =
         (&folder.path().join("corpus"), &folder.path().join("output"));
-    write_corpus(corpus, cases).expect("it is written");
+    write_corpus(corpus, cases).expect("the file can be written");
     oracle
         .run(corpus, output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let file = std::fs::File::open(output).expect("it is there");
+    let file = std::fs::File::open(output).expect("the file exists");
     let mut reader = OutputReader::open(std::io::BufReader::new(file)).expect("an output");
     let mut outputs = Vec::new();
-    while let Some(out) = reader.case().expect("it is whole") {
+    while let Some(out) = reader.case().expect("the output is complete") {
         outputs.push(out.to_vec());
     }
     assert_eq!(outputs.len(), cases.len());
@@ -86,7 +86,7 @@ fn every_mutant_diverges_from_the_model() {
     let killed = thread::scope(|scope| {
         let high = scope.spawn(|| of(high));
         let mut killed = of(low);
-        killed.extend(high.join().expect("it ends"));
+        killed.extend(high.join().expect("the thread does not panic"));
         killed
     });
     for (Mutant { number, name, what }, killer) in &killed {

@@ -45,10 +45,10 @@ fn recordings() -> Vec<Case> {
     let mut paths = vec![root().join("fixtures/recordings/v1/ping-pong.rec")];
     let folder =
         fs::read_dir(root().join("fixtures/parity/recordings")).expect("the folder exists");
-    paths.extend(folder.map(|entry| entry.expect("it can be read").path()));
+    paths.extend(folder.map(|entry| entry.expect("the file can be read").path()));
     paths.sort();
     let case = |path: &PathBuf| {
-        let bytes = fs::read(path).expect("it can be read");
+        let bytes = fs::read(path).expect("the file can be read");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
@@ -108,11 +108,11 @@ fn a_tampered_case_is_the_only_one_that_diverges() {
 
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
-    write_corpus(&corpus, clean.iter().chain(&tampered)).expect("it is written");
+    write_corpus(&corpus, clean.iter().chain(&tampered)).expect("the file can be written");
     oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let model = BufReader::new(File::open(&output).expect("the file exists"));
     let done = Comparison::run(clean.iter().chain(&clean), model, |_, _| {});
     let done = done.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(done.cases, 2 * clean.len() as u64);
@@ -145,17 +145,18 @@ fn the_model_refuses_malformed_cases() {
     let mut bytes = good.to_bytes();
     let last = bytes.len() - 1;
     bytes.truncate(last);
-    let file = File::create(&corpus).expect("it is created");
-    let mut writer = antiphon_bridge::corpus::CorpusWriter::create(file).expect("it is written");
-    writer.case(&good).expect("it is written");
-    writer.raw(&bytes).expect("it is written");
-    writer.raw(&[0x80]).expect("it is written");
-    writer.case(&good).expect("it is written");
-    writer.finish().expect("it is written");
+    let file = File::create(&corpus).expect("the file can be created");
+    let mut writer =
+        antiphon_bridge::corpus::CorpusWriter::create(file).expect("the file can be written");
+    writer.case(&good).expect("the file can be written");
+    writer.raw(&bytes).expect("the file can be written");
+    writer.raw(&[0x80]).expect("the file can be written");
+    writer.case(&good).expect("the file can be written");
+    writer.finish().expect("the file can be written");
     oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let model = BufReader::new(File::open(&output).expect("the file exists"));
     let done = Comparison::run([&good; 4], model, |_, _| {});
     let done = done.unwrap_or_else(|error| panic!("{error}"));
     let indices: Vec<u64> = done

@@ -357,9 +357,9 @@ fn build_waiting(then: Instruction) -> CodeImage {
 
 /// Images whose tables do not match.
 fn programs(hand: &mut Hand) {
-    let nobody = CodeImage::default();
-    hand.runs("an image without roles", &nobody);
-    hand.add("two sessions without roles", &nobody, |s| {
+    let empty = CodeImage::default();
+    hand.runs("an image without roles", &empty);
+    hand.add("two sessions without roles", &empty, |s| {
         s.open()
             .open()
             .rest()

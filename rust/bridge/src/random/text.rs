@@ -1,4 +1,4 @@
-//! Random protocols as text, compiled to images. Most of them can be projected.
+//! Random protocols as text, compiled to images.
 
 use std::fmt::Write as _;
 

@@ -356,7 +356,7 @@ fn witnesses_expire_by_time_and_then_by_session() {
     let image = Arc::new(VerifiedImage::unchecked(proving()));
     machine
         .load_choreography(&image, "owner")
-        .expect("there is room");
+        .expect("a session can be opened");
     rest(&mut machine);
     for session in [1, 0] {
         let effect = EffectId {
@@ -420,7 +420,7 @@ fn session_bytes_are_its_fields_in_order() {
     let bytes = machine
         .kernel()
         .session_bytes(SessionId(0))
-        .expect("it is there");
+        .expect("the session exists");
     let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
     let digest = text
         .split("h'")
@@ -434,7 +434,7 @@ fn session_bytes_are_its_fields_in_order() {
     let bytes = machine
         .kernel()
         .session_bytes(SessionId(0))
-        .expect("it is there");
+        .expect("the session exists");
     let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
     insta::assert_snapshot!("ended_session_bytes", text.replace(digest, "…"));
 }
@@ -518,7 +518,7 @@ fn the_next_deadline_ignores_ended_sessions() {
             let image = Arc::new(VerifiedImage::unchecked(asking(*budget)));
             machine
                 .load_choreography(&image, "owner")
-                .expect("there is room");
+                .expect("a session can be opened");
         }
         rest(&mut machine);
         ingress(&mut machine, own(cancelled, "owner")).expect("the owner may cancel");
@@ -573,7 +573,7 @@ fn a_contract_violation_describes_the_mismatch() {
             Event::EffectFailed { failure, .. } => Some(failure),
             _ => None,
         });
-        let failure = failure.expect("it failed");
+        let failure = failure.expect("the effect failed");
         assert_eq!(failure.kind, FailureKind::ContractViolation);
         failure.detail.to_string()
     };

@@ -34,7 +34,9 @@ fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut Ru
             session: SessionId(*session),
             coroutine: CoroutineId(0),
         };
-        let _ = kernel.step_pick(pick, &mut log).expect("it is ready");
+        let _ = kernel
+            .step_pick(pick, &mut log)
+            .expect("the coroutine is ready");
     }
     change(&mut kernel, &mut log);
     while let Turn::Stepped { .. } = kernel.step(&mut log) {}
@@ -185,7 +187,7 @@ fn another_final_state_is_outside_the_envelope() {
     let c = b.clone();
     kernel
         .ingress(Ingress::AdvanceClock { ticks: 1 }, &mut NoSink)
-        .expect("it is taken");
+        .expect("the clock does not overflow");
     b.close(&kernel);
     assert_eq!(outside(&b, &c), Outside::Clock);
 }

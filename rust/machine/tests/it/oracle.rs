@@ -155,7 +155,7 @@ impl Spec {
             .queue
             .iter()
             .position(|p| p == pick)
-            .expect("it was queued");
+            .expect("the coroutine was queued");
         self.queue.extend(Spec::woken(before, kernel, *pick));
         let stays = *step == Step::Ran && self.policy == SchedulingPolicy::Cooperative;
         if !stays {
@@ -179,7 +179,7 @@ impl Spec {
             let resumed = was
                 .iter()
                 .find(|e| e.number == effect.number)
-                .expect("it was outstanding");
+                .expect("the effect was outstanding");
             let pick = Pick {
                 session,
                 coroutine: resumed.coroutine,

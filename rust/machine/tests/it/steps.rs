@@ -327,10 +327,10 @@ fn a_cancelled_session_ends_at_once_and_only_for_its_owner() {
         ingress(&mut machine, cancel("thief", 0)),
         Err(Refusal::NotOwner { session })
     );
-    let nobody = Refusal::NoSuchSession {
+    let absent = Refusal::NoSuchSession {
         session: SessionId(4),
     };
-    assert_eq!(ingress(&mut machine, cancel("owner", 4)), Err(nobody));
+    assert_eq!(ingress(&mut machine, cancel("owner", 4)), Err(absent));
     assert_eq!(
         ingress(&mut machine, cancel("owner", 0)),
         Ok(Taken::Cancelled)
