@@ -24,7 +24,7 @@ pub struct Coverage {
 }
 
 /// Stands for the instruction when a coroutine's control has left its program.
-const NOWHERE: &str = "(no instruction)";
+const NO_INSTRUCTION: &str = "(no instruction)";
 
 const RESULTS: [&str; 7] = [
     "Ran",
@@ -278,7 +278,12 @@ fn describe(key: &Key) -> String {
 fn expected() -> Vec<(Key, Option<&'static str>)> {
     let mut all: Vec<(Key, Option<&'static str>)> = Vec::new();
     let policies = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
-    for (n, instruction) in INSTRUCTIONS.iter().copied().chain([NOWHERE]).enumerate() {
+    for (n, instruction) in INSTRUCTIONS
+        .iter()
+        .copied()
+        .chain([NO_INSTRUCTION])
+        .enumerate()
+    {
         for result in RESULTS {
             let why = impossible_result(n, result);
             all.extend(policies.map(|policy| (["step", instruction, result, policy], why)));
@@ -362,7 +367,7 @@ fn can_fault(instruction: usize, fault: &str) -> bool {
 
 fn instruction(number: Option<u8>) -> &'static str {
     let name = number.and_then(|number| INSTRUCTIONS.get(usize::from(number)));
-    name.copied().unwrap_or(NOWHERE)
+    name.copied().unwrap_or(NO_INSTRUCTION)
 }
 
 fn result(step: &Step) -> &'static str {

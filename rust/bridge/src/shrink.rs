@@ -38,7 +38,7 @@ struct Shrinking<F> {
 
 impl<F: FnMut(&Case) -> bool> Shrinking<F> {
     /// Keeps the case if it still diverges.
-    fn offer(&mut self, case: Case) -> bool {
+    fn try_case(&mut self, case: Case) -> bool {
         if self.calls_left == 0 {
             return false;
         }
@@ -50,12 +50,12 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         good
     }
 
-    fn offer_actions(&mut self, actions: Vec<Action>) -> bool {
+    fn try_actions(&mut self, actions: Vec<Action>) -> bool {
         let case = Case {
             actions,
             ..self.best.clone()
         };
-        self.offer(case)
+        self.try_case(case)
     }
 
     /// Finds the shortest prefix that diverges, by bisection: actions after the first difference
@@ -64,7 +64,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         let (mut low, mut high) = (0, self.best.actions.len());
         while low < high && self.calls_left > 0 {
             let middle = low + (high - low) / 2;
-            if self.offer_actions(self.best.actions[..middle].to_vec()) {
+            if self.try_actions(self.best.actions[..middle].to_vec()) {
                 high = middle;
             } else {
                 low = middle + 1;
@@ -80,7 +80,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
             while at < self.best.actions.len() && self.calls_left > 0 {
                 let mut actions = self.best.actions.clone();
                 actions.drain(at..(at + len).min(actions.len()));
-                if !self.offer_actions(actions) {
+                if !self.try_actions(actions) {
                     at += len;
                 }
             }
@@ -95,7 +95,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         while number > 0 {
             number -= 1;
             let actions = without_session(&self.best.actions, number);
-            self.offer_actions(actions);
+            self.try_actions(actions);
         }
     }
 
@@ -105,7 +105,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
             row -= 1;
             let mut case = self.best.clone();
             case.images.remove(row);
-            self.offer(case);
+            self.try_case(case);
         }
     }
 
@@ -114,7 +114,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         let mut case = self.best.clone();
         case.config.priorities.clear();
         if case.config != self.best.config {
-            self.offer(case);
+            self.try_case(case);
         }
         let default = antiphon_machine::ProtocolMachineConfig {
             policy: self.best.config.policy,
@@ -125,7 +125,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
                 config: default,
                 ..self.best.clone()
             };
-            self.offer(case);
+            self.try_case(case);
         }
         let shorter = self.best.actions.iter().map(|action| match action {
             Action::Input(Ingress::Open { image, .. }) => Action::Input(Ingress::Open {
@@ -140,7 +140,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         });
         let shorter: Vec<_> = shorter.collect();
         if shorter != self.best.actions {
-            self.offer_actions(shorter);
+            self.try_actions(shorter);
         }
     }
 }

@@ -157,62 +157,62 @@ fn good() -> WaveCertificate {
 /// The good certificate and variants of the same wave, most of them invalid.
 fn claims() -> Vec<(&'static str, WaveCertificate)> {
     let good = good();
-    let bent = |bend: fn(&mut WaveCertificate)| {
+    let changed = |change: fn(&mut WaveCertificate)| {
         let mut claim = good.clone();
-        bend(&mut claim);
+        change(&mut claim);
         claim
     };
     vec![
         ("good", good.clone()),
-        ("good, of two sessions", bent(|c| c.picks.truncate(2))),
+        ("good, of two sessions", changed(|c| c.picks.truncate(2))),
         (
             "good, two steps each",
-            bent(|c| c.picks.iter_mut().for_each(|p| p.quantum = 2)),
+            changed(|c| c.picks.iter_mut().for_each(|p| p.quantum = 2)),
         ),
-        ("of another step", bent(|c| c.step_index = 1)),
-        ("of another queue", bent(|c| c.queue.swap(0, 1))),
-        ("of a part of the queue", bent(|c| c.queue.truncate(2))),
-        ("without picks", bent(|c| c.picks.clear())),
+        ("of another step", changed(|c| c.step_index = 1)),
+        ("of another queue", changed(|c| c.queue.swap(0, 1))),
+        ("of a part of the queue", changed(|c| c.queue.truncate(2))),
+        ("without picks", changed(|c| c.picks.clear())),
         (
             "whose first pick is not the policy's",
-            bent(|c| c.picks.swap(0, 1)),
+            changed(|c| c.picks.swap(0, 1)),
         ),
         (
             "that leaves the first pick out",
-            bent(|c| c.picks = c.picks.split_off(1)),
+            changed(|c| c.picks = c.picks.split_off(1)),
         ),
-        ("with one lane twice", bent(|c| c.picks[1].lane = 0)),
+        ("with one lane twice", changed(|c| c.picks[1].lane = 0)),
         (
             "with one session twice",
-            bent(|c| c.picks[1] = c.picks[0].clone()),
+            changed(|c| c.picks[1] = c.picks[0].clone()),
         ),
         (
             "with a pick out of turn",
-            bent(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
+            changed(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
         ),
         (
             "with a pick out of turn that says so",
-            bent(|c| {
+            changed(|c| {
                 c.picks[1].pick.coroutine = CoroutineId(1);
                 c.picks[1].footprint[1] = of_coroutine(1, 1);
             }),
         ),
         (
             "with a pick that is nobody",
-            bent(|c| c.picks[1].pick.session = SessionId(9)),
+            changed(|c| c.picks[1].pick.session = SessionId(9)),
         ),
-        ("without steps", bent(|c| c.picks[2].quantum = 0)),
+        ("without steps", changed(|c| c.picks[2].quantum = 0)),
         (
             "that touches too little",
-            bent(|c| c.picks[1].footprint.truncate(1)),
+            changed(|c| c.picks[1].footprint.truncate(1)),
         ),
         (
             "that touches too much",
-            bent(|c| c.picks[1].footprint.push(ledger(1))),
+            changed(|c| c.picks[1].footprint.push(ledger(1))),
         ),
         (
             "that touches another session",
-            bent(|c| c.picks[1].footprint[0] = ledger(0)),
+            changed(|c| c.picks[1].footprint[0] = ledger(0)),
         ),
     ]
 }

@@ -18,12 +18,12 @@ fn one(sort: SortId, code: Vec<Instruction>) -> CodeImage {
 }
 
 /// A runs this code with this automaton; B does nothing.
-fn speaks(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+fn with_a(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
     image(vec![(code, states), silent()])
 }
 
 /// A sends a nat; B runs this code with this automaton.
-fn hears(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+fn with_b(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
     image(vec![
         (
             vec![set(1, 7u64), send(X, 1), HALT],
@@ -195,8 +195,8 @@ fn with_chan(chan: u8, mut instruction: Instruction) -> Instruction {
 /// The checks of the channel, which all four instructions make first.
 fn channels(hand: &mut Hand) {
     // A name, the instruction with its channel, and the states of a correct role.
-    type Speaker = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
-    let speakers: [Speaker; 4] = [
+    type Communication = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
+    let communications: [Communication; 4] = [
         ("send", |chan| send_by(chan, X, 1), nat_to_b),
         ("offer", |_| offer(&[(X, 1, 3)]), nat_to_b),
         (
@@ -210,14 +210,14 @@ fn channels(hand: &mut Hand) {
             || times(1, |branches| from(B, branches)),
         ),
     ];
-    for (name, make, states) in speakers {
+    for (name, make, states) in communications {
         let code = |chan: u8, before: Instruction| {
             vec![set(1, 0u64), before, with_chan(chan, make(chan)), HALT]
         };
         let mut add = |what: &str, chan: u8, before: Instruction, states: Vec<State>| {
             hand.runs(
                 &format!("{name}: {what}"),
-                &speaks(code(chan, before), states),
+                &with_a(code(chan, before), states),
             );
         };
         for (form, value) in values() {
@@ -272,20 +272,20 @@ fn sends(label: LabelId, val: u8) -> Vec<Instruction> {
 fn sending(hand: &mut Hand) {
     hand.runs(
         "send: no branch has the label",
-        &speaks(sends(Y, 1), nat_to_b()),
+        &with_a(sends(Y, 1), nat_to_b()),
     );
     let unknown = LabelId(u16::MAX);
     hand.runs(
         "send: a label that does not exist",
-        &speaks(sends(unknown, 1), nat_to_b()),
+        &with_a(sends(unknown, 1), nat_to_b()),
     );
     hand.runs(
         "send: payload in a register too many",
-        &speaks(sends(X, 4), nat_to_b()),
+        &with_a(sends(X, 4), nat_to_b()),
     );
     hand.runs(
         "send: the label is looked at before the payload",
-        &speaks(sends(Y, 4), nat_to_b()),
+        &with_a(sends(Y, 4), nat_to_b()),
     );
     hand.runs(
         "send: payload of another sort",
@@ -297,17 +297,17 @@ fn sending(hand: &mut Hand) {
     );
     hand.runs(
         "send: no branches at all",
-        &speaks(sends(X, 1), vec![to(B, vec![])]),
+        &with_a(sends(X, 1), vec![to(B, vec![])]),
     );
     // Of two branches with the label, the first one counts.
     let twice = |first, second| vec![to(B, vec![go(X, first, 1), go(X, second, 2)]), State::End];
     hand.runs(
         "send: a label twice, the first fits",
-        &speaks(sends(X, 1), twice(sort::NAT, sort::TEXT)),
+        &with_a(sends(X, 1), twice(sort::NAT, sort::TEXT)),
     );
     hand.runs(
         "send: a label twice, the second fits",
-        &speaks(sends(X, 1), twice(sort::TEXT, sort::NAT)),
+        &with_a(sends(X, 1), twice(sort::TEXT, sort::NAT)),
     );
 }
 
@@ -359,7 +359,7 @@ fn payload_sizes(hand: &mut Hand) {
 
 fn offering(hand: &mut Hand) {
     let offers = |selector: Value, arms: &[(LabelId, u8, u32)]| {
-        speaks(
+        with_a(
             vec![set(1, selector), set(2, 7u64), offer(arms), HALT],
             nat_to_b(),
         )
@@ -404,8 +404,8 @@ fn offering(hand: &mut Hand) {
 }
 
 /// Receives a nat under the policy, after it was sent, and blocked until it is sent.
-fn add_hearing(hand: &mut Hand, what: &str, code: Vec<Instruction>, states: Vec<State>) {
-    let image = hears(code, states);
+fn add_receiving(hand: &mut Hand, what: &str, code: Vec<Instruction>, states: Vec<State>) {
+    let image = with_b(code, states);
     hand.runs(what, &image);
     hand.add(&format!("{what}, sent before"), &image, |s| {
         s.open().picks(&[0, 0, 1, 1]).rest();
@@ -416,7 +416,7 @@ fn add_hearing(hand: &mut Hand, what: &str, code: Vec<Instruction>, states: Vec<
 }
 
 fn receiving(hand: &mut Hand) {
-    let mut add = |what: &str, code, states| add_hearing(hand, what, code, states);
+    let mut add = |what: &str, code, states| add_receiving(hand, what, code, states);
     let takes = |label, dst| vec![receive(label, dst), HALT];
     add("receive: nowhere to put it", takes(X, 4), nat_from_a());
     add(
@@ -458,7 +458,7 @@ fn receiving(hand: &mut Hand) {
 }
 
 fn choosing(hand: &mut Hand) {
-    let mut add = |what: &str, code, states| add_hearing(hand, what, code, states);
+    let mut add = |what: &str, code, states| add_receiving(hand, what, code, states);
     let chooses = |dst, table: &[(LabelId, u32)]| vec![choose(dst, table), HALT];
     add(
         "choose: nowhere to put it",
@@ -499,29 +499,29 @@ fn automata(hand: &mut Hand) {
     let lost = vec![to(B, vec![go(X, sort::NAT, 9)])];
     hand.runs(
         "a state that does not exist: sent from",
-        &speaks(twice(), lost.clone()),
+        &with_a(twice(), lost.clone()),
     );
     let halts = vec![set(1, 7u64), send(X, 1), HALT];
     hand.runs(
         "a state that does not exist: halted in",
-        &speaks(halts, lost.clone()),
+        &with_a(halts, lost.clone()),
     );
     let closes = vec![set(1, 7u64), send(X, 1), CLOSE];
     hand.runs(
         "a state that does not exist: closed in",
-        &speaks(closes, lost),
+        &with_a(closes, lost),
     );
     let far = |role| times(1, move |branches| to(RoleId(role), branches));
     let sends = || vec![set(1, 7u64), send(X, 1), HALT];
     hand.runs(
         "a message to a role that does not exist",
-        &speaks(sends(), far(7)),
+        &with_a(sends(), far(7)),
     );
     hand.runs(
         "a message to the last role number",
-        &speaks(sends(), far(u16::MAX)),
+        &with_a(sends(), far(u16::MAX)),
     );
-    let image = speaks(sends(), far(7));
+    let image = with_a(sends(), far(7));
     hand.add_with(
         "a full edge that nobody empties",
         &image,
@@ -534,7 +534,7 @@ fn automata(hand: &mut Hand) {
     let from_nobody = times(1, |branches| from(RoleId(7), branches));
     hand.runs(
         "a message from a role that does not exist",
-        &speaks(takes, from_nobody),
+        &with_a(takes, from_nobody),
     );
 }
 
@@ -546,8 +546,8 @@ fn own_messages(hand: &mut Hand) {
         from(A, vec![go(X, sort::NAT, 2)]),
         State::End,
     ];
-    hand.runs("a role speaks with itself", &speaks(alone, own.clone()));
-    let full = speaks(
+    hand.runs("a role speaks with itself", &with_a(alone, own.clone()));
+    let full = with_a(
         vec![set(1, 7u64), send(X, 1), send(X, 1), HALT],
         times(2, |branches| to(A, branches)),
     );
@@ -561,7 +561,7 @@ fn own_messages(hand: &mut Hand) {
     );
     let before = vec![receive(X, 2), HALT];
     let waits = vec![own[1].clone()];
-    hand.runs("a role waits for its own message", &speaks(before, waits));
+    hand.runs("a role waits for its own message", &with_a(before, waits));
 }
 
 /// Edges are numbered by (sender, receiver), not by the order of roles and states.

@@ -5,8 +5,9 @@
 //! changes, which reaches faults. The actions are chosen while the kernel runs, so most answers are
 //! to outstanding effects, and a few are not.
 
+mod altered;
 mod assembled;
-mod bent;
+
 mod text;
 mod values;
 mod world;

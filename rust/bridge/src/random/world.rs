@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use antiphon_machine::*;
 
-use super::{assembled, bent, text, values};
+use super::{altered, assembled, text, values};
 use crate::case::{Action, Case};
 use crate::coins::Coins;
 use crate::run::ActionResult;
@@ -81,7 +81,7 @@ fn image(seed: u64, coins: &mut Coins) -> CodeImage {
                 1 => compiled(coins).unwrap_or_else(|| assembled::image(coins)),
                 _ => assembled::image(coins),
             };
-            bent::bend(&mut image, coins);
+            altered::alter(&mut image, coins);
             image
         }
     }
@@ -126,7 +126,7 @@ impl World {
             0..=54 if !self.resting => self.turn(),
             55..=69 => self.pick(),
             0..=86 if !effects.is_empty() => self.answer(&effects),
-            87..=90 => self.stray(),
+            87..=90 => self.unexpected_outcome(),
             91..=94 => self.tick(),
             95 => self.cancel(),
             96 => self.open(),
@@ -233,7 +233,7 @@ impl World {
 
     /// An outcome that is expected only by chance: it may be late, repeated, never issued, or of no
     /// session.
-    fn stray(&mut self) {
+    fn unexpected_outcome(&mut self) {
         let session = SessionId(self.coins.below(4) as u32);
         let number = self.coins.below(6) as u64;
         let effect = EffectId { session, number };

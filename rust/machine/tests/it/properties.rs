@@ -99,10 +99,10 @@ fn instruction() -> impl Strategy<Value = Instruction> {
 }
 
 /// A sample image with some of its instructions or transitions replaced.
-fn bent_image() -> impl Strategy<Value = CodeImage> {
+fn altered_image() -> impl Strategy<Value = CodeImage> {
     let edits = proptest::collection::vec((any::<u16>(), any::<u16>(), instruction()), 0..6);
-    let bends = proptest::collection::vec((any::<u16>(), 0u32..4, 0u16..4), 0..3);
-    (edits, bends, 0u16..3).prop_map(|(edits, bends, payload)| {
+    let redirects = proptest::collection::vec((any::<u16>(), 0u32..4, 0u16..4), 0..3);
+    (edits, redirects, 0u16..3).prop_map(|(edits, redirects, payload)| {
         let mut image = sample::ping_pong_image(1, SortId(payload));
         for (program, at, instruction) in edits {
             let len = image.programs.len();
@@ -110,7 +110,7 @@ fn bent_image() -> impl Strategy<Value = CodeImage> {
             let at = usize::from(at) % code.len();
             code[at] = instruction;
         }
-        for (role, next, label) in bends {
+        for (role, next, label) in redirects {
             let role = &mut image.roles[usize::from(role) % 2].automaton.states[0];
             if let State::Send { branches, .. } | State::Recv { branches, .. } = role {
                 branches[0].next = StateId(next);
@@ -198,7 +198,7 @@ proptest! {
     /// For any image, configuration and inputs there is no panic, and every invariant holds.
     #[test]
     fn a_step_is_total(
-        image in bent_image(),
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..12),
     ) {
@@ -209,7 +209,7 @@ proptest! {
     /// The same inputs give the same run, byte for byte.
     #[test]
     fn a_run_is_deterministic(
-        image in bent_image(),
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..8),
     ) {
@@ -224,7 +224,7 @@ proptest! {
     /// but not because of anything that verification checks.
     #[test]
     fn a_verified_program_has_no_fault_that_verification_excludes(
-        image in bent_image(),
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..12),
     ) {
@@ -250,7 +250,7 @@ proptest! {
 
     /// Canonical bytes decode to the same value, and their length is known beforehand.
     #[test]
-    fn canonical_bytes_round_trip(value in value(), image in bent_image(), input in input()) {
+    fn canonical_bytes_round_trip(value in value(), image in altered_image(), input in input()) {
         prop_assert_eq!(value.to_bytes().len() as u64, value.encoded_len());
         prop_assert_eq!(Value::from_bytes(&value.to_bytes(), CodeImage::LIMITS), Ok(value));
         prop_assert_eq!(CodeImage::from_bytes(&image.to_bytes(), CodeImage::LIMITS), Ok(image));
@@ -260,7 +260,7 @@ proptest! {
     /// The canonical bytes of every event of a run decode to the same event.
     #[test]
     fn events_round_trip(
-        image in bent_image(),
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..6),
     ) {

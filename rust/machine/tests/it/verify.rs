@@ -56,9 +56,9 @@ fn valid() -> CodeImage {
 }
 
 /// The error of the valid image after this change, as `place: reason`.
-fn error(bend: impl FnOnce(&mut CodeImage)) -> String {
+fn error(change: impl FnOnce(&mut CodeImage)) -> String {
     let mut image = valid();
-    bend(&mut image);
+    change(&mut image);
     image
         .verify()
         .expect_err("the changed image is invalid")

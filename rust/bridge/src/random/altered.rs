@@ -7,31 +7,31 @@ use super::values;
 use crate::coins::Coins;
 
 /// Changes an image in one to four places.
-pub(super) fn bend(image: &mut CodeImage, coins: &mut Coins) {
+pub(super) fn alter(image: &mut CodeImage, coins: &mut Coins) {
     for _ in 0..1 + coins.below(4) {
         match coins.below(8) {
-            0..=3 => bend_code(image, coins),
-            4 | 5 => bend_automaton(image, coins),
-            6 => bend_operation(image, coins),
-            _ => bend_table(image, coins),
+            0..=3 => alter_code(image, coins),
+            4 | 5 => alter_automaton(image, coins),
+            6 => alter_operation(image, coins),
+            _ => alter_table(image, coins),
         }
     }
 }
 
-fn bend_code(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_code(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.programs.len());
-    let bent = instruction(image, coins);
+    let new = instruction(image, coins);
     let Some(program) = image.programs.get_mut(row) else {
         return;
     };
     let at = coins.below(program.code.len());
     match program.code.get_mut(at) {
-        Some(place) if coins.below(5) > 0 => *place = bent,
-        _ => program.code.insert(at, bent),
+        Some(place) if coins.below(5) > 0 => *place = new,
+        _ => program.code.insert(at, new),
     }
 }
 
-fn bend_automaton(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_automaton(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.roles.len());
     let Some(role) = image.roles.get_mut(row) else {
         return;
@@ -66,7 +66,7 @@ fn bend_automaton(image: &mut CodeImage, coins: &mut Coins) {
     }
 }
 
-fn bend_operation(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_operation(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.operations.len());
     let sort = SortId(coins.below(14) as u16);
     let Some(operation) = image.operations.get_mut(row) else {
@@ -80,7 +80,7 @@ fn bend_operation(image: &mut CodeImage, coins: &mut Coins) {
     }
 }
 
-fn bend_table(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_table(image: &mut CodeImage, coins: &mut Coins) {
     match coins.below(4) {
         0 => {
             image.programs.pop();
