@@ -456,12 +456,13 @@ fn go_on() -> Do {
 }
 
 /// Three effects answered with success.
-fn lived() -> Vec<Do> {
+fn three_successes() -> Vec<Do> {
     let answers = [good(0), good(1), good(2)];
     let answered = answers.into_iter().flat_map(|answer| [answer, go_on()]);
     [go_on()].into_iter().chain(answered).collect()
 }
 
+/// The script followed by more actions, and by turns until the machine rests.
 fn then(mut script: Vec<Do>, more: Vec<Do>) -> Vec<Do> {
     script.extend(more);
     script.push(Turns(20));
@@ -473,7 +474,7 @@ fn effects(all: &mut Vec<Scenario>) {
     add(
         "every effect succeeds",
         asks(Some(5), 0),
-        then(lived(), vec![good(3)]),
+        then(three_successes(), vec![good(3)]),
     );
     add(
         "while others are ready",
@@ -540,12 +541,12 @@ fn deadlines(all: &mut Vec<Scenario>) {
         asks(None, 0),
         then(vec![tick(9), tick(u64::MAX)], vec![]),
     );
-    let together = then(lived(), vec![tick(9)]);
+    let together = then(three_successes(), vec![tick(9)]);
     add("a timeout and an expiry", asks(Some(5), 0), together);
     add(
         "a session with a witness ends",
         asks(None, 0),
-        then(lived(), vec![cancel("owner")]),
+        then(three_successes(), vec![cancel("owner")]),
     );
     let mut many = Vec::new();
     for number in 0..4 {

@@ -264,7 +264,7 @@ fn channels(hand: &mut Hand) {
     }
 }
 
-/// Sends a 7, or what else is in the register.
+/// Puts a 7 in register 1, and sends the value of register `val`.
 fn sends(label: LabelId, val: u8) -> Vec<Instruction> {
     vec![set(1, 7u64), send(label, val), HALT]
 }

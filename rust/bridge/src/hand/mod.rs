@@ -1,4 +1,4 @@
-//! Hand-written cases: each shows one thing, which is its name.
+//! Hand-written cases: each shows one thing, and its name says what.
 //!
 //! Every scenario is run under each of the four policies, because a wrong wake-up or a wrong
 //! position in the queue may show under one policy only.

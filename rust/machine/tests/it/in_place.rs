@@ -452,7 +452,7 @@ fn the_steps_of_a_wave_can_be_taken_one_by_one() {
     }
 }
 
-/// A sink that wants no inputs is not notified of answers, and of everything else as usual.
+/// A sink that wants no inputs is not notified of answers, but of everything else.
 #[test]
 fn a_sink_that_wants_no_inputs_gets_no_answers() {
     let run = |skips_inputs| {
