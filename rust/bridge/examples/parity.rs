@@ -1,16 +1,16 @@
-//! Parity by hand: writes corpora, the kernel's output, and tells what two outputs differ in.
+//! Parity by hand: writes corpora and the kernel's output, and shows how two outputs differ.
 //!
 //! ```text
-//! parity corpus hand|scope|waves|random COUNT FILE   the cases as a corpus file
-//! parity kernel CORPUS OUTPUT                    what the kernel makes of it
-//! parity compare CORPUS OUTPUT                   what the model's output differs in
-//! parity fixture CORPUS OUTPUT NAME TARGET       the first divergence, shrunk, as a fixture
-//! parity figures CORPUS                          how large it is
+//! parity corpus hand|scope|waves|random COUNT FILE   writes at most COUNT cases as a corpus file
+//! parity kernel CORPUS OUTPUT                        writes the kernel's output
+//! parity compare CORPUS OUTPUT                       compares the model's output with the kernel's
+//! parity fixture CORPUS OUTPUT NAME TARGET           shrinks the first divergence to a fixture
+//! parity figures CORPUS                              shows the size and the coverage of a corpus
 //! ```
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "it talks to whoever calls it"
+    reason = "it is a command-line tool"
 )]
 
 use std::error::Error;
@@ -51,7 +51,7 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
                 "waves" => waves::cases(),
                 "scope" => Part::ALL.into_iter().flat_map(Part::cases).collect(),
                 "random" => (0..count).map(random::case).collect(),
-                _ => return Err("the kinds are hand, scope, waves, random".into()),
+                _ => return Err("the kind of corpus is hand, scope, waves or random".into()),
             };
             let cases = &cases[..cases.len().min(count as usize)];
             write_corpus(Path::new(file), cases)?;
@@ -67,13 +67,13 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
         }
         ["compare", corpus, output] => {
             let done = compare(&read(corpus)?, output)?;
-            return Ok(told(&done));
+            return Ok(report(&done));
         }
         ["fixture", corpus, output, name, target] => {
             let cases = read(corpus)?;
             let done = compare(&cases, output)?;
             let Some(first) = done.divergences.first() else {
-                return Err("there is no divergence".into());
+                return Err("the outputs have no divergence".into());
             };
             let oracle = Oracle::find(Path::new(target))?;
             let case = &cases[usize::try_from(first.index)?];
@@ -100,7 +100,7 @@ fn act(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
                 cases.len()
             );
         }
-        _ => return Err("corpus, kernel, compare, fixture, figures: see the source".into()),
+        _ => return Err("the command is corpus, kernel, compare, fixture or figures".into()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -119,7 +119,7 @@ fn compare(cases: &[Case], output: &str) -> Result<Comparison, Box<dyn Error>> {
     Ok(Comparison::run(cases, model, |_, _| {})?)
 }
 
-fn told(done: &Comparison) -> ExitCode {
+fn report(done: &Comparison) -> ExitCode {
     for divergence in done.divergences.iter().take(10) {
         println!("{divergence}\n");
     }

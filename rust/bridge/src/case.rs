@@ -1,6 +1,8 @@
-//! A case: images, a configuration, and what is done to a machine, one action after the other.
+//! A case: images, a configuration, and the actions that are done on a machine, one after the
+//! other.
 //!
-//! Its bytes follow the rule of the machine's canonical bytes, and are the same for the kernel and for the model.
+//! Its bytes follow the rules of the machine's canonical bytes. The kernel and the model read the
+//! same bytes.
 
 use std::sync::Arc;
 
@@ -10,65 +12,67 @@ use antiphon_machine::{
     VerifiedImage, WaveCertificate,
 };
 
-/// What reading a case may cost. The depth is that of a constant in an instruction of an image; a corpus that the
-/// generators make has cases of a few kilobytes, and a recording of a long session some megabytes.
+/// Limits on reading a case. The deepest part is a constant in an instruction of an image.
+/// Generated cases have a few kilobytes; a recording of a long session has some megabytes.
 pub const CASE_LIMITS: Limits = Limits {
     depth: 48,
     bytes_len: 64 << 20,
     items: 16 << 20,
 };
 
-/// One run, from nothing: what both sides execute.
+/// One run from an empty machine, executed by both sides.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What it is meant to show.
+    /// Its name, which says what it shows.
     pub name: String,
-    /// The images that are loaded before the first action. They need not verify: that is how faults are reached.
+    /// The images that are loaded before the first action. They need not verify: unverified images
+    /// reach faults.
     pub images: Vec<Arc<VerifiedImage>>,
     /// The machine's configuration.
     pub config: ProtocolMachineConfig,
-    /// What is done, in order.
+    /// The actions, in order.
     pub actions: Vec<Action>,
 }
 
-/// Something that is done to a machine.
+/// An action on a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// One turn under the machine's policy.
     Turn,
     /// One input.
     Input(Ingress),
-    /// One step of this coroutine if it is ready, whatever the policy would pick.
+    /// One step of this coroutine if it is ready, regardless of the policy's pick.
     Pick(Pick),
     /// A wave that each side plans: at most `width` picks, each stepped at most `quantum` times.
     Round {
-        /// How many coroutines at most; 0 is refused.
+        /// The most coroutines in the wave; 0 is refused.
         width: u32,
-        /// How many steps of each at most.
+        /// The most steps of each coroutine.
         quantum: u32,
     },
-    /// A wave that somebody planned: run if it checks, else one turn.
+    /// A wave with a given certificate. It is run if the certificate checks; else one turn is
+    /// taken.
     Wave(WaveCertificate),
 }
 
-/// Why bytes are not a case.
+/// Why bytes cannot be read as a case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CaseError {
-    /// They are not its canonical form.
+    /// The bytes are not the canonical form of a case.
     #[error("not a case: {0}")]
     Read(#[from] ReadError),
-    /// An image goes by a name that is not its digest.
-    #[error("case `{case}`: image {row} is not the one that its digest names")]
+    /// The digest that is given for an image is not the image's digest.
+    #[error("case `{case}`: image {row} does not have the digest that is given for it")]
     Digest {
         /// The case's name.
         case: String,
-        /// Which image.
+        /// The image's index.
         row: usize,
     },
 }
 
 impl Case {
-    /// A case of these images.
+    /// A case with these images, and no actions yet.
     pub fn new(
         name: impl Into<String>,
         images: impl IntoIterator<Item = CodeImage>,
@@ -100,7 +104,7 @@ impl Case {
     /// Reads a case.
     ///
     /// # Errors
-    /// Where the bytes differ from the canonical form of any case, and when an image is not the one its digest names.
+    /// When the bytes are not the canonical form of a case, or an image does not have its digest.
     pub fn from_bytes(bytes: &[u8]) -> Result<Case, CaseError> {
         let mut from = Decoder::new(bytes, CASE_LIMITS);
         fields(&mut from, "Case", 4)?;
@@ -255,15 +259,15 @@ mod tests {
     fn a_case_is_read_back() {
         let case = case();
         let bytes = case.to_bytes();
-        let read = Case::from_bytes(&bytes).expect("it was written so");
+        let read = Case::from_bytes(&bytes).expect("the case is canonical");
         assert_eq!(read.to_bytes(), bytes);
         assert_eq!(read.actions, case.actions);
         assert_eq!(read.images[0].digest(), case.images[0].digest());
     }
 
-    /// Whatever byte is changed: refused, or read as another case with exactly those bytes.
+    /// A case with a changed byte is refused, or is read as another case with exactly those bytes.
     #[test]
-    fn a_changed_byte_is_seen() {
+    fn a_changed_byte_is_detected() {
         let good = case().to_bytes();
         for at in 0..good.len() {
             let mut bytes = good.clone();
@@ -274,7 +278,7 @@ mod tests {
         }
         let mut bytes = good;
         bytes.push(0);
-        let error = Case::from_bytes(&bytes).expect_err("something is behind it");
+        let error = Case::from_bytes(&bytes).expect_err("a byte follows the case");
         assert!(
             error.to_string().starts_with("not a case: at byte"),
             "{error}"
@@ -282,17 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn an_image_must_be_the_one_its_digest_names() {
+    fn an_image_must_have_its_digest() {
         let case = case();
         let mut bytes = case.to_bytes();
         let digest = case.images[0].digest();
         let at = bytes
             .windows(32)
             .position(|w| w == digest)
-            .expect("it is there");
+            .expect("the case contains the digest");
         bytes[at] ^= 1;
-        let error = Case::from_bytes(&bytes).expect_err("the digest is another");
-        let expected = "case `all actions`: image 0 is not the one that its digest names";
+        let error = Case::from_bytes(&bytes).expect_err("the digest differs");
+        let expected = "case `all actions`: image 0 does not have the digest that is given for it";
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,7 +1,8 @@
-//! Safety certificates: the compiler's checker against the model's, of which it is proved that what it accepts is safe.
+//! Safety certificates: the compiler's checker against the model's, which is proved sound.
 //!
-//! A [`Claim`] is the bytes of an image and those of its certificate. [`Claim::verdict`] is what the compiler's checker
-//! says of it, [`Oracle::judge`](crate::oracle::Oracle::judge) what the model's says, in the same words.
+//! A [`Claim`] is the bytes of an image and of its certificate. [`Claim::verdict`] is the verdict
+//! of the compiler's checker, [`Oracle::judge`](crate::oracle::Oracle::judge) returns the model's.
+//! Both use the same words.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -12,13 +13,13 @@ use antiphon_language::safety::{self, CertificateError, Safety, SafetyCertificat
 use antiphon_machine::bounds::IMAGE_LEN_MAX;
 use antiphon_machine::{Canonical, CodeImage, RoleId, VerifiedImage};
 
-/// Starts a file of claims.
+/// The text at the start of a file of claims.
 pub const CLAIMS_TAG: &str = "antiphon.claims.v1";
 
-/// Ends a file of verdicts.
+/// The last line of a file of verdicts.
 const VERDICTS_END: &str = "complete";
 
-/// That an image is safe, and the evidence for it.
+/// The claim that an image is safe, with the certificate as evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The image's bytes.
@@ -27,22 +28,22 @@ pub struct Claim {
     pub certificate: Vec<u8>,
 }
 
-/// What is said of a claim.
+/// A checker's verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// The image is safe.
     Accepted,
-    /// The one is no image.
+    /// The image's bytes cannot be read as an image.
     NoImage,
-    /// The other is no certificate.
+    /// The certificate's bytes cannot be read as a certificate.
     NoCertificate,
-    /// A configuration, counted from 0, is not one of the image's automata.
+    /// This configuration, counted from 0, does not belong to the image's automata.
     Foreign(usize),
-    /// The start is missing.
+    /// The start configuration is missing.
     NoStart,
-    /// A configuration, counted from 0, is unsafe.
+    /// This configuration, counted from 0, is unsafe.
     Bad(usize),
-    /// A step leads from a configuration, counted from 0, out of the certificate.
+    /// A step leads from this configuration, counted from 0, out of the certificate.
     Leak(usize),
 }
 
@@ -68,7 +69,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Claim {
-    /// The claim that this certificate is the image's.
+    /// A claim with this certificate as evidence for the image.
     pub fn new(image: &CodeImage, certificate: &SafetyCertificate) -> Claim {
         Claim {
             image: image.to_bytes(),
@@ -76,8 +77,8 @@ impl Claim {
         }
     }
 
-    /// What the compiler's checker says. Nothing of an image that does not verify: the model judges such a one too, this side
-    /// does not take it.
+    /// The verdict of the compiler's checker. `None` if the image does not verify: this checker
+    /// needs a verified image, while the model's judges any.
     pub fn verdict(&self) -> Option<Verdict> {
         let limits = Limits {
             bytes_len: IMAGE_LEN_MAX,
@@ -105,7 +106,8 @@ impl Claim {
     }
 }
 
-/// Explores the roles of an image; the certificate if they are safe and not too many configurations.
+/// Explores the roles of an image. Returns the certificate if they are safe and have at most the
+/// configurations that `limits` allows.
 pub fn certify(image: &VerifiedImage, limits: &safety::Limits) -> Option<SafetyCertificate> {
     let roles = (0u16..).map(RoleId).zip(&image.image().roles);
     let automata: Vec<_> = roles
@@ -137,15 +139,15 @@ pub fn write_claims<'c>(
     to.flush()
 }
 
-/// Reads a file of verdicts, a line for each claim, in their order.
+/// Reads a file of verdicts: a line for each claim, in the claims' order.
 ///
 /// # Errors
-/// When reading fails, or the file does not end as one does that was written to its end.
+/// When reading fails, or the file's last line is missing.
 pub fn read_verdicts(from: impl BufRead) -> io::Result<Vec<String>> {
     let mut lines = from.lines().collect::<io::Result<Vec<_>>>()?;
     if lines.pop().is_none_or(|last| last != VERDICTS_END) {
-        let told = format!("the verdicts do not end with `{VERDICTS_END}`");
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, told));
+        let error = format!("the verdicts do not end with `{VERDICTS_END}`");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
     }
     Ok(lines)
 }
@@ -157,12 +159,12 @@ mod tests {
 
     fn claim() -> Claim {
         let image = sample::ping_pong(1);
-        let certificate = certify(&image, &safety::Limits::default()).expect("it is safe");
+        let certificate = certify(&image, &safety::Limits::default()).expect("the sample is safe");
         Claim::new(image.image(), &certificate)
     }
 
     #[test]
-    fn a_sample_is_safe_and_half_of_it_is_not() {
+    fn a_sample_is_accepted_and_cut_off_bytes_are_refused() {
         let good = claim();
         assert_eq!(good.verdict(), Some(Verdict::Accepted));
         let mut cut = good.clone();
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_byte_strings_behind_a_tag() {
+    fn a_claim_is_two_byte_strings_after_the_tag() {
         let claim = Claim {
             image: vec![1, 2],
             certificate: vec![3],
@@ -188,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_that_end_early_are_none() {
+    fn cut_off_verdicts_are_refused() {
         let read = read_verdicts(&b"accepted\nrefused: x\ncomplete\n"[..]);
         assert_eq!(read.expect("whole"), ["accepted", "refused: x"]);
         for cut in [&b""[..], b"accepted\n", b"accepted\ncompl"] {
-            let told = read_verdicts(cut).expect_err("cut off").to_string();
-            assert_eq!(told, "the verdicts do not end with `complete`");
+            let error = read_verdicts(cut).expect_err("cut off").to_string();
+            assert_eq!(error, "the verdicts do not end with `complete`");
         }
     }
 }

@@ -1,7 +1,9 @@
-//! A recording held against the model: its run is done by both sides and compared, and it becomes a theorem.
+//! Checks a recording against the model, by comparison or by proof.
 //!
-//! The comparison trusts what runs the model: Lean's interpreter. The theorem does not: Lean's kernel evaluates the model
-//! on the recording's case, and accepts the theorem only when the run has the log and the state that the theorem names.
+//! For a comparison, both sides run the recording's case, and the outputs are compared. This trusts
+//! Lean's interpreter, which runs the model. For a proof, the recording becomes a theorem: Lean's
+//! kernel evaluates the model on the case, and accepts the theorem only if the run has the log and
+//! the final state that the theorem states.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,94 +16,99 @@ use crate::compare::DivergenceKind;
 use crate::oracle::{Oracle, OracleError};
 use crate::run::{ActionOut, ActionResult, Runner};
 
-/// Actions of a case that is compared. The model reads them by a recursion as deep, and the packaged Lean's stack holds some
-/// 400,000 calls.
+/// The most actions of a case that is compared. The model reads them by a recursion of that depth,
+/// and the packaged Lean's stack holds about 400,000 calls.
 pub const ACTIONS_MAX: usize = 100_000;
 
-/// Bytes of a text or a byte string in a case that is compared, for the same reason: the model counts the bytes of a payload by
-/// a recursion as deep. A payload has at most as many unless the machine is told otherwise.
+/// The most bytes of a text or byte string in a case that is compared. The model counts a payload's
+/// bytes by a recursion of that depth. It is also the machine's default bound on a payload.
 pub const STRING_LEN_MAX: usize = 64 << 10;
 
-/// Bytes of a case that is compared. The model keeps them as a list of bytes, some 50 bytes of memory for each.
+/// The most bytes of a case that is compared. The model keeps the case as a list of bytes, which
+/// takes about 50 bytes of memory for each byte.
 pub const CASE_LEN_MAX: usize = 4 << 20;
 
-/// Bytes that both sides may come to: after every action the whole state. The model has them in memory at once.
+/// The most bytes of output of each side, which includes the whole state after every action. The
+/// model keeps all of its output in memory.
 pub const OUTPUT_LEN_MAX: u64 = 128 << 20;
 
-/// Actions of a recording that becomes a theorem. Lean's kernel keeps what it has evaluated: with both bounds it takes some two
-/// minutes and 3 GB, where the packaged Lean has 4.
+/// The most actions of a recording that becomes a theorem. Lean's kernel keeps what it has
+/// evaluated: at both bounds it takes about two minutes and 3 GB, and the packaged Lean has 4 GB.
 pub const THEOREM_ACTIONS_MAX: usize = 700;
 
-/// Bytes of the case, the log and the last state of a recording that becomes a theorem: each is evaluated one by one.
+/// The most bytes of the case, the log and the last state together of a recording that becomes a
+/// theorem. Lean's kernel evaluates them byte by byte.
 pub const THEOREM_LEN_MAX: usize = 24 << 10;
 
-/// How much a run is.
+/// The size of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Steps taken.
     pub steps: u64,
     /// Inputs taken or refused.
     pub inputs: u64,
-    /// Events seen.
+    /// Events of the run.
     pub events: u64,
     /// Requests made.
     pub requests: u64,
-    /// Bytes of everything that is compared.
+    /// Bytes of the output that is compared.
     pub bytes: u64,
 }
 
-/// A run that is too large for what is asked.
+/// A run that is too large to be compared, or to become a theorem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLarge {
-    /// Its case has too many bytes.
+    /// The case has too many bytes.
     #[error("its images and inputs have {len} bytes; at most {max} are compared")]
     Case {
-        /// How many it has.
+        /// The number of bytes.
         len: usize,
-        /// How many it may have.
+        /// The most bytes.
         max: usize,
     },
-    /// A text or a byte string in it is too long.
+    /// A text or byte string of the case is too long.
     #[error("a payload in it has {len} bytes; at most {max} are compared")]
     String {
-        /// How many it has.
+        /// The number of bytes.
         len: usize,
-        /// How many it may have.
+        /// The most bytes.
         max: usize,
     },
-    /// Its states have too many bytes.
-    #[error("its states have more than {max} bytes, a state for every step; no more are compared")]
+    /// The output has too many bytes.
+    #[error(
+        "its states, one for every step, have more than {max} bytes; at most {max} are compared"
+    )]
     Output {
-        /// How many they may have.
+        /// The most bytes.
         max: u64,
     },
-    /// It has too many actions.
+    /// The case has too many actions.
     #[error("it has {count} steps and inputs; at most {max} are compared")]
     Actions {
-        /// How many it has.
+        /// The number of actions.
         count: usize,
-        /// How many it may have.
+        /// The most actions.
         max: usize,
     },
-    /// It has too many actions for Lean's kernel.
+    /// The case has too many actions for Lean's kernel.
     #[error("it has {count} steps and inputs; Lean's kernel is given at most {max}")]
     TheoremActions {
-        /// How many it has.
+        /// The number of actions.
         count: usize,
-        /// How many it may have.
+        /// The most actions.
         max: usize,
     },
-    /// It has too many bytes for Lean's kernel.
-    #[error("what it takes and shows has {len} bytes; Lean's kernel is given at most {max}")]
+    /// The case, the log and the last state have too many bytes for Lean's kernel.
+    #[error("its case, log and last state have {len} bytes; Lean's kernel is given at most {max}")]
     Theorem {
-        /// How many it has.
+        /// The number of bytes.
         len: usize,
-        /// How many it may have.
+        /// The most bytes.
         max: usize,
     },
 }
 
-/// A recording's case, with what its run on the kernel shows.
+/// A recording's case, with the log and the last state of its run on the kernel.
 #[derive(Clone, Debug)]
 pub struct Run {
     case: Case,
@@ -111,10 +118,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs a case.
+    /// Runs a case on the kernel.
     ///
     /// # Errors
-    /// When it is too large to be compared.
+    /// When the case is too large to be compared.
     pub fn of(case: Case) -> Result<Run, TooLarge> {
         let (count, max) = (case.actions.len(), ACTIONS_MAX);
         if count > max {
@@ -150,9 +157,9 @@ impl Run {
     fn add(&mut self, action: &Action, out: ActionOut) {
         let mut bytes = Vec::new();
         out.encode(&mut Encoder::new(&mut bytes));
-        // The head of an array of four in front, the state behind.
-        let shown = &bytes[1..bytes.len() - out.state.len()];
-        self.log.extend_from_slice(shown);
+        // The log has neither the array's head, which comes first, nor the state, which comes last.
+        let logged = &bytes[1..bytes.len() - out.state.len()];
+        self.log.extend_from_slice(logged);
         let compared = bytes.len() as u64;
         let Figures {
             steps,
@@ -177,7 +184,7 @@ impl Run {
         self.state = out.state;
     }
 
-    /// How much it is.
+    /// The size of the run.
     pub fn figures(&self) -> &Figures {
         &self.figures
     }
@@ -192,17 +199,21 @@ impl Run {
         &self.case
     }
 
-    /// Has the model run the case, and compares every byte that either side shows.
+    /// Runs the case on the model, and compares every byte of the outputs.
     ///
     /// # Errors
-    /// When the model cannot be asked. That it does something else is a result.
+    /// When the model cannot be run. A divergence is a result, not an error.
     pub fn compare(&self, oracle: &Oracle) -> Result<Option<DivergenceKind>, OracleError> {
         let done = oracle.compare(std::slice::from_ref(&self.case), |_, _| {})?;
-        Ok(done.divergences.into_iter().next().map(|found| found.kind))
+        Ok(done
+            .divergences
+            .into_iter()
+            .next()
+            .map(|divergence| divergence.kind))
     }
 
-    /// A Lean file with a theorem which says that the case is a run of the model, with this log and this last state.
-    /// `about` is for whoever reads it.
+    /// A Lean file with a theorem that the case is a run of the model with this log and this last
+    /// state. `about` becomes a comment at its start.
     ///
     /// # Errors
     /// When the run is too large for Lean's kernel.
@@ -222,7 +233,7 @@ impl Run {
     }
 }
 
-/// Bytes of the longest text or byte string in a case's bytes.
+/// Length in bytes of the longest text or byte string in an encoded case.
 fn longest(case: &[u8]) -> usize {
     let mut longest = 0;
     let mut left = vec![decode_strict(case, &CASE_LIMITS).ok()];
@@ -231,59 +242,60 @@ fn longest(case: &[u8]) -> usize {
             Some(Item::Bytes(bytes)) => longest = longest.max(bytes.len()),
             Some(Item::Text(text)) => longest = longest.max(text.len()),
             Some(Item::Array(items)) => left.extend(items.into_iter().map(Some)),
-            // Numbers and names; a case has no maps.
+            // Numbers, booleans and null have no length, and a case has no maps.
             Some(_) | None => {}
         }
     }
     longest
 }
 
-/// What Lean says of a theorem.
+/// Lean's judgement of a theorem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// Its kernel has checked the proof.
+    /// Lean's kernel has checked the proof.
     Checked,
-    /// Its kernel does not come to the claim: it is false, or evaluation gets stuck.
+    /// Lean's kernel cannot evaluate the claim to true: it is false, or evaluation gets stuck.
     NotProved,
 }
 
-/// Why Lean says nothing of a theorem.
+/// Why Lean gives no judgement of a theorem.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
-    /// The process cannot be started, or it cannot be read.
+    /// The process cannot be started, or its output cannot be read.
     #[error(transparent)]
     Oracle(#[from] OracleError),
-    /// Lean says something else.
-    #[error("Lean does not check the theorem ({status}): {said}")]
+    /// Lean fails for another reason.
+    #[error("Lean does not check the theorem ({status}): {output}")]
     Failed {
-        /// How it ended.
+        /// The exit status.
         status: std::process::ExitStatus,
-        /// What it said.
-        said: String,
+        /// The last lines of its output.
+        output: String,
     },
 }
 
-/// What the theorem has Lean say when its kernel does not come to the claim. Left to itself, Lean would begin to explain, by
-/// an evaluation that is not the kernel's and takes all memory.
+/// The message that the theorem makes Lean print when its kernel cannot evaluate the claim to true.
+/// Lean's own message needs an evaluation outside the kernel, which takes all memory.
 const NOT_PROVED: &str = "Lean's kernel does not find the recording to be a run of the model";
 
-/// Lines of what Lean said that are told.
+/// The most lines of Lean's output that a message shows.
 const LINES_MAX: usize = 12;
 
-/// Bytes of a line that somebody may have meant to be read: the packaged Lean, when it falls over, shows all of its program.
+/// The most bytes of a line that a message shows. When the packaged Lean crashes, it prints its
+/// whole program in one line.
 const LINE_LEN_MAX: usize = 300;
 
-/// What a process said, without the lines that are not for people, and its last lines only.
-pub fn brief(said: &str) -> String {
+/// The last lines of a process's output, without empty lines and lines that are too long to read.
+pub fn brief(output: &str) -> String {
     let is_read = |line: &&str| line.len() <= LINE_LEN_MAX && !line.trim().is_empty();
-    let lines: Vec<&str> = said.lines().filter(is_read).collect();
+    let lines: Vec<&str> = output.lines().filter(is_read).collect();
     lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
 }
 
-/// Has Lean check a file by this program: `PROGRAM --check FILE`.
+/// Checks a Lean file with this program: `PROGRAM --check FILE`.
 ///
 /// # Errors
-/// When Lean cannot be started, or ends before it has come to a conclusion.
+/// When Lean cannot be started, or ends without a judgement.
 pub fn judge(program: &Path, file: &Path) -> Result<Judgement, JudgeError> {
     let mut command = Command::new(program);
     let file = std::path::absolute(file).map_err(OracleError::Io)?;
@@ -295,29 +307,29 @@ pub fn judge(program: &Path, file: &Path) -> Result<Judgement, JudgeError> {
     if done.status.success() {
         return Ok(Judgement::Checked);
     }
-    let said = [done.stdout, done.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    if said.contains(NOT_PROVED) {
+    let output = [done.stdout, done.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    if output.contains(NOT_PROVED) {
         return Ok(Judgement::NotProved);
     }
     Err(JudgeError::Failed {
         status: done.status,
-        said: brief(&said),
+        output: brief(&output),
     })
 }
 
-/// The file of a theorem. Its text depends on nothing else.
+/// The Lean file of a theorem. Its text depends on the arguments alone.
 fn lean(about: &str, case: &[u8], log: &[u8], state: &[u8]) -> String {
     let mut text = String::from(
         "module\n\npublic import Runtime.Recording\n\n@[expose] public section\n\n/-!\n",
     );
     for line in about.lines() {
-        // Nothing in it may end the comment.
+        // `about` must not end the comment.
         let line = line.replace("-/", "- /").replace("/-", "/ -");
         let _ = writeln!(text, "{line}");
     }
     text.push_str("-/\n\nnamespace Antiphon\n\n");
-    // Each theorem is checked before the next: side by side they are far slower in the packaged Lean.
+    // Theorems are checked one by one: in parallel they are far slower in the packaged Lean.
     text.push_str("set_option Elab.async false\nset_option maxRecDepth 100000\n");
     for (name, what, bytes) in [
         ("recordedCase", "Images, configuration and inputs.", case),
@@ -339,7 +351,8 @@ fn lean(about: &str, case: &[u8], log: &[u8], state: &[u8]) -> String {
     text
 }
 
-/// Bytes as one number, the first byte the highest: Lean reads it at once, where a list would take it minutes.
+/// The bytes as one number, most significant byte first. Lean reads a number at once; a list of
+/// bytes would take minutes.
 fn literal(bytes: &[u8]) -> String {
     let depth = bytes.len().max(1).next_power_of_two().ilog2();
     let mut text = format!("bytesOf {} {depth} 0x", bytes.len());
@@ -359,29 +372,29 @@ mod tests {
     use crate::hand;
 
     #[test]
-    fn a_run_has_its_figures() {
+    fn the_figures_count_steps_inputs_events_and_bytes() {
         let case = hand::cases().swap_remove(0);
-        let run = Run::of(case.clone()).expect("it is small");
+        let run = Run::of(case.clone()).expect("the run is small");
         let outs = crate::run::run(&case);
         let events: usize = outs.iter().map(|out| out.events.len()).sum();
         let bytes: usize = crate::run::encode(&outs).len();
         let figures = run.figures();
         assert_eq!(figures.events, events as u64);
         assert!(figures.steps > 0 && figures.inputs > 0, "{figures:?}");
-        // The output has the head of an array besides.
+        // The whole output also has the head of an array.
         assert!(bytes as u64 - figures.bytes <= 3, "{bytes}, {figures:?}");
-        assert_eq!(run.state, outs.last().expect("there are some").state);
+        assert_eq!(run.state, outs.last().expect("the case has actions").state);
     }
 
     #[test]
-    fn what_is_said_is_brief() {
-        let said = format!("{}\n\nout of memory\n", "x".repeat(LINE_LEN_MAX + 1));
-        assert_eq!(brief(&said), "out of memory");
+    fn long_and_empty_lines_are_left_out() {
+        let output = format!("{}\n\nout of memory\n", "x".repeat(LINE_LEN_MAX + 1));
+        assert_eq!(brief(&output), "out of memory");
         assert_eq!(brief(&"a\n".repeat(100)).lines().count(), LINES_MAX);
     }
 
     #[test]
-    fn a_theorem_names_its_bytes() {
+    fn a_theorem_contains_its_bytes() {
         assert_eq!(literal(&[]), "bytesOf 0 0 0x0");
         assert_eq!(literal(&[7]), "bytesOf 1 0 0x07");
         assert_eq!(literal(&[1, 2, 0xff]), "bytesOf 3 2 0x0102ff");
@@ -393,23 +406,26 @@ mod tests {
     fn a_run_that_is_too_large_is_refused() {
         let mut case = hand::cases().swap_remove(0);
         case.actions.resize(THEOREM_ACTIONS_MAX + 1, Action::Turn);
-        let run = Run::of(case.clone()).expect("turns of nobody are small");
-        let told = run.theorem("").expect_err("it is too long").to_string();
-        let expected = "it has 701 steps and inputs; Lean's kernel is given at most 700";
-        assert_eq!(told, expected);
-        case.actions.resize(ACTIONS_MAX + 1, Action::Turn);
-        let told = Run::of(case.clone())
-            .expect_err("it is too long")
+        let run = Run::of(case.clone()).expect("turns without sessions are small");
+        let error = run
+            .theorem("")
+            .expect_err("the run is too large")
             .to_string();
-        assert!(told.ends_with("at most 100000 are compared"), "{told}");
+        let expected = "it has 701 steps and inputs; Lean's kernel is given at most 700";
+        assert_eq!(error, expected);
+        case.actions.resize(ACTIONS_MAX + 1, Action::Turn);
+        let error = Run::of(case.clone())
+            .expect_err("the run is too large")
+            .to_string();
+        assert!(error.ends_with("at most 100000 are compared"), "{error}");
         case.actions.truncate(3);
         case.name = "n".repeat(STRING_LEN_MAX + 1);
-        let told = Run::of(case.clone())
-            .expect_err("it is too long")
+        let error = Run::of(case.clone())
+            .expect_err("the run is too large")
             .to_string();
         assert!(
-            told.starts_with("a payload in it has 65537 bytes; "),
-            "{told}"
+            error.starts_with("a payload in it has 65537 bytes; "),
+            "{error}"
         );
         case.name.clear();
         let input = antiphon_machine::Ingress::Open {
@@ -417,14 +433,17 @@ mod tests {
             owner: "o".repeat(STRING_LEN_MAX).into(),
         };
         case.actions = vec![Action::Input(input); 5];
-        let run = Run::of(case.clone()).expect("it can be compared");
-        let told = run.theorem("").expect_err("it is too long").to_string();
-        assert!(told.ends_with("is given at most 24576"), "{told}");
+        let run = Run::of(case.clone()).expect("the run is small enough to compare");
+        let error = run
+            .theorem("")
+            .expect_err("the run is too large")
+            .to_string();
+        assert!(error.ends_with("is given at most 24576"), "{error}");
         case.name = "n".repeat(CASE_LEN_MAX);
-        let told = Run::of(case).expect_err("it is too long").to_string();
+        let error = Run::of(case).expect_err("the run is too large").to_string();
         assert!(
-            told.ends_with("bytes; at most 4194304 are compared"),
-            "{told}"
+            error.ends_with("bytes; at most 4194304 are compared"),
+            "{error}"
         );
     }
 }

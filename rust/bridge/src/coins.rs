@@ -1,4 +1,4 @@
-//! Coins that fall the same for everybody who has the seed.
+//! Pseudo-random numbers that depend on the seed alone.
 
 /// SplitMix64: a seed gives the same numbers on every machine.
 #[derive(Clone, Debug)]
@@ -6,7 +6,7 @@ pub(crate) struct Coins(u64);
 
 impl Coins {
     pub(crate) fn new(seed: u64) -> Coins {
-        // Seeds are counted from 0, and neighbours should have nothing in common.
+        // Seeds are small numbers; the first step makes the streams of neighbours independent.
         let mut coins = Coins(seed ^ 0x616e_7469_7068_6f6e);
         coins.next();
         coins
@@ -20,12 +20,12 @@ impl Coins {
         z ^ (z >> 31)
     }
 
-    /// A number below this one, which counts as 1 when it is 0.
+    /// A number below `n`; `n` = 0 counts as 1.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n.max(1) as u64) as usize
     }
 
-    /// Once in so many times.
+    /// True once in `n` times.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

@@ -1,4 +1,4 @@
-//! Comparison: the model's output against the kernel's, byte for byte; and a difference in words.
+//! Compares the model's output with the kernel's, byte for byte, and describes the differences.
 
 use std::io::{self, BufRead};
 
@@ -9,49 +9,49 @@ use crate::output::{self, OUTPUT_LIMITS, OutputReader};
 use crate::run::{self, ActionOut};
 use crate::shape::{ACTION_OUT, Shape};
 
-/// Fields of one action that a divergence lists; the rest is counted.
+/// The most fields of an action that a divergence lists; further ones are only counted.
 const DIFFERENCES_MAX: usize = 24;
 
-/// A case on which the two sides do not agree.
+/// A case on which the two sides differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The case's place in the corpus, from 0.
+    /// The case's index in the corpus, from 0.
     pub index: u64,
     /// The case's name.
     pub case: String,
-    /// What they do not agree on.
+    /// The difference.
     pub kind: DivergenceKind,
 }
 
-/// What two outputs of a case do not agree on.
+/// How two outputs of a case differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DivergenceKind {
     /// The model could not read the case.
     Unread {
-        /// What it said.
+        /// The model's reason.
         why: String,
     },
-    /// The model's output is not of the form that it should have.
+    /// An output does not have the form of a list of actions.
     Malformed {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// They did not do as many actions.
+    /// The numbers of actions differ.
     Length {
-        /// What the kernel did.
+        /// The actions of the kernel.
         kernel: usize,
-        /// What the model did.
+        /// The actions of the model.
         model: usize,
     },
-    /// An action came to something else.
+    /// An action has different outputs.
     Action {
-        /// Which, from 0.
+        /// The action's index, from 0.
         at: usize,
         /// The action.
         action: Box<Action>,
         /// The fields that differ, in their order.
         differences: Vec<Difference>,
-        /// How many more there are.
+        /// The number of further differences.
         more: usize,
     },
 }
@@ -59,24 +59,24 @@ pub enum DivergenceKind {
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The way to it.
+    /// The path to the field.
     pub path: String,
-    /// What the kernel says.
+    /// The kernel's value.
     pub kernel: String,
-    /// What the model says.
+    /// The model's value.
     pub model: String,
 }
 
-/// What a comparison of a corpus came to.
+/// The result of comparing a corpus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Cases compared.
     pub cases: u64,
-    /// Actions compared: after each, all events and the whole state.
+    /// Actions compared; for each, all events and the whole state.
     pub actions: u64,
     /// Bytes compared.
     pub bytes: u64,
-    /// The cases on which the two do not agree.
+    /// The cases on which the two sides differ.
     pub divergences: Vec<Divergence>,
 }
 
@@ -89,27 +89,27 @@ pub enum CompareError {
     /// The model's output ends before the corpus does.
     #[error("the model wrote {got} cases, the corpus has more")]
     TooFew {
-        /// How many it wrote.
+        /// The cases that the model wrote.
         got: u64,
     },
     /// The model's output goes on after the corpus has ended.
     #[error("the model wrote more than the {expected} cases of the corpus")]
     TooMany {
-        /// How many there are.
+        /// The cases of the corpus.
         expected: u64,
     },
 }
 
 impl Comparison {
-    /// Runs every case on the kernel and compares what the model wrote about it. `seen` is shown each case and what the
-    /// kernel did, for counting.
+    /// Runs every case on the kernel and compares the result with the model's output. `observe` is
+    /// called with each case and the kernel's output, for counting.
     ///
     /// # Errors
     /// When the model's output cannot be read to its end, or has another number of cases.
     pub fn run<'c, R: BufRead>(
         cases: impl IntoIterator<Item = &'c Case>,
         model: R,
-        mut seen: impl FnMut(&Case, &[ActionOut]),
+        mut observe: impl FnMut(&Case, &[ActionOut]),
     ) -> Result<Comparison, CompareError> {
         let mut model = OutputReader::open(model)?;
         let mut done = Comparison::default();
@@ -117,7 +117,7 @@ impl Comparison {
             let got = done.cases;
             let out = model.case()?.ok_or(CompareError::TooFew { got })?;
             let (outs, kind) = compare(case, out);
-            seen(case, &outs);
+            observe(case, &outs);
             done.bytes += out.len() as u64;
             done.actions += outs.len() as u64;
             if let Some(kind) = kind {
@@ -137,7 +137,7 @@ impl Comparison {
         }
     }
 
-    /// Adds what another part of the corpus came to.
+    /// Adds the result of another part of the corpus.
     pub fn add(&mut self, other: Comparison) {
         let before = self.cases;
         self.cases += other.cases;
@@ -151,7 +151,7 @@ impl Comparison {
     }
 }
 
-/// Runs a case on the kernel and compares it with the model's output of it.
+/// Runs a case on the kernel and compares the result with the model's output.
 pub fn compare(case: &Case, model: &[u8]) -> (Vec<ActionOut>, Option<DivergenceKind>) {
     let outs = run::run(case);
     let kernel = run::encode(&outs);
@@ -162,15 +162,15 @@ pub fn compare(case: &Case, model: &[u8]) -> (Vec<ActionOut>, Option<DivergenceK
     (outs, Some(kind))
 }
 
-/// The first difference between two outputs of a case that are not the same bytes.
+/// The first difference between two different outputs of a case.
 fn explain(case: &Case, kernel: &[u8], model: &[u8]) -> DivergenceKind {
     if let Some(why) = output::refusal(model) {
         return DivergenceKind::Unread { why };
     }
-    let read = |bytes, who: &str| match decode_strict(bytes, &OUTPUT_LIMITS) {
+    let read = |bytes, side: &str| match decode_strict(bytes, &OUTPUT_LIMITS) {
         Ok(Item::Array(items)) => Ok(items),
-        Ok(_) => Err(format!("the {who}'s output is no list of actions")),
-        Err(error) => Err(format!("the {who}'s output: {error}")),
+        Ok(_) => Err(format!("the {side}'s output is not a list of actions")),
+        Err(error) => Err(format!("the {side}'s output: {error}")),
     };
     let (kernel, model) = match (read(kernel, "kernel"), read(model, "model")) {
         (Ok(kernel), Ok(model)) => (kernel, model),
@@ -180,14 +180,14 @@ fn explain(case: &Case, kernel: &[u8], model: &[u8]) -> DivergenceKind {
         if ours == theirs {
             continue;
         }
-        let mut found = Found::default();
-        found.walk(&ACTION_OUT, String::new(), ours, theirs);
+        let mut differences = Differences::default();
+        differences.find(&ACTION_OUT, String::new(), ours, theirs);
         let action = case.actions.get(at).cloned().unwrap_or(Action::Turn);
         return DivergenceKind::Action {
             at,
             action: Box::new(action),
-            differences: found.differences,
-            more: found.more,
+            differences: differences.listed,
+            more: differences.more,
         };
     }
     DivergenceKind::Length {
@@ -196,25 +196,28 @@ fn explain(case: &Case, kernel: &[u8], model: &[u8]) -> DivergenceKind {
     }
 }
 
+/// The differences between two items.
 #[derive(Default)]
-struct Found {
-    differences: Vec<Difference>,
+struct Differences {
+    /// At most [`DIFFERENCES_MAX`].
+    listed: Vec<Difference>,
     more: usize,
 }
 
-impl Found {
-    fn walk(&mut self, shape: &Shape, path: String, kernel: &Item, model: &Item) {
+impl Differences {
+    fn find(&mut self, shape: &Shape, path: String, kernel: &Item, model: &Item) {
         if kernel == model {
             return;
         }
         let (Item::Array(ours), Item::Array(theirs)) = (kernel, model) else {
-            return self.differ(path, shape.tell(kernel), shape.tell(model));
+            return self.add(path, shape.describe(kernel), shape.describe(model));
         };
-        // Another alternative, or an array that is no list and has another length: there is nothing to walk in step.
+        // Different alternatives, and arrays of different lengths that are not lists, are compared
+        // as a whole.
         let other = matches!(shape, Shape::Alternatives(_)) && ours.first() != theirs.first();
         let is_list = matches!(shape, Shape::List(..));
         if other || (!is_list && ours.len() != theirs.len()) {
-            return self.differ(path, shape.tell(kernel), shape.tell(model));
+            return self.add(path, shape.describe(kernel), shape.describe(model));
         }
         let both = ours.len().min(theirs.len());
         let name = |n| {
@@ -225,24 +228,24 @@ impl Found {
         };
         for n in 0..both {
             let (path, shape) = name(n);
-            self.walk(shape, path, &ours[n], &theirs[n]);
+            self.find(shape, path, &ours[n], &theirs[n]);
         }
         for n in both..ours.len().max(theirs.len()) {
             let (path, shape) = name(n);
-            let tell = |items: &[Item]| {
+            let describe = |items: &[Item]| {
                 let item = items.get(n);
-                item.map_or_else(|| "(nothing)".to_owned(), |item| shape.tell(item))
+                item.map_or_else(|| "(nothing)".to_owned(), |item| shape.describe(item))
             };
-            self.differ(path, tell(ours), tell(theirs));
+            self.add(path, describe(ours), describe(theirs));
         }
     }
 
-    fn differ(&mut self, path: String, kernel: String, model: String) {
-        if self.differences.len() == DIFFERENCES_MAX {
+    fn add(&mut self, path: String, kernel: String, model: String) {
+        if self.listed.len() == DIFFERENCES_MAX {
             self.more += 1;
             return;
         }
-        self.differences.push(Difference {
+        self.listed.push(Difference {
             path,
             kernel,
             model,

@@ -7,7 +7,7 @@ use antiphon_codec::{Decoder, Encoder};
 use crate::case::{CASE_LIMITS, Case, CaseError};
 use crate::items::next_item;
 
-/// Starts a corpus file.
+/// The text at the start of a corpus file.
 pub const CORPUS_TAG: &str = "antiphon.corpus.v1";
 
 /// Why a corpus cannot be read.
@@ -16,21 +16,21 @@ pub enum CorpusError {
     /// Reading failed, or the file ends within an item.
     #[error("reading the corpus failed: {0}")]
     Io(#[from] io::Error),
-    /// It does not begin as a corpus does.
+    /// The file does not start with [`CORPUS_TAG`].
     #[error("not a corpus: it does not start with `{CORPUS_TAG}`")]
     NotACorpus,
-    /// What stands where a case should is no byte string.
-    #[error("case {index} of the corpus is no byte string")]
+    /// An item is not a byte string.
+    #[error("case {index} of the corpus is not a byte string")]
     NotBytes {
-        /// Which case, from 0.
+        /// The case's index, from 0.
         index: u64,
     },
     /// A case cannot be read.
     #[error("case {index} of the corpus: {error}")]
     Case {
-        /// Which case, from 0.
+        /// The case's index, from 0.
         index: u64,
-        /// Why.
+        /// The cause.
         error: CaseError,
     },
 }
@@ -43,7 +43,7 @@ pub struct CorpusWriter<W> {
 }
 
 impl<W: Write> CorpusWriter<W> {
-    /// Begins a corpus.
+    /// Starts a corpus file.
     ///
     /// # Errors
     /// When writing fails.
@@ -62,7 +62,7 @@ impl<W: Write> CorpusWriter<W> {
         self.raw(&case.to_bytes())
     }
 
-    /// Adds a case that is bytes already, sound or not.
+    /// Adds an encoded case, valid or not.
     ///
     /// # Errors
     /// When writing fails.
@@ -72,7 +72,7 @@ impl<W: Write> CorpusWriter<W> {
         self.to.write_all(&self.scratch)
     }
 
-    /// Ends the corpus.
+    /// Ends the corpus, and returns the writer.
     ///
     /// # Errors
     /// When writing fails.
@@ -91,10 +91,10 @@ pub struct CorpusReader<R> {
 }
 
 impl<R: BufRead> CorpusReader<R> {
-    /// Opens a corpus.
+    /// Opens a corpus file.
     ///
     /// # Errors
-    /// When reading fails, or it does not begin as a corpus does.
+    /// When reading fails, or the file does not start with [`CORPUS_TAG`].
     pub fn open(mut from: R) -> Result<CorpusReader<R>, CorpusError> {
         let mut item = Vec::new();
         next_item(&mut from, &mut item)?;
@@ -111,7 +111,7 @@ impl<R: BufRead> CorpusReader<R> {
     /// The next case's bytes; `None` at the end.
     ///
     /// # Errors
-    /// When reading fails, or something stands there that is no byte string.
+    /// When reading fails, or the next item is not a byte string.
     pub fn raw(&mut self) -> Result<Option<&[u8]>, CorpusError> {
         if !next_item(&mut self.from, &mut self.item)? {
             return Ok(None);
@@ -164,12 +164,12 @@ mod tests {
             reader.case().expect("the first is whole");
             reader.case().expect_err("the second is not").to_string()
         });
-        let told = "reading the corpus failed: the file ends within an item";
-        assert_eq!(cut.expect("a corpus"), told);
+        let expected = "reading the corpus failed: the file ends within an item";
+        assert_eq!(cut.expect("a corpus"), expected);
     }
 
     #[test]
-    fn what_is_no_corpus_is_refused() {
+    fn a_file_that_is_not_a_corpus_is_refused() {
         assert!(CorpusReader::open(&b"\x63abc"[..]).is_err());
         assert!(CorpusReader::open(&b""[..]).is_err());
         let mut bytes = Vec::new();
@@ -178,10 +178,13 @@ mod tests {
             .uint(7)
             .bytes(&[0x80]);
         let mut reader = CorpusReader::open(&bytes[..]).expect("a corpus");
-        let error = reader.case().expect_err("a number is no case");
-        assert_eq!(error.to_string(), "case 0 of the corpus is no byte string");
-        let error = reader.case().expect_err("an empty array is no case");
-        let told = "case 1 of the corpus: not a case: at byte 0: Case has 4 fields, got 0";
-        assert_eq!(error.to_string(), told);
+        let error = reader.case().expect_err("a number is not a case");
+        assert_eq!(
+            error.to_string(),
+            "case 0 of the corpus is not a byte string"
+        );
+        let error = reader.case().expect_err("an empty array is not a case");
+        let expected = "case 1 of the corpus: not a case: at byte 0: Case has 4 fields, got 0";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,5 +1,6 @@
-//! Coverage: how often each thing that can happen has happened in a corpus. A zero is a finding, unless it is said here
-//! why it cannot be anything else; and so is whatever happened although it is said here that it cannot.
+//! Coverage: how often each possible result, event, fault and refusal occurs in a corpus. A result
+//! that never occurs is a finding, unless this module gives a reason why it is impossible. A result
+//! that occurs although it is listed as impossible is a finding too.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use antiphon_machine::{
 use crate::case::{Action, Case};
 use crate::run::{ActionOut, ActionResult, INSTRUCTIONS};
 
-/// A group and what is counted in it; the empty text where there is nothing to tell apart.
+/// A group, and up to three names in it; unused places are empty.
 type Key = [&'static str; 4];
 
-/// Counters over what the actions of a corpus came to.
+/// Counters of the results of a corpus.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     counts: BTreeMap<Key, u64>,
@@ -22,8 +23,8 @@ pub struct Coverage {
     actions: u64,
 }
 
-/// Steps of coroutines whose control has left the program.
-const NOWHERE: &str = "(no instruction)";
+/// Stands for the instruction when a coroutine's control has left its program.
+const NO_INSTRUCTION: &str = "(no instruction)";
 
 const RESULTS: [&str; 7] = [
     "Ran",
@@ -100,7 +101,7 @@ const TAKEN: [&str; 7] = [
 
 const RESTS: [&str; 3] = ["Idle", "Done", "Stuck"];
 
-/// Which refusals each input can earn.
+/// The refusals that each input can get.
 const REFUSALS: [(&str, &[&str]); 4] = [
     ("Open", &["NoSuchImage", "SessionBound", "OwnerTooLong"]),
     ("Outcome", &["NoSuchSession", "Late", "NeverIssued"]),
@@ -108,17 +109,17 @@ const REFUSALS: [(&str, &[&str]); 4] = [
     ("Cancel", &["NoSuchSession", "NotOwner", "SessionEnded"]),
 ];
 
-/// What only waves can come to.
+/// Results that only waves have.
 const WAVES: [&str; 5] = [
     "a wave of one step",
     "a wave of several",
     "fell back to one turn",
     "refused: no width",
-    "nobody ready",
+    "no coroutine ready",
 ];
 
 impl Coverage {
-    /// Counts what a case came to.
+    /// Counts the results of a case.
     pub fn add(&mut self, case: &Case, outs: &[ActionOut]) {
         self.cases += 1;
         let policy = case.config.policy.name();
@@ -203,14 +204,18 @@ impl Coverage {
         self.counts.get(key).copied().unwrap_or(0)
     }
 
-    /// What is wrong: what never happened and could, and what happened and should not be able to. Waves apart.
+    /// The findings: possible results that never occur, and impossible ones that do. Waves are not
+    /// included.
     pub fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
         for (key, impossible) in expected() {
             match (self.of(&key), impossible) {
-                (0, None) => findings.push(format!("never: {}", told(&key))),
+                (0, None) => findings.push(format!("never: {}", describe(&key))),
                 (n, Some(why)) if n > 0 => {
-                    findings.push(format!("{n} times, although {why}: {}", told(&key)));
+                    findings.push(format!(
+                        "{n} times, which was held to be impossible because {why}: {}",
+                        describe(&key)
+                    ));
                 }
                 _ => {}
             }
@@ -218,7 +223,7 @@ impl Coverage {
         findings
     }
 
-    /// As [`findings`](Self::findings), of what only waves can come to.
+    /// As [`findings`](Self::findings), for the results that only waves have.
     pub fn wave_findings(&self) -> Vec<String> {
         let zero = |what: &&&'static str| self.of(&["wave", what, "", ""]) == 0;
         WAVES
@@ -229,7 +234,7 @@ impl Coverage {
     }
 }
 
-/// A line for each thing that is counted, and a number for each policy where policies are told apart.
+/// A line for each counter, with a number for each policy if it is counted by policy.
 impl std::fmt::Display for Coverage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{} cases, {} actions", self.cases, self.actions)?;
@@ -260,7 +265,7 @@ impl std::fmt::Display for Coverage {
     }
 }
 
-fn told(key: &Key) -> String {
+fn describe(key: &Key) -> String {
     let parts: Vec<&str> = key
         .iter()
         .copied()
@@ -269,17 +274,22 @@ fn told(key: &Key) -> String {
     parts.join(" · ")
 }
 
-/// Everything that is counted but waves, with the reason where it cannot happen.
+/// Every counter except those of waves, with a reason if the result is impossible.
 fn expected() -> Vec<(Key, Option<&'static str>)> {
     let mut all: Vec<(Key, Option<&'static str>)> = Vec::new();
     let policies = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
-    for (n, instruction) in INSTRUCTIONS.iter().copied().chain([NOWHERE]).enumerate() {
+    for (n, instruction) in INSTRUCTIONS
+        .iter()
+        .copied()
+        .chain([NO_INSTRUCTION])
+        .enumerate()
+    {
         for result in RESULTS {
-            let why = never_comes_to(n, result);
+            let why = impossible_result(n, result);
             all.extend(policies.map(|policy| (["step", instruction, result, policy], why)));
         }
         for fault in FAULTS {
-            let why = (!earns(n, fault)).then_some("the instruction does not check that");
+            let why = (!can_fault(n, fault)).then_some("the instruction does not check that");
             all.push((["fault of", instruction, fault, ""], why));
         }
     }
@@ -313,11 +323,11 @@ fn expected() -> Vec<(Key, Option<&'static str>)> {
     all
 }
 
-/// Why an instruction, by its number, never comes to this result.
-fn never_comes_to(instruction: usize, result: &str) -> Option<&'static str> {
+/// Why the instruction with this number never has this result; `None` if it can.
+fn impossible_result(instruction: usize, result: &str) -> Option<&'static str> {
     let can = match (instruction, result) {
         (14, result) => result == "Faulted",
-        // Jump and Yield have nothing that could be wrong: where control goes is the next step's to find.
+        // Jump and Yield cannot fault: a target outside the program is a fault of the next step.
         (9, result) => result == "Ran",
         (11, result) => result == "Yielded",
         (_, "Faulted") => true,
@@ -326,12 +336,12 @@ fn never_comes_to(instruction: usize, result: &str) -> Option<&'static str> {
         (0 | 2, "Blocked(Full)") | (1 | 3, "Blocked(Empty)") => true,
         (_, result) => result == "Ran",
     };
-    (!can).then_some("it is no result of the instruction")
+    (!can).then_some("the instruction does not have that result")
 }
 
-/// Whether a step of the instruction, by its number, can come to this fault.
-fn earns(instruction: usize, fault: &str) -> bool {
-    const SPEAKING: [&str; 6] = [
+/// Whether a step of the instruction with this number can have this fault.
+fn can_fault(instruction: usize, fault: &str) -> bool {
+    const CHANNEL: [&str; 6] = [
         "OutOfRegisters",
         "NotAnEndpoint",
         "NoSuchRow",
@@ -339,13 +349,13 @@ fn earns(instruction: usize, fault: &str) -> bool {
         "WrongState",
         "WrongLabel",
     ];
-    const ADMITTING: [&str; 2] = ["WrongSort", "PayloadTooLarge"];
+    const PAYLOAD: [&str; 2] = ["WrongSort", "PayloadTooLarge"];
     let is = |faults: &[&str]| faults.contains(&fault);
     match instruction {
-        0 => is(&SPEAKING) || is(&ADMITTING),
-        1 | 3 => is(&SPEAKING) || is(&["UnexpectedMessage", "WrongSort"]),
-        2 => is(&SPEAKING) || is(&ADMITTING) || is(&["NotANumber", "SelectorOutside"]),
-        4 | 5 => is(&ADMITTING) || is(&["NoSuchRow", "WrongOperation", "OutOfRegisters"]),
+        0 => is(&CHANNEL) || is(&PAYLOAD),
+        1 | 3 => is(&CHANNEL) || is(&["UnexpectedMessage", "WrongSort"]),
+        2 => is(&CHANNEL) || is(&PAYLOAD) || is(&["NotANumber", "SelectorOutside"]),
+        4 | 5 => is(&PAYLOAD) || is(&["NoSuchRow", "WrongOperation", "OutOfRegisters"]),
         6 => is(&["OutOfRegisters", "NoSuchRow", "CoroutineBound"]),
         7 | 8 => is(&["OutOfRegisters"]),
         10 => is(&["OutOfRegisters", "NotANumber", "NoSuchBranch"]),
@@ -357,7 +367,7 @@ fn earns(instruction: usize, fault: &str) -> bool {
 
 fn instruction(number: Option<u8>) -> &'static str {
     let name = number.and_then(|number| INSTRUCTIONS.get(usize::from(number)));
-    name.copied().unwrap_or(NOWHERE)
+    name.copied().unwrap_or(NO_INSTRUCTION)
 }
 
 fn result(step: &Step) -> &'static str {
@@ -462,9 +472,9 @@ mod tests {
     use crate::hand;
     use crate::run::run;
 
-    /// The hand-meant cases alone reach everything that can be reached.
+    /// The hand-written cases alone cover everything that is possible.
     #[test]
-    fn nothing_is_left_out_by_the_hand_meant_cases() {
+    fn the_hand_written_cases_cover_everything() {
         let mut coverage = Coverage::default();
         for case in hand::cases() {
             coverage.add(&case, &run(&case));
@@ -474,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_corpus_is_all_findings() {
+    fn an_empty_corpus_covers_nothing() {
         let coverage = Coverage::default();
         let possible = expected().iter().filter(|(_, why)| why.is_none()).count();
         assert_eq!(coverage.findings().len(), possible);

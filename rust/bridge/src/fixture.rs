@@ -1,4 +1,4 @@
-//! Cases that once diverged, kept as files: each is a part of the suite from then on.
+//! Cases that once diverged, kept as files. The suite runs them all.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,37 +14,38 @@ pub enum FixtureError {
     /// A file cannot be read or written.
     #[error("{}: {error}", path.display())]
     Io {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// A file holds no case.
+    /// A file cannot be read as a case.
     #[error("{}: {error}", path.display())]
     Case {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: CaseError,
     },
-    /// The readable text beside a case is not that of the case.
-    #[error("{} is not the text of the case beside it", path.display())]
+    /// The `.diag` file does not match the case beside it.
+    #[error("{} does not match the case beside it", path.display())]
     Text {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
     },
-    /// A name that would not stay in its folder.
-    #[error("`{name}` is no name for a file: letters, digits and `-` only")]
+    /// The name is not a plain file name.
+    #[error("`{name}` is not a fixture name: use letters, digits and `-` only")]
     Name {
         /// The name.
         name: String,
     },
 }
 
-/// Writes a case as `NAME.cbor`, and as `NAME.diag` for people. The path of the first.
+/// Writes a case as `NAME.cbor`, and in readable form as `NAME.diag`. Returns the path of the
+/// former.
 ///
 /// # Errors
-/// When a file cannot be written, or the name is not one.
+/// When a file cannot be written, or the name is not a plain file name.
 pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, FixtureError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if name.is_empty() || !name.chars().all(is_plain) {
@@ -64,7 +65,7 @@ pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, 
     Ok(path)
 }
 
-/// Writes a file in one piece: a failure leaves the fixture that was there.
+/// Replaces a file atomically: after a failure the old file is unchanged.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let mut builder = tempfile::Builder::new();
@@ -76,10 +77,10 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Every case of a folder, in the order of the files' names.
+/// Reads every case of a folder, in the order of the file names.
 ///
 /// # Errors
-/// When a file cannot be read, holds no case, or its readable text is another's.
+/// When a file cannot be read as a case, or its `.diag` file does not match it.
 pub fn read_fixtures(folder: &Path) -> Result<Vec<Case>, FixtureError> {
     let io = |error| FixtureError::Io {
         path: folder.to_owned(),
@@ -119,7 +120,7 @@ fn read_fixture(path: PathBuf) -> Result<Case, FixtureError> {
     Ok(case)
 }
 
-/// The diagnostic notation of a case, a line for each of its parts that has any length.
+/// The diagnostic notation of a case. Arrays that are too long for a line are broken up.
 pub fn diag(bytes: &[u8]) -> String {
     match decode_strict(bytes, &CASE_LIMITS) {
         Ok(item) => {
@@ -132,7 +133,7 @@ pub fn diag(bytes: &[u8]) -> String {
     }
 }
 
-/// Characters that a line may have before it is broken up.
+/// The most characters of a line that is not broken up.
 const LINE_MAX: usize = 96;
 
 fn lines(item: &Item, depth: usize, text: &mut String) {
@@ -163,17 +164,18 @@ mod tests {
     use crate::hand;
 
     #[test]
-    fn a_fixture_is_replaced_in_one_piece() {
+    fn a_fixture_is_replaced_atomically() {
         let folder = tempfile::tempdir().expect("a folder");
         let cases = hand::cases();
-        let path = write_fixture(folder.path(), "same", &cases[0]).expect("it is written");
-        let mut old = fs::File::open(&path).expect("it is there");
-        write_fixture(folder.path(), "same", &cases[1]).expect("it is written");
+        let path =
+            write_fixture(folder.path(), "same", &cases[0]).expect("the file can be written");
+        let mut old = fs::File::open(&path).expect("the file exists");
+        write_fixture(folder.path(), "same", &cases[1]).expect("the file can be written");
         let mut kept = Vec::new();
-        io::Read::read_to_end(&mut old, &mut kept).expect("it can be read");
+        io::Read::read_to_end(&mut old, &mut kept).expect("the file can be read");
         assert!(kept == cases[0].to_bytes(), "the old file was changed");
-        assert!(fs::read(&path).expect("it is there") == cases[1].to_bytes());
-        let files = fs::read_dir(folder.path()).expect("it can be listed");
+        assert!(fs::read(&path).expect("the file exists") == cases[1].to_bytes());
+        let files = fs::read_dir(folder.path()).expect("the folder can be listed");
         assert_eq!(files.count(), 2);
     }
 
@@ -181,23 +183,24 @@ mod tests {
     fn a_fixture_is_read_back_with_its_text() {
         let folder = tempfile::tempdir().expect("a folder");
         let case = &hand::cases()[0];
-        let path = write_fixture(folder.path(), "the-first", case).expect("it is written");
-        let read = read_fixtures(folder.path()).expect("it is read");
+        let path =
+            write_fixture(folder.path(), "the-first", case).expect("the file can be written");
+        let read = read_fixtures(folder.path()).expect("the fixtures can be read");
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].to_bytes(), case.to_bytes());
-        let text = fs::read_to_string(path.with_extension("diag")).expect("it is there");
+        let text = fs::read_to_string(path.with_extension("diag")).expect("the file exists");
         assert!(
             text.starts_with("[\n  \"message from A to B (cooperative)\",\n"),
             "{text}"
         );
         assert!(text.lines().all(|line| line.chars().count() < 120));
 
-        fs::write(path.with_extension("diag"), "[]\n").expect("it is written");
-        let error = read_fixtures(folder.path()).expect_err("the text is another's");
+        fs::write(path.with_extension("diag"), "[]\n").expect("the file can be written");
+        let error = read_fixtures(folder.path()).expect_err("the text does not match");
         assert!(
             error
                 .to_string()
-                .ends_with("is not the text of the case beside it")
+                .ends_with("does not match the case beside it")
         );
         for name in ["", "../up", "a b"] {
             assert!(write_fixture(folder.path(), name, case).is_err(), "{name}");

@@ -1,23 +1,25 @@
-//! Items of a CBOR sequence, one after the other, each whole and nothing behind it read.
+//! Reads a CBOR sequence one whole item at a time, and nothing beyond the item.
 //!
-//! The output of an oracle run has hundreds of megabytes, and its items no lengths in front; so the end of an item is
-//! found by its heads alone. Whether an item is deterministic is for whoever decodes it to say.
+//! The output of an oracle run has hundreds of megabytes, and its items have no length prefix, so
+//! the end of an item is found from its heads. Whether an item is deterministic is left to its
+//! decoder.
 
 use std::io::{self, BufRead, Read};
 
-/// Longest item: the output of a recorded session of some thousand steps.
+/// The most bytes of an item: the output of a recorded session of a few thousand steps.
 pub(crate) const ITEM_LEN_MAX: usize = 1 << 30;
 
-/// Reads the next item into `item`, which is cleared before. `false`: the sequence has ended.
+/// Clears `item` and reads the next item into it. Returns `false` at the end of the sequence.
 ///
 /// # Errors
-/// When reading fails, the sequence ends within an item, or an item is of a form that no writer here uses.
+/// When reading fails, the sequence ends within an item, or an item is of a form that no writer
+/// here uses.
 pub(crate) fn next_item(from: &mut impl BufRead, item: &mut Vec<u8>) -> io::Result<bool> {
     item.clear();
     if from.fill_buf()?.is_empty() {
         return Ok(false);
     }
-    // How many items are to come at this level, and at the levels around it: all of them must be read.
+    // The items that are left at this level and at the levels around it.
     let mut left: u64 = 1;
     while left > 0 {
         left -= 1;
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_are_cut_where_they_end() {
+    fn each_item_is_read_to_its_end() {
         let items: [&[u8]; 6] = [
             &[0x18, 0x64],
             &[0x83, 1, 0x82, 0x20, 0xf6, 0x42, 7, 8],
@@ -99,14 +101,14 @@ mod tests {
         let mut from = &bytes[..];
         let mut item = Vec::new();
         for expected in items {
-            assert!(next_item(&mut from, &mut item).expect("it is whole"));
+            assert!(next_item(&mut from, &mut item).expect("the item is whole"));
             assert_eq!(item, expected);
         }
-        assert!(!next_item(&mut from, &mut item).expect("an end is no error"));
+        assert!(!next_item(&mut from, &mut item).expect("the end is not an error"));
     }
 
     #[test]
-    fn what_is_no_item_is_refused() {
+    fn malformed_items_are_refused() {
         for bytes in [
             &[0x82, 1][..],
             &[0x43, 1, 2],

@@ -1,14 +1,15 @@
 //! Parity: the model and the kernel run the same file, and every byte is compared.
 //!
 //! ```text
-//! generators --> Case --> corpus file --> the model (Lean) --> output file --+
-//!                  |                                                        compare --> nothing, or a Divergence
-//!                  +----> Runner (the real kernel) --> the same bytes ------+
+//! generators --> Case --> corpus file --> model (Lean) --> output file --+
+//!                  |                                                     compare --> Divergence?
+//!                  +----> Runner (the kernel) -----------> same bytes ---+
 //! ```
 //!
-//! A [`Case`](case::Case) is images, a configuration and a list of actions. For each action both sides write its result,
-//! its events, the request it led to, and the whole state of the machine afterwards: nothing is normalised, counted
-//! or left out. Generators are deterministic: a seed gives the same cases everywhere.
+//! A [`Case`](case::Case) is images, a configuration and a list of actions. For each action, both
+//! sides write its result, its events, its request, and the whole state of the machine afterwards.
+//! Nothing is normalised, summarised or left out. Generators are deterministic: a seed gives the
+//! same cases on every machine.
 
 pub mod case;
 pub mod certificates;

@@ -1,4 +1,4 @@
-//! The model as a process: it reads a corpus file and writes an output file.
+//! Runs the model as a process, which reads a corpus file and writes an output file.
 
 use std::env;
 use std::fs::File;
@@ -13,29 +13,32 @@ use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
 use crate::run::ActionOut;
 
-/// Names a program that runs a Lean file, instead of the one that set-up has made.
+/// The environment variable that names a program to run Lean files, in place of the one that
+/// `cargo xtask setup` installs.
 pub const LEAN_VARIABLE: &str = "ANTIPHON_LEAN";
 
-/// The oracle's file, as the program that runs it knows it.
+/// The Lean file of the oracle, relative to the model's folder.
 const ORACLE_FILE: &str = "Runtime/Oracle.lean";
 
-/// The file of the program that writes the model's schema.
+/// The Lean file that writes the model's schema.
 const SCHEMA_FILE: &str = "Runtime/Schema.lean";
 
-/// The file of the program that judges certificates.
+/// The Lean file that judges certificates.
 const CERTIFICATE_FILE: &str = "Runtime/Certificate.lean";
 
-/// Actions of the cases of one process at most. Its memory grows with what it has read and written.
+/// The most actions for one process, unless a single case has more. A process's memory grows with
+/// its input and output.
 pub const ACTIONS_PER_PROCESS: usize = 250_000;
 
-/// Actions from which on a second process is worth its start, which takes some ten seconds of two processors.
+/// From this number of actions on, a second process is worth its start, which takes about ten
+/// seconds of two processors.
 const ACTIONS_FOR_TWO: usize = 50_000;
 
-/// Processes at a time: each takes up to 3 GB.
+/// Processes at a time. Each takes up to 3 GB.
 const PROCESSES: usize = 2;
 
-/// Characters of what a failed process said that are told.
-const SAID_MAX: usize = 4_000;
+/// The most characters of a failed process's output that a message shows.
+const OUTPUT_SHOWN_MAX: usize = 4_000;
 
 /// A way to run the model.
 #[derive(Clone, Debug)]
@@ -43,61 +46,65 @@ pub struct Oracle {
     program: PathBuf,
 }
 
-/// Why the model could not be asked.
+/// Why the model could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum OracleError {
     /// Lean was not set up.
-    #[error("there is no Lean to run: {} does not exist; run `cargo xtask setup`", program.display())]
+    #[error(
+        "there is no Lean to run: {} does not exist; run `cargo xtask setup`",
+        program.display()
+    )]
     Missing {
-        /// Where it should be.
+        /// The missing program.
         program: PathBuf,
     },
     /// The process cannot be started.
     #[error("{} cannot be started: {error}", program.display())]
     Start {
-        /// Which program.
+        /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// The process failed.
-    #[error("the oracle failed ({status}): {said}")]
+    #[error("the oracle failed ({status}): {output}")]
     Failed {
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// What it said.
-        said: String,
+        /// The last part of its output.
+        output: String,
     },
-    /// A file for it cannot be written or read.
-    #[error("files for the oracle: {0}")]
+    /// A file for the model cannot be written or read.
+    #[error("a file for the oracle cannot be written or read: {0}")]
     Io(#[from] io::Error),
-    /// It did not judge every claim.
-    #[error("the model was given {claims} claims and judged {got}")]
+    /// The model did not judge every claim.
+    #[error("the model judged {got} of {claims} claims")]
     Verdicts {
-        /// How many it was given.
+        /// The claims that it was given.
         claims: usize,
-        /// How many it judged.
+        /// The claims that it judged.
         got: usize,
     },
-    /// What it wrote cannot be compared.
+    /// The model's output cannot be compared.
     #[error(transparent)]
     Compare(#[from] CompareError),
 }
 
 impl Oracle {
-    /// The model that was set up in this target folder, or the one that the environment names.
+    /// The model that [`LEAN_VARIABLE`] names, or else the one installed in this target folder.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the program does not exist.
     pub fn find(target: &Path) -> Result<Oracle, OracleError> {
         let named = env::var_os(LEAN_VARIABLE).map(PathBuf::from);
         Oracle::new(named.unwrap_or_else(|| target.join("lean").join("run")))
     }
 
-    /// The model as this program runs it: it is given the oracle's file, a corpus and where to put the output.
+    /// The model as run by this program. Its arguments are a Lean file and the paths of input and
+    /// output.
     ///
     /// # Errors
-    /// When there is no such program.
+    /// When the program does not exist.
     pub fn new(program: PathBuf) -> Result<Oracle, OracleError> {
         if program.is_file() {
             return Ok(Oracle { program });
@@ -105,7 +112,8 @@ impl Oracle {
         Err(OracleError::Missing { program })
     }
 
-    /// Runs the model on a corpus file. That its output is whole is for whoever reads it to check.
+    /// Runs the model on a corpus file. [`OutputReader`](crate::output::OutputReader) checks that
+    /// the output is complete.
     ///
     /// # Errors
     /// When the process cannot be started, or fails.
@@ -124,16 +132,17 @@ impl Oracle {
         Ok(std::fs::read_to_string(output)?)
     }
 
-    /// What the model says of each claim: `accepted`, or `refused` and why.
+    /// The model's verdict on each claim: `accepted`, or `refused` with the reason.
     ///
     /// # Errors
     /// When the process cannot be started, fails, or does not judge every claim.
     pub fn judge(&self, claims: &[Claim]) -> Result<Vec<String>, OracleError> {
         let folder = tempfile::tempdir()?;
-        let (asked, said) = (folder.path().join("claims"), folder.path().join("verdicts"));
-        write_claims(BufWriter::new(File::create(&asked)?), claims)?;
-        self.start(CERTIFICATE_FILE, &[&asked, &said])?;
-        let verdicts = read_verdicts(BufReader::new(File::open(&said)?))?;
+        let folder = folder.path();
+        let (input, output) = (folder.join("claims"), folder.join("verdicts"));
+        write_claims(BufWriter::new(File::create(&input)?), claims)?;
+        self.start(CERTIFICATE_FILE, &[&input, &output])?;
+        let verdicts = read_verdicts(BufReader::new(File::open(&output)?))?;
         if verdicts.len() == claims.len() {
             return Ok(verdicts);
         }
@@ -143,7 +152,7 @@ impl Oracle {
         })
     }
 
-    /// Runs one of the model's programs with paths for arguments.
+    /// Runs one of the model's Lean files with these paths as arguments.
     fn start(&self, file: &str, paths: &[&Path]) -> Result<(), OracleError> {
         let mut command = Command::new(&self.program);
         command.arg(file);
@@ -158,69 +167,71 @@ impl Oracle {
         if done.status.success() {
             return Ok(());
         }
-        let said = [done.stderr, done.stdout].concat();
-        let said = String::from_utf8_lossy(&said);
-        let start = said
+        let output = [done.stderr, done.stdout].concat();
+        let output = String::from_utf8_lossy(&output);
+        let start = output
             .char_indices()
             .rev()
-            .nth(SAID_MAX)
+            .nth(OUTPUT_SHOWN_MAX)
             .map_or(0, |(at, _)| at);
         Err(OracleError::Failed {
             status: done.status,
-            said: said[start..].trim().to_owned(),
+            output: output[start..].trim().to_owned(),
         })
     }
 
-    /// Has the model run the cases, in a process for every portion and two at a time, and compares. `seen` is shown each
-    /// case and what the kernel did, in order.
+    /// Runs the cases on the model, in a process for each portion and two processes at a time, and
+    /// compares them with the kernel. `observe` is called with each case and the kernel's output,
+    /// in order.
     ///
     /// # Errors
-    /// When the model cannot be asked, or its output cannot be compared. A divergence is a result.
+    /// When the model cannot be run, or its output cannot be compared. A divergence is a result,
+    /// not an error.
     pub fn compare(
         &self,
         cases: &[Case],
-        mut seen: impl FnMut(&Case, &[ActionOut]),
+        mut observe: impl FnMut(&Case, &[ActionOut]),
     ) -> Result<Comparison, OracleError> {
         let folder = tempfile::tempdir()?;
         let mut done = Comparison::default();
-        for some in portions(cases).chunks(PROCESSES) {
-            let ran = thread::scope(|scope| {
+        for chunk in portions(cases).chunks(PROCESSES) {
+            let outputs = thread::scope(|scope| {
                 let run = |(at, portion)| {
                     let output = folder.path().join(format!("output{at}"));
-                    scope.spawn(move || self.answer(portion, output))
+                    scope.spawn(move || self.run_portion(portion, output))
                 };
-                let running: Vec<_> = some.iter().copied().enumerate().map(run).collect();
+                let running: Vec<_> = chunk.iter().copied().enumerate().map(run).collect();
                 let join = |process: ScopedJoinHandle<'_, _>| match process.join() {
                     Ok(output) => output,
                     Err(panic) => std::panic::resume_unwind(panic),
                 };
                 running.into_iter().map(join).collect::<Vec<_>>()
             });
-            for (portion, output) in some.iter().copied().zip(ran) {
+            for (portion, output) in chunk.iter().copied().zip(outputs) {
                 let model = BufReader::with_capacity(1 << 16, File::open(output?)?);
-                done.add(Comparison::run(portion, model, &mut seen)?);
+                done.add(Comparison::run(portion, model, &mut observe)?);
             }
         }
         Ok(done)
     }
 
-    /// Has one process run the cases, and gives back where its output is.
-    fn answer(&self, cases: &[Case], output: PathBuf) -> Result<PathBuf, OracleError> {
+    /// Runs the cases in one process, and returns the path of its output.
+    fn run_portion(&self, cases: &[Case], output: PathBuf) -> Result<PathBuf, OracleError> {
         let corpus = output.with_extension("corpus");
         write_corpus(&corpus, cases)?;
         self.run(&corpus, &output)?;
         Ok(output)
     }
 
-    /// Whether the two sides do not agree on a case: what shrinking asks. That the model cannot be asked is no
-    /// difference.
+    /// Whether the two sides differ on a case, for shrinking. A model that cannot be run does not
+    /// count as a difference.
     pub fn diverges(&self, case: &Case) -> bool {
         let compared = self.compare(std::slice::from_ref(case), |_, _| {});
         compared.is_ok_and(|done| !done.divergences.is_empty())
     }
 }
 
-/// The cases in the portions that a process takes each, of about as many actions.
+/// Divides the cases into a portion for each process, with about the same number of actions each.
 fn portions(mut cases: &[Case]) -> Vec<&[Case]> {
     let actions: usize = cases.iter().map(|case| case.actions.len()).sum();
     let least = if actions < ACTIONS_FOR_TWO { 1 } else { 2 };
@@ -229,7 +240,7 @@ fn portions(mut cases: &[Case]) -> Vec<&[Case]> {
     let mut portions = Vec::new();
     while !cases.is_empty() {
         let mut actions = 0;
-        // A case that is too large for any process gets one of its own.
+        // A case with more actions than a share gets a process of its own.
         let is_full = |case: &Case| {
             let full = actions >= share;
             actions += case.actions.len();
@@ -260,28 +271,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_lean_it_is_said_what_to_do() {
+    fn a_missing_lean_is_reported_with_the_setup_command() {
         let folder = tempfile::tempdir().expect("a folder");
-        let error = Oracle::new(folder.path().join("lean/run")).expect_err("there is none");
-        let told = error.to_string();
-        assert!(told.starts_with("there is no Lean to run: "), "{told}");
+        let error =
+            Oracle::new(folder.path().join("lean/run")).expect_err("the program does not exist");
+        let error = error.to_string();
+        assert!(error.starts_with("there is no Lean to run: "), "{error}");
         assert!(
-            told.ends_with("lean/run does not exist; run `cargo xtask setup`"),
-            "{told}"
+            error.ends_with("lean/run does not exist; run `cargo xtask setup`"),
+            "{error}"
         );
     }
 
     #[test]
-    fn a_process_that_fails_is_told() {
-        let oracle = Oracle::new(PathBuf::from("/bin/false")).expect("every system has it");
+    fn a_failing_process_is_reported() {
+        let oracle = Oracle::new(PathBuf::from("/bin/false")).expect("every Unix system has it");
         let error = oracle.compare(&[crate::random::case(0)], |_, _| {});
-        let told = error.expect_err("it fails").to_string();
+        let error = error.expect_err("it fails").to_string();
         assert!(
-            told.starts_with("the oracle failed (exit status: 1)"),
-            "{told}"
+            error.starts_with("the oracle failed (exit status: 1)"),
+            "{error}"
         );
-        // One that does nothing and says that all is well has still written nothing.
-        let oracle = Oracle::new(PathBuf::from("/bin/true")).expect("every system has it");
+        // A process that succeeds without writing an output is an error too.
+        let oracle = Oracle::new(PathBuf::from("/bin/true")).expect("every Unix system has it");
         assert!(
             oracle
                 .compare(&[crate::random::case(0)], |_, _| {})

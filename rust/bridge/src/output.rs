@@ -1,4 +1,5 @@
-//! The output file: a text that names the format, an item for each case, and the text that says it is whole.
+//! The output file: a text that names the format, an item for each case, and a text that marks the
+//! end.
 
 use std::io::{self, BufRead, Write};
 
@@ -7,13 +8,13 @@ use antiphon_codec::{Decoder, Encoder, Kind};
 use crate::case::CASE_LIMITS;
 use crate::items::{malformed, next_item};
 
-/// Starts an output file.
+/// The text at the start of an output file.
 pub const OUTPUT_TAG: &str = "antiphon.output.v1";
 
-/// Ends an output file; without it, whoever wrote it was stopped.
+/// The text at the end of an output file. Without it, the writer was interrupted.
 pub const COMPLETE: &str = "complete";
 
-/// Limits for one case's output: as many bytes as an item can have.
+/// Limits on reading the output of one case, which is one item.
 pub(crate) const OUTPUT_LIMITS: antiphon_codec::Limits = antiphon_codec::Limits {
     bytes_len: crate::items::ITEM_LEN_MAX,
     items: 1 << 28,
@@ -27,7 +28,7 @@ pub struct OutputWriter<W> {
 }
 
 impl<W: Write> OutputWriter<W> {
-    /// Begins an output.
+    /// Starts an output file.
     ///
     /// # Errors
     /// When writing fails.
@@ -44,7 +45,7 @@ impl<W: Write> OutputWriter<W> {
         self.to.write_all(out)
     }
 
-    /// Says that the output is whole.
+    /// Marks the output as complete, and returns the writer.
     ///
     /// # Errors
     /// When writing fails.
@@ -70,15 +71,16 @@ pub struct OutputReader<R> {
 }
 
 impl<R: BufRead> OutputReader<R> {
-    /// Opens an output.
+    /// Opens an output file.
     ///
     /// # Errors
-    /// When reading fails, or it does not begin as an output does.
+    /// When reading fails, or the file does not start with [`OUTPUT_TAG`].
     pub fn open(mut from: R) -> io::Result<OutputReader<R>> {
         let mut item = Vec::new();
         next_item(&mut from, &mut item)?;
         if item != text(OUTPUT_TAG) {
-            return Err(malformed("not an output: it does not start with its tag"));
+            let error = format!("not an output: it does not start with `{OUTPUT_TAG}`");
+            return Err(malformed(&error));
         }
         Ok(OutputReader {
             from,
@@ -87,16 +89,18 @@ impl<R: BufRead> OutputReader<R> {
         })
     }
 
-    /// The next case's output; `None` at the end that says so.
+    /// The next case's output; `None` at the end.
     ///
     /// # Errors
-    /// When reading fails, or the output ends without saying so.
+    /// When reading fails, the end mark is missing, or something follows it.
     pub fn case(&mut self) -> io::Result<Option<&[u8]>> {
         if self.is_complete {
             return Ok(None);
         }
         if !next_item(&mut self.from, &mut self.item)? {
-            return Err(malformed("the output ends without saying that it is whole"));
+            return Err(malformed(
+                "the output is cut off: it does not end with `complete`",
+            ));
         }
         if self.item != text(COMPLETE) {
             return Ok(Some(&self.item));
@@ -105,11 +109,11 @@ impl<R: BufRead> OutputReader<R> {
         if self.from.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        Err(malformed("there is something behind the output's end"))
+        Err(malformed("the output goes on after `complete`"))
     }
 }
 
-/// What the model says when it cannot read a case; `None` for the output of a case that was run.
+/// The model's reason for refusing a case; `None` if `out` is the output of a run.
 pub fn refusal(out: &[u8]) -> Option<String> {
     let mut from = Decoder::new(out, OUTPUT_LIMITS);
     if from.array() != Ok(1) || from.kind() != Ok(Kind::Text) {
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_was_cut_off_is_no_output() {
+    fn a_cut_off_output_is_refused() {
         let whole = written();
         for len in 0..whole.len() {
             let read = OutputReader::open(&whole[..len]).and_then(|mut reader| {
@@ -156,6 +160,6 @@ mod tests {
         let longer = [&whole[..], &[0x80]].concat();
         let mut reader = OutputReader::open(&longer[..]).expect("an output");
         while let Ok(Some(_)) = reader.case() {}
-        assert!(reader.case().is_ok(), "the error was told once");
+        assert!(reader.case().is_ok(), "the error is returned once");
     }
 }

@@ -1,4 +1,4 @@
-//! Recordings as cases: what a real machine was told, done again by both sides.
+//! Recordings as cases: both sides repeat the steps and inputs of a recorded machine.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -9,59 +9,60 @@ use antiphon_record::{Entry, OpenError, Reader, Tail};
 use crate::case::{Action, Case};
 use crate::run::Runner;
 
-/// Why a recording does not become a case.
+/// Why a recording cannot become a case.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// It cannot be opened.
+    /// The recording cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Reading failed.
     #[error("reading the recording failed: {0}")]
     Io(#[from] io::Error),
-    /// An image in it cannot be read.
+    /// An image of the recording cannot be read.
     #[error("entry {entry}: the image cannot be read: {error}")]
     Image {
-        /// Which entry.
+        /// The entry's number, from 0.
         entry: u64,
-        /// Why.
+        /// The cause.
         error: ReadError,
     },
-    /// An entry is about a step that is past.
-    #[error("entry {entry} is of step {step}, and step {now} was taken before it")]
+    /// An entry belongs to an earlier step than the entries before it.
+    #[error("entry {entry} is of step {step}, but an earlier entry is of step {now}")]
     Backwards {
-        /// Which entry.
+        /// The entry's number, from 0.
         entry: u64,
-        /// The step it is of.
+        /// The entry's step.
         step: u64,
-        /// How many steps were taken.
+        /// The step of the entries before it.
         now: u64,
     },
-    /// An answer that no request stands before.
-    #[error("entry {entry} answers a request that is not there")]
+    /// An answer has no request before it.
+    #[error("entry {entry} is an answer without a request before it")]
     NoRequest {
-        /// Which entry.
+        /// The entry's number, from 0.
         entry: u64,
     },
-    /// It has more steps than anybody wants to compare one by one.
+    /// The recording has too many steps to compare them one by one.
     #[error("the recording has more than {max} steps")]
     TooLong {
-        /// How many it may have.
+        /// The most steps.
         max: u64,
     },
-    /// It does not end as a whole one does.
+    /// The recording is cut off or damaged.
     #[error("the recording is not whole: {tail:?}")]
     NotWhole {
-        /// How it ends.
+        /// How the recording ends.
         tail: Option<Tail>,
     },
 }
 
-/// Steps of a recording that becomes a case: each is a whole state to write and to compare.
+/// The most steps of a recording that becomes a case. For each step a whole state is written and
+/// compared.
 pub const STEPS_MAX: u64 = 1 << 20;
 
-/// The run that a recording is of, as a case: its steps, and its inputs where they came in.
+/// The recorded run as a case: its steps, with its inputs where they arrived.
 ///
-/// Nothing of what the recording says came out of the run is in the case; whoever runs it finds that anew.
+/// The case has no results of the recorded run; running the case computes them again.
 ///
 /// # Errors
 /// When the recording cannot be read, is damaged or cut off, or is too long.
@@ -72,40 +73,43 @@ pub fn case_of_recording(name: &str, recording: &[u8]) -> Result<Case, Recording
 fn read(name: &str, recording: impl Read) -> Result<Case, RecordingError> {
     let mut reader = Reader::open(recording)?;
     let case = Case::new(name, [], reader.header().config.clone());
-    let mut told = Told {
+    let mut conversion = Conversion {
         case,
         steps: 0,
-        asked: None,
+        requested: None,
         entry: 0,
         runner: None,
     };
     while let Some(entry) = reader.entry()? {
-        told.entry = reader.entries() - 1;
-        told.take(entry)?;
+        conversion.entry = reader.entries() - 1;
+        conversion.add(entry)?;
     }
     match reader.tail() {
-        Some(Tail::Sealed) => Ok(told.case),
+        Some(Tail::Sealed) => Ok(conversion.case),
         tail => Err(RecordingError::NotWhole {
             tail: tail.cloned(),
         }),
     }
 }
 
-struct Told {
+/// A recording on its way to a case.
+struct Conversion {
     case: Case,
-    /// Steps of the case.
+    /// Steps of the case so far.
     steps: u64,
-    /// The request that was made last.
-    asked: Option<EffectId>,
+    /// The effect of the last request.
+    requested: Option<EffectId>,
+    /// The number of the current entry.
     entry: u64,
-    /// The run so far, from the first wave on: what a wave's certificate claims is to be seen in the machine.
+    /// The machine after the actions so far. It exists from the first wave on, because a wave's
+    /// certificate depends on the machine's state.
     runner: Option<Runner>,
 }
 
-impl Told {
-    fn take(&mut self, entry: Entry) -> Result<(), RecordingError> {
+impl Conversion {
+    fn add(&mut self, entry: Entry) -> Result<(), RecordingError> {
         match entry {
-            // The reader gives a header once, before everything.
+            // The reader returned the header when it was opened. Refusals follow from the inputs.
             Entry::Header(_) | Entry::Refused(_) => Ok(()),
             Entry::Image(bytes) => {
                 let image = CodeImage::from_bytes(&bytes, CodeImage::LIMITS);
@@ -117,28 +121,28 @@ impl Told {
                 Ok(())
             }
             Entry::Request(request) => {
-                self.walk(request.step)?;
-                self.asked = Some(request.effect);
+                self.turn_until(request.step)?;
+                self.requested = Some(request.effect);
                 Ok(())
             }
             Entry::Answer(outcome) => {
                 let entry = self.entry;
-                let effect = self.asked.ok_or(RecordingError::NoRequest { entry })?;
+                let effect = self.requested.ok_or(RecordingError::NoRequest { entry })?;
                 self.input(Ingress::Outcome { effect, outcome });
                 Ok(())
             }
             Entry::Input { step, input } => {
-                self.walk(step)?;
+                self.turn_until(step)?;
                 self.input(input);
                 Ok(())
             }
             Entry::Wave { step, picks } => {
-                self.walk(step)?;
+                self.turn_until(step)?;
                 self.wave(picks);
                 Ok(())
             }
-            Entry::Checkpoint(checkpoint) => self.walk(checkpoint.step),
-            Entry::End(end) => self.walk(end.last.step),
+            Entry::Checkpoint(checkpoint) => self.turn_until(checkpoint.step),
+            Entry::End(end) => self.turn_until(end.last.step),
         }
     }
 
@@ -154,14 +158,14 @@ impl Told {
     }
 
     fn wave(&mut self, picks: Vec<(Pick, u32)>) {
-        let so_far = || {
+        let run_so_far = || {
             let mut runner = Runner::new(&self.case);
             for action in &self.case.actions {
                 runner.act(action);
             }
             runner
         };
-        let runner = self.runner.take().unwrap_or_else(so_far);
+        let runner = self.runner.take().unwrap_or_else(run_so_far);
         let certificate = runner.kernel().claim(picks);
         self.runner = Some(runner);
         self.act(Action::Wave(certificate));
@@ -169,7 +173,8 @@ impl Told {
         self.steps = now.unwrap_or(self.steps);
     }
 
-    fn walk(&mut self, step: u64) -> Result<(), RecordingError> {
+    /// Adds turns up to this step.
+    fn turn_until(&mut self, step: u64) -> Result<(), RecordingError> {
         let (entry, now) = (self.entry, self.steps);
         if step < now {
             return Err(RecordingError::Backwards { entry, step, now });
@@ -193,7 +198,8 @@ mod tests {
     };
     use antiphon_record::{Flush, Header, Recorder};
 
-    /// A recorded session, some answers given at once and some later, and the digest it ended with.
+    /// A recorded session with answers in place and later answers, and the digest of its final
+    /// state.
     fn recorded() -> (Vec<u8>, [u8; 32]) {
         let image = sample::ping_pong(1);
         let mut pings = 0;
@@ -213,7 +219,7 @@ mod tests {
         let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
         machine
             .load_choreography(&image, "me")
-            .expect("there is room");
+            .expect("a session can be opened");
         while machine.run(1_000) == Some(Rest::Idle) {
             let kernel = machine.kernel();
             let session = &kernel.sessions()[0];
@@ -224,10 +230,10 @@ mod tests {
             let outcome = Outcome::success(0u64);
             machine
                 .ingress(Ingress::Outcome { effect, outcome })
-                .expect("it is owed");
+                .expect("the effect is outstanding");
             machine
                 .ingress(Ingress::AdvanceClock { ticks: 5 })
-                .expect("time passes");
+                .expect("the clock does not overflow");
         }
         let digest = machine.kernel().state_digest();
         let (kernel, _, recorder) = machine.into_parts();
@@ -235,20 +241,20 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_run_again() {
+    fn the_case_of_a_recording_ends_in_the_same_state() {
         let (bytes, digest) = recorded();
-        let case = case_of_recording("recorded", &bytes).expect("it is whole");
+        let case = case_of_recording("recorded", &bytes).expect("the recording is complete");
         let mut runner = Runner::new(&case);
         for action in &case.actions {
             runner.act(action);
         }
         assert_eq!(runner.kernel().state_digest(), digest);
-        let again = Case::from_bytes(&case.to_bytes()).expect("it is a case");
+        let again = Case::from_bytes(&case.to_bytes()).expect("the case is canonical");
         assert_eq!(again.to_bytes(), case.to_bytes());
     }
 
     #[test]
-    fn a_recording_that_is_not_whole_is_no_case() {
+    fn a_damaged_recording_is_refused() {
         let (bytes, _) = recorded();
         let cut = case_of_recording("cut", &bytes[..bytes.len() - 3]);
         assert!(

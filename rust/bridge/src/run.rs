@@ -1,4 +1,4 @@
-//! The kernel's side of parity: a case is run, and what every action comes to is written down in full.
+//! The kernel's side of parity: runs a case, and records the full output of every action.
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
@@ -9,36 +9,37 @@ use antiphon_machine::{
 
 use crate::case::{Action, Case};
 
-/// What one action came to: everything that is compared, and two facts for the coverage counters.
+/// The output of one action: everything that is compared, and the instruction for the coverage
+/// counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionOut {
     /// The result.
     pub result: ActionResult,
     /// The events, in order.
     pub events: Vec<ObsEvent>,
-    /// The request of the effect that was issued by a step or asked again after an outcome.
+    /// The request of the effect that a step issued, or that an outcome reissued.
     pub request: Option<Request>,
     /// The canonical bytes of the whole machine afterwards.
     pub state: Vec<u8>,
-    /// The instruction that was stepped, by its number; `None` when none was, or control had left the program. Not part
-    /// of the bytes.
+    /// The number of the instruction that was stepped. `None` if no step was taken, or control had
+    /// left the program. It is not part of the bytes.
     pub instruction: Option<u8>,
 }
 
-/// What an action came to, in short.
+/// The result of an action, without its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionResult {
     /// A step was taken.
     Stepped(Pick, Step),
-    /// Nobody was ready.
+    /// No coroutine was ready.
     Rested(Rest),
-    /// The input was taken.
+    /// The input was accepted.
     Taken(Taken),
     /// The input was refused.
     Refused(Refusal),
     /// A wave was run.
     Round(Wave),
-    /// Whoever was to step is not ready; nothing has changed.
+    /// The picked coroutine is not ready; nothing has changed.
     NotReady,
     /// A round of width 0 was refused; nothing has changed.
     NoWidth,
@@ -47,13 +48,13 @@ pub enum ActionResult {
 /// A wave that was run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wave {
-    /// Who stepped, one step after the other.
+    /// The coroutine of each step, in order.
     pub picks: Vec<Pick>,
-    /// Whether the wave did not check, and one turn was taken in its place.
+    /// Whether the certificate did not check, and one turn was taken in its place.
     pub fell_back: bool,
 }
 
-/// A request, as it is put to the handler.
+/// A copy of a request, as the handler gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of `EffectRequest`")]
 pub struct Request {
@@ -65,7 +66,7 @@ pub struct Request {
     pub args: Vec<Value>,
 }
 
-/// A machine that a case is run on.
+/// A machine that runs a case.
 #[derive(Clone, Debug)]
 pub struct Runner {
     kernel: ProtocolMachineKernel,
@@ -77,7 +78,7 @@ pub fn run(case: &Case) -> Vec<ActionOut> {
     run_by(case, |_| {})
 }
 
-/// Runs a whole case; `jobs` runs the jobs of each wave, or leaves them to this thread.
+/// Runs a whole case. `jobs` runs the jobs of each wave; this thread runs those that it leaves out.
 pub fn run_by(case: &Case, mut jobs: impl FnMut(&mut [Job<'_>])) -> Vec<ActionOut> {
     let mut runner = Runner::new(case);
     let act = |action: &Action| runner.act_by(action, &mut jobs);
@@ -95,7 +96,7 @@ pub fn encode(outs: &[ActionOut]) -> Vec<u8> {
 }
 
 impl Runner {
-    /// A machine as the case begins.
+    /// A machine with the case's configuration and images, before the first action.
     pub fn new(case: &Case) -> Runner {
         let mut kernel = ProtocolMachineKernel::new(case.config.clone());
         for image in &case.images {
@@ -105,12 +106,12 @@ impl Runner {
         Runner { kernel, buffers }
     }
 
-    /// The kernel, to look at.
+    /// The kernel.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         &self.kernel
     }
 
-    /// Does an action, on this thread.
+    /// Does an action on this thread.
     pub fn act(&mut self, action: &Action) -> ActionOut {
         self.act_by(action, &mut |_: &mut [Job<'_>]| {})
     }
@@ -148,7 +149,7 @@ impl Runner {
             };
             return self.out(ActionResult::Round(wave), events, None);
         }
-        // A certificate that does not check is a turn, and tells what a turn tells.
+        // If the certificate does not check, one turn is taken, with a turn's request.
         let mut out = self.turn();
         if let ActionResult::Stepped(pick, _) = out.result {
             let (picks, fell_back) = (vec![pick], true);
@@ -161,8 +162,8 @@ impl Runner {
         self.turns(1).0
     }
 
-    /// Turns, at most so many, as a machine takes them that nobody watches; what the last one came to,
-    /// with the events of all, and how many they were.
+    /// Takes at most `steps_max` turns in one call, as a machine without a step sink does. Returns
+    /// the output of the last turn with the events of all, and the number of turns.
     pub fn turns(&mut self, steps_max: u64) -> (ActionOut, u64) {
         let places = self.places();
         let mut events = Vec::new();
@@ -182,11 +183,11 @@ impl Runner {
     fn turned(&mut self, turn: Turn, events: Vec<ObsEvent>, places: &[Place]) -> ActionOut {
         match turn {
             Turn::Stepped { pick, step } => {
-                let asked = match step {
+                let issued = match step {
                     Step::Effect(effect) => Some(effect),
                     _ => None,
                 };
-                let mut out = self.out(ActionResult::Stepped(pick, step), events, asked);
+                let mut out = self.out(ActionResult::Stepped(pick, step), events, issued);
                 let place = places.iter().find(|place| place.pick == pick);
                 out.instruction = place.and_then(|place| self.instruction(place));
                 out
@@ -199,11 +200,11 @@ impl Runner {
         let mut events = Vec::new();
         match self.kernel.ingress(input, &mut events) {
             Ok(taken) => {
-                let asked = match taken {
+                let issued = match taken {
                     Taken::Resumed(Resumed::Reissued(effect)) => Some(effect),
                     _ => None,
                 };
-                self.out(ActionResult::Taken(taken), events, asked)
+                self.out(ActionResult::Taken(taken), events, issued)
             }
             Err(refusal) => self.out(ActionResult::Refused(refusal), events, None),
         }
@@ -213,9 +214,9 @@ impl Runner {
         &self,
         result: ActionResult,
         events: Vec<ObsEvent>,
-        asked: Option<EffectId>,
+        issued: Option<EffectId>,
     ) -> ActionOut {
-        let request = asked.and_then(|effect| self.kernel.request(effect));
+        let request = issued.and_then(|effect| self.kernel.request(effect));
         let request = request.map(|request| Request::of(&request));
         ActionOut {
             result,
@@ -226,11 +227,15 @@ impl Runner {
         }
     }
 
-    /// Where everybody who could step stands.
+    /// The program and pc of every ready coroutine.
     fn places(&self) -> Vec<Place> {
         let place = |pick: Pick| {
             let session = self.kernel.session(pick.session)?;
-            debug_assert_eq!(session.phase(), Phase::Active, "nobody else is ready");
+            debug_assert_eq!(
+                session.phase(),
+                Phase::Active,
+                "only active sessions have ready coroutines"
+            );
             let coroutine = session.coroutines().get(pick.coroutine.index())?;
             let (program, pc) = (coroutine.program, coroutine.pc);
             Some(Place { pick, program, pc })
@@ -329,7 +334,7 @@ impl ActionResult {
 }
 
 impl Request {
-    /// A copy of the request.
+    /// Copies a request.
     pub fn of(request: &EffectRequest<'_>) -> Request {
         Request {
             effect: request.effect(),
@@ -357,9 +362,10 @@ mod tests {
     use super::*;
     use antiphon_machine::{CoroutineId, ProtocolMachineConfig, SessionId, sample};
 
-    /// One case of every action, its output pinned by hand: this is what the model is to write.
+    /// A case with every kind of action. Its output, which the model must write too, is pinned by
+    /// hand.
     #[test]
-    fn every_result_has_its_bytes() {
+    fn every_result_has_its_canonical_bytes() {
         let image = sample::bare_ping_pong();
         let digest = *image.digest();
         let config = ProtocolMachineConfig::default();

@@ -1,23 +1,27 @@
 //! Small scope: every protocol of a few states, under every schedule to a depth.
 //!
-//! What is enumerated, exactly. An automaton is *numbered* if its states are in the order in which they are first come to
-//! from state 0, every state being come to. All payloads are units, programs walk their automata and do nothing else,
-//! and where a state has two labels the program takes them in turn.
+//! An automaton is *numbered* if every state is reachable from state 0, and the states are in the
+//! order in which a breadth-first walk visits them. All payloads are units. Programs only walk
+//! their automata; in a state with two labels, the program alternates between them.
 //!
-//! - `pairs`: roles A and B with every pair of numbered automata of at most 2 states and one label, fitting or not;
-//!   buffers of 1 and 2; to 8 steps.
-//! - `choices`: role A with every numbered automaton of at most 2 states and two labels, B with its dual; a buffer of 1;
-//!   to 6 steps.
-//! - `chains`: role A with every numbered automaton of 3 or 4 states and one label, B with its dual; a buffer of 1; to 10
-//!   steps.
-//! - `triples`: roles A, B and C, each of which says one thing to another, or hears one, or ends; a buffer of 1; to 6
-//!   steps.
+//! Exactly these protocols are enumerated:
 //!
-//! A schedule is a sequence of picks, each of a coroutine that is ready. All schedules to the depth are followed, up to
-//! where one comes to a machine of the same bytes as another one has come to: from there on they are one, because the
-//! bytes are the whole state, step index included. There is a case for each schedule that ends there, cannot be continued,
-//! or has come to the depth, and behind it stands a turn of the policy. Protocols take the four policies in turn: a policy
-//! decides no pick here, but where it puts whoever stepped.
+//! - `pairs`: roles A and B with every pair of numbered automata of at most 2 states and one label,
+//!   matching or not; buffers of 1 and 2; up to 8 steps.
+//! - `choices`: role A with every numbered automaton of at most 2 states and two labels, B with its
+//!   dual; a buffer of 1; up to 6 steps.
+//! - `chains`: role A with every numbered automaton of 3 or 4 states and one label, B with its
+//!   dual; a buffer of 1; up to 10 steps.
+//! - `triples`: roles A, B and C, where each sends one message to another role, receives one, or
+//!   ends; a buffer of 1; up to 6 steps.
+//!
+//! A schedule is a sequence of picks, each of a ready coroutine. All schedules up to the depth are
+//! followed, but a schedule stops when its machine has the same bytes as that of an earlier
+//! schedule: the bytes are the whole state with the step index, so both continue in the same way.
+//! There is a case for each schedule that stops so, that cannot be continued, or that reaches the
+//! depth, and each case ends with a turn of the policy. Protocols use the four policies in
+//! rotation: here, a policy does not decide the picks, only where it requeues the coroutine that
+//! stepped.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +59,7 @@ impl Part {
         }
     }
 
-    /// Buffers, and how many steps a schedule has at most.
+    /// The buffer sizes, and the most steps of a schedule.
     fn bounds(self) -> (&'static [u32], usize) {
         match self {
             Part::Pairs => (&[1, 2], 8),
@@ -81,7 +85,7 @@ impl Part {
                 let mut script = Script::new(name, [image.clone()], config);
                 script.open();
                 let mut tree = Tree {
-                    seen: BTreeSet::new(),
+                    visited: BTreeSet::new(),
                     cases: &mut cases,
                 };
                 tree.follow(&script, depth);
@@ -93,8 +97,8 @@ impl Part {
 
 /// The schedules of a protocol.
 struct Tree<'c> {
-    /// The machines that some schedule has come to.
-    seen: BTreeSet<Vec<u8>>,
+    /// The states that an earlier schedule has reached.
+    visited: BTreeSet<Vec<u8>>,
     cases: &'c mut Vec<Case>,
 }
 
@@ -102,7 +106,7 @@ impl Tree<'_> {
     fn follow(&mut self, script: &Script, depth: usize) {
         let kernel = script.runner().kernel();
         let ready = kernel.ready();
-        if depth == 0 || ready.is_empty() || !self.seen.insert(kernel.state_bytes()) {
+        if depth == 0 || ready.is_empty() || !self.visited.insert(kernel.state_bytes()) {
             let mut script = script.clone();
             script.turns(1);
             return self.cases.push(script.case());
@@ -115,7 +119,7 @@ impl Tree<'_> {
     }
 }
 
-/// Every numbered automaton of so many states and at most so many labels, that speaks with role 1.
+/// Every numbered automaton with `len` states and at most `labels` labels, whose peer is role 1.
 fn numbered(len: u32, labels: u16) -> Vec<Automaton> {
     let peer = RoleId(1);
     let mut options = vec![State::End];
@@ -143,7 +147,7 @@ fn numbered(len: u32, labels: u16) -> Vec<Automaton> {
     all.into_iter().map(|states| Automaton { states }).collect()
 }
 
-/// Every non-empty choice of labels, and of where each leads.
+/// Every non-empty set of labels, with every choice of their next states.
 fn branches(len: u32, labels: u16) -> Vec<Vec<Transition>> {
     let mut all: Vec<Vec<Transition>> = vec![vec![]];
     for label in 0..labels {
@@ -166,24 +170,24 @@ fn branches(len: u32, labels: u16) -> Vec<Vec<Transition>> {
     all
 }
 
-/// Whether walking breadth first from state 0 comes to the states in the order of their numbers, and to all of them.
+/// Whether a breadth-first walk from state 0 visits all states, in the order of their numbers.
 fn is_numbered(states: &[State]) -> bool {
-    let mut seen: Vec<u32> = vec![0];
+    let mut visited: Vec<u32> = vec![0];
     let mut at = 0;
-    while let Some(state) = seen.get(at).and_then(|n| states.get(*n as usize)) {
+    while let Some(state) = visited.get(at).and_then(|n| states.get(*n as usize)) {
         if let State::Send { branches, .. } | State::Recv { branches, .. } = state {
             for branch in branches {
-                if !seen.contains(&branch.next.0) {
-                    seen.push(branch.next.0);
+                if !visited.contains(&branch.next.0) {
+                    visited.push(branch.next.0);
                 }
             }
         }
         at += 1;
     }
-    seen.len() == states.len() && seen.is_sorted()
+    visited.len() == states.len() && visited.is_sorted()
 }
 
-/// The automaton, speaking with role 0.
+/// The automaton with role 0 as its peer.
 fn mirrored(automaton: &Automaton) -> Automaton {
     let mut automaton = automaton.clone();
     for state in &mut automaton.states {
@@ -196,7 +200,7 @@ fn mirrored(automaton: &Automaton) -> Automaton {
 
 fn with_duals(automata: impl Iterator<Item = Automaton>) -> Vec<Vec<Automaton>> {
     let dual = |automaton: &Automaton| {
-        let turned = automaton.states.iter().cloned().map(|state| match state {
+        let states = automaton.states.iter().cloned().map(|state| match state {
             State::End => State::End,
             State::Send { branches, .. } => State::Recv {
                 from: RoleId(0),
@@ -208,7 +212,7 @@ fn with_duals(automata: impl Iterator<Item = Automaton>) -> Vec<Vec<Automaton>> 
             },
         });
         Automaton {
-            states: turned.collect(),
+            states: states.collect(),
         }
     };
     automata
@@ -227,16 +231,16 @@ fn triples() -> Vec<Vec<Automaton>> {
     let options = |role: u16| {
         let mut options = vec![vec![State::End]];
         for peer in (0..3).filter(|peer| *peer != role).map(RoleId) {
-            let says = State::Send {
+            let send = State::Send {
                 to: peer,
                 branches: branches(),
             };
-            options.push(vec![says, State::End]);
-            let hears = State::Recv {
+            options.push(vec![send, State::End]);
+            let receive = State::Recv {
                 from: peer,
                 branches: branches(),
             };
-            options.push(vec![hears, State::End]);
+            options.push(vec![receive, State::End]);
         }
         options
             .into_iter()
@@ -256,7 +260,7 @@ fn triples() -> Vec<Vec<Automaton>> {
     all
 }
 
-/// The image of these roles: each with the program that walks its automaton.
+/// An image with a role for each automaton, and a program that walks it.
 fn image(automata: &[Automaton]) -> CodeImage {
     let names = ["A", "B", "C"];
     let role = |(name, automaton): (&&str, &Automaton)| Role {
@@ -282,10 +286,11 @@ fn image(automata: &[Automaton]) -> CodeImage {
 
 const CHAN: Reg = Reg(0);
 const VAL: Reg = Reg(1);
-/// Holds the label that is sent next where there are two.
+/// Holds the next label to send, if there are two.
 const SELECTOR: Reg = Reg(2);
 
-/// A block for each state. Jumps are to the number of a state first, and then to the place of its block.
+/// A block of code for each state. Jumps first hold the number of a state, and then the position of
+/// its block.
 fn code(automaton: &Automaton) -> Vec<Instruction> {
     let mut blocks = Vec::new();
     let chooses =
@@ -366,9 +371,9 @@ fn select(label: u64) -> Instruction {
 mod tests {
     use super::*;
 
-    /// The counts are pinned: what is enumerated does not change unseen.
+    /// The counts are pinned, so that a change to the enumeration is noticed.
     #[test]
-    fn what_is_enumerated_is_known() {
+    fn the_numbers_of_protocols_and_cases_are_pinned() {
         let counts = Part::ALL.map(|part| (part.protocols().len(), part.cases().len()));
         let expected = [(169, 7_606), (177, 3_644), (100, 5_644), (125, 5_706)];
         assert_eq!(counts, expected);

@@ -1,5 +1,5 @@
-//! Cases that are made by running them: each action is done on a real kernel at once, so that what comes next can go
-//! by what came of it.
+//! Builds a case while running it: each action is done on the kernel at once, so the next action
+//! can depend on the result.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use antiphon_machine::{
 use crate::case::{Action, Case};
 use crate::run::{ActionOut, ActionResult, Runner};
 
-/// Turns after which a machine that has not come to rest is left alone.
+/// The most turns that [`Script::rest`] takes on a machine that does not come to rest.
 const TURNS_MAX: usize = 80;
 
-/// A case in the making.
+/// A case that is being built, and its machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     case: Case,
@@ -32,7 +32,7 @@ impl Script {
         Script { case, runner }
     }
 
-    /// The script that has come as far as this case.
+    /// A script that has done the case's actions.
     pub(crate) fn resume(case: &Case) -> Script {
         let mut script = Script {
             runner: Runner::new(case),
@@ -74,7 +74,7 @@ impl Script {
         self
     }
 
-    /// Opens a session of the image in this row.
+    /// Opens a session of the image with this index.
     pub(crate) fn open_row(&mut self, row: usize, owner: &str) -> &mut Script {
         let image = *self.case.images[row].digest();
         let owner = Arc::from(owner);
@@ -92,7 +92,7 @@ impl Script {
         self
     }
 
-    /// Turns until nobody is ready, that turn included.
+    /// Takes turns until no coroutine is ready; the last turn is the one that finds none.
     pub(crate) fn rest(&mut self) -> &mut Script {
         for _ in 0..TURNS_MAX {
             if let ActionResult::Rested(_) = self.act(Action::Turn).result {

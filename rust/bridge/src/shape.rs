@@ -1,20 +1,20 @@
-//! The shapes of outputs: names for the places of an output's tree, so that a difference can be said in words.
+//! The shapes of outputs: names for the fields of an output's tree, to describe a difference.
 //!
-//! Comparison is of bytes and knows nothing of this. A shape only names what it was pointed at; where the bytes have
-//! another form, places go by their numbers.
+//! The comparison itself is of bytes and does not use shapes. Where the bytes do not have the
+//! expected form, fields are named by their positions.
 
 use antiphon_codec::Item;
 
-/// What an item means.
+/// The meaning of an item.
 #[derive(Debug)]
 pub(crate) enum Shape {
-    /// A scalar, or something without names in it.
+    /// A scalar, or an item without named fields.
     Plain,
-    /// A structure: its fields.
+    /// A structure with these fields.
     Fields(&'static [Field]),
-    /// A list: what one of its items is called, and its shape.
+    /// A list: the name and the shape of its items.
     List(&'static str, &'static Shape),
-    /// An alternative: names and fields of each, by number.
+    /// One of several alternatives: the name and the fields of each, by number.
     Alternatives(&'static [(&'static str, &'static [Field])]),
     /// One of a closed list of names.
     Names(&'static [&'static str]),
@@ -50,32 +50,32 @@ impl Shape {
         all.get(usize::try_from(items.first()?.as_uint()?).ok()?)
     }
 
-    /// The item in words, with the name of its alternative if it has one.
-    pub(crate) fn tell(&self, item: &Item) -> String {
+    /// Describes the item, with the names of its fields and of its alternative.
+    pub(crate) fn describe(&self, item: &Item) -> String {
         let text = match (self, item) {
             (Alternatives(_), Item::Array(items)) => match self.alternative(items) {
                 Some((name, fields)) if items.len() == 1 + fields.len() => {
-                    let told = items[1..].iter().zip(*fields);
-                    let told: Vec<_> = told
-                        .map(|(item, (field, shape))| format!("{field} {}", shape.tell(item)))
+                    let parts = items[1..].iter().zip(*fields);
+                    let parts: Vec<_> = parts
+                        .map(|(item, (field, shape))| format!("{field} {}", shape.describe(item)))
                         .collect();
-                    match told.len() {
+                    match parts.len() {
                         0 => (*name).to_owned(),
-                        _ => format!("{name} {{{}}}", told.join(", ")),
+                        _ => format!("{name} {{{}}}", parts.join(", ")),
                     }
                 }
                 _ => item.to_string(),
             },
             (Fields(fields), Item::Array(items)) if items.len() == fields.len() => {
-                let told = items.iter().zip(*fields);
-                let told: Vec<_> = told
-                    .map(|(item, (field, shape))| format!("{field} {}", shape.tell(item)))
+                let parts = items.iter().zip(*fields);
+                let parts: Vec<_> = parts
+                    .map(|(item, (field, shape))| format!("{field} {}", shape.describe(item)))
                     .collect();
-                format!("{{{}}}", told.join(", "))
+                format!("{{{}}}", parts.join(", "))
             }
             (List(_, shape), Item::Array(items)) => {
-                let told: Vec<_> = items.iter().map(|item| shape.tell(item)).collect();
-                format!("[{}]", told.join(", "))
+                let parts: Vec<_> = items.iter().map(|item| shape.describe(item)).collect();
+                format!("[{}]", parts.join(", "))
             }
             (Names(names), Item::Uint(n)) => {
                 let name = usize::try_from(*n).ok().and_then(|n| names.get(n));
@@ -83,17 +83,17 @@ impl Shape {
             }
             _ => item.to_string(),
         };
-        match text.char_indices().nth(TOLD_MAX) {
+        match text.char_indices().nth(DESCRIPTION_LEN_MAX) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         }
     }
 }
 
-/// Characters that a difference shows of one side.
-const TOLD_MAX: usize = 400;
+/// The most characters of a description.
+const DESCRIPTION_LEN_MAX: usize = 400;
 
-/// What one action came to.
+/// The output of one action.
 pub(crate) static ACTION_OUT: Shape = Fields(&[
     ("result", &RESULT),
     ("events", &List("event", &OBS_EVENT)),

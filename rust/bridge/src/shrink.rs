@@ -1,4 +1,4 @@
-//! Shrinking: the smallest case that still shows what a larger one showed.
+//! Shrinking: finds a smaller case that still diverges.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use antiphon_machine::{Ingress, SessionId};
 
 use crate::case::{Action, Case};
 
-/// Makes a case smaller as long as `diverges` still holds of it.
+/// Makes a case smaller while `diverges` holds for it.
 ///
-/// Each question may cost a run of the model, so whole halves are dropped before single actions, and `questions_max`
-/// bounds them all. The result is a case of which `diverges` was true: the given one at worst.
-pub fn shrink(case: &Case, questions_max: u32, diverges: impl FnMut(&Case) -> bool) -> Case {
+/// Each call of `diverges` may run the model, so whole halves are dropped before single actions,
+/// and there are at most `calls_max` calls. The result is a case for which `diverges` returned
+/// true, or the given case.
+pub fn shrink(case: &Case, calls_max: u32, diverges: impl FnMut(&Case) -> bool) -> Case {
     let mut shrinking = Shrinking {
         best: case.clone(),
-        questions_left: questions_max,
+        calls_left: calls_max,
         diverges,
     };
     shrinking.end_early();
@@ -23,7 +24,7 @@ pub fn shrink(case: &Case, questions_max: u32, diverges: impl FnMut(&Case) -> bo
         shrinking.drop_sessions();
         shrinking.drop_images();
         shrinking.shorten();
-        if shrinking.questions_left == 0 || shrinking.best.to_bytes().len() == before {
+        if shrinking.calls_left == 0 || shrinking.best.to_bytes().len() == before {
             return shrinking.best;
         }
     }
@@ -31,17 +32,17 @@ pub fn shrink(case: &Case, questions_max: u32, diverges: impl FnMut(&Case) -> bo
 
 struct Shrinking<F> {
     best: Case,
-    questions_left: u32,
+    calls_left: u32,
     diverges: F,
 }
 
 impl<F: FnMut(&Case) -> bool> Shrinking<F> {
     /// Keeps the case if it still diverges.
-    fn offer(&mut self, case: Case) -> bool {
-        if self.questions_left == 0 {
+    fn try_case(&mut self, case: Case) -> bool {
+        if self.calls_left == 0 {
             return false;
         }
-        self.questions_left -= 1;
+        self.calls_left -= 1;
         let good = (self.diverges)(&case);
         if good {
             self.best = case;
@@ -49,20 +50,21 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         good
     }
 
-    fn offer_actions(&mut self, actions: Vec<Action>) -> bool {
+    fn try_actions(&mut self, actions: Vec<Action>) -> bool {
         let case = Case {
             actions,
             ..self.best.clone()
         };
-        self.offer(case)
+        self.try_case(case)
     }
 
-    /// Whatever follows the first difference is not needed: the shortest prefix, by halves.
+    /// Finds the shortest prefix that diverges, by bisection: actions after the first difference
+    /// are not needed.
     fn end_early(&mut self) {
         let (mut low, mut high) = (0, self.best.actions.len());
-        while low < high && self.questions_left > 0 {
+        while low < high && self.calls_left > 0 {
             let middle = low + (high - low) / 2;
-            if self.offer_actions(self.best.actions[..middle].to_vec()) {
+            if self.try_actions(self.best.actions[..middle].to_vec()) {
                 high = middle;
             } else {
                 low = middle + 1;
@@ -70,15 +72,15 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         }
     }
 
-    /// Drops runs of actions, half of them first, single ones last.
+    /// Drops runs of actions: halves first, single actions last.
     fn drop_runs(&mut self) {
         let mut len = self.best.actions.len().div_ceil(2);
         while len > 0 {
             let mut at = 0;
-            while at < self.best.actions.len() && self.questions_left > 0 {
+            while at < self.best.actions.len() && self.calls_left > 0 {
                 let mut actions = self.best.actions.clone();
                 actions.drain(at..(at + len).min(actions.len()));
-                if !self.offer_actions(actions) {
+                if !self.try_actions(actions) {
                     at += len;
                 }
             }
@@ -86,14 +88,14 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         }
     }
 
-    /// Drops a session whole: its opening, and all that is about it; later ones move up.
+    /// Drops whole sessions, with every action on them; later sessions are renumbered.
     fn drop_sessions(&mut self) {
         let is_open = |action: &&Action| matches!(action, Action::Input(Ingress::Open { .. }));
         let mut number = self.best.actions.iter().filter(is_open).count() as u32;
         while number > 0 {
             number -= 1;
             let actions = without_session(&self.best.actions, number);
-            self.offer_actions(actions);
+            self.try_actions(actions);
         }
     }
 
@@ -103,16 +105,16 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
             row -= 1;
             let mut case = self.best.clone();
             case.images.remove(row);
-            self.offer(case);
+            self.try_case(case);
         }
     }
 
-    /// Shorter owners, and a configuration with nothing special in it.
+    /// Tries the default configuration and shorter owners.
     fn shorten(&mut self) {
         let mut case = self.best.clone();
         case.config.priorities.clear();
         if case.config != self.best.config {
-            self.offer(case);
+            self.try_case(case);
         }
         let default = antiphon_machine::ProtocolMachineConfig {
             policy: self.best.config.policy,
@@ -123,7 +125,7 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
                 config: default,
                 ..self.best.clone()
             };
-            self.offer(case);
+            self.try_case(case);
         }
         let shorter = self.best.actions.iter().map(|action| match action {
             Action::Input(Ingress::Open { image, .. }) => Action::Input(Ingress::Open {
@@ -138,12 +140,13 @@ impl<F: FnMut(&Case) -> bool> Shrinking<F> {
         });
         let shorter: Vec<_> = shorter.collect();
         if shorter != self.best.actions {
-            self.offer_actions(shorter);
+            self.try_actions(shorter);
         }
     }
 }
 
-/// The actions without the session of this number, as far as opening in order gives it its number.
+/// The actions without the session of this number. Sessions are numbered in the order of the
+/// openings, as if none were refused.
 fn without_session(actions: &[Action], number: u32) -> Vec<Action> {
     let mut opened = 0;
     let mut kept = Vec::with_capacity(actions.len());
@@ -182,9 +185,9 @@ mod tests {
     use crate::run::{ActionResult, run};
     use antiphon_machine::Taken;
 
-    /// What is looked for needs an opening and a cancellation; all else goes.
+    /// A cancellation needs only an opening and itself; every other action is dropped.
     #[test]
-    fn only_what_is_needed_is_left() {
+    fn only_the_necessary_actions_are_left() {
         let cancelled = |case: &Case| {
             let outs = run(case);
             let cancelled = ActionResult::Taken(Taken::Cancelled);

@@ -1,31 +1,32 @@
-//! What is proved about the model, as it was when this program was built.
+//! The theorems about the model that this program was built with.
 //!
-//! `lean/theorems.json` lists every theorem with the hash of its statement, made from the proofs and compared with them by
-//! `cargo xtask lean`. It is part of every program that names this module, so whoever has to decide whether a run may
-//! rely on a theorem needs no proofs at hand: the names that matter are the [`headlines`], their statements' hashes stand
-//! in the [`Inventory`], and an inventory that somebody else shows is compared statement by statement.
+//! `lean/theorems.json` lists every theorem with the hash of its statement. `cargo xtask lean`
+//! makes the list from the proofs and compares it with them. The list is compiled into every
+//! program that uses this module, so a program can check which theorems hold without the proofs:
+//! [`headlines`] names the important ones, the [`Inventory`] has the hashes of their statements,
+//! and two inventories can be compared statement by statement.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The list of theorems as a file.
+/// The text of `lean/theorems.json`.
 pub const INVENTORY: &str = include_str!("../../../lean/theorems.json");
 
-/// The file that names the theorems that are the point of the others; Lean has seen that there are such theorems.
+/// The Lean file that names the headline theorems. Lean checks that each exists.
 const PACK: &str = include_str!("../../../lean/Runtime/TheoremPack/API.lean");
 
-/// How the pack names one.
+/// What precedes a theorem's name in the pack.
 const NAMED: &str = "example := @";
 
-/// Every theorem stands below this name.
+/// The namespace of every theorem.
 const NAMESPACE: &str = "Antiphon.";
 
-/// A list of theorems, by name and file: two files may have a theorem of one name each.
+/// A list of theorems by name and file, because two files may have a theorem of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory(BTreeMap<(String, String), Theorem>);
 
-/// A theorem as it is listed.
+/// A listed theorem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Theorem {
     /// The first sentence of its doc-string; empty when it has none.
@@ -34,26 +35,26 @@ pub struct Theorem {
     pub statement: String,
 }
 
-/// A text is no list of theorems.
+/// The text is not a list of theorems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a list of theorems: expected rows of `name`, `file`, `says`, `statement`")]
 pub struct InventoryError;
 
-/// How a list of theorems differs from another.
+/// A difference between two lists of theorems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// It has not got this one.
+    /// The other list lacks this theorem.
     Missing {
         /// The theorem's full name.
         name: String,
     },
-    /// Of this one it has another statement.
+    /// The other list has another statement for this theorem.
     Statement {
         /// The theorem's full name.
         name: String,
-        /// The hash that it should have.
+        /// The statement's hash in this list.
         expected: String,
-        /// The hash that it has.
+        /// The statement's hash in the other list.
         got: String,
     },
 }
@@ -62,15 +63,15 @@ impl Inventory {
     /// The list that this program was built with.
     ///
     /// # Errors
-    /// Never, in a program whose tests passed.
+    /// When the compiled-in list cannot be read, which the tests exclude.
     pub fn built_in() -> Result<Inventory, InventoryError> {
         Inventory::read(INVENTORY)
     }
 
-    /// Reads a list as the file has it.
+    /// Reads a list in the format of `lean/theorems.json`.
     ///
     /// # Errors
-    /// When it is none, or lists a theorem twice.
+    /// When the text is not such a list, or lists a theorem twice.
     pub fn read(text: &str) -> Result<Inventory, InventoryError> {
         let json: Value = serde_json::from_str(text).map_err(|_| InventoryError)?;
         let rows = json.as_array().ok_or(InventoryError)?;
@@ -83,28 +84,30 @@ impl Inventory {
         }
     }
 
-    /// How many theorems there are.
+    /// The number of theorems.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The theorem of this name, with or without `Antiphon.`; `None` also when there are several.
+    /// The theorem of this name, with or without `Antiphon.`. `None` if no theorem has the name, or
+    /// several have.
     pub fn theorem(&self, name: &str) -> Option<&Theorem> {
         let name = name.strip_prefix(NAMESPACE).unwrap_or(name);
-        let is_it = |((full, _), _): &(&(String, String), &Theorem)| {
+        let has_name = |((full, _), _): &(&(String, String), &Theorem)| {
             full.strip_prefix(NAMESPACE) == Some(name)
         };
-        let mut found = self.0.iter().filter(is_it);
+        let mut found = self.0.iter().filter(has_name);
         let (_, theorem) = found.next()?;
         found.next().is_none().then_some(theorem)
     }
 
-    /// What `other` lacks of this list. That it has more theorems is no difference.
+    /// The theorems of this list that `other` lacks or states differently. Additional theorems in
+    /// `other` are not differences.
     pub fn differences(&self, other: &Inventory) -> Vec<Difference> {
         let difference = |(key, theorem): (&(String, String), &Theorem)| {
             let (name, _) = key;
@@ -122,14 +125,15 @@ impl Inventory {
     }
 }
 
-/// The theorems that are the point of the others, by their names without `Antiphon.`: those of the theorem pack, in its
-/// order. `lean/README.md` says what they say.
+/// The names of the headline theorems without `Antiphon.`, in the order of the theorem pack.
+/// `lean/README.md` explains what they state.
 pub fn headlines() -> impl Iterator<Item = &'static str> {
     PACK.lines().filter_map(|line| line.strip_prefix(NAMED))
 }
 
-/// Digest of the list that this program was built with: two programs with the same one have the same theorems, word for
-/// word. What the words mean stands in the model's definitions, which are not part of it.
+/// Digest of the list that this program was built with. Two programs with the same digest have the
+/// same statements, word for word. The definitions that the statements use are not part of the
+/// digest.
 pub fn digest() -> [u8; 32] {
     *blake3::hash(INVENTORY.as_bytes()).as_bytes()
 }
@@ -148,16 +152,16 @@ mod tests {
     use super::*;
 
     fn built_in() -> Inventory {
-        Inventory::built_in().expect("the list is in order")
+        Inventory::built_in().expect("the compiled-in list is valid")
     }
 
     #[test]
-    fn every_headline_is_listed_once_with_what_it_says() {
+    fn every_headline_is_listed_once_with_its_summary() {
         let inventory = built_in();
         for name in headlines() {
             let theorem = inventory.theorem(name);
             let theorem = theorem.unwrap_or_else(|| panic!("`{name}` is not listed"));
-            assert!(!theorem.says.is_empty(), "`{name}` says nothing");
+            assert!(!theorem.says.is_empty(), "`{name}` has no summary");
             assert_eq!(theorem.statement.len(), 64, "`{name}`");
         }
         let mut names: Vec<&str> = headlines().collect();
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_statement_and_a_theorem_that_is_gone_are_found() {
+    fn a_changed_statement_and_a_missing_theorem_are_differences() {
         let inventory = built_in();
         assert_eq!(inventory.differences(&inventory), []);
         let expected = inventory
@@ -191,7 +195,7 @@ mod tests {
 
         let row = |line: &&str| !line.contains("\"Antiphon.step_frame\"");
         let lines: Vec<&str> = INVENTORY.lines().filter(row).collect();
-        let fewer = Inventory::read(&lines.join("\n")).expect("it is not the last");
+        let fewer = Inventory::read(&lines.join("\n")).expect("the last row is another theorem");
         assert_eq!(
             inventory.differences(&fewer),
             [Difference::Missing { name }]
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused() {
+    fn input_that_is_not_a_list_of_theorems_is_refused() {
         let row = r#"{"name": "a", "file": "b", "says": "", "statement": "c"}"#;
         assert_eq!(Inventory::read(&format!("[{row}]")).map(|i| i.len()), Ok(1));
         for text in [

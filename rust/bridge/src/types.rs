@@ -1,31 +1,32 @@
-//! The two schemas side by side: the kernel's, read off its types, and the model's, read off its compiled environment.
+//! Compares the two schemas: the kernel's, derived from its types, and the model's, derived from
+//! its compiled environment.
 //!
-//! Names are carried over by rule: `snake_case` and `UpperCamel` become `lowerCamel`, all numbers and ids are `Nat`, text
-//! and digests are `Bytes`. Whatever differs after that must stand in the registry, `docs/deviations.md`; and whatever
-//! stands there must differ.
+//! Names are translated by rule: `snake_case` and `UpperCamel` become `lowerCamel`, all numbers and
+//! ids become `Nat`, text and digests become `Bytes`. Every remaining difference must be listed in
+//! the registry, `docs/deviations.md`, and every entry of the registry must be a difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::schema::{Row, schema};
 
-/// The registry: types of another name, and rows of another form.
+/// The registry of deviations: types with different names, and rows with different forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
-    /// The model's name of a kernel's type.
+    /// The model's names of the kernel's types.
     types: BTreeMap<String, String>,
-    /// Rows of the kernel that the model has otherwise, and the model's rows for them; each may be absent on one side.
+    /// Pairs of a kernel's row and the model's row in its place; either may be absent.
     rows: Vec<(Option<String>, Option<String>)>,
 }
 
 /// Why a registry or a schema cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypesError {
-    /// A line of the registry's tables has no three cells.
+    /// A line of the registry's tables does not have three cells.
     #[error("line {line} of the registry: expected `| kernel | model | why |`, got `{text}`")]
     Cells {
         /// The line, from 1.
         line: usize,
-        /// What stands there.
+        /// The line's text.
         text: String,
     },
     /// An entry has no reason.
@@ -34,12 +35,12 @@ pub enum TypesError {
         /// The line, from 1.
         line: usize,
     },
-    /// The model's schema does not end as it should.
+    /// The model's schema is cut off.
     #[error("the model's schema is cut off: its last line is not `complete`")]
     CutOff,
 }
 
-/// What a comparison of the schemas came to.
+/// The result of comparing the schemas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypesReport {
     /// Rows that are the same on both sides.
@@ -48,7 +49,7 @@ pub struct TypesReport {
     pub deviating: usize,
     /// Rows that differ and are not in the registry: `kernel: …` or `model: …`.
     pub undeclared: Vec<String>,
-    /// Entries of the registry that no row needs.
+    /// Entries of the registry that match no difference.
     pub unused: Vec<String>,
 }
 
@@ -60,11 +61,12 @@ impl TypesReport {
 }
 
 impl Registry {
-    /// Reads the tables of `docs/deviations.md`: rows of three cells, in which code stands in backquotes and a dash means
-    /// "nothing". The table under the heading `## Names of types` has types, any other has rows.
+    /// Reads the tables of `docs/deviations.md`. Rows have three cells; code is in backquotes, and
+    /// a dash means that the side has no such row. The table under the heading `## Names of types`
+    /// lists types, every other lists rows.
     ///
     /// # Errors
-    /// A table line that has not three cells, or no reason.
+    /// When a table line does not have three cells, or the reason is empty.
     pub fn read(text: &str) -> Result<Registry, TypesError> {
         let mut registry = Registry::default();
         let mut types = false;
@@ -100,10 +102,10 @@ impl Registry {
     }
 }
 
-/// Compares the kernel's schema with the model's, of which `model` is the text.
+/// Compares the kernel's schema with `model`, the text of the model's schema.
 ///
 /// # Errors
-/// The model's schema is cut off.
+/// When the model's schema is cut off.
 pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesError> {
     let model = model.strip_suffix("complete\n").ok_or(TypesError::CutOff)?;
     let model = numbered(model);
@@ -117,7 +119,7 @@ pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesErr
             false => report.unused.push(format!("type `{name}`")),
         }
     }
-    let kernel = kernel.iter().map(|row| carried(row, &registry.types));
+    let kernel = kernel.iter().map(|row| translated(row, &registry.types));
     let kernel = kernel.collect::<BTreeSet<_>>();
     report.same = kernel.intersection(&model).count();
     let mut alone = kernel
@@ -140,7 +142,7 @@ pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesErr
     Ok(report)
 }
 
-/// The model's rows with the numbers of the alternatives: their places in their type.
+/// The model's rows, with each alternative's number: its position in its type.
 fn numbered(text: &str) -> BTreeSet<String> {
     let mut places = BTreeMap::<&str, u64>::new();
     let rows = text.lines().map(|line| {
@@ -154,8 +156,8 @@ fn numbered(text: &str) -> BTreeSet<String> {
     rows.collect()
 }
 
-/// A row of the kernel in the model's names.
-fn carried(row: &Row, types: &BTreeMap<String, String>) -> String {
+/// A row of the kernel with the model's names.
+fn translated(row: &Row, types: &BTreeMap<String, String>) -> String {
     let of = types.get(&row.type_name).unwrap_or(&row.type_name);
     let mut text = format!("{of} {} {}", row.number, lower_camel(&row.name));
     for (name, of) in &row.fields {
@@ -214,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_carried_over_by_rule() {
+    fn names_are_translated_by_rule() {
         let types = BTreeMap::from([("Sort".to_owned(), "PayloadSort".to_owned())]);
         assert_eq!(lower_camel("buffer_len_max"), "bufferLenMax");
         assert_eq!(lower_camel("NoSuchRow"), "noSuchRow");
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_without_a_reason_or_with_another_number_of_cells_is_refused() {
+    fn a_registry_needs_three_cells_and_a_reason_in_each_row() {
         let error = Registry::read("## Rows\n| `a` | `b` | |\n");
         assert_eq!(error, Err(TypesError::NoReason { line: 2 }));
         let error = Registry::read("| `a` | `b` |\n");
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_nothing_needs_and_a_row_that_has_none_are_both_told() {
+    fn unused_entries_and_undeclared_rows_are_reported() {
         let registry = Registry::read(
             "## Names of types\n| `Nothing` | `Thing` | why |\n## Rows\n| `X 0 mk` | - | why |\n",
         );
@@ -260,7 +262,7 @@ mod tests {
         let none = BTreeMap::new();
         let rows = schema()
             .iter()
-            .map(|row| carried(row, &none))
+            .map(|row| translated(row, &none))
             .collect::<Vec<_>>();
         let text = rows.iter().map(|row| {
             let mut words = row.split(' ');

@@ -1,8 +1,9 @@
-//! Waves: the same sessions run one step at a time and many at a time, and certificates that somebody else made.
+//! Waves: the same sessions run step by step and in waves, and waves with given certificates, valid
+//! or not.
 
 use antiphon_machine::{
-    CoroutineId, EffectId, Footprint, Ingress, Key, ObsEvent, Outcome, Pick, RunLog, SessionId,
-    Sink, SortId, WaveCertificate, WavePick,
+    CodeImage, CoroutineId, EffectId, Footprint, Ingress, Key, ObsEvent, Outcome, Pick, RunLog,
+    SessionId, Sink, SortId, WaveCertificate, WavePick,
 };
 
 use crate::case::{Action, Case};
@@ -12,25 +13,28 @@ use crate::random;
 use crate::run::{ActionOut, ActionResult};
 use crate::script::Script;
 
-/// Turns of a phase; sessions that go on for longer without needing anybody are not compared.
+/// The most turns of a phase. Sessions that run longer without an outstanding effect are not
+/// compared.
 const TURNS_MAX: usize = 160;
 
-/// How often the world answers.
+/// The most phases; effects are answered between phases.
 const PHASES_MAX: usize = 6;
 
-/// One run of some sessions twice: under the policy, a step at a time, and in rounds.
+/// The same sessions and inputs run in two ways: step by step under the policy, and in rounds.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// Turns and inputs.
     pub canonical: Case,
-    /// Rounds and the same inputs, each where nobody is ready.
+    /// Rounds, with the same inputs wherever no coroutine is ready.
     pub rounds: Case,
 }
 
-/// The run of this seed, with rounds of this width and quantum; `None` when its sessions never come to rest.
+/// The two runs of this seed, with rounds of this width and quantum. `None` if the sessions never
+/// come to rest.
 ///
-/// The world answers when nobody is ready and not before. Then every session stands where it would stand under any
-/// other schedule, so that the same inputs can follow, and each session's trace must be the same.
+/// Effects are answered only when no coroutine is ready. At that point every session is in the same
+/// state under any schedule. So both runs can get the same inputs, and each session's trace must be
+/// the same in both.
 pub fn envelope(seed: u64, sessions: usize, width: u32, quantum: u32) -> Option<Envelope> {
     let opened = random::scenario(seed, sessions);
     let mut coins = Coins::new(seed);
@@ -41,7 +45,8 @@ pub fn envelope(seed: u64, sessions: usize, width: u32, quantum: u32) -> Option<
     };
     for _ in 0..PHASES_MAX {
         let turns = turns_to_rest(&mut script)?;
-        // No fewer than one session steps in a round that finds somebody ready; the last finds nobody.
+        // At least one session steps in each round until no coroutine is ready, so this many rounds
+        // are enough.
         rounds
             .actions
             .extend(vec![Action::Round { width, quantum }; turns]);
@@ -65,7 +70,7 @@ fn turns_to_rest(script: &mut Script) -> Option<usize> {
     (1..=TURNS_MAX).find(|_| matches!(turn(), ActionResult::Rested(_)))
 }
 
-/// An answer to everything that is owed, and sometimes some time between.
+/// An answer to every outstanding effect, sometimes with a clock tick before it.
 fn inputs(script: &Script, coins: &mut Coins) -> Vec<Ingress> {
     let kernel = script.runner().kernel();
     let mut inputs = Vec::new();
@@ -92,7 +97,7 @@ fn inputs(script: &Script, coins: &mut Coins) -> Vec<Ingress> {
     inputs
 }
 
-/// What a case's run has shown, for comparing it with another order of the same.
+/// The log of a case's run, to compare it with a run in another order.
 pub fn log_of(case: &Case, outs: &[ActionOut]) -> RunLog {
     let mut log = RunLog::default();
     for (action, out) in case.actions.iter().zip(outs) {
@@ -126,88 +131,99 @@ fn of_coroutine(session: u32, coroutine: u16) -> Key {
     Key::Coroutine { session, coroutine }
 }
 
-/// Certificates, good and bad, and rounds of every kind, over three sessions of two coroutines that only give way.
-pub fn cases() -> Vec<Case> {
-    let idle = || build::alone(vec![build::YIELD, build::YIELD, build::YIELD, build::HALT]);
-    let image = build::image(vec![idle(), idle()]);
+/// Three sessions of the image, opened, under this name.
+fn opened(name: String, image: &CodeImage) -> Case {
+    let mut script = Script::new(name, [image.clone()], Default::default());
+    script.open().open().open();
+    script.case()
+}
+
+/// The certificate of the first wave of three sessions with two coroutines each: the first
+/// coroutine of each session takes one step.
+fn good() -> WaveCertificate {
     let planned = |session: u32, lane: u32| WavePick {
         pick: pick(session, 0),
         lane,
         quantum: 1,
         footprint: Footprint::from_slice(&[ledger(session), of_coroutine(session, 0)]),
     };
-    let queue = || (0..3).flat_map(|s| [pick(s, 0), pick(s, 1)]).collect();
-    let good = WaveCertificate {
+    WaveCertificate {
         step_index: 0,
-        queue: queue(),
+        queue: (0..3).flat_map(|s| [pick(s, 0), pick(s, 1)]).collect(),
         picks: vec![planned(0, 0), planned(1, 1), planned(2, 2)],
-    };
-    let bent = |bend: fn(&mut WaveCertificate)| {
+    }
+}
+
+/// The good certificate and variants of the same wave, most of them invalid.
+fn claims() -> Vec<(&'static str, WaveCertificate)> {
+    let good = good();
+    let changed = |change: fn(&mut WaveCertificate)| {
         let mut claim = good.clone();
-        bend(&mut claim);
+        change(&mut claim);
         claim
     };
-    let claims = [
+    vec![
         ("good", good.clone()),
-        ("good, of two sessions", bent(|c| c.picks.truncate(2))),
+        ("good, of two sessions", changed(|c| c.picks.truncate(2))),
         (
             "good, two steps each",
-            bent(|c| c.picks.iter_mut().for_each(|p| p.quantum = 2)),
+            changed(|c| c.picks.iter_mut().for_each(|p| p.quantum = 2)),
         ),
-        ("of another step", bent(|c| c.step_index = 1)),
-        ("of another queue", bent(|c| c.queue.swap(0, 1))),
-        ("of a part of the queue", bent(|c| c.queue.truncate(2))),
-        ("without picks", bent(|c| c.picks.clear())),
+        ("of another step", changed(|c| c.step_index = 1)),
+        ("of another queue", changed(|c| c.queue.swap(0, 1))),
+        ("of a part of the queue", changed(|c| c.queue.truncate(2))),
+        ("without picks", changed(|c| c.picks.clear())),
         (
             "whose first pick is not the policy's",
-            bent(|c| c.picks.swap(0, 1)),
+            changed(|c| c.picks.swap(0, 1)),
         ),
         (
             "that leaves the first pick out",
-            bent(|c| c.picks = c.picks.split_off(1)),
+            changed(|c| c.picks = c.picks.split_off(1)),
         ),
-        ("with one lane twice", bent(|c| c.picks[1].lane = 0)),
+        ("with one lane twice", changed(|c| c.picks[1].lane = 0)),
         (
             "with one session twice",
-            bent(|c| c.picks[1] = c.picks[0].clone()),
+            changed(|c| c.picks[1] = c.picks[0].clone()),
         ),
         (
             "with a pick out of turn",
-            bent(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
+            changed(|c| c.picks[1].pick.coroutine = CoroutineId(1)),
         ),
         (
             "with a pick out of turn that says so",
-            bent(|c| {
+            changed(|c| {
                 c.picks[1].pick.coroutine = CoroutineId(1);
                 c.picks[1].footprint[1] = of_coroutine(1, 1);
             }),
         ),
         (
             "with a pick that is nobody",
-            bent(|c| c.picks[1].pick.session = SessionId(9)),
+            changed(|c| c.picks[1].pick.session = SessionId(9)),
         ),
-        ("without steps", bent(|c| c.picks[2].quantum = 0)),
+        ("without steps", changed(|c| c.picks[2].quantum = 0)),
         (
             "that touches too little",
-            bent(|c| c.picks[1].footprint.truncate(1)),
+            changed(|c| c.picks[1].footprint.truncate(1)),
         ),
         (
             "that touches too much",
-            bent(|c| c.picks[1].footprint.push(ledger(1))),
+            changed(|c| c.picks[1].footprint.push(ledger(1))),
         ),
         (
             "that touches another session",
-            bent(|c| c.picks[1].footprint[0] = ledger(0)),
+            changed(|c| c.picks[1].footprint[0] = ledger(0)),
         ),
-    ];
-    let start = |name: String| {
-        let mut script = Script::new(name, [image.clone()], Default::default());
-        script.open().open().open();
-        script
-    };
+    ]
+}
+
+/// Waves with given certificates, and rounds of every kind.
+pub fn cases() -> Vec<Case> {
+    let idle = || build::alone(vec![build::YIELD, build::YIELD, build::YIELD, build::HALT]);
+    let image = build::image(vec![idle(), idle()]);
     let mut cases = Vec::new();
-    for (name, claim) in claims {
-        let mut case = start(format!("a wave {name}")).case();
+    for (name, claim) in claims() {
+        let mut case = opened(format!("a wave {name}"), &image);
         case.actions.push(Action::Wave(claim));
         case.actions.push(Action::Turn);
         cases.push(case);
@@ -222,13 +238,22 @@ pub fn cases() -> Vec<Case> {
         (9, 3),
         (3, 99),
     ] {
-        let mut case = start(format!("rounds of {width}, {quantum} steps each")).case();
+        let mut case = opened(format!("rounds of {width}, {quantum} steps each"), &image);
         let round = Action::Round { width, quantum };
         case.actions.extend(vec![round; 26]);
         case.actions.push(Action::Turn);
         cases.push(case);
     }
-    // Sessions that ask the world: a wave tells no request, and the turn in its place does.
+    add_asking(&mut cases);
+    let mut empty = Case::new("a wave without sessions", [], Default::default());
+    empty.actions.push(Action::Wave(good()));
+    cases.push(empty);
+    cases
+}
+
+/// Adds waves and rounds of sessions that issue effects. A wave reports no request, but the turn in
+/// place of a refused wave does.
+fn add_asking(cases: &mut Vec<Case>) {
     let asking = || {
         build::alone(vec![
             build::set(1, 7_u64),
@@ -258,18 +283,12 @@ pub fn cases() -> Vec<Case> {
                 quantum: 0,
             },
         ),
-        ("a stale wave that asks", Action::Wave(good.clone())),
+        ("a stale wave that asks", Action::Wave(good())),
     ] {
-        let mut script = Script::new(name.to_owned(), [image.clone()], Default::default());
-        script.open().open().open();
-        let mut case = script.case();
+        let mut case = opened(name.to_owned(), &image);
         case.actions.extend(vec![action; 14]);
         cases.push(case);
     }
-    let mut nobody = Case::new("a wave without sessions", [], Default::default());
-    nobody.actions.push(Action::Wave(good.clone()));
-    cases.push(nobody);
-    cases
 }
 
 #[cfg(test)]
@@ -280,7 +299,7 @@ mod tests {
     use crate::run::run;
 
     #[test]
-    fn envelopes_are_many_and_are_what_they_say() {
+    fn both_runs_of_an_envelope_have_the_same_traces() {
         let made: Vec<_> = (0..60).filter_map(|seed| envelope(seed, 3, 2, 1)).collect();
         assert!(made.len() >= 30, "{} of 60", made.len());
         let mut sessions = 0;
@@ -300,7 +319,7 @@ mod tests {
     #[test]
     fn certificates_are_read_back() {
         for case in cases() {
-            let read = Case::from_bytes(&case.to_bytes()).expect("it was written so");
+            let read = Case::from_bytes(&case.to_bytes()).expect("the case is canonical");
             assert_eq!(read.actions, case.actions);
         }
     }

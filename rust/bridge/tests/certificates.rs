@@ -1,9 +1,7 @@
-//! The compiler's certificate checker against the model's, for which soundness is proved: what the compiler certifies
-//! the model accepts, and of what was tampered with both say the same. Without a Lean to run, the test fails.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+//! The compiler's certificate checker against the model's, which is proved sound. The model must
+//! accept every certificate that the compiler makes, and both checkers must give the same verdict
+//! on certificates that were tampered with. The test fails if Lean is not installed.
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,31 +23,31 @@ mod common;
 
 use common::oracle;
 
-/// Random images that are certified and judged.
+/// The number of random images that are certified and judged.
 const RANDOM_IMAGES: usize = 300;
 
-/// Certificates of more configurations are judged as they are only.
+/// Certificates with more configurations are not tampered with.
 const TAMPERED_CONFIGURATIONS: usize = 500;
 
-/// How many of the random and of the small ones one is tampered with.
+/// One in this number of the random and small-scope certificates is tampered with.
 const TAMPERED_ONE_IN: usize = 8;
 
-/// Of how many images of the small scope one is held against every certificate of the small scope.
+/// One in this number of the small-scope images is checked with every small-scope certificate.
 const CROSSED_ONE_IN: usize = 40;
 
-/// What a process takes: its memory grows with what it has read.
+/// The most input of one process, whose memory grows with what it has read.
 const BYTES_PER_PROCESS: usize = 1 << 20;
 const CLAIMS_PER_PROCESS: usize = 1_000;
 
-/// Stands where a buffer holds no label.
+/// Stands for an empty place of a buffer.
 const NONE: u16 = u16::MAX;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// An image and the certificate that was made for it.
-struct Made {
+/// An image with the certificate that was made for it.
+struct Certified {
     name: String,
     claim: Claim,
     roles: usize,
@@ -57,9 +55,9 @@ struct Made {
     configurations: usize,
 }
 
-impl Made {
-    fn new(name: String, image: &CodeImage, certificate: &SafetyCertificate) -> Made {
-        Made {
+impl Certified {
+    fn new(name: String, image: &CodeImage, certificate: &SafetyCertificate) -> Certified {
+        Certified {
             name,
             claim: Claim::new(image, certificate),
             roles: image.roles.len(),
@@ -68,17 +66,17 @@ impl Made {
         }
     }
 
-    /// Explores an image; nothing if its roles are not safe together.
-    fn explored(name: String, image: &VerifiedImage) -> Option<Made> {
+    /// Explores an image. `None` if its roles are not safe together.
+    fn explored(name: String, image: &VerifiedImage) -> Option<Certified> {
         let certificate = certify(image, &Limits::default())?;
-        Some(Made::new(name, image.image(), &certificate))
+        Some(Certified::new(name, image.image(), &certificate))
     }
 }
 
-/// The modules beside a file, or among the fixtures.
-struct Beside(PathBuf);
+/// Loads modules from the folder of a file, or from the fixtures.
+struct SiblingLoader(PathBuf);
 
-impl Loader for Beside {
+impl Loader for SiblingLoader {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         let name = module.replace('.', "/");
         for folder in [&self.0, &root().join("fixtures/language/modules")] {
@@ -93,8 +91,8 @@ impl Loader for Beside {
     }
 }
 
-/// Every protocol of the project, with the certificate that compiling it gives.
-fn written() -> Vec<Made> {
+/// Every protocol of the project, with the certificate from its compilation.
+fn project_protocols() -> Vec<Certified> {
     let folders = [
         "fixtures/language/ok",
         "docs/examples",
@@ -104,18 +102,18 @@ fn written() -> Vec<Made> {
     let (mut made, mut uncertified) = (Vec::new(), Vec::new());
     for folder in folders {
         let folder = root().join(folder);
-        let entries = fs::read_dir(&folder).expect("the folder is there");
+        let entries = fs::read_dir(&folder).expect("the folder exists");
         let mut paths: Vec<_> = entries
-            .map(|entry| entry.expect("it can be read").path())
+            .map(|entry| entry.expect("the file can be read").path())
             .collect();
         paths.retain(|path| path.extension().is_some_and(|e| e == "anti" || e == "scr"));
         paths.sort();
         for path in paths {
-            let text = fs::read_to_string(&path).expect("it can be read");
+            let text = fs::read_to_string(&path).expect("the file can be read");
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let built = compile_source(
                 Source::new(&file, &text),
-                &Beside(folder.clone()),
+                &SiblingLoader(folder.clone()),
                 &Limits::default(),
             );
             let built = built.unwrap_or_else(|report| panic!("{file}: {report}"));
@@ -123,7 +121,7 @@ fn written() -> Vec<Made> {
                 let name = format!("{file}: {}", protocol.name());
                 match compiled.certificate {
                     Some(certificate) => {
-                        made.push(Made::new(name, &compiled.image, &certificate));
+                        made.push(Certified::new(name, &compiled.image, &certificate));
                     }
                     None => uncertified.push(name),
                 }
@@ -134,7 +132,7 @@ fn written() -> Vec<Made> {
     made
 }
 
-fn samples() -> Vec<Made> {
+fn samples() -> Vec<Certified> {
     let images = [
         sample::ping_pong(1),
         sample::ping_pong_bytes(),
@@ -142,12 +140,12 @@ fn samples() -> Vec<Made> {
         sample::told_ping_pong(),
     ];
     let all = images.iter().enumerate();
-    let made = all.map(|(n, image)| Made::explored(format!("sample {n}"), image));
+    let made = all.map(|(n, image)| Certified::explored(format!("sample {n}"), image));
     made.map(|made| made.expect("every sample is safe"))
         .collect()
 }
 
-/// The distinct images of the cases that verify.
+/// The distinct images that verify.
 fn images(
     images: impl Iterator<Item = Arc<VerifiedImage>>,
 ) -> impl Iterator<Item = Arc<VerifiedImage>> {
@@ -158,28 +156,28 @@ fn images(
     })
 }
 
-/// Those of the small scope that are safe, and the images of all.
-fn scope() -> (Vec<Made>, Vec<Vec<u8>>) {
+/// The safe images of the small scope, and the bytes of all its images.
+fn scope() -> (Vec<Certified>, Vec<Vec<u8>>) {
     let (mut made, mut all) = (Vec::new(), Vec::new());
     for part in Part::ALL {
         let cases = part.cases().into_iter();
         for (n, image) in images(cases.flat_map(|case| case.images)).enumerate() {
-            made.extend(Made::explored(format!("{part:?} {n}"), &image));
+            made.extend(Certified::explored(format!("{part:?} {n}"), &image));
             all.push(image.image().to_bytes());
         }
     }
     (made, all)
 }
 
-fn random_images() -> Vec<Made> {
+fn random_images() -> Vec<Certified> {
     let all = images((0..).flat_map(|seed| random::case(seed).images));
     let made = all
         .enumerate()
-        .filter_map(|(n, image)| Made::explored(format!("random {n}"), &image));
+        .filter_map(|(n, image)| Certified::explored(format!("random {n}"), &image));
     made.take(RANDOM_IMAGES).collect()
 }
 
-/// A certificate taken apart, to be put together wrong.
+/// The parts of a certificate, from which wrong ones are made.
 #[derive(Clone)]
 struct Parts {
     format: u64,
@@ -220,8 +218,8 @@ impl Parts {
         }
     }
 
-    /// The bytes, with what the head says of the rows as it stands. Each row is written to share so many numbers less than
-    /// it does.
+    /// The certificate's bytes, with the head as it is. Each row is written as if it shared `slack`
+    /// fewer numbers with the row before than it does.
     fn write(&self, slack: usize) -> Vec<u8> {
         let (mut bytes, mut before): (Vec<u8>, &[u16]) = (Vec::new(), &[]);
         for row in &self.rows {
@@ -240,7 +238,7 @@ impl Parts {
         whole
     }
 
-    /// With other rows, in their order, and a head that fits them.
+    /// The certificate with these rows in this order, and a matching head.
     fn with(&self, rows: Vec<Vec<u16>>) -> Parts {
         Parts {
             width: rows.first().map_or(0, |row| row.len() as u64),
@@ -278,45 +276,47 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// What was done to a claim.
+/// A change to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tampering {
-    /// Nothing.
+    /// No change.
     No,
     /// A configuration that is not the start is left out.
     Dropped,
     /// The start is left out.
     WithoutStart,
-    /// A configuration is added in which a role cannot take the message that comes next.
+    /// A configuration is added in which a role cannot receive its next message.
     UnsafeAdded,
-    /// A configuration has a state that there is not, a gap in a buffer, a number too many or too few.
+    /// A configuration has a state that does not exist, a gap in a buffer, or a number too many or
+    /// too few.
     Foreign,
     /// The bytes end early.
     Cut,
-    /// A byte stands behind them.
+    /// Bytes follow the certificate.
     Trailing,
-    /// The head says what is not so: how many rows, how long they are, which format.
+    /// The head gives a wrong number of rows, length of rows or format.
     Head,
-    /// A row stands twice, in another order, or shares less than it could.
+    /// A row is repeated, out of order, or shares less than it could.
     Order,
     /// The image's bytes end early.
     Image,
-    /// It is another image's certificate.
+    /// The certificate is another image's.
     Other,
-    /// The bound is another one.
+    /// The bound is changed.
     Bound,
-    /// A bit is another one.
+    /// A bit is flipped.
     Flipped,
-    /// A label in a buffer is another one.
+    /// A label in a buffer is changed.
     Relabelled,
 }
 
 impl Tampering {
-    /// How many there are.
+    /// The number of kinds.
     const COUNT: usize = Tampering::Relabelled as usize + 1;
 
-    /// Whether what comes out cannot be evidence. Of the rest some does no harm: a protocol without messages has no use for
-    /// the bound, and equal automata have equal certificates.
+    /// Whether the change always makes the certificate invalid. The others may do no harm: a
+    /// protocol without messages does not use the bound, and equal automata have equal
+    /// certificates.
     fn is_fatal(self) -> bool {
         let harmless = [
             Tampering::No,
@@ -329,7 +329,7 @@ impl Tampering {
     }
 }
 
-/// A claim, what it was made of, and what was done to it.
+/// A claim, its origin, and the change that was made to it.
 struct Question {
     part: &'static str,
     name: String,
@@ -337,16 +337,16 @@ struct Question {
     claim: Claim,
 }
 
-/// A certificate made wrong in every way; `other` is another image's.
+/// Changes a certificate in every way.
 struct Tamperer<'m> {
-    made: &'m Made,
+    made: &'m Certified,
     whole: Parts,
     coins: u64,
     questions: Vec<Question>,
 }
 
 impl Tamperer<'_> {
-    fn tampered(n: usize, made: &Made, other: &Made) -> Vec<Question> {
+    fn tampered(n: usize, made: &Certified, other: &Certified) -> Vec<Question> {
         let whole = Parts::read(&made.claim.certificate);
         assert_eq!(whole.write(0), made.claim.certificate, "{}", made.name);
         let mut tamperer = Tamperer {
@@ -391,7 +391,7 @@ impl Tamperer<'_> {
         }
     }
 
-    /// A number below this one.
+    /// A pseudo-random number below `n`.
     fn below(&mut self, n: usize) -> usize {
         self.coins = self
             .coins
@@ -421,9 +421,9 @@ impl Tamperer<'_> {
         without.remove(start);
         self.add(Tampering::WithoutStart, self.whole.with(without).write(0));
 
-        let some = self.below(rows.len());
+        let row = self.below(rows.len());
         let mut foreign = rows.clone();
-        foreign[some][0] = NONE - 1;
+        foreign[row][0] = NONE - 1;
         self.add(Tampering::Foreign, self.whole.sorted(foreign).write(0));
         let longer = rows.iter().map(|row| [&row[..], &[NONE]].concat());
         let longer = self.whole.sorted(longer.collect());
@@ -433,23 +433,25 @@ impl Tamperer<'_> {
         self.add(Tampering::Foreign, shorter.write(0));
         if self.whole.bound >= 2 && rows[0].len() > self.made.roles {
             let mut gap = rows.clone();
-            gap[some][self.made.roles] = NONE;
-            gap[some][self.made.roles + 1] = 0;
+            gap[row][self.made.roles] = NONE;
+            gap[row][self.made.roles + 1] = 0;
             self.add(Tampering::Foreign, self.whole.sorted(gap).write(0));
         }
 
         if rows.len() >= 2 {
             let mut turned = rows.clone();
-            turned.swap(some.min(rows.len() - 2), some.min(rows.len() - 2) + 1);
+            let at = row.min(rows.len() - 2);
+            turned.swap(at, at + 1);
             self.add(Tampering::Order, self.whole.with(turned).write(0));
         }
         let mut twice = rows.clone();
-        twice.insert(some, rows[some].clone());
+        twice.insert(row, rows[row].clone());
         self.add(Tampering::Order, self.whole.with(twice).write(0));
         self.add(Tampering::Order, self.whole.write(1));
     }
 
-    /// Other labels at the head of buffers. The first configuration so made that is unsafe is one that is added.
+    /// Adds configurations with other labels at the head of a buffer. The first of them that is
+    /// unsafe counts as [`Tampering::UnsafeAdded`].
     fn labels(&mut self) {
         let (roles, rows) = (self.made.roles, self.whole.rows.clone());
         let buffers: Vec<usize> = (roles..rows[0].len())
@@ -527,13 +529,13 @@ impl Tamperer<'_> {
     }
 }
 
-/// What both sides say of each claim.
+/// The verdicts of both sides.
 #[derive(Default)]
 struct Judged {
-    /// Accepted and refused, by part.
+    /// The numbers of accepted and refused claims, by part.
     parts: BTreeMap<&'static str, [u64; 2]>,
     verdicts: BTreeMap<&'static str, u64>,
-    /// Accepted and refused, by what was done.
+    /// The numbers of accepted and refused claims, by change.
     tampered: BTreeMap<Tampering, [u64; 2]>,
     differences: Vec<String>,
 }
@@ -542,10 +544,10 @@ impl Judged {
     fn add(&mut self, question: &Question, model: &str) {
         let (name, tampering) = (&question.name, question.tampering);
         let verdict = question.claim.verdict();
-        let verdict = verdict.expect("every image that is whole verifies");
+        let verdict = verdict.expect("every readable image verifies");
         if model != verdict.to_string() {
-            let told = format!("{name}: the compiler says {verdict}, the model {model}");
-            self.differences.push(told);
+            let difference = format!("{name}: the compiler says {verdict}, the model {model}");
+            self.differences.push(difference);
         }
         let is_accepted = model == Verdict::Accepted.to_string();
         assert!(tampering != Tampering::No || is_accepted, "{name}: {model}");
@@ -570,7 +572,7 @@ impl Judged {
         let count = self.differences.len();
         assert_eq!(
             count, 0,
-            "{count} verdicts differ; the first are told above"
+            "{count} verdicts differ; the first are printed above"
         );
         assert_eq!(self.verdicts.len(), 7, "every verdict is given");
         assert_eq!(
@@ -593,7 +595,7 @@ fn kind(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The questions in the portions that a process takes each.
+/// Divides the questions into a portion for each process.
 fn portions(mut questions: &[Question]) -> Vec<&[Question]> {
     let mut portions = Vec::new();
     while !questions.is_empty() {
@@ -611,8 +613,8 @@ fn portions(mut questions: &[Question]) -> Vec<&[Question]> {
     portions
 }
 
-fn whole(part: &'static str, made: &[Made]) -> Vec<Question> {
-    let question = |made: &Made| Question {
+fn whole(part: &'static str, made: &[Certified]) -> Vec<Question> {
+    let question = |made: &Certified| Question {
         part,
         name: made.name.clone(),
         tampering: Tampering::No,
@@ -621,8 +623,9 @@ fn whole(part: &'static str, made: &[Made]) -> Vec<Question> {
     made.iter().map(question).collect()
 }
 
-/// Each made wrong, every other one in every other way; the other image is the one before.
-fn wrong(made: &[Made]) -> Vec<Question> {
+/// Changes each claim in half of all ways, so that over two claims every way is used. The other
+/// image is that of the claim before.
+fn wrong(made: &[Certified]) -> Vec<Question> {
     let others = made.iter().cycle().skip(made.len() - 1);
     let mut questions = Vec::new();
     for (n, (made, other)) in made.iter().zip(others).enumerate() {
@@ -639,8 +642,8 @@ fn wrong(made: &[Made]) -> Vec<Question> {
     questions
 }
 
-/// The certificates of some protocols for each of many images, safe or not.
-fn crossed(made: &[Made], images: &[Vec<u8>]) -> Vec<Question> {
+/// The claims that the certificates of `made` belong to other images, safe or not.
+fn crossed(made: &[Certified], images: &[Vec<u8>]) -> Vec<Question> {
     let certificates: BTreeSet<&Vec<u8>> =
         made.iter().map(|made| &made.claim.certificate).collect();
     let mut questions = Vec::new();
@@ -661,8 +664,8 @@ fn crossed(made: &[Made], images: &[Vec<u8>]) -> Vec<Question> {
 }
 
 #[test]
-fn the_model_accepts_what_is_certified_and_refuses_what_was_tampered_with() {
-    let (written, samples, random) = (written(), samples(), random_images());
+fn both_checkers_agree_on_valid_and_tampered_certificates() {
+    let (written, samples, random) = (project_protocols(), samples(), random_images());
     let (scope, images) = scope();
     assert!(written.len() > 100, "only {} protocols", written.len());
     assert!(scope.len() > 100, "only {} are safe", scope.len());
@@ -677,7 +680,7 @@ fn the_model_accepts_what_is_certified_and_refuses_what_was_tampered_with() {
     let some = made
         .enumerate()
         .filter(|(n, _)| *n < all_of_these || n % TAMPERED_ONE_IN == 0);
-    let mut some: Vec<Made> = some.map(|(_, made)| made).collect();
+    let mut some: Vec<Certified> = some.map(|(_, made)| made).collect();
     some.retain(|made| made.configurations <= TAMPERED_CONFIGURATIONS);
     questions.extend(wrong(&some));
 
@@ -689,16 +692,17 @@ fn the_model_accepts_what_is_certified_and_refuses_what_was_tampered_with() {
         oracle.judge(&claims.collect::<Vec<Claim>>())
     };
     for two in portions.chunks(2) {
-        let said = thread::scope(|scope| {
+        let verdicts = thread::scope(|scope| {
             let judging: Vec<_> = two
                 .iter()
                 .map(|portion| scope.spawn(|| judge(portion)))
                 .collect();
-            let join =
-                |judging: ScopedJoinHandle<'_, _>| judging.join().expect("it does not panic");
+            let join = |judging: ScopedJoinHandle<'_, _>| {
+                judging.join().expect("the thread does not panic")
+            };
             judging.into_iter().map(join).collect::<Vec<_>>()
         });
-        for (portion, model) in two.iter().zip(said) {
+        for (portion, model) in two.iter().zip(verdicts) {
             let model = model.unwrap_or_else(|error| panic!("{error}"));
             for (question, model) in portion.iter().zip(&model) {
                 judged.add(question, model);

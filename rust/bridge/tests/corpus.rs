@@ -1,6 +1,6 @@
-//! The corpus is generated, and is the same everywhere and always: what each part of it comes to is kept in
-//! `fixtures/parity/corpus.json`. Whoever changes a generator, or the kernel that generators run, sees here which cases
-//! became others. `BLESS=1` writes the file anew.
+//! The generated corpus is the same on every machine. `fixtures/parity/corpus.json` has a digest of
+//! each part, so a change to a generator, or to the kernel that generators run, fails here and
+//! names the parts that changed. `BLESS=1` writes the file.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use antiphon_bridge::corpus::CorpusWriter;
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::{hand, random, waves};
 
-/// As many as every run of the suite takes.
+/// The random cases of every run of the suite.
 const RANDOM_CASES: u64 = 2_000;
 
 fn kept() -> PathBuf {
@@ -30,12 +30,13 @@ fn row(part: &str, cases: impl IntoIterator<Item = Case>) -> String {
     assert!(count > 0, "{part}: no cases");
     let digest = writer.finish().expect("memory").finalize();
     format!(
-        "  {{\"part\": \"{part}\", \"cases\": {count}, \"actions\": {actions}, \"blake3\": \"{digest}\"}}"
+        "  {{\"part\": \"{part}\", \"cases\": {count}, \"actions\": {actions}, \
+         \"blake3\": \"{digest}\"}}"
     )
 }
 
 #[test]
-fn the_corpus_is_what_it_was() {
+fn the_corpus_matches_its_digests() {
     let mut rows = vec![row("hand-meant", hand::cases())];
     for part in Part::ALL {
         rows.push(row(&format!("small scope, {part:?}"), part.cases()));
@@ -44,7 +45,7 @@ fn the_corpus_is_what_it_was() {
     rows.push(row("random", (0..RANDOM_CASES).map(random::case)));
     let made = format!("[\n{}\n]\n", rows.join(",\n"));
     if std::env::var_os("BLESS").is_some() {
-        return fs::write(kept(), made).expect("it can be written");
+        return fs::write(kept(), made).expect("the file can be written");
     }
     let kept = fs::read_to_string(kept()).expect("`BLESS=1` writes it");
     let mut differences = String::new();
@@ -56,6 +57,6 @@ fn the_corpus_is_what_it_was() {
     }
     assert!(
         kept == made,
-        "the corpus is another; `cargo xtask bless` keeps it\n{differences}"
+        "the corpus changed; `cargo xtask bless` accepts it\n{differences}"
     );
 }

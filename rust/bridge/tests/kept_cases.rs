@@ -1,4 +1,4 @@
-//! What the suite reads from files can be read, with or without a Lean to compare it with.
+//! The files of cases that the suite uses can be read. This does not need Lean.
 
 use std::fs;
 use std::path::Path;
@@ -19,19 +19,19 @@ fn regressions_can_be_read() {
     cases.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Each recording of a guest's session replays, and as a case comes to the digest that it was recorded with.
+/// Each recording of a guest session replays, and its case ends with the recorded digest.
 #[test]
-fn recordings_are_the_runs_they_were() {
+fn recordings_replay_and_convert_to_cases() {
     let mut names = Vec::new();
-    for entry in fs::read_dir(parity().join("recordings")).expect("it is there") {
-        let path = entry.expect("it can be read").path();
+    for entry in fs::read_dir(parity().join("recordings")).expect("the folder exists") {
+        let path = entry.expect("the file can be read").path();
         let name = path
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let bytes = fs::read(&path).expect("it can be read");
-        let report = replay(&bytes[..]).expect("it can be replayed");
+        let bytes = fs::read(&path).expect("the file can be read");
+        let report = replay(&bytes[..]).expect("the recording can be replayed");
         assert_eq!(report.verdict, Verdict::Equal, "{name}");
         let case =
             case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -40,7 +40,7 @@ fn recordings_are_the_runs_they_were() {
             let out = runner.act(action);
             assert!(
                 !matches!(out.result, ActionResult::Rested(_)),
-                "{name}: a turn that is no step"
+                "{name}: a turn that takes no step"
             );
         }
         assert_eq!(

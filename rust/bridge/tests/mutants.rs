@@ -1,7 +1,7 @@
-//! Parity can fail: every kernel that is wrong on purpose is told from the model by a case of the suite.
+//! Parity can fail: for every mutant of the kernel, a case of the suite diverges from the model.
 #![allow(
     clippy::print_stdout,
-    reason = "the table of mutants and what killed them is what is wanted"
+    reason = "the test prints a table of mutants and the cases that kill them"
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,30 +19,30 @@ mod common;
 
 use common::oracle;
 
-/// What is said of a mutant that did not come to bytes that could be compared.
+/// Stands for the place of a divergence when the mutant fails an assertion before the comparison.
 const ASSERTION: &str = "the kernel's own assertion";
 
-/// What the model says about each case.
+/// The model's output of each case.
 fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
     let oracle = oracle();
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output): (&Path, &Path) =
         (&folder.path().join("corpus"), &folder.path().join("output"));
-    write_corpus(corpus, cases).expect("it is written");
+    write_corpus(corpus, cases).expect("the file can be written");
     oracle
         .run(corpus, output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let file = std::fs::File::open(output).expect("it is there");
+    let file = std::fs::File::open(output).expect("the file exists");
     let mut reader = OutputReader::open(std::io::BufReader::new(file)).expect("an output");
     let mut outputs = Vec::new();
-    while let Some(out) = reader.case().expect("it is whole") {
+    while let Some(out) = reader.case().expect("the output is complete") {
         outputs.push(out.to_vec());
     }
     assert_eq!(outputs.len(), cases.len());
     outputs
 }
 
-/// The first case that tells the kernel under this number from the model, and where.
+/// The first case on which the mutant with this number diverges from the model, and the place.
 fn killer(number: u16, cases: &[Case], outputs: &[Vec<u8>]) -> Option<String> {
     cases.iter().zip(outputs).find_map(|(case, out)| {
         let compared = catch_unwind(AssertUnwindSafe(|| {
@@ -53,7 +53,7 @@ fn killer(number: u16, cases: &[Case], outputs: &[Vec<u8>]) -> Option<String> {
             Ok(Some(DivergenceKind::Action {
                 at, differences, ..
             })) => {
-                let path = differences.first().map_or("", |found| &found.path);
+                let path = differences.first().map_or("", |first| &first.path);
                 format!("action {at}, {path}")
             }
             Ok(Some(other)) => other.to_string(),
@@ -64,7 +64,7 @@ fn killer(number: u16, cases: &[Case], outputs: &[Vec<u8>]) -> Option<String> {
 }
 
 #[test]
-fn every_wrong_kernel_is_told_from_the_model() {
+fn every_mutant_diverges_from_the_model() {
     let mut cases = hand::cases();
     cases.extend(waves::cases());
     cases.extend((0..100).map(random::case));
@@ -72,7 +72,7 @@ fn every_wrong_kernel_is_told_from_the_model() {
     assert_eq!(
         killer(0, &cases, &outputs),
         None,
-        "the right kernel is the model"
+        "the correct kernel agrees with the model"
     );
     // A mutant is active on its own thread only.
     let (low, high) = mutant::ALL.split_at(mutant::ALL.len() / 2);
@@ -86,11 +86,11 @@ fn every_wrong_kernel_is_told_from_the_model() {
     let killed = thread::scope(|scope| {
         let high = scope.spawn(|| of(high));
         let mut killed = of(low);
-        killed.extend(high.join().expect("it ends"));
+        killed.extend(high.join().expect("the thread does not panic"));
         killed
     });
     for (Mutant { number, name, what }, killer) in &killed {
-        let killer = killer.as_deref().unwrap_or("NOBODY");
+        let killer = killer.as_deref().unwrap_or("NO CASE");
         println!("{number:>3} {name:<24} {what}\n      {killer}");
     }
     let alive: Vec<&str> = killed
@@ -103,7 +103,7 @@ fn every_wrong_kernel_is_told_from_the_model() {
         killer.is_some_and(|killer| killer.ends_with(ASSERTION))
     });
     println!(
-        "{} mutants, {} alive, {} of the others stopped by an assertion of the kernel's own",
+        "{} mutants, {} alive, {} of the others stopped by the kernel's own assertions",
         killed.len(),
         alive.len(),
         asserted.count()

@@ -1,9 +1,6 @@
-//! The kernel against the model. Each test has the model run its cases in processes of its own; without a Lean to run,
-//! every one fails.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+//! The kernel against the model. Each test runs the model in its own processes, and fails if Lean
+//! is not installed.
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -24,11 +21,11 @@ mod common;
 
 use common::{Suite, oracle};
 
-/// How many random cases there are; the long lane asks for more.
+/// The environment variable with the number of random cases; a long run sets it to more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
 const RANDOM_CASES: u64 = 2_000;
 
-/// Random cases that are in memory at a time.
+/// The most random cases in memory at a time.
 const RANDOM_PORTION: u64 = 2_000;
 
 fn root() -> PathBuf {
@@ -43,14 +40,15 @@ fn random_range() -> Range<u64> {
     0..count
 }
 
-/// Recordings of real sessions, the protocol's own sample and sessions with a guest.
+/// The cases of recorded sessions: one of a sample protocol, and those with a guest.
 fn recordings() -> Vec<Case> {
     let mut paths = vec![root().join("fixtures/recordings/v1/ping-pong.rec")];
-    let folder = fs::read_dir(root().join("fixtures/parity/recordings")).expect("it is there");
-    paths.extend(folder.map(|entry| entry.expect("it can be read").path()));
+    let folder =
+        fs::read_dir(root().join("fixtures/parity/recordings")).expect("the folder exists");
+    paths.extend(folder.map(|entry| entry.expect("the file can be read").path()));
     paths.sort();
     let case = |path: &PathBuf| {
-        let bytes = fs::read(path).expect("it can be read");
+        let bytes = fs::read(path).expect("the file can be read");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
@@ -61,19 +59,16 @@ fn recordings() -> Vec<Case> {
 fn canonical_parity_is_exact_at_concurrency_one() {
     let mut suite = Suite::default();
     let hand = hand::cases();
-    assert!(hand.len() >= 300, "hand-meant cases are no longer many");
+    assert!(hand.len() >= 300, "too few hand-written cases");
     suite.part("hand-meant", hand);
     let regressions = read_fixtures(&root().join("fixtures/parity/regressions"));
     let regressions = regressions.unwrap_or_else(|error| panic!("{error}"));
-    // None is a good state to be in.
+    // The folder may be empty.
     if !regressions.is_empty() {
         suite.part("regressions", regressions);
     }
     let recordings = recordings();
-    assert!(
-        recordings.len() >= 8,
-        "the recordings of the guest are there"
-    );
+    assert!(recordings.len() >= 8, "too few recordings");
     suite.part("recordings", recordings);
     for part in Part::ALL {
         suite.part(&format!("small scope, {part:?}"), part.cases());
@@ -92,10 +87,10 @@ fn canonical_parity_is_exact_at_concurrency_one() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
-/// A case is changed in the file that the model reads, and in no other place: exactly that one diverges, where it was
-/// changed; the others, in the same run, do not.
+/// A case is changed only in the file that the model reads. Exactly this case diverges, at the
+/// changed field; the other cases of the same run do not.
 #[test]
-fn a_tampered_corpus_gives_exactly_one_divergence_a_clean_one_none_in_the_same_run() {
+fn a_tampered_case_is_the_only_one_that_diverges() {
     let clean: Vec<Case> = (0..40)
         .map(random::case)
         .chain(hand::cases().into_iter().take(40))
@@ -113,26 +108,26 @@ fn a_tampered_corpus_gives_exactly_one_divergence_a_clean_one_none_in_the_same_r
 
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
-    write_corpus(&corpus, clean.iter().chain(&tampered)).expect("it is written");
+    write_corpus(&corpus, clean.iter().chain(&tampered)).expect("the file can be written");
     oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let model = BufReader::new(File::open(&output).expect("the file exists"));
     let done = Comparison::run(clean.iter().chain(&clean), model, |_, _| {});
     let done = done.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(done.cases, 2 * clean.len() as u64);
-    let found: Vec<u64> = done
+    let indices: Vec<u64> = done
         .divergences
         .iter()
         .map(|divergence| divergence.index)
         .collect();
-    assert_eq!(found, [(clean.len() + at) as u64]);
+    assert_eq!(indices, [(clean.len() + at) as u64]);
     let DivergenceKind::Action { differences, .. } = &done.divergences[0].kind else {
         panic!("{}", done.divergences[0]);
     };
     let paths: Vec<&str> = differences
         .iter()
-        .map(|found| found.path.as_str())
+        .map(|difference| difference.path.as_str())
         .collect();
     let owner = [
         "events · event 0 · event · owner",
@@ -141,34 +136,35 @@ fn a_tampered_corpus_gives_exactly_one_divergence_a_clean_one_none_in_the_same_r
     assert_eq!(paths, owner, "{}", done.divergences[0]);
 }
 
-/// A case that is none is refused by the model, and the others are run all the same.
+/// The model refuses bytes that are not a case, and still runs the other cases.
 #[test]
-fn the_model_refuses_what_is_no_case() {
+fn the_model_refuses_malformed_cases() {
     let good = random::case(1);
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
     let mut bytes = good.to_bytes();
     let last = bytes.len() - 1;
     bytes.truncate(last);
-    let file = File::create(&corpus).expect("it is created");
-    let mut writer = antiphon_bridge::corpus::CorpusWriter::create(file).expect("it is written");
-    writer.case(&good).expect("it is written");
-    writer.raw(&bytes).expect("it is written");
-    writer.raw(&[0x80]).expect("it is written");
-    writer.case(&good).expect("it is written");
-    writer.finish().expect("it is written");
+    let file = File::create(&corpus).expect("the file can be created");
+    let mut writer =
+        antiphon_bridge::corpus::CorpusWriter::create(file).expect("the file can be written");
+    writer.case(&good).expect("the file can be written");
+    writer.raw(&bytes).expect("the file can be written");
+    writer.raw(&[0x80]).expect("the file can be written");
+    writer.case(&good).expect("the file can be written");
+    writer.finish().expect("the file can be written");
     oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
-    let model = BufReader::new(File::open(&output).expect("it is there"));
+    let model = BufReader::new(File::open(&output).expect("the file exists"));
     let done = Comparison::run([&good; 4], model, |_, _| {});
     let done = done.unwrap_or_else(|error| panic!("{error}"));
-    let found: Vec<u64> = done
+    let indices: Vec<u64> = done
         .divergences
         .iter()
         .map(|divergence| divergence.index)
         .collect();
-    assert_eq!(found, [1, 2]);
+    assert_eq!(indices, [1, 2]);
     for divergence in &done.divergences {
         assert!(
             matches!(divergence.kind, DivergenceKind::Unread { .. }),

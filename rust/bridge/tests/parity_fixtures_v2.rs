@@ -1,8 +1,6 @@
-//! Waves: the model, the kernel and the threaded driver run the same rounds. Without a Lean to run, every test fails.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+//! Waves: the model, the kernel and the threaded driver run the same rounds. The first test fails
+//! if Lean is not installed.
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::collections::BTreeSet;
 
@@ -16,21 +14,22 @@ mod common;
 
 use common::Suite;
 
-/// How many sessions a wave has at most, and how many threads run it.
+/// The most sessions of a wave, and the numbers of threads that run it.
 const WIDTHS: [u32; 3] = [2, 4, 8];
 
-/// How often a case is run.
+/// The number of runs of each case.
 const TIMES: usize = 20;
 
-/// Runs the case with every wave on this driver's threads. What is asked is answered by the case's own inputs.
+/// Runs the case with every wave on this driver's threads. Its handler answers later; the answers
+/// are inputs of the case.
 fn threaded(case: &Case, driver: &NativeThreadedDriver) -> Vec<ActionOut> {
     let mut later = Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
     run::run_by(case, |jobs| driver.run_jobs(jobs, &mut later))
 }
 
-/// The model plans, checks and runs waves; so does the kernel, on one thread and on several. Every byte is equal: whom they plan, what
-/// they refuse, every event and the whole state after every action. And each session's run is that of the run a step at a
-/// time.
+/// The model plans, checks and runs waves; so does the kernel, on one thread and on several. Every
+/// byte is equal: plans, refusals, events, and the whole state after every action. Each session's
+/// run is the same as when the sessions run step by step.
 #[test]
 fn envelope_bounded_parity_holds_for_n_gt_1() {
     let made = (0..120u64).filter_map(|seed| {
@@ -70,7 +69,7 @@ fn envelope_bounded_parity_holds_for_n_gt_1() {
         for out in outs {
             if let ActionResult::Round(wave) = &out.result {
                 let name = &case.name;
-                assert!(!wave.fell_back, "`{name}`: what the model plans checks");
+                assert!(!wave.fell_back, "`{name}`: a planned wave checks");
                 let sessions: BTreeSet<_> = wave.picks.iter().map(|pick| pick.session).collect();
                 widest = widest.max(sessions.len());
             }
@@ -93,13 +92,14 @@ fn envelope_bounded_parity_holds_for_n_gt_1() {
     assert!(reordered > 40, "waves reorder: {reordered}");
     println!("{runs} runs on {WIDTHS:?} threads are the model's, byte for byte");
     println!(
-        "{events} events of sessions are the same in waves of up to {widest}; {reordered} runs have another order"
+        "{events} events of sessions are the same in waves of up to {widest}; \
+         {reordered} runs have another order"
     );
 }
 
-/// What threads there are, and who is done first, is nowhere to be seen.
+/// Neither the number of threads nor their timing changes the output.
 #[test]
-fn every_case_has_one_run_however_often_and_on_however_many_threads() {
+fn repeated_runs_on_threads_give_the_same_output() {
     let driver = NativeThreadedDriver::try_with_workers(4).expect("threads");
     let cases = (0..30u64).filter_map(|seed| envelope(seed, 12, 12, 2));
     let cases: Vec<Case> = cases

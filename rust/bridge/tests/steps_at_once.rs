@@ -1,9 +1,6 @@
-//! Steps that are taken at once are the same steps: whoever runs a machine that nobody watches runs the one that is compared
-//! with the model step by step.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+//! Turns taken in one call give the same result as turns taken one by one. So a machine that runs
+//! many steps in a call is the machine that is compared with the model step by step.
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use antiphon_bridge::case::{Action, Case};
 use antiphon_bridge::run::{self, Runner};
@@ -11,16 +8,17 @@ use antiphon_bridge::scope::Part;
 use antiphon_bridge::{hand, random};
 use antiphon_machine::SchedulingPolicy;
 
-/// Random cases, as many as the model is given.
+/// The random cases of every run of the suite.
 const RANDOM_CASES: u64 = 2_000;
 
-/// How many turns are at least taken together with the one before.
+/// The least number of turns that must share a call with the turn before.
 const TOGETHER_MIN: usize = 50_000;
 
-/// How many turns a case gets at its end.
+/// The turns that are added at the end of a case.
 const TURNS_MORE: usize = 50;
 
-/// The case as it is, and with the policy that keeps to who runs and more turns at its end.
+/// The case, and a variant with more turns under the cooperative policy, which keeps to the running
+/// coroutine.
 fn both(case: Case) -> [Case; 2] {
     let mut kept = case.clone();
     kept.config.policy = SchedulingPolicy::Cooperative;
@@ -28,27 +26,27 @@ fn both(case: Case) -> [Case; 2] {
     [case, kept]
 }
 
-/// How many turns follow each other from here on.
+/// The number of turns at the start of the actions.
 fn turns(actions: &[Action]) -> usize {
     let turn = |action: &&Action| matches!(action, Action::Turn);
     actions.iter().take_while(turn).count()
 }
 
-/// Runs the case with its turns at once, and compares each time with what they come to one by one. Gives the number of
-/// turns, and in how many goes they were taken.
+/// Runs the case with adjacent turns in one call, and compares each call with the turns one by one.
+/// Returns the number of turns and the number of calls.
 fn compare(case: &Case) -> (usize, usize) {
     let outs = run::run(case);
     let mut runner = Runner::new(case);
-    let (mut at, mut taken, mut goes) = (0, 0, 0);
+    let (mut at, mut taken, mut calls) = (0, 0, 0);
     while let Some(action) = case.actions.get(at) {
         let (out, count) = match turns(&case.actions[at..]) {
             0 => (runner.act(action), 1),
             most => {
                 let (out, steps) = runner.turns(most as u64);
                 let count = (steps as usize).max(1);
-                assert!(count <= most, "{}: more than were asked for", case.name);
+                assert!(count <= most, "{}: more turns than requested", case.name);
                 taken += count;
-                goes += 1;
+                calls += 1;
                 (out, count)
             }
         };
@@ -64,22 +62,25 @@ fn compare(case: &Case) -> (usize, usize) {
         assert!(out.state == last.state, "{name}: state at {at} + {count}");
         at += count;
     }
-    (taken, goes)
+    (taken, calls)
 }
 
 #[test]
-fn steps_at_once_are_steps_one_by_one_on_the_whole_corpus() {
+fn turns_in_one_call_equal_single_turns_on_the_whole_corpus() {
     let scope = Part::ALL.into_iter().flat_map(Part::cases);
     let cases = hand::cases()
         .into_iter()
         .chain(scope)
         .chain((0..RANDOM_CASES).map(random::case))
         .flat_map(both);
-    let (mut count, mut taken, mut goes) = (0, 0, 0);
+    let (mut count, mut taken, mut calls) = (0, 0, 0);
     for case in cases {
-        let (turns, at_once) = compare(&case);
-        (count, taken, goes) = (count + 1, taken + turns, goes + at_once);
+        let (turns, batches) = compare(&case);
+        (count, taken, calls) = (count + 1, taken + turns, calls + batches);
     }
-    println!("{count} cases, {taken} turns in {goes} goes, byte for byte");
-    assert!(goes + TOGETHER_MIN < taken, "{goes} goes for {taken} turns");
+    println!("{count} cases, {taken} turns in {calls} calls, byte for byte");
+    assert!(
+        calls + TOGETHER_MIN < taken,
+        "{calls} calls for {taken} turns"
+    );
 }

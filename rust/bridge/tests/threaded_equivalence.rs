@@ -1,8 +1,6 @@
-//! At concurrency 1 the threaded driver is the cooperative machine: every case of the corpus, byte for byte.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+//! At concurrency 1 the threaded driver gives the same output as the cooperative machine, byte for
+//! byte on every case of the corpus.
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use antiphon_bridge::case::{Action, Case};
 use antiphon_bridge::run::{self, ActionOut, ActionResult};
@@ -11,10 +9,10 @@ use antiphon_bridge::{hand, random};
 use antiphon_machine::threaded::{NativeThreadedDriver, Shared};
 use antiphon_machine::{EffectRequest, FromFn, Reply};
 
-/// Random cases, as many as the model is given.
+/// The random cases of every run of the suite.
 const RANDOM_CASES: u64 = 2_000;
 
-/// The case with every turn a round of one session and one step.
+/// The case with every turn replaced by a round of one session and one step.
 fn in_rounds(case: &Case) -> Case {
     let round = |action: &Action| match action {
         Action::Turn => Action::Round {
@@ -29,7 +27,8 @@ fn in_rounds(case: &Case) -> Case {
     }
 }
 
-/// What a round of one step shows of itself is who stepped; events and states are those of the turn.
+/// Whether a round of one step matches a turn: the same coroutine, events and state. A round does
+/// not report the step's result.
 fn same(turn: &ActionOut, round: &ActionOut) -> bool {
     let result = match (&turn.result, &round.result) {
         (ActionResult::Stepped(pick, _), ActionResult::Round(wave)) => {
@@ -41,7 +40,7 @@ fn same(turn: &ActionOut, round: &ActionOut) -> bool {
 }
 
 #[test]
-fn a_round_of_one_is_a_turn_on_the_whole_corpus() {
+fn a_round_of_one_step_equals_a_turn_on_the_whole_corpus() {
     let driver = NativeThreadedDriver::try_with_workers(4).expect("threads");
     let mut later = Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
     let scope = Part::ALL.into_iter().flat_map(Part::cases);

@@ -1,8 +1,5 @@
 //! The kernel's types against the model's.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are the point of a run that succeeds"
-)]
+#![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +11,7 @@ mod common;
 #[test]
 fn types_differ_exactly_as_the_registry_says() {
     let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/deviations.md");
-    let registry = fs::read_to_string(registry).expect("the registry is there");
+    let registry = fs::read_to_string(registry).expect("the registry can be read");
     let registry = Registry::read(&registry).unwrap_or_else(|error| panic!("{error}"));
     let model = common::oracle()
         .schema()

@@ -1,4 +1,6 @@
-//! The step loop does not allocate once buffers have grown, and an idle session is small.
+//! The step loop does not allocate once its buffers have grown, and an idle session is small.
+//!
+//! This is a program of its own because it installs a global allocator that counts.
 
 use antiphon_machine::*;
 
@@ -6,7 +8,7 @@ fn no_host(_: &EffectRequest<'_>) -> Reply {
     Reply::Later
 }
 
-/// Never stops, answers with scalars.
+/// A handler that never ends the protocol and answers with scalars.
 fn endless(request: &EffectRequest<'_>) -> Reply {
     Reply::Now(match request.class() {
         Class::Decide { labels, .. } => Outcome::chosen(labels[0]),
@@ -22,7 +24,7 @@ fn allocations_of<S: Sink>(
 ) -> u64 {
     let mut machine = ProtocolMachine::with_sink(Default::default(), FromFn(host), sink);
     machine.load_choreography(image, "owner").unwrap();
-    // Buffers grow to what the protocol uses.
+    // A first run lets the buffers grow to the size that the protocol needs.
     assert_eq!(machine.run(1_000), None);
     let counted = allocation_counter::measure(|| {
         assert_eq!(machine.run(100_000), None);
@@ -47,7 +49,7 @@ fn a_trace_digest_allocates_nothing() {
     );
 }
 
-/// The counter counts: a payload that is made on the heap is seen.
+/// A payload on the heap is counted, so the counter works.
 #[test]
 fn a_heap_payload_is_counted() {
     fn wordy(request: &EffectRequest<'_>) -> Reply {
@@ -72,10 +74,10 @@ fn an_idle_session_of_two_roles_fits_in_two_kibibytes() {
         for _ in 0..SESSIONS {
             machine.load_choreography(&image, "owner").unwrap();
         }
-        // Both roles come to wait: for a decision, and for a message.
+        // Both roles now block: one on a decision, the other on a message.
         assert_eq!(machine.run(u64::MAX), Some(Rest::Idle));
     });
-    // What is still held when all are open, the growth of the machine's own tables included.
+    // Bytes still allocated with all sessions open; the machine's own tables are included.
     let held = counted.bytes_current as u64 / SESSIONS;
     assert!(held <= 2_048, "an idle session holds {held} bytes");
 }

@@ -1,5 +1,7 @@
-//! Every wrong kernel of the feature `mutants` can be told from the right one, and from every other wrong one, by runs
-//! of a few steps.
+//! Every mutant of the kernel gives another result than the correct kernel, and than every other
+//! mutant, in runs of a few steps.
+//!
+//! This is a program of its own because it needs the feature `mutants`, which changes the kernel.
 
 mod common;
 use common::*;
@@ -11,17 +13,17 @@ use std::sync::Arc;
 use antiphon_machine::*;
 
 const C: RoleId = RoleId(2);
-/// No coroutine here has so many registers.
+/// A register that no coroutine here has.
 const NONE: Reg = Reg(9);
 
-/// What is done to a machine.
+/// An action on a machine.
 enum Do {
-    /// As many turns, or until nobody is ready.
+    /// At most this number of turns, until no coroutine is ready.
     Turns(u32),
     Choose(u16),
     Open(usize),
     Input(Ingress),
-    /// A planned wave of this width and quantum, spoilt by somebody.
+    /// A planned wave of this width and quantum, after a change to its certificate.
     Wave(u32, u32, fn(&mut WaveCertificate)),
 }
 use Do::{Choose, Input, Open, Turns, Wave};
@@ -59,7 +61,19 @@ fn cancel(owner: &str) -> Do {
     })
 }
 
-/// Everything that can be seen of the scenario under the policy.
+/// The effect that a turn issued.
+fn effect_of(turn: &Turn) -> Option<EffectId> {
+    match turn {
+        Turn::Stepped {
+            step: Step::Effect(effect),
+            ..
+        } => Some(*effect),
+        Turn::Stepped { .. } | Turn::Rest(_) => None,
+    }
+}
+
+/// A digest of everything that the scenario shows under the policy: results, requests, events and
+/// states.
 fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
     let mut kernel = ProtocolMachineKernel::new(ProtocolMachineConfig {
         policy,
@@ -67,11 +81,12 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
     });
     let image = Arc::new(VerifiedImage::unchecked(scenario.image.clone()));
     kernel.load(&image);
-    let mut seen = String::new();
+    let mut log = String::new();
     let mut see = |kernel: &ProtocolMachineKernel, what: String, effect: Option<EffectId>| {
         let request = effect.and_then(|effect| kernel.request(effect));
         let request = request.map(|r| (r.effect(), r.deadline(), r.attempt()));
-        writeln!(seen, "{what} {request:?} {:?}", kernel.state_bytes()).expect("it is a string");
+        let state = kernel.state_bytes();
+        writeln!(log, "{what} {request:?} {state:?}").expect("writing to a string cannot fail");
     };
     for action in [Open(5)].iter().chain(&scenario.script) {
         let mut events: Vec<ObsEvent> = Vec::new();
@@ -79,16 +94,8 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
             Turns(count) => {
                 for _ in 0..*count {
                     let turn = kernel.step(&mut events);
-                    let rests = matches!(turn, Turn::Rest(_));
-                    let effect = match turn {
-                        Turn::Stepped {
-                            step: Step::Effect(effect),
-                            ..
-                        } => Some(effect),
-                        Turn::Stepped { .. } | Turn::Rest(_) => None,
-                    };
-                    see(&kernel, format!("{turn:?}"), effect);
-                    if rests {
+                    see(&kernel, format!("{turn:?}"), effect_of(&turn));
+                    if matches!(turn, Turn::Rest(_)) {
                         break;
                     }
                 }
@@ -129,7 +136,7 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
         }
         see(&kernel, format!("{events:?}"), None);
     }
-    *blake3::hash(seen.as_bytes()).as_bytes()
+    *blake3::hash(log.as_bytes()).as_bytes()
 }
 
 /// A and B, A's automaton sending one x to B.
@@ -140,7 +147,7 @@ fn pair(a: Vec<Instruction>, b: Vec<Instruction>) -> CodeImage {
     ])
 }
 
-/// One role that speaks with nobody.
+/// One role that sends and receives nothing.
 fn alone(code: Vec<Instruction>) -> CodeImage {
     image(vec![(code, vec![State::End])])
 }
@@ -169,7 +176,7 @@ fn parent(code: Vec<Instruction>) -> CodeImage {
     image
 }
 
-/// A sends n messages to B; C and D give way as often.
+/// A sends n messages to B; C and D yield n times.
 fn stream(n: u32) -> CodeImage {
     let path = |state: fn(Vec<Transition>) -> State| {
         let states = (0..n).map(|i| state(vec![go(X, NAT, i + 1)]));
@@ -192,7 +199,7 @@ fn stream(n: u32) -> CodeImage {
     ])
 }
 
-/// B waits for C, and A sends meanwhile.
+/// B is blocked on C while A sends.
 fn elsewhere() -> CodeImage {
     let recv = |from, next| State::Recv {
         from,
@@ -213,7 +220,7 @@ fn elsewhere() -> CodeImage {
     ])
 }
 
-/// A chooses and B follows; every label, arm and row is there twice.
+/// A chooses and B follows; every label, arm and row occurs twice.
 fn twice() -> CodeImage {
     let arm = |target| Arm {
         label: X,
@@ -248,7 +255,7 @@ fn twice() -> CodeImage {
     pair(a, b)
 }
 
-/// Asks, gives way, and proves what it was told; B only gives way.
+/// A issues commands and a check; B only yields.
 fn asks(budget: Option<u64>, retries: u8) -> CodeImage {
     let a = vec![
         set(R1, 1u64),
@@ -267,13 +274,22 @@ fn asks(budget: Option<u64>, retries: u8) -> CodeImage {
     image
 }
 
-/// Proves for ever.
+/// One role that issues checks for ever.
 fn proves() -> CodeImage {
     alone(vec![
         set(R1, 1u64),
         prove(R1, R1, R2),
         Instruction::Jump { target: Pc(1) },
     ])
+}
+
+/// A role that receives one message.
+fn wait(from: RoleId) -> (Vec<Instruction>, Vec<State>) {
+    let branches = vec![go(X, UNIT, 1)];
+    (
+        vec![receive(X, R1), HALT],
+        vec![State::Recv { from, branches }, State::End],
+    )
 }
 
 fn messages(all: &mut Vec<Scenario>) {
@@ -326,13 +342,6 @@ fn messages(all: &mut Vec<Scenario>) {
         let a = vec![set(R1, value), send(X, R1), HALT];
         add(name, pair(a, b.clone()), &tight, end());
     }
-    let wait = |from| {
-        let branches = vec![go(X, UNIT, 1)];
-        (
-            vec![receive(X, R1), HALT],
-            vec![State::Recv { from, branches }, State::End],
-        )
-    };
     add(
         "each waits for the other",
         image(vec![wait(B), wait(A)]),
@@ -394,8 +403,7 @@ fn steps(all: &mut Vec<Scenario>) {
         parent(vec![spawn(R1), YIELD, YIELD, spawn(R1), HALT]),
         2,
     );
-    let a = || vec![set(R1, 7u64), send(X, R1)];
-    let and = |last| a().into_iter().chain([last]).collect::<Vec<_>>();
+    let and = |last| vec![set(R1, 7u64), send(X, R1), last];
     add(
         "a close before the end",
         pair(vec![CLOSE], vec![YIELD, HALT]),
@@ -426,43 +434,47 @@ fn steps(all: &mut Vec<Scenario>) {
     }
 }
 
-fn effects(all: &mut Vec<Scenario>) {
-    let budget = ProtocolMachineConfig {
+/// A scenario with a default budget, and witnesses that expire soon.
+fn with_budget(name: &'static str, image: CodeImage, script: Vec<Do>) -> Scenario {
+    let config = ProtocolMachineConfig {
         effect_budget: Some(10),
         witness_ttl: 7,
         witnesses_max: 2,
         ..Default::default()
     };
-    let mut add = |name, image, script| {
-        let config = budget.clone();
-        all.push(Scenario {
-            name,
-            image,
-            config,
-            script,
-        });
-    };
-    let go_on = || Turns(8);
-    let lived = || {
-        vec![
-            go_on(),
-            good(0),
-            go_on(),
-            good(1),
-            go_on(),
-            good(2),
-            go_on(),
-        ]
-    };
-    let then = |mut script: Vec<Do>, more: Vec<Do>| {
-        script.extend(more);
-        script.push(Turns(20));
-        script
-    };
+    Scenario {
+        name,
+        image,
+        config,
+        script,
+    }
+}
+
+/// Enough turns for a session to issue its next effect.
+fn go_on() -> Do {
+    Turns(8)
+}
+
+/// Three effects answered with success.
+fn three_successes() -> Vec<Do> {
+    let answers = [good(0), good(1), good(2)];
+    let answered = answers.into_iter().flat_map(|answer| [answer, go_on()]);
+    [go_on()].into_iter().chain(answered).collect()
+}
+
+/// The script followed by more actions, and by turns until the machine rests.
+fn then(mut script: Vec<Do>, more: Vec<Do>) -> Vec<Do> {
+    script.extend(more);
+    script.push(Turns(20));
+    script
+}
+
+fn effects(all: &mut Vec<Scenario>) {
+    let mut add = |name, image, script| all.push(with_budget(name, image, script));
     add(
         "every effect succeeds",
         asks(Some(5), 0),
-        then(lived(), vec![good(3)]),
+        then(three_successes(), vec![good(3)]),
     );
     add(
         "while others are ready",
@@ -505,6 +517,10 @@ fn effects(all: &mut Vec<Scenario>) {
         busy.extend([bad(number, FailureKind::Unavailable), tick(1), go_on()]);
     }
     add("unavailable", asks(Some(50), 2), then(busy, vec![]));
+}
+
+fn deadlines(all: &mut Vec<Scenario>) {
+    let mut add = |name, image, script| all.push(with_budget(name, image, script));
     add(
         "a timeout on time",
         asks(Some(5), 0),
@@ -525,12 +541,12 @@ fn effects(all: &mut Vec<Scenario>) {
         asks(None, 0),
         then(vec![tick(9), tick(u64::MAX)], vec![]),
     );
-    let together = then(lived(), vec![tick(9)]);
+    let together = then(three_successes(), vec![tick(9)]);
     add("a timeout and an expiry", asks(Some(5), 0), together);
     add(
         "a session with a witness ends",
         asks(None, 0),
-        then(lived(), vec![cancel("owner")]),
+        then(three_successes(), vec![cancel("owner")]),
     );
     let mut many = Vec::new();
     for number in 0..4 {
@@ -542,7 +558,7 @@ fn effects(all: &mut Vec<Scenario>) {
         then(many, (0..9).map(|_| tick(1)).collect()),
     );
 
-    // Two sessions, the first of which is one effect and one witness ahead.
+    // There are two sessions, and the first is one effect and one witness ahead.
     let other = |number| outcome_of(1, number, Outcome::success(5u64));
     let ahead = || vec![go_on(), good(0), Open(5), go_on()];
     add(
@@ -604,7 +620,7 @@ fn waves(all: &mut Vec<Scenario>) {
         });
     };
     let idle = || image(vec![give_way(), give_way()]);
-    let wave = |spoil| vec![Wave(3, 2, spoil), Wave(2, 1, |_| {}), Turns(3)];
+    let wave = |change| vec![Wave(3, 2, change), Wave(2, 1, |_| {}), Turns(3)];
     add("waves", idle(), wave(|_| {}));
     add(
         "a wave of another step",
@@ -620,7 +636,7 @@ fn waves(all: &mut Vec<Scenario>) {
     let last = |w: &mut WaveCertificate| {
         w.picks[1].pick.coroutine = CoroutineId(1);
         let Key::Coroutine { coroutine, .. } = &mut w.picks[1].footprint[1] else {
-            panic!("who steps comes second");
+            panic!("the second key is the coroutine");
         };
         *coroutine = CoroutineId(1);
     };
@@ -647,13 +663,13 @@ fn waves(all: &mut Vec<Scenario>) {
 
 fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
-    for some in [messages, steps, effects, inputs, waves] {
+    for some in [messages, steps, effects, deadlines, inputs, waves] {
         some(&mut all);
     }
     all
 }
 
-/// What every scenario comes to under every policy.
+/// The digest of every scenario under every policy.
 fn all_of(scenarios: &[Scenario]) -> Vec<[u8; 32]> {
     let policies = SchedulingPolicy::ALL;
     let each = |s| policies.iter().map(move |policy| run(s, *policy));
@@ -661,15 +677,15 @@ fn all_of(scenarios: &[Scenario]) -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn every_mutant_can_be_seen_and_told_from_every_other() {
+fn every_mutant_is_detected_and_distinguished_from_the_others() {
     let scenarios = scenarios();
     let clean = all_of(&scenarios);
     assert_eq!(
         mutant::with(0, || all_of(&scenarios)),
         clean,
-        "none is active"
+        "no mutant is active"
     );
-    let mut seen = BTreeMap::from([(clean.clone(), "the right kernel")]);
+    let mut known = BTreeMap::from([(clean.clone(), "the correct kernel")]);
     let mut alike = Vec::new();
     let mut useful = vec![false; scenarios.len()];
     for mutant in mutant::ALL {
@@ -678,13 +694,13 @@ fn every_mutant_can_be_seen_and_told_from_every_other() {
             let of = |all: &[[u8; 32]]| all[n * 4..n * 4 + 4].to_vec();
             *useful |= of(&got) != of(&clean);
         }
-        if let Some(other) = seen.insert(got, mutant.name) {
+        if let Some(other) = known.insert(got, mutant.name) {
             alike.push((mutant.name, other));
         }
     }
     assert!(alike.is_empty(), "{alike:#?}");
-    assert_eq!(all_of(&scenarios), clean, "none is left active");
+    assert_eq!(all_of(&scenarios), clean, "no mutant is left active");
     let idle = scenarios.iter().zip(useful).filter(|(_, useful)| !useful);
     let idle: Vec<_> = idle.map(|(scenario, _)| scenario.name).collect();
-    assert!(idle.is_empty(), "these tell nothing: {idle:?}");
+    assert!(idle.is_empty(), "scenarios that detect no mutant: {idle:?}");
 }

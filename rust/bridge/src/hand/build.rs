@@ -26,9 +26,9 @@ pub(crate) mod sort {
     pub(crate) const FOREIGN: SortId = SortId(10);
     pub(crate) const ARM: SortId = SortId(11);
     pub(crate) const DEEP: SortId = SortId(12);
-    /// No table here is so long.
+    /// A sort that no table here has.
     pub(crate) const NONE: SortId = SortId(99);
-    /// How many there are.
+    /// The number of sorts.
     pub(crate) const COUNT: u16 = 13;
 
     pub(crate) fn table() -> Vec<Sort> {
@@ -63,7 +63,7 @@ use sort::NAT;
 /// A role: its program and its automaton.
 pub(crate) type Part = (Vec<Instruction>, Vec<State>);
 
-/// The operations of every image made here: the row of each.
+/// The rows of the operations in every image made here.
 pub(crate) mod op {
     /// `do(nat) -> nat`, a command.
     pub(crate) const DO: u16 = 0;
@@ -71,13 +71,14 @@ pub(crate) mod op {
     pub(crate) const PROVE: u16 = 1;
     /// As `do`, with a budget of 10 ticks.
     pub(crate) const SOON: u16 = 2;
-    /// As `do`, asked again twice.
+    /// As `do`, with two retries.
     pub(crate) const AGAIN: u16 = 3;
     /// As `prove`, with a budget of 5 and one retry.
     pub(crate) const PROVE_SOON: u16 = 4;
     /// `look() -> unit`, an observation.
     pub(crate) const LOOK: u16 = 5;
-    /// The first of those that give a value of the sort whose row it is from here on.
+    /// The first of the operations that return a value of a given sort; they are in the order of
+    /// the sorts.
     pub(crate) const GIVE: u16 = 6;
 }
 
@@ -158,7 +159,7 @@ pub(crate) fn silent() -> Part {
     (vec![Instruction::Halt], vec![State::End])
 }
 
-/// A role that says nothing and runs this.
+/// A role that sends and receives nothing, and runs this code.
 pub(crate) fn alone(code: Vec<Instruction>) -> Part {
     (code, vec![State::End])
 }
@@ -176,7 +177,7 @@ pub(crate) fn from(from: RoleId, branches: Vec<Transition>) -> State {
     State::Recv { from, branches }
 }
 
-/// So many messages x with a nat to or from somebody, then the end.
+/// The states for `count` messages x with a nat, then the end.
 pub(crate) fn times(count: u32, state: impl Fn(Vec<Transition>) -> State) -> Vec<State> {
     let mut states: Vec<_> = (0..count).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
     states.push(State::End);
@@ -227,7 +228,7 @@ pub(crate) fn receive(label: LabelId, dst: u8) -> Instruction {
     receive_by(0, label, dst)
 }
 
-/// An offer with selector in register 1 and arms of label, payload register, target.
+/// An offer with its selector in register 1. An arm is a label, a payload register and a target.
 pub(crate) fn offer(arms: &[(LabelId, u8, u32)]) -> Instruction {
     let arm = |(label, val, target): &(LabelId, u8, u32)| Arm {
         label: *label,
@@ -286,7 +287,7 @@ pub(crate) const HALT: Instruction = Instruction::Halt;
 pub(crate) const YIELD: Instruction = Instruction::Yield;
 pub(crate) const CLOSE: Instruction = Instruction::Close;
 
-/// A value of every form, edges of each range included.
+/// Values of every form, with the edges of each range.
 pub(crate) fn values() -> Vec<(&'static str, Value)> {
     let nat = Value::Nat;
     vec![

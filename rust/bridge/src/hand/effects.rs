@@ -6,7 +6,8 @@ use antiphon_machine::*;
 use super::Hand;
 use super::build::*;
 
-/// Asks this once, with a 7 in register 1; a failure goes to the last instruction if it goes anywhere.
+/// An image that runs this instruction once, with a 7 in register 1. A failure branch, if there is
+/// one, goes to the last instruction.
 fn asks(instruction: Instruction) -> CodeImage {
     image(vec![alone(vec![
         set(1, 7u64),
@@ -17,27 +18,36 @@ fn asks(instruction: Instruction) -> CodeImage {
     ])])
 }
 
-/// `do` and nothing to do about a failure.
+/// An image that issues `do` without a failure branch.
 fn plain() -> CodeImage {
     asks(invoke(op::DO, &[1], 2, None))
 }
 
 pub(super) fn add(hand: &mut Hand) {
-    asking(hand);
+    invoking(hand);
+    checking(hand);
+    arguments(hand);
     succeeding(hand);
+    odd_results(hand);
     failing(hand);
     retrying(hand);
+    retry_bounds(hand);
     timing_out(hand);
+    budgets(hand);
     witnesses(hand);
-    among_sessions(hand);
+    deadlines_of_sessions(hand);
+    witnesses_of_sessions(hand);
 }
 
-fn asking(hand: &mut Hand) {
-    let mut add = |what: &str, instruction: Instruction| {
-        hand.add(what, &asks(instruction), |s| {
-            s.open().rest().answer(0, Outcome::success(5u64)).rest();
-        });
-    };
+/// Runs an instruction that issues an effect, and answers with success.
+fn add_asking(hand: &mut Hand, what: &str, instruction: Instruction) {
+    hand.add(what, &asks(instruction), |s| {
+        s.open().rest().answer(0, Outcome::success(5u64)).rest();
+    });
+}
+
+fn invoking(hand: &mut Hand) {
+    let mut add = |what: &str, instruction| add_asking(hand, what, instruction);
     add("invoke", invoke(op::DO, &[1], 2, None));
     add(
         "invoke: the result goes over the argument",
@@ -80,6 +90,10 @@ fn asking(hand: &mut Hand) {
         "invoke: an argument of another sort",
         invoke(op::DO, &[0], 2, None),
     );
+}
+
+fn checking(hand: &mut Hand) {
+    let mut add = |what: &str, instruction| add_asking(hand, what, instruction);
     add("check", check(op::PROVE, &[1], 2, 3, None));
     add(
         "check: the operation does not exist",
@@ -109,6 +123,9 @@ fn asking(hand: &mut Hand) {
         "check: an argument of another sort",
         check(op::PROVE, &[0], 2, 3, None),
     );
+}
+
+fn arguments(hand: &mut Hand) {
     let mut image = plain();
     image.operations[usize::from(op::DO)].args = vec![sort::BYTES, sort::NAT];
     image.programs[0].code[1] = invoke(op::DO, &[2, 1], 3, None);
@@ -148,7 +165,7 @@ fn asking(hand: &mut Hand) {
 fn succeeding(hand: &mut Hand) {
     for row in 0..sort::COUNT {
         let image = asks(invoke(op::GIVE + row, &[], 2, Some(3)));
-        // All forms, one after the other, each to a session of its own.
+        // Values of all forms, each in its own session.
         let name = format!("a result of every form for sort {row}");
         hand.add(&name, &image, |s| {
             for (session, (_, value)) in (0u32..).zip(values()) {
@@ -196,6 +213,9 @@ fn succeeding(hand: &mut Hand) {
                 .rest();
         });
     }
+}
+
+fn odd_results(hand: &mut Hand) {
     let mut nowhere = asks(invoke(op::LOOK, &[], 2, None));
     nowhere.operations[usize::from(op::LOOK)].result = sort::NONE;
     hand.add("result: of a sort that is not there", &nowhere, |s| {
@@ -230,7 +250,7 @@ fn succeeding(hand: &mut Hand) {
 fn failing(hand: &mut Hand) {
     for kind in FailureKind::ALL {
         for on_failure in [None, Some(3), Some(99)] {
-            let told = match on_failure {
+            let branch = match on_failure {
                 None => "faults",
                 Some(3) => "has a branch",
                 Some(_) => "has a branch to nowhere",
@@ -239,7 +259,7 @@ fn failing(hand: &mut Hand) {
                 ("invoke", invoke(op::DO, &[1], 2, on_failure)),
                 ("check", check(op::PROVE, &[1], 2, 3, on_failure)),
             ] {
-                let name = format!("{what} fails with {kind} and {told}");
+                let name = format!("{what} fails with {kind} and {branch}");
                 hand.add(&name, &asks(instruction), |s| {
                     s.open().rest().fail(0, kind).rest();
                 });
@@ -291,17 +311,20 @@ fn failing(hand: &mut Hand) {
     });
 }
 
+fn again(on_failure: Option<u32>) -> CodeImage {
+    asks(invoke(op::AGAIN, &[1], 2, on_failure))
+}
+
 fn retrying(hand: &mut Hand) {
-    let again = |on_failure| asks(invoke(op::AGAIN, &[1], 2, on_failure));
     let unavailable = FailureKind::Unavailable;
     for on_failure in [None, Some(3)] {
-        let told = if on_failure.is_some() {
+        let branch = if on_failure.is_some() {
             "a branch"
         } else {
             "no branch"
         };
         hand.add(
-            &format!("asked again till it gives up, {told}"),
+            &format!("asked again till it gives up, {branch}"),
             &again(on_failure),
             |s| {
                 s.open()
@@ -314,7 +337,7 @@ fn retrying(hand: &mut Hand) {
             },
         );
         hand.add(
-            &format!("asked again, then another failure, {told}"),
+            &format!("asked again, then another failure, {branch}"),
             &again(on_failure),
             |s| {
                 s.open()
@@ -340,6 +363,10 @@ fn retrying(hand: &mut Hand) {
             .answer(1, Outcome::success(true))
             .rest();
     });
+}
+
+fn retry_bounds(hand: &mut Hand) {
+    let unavailable = FailureKind::Unavailable;
     hand.add_with(
         "asked again within one budget",
         &again(Some(3)),
@@ -375,16 +402,19 @@ fn retrying(hand: &mut Hand) {
     });
 }
 
+fn soon(on_failure: Option<u32>) -> CodeImage {
+    asks(invoke(op::SOON, &[1], 2, on_failure))
+}
+
 fn timing_out(hand: &mut Hand) {
-    let soon = |on_failure| asks(invoke(op::SOON, &[1], 2, on_failure));
     for ticks in [9, 10, 11] {
         for on_failure in [None, Some(3)] {
-            let told = if on_failure.is_some() {
+            let branch = if on_failure.is_some() {
                 "a branch"
             } else {
                 "no branch"
             };
-            let name = format!("{ticks} ticks of a budget of 10, {told}");
+            let name = format!("{ticks} ticks of a budget of 10, {branch}");
             hand.add(&name, &soon(on_failure), |s| {
                 s.open()
                     .rest()
@@ -411,6 +441,9 @@ fn timing_out(hand: &mut Hand) {
             s.open().rest().tick(2).tick(8).rest();
         },
     );
+}
+
+fn budgets(hand: &mut Hand) {
     for budget in [0, 1, u64::MAX] {
         let name = format!("a budget of {budget} from the configuration");
         hand.add_with(
@@ -454,7 +487,7 @@ fn timing_out(hand: &mut Hand) {
 }
 
 fn witnesses(hand: &mut Hand) {
-    // Proves again and again.
+    // Issues checks for ever.
     let prover = image(vec![alone(vec![
         set(1, 7u64),
         check(op::PROVE, &[1], 2, 3, Some(1)),
@@ -522,9 +555,10 @@ fn witnesses(hand: &mut Hand) {
     );
 }
 
-/// What one advance of the clock does to many sessions, in which order.
-fn among_sessions(hand: &mut Hand) {
-    // Three askers with different budgets, so that deadlines order other than sessions and numbers.
+/// The timeouts that one advance of the clock causes in many sessions, and their order.
+fn deadlines_of_sessions(hand: &mut Hand) {
+    // Three roles with different budgets, so that deadlines are in another order than sessions and
+    // numbers.
     let part = |operation| {
         alone(vec![
             set(1, 7u64),
@@ -562,7 +596,11 @@ fn among_sessions(hand: &mut Hand) {
             s.open().open().rest().cancel(0, "me").tick(10).rest();
         },
     );
-    let proves = self::image(vec![
+}
+
+/// The witnesses that one advance of the clock expires in many sessions, and their order.
+fn witnesses_of_sessions(hand: &mut Hand) {
+    let proves = image(vec![
         alone(vec![
             set(1, 7u64),
             check(op::PROVE, &[1], 2, 3, None),
@@ -594,7 +632,7 @@ fn among_sessions(hand: &mut Hand) {
                 .turns(3);
         },
     );
-    let prover = self::image(vec![alone(vec![
+    let prover = image(vec![alone(vec![
         set(1, 7u64),
         check(op::PROVE_SOON, &[1], 2, 3, Some(1)),
         jump(1),

@@ -1,4 +1,4 @@
-//! Inputs: each that there is, taken and refused, at every place where it matters.
+//! Every input, accepted and refused, in every state where it matters.
 
 use antiphon_machine::bounds::NAME_LEN_MAX;
 use antiphon_machine::*;
@@ -26,10 +26,16 @@ fn pair() -> CodeImage {
 
 pub(super) fn add(hand: &mut Hand) {
     opening(hand);
+    owners(hand);
     cancelling(hand);
     clock(hand);
     resting(hand);
     scheduling(hand);
+}
+
+/// An image with one role, which yields and halts.
+fn second() -> CodeImage {
+    image(vec![alone(vec![YIELD, HALT])])
 }
 
 fn opening(hand: &mut Hand) {
@@ -49,7 +55,7 @@ fn opening(hand: &mut Hand) {
             s.turns(1);
         },
     );
-    let second = image(vec![alone(vec![YIELD, HALT])]);
+    let second = second();
     hand.add_many(
         "sessions of two images",
         &[pair(), second.clone()],
@@ -80,6 +86,10 @@ fn opening(hand: &mut Hand) {
             },
         );
     }
+}
+
+fn owners(hand: &mut Hand) {
+    let second = second();
     let owners = [
         ("nobody", String::new()),
         ("a long name", "n".repeat(NAME_LEN_MAX)),
@@ -240,7 +250,7 @@ fn resting(hand: &mut Hand) {
     });
 }
 
-/// Where everybody stands in the queue after each kind of turn and input.
+/// The order of the ready queue after each kind of turn and input.
 fn scheduling(hand: &mut Hand) {
     let contention = image(vec![
         (

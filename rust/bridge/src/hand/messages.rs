@@ -1,4 +1,4 @@
-//! `Send`, `Offer`, `Receive`, `Choose`: each way they can come out.
+//! `Send`, `Offer`, `Receive` and `Choose`, with each of their results.
 
 use antiphon_machine::*;
 
@@ -6,7 +6,7 @@ use super::Hand;
 use super::build::*;
 use crate::script::Script;
 
-/// A sends `val` of this sort to B once; B receives once.
+/// A runs this code, which sends one message of this sort to B; B receives once.
 fn one(sort: SortId, code: Vec<Instruction>) -> CodeImage {
     image(vec![
         (code, vec![to(B, vec![go(X, sort, 1)]), State::End]),
@@ -17,13 +17,13 @@ fn one(sort: SortId, code: Vec<Instruction>) -> CodeImage {
     ])
 }
 
-/// A runs this code over this automaton; B has nothing to do.
-fn speaks(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+/// A runs this code with this automaton; B does nothing.
+fn with_a(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
     image(vec![(code, states), silent()])
 }
 
-/// A sends a nat; B runs this code over this automaton.
-fn hears(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
+/// A sends a nat; B runs this code with this automaton.
+fn with_b(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
     image(vec![
         (
             vec![set(1, 7u64), send(X, 1), HALT],
@@ -44,11 +44,16 @@ fn nat_from_a() -> Vec<State> {
 pub(super) fn add(hand: &mut Hand) {
     ran(hand);
     blocked(hand);
-    speaking(hand);
+    stuck(hand);
+    channels(hand);
     sending(hand);
+    payload_sizes(hand);
     offering(hand);
     receiving(hand);
+    choosing(hand);
     automata(hand);
+    own_messages(hand);
+    ring(hand);
     payloads(hand);
 }
 
@@ -70,7 +75,7 @@ fn ran(hand: &mut Hand) {
     });
 }
 
-/// A offers x or y as the selector says, B chooses.
+/// A offers x or y according to the selector; B chooses.
 fn image_offers() -> impl Fn(Value) -> CodeImage {
     |selector| {
         let both = || vec![go(X, sort::NAT, 1), go(Y, sort::NAT, 1)];
@@ -92,6 +97,11 @@ fn image_offers() -> impl Fn(Value) -> CodeImage {
     }
 }
 
+/// Sets the size of buffers.
+fn buffer(len: u32) -> impl Fn(&mut ProtocolMachineConfig) {
+    move |config| config.buffer_len_max = len
+}
+
 fn blocked(hand: &mut Hand) {
     let three = |sender: Instruction, receiver: Instruction| {
         let sends = vec![
@@ -109,7 +119,6 @@ fn blocked(hand: &mut Hand) {
         ])
     };
     let sends = three(send(X, 2), receive(X, 3));
-    let buffer = |len| move |config: &mut ProtocolMachineConfig| config.buffer_len_max = len;
     for len in [0, 1, 2] {
         let name = format!("send into a buffer of {len}");
         hand.add_with(&name, &sends, buffer(len), |s| {
@@ -119,7 +128,7 @@ fn blocked(hand: &mut Hand) {
     hand.add_with("sender is woken by each receipt", &sends, buffer(1), |s| {
         s.open().picks(&[0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1]).rest();
     });
-    // An offer's target is its own place but for the last: three of them, one after the other.
+    // Three offers, one after the other; each leads to the next.
     let mut offers = three(send(X, 2), choose(3, &[(X, 1)]));
     for at in 2..5 {
         offers.programs[0].code[at] = offer(&[(X, 2, at as u32 + 1)]);
@@ -130,6 +139,9 @@ fn blocked(hand: &mut Hand) {
     hand.add_with("offer into a full buffer", &offers, buffer(1), |s| {
         s.open().picks(&[0, 0, 0, 0, 1, 0, 1]).rest();
     });
+}
+
+fn stuck(hand: &mut Hand) {
     let stuck = image(vec![
         (
             vec![receive(X, 1), HALT],
@@ -169,20 +181,22 @@ fn blocked(hand: &mut Hand) {
     );
 }
 
-/// What every speaking instruction checks first.
-fn speaking(hand: &mut Hand) {
-    // The instruction with its channel, what an honest role's states are, and its name.
-    type Speaker = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
-    let with_chan = |chan: u8, mut instruction: Instruction| {
-        match &mut instruction {
-            Instruction::Offer { chan: c, .. } | Instruction::Choose { chan: c, .. } => {
-                *c = Reg(chan);
-            }
-            _ => {}
+/// The offer or choice with this channel; any other instruction is unchanged.
+fn with_chan(chan: u8, mut instruction: Instruction) -> Instruction {
+    match &mut instruction {
+        Instruction::Offer { chan: c, .. } | Instruction::Choose { chan: c, .. } => {
+            *c = Reg(chan);
         }
-        instruction
-    };
-    let speakers: [Speaker; 4] = [
+        _ => {}
+    }
+    instruction
+}
+
+/// The checks of the channel, which all four instructions make first.
+fn channels(hand: &mut Hand) {
+    // A name, the instruction with its channel, and the states of a correct role.
+    type Communication = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
+    let communications: [Communication; 4] = [
         ("send", |chan| send_by(chan, X, 1), nat_to_b),
         ("offer", |_| offer(&[(X, 1, 3)]), nat_to_b),
         (
@@ -196,14 +210,14 @@ fn speaking(hand: &mut Hand) {
             || times(1, |branches| from(B, branches)),
         ),
     ];
-    for (name, make, states) in speakers {
+    for (name, make, states) in communications {
         let code = |chan: u8, before: Instruction| {
             vec![set(1, 0u64), before, with_chan(chan, make(chan)), HALT]
         };
         let mut add = |what: &str, chan: u8, before: Instruction, states: Vec<State>| {
             hand.runs(
                 &format!("{name}: {what}"),
-                &speaks(code(chan, before), states),
+                &with_a(code(chan, before), states),
             );
         };
         for (form, value) in values() {
@@ -250,24 +264,28 @@ fn speaking(hand: &mut Hand) {
     }
 }
 
+/// Puts a 7 in register 1, and sends the value of register `val`.
+fn sends(label: LabelId, val: u8) -> Vec<Instruction> {
+    vec![set(1, 7u64), send(label, val), HALT]
+}
+
 fn sending(hand: &mut Hand) {
-    let sends = |label, val| vec![set(1, 7u64), send(label, val), HALT];
     hand.runs(
         "send: no branch has the label",
-        &speaks(sends(Y, 1), nat_to_b()),
+        &with_a(sends(Y, 1), nat_to_b()),
     );
     let unknown = LabelId(u16::MAX);
     hand.runs(
         "send: a label that does not exist",
-        &speaks(sends(unknown, 1), nat_to_b()),
+        &with_a(sends(unknown, 1), nat_to_b()),
     );
     hand.runs(
         "send: payload in a register too many",
-        &speaks(sends(X, 4), nat_to_b()),
+        &with_a(sends(X, 4), nat_to_b()),
     );
     hand.runs(
         "send: the label is looked at before the payload",
-        &speaks(sends(Y, 4), nat_to_b()),
+        &with_a(sends(Y, 4), nat_to_b()),
     );
     hand.runs(
         "send: payload of another sort",
@@ -279,18 +297,21 @@ fn sending(hand: &mut Hand) {
     );
     hand.runs(
         "send: no branches at all",
-        &speaks(sends(X, 1), vec![to(B, vec![])]),
+        &with_a(sends(X, 1), vec![to(B, vec![])]),
     );
-    // The first of two branches with the label counts: its sort, and where it leads.
+    // Of two branches with the label, the first one counts.
     let twice = |first, second| vec![to(B, vec![go(X, first, 1), go(X, second, 2)]), State::End];
     hand.runs(
         "send: a label twice, the first fits",
-        &speaks(sends(X, 1), twice(sort::NAT, sort::TEXT)),
+        &with_a(sends(X, 1), twice(sort::NAT, sort::TEXT)),
     );
     hand.runs(
         "send: a label twice, the second fits",
-        &speaks(sends(X, 1), twice(sort::TEXT, sort::NAT)),
+        &with_a(sends(X, 1), twice(sort::TEXT, sort::NAT)),
     );
+}
+
+fn payload_sizes(hand: &mut Hand) {
     let cut = |config: &mut ProtocolMachineConfig| config.payload_len_max = 8;
     for len in [7, 8] {
         let code = vec![set(1, Value::bytes(&vec![1; len])), send(X, 1), HALT];
@@ -338,7 +359,7 @@ fn sending(hand: &mut Hand) {
 
 fn offering(hand: &mut Hand) {
     let offers = |selector: Value, arms: &[(LabelId, u8, u32)]| {
-        speaks(
+        with_a(
             vec![set(1, selector), set(2, 7u64), offer(arms), HALT],
             nat_to_b(),
         )
@@ -382,17 +403,20 @@ fn offering(hand: &mut Hand) {
     );
 }
 
+/// Receives a nat under the policy, after it was sent, and blocked until it is sent.
+fn add_receiving(hand: &mut Hand, what: &str, code: Vec<Instruction>, states: Vec<State>) {
+    let image = with_b(code, states);
+    hand.runs(what, &image);
+    hand.add(&format!("{what}, sent before"), &image, |s| {
+        s.open().picks(&[0, 0, 1, 1]).rest();
+    });
+    hand.add(&format!("{what}, waited for"), &image, |s| {
+        s.open().picks(&[1, 0, 0, 1]).rest();
+    });
+}
+
 fn receiving(hand: &mut Hand) {
-    let mut add = |what: &str, code: Vec<Instruction>, states: Vec<State>| {
-        let image = hears(code, states);
-        hand.runs(what, &image);
-        hand.add(&format!("{what}, sent before"), &image, |s| {
-            s.open().picks(&[0, 0, 1, 1]).rest();
-        });
-        hand.add(&format!("{what}, waited for"), &image, |s| {
-            s.open().picks(&[1, 0, 0, 1]).rest();
-        });
-    };
+    let mut add = |what: &str, code, states| add_receiving(hand, what, code, states);
     let takes = |label, dst| vec![receive(label, dst), HALT];
     add("receive: nowhere to put it", takes(X, 4), nat_from_a());
     add(
@@ -431,6 +455,10 @@ fn receiving(hand: &mut Hand) {
         takes(X, 0),
         nat_from_a(),
     );
+}
+
+fn choosing(hand: &mut Hand) {
+    let mut add = |what: &str, code, states| add_receiving(hand, what, code, states);
     let chooses = |dst, table: &[(LabelId, u32)]| vec![choose(dst, table), HALT];
     add(
         "choose: nowhere to put it",
@@ -465,35 +493,35 @@ fn receiving(hand: &mut Hand) {
     );
 }
 
-/// Automata that no verified image has.
+/// Automata that verification refuses.
 fn automata(hand: &mut Hand) {
     let twice = || vec![set(1, 7u64), send(X, 1), send(X, 1), HALT];
     let lost = vec![to(B, vec![go(X, sort::NAT, 9)])];
     hand.runs(
         "a state that does not exist: sent from",
-        &speaks(twice(), lost.clone()),
+        &with_a(twice(), lost.clone()),
     );
     let halts = vec![set(1, 7u64), send(X, 1), HALT];
     hand.runs(
         "a state that does not exist: halted in",
-        &speaks(halts, lost.clone()),
+        &with_a(halts, lost.clone()),
     );
     let closes = vec![set(1, 7u64), send(X, 1), CLOSE];
     hand.runs(
         "a state that does not exist: closed in",
-        &speaks(closes, lost),
+        &with_a(closes, lost),
     );
     let far = |role| times(1, move |branches| to(RoleId(role), branches));
     let sends = || vec![set(1, 7u64), send(X, 1), HALT];
     hand.runs(
         "a message to a role that does not exist",
-        &speaks(sends(), far(7)),
+        &with_a(sends(), far(7)),
     );
     hand.runs(
         "a message to the last role number",
-        &speaks(sends(), far(u16::MAX)),
+        &with_a(sends(), far(u16::MAX)),
     );
-    let image = speaks(sends(), far(7));
+    let image = with_a(sends(), far(7));
     hand.add_with(
         "a full edge that nobody empties",
         &image,
@@ -506,16 +534,20 @@ fn automata(hand: &mut Hand) {
     let from_nobody = times(1, |branches| from(RoleId(7), branches));
     hand.runs(
         "a message from a role that does not exist",
-        &speaks(takes, from_nobody),
+        &with_a(takes, from_nobody),
     );
+}
+
+/// A role that sends messages to itself.
+fn own_messages(hand: &mut Hand) {
     let alone = vec![set(1, 7u64), send(X, 1), receive(X, 2), HALT];
     let own = vec![
         to(A, vec![go(X, sort::NAT, 1)]),
         from(A, vec![go(X, sort::NAT, 2)]),
         State::End,
     ];
-    hand.runs("a role speaks with itself", &speaks(alone, own.clone()));
-    let full = speaks(
+    hand.runs("a role speaks with itself", &with_a(alone, own.clone()));
+    let full = with_a(
         vec![set(1, 7u64), send(X, 1), send(X, 1), HALT],
         times(2, |branches| to(A, branches)),
     );
@@ -529,9 +561,12 @@ fn automata(hand: &mut Hand) {
     );
     let before = vec![receive(X, 2), HALT];
     let waits = vec![own[1].clone()];
-    hand.runs("a role waits for its own message", &speaks(before, waits));
-    // Edges are numbered by (sender, receiver), whatever the order of roles and states.
-    let ring = super::build::image(vec![
+    hand.runs("a role waits for its own message", &with_a(before, waits));
+}
+
+/// Edges are numbered by (sender, receiver), not by the order of roles and states.
+fn ring(hand: &mut Hand) {
+    let ring = image(vec![
         (
             vec![receive(X, 1), send(Y, 1), HALT],
             vec![
@@ -570,7 +605,7 @@ fn payloads(hand: &mut Hand) {
         for row in 0..sort::COUNT {
             let code = vec![set(1, value.clone()), send(X, 1), HALT];
             let image = one(SortId(row), code);
-            // One policy is enough: which sort a value is of is nobody's turn.
+            // One policy is enough: a value's sort does not depend on the schedule.
             let name = format!("payload {form} for sort {row}");
             let mut script = Script::new(name, [image], ProtocolMachineConfig::default());
             play(&mut script);

@@ -1,7 +1,7 @@
-//! Cases that were meant: each shows one thing, and its name says which.
+//! Hand-written cases: each shows one thing, and its name says what.
 //!
-//! Every scenario is run under each of the four policies, because an outcome that is right under one may hide a wake or a
-//! place in the queue that is wrong under another.
+//! Every scenario is run under each of the four policies, because a wrong wake-up or a wrong
+//! position in the queue may show under one policy only.
 
 pub(crate) mod build;
 mod effects;
@@ -14,7 +14,7 @@ use antiphon_machine::{CodeImage, ProtocolMachineConfig, SchedulingPolicy};
 use crate::case::Case;
 use crate::script::Script;
 
-/// Every hand-meant case.
+/// Every hand-written case.
 pub fn cases() -> Vec<Case> {
     let mut hand = Hand::default();
     messages::add(&mut hand);
@@ -30,7 +30,8 @@ struct Hand {
 }
 
 impl Hand {
-    /// A scenario: one image, a configuration but for the policy, and what is done.
+    /// A scenario with one image: `configure` changes the default configuration, and `play` does
+    /// the actions.
     fn add_with(
         &mut self,
         name: &str,
@@ -41,7 +42,7 @@ impl Hand {
         self.add_many(name, std::slice::from_ref(image), configure, play);
     }
 
-    /// A scenario over several images.
+    /// A scenario with several images.
     fn add_many(
         &mut self,
         name: &str,
@@ -65,7 +66,7 @@ impl Hand {
         self.add_with(name, image, |_| {}, play);
     }
 
-    /// A session that runs until it rests, and needs nobody.
+    /// A scenario with one session that runs until it rests, without inputs.
     fn runs(&mut self, name: &str, image: &CodeImage) {
         self.add(name, image, |s| {
             s.open().rest();
@@ -78,7 +79,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_say_which_is_which() {
+    fn the_names_of_cases_are_unique() {
         let cases = super::cases();
         let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names.len(), cases.len(), "no name twice");

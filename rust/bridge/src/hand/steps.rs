@@ -1,4 +1,4 @@
-//! The instructions that speak to nobody, and the ways a coroutine and its session end.
+//! The instructions that do not communicate, and the ways in which coroutines and sessions end.
 
 use antiphon_machine::*;
 
@@ -12,8 +12,14 @@ fn lone(code: Vec<Instruction>) -> CodeImage {
 pub(super) fn add(hand: &mut Hand) {
     registers(hand);
     control(hand);
+    yielding(hand);
+    tokens(hand);
     spawning(hand);
-    ending(hand);
+    spawn_bounds(hand);
+    children(hand);
+    closing(hand);
+    halting(hand);
+    ending_with_effects(hand);
     programs(hand);
 }
 
@@ -62,6 +68,9 @@ fn control(hand: &mut Hand) {
         "branch: a number twice",
         &lone(vec![set(1, 3u64), branch(1, &twice), HALT]),
     );
+}
+
+fn yielding(hand: &mut Hand) {
     hand.runs("yield", &lone(vec![YIELD, YIELD, HALT]));
     hand.runs("yield: off the end", &lone(vec![YIELD]));
     hand.runs("an empty program", &lone(vec![]));
@@ -80,7 +89,11 @@ fn control(hand: &mut Hand) {
     hand.add("any order of picks", &yields, |s| {
         s.open().picks(&[2, 1, 0, 2, 2, 2, 2, 7, 1, 1, 1, 1]).rest();
     });
-    // A holder of a progress token comes first: B waits for A, which stands behind those who only give way.
+}
+
+/// The holder of a progress token comes first: B is blocked on A, which is queued behind coroutines
+/// that only yield.
+fn tokens(hand: &mut Hand) {
     let idle = || alone(vec![YIELD, YIELD, YIELD, HALT]);
     let tokens = image(vec![
         (
@@ -122,12 +135,17 @@ fn control(hand: &mut Hand) {
     );
 }
 
+/// One role that runs this instruction, and a program to spawn.
+fn spawns(instruction: Instruction, registers: u8, child: Vec<Instruction>) -> CodeImage {
+    let code = vec![set(1, 7u64), instruction, YIELD, HALT];
+    with_program(lone(code), registers, child)
+}
+
+fn child() -> Vec<Instruction> {
+    vec![YIELD, HALT]
+}
+
 fn spawning(hand: &mut Hand) {
-    let spawns = |instruction: Instruction, registers: u8, child: Vec<Instruction>| {
-        let code = vec![set(1, 7u64), instruction, YIELD, HALT];
-        with_program(lone(code), registers, child)
-    };
-    let child = || vec![YIELD, HALT];
     let mut add = |what: &str, instruction: Instruction, registers: u8, code: Vec<Instruction>| {
         hand.runs(
             &format!("spawn: {what}"),
@@ -183,6 +201,9 @@ fn spawning(hand: &mut Hand) {
         2,
         vec![invoke(op::DO, &[0], 1, None), HALT],
     );
+}
+
+fn spawn_bounds(hand: &mut Hand) {
     let many = vec![spawn(1, &[], 1), jump(0)];
     let many = with_program(lone(many), 1, vec![YIELD, HALT]);
     for max in [0, 1, 2, 4] {
@@ -205,6 +226,9 @@ fn spawning(hand: &mut Hand) {
             s.open().rest();
         },
     );
+}
+
+fn children(hand: &mut Hand) {
     let prior = |config: &mut ProtocolMachineConfig| {
         config.priorities = [("A".to_owned(), 3), ("B".to_owned(), 2)].into();
     };
@@ -230,17 +254,27 @@ fn spawning(hand: &mut Hand) {
     );
 }
 
-fn ending(hand: &mut Hand) {
-    let sends = |last: Instruction, second: Vec<Instruction>| {
-        image(vec![
-            (
-                vec![set(1, 7u64), send(X, 1), last],
-                times(1, |branches| to(B, branches)),
-            ),
-            (second, times(1, |branches| from(A, branches))),
-        ])
-    };
-    let two = || image(vec![alone(vec![CLOSE]), alone(vec![YIELD, HALT])]);
+/// A sends a message to B and then runs this instruction; B runs this code.
+fn sends(last: Instruction, second: Vec<Instruction>) -> CodeImage {
+    image(vec![
+        (
+            vec![set(1, 7u64), send(X, 1), last],
+            times(1, |branches| to(B, branches)),
+        ),
+        (second, times(1, |branches| from(A, branches))),
+    ])
+}
+
+fn receiver() -> Vec<Instruction> {
+    vec![receive(X, 1), HALT]
+}
+
+/// A closes; B yields and halts.
+fn two() -> CodeImage {
+    image(vec![alone(vec![CLOSE]), alone(vec![YIELD, HALT])])
+}
+
+fn closing(hand: &mut Hand) {
     hand.runs("close: everybody at the end", &two());
     hand.add("close: the others leave the queue", &two(), |s| {
         s.open().open().picks(&[0]).rest();
@@ -249,7 +283,6 @@ fn ending(hand: &mut Hand) {
     let mut left = sends(CLOSE, vec![YIELD, HALT]);
     left.roles[1].automaton.states = vec![State::End];
     hand.runs("close: an edge is not empty, everybody at the end", &left);
-    let receiver = || vec![receive(X, 1), HALT];
     hand.add(
         "close: another's endpoint is open",
         &sends(CLOSE, receiver()),
@@ -264,6 +297,9 @@ fn ending(hand: &mut Hand) {
             s.open().picks(&[0, 0, 1, 0]).rest();
         },
     );
+}
+
+fn halting(hand: &mut Hand) {
     let mut image_nowhere = two();
     image_nowhere.roles[1].automaton.states.clear();
     hand.runs("close: a role without states", &image_nowhere);
@@ -296,6 +332,9 @@ fn ending(hand: &mut Hand) {
             s.open().picks(&[0, 0, 0]).rest();
         },
     );
+}
+
+fn ending_with_effects(hand: &mut Hand) {
     let asks = build_waiting(CLOSE);
     hand.add("close: an effect is outstanding", &asks, |s| {
         s.open().picks(&[0, 0, 1, 1]).rest();
@@ -308,7 +347,7 @@ fn ending(hand: &mut Hand) {
     });
 }
 
-/// A asks and waits; B gives way and then does this.
+/// A issues an effect and blocks; B yields and then runs this instruction.
 fn build_waiting(then: Instruction) -> CodeImage {
     image(vec![
         alone(vec![set(1, 1u64), invoke(op::DO, &[1], 2, None), HALT]),
@@ -316,11 +355,11 @@ fn build_waiting(then: Instruction) -> CodeImage {
     ])
 }
 
-/// Images whose tables do not fit together.
+/// Images whose tables do not match.
 fn programs(hand: &mut Hand) {
-    let nobody = CodeImage::default();
-    hand.runs("an image without roles", &nobody);
-    hand.add("two sessions without roles", &nobody, |s| {
+    let empty = CodeImage::default();
+    hand.runs("an image without roles", &empty);
+    hand.add("two sessions without roles", &empty, |s| {
         s.open()
             .open()
             .rest()

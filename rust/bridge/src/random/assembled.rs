@@ -1,5 +1,5 @@
-//! Images assembled at random: a graph of who says what to whom, the roles' automata read off it, and for each a
-//! program that walks its automaton and does other things on the way.
+//! Images assembled at random: a graph of messages between roles, the roles' automata derived from
+//! it, and for each a program that walks the automaton, with other instructions in between.
 
 use antiphon_machine::*;
 
@@ -7,20 +7,20 @@ use super::values;
 use crate::coins::Coins;
 use crate::hand::build::{self, op, sort};
 
-/// A state of everybody together: one role says one of some labels to another.
+/// A global state: one role sends one of several labels to another.
 struct Scene {
     from: usize,
     to: usize,
-    branches: Vec<Line>,
-    /// Whether the third role, if there is one, is told the label too.
-    told: bool,
+    branches: Vec<SceneBranch>,
+    /// Whether the label is also sent to the third role, if there is one.
+    copied: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Line {
+struct SceneBranch {
     label: LabelId,
     sort: SortId,
-    /// The next scene; one past the last is the end.
+    /// The index of the next scene; the end is one past the last.
     next: usize,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn image(coins: &mut Coins) -> CodeImage {
     let scenes = scenes(roles, coins);
     let mut image = build::image(vec![]);
     image.name = "assembled".to_owned();
-    // One child, which every role may start: it asks something and ends.
+    // A child that every role may spawn: it issues an effect and halts.
     let child = vec![
         build::set(1, 3u64),
         build::invoke(op::SOON, &[1], 1, Some(3)),
@@ -56,13 +56,13 @@ pub(super) fn image(coins: &mut Coins) -> CodeImage {
     image
 }
 
-/// Registers of a role's program: the channel, a payload, a selector, and some to play with.
+/// Registers of a role's program: the channel, a payload, a selector, and three that are free.
 const REGISTERS: u8 = 6;
 const CHAN: Reg = Reg(0);
 const VAL: Reg = Reg(1);
 const SELECTOR: Reg = Reg(2);
 
-/// Sorts that messages are of.
+/// The sorts of messages.
 const SORTS: [SortId; 10] = [
     sort::UNIT,
     sort::BOOL,
@@ -84,11 +84,11 @@ fn scenes(roles: usize, coins: &mut Coins) -> Vec<Scene> {
         let width = 1 + coins.below(3);
         let mut is_plain = width == 1;
         let mut line = |n: usize, coins: &mut Coins| {
-            // The last branch goes on, so that the end can be reached; others may go back.
+            // The last branch goes forward, so that the end is reachable; others may go back.
             let back = n + 1 < width && coins.once_in(2);
             is_plain &= !back;
             let ahead = at + 1 + coins.below(count - at);
-            Line {
+            SceneBranch {
                 label: LabelId(n as u16),
                 sort: SORTS[coins.below(SORTS.len())],
                 next: if back { coins.below(at + 1) } else { ahead },
@@ -99,25 +99,26 @@ fn scenes(roles: usize, coins: &mut Coins) -> Vec<Scene> {
             from,
             to,
             branches,
-            told: !is_plain || coins.once_in(2),
+            copied: !is_plain || coins.once_in(2),
         }
     };
     (0..count).map(|at| scene(at, coins)).collect()
 }
 
-/// What a role's states stand for: a scene in which it takes part or the end, or a label that it has still to tell.
+/// The meaning of a role's state: a scene that it takes part in, the end, or a label that it must
+/// still send to the third role.
 #[derive(Clone, Copy, PartialEq)]
 enum Point {
     Scene(usize),
-    Tell(usize, usize),
+    Copy(usize, usize),
 }
 
-/// What a role sees of the scenes, as numbered states.
+/// The automaton of a role, derived from the scenes.
 fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
-    // A scene that a role has no part in is passed over; it has one way on, which goes forward.
+    // A scene without the role is skipped; it has one branch, which goes forward.
     let resolve = |mut at: usize| {
         while let Some(scene) = scenes.get(at) {
-            if scene.from == role || scene.to == role || scene.told {
+            if scene.from == role || scene.to == role || scene.copied {
                 break;
             }
             at = scene
@@ -144,21 +145,21 @@ fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
             }
         };
         let at = match point {
-            Point::Scene(at) | Point::Tell(at, _) => at,
+            Point::Scene(at) | Point::Copy(at, _) => at,
         };
         let Some(scene) = scenes.get(at) else {
             states.push(State::End);
             continue;
         };
-        let tells = roles == 3 && scene.told && scene.from == role;
+        let copies = roles == 3 && scene.copied && scene.from == role;
         let is_third = scene.from != role && scene.to != role;
-        let branch = |(n, line): (usize, &Line)| match tells {
-            true => go(line.label, line.sort, Point::Tell(at, n)),
+        let branch = |(n, line): (usize, &SceneBranch)| match copies {
+            true => go(line.label, line.sort, Point::Copy(at, n)),
             false if is_third => go(line.label, sort::UNIT, resolve(line.next)),
             false => go(line.label, line.sort, resolve(line.next)),
         };
         states.push(match point {
-            Point::Tell(_, n) => {
+            Point::Copy(_, n) => {
                 let line = scene.branches[n];
                 State::Send {
                     to: id(3 - scene.from - scene.to),
@@ -183,7 +184,7 @@ fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
     Automaton { states }
 }
 
-/// Places that are not known yet: the block of a state is this and its number.
+/// Stands for the position of a state's block while it is unknown: `BLOCK` plus the state's number.
 const BLOCK: u32 = 1 << 24;
 
 /// Writes a role's program: a block for each state of its automaton.
@@ -201,13 +202,13 @@ impl ProgramWriter<'_> {
         for (row, state) in (0u32..).zip(&automaton.states) {
             self.blocks.push(self.here());
             for _ in 0..self.coins.below(3) {
-                self.pass_time();
+                self.other_instruction();
             }
             match state {
                 State::End if self.coins.once_in(12) => self.code.push(Instruction::Close),
                 State::End => self.code.push(Instruction::Halt),
-                State::Send { to, branches } => self.say(*to, row, branches),
-                State::Recv { branches, .. } => self.hear(branches),
+                State::Send { to, branches } => self.send(*to, row, branches),
+                State::Recv { branches, .. } => self.receive(branches),
             }
         }
         let blocks = self.blocks;
@@ -221,7 +222,7 @@ impl ProgramWriter<'_> {
         self.code.len() as u32
     }
 
-    fn say(&mut self, to: RoleId, row: u32, branches: &[Transition]) {
+    fn send(&mut self, to: RoleId, row: u32, branches: &[Transition]) {
         if let [only] = branches {
             self.payload(only.sort, row);
             if self.coins.once_in(3) {
@@ -260,7 +261,7 @@ impl ProgramWriter<'_> {
         });
     }
 
-    /// An operation that decides among the labels.
+    /// Adds an operation that decides among the labels, and returns its row.
     fn decide(&mut self, peer: RoleId, branches: &[Transition]) -> u16 {
         let labels: Vec<LabelId> = branches.iter().map(|branch| branch.label).collect();
         let row = self.image.operations.len() as u16;
@@ -278,7 +279,8 @@ impl ProgramWriter<'_> {
         row
     }
 
-    /// Puts a payload where it is sent from: a constant, or what the world gives. A failure starts the block again.
+    /// Writes a payload to its register: a constant or the result of an operation. If the operation
+    /// fails, the program may restart the block.
     fn payload(&mut self, sort: SortId, row: u32) {
         if self.coins.once_in(2) {
             let value = values::of_sort(sort, &self.image.sorts, self.coins);
@@ -289,32 +291,33 @@ impl ProgramWriter<'_> {
             .push(build::invoke(op::GIVE + sort.0, &[], VAL.0, again));
     }
 
-    fn hear(&mut self, branches: &[Transition]) {
+    fn receive(&mut self, branches: &[Transition]) {
         if let [only] = branches
             && self.coins.once_in(2)
         {
             self.code.push(build::receive(only.label, VAL.0));
-            return self.goes_on(only);
+            return self.finish(only);
         }
         let at = self.code.len();
         self.code.push(Instruction::Yield);
         let mut table = Vec::new();
         for branch in branches {
             table.push((branch.label, self.here()));
-            self.goes_on(branch);
+            self.finish(branch);
         }
         self.code[at] = build::choose(VAL.0, &table);
     }
 
-    fn goes_on(&mut self, branch: &Transition) {
+    /// Ends a receive: sometimes an effect, then the jump to the next block.
+    fn finish(&mut self, branch: &Transition) {
         if self.coins.once_in(3) {
             self.code.push(build::invoke(op::LOOK, &[], 4, None));
         }
         self.code.push(build::jump(BLOCK + branch.next.0));
     }
 
-    /// Something that has nothing to do with the protocol.
-    fn pass_time(&mut self) {
+    /// An instruction that does not belong to the protocol.
+    fn other_instruction(&mut self) {
         let coins = &mut *self.coins;
         match coins.below(9) {
             0 | 1 => self.code.push(Instruction::Yield),
@@ -351,7 +354,7 @@ impl ProgramWriter<'_> {
     }
 }
 
-/// Puts the places of blocks where only their numbers stood.
+/// Replaces the numbers of blocks by their positions.
 fn resolve(instruction: &mut Instruction, blocks: &[u32]) {
     let place = |pc: &mut Pc| {
         if let Some(row) = pc.0.checked_sub(BLOCK) {

@@ -1,11 +1,13 @@
-//! Random typed programs, and random worlds for them; a seed gives one case.
+//! Random programs with random actions; each seed gives one case.
 //!
-//! Of four seeds, two give images assembled here (automata that fit each other, programs that walk them), one an image
-//! that the compiler made of a random text, and one an image that was verified and then bent, so that its faults are reached. The
-//! actions are chosen while the real kernel runs: what is answered was asked, and now and then it was not.
+//! Of four seeds, two give images assembled here, with matching automata and programs that walk
+//! them. One gives an image compiled from a random text. One gives a valid image with random
+//! changes, which reaches faults. The actions are chosen while the kernel runs, so most answers are
+//! to outstanding effects, and a few are not.
 
+mod altered;
 mod assembled;
-mod bent;
+
 mod text;
 mod values;
 mod world;

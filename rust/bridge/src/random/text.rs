@@ -1,4 +1,4 @@
-//! Protocols as text, by coins; most that are well shaped project, and the compiler makes images of those.
+//! Random protocols as text, compiled to images.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use crate::coins::Coins;
 
 const ROLES: [&str; 3] = ["A", "B", "C"];
 
-/// Texts that are tried before giving up: about half project.
+/// The most texts that are tried; about half can be projected.
 const TRIES: u32 = 12;
 
-/// The image of a random protocol.
+/// The image of a random protocol. `None` if no text could be compiled.
 pub(super) fn image(coins: &mut Coins) -> Option<CodeImage> {
     let limits = Limits {
         configurations: 2_000,
@@ -100,8 +100,9 @@ global protocol Random(role A, role B, role C) uses E at A, E at B, E at C {\n";
         (ROLES[from], ROLES[to])
     }
 
-    /// Everybody is told what was chosen, so that most choices project. The last branch of a loop's choice goes on
-    /// to its end.
+    /// Writes a choice. Every role gets the chosen label, so that most choices can be projected.
+    /// The last branch of a loop's choice leaves the loop; with `goes_back`, the others continue
+    /// it.
     fn choice(&mut self, depth: u32, goes_back: bool) {
         let (at, to) = self.pair();
         let third = ROLES.iter().find(|role| **role != at && **role != to);
@@ -132,13 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn most_texts_become_images_that_verify() {
+    fn most_texts_compile_to_valid_images() {
         let made: Vec<_> = (0..40)
             .filter_map(|seed| image(&mut Coins::new(seed)))
             .collect();
         assert!(made.len() >= 36, "{} of 40", made.len());
         for image in made {
-            image.verify().expect("what the compiler makes verifies");
+            image.verify().expect("a compiled image verifies");
         }
     }
 }

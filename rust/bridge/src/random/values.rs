@@ -1,10 +1,10 @@
-//! Values of a sort, and values that are not.
+//! Random values of a given sort, and of any sort.
 
 use antiphon_machine::{Sort, SortId, Value};
 
 use crate::coins::Coins;
 
-/// A value of the sort, small.
+/// A small value of the sort.
 pub(crate) fn of_sort(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value {
     match sorts.get(sort.index()) {
         None | Some(Sort::Unit) => Value::Unit,
@@ -44,7 +44,7 @@ pub(crate) fn of_sort(sort: SortId, sorts: &[Sort], coins: &mut Coins) -> Value 
     }
 }
 
-/// Numbers of every length of encoding, small ones most often.
+/// A number of any encoded length, most often a small one.
 fn number(coins: &mut Coins) -> u64 {
     match coins.below(6) {
         0..=2 => coins.below(5) as u64,
@@ -54,12 +54,12 @@ fn number(coins: &mut Coins) -> u64 {
     }
 }
 
-/// Any value at most two levels deep: rarely one of the sort that is expected.
+/// Any value at most two levels deep, rarely of the expected sort.
 pub(crate) fn any_value(coins: &mut Coins) -> Value {
     any(coins, 2)
 }
 
-/// Any value, of whatever sort, endpoints and evidence included.
+/// A value of any sort, or an endpoint or evidence.
 pub(super) fn any(coins: &mut Coins, depth: u32) -> Value {
     match coins.below(if depth == 0 { 8 } else { 10 }) {
         0 => Value::Unit,

@@ -1,16 +1,16 @@
-//! A random world around random images: what is done to the machine, chosen while it runs.
+//! Random actions on random images, chosen while the machine runs.
 
 use std::sync::Arc;
 
 use antiphon_machine::*;
 
-use super::{assembled, bent, text, values};
+use super::{altered, assembled, text, values};
 use crate::case::{Action, Case};
 use crate::coins::Coins;
 use crate::run::ActionResult;
 use crate::script::Script;
 
-/// Actions of a random case at most.
+/// The most actions of a random case.
 const ACTIONS_MAX: usize = 200;
 
 /// The case of this seed.
@@ -39,7 +39,8 @@ pub fn case(seed: u64) -> Case {
     world.script.case()
 }
 
-/// Images, configuration and sessions of a seed, nothing done but the opening: for runs that somebody else schedules.
+/// The images, the configuration and the opened sessions of a seed, for a run that the caller
+/// schedules. Every image is valid.
 pub fn scenario(seed: u64, sessions: usize) -> Case {
     let mut coins = Coins::new(seed);
     let images: Vec<_> = (0..2).map(|_| assembled::image(&mut coins)).collect();
@@ -52,8 +53,8 @@ pub fn scenario(seed: u64, sessions: usize) -> Case {
     script.case()
 }
 
-/// Images of any kind, a configuration, and the opening of `sessions` sessions: the start of a run
-/// that somebody else drives.
+/// Images of any kind, a configuration, and `sessions` opened sessions, for a run that the caller
+/// drives.
 pub fn opened(seed: u64, sessions: usize) -> Case {
     let mut coins = Coins::new(seed);
     let images: Vec<_> = (0..1 + coins.below(2))
@@ -80,7 +81,7 @@ fn image(seed: u64, coins: &mut Coins) -> CodeImage {
                 1 => compiled(coins).unwrap_or_else(|| assembled::image(coins)),
                 _ => assembled::image(coins),
             };
-            bent::bend(&mut image, coins);
+            altered::alter(&mut image, coins);
             image
         }
     }
@@ -112,20 +113,20 @@ struct World {
     script: Script,
     coins: Coins,
     rows: usize,
-    /// Whether nobody was ready when the last turn was to be taken.
+    /// Whether the last turn found no ready coroutine.
     resting: bool,
 }
 
 impl World {
     fn act(&mut self) {
-        let owed = self.owed();
+        let effects = self.outstanding();
         let die = self.coins.below(100);
         match die {
-            // Where nobody is ready, the world has to do something.
+            // If no coroutine is ready, only an input helps.
             0..=54 if !self.resting => self.turn(),
             55..=69 => self.pick(),
-            0..=86 if !owed.is_empty() => self.answer(&owed),
-            87..=90 => self.stray(),
+            0..=86 if !effects.is_empty() => self.answer(&effects),
+            87..=90 => self.unexpected_outcome(),
             91..=94 => self.tick(),
             95 => self.cancel(),
             96 => self.open(),
@@ -144,7 +145,7 @@ impl World {
         self.resting = self.script.runner().kernel().ready().is_empty();
     }
 
-    /// Mostly somebody who is ready.
+    /// Picks a ready coroutine most of the time, and any other sometimes.
     fn pick(&mut self) {
         let ready = self.script.runner().kernel().ready();
         let pick = match self.coins.of(&ready) {
@@ -183,10 +184,10 @@ impl World {
         self.input(Ingress::AdvanceClock { ticks });
     }
 
-    /// Every outstanding effect, and the sort that its result must have.
-    fn owed(&self) -> Vec<(EffectId, SortId)> {
+    /// Every outstanding effect, with the sort of its result.
+    fn outstanding(&self) -> Vec<(EffectId, SortId)> {
         let kernel = self.script.runner().kernel();
-        let mut owed = Vec::new();
+        let mut effects = Vec::new();
         for session in kernel.sessions() {
             let operations = &kernel.image(session).image().operations;
             for effect in session.effects() {
@@ -194,14 +195,14 @@ impl World {
                     session: session.id(),
                     number: effect.number,
                 };
-                owed.push((id, operations[effect.operation.index()].result));
+                effects.push((id, operations[effect.operation.index()].result));
             }
         }
-        owed
+        effects
     }
 
-    fn answer(&mut self, owed: &[(EffectId, SortId)]) {
-        let Some((effect, sort)) = self.coins.of(owed) else {
+    fn answer(&mut self, effects: &[(EffectId, SortId)]) {
+        let Some((effect, sort)) = self.coins.of(effects) else {
             return;
         };
         let outcome = self.outcome(effect, sort);
@@ -230,8 +231,9 @@ impl World {
         }
     }
 
-    /// An outcome that nobody waits for, or only by luck: late, twice, never issued, of no session.
-    fn stray(&mut self) {
+    /// An outcome that is expected only by chance: it may be late, repeated, never issued, or of no
+    /// session.
+    fn unexpected_outcome(&mut self) {
         let session = SessionId(self.coins.below(4) as u32);
         let number = self.coins.below(6) as u64;
         let effect = EffectId { session, number };

@@ -1,9 +1,9 @@
-//! What the tests that run the model share.
+//! Helpers of the tests that run the model.
 
 #![allow(
     clippy::print_stdout,
     dead_code,
-    reason = "the figures are the point of a run that succeeds; each test uses its part"
+    reason = "a successful run prints its figures; each test uses a part of this module"
 )]
 
 use std::time::Instant;
@@ -14,19 +14,19 @@ use antiphon_bridge::coverage::Coverage;
 use antiphon_bridge::oracle::Oracle;
 use antiphon_bridge::run::ActionOut;
 
-/// The program that runs the model. It stands in the folder that cargo builds into: that of the test's own program, two
-/// levels up.
+/// The program that runs the model. It is in the target folder, which is found from the path of the
+/// test's own program.
 pub(crate) fn oracle() -> Oracle {
-    let program = std::env::current_exe().expect("a test knows its program");
+    let program = std::env::current_exe().expect("a test program has a path");
     let target = program
         .ancestors()
         .nth(3)
-        .expect("it is in target/debug/deps");
+        .expect("the test program is in target/debug/deps");
     Oracle::find(target).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Parts of the suite. They are run together, since each process of the model takes its time to start; what they came to
-/// is told part by part.
+/// Parts of the suite. They are run together because a process of the model is slow to start; the
+/// results are printed for each part.
 #[derive(Default)]
 pub(crate) struct Suite {
     parts: Vec<(String, usize)>,
@@ -42,14 +42,15 @@ impl Suite {
         self.cases.extend(cases);
     }
 
-    /// Runs the parts so far. `seen` is shown each case of them by its number, and what the kernel did.
-    pub(crate) fn run(&mut self, mut seen: impl FnMut(usize, &Case, &[ActionOut])) {
+    /// Runs the parts added so far. `observe` is called with each case's number, the case, and the
+    /// kernel's output.
+    pub(crate) fn run(&mut self, mut observe: impl FnMut(usize, &Case, &[ActionOut])) {
         let start = Instant::now();
         let (mut actions, mut states) = (Vec::new(), 0);
         let coverage = &mut self.coverage;
         let done = oracle().compare(&self.cases, |case, outs| {
             coverage.add(case, outs);
-            seen(actions.len(), case, outs);
+            observe(actions.len(), case, outs);
             actions.push(outs.len());
             states += outs.iter().map(|out| out.state.len()).sum::<usize>();
         });
@@ -65,11 +66,11 @@ impl Suite {
         for (name, len) in self.parts.drain(..) {
             let part = first..first + len;
             let index = part.start as u64..part.end as u64;
-            let diverge = |found: &&Divergence| index.contains(&found.index);
+            let is_in_part = |d: &&Divergence| index.contains(&d.index);
             println!(
                 "{name}: {len} cases, {} actions, {} diverge",
                 actions[part].iter().sum::<usize>(),
-                done.divergences.iter().filter(diverge).count(),
+                done.divergences.iter().filter(is_in_part).count(),
             );
             first += len;
         }
@@ -77,8 +78,8 @@ impl Suite {
             println!("{divergence}\n");
         }
         println!(
-            "together: {} cases, {} actions, {} bytes compared, {states} of them states; {seconds:.1} s \
-             with the model's start, {:.0} cases a minute, {:.0} steps a second",
+            "together: {} cases, {} actions, {} bytes compared, {states} of them states; \
+             {seconds:.1} s with the model's start, {:.0} cases a minute, {:.0} steps a second",
             done.cases,
             done.actions,
             done.bytes,
@@ -89,13 +90,13 @@ impl Suite {
         self.cases.clear();
     }
 
-    /// Every divergence is a failure; there is no list of known ones.
+    /// Fails if any case diverged; there is no list of known divergences.
     pub(crate) fn finish(self) -> Coverage {
         assert!(self.parts.is_empty(), "every part was run");
         let diverge = self.diverging;
         assert_eq!(
             diverge, 0,
-            "{diverge} cases diverge; the first are told above"
+            "{diverge} cases diverge; the first are printed above"
         );
         self.coverage
     }

@@ -1,5 +1,9 @@
-//! A small assembler for test images, and hosts that answer by rule.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+//! A small assembler for test images, and scripted handlers.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::sync::Arc;
 
@@ -21,8 +25,8 @@ pub const NATS: SortId = SortId(5);
 pub const X: LabelId = LabelId(0);
 pub const Y: LabelId = LabelId(1);
 
-/// An image of roles A, B, … with the given programs and automata, labels x and y, the sorts above, and one operation
-/// per class that takes and gives a nat.
+/// An image of roles A, B, … with the given programs and automata. It has labels x and y, the sorts
+/// above, and one operation per class, from nat to nat.
 pub fn image(roles: Vec<(Vec<Instruction>, Vec<State>)>) -> CodeImage {
     let operation = |name: &str, class| Operation {
         interface: 0,
@@ -153,7 +157,8 @@ pub fn later(_: &EffectRequest<'_>) -> Reply {
 pub type Host = fn(&EffectRequest<'_>) -> Reply;
 pub type Machine = ProtocolMachine<FromFn<Host>, (Vec<ObsEvent>, Watch)>;
 
-/// A machine with one session of the image, all effects put off, watched.
+/// A machine with one session of the image. Its handler answers later, and its sink records events
+/// and checks the invariants.
 pub fn opened(image: CodeImage, config: ProtocolMachineConfig) -> Machine {
     let host: Host = later;
     let sink = (Vec::new(), Watch::default());
@@ -165,7 +170,7 @@ pub fn opened(image: CodeImage, config: ProtocolMachineConfig) -> Machine {
     machine
 }
 
-/// Runs until it rests, asserts that no invariant broke, and gives the events' kinds in short.
+/// Runs until the machine rests, and asserts that every invariant held.
 pub fn rest(machine: &mut Machine) -> Rest {
     let rest = machine.run(10_000).expect("a test comes to rest");
     sound(machine);
@@ -179,7 +184,7 @@ pub fn sound(machine: &mut Machine) {
     machine.kernel().check().expect("every invariant holds");
 }
 
-/// The events since the last call, without stamps.
+/// Takes the events since the last call, without their stamps.
 pub fn events(machine: &mut Machine) -> Vec<Event> {
     std::mem::take(&mut machine.sink().0)
         .into_iter()
@@ -226,7 +231,7 @@ fn unchanged_if_refused(machine: &mut Machine, before: &[u8], refused: bool) {
     sound(machine);
 }
 
-/// The fault that a session of this image ends by.
+/// The fault that ends a session of this image.
 pub fn fault_of(image: CodeImage) -> Fault {
     fault_with(image, ProtocolMachineConfig::default())
 }
@@ -250,7 +255,8 @@ pub fn fault_with(image: CodeImage, config: ProtocolMachineConfig) -> Fault {
     faults[0]
 }
 
-/// Two roles that ask for ever: with a branch for failures at the one place and none at the other, and with a witness.
+/// Two roles that issue effects for ever: a command with a failure branch, then a check without
+/// one, which issues a witness.
 pub fn asking_for_ever() -> Arc<VerifiedImage> {
     let again = Instruction::Jump { target: Pc(1) };
     let code = vec![
@@ -268,7 +274,7 @@ pub fn asking_for_ever() -> Arc<VerifiedImage> {
     Arc::new(VerifiedImage::unchecked(image))
 }
 
-/// A host of many minds, which goes by the request alone.
+/// A handler with many kinds of replies; the reply depends on the request alone.
 pub fn moody(request: &EffectRequest<'_>) -> Reply {
     let (number, session) = (request.effect().number, request.effect().session.0);
     let mood = number * 7 + u64::from(session) * 13 + u64::from(request.attempt());
@@ -284,7 +290,7 @@ pub fn moody(request: &EffectRequest<'_>) -> Reply {
     }
 }
 
-/// Nothing tells the one from the other.
+/// Asserts that the two kernels are in the same state.
 pub fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &str) {
     assert_eq!(one.step_index(), other.step_index(), "{when}");
     assert_eq!(one.state_bytes(), other.state_bytes(), "{when}");
@@ -293,7 +299,7 @@ pub fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &
     one.check().expect("every invariant holds");
 }
 
-/// A role that proves something, acts, and is done.
+/// A role that issues a check, then a command, and halts.
 pub fn proving() -> Arc<VerifiedImage> {
     let code = vec![
         set(R1, 1u64),
@@ -307,7 +313,7 @@ pub fn proving() -> Arc<VerifiedImage> {
     )])))
 }
 
-/// Good evidence at once, and all else later.
+/// A handler that answers checks with success in place, and everything else later.
 pub fn proves(request: &EffectRequest<'_>) -> Reply {
     match request.class() {
         Class::Check => Reply::Now(Outcome::success(1u64)),

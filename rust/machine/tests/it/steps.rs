@@ -1,12 +1,10 @@
-//! What each instruction and each input does, and what it leaves alone.
+//! What each instruction and each input changes, and what it does not.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 use std::sync::Arc;
 
-/// A sends x, n times, to B, which receives as many.
+/// A sends n messages x to B, which receives them.
 fn stream(n: u32) -> CodeImage {
     let states = |state: fn(Vec<Transition>) -> State| {
         let mut states: Vec<_> = (0..n).map(|i| state(vec![go(X, NAT, i + 1)])).collect();
@@ -64,7 +62,7 @@ fn a_full_buffer_blocks_and_makes_no_gap() {
         ..Default::default()
     };
     let mut machine = opened(stream(5), config);
-    // Set, two sends, and the attempt that blocks.
+    // One `Set`, two sends, and the attempt that blocks.
     for _ in 0..4 {
         let _ = machine.turn();
     }
@@ -86,8 +84,8 @@ fn a_full_buffer_blocks_and_makes_no_gap() {
 }
 
 #[test]
-fn nobody_ready_is_stuck_only_when_no_outcome_can_help() {
-    // Both wait for the other's message.
+fn a_machine_is_stuck_only_when_no_outcome_can_help() {
+    // Each is blocked on the other's message.
     let wait = |from| {
         vec![
             State::Recv {
@@ -114,7 +112,7 @@ fn nobody_ready_is_stuck_only_when_no_outcome_can_help() {
     let stuck = Rest::Stuck(vec![wait(0, 1, 1), wait(1, 0, 0)]);
     assert_eq!(rest(&mut machine), stuck);
 
-    // A second session that waits for the world makes the machine idle, not stuck.
+    // A second session with an outstanding effect makes the machine idle, not stuck.
     let asks = image(vec![(
         vec![set(R1, 1u64), act(R1, R2), Instruction::Halt],
         vec![State::End],
@@ -135,7 +133,7 @@ fn nobody_ready_is_stuck_only_when_no_outcome_can_help() {
 }
 
 #[test]
-fn an_outcome_is_taken_once_and_checked() {
+fn an_outcome_is_accepted_once_and_checked() {
     let code = vec![
         set(R1, 1u64),
         act_or(R1, R2, 3),
@@ -156,7 +154,7 @@ fn an_outcome_is_taken_once_and_checked() {
     let never = answer(&mut machine, 5, Outcome::success(9u64));
     assert_eq!(never, Err(Refusal::NeverIssued { effect: effect(5) }));
 
-    // A result of the wrong sort is a broken contract, whatever the handler meant.
+    // A result of the wrong sort violates the contract.
     let mut machine = opened(asks, Default::default());
     rest(&mut machine);
     answer(&mut machine, 0, Outcome::success("nine")).unwrap();
@@ -176,7 +174,7 @@ fn an_outcome_is_taken_once_and_checked() {
 }
 
 #[test]
-fn an_unavailable_effect_is_asked_again_within_its_budget() {
+fn an_unavailable_effect_is_retried_within_its_budget() {
     let mut asks = image(vec![(
         vec![set(R1, 1u64), act(R1, R2), Instruction::Halt],
         vec![State::End],
@@ -243,7 +241,7 @@ fn a_budget_runs_out_at_its_tick_and_not_before() {
     let late = answer(&mut machine, 0, Outcome::success(1u64));
     assert_eq!(late, Err(Refusal::Late { effect: effect(0) }));
 
-    // The witness of the timeout is kept, and expires itself.
+    // The witness of the timeout is kept, and expires in turn.
     assert_eq!(session(&machine).witnesses().count(), 1);
     advanced(&mut machine, 4);
     assert_eq!(session(&machine).witnesses().count(), 1);
@@ -253,7 +251,7 @@ fn a_budget_runs_out_at_its_tick_and_not_before() {
     assert_eq!(overflow, Err(Refusal::ClockOverflow { ticks: u64::MAX }));
 }
 
-/// Effects expire in the order of (deadline, session, number), whatever order they were issued in.
+/// Effects time out in the order of (deadline, session, number), not in the order of issue.
 #[test]
 fn timeouts_come_in_the_order_of_their_deadlines() {
     let asks = |budget| {
@@ -329,10 +327,10 @@ fn a_cancelled_session_ends_at_once_and_only_for_its_owner() {
         ingress(&mut machine, cancel("thief", 0)),
         Err(Refusal::NotOwner { session })
     );
-    let nobody = Refusal::NoSuchSession {
+    let absent = Refusal::NoSuchSession {
         session: SessionId(4),
     };
-    assert_eq!(ingress(&mut machine, cancel("owner", 4)), Err(nobody));
+    assert_eq!(ingress(&mut machine, cancel("owner", 4)), Err(absent));
     assert_eq!(
         ingress(&mut machine, cancel("owner", 0)),
         Ok(Taken::Cancelled)
@@ -405,7 +403,7 @@ fn spawned_coroutines_run_and_the_last_to_halt_closes() {
 }
 
 #[test]
-fn close_ends_everybody() {
+fn close_ends_every_coroutine() {
     let close = (vec![Instruction::Close], vec![State::End]);
     let loops = (
         vec![Instruction::Yield, Instruction::Jump { target: Pc(0) }],
@@ -417,7 +415,7 @@ fn close_ends_everybody() {
 }
 
 #[test]
-fn branches_go_where_the_number_says() {
+fn a_branch_jumps_to_the_row_of_its_number() {
     let arms = |n| {
         vec![Arm {
             label: LabelId(n),
@@ -469,7 +467,7 @@ fn branches_go_where_the_number_says() {
 }
 
 #[test]
-fn a_round_of_no_concurrency_is_refused() {
+fn a_round_with_concurrency_0_is_refused() {
     let mut machine = opened(image(vec![silent()]), Default::default());
     let before = machine.kernel().state_digest();
     assert_eq!(machine.kernel_step_round(0), Err(RoundError::NoConcurrency));
@@ -481,7 +479,7 @@ fn a_round_of_no_concurrency_is_refused() {
     }
 }
 
-/// The benches count messages by steps; so these are how many steps a message takes.
+/// The benches derive messages from steps, so the number of steps for a message is pinned here.
 #[test]
 fn the_samples_take_the_steps_that_the_benches_count_on() {
     fn endless(request: &EffectRequest<'_>) -> Reply {

@@ -1,11 +1,9 @@
-//! Every reason to refuse an image, from an image that is right but for it.
+//! Every reason to refuse an image, each shown with a valid image in which one thing is changed.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
-/// A valid image to bend: A asks the world and offers x or y; B chooses.
+/// The valid image that tests change: A issues an effect and offers x or y; B chooses.
 fn valid() -> CodeImage {
     let decide = OperationId(2);
     let arm = |label, val, target| Arm {
@@ -57,13 +55,13 @@ fn valid() -> CodeImage {
     image
 }
 
-/// The error of the valid image bent so, as `place: reason`.
-fn error(bend: impl FnOnce(&mut CodeImage)) -> String {
+/// The error of the valid image after this change, as `place: reason`.
+fn error(change: impl FnOnce(&mut CodeImage)) -> String {
     let mut image = valid();
-    bend(&mut image);
+    change(&mut image);
     image
         .verify()
-        .expect_err("the bent image is wrong")
+        .expect_err("the changed image is invalid")
         .to_string()
 }
 
@@ -72,7 +70,7 @@ fn set_code(program: usize, at: usize, instruction: Instruction) -> impl FnOnce(
 }
 
 #[test]
-fn the_image_to_bend_is_valid() {
+fn the_image_without_a_change_is_valid() {
     let image = valid().verify().expect("nothing is wrong with it");
     assert_eq!(image.edges(), [(A, B)]);
     assert_eq!(image.role_name(B), "B");
@@ -80,7 +78,7 @@ fn the_image_to_bend_is_valid() {
 }
 
 #[test]
-fn tables() {
+fn reports_every_error_of_tables() {
     let wrong = [
         error(|i| i.roles.clear()),
         error(|i| i.roles = vec![i.roles[0].clone(); 65]),
@@ -124,7 +122,7 @@ fn tables() {
 }
 
 #[test]
-fn sorts() {
+fn reports_every_error_of_sorts() {
     let fields = |names: &[&str]| {
         names
             .iter()
@@ -161,7 +159,7 @@ fn sorts() {
 }
 
 #[test]
-fn automata() {
+fn reports_every_error_of_automata() {
     let states = |i: &mut CodeImage, state: State| i.roles[0].automaton.states[0] = state;
     let wrong = [
         error(|i| i.roles[0].automaton.states.clear()),
@@ -193,7 +191,7 @@ fn automata() {
 }
 
 #[test]
-fn operands() {
+fn reports_every_error_of_operands() {
     let jump = Instruction::Jump { target: Pc(4) };
     let operation = OperationId(9);
     let invoke = Instruction::Invoke {
@@ -239,22 +237,28 @@ fn operands() {
     insta::assert_snapshot!(wrong.join("\n"));
 }
 
+fn offer(arms: Vec<Arm>) -> Instruction {
+    Instruction::Offer {
+        chan: R0,
+        selector: R2,
+        arms,
+    }
+}
+
+fn choose(table: Vec<(LabelId, Pc)>) -> Instruction {
+    Instruction::Choose {
+        chan: R0,
+        dst: R1,
+        table,
+    }
+}
+
 #[test]
-fn paths() {
+fn reports_every_error_of_paths() {
     let arm = |label, val| Arm {
         label,
         val,
         target: Pc(3),
-    };
-    let offer = |arms| Instruction::Offer {
-        chan: R0,
-        selector: R2,
-        arms,
-    };
-    let choose = |table| Instruction::Choose {
-        chan: R0,
-        dst: R1,
-        table,
     };
     let check = Instruction::Check {
         operation: OperationId(0),
@@ -264,11 +268,12 @@ fn paths() {
         on_failure: None,
     };
     let wrong = [
-        // Off the end; ends while the automaton goes on; paths that meet in different states.
+        // Control runs off the end, ends before the automaton does, or two paths meet in different
+        // states.
         error(set_code(1, 2, Instruction::Yield)),
         error(set_code(0, 2, Instruction::Halt)),
         error(set_code(0, 3, Instruction::Jump { target: Pc(1) })),
-        // The endpoint is overwritten; another action, label or sort than the automaton's.
+        // The endpoint is overwritten, or the action, label or sort is not the automaton's.
         error(set_code(0, 0, set(R0, 1u64))),
         error(set_code(0, 2, receive(X, R1))),
         error(set_code(0, 2, send(X, Reg(3)))),
@@ -276,7 +281,7 @@ fn paths() {
             i.labels.push("z".to_owned());
             i.programs[0].code[2] = send(LabelId(2), R1);
         }),
-        // Arms and tables that do not fit what the selector and the automaton can be.
+        // Arms and tables that do not match the selector or the automaton.
         error(set_code(0, 2, offer(vec![arm(X, R1)]))),
         error(set_code(0, 1, set(R2, 0u64))),
         error(set_code(0, 1, set(R2, "x"))),
@@ -288,7 +293,7 @@ fn paths() {
         }),
         // A result of a choice is a nat in one branch only.
         error(set_code(1, 0, choose(vec![(X, Pc(1)), (Y, Pc(1))]))),
-        // Operations asked for in the wrong way; a role's program spawned.
+        // An operation of the wrong class, and a spawn of a role's program.
         error(set_code(1, 1, check)),
         error(set_code(
             1,
@@ -300,7 +305,7 @@ fn paths() {
             },
         )),
         error(|i| i.operations[0].args.push(NAT)),
-        // A branch that misses what a truth value can be.
+        // A branch that lacks a row for a boolean.
         error(|i| {
             i.operations[0].result = BOOL;
             i.programs[1].code.insert(

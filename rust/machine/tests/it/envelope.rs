@@ -1,13 +1,12 @@
-//! How two runs of the same sessions may differ: a pair of runs for each class.
-
-mod common;
+//! How two runs of the same sessions may differ: a pair of runs for each class of difference.
 
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
-use common::*;
 
-/// A machine of two sessions that ask nobody, stepped as the schedule says and then to its end.
+/// The log of a machine with two sessions, where each yields and issues one effect. It is
+/// stepped by the schedule, changed by `change`, and then run until it rests.
 fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut RunLog)) -> RunLog {
     let code = || {
         let end = vec![State::End];
@@ -35,7 +34,9 @@ fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut Ru
             session: SessionId(*session),
             coroutine: CoroutineId(0),
         };
-        let _ = kernel.step_pick(pick, &mut log).expect("it is ready");
+        let _ = kernel
+            .step_pick(pick, &mut log)
+            .expect("the coroutine is ready");
     }
     change(&mut kernel, &mut log);
     while let Turn::Stepped { .. } = kernel.step(&mut log) {}
@@ -44,7 +45,7 @@ fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut Ru
 }
 
 fn input(kernel: &mut ProtocolMachineKernel, log: &mut RunLog, input: Ingress) {
-    // Refused or not, it is part of the run.
+    // The input is part of the run even if it is refused.
     let _ = kernel.ingress(input, log);
 }
 
@@ -77,7 +78,7 @@ fn the_same_run_is_equal() {
 }
 
 #[test]
-fn sessions_otherwise_between_each_other_are_within() {
+fn another_interleaving_is_within_the_envelope() {
     let a = run(&[0, 0, 0, 1, 1, 1], |_, _| {});
     let b = run(&[0, 1, 1, 0, 1, 0], |_, _| {});
     assert_eq!(diff(&a, &b), EnvelopeDiff::Reordered);
@@ -85,18 +86,18 @@ fn sessions_otherwise_between_each_other_are_within() {
 }
 
 #[test]
-fn another_event_is_outside() {
+fn another_event_is_outside_the_envelope() {
     let to_rest = [0, 0, 0, 1, 1, 1];
     let says = |value: u64| {
         run(&to_rest, |kernel, log| {
             input(kernel, log, answer(1, Outcome::success(value)));
         })
     };
-    // The input is another, and that comes first.
+    // The input differs, and inputs are compared first.
     let differ = outside(&says(1), &says(2));
     let session = SessionId(1);
     assert_eq!(differ, Outside::Inputs { session, at: 0 });
-    // The same inputs, and a session that shows something else.
+    // The inputs are the same, and an event of the session differs.
     let a = run(&to_rest, |_, _| {});
     let mut b = a.clone();
     let stamp = Stamp {
@@ -112,7 +113,7 @@ fn another_event_is_outside() {
 }
 
 #[test]
-fn an_event_at_another_time_is_outside() {
+fn an_event_at_another_time_is_outside_the_envelope() {
     let at = |first: bool| {
         run(&[0, 0], |kernel, log| {
             let tick = Ingress::AdvanceClock { ticks: 1 };
@@ -132,9 +133,9 @@ fn an_event_at_another_time_is_outside() {
     );
 }
 
-/// Time belongs to no session, and neither does a refusal of what names none.
+/// A clock tick has no session, and neither does a refused opening.
 #[test]
-fn what_belongs_to_no_session_is_compared() {
+fn inputs_of_no_session_are_compared() {
     let with = |inputs: Vec<Ingress>| {
         run(&[], |kernel, log| {
             while let Turn::Stepped { .. } = kernel.step(log) {}
@@ -162,16 +163,16 @@ fn what_belongs_to_no_session_is_compared() {
     );
 }
 
-/// The same events and inputs, and yet another end: what only the closing of the log can tell.
+/// The events and inputs are the same, and only the final state, which closes the log, differs.
 #[test]
-fn another_end_is_outside() {
+fn another_final_state_is_outside_the_envelope() {
     let a = run(&[0, 0, 0, 1, 1, 1], |_, _| {});
     let mut b = run(&[0, 0, 0, 1, 1, 1], |_, _| {});
     let mut kernel = ProtocolMachineKernel::new(ProtocolMachineConfig::default());
     b.close(&kernel);
     let session = SessionId(0);
     assert_eq!(outside(&a, &b), Outside::Missing { session });
-    // A machine whose sessions stand elsewhere, and one whose clock does.
+    // First the sessions are in another state, then the clock differs.
     let image = Arc::new(image(vec![silent()]).verify().expect("sound"));
     kernel.load(&image);
     for _ in 0..2 {
@@ -186,7 +187,7 @@ fn another_end_is_outside() {
     let c = b.clone();
     kernel
         .ingress(Ingress::AdvanceClock { ticks: 1 }, &mut NoSink)
-        .expect("it is taken");
+        .expect("the clock does not overflow");
     b.close(&kernel);
     assert_eq!(outside(&b, &c), Outside::Clock);
 }

@@ -1,16 +1,14 @@
-//! Every fault: an image that earns it, and the facts it states. Images are loaded unchecked, because verification
-//! refuses most of them; that a step stays total on a lying image is the point.
+//! For every fault, an image that causes it, and the fields of the fault. The images are loaded
+//! without verification, which would refuse most of them: a step must be total on any image.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
 fn solo(code: Vec<Instruction>) -> CodeImage {
     image(vec![(code, vec![State::End])])
 }
 
-/// A sends x with the given payload sort to B, from this program.
+/// A runs this program, which sends x with the given payload sort to B.
 fn sender(code: Vec<Instruction>, sort: SortId) -> CodeImage {
     let b = (
         vec![receive(X, R1), Instruction::Halt],
@@ -103,7 +101,7 @@ fn no_such_row() {
         }
     );
 
-    // The automaton goes to a state that is not there.
+    // The automaton leads to a state that does not exist.
     let mut image = sender(
         vec![set(R1, Value::Unit), send(X, R1), Instruction::Halt],
         UNIT,
@@ -195,7 +193,7 @@ fn wrong_sort() {
         }
     );
 
-    // The receiver's automaton asks for another sort than the sender's gave.
+    // The receiver's automaton expects another sort than the sender's.
     let mut image = sender(vec![set(R1, 1u64), send(X, R1), Instruction::Halt], NAT);
     image.roles[1].automaton.states[0] = from_a(vec![go(X, TEXT, 1)]);
     assert_eq!(
@@ -371,7 +369,7 @@ fn effect_failed() {
     assert_eq!(rest(&mut machine), Rest::Done);
 }
 
-/// The explicit sequence comes before the summary, and what was outstanding is ended in between.
+/// The fault comes first, then the effects that it invalidates, then the end of the session.
 #[test]
 fn a_fault_ends_its_session_in_order() {
     let waiting = (vec![set(R1, 1u64), act(R1, R2)], vec![State::End]);

@@ -1,37 +1,37 @@
-//! Images that were verified once: an instruction, a branch, a table changed at random, so that steps meet what
-//! verification excludes.
+//! Valid images with random changes to instructions, automata and tables, so that steps meet
+//! conditions that verification excludes.
 
 use antiphon_machine::*;
 
 use super::values;
 use crate::coins::Coins;
 
-/// Bends an image in one to four places.
-pub(super) fn bend(image: &mut CodeImage, coins: &mut Coins) {
+/// Changes an image in one to four places.
+pub(super) fn alter(image: &mut CodeImage, coins: &mut Coins) {
     for _ in 0..1 + coins.below(4) {
         match coins.below(8) {
-            0..=3 => bend_code(image, coins),
-            4 | 5 => bend_automaton(image, coins),
-            6 => bend_operation(image, coins),
-            _ => bend_table(image, coins),
+            0..=3 => alter_code(image, coins),
+            4 | 5 => alter_automaton(image, coins),
+            6 => alter_operation(image, coins),
+            _ => alter_table(image, coins),
         }
     }
 }
 
-fn bend_code(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_code(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.programs.len());
-    let bent = instruction(image, coins);
+    let new = instruction(image, coins);
     let Some(program) = image.programs.get_mut(row) else {
         return;
     };
     let at = coins.below(program.code.len());
     match program.code.get_mut(at) {
-        Some(place) if coins.below(5) > 0 => *place = bent,
-        _ => program.code.insert(at, bent),
+        Some(place) if coins.below(5) > 0 => *place = new,
+        _ => program.code.insert(at, new),
     }
 }
 
-fn bend_automaton(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_automaton(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.roles.len());
     let Some(role) = image.roles.get_mut(row) else {
         return;
@@ -66,7 +66,7 @@ fn bend_automaton(image: &mut CodeImage, coins: &mut Coins) {
     }
 }
 
-fn bend_operation(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_operation(image: &mut CodeImage, coins: &mut Coins) {
     let row = coins.below(image.operations.len());
     let sort = SortId(coins.below(14) as u16);
     let Some(operation) = image.operations.get_mut(row) else {
@@ -80,7 +80,7 @@ fn bend_operation(image: &mut CodeImage, coins: &mut Coins) {
     }
 }
 
-fn bend_table(image: &mut CodeImage, coins: &mut Coins) {
+fn alter_table(image: &mut CodeImage, coins: &mut Coins) {
     match coins.below(4) {
         0 => {
             image.programs.pop();
@@ -112,15 +112,18 @@ fn reg(coins: &mut Coins) -> Reg {
     Reg(coins.below(7) as u8)
 }
 
+fn regs(coins: &mut Coins) -> Vec<Reg> {
+    (0..coins.below(3)).map(|_| reg(coins)).collect()
+}
+
+fn pc(coins: &mut Coins) -> Pc {
+    Pc(coins.below(24) as u32)
+}
+
 fn instruction(image: &CodeImage, coins: &mut Coins) -> Instruction {
     let operations = image.operations.len() + 1;
-    let pc = |coins: &mut Coins| Pc(coins.below(24) as u32);
-    let regs = |coins: &mut Coins| (0..coins.below(3)).map(|_| reg(coins)).collect::<Vec<_>>();
-    let (chan, val, dst) = (
-        Reg(if coins.below(5) > 0 { 0 } else { 3 }),
-        reg(coins),
-        reg(coins),
-    );
+    let chan = Reg(if coins.below(5) > 0 { 0 } else { 3 });
+    let (val, dst) = (reg(coins), reg(coins));
     let on_failure = coins.once_in(2).then(|| pc(coins));
     let operation = OperationId(coins.below(operations) as u16);
     match coins.below(14) {

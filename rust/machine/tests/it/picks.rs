@@ -1,13 +1,11 @@
-//! Steps of a schedule that somebody else made: any ready coroutine, and nobody else; and the canonical bytes of what
-//! steps and inputs come to.
+//! Steps of a schedule made outside the kernel: any ready coroutine can be picked, and no other.
+//! Also the canonical bytes of the results of steps and inputs.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_codec::Limits;
 use antiphon_machine::*;
 
-/// A sends to B, who waits; C gives way twice.
+/// A sends a message to B, which receives it; C yields twice.
 fn three() -> CodeImage {
     let give_way = vec![Instruction::Yield, Instruction::Yield, Instruction::Halt];
     image(vec![
@@ -35,7 +33,7 @@ fn queue(machine: &Machine) -> Vec<u16> {
     ready.iter().map(|pick| pick.coroutine.0).collect()
 }
 
-/// The kernel, one pick taken by hand.
+/// The kernel and its ready queue after these picks; `None` if a pick is not ready.
 fn after(policy: SchedulingPolicy, picks: &[u16]) -> Option<(ProtocolMachineKernel, Vec<u16>)> {
     let config = ProtocolMachineConfig {
         policy,
@@ -50,7 +48,7 @@ fn after(policy: SchedulingPolicy, picks: &[u16]) -> Option<(ProtocolMachineKern
             assert_eq!(
                 kernel.state_bytes(),
                 before,
-                "who is not ready changes nothing"
+                "a refused pick changes nothing"
             );
             return None;
         };
@@ -62,7 +60,7 @@ fn after(policy: SchedulingPolicy, picks: &[u16]) -> Option<(ProtocolMachineKern
 }
 
 #[test]
-fn whoever_is_ready_can_be_picked() {
+fn any_ready_coroutine_can_be_picked() {
     for policy in SchedulingPolicy::ALL {
         let queue_after = |picks: &[u16]| after(policy, picks).map(|(_, ready)| ready);
         let stays = policy == SchedulingPolicy::Cooperative;
@@ -73,7 +71,7 @@ fn whoever_is_ready_can_be_picked() {
         );
         let ran = if stays { [0, 1, 2] } else { [1, 2, 0] };
         assert_eq!(queue_after(&[0]), Some(ran.to_vec()));
-        assert_eq!(queue_after(&[1]), Some(vec![0, 2]), "it waits");
+        assert_eq!(queue_after(&[1]), Some(vec![0, 2]), "it blocks");
         assert_eq!(queue_after(&[1, 1]), None, "it is not ready");
         assert_eq!(queue_after(&[7]), None, "it does not exist");
         let woken = if stays { [0, 2, 1] } else { [2, 1, 0] };
@@ -85,15 +83,15 @@ fn whoever_is_ready_can_be_picked() {
     }
 }
 
-/// Those of a session that has ended stand in the queue still, and cannot be picked.
+/// The coroutines of an ended session are still in the queue, but cannot be picked.
 #[test]
-fn nobody_of_an_ended_session_can_be_picked() {
+fn no_coroutine_of_an_ended_session_can_be_picked() {
     let mut machine = opened(three(), ProtocolMachineConfig::default());
     let input = Ingress::Cancel {
         session: SessionId(0),
         owner: "owner".into(),
     };
-    machine.ingress(input).expect("it runs");
+    machine.ingress(input).expect("the session is active");
     let mut kernel = machine.kernel().clone();
     assert_eq!(kernel.step_pick(pick(0), &mut NoSink), None);
     let absent = Pick {
@@ -105,7 +103,7 @@ fn nobody_of_an_ended_session_can_be_picked() {
 }
 
 #[test]
-fn what_a_step_or_an_input_came_to_has_canonical_bytes() {
+fn results_of_steps_and_inputs_have_canonical_bytes() {
     fn same<T: Canonical + PartialEq + std::fmt::Debug>(value: T, bytes: &[u8]) {
         assert_eq!(value.to_bytes(), bytes, "{value:?}");
         assert_eq!(T::from_bytes(bytes, Limits::default()), Ok(value));

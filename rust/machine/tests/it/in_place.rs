@@ -1,32 +1,30 @@
-//! What a handler says at once is taken in where it was asked, in the middle of a run of steps. It comes to what the same
-//! answers come to as inputs, brought in one by one between two steps.
-
-mod common;
+//! An answer that a handler gives in place is applied in the middle of a run of steps. The result
+//! must be the same as if the answer had been an input between two steps.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
-use common::*;
 
-/// Everything that a sink is told, in order, and how the machine stands after each step.
+/// A sink that records every notification in order, and the ready queue after each step.
 #[derive(Debug, Default)]
-struct Diary {
+struct LogSink {
     lines: Vec<String>,
-    /// Whether every step is told of.
+    /// Whether the sink wants to be notified of every step.
     steps: bool,
-    /// Whether what is asked and answered is not.
-    blind: bool,
+    /// Whether the sink does not want inputs.
+    skips_inputs: bool,
 }
 
-impl Sink for Diary {
+impl Sink for LogSink {
     fn wants_steps(&self) -> bool {
         self.steps
     }
 
     fn wants_inputs(&self) -> bool {
-        !self.blind
+        !self.skips_inputs
     }
 
     fn event(&mut self, stamp: &Stamp, event: Event) {
@@ -37,7 +35,7 @@ impl Sink for Diary {
         let args: Vec<_> = request.args().collect();
         let (effect, role) = (request.effect(), request.role());
         let (again, until) = (request.attempt(), request.deadline());
-        let line = format!("{step}: {role:?} asks {effect:?} {again} {until:?} {args:?}");
+        let line = format!("{step}: {role:?} requests {effect:?} {again} {until:?} {args:?}");
         self.lines.push(line);
     }
 
@@ -62,27 +60,27 @@ impl Sink for Diary {
     }
 }
 
-/// The machine that a reader of the kernel's documentation would write.
-struct ByHand {
+/// A driver that calls the kernel step by step, as its documentation says, and answers with inputs.
+struct StepDriver {
     kernel: ProtocolMachineKernel,
-    diary: Diary,
+    sink: LogSink,
 }
 
-impl ByHand {
-    /// With so many sessions.
-    fn new(policy: SchedulingPolicy, diary: Diary, sessions: usize) -> ByHand {
+impl StepDriver {
+    /// A driver with this number of sessions.
+    fn new(policy: SchedulingPolicy, sink: LogSink, sessions: usize) -> StepDriver {
         let kernel = ProtocolMachineKernel::new(config(policy));
-        let mut by_hand = ByHand { kernel, diary };
+        let mut driver = StepDriver { kernel, sink };
         for image in images().iter().cycle().take(sessions) {
-            by_hand.kernel.load(image);
+            driver.kernel.load(image);
             let open = Ingress::Open {
                 image: *image.digest(),
                 owner: Arc::from("me"),
             };
-            let opened = by_hand.kernel.ingress(open, &mut by_hand.diary);
+            let opened = driver.kernel.ingress(open, &mut driver.sink);
             opened.expect("room");
         }
-        by_hand
+        driver
     }
 
     fn run(
@@ -91,37 +89,38 @@ impl ByHand {
         mut host: impl FnMut(&EffectRequest<'_>) -> Option<Reply>,
     ) -> Option<Rest> {
         for _ in 0..steps {
-            let step = match self.kernel.step(&mut self.diary) {
+            let step = match self.kernel.step(&mut self.sink) {
                 Turn::Rest(rest) => {
-                    self.diary.rested(&self.kernel, &rest);
+                    self.sink.rested(&self.kernel, &rest);
                     return Some(rest);
                 }
                 Turn::Stepped { step, .. } => step,
             };
-            let mut asked = match step {
+            let mut issued = match step {
                 Step::Effect(effect) => Some(effect),
                 _ => None,
             };
-            while let Some(effect) = asked.take() {
+            while let Some(effect) = issued.take() {
                 let request = self.kernel.request(effect).expect("outstanding");
-                self.diary.request(self.kernel.step_index(), &request);
-                // None: the handler panicked, and whoever drove the machine with it.
+                self.sink.request(self.kernel.step_index(), &request);
+                // `None` means that the handler panicked, which also ends the run.
                 let reply = host(&request)?;
                 if let Reply::Now(outcome) = reply {
                     let input = Ingress::Outcome { effect, outcome };
-                    let taken = self.kernel.ingress(input, &mut self.diary);
+                    let taken = self.kernel.ingress(input, &mut self.sink);
                     if let Ok(Taken::Resumed(Resumed::Reissued(next))) = taken {
-                        asked = Some(next);
+                        issued = Some(next);
                     }
                 }
             }
-            self.diary.stepped(&self.kernel);
+            self.sink.stepped(&self.kernel);
         }
         None
     }
 }
 
-/// Sessions that ask for ever, that talk and come to an end, and that tell each message.
+/// An image that issues effects for ever, one that ends, and one that delivers every message to its
+/// host.
 fn images() -> [Arc<VerifiedImage>; 3] {
     [
         asking_for_ever(),
@@ -130,14 +129,14 @@ fn images() -> [Arc<VerifiedImage>; 3] {
     ]
 }
 
-/// Opens so many sessions, as [`ByHand::new`] does.
+/// Opens this number of sessions, as [`StepDriver::new`] does.
 fn open<H: EffectHandler, S: Sink>(machine: &mut ProtocolMachine<H, S>, sessions: usize) {
     for image in images().iter().cycle().take(sessions) {
         machine.load_choreography(image, "me").expect("room");
     }
 }
 
-/// [`moody`], but where a choice is asked, or a unit.
+/// [`moody`], with valid answers to decisions, productions and deliveries.
 fn host(request: &EffectRequest<'_>) -> Reply {
     let number = request.effect().number;
     match request.class() {
@@ -159,7 +158,7 @@ fn config(policy: SchedulingPolicy) -> ProtocolMachineConfig {
     }
 }
 
-/// An input in between: an answer that was put off, or time.
+/// An input between two runs: the answer to a postponed effect, or a clock tick.
 fn in_between(kernel: &ProtocolMachineKernel, round: u64) -> Option<Ingress> {
     let outstanding = kernel.sessions().iter().find_map(|session| {
         let number = session.effects().first()?.number;
@@ -179,52 +178,52 @@ fn in_between(kernel: &ProtocolMachineKernel, round: u64) -> Option<Ingress> {
     }
 }
 
-/// What comes in between is taken by both, and comes to the same.
+/// Gives both machines the input between two runs, and asserts that they agree.
 fn both_take<H: EffectHandler, S: Sink>(
     machine: &mut ProtocolMachine<H, S>,
-    by_hand: &mut ByHand,
+    driver: &mut StepDriver,
     round: u64,
     when: &str,
 ) {
-    if let Some(input) = in_between(&by_hand.kernel, round) {
+    if let Some(input) = in_between(&driver.kernel, round) {
         let taken = machine.ingress(input.clone());
-        let by_hand = by_hand.kernel.ingress(input, &mut by_hand.diary);
-        assert_eq!(taken, by_hand, "{when}");
+        let expected = driver.kernel.ingress(input, &mut driver.sink);
+        assert_eq!(taken, expected, "{when}");
     }
-    agree(machine.kernel(), &by_hand.kernel, when);
+    agree(machine.kernel(), &driver.kernel, when);
 }
 
 #[test]
-fn answers_on_the_spot_are_answers_as_inputs() {
+fn answers_in_place_equal_answers_as_inputs() {
     for policy in SchedulingPolicy::ALL {
-        for steps_told in [true, false] {
-            let diary = || Diary {
-                steps: steps_told,
-                ..Diary::default()
+        for with_steps in [true, false] {
+            let sink = || LogSink {
+                steps: with_steps,
+                ..LogSink::default()
             };
-            let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), diary());
+            let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), sink());
             let mut unwatched = ProtocolMachine::new(config(policy), FromFn(host));
-            let mut by_hand = ByHand::new(policy, diary(), 12);
+            let mut driver = StepDriver::new(policy, sink(), 12);
             open(&mut machine, 12);
             open(&mut unwatched, 12);
-            let mut seen = String::new();
+            let mut log = String::new();
             for round in 0..400 {
-                let when = format!("{policy:?}, {steps_told}, {round}");
+                let when = format!("{policy:?}, {with_steps}, {round}");
                 let steps = 1 + round % 41;
-                let rest = by_hand.run(steps, |request| Some(host(request)));
+                let rest = driver.run(steps, |request| Some(host(request)));
                 assert_eq!(machine.run(steps), rest, "{when}");
                 assert_eq!(unwatched.run(steps), rest, "{when}");
-                if let Some(input) = in_between(&by_hand.kernel, round) {
+                if let Some(input) = in_between(&driver.kernel, round) {
                     let taken = machine.ingress(input.clone());
                     assert_eq!(unwatched.ingress(input.clone()), taken, "{when}");
-                    let reissued = by_hand.kernel.ingress(input, &mut by_hand.diary);
+                    let reissued = driver.kernel.ingress(input, &mut driver.sink);
                     assert_eq!(reissued, taken, "{when}");
                 }
-                agree(machine.kernel(), &by_hand.kernel, &when);
-                agree(unwatched.kernel(), &by_hand.kernel, &when);
-                assert_eq!(machine.sink().lines, by_hand.diary.lines, "{when}");
+                agree(machine.kernel(), &driver.kernel, &when);
+                agree(unwatched.kernel(), &driver.kernel, &when);
+                assert_eq!(machine.sink().lines, driver.sink.lines, "{when}");
                 machine.sink().lines.clear();
-                by_hand.diary.lines.drain(..).for_each(|line| seen += &line);
+                driver.sink.lines.drain(..).for_each(|line| log += &line);
             }
             for what in [
                 "attempt: 2",
@@ -236,69 +235,69 @@ fn answers_on_the_spot_are_answers_as_inputs() {
                 "ContractViolation",
                 "Offered",
             ] {
-                assert!(seen.contains(what), "{what}");
+                assert!(log.contains(what), "{what}");
             }
-            let sessions = by_hand.kernel.sessions();
+            let sessions = driver.kernel.sessions();
             let ended = sessions.iter().filter(|s| s.phase() != Phase::Active);
             assert!((1..12).contains(&ended.count()), "some end, some do not");
         }
     }
 }
 
-/// Whoever catches the panic of his handler has a machine as whole as before: the effect is outstanding, and may be answered.
+/// After a caught panic of the handler, the effect is outstanding and can be answered.
 #[test]
-fn a_handler_that_panics_leaves_a_whole_machine() {
+fn a_panicking_handler_leaves_the_machine_consistent() {
     for policy in SchedulingPolicy::ALL {
-        let (calls, calls_by_hand) = (Cell::new(0), Cell::new(0));
-        let breaks = |calls: &Cell<u64>| {
+        let (calls, driver_calls) = (Cell::new(0), Cell::new(0));
+        let panics_now = |calls: &Cell<u64>| {
             calls.set(calls.get() + 1);
             calls.get().is_multiple_of(7)
         };
-        let panics = FromFn(|request: &EffectRequest<'_>| match breaks(&calls) {
-            true => panic!("no such luck"),
+        let panics = FromFn(|request: &EffectRequest<'_>| match panics_now(&calls) {
+            true => panic!("on purpose"),
             false => host(request),
         });
         let mut machine = ProtocolMachine::new(config(policy), panics);
-        let mut by_hand = ByHand::new(policy, Diary::default(), 9);
+        let mut driver = StepDriver::new(policy, LogSink::default(), 9);
         open(&mut machine, 9);
         let mut panicked = 0;
         for round in 0..300 {
             let when = format!("{policy:?}, {round}");
             let ran = catch_unwind(AssertUnwindSafe(|| machine.run(1 + round % 41)));
             panicked += u32::from(ran.is_err());
-            by_hand.run(1 + round % 41, |request| {
-                (!breaks(&calls_by_hand)).then(|| host(request))
+            driver.run(1 + round % 41, |request| {
+                (!panics_now(&driver_calls)).then(|| host(request))
             });
-            assert_eq!(calls, calls_by_hand, "{when}");
-            agree(machine.kernel(), &by_hand.kernel, &when);
-            both_take(&mut machine, &mut by_hand, round, &when);
+            assert_eq!(calls, driver_calls, "{when}");
+            agree(machine.kernel(), &driver.kernel, &when);
+            both_take(&mut machine, &mut driver, round, &when);
         }
         assert!(panicked > 20, "{policy:?}, {panicked}");
     }
 }
 
-/// Whether it breaks this time: at a request, and then at an answer, where both come in turn.
-fn breaks_at(call: u64) -> bool {
+/// Whether the sink panics at this call. Requests and answers alternate, so it panics at both.
+fn panics_at(call: u64) -> bool {
     matches!(call % 15, 7 | 0)
 }
 
-/// Breaks now and then when it is told of a request or of an answer, while a run goes on.
-struct Breaks<'a> {
+/// A sink that sometimes panics at a request or an answer, but only during a run.
+struct PanickingSink<'a> {
     calls: &'a Cell<u64>,
     running: &'a Cell<bool>,
 }
 
-impl Breaks<'_> {
+impl PanickingSink<'_> {
     fn count(&self) {
         self.calls
             .set(self.calls.get() + u64::from(self.running.get()));
-        if self.running.get() && breaks_at(self.calls.get()) {
-            panic!("no such luck");
+        if self.running.get() && panics_at(self.calls.get()) {
+            panic!("on purpose");
         }
     }
 }
 
-impl Sink for Breaks<'_> {
+impl Sink for PanickingSink<'_> {
     fn event(&mut self, _: &Stamp, _: Event) {}
 
     fn request(&mut self, _: u64, _: &EffectRequest<'_>) {
@@ -310,22 +309,23 @@ impl Sink for Breaks<'_> {
     }
 }
 
-/// As it is with a handler: where the panic of a sink that is told of a request or of an answer is caught, the effect is outstanding.
+/// After a caught panic of the sink at a request or an answer, the effect is outstanding, as after
+/// a panic of the handler.
 #[test]
-fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
+fn a_panicking_sink_leaves_the_machine_consistent() {
     for policy in SchedulingPolicy::ALL {
         let (calls, running) = (Cell::new(0), Cell::new(false));
-        let sink = Breaks {
+        let sink = PanickingSink {
             calls: &calls,
             running: &running,
         };
         let mut machine = ProtocolMachine::with_sink(config(policy), FromFn(host), sink);
-        let mut by_hand = ByHand::new(policy, Diary::default(), 9);
+        let mut driver = StepDriver::new(policy, LogSink::default(), 9);
         open(&mut machine, 9);
-        let calls_by_hand = Cell::new(0u64);
-        let breaks = || {
-            calls_by_hand.set(calls_by_hand.get() + 1);
-            breaks_at(calls_by_hand.get())
+        let driver_calls = Cell::new(0u64);
+        let panics_now = || {
+            driver_calls.set(driver_calls.get() + 1);
+            panics_at(driver_calls.get())
         };
         let (mut at_requests, mut at_answers) = (0, 0);
         for round in 0..300 {
@@ -334,14 +334,14 @@ fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
             let ran = catch_unwind(AssertUnwindSafe(|| machine.run(1 + round % 41)));
             running.set(false);
             let mut panicked = false;
-            by_hand.run(1 + round % 41, |request| {
-                if breaks() {
+            driver.run(1 + round % 41, |request| {
+                if panics_now() {
                     at_requests += 1;
                     panicked = true;
                     return None;
                 }
                 let reply = host(request);
-                if matches!(reply, Reply::Now(_)) && breaks() {
+                if matches!(reply, Reply::Now(_)) && panics_now() {
                     at_answers += 1;
                     panicked = true;
                     return None;
@@ -349,9 +349,9 @@ fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
                 Some(reply)
             });
             assert_eq!(ran.is_err(), panicked, "{when}");
-            assert_eq!(calls, calls_by_hand, "{when}");
-            agree(machine.kernel(), &by_hand.kernel, &when);
-            both_take(&mut machine, &mut by_hand, round, &when);
+            assert_eq!(calls, driver_calls, "{when}");
+            agree(machine.kernel(), &driver.kernel, &when);
+            both_take(&mut machine, &mut driver, round, &when);
         }
         assert!(
             at_requests > 10 && at_answers > 10,
@@ -360,47 +360,47 @@ fn a_sink_that_panics_at_an_answer_leaves_a_whole_machine() {
     }
 }
 
-/// Several steps at once are told as the last one of them would be.
+/// A batch of steps returns the turn of its last step.
 #[test]
-fn several_steps_are_told_as_the_last_of_them() {
+fn a_batch_of_steps_returns_its_last_turn() {
     for policy in SchedulingPolicy::ALL {
-        let mut at_once = ProtocolMachineKernel::new(config(policy));
+        let mut batched = ProtocolMachineKernel::new(config(policy));
         for image in images().iter().cycle().take(4) {
-            at_once.load(image);
+            batched.load(image);
             let open = Ingress::Open {
                 image: *image.digest(),
                 owner: Arc::from("me"),
             };
-            at_once.ingress(open, &mut NoSink).expect("room");
+            batched.ingress(open, &mut NoSink).expect("room");
         }
-        let mut one_by_one = at_once.clone();
+        let mut one_by_one = batched.clone();
         for n in 0..300 {
-            let (turn, taken) = at_once.steps(1 + n % 7, &mut NoSink);
+            let (turn, taken) = batched.steps(1 + n % 7, &mut NoSink);
             let last = (0..taken).map(|_| one_by_one.step(&mut NoSink)).last();
             if let Some(last) = last {
                 assert_eq!(turn, last, "{policy:?}, {n}");
             }
-            if let Some(asked) = at_once.sessions().iter().find(|s| !s.effects().is_empty()) {
-                let (session, number) = (asked.id(), asked.effects()[0].number);
+            if let Some(waiting) = batched.sessions().iter().find(|s| !s.effects().is_empty()) {
+                let (session, number) = (waiting.id(), waiting.effects()[0].number);
                 let effect = EffectId { session, number };
-                let request = at_once.request(effect).expect("outstanding");
+                let request = batched.request(effect).expect("outstanding");
                 let outcome = match request.class() {
                     Class::Decide { labels, .. } => Outcome::chosen(labels[0]),
                     Class::Deliver { .. } => Outcome::done(),
                     _ => Outcome::success(number),
                 };
                 let input = Ingress::Outcome { effect, outcome };
-                let taken = at_once.ingress(input.clone(), &mut NoSink);
+                let taken = batched.ingress(input.clone(), &mut NoSink);
                 assert_eq!(one_by_one.ingress(input, &mut NoSink), taken);
             }
-            agree(&at_once, &one_by_one, &format!("{policy:?}, {n}"));
+            agree(&batched, &one_by_one, &format!("{policy:?}, {n}"));
         }
     }
 }
 
-/// That a session has evidence since it was answered on the spot is the kernel's to know.
+/// The kernel expires a witness that was issued by an answer in place.
 #[test]
-fn evidence_that_was_given_on_the_spot_expires() {
+fn a_witness_issued_in_place_expires() {
     let image = proving();
     let config = ProtocolMachineConfig {
         witness_ttl: 5,
@@ -417,7 +417,7 @@ fn evidence_that_was_given_on_the_spot_expires() {
     }
 }
 
-/// The steps of a wave are those that it took: whoever takes them one by one comes to the same.
+/// Taking the steps that a wave reports one by one leads to the same state.
 #[test]
 fn the_steps_of_a_wave_can_be_taken_one_by_one() {
     for policy in SchedulingPolicy::ALL {
@@ -438,10 +438,10 @@ fn the_steps_of_a_wave_can_be_taken_one_by_one() {
             let steps = kernel.wave(&certificate, &mut buffers, &mut NoSink, |_| {});
             let picks: Vec<Pick> = buffers.steps().collect();
             assert_eq!(steps, Ok(picks.len() as u64), "{policy:?}, {n}");
-            let who: Vec<u16> = picks.iter().map(|pick| pick.coroutine.0).collect();
+            let stepped: Vec<u16> = picks.iter().map(|pick| pick.coroutine.0).collect();
             assert!(
-                quantum < 9 || who.contains(&0) && who.contains(&1),
-                "{who:?}"
+                quantum < 9 || stepped.contains(&0) && stepped.contains(&1),
+                "{stepped:?}"
             );
             for pick in picks {
                 let turn = one_by_one.step_pick(pick, &mut NoSink);
@@ -452,16 +452,16 @@ fn the_steps_of_a_wave_can_be_taken_one_by_one() {
     }
 }
 
-/// A sink that wants no inputs is not told of answers, and hears the same of everything else.
+/// A sink that wants no inputs is not notified of answers, but of everything else.
 #[test]
-fn who_wants_no_inputs_is_told_none() {
-    let run = |blind| {
-        let diary = Diary {
-            blind,
-            ..Diary::default()
+fn a_sink_that_wants_no_inputs_gets_no_answers() {
+    let run = |skips_inputs| {
+        let sink = LogSink {
+            skips_inputs,
+            ..LogSink::default()
         };
         let config = config(SchedulingPolicy::Cooperative);
-        let mut machine = ProtocolMachine::with_sink(config, FromFn(host), diary);
+        let mut machine = ProtocolMachine::with_sink(config, FromFn(host), sink);
         for image in images() {
             machine.load_choreography(&image, "me").expect("room");
         }
@@ -469,21 +469,21 @@ fn who_wants_no_inputs_is_told_none() {
         machine.into_sink().lines
     };
     let is_answer = |line: &&String| line.contains(": Outcome {");
-    let (told, blind) = (run(false), run(true));
-    assert!(told.iter().filter(is_answer).count() > 50);
-    assert_eq!(blind.iter().filter(is_answer).count(), 0);
-    assert!(told.iter().filter(|line| !is_answer(line)).eq(&blind));
+    let (all, without) = (run(false), run(true));
+    assert!(all.iter().filter(is_answer).count() > 50);
+    assert_eq!(without.iter().filter(is_answer).count(), 0);
+    assert!(all.iter().filter(|line| !is_answer(line)).eq(&without));
 }
 
-/// Who takes several turns at once comes back for every request, answered or not.
+/// A batch of turns returns at every request, answered or not.
 #[test]
-fn turns_come_back_for_every_request() {
-    let asked = Cell::new(None);
-    let tells = FromFn(|request: &EffectRequest<'_>| {
-        asked.set(Some(request.effect()));
+fn a_batch_of_turns_returns_at_every_request() {
+    let requested = Cell::new(None);
+    let handler = FromFn(|request: &EffectRequest<'_>| {
+        requested.set(Some(request.effect()));
         host(request)
     });
-    let mut machine = ProtocolMachine::new(config(SchedulingPolicy::Cooperative), tells);
+    let mut machine = ProtocolMachine::new(config(SchedulingPolicy::Cooperative), handler);
     machine
         .load_choreography(&sample::told_ping_pong(), "me")
         .expect("room");
@@ -496,7 +496,7 @@ fn turns_come_back_for_every_request() {
             Step::Effect(effect) => Some(effect),
             _ => None,
         };
-        assert_eq!(asked.take(), expected);
+        assert_eq!(requested.take(), expected);
         requests += u32::from(expected.is_some());
     }
     assert!(requests > 10, "{requests}");

@@ -1,21 +1,19 @@
-//! The threaded machine by itself: what it does with certificates that do not check, with handlers that answer at once, later,
-//! or never come back, and what it says of it all.
-
-mod common;
+//! The threaded machine: certificates that do not check, handlers that answer in place, later or
+//! not at all, and the counters of its report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::common::*;
 use antiphon_machine::threaded::*;
 use antiphon_machine::*;
-use common::*;
 
-/// Sessions of a choice, a payload and what is told: every role asks its host all the time.
+/// An image with a choice, a payload and deliveries: every role issues effects all the time.
 fn asking() -> Arc<VerifiedImage> {
     sample::ping_pong(1)
 }
 
-/// A host that goes by the request alone: the same on whatever thread.
+/// A handler whose answer depends on the request alone, so it is the same on every thread.
 fn host(request: &EffectRequest<'_>) -> Reply {
     let (number, session) = (request.effect().number, request.effect().session.0);
     Reply::Now(match request.class() {
@@ -40,7 +38,7 @@ fn log<H: Handlers>(machine: ThreadedProtocolMachine<H, RunLog>) -> RunLog {
     log
 }
 
-/// What the cooperative machine shows of the same sessions.
+/// The log of the same sessions on the cooperative machine.
 fn cooperative(sessions: usize) -> RunLog {
     let config = ProtocolMachineConfig::default();
     let mut machine = ProtocolMachine::with_sink(config, FromFn(host), RunLog::default());
@@ -54,8 +52,8 @@ fn cooperative(sessions: usize) -> RunLog {
 }
 
 #[test]
-fn waves_of_any_form_give_each_session_its_run() {
-    let alone = cooperative(9);
+fn each_session_has_the_same_run_in_waves_of_any_size() {
+    let expected = cooperative(9);
     for (workers, width, quantum) in [(1, 9, 1), (2, 2, 1), (2, 9, 3), (4, 4, 64), (8, 100, 1000)] {
         let mut threaded = machine(Shared(FromFn(host)), workers).with_wave(width, quantum);
         for _ in 0..9 {
@@ -69,7 +67,7 @@ fn waves_of_any_form_give_each_session_its_run() {
         );
         assert_eq!(report.fallbacks, [0; 9]);
         assert_eq!(report.steps + report.turns, threaded.kernel().step_index());
-        let diff = EnvelopeDiff::between(&alone, &log(threaded));
+        let diff = EnvelopeDiff::between(&expected, &log(threaded));
         assert_eq!(diff, EnvelopeDiff::Reordered, "{width} {quantum}");
     }
 }
@@ -92,7 +90,7 @@ fn at_concurrency_1_it_is_the_cooperative_machine() {
 }
 
 #[test]
-fn a_round_of_no_concurrency_is_refused() {
+fn a_round_with_concurrency_0_is_refused() {
     let mut threaded = machine(Shared(FromFn(host)), 2);
     threaded.load_choreography(&asking(), "me").expect("room");
     let before = threaded.kernel().state_digest();
@@ -104,7 +102,7 @@ fn a_round_of_no_concurrency_is_refused() {
 }
 
 #[test]
-fn runs_do_not_depend_on_threads_or_on_luck() {
+fn runs_do_not_depend_on_the_timing_of_threads() {
     let run = |workers| {
         let mut threaded = machine(Shared(FromFn(host)), workers).with_wave(64, 3);
         for _ in 0..32 {
@@ -120,7 +118,7 @@ fn runs_do_not_depend_on_threads_or_on_luck() {
     }
 }
 
-/// A handler that keeps something: how often it was called.
+/// A handler with state: how often it was called.
 #[derive(Clone, Default)]
 struct Counting(u64);
 
@@ -128,7 +126,7 @@ impl EffectHandler for Counting {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         self.0 += 1;
         match request.class() {
-            // What a lane answers goes by all that was asked on it before.
+            // The answer depends on every earlier request of the lane.
             Class::Produce { .. } => Reply::Now(Outcome::success(self.0)),
             _ => host(request),
         }
@@ -136,7 +134,7 @@ impl EffectHandler for Counting {
 }
 
 #[test]
-fn a_lane_has_its_handler_and_sees_the_same_requests_however_many_threads_there_are() {
+fn a_lane_gets_the_same_requests_on_any_number_of_threads() {
     let run = |workers| {
         let lanes = PerLane::new(Counting::default(), vec![Counting::default(); 2]);
         let mut threaded = machine(lanes, workers).with_wave(16, 2);
@@ -157,11 +155,11 @@ fn a_lane_has_its_handler_and_sees_the_same_requests_however_many_threads_there_
 
 #[test]
 fn a_handler_that_panics_fails_its_effect_and_nothing_else() {
-    let breaks = |request: &EffectRequest<'_>| match request.effect().session.0 {
-        3 if request.effect().number == 2 => panic!("no such luck"),
+    let panics = |request: &EffectRequest<'_>| match request.effect().session.0 {
+        3 if request.effect().number == 2 => panic!("on purpose"),
         _ => host(request),
     };
-    let mut threaded = machine(Shared(FromFn(breaks)), 2).with_wave(16, 4);
+    let mut threaded = machine(Shared(FromFn(panics)), 2).with_wave(16, 4);
     for _ in 0..8 {
         threaded.load_choreography(&asking(), "me").expect("room");
     }
@@ -175,14 +173,14 @@ fn a_handler_that_panics_fails_its_effect_and_nothing_else() {
         assert_eq!(session.phase(), Phase::Terminal(expected));
     }
     let log = log(threaded);
-    let failed = log.events().iter().find_map(|told| match &told.event {
+    let failed = log.events().iter().find_map(|seen| match &seen.event {
         Event::EffectFailed { failure, .. } => Some(failure),
         _ => None,
     });
-    let failed = failed.expect("it is told");
+    let failed = failed.expect("the failure is an event");
     assert_eq!(failed.kind, FailureKind::Internal);
-    assert_eq!(&*failed.detail, "the handler panicked: no such luck");
-    // A turn is contained like a wave.
+    assert_eq!(&*failed.detail, "the handler panicked: on purpose");
+    // A panic in a turn is contained as in a wave.
     let mut turns = machine(Shared(FromFn(|_: &EffectRequest<'_>| panic!("never"))), 2);
     turns.load_choreography(&asking(), "me").expect("room");
     while !matches!(
@@ -192,9 +190,9 @@ fn a_handler_that_panics_fails_its_effect_and_nothing_else() {
     assert_eq!(turns.report().panics, 1);
 }
 
-/// An effect that fails `unavailable` is asked again, by the handler of the same lane.
+/// An effect that fails as `unavailable` is retried with the handler of the same lane.
 #[test]
-fn what_is_asked_again_is_asked_on_its_lane() {
+fn a_retry_goes_to_the_handler_of_its_lane() {
     #[derive(Clone, Default)]
     struct Busy(Vec<(u32, u8)>);
     impl EffectHandler for Busy {
@@ -218,14 +216,15 @@ fn what_is_asked_again_is_asked_on_its_lane() {
     }
     assert_eq!(threaded.run(u64::MAX), Some(Rest::Done));
     let (_, lanes, _) = threaded.into_parts();
-    let asked: Vec<_> = lanes.iter().map(|lane| lane.0.clone()).collect();
+    let requests: Vec<_> = lanes.iter().map(|lane| lane.0.clone()).collect();
     let of = |a, b| vec![(a, 0), (b, 0), (a, 1), (a, 2), (b, 1), (b, 2)];
-    assert_eq!(asked, [of(0, 2), of(1, 3)]);
+    assert_eq!(requests, [of(0, 2), of(1, 3)]);
 }
 
-/// Where nobody is told, answers are taken in on the threads that got them; where somebody is, afterwards and one by one.
+/// Without a sink, answers are applied on the threads that received them; with one, they are
+/// applied after the wave, one by one. Both give the same machine.
 #[test]
-fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
+fn a_machine_without_a_sink_runs_as_one_with_a_sink() {
     for policy in SchedulingPolicy::ALL {
         let config = || ProtocolMachineConfig {
             policy,
@@ -252,7 +251,7 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
         for round in 0..400 {
             assert_eq!(unwatched.run(1), watched.run(1), "{policy:?}, {round}");
             if round % 3 == 2 {
-                // What was put off comes, or its time has come.
+                // A postponed effect is answered, or the clock advances.
                 let input = match watched.kernel().sessions().iter().find_map(|s| {
                     let number = s.effects().first()?.number;
                     Some(EffectId {
@@ -276,23 +275,20 @@ fn an_unwatched_machine_comes_to_what_a_watched_one_does() {
             );
         }
         let events = watched.sink().events();
-        let seen = |what: fn(&Event) -> bool| events.iter().any(|told| what(&told.event));
-        assert!(seen(|e| matches!(
-            e,
-            Event::EffectIssued { attempt: 2, .. }
-        )));
-        assert!(seen(|e| matches!(e, Event::TimeoutIssued { .. })));
-        assert!(seen(|e| matches!(e, Event::WitnessExpired { .. })));
-        assert!(seen(|e| matches!(e, Event::Faulted { .. })));
+        let has = |what: fn(&Event) -> bool| events.iter().any(|event| what(&event.event));
+        assert!(has(|e| matches!(e, Event::EffectIssued { attempt: 2, .. })));
+        assert!(has(|e| matches!(e, Event::TimeoutIssued { .. })));
+        assert!(has(|e| matches!(e, Event::WitnessExpired { .. })));
+        assert!(has(|e| matches!(e, Event::Faulted { .. })));
         let ends = |s: &Session| s.phase() != Phase::Active;
         let ended = watched.kernel().sessions().iter().filter(|s| ends(s));
         assert!((1..16).contains(&ended.count()), "some end, some do not");
     }
 }
 
-/// A session takes its answer in on the thread that got it; that it has evidence since then is the kernel's to know.
+/// The kernel expires a witness that was issued on a thread of a wave.
 #[test]
-fn evidence_that_a_wave_brought_expires_though_nobody_watches() {
+fn a_witness_issued_in_a_wave_expires_without_a_sink() {
     let image = proving();
     let config = ProtocolMachineConfig {
         witness_ttl: 5,
@@ -312,7 +308,7 @@ fn evidence_that_a_wave_brought_expires_though_nobody_watches() {
     }
 }
 
-/// What comes in from outside, and nothing else.
+/// A sink that wants requests and outcomes, but no events.
 #[derive(Default)]
 struct Inputs {
     requests: Vec<EffectId>,
@@ -334,9 +330,9 @@ impl Sink for Inputs {
     }
 }
 
-/// Events are not wanted, and still no request and no outcome is taken in unseen.
+/// A sink that wants no events is still notified of every request and every outcome.
 #[test]
-fn who_wants_inputs_alone_is_told_all_of_them() {
+fn a_sink_that_wants_only_inputs_gets_all_of_them() {
     let driver = NativeThreadedDriver::try_with_workers(2).expect("threads");
     let sink = Inputs::default();
     let handlers = Shared(FromFn(host));
@@ -365,11 +361,11 @@ fn who_wants_inputs_alone_is_told_all_of_them() {
 
 #[test]
 fn answers_come_later_from_any_thread() {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static REQUESTS: AtomicUsize = AtomicUsize::new(0);
     let inbox = Inbox::new();
     let remote = inbox.remote();
     let later = move |request: &EffectRequest<'_>| {
-        ASKED.fetch_add(1, Ordering::Relaxed);
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
         let Reply::Now(outcome) = host(request) else {
             return Reply::Later;
         };
@@ -377,7 +373,7 @@ fn answers_come_later_from_any_thread() {
         std::thread::spawn(move || {
             remote
                 .send(Ingress::Outcome { effect, outcome })
-                .expect("it listens");
+                .expect("the runtime is alive");
         });
         Reply::Later
     };
@@ -389,14 +385,14 @@ fn answers_come_later_from_any_thread() {
     assert_eq!(runtime.refused(), 0);
     let issued = |s: &Session| usize::try_from(s.effects_issued()).expect("few");
     let issued: usize = runtime.kernel().sessions().iter().map(issued).sum();
-    assert_eq!(ASKED.load(Ordering::Relaxed), issued);
+    assert_eq!(REQUESTS.load(Ordering::Relaxed), issued);
     let diff = EnvelopeDiff::between(&cooperative(6), &log(runtime.into_machine()));
-    // The world answers at other moments; each session does the same.
+    // The answers come at other moments, but each session has the same run.
     assert_eq!(diff, EnvelopeDiff::Reordered);
 }
 
 #[test]
-fn a_door_is_full_or_gone_and_says_so() {
+fn a_full_or_closed_inbox_returns_the_input() {
     let inbox = Inbox::new();
     let remote = inbox.remote();
     let tick = || Ingress::AdvanceClock { ticks: 1 };
@@ -408,7 +404,7 @@ fn a_door_is_full_or_gone_and_says_so() {
     runtime.load_choreography(&asking(), "me").expect("room");
     assert_eq!(runtime.run(), Rest::Done);
     assert_eq!(runtime.kernel().clock(), INBOX_LEN_MAX as u64);
-    // A refusal is counted, and nothing else.
+    // A refused input is only counted.
     let effect = EffectId {
         session: SessionId(7),
         number: 0,
@@ -416,16 +412,16 @@ fn a_door_is_full_or_gone_and_says_so() {
     let outcome = Outcome::done();
     remote
         .send(Ingress::Outcome { effect, outcome })
-        .expect("it listens");
+        .expect("the runtime is alive");
     assert_eq!(runtime.run(), Rest::Done);
     assert_eq!(runtime.refused(), 1);
     drop(runtime);
     assert_eq!(remote.send(tick()), Err(InboxError::Gone(tick())));
 }
 
-/// When nobody is left who could answer, it does not wait for ever.
+/// When every sender is gone, the runtime returns in place of waiting for ever.
 #[test]
-fn a_world_that_is_gone_leaves_it_idle() {
+fn a_runtime_without_senders_returns_idle() {
     let machine = machine(Shared(FromFn(later)), 2);
     let mut runtime = ThreadedGuestRuntime::new(machine, Inbox::new());
     runtime.load_choreography(&asking(), "me").expect("room");
@@ -445,7 +441,8 @@ fn a_driver_has_workers_within_bounds() {
     assert_eq!(NativeThreadedDriver::with_workers(3).workers(), 3);
 }
 
-/// Machines to forge certificates for: in the middle of runs, under every policy, with sessions that have ended.
+/// Machines to forge certificates for: in the middle of a run, under every policy, some with an
+/// ended session.
 fn machines() -> Vec<(String, ProtocolMachineKernel)> {
     let mut machines = Vec::new();
     for policy in SchedulingPolicy::ALL {
@@ -473,7 +470,7 @@ fn machines() -> Vec<(String, ProtocolMachineKernel)> {
 
 type Forgery = (&'static str, fn(&mut WaveCertificate));
 
-/// Each spoils a certificate in its own way; the name is that of the reason against it.
+/// Each entry makes a certificate invalid in its own way, under the name of the expected refusal.
 const FORGERIES: [Forgery; 20] = [
     ("step", |c| c.step_index += 1),
     ("step", |c| c.step_index = u64::MAX),
@@ -523,7 +520,7 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
     let mut refused = [0u64; WaveRefusal::NAMES.len()];
     for (name, kernel) in machines() {
         let good = kernel.plan(8, 2);
-        kernel.check_wave(&good).expect("what is planned checks");
+        kernel.check_wave(&good).expect("a planned wave checks");
         assert!(good.picks.len() >= 2 && good.queue.len() >= 2, "{name}");
         for (reason, forge) in FORGERIES {
             let mut forged = good.clone();
@@ -553,9 +550,9 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
     assert!(refused.iter().all(|count| *count >= 12), "{refused:?}");
 }
 
-/// No key of a footprint can be left out, named twice, or be another one.
+/// A footprint with a key missing, repeated or replaced is refused.
 #[test]
-fn a_footprint_is_named_key_by_key() {
+fn a_footprint_must_match_key_by_key() {
     let mut longest = 0;
     for (name, kernel) in machines() {
         let good = kernel.plan(8, 2);
@@ -584,15 +581,16 @@ fn a_footprint_is_named_key_by_key() {
             }
         }
     }
-    assert_eq!(longest, 5, "somebody speaks, and may wake somebody");
+    assert_eq!(longest, 5, "a coroutine that sends may wake another");
 }
 
-/// The memory of waves is of no machine: used for others in between, by other policies and with a panic, it gives what new memory gives.
+/// The buffers of waves depend on no machine: used for other machines and policies, and after a
+/// panic, they give the same result as new ones.
 #[test]
 fn buffers_are_used_for_any_machine() {
     let mut buffers = WaveBuffers::default();
     let machines = machines();
-    // There and back: each kind of queue comes after the other one.
+    // Forward and back, so that each kind of queue follows the other.
     for (name, kernel) in machines.iter().chain(machines.iter().rev()) {
         let wave = kernel.plan(3, 2);
         let mut panicked = kernel.clone();
@@ -617,7 +615,7 @@ fn buffers_are_used_for_any_machine() {
     }
 }
 
-/// A job is run once, and before it is answered, in whatever order it is called.
+/// A job that is answered before it is run keeps the answer, and is run once.
 #[test]
 fn an_answer_before_the_run_is_kept() {
     let mut machine = machine(Shared(FromFn(host)), 1);
@@ -640,9 +638,9 @@ fn an_answer_before_the_run_is_kept() {
     assert_eq!(said, vec![Reply::Now(Outcome::success(1u64)); 3]);
 }
 
-/// In place of a wave that does not check: one turn, counted with its reason.
+/// A wave that does not check becomes one turn, and is counted under its reason.
 #[test]
-fn a_forged_certificate_is_one_turn_and_is_counted() {
+fn a_forged_certificate_becomes_one_turn_and_is_counted() {
     let mut threaded = machine(Shared(FromFn(host)), 2);
     let mut turns = ProtocolMachine::with_sink(Default::default(), FromFn(host), RunLog::default());
     for _ in 0..3 {
@@ -666,21 +664,22 @@ fn a_forged_certificate_is_one_turn_and_is_counted() {
 }
 
 #[test]
-fn who_is_left_out_of_a_wave_is_counted_with_the_reason() {
+fn a_coroutine_left_out_of_a_wave_is_counted_with_the_reason() {
     let mut threaded = machine(Shared(FromFn(host)), 1).with_wave(2, 1);
     for _ in 0..3 {
         threaded.load_choreography(&asking(), "me").expect("room");
     }
     let _ = threaded.run(1);
     let report = threaded.report();
-    // Three sessions of two roles: two are planned, so their other roles are left out, and both roles of the third.
+    // There are three sessions of two roles. One role of each of the first two is planned; the
+    // others of these two, and both of the third, are left out.
     assert_eq!((report.session_taken, report.width_reached), (2, 2));
     assert_eq!((report.waves, report.picks, report.steps), (1, 2, 2));
 }
 
-/// A job that nobody ran is run all the same: a wave is never half done.
+/// The kernel runs the jobs that no thread ran, so a wave is always complete.
 #[test]
-fn jobs_that_are_left_out_are_run_by_the_kernel() {
+fn the_kernel_runs_the_jobs_that_no_thread_ran() {
     let kernel = || {
         let mut machine = ProtocolMachine::new(Default::default(), FromFn(host));
         for _ in 0..3 {

@@ -1,7 +1,5 @@
-//! Laws that hold for images nobody would write: a step is total, invariants hold, and what verification accepts
-//! cannot fault for its own fault.
-
-mod common;
+//! Laws that hold for any image, also for nonsensical ones: a step is total, the invariants hold,
+//! and a verified program has no fault that verification excludes.
 
 use std::sync::Arc;
 
@@ -100,11 +98,11 @@ fn instruction() -> impl Strategy<Value = Instruction> {
     ]
 }
 
-/// One of the samples with some of its instructions replaced, or its branches bent.
-fn bent_image() -> impl Strategy<Value = CodeImage> {
+/// A sample image with some of its instructions or transitions replaced.
+fn altered_image() -> impl Strategy<Value = CodeImage> {
     let edits = proptest::collection::vec((any::<u16>(), any::<u16>(), instruction()), 0..6);
-    let bends = proptest::collection::vec((any::<u16>(), 0u32..4, 0u16..4), 0..3);
-    (edits, bends, 0u16..3).prop_map(|(edits, bends, payload)| {
+    let redirects = proptest::collection::vec((any::<u16>(), 0u32..4, 0u16..4), 0..3);
+    (edits, redirects, 0u16..3).prop_map(|(edits, redirects, payload)| {
         let mut image = sample::ping_pong_image(1, SortId(payload));
         for (program, at, instruction) in edits {
             let len = image.programs.len();
@@ -112,7 +110,7 @@ fn bent_image() -> impl Strategy<Value = CodeImage> {
             let at = usize::from(at) % code.len();
             code[at] = instruction;
         }
-        for (role, next, label) in bends {
+        for (role, next, label) in redirects {
             let role = &mut image.roles[usize::from(role) % 2].automaton.states[0];
             if let State::Send { branches, .. } | State::Recv { branches, .. } = role {
                 branches[0].next = StateId(next);
@@ -157,7 +155,7 @@ fn config() -> impl Strategy<Value = ProtocolMachineConfig> {
     )
 }
 
-/// Answers every third effect at once, by rule, and puts the others off.
+/// A handler that answers every third effect in place, by a rule, and the others later.
 fn moody(request: &EffectRequest<'_>) -> Reply {
     if request.effect().number % 3 != 0 {
         return Reply::Later;
@@ -178,7 +176,7 @@ fn run(image: &CodeImage, config: &ProtocolMachineConfig, inputs: &[Ingress]) ->
     for _ in 0..2 {
         machine
             .load_choreography(&image, "owner")
-            .expect("there is room");
+            .expect("a session can be opened");
     }
     for input in inputs {
         machine.run(40);
@@ -197,10 +195,10 @@ fn run(image: &CodeImage, config: &ProtocolMachineConfig, inputs: &[Ingress]) ->
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever the image, the configuration and the inputs: no panic, and every invariant holds.
+    /// For any image, configuration and inputs there is no panic, and every invariant holds.
     #[test]
     fn a_step_is_total(
-        image in bent_image(),
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..12),
     ) {
@@ -208,10 +206,10 @@ proptest! {
         prop_assert_eq!(watch.verdict(), None);
     }
 
-    /// The same inputs give the same run, to the byte.
+    /// The same inputs give the same run, byte for byte.
     #[test]
-    fn a_run_is_determined(
-        image in bent_image(),
+    fn a_run_is_deterministic(
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..8),
     ) {
@@ -222,11 +220,11 @@ proptest! {
         prop_assert_eq!(state, state_again);
     }
 
-    /// What verification accepts can fault by the world, by the other role's automaton or by a bound, and by nothing
-    /// that verification is there to exclude.
+    /// A verified program can fault because of an outcome, the other role's automaton or a bound,
+    /// but not because of anything that verification checks.
     #[test]
-    fn a_verified_program_keeps_its_word(
-        image in bent_image(),
+    fn a_verified_program_has_no_fault_that_verification_excludes(
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..12),
     ) {
@@ -244,25 +242,25 @@ proptest! {
                     | Fault::EdgeNotEmpty { .. }
                     | Fault::EndpointOpen { .. }
             );
-            // A message that the receiver's automaton does not admit: the two roles' automata do not fit.
+            // Verification does not check that the automata of two roles match.
             let misfit = matches!(fault, Fault::WrongLabel { .. } | Fault::WrongSort { .. });
             prop_assert!(excused || misfit, "{:?} in a verified program", fault);
         }
     }
 
-    /// Canonical bytes: reading them back gives the same thing, and its length is known beforehand.
+    /// Canonical bytes decode to the same value, and their length is known beforehand.
     #[test]
-    fn canonical_bytes_are_read_back(value in value(), image in bent_image(), input in input()) {
+    fn canonical_bytes_round_trip(value in value(), image in altered_image(), input in input()) {
         prop_assert_eq!(value.to_bytes().len() as u64, value.encoded_len());
         prop_assert_eq!(Value::from_bytes(&value.to_bytes(), CodeImage::LIMITS), Ok(value));
         prop_assert_eq!(CodeImage::from_bytes(&image.to_bytes(), CodeImage::LIMITS), Ok(image));
         prop_assert_eq!(Ingress::from_bytes(&input.to_bytes(), CodeImage::LIMITS), Ok(input));
     }
 
-    /// Every event of a run has canonical bytes that are read back.
+    /// The canonical bytes of every event of a run decode to the same event.
     #[test]
-    fn events_are_read_back(
-        image in bent_image(),
+    fn events_round_trip(
+        image in altered_image(),
         config in config(),
         inputs in proptest::collection::vec(input(), 0..6),
     ) {
@@ -275,9 +273,9 @@ proptest! {
         }
     }
 
-    /// An image's bytes with one byte changed are refused, or are another image; never a panic.
+    /// An image with one changed byte is refused or is a different image; decoding does not panic.
     #[test]
-    fn a_changed_byte_is_seen(at in any::<proptest::sample::Index>(), flip in 1u8..=255) {
+    fn a_changed_byte_is_detected(at in any::<proptest::sample::Index>(), flip in 1u8..=255) {
         let image = sample::ping_pong_image(1, SortId(1));
         let mut bytes = image.to_bytes();
         let at = at.index(bytes.len());

@@ -1,13 +1,11 @@
-//! Policies order steps and change nothing else. The contention test tells the four apart.
+//! Policies order steps and change nothing else. Under contention the four give four schedules.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A sends B three messages over a buffer of one; C and D only give way, three times each.
+/// A sends B three messages over a buffer of one; C and D only yield, three times each.
 fn contention() -> CodeImage {
     let path = |state: fn(Vec<Transition>) -> State| {
         let mut states: Vec<_> = (0..3).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
@@ -26,7 +24,7 @@ fn contention() -> CodeImage {
     };
     let idler = (times(Instruction::Yield), vec![State::End]);
     let mut receiver = times(receive(X, R1));
-    receiver.remove(0); // B waits before A has sent anything.
+    receiver.remove(0); // B blocks before A has sent anything.
     image(vec![
         (times(send(X, R1)), path(to_b)),
         (receiver, path(from_a)),
@@ -35,7 +33,8 @@ fn contention() -> CodeImage {
     ])
 }
 
-/// Who steps, by role, with `.` after a step that only found its way blocked.
+/// The schedule as the letters of the roles that step, with `.` after a step that blocked; and the
+/// digest of the session at its end.
 fn schedule(policy: SchedulingPolicy) -> (String, [u8; 32]) {
     let config = ProtocolMachineConfig {
         policy,
@@ -58,7 +57,7 @@ fn schedule(policy: SchedulingPolicy) -> (String, [u8; 32]) {
 }
 
 #[test]
-fn the_four_policies_are_four() {
+fn the_four_policies_give_four_schedules() {
     let mut table = String::new();
     let mut ends = Vec::new();
     let mut schedules = Vec::new();
@@ -72,12 +71,12 @@ fn the_four_policies_are_four() {
     schedules.sort();
     schedules.dedup();
     assert_eq!(schedules.len(), 4, "each policy has a schedule of its own");
-    // What everybody did is the same: a policy orders steps, it does not change them.
+    // The sessions end the same: a policy orders steps, it does not change them.
     assert!(ends.iter().all(|end| *end == ends[0]));
 }
 
 #[test]
-fn round_robin_picks_everybody_within_as_many_steps_as_are_ready() {
+fn round_robin_picks_each_ready_coroutine_once_a_round() {
     let config = ProtocolMachineConfig {
         policy: SchedulingPolicy::RoundRobin,
         ..ProtocolMachineConfig::default()
@@ -92,7 +91,7 @@ fn round_robin_picks_everybody_within_as_many_steps_as_are_ready() {
     let mut last = [0u64; 5];
     for step in 1..500 {
         let Turn::Stepped { pick, .. } = machine.turn() else {
-            panic!("somebody spins")
+            panic!("every coroutine loops for ever")
         };
         assert!(
             step - last[pick.coroutine.index()] <= 5,
@@ -103,7 +102,7 @@ fn round_robin_picks_everybody_within_as_many_steps_as_are_ready() {
 }
 
 #[test]
-fn fixed_priority_starves_and_says_so_here() {
+fn fixed_priority_starves_lower_priorities() {
     let config = ProtocolMachineConfig {
         policy: SchedulingPolicy::Priority,
         priorities: BTreeMap::from([("B".to_owned(), 1)]),
@@ -118,16 +117,16 @@ fn fixed_priority_starves_and_says_so_here() {
     let mut machine = opened(image(vec![spin(), spin()]), config);
     for _ in 0..200 {
         let Turn::Stepped { pick, .. } = machine.turn() else {
-            panic!("somebody spins")
+            panic!("every coroutine loops for ever")
         };
         assert_eq!(pick.coroutine, CoroutineId(1));
     }
 }
 
-/// The ready queue under every policy holds each ready coroutine once, through thousands of turns of many sessions
-/// that begin and end; `rest` checks that after each.
+/// Under every policy, the ready queue holds each ready coroutine once, while many sessions begin
+/// and end over thousands of turns; `rest` checks it after each.
 #[test]
-fn queues_hold_through_many_sessions() {
+fn the_ready_queue_stays_sound_over_many_sessions() {
     for policy in SchedulingPolicy::ALL {
         let config = ProtocolMachineConfig {
             policy,

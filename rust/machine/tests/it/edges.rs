@@ -1,12 +1,10 @@
-//! Where the semantics' page draws a line: the order of checks, the last value that passes a bound and the first that
-//! does not, and what is told at an end.
-
-mod common;
-use common::*;
+//! Edge cases that the semantics page fixes: the order of checks, the last value within a bound and
+//! the first beyond it, and the events at the end of a session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_codec::{Limits, decode_strict, diagnostic};
 use antiphon_machine::*;
 
@@ -35,7 +33,7 @@ fn own(session: u32, name: &str) -> Ingress {
 }
 
 #[test]
-fn the_automaton_refuses_a_message_before_the_instruction_does() {
+fn the_automaton_is_checked_before_the_instructions_label() {
     let a = (
         vec![set(R1, 1u64), send(X, R1), Instruction::Halt],
         vec![to_b(vec![go(X, NAT, 1)]), State::End],
@@ -53,7 +51,7 @@ fn the_automaton_refuses_a_message_before_the_instruction_does() {
 }
 
 #[test]
-fn a_receive_needs_its_register_before_a_message() {
+fn a_receive_checks_its_register_before_it_blocks() {
     let b = (
         vec![receive(X, Reg(9))],
         vec![from_a(vec![go(X, NAT, 1)]), State::End],
@@ -66,7 +64,7 @@ fn a_receive_needs_its_register_before_a_message() {
 }
 
 #[test]
-fn an_offer_selects_before_it_speaks() {
+fn an_offer_checks_its_selector_before_its_channel() {
     let arms = vec![Arm {
         label: X,
         val: R1,
@@ -84,7 +82,7 @@ fn an_offer_selects_before_it_speaks() {
 }
 
 #[test]
-fn a_move_reads_before_it_writes() {
+fn a_move_checks_its_source_before_its_destination() {
     let code = vec![Instruction::Move {
         dst: Reg(8),
         src: Reg(9),
@@ -99,7 +97,7 @@ fn a_move_reads_before_it_writes() {
 }
 
 #[test]
-fn an_operation_takes_neither_fewer_nor_more_arguments() {
+fn an_operation_needs_exactly_its_arguments() {
     for args in [vec![], vec![R1, R1]] {
         assert_eq!(
             fault_of(solo(vec![set(R1, 1u64), invoke(0, args, R1)])),
@@ -145,7 +143,7 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
     assert_eq!(
         priorities,
         [9, 9, 9],
-        "as many as the bound says, each with its parent's priority"
+        "as many as the bound allows, each with its parent's priority"
     );
     let full = ProtocolMachineConfig {
         coroutines_max: 1,
@@ -161,7 +159,7 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
             count: 4
         }
     );
-    // An image that was not verified: more arguments than a verified program has registers.
+    // Only an unverified image can pass more arguments than a program may have registers.
     let fault = fault_with(spawning(vec![R1; 17], R2, 16), full);
     assert_eq!(
         fault,
@@ -217,7 +215,7 @@ fn a_blocked_attempt_counts_as_a_step() {
 }
 
 #[test]
-fn an_operation_without_a_budget_has_the_machines() {
+fn an_operation_without_a_budget_uses_the_machines_default() {
     let mut image = solo(vec![
         set(R1, 1u64),
         act(R1, R1),
@@ -238,51 +236,52 @@ fn an_operation_without_a_budget_has_the_machines() {
     );
     rest(&mut machine);
     assert_eq!(session(&machine).effects()[0].deadline, Some(10));
-    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("the effect is outstanding");
     rest(&mut machine);
     assert_eq!(session(&machine).effects()[0].deadline, Some(3));
 }
 
 #[test]
-fn a_deadline_beyond_the_end_of_time_is_the_end_of_time() {
+fn a_deadline_saturates_at_the_last_tick() {
     let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
     image.operations[0].budget = Some(u64::MAX);
     let mut machine = opened(image, config());
-    ingress(&mut machine, Ingress::AdvanceClock { ticks: 9 }).expect("time passes");
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 9 }).expect("the clock does not overflow");
     rest(&mut machine);
     assert_eq!(machine.kernel().next_deadline(), Some(u64::MAX));
 }
 
 #[test]
-fn only_an_unavailable_effect_is_asked_again() {
+fn only_an_unavailable_effect_is_retried() {
     for kind in FailureKind::ALL {
         let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
         image.operations[0].retries = 1;
         let mut machine = opened(image, config());
         rest(&mut machine);
-        let taken = answer(&mut machine, 0, Outcome::failure(kind, "")).expect("it is owed");
+        let taken =
+            answer(&mut machine, 0, Outcome::failure(kind, "")).expect("the effect is outstanding");
         let again = matches!(taken, Taken::Resumed(Resumed::Reissued(_)));
         assert_eq!(again, kind == FailureKind::Unavailable, "{kind}");
     }
 }
 
-/// What is asked again is the newest: it stands behind what others wait for meanwhile.
+/// A retry gets a new number, so it comes after the effects that others issued in the meantime.
 #[test]
-fn what_is_asked_again_is_outstanding_behind_the_others() {
+fn a_retry_comes_after_the_effects_already_outstanding() {
     let asks = || (vec![set(R1, 1u64), act(R1, R1)], vec![State::End]);
     let mut image = image(vec![asks(), asks()]);
     image.operations[0].retries = 1;
     let mut machine = opened(image, config());
     rest(&mut machine);
     let unavailable = Outcome::failure(FailureKind::Unavailable, "");
-    answer(&mut machine, 0, unavailable).expect("it is owed");
+    answer(&mut machine, 0, unavailable).expect("the effect is outstanding");
     let effects = machine.kernel().sessions()[0].effects();
     let numbers: Vec<u64> = effects.iter().map(|effect| effect.number).collect();
     assert_eq!(numbers, [1, 2]);
 }
 
 #[test]
-fn an_outcome_is_late_or_was_never_asked_for() {
+fn an_unexpected_outcome_is_late_or_was_never_issued() {
     let mut machine = opened(
         solo(vec![set(R1, 1u64), act(R1, R1), act(R1, R1)]),
         config(),
@@ -293,7 +292,7 @@ fn an_outcome_is_late_or_was_never_asked_for() {
         answer(&mut machine, 1, done()),
         Err(Refusal::NeverIssued { effect: effect(1) })
     );
-    answer(&mut machine, 0, done()).expect("it is owed");
+    answer(&mut machine, 0, done()).expect("the effect is outstanding");
     assert_eq!(
         answer(&mut machine, 0, done()),
         Err(Refusal::Late { effect: effect(0) })
@@ -304,7 +303,7 @@ fn an_outcome_is_late_or_was_never_asked_for() {
     );
 }
 
-/// A proves, and then asks what nobody answers.
+/// A issues a check, and then a command that is never answered.
 fn proving() -> CodeImage {
     solo(vec![
         set(R1, 1u64),
@@ -315,14 +314,14 @@ fn proving() -> CodeImage {
 }
 
 #[test]
-fn an_end_tells_of_everything_that_it_takes_along() {
+fn the_end_of_a_session_reports_everything_that_it_invalidates() {
     let mut machine = opened(proving(), config());
     rest(&mut machine);
-    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("the effect is outstanding");
     rest(&mut machine);
     events(&mut machine);
-    ingress(&mut machine, own(0, "owner")).expect("it is the owner's");
-    let told = vec![
+    ingress(&mut machine, own(0, "owner")).expect("the owner may cancel");
+    let expected = vec![
         Event::CancellationRequested { witness: 1 },
         Event::Cancelled { witness: 1 },
         Event::EffectInvalidated { number: 1 },
@@ -332,8 +331,8 @@ fn an_end_tells_of_everything_that_it_takes_along() {
         },
         Event::EpochAdvanced { epoch: 1 },
     ];
-    assert_eq!(events(&mut machine), told);
-    // Whose it is comes before whether it runs.
+    assert_eq!(events(&mut machine), expected);
+    // The owner is checked before the phase.
     let id = SessionId(0);
     assert_eq!(
         ingress(&mut machine, own(0, "thief")),
@@ -357,7 +356,7 @@ fn witnesses_expire_by_time_and_then_by_session() {
     let image = Arc::new(VerifiedImage::unchecked(proving()));
     machine
         .load_choreography(&image, "owner")
-        .expect("there is room");
+        .expect("a session can be opened");
     rest(&mut machine);
     for session in [1, 0] {
         let effect = EffectId {
@@ -365,16 +364,19 @@ fn witnesses_expire_by_time_and_then_by_session() {
             number: 0,
         };
         let outcome = Outcome::success(1u64);
-        ingress(&mut machine, Ingress::Outcome { effect, outcome }).expect("it is owed");
-        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 }).expect("time passes");
+        ingress(&mut machine, Ingress::Outcome { effect, outcome })
+            .expect("the effect is outstanding");
+        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 })
+            .expect("the clock does not overflow");
     }
     rest(&mut machine);
     machine.sink().0.clear();
-    ingress(&mut machine, Ingress::AdvanceClock { ticks: 90 }).expect("time passes");
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 90 })
+        .expect("the clock does not overflow");
     let expired = |e: &ObsEvent| (e.stamp.session.0, e.event.clone());
-    let told: Vec<_> = machine.sink().0.iter().map(expired).collect();
+    let got: Vec<_> = machine.sink().0.iter().map(expired).collect();
     let expired = Event::WitnessExpired { witness: 0 };
-    assert_eq!(told, [(1, expired.clone()), (0, expired)]);
+    assert_eq!(got, [(1, expired.clone()), (0, expired)]);
 }
 
 #[test]
@@ -388,9 +390,9 @@ fn an_owners_name_has_at_most_256_bytes() {
     assert_eq!(refused, Err(Refusal::OwnerTooLong { len: 257, max: 256 }));
 }
 
-/// The bytes of a session, field by field, with something in every table.
+/// The canonical bytes of a session with an entry in every table.
 #[test]
-fn a_session_is_its_fields_in_order() {
+fn session_bytes_are_its_fields_in_order() {
     let mut a = proving().programs[0].code.clone();
     a[2] = act_or(R1, R1, 3);
     a.splice(3..3, [send(X, R1), act(R1, R1)]);
@@ -410,14 +412,15 @@ fn a_session_is_its_fields_in_order() {
         },
     );
     rest(&mut machine);
-    answer(&mut machine, 0, Outcome::success(1u64)).expect("it is owed");
+    answer(&mut machine, 0, Outcome::success(1u64)).expect("the effect is outstanding");
     rest(&mut machine);
-    answer(&mut machine, 2, Outcome::failure(FailureKind::Timeout, "")).expect("it is owed");
+    answer(&mut machine, 2, Outcome::failure(FailureKind::Timeout, ""))
+        .expect("the effect is outstanding");
     rest(&mut machine);
     let bytes = machine
         .kernel()
         .session_bytes(SessionId(0))
-        .expect("it is there");
+        .expect("the session exists");
     let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
     let digest = text
         .split("h'")
@@ -426,18 +429,18 @@ fn a_session_is_its_fields_in_order() {
         .expect("an image");
     insta::assert_snapshot!("session_bytes", text.replace(digest, "…"));
 
-    // The end of everything: a cancellation takes a witness's number and advances the epoch.
-    ingress(&mut machine, own(0, "owner")).expect("it is the owner's");
+    // A cancellation uses up a witness number and advances the epoch.
+    ingress(&mut machine, own(0, "owner")).expect("the owner may cancel");
     let bytes = machine
         .kernel()
         .session_bytes(SessionId(0))
-        .expect("it is there");
+        .expect("the session exists");
     let text = diagnostic(&decode_strict(&bytes, &Limits::default()).expect("canonical"));
     insta::assert_snapshot!("ended_session_bytes", text.replace(digest, "…"));
 }
 
 #[test]
-fn a_timeouts_witness_says_so() {
+fn a_timeout_issues_a_witness_of_its_own_kind() {
     let mut machine = opened(
         solo(vec![set(R1, 1u64), act_or(R1, R1, 2), act_or(R1, R1, 2)]),
         ProtocolMachineConfig {
@@ -446,7 +449,7 @@ fn a_timeouts_witness_says_so() {
         },
     );
     rest(&mut machine);
-    ingress(&mut machine, Ingress::AdvanceClock { ticks: 4 }).expect("time passes");
+    ingress(&mut machine, Ingress::AdvanceClock { ticks: 4 }).expect("the clock does not overflow");
     let witness = Witness {
         number: 0,
         expires: 60_004,
@@ -460,7 +463,7 @@ fn a_timeouts_witness_says_so() {
 }
 
 #[test]
-fn priorities_are_read_in_the_order_of_names_only() {
+fn priorities_are_read_only_in_name_order() {
     let priorities = BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]);
     let bytes = ProtocolMachineConfig {
         priorities,
@@ -471,7 +474,7 @@ fn priorities_are_read_in_the_order_of_names_only() {
     let at = bytes
         .windows(8)
         .position(|w| w == pair)
-        .expect("they are in it");
+        .expect("the priorities are encoded");
     for other in [
         [0x82, 0x61, b'b', 2, 0x82, 0x61, b'a', 1],
         [0x82, 0x61, b'a', 1, 0x82, 0x61, b'a', 1],
@@ -482,7 +485,7 @@ fn priorities_are_read_in_the_order_of_names_only() {
     }
 }
 
-/// An image that was not verified may name more edges than have numbers; the ones without are not there.
+/// An unverified image may name more edges than there are edge numbers; the rest do not exist.
 #[test]
 fn an_edge_without_a_number_is_a_missing_row() {
     let mut states: Vec<_> = (0..=u16::MAX)
@@ -501,9 +504,9 @@ fn an_edge_without_a_number_is_a_missing_row() {
     assert_eq!(fault_of(image), fault);
 }
 
-/// Deadlines of an ended session are not the next ones, wherever they stood when it ended.
+/// The deadlines of an ended session are ignored, wherever they are in the order.
 #[test]
-fn the_next_deadline_is_a_living_effects() {
+fn the_next_deadline_ignores_ended_sessions() {
     let asking = |budget| {
         let mut image = solo(vec![set(R1, 1u64), act_or(R1, R1, 2), Instruction::Halt]);
         image.operations[0].budget = Some(budget);
@@ -515,10 +518,10 @@ fn the_next_deadline_is_a_living_effects() {
             let image = Arc::new(VerifiedImage::unchecked(asking(*budget)));
             machine
                 .load_choreography(&image, "owner")
-                .expect("there is room");
+                .expect("a session can be opened");
         }
         rest(&mut machine);
-        ingress(&mut machine, own(cancelled, "owner")).expect("it is the owner's");
+        ingress(&mut machine, own(cancelled, "owner")).expect("the owner may cancel");
         let next = budgets
             .iter()
             .zip(0..)
@@ -527,7 +530,8 @@ fn the_next_deadline_is_a_living_effects() {
             .min();
         assert_eq!(machine.kernel().next_deadline(), next);
         let mut answered = machine.kernel().clone();
-        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 }).expect("time passes");
+        ingress(&mut machine, Ingress::AdvanceClock { ticks: 5 })
+            .expect("the clock does not overflow");
         let next = if budgets[cancelled as usize] == 5 {
             8
         } else {
@@ -538,7 +542,10 @@ fn the_next_deadline_is_a_living_effects() {
             Some(next),
             "after a timeout"
         );
-        let first = budgets.iter().position(|b| *b == 5).expect("one is first") as u32;
+        let first = budgets
+            .iter()
+            .position(|b| *b == 5)
+            .expect("one budget is 5") as u32;
         if first != cancelled {
             let effect = EffectId {
                 session: SessionId(first),
@@ -547,30 +554,30 @@ fn the_next_deadline_is_a_living_effects() {
             let outcome = Outcome::success(1u64);
             answered
                 .ingress(Ingress::Outcome { effect, outcome }, &mut NoSink)
-                .expect("it is owed");
+                .expect("the effect is outstanding");
             assert_eq!(answered.next_deadline(), Some(next), "after an outcome");
         }
     }
 }
 
-/// The words of a contract violation are part of the trace.
+/// The text of a contract violation is part of the trace.
 #[test]
-fn a_contract_violation_says_what_was_wrong() {
-    let told = |config, value| {
+fn a_contract_violation_describes_the_mismatch() {
+    let detail_of = |config, value| {
         let mut image = solo(vec![set(R1, 1u64), act(R1, R1)]);
         image.operations[0].result = TEXT;
         let mut machine = opened(image, config);
         rest(&mut machine);
-        answer(&mut machine, 0, Outcome::Success(value)).expect("it is owed");
+        answer(&mut machine, 0, Outcome::Success(value)).expect("the effect is outstanding");
         let failure = events(&mut machine).into_iter().find_map(|e| match e {
             Event::EffectFailed { failure, .. } => Some(failure),
             _ => None,
         });
-        let failure = failure.expect("it failed");
+        let failure = failure.expect("the effect failed");
         assert_eq!(failure.kind, FailureKind::ContractViolation);
         failure.detail.to_string()
     };
-    let detail = told(config(), Value::Int(-1));
+    let detail = detail_of(config(), Value::Int(-1));
     assert_eq!(
         detail,
         "a value of sort 3 was expected, got one of form int"
@@ -579,14 +586,14 @@ fn a_contract_violation_says_what_was_wrong() {
         payload_len_max: 5,
         ..config()
     };
-    let detail = told(short, Value::text("fives"));
+    let detail = detail_of(short, Value::text("fives"));
     assert_eq!(detail, "a payload of 6 bytes is over the limit of 5");
 }
 
-/// A choice is a label of the operation's sort, and no other number.
+/// A choice must be a label of the operation's sort; any other number violates the contract.
 #[test]
-fn a_choice_is_among_the_labels_of_its_sort() {
-    for (got, is_one) in [
+fn a_choice_must_be_a_label_of_its_sort() {
+    for (got, is_label) in [
         (X.0, true),
         (Y.0, true),
         (Y.0 + 1, false),
@@ -597,11 +604,11 @@ fn a_choice_is_among_the_labels_of_its_sort() {
         assert_eq!(image.sorts[6], Sort::Arm(vec![X, Y]));
         let mut machine = opened(image, config());
         rest(&mut machine);
-        answer(&mut machine, 0, Outcome::chosen(LabelId(got))).expect("it is owed");
+        answer(&mut machine, 0, Outcome::chosen(LabelId(got))).expect("the effect is outstanding");
         let failed = events(&mut machine).into_iter().any(|e| match e {
             Event::EffectFailed { failure, .. } => failure.kind == FailureKind::ContractViolation,
             _ => false,
         });
-        assert_eq!(failed, !is_one, "{got}");
+        assert_eq!(failed, !is_label, "{got}");
     }
 }

@@ -1,11 +1,10 @@
-//! What verification takes for certain of a register is what the machine puts there.
+//! The sort that verification derives for a register is the sort of the value that the machine
+//! writes to it.
 
-mod common;
-use common::*;
-
+use crate::common::*;
 use antiphon_machine::*;
 
-/// The sorts that a test adds.
+/// The two sorts that [`hands_over`] adds.
 const FROM: SortId = SortId(7);
 const TO: SortId = SortId(8);
 
@@ -37,14 +36,15 @@ fn enumeration(variants: usize) -> Sort {
     }
 }
 
-/// One role that gets a value of sort `FROM` in R1, by success or by failure, and hands `given` over as `TO`.
+/// One role that receives the outcome of an operation with result sort `FROM` in R1, by success or
+/// by failure, and passes register `given` to an operation that takes `TO`.
 fn hands_over(from: Sort, to: Sort, class: Class, failed: bool, given: Reg) -> CodeImage {
     let mut image = image(vec![silent()]);
     image.sorts.extend([from, to]);
     let check = class == Class::Check;
     let get = operation(&mut image, class, vec![], FROM);
     let put = operation(&mut image, Class::Command, vec![TO], UNIT);
-    let on_failure = Some(Pc(if failed { 2 } else { 1 }));
+    let on_failure = failed.then_some(Pc(2));
     let get = match check {
         true => Instruction::Check {
             operation: get,
@@ -72,39 +72,6 @@ fn hands_over(from: Sort, to: Sort, class: Class, failed: bool, given: Reg) -> C
     } else {
         put.clone()
     };
-    let get = match (failed, get) {
-        (
-            false,
-            Instruction::Invoke {
-                operation,
-                args,
-                dst,
-                ..
-            },
-        ) => Instruction::Invoke {
-            operation,
-            args,
-            dst,
-            on_failure: None,
-        },
-        (
-            false,
-            Instruction::Check {
-                operation,
-                args,
-                dst,
-                witness,
-                ..
-            },
-        ) => Instruction::Check {
-            operation,
-            args,
-            dst,
-            witness,
-            on_failure: None,
-        },
-        (_, get) => get,
-    };
     image.programs[0].code = vec![get, first, put, Instruction::Halt];
     if !failed {
         image.programs[0].code.remove(2);
@@ -119,7 +86,7 @@ fn fits(from: Sort, to: Sort) -> bool {
 }
 
 #[test]
-fn a_sort_stands_for_one_that_has_all_its_values() {
+fn a_sort_fits_where_all_its_values_do() {
     let arm = |labels: &[LabelId]| Sort::Arm(labels.to_vec());
     let foreign = || Sort::Foreign {
         name: "f".to_owned(),
@@ -153,7 +120,7 @@ fn a_sort_stands_for_one_that_has_all_its_values() {
 }
 
 #[test]
-fn after_a_failure_there_is_its_code_and_not_a_result() {
+fn a_failure_leaves_its_code_in_the_result_register() {
     for class in [Class::Command, Class::Check] {
         let failed = |to| {
             hands_over(Sort::Text, to, class.clone(), true, R1)
@@ -162,13 +129,13 @@ fn after_a_failure_there_is_its_code_and_not_a_result() {
         };
         assert!(failed(Sort::Nat));
         assert!(failed(enumeration(10)));
-        assert!(!failed(enumeration(9)), "there are ten kinds");
-        assert!(!failed(Sort::Text), "there is no result");
+        assert!(!failed(enumeration(9)), "there are ten kinds of failure");
+        assert!(!failed(Sort::Text), "a failure has no result");
     }
 }
 
 #[test]
-fn evidence_is_of_no_sort() {
+fn evidence_has_no_sort() {
     assert!(
         hands_over(Sort::Nat, Sort::Nat, Class::Check, false, R1)
             .verify()
@@ -182,7 +149,7 @@ fn evidence_is_of_no_sort() {
 }
 
 #[test]
-fn an_endpoint_handed_to_a_child_is_nothing_there() {
+fn a_child_cannot_use_an_endpoint_passed_to_it() {
     let spawn = |arg| {
         let args = vec![arg];
         let code = vec![
@@ -207,9 +174,9 @@ fn an_endpoint_handed_to_a_child_is_nothing_there() {
     assert!(!spawn(R0));
 }
 
-/// A choice may be made by a truth value; what holds it afterwards holds a truth value still.
+/// A boolean can select an arm; the register still holds a boolean afterwards, not a nat.
 #[test]
-fn a_selector_keeps_its_form() {
+fn a_boolean_selector_stays_a_boolean() {
     let chosen_by = |select: Vec<Instruction>, payload: SortId| {
         let mut code = select;
         let n = code.len() as u32;
@@ -241,7 +208,7 @@ fn a_selector_keeps_its_form() {
         operation(&mut image, Class::Command, vec![], BOOL);
         image
     };
-    let asked = || {
+    let decided = || {
         let (operation, args, dst) = (OperationId(2), vec![], R1);
         vec![
             set(R2, Value::Unit),
@@ -254,13 +221,13 @@ fn a_selector_keeps_its_form() {
         ]
     };
     let fixed = || vec![set(R2, Value::Unit), set(R1, true), Instruction::Yield];
-    for select in [asked(), fixed()] {
+    for select in [decided(), fixed()] {
         assert!(chosen_by(select.clone(), NAT).verify().is_err());
         chosen_by(select, BOOL)
             .verify()
-            .expect("a truth value was sent as one");
+            .expect("the boolean is sent as a boolean");
     }
-    // What the machine does about it, without verification.
+    // Without verification, the machine faults.
     assert!(matches!(
         fault_of(chosen_by(fixed(), NAT)),
         Fault::WrongSort { .. }
@@ -268,7 +235,7 @@ fn a_selector_keeps_its_form() {
 }
 
 #[test]
-fn a_constant_is_what_anybody_can_make_and_no_deeper_than_sorts() {
+fn a_constant_holds_no_endpoint_or_evidence_and_is_bounded_in_depth() {
     let constant = |value: Value| {
         image(vec![(
             vec![set(R1, value), Instruction::Halt],
@@ -278,7 +245,7 @@ fn a_constant_is_what_anybody_can_make_and_no_deeper_than_sorts() {
     let nested = |levels: u32| (1..levels).fold(Value::Unit, |inner, _| Value::list(vec![inner]));
     let deepest = constant(nested(bounds::SORT_DEPTH_MAX))
         .verify()
-        .expect("the deepest there is");
+        .expect("as deep as allowed");
     let bytes = deepest.image().to_bytes();
     assert_eq!(
         CodeImage::from_bytes(&bytes, CodeImage::LIMITS).as_ref(),
@@ -303,7 +270,8 @@ fn a_constant_is_what_anybody_can_make_and_no_deeper_than_sorts() {
     }
 }
 
-/// Two sorts that share no part and stand for trees of 64 to the 14th leaves: comparing them takes no time.
+/// Two sorts that share no parts, each a tree with 64 to the 14th leaves when unfolded: comparing
+/// them must not unfold them.
 #[test]
 fn comparing_sorts_does_not_unfold_them() {
     let mut image = hands_over(Sort::Unit, Sort::Unit, Class::Command, false, R1);
@@ -320,12 +288,13 @@ fn comparing_sorts_does_not_unfold_them() {
     }
     image.operations[2].result = last[0];
     image.operations[3].args = vec![last[1]];
-    image.verify().expect("they have the same values");
+    image.verify().expect("both sorts have the same values");
 }
 
-/// A constant is as long as a payload at most, and an image as long as a loader reads: what is verified can be read back.
+/// A constant is at most as long as a payload, and an image at most as long as a loader accepts, so
+/// every verified image can be read back.
 #[test]
-fn constants_and_images_have_a_length() {
+fn constants_and_images_are_bounded_in_length() {
     let wrong = |image: CodeImage| image.verify().expect_err("it is too long").to_string();
     let solo = |code| image(vec![(code, vec![State::End])]);
     let constant = |len| set(R1, Value::bytes(&vec![0; len]));
@@ -341,10 +310,10 @@ fn constants_and_images_have_a_length() {
     );
     let mut many = vec![constant(longest); bounds::IMAGE_LEN_MAX / longest + 1];
     many.push(Instruction::Halt);
-    let told = wrong(solo(many));
+    let error = wrong(solo(many));
     let bound = "is over the bound of 8388608";
     assert!(
-        told.starts_with("image: bytes: ") && told.ends_with(bound),
-        "{told}"
+        error.starts_with("image: bytes: ") && error.ends_with(bound),
+        "{error}"
     );
 }

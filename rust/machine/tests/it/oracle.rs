@@ -1,16 +1,15 @@
-//! The ready queue against its specification: a plain list, changed as the semantics' page says and searched from the
-//! front for what the policy picks. Nothing of it is remembered between picks but the order.
-
-mod common;
-use common::*;
+//! The ready queue against its specification: a plain list that is changed as the semantics page
+//! says, and searched from the front for the policy's pick. The order is its only state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::common::*;
 use antiphon_machine::*;
 use proptest::prelude::*;
 
-/// A asks and sends three messages; B receives and asks; C spawns a child that asks; D gives way and checks.
+/// A issues effects and sends three messages; B receives them and issues an effect; C spawns
+/// children that issue effects; D yields and issues a check.
 fn busy() -> CodeImage {
     let path = |state: fn(Vec<Transition>) -> State| {
         let mut states: Vec<_> = (0..3).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
@@ -66,7 +65,7 @@ fn busy() -> CodeImage {
     image
 }
 
-/// The specification.
+/// The specification of the ready queue.
 struct Spec {
     policy: SchedulingPolicy,
     queue: Vec<Pick>,
@@ -76,7 +75,7 @@ fn coroutine(kernel: &ProtocolMachineKernel, pick: Pick) -> &Coroutine {
     &kernel.sessions()[pick.session.index()].coroutines()[pick.coroutine.index()]
 }
 
-/// Whether another coroutine of the session waits for what only this one can do.
+/// Whether another coroutine of the session is blocked on an edge whose other end this one holds.
 fn has_token(kernel: &ProtocolMachineKernel, pick: Pick) -> bool {
     let session = &kernel.sessions()[pick.session.index()];
     let edges = kernel.image(session).edges();
@@ -97,12 +96,17 @@ impl Spec {
             SchedulingPolicy::Cooperative | SchedulingPolicy::RoundRobin => head,
             SchedulingPolicy::Priority => {
                 let of = |pick: &Pick| coroutine(kernel, *pick).priority;
-                let most = self.queue.iter().map(of).max().expect("there is a head");
+                let most = self
+                    .queue
+                    .iter()
+                    .map(of)
+                    .max()
+                    .expect("the queue has a head");
                 *self
                     .queue
                     .iter()
                     .find(|p| of(p) == most)
-                    .expect("it is of one")
+                    .expect("the priority is one of theirs")
             }
             SchedulingPolicy::ProgressAware => {
                 let token = self.queue.iter().find(|p| has_token(kernel, **p));
@@ -116,18 +120,19 @@ impl Spec {
         self.queue.retain(active);
     }
 
-    /// Who was not ready and is, of the session, in the order of numbers; `but` who stepped.
+    /// The coroutines of the session that became ready, by number, except `stepped`.
     fn woken(
         before: &ProtocolMachineKernel,
         after: &ProtocolMachineKernel,
-        who: Pick,
+        stepped: Pick,
     ) -> Vec<Pick> {
-        let session = who.session;
+        let session = stepped.session;
         let was = before.sessions()[session.index()].coroutines();
         let is = after.sessions()[session.index()].coroutines();
         let ready = |c: Option<&Coroutine>| c.is_some_and(|c| c.status == Status::Ready);
         (0..is.len())
-            .filter(|n| *n != who.coroutine.index() && ready(is.get(*n)) && !ready(was.get(*n)))
+            .filter(|n| *n != stepped.coroutine.index())
+            .filter(|n| ready(is.get(*n)) && !ready(was.get(*n)))
             .map(|n| Pick {
                 session,
                 coroutine: CoroutineId(n as u16),
@@ -150,7 +155,7 @@ impl Spec {
             .queue
             .iter()
             .position(|p| p == pick)
-            .expect("it was queued");
+            .expect("the coroutine was queued");
         self.queue.extend(Spec::woken(before, kernel, *pick));
         let stays = *step == Step::Ran && self.policy == SchedulingPolicy::Cooperative;
         if !stays {
@@ -171,13 +176,13 @@ impl Spec {
         for effect in effects {
             let session = effect.session;
             let was = before.sessions()[session.index()].effects();
-            let asked = was
+            let resumed = was
                 .iter()
                 .find(|e| e.number == effect.number)
-                .expect("it was outstanding");
+                .expect("the effect was outstanding");
             let pick = Pick {
                 session,
-                coroutine: asked.coroutine,
+                coroutine: resumed.coroutine,
             };
             if coroutine(after, pick).status == Status::Ready {
                 self.queue.push(pick);
@@ -207,8 +212,24 @@ fn outstanding(kernel: &ProtocolMachineKernel) -> Vec<(Option<u64>, EffectId)> {
     all
 }
 
-fn compare(policy: SchedulingPolicy, choices: &[u16]) {
-    let config = ProtocolMachineConfig {
+/// Opens a session of four coroutines.
+fn open(kernel: &mut ProtocolMachineKernel, image: &Arc<VerifiedImage>, spec: &mut Spec) {
+    let input = Ingress::Open {
+        image: *image.digest(),
+        owner: Arc::from("me"),
+    };
+    let Ok(Taken::Opened(session)) = kernel.ingress(input, &mut NoSink) else {
+        panic!("a session can be opened")
+    };
+    spec.queue.extend((0..4).map(|n| Pick {
+        session,
+        coroutine: CoroutineId(n),
+    }));
+}
+
+/// The configuration of a run: a small buffer, and two coroutines of equal priority.
+fn config(policy: SchedulingPolicy) -> ProtocolMachineConfig {
+    ProtocolMachineConfig {
         policy,
         buffer_len_max: 1,
         priorities: BTreeMap::from([
@@ -218,9 +239,14 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
         ]),
         witness_ttl: 7,
         ..ProtocolMachineConfig::default()
-    };
-    let image = Arc::new(busy().verify().expect("busy, not wrong"));
-    let mut kernel = ProtocolMachineKernel::new(config);
+    }
+}
+
+/// Takes one step or input for each choice, and compares the kernel with the specification after
+/// each. The low six bits of a choice say what to do, the others which session or effect.
+fn compare(policy: SchedulingPolicy, choices: &[u16]) {
+    let image = Arc::new(busy().verify().expect("the image is valid"));
+    let mut kernel = ProtocolMachineKernel::new(config(policy));
     kernel.load(&image);
     let mut spec = Spec {
         policy,
@@ -229,21 +255,9 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
     for choice in [60, 60].iter().chain(choices) {
         let before = kernel.clone();
         let of = usize::from(*choice >> 6);
-        let owed = outstanding(&before);
+        let effects = outstanding(&before);
         match choice & 63 {
-            60 => {
-                let input = Ingress::Open {
-                    image: *image.digest(),
-                    owner: Arc::from("me"),
-                };
-                let Ok(Taken::Opened(session)) = kernel.ingress(input, &mut NoSink) else {
-                    panic!("there is room")
-                };
-                spec.queue.extend((0..4).map(|n| Pick {
-                    session,
-                    coroutine: CoroutineId(n),
-                }));
-            }
+            60 => open(&mut kernel, &image, &mut spec),
             61 => {
                 let session = SessionId((of % before.sessions().len()) as u32);
                 let _ = kernel.ingress(
@@ -259,13 +273,14 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
                 let ticks = u64::from(n - 54);
                 kernel
                     .ingress(Ingress::AdvanceClock { ticks }, &mut NoSink)
-                    .expect("time passes");
+                    .expect("the clock does not overflow");
                 let due = |d: &Option<u64>| d.is_some_and(|d| d <= kernel.clock());
-                let due: Vec<_> = owed.iter().filter(|e| due(&e.0)).map(|e| e.1).collect();
+                let due = effects.iter().filter(|e| due(&e.0)).map(|e| e.1);
+                let due: Vec<_> = due.collect();
                 spec.resumed(&before, &kernel, &due);
             }
-            n @ 40..=53 if !owed.is_empty() => {
-                let effect = owed[of % owed.len()].1;
+            n @ 40..=53 if !effects.is_empty() => {
+                let effect = effects[of % effects.len()].1;
                 let outcome = match n {
                     40..=42 => Outcome::failure(FailureKind::Unavailable, "not now"),
                     43 => Outcome::failure(FailureKind::Denied, "no"),
@@ -274,7 +289,7 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
                 };
                 kernel
                     .ingress(Ingress::Outcome { effect, outcome }, &mut NoSink)
-                    .expect("it is owed");
+                    .expect("the effect is outstanding");
                 spec.resumed(&before, &kernel, &[effect]);
             }
             _ => {
@@ -283,11 +298,11 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
             }
         }
         assert_eq!(kernel.ready(), spec.queue, "{policy:?} after {choice}");
-        let owed = outstanding(&kernel);
-        assert_eq!(kernel.outstanding(), owed.len());
+        let effects = outstanding(&kernel);
+        assert_eq!(kernel.outstanding(), effects.len());
         assert_eq!(
             kernel.next_deadline(),
-            owed.iter().filter_map(|e| e.0).min()
+            effects.iter().filter_map(|e| e.0).min()
         );
         kernel.check().expect("every invariant holds");
     }
@@ -296,9 +311,12 @@ fn compare(policy: SchedulingPolicy, choices: &[u16]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever comes from outside and whenever: the queue, the pick and the next deadline are as specified.
+    /// For any inputs at any time, the queue, the pick and the next deadline match the
+    /// specification.
     #[test]
-    fn the_queue_is_as_specified(choices in proptest::collection::vec(any::<u16>(), 0..160)) {
+    fn the_queue_matches_its_specification(
+        choices in proptest::collection::vec(any::<u16>(), 0..160),
+    ) {
         for policy in SchedulingPolicy::ALL {
             compare(policy, &choices);
         }

@@ -1,0 +1,21 @@
+//! The machine's integration tests, in one program: a program for each file would link the machine
+//! a dozen times.
+//!
+//! `allocation` and `mutants` are programs of their own; their first lines say why.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod certain;
+mod edges;
+mod envelope;
+mod faults;
+mod in_place;
+mod oracle;
+mod picks;
+mod properties;
+mod scheduling;
+mod steps;
+#[cfg(feature = "threads")]
+mod threaded_lane_runtime;
+mod verify;
