@@ -214,20 +214,19 @@ pub(crate) struct Replay {
 #[command(after_help = "\
 Examples:
   antiphon show demo.rec
-  antiphon show demo.rec --html > demo.html
   antiphon show demo.rec --mermaid
   antiphon show demo.rec --json | jq 'select(.event == \"sent\")'")]
 pub(crate) struct Show {
     /// The recording
     pub(crate) file: PathBuf,
     /// A sequence diagram for Mermaid
-    #[arg(long, conflicts_with_all = ["html", "json"])]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) mermaid: bool,
     /// Tell everything, and not only messages, calls and failures
-    #[arg(long, conflicts_with_all = ["mermaid", "html", "json"])]
+    #[arg(long, conflicts_with_all = ["mermaid", "json"])]
     pub(crate) all: bool,
-    /// One self-contained page: timeline, sequence diagram, effects
-    #[arg(long, conflicts_with = "json")]
+    /// Removed: `antiphon view` writes the page
+    #[arg(long, hide = true)]
     pub(crate) html: bool,
 }
 

@@ -18,7 +18,6 @@ mod kept;
 mod lean;
 mod literal;
 mod output;
-mod page;
 mod problem;
 mod protocol;
 mod recording;

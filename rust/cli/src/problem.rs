@@ -46,6 +46,12 @@ pub(crate) enum Problem {
     TooLong { path: PathBuf, max: u64 },
     #[error("`{}` is not UTF-8 text: byte {at} is no character", path.display())]
     NotText { path: PathBuf, at: usize },
+    #[error(
+        "`show --html` was removed; `antiphon view {} --out FILE` writes a page that replays the \
+         recording",
+        path.display()
+    )]
+    HtmlRemoved { path: PathBuf },
     #[error("there is no command `{got}`; there are {known}")]
     NoSuchCommand { got: String, known: String },
     /// The report has the excerpts; it is printed as it is.
@@ -253,7 +259,8 @@ impl Problem {
             | Problem::Uncertified { .. }
             | Problem::Certificate { .. }
             | Problem::Script { .. } => Exit::No,
-            Problem::NoSuchCommand { .. }
+            Problem::HtmlRemoved { .. }
+            | Problem::NoSuchCommand { .. }
             | Problem::WhichProtocol { .. }
             | Problem::NoSuchRole { .. }
             | Problem::OverInput { .. }

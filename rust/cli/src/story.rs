@@ -69,30 +69,7 @@ pub(crate) struct Story {
 }
 
 impl Kind {
-    /// Every kind, in the order of the declaration.
-    pub(crate) const ALL: [Kind; 19] = [
-        Kind::Opened,
-        Kind::Sent,
-        Kind::Received,
-        Kind::HostAsked,
-        Kind::HostAnswered,
-        Kind::Called,
-        Kind::Answered,
-        Kind::Failed,
-        Kind::TimedOut,
-        Kind::Witness,
-        Kind::Cancelled,
-        Kind::FailureBranch,
-        Kind::Faulted,
-        Kind::Halted,
-        Kind::Ended,
-        Kind::Clock,
-        Kind::Refused,
-        Kind::Checkpoint,
-        Kind::Diverged,
-    ];
-
-    /// The name in JSON and in the page.
+    /// The name in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Kind::Opened => "opened",

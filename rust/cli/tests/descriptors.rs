@@ -173,10 +173,9 @@ fn output_that_does_not_block_is_waited_for() {
         "200",
     ];
     place.good(&[&run[..], &["--record", "a.rec"]].concat());
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 7] = [
         &["show", "a.rec"],
         &["show", "a.rec", "--json"],
-        &["show", "a.rec", "--html"],
         &["show", "a.rec", "--mermaid"],
         &run,
         &[

@@ -78,11 +78,22 @@ fn a_wrong_command_line_ends_with_two() {
         &["exec", "--agent", "tcp:1", "--", "true"],
         &["exec", "--overwrite", "--", "true"],
         &["exec", "--env", "=x", "--", "true"],
-        &["show", "x", "--html", "--mermaid"],
+        &["show", "x", "--all", "--mermaid"],
         &["run", "two_buyer.anti", "--policy", "fair"],
     ] {
         let told = place.run(args);
         assert_eq!(told.code, Some(2), "{args:?}: {told:?}");
         assert!(told.stdout.is_empty(), "{told:?}");
     }
+}
+
+#[test]
+fn the_removed_page_of_show_names_its_successor() {
+    let place = Place::new();
+    let told = place.run(&["show", "a.rec", "--html"]);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(told.stdout.is_empty(), "{told:?}");
+    let successor = "`antiphon view a.rec --out FILE`";
+    assert!(told.stderr.contains(successor), "{told:?}");
+    assert!(!place.good(&["show", "--help"]).contains("--html"));
 }

@@ -249,12 +249,6 @@ fn a_changed_byte_is_found_and_located() {
         (&tail["event"], &tail["kind"]),
         (&"tail".into(), &"damaged".into())
     );
-    let page = place.run(&["show", "bad.rec", "--html"]).stdout;
-    assert!(page.contains("is damaged between byte "), "{}", page.len());
-    assert!(
-        !page.contains("\"complete"),
-        "a damaged file is not complete"
-    );
     assert!(
         told.stderr.contains("record 2 is damaged between byte "),
         "{told:?}"
@@ -273,63 +267,8 @@ fn what_is_no_recording_is_told_so() {
     insta::assert_snapshot!(told.stderr);
 }
 
-/// The page must hold everything as data: nothing that the recording says may reach the browser as markup.
 #[test]
-fn a_page_holds_hostile_text_as_data() {
-    let place = Place::new();
-    let evil = "</script><script>alert(1)</script><!--\\u{202e}\\u{0}]]>";
-    place.write(
-        "evil.script",
-        format!(
-            "Ann sends title \"{evil}\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\n"
-        ),
-    );
-    let run = [
-        "run",
-        "two_buyer.anti",
-        "--script",
-        "evil.script",
-        "--record",
-        "evil.rec",
-    ];
-    place.good(&run);
-    let page = place.good(&["show", "evil.rec", "--html"]);
-    assert_eq!(
-        page.matches("<script").count(),
-        3,
-        "rows, head and the page's own"
-    );
-    assert_eq!(page.matches("</script").count(), 3);
-    assert_eq!(page.matches("<!--").count(), 0);
-    assert!(!page.contains('\u{202e}'));
-    for outside in ["src=", "href=", "http://", "https://", "url(", "@import"] {
-        let found = page
-            .replace("http://www.w3.org/2000/svg", "")
-            .contains(outside);
-        assert!(!found, "the page refers to something outside: {outside}");
-    }
-
-    // What the browser reads back is what the timeline tells.
-    let rows = page
-        .split("id=\"rows\">")
-        .nth(1)
-        .and_then(|rest| rest.split("</script>").next());
-    let rows: serde_json::Value = serde_json::from_str(rows.expect("it has rows")).expect("JSON");
-    let rows = rows.as_array().expect("a list of rows");
-    let documents = place.good(&["show", "evil.rec", "--json"]);
-    // The header and the tail are no rows.
-    assert_eq!(rows.len(), documents.lines().count() - 2);
-    let title = rows
-        .iter()
-        .find_map(|row| row[8].as_str().filter(|text| text.contains("alert(1)")));
-    assert!(
-        title.expect("the payload is there").contains("</script>"),
-        "{title:?}"
-    );
-}
-
-#[test]
-fn a_page_of_a_long_run_is_written_in_one_go() {
+fn a_diagram_of_a_long_run_is_bounded() {
     let place = Place::new();
     place.write(
         "loop.anti",
@@ -348,9 +287,6 @@ fn a_page_of_a_long_run_is_written_in_one_go() {
         "--record",
         "loop.rec",
     ]);
-    let page = place.good(&["show", "loop.rec", "--html"]);
-    assert!(page.lines().count() > 100_000, "{}", page.lines().count());
-    assert!(page.ends_with("</html>\n"));
     let diagram = place.good(&["show", "loop.rec", "--mermaid"]);
     assert!(
         diagram.lines().count() < 2100,
@@ -360,8 +296,4 @@ fn a_page_of_a_long_run_is_written_in_one_go() {
     let left_out = "are left out#59; beyond the first 2000#58; no trouble#59; sessions 1 closed";
     assert!(diagram.contains(left_out), "{diagram}");
     assert!(diagram.contains("in all#58; 20001 messages, 0 calls, sessions 1 closed"));
-    assert!(
-        page.contains("\"tail\":\"complete; all "),
-        "it has every row"
-    );
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use antiphon_machine::{Outcome, Value};
 use antiphon_record::{Entry, Reader, Writer};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use common::{PATIENCE, Place, end, wait};
 
 const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
@@ -421,6 +423,31 @@ fn a_page_is_one_file_and_says_what_it_may_do() {
     let told = place.run(&["view", "a.rec", "--out", "./a.rec", "--package", "package"]);
     assert_eq!(told.code, Some(2), "{told:?}");
     assert!(place.read("a.rec") == recording());
+}
+
+/// A recording reaches the page as base64, so no text in it can become markup.
+#[test]
+fn a_page_holds_hostile_text_as_data() {
+    let place = place();
+    let evil = "</script><script>alert(1)</script><!--\\u{202e}\\u{0}]]>";
+    let script = format!(
+        "Ann sends title \"{evil}\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\n"
+    );
+    place.write("evil.script", script);
+    let run = ["run", "two_buyer.anti", "--script", "evil.script"];
+    place.good(&[&run[..], &["--record", "evil.rec"]].concat());
+    let view = ["view", "--package", "package", "--out", "p.html"];
+    place.good(&[&view[..], &["evil.rec"]].concat());
+    let page = String::from_utf8(place.read("p.html")).expect("text");
+    assert_eq!(
+        page.matches("<script").count(),
+        4,
+        "three parts and the page's own script"
+    );
+    assert_eq!(page.matches("</script").count(), 4);
+    assert!(!page.contains("alert(1)") && !page.contains('\u{202e}'));
+    let base64 = BASE64_STANDARD.encode(place.read("evil.rec"));
+    assert!(page.contains(&format!("id=\"recording\">{base64}</script>")));
 }
 
 #[test]

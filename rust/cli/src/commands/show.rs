@@ -11,18 +11,20 @@ use crate::args::Show;
 use crate::exit::Exit;
 use crate::filter;
 use crate::output::{ODD, STRONG, Voice, write_document};
-use crate::page;
 use crate::problem::Problem;
 use crate::story::Row;
 use crate::telling::{Telling, exit_of, kind_of, not_whole, warning};
 use crate::timeline::{self, Diagram};
 
 pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
+    if args.html {
+        return Err(Problem::HtmlRemoved {
+            path: args.file.clone(),
+        });
+    }
     let mut telling = Telling::open(&args.file)?;
     if voice.json {
         documents(&mut telling, voice)?;
-    } else if args.html {
-        page::write(&mut telling, &args.file, &mut voice.stdout())?;
     } else if args.mermaid {
         diagram(&mut telling, voice)?;
     } else {
