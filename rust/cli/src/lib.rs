@@ -4,6 +4,7 @@
 //! example is compiled and run as a test of this crate.
 
 mod args;
+mod cli;
 mod commands;
 mod copier;
 mod ends;
@@ -39,7 +40,8 @@ use std::sync::Arc;
 use clap::Parser;
 use signal_hook::consts::SIGXFSZ;
 
-use args::{Cli, Command};
+use cli::Cli;
+use commands::Command;
 use exit::Exit;
 use output::Voice;
 use problem::Problem;
@@ -55,31 +57,11 @@ pub fn main() -> ExitCode {
     // this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let voice = Voice::new(cli.style);
-    let exit = match run(&cli.command, &voice) {
+    let exit = match cli.command.run(&voice) {
         Ok(exit) => exit,
         Err(problem) => report(&problem, &cli.command, &voice),
     };
     ExitCode::from(exit.code())
-}
-
-fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
-    match command {
-        Command::Run(args) => commands::run::run(args, voice),
-        Command::Replay(args) => commands::replay::run(args, voice),
-        Command::Show(args) => commands::show::run(args, voice),
-        Command::View(args) => commands::view::run(args, voice),
-        Command::Certify(args) => commands::certify::run(args, voice),
-        Command::Diff(args) => commands::diff::run(args, voice),
-        Command::Exec(args) => commands::exec::run(args, voice),
-        Command::Cp(args) => commands::cp::run(args, voice),
-        Command::Check(args) => commands::check::run(args, voice),
-        Command::Project(args) => commands::project::run(args, voice),
-        Command::Compile(args) => commands::compile::run(args, voice),
-        Command::Fmt(args) => commands::fmt::run(args, voice),
-        Command::Agent(args) => commands::agent::run(args),
-        Command::Completions(args) => commands::completions::run(args, voice),
-        Command::Man(args) => commands::man::run(args, voice),
-    }
 }
 
 /// Says what went wrong: to the person on standard error, to the program on standard output.

@@ -14,9 +14,9 @@ use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::theorems;
 use antiphon_machine::DeterminismMode;
 use antiphon_record::{Reader, Report, Tail, Verdict, replay_twice};
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Certify;
 use crate::commands::replay::divergence_json;
 use crate::exit::Exit;
 use crate::filter;
@@ -24,6 +24,36 @@ use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, ODD, Voice};
 use crate::problem::Problem;
 use crate::replace;
+
+/// Hold a recording against the Lean model
+///
+/// The recording is replayed here, and the Lean model does its run again: results, events, requests and the whole state
+/// of every step are compared. With `--kernel` the recording becomes a theorem, which says that it is a run of the model, and
+/// Lean's kernel checks it: no interpreter and no compiler is trusted for it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon certify demo.rec
+  antiphon certify demo.rec --json
+  antiphon certify demo.rec --kernel --output Demo.lean
+
+Needs Lean: `cargo xtask setup` gets it for the checkout that this program was built in, and
+ANTIPHON_LEAN names a program to use in its place. Exit codes:
+  1  the recording is not a run, or the kernel and the model do not agree
+  5  there is no Lean to ask")]
+pub(crate) struct Certify {
+    /// The recording
+    file: PathBuf,
+    /// Have Lean's kernel check a theorem which says that the recording is a run of the model
+    #[arg(long)]
+    kernel: bool,
+    /// Keep the theorem in this file, whether it checks or not
+    #[arg(long, short, value_name = "FILE.lean", requires = "kernel")]
+    output: Option<PathBuf>,
+    /// When kernel and model do not agree, keep the case as FOLDER/NAME.cbor, and NAME.diag for people
+    #[arg(long, value_name = "FOLDER/NAME")]
+    fixture: Option<PathBuf>,
+}
 
 /// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;

@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_bridge::certificates::{Claim, Verdict};
 use antiphon_language::diagnostic::{Json, render_all};
 use antiphon_language::safety::{CERTIFICATE_LEN_MAX, SafetyCertificate};
 use antiphon_machine::Canonical;
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Check;
 use crate::commands::compile::read_image;
 use crate::exit::Exit;
 use crate::filter;
@@ -18,6 +18,26 @@ use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
+
+/// Check protocols: names, shape, projection, safety, bounds
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon check protocols/*.anti
+  antiphon check two_buyer.anti --json
+  antiphon compile two_buyer.anti -o two_buyer.img --certificate two_buyer.cert
+  antiphon check two_buyer.img --certificate two_buyer.cert --lean")]
+pub(crate) struct Check {
+    /// Protocol files; `-` is standard input. With `--certificate`, one image
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The safety certificate of an image: is it one, of this image? Needs no source and explores nothing
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Have the model's checker hold it too, of which it is proved that what it accepts is safe. Needs Lean
+    #[arg(long, requires = "certificate")]
+    lean: bool,
+}
 
 pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(certificate) = &args.certificate {

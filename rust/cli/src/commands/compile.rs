@@ -2,21 +2,44 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_codec::Limits;
 use antiphon_language::export::disassemble;
 use antiphon_machine::bounds::IMAGE_LEN_MAX;
 use antiphon_machine::{Canonical, CodeImage, VerifiedImage};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Compile;
 use crate::exit::Exit;
 use crate::output::Voice;
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::replace;
 use crate::text;
+
+/// Compile a protocol to an image
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon compile two_buyer.scr --disassemble
+  antiphon compile two_buyer.scr --output two_buyer.image")]
+pub(crate) struct Compile {
+    /// The protocol file, `-` for standard input, or an image
+    file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// Print the programs as text
+    #[arg(long)]
+    disassemble: bool,
+    /// Write the image, as deterministic CBOR, to this file
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the safety certificate to this file; `check` holds the image against it
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+}
 
 /// What an image begins with: the head of a CBOR array. No UTF-8 text begins with one of these bytes.
 const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;

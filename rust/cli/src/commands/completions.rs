@@ -1,11 +1,22 @@
 //! `antiphon completions`.
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::args::{Cli, Completions};
+use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Voice;
 use crate::problem::Problem;
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon completions bash > ~/.local/share/bash-completion/completions/antiphon
+  antiphon completions zsh > ~/.zfunc/_antiphon")]
+pub(crate) struct Completions {
+    /// The shell
+    shell: clap_complete::Shell,
+}
 
 pub(crate) fn run(args: &Completions, voice: &Voice) -> Result<Exit, Problem> {
     let mut script = Vec::new();

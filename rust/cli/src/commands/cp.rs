@@ -12,9 +12,10 @@ use antiphon_guest::protocols::{GUEST_COPY, GUEST_FILES};
 use antiphon_language::NoModules;
 use antiphon_language::source::Source;
 use antiphon_machine::{End, FailureKind, Ingress, Phase, ProtocolMachineConfig, Rest, SessionId};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::{AgentPlace, Cp, Place};
+use crate::args::{AgentPlace, GuestArgs, Place, RecordArgs};
 use crate::copier::{Copier, Failure, Stat, Work};
 use crate::ends::Ends;
 use crate::exit::Exit;
@@ -25,6 +26,30 @@ use crate::output::{REPORTED_WITHIN, Voice, within};
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::recording::{Recording, header};
+
+/// Copy a file to or from the guest
+///
+/// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
+/// source's name. The file is written beside the target and renamed over it when it is whole: the target is the old
+/// file or the whole new one. Only where the target is a symbolic link in the guest is the file that it leads to written
+/// in place. A source that changes while it is copied is an error.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon cp ./model.bin guest:/var/lib/model.bin
+  antiphon cp --agent unix:/run/guest.sock guest:/var/log/messages .")]
+pub(crate) struct Cp {
+    #[command(flatten)]
+    guest: GuestArgs,
+    #[command(flatten)]
+    recording: RecordArgs,
+    /// What to copy
+    #[arg(value_name = "SOURCE")]
+    source: Place,
+    /// Where to
+    #[arg(value_name = "TARGET")]
+    target: Place,
+}
 
 /// The name that the sessions are opened under.
 pub(crate) const OWNER: &str = "antiphon cp";

@@ -1,20 +1,61 @@
 //! `antiphon diff`.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_record::{
     CompareError, CompareOptions, Compared, Comparison, Extent, Likeness, Parting, Place, Reader,
     ReplayError, Side, Tail, compare, diff,
 };
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Diff;
 use crate::exit::Exit;
 use crate::filter;
 use crate::output::{ODD, Voice};
 use crate::problem::Problem;
 use crate::telling::{exit_of, kind_of, warning};
+
+/// Compare two recordings
+///
+/// Both are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
+/// messages from each role to each other one with label and payload, the calls of each role with arguments and results,
+/// and how the session ended. The first difference is shown with its session, its place, the path of the field that
+/// differs, a few equal messages before it, and both values cut around it.
+///
+/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles interleave. How a
+/// stream is cut into pieces is ignored, too: consecutive `exec_output` messages are one run of bytes for each
+/// `stream`, consecutive `stdin_data` messages are one. Refused inputs are not compared.
+///
+/// Input that only one recording has, sent after the point at which the command of the other one ended (`detach`), is
+/// not compared, nor is its `stdin_eof`: how much is sent by then depends on timing.
+///
+/// Headers that differ (tool, configuration, notes) are reported as notes, not as a difference.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon diff yesterday.rec today.rec
+  antiphon diff yesterday.rec today.rec --time
+  antiphon diff yesterday.rec today.rec --exact
+
+Exit codes:
+  0    they are equal, and both are whole
+  1    they differ, or one does not replay
+  3    equal up to where a recording ends too early
+  4    equal up to where a recording is damaged
+  125  not decided: one recording runs more than 64 MiB ahead of the other")]
+pub(crate) struct Diff {
+    /// One recording
+    left: PathBuf,
+    /// The other
+    right: PathBuf,
+    /// Compare entry by entry, with time, steps and pieces as they are
+    #[arg(long, conflicts_with = "time")]
+    exact: bool,
+    /// Compare the clock of each message, too, and each advance of the clock
+    #[arg(long)]
+    time: bool,
+}
 
 pub(crate) fn run(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     match args.exact {

@@ -1,6 +1,8 @@
 //! `antiphon exec`: the main job.
 
 use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use antiphon_guest::driver::{Binding, Driver, Guests};
@@ -11,10 +13,11 @@ use antiphon_language::source::Source;
 use antiphon_machine::{
     EffectHandler, End, FailureKind, Phase, ProtocolMachineConfig, Rest, Sink, VerifiedImage,
 };
+use clap::Args;
 use serde_json::json;
 use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
-use crate::args::Exec;
+use crate::args::{GuestArgs, RecordArgs, Seconds, WordError};
 use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
@@ -27,6 +30,79 @@ use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
 use crate::streams::{Manner, Stream};
 use crate::telling::GUEST_ROLES_NOTE;
+
+/// Run a command in the guest
+///
+/// The guest's standard input, output and error are those of this command, live. The exit code is the guest
+/// command's own, or 128 + N when signal N ended it. INT (Ctrl-C), TERM, HUP, QUIT, USR1, USR2 and WINCH are forwarded
+/// to the guest command. The second signal that asks for an end cancels it, the third ends this program at once.
+///
+/// Standard input is read from the start, as `ssh` does: in a loop such as `while read line; do antiphon exec ...` the
+/// command takes the input of the loop, unless `-n` is given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon exec -- uname -a
+  antiphon exec --record demo.rec -- sh -c 'echo out; echo err >&2; exit 3'
+  tar c . | antiphon exec --agent unix:/run/guest.sock --cwd /srv -- tar x
+  antiphon exec --deadline 2.5 --env LANG=C -- ./slow-test
+
+Exit codes of its own, beside the guest command's:
+  124  the deadline passed
+  125  the session failed: no agent, agent lost, protocol broken, recording not written
+  126  the command was found but could not be run
+  127  the command was not found")]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    guest: GuestArgs,
+    #[command(flatten)]
+    recording: RecordArgs,
+    /// The protocol of the session, in place of the shipped `guest_exec.anti`
+    #[arg(long, value_name = "FILE")]
+    protocol: Option<PathBuf>,
+    /// Kill the command after SECONDS
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<Seconds>,
+    /// Cancel the command if it still runs SECONDS after a forwarded INT, TERM, HUP or QUIT
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    kill_after: Seconds,
+    /// Do not read standard input; the command's is empty
+    #[arg(long, short = 'n')]
+    no_stdin: bool,
+    /// Set a variable of the command's environment; may be repeated
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
+    env: Vec<Variable>,
+    /// The command's working directory in the guest
+    #[arg(long, value_name = "DIRECTORY")]
+    cwd: Option<String>,
+    /// Pass the guest's bytes to a terminal as they are, escape sequences included
+    #[arg(long)]
+    raw: bool,
+    /// The command and its arguments; options of `exec` come before it
+    #[arg(required = true, trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+/// A variable of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Variable {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Variable {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            Some(_) | None => Err(WordError::Variable),
+        }
+    }
+}
 
 /// The roles that are the guest's, by the names that the shipped protocol gives them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
@@ -397,5 +473,14 @@ mod tests {
         assert_eq!(Told::exited(0, Some(9)).exit, Exit::Guest(137));
         assert!(Told::exited(256, None).message.is_some());
         assert!(Told::exited(255, None).message.is_none());
+    }
+
+    #[test]
+    fn variables_need_a_name() {
+        let parse = |word: &str| word.parse::<Variable>().map(|v| (v.name, v.value)).ok();
+        assert_eq!(parse("A=b=c"), Some(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse("A="), Some(("A".to_owned(), String::new())));
+        assert_eq!(parse("=b"), None);
+        assert_eq!(parse("A"), None);
     }
 }

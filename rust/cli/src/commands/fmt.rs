@@ -1,18 +1,34 @@
 //! `antiphon fmt`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_language::diagnostic::{Diagnostic, Json, render_all};
 use antiphon_language::source::{Source, Sources};
 use antiphon_language::{format, parse};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Fmt;
 use crate::exit::Exit;
 use crate::output::{ODD, Voice};
 use crate::problem::Problem;
 use crate::replace;
 use crate::text;
+
+/// Format protocol files in place
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon fmt protocols/*.anti
+  antiphon fmt --check protocols/*.anti
+  antiphon fmt - < draft.anti")]
+pub(crate) struct Fmt {
+    /// Change nothing; say which files would change, and end with 1 if any would
+    #[arg(long)]
+    check: bool,
+    /// Protocol files; `-` formats standard input to standard output
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
 
 pub(crate) fn run(args: &Fmt, voice: &Voice) -> Result<Exit, Problem> {
     let mut exit = Exit::Done;

@@ -1,11 +1,22 @@
 //! `antiphon man`.
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::args::{Cli, Man};
+use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Voice;
 use crate::problem::Problem;
+
+/// Print the manual page
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon man > ~/.local/share/man/man1/antiphon.1
+  antiphon man exec | man -l -")]
+pub(crate) struct Man {
+    /// The command whose page to print; without one, the page of `antiphon`
+    command: Option<String>,
+}
 
 pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
     let mut all = Cli::command();

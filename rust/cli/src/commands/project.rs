@@ -1,14 +1,40 @@
 //! `antiphon project`.
 
+use std::path::PathBuf;
+
 use antiphon_language::automaton::{LocalAutomaton, Names};
 use antiphon_language::export::{dot, sequence_diagram, state_diagram};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Project;
 use crate::exit::Exit;
 use crate::output::Voice;
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
+
+/// Show what one role may say and hear
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon project two_buyer.scr --role Seller
+  antiphon project two_buyer.scr --role Seller --dot | dot -Tsvg > seller.svg
+  antiphon project two_buyer.scr --mermaid")]
+pub(crate) struct Project {
+    /// The protocol file; `-` is standard input
+    file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// The role; without one, all of them
+    #[arg(long)]
+    role: Option<String>,
+    /// As a Graphviz graph
+    #[arg(long, conflicts_with = "mermaid")]
+    dot: bool,
+    /// As a Mermaid state diagram; without a role, the protocol as a sequence diagram
+    #[arg(long)]
+    mermaid: bool,
+}
 
 pub(crate) fn run(args: &Project, voice: &Voice) -> Result<Exit, Problem> {
     let protocol = ProtocolFile::read(&args.file)?.protocol(args.protocol.as_deref())?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::path::PathBuf;
 
 use antiphon_machine::threaded::{NativeThreadedDriver, Shared};
 use antiphon_machine::{
@@ -9,12 +10,12 @@ use antiphon_machine::{
     VerifiedImage,
 };
 use antiphon_record::{
-    Checkpoint, Divergence, Progress, RegisterSorts, Replay, Report, Tail, Verdict, describe,
-    replay_twice,
+    Checkpoint, Divergence, Progress, RegisterSorts, Report, Tail, Verdict, describe, replay_twice,
 };
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args;
+use crate::args::workers;
 use crate::commands::compile::hex;
 use crate::exit::Exit;
 use crate::filter;
@@ -23,7 +24,29 @@ use crate::output::{BAD, GOOD, NAME, ODD, Voice};
 use crate::problem::Problem;
 use crate::telling::{exit_of, kind_of, warning};
 
-pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
+/// Run a recording again, without the guest
+///
+/// The same machine takes the recorded inputs; what it asks is compared with what it asked then, its states with the
+/// recorded digests. The result is `equal`, or the first difference with what led to it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon replay demo.rec
+  antiphon replay demo.rec --step 12
+  antiphon replay demo.rec --threads 4
+  antiphon replay demo.rec --json")]
+pub(crate) struct Replay {
+    /// The recording
+    file: PathBuf,
+    /// Stop before this step and show the state there
+    #[arg(long, value_name = "N")]
+    step: Option<u64>,
+    /// Take every step as a wave, on so many threads, 1 to 1024; what comes of it is the same
+    #[arg(long, value_name = "N", value_parser = workers())]
+    threads: Option<u32>,
+}
+
+pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
     let path = &args.file;
     let mut file = File::open(path).map_err(Problem::file("read", path))?;
     // A file can be read again when there is a divergence to explain; a pipe cannot.
@@ -37,7 +60,8 @@ pub(crate) fn run(args: &args::Replay, voice: &Voice) -> Result<Exit, Problem> {
         warn(&report, voice);
         return Ok(exit(&report));
     }
-    let mut replay = Replay::open(file).map_err(|error| Problem::recording(path, error))?;
+    let mut replay =
+        antiphon_record::Replay::open(file).map_err(|error| Problem::recording(path, error))?;
     if let Some(threads) = args.threads {
         replay = replay.in_waves(on_threads(threads)?);
     }

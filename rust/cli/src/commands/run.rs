@@ -1,9 +1,12 @@
 //! `antiphon run`: any protocol, with the world played by a script or by the user.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use antiphon_machine::SchedulingPolicy;
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::threaded::{
     Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH, WaveReport,
@@ -12,9 +15,11 @@ use antiphon_machine::{
     EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
     ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
 };
+use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use serde_json::json;
 
-use crate::args::Run;
+use crate::args::{RecordArgs, WordError, workers};
 use crate::commands::replay::status;
 use crate::exit::Exit;
 use crate::explain;
@@ -28,6 +33,116 @@ use crate::script::{Script, Scripted};
 use crate::text;
 use crate::typed::Typed;
 use crate::watcher::Watcher;
+
+/// Run a protocol here, with outcomes from a script or from you
+///
+/// Whatever the protocol asks of the hosts of its roles is answered by the script, or, without one, by lines that
+/// you type. `docs/cli.md` has the form of the script.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon run two_buyer.scr --script happy.script
+  antiphon run two_buyer.scr --script happy.script --policy round-robin --record happy.rec
+  antiphon run two_buyer.scr --script happy.script --sessions 100 --threads 4 --explain
+  antiphon run two_buyer.scr")]
+pub(crate) struct Run {
+    /// The protocol file
+    file: PathBuf,
+    /// The protocol of the file, when it has several
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// The script; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Which role steps next
+    #[arg(long, default_value = "cooperative", value_parser = policy_parser())]
+    policy: SchedulingPolicy,
+    /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
+    #[arg(long = "priority", value_name = "ROLE=N")]
+    priorities: Vec<Priority>,
+    #[command(flatten)]
+    recording: RecordArgs,
+    /// Tell everything, and not only messages, calls and failures
+    #[arg(long)]
+    all: bool,
+    /// End the run after so many steps
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    steps_max: u64,
+    /// Open so many sessions, 1 to 65536, each with a copy of the script of its own
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(SESSIONS_MAX)),
+        help_heading = THREADS
+    )]
+    sessions: u32,
+    /// Run the sessions in waves, on so many threads, 1 to 1024
+    #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
+    threads: Option<u32>,
+    /// Step at most so many sessions in a wave [default: 4096]
+    #[arg(
+        long,
+        value_name = "W",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    width: Option<u32>,
+    /// Step a session at most so many times in a wave [default: 256]
+    #[arg(
+        long,
+        value_name = "Q",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    quantum: Option<u32>,
+    /// Tell at the end what the waves were, and why they were no wider
+    #[arg(long, requires = "threads", help_heading = THREADS)]
+    explain: bool,
+}
+
+/// Sessions of a run: what is told of more of them nobody reads.
+const SESSIONS_MAX: u32 = 1 << 16;
+
+const THREADS: &str = "Sessions and threads";
+
+/// The priority of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Priority {
+    pub(crate) role: String,
+    pub(crate) priority: u8,
+}
+
+impl FromStr for Priority {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        let (role, number) = word.split_once('=').ok_or(WordError::Priority)?;
+        let priority = number.parse().map_err(|_| WordError::Priority)?;
+        Ok(Priority {
+            role: role.to_owned(),
+            priority,
+        })
+    }
+}
+
+/// A number of sessions of a wave, or of steps of each.
+fn in_wave() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=WAVE_STEPS_MAX as i64)
+}
+
+fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPolicy> {
+    use clap::builder::TypedValueParser;
+    let names = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
+    clap::builder::PossibleValuesParser::new(names).map(|name| {
+        let policy = SchedulingPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == name);
+        policy.unwrap_or(SchedulingPolicy::Cooperative)
+    })
+}
 
 /// The longest script in bytes.
 const SCRIPT_LEN_MAX: u64 = 16 << 20;
@@ -480,4 +595,24 @@ fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Prob
             .insert(wanted.role.clone(), wanted.priority);
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_waves_that_help_tells_of_are_those_of_the_driver() {
+        use antiphon_machine::threaded::{QUANTUM, WIDTH};
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("it is there");
+        for (name, default) in [("width", WIDTH), ("quantum", QUANTUM)] {
+            let said = run.get_arguments().find(|arg| arg.get_id() == name);
+            let said = said.and_then(|arg| arg.get_help()).expect("it has help");
+            let end = format!("[default: {default}]");
+            assert!(said.to_string().ends_with(&end), "--{name}: {said}");
+        }
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use antiphon_machine::VerifiedImage;
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Show;
 use crate::exit::Exit;
 use crate::filter;
 use crate::output::{ODD, STRONG, Voice, write_document};
@@ -15,6 +16,29 @@ use crate::problem::Problem;
 use crate::story::Row;
 use crate::telling::{Telling, exit_of, kind_of, not_whole, warning};
 use crate::timeline::{self, Diagram};
+
+/// Show what a recording holds
+///
+/// A timeline for people, unless another form is asked for.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon show demo.rec
+  antiphon show demo.rec --mermaid
+  antiphon show demo.rec --json | jq 'select(.event == \"sent\")'")]
+pub(crate) struct Show {
+    /// The recording
+    file: PathBuf,
+    /// A sequence diagram for Mermaid
+    #[arg(long, conflicts_with = "json")]
+    mermaid: bool,
+    /// Tell everything, and not only messages, calls and failures
+    #[arg(long, conflicts_with_all = ["mermaid", "json"])]
+    all: bool,
+    /// Removed: `antiphon view` writes the page
+    #[arg(long, hide = true)]
+    html: bool,
+}
 
 pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
     if args.html {

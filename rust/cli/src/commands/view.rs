@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use clap::Args;
 use serde_json::json;
 
-use crate::args::View;
 use crate::exit::Exit;
 use crate::filter;
 use crate::interrupt::on_signal;
@@ -15,6 +15,34 @@ use crate::output::{FAINT, Voice};
 use crate::problem::Problem;
 use crate::replace;
 use crate::view::{self, Package, Server, Site};
+
+/// Replay a recording in the browser
+///
+/// Serves a page on this machine that runs the recording again, with the same machine, and shows it step by step: forth
+/// and back, each role's automaton, effects and payloads. Its address has a secret in it; Ctrl-C ends the server. With
+/// `--out` the page is one file, which needs no server.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon view demo.rec
+  antiphon view demo.rec --no-open --port 8080
+  antiphon view demo.rec --out demo.html")]
+pub(crate) struct View {
+    /// The recording
+    file: PathBuf,
+    /// Write one self-contained page to this file instead
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["no_open", "port"])]
+    out: Option<PathBuf>,
+    /// Only say the address, and open no browser
+    #[arg(long)]
+    no_open: bool,
+    /// The port to serve on; any free one without
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    port: u16,
+    /// The folder of the package that replays in the browser, which `cargo xtask wasm` builds
+    #[arg(long, value_name = "FOLDER")]
+    package: Option<PathBuf>,
+}
 
 /// The largest recording of a page in one file: its base64 is one text there, and browsers have texts of half a gigabyte.
 const FILE_LEN_MAX: u64 = 256 << 20;
