@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::fields::{Fields, record};
 use crate::interrupt::Interrupt;
 use crate::literal::Literal;
-use crate::text;
+use crate::same_file::is_same_file;
 
 /// Bytes of a chunk: with the fields beside them, they stay within a payload of 64 KiB.
 const CHUNK_LEN: usize = 60 << 10;
@@ -96,7 +96,7 @@ pub(crate) struct Twin {
 
 impl Twin {
     fn is_same_file(&self) -> bool {
-        fs::symlink_metadata(&self.part).is_ok() && text::is_same_file(&self.source, &self.target)
+        fs::symlink_metadata(&self.part).is_ok() && is_same_file(&self.source, &self.target)
     }
 }
 

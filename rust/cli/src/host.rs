@@ -4,8 +4,8 @@
 //! is the command line's, `stdin_data` and `stdin_eof` are standard input, `signal` and `cancel` are signals to this
 //! process, `exec_output` goes to the standard streams, `exec_response` and `error` report how the command ended.
 
-mod fit;
 mod stopping;
+mod support;
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,9 +22,9 @@ use crate::fields::{Fields, payload};
 use crate::literal::Literal;
 use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent, has_input};
 
-pub(crate) use fit::Unfit;
 use stopping::Stopping;
 pub(crate) use stopping::{FORWARDED, forwards};
+pub(crate) use support::Unfit;
 
 /// The labels that mean something to `exec`.
 const EXEC: &str = "exec_request";
@@ -149,7 +149,7 @@ impl Host {
         image: &Arc<VerifiedImage>,
         guest_roles: &'static [&'static str],
     ) -> Result<Host, Unfit> {
-        let takes_input = fit::check(image, guest_roles, &job, has_input)?;
+        let takes_input = support::check(image, guest_roles, &job, has_input)?;
         let ended = !job.reads_input;
         Ok(Host(Arc::new(Mutex::new(State {
             job,

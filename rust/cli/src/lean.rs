@@ -7,11 +7,9 @@ use std::time::Duration;
 use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::checkout;
 use crate::output::Voice;
 use crate::problem::Problem;
-
-/// How far above the program's folder a checkout's `lean/run` is looked for: `target/TRIPLE/PROFILE/antiphon`.
-const FOLDERS_MAX: usize = 4;
 
 /// A Lean, and what it is.
 pub(crate) struct Lean {
@@ -29,10 +27,8 @@ impl Lean {
         if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
             return Lean::at(program.clone()).ok_or(Problem::NoSuchLean { program });
         }
-        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
-        let mut folders = us.ancestors().skip(1).take(FOLDERS_MAX);
-        folders
-            .find_map(|folder| Lean::at(folder.join("lean").join("run")))
+        checkout::folders()?
+            .find_map(|folder| Lean::at(folder.join("lean/run")))
             .ok_or(Problem::NoLean)
     }
 

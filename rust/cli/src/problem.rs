@@ -19,7 +19,7 @@ use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
 use crate::exit::Exit;
 use crate::host::Unfit;
 use crate::script::ScriptError;
-use crate::telling::exit_of;
+use crate::tail;
 
 /// A reason with its facts. The message says what was tried and what came in the way.
 #[derive(Debug, thiserror::Error)]
@@ -273,7 +273,7 @@ impl Problem {
             Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
             Problem::PartLeft { problem, .. } => problem.exit(),
             Problem::OfAReplay { .. } => Exit::Damaged,
-            Problem::NotWhole { tail, .. } => exit_of(Some(tail)),
+            Problem::NotWhole { tail, .. } => tail::exit(Some(tail)),
             Problem::Case { error, .. } => match &**error {
                 RecordingError::Io(_) | RecordingError::TooLong { .. } => Exit::Failed,
                 RecordingError::Open(_)

@@ -18,7 +18,7 @@ use crate::args::RecordArgs;
 use crate::filter;
 use crate::output::{BAD, Voice, within};
 use crate::problem::Problem;
-use crate::text;
+use crate::same_file;
 
 /// The name of the program that wrote a recording, in its header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
@@ -59,7 +59,7 @@ impl Recording {
             return Ok(());
         };
         let mut files = files.into_iter();
-        match files.any(|file| text::is_same_place(path, file)) {
+        match files.any(|file| same_file::is_same_place(path, file)) {
             true => Err(Problem::RecordingOver {
                 path: path.to_owned(),
             }),
@@ -76,7 +76,7 @@ impl Recording {
         let Some(path) = &args.record else {
             return Ok(None);
         };
-        if text::is_standard_output(path) {
+        if same_file::is_standard_output(path) {
             return Err(Problem::RecordingOver {
                 path: path.to_owned(),
             });

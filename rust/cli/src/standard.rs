@@ -69,7 +69,7 @@ fn retry(
 }
 
 /// Waits until the descriptor is ready or has failed.
-fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+pub(crate) fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     match poll(&mut fds, None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

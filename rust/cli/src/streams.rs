@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use serde_json::json;
 
 use crate::filter::Filter;
+use crate::standard::wait;
 
 /// Bytes read from standard input at once: with its record it stays within a payload.
 pub(crate) const INPUT_LEN: usize = 32 << 10;
@@ -182,15 +183,6 @@ const INPUT_END_WITHIN: Duration = Duration::from_millis(200);
 fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     // A process without a controlling terminal is never in the background.
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
-}
-
-/// Waits until the descriptor can be read or written, or is broken.
-fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-    match poll(&mut fds, None) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What one message brought of a stream, shared with the message.

@@ -1,6 +1,6 @@
 //! `antiphon certify`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,13 +17,15 @@ use antiphon_record::{Reader, Report, Tail, Verdict, replay_twice};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands::replay::divergence_json;
 use crate::exit::Exit;
 use crate::filter;
+use crate::hex::hex;
 use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, ODD, Voice};
 use crate::problem::Problem;
 use crate::replace;
+use crate::report;
+use crate::same_file::is_same_file;
 
 /// Hold a recording against the Lean model
 ///
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
     if let Some(output) = args
         .output
         .as_ref()
-        .filter(|path| is_same(path, &args.file))
+        .filter(|path| is_same_file(path, &args.file))
     {
         return Err(Problem::OverRecording {
             path: output.clone(),
@@ -73,7 +75,7 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
     if let Verdict::Diverged(divergence) = &recorded.report.verdict {
         if voice.json {
             let document = json!({
-                "verdict": "not a run", "divergence": divergence_json(divergence),
+                "verdict": "not a run", "divergence": report::divergence(divergence),
             });
             voice.document(&document)?;
         } else {
@@ -129,12 +131,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
         });
     }
     Ok(bytes)
-}
-
-/// Whether two paths lead to one file that is there.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let (one, other) = (fs::canonicalize(one), fs::canonicalize(other));
-    matches!((one, other), (Ok(one), Ok(other)) if one == other)
 }
 
 /// A recording that is whole, and what its replay came to.
@@ -213,7 +209,7 @@ fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
          Written by `antiphon certify --kernel`. The recording's last chain value is\n`{}`. It has \
          {steps} steps, {inputs} inputs,\n{requests} requests and {events} events.\n",
         filter::line(name),
-        crate::commands::compile::hex(&recorded.chain),
+        hex(&recorded.chain),
     )
 }
 
@@ -372,9 +368,9 @@ impl Certified {
             "steps": steps, "inputs": inputs, "requests": requests, "events": events,
             "bytes": bytes,
             "mode": mode_name(self.recorded.mode),
-            "chain": crate::commands::compile::hex(&self.recorded.chain),
+            "chain": hex(&self.recorded.chain),
             "lean": self.lean.lane,
-            "theorems": crate::commands::compile::hex(&theorems::digest()),
+            "theorems": hex(&theorems::digest()),
             "kernel": proof.map(Proof::document),
         })
     }

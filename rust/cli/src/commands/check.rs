@@ -11,9 +11,9 @@ use antiphon_machine::Canonical;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands::compile::read_image;
 use crate::exit::Exit;
 use crate::filter;
+use crate::image;
 use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, Voice};
 use crate::problem::Problem;
@@ -68,7 +68,7 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
         let got = args.files.len();
         return Err(Problem::OneImage { got });
     };
-    let image = read_image(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
+    let image = image::read(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
     let image = image.verify().map_err(|error| Problem::Image { error })?;
     let mut bytes = Vec::new();
     // One byte over the bound is enough to have it refused.

@@ -1,22 +1,20 @@
 //! `antiphon compile`.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use antiphon_codec::Limits;
 use antiphon_language::export::disassemble;
-use antiphon_machine::bounds::IMAGE_LEN_MAX;
-use antiphon_machine::{Canonical, CodeImage, VerifiedImage};
+use antiphon_machine::{Canonical, VerifiedImage};
 use clap::Args;
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::hex::hex;
+use crate::image;
 use crate::output::Voice;
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;
 use crate::replace;
-use crate::text;
+use crate::same_file::is_same_file;
 
 /// Compile a protocol to an image
 #[derive(Debug, Args)]
@@ -41,16 +39,13 @@ pub(crate) struct Compile {
     certificate: Option<PathBuf>,
 }
 
-/// What an image begins with: the head of a CBOR array. No UTF-8 text begins with one of these bytes.
-const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;
-
 pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
     for path in args.output.iter().chain(&args.certificate) {
-        if text::is_same_file(&args.file, path) {
+        if is_same_file(&args.file, path) {
             return Err(Problem::OverInput { path: path.clone() });
         }
     }
-    let (image, certificate) = match read_image(&args.file)? {
+    let (image, certificate) = match image::read(&args.file)? {
         Some(image) => (image, None),
         None => {
             let file = ProtocolFile::read(&args.file)?;
@@ -80,32 +75,6 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// The image that a file holds, or nothing when it is a text.
-pub(crate) fn read_image(path: &Path) -> Result<Option<CodeImage>, Problem> {
-    if text::is_stdin(path) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    let limit = IMAGE_LEN_MAX as u64 + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(Problem::file("read", path))?;
-    if !bytes.first().is_some_and(|byte| ARRAY.contains(byte)) {
-        return Ok(None);
-    }
-    let limits = Limits {
-        bytes_len: IMAGE_LEN_MAX,
-        items: IMAGE_LEN_MAX,
-        ..Limits::default()
-    };
-    let image = CodeImage::from_bytes(&bytes, limits);
-    let not_an_image = |error| Problem::NotAnImage {
-        path: path.to_owned(),
-        error,
-    };
-    image.map(Some).map_err(not_an_image)
-}
-
 fn summary(image: &VerifiedImage, len: usize) -> String {
     let code = image.image();
     let instructions: usize = code.programs.iter().map(|program| program.code.len()).sum();
@@ -132,16 +101,4 @@ fn document(image: &VerifiedImage, len: usize, text: Option<&str>) -> serde_json
         "digest": hex(image.digest()),
         "text": text,
     })
-}
-
-/// A digest as people write it.
-pub(crate) fn hex(digest: &[u8; 32]) -> String {
-    use std::fmt::Write;
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -17,11 +17,11 @@ use serde_json::json;
 
 use crate::args::{AgentPlace, GuestArgs, Place, RecordArgs};
 use crate::copier::{Copier, Failure, Stat, Work};
-use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest::{self, ALIVE_WITHIN};
 use crate::interrupt::Interrupt;
+use crate::last_failure::Ends;
 use crate::output::{REPORTED_WITHIN, Voice, within};
 use crate::problem::Problem;
 use crate::protocol::ProtocolFile;

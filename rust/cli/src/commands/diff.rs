@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::output::{ODD, Voice};
 use crate::problem::Problem;
-use crate::telling::{exit_of, kind_of, warning};
+use crate::tail;
 
 /// Compare two recordings
 ///
@@ -98,7 +98,7 @@ fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     Ok(match &compared.likeness {
         Likeness::Equal => Exit::Done,
         Likeness::EqualUpTo if ends.iter().any(|extent| extent.divergence.is_some()) => Exit::No,
-        Likeness::EqualUpTo => worse(ends.map(|extent| exit_of(extent.tail.as_ref()))),
+        Likeness::EqualUpTo => worse(ends.map(|extent| tail::exit(extent.tail.as_ref()))),
         Likeness::Protocols { .. } | Likeness::Different(_) => Exit::No,
         Likeness::Undecided { .. } => Exit::Failed,
     })
@@ -120,7 +120,7 @@ fn entries(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     }
     Ok(match comparison {
         Comparison::Equal { .. } => Exit::Done,
-        Comparison::EqualUpTo { .. } => worse([exit_of(left.tail()), exit_of(right.tail())]),
+        Comparison::EqualUpTo { .. } => worse([tail::exit(left.tail()), tail::exit(right.tail())]),
         Comparison::Header { .. } | Comparison::Parted { .. } => Exit::No,
     })
 }
@@ -135,7 +135,7 @@ fn warn(path: &Path, tail: Option<&Tail>, records: u64, voice: &Voice) {
     if voice.json {
         return;
     }
-    if let Some(warning) = tail.and_then(|tail| warning(tail, records)) {
+    if let Some(warning) = tail.and_then(|tail| tail::warning(tail, records)) {
         let text = format!("{}: {}", name(path), filter::lines(&warning));
         voice.remark(ODD, "antiphon:", &text);
     }
@@ -174,13 +174,9 @@ fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     Some(format!("equal up to entry {entries}, where {ends}"))
 }
 
-fn tail_json(tail: &Tail) -> Value {
-    json!({ "kind": kind_of(tail), "text": tail.to_string() })
-}
-
 fn extent(extent: &Extent, name: &str) -> Value {
     json!({
-        "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail_json),
+        "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail::json),
         "divergence": extent.divergence, "has_rest": extent.has_rest,
     })
 }
@@ -259,7 +255,7 @@ fn of_entries(comparison: &Comparison) -> Value {
             right,
         } => json!({
             "result": "equal_up_to", "entries": entries,
-            "left": left.as_ref().map(tail_json), "right": right.as_ref().map(tail_json),
+            "left": left.as_ref().map(tail::json), "right": right.as_ref().map(tail::json),
         }),
         Comparison::Header { fields } => {
             let fields = fields

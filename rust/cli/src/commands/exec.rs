@@ -18,18 +18,18 @@ use serde_json::json;
 use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
 use crate::args::{GuestArgs, RecordArgs, Seconds, WordError};
-use crate::ends::Ends;
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
 use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
+use crate::last_failure::Ends;
 use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
 use crate::streams::{Manner, Stream};
-use crate::telling::GUEST_ROLES_NOTE;
+use crate::timeline::GUEST_ROLES_NOTE;
 
 /// Run a command in the guest
 ///

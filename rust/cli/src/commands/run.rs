@@ -20,19 +20,19 @@ use clap::builder::RangedI64ValueParser;
 use serde_json::json;
 
 use crate::args::{RecordArgs, WordError, workers};
-use crate::commands::replay::status;
 use crate::exit::Exit;
 use crate::explain;
 use crate::filter;
+use crate::interactive::Typed;
 use crate::interrupt::on_signal;
 use crate::output::{BAD, GOOD, REPORTED_WITHIN, Voice, within};
 use crate::problem::Problem;
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
+use crate::row_printer::Watcher;
 use crate::script::{Script, Scripted};
+use crate::state::status;
 use crate::text;
-use crate::typed::Typed;
-use crate::watcher::Watcher;
 
 /// Run a protocol here, with outcomes from a script or from you
 ///

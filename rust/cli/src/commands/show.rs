@@ -9,13 +9,16 @@ use antiphon_machine::VerifiedImage;
 use clap::Args;
 use serde_json::json;
 
+use crate::diagram::Diagram;
 use crate::exit::Exit;
 use crate::filter;
+use crate::image::role_names;
+use crate::lines;
 use crate::output::{ODD, STRONG, Voice, write_document};
 use crate::problem::Problem;
-use crate::story::Row;
-use crate::telling::{Telling, exit_of, kind_of, not_whole, warning};
-use crate::timeline::{self, Diagram};
+use crate::rows::Row;
+use crate::tail;
+use crate::timeline::Telling;
 
 /// Show what a recording holds
 ///
@@ -52,23 +55,23 @@ pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
     } else if args.mermaid {
         diagram(&mut telling, voice)?;
     } else {
-        lines(&mut telling, args, voice)?;
+        print_lines(&mut telling, args, voice)?;
     }
     let tail = telling.tail().cloned();
     if let Some(warning) = tail
         .as_ref()
-        .and_then(|tail| warning(tail, telling.records()))
+        .and_then(|tail| tail::warning(tail, telling.records()))
     {
         voice.remark(ODD, "antiphon:", &filter::lines(&warning));
     }
     Ok(if telling.has_diverged() {
         Exit::No
     } else {
-        exit_of(tail.as_ref())
+        tail::exit(tail.as_ref())
     })
 }
 
-fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Problem> {
+fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Problem> {
     let mut out = voice.stdout();
     let name = filter::line(&args.file.display().to_string());
     let mut head = format!(
@@ -84,7 +87,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
         ));
     }
     head.push('\n');
-    head.push_str(&timeline::head(voice));
+    head.push_str(&lines::head(voice));
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
     // A line waits for the next one: sessions are opened one after another, and the first is numbered where there is a second.
     let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
@@ -98,7 +101,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
             has_others |= row.session > Some(0);
         }
         if let Some((row, image)) = held.take() {
-            let line = timeline::line(&row, image.as_deref(), voice, has_others);
+            let line = lines::line(&row, image.as_deref(), voice, has_others);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
         }
         held = next?;
@@ -106,7 +109,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
             break;
         }
     }
-    if let Some(text) = telling.tail().and_then(not_whole) {
+    if let Some(text) = telling.tail().and_then(tail::note) {
         let text = filter::line(&text);
         out.write_all(format!("                 …  {text}\n").as_bytes())
             .map_err(Problem::stdout)?;
@@ -125,10 +128,8 @@ fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     while let Some((row, image)) = telling.next()? {
         write_document(&mut out, &row.document(image.as_deref()))?;
     }
-    let tail = telling
-        .tail()
-        .map(|tail| json!({ "event": "tail", "kind": kind_of(tail), "text": tail.to_string() }));
-    if let Some(tail) = tail {
+    if let Some(mut tail) = telling.tail().map(tail::json) {
+        tail["event"] = json!("tail");
         write_document(&mut out, &tail)?;
     }
     out.flush().map_err(Problem::stdout)
@@ -141,7 +142,7 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     let mut begun: Option<(Diagram, Vec<String>)> = None;
     while let Some((row, image)) = telling.next()? {
         if begun.is_none() {
-            let names = image.as_deref().map(names).unwrap_or_default();
+            let names = image.as_deref().map(role_names).unwrap_or_default();
             if names.is_empty() {
                 continue;
             }
@@ -156,7 +157,7 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
             }
         }
     }
-    let cut = telling.tail().and_then(not_whole);
+    let cut = telling.tail().and_then(tail::note);
     match begun {
         Some((diagram, _)) => write(&diagram.end(cut.as_deref()))?,
         // A note needs a participant to be over.
@@ -168,16 +169,6 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
         }
     }
     out.flush().map_err(Problem::stdout)
-}
-
-/// The names of an image's roles, as rows have them.
-pub(crate) fn names(image: &VerifiedImage) -> Vec<String> {
-    image
-        .image()
-        .roles
-        .iter()
-        .map(|role| filter::line(&role.name))
-        .collect()
 }
 
 fn tool(telling: &Telling) -> String {

@@ -14,6 +14,7 @@ use crate::interrupt::on_signal;
 use crate::output::{FAINT, Voice};
 use crate::problem::Problem;
 use crate::replace;
+use crate::same_file::is_same_file;
 use crate::view::{self, Package, Server, Site};
 
 /// Replay a recording in the browser
@@ -90,11 +91,7 @@ fn write(
     out: &Path,
     voice: &Voice,
 ) -> Result<Exit, Problem> {
-    let is_recording = match (path.canonicalize(), out.canonicalize()) {
-        (Ok(path), Ok(out)) => path == out,
-        _ => false,
-    };
-    if is_recording {
+    if is_same_file(path, out) {
         return Err(Problem::OverRecording {
             path: out.to_owned(),
         });

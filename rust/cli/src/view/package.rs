@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkout;
 use crate::problem::Problem;
 
 /// Names the folder of the package.
@@ -10,9 +11,6 @@ const VARIABLE: &str = "ANTIPHON_WASM";
 
 const SCRIPT: &str = "antiphon.js";
 const MODULE: &str = "antiphon_bg.wasm";
-
-/// How far above the program's folder a checkout is looked for: `target/TRIPLE/PROFILE/antiphon`.
-const FOLDERS_MAX: usize = 4;
 
 /// The package's script and module.
 #[derive(Debug)]
@@ -32,16 +30,12 @@ impl Package {
                 false => Err(Problem::NoSuchPackage { folder }),
             };
         }
-        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
-        let installed = us
-            .ancestors()
-            .nth(2)
-            .map(|top| top.join("share/antiphon/wasm"));
-        let checkouts = us.ancestors().skip(1).take(FOLDERS_MAX);
-        let checkouts = checkouts.map(|folder| folder.join("rust/wasm/pkg"));
+        let installed = checkout::folders()?.nth(1);
+        let installed = installed.map(|folder| folder.join("share/antiphon/wasm"));
+        let built = checkout::folders()?.map(|folder| folder.join("rust/wasm/pkg"));
         match installed
             .into_iter()
-            .chain(checkouts)
+            .chain(built)
             .find(|folder| is_there(folder))
         {
             Some(folder) => Package::read(&folder),

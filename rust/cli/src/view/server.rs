@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Package, WORKER, served};
+use crate::hex::hex;
 use crate::problem::Problem;
 
 /// Bytes of a request's head, and headers in it.
@@ -105,7 +106,7 @@ impl Server {
 fn token() -> Result<String, Problem> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| Problem::Random(error.into()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::copier::{Failure, Kind, Open, Stat, Work};
 use crate::filter;
 use crate::problem::Problem;
 use crate::replace;
-use crate::text;
+use crate::same_file;
 
 impl Copy<'_> {
     pub(super) fn copy_out(
@@ -78,7 +78,7 @@ pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
 fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
     let here = Path::new(source);
     let is_seen = fs::metadata(here).is_ok_and(|about| stat.is_like(&about));
-    is_seen && text::is_same_file(here, place)
+    is_seen && same_file::is_same_file(here, place)
 }
 
 fn shown(source: &str) -> String {

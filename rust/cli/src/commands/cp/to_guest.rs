@@ -11,7 +11,7 @@ use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
 use crate::copier::{Failure, Kind, Open, Source, Twin, Work};
 use crate::filter;
 use crate::problem::Problem;
-use crate::text;
+use crate::same_file::is_same_file;
 
 /// Bytes of the target's name that are repeated in the name of its part. With the prefix and the random end, the name
 /// stays below the 255 bytes that file systems allow.
@@ -43,7 +43,7 @@ impl Copy<'_> {
             return Err(reading(io::ErrorKind::IsADirectory.into()));
         }
         let (target, way) = self.target(path, target)?;
-        if self.guest_is_here && text::is_same_file(path, Path::new(&target)) {
+        if self.guest_is_here && is_same_file(path, Path::new(&target)) {
             return Err(same_file(path, &target));
         }
         let perm = about.permissions().mode() & PERMISSIONS;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_record::describe::count;
 
-use crate::story::{Kind, Row};
+use crate::rows::{Kind, Row};
 
 /// The first and the last items of a sequence, each with its place, and the number of all items.
 #[derive(Debug)]

@@ -146,7 +146,8 @@ impl Kind {
 }
 
 impl Row {
-    fn new(kind: Kind, step: u64, clock: u64, session: Option<u32>) -> Row {
+    /// A row of this kind without names and values.
+    pub(crate) fn new(kind: Kind, step: u64, clock: u64, session: Option<u32>) -> Row {
         Row {
             kind,
             step,

@@ -8,10 +8,10 @@ use antiphon_machine::{
 };
 use antiphon_record::Request;
 
+use crate::lines;
 use crate::output::{Voice, write_document};
 use crate::problem::Problem;
-use crate::story::{Kind, Row, Story};
-use crate::timeline;
+use crate::rows::{Kind, Row, Story};
 
 /// Tells the rows of a run of one image: as lines, or as JSON documents.
 pub(crate) struct Watcher {
@@ -63,7 +63,7 @@ impl Watcher {
             write_document(&mut out, &row.document(Some(&self.image)))
                 .and_then(|()| out.flush().map_err(Problem::stdout))
         } else {
-            let line = timeline::line(row, Some(&self.image), &self.voice, self.several);
+            let line = lines::line(row, Some(&self.image), &self.voice, self.several);
             self.voice.print(&line)
         };
         self.problem = told.err();
@@ -96,17 +96,8 @@ impl Sink for Watcher {
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         let row = Row {
-            kind: Kind::Refused,
-            step,
-            clock: self.clock,
-            session: None,
-            from: None,
-            to: None,
-            what: String::new(),
-            number: None,
-            values: Vec::new(),
             note: refusal.to_string(),
-            is_inside_guest: false,
+            ..Row::new(Kind::Refused, step, self.clock, None)
         };
         self.tell(&row);
     }
