@@ -39,7 +39,7 @@ pub(crate) fn payload(
     };
     literal
         .value(sort, image)
-        .map_err(|mismatch| mismatch.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// A payload read by the names of its fields. What is not there, or of another sort, reads as nothing.

@@ -7,7 +7,7 @@ use antiphon_guest::link::GuestLink;
 use antiphon_guest::transport::Transport;
 
 use crate::args::{AgentPlace, GuestArgs, Silence};
-use crate::problem::Problem;
+use crate::problem::{Problem, SystemError};
 
 /// How long the guest may take to answer the handshake. A machine under emulation that has just booted takes some
 /// seconds; what takes longer is not there.
@@ -37,7 +37,7 @@ pub(crate) fn open(guest: &GuestArgs) -> Result<GuestLink, Problem> {
 /// This program as the agent. It begins a session of its own, so a Ctrl-C at the terminal is for the host, which then
 /// ends what the agent runs in good order. It must not lead a process group for that.
 fn own_agent() -> Result<Command, Problem> {
-    let program = std::env::current_exe().map_err(Problem::NoProgram)?;
+    let program = std::env::current_exe().map_err(SystemError::NoProgram)?;
     let mut command = Command::new(program);
     command.args(["agent", "--stdio"]);
     Ok(command)

@@ -24,7 +24,7 @@ use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent
 
 use stopping::Stopping;
 pub(crate) use stopping::{FORWARDED, forwards};
-pub(crate) use support::Unfit;
+pub(crate) use support::UnsupportedProtocol;
 
 /// The labels that mean something to `exec`.
 const EXEC: &str = "exec_request";
@@ -148,7 +148,7 @@ impl Host {
         job: Job,
         image: &Arc<VerifiedImage>,
         guest_roles: &'static [&'static str],
-    ) -> Result<Host, Unfit> {
+    ) -> Result<Host, UnsupportedProtocol> {
         let takes_input = support::check(image, guest_roles, &job, has_input)?;
         let ended = !job.reads_input;
         Ok(Host(Arc::new(Mutex::new(State {

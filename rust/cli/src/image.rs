@@ -9,7 +9,7 @@ use antiphon_machine::bounds::IMAGE_LEN_MAX;
 use antiphon_machine::{Canonical, CodeImage, VerifiedImage};
 
 use crate::filter;
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem};
 use crate::text;
 
 /// The first byte of an image: the head of a CBOR array. No UTF-8 text begins with one of these.
@@ -34,11 +34,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<CodeImage>, Problem> {
         ..Limits::default()
     };
     let image = CodeImage::from_bytes(&bytes, limits);
-    let not_an_image = |error| Problem::NotAnImage {
+    let not_an_image = |error| InputError::NotAnImage {
         path: path.to_owned(),
         error,
     };
-    image.map(Some).map_err(not_an_image)
+    Ok(Some(image.map_err(not_an_image)?))
 }
 
 /// The names of the image's roles, as the rows of a recording show them.

@@ -4,12 +4,12 @@ use antiphon_machine::{Event, Failure, FailureKind, Fault, Sink, Stamp};
 
 /// The last failure and the last fault of a run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ends {
+pub(crate) struct LastFailure {
     pub(crate) failure: Option<Failure>,
     pub(crate) fault: Option<Fault>,
 }
 
-impl Sink for Ends {
+impl Sink for LastFailure {
     fn event(&mut self, _: &Stamp, event: Event) {
         match event {
             Event::EffectFailed { failure, .. } => self.failure = Some(failure),
@@ -37,7 +37,7 @@ impl Sink for Ends {
     }
 }
 
-impl Ends {
+impl LastFailure {
     /// Whether the last failure was of this kind.
     pub(crate) fn is(&self, kind: FailureKind) -> bool {
         self.failure

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkout;
 use crate::output::Voice;
-use crate::problem::Problem;
+use crate::problem::{LeanError, Problem};
 
 /// A Lean, and what it is.
 pub(crate) struct Lean {
@@ -25,11 +25,12 @@ impl Lean {
     /// The program that the environment names, or that of the checkout which this program was built in.
     pub(crate) fn find() -> Result<Lean, Problem> {
         if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
-            return Lean::at(program.clone()).ok_or(Problem::NoSuchLean { program });
+            let found = Lean::at(program.clone());
+            return found.ok_or_else(|| LeanError::NoSuchProgram { program }.into());
         }
         checkout::folders()?
             .find_map(|folder| Lean::at(folder.join("lean/run")))
-            .ok_or(Problem::NoLean)
+            .ok_or_else(|| LeanError::NotFound.into())
     }
 
     /// The one that this program runs, if it is there.

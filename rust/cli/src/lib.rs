@@ -53,6 +53,7 @@ use commands::Command;
 use exit::Exit;
 use output::Voice;
 use problem::Problem;
+use recording::Recorded;
 
 /// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
 pub fn main() -> ExitCode {
@@ -82,8 +83,8 @@ fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
     if exit == Exit::Done {
         return exit;
     }
-    let is_recorded = !matches!(problem, Problem::Unrecorded(_));
-    voice.failure(&filter::lines(&problem.to_string()), exit, is_recorded);
+    let recorded = Recorded::of(problem);
+    voice.failure(&filter::lines(&problem.to_string()), exit, recorded);
     exit
 }
 

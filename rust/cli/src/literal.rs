@@ -29,14 +29,14 @@ pub(crate) enum Literal {
 
 /// What cannot be understood, and at which byte of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unclear {
+pub(crate) struct ParseError {
     pub(crate) at: usize,
     pub(crate) expected: &'static str,
 }
 
 /// A literal that is not of its sort.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mismatch {
+pub(crate) enum ConvertError {
     #[error("expected {expected}, got {got}")]
     Form { expected: String, got: String },
     #[error("`{sort}` has no field `{field}`; it has {known}")]
@@ -89,8 +89,8 @@ impl<'t> Cursor<'t> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    fn unclear<T>(&self, expected: &'static str) -> Result<T, Unclear> {
-        Err(Unclear {
+    fn fail<T>(&self, expected: &'static str) -> Result<T, ParseError> {
+        Err(ParseError {
             at: self.at,
             expected,
         })
@@ -107,13 +107,13 @@ impl<'t> Cursor<'t> {
     }
 
     /// Takes a name: letters, digits and `_`, not beginning with a digit; with dots between names.
-    pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, Unclear> {
+    pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, ParseError> {
         let rest = self.rest();
         let inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'');
         let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
         let word = &rest[..end];
         if !word.starts_with(|c: char| c.is_alphabetic() || c == '_') {
-            return self.unclear(expected);
+            return self.fail(expected);
         }
         self.at += end;
         self.skip_blank();
@@ -121,7 +121,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Takes a whole number without a sign.
-    pub(crate) fn count(&mut self, expected: &'static str) -> Result<u64, Unclear> {
+    pub(crate) fn count(&mut self, expected: &'static str) -> Result<u64, ParseError> {
         let rest = self.rest();
         let end = rest
             .find(|c: char| !c.is_ascii_digit())
@@ -132,18 +132,18 @@ impl<'t> Cursor<'t> {
                 self.skip_blank();
                 Ok(count)
             }
-            Err(_) => self.unclear(expected),
+            Err(_) => self.fail(expected),
         }
     }
 
     /// Takes a literal.
-    pub(crate) fn literal(&mut self) -> Result<Literal, Unclear> {
+    pub(crate) fn literal(&mut self) -> Result<Literal, ParseError> {
         self.literal_at(0)
     }
 
-    fn literal_at(&mut self, depth: u32) -> Result<Literal, Unclear> {
+    fn literal_at(&mut self, depth: u32) -> Result<Literal, ParseError> {
         if depth == DEPTH_MAX {
-            return self.unclear("a value that nests less deep");
+            return self.fail("a value that nests less deep");
         }
         let rest = self.rest();
         match self.peek() {
@@ -164,19 +164,19 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn number(&mut self) -> Result<Literal, Unclear> {
+    fn number(&mut self) -> Result<Literal, ParseError> {
         let rest = self.rest();
         let digits = |c: char| c.is_ascii_digit() || c == '-';
         let end = rest.find(|c| !digits(c)).unwrap_or(rest.len());
         let Ok(number) = rest[..end].parse() else {
-            return self.unclear("a whole number of at most 64 bits");
+            return self.fail("a whole number of at most 64 bits");
         };
         self.at += end;
         self.skip_blank();
         Ok(Literal::Number(number))
     }
 
-    fn items(&mut self, open: char, close: char, depth: u32) -> Result<Vec<Literal>, Unclear> {
+    fn items(&mut self, open: char, close: char, depth: u32) -> Result<Vec<Literal>, ParseError> {
         self.take(open);
         let mut items = Vec::new();
         while !self.take(close) {
@@ -185,33 +185,33 @@ impl<'t> Cursor<'t> {
                 if self.take(close) {
                     break;
                 }
-                return self.unclear("`,` or the end of the list");
+                return self.fail("`,` or the end of the list");
             }
         }
         Ok(items)
     }
 
-    fn fields(&mut self, depth: u32) -> Result<Literal, Unclear> {
+    fn fields(&mut self, depth: u32) -> Result<Literal, ParseError> {
         self.take('{');
         let mut fields = Vec::new();
         while !self.take('}') {
             let name = self.word("the name of a field")?.to_owned();
             if !self.take(':') {
-                return self.unclear("`:`");
+                return self.fail("`:`");
             }
             fields.push((name, self.literal_at(depth + 1)?));
             if !self.take(',') {
                 if self.take('}') {
                     break;
                 }
-                return self.unclear("`,` or `}`");
+                return self.fail("`,` or `}`");
             }
         }
         Ok(Literal::Record(fields))
     }
 
     /// The content of a quoted piece. `\xNN` is a byte, and so only in bytes.
-    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, Unclear> {
+    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, ParseError> {
         self.at += 1;
         let mut content = Vec::new();
         while let Some(c) = self.peek() {
@@ -226,11 +226,16 @@ impl<'t> Cursor<'t> {
                 c => content.extend(c.encode_utf8(&mut [0; 4]).bytes()),
             }
         }
-        self.unclear("`\"`")
+        self.fail("`\"`")
     }
 
-    fn escape(&mut self, start: usize, bytes: bool, content: &mut Vec<u8>) -> Result<(), Unclear> {
-        let unclear = Unclear {
+    fn escape(
+        &mut self,
+        start: usize,
+        bytes: bool,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ParseError> {
+        let error = ParseError {
             at: start,
             expected: r#"`\n`, `\r`, `\t`, `\\`, `\"`, `\u{...}` or, in bytes, `\xNN`"#,
         };
@@ -255,7 +260,7 @@ impl<'t> Cursor<'t> {
             let c = u32::from_str_radix(digits, 16)
                 .ok()
                 .and_then(char::from_u32);
-            let c = c.filter(|_| rest.len() > digits.len() + 2).ok_or(unclear)?;
+            let c = c.filter(|_| rest.len() > digits.len() + 2).ok_or(error)?;
             self.at += digits.len() + 3;
             content.extend(c.encode_utf8(&mut [0; 4]).bytes());
             return Ok(());
@@ -266,7 +271,7 @@ impl<'t> Cursor<'t> {
             .filter(|_| bytes);
         let byte = digits
             .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .ok_or(unclear)?;
+            .ok_or(error)?;
         self.at += 3;
         content.push(byte);
         Ok(())
@@ -275,9 +280,9 @@ impl<'t> Cursor<'t> {
 
 impl Literal {
     /// The value of that sort that the literal writes.
-    pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, Mismatch> {
+    pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
         let Some(kind) = image.sorts.get(sort.index()) else {
-            return Err(self.mismatch(sort, image));
+            return Err(self.form_error(sort, image));
         };
         let value = match (kind, self) {
             (Sort::Unit, Literal::Tuple(items)) if items.is_empty() => Value::Unit,
@@ -285,11 +290,11 @@ impl Literal {
             (Sort::Bool, Literal::Word(word)) if word == "false" => Value::Bool(false),
             (Sort::Nat, Literal::Number(n)) => match u64::try_from(*n) {
                 Ok(n) => Value::Nat(n),
-                Err(_) => return Err(self.mismatch(sort, image)),
+                Err(_) => return Err(self.form_error(sort, image)),
             },
             (Sort::Int, Literal::Number(n)) => match i64::try_from(*n) {
                 Ok(n) => Value::Int(n),
-                Err(_) => return Err(self.mismatch(sort, image)),
+                Err(_) => return Err(self.form_error(sort, image)),
             },
             (Sort::Text, Literal::Text(text)) => Value::text(text),
             (Sort::Bytes | Sort::Foreign { .. }, Literal::Bytes(bytes)) => Value::bytes(bytes),
@@ -313,7 +318,7 @@ impl Literal {
             (Sort::Arm(labels), Literal::Word(word)) => {
                 let names = labels.iter().filter_map(|l| image.labels.get(l.index()));
                 let Value::Nat(row) = position(word, names.map(String::as_str))? else {
-                    return Err(self.mismatch(sort, image));
+                    return Err(self.form_error(sort, image));
                 };
                 Value::Nat(labels.get(row as usize).map_or(0, |l| u64::from(l.0)))
             }
@@ -330,12 +335,12 @@ impl Literal {
                 | Sort::Enum { .. }
                 | Sort::Arm(_),
                 _,
-            ) => return Err(self.mismatch(sort, image)),
+            ) => return Err(self.form_error(sort, image)),
         };
         Ok(value)
     }
 
-    fn mismatch(&self, sort: SortId, image: &CodeImage) -> Mismatch {
+    fn form_error(&self, sort: SortId, image: &CodeImage) -> ConvertError {
         let got = match self {
             Literal::Word(word) => format!("the word `{}`", filter::line(word)),
             Literal::Number(number) => format!("the number `{number}`"),
@@ -346,7 +351,7 @@ impl Literal {
             Literal::Tuple(items) if items.is_empty() => "`()`".to_owned(),
             Literal::Tuple(items) => format!("a list of {} fields", items.len()),
         };
-        Mismatch::Form {
+        ConvertError::Form {
             expected: format!("`{}`", sort_name(sort, image)),
             got,
         }
@@ -358,7 +363,7 @@ fn record(
     fields: &[(String, SortId)],
     given: &[(String, Literal)],
     image: &CodeImage,
-) -> Result<Value, Mismatch> {
+) -> Result<Value, ConvertError> {
     let sort = || {
         if name.is_empty() {
             "the payload".to_owned()
@@ -368,14 +373,14 @@ fn record(
     };
     for (n, (field, _)) in given.iter().enumerate() {
         if given[..n].iter().any(|(earlier, _)| earlier == field) {
-            return Err(Mismatch::FieldTwice {
+            return Err(ConvertError::FieldTwice {
                 field: field.clone(),
             });
         }
         if !fields.iter().any(|(known, _)| known == field) {
             let known = fields.iter().map(|(known, _)| format!("`{known}`"));
             let known = known.collect::<Vec<_>>().join(", ");
-            return Err(Mismatch::NoSuchField {
+            return Err(ConvertError::NoSuchField {
                 sort: sort(),
                 field: field.clone(),
                 known,
@@ -389,7 +394,7 @@ fn record(
             Some((_, literal)) => values.push(literal.value(*field_sort, image)?),
             None if optional => values.push(Value::option(None)),
             None => {
-                return Err(Mismatch::FieldMissing {
+                return Err(ConvertError::FieldMissing {
                     sort: sort(),
                     field: field.clone(),
                 });
@@ -402,7 +407,7 @@ fn record(
 fn position<'n>(
     word: &str,
     names: impl Iterator<Item = &'n str> + Clone,
-) -> Result<Value, Mismatch> {
+) -> Result<Value, ConvertError> {
     match names.clone().position(|name| name == word) {
         Some(row) => Ok(Value::Nat(row as u64)),
         None => {
@@ -410,7 +415,7 @@ fn position<'n>(
                 .map(|name| format!("`{name}`"))
                 .collect::<Vec<_>>()
                 .join(", ");
-            Err(Mismatch::NoSuchWord {
+            Err(ConvertError::NoSuchWord {
                 word: filter::line(word),
                 known,
             })
@@ -608,8 +613,8 @@ mod tests {
         ] {
             assert_eq!(read(text, sort), Err(expected.to_owned()), "{text}");
         }
-        let unclear = read(r#""\x41""#, 2).expect_err("a byte is no text");
-        assert!(unclear.starts_with("1: "), "{unclear}");
+        let message = read(r#""\x41""#, 2).expect_err("a byte is no text");
+        assert!(message.starts_with("1: "), "{message}");
     }
 
     #[test]

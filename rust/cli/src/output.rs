@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::{Color, StyleArgs};
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::recording::Recorded;
 use crate::standard::StandardOutput;
 
 /// How long a report may take after a signal has ended the command: its reader may not read.
@@ -87,13 +88,11 @@ impl Voice {
 
     /// Reports why the command failed, on standard error and with `--json` on standard output. `is_recorded` is `false`
     /// when the recording failed, too.
-    pub(crate) fn failure(&self, message: &str, exit: Exit, is_recorded: bool) {
+    pub(crate) fn failure(&self, message: &str, exit: Exit, recorded: Recorded) {
         self.remark(BAD, "antiphon:", message);
         if self.json {
             let mut document = json!({ "error": message, "code": exit.code() });
-            if !is_recorded {
-                document["recording"] = "failed".into();
-            }
+            recorded.mark(&mut document);
             // When not even this can be written, the exit code is all that is left.
             let _ = self.document(&document);
         }

@@ -12,7 +12,7 @@ use antiphon_language::{Checked, Loader, Modules, check};
 use antiphon_machine::VerifiedImage;
 
 use crate::args::RecordArgs;
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, UsageError};
 use crate::recording::Recording;
 use crate::text::{self, Beside};
 
@@ -104,10 +104,8 @@ impl ProtocolFile {
     pub(crate) fn protocol(mut self, wanted: Option<&str>) -> Result<Protocol, Problem> {
         if !self.is_sound() {
             let report = render_all(&self.diagnostics, &self.sources, Style::Plain);
-            return Err(Problem::Unsound {
-                file: self.name,
-                report,
-            });
+            let file = self.name;
+            return Err(InputError::Unsound { file, report }.into());
         }
         let row = match wanted {
             Some(wanted) => self
@@ -118,17 +116,17 @@ impl ProtocolFile {
         };
         match row {
             Some(row) => Ok(self.protocols.swap_remove(row)),
-            None if self.protocols.is_empty() => Err(Problem::NoProtocol { file: self.name }),
+            None if self.protocols.is_empty() => {
+                Err(InputError::NoProtocol { file: self.name }.into())
+            }
             None => {
                 let known = self
                     .protocols
                     .iter()
                     .map(|p| format!("`{}`", p.checked.name()));
                 let known: Vec<String> = known.collect();
-                Err(Problem::WhichProtocol {
-                    file: self.name,
-                    known: known.join(", "),
-                })
+                let (file, known) = (self.name, known.join(", "));
+                Err(UsageError::WhichProtocol { file, known }.into())
             }
         }
     }
@@ -137,10 +135,8 @@ impl ProtocolFile {
 impl Protocol {
     /// The image, verified.
     pub(crate) fn image(&self) -> Result<Arc<VerifiedImage>, Problem> {
-        let verified = self.compiled.image.clone().verify();
-        verified
-            .map(Arc::new)
-            .map_err(|error| Problem::Image { error })
+        let image = self.compiled.image.clone();
+        Ok(Arc::new(image.verify()?))
     }
 
     /// How many configurations of all roles together the safety check visited; `None`: its budget ran out.

@@ -12,12 +12,13 @@ use antiphon_machine::{
     Sink, Stamp, VerifiedImage, WavePick,
 };
 use antiphon_record::{Header, Recorder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::RecordArgs;
+use crate::exit::Exit;
 use crate::filter;
 use crate::output::{BAD, Voice, within};
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 use crate::same_file;
 
 /// The name of the program that wrote a recording, in its header.
@@ -33,7 +34,7 @@ pub(crate) struct Recording {
     voice: Voice,
     /// Whether the run must not go on without the recording.
     is_required: bool,
-    /// Ends the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
+    /// LastFailure the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
     stop: Option<Box<dyn FnOnce() + Send>>,
     has_failed: bool,
     /// The thread that reports the failure.
@@ -49,6 +50,58 @@ impl std::fmt::Debug for Recording {
     }
 }
 
+/// Whether a command's recording is whole, once it has ended. A command without a recording counts as recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Recorded {
+    is_whole: bool,
+}
+
+impl Recorded {
+    /// LastFailure a command's recording, if it has one, with the state that the machine has reached. Every way out of a
+    /// command that has begun a recording comes through here.
+    pub(crate) fn end(recording: Option<Recording>, kernel: &ProtocolMachineKernel) -> Recorded {
+        Recorded {
+            is_whole: recording.is_none_or(|recording| recording.finish(kernel)),
+        }
+    }
+
+    /// Whether the recording of a command that failed is whole.
+    pub(crate) fn of(problem: &Problem) -> Recorded {
+        Recorded {
+            is_whole: !matches!(problem, Problem::Unrecorded(_)),
+        }
+    }
+
+    /// Whether the recording is whole. If it is not, that has been reported.
+    pub(crate) fn is_whole(self) -> bool {
+        self.is_whole
+    }
+
+    /// The result of the command. An error says whether the recording failed as well.
+    pub(crate) fn result<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
+        match self.is_whole {
+            true => result,
+            false => result.map_err(|problem| Problem::Unrecorded(Box::new(problem))),
+        }
+    }
+
+    /// The exit code of the command: `exit`, unless the recording failed.
+    pub(crate) fn exit(self, exit: Exit) -> Exit {
+        match self.is_whole {
+            true => exit,
+            false => Exit::Failed,
+        }
+    }
+
+    /// Adds to the last document of the command that its recording failed, if it did.
+    pub(crate) fn mark(self, document: &mut Value) {
+        if !self.is_whole {
+            document["recording"] = "failed".into();
+        }
+    }
+}
+
 impl Recording {
     /// Refuses a recording in one of these files, which the command itself reads or writes.
     pub(crate) fn refuse_over<'p>(
@@ -60,9 +113,7 @@ impl Recording {
         };
         let mut files = files.into_iter();
         match files.any(|file| same_file::is_same_place(path, file)) {
-            true => Err(Problem::RecordingOver {
-                path: path.to_owned(),
-            }),
+            true => Err(recording_over(path)),
             false => Ok(()),
         }
     }
@@ -77,9 +128,7 @@ impl Recording {
             return Ok(None);
         };
         if same_file::is_standard_output(path) {
-            return Err(Problem::RecordingOver {
-                path: path.to_owned(),
-            });
+            return Err(recording_over(path));
         }
         Ok(Some(Recording {
             recorder: file::create(path, args.overwrite, &header())?,
@@ -103,9 +152,9 @@ impl Recording {
         self.has_failed && self.is_required
     }
 
-    /// Ends the recording with the state that the machine has reached. Returns whether the recording is whole; if not,
+    /// LastFailure the recording with the state that the machine has reached. Returns whether the recording is whole; if not,
     /// that has been reported.
-    pub(crate) fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
+    fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
         let ended = self.recorder.finish(kernel);
         let failure = match ended {
             Ok(file) => file::loss(&file, &self.path),
@@ -158,6 +207,11 @@ impl Recording {
             stop();
         }
     }
+}
+
+fn recording_over(path: &Path) -> Problem {
+    let path = path.to_owned();
+    UsageError::RecordingOver { path }.into()
 }
 
 fn cannot(path: &Path, error: impl std::fmt::Display) -> String {

@@ -94,7 +94,7 @@ impl Kind {
         }
     }
 
-    /// Whether something went wrong. Ends of sessions do not count: they are kept on their own.
+    /// Whether something went wrong. LastFailure of sessions do not count: they are kept on their own.
     pub(crate) const fn is_trouble(self) -> bool {
         match self {
             Kind::Failed

@@ -13,7 +13,7 @@ use antiphon_machine::{
 };
 
 use crate::filter;
-use crate::literal::{Cursor, Literal, Mismatch, Unclear, show, sort_name};
+use crate::literal::{ConvertError, Cursor, Literal, ParseError, show, sort_name};
 
 /// The most answers a script comes to once its repetitions are written out.
 const ANSWERS_MAX: usize = 1 << 20;
@@ -94,10 +94,10 @@ pub(crate) enum ScriptFault {
     NoSuchFailure { got: String, known: String },
     #[error("`{role}` never sends `{label}`")]
     NeverSends { role: String, label: String },
-    #[error("`{role}` is never asked for the payload of `{label}`: leave the value away")]
+    #[error("`{role}` is never asked for the payload of `{label}`: omit the value")]
     NeverAsked { role: String, label: String },
     #[error("{0}")]
-    Value(#[from] Mismatch),
+    Value(#[from] ConvertError),
     #[error("the `repeat` has no `end`")]
     NoEnd,
     #[error("there is no `repeat` that this `end` could end")]
@@ -110,14 +110,14 @@ pub(crate) enum ScriptFault {
 
 /// How what is asked and what the script says differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Astray {
+pub(crate) struct ScriptMismatch {
     /// What was asked, as a sentence.
     asked: String,
     /// The script's next line for that role: file, number, text. `None`: there is none left.
     next: Option<(Arc<str>, usize, String)>,
 }
 
-impl fmt::Display for Astray {
+impl fmt::Display for ScriptMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.next {
             Some((file, line, text)) => {
@@ -143,7 +143,6 @@ impl Script {
         image: &VerifiedImage,
     ) -> Result<Script, Vec<ScriptError>> {
         let mut reader = Reader {
-            file: Arc::from(name),
             image: image.image(),
             entries: Vec::new(),
             blocks: vec![Block {
@@ -153,12 +152,12 @@ impl Script {
             }],
             errors: Vec::new(),
         };
-        for (number, line) in text.lines().enumerate() {
-            if let Err(error) = reader.line(number + 1, line) {
+        for (number, text) in text.lines().enumerate() {
+            if let Err(error) = reader.line(&mut Line::new(number + 1, text)) {
                 reader.errors.push(error);
             }
         }
-        reader.finish()
+        reader.finish(Arc::from(name))
     }
 
     /// The first line of each role that was never asked for.
@@ -192,13 +191,28 @@ impl Script {
     }
 }
 
+/// Reads the lines of a script.
 struct Reader<'i> {
-    file: Arc<str>,
     image: &'i CodeImage,
     entries: Vec<Entry>,
-    /// The open `repeat`s, the script itself first.
+    /// The open `repeat` blocks, outermost first. The first one is the script itself.
     blocks: Vec<Block>,
-    errors: Vec<ScriptError>,
+    errors: Vec<LineError>,
+}
+
+/// A line that is being read.
+struct Line<'l> {
+    /// Counted from 1.
+    number: usize,
+    text: &'l str,
+    cursor: Cursor<'l>,
+}
+
+/// What is wrong with a line, and where.
+struct LineError {
+    line: usize,
+    column: Option<usize>,
+    fault: ScriptFault,
 }
 
 struct Block {
@@ -207,43 +221,106 @@ struct Block {
     order: Vec<(RoleId, u32)>,
 }
 
-impl Reader<'_> {
-    fn line(&mut self, number: usize, text: &str) -> Result<(), ScriptError> {
-        let mut cursor = Cursor::new(text);
-        if cursor.is_done() {
+impl<'l> Line<'l> {
+    fn new(number: usize, text: &'l str) -> Line<'l> {
+        let cursor = Cursor::new(text);
+        Line {
+            number,
+            text,
+            cursor,
+        }
+    }
+
+    /// Takes the next word.
+    fn word(&mut self, expected: &'static str) -> Result<&'l str, LineError> {
+        let word = self.cursor.word(expected);
+        word.map_err(|error| self.parse_error(error))
+    }
+
+    /// Takes a number of repetitions.
+    fn count(&mut self, expected: &'static str) -> Result<u64, LineError> {
+        let count = self.cursor.count(expected);
+        count.map_err(|error| self.parse_error(error))
+    }
+
+    fn literal(&mut self) -> Result<Literal, LineError> {
+        let literal = self.cursor.literal();
+        literal.map_err(|error| self.parse_error(error))
+    }
+
+    /// Checks that the line has ended.
+    fn end(&self) -> Result<(), LineError> {
+        if self.cursor.is_done() {
             return Ok(());
         }
-        let start = cursor.at();
-        let word = self.unclear(number, text, cursor.word("a role, `repeat` or `end`"))?;
-        match word {
+        let fault = ScriptFault::Expected("the end of the line");
+        Err(self.error_at(self.cursor.at(), fault))
+    }
+
+    fn parse_error(&self, error: ParseError) -> LineError {
+        self.error_at(error.at, ScriptFault::Expected(error.expected))
+    }
+
+    /// An error at a byte of the line.
+    fn error_at(&self, at: usize, fault: ScriptFault) -> LineError {
+        let before = self.text.char_indices().take_while(|(byte, _)| *byte < at);
+        LineError {
+            line: self.number,
+            column: Some(1 + before.count()),
+            fault,
+        }
+    }
+
+    /// An error of the line as a whole.
+    fn error(&self, fault: ScriptFault) -> LineError {
+        LineError::of_line(self.number, fault)
+    }
+}
+
+impl LineError {
+    fn of_line(line: usize, fault: ScriptFault) -> LineError {
+        LineError {
+            line,
+            column: None,
+            fault,
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &mut Line<'_>) -> Result<(), LineError> {
+        if line.cursor.is_done() {
+            return Ok(());
+        }
+        let start = line.cursor.at();
+        match line.word("a role, `repeat` or `end`")? {
             "repeat" => {
-                let times = self.unclear(number, text, cursor.count("how many times"))?;
-                self.done(number, text, &cursor)?;
+                let times = line.count("how many times")?;
+                line.end()?;
                 if self.blocks.len() > REPEAT_DEPTH_MAX {
-                    return Err(self.error(number, None, ScriptFault::TooMany));
+                    return Err(line.error(ScriptFault::TooMany));
                 }
                 self.blocks.push(Block {
-                    line: number,
+                    line: line.number,
                     times,
                     order: Vec::new(),
                 });
                 Ok(())
             }
             "end" => {
-                self.done(number, text, &cursor)?;
-                self.end(number)
+                line.end()?;
+                self.end(line)
             }
             role => {
                 let role = self
                     .role(role)
-                    .map_err(|fault| self.error(number, Some(column(text, start)), fault))?;
-                let act = self.act(number, text, &mut cursor, role)?;
-                self.done(number, text, &cursor)?;
+                    .map_err(|fault| line.error_at(start, fault))?;
+                let act = self.act(line, role)?;
+                line.end()?;
                 let row = self.entries.len() as u32;
-                let text = filter::line(text.trim());
                 self.entries.push(Entry {
-                    line: number,
-                    text,
+                    line: line.number,
+                    text: filter::line(line.text.trim()),
                     act,
                 });
                 if let Some(block) = self.blocks.last_mut() {
@@ -254,14 +331,15 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&mut self, number: usize) -> Result<(), ScriptError> {
+    /// Closes the innermost `repeat` block.
+    fn end(&mut self, line: &Line<'_>) -> Result<(), LineError> {
         let block = if self.blocks.len() > 1 {
             self.blocks.pop()
         } else {
             None
         };
         let Some(block) = block else {
-            return Err(self.error(number, None, ScriptFault::NoRepeat));
+            return Err(line.error(ScriptFault::NoRepeat));
         };
         let outer = self.blocks.last().map_or(0, |outer| outer.order.len());
         let times = usize::try_from(block.times).unwrap_or(usize::MAX);
@@ -271,7 +349,7 @@ impl Reader<'_> {
             .saturating_mul(times)
             .saturating_add(outer);
         if len > ANSWERS_MAX {
-            return Err(self.error(block.line, None, ScriptFault::TooMany));
+            return Err(LineError::of_line(block.line, ScriptFault::TooMany));
         }
         if let Some(outer) = self.blocks.last_mut() {
             for _ in 0..if block.order.is_empty() { 0 } else { times } {
@@ -281,16 +359,22 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Script, Vec<ScriptError>> {
+    fn finish(mut self, file: Arc<str>) -> Result<Script, Vec<ScriptError>> {
         while self.blocks.len() > 1 {
             if let Some(block) = self.blocks.pop() {
-                let error = self.error(block.line, None, ScriptFault::NoEnd);
+                let error = LineError::of_line(block.line, ScriptFault::NoEnd);
                 self.errors.push(error);
             }
         }
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|error| (error.line, error.column));
-            return Err(self.errors);
+            let errors = self.errors.into_iter().map(|error| ScriptError {
+                file: Arc::clone(&file),
+                line: error.line,
+                column: error.column,
+                fault: error.fault,
+            });
+            return Err(errors.collect());
         }
         let mut roles: BTreeMap<RoleId, Vec<u32>> = BTreeMap::new();
         for (role, row) in self
@@ -303,125 +387,99 @@ impl Reader<'_> {
         }
         let unused = |(role, order): (RoleId, Vec<u32>)| (role, (order.into(), 0));
         Ok(Script {
-            name: self.file,
+            name: file,
             entries: self.entries.into(),
             roles: roles.into_iter().map(unused).collect(),
         })
     }
 
-    fn act(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        role: RoleId,
-    ) -> Result<Act, ScriptError> {
-        let at = cursor.at();
-        let verb = self.unclear(number, text, cursor.word("`sends`, `gets` or `answers`"))?;
-        let object = cursor.at();
-        let here = |at: usize| Some(column(text, at));
-        match verb {
-            "sends" => {
-                let label = self.label(number, text, cursor)?;
-                if !self.peers(label, role).any(|_| true) {
-                    let (role, label) = (self.role_name(role), self.label_name(label));
-                    let fault = ScriptFault::NeverSends { role, label };
-                    return Err(self.error(number, here(object), fault));
-                }
-                if cursor.is_done() {
-                    return Ok(Act::Sends {
-                        label,
-                        answer: None,
-                    });
-                }
-                let payloads = self.payloads(label, role);
-                if payloads.is_empty() {
-                    let (role, label) = (self.role_name(role), self.label_name(label));
-                    let fault = ScriptFault::NeverAsked { role, label };
-                    return Err(self.error(number, here(cursor.at()), fault));
-                }
-                let answer = Some(self.answer(number, text, cursor, &payloads)?);
-                Ok(Act::Sends { label, answer })
-            }
+    fn act(&self, line: &mut Line<'_>, role: RoleId) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        match line.word("`sends`, `gets` or `answers`")? {
+            "sends" => self.sends(line, role),
             "gets" => {
-                let label = self.label(number, text, cursor)?;
-                let value = match cursor.is_done() {
+                let label = self.label(line)?;
+                let value = match line.cursor.is_done() {
                     true => None,
-                    false => Some(self.value(number, text, cursor, &self.deliveries(label))?),
+                    false => Some(self.value(line, &self.deliveries(label))?),
                 };
                 Ok(Act::Gets { label, value })
             }
-            "answers" => {
-                let word = self.unclear(number, text, cursor.word("`Interface.operation`"))?;
-                let (interface, operation) = word.rsplit_once('.').unwrap_or(("", word));
-                let results = self.results(interface, operation);
-                if results.is_empty() {
-                    let fault = self.no_such_operation(word);
-                    return Err(self.error(number, here(object), fault));
-                }
-                let answer = match cursor.is_done() {
-                    true => Answer::Success(Value::Unit),
-                    false => self.answer(number, text, cursor, &results)?,
-                };
-                let (interface, operation) = (interface.to_owned(), operation.to_owned());
-                Ok(Act::Answers {
-                    interface,
-                    operation,
-                    answer,
-                })
-            }
+            "answers" => self.answers(line),
             _ => {
                 let fault = ScriptFault::Expected("`sends`, `gets` or `answers`");
-                Err(self.error(number, here(at), fault))
+                Err(line.error_at(at, fault))
             }
         }
     }
 
-    fn label(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-    ) -> Result<LabelId, ScriptError> {
-        let at = cursor.at();
-        let word = self.unclear(number, text, cursor.word("a label"))?;
-        match self.image.labels.iter().position(|label| label == word) {
-            Some(row) => Ok(LabelId(row as u16)),
-            None => {
-                let known = names(self.image.labels.iter());
-                let fault = ScriptFault::NoSuchLabel {
-                    got: word.to_owned(),
-                    known,
-                };
-                Err(self.error(number, Some(column(text, at)), fault))
-            }
+    /// Reads what follows `sends`.
+    fn sends(&self, line: &mut Line<'_>, role: RoleId) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        let label = self.label(line)?;
+        let names = || (self.role_name(role), self.label_name(label));
+        if !self.peers(label, role).any(|_| true) {
+            let (role, label) = names();
+            return Err(line.error_at(at, ScriptFault::NeverSends { role, label }));
         }
+        if line.cursor.is_done() {
+            return Ok(Act::Sends {
+                label,
+                answer: None,
+            });
+        }
+        let payloads = self.payloads(label, role);
+        if payloads.is_empty() {
+            let (role, label) = names();
+            let fault = ScriptFault::NeverAsked { role, label };
+            return Err(line.error_at(line.cursor.at(), fault));
+        }
+        let answer = Some(self.answer(line, &payloads)?);
+        Ok(Act::Sends { label, answer })
     }
 
-    fn answer(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        sorts: &[SortId],
-    ) -> Result<Answer, ScriptError> {
-        let at = cursor.at();
-        answer(cursor, sorts, self.image).map_err(|(offset, fault)| {
-            self.error(number, Some(column(text, offset.unwrap_or(at))), fault)
+    /// Reads what follows `answers`.
+    fn answers(&self, line: &mut Line<'_>) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        let word = line.word("`Interface.operation`")?;
+        let (interface, operation) = word.rsplit_once('.').unwrap_or(("", word));
+        let results = self.results(interface, operation);
+        if results.is_empty() {
+            return Err(line.error_at(at, self.no_such_operation(word)));
+        }
+        let answer = match line.cursor.is_done() {
+            true => Answer::Success(Value::Unit),
+            false => self.answer(line, &results)?,
+        };
+        Ok(Act::Answers {
+            interface: interface.to_owned(),
+            operation: operation.to_owned(),
+            answer,
         })
     }
 
-    fn value(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        sorts: &[SortId],
-    ) -> Result<Value, ScriptError> {
-        let at = cursor.at();
-        let literal = self.unclear(number, text, cursor.literal())?;
-        value_of(&literal, sorts, self.image)
-            .map_err(|fault| self.error(number, Some(column(text, at)), fault))
+    fn label(&self, line: &mut Line<'_>) -> Result<LabelId, LineError> {
+        let at = line.cursor.at();
+        let word = line.word("a label")?;
+        match self.image.labels.iter().position(|label| label == word) {
+            Some(row) => Ok(LabelId(row as u16)),
+            None => {
+                let (got, known) = (word.to_owned(), names(self.image.labels.iter()));
+                Err(line.error_at(at, ScriptFault::NoSuchLabel { got, known }))
+            }
+        }
+    }
+
+    fn answer(&self, line: &mut Line<'_>, sorts: &[SortId]) -> Result<Answer, LineError> {
+        let at = line.cursor.at();
+        answer(&mut line.cursor, sorts, self.image)
+            .map_err(|(offset, fault)| line.error_at(offset.unwrap_or(at), fault))
+    }
+
+    fn value(&self, line: &mut Line<'_>, sorts: &[SortId]) -> Result<Value, LineError> {
+        let at = line.cursor.at();
+        let literal = line.literal()?;
+        value_of(&literal, sorts, self.image).map_err(|fault| line.error_at(at, fault))
     }
 
     fn role(&self, word: &str) -> Result<RoleId, ScriptFault> {
@@ -540,43 +598,6 @@ impl Reader<'_> {
             .cloned()
             .unwrap_or_default()
     }
-
-    fn done(&self, number: usize, text: &str, cursor: &Cursor<'_>) -> Result<(), ScriptError> {
-        if cursor.is_done() {
-            return Ok(());
-        }
-        let fault = ScriptFault::Expected("the end of the line");
-        Err(self.error(number, Some(column(text, cursor.at())), fault))
-    }
-
-    fn unclear<T>(
-        &self,
-        number: usize,
-        text: &str,
-        read: Result<T, Unclear>,
-    ) -> Result<T, ScriptError> {
-        read.map_err(|unclear| {
-            let fault = ScriptFault::Expected(unclear.expected);
-            self.error(number, Some(column(text, unclear.at)), fault)
-        })
-    }
-
-    fn error(&self, line: usize, column: Option<usize>, fault: ScriptFault) -> ScriptError {
-        ScriptError {
-            file: Arc::clone(&self.file),
-            line,
-            column,
-            fault,
-        }
-    }
-}
-
-/// The column, in characters from 1, of a byte of a line.
-fn column(text: &str, at: usize) -> usize {
-    1 + text
-        .char_indices()
-        .take_while(|(byte, _)| *byte < at)
-        .count()
 }
 
 fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
@@ -596,13 +617,13 @@ pub(crate) fn answer(
     sorts: &[SortId],
     image: &CodeImage,
 ) -> Result<Answer, (Option<usize>, ScriptFault)> {
-    let unclear = |unclear: Unclear| (Some(unclear.at), ScriptFault::Expected(unclear.expected));
-    let literal = cursor.literal().map_err(unclear)?;
+    let parse_error = |error: ParseError| (Some(error.at), ScriptFault::Expected(error.expected));
+    let literal = cursor.literal().map_err(parse_error)?;
     match &literal {
         Literal::Word(word) if word == "later" => Ok(Answer::Later),
         Literal::Word(word) if word == "fails" => {
             let at = cursor.at();
-            let word = cursor.word("the kind of failure").map_err(unclear)?;
+            let word = cursor.word("the kind of failure").map_err(parse_error)?;
             let kind = FailureKind::ALL
                 .into_iter()
                 .find(|kind| kind.name() == word);
@@ -621,7 +642,7 @@ pub(crate) fn answer(
                 return Ok(Answer::Fails(kind, String::new()));
             }
             let at = cursor.at();
-            match cursor.literal().map_err(unclear)? {
+            match cursor.literal().map_err(parse_error)? {
                 Literal::Text(detail) => Ok(Answer::Fails(kind, detail)),
                 Literal::Word(_)
                 | Literal::Number(_)
@@ -646,11 +667,11 @@ fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Va
     for sort in sorts {
         match literal.value(*sort, image) {
             Ok(value) => return Ok(value),
-            Err(mismatch) => wrong = wrong.or(Some(mismatch)),
+            Err(error) => wrong = wrong.or(Some(error)),
         }
     }
     match wrong {
-        Some(mismatch) => Err(ScriptFault::Value(mismatch)),
+        Some(error) => Err(ScriptFault::Value(error)),
         // The caller says it better, where no sort at all is an error.
         None => Ok(Value::Unit),
     }
@@ -662,7 +683,7 @@ pub(crate) struct Scripted {
     script: Script,
     /// Roles whose next line already chose its label, and still has a payload to give.
     chosen: Vec<RoleId>,
-    astray: Option<Astray>,
+    mismatch: Option<ScriptMismatch>,
 }
 
 impl Scripted {
@@ -670,13 +691,13 @@ impl Scripted {
         Scripted {
             script,
             chosen: Vec::new(),
-            astray: None,
+            mismatch: None,
         }
     }
 
     /// Where the run left the script, if it did. Nothing is answered from then on.
-    pub(crate) fn astray(&self) -> Option<&Astray> {
-        self.astray.as_ref()
+    pub(crate) fn mismatch(&self) -> Option<&ScriptMismatch> {
+        self.mismatch.as_ref()
     }
 
     /// The script, to see what is left of it.
@@ -767,7 +788,7 @@ impl Answer {
 
 impl EffectHandler for Scripted {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        if self.astray.is_some() {
+        if self.mismatch.is_some() {
             return Reply::Later;
         }
         // Only a spawned coroutine has no role; it has no lines either.
@@ -777,7 +798,7 @@ impl EffectHandler for Scripted {
         }
         let next = self.script.next(role);
         let next = next.map(|e| (Arc::clone(&self.script.name), e.line, e.text.clone()));
-        self.astray = Some(Astray {
+        self.mismatch = Some(ScriptMismatch {
             asked: asked(request),
             next,
         });

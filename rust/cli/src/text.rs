@@ -8,7 +8,7 @@ use antiphon_language::diagnostic::Diagnostic;
 use antiphon_language::source::{SOURCE_LEN_MAX, Source};
 use antiphon_language::{LoadError, Loader, decode};
 
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem};
 use crate::standard::StandardInput;
 
 /// What stands for standard input on a command line.
@@ -100,13 +100,11 @@ pub(crate) fn plain(path: &Path, len_max: u64) -> Result<String, Problem> {
     };
     reading(&mut bytes).map_err(Problem::file("read", path))?;
     if bytes.len() as u64 > len_max {
-        return Err(Problem::TooLong {
-            path: path.to_owned(),
-            max: len_max,
-        });
+        let path = path.to_owned();
+        return Err(InputError::TooLong { path, max: len_max }.into());
     }
-    String::from_utf8(bytes).map_err(|error| Problem::NotText {
-        path: path.to_owned(),
-        at: error.utf8_error().valid_up_to(),
+    String::from_utf8(bytes).map_err(|error| {
+        let (path, at) = (path.to_owned(), error.utf8_error().valid_up_to());
+        InputError::NotText { path, at }.into()
     })
 }

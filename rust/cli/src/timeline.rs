@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use antiphon_machine::{ProtocolMachineKernel, SessionId, VerifiedImage};
-use antiphon_record::{Entry, Moment, ReplayError, Tail, Timeline, Verdict, describe};
+use antiphon_record::{Entry, Moment, Tail, Timeline, Verdict, describe};
 
 use crate::filter;
 use crate::problem::Problem;
@@ -26,7 +26,7 @@ pub(crate) const GUEST_ROLES_NOTE: &str = "guest roles";
 impl Telling {
     pub(crate) fn open(path: &Path) -> Result<Telling, Problem> {
         let file = File::open(path).map_err(Problem::file("read", path))?;
-        let timeline = Timeline::open(file).map_err(|error| Problem::recording(path, error))?;
+        let timeline = Timeline::open(file).map_err(|error| Problem::replay(path, error))?;
         let notes = timeline.header().notes.iter();
         let noted = notes.filter(|(name, _)| name == GUEST_ROLES_NOTE);
         let guest_roles = noted
@@ -55,7 +55,7 @@ impl Telling {
             let Some(moment) = self.timeline.next() else {
                 return Ok(None);
             };
-            let moment = moment.map_err(|error| Problem::recording(&self.path, error))?;
+            let moment = moment.map_err(|error| Problem::replay(&self.path, error))?;
             let kernel = self.timeline.kernel();
             if let Some((mut row, session)) = row_of(&mut self.story, &moment, kernel) {
                 row.mark_inside(&self.guest_roles);
@@ -128,14 +128,4 @@ fn image(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<Arc<Verif
     kernel
         .session(session)
         .map(|session| Arc::clone(kernel.image(session)))
-}
-
-impl Problem {
-    /// Why a recording cannot be used.
-    pub(crate) fn recording(path: &Path, error: ReplayError) -> Problem {
-        Problem::Recording {
-            path: path.to_owned(),
-            error: Box::new(error),
-        }
-    }
 }

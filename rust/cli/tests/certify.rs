@@ -208,9 +208,9 @@ fn what_is_not_a_whole_recording_is_refused() {
         (
             "cut.rec",
             3,
-            "`cut.rec` is not certified, it is not whole: torn",
+            "`cut.rec` cannot be certified because it is incomplete: torn",
         ),
-        ("replay.rec", 4, "says that it is of a replay"),
+        ("replay.rec", 4, "names the mode `replay`"),
     ] {
         let told = certify(&place, Path::new("/bin/false"), &[file]);
         assert_eq!(told.code, Some(code), "{file}: {told:?}");

@@ -85,7 +85,7 @@ fn a_copy_that_fails_says_where_and_leaves_nothing() {
         ("guest:/no/such", "back", 125, "No such file"),
         ("sent", "guest:/no/such", 125, "No such file"),
         ("nowhere", "guest:there", 125, "cannot read `nowhere`"),
-        ("sent", "back", 2, "one of the two must be in the guest"),
+        ("sent", "back", 2, "expected exactly one path in the guest"),
         ("guest:/tmp", "back", 125, "directory"),
     ] {
         let told = place.run(&["cp", source, target]);
@@ -150,7 +150,7 @@ fn an_interrupted_copy_leaves_the_target_and_no_part() {
     signal(&child, "INT");
     let told = end(child);
     assert_eq!(told.code, Some(130), "{told:?}");
-    assert_eq!(told.stderr, "antiphon: the copy was called off\n");
+    assert_eq!(told.stderr, "antiphon: the copy was interrupted\n");
     assert_eq!(place.read("there"), b"old");
     let mut names = place.names();
     names.retain(|name| name != "c.rec");

@@ -51,7 +51,7 @@ fn every_command_has_an_example_and_a_manual_page() {
     assert_eq!(told.code, Some(2));
     assert!(
         told.stderr
-            .starts_with("antiphon: there is no command `dance`; there are `exec`"),
+            .starts_with("antiphon: there is no command `dance`; the commands are `exec`"),
         "{told:?}"
     );
 }

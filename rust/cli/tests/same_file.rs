@@ -132,7 +132,7 @@ fn every_signal_that_ends_a_copy_removes_its_part() {
             let document: serde_json::Value =
                 serde_json::from_str(&told.stdout).expect("one document");
             assert_eq!(document["code"], code, "{document}");
-            assert_eq!(document["error"], "the copy was called off");
+            assert_eq!(document["error"], "the copy was interrupted");
         }
     }
 }

@@ -347,7 +347,7 @@ fn a_signal_ends_a_threaded_run_and_its_recording_in_good_order() {
     assert!(status.expect("kill starts").success());
     let told = common::end(child);
     assert_eq!(told.code, Some(130), "{}", told.stderr);
-    assert_eq!(told.stderr, "antiphon: the run was called off\n");
+    assert_eq!(told.stderr, "antiphon: the run was interrupted\n");
     assert_eq!(told.stdout.matches("ended: cancelled").count(), 3);
     assert!(place.good(&["replay", "l.rec"]).starts_with("equal: "));
 }

@@ -22,7 +22,7 @@ use crate::filter;
 use crate::hex::hex;
 use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, ODD, Voice};
-use crate::problem::Problem;
+use crate::problem::{InputError, LeanError, Problem, RecordingError, UsageError};
 use crate::replace;
 use crate::report;
 use crate::same_file::is_same_file;
@@ -67,9 +67,8 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
         .as_ref()
         .filter(|path| is_same_file(path, &args.file))
     {
-        return Err(Problem::OverRecording {
-            path: output.clone(),
-        });
+        let path = output.clone();
+        return Err(UsageError::OverRecording { path }.into());
     }
     let (recorded, case) = Recorded::read(&args.file, &bytes)?;
     if let Verdict::Diverged(divergence) = &recorded.report.verdict {
@@ -86,7 +85,7 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
         return Ok(Exit::No);
     }
     let lean = Lean::find()?;
-    let too_large = |error| Problem::TooLargeToCertify {
+    let too_large = |error| RecordingError::TooLarge {
         path: args.file.clone(),
         error,
     };
@@ -98,9 +97,8 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
         .state
         .is_some_and(|state| state != run.state_digest())
     {
-        return Err(Problem::OtherRun {
-            path: args.file.clone(),
-        });
+        let path = args.file.clone();
+        return Err(RecordingError::OtherRun { path }.into());
     }
     // Before the model is asked: what cannot become a theorem is said at once.
     let theorem = match args.kernel {
@@ -125,10 +123,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
         .and_then(|file| file.take(RECORDING_LEN_MAX + 1).read_to_end(&mut bytes))
         .map_err(Problem::file("read", path))?;
     if bytes.len() as u64 > RECORDING_LEN_MAX {
-        return Err(Problem::TooLong {
-            path: path.to_owned(),
-            max: RECORDING_LEN_MAX,
-        });
+        let (path, max) = (path.to_owned(), RECORDING_LEN_MAX);
+        return Err(InputError::TooLong { path, max }.into());
     }
     Ok(bytes)
 }
@@ -142,7 +138,7 @@ struct Recorded {
 
 impl Recorded {
     fn read(path: &Path, bytes: &[u8]) -> Result<(Recorded, Case), Problem> {
-        let wrong = |error| Problem::recording(path, error);
+        let wrong = |error| Problem::replay(path, error);
         let mut reader = Reader::open(bytes).map_err(|error| wrong(error.into()))?;
         let mode = reader.header().config.determinism_mode;
         while reader
@@ -150,26 +146,28 @@ impl Recorded {
             .map_err(|error| wrong(error.into()))?
             .is_some()
         {}
-        let not_whole = |tail: Tail| Problem::NotWhole {
-            path: path.to_owned(),
-            tail: Box::new(tail),
+        let incomplete = |tail: Tail| {
+            let (path, tail) = (path.to_owned(), Box::new(tail));
+            Problem::from(RecordingError::Incomplete { path, tail })
         };
         match reader.tail() {
             Some(Tail::Sealed) => {}
             Some(tail @ (Tail::Open | Tail::Torn { .. } | Tail::Damaged(_))) => {
-                return Err(not_whole(tail.clone()));
+                return Err(incomplete(tail.clone()));
             }
-            None => return Err(not_whole(Tail::Open)),
+            None => return Err(incomplete(Tail::Open)),
         }
         if mode == DeterminismMode::Replay {
-            return Err(Problem::OfAReplay {
-                path: path.to_owned(),
-            });
+            let path = path.to_owned();
+            return Err(RecordingError::OfAReplay { path }.into());
         }
         let chain = reader.chain();
         // A recording claims steps, and a replay takes them: their bound comes before it.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let case = case_of_recording(&name, bytes).map_err(Problem::case(path))?;
+        let case = case_of_recording(&name, bytes).map_err(|error| RecordingError::Case {
+            path: path.to_owned(),
+            error: Box::new(error),
+        })?;
         let report = replay_twice(Cursor::new(bytes)).map_err(wrong)?;
         let recorded = Recorded {
             report,
@@ -303,7 +301,7 @@ impl Certified {
     fn keep(&self, path: &Path) -> Result<PathBuf, Problem> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        write_fixture(folder, &name, self.run.case()).map_err(Problem::Fixture)
+        Ok(write_fixture(folder, &name, self.run.case()).map_err(LeanError::Fixture)?)
     }
 
     fn warn(&self, voice: &Voice) {

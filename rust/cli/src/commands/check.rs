@@ -16,7 +16,7 @@ use crate::filter;
 use crate::image;
 use crate::lean::{Lean, Waiting};
 use crate::output::{BAD, GOOD, Voice};
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
 /// Check protocols: names, shape, projection, safety, bounds
@@ -66,10 +66,13 @@ pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
 fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem> {
     let [file] = &args.files[..] else {
         let got = args.files.len();
-        return Err(Problem::OneImage { got });
+        return Err(UsageError::OneImage { got }.into());
     };
-    let image = image::read(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
-    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    let image = image::read(file)?.ok_or_else(|| {
+        let path = file.clone();
+        InputError::SourceForImage { path }
+    })?;
+    let image = image.verify()?;
     let mut bytes = Vec::new();
     // One byte over the bound is enough to have it refused.
     File::open(path)
@@ -78,7 +81,7 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
                 .read_to_end(&mut bytes)
         })
         .map_err(Problem::file("read", path))?;
-    let refused = |error| Problem::Certificate {
+    let refused = |error| InputError::Certificate {
         path: path.to_owned(),
         error,
     };

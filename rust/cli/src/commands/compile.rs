@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::hex::hex;
 use crate::image;
 use crate::output::Voice;
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::ProtocolFile;
 use crate::replace;
 use crate::same_file::is_same_file;
@@ -42,7 +42,8 @@ pub(crate) struct Compile {
 pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
     for path in args.output.iter().chain(&args.certificate) {
         if is_same_file(&args.file, path) {
-            return Err(Problem::OverInput { path: path.clone() });
+            let path = path.clone();
+            return Err(UsageError::OverInput { path }.into());
         }
     }
     let (image, certificate) = match image::read(&args.file)? {
@@ -53,10 +54,10 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
             (compiled.image, compiled.certificate)
         }
     };
-    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    let image = image.verify()?;
     if let Some(path) = &args.certificate {
         let protocol = image.image().name.clone();
-        let certificate = certificate.ok_or(Problem::Uncertified { protocol })?;
+        let certificate = certificate.ok_or(InputError::Uncertified { protocol })?;
         replace::write(path, &certificate.encode()).map_err(Problem::file("write", path))?;
     }
     let bytes = image.image().to_bytes();

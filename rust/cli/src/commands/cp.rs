@@ -3,7 +3,7 @@
 mod from_guest;
 mod to_guest;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::guest::{self, ALIVE_WITHIN};
 use crate::interrupt::Interrupt;
-use crate::last_failure::Ends;
+use crate::last_failure::LastFailure;
 use crate::output::{REPORTED_WITHIN, Voice, within};
-use crate::problem::Problem;
+use crate::problem::{CopyError, Problem, SystemError, UsageError};
 use crate::protocol::ProtocolFile;
-use crate::recording::{Recording, header};
+use crate::recording::{Recorded, Recording, header};
 
 /// Copy a file to or from the guest
 ///
@@ -63,8 +63,11 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a session may take to end that was cancelled: it does not wait for the guest.
 const CANCELLED_WITHIN: Duration = Duration::from_millis(50);
 
-/// The session that ends when a recording that is required fails.
-type Recorded = Arc<Mutex<Option<SessionId>>>;
+/// The session under way, which is cancelled when a required recording fails.
+type CurrentSession = Arc<Mutex<Option<SessionId>>>;
+
+/// The guest's driver. Its sinks are the recording, if there is one, and the last failure of the session.
+type CopyDriver = Driver<Copier, (Option<Recording>, LastFailure)>;
 
 pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
@@ -78,76 +81,89 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     notes.extend(guest::notes(&args.guest));
     let header = || header(&config, &plan.protocols(), notes);
     let recording = Recording::begin(&args.recording, header, voice)?;
-    let mut driver = Driver::new(config, Copier::default(), (recording, Ends::default()));
+    let mut driver = Driver::new(
+        config,
+        Copier::default(),
+        (recording, LastFailure::default()),
+    );
     let guest = driver.add_guest(link);
-    let interrupt = Interrupt::watch(driver.remote(), OWNER).map_err(Problem::Threads)?;
+    let copied = copy(&mut driver, guest, &plan, args);
+
+    let kernel = driver.kernel().clone();
+    let (copier, (recording, _)) = driver.close();
+    copier.finish();
+    let recorded = Recorded::end(recording, &kernel);
+    match copied {
+        Copied::Done { bytes, target } => report(bytes, &target, recorded, voice),
+        Copied::Failed(problem) => recorded.result(Err(problem)),
+        Copied::Interrupted { signal, problem } => {
+            Ok(report_interrupt(signal, &problem, recorded, *voice))
+        }
+    }
+}
+
+/// How a copy ended.
+enum Copied {
+    Done { bytes: u64, target: String },
+    Failed(Problem),
+    Interrupted { signal: u8, problem: Problem },
+}
+
+/// Copies. Signals cancel the session under way, and so does the failure of a required recording.
+fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copied {
+    let interrupt = match Interrupt::watch(driver.remote(), OWNER) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return Copied::Failed(SystemError::Threads(error).into()),
+    };
     driver.application().end_waits_by(&interrupt);
-    let recorded = Recorded::default();
+    let current = CurrentSession::default();
     let remote = driver.remote();
     if let Some(recording) = &mut driver.sink().0 {
-        let recorded = Arc::clone(&recorded);
+        let current = Arc::clone(&current);
         recording.stop_by(move || {
-            let session = *recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            let session = *current.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(session) = session {
                 cancel(&remote, session);
             }
         });
     }
-    let copied = Copy {
-        driver: &mut driver,
+    let mut copy = Copy {
+        driver,
         guest,
         interrupt: &interrupt,
-        recorded: &recorded,
+        current: &current,
         guest_is_here: matches!(args.guest.agent, AgentPlace::Stdio),
-    }
-    .carry_out(&plan);
-
-    let kernel = driver.kernel().clone();
-    let (copier, (recording, _)) = driver.close();
-    copier.finish();
-    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
+    };
+    let copied = copy.carry_out(plan);
     match (interrupt.signal(), copied) {
-        (Some(signal), Err(problem)) => Ok(called_off(signal, &problem, is_recorded, *voice)),
-        (_, Err(problem)) => Err(problem.recorded(is_recorded)),
-        (_, Ok(copied)) => report(copied, is_recorded, voice),
+        (_, Ok((bytes, target))) => Copied::Done { bytes, target },
+        (Some(signal), Err(problem)) => Copied::Interrupted { signal, problem },
+        (None, Err(problem)) => Copied::Failed(problem),
     }
 }
 
 /// Reports that a signal ended the copy. The readers of the standard streams may not read.
-fn called_off(signal: u8, problem: &Problem, is_recorded: bool, voice: Voice) -> Exit {
-    let left = if let Problem::PartLeft { part, .. } = problem {
-        format!("; `guest:{}` may be left behind", filter::line(part))
+fn report_interrupt(signal: u8, problem: &Problem, recorded: Recorded, voice: Voice) -> Exit {
+    let left = if let Problem::LeftBehind { file, .. } = problem {
+        format!("; `guest:{}` may be left behind", filter::line(file))
     } else {
         String::new()
     };
-    let exit = match is_recorded {
-        true => Exit::Guest(128u8.saturating_add(signal)),
-        false => Exit::Failed,
-    };
-    let message = format!("the copy was called off{left}");
+    let exit = recorded.exit(Exit::Guest(128u8.saturating_add(signal)));
+    let message = format!("the copy was interrupted{left}");
     within(REPORTED_WITHIN, move || {
-        voice.failure(&message, exit, is_recorded);
+        voice.failure(&message, exit, recorded);
     });
     exit
 }
 
-fn report(
-    (bytes, target): (u64, String),
-    is_recorded: bool,
-    voice: &Voice,
-) -> Result<Exit, Problem> {
+fn report(bytes: u64, target: &str, recorded: Recorded, voice: &Voice) -> Result<Exit, Problem> {
     if voice.json {
         let mut document = json!({ "copied": bytes, "target": target });
-        if !is_recorded {
-            document["recording"] = "failed".into();
-        }
-        let told = voice.document(&document);
-        told.map_err(|problem| problem.recorded(is_recorded))?;
+        recorded.mark(&mut document);
+        recorded.result(voice.document(&document))?;
     }
-    Ok(match is_recorded {
-        true => Exit::Done,
-        false => Exit::Failed,
-    })
+    Ok(recorded.exit(Exit::Done))
 }
 
 /// What is to be copied where.
@@ -168,7 +184,7 @@ impl Plan {
                 target: target.clone(),
             }),
             (Place::Here(_), Place::Here(_)) | (Place::Guest(_), Place::Guest(_)) => {
-                Err(Problem::CopyWays)
+                Err(UsageError::CopyDirection.into())
             }
         }
     }
@@ -226,10 +242,10 @@ impl Protocol {
 
 /// A copy under way.
 struct Copy<'d> {
-    driver: &'d mut Driver<Copier, (Option<Recording>, Ends)>,
+    driver: &'d mut CopyDriver,
     guest: GuestId,
     interrupt: &'d Interrupt,
-    recorded: &'d Recorded,
+    current: &'d CurrentSession,
     /// Whether the guest's files are this machine's: the agent was started here.
     guest_is_here: bool,
 }
@@ -279,13 +295,13 @@ impl Copy<'_> {
     fn session(&mut self, protocol: Protocol) -> Result<(), Problem> {
         let session = self.open(protocol)?;
         self.interrupt.watch_over(session);
-        self.watch_recording(Some(session));
+        self.set_current(Some(session));
         let recording = self.driver.sink().0.as_ref();
         if recording.is_some_and(Recording::must_stop) {
             cancel(&self.driver.remote(), session);
         }
         let _ = self.driver.run();
-        self.watch_recording(None);
+        self.set_current(None);
         self.ended(session)
     }
 
@@ -315,14 +331,12 @@ impl Copy<'_> {
         let image = file.protocol(Some(name))?.image()?;
         let guests = Guests::new().interfaces(self.guest, ["Files"]);
         // What went wrong in an earlier session is not the reason of this one.
-        self.driver.sink().1 = Ends::default();
-        self.driver
-            .open(&image, OWNER, &guests)
-            .map_err(Problem::Open)
+        self.driver.sink().1 = LastFailure::default();
+        Ok(self.driver.open(&image, OWNER, &guests)?)
     }
 
-    fn watch_recording(&self, session: Option<SessionId>) {
-        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    fn set_current(&self, session: Option<SessionId>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
     fn ended(&mut self, session: SessionId) -> Result<(), Problem> {
@@ -332,17 +346,13 @@ impl Copy<'_> {
         match phase {
             Some(Phase::Terminal(End::Closed)) => Ok(()),
             Some(Phase::Terminal(End::Cancelled)) => {
-                let reason = match recording.is_some_and(Recording::must_stop) {
-                    true => "it was ended because its recording failed",
-                    false => "it was cancelled",
-                };
-                Err(Problem::Copy {
-                    reason: reason.to_owned(),
+                Err(match recording.is_some_and(Recording::must_stop) {
+                    true => CopyError::RecordingFailed.into(),
+                    false => CopyError::Cancelled.into(),
                 })
             }
             Some(Phase::Terminal(End::Faulted) | Phase::Active) | None => {
-                let reason = filter::line(&self.driver.sink().1.reason());
-                Err(Problem::Copy { reason })
+                Err(CopyError::Session(self.driver.sink().1.clone()).into())
             }
         }
     }
@@ -362,35 +372,24 @@ enum Transfer {
     There(Box<Problem>),
 }
 
-impl Transfer {
-    /// What to report; `doing` is what is done to the file here.
-    fn problem(self, doing: &'static str, here: &Path) -> Problem {
-        let copy = |reason: &str| Problem::Copy {
-            reason: reason.to_owned(),
-        };
-        match self {
-            Transfer::There(problem) => *problem,
-            Transfer::Here(Failure::Io(error)) => Problem::file(doing, here)(error),
-            Transfer::Here(Failure::SameFile) => copy("source and target are the same file"),
-            Transfer::Here(Failure::Longer) => copy("the source changed while it was copied"),
-            Transfer::Here(Failure::Interrupted) => copy("it was interrupted"),
-        }
+/// Compares the length of a source before and after the copy with the number of copied bytes. A length of 0 before the
+/// copy is not compared with that number: files such as those of `/proc` report 0.
+fn check_length(name: String, before: u64, after: u64, copied: u64) -> Result<(), CopyError> {
+    if before != after {
+        Err(CopyError::Changed {
+            name,
+            before,
+            after,
+        })
+    } else if before != 0 && copied != before {
+        let size = before;
+        Err(CopyError::OtherLength { name, size, copied })
+    } else {
+        Ok(())
     }
 }
 
-/// Compares the length of a source before and after the copy with the number of copied bytes. A length of 0 before the
-/// copy is not compared with that number: files such as those of `/proc` report 0.
-fn check_length(name: &str, before: u64, after: u64, copied: u64) -> Result<(), Problem> {
-    let reason = if before != after {
-        changed(name, before, after)
-    } else if before != 0 && copied != before {
-        format!("`{name}` has {before} bytes by its size, and {copied} by its content")
-    } else {
-        return Ok(());
-    };
-    Err(Problem::Copy { reason })
-}
-
-fn changed(name: &str, before: u64, after: u64) -> String {
-    format!("`{name}` changed while it was copied: it had {before} bytes and has {after}")
+/// The name of a file in the guest, as messages show it.
+fn guest_name(path: &str) -> String {
+    format!("guest:{}", filter::line(path))
 }

@@ -77,8 +77,8 @@ fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     };
     let compared = compare(open(&args.left)?, open(&args.right)?, &options);
     let compared = compared.map_err(|error| match error {
-        CompareError::Left(error) => Problem::recording(&args.left, error),
-        CompareError::Right(error) => Problem::recording(&args.right, error),
+        CompareError::Left(error) => Problem::replay(&args.left, error),
+        CompareError::Right(error) => Problem::replay(&args.right, error),
     })?;
     let names = [name(&args.left), name(&args.right)];
     if voice.json {
@@ -127,7 +127,7 @@ fn entries(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
 
 fn open(path: &Path) -> Result<Reader<File>, Problem> {
     let file = File::open(path).map_err(Problem::file("read", path))?;
-    Reader::open(file).map_err(|error| Problem::recording(path, ReplayError::Open(error)))
+    Reader::open(file).map_err(|error| Problem::replay(path, ReplayError::Open(error)))
 }
 
 /// Prints a remark about a recording that is not whole.

@@ -23,11 +23,11 @@ use crate::filter;
 use crate::guest;
 use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
-use crate::last_failure::Ends;
+use crate::last_failure::LastFailure;
 use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
-use crate::problem::Problem;
+use crate::problem::{Problem, SystemError};
 use crate::protocol::{Protocol, ProtocolFile};
-use crate::recording::{Recording, header};
+use crate::recording::{Recorded, Recording, header};
 use crate::streams::{Manner, Stream};
 use crate::timeline::GUEST_ROLES_NOTE;
 
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let image = protocol.image()?;
     // Checked before an agent is started and a recording is created: nothing is run for a protocol that does not fit.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
-    Binding::named(&image, guest_roles(&image), guest_interfaces(&image)).map_err(Problem::Open)?;
+    Binding::named(&image, guest_roles(&image), guest_interfaces(&image))?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let header = || header(&config, &protocol.text, notes(args, &image));
@@ -124,25 +124,25 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
         let host = host.clone();
         recording.stop_by(move || host.end_unrecorded());
     }
-    let mut driver = Driver::new(config, host.clone(), (recording, Ends::default()));
+    let mut driver = Driver::new(config, host.clone(), (recording, LastFailure::default()));
     host.reach(driver.remote());
     let ran = session(&image, args, voice, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
     let (_, (recording, ends), links) = driver.into_parts();
     // First the recording, which is whole now, and then what may have to be waited for.
-    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
+    let recorded = Recorded::end(recording, &kernel);
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
-    let rest = ran.map_err(|problem| problem.recorded(is_recorded))?;
+    let rest = recorded.result(ran)?;
     let phase = kernel.sessions().first().map(|session| session.phase());
     let mut told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
     told.guest_code = guest_code(&host);
-    if !is_recorded {
+    if !recorded.is_whole() {
         told = told.unrecorded();
     }
     let told = told.tell(voice, host.is_called_off(), &unwritten);
-    told.map_err(|problem| problem.recorded(is_recorded))
+    recorded.result(told)
 }
 
 /// Opens the session and runs it to its end.
@@ -159,8 +159,8 @@ fn session<A: EffectHandler, S: Sink>(
         .roles(guest, guest_roles(image))
         .interfaces(guest, guest_interfaces(image));
     host.connect(manners(args, voice))
-        .map_err(Problem::Threads)?;
-    let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
+        .map_err(SystemError::Threads)?;
+    let session = driver.open(image, OWNER, &guests)?;
     host.opened(session);
     // Where nothing can be forwarded, a window may change its size all the same.
     let forwards = forwards(image);
@@ -168,7 +168,7 @@ fn session<A: EffectHandler, S: Sink>(
         .into_iter()
         .filter(|signal| forwards || *signal != SIGWINCH);
     let signalled = host.clone();
-    on_signals(signals, move |signal| signalled.signal(signal)).map_err(Problem::Threads)?;
+    on_signals(signals, move |signal| signalled.signal(signal)).map_err(SystemError::Threads)?;
     Ok(driver.run())
 }
 
@@ -251,7 +251,7 @@ impl Told {
     fn of(
         args: &Exec,
         host: &Host,
-        ends: &Ends,
+        ends: &LastFailure,
         phase: Option<Phase>,
         rest: &Rest,
         unwritten: &[Stream],

@@ -5,7 +5,7 @@ use clap::{Args, CommandFactory};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Voice;
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 
 /// Print the manual page
 #[derive(Debug, Args)]
@@ -27,10 +27,8 @@ pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
             let Some(command) = all.find_subcommand(name) else {
                 let known = all.get_subcommands().map(|c| format!("`{}`", c.get_name()));
                 let known = known.collect::<Vec<_>>().join(", ");
-                return Err(Problem::NoSuchCommand {
-                    got: name.clone(),
-                    known,
-                });
+                let got = name.clone();
+                return Err(UsageError::NoSuchCommand { got, known }.into());
             };
             command.clone()
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::Voice;
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
 /// Show what one role may say and hear
@@ -81,5 +81,5 @@ fn automata<'p>(
         .and_then(|row| all.get(row));
     found
         .map(|automaton| vec![automaton])
-        .ok_or_else(|| Problem::no_such_role(&protocol.checked, wanted))
+        .ok_or_else(|| UsageError::no_such_role(&protocol.checked, wanted).into())
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
     // A file can be read again when there is a divergence to explain; a pipe cannot.
     let is_plain = args.step.is_none() && args.threads.is_none();
     if is_plain && file.stream_position().is_ok() {
-        let report = replay_twice(file).map_err(|error| Problem::recording(path, error))?;
+        let report = replay_twice(file).map_err(|error| Problem::replay(path, error))?;
         match voice.json {
             true => voice.document(&report::json(&report))?,
             false => voice.print(&summary(&report, voice))?,
@@ -57,14 +57,14 @@ pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
         return Ok(exit(&report));
     }
     let mut replay =
-        antiphon_record::Replay::open(file).map_err(|error| Problem::recording(path, error))?;
+        antiphon_record::Replay::open(file).map_err(|error| Problem::replay(path, error))?;
     if let Some(threads) = args.threads {
         replay = replay.in_waves(on_threads(threads)?);
     }
     let until = args.step.unwrap_or(u64::MAX);
     let progress = replay
         .run_to(until)
-        .map_err(|error| Problem::recording(path, error))?;
+        .map_err(|error| Problem::replay(path, error))?;
     let report = replay.report();
     let shows_state = args.step.is_some() && !matches!(report.verdict, Verdict::Diverged(_));
     if voice.json {

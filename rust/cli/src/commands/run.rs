@@ -26,9 +26,9 @@ use crate::filter;
 use crate::interactive::Typed;
 use crate::interrupt::on_signal;
 use crate::output::{BAD, GOOD, REPORTED_WITHIN, Voice, within};
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, SystemError, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
-use crate::recording::{Recording, header};
+use crate::recording::{Recorded, Recording, header};
 use crate::row_printer::Watcher;
 use crate::script::{Script, Scripted};
 use crate::state::status;
@@ -171,25 +171,17 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
     let watcher = Watcher::new(*voice, &image, args.all, args.sessions > 1);
     let machine = Machine::with_driver(config, hosts, (recording, watcher), driver);
     let mut machine = machine.with_wave(pace.width, pace.quantum);
-    for _ in 0..args.sessions {
-        machine
-            .load_choreography(&image, OWNER)
-            .map_err(Problem::refused)?;
-    }
-
-    let signal = watch(args.script.is_some())?;
-    let stop = drive(&mut machine, &pace, args.steps_max, &signal);
-    call_off(&mut machine);
+    let stop = drive_sessions(&mut machine, &image, args, &pace);
     let report = machine.report();
     let (kernel, hosts, (recording, mut watcher)) = machine.into_parts();
-    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
+    let recorded = Recorded::end(recording, &kernel);
+    let stop = recorded.result(stop)?;
     let unreadable = hosts.iter().find_map(Hosts::unreadable);
     if let Some(problem) = watcher.problem().or(unreadable) {
-        return Err(problem.recorded(is_recorded));
+        return recorded.result(Err(problem));
     }
     let summary = Summary::of(&kernel, &stop, &hosts);
     let exit = match stop {
-        _ if !is_recorded => Exit::Failed,
         Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Stop::Ended if summary.is_good => Exit::Done,
         Stop::Ended
@@ -200,8 +192,9 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         | Stop::Unseen
         | Stop::Unrecorded => Exit::No,
     };
+    let exit = recorded.exit(exit);
     let (voice, explain) = (*voice, args.explain);
-    let tell = move || summary.tell(is_recorded, explain.then_some(&report), &voice);
+    let tell = move || summary.tell(recorded, explain.then_some(&report), &voice);
     match stop {
         // The readers of the standard streams may not read.
         Stop::Signal(_) => within(REPORTED_WITHIN, move || drop(tell())),
@@ -211,9 +204,25 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         | Stop::Stuck(_)
         | Stop::StepsMax(_)
         | Stop::Unseen
-        | Stop::Unrecorded => tell().map_err(|problem| problem.recorded(is_recorded))?,
+        | Stop::Unrecorded => recorded.result(tell())?,
     }
     Ok(exit)
+}
+
+/// Opens the sessions and steps them until the run stops. Sessions that are still active then are cancelled.
+fn drive_sessions(
+    machine: &mut Machine,
+    image: &Arc<VerifiedImage>,
+    args: &Run,
+    pace: &Pace,
+) -> Result<Stop, Problem> {
+    for _ in 0..args.sessions {
+        machine.load_choreography(image, OWNER)?;
+    }
+    let signal = watch(args.script.is_some())?;
+    let stop = drive(machine, pace, args.steps_max, &signal);
+    call_off(machine);
+    Ok(stop)
 }
 
 /// How many sessions step at a time, and where.
@@ -241,7 +250,7 @@ impl Pace {
             (Some(width), Some(quantum)) => (width, quantum),
         };
         if u64::from(width) * u64::from(quantum) > WAVE_STEPS_MAX {
-            return Err(Problem::Wave { width, quantum });
+            return Err(UsageError::Wave { width, quantum }.into());
         }
         Ok(Pace {
             workers: threads as usize,
@@ -263,11 +272,11 @@ fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
     let Some(path) = &args.script else {
         return match sessions {
             1 => Ok(PerLane::new(Hosts::Typed(Typed::default()), [])),
-            sessions => Err(Problem::TypedSessions { sessions }),
+            sessions => Err(UsageError::InteractiveSessions { sessions }.into()),
         };
     };
     let script = text::plain(path, SCRIPT_LEN_MAX)?;
-    let script = Script::parse(&text::name(path), &script, image).map_err(Problem::script)?;
+    let script = Script::parse(&text::name(path), &script, image).map_err(InputError::script)?;
     let scripted = || Hosts::Scripted(Scripted::new(script.clone()));
     Ok(PerLane::new(scripted(), (1..sessions).map(|_| scripted())))
 }
@@ -281,7 +290,7 @@ fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
         came.store(number, Ordering::Relaxed);
         scripted
     };
-    on_signal(first).map_err(Problem::Threads)?;
+    on_signal(first).map_err(SystemError::Threads)?;
     Ok(signal)
 }
 
@@ -305,7 +314,7 @@ impl Hosts {
     /// Whether no more answers are to be had.
     fn is_over(&self) -> bool {
         match self {
-            Hosts::Scripted(scripted) => scripted.astray().is_some(),
+            Hosts::Scripted(scripted) => scripted.mismatch().is_some(),
             Hosts::Typed(typed) => typed.is_gone(),
         }
     }
@@ -314,8 +323,9 @@ impl Hosts {
     fn unreadable(&self) -> Option<Problem> {
         match self {
             Hosts::Scripted(_) => None,
-            Hosts::Typed(typed) => typed.error().map(|error| Problem::Input {
-                reason: error.to_string(),
+            Hosts::Typed(typed) => typed.error().map(|error| {
+                let reason = error.to_string();
+                InputError::StandardInput { reason }.into()
             }),
         }
     }
@@ -327,8 +337,8 @@ impl Hosts {
                 vec!["the input has ended before the protocol".to_owned()]
             }
             Hosts::Typed(_) => Vec::new(),
-            Hosts::Scripted(scripted) => match scripted.astray() {
-                Some(astray) => vec![astray.to_string()],
+            Hosts::Scripted(scripted) => match scripted.mismatch() {
+                Some(mismatch) => vec![mismatch.to_string()],
                 None if is_closed => {
                     let unused = scripted.script().unused();
                     unused.iter().map(ToString::to_string).collect()
@@ -498,7 +508,7 @@ impl Summary {
 
     fn tell(
         &self,
-        is_recorded: bool,
+        recorded: Recorded,
         explained: Option<&WaveReport>,
         voice: &Voice,
     ) -> Result<(), Problem> {
@@ -524,9 +534,7 @@ impl Summary {
                 "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
                 "steps": steps, "clock": self.clock, "remarks": self.remarks,
             });
-            if !is_recorded {
-                document["recording"] = "failed".into();
-            }
+            recorded.mark(&mut document);
             if let Some(report) = explained {
                 document["explain"] = explain::document(report);
             }
@@ -573,7 +581,7 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
             );
         }
         Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
-        Stop::Signal(_) => remarks.push("the run was called off".to_owned()),
+        Stop::Signal(_) => remarks.push("the run was interrupted".to_owned()),
         Stop::Unrecorded => remarks.push("the run was ended: its recording failed".to_owned()),
         Stop::Ended | Stop::Over | Stop::Unseen => {}
     }
@@ -588,7 +596,7 @@ fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Prob
     let roles = protocol.checked.roles();
     for wanted in &args.priorities {
         if !roles.contains(&wanted.role) {
-            return Err(Problem::no_such_role(&protocol.checked, &wanted.role));
+            return Err(UsageError::no_such_role(&protocol.checked, &wanted.role).into());
         }
         config
             .priorities

@@ -15,7 +15,7 @@ use crate::filter;
 use crate::image::role_names;
 use crate::lines;
 use crate::output::{ODD, STRONG, Voice, write_document};
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 use crate::rows::Row;
 use crate::tail;
 use crate::timeline::Telling;
@@ -45,9 +45,8 @@ pub(crate) struct Show {
 
 pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
     if args.html {
-        return Err(Problem::HtmlRemoved {
-            path: args.file.clone(),
-        });
+        let path = args.file.clone();
+        return Err(UsageError::HtmlRemoved { path }.into());
     }
     let mut telling = Telling::open(&args.file)?;
     if voice.json {

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::interrupt::on_signal;
 use crate::output::{FAINT, Voice};
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, SystemError, UsageError};
 use crate::replace;
 use crate::same_file::is_same_file;
 use crate::view::{self, Package, Server, Site};
@@ -70,16 +70,15 @@ fn open(path: &Path, max: u64) -> Result<File, Problem> {
     let file = File::open(path).map_err(Problem::file("read", path))?;
     let facts = file.metadata().map_err(Problem::file("read", path))?;
     if !facts.is_file() {
-        return Err(Problem::NotAFile {
-            path: path.to_owned(),
-        });
+        let path = path.to_owned();
+        return Err(InputError::NotAFile { path }.into());
     }
     match facts.len() <= max {
         true => Ok(file),
-        false => Err(Problem::TooLong {
-            path: path.to_owned(),
-            max,
-        }),
+        false => {
+            let path = path.to_owned();
+            Err(InputError::TooLong { path, max }.into())
+        }
     }
 }
 
@@ -92,9 +91,8 @@ fn write(
     voice: &Voice,
 ) -> Result<Exit, Problem> {
     if is_same_file(path, out) {
-        return Err(Problem::OverRecording {
-            path: out.to_owned(),
-        });
+        let path = out.to_owned();
+        return Err(UsageError::OverRecording { path }.into());
     }
     let failed = |error| Problem::file("write", out)(error);
     let mut len = 0;
@@ -137,12 +135,12 @@ impl Write for Counted<'_> {
 /// Serves the page until a signal comes: that is how it is meant to end.
 fn serve(args: &View, name: &str, package: Package, voice: &Voice) -> Result<Exit, Problem> {
     let (stop, stopped) = crossbeam_channel::bounded(1);
-    on_signal(move |_| stop.send(()).is_ok()).map_err(Problem::Threads)?;
+    on_signal(move |_| stop.send(()).is_ok()).map_err(SystemError::Threads)?;
     let server = Server::bind(args.port)?;
     let url = server.url();
     server
         .serve(Site::new(name, package, &args.file))
-        .map_err(Problem::Threads)?;
+        .map_err(SystemError::Threads)?;
     match voice.json {
         true => voice.document(&json!({ "event": "serving", "url": url }))?,
         false => voice.print(&format!("{url}\n"))?,

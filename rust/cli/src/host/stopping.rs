@@ -123,7 +123,7 @@ impl Host {
         true
     }
 
-    /// Ends the command because its recording failed.
+    /// LastFailure the command because its recording failed.
     pub(crate) fn end_unrecorded(&self) {
         let mut state = self.state();
         state.stopping.unrecorded = true;
@@ -187,7 +187,7 @@ impl State {
         }
     }
 
-    /// Ends the session by the right of its owner.
+    /// LastFailure the session by the right of its owner.
     fn call_off(&mut self) {
         let first = !std::mem::replace(&mut self.stopping.called_off, true);
         if let (true, Some(session)) = (first, self.session) {

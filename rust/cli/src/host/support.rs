@@ -17,7 +17,7 @@ use crate::filter;
 
 /// Why `exec` cannot run a protocol.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum UnsupportedProtocol {
     #[error(
         "no role of `{protocol}` is named {}, so no role is bound to the guest",
         either(roles)
@@ -124,14 +124,14 @@ pub(super) fn check(
     guest_roles: &'static [&'static str],
     job: &Job,
     has_input: impl FnOnce() -> bool,
-) -> Result<Intake, Unfit> {
+) -> Result<Intake, UnsupportedProtocol> {
     let code = image.image();
     let protocol = || filter::line(&code.name);
     let is_guest = |role: RoleId| guest_roles.contains(&image.role_name(role));
     let roles = || (0..code.roles.len()).filter_map(|n| u16::try_from(n).ok().map(RoleId));
     if !roles().any(is_guest) {
         let (protocol, roles) = (protocol(), guest_roles);
-        return Err(Unfit::NoGuest { protocol, roles });
+        return Err(UnsupportedProtocol::NoGuest { protocol, roles });
     }
     let asked: Vec<Asked<'_>> = roles()
         .filter(|role| !is_guest(*role))
@@ -154,7 +154,7 @@ pub(super) fn check(
     });
     let protocol_name = protocol();
     let Some(sort) = spec else {
-        return Err(Unfit::NoCommand {
+        return Err(UnsupportedProtocol::NoCommand {
             protocol: protocol_name,
         });
     };
@@ -164,7 +164,7 @@ pub(super) fn check(
         .sum::<usize>()
         > 1
     {
-        return Err(Unfit::SecondCommand {
+        return Err(UnsupportedProtocol::SecondCommand {
             protocol: protocol_name,
         });
     }
@@ -186,8 +186,8 @@ pub(super) fn check(
         (None, true) if hosts.iter().any(|role| repeats_input(image, *role)) => Ok(Intake::All),
         (None, true) => Ok(Intake::Bounded),
         _ if !job.reads_input || !has_input() => Ok(Intake::Nothing),
-        (Some(label), _) => Err(Unfit::NoInput { protocol, label }),
-        (None, false) => Err(Unfit::NoField {
+        (Some(label), _) => Err(UnsupportedProtocol::NoInput { protocol, label }),
+        (None, false) => Err(UnsupportedProtocol::NoField {
             protocol,
             option: STDIN,
             field: "stdin",
@@ -200,7 +200,7 @@ fn sends_what_there_is(
     image: &VerifiedImage,
     role: RoleId,
     is_guest: &impl Fn(RoleId) -> bool,
-) -> Result<(), Unfit> {
+) -> Result<(), UnsupportedProtocol> {
     for state in states(image, role) {
         let State::Send { to, branches } = state else {
             continue;
@@ -208,7 +208,7 @@ fn sends_what_there_is(
         let [only] = &branches[..] else { continue };
         let label = image.label_name(only.label);
         if is_guest(*to) && ![EXEC, DATA, EOF, SIGNAL, CANCEL, DETACH].contains(&label) {
-            return Err(Unfit::NoMessage {
+            return Err(UnsupportedProtocol::NoMessage {
                 role: filter::line(image.role_name(role)),
                 label: filter::line(label),
                 peer: filter::line(image.role_name(*to)),
@@ -224,7 +224,7 @@ fn hears_the_end(
     role: RoleId,
     hosts: &[RoleId],
     is_guest: &impl Fn(RoleId) -> bool,
-) -> Result<(), Unfit> {
+) -> Result<(), UnsupportedProtocol> {
     let is_end = |label: LabelId| image.label_name(label) == RESPONSE;
     let receives_end = |state: &State| match state {
         State::Recv { from, branches } => {
@@ -254,7 +254,7 @@ fn hears_the_end(
                 .into_iter()
                 .any(|state| all.get(state).is_some_and(receives_end))
         {
-            return Err(Unfit::NeverEnds {
+            return Err(UnsupportedProtocol::NeverEnds {
                 role: filter::line(image.role_name(role)),
                 labels: quoted(&names),
             });
@@ -269,7 +269,7 @@ fn results(
     job: &Job,
     asked: &[Asked<'_>],
     image: &VerifiedImage,
-) -> Result<(), Unfit> {
+) -> Result<(), UnsupportedProtocol> {
     for question in asked {
         let Class::Deliver { label, .. } = question.class else {
             continue;
@@ -286,7 +286,7 @@ fn results(
         ];
         for (what, field, is_wanted) in wanted {
             if is_wanted && !fields.iter().any(|(name, _)| name == field) {
-                return Err(Unfit::NoResult {
+                return Err(UnsupportedProtocol::NoResult {
                     protocol: filter::line(&code.name),
                     what,
                     field,
@@ -335,7 +335,7 @@ fn fields(
     job: &Job,
     sends_input: bool,
     protocol: &str,
-) -> Result<bool, Unfit> {
+) -> Result<bool, UnsupportedProtocol> {
     let has = |wanted: &str| match code.sorts.get(sort.index()) {
         Some(Sort::Record { fields, .. }) => fields.iter().any(|(name, _)| name == wanted),
         // A payload that is not a record is the one key that the request requires.
@@ -350,7 +350,7 @@ fn fields(
     ];
     for (option, field, is_wanted) in wanted {
         if is_wanted && !has(field) {
-            return Err(Unfit::NoField {
+            return Err(UnsupportedProtocol::NoField {
                 protocol: protocol.to_owned(),
                 option,
                 field,
@@ -359,10 +359,11 @@ fn fields(
     }
     let takes_input = has("stdin") && sends_input;
     let made = payload(super::spec(job, takes_input), sort, code);
-    made.map(|_| takes_input).map_err(|why| Unfit::Spec {
-        protocol: protocol.to_owned(),
-        why,
-    })
+    made.map(|_| takes_input)
+        .map_err(|why| UnsupportedProtocol::Spec {
+            protocol: protocol.to_owned(),
+            why,
+        })
 }
 
 /// What the host of a role is asked, once for each place in its program.
@@ -407,7 +408,7 @@ fn names<'i>(image: &'i VerifiedImage, question: &Asked<'i>) -> Vec<&'i str> {
 }
 
 /// Checks that there is an answer to a question, now or at some time.
-fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unfit> {
+fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), UnsupportedProtocol> {
     let role = || filter::line(image.role_name(question.role));
     let names = names(image, question);
     // A message that is never chosen is never made.
@@ -420,14 +421,14 @@ fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unfit> 
         Class::Produce { label, peer }
             if is_sent(*label) && !super::has_payload(image, *label, question.result) =>
         {
-            Err(Unfit::NoPayload {
+            Err(UnsupportedProtocol::NoPayload {
                 role: role(),
                 label: filter::line(image.label_name(*label)),
                 peer: filter::line(image.role_name(*peer)),
             })
         }
         Class::Decide { .. } if !names.iter().any(|n| [EXEC, DATA, EOF, DETACH].contains(n)) => {
-            Err(Unfit::NoChoice {
+            Err(UnsupportedProtocol::NoChoice {
                 role: role(),
                 labels: quoted(&names),
             })
@@ -442,7 +443,7 @@ fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unfit> 
 }
 
 /// Checks that at most one role of the host receives the command's output.
-fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), Unfit> {
+fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), UnsupportedProtocol> {
     let receives = |question: &&Asked<'_>| match question.class {
         Class::Deliver { label, .. } => image.label_name(*label) == OUTPUT,
         Class::Produce { .. }
@@ -458,7 +459,7 @@ fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), Unfit> {
     let names = roles
         .iter()
         .map(|role| filter::line(image.role_name(*role)));
-    Err(Unfit::TwoOutputs {
+    Err(UnsupportedProtocol::TwoOutputs {
         roles: names.collect::<Vec<_>>().join(" and "),
     })
 }

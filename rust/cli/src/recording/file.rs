@@ -9,7 +9,7 @@ use antiphon_record::{Flush, Header, RecordError, Recorder};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, RecordingError};
 use crate::replace;
 
 /// Payloads are recorded as they are, secrets included: only the owner may read a recording.
@@ -39,9 +39,10 @@ fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(MODE);
     let file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Problem::RecordingExists {
-            path: path.to_owned(),
-        },
+        io::ErrorKind::AlreadyExists => {
+            let path = path.to_owned();
+            RecordingError::Exists { path }.into()
+        }
         _ => Problem::file("create", path)(error),
     })?;
     lock(&file, path)?;
@@ -68,7 +69,7 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
         let old = match OpenOptions::new().write(true).open(target) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fresh(target, header) {
-                Err(Problem::RecordingExists { .. }) => continue,
+                Err(Problem::Recording(RecordingError::Exists { .. })) => continue,
                 begun => return begun,
             },
             Err(error) => return Err(Problem::file("replace", path)(error)),
@@ -148,9 +149,9 @@ fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
 
 /// Writes the header, so that a recording that can be seen has one and a full disk shows before the run.
 fn begin(file: File, path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
-    let failed = |error| Problem::Record {
-        path: path.to_owned(),
-        error,
+    let failed = |error| {
+        let path = path.to_owned();
+        Problem::from(RecordingError::Write { path, error })
     };
     let mut recorder = Recorder::create(file, header, Flush::default()).map_err(failed)?;
     recorder.flush();
@@ -177,7 +178,6 @@ fn lock(file: &File, path: &Path) -> Result<(), Problem> {
 }
 
 fn busy(path: &Path) -> Problem {
-    Problem::RecordingBusy {
-        path: path.to_owned(),
-    }
+    let path = path.to_owned();
+    RecordingError::Busy { path }.into()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkout;
-use crate::problem::Problem;
+use crate::problem::{Problem, SystemError};
 
 /// Names the folder of the package.
 const VARIABLE: &str = "ANTIPHON_WASM";
@@ -27,7 +27,7 @@ impl Package {
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
             return match is_there(&folder) {
                 true => Package::read(&folder),
-                false => Err(Problem::NoSuchPackage { folder }),
+                false => Err(SystemError::NoSuchPackage { folder }.into()),
             };
         }
         let installed = checkout::folders()?.nth(1);
@@ -39,7 +39,7 @@ impl Package {
             .find(|folder| is_there(folder))
         {
             Some(folder) => Package::read(&folder),
-            None => Err(Problem::NoPackage),
+            None => Err(SystemError::NoPackage.into()),
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::{Package, WORKER, served};
 use crate::hex::hex;
-use crate::problem::Problem;
+use crate::problem::{Problem, SystemError};
 
 /// Bytes of a request's head, and headers in it.
 const HEAD_LEN_MAX: usize = 8 << 10;
@@ -64,7 +64,7 @@ impl Server {
             let port = listener.local_addr()?.port();
             Ok((listener, port))
         });
-        let (listener, port) = bound.map_err(|source| Problem::Port { port, source })?;
+        let (listener, port) = bound.map_err(|source| SystemError::Port { port, source })?;
         Ok(Server {
             listener,
             port,
@@ -105,7 +105,7 @@ impl Server {
 /// 128 bits that nobody can guess, in hexadecimal digits.
 fn token() -> Result<String, Problem> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Problem::Random(error.into()))?;
+    getrandom::fill(&mut bytes).map_err(|error| SystemError::Random(error.into()))?;
     Ok(hex(&bytes))
 }
 

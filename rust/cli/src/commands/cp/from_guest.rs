@@ -4,10 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
+use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 use crate::copier::{Failure, Kind, Open, Stat, Work};
-use crate::filter;
-use crate::problem::Problem;
+use crate::problem::{CopyError, Problem};
 use crate::replace;
 use crate::same_file;
 
@@ -22,9 +21,8 @@ impl Copy<'_> {
         let writing = |error| Problem::file("write", &target)(error);
         let place = regular(&target).map_err(writing)?;
         if is_same_file(source, &stat, &place) {
-            let target = target.display();
-            let reason = format!("`{}` and `{target}` are the same file", shown(source));
-            return Err(Problem::Copy { reason });
+            let (from, to) = (guest_name(source), target.display().to_string());
+            return Err(CopyError::SameFile { from, to }.into());
         }
         // The umask applies when the file is created.
         let kept = replace::temporary(&place, stat.perm & PERMISSIONS).map_err(writing)?;
@@ -36,16 +34,33 @@ impl Copy<'_> {
         };
         let bytes = match self.transfer(Protocol::CopyOut, work, stat.size) {
             Ok(bytes) => bytes,
-            Err(Transfer::Here(Failure::Longer)) => {
-                let after = self.look(source)?;
-                let reason = changed(&shown(source), stat.size, after.size);
-                return Err(Problem::Copy { reason });
+            Err(Transfer::There(problem)) => return Err(*problem),
+            Err(Transfer::Here(failure)) => {
+                return Err(self.failed_here(source, &stat, &target, failure)?);
             }
-            Err(failed) => return Err(failed.problem("write", &target)),
         };
         self.check_source(source, stat, bytes)?;
         kept.persist(&place).map_err(|error| writing(error.error))?;
         Ok((bytes, target.display().to_string()))
+    }
+
+    /// The error for a copy that failed on this side.
+    fn failed_here(
+        &mut self,
+        source: &str,
+        before: &Stat,
+        target: &Path,
+        failure: Failure,
+    ) -> Result<Problem, Problem> {
+        Ok(match failure {
+            Failure::Io(error) => Problem::file("write", target)(error),
+            Failure::Interrupted => CopyError::Interrupted.into(),
+            Failure::SameFile => {
+                let (from, to) = (guest_name(source), target.display().to_string());
+                CopyError::SameFile { from, to }.into()
+            }
+            Failure::Longer => changed(source, before, &self.look(source)?).into(),
+        })
     }
 
     /// Whether the source is what it was when the copy began, and has arrived as a whole.
@@ -54,10 +69,9 @@ impl Copy<'_> {
             return Ok(());
         }
         let after = self.look(source)?;
-        check_length(&shown(source), before.size, after.size, copied)?;
+        check_length(guest_name(source), before.size, after.size, copied)?;
         if before.size > 0 && before.mtime_ms != after.mtime_ms {
-            let reason = changed(&shown(source), before.size, after.size);
-            return Err(Problem::Copy { reason });
+            return Err(changed(source, &before, &after).into());
         }
         Ok(())
     }
@@ -81,8 +95,12 @@ fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
     is_seen && same_file::is_same_file(here, place)
 }
 
-fn shown(source: &str) -> String {
-    format!("guest:{}", filter::line(source))
+fn changed(source: &str, before: &Stat, after: &Stat) -> CopyError {
+    CopyError::Changed {
+        name: guest_name(source),
+        before: before.size,
+        after: after.size,
+    }
 }
 
 /// Where the bytes go: a new file, or the one that the path leads to. Renaming over anything else would take the place

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use antiphon_machine::FailureKind;
 
-use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
+use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 use crate::copier::{Failure, Kind, Open, Source, Twin, Work};
-use crate::filter;
-use crate::problem::Problem;
+use crate::problem::{CopyError, Problem, SystemError};
 use crate::same_file::is_same_file;
 
 /// Bytes of the target's name that are repeated in the name of its part. With the prefix and the random end, the name
@@ -44,7 +43,8 @@ impl Copy<'_> {
         }
         let (target, way) = self.target(path, target)?;
         if self.guest_is_here && is_same_file(path, Path::new(&target)) {
-            return Err(same_file(path, &target));
+            let (from, to) = (path.display().to_string(), guest_name(&target));
+            return Err(CopyError::SameFile { from, to }.into());
         }
         let perm = about.permissions().mode() & PERMISSIONS;
         let source = Source {
@@ -93,8 +93,8 @@ impl Copy<'_> {
         let way = match found.map(|stat| stat.kind) {
             Ok(Kind::Other) => Way::Direct,
             Ok(Kind::Directory) => {
-                let reason = format!("`guest:{}` is a directory", filter::line(&target));
-                return Err(Problem::Copy { reason });
+                let target = guest_name(&target);
+                return Err(CopyError::TargetIsDirectory { target }.into());
             }
             Ok(Kind::File | Kind::Symlink) | Err(_) => {
                 let link = self.look_by(Protocol::LookAt, &target, false);
@@ -139,10 +139,7 @@ impl Copy<'_> {
         match problem {
             Some(problem) if kept => Err(left(problem, part)),
             Some(problem) => Err(problem),
-            None if kept => {
-                let reason = "a file that it needs for a moment cannot be removed".to_owned();
-                Err(left(Problem::Copy { reason }, part))
-            }
+            None if kept => Err(left(CopyError::ProbeLeft.into(), part)),
             None => Ok(()),
         }
     }
@@ -156,12 +153,8 @@ impl Copy<'_> {
         if !is_like || sending.about.len() == 0 {
             return Ok(());
         }
-        let (source, target) = (sending.shown(), filter::line(sending.target));
-        let reason = format!(
-            "`{source}` and `guest:{target}` may be the same file: the target is a link, and the file that it leads to \
-             has the length and the time of the source; name that file as the target, or remove the link"
-        );
-        Err(Problem::Copy { reason })
+        let (from, to) = (sending.name(), guest_name(sending.target));
+        Err(CopyError::MaybeSameFile { from, to }.into())
     }
 
     /// Writes into the target.
@@ -191,11 +184,10 @@ impl Copy<'_> {
             return Ok(copied);
         }
         let after = self.source_now(sending.path)?;
-        check_length(&sending.shown(), before.len(), after.len(), copied)?;
+        check_length(sending.name(), before.len(), after.len(), copied)?;
         let written = |about: &Metadata| (about.mtime(), about.mtime_nsec());
         if before.len() > 0 && written(before) != written(&after) {
-            let reason = changed(&sending.shown(), before.len(), after.len());
-            return Err(Problem::Copy { reason });
+            return Err(sending.changed(&after).into());
         }
         Ok(copied)
     }
@@ -207,13 +199,13 @@ impl Copy<'_> {
     ) -> Result<u64, Problem> {
         match sent {
             Ok(bytes) => Ok(bytes),
-            Err(Transfer::Here(Failure::SameFile)) => Err(same_file(sending.path, sending.target)),
-            Err(Transfer::Here(Failure::Longer)) => {
-                let after = self.source_now(sending.path)?;
-                let reason = changed(&sending.shown(), sending.about.len(), after.len());
-                Err(Problem::Copy { reason })
-            }
-            Err(failed) => Err(failed.problem("read", sending.path)),
+            Err(Transfer::There(problem)) => Err(*problem),
+            Err(Transfer::Here(failure)) => Err(match failure {
+                Failure::Io(error) => Problem::file("read", sending.path)(error),
+                Failure::Interrupted => CopyError::Interrupted.into(),
+                Failure::SameFile => sending.same_file().into(),
+                Failure::Longer => sending.changed(&self.source_now(sending.path)?).into(),
+            }),
         }
     }
 
@@ -231,8 +223,8 @@ impl Copy<'_> {
     fn check_arrived(&mut self, path: &str, sent: u64) -> Result<(), Problem> {
         let stat = self.look(path)?;
         if stat.kind == Kind::File && stat.size != sent {
-            let reason = format!("{sent} bytes were sent, and the guest has {}", stat.size);
-            return Err(Problem::Copy { reason });
+            let got = stat.size;
+            return Err(CopyError::Truncated { sent, got }.into());
         }
         Ok(())
     }
@@ -275,8 +267,22 @@ struct Sending<'s> {
 }
 
 impl Sending<'_> {
-    fn shown(&self) -> String {
+    /// The name of the source, as messages show it.
+    fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn same_file(&self) -> CopyError {
+        let (from, to) = (self.name(), guest_name(self.target));
+        CopyError::SameFile { from, to }
+    }
+
+    fn changed(&self, after: &Metadata) -> CopyError {
+        CopyError::Changed {
+            name: self.name(),
+            before: self.about.len(),
+            after: after.len(),
+        }
     }
 
     fn twin(&self, part: &str) -> Twin {
@@ -288,15 +294,9 @@ impl Sending<'_> {
     }
 }
 
-fn same_file(source: &Path, target: &str) -> Problem {
-    let (source, target) = (source.display(), filter::line(target));
-    let reason = format!("`{source}` and `guest:{target}` are the same file");
-    Problem::Copy { reason }
-}
-
 fn left(problem: Problem, part: String) -> Problem {
-    let problem = Box::new(problem);
-    Problem::PartLeft { problem, part }
+    let (problem, file) = (Box::new(problem), part);
+    Problem::LeftBehind { problem, file }
 }
 
 /// A new name beside the target: `.NAME.antiphon-XXXXXXXX`.
@@ -311,7 +311,7 @@ fn part_of(target: &str) -> Result<String, Problem> {
     }
     let name = name.get(..len).unwrap_or_default();
     let mut random = [0; RANDOM_LEN];
-    getrandom::fill(&mut random).map_err(|error| Problem::Random(error.into()))?;
+    getrandom::fill(&mut random).map_err(|error| SystemError::Random(error.into()))?;
     let letter = |byte: u8| LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
     let random: String = random.map(letter).map(char::from).iter().collect();
     Ok(format!("{directory}.{name}.antiphon-{random}"))
