@@ -58,7 +58,7 @@ pub(crate) enum Work {
     /// Copy to the guest.
     Send { open: Open, source: Source },
     /// Create a file in the guest and find out whether it is seen here.
-    Probe { open: Open, twin: Twin },
+    Probe { open: Open, probe: SameFileProbe },
     /// Copy from the guest.
     Fetch {
         open: Open,
@@ -81,20 +81,20 @@ pub(crate) struct Source {
     /// How long it is, where its length counts; it is an error when there is more.
     pub(crate) len_max: Option<u64>,
     /// The check that is made when the guest has created its file.
-    pub(crate) twin: Option<Twin>,
+    pub(crate) probe: Option<SameFileProbe>,
 }
 
 /// How to find out that source and target are the same file, wherever the guest is: a file that the guest has created
 /// under a random name is seen here only when its directory is the same here and there.
 #[derive(Clone, Debug)]
-pub(crate) struct Twin {
+pub(crate) struct SameFileProbe {
     /// The file that the guest creates, as a path here.
     pub(crate) part: PathBuf,
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
 }
 
-impl Twin {
+impl SameFileProbe {
     fn is_same_file(&self) -> bool {
         fs::symlink_metadata(&self.part).is_ok() && is_same_file(&self.source, &self.target)
     }
@@ -176,7 +176,7 @@ impl Open {
 
 impl Copier {
     /// Has a wait for the source end when a signal comes.
-    pub(crate) fn end_waits_by(&mut self, interrupt: &Interrupt) {
+    pub(crate) fn set_interrupt(&mut self, interrupt: &Interrupt) {
         self.interrupt = Some(interrupt.clone());
     }
 
@@ -352,9 +352,9 @@ impl Copier {
         match (label, &mut self.work) {
             ("opened", work) => {
                 self.handle = Some(number("handle").unwrap_or_default());
-                let twin = match work {
-                    Some(Work::Send { source, .. }) => source.twin.as_ref(),
-                    Some(Work::Probe { twin, .. }) => Some(&*twin),
+                let probe = match work {
+                    Some(Work::Send { source, .. }) => source.probe.as_ref(),
+                    Some(Work::Probe { probe, .. }) => Some(&*probe),
                     Some(
                         Work::Fetch { .. }
                         | Work::Look { .. }
@@ -363,7 +363,7 @@ impl Copier {
                     )
                     | None => None,
                 };
-                if twin.is_some_and(Twin::is_same_file) {
+                if probe.is_some_and(SameFileProbe::is_same_file) {
                     return self.failed(Failure::SameFile);
                 }
             }
@@ -434,12 +434,12 @@ impl Stat {
 
     /// Whether this may be the file that the system describes so: both have the same length and the same time of the last
     /// change.
-    pub(crate) fn is_like(&self, about: &Metadata) -> bool {
-        let mtime_ms = about.mtime().checked_mul(1_000);
-        let mtime_ms = mtime_ms.and_then(|ms| ms.checked_add(about.mtime_nsec() / 1_000_000));
+    pub(crate) fn is_like(&self, metadata: &Metadata) -> bool {
+        let mtime_ms = metadata.mtime().checked_mul(1_000);
+        let mtime_ms = mtime_ms.and_then(|ms| ms.checked_add(metadata.mtime_nsec() / 1_000_000));
         self.kind == Kind::File
-            && about.is_file()
-            && self.size == about.len()
+            && metadata.is_file()
+            && self.size == metadata.len()
             && self.mtime_ms == mtime_ms
     }
 
@@ -522,7 +522,7 @@ impl EffectHandler for Copier {
 fn unforeseen(request: &EffectRequest<'_>) -> Reply {
     let detail = format!(
         "{}, and `cp` has no answer to that",
-        crate::script::asked(request)
+        crate::script::describe_request(request)
     );
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }

@@ -2,7 +2,7 @@
 
 use antiphon_machine::VerifiedImage;
 
-use crate::overflow::{Beyond, Totals};
+use crate::overflow::{Overflow, Totals};
 use crate::rows::{Kind, Row};
 
 /// Writes the messages of a run as a Mermaid sequence diagram, up to a number that Mermaid can still draw. Trouble and
@@ -12,9 +12,9 @@ pub(crate) struct Diagram {
     drawn_max: u64,
     drawn: u64,
     totals: Totals,
-    beyond: Beyond<String>,
+    beyond: Overflow<String>,
     /// Messages and calls of roles that the diagram does not have.
-    elsewhere: u64,
+    other_roles: u64,
 }
 
 /// The most messages of a diagram: beyond it neither Mermaid nor a reader copes.
@@ -46,8 +46,8 @@ impl Diagram {
                 drawn_max,
                 drawn: 0,
                 totals: Totals::default(),
-                beyond: Beyond::new(beyond_max, beyond_max),
-                elsewhere: 0,
+                beyond: Overflow::new(beyond_max, beyond_max),
+                other_roles: 0,
             },
             text,
         )
@@ -63,8 +63,8 @@ impl Diagram {
         self.totals.add(row);
         let line = match drawn(row, image, number) {
             Drawn::Line(line) => line.trim_end().to_owned() + "\n",
-            Drawn::Elsewhere => {
-                self.elsewhere += 1;
+            Drawn::OtherRole => {
+                self.other_roles += 1;
                 return None;
             }
             Drawn::Nothing => return None,
@@ -79,7 +79,7 @@ impl Diagram {
 
     /// What the diagram ends with. `cut` is what stands where a recording that is not whole ends.
     pub(crate) fn end(self, cut: Option<&str>) -> String {
-        let note = |told: &str| format!("    Note over P0: {}\n", mermaid(told));
+        let note = |note: &str| format!("    Note over P0: {}\n", mermaid(note));
         let mut text = String::new();
         let left_out = self.beyond.left_out();
         let (summary, totals) = (self.beyond.summary(), self.totals.summary());
@@ -96,16 +96,16 @@ impl Diagram {
         }
         if let Some(summary) = summary {
             let max = self.drawn_max;
-            let told = format!("{left_out} are left out; beyond the first {max}: {summary}");
-            text.push_str(&note(&told));
+            let left_out = format!("{left_out} are left out; beyond the first {max}: {summary}");
+            text.push_str(&note(&left_out));
         }
-        if self.elsewhere > 0 {
+        if self.other_roles > 0 {
             text.push_str(&note(&format!(
                 "{} of other roles are not drawn",
-                self.elsewhere
+                self.other_roles
             )));
         }
-        if left_out > 0 || self.elsewhere > 0 {
+        if left_out > 0 || self.other_roles > 0 {
             text.push_str(&note(&format!("in all: {totals}")));
         }
         if let Some(cut) = cut {
@@ -119,7 +119,7 @@ impl Diagram {
 enum Drawn {
     Line(String),
     /// It is about a role that the diagram does not have.
-    Elsewhere,
+    OtherRole,
     Nothing,
 }
 
@@ -131,12 +131,12 @@ fn drawn(
     let place = |name: &Option<String>| number(name.as_deref()?);
     let values = mermaid(&row.values_text(image, DRAWN_VALUE));
     let (what, note) = (mermaid(&row.what), mermaid(&row.note));
-    let over = |place: usize, told: String| Drawn::Line(format!("    Note over P{place}: {told}"));
+    let over = |place: usize, text: String| Drawn::Line(format!("    Note over P{place}: {text}"));
     // Trouble is drawn wherever it is: a role that has no place is named.
-    let trouble = |name: &Option<String>, told: String| match (place(name), name) {
-        (Some(place), _) => over(place, told),
-        (None, Some(name)) => over(0, format!("{} {told}", mermaid(name))),
-        (None, None) => over(0, told),
+    let trouble = |name: &Option<String>, text: String| match (place(name), name) {
+        (Some(place), _) => over(place, text),
+        (None, Some(name)) => over(0, format!("{} {text}", mermaid(name))),
+        (None, None) => over(0, text),
     };
     match row.kind {
         Kind::Sent => match (place(&row.from), place(&row.to)) {
@@ -145,11 +145,11 @@ fn drawn(
                 let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
                 Drawn::Line(format!("    P{from}{arrow}P{to}: {what} {values}"))
             }
-            (_, _) => Drawn::Elsewhere,
+            (_, _) => Drawn::OtherRole,
         },
         Kind::Called => match place(&row.from) {
             Some(place) => over(place, format!("{what}({values})")),
-            None => Drawn::Elsewhere,
+            None => Drawn::OtherRole,
         },
         Kind::Failed => trouble(&row.to, format!("{what} failed {note}")),
         Kind::TimedOut => {

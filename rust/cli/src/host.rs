@@ -20,7 +20,9 @@ use antiphon_machine::{
 
 use crate::fields::{Fields, payload};
 use crate::literal::Literal;
-use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent, has_input};
+use crate::streams::{
+    InputStream, OutputFormat, OutputStream, Piece, Progress, Stream, StreamEvent, has_input,
+};
 
 use stopping::Stopping;
 pub(crate) use stopping::{FORWARDED, forwards};
@@ -51,16 +53,16 @@ pub(crate) struct Job {
 
 /// How much standard input a protocol can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intake {
-    Nothing,
+enum InputCapacity {
+    None,
     /// A bounded number of pieces.
     Bounded,
-    All,
+    Unlimited,
 }
 
 /// How the guest says the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum CommandEnd {
     /// It ran.
     Exit {
         code: i64,
@@ -81,12 +83,12 @@ struct State {
     job: Job,
     image: Arc<VerifiedImage>,
     /// Whether the request says that input follows, and how much may.
-    takes_input: Intake,
+    input_capacity: InputCapacity,
     /// Where answers that were put off are brought.
     remote: Option<Remote>,
     session: Option<SessionId>,
-    input: Option<Input>,
-    outputs: [Option<Output>; 2],
+    input: Option<InputStream>,
+    outputs: [Option<OutputStream>; 2],
     /// Whether the command was asked for.
     requested: bool,
     /// The choices that wait for something to send, one of a role, with the labels they may be answered with.
@@ -108,7 +110,7 @@ struct State {
     /// The signal that a choice was answered with and whose number is asked for next.
     signalled: Option<i32>,
     stopping: Stopping,
-    ending: Option<Ending>,
+    command_end: Option<CommandEnd>,
     /// The first stream that could not be written.
     broken: Option<(Stream, io::ErrorKind)>,
     /// Why standard input could not be read.
@@ -149,12 +151,12 @@ impl Host {
         image: &Arc<VerifiedImage>,
         guest_roles: &'static [&'static str],
     ) -> Result<Host, UnsupportedProtocol> {
-        let takes_input = support::check(image, guest_roles, &job, has_input)?;
+        let input_capacity = support::check(image, guest_roles, &job, has_input)?;
         let ended = !job.reads_input;
         Ok(Host(Arc::new(Mutex::new(State {
             job,
             image: Arc::clone(image),
-            takes_input,
+            input_capacity,
             remote: None,
             session: None,
             input: None,
@@ -170,27 +172,27 @@ impl Host {
             signals: VecDeque::new(),
             signalled: None,
             stopping: Stopping::default(),
-            ending: None,
+            command_end: None,
             broken: None,
             unreadable: None,
         }))))
     }
 
     /// Says where answers that were put off are to be brought.
-    pub(crate) fn reach(&self, remote: Remote) {
+    pub(crate) fn set_remote(&self, remote: Remote) {
         self.state().remote = Some(remote);
     }
 
     /// Takes the standard streams.
-    pub(crate) fn connect(&self, manners: [Manner; 2]) -> io::Result<()> {
+    pub(crate) fn connect(&self, formats: [OutputFormat; 2]) -> io::Result<()> {
         let on_event = || {
             let host = self.clone();
             move |event| host.state().on_stream(event)
         };
-        let input = Input::start(on_event())?;
-        let start = |stream, manner| Output::start(stream, manner, on_event());
-        let stdout = start(Stream::Stdout, manners[0])?;
-        let stderr = start(Stream::Stderr, manners[1])?;
+        let input = InputStream::start(on_event())?;
+        let start = |stream, format| OutputStream::start(stream, format, on_event());
+        let stdout = start(Stream::Stdout, formats[0])?;
+        let stderr = start(Stream::Stderr, formats[1])?;
         let mut state = self.state();
         state.input = Some(input);
         state.outputs = [Some(stdout), Some(stderr)];
@@ -207,8 +209,8 @@ impl Host {
     }
 
     /// How the command ended, if the guest has said so.
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        self.state().ending.clone()
+    pub(crate) fn command_end(&self) -> Option<CommandEnd> {
+        self.state().command_end.clone()
     }
 
     /// The first stream that could not be written.
@@ -224,14 +226,14 @@ impl Host {
     /// Whether there is input that was read and that the protocol did not carry.
     pub(crate) fn has_input_left(&self) -> bool {
         let state = self.state();
-        state.takes_input == Intake::Bounded && state.piece.is_some()
+        state.input_capacity == InputCapacity::Bounded && state.piece.is_some()
     }
 
     /// Waits until all output is written. Once a signal has come, output that makes no progress is given up. Gives the
     /// streams that were not written to their end.
     pub(crate) fn finish(&self) -> Vec<Stream> {
         let mut state = self.state();
-        state.stopping.session_is_over();
+        state.stopping.session_ended();
         let outputs = std::mem::take(&mut state.outputs);
         let mut held = state.held.take();
         // The threads may want the state while they write what is left.
@@ -241,14 +243,14 @@ impl Host {
             let last = held
                 .take_if(|(_, of, _)| *of == stream)
                 .map(|(_, _, piece)| piece);
-            let is_called_off = || self.state().stopping.is_called_off();
+            let is_ending = || self.state().stopping.is_ending();
             if let Some(output) = output
-                && !output.finish(last, is_called_off)
+                && !output.finish(last, is_ending)
             {
                 given_up.push(stream);
             }
         }
-        self.state().stopping.output_is_over();
+        self.state().stopping.output_ended();
         given_up
     }
 
@@ -294,7 +296,7 @@ impl State {
             }
         }
         for (effect, sort) in std::mem::take(&mut self.filling) {
-            match self.fill(sort) {
+            match self.next_input(sort) {
                 Some(outcome) => self.outcome(effect, outcome),
                 None => {
                     self.filling.push((effect, sort));
@@ -305,7 +307,7 @@ impl State {
         for (effect, choices) in std::mem::take(&mut self.choosing) {
             match self.choose(choices) {
                 Choice::Label(label) => self.outcome(effect, Outcome::chosen(label)),
-                Choice::Never => self.outcome(effect, nothing_left()),
+                Choice::Never => self.outcome(effect, no_choice_left()),
                 Choice::Later => {
                     self.choosing.push((effect, choices));
                     self.want_input_for(choices);
@@ -315,10 +317,10 @@ impl State {
     }
 
     fn outcome(&self, effect: EffectId, outcome: Outcome) {
-        self.bring(Ingress::Outcome { effect, outcome });
+        self.send(Ingress::Outcome { effect, outcome });
     }
 
-    fn bring(&self, input: Ingress) {
+    fn send(&self, input: Ingress) {
         if let Some(remote) = &self.remote {
             // A machine that has ended does not need it any more.
             let _ = remote.send(input);
@@ -332,15 +334,15 @@ impl State {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.ending.is_some()
+    fn has_ended(&self) -> bool {
+        self.command_end.is_some()
     }
 
     /// The label to choose now, if there is one.
     fn choose(&mut self, choices: Choices) -> Choice {
-        let is_over = self.is_over();
-        let sends_input = self.takes_input != Intake::Nothing && !is_over;
-        let has_ended = self.ended || self.takes_input == Intake::Nothing;
+        let is_over = self.has_ended();
+        let sends_input = self.input_capacity != InputCapacity::None && !is_over;
+        let has_ended = self.ended || self.input_capacity == InputCapacity::None;
         match choices {
             Choices {
                 cancel: Some(label),
@@ -382,7 +384,7 @@ impl State {
     }
 
     fn want_input(&mut self) {
-        let is_wanted = self.takes_input != Intake::Nothing && !self.reading && !self.ended;
+        let is_wanted = self.input_capacity != InputCapacity::None && !self.reading && !self.ended;
         if let (true, None, Some(input)) = (is_wanted, &self.piece, &self.input) {
             self.reading = true;
             input.want();
@@ -390,18 +392,21 @@ impl State {
     }
 
     /// Input as a payload; empty at its end.
-    fn fill(&mut self, sort: SortId) -> Option<Outcome> {
-        let is_last = self.ended || self.is_over() || self.takes_input == Intake::Nothing;
+    fn next_input(&mut self, sort: SortId) -> Option<Outcome> {
+        let is_last = self.ended || self.has_ended() || self.input_capacity == InputCapacity::None;
         let piece = match self.piece.take() {
             None if is_last => Vec::new(),
             piece => piece?,
         };
-        if self.takes_input == Intake::Bounded {
+        if self.input_capacity == InputCapacity::Bounded {
             // One piece ahead, which shows whether the protocol has left any.
             self.want_input();
         }
         let data = vec![("data", Literal::Bytes(piece))];
-        Some(made(DATA, payload(data, sort, self.image.image())))
+        Some(payload_outcome(
+            DATA,
+            payload(data, sort, self.image.image()),
+        ))
     }
 
     fn decide(&mut self, labels: &[LabelId], request: &EffectRequest<'_>) -> Reply {
@@ -426,7 +431,7 @@ impl State {
                 self.want_input_for(choices);
                 Reply::Later
             }
-            Choice::Never => Reply::Now(nothing_left()),
+            Choice::Never => Reply::Now(no_choice_left()),
         }
     }
 
@@ -439,11 +444,11 @@ impl State {
         let value = match name {
             EXEC => {
                 self.requested = true;
-                let takes_input = self.takes_input != Intake::Nothing;
-                payload(spec(&self.job, takes_input), sort, code)
+                let takes_input = self.input_capacity != InputCapacity::None;
+                payload(request_fields(&self.job, takes_input), sort, code)
             }
             DATA => {
-                return match self.fill(sort) {
+                return match self.next_input(sort) {
                     Some(outcome) => Reply::Now(outcome),
                     None => {
                         self.filling.push((request.effect(), sort));
@@ -462,7 +467,7 @@ impl State {
             }
             _ => payload(Vec::new(), sort, code),
         };
-        Reply::Now(made(name, value))
+        Reply::Now(payload_outcome(name, value))
     }
 
     fn deliver(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
@@ -473,14 +478,14 @@ impl State {
         match label {
             OUTPUT => return self.output(&fields, request.effect()),
             RESPONSE => {
-                self.ending = Some(Ending::Exit {
+                self.command_end = Some(CommandEnd::Exit {
                     code: fields.number("exit_code").unwrap_or(0),
                     signal: fields.number("signal").and_then(|n| u64::try_from(n).ok()),
                     timed_out: fields.truth("timed_out"),
                 });
             }
             "error" => {
-                self.ending = Some(Ending::Refused {
+                self.command_end = Some(CommandEnd::Refused {
                     code: fields.text("code"),
                     message: fields.text("message"),
                 });
@@ -521,7 +526,7 @@ impl State {
 const WINDOW: u32 = 1 << 20;
 
 /// The command line as the fields of a request, every one that it may have.
-fn spec(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
+fn request_fields(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
     let text = |text: &String| Literal::Text(text.clone());
     let texts = |texts: &[String]| Literal::List(texts.iter().map(text).collect());
     let command = job.command.first().cloned().unwrap_or_default();
@@ -566,13 +571,13 @@ impl EffectHandler for Host {
 }
 
 fn unanswerable(request: &EffectRequest<'_>) -> Reply {
-    let asked = crate::script::asked(request);
+    let asked = crate::script::describe_request(request);
     let detail = format!("{asked}, and `exec` has no answer to that");
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }
 
 /// The command has ended, and the choice has no label for that.
-fn nothing_left() -> Outcome {
+fn no_choice_left() -> Outcome {
     let detail = format!(
         "the command has ended, and the protocol has a choice left with nothing for `exec` to choose: `{DETACH}` or \
          `{EOF}` would end it"
@@ -580,7 +585,7 @@ fn nothing_left() -> Outcome {
     Outcome::failure(FailureKind::InvalidInput, &detail)
 }
 
-fn made(label: &str, value: Result<Value, String>) -> Outcome {
+fn payload_outcome(label: &str, value: Result<Value, String>) -> Outcome {
     match value {
         Ok(value) => Outcome::Success(value),
         Err(why) => {

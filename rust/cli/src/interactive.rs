@@ -15,16 +15,16 @@ const LINE_LEN_MAX: u64 = 1 << 20;
 
 /// Asks for each answer on standard error and reads it from standard input.
 #[derive(Debug, Default)]
-pub(crate) struct Typed {
+pub(crate) struct Interactive {
     lines: Lines,
-    gone: bool,
+    ended: bool,
     error: Option<io::Error>,
 }
 
-impl Typed {
+impl Interactive {
     /// Whether nobody answers any more.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Why standard input cannot be read, if that is so.
@@ -42,19 +42,19 @@ impl Typed {
         });
         if line.is_none() {
             to_stderr("\n");
-            self.gone = true;
+            self.ended = true;
         }
         line
     }
 }
 
-impl EffectHandler for Typed {
+impl EffectHandler for Interactive {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         if let Class::Deliver { .. } = request.class() {
             return Reply::Now(Outcome::done());
         }
         let prompt = prompt(request);
-        while !self.gone {
+        while !self.ended {
             let Some(line) = self.line(&prompt) else {
                 break;
             };

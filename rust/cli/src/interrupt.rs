@@ -73,17 +73,17 @@ impl Interrupt {
             let mut state = watched.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.signal = Some(signal);
             let session = state.session;
-            session.is_some_and(|session| watched.call_off(session))
+            session.is_some_and(|session| watched.cancel(session))
         })?;
         Ok(interrupt)
     }
 
     /// Says which session is under way. It is called off at once if a signal has come before.
-    pub(crate) fn watch_over(&self, session: SessionId) {
+    pub(crate) fn set_session(&self, session: SessionId) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.session = Some(session);
         if state.signal.is_some() {
-            self.call_off(session);
+            self.cancel(session);
         }
     }
 
@@ -93,7 +93,7 @@ impl Interrupt {
         state.signal.and_then(|signal| u8::try_from(signal).ok())
     }
 
-    fn call_off(&self, session: SessionId) -> bool {
+    fn cancel(&self, session: SessionId) -> bool {
         self.remote
             .send(Ingress::Cancel {
                 session,

@@ -8,7 +8,7 @@ use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkout;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::{LeanError, Problem};
 
 /// A Lean, and what it is.
@@ -18,7 +18,7 @@ pub(crate) struct Lean {
     /// The same, as what is asked of the model.
     pub(crate) oracle: Oracle,
     /// Which Lean it is, in words.
-    pub(crate) lane: String,
+    pub(crate) description: String,
 }
 
 impl Lean {
@@ -36,28 +36,28 @@ impl Lean {
     /// The one that this program runs, if it is there.
     fn at(program: PathBuf) -> Option<Lean> {
         let oracle = Oracle::new(program.clone()).ok()?;
-        let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
+        let description = description(&program).unwrap_or_else(|| program.display().to_string());
         Some(Lean {
             program,
             oracle,
-            lane,
+            description,
         })
     }
 }
 
 /// What set-up has written beside the program: which Lean it runs.
-fn lane(program: &Path) -> Option<String> {
+fn description(program: &Path) -> Option<String> {
     let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
     text.lines().next().map(str::to_owned)
 }
 
 /// Shows a person at a terminal that something goes on, until it is dropped.
-pub(crate) struct Waiting(Option<ProgressBar>);
+pub(crate) struct Spinner(Option<ProgressBar>);
 
-impl Waiting {
-    pub(crate) fn begin(voice: &Voice, what: String) -> Waiting {
-        if !voice.terminal_stderr || voice.json {
-            return Waiting(None);
+impl Spinner {
+    pub(crate) fn begin(output: &Output, what: String) -> Spinner {
+        if !output.terminal_stderr || output.json {
+            return Spinner(None);
         }
         let bar = ProgressBar::new_spinner();
         // The template is a constant; if it were wrong, the default one would do.
@@ -66,11 +66,11 @@ impl Waiting {
         }
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(250));
-        Waiting(Some(bar))
+        Spinner(Some(bar))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

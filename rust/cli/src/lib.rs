@@ -51,7 +51,7 @@ use signal_hook::consts::SIGXFSZ;
 use cli::Cli;
 use commands::Command;
 use exit::Exit;
-use output::Voice;
+use output::Output;
 use problem::Problem;
 use recording::Recorded;
 
@@ -65,16 +65,16 @@ pub fn main() -> ExitCode {
     // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
     // this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let voice = Voice::new(cli.style);
-    let exit = match cli.command.run(&voice) {
+    let output = Output::new(cli.style);
+    let exit = match cli.command.run(&output) {
         Ok(exit) => exit,
-        Err(problem) => report(&problem, &cli.command, &voice),
+        Err(problem) => report(&problem, &cli.command, &output),
     };
     ExitCode::from(exit.code())
 }
 
 /// Says what went wrong: to the person on standard error, to the program on standard output.
-fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
+fn report(problem: &Problem, command: &Command, output: &Output) -> Exit {
     let exit = match (command, problem.exit()) {
         // A session that never was: 1 would be taken for the guest command's own code.
         (Command::Exec(_), Exit::No) => Exit::Failed,
@@ -84,7 +84,7 @@ fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
         return exit;
     }
     let recorded = Recorded::of(problem);
-    voice.failure(&filter::lines(&problem.to_string()), exit, recorded);
+    output.failure(&filter::lines(&problem.to_string()), exit, recorded);
     exit
 }
 

@@ -2,7 +2,7 @@
 
 use antiphon_machine::VerifiedImage;
 
-use crate::output::{BAD, FAINT, GOOD, NAME, ODD, Voice};
+use crate::output::{DIM, ERROR, NAME, Output, SUCCESS, WARNING};
 use crate::rows::{Kind, Row};
 
 /// Characters of a value that a line shows.
@@ -12,26 +12,26 @@ const SHOWN: usize = 72;
 const WHO_WIDTH: usize = 18;
 
 /// The head of a timeline.
-pub(crate) fn head(voice: &Voice) -> String {
-    voice.paint(FAINT, "   step   clock  ") + "\n"
+pub(crate) fn head(output: &Output) -> String {
+    output.paint(DIM, "   step   clock  ") + "\n"
 }
 
 /// A row as a line, with its end. The first session is named where the caller knows that there are others.
 pub(crate) fn line(
     row: &Row,
     image: Option<&VerifiedImage>,
-    voice: &Voice,
+    output: &Output,
     has_others: bool,
 ) -> String {
-    let (who, told) = said(row, image);
+    let (who, action) = describe(row, image);
     let pad = " ".repeat(WHO_WIDTH.saturating_sub(who.chars().count()));
     let style = match row.kind {
         Kind::Failed | Kind::TimedOut | Kind::Refused | Kind::Cancelled | Kind::FailureBranch => {
-            ODD
+            WARNING
         }
-        Kind::Faulted | Kind::Diverged => BAD,
-        Kind::Ended if row.what == "closed" => GOOD,
-        Kind::Ended => ODD,
+        Kind::Faulted | Kind::Diverged => ERROR,
+        Kind::Ended if row.what == "closed" => SUCCESS,
+        Kind::Ended => WARNING,
         Kind::Opened
         | Kind::Sent
         | Kind::Received
@@ -44,20 +44,20 @@ pub(crate) fn line(
         | Kind::Clock
         | Kind::Checkpoint => NAME,
     };
-    let place = voice.paint(FAINT, &format!("{:>7} {:>7}", row.step, row.clock));
+    let place = output.paint(DIM, &format!("{:>7} {:>7}", row.step, row.clock));
     // By itself the first session needs no number: most recordings have no other.
     let session = row.session.filter(|session| has_others || *session > 0);
     let session = session
         .map(|session| format!("[{session}] "))
         .unwrap_or_default();
     format!(
-        "{place}  {session}{}{pad}  {told}\n",
-        voice.paint(style, &who)
+        "{place}  {session}{}{pad}  {action}\n",
+        output.paint(style, &who)
     )
 }
 
 /// Who acts, and what it does.
-fn said(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
+fn describe(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
     let values = row.values_text(image, SHOWN);
     let (from, to) = (
         row.from.as_deref().unwrap_or("?"),

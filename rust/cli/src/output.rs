@@ -17,11 +17,11 @@ use crate::recording::Recorded;
 use crate::standard::StandardOutput;
 
 /// How long a report may take after a signal has ended the command: its reader may not read.
-pub(crate) const REPORTED_WITHIN: Duration = Duration::from_millis(500);
+pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The way to speak that the command line asked for, and what the streams are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Voice {
+pub(crate) struct Output {
     /// Whether standard output carries JSON documents, one per line.
     pub(crate) json: bool,
     /// Whether text on standard output may have colours.
@@ -34,27 +34,27 @@ pub(crate) struct Voice {
 }
 
 /// What stands out in text for people.
-pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const HEADING: Style = Style::new().bold();
 /// What matters less than the rest.
-pub(crate) const FAINT: Style = Style::new().dimmed();
+pub(crate) const DIM: Style = Style::new().dimmed();
 /// What went well.
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const SUCCESS: Style = AnsiColor::Green.on_default();
 /// What needs a look.
-pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
 /// What went wrong.
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// Names of roles.
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 
-impl Voice {
-    pub(crate) fn new(style: StyleArgs) -> Voice {
+impl Output {
+    pub(crate) fn new(style: StyleArgs) -> Output {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let wanted = |automatic: ColorChoice| match style.color {
             Color::Auto => automatic != ColorChoice::Never,
             Color::Always => true,
             Color::Never => false,
         };
-        Voice {
+        Output {
             json: style.json,
             colour: wanted(anstream::AutoStream::choice(&stdout)) && !style.json,
             terminal: stdout.is_terminal(),
@@ -80,16 +80,27 @@ impl Voice {
         self::document(document)
     }
 
-    /// Says something to the person at the terminal; what cannot be said there cannot be said.
-    pub(crate) fn remark(&self, style: Style, head: &str, text: &str) {
+    /// Prints a line on standard error: `head` in the style, then the text. A failure is ignored because it cannot be
+    /// reported anywhere else.
+    pub(crate) fn note(&self, style: Style, head: &str, text: &str) {
         let head = paint(self.colour_stderr, style, head);
         to_stderr(&format!("{head} {text}\n"));
+    }
+
+    /// Prints a warning on standard error.
+    pub(crate) fn warn(&self, text: &str) {
+        self.note(WARNING, "antiphon:", text);
+    }
+
+    /// Prints an error on standard error.
+    pub(crate) fn error(&self, text: &str) {
+        self.note(ERROR, "antiphon:", text);
     }
 
     /// Reports why the command failed, on standard error and with `--json` on standard output. `is_recorded` is `false`
     /// when the recording failed, too.
     pub(crate) fn failure(&self, message: &str, exit: Exit, recorded: Recorded) {
-        self.remark(BAD, "antiphon:", message);
+        self.error(message);
         if self.json {
             let mut document = json!({ "error": message, "code": exit.code() });
             recorded.mark(&mut document);
@@ -139,7 +150,7 @@ pub(crate) fn print_usage(error: &clap::Error) {
 
 /// Runs `write` in a thread and waits at most `patience` for its end: the reader of a standard stream may not read.
 /// When no thread can be started, nothing is written.
-pub(crate) fn within(patience: Duration, write: impl FnOnce() + Send + 'static) {
+pub(crate) fn with_timeout(patience: Duration, write: impl FnOnce() + Send + 'static) {
     let (ended, end) = mpsc::channel::<()>();
     let write = move || {
         write();

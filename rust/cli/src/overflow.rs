@@ -9,17 +9,17 @@ use crate::rows::{Kind, Row};
 
 /// The first and the last items of a sequence, each with its place, and the number of all items.
 #[derive(Debug)]
-pub(crate) struct Both<T> {
+pub(crate) struct FirstLast<T> {
     max: usize,
     first: Vec<(u64, T)>,
     last: VecDeque<(u64, T)>,
     total: u64,
 }
 
-impl<T> Both<T> {
+impl<T> FirstLast<T> {
     /// Keeps at most the first `max` and the last `max` items.
-    pub(crate) fn new(max: usize) -> Both<T> {
-        Both {
+    pub(crate) fn new(max: usize) -> FirstLast<T> {
+        FirstLast {
             max,
             first: Vec::new(),
             last: VecDeque::new(),
@@ -52,18 +52,18 @@ impl<T> Both<T> {
 
 /// The rows behind the bound of a list: those that are kept all the same, and counts of all.
 #[derive(Debug)]
-pub(crate) struct Beyond<T> {
-    trouble: Both<T>,
-    ends: Both<T>,
+pub(crate) struct Overflow<T> {
+    trouble: FirstLast<T>,
+    ends: FirstLast<T>,
     pub(crate) totals: Totals,
 }
 
-impl<T> Beyond<T> {
+impl<T> Overflow<T> {
     /// Keeps at most the first and the last `trouble_max` rows of trouble, and `ends_max` ends of sessions.
-    pub(crate) fn new(trouble_max: usize, ends_max: usize) -> Beyond<T> {
-        Beyond {
-            trouble: Both::new(trouble_max),
-            ends: Both::new(ends_max),
+    pub(crate) fn new(trouble_max: usize, ends_max: usize) -> Overflow<T> {
+        Overflow {
+            trouble: FirstLast::new(trouble_max),
+            ends: FirstLast::new(ends_max),
             totals: Totals::default(),
         }
     }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_first_and_the_last_are_kept_and_all_are_counted() {
-        let mut both = Both::new(2);
+        let mut both = FirstLast::new(2);
         for place in 0..10u64 {
             both.push(place, place * 10);
         }

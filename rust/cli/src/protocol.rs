@@ -14,7 +14,7 @@ use antiphon_machine::VerifiedImage;
 use crate::args::RecordArgs;
 use crate::problem::{InputError, Problem, UsageError};
 use crate::recording::Recording;
-use crate::text::{self, Beside};
+use crate::text::{self, SiblingLoader};
 
 /// A file, its protocols and everything that was found about it.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl ProtocolFile {
     /// Reads a file and checks everything in it.
     pub(crate) fn read(path: &Path) -> Result<ProtocolFile, Problem> {
         match text::source(path)? {
-            Ok(source) => Ok(ProtocolFile::of(source, &Beside::of(path))),
+            Ok(source) => Ok(ProtocolFile::of(source, &SiblingLoader::of(path))),
             Err((found, source)) => {
                 let name = source.name.to_string();
                 let mut sources = Sources::default();
@@ -56,10 +56,13 @@ impl ProtocolFile {
     }
 
     /// Returns the protocol, or an error if the recording would overwrite this file or one that it imports.
-    pub(crate) fn apart_from(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
+    pub(crate) fn refuse_recording_over(
+        self,
+        recording: &RecordArgs,
+    ) -> Result<ProtocolFile, Problem> {
         let sources = (0..=u16::MAX).map_while(|n| self.sources.source(FileId(n)));
         let files = sources.map(|source| Path::new(&*source.name));
-        Recording::refuse_over(recording, files)?;
+        Recording::refuse_recording_over(recording, files)?;
         Ok(self)
     }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::args::RecordArgs;
 use crate::exit::Exit;
 use crate::filter;
-use crate::output::{BAD, Voice, within};
+use crate::output::{Output, with_timeout};
 use crate::problem::{Problem, UsageError};
 use crate::same_file;
 
@@ -25,13 +25,13 @@ use crate::same_file;
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
 
 /// How long the report of a failure may take at the end of a run.
-const REPORTED_WITHIN: Duration = Duration::from_secs(1);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A recording that is being written: a sink for the machine.
 pub(crate) struct Recording {
     path: PathBuf,
     recorder: Recorder<File>,
-    voice: Voice,
+    output: Output,
     /// Whether the run must not go on without the recording.
     is_required: bool,
     /// LastFailure the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
@@ -104,7 +104,7 @@ impl Recorded {
 
 impl Recording {
     /// Refuses a recording in one of these files, which the command itself reads or writes.
-    pub(crate) fn refuse_over<'p>(
+    pub(crate) fn refuse_recording_over<'p>(
         args: &RecordArgs,
         files: impl IntoIterator<Item = &'p Path>,
     ) -> Result<(), Problem> {
@@ -122,7 +122,7 @@ impl Recording {
     pub(crate) fn begin(
         args: &RecordArgs,
         header: impl FnOnce() -> Header,
-        voice: &Voice,
+        output: &Output,
     ) -> Result<Option<Recording>, Problem> {
         let Some(path) = &args.record else {
             return Ok(None);
@@ -133,7 +133,7 @@ impl Recording {
         Ok(Some(Recording {
             recorder: file::create(path, args.overwrite, &header())?,
             path: path.to_owned(),
-            voice: *voice,
+            output: *output,
             is_required: args.record_required,
             stop: None,
             has_failed: false,
@@ -143,7 +143,7 @@ impl Recording {
 
     /// Has `stop` called when the recording fails and is required. It is called by the thread that runs the machine,
     /// from within the machine, and must not wait.
-    pub(crate) fn stop_by(&mut self, stop: impl FnOnce() + Send + 'static) {
+    pub(crate) fn on_failure(&mut self, stop: impl FnOnce() + Send + 'static) {
         self.stop = Some(Box::new(stop));
     }
 
@@ -158,15 +158,15 @@ impl Recording {
         let ended = self.recorder.finish(kernel);
         let failure = match ended {
             Ok(file) => file::loss(&file, &self.path),
-            Err(error) => Some(cannot(&self.path, error)),
+            Err(error) => Some(failure_message(&self.path, error)),
         };
         let is_whole = !self.has_failed && failure.is_none();
         if let Some(failure) = failure.filter(|_| !self.has_failed) {
-            let (voice, path) = (self.voice, self.path.clone());
-            within(REPORTED_WITHIN, move || report(&voice, &path, &failure));
+            let (output, path) = (self.output, self.path.clone());
+            with_timeout(REPORT_TIMEOUT, move || report(&output, &path, &failure));
         }
         // The failure is printed before the caller's own report, unless the reader of standard error has stopped reading.
-        let until = Instant::now() + REPORTED_WITHIN;
+        let until = Instant::now() + REPORT_TIMEOUT;
         while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)
             && Instant::now() < until
         {
@@ -177,7 +177,7 @@ impl Recording {
 
     /// Notices the failure of what the recorder has just written.
     #[inline]
-    fn notice(&mut self) {
+    fn check_recorder(&mut self) {
         if !self.has_failed && self.recorder.error().is_some() {
             self.fail();
         }
@@ -186,22 +186,22 @@ impl Recording {
     #[cold]
     fn fail(&mut self) {
         self.has_failed = true;
-        let (voice, path) = (self.voice, self.path.clone());
+        let (output, path) = (self.output, self.path.clone());
         let error = self.recorder.error().map(ToString::to_string);
         let message = format!(
             "{}; {}",
-            cannot(&path, error.unwrap_or_default()),
+            failure_message(&path, error.unwrap_or_default()),
             match self.is_required {
                 true => "the run is ended",
                 false => "the run goes on without it",
             }
         );
         // The machine's thread does not wait for the readers of standard output and standard error.
-        let told = message.clone();
+        let reported = message.clone();
         let reporter = thread::Builder::new().name("recording".to_owned());
-        match reporter.spawn(move || report(&voice, &path, &told)) {
+        match reporter.spawn(move || report(&output, &path, &reported)) {
             Ok(reporter) => self.reporter = Some(reporter),
-            Err(_) => report(&self.voice, &self.path, &message),
+            Err(_) => report(&self.output, &self.path, &message),
         }
         if let Some(stop) = self.stop.take().filter(|_| self.is_required) {
             stop();
@@ -214,18 +214,18 @@ fn recording_over(path: &Path) -> Problem {
     UsageError::RecordingOver { path }.into()
 }
 
-fn cannot(path: &Path, error: impl std::fmt::Display) -> String {
+fn failure_message(path: &Path, error: impl std::fmt::Display) -> String {
     format!("cannot record in `{}`: {error}", path.display())
 }
 
 /// Reports that the recording failed: to the person on standard error, to the program on standard output.
-fn report(voice: &Voice, path: &Path, message: &str) {
+fn report(output: &Output, path: &Path, message: &str) {
     let message = filter::line(message);
-    voice.remark(BAD, "antiphon:", &message);
-    if voice.json {
+    output.error(&message);
+    if output.json {
         let path = filter::line(&path.display().to_string());
         // When this cannot be written either, the exit code is all that is left.
-        let _ = voice.document(&json!({
+        let _ = output.document(&json!({
             "event": "recording_failed", "path": path, "message": message,
         }));
     }
@@ -255,40 +255,40 @@ impl Sink for Recording {
 
     fn loaded(&mut self, image: &VerifiedImage) {
         self.recorder.loaded(image);
-        self.notice();
+        self.check_recorder();
     }
 
     fn wave(&mut self, step: u64, picks: &[WavePick]) {
         self.recorder.wave(step, picks);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         self.recorder.request(step, request);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn ingress(&mut self, step: u64, input: &Ingress) {
         self.recorder.ingress(step, input);
-        self.notice();
+        self.check_recorder();
     }
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.recorder.refused(step, refusal);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         self.recorder.stepped(kernel);
-        self.notice();
+        self.check_recorder();
     }
 
     fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
         self.recorder.rested(kernel, rest);
-        self.notice();
+        self.check_recorder();
     }
 }
 

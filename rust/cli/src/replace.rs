@@ -27,12 +27,12 @@ pub(crate) enum Target {
 
 /// What a path leads to, through links of any kind: a link stays a link.
 pub(crate) fn target(path: &Path) -> io::Result<Target> {
-    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Ok(Target::Special);
     }
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink());
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link {
             return Ok(Target::Regular(path));
         }
@@ -79,7 +79,7 @@ pub(crate) fn write_with(
         }
     };
     let kept = fs::metadata(&target).ok();
-    let kept = kept.map(|about| about.permissions().mode() & PERMISSIONS);
+    let kept = kept.map(|metadata| metadata.permissions().mode() & PERMISSIONS);
     let mut file = temporary(&target, kept.unwrap_or(MODE))?;
     if let Some(kept) = kept {
         // Without the umask, and before there is anything to read in it.

@@ -9,15 +9,15 @@ use antiphon_machine::{
 use antiphon_record::Request;
 
 use crate::lines;
-use crate::output::{Voice, write_document};
+use crate::output::{Output, write_document};
 use crate::problem::Problem;
-use crate::rows::{Kind, Row, Story};
+use crate::rows::{Kind, Row, Rows};
 
 /// Tells the rows of a run of one image: as lines, or as JSON documents.
-pub(crate) struct Watcher {
-    voice: Voice,
+pub(crate) struct RowPrinter {
+    output: Output,
     image: Arc<VerifiedImage>,
-    story: Story,
+    rows: Rows,
     /// Whether everything is told, and not only what a person wants to see.
     all: bool,
     /// Whether there is more than one session.
@@ -26,18 +26,18 @@ pub(crate) struct Watcher {
     problem: Option<Problem>,
 }
 
-impl Watcher {
+impl RowPrinter {
     pub(crate) fn new(
-        voice: Voice,
+        output: Output,
         image: &Arc<VerifiedImage>,
         all: bool,
         several: bool,
-    ) -> Watcher {
-        Watcher {
-            voice,
+    ) -> RowPrinter {
+        RowPrinter {
+            output,
             image: Arc::clone(image),
-            story: Story::default(),
-            all: all || voice.json,
+            rows: Rows::default(),
+            all: all || output.json,
             several,
             clock: 0,
             problem: None,
@@ -45,7 +45,7 @@ impl Watcher {
     }
 
     /// Whether nothing more is told.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.problem.is_some()
     }
 
@@ -54,43 +54,43 @@ impl Watcher {
         self.problem.take()
     }
 
-    fn tell(&mut self, row: &Row) {
+    fn print(&mut self, row: &Row) {
         if self.problem.is_some() || !(self.all || row.kind.is_plain()) {
             return;
         }
-        let told = if self.voice.json {
-            let mut out = self.voice.stdout();
+        let printed = if self.output.json {
+            let mut out = self.output.stdout();
             write_document(&mut out, &row.document(Some(&self.image)))
                 .and_then(|()| out.flush().map_err(Problem::stdout))
         } else {
-            let line = lines::line(row, Some(&self.image), &self.voice, self.several);
-            self.voice.print(&line)
+            let line = lines::line(row, Some(&self.image), &self.output, self.several);
+            self.output.print(&line)
         };
-        self.problem = told.err();
+        self.problem = printed.err();
     }
 }
 
-impl Sink for Watcher {
+impl Sink for RowPrinter {
     fn event(&mut self, stamp: &Stamp, event: Event) {
         self.clock = stamp.clock;
         let seen = ObsEvent {
             stamp: *stamp,
             event,
         };
-        if let Some(row) = self.story.event(&seen, Some(&self.image)) {
-            self.tell(&row);
+        if let Some(row) = self.rows.event(&seen, Some(&self.image)) {
+            self.print(&row);
         }
     }
 
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         let request = Request::of(step, request);
-        let row = self.story.request(&request, self.clock, Some(&self.image));
-        self.tell(&row);
+        let row = self.rows.request(&request, self.clock, Some(&self.image));
+        self.print(&row);
     }
 
     fn ingress(&mut self, step: u64, input: &Ingress) {
-        if let Some(row) = self.story.input(step, self.clock, input) {
-            self.tell(&row);
+        if let Some(row) = self.rows.input(step, self.clock, input) {
+            self.print(&row);
         }
     }
 
@@ -99,6 +99,6 @@ impl Sink for Watcher {
             note: refusal.to_string(),
             ..Row::new(Kind::Refused, step, self.clock, None)
         };
-        self.tell(&row);
+        self.print(&row);
     }
 }

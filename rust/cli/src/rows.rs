@@ -64,7 +64,7 @@ pub(crate) struct Row {
 
 /// Makes rows of events and requests, which each know a part.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct Rows {
     asked: BTreeMap<EffectId, (Option<RoleId>, OperationId)>,
 }
 
@@ -220,7 +220,7 @@ impl Row {
     }
 }
 
-impl Story {
+impl Rows {
     /// A request that is put to a handler.
     pub(crate) fn request(
         &mut self,

@@ -38,8 +38,8 @@ pub(crate) fn is_standard_output(path: &Path) -> bool {
 
 /// Device and inode of what a path leads to, and whether it is a regular file.
 fn identity(path: &Path) -> Option<((u64, u64), bool)> {
-    let about = fs::metadata(path).ok()?;
-    Some(((about.dev(), about.ino()), about.is_file()))
+    let metadata = fs::metadata(path).ok()?;
+    Some(((metadata.dev(), metadata.ino()), metadata.is_file()))
 }
 
 /// Where a file would be created under this path.

@@ -721,15 +721,21 @@ impl Scripted {
             (
                 Class::Produce { label, .. },
                 Some(Act::Sends {
-                    label: told,
+                    label: named,
                     answer: Some(answer),
                 }),
-            ) if told == label && answer.fits(request) => (answer.reply(), true),
-            (Class::Deliver { label, .. }, Some(Act::Gets { label: told, value })) => {
+            ) if named == label && answer.fits(request) => (answer.reply(), true),
+            (
+                Class::Deliver { label, .. },
+                Some(Act::Gets {
+                    label: named,
+                    value,
+                }),
+            ) => {
                 let same = value
                     .as_ref()
                     .is_none_or(|value| request.arg(0) == Some(value));
-                if told != label || !same {
+                if named != label || !same {
                     return None;
                 }
                 (Reply::Now(Outcome::done()), true)
@@ -799,7 +805,7 @@ impl EffectHandler for Scripted {
         let next = self.script.next(role);
         let next = next.map(|e| (Arc::clone(&self.script.name), e.line, e.text.clone()));
         self.mismatch = Some(ScriptMismatch {
-            asked: asked(request),
+            asked: describe_request(request),
             next,
         });
         Reply::Later
@@ -807,7 +813,7 @@ impl EffectHandler for Scripted {
 }
 
 /// What a request asks, as a sentence that begins with the role.
-pub(crate) fn asked(request: &EffectRequest<'_>) -> String {
+pub(crate) fn describe_request(request: &EffectRequest<'_>) -> String {
     let (image, role) = (request.image(), filter::line(request.role_name()));
     let sort = || sort_name(request.result_sort(), image.image());
     match request.class() {

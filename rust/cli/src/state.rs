@@ -5,13 +5,13 @@ use antiphon_record::{RegisterSorts, describe};
 
 use crate::filter;
 use crate::literal;
-use crate::output::{NAME, Voice};
+use crate::output::{NAME, Output};
 
 /// Characters of a value in a state.
 const SHOWN: usize = 60;
 
 /// A session's state as text.
-pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, voice: &Voice) -> String {
+pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &Output) -> String {
     let image = kernel.image(session);
     let mut text = format!(
         "\nsession {} of {}, {}, at step {}, clock {}\n",
@@ -34,7 +34,7 @@ pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, voice: &Vo
         });
         let at = instruction(image, coroutine.program.index(), coroutine.pc.index());
         let status = status(coroutine.status, image);
-        let role = voice.paint(NAME, &format!("{role:<12}"));
+        let role = output.paint(NAME, &format!("{role:<12}"));
         text.push_str(&format!("  {role} {state:<10} {status:<28} {at}\n"));
         let sorts = RegisterSorts::of(image, coroutine.program);
         for (n, value) in coroutine.registers.iter().enumerate() {

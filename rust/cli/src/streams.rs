@@ -57,7 +57,7 @@ impl Stream {
 
 /// How the guest's bytes are written out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum OutputFormat {
     /// As they are.
     Plain,
     /// For a person at a terminal.
@@ -81,17 +81,19 @@ pub(crate) enum StreamEvent {
 
 /// Reads standard input when asked to: bytes that are not wanted stay where they are, for the next program that reads.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct InputStream {
     wanted: Sender<()>,
 }
 
-impl Input {
-    pub(crate) fn start(on_event: impl Fn(StreamEvent) + Send + 'static) -> io::Result<Input> {
+impl InputStream {
+    pub(crate) fn start(
+        on_event: impl Fn(StreamEvent) + Send + 'static,
+    ) -> io::Result<InputStream> {
         let (wanted, asked) = bounded(1);
         thread::Builder::new()
             .name("stdin".to_owned())
             .spawn(move || read_loop(&asked, &on_event))?;
-        Ok(Input { wanted })
+        Ok(InputStream { wanted })
     }
 
     /// Asks for one piece. It comes as [`StreamEvent::Input`].
@@ -190,7 +192,7 @@ pub(crate) type Piece = Arc<Box<[u8]>>;
 
 /// Writes one stream, in the order in which it gets the pieces.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct OutputStream {
     pieces: Option<Sender<Piece>>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
@@ -215,22 +217,22 @@ pub(crate) struct Progress {
     since: Instant,
 }
 
-impl Output {
+impl OutputStream {
     /// Starts the thread.
     pub(crate) fn start(
         stream: Stream,
-        manner: Manner,
+        format: OutputFormat,
         on_event: impl Fn(StreamEvent) + Send + 'static,
-    ) -> io::Result<Output> {
+    ) -> io::Result<OutputStream> {
         let (pieces, queue) = bounded(PIECES_MAX);
         let (ending, ended) = bounded(0);
         let watched = Arc::new(Watched::default());
         let writer = Writer {
             stream,
-            manner,
-            out: match manner {
-                Manner::Plain | Manner::Filtered => descriptor(stream)?,
-                Manner::Json => descriptor(Stream::Stdout)?,
+            format,
+            out: match format {
+                OutputFormat::Plain | OutputFormat::Filtered => descriptor(stream)?,
+                OutputFormat::Json => descriptor(Stream::Stdout)?,
             },
             filter: Filter::default(),
         };
@@ -241,7 +243,7 @@ impl Output {
                 write_loop(writer, queue, &shared, &on_event);
                 drop(ending);
             })?;
-        Ok(Output {
+        Ok(OutputStream {
             pieces: Some(pieces),
             ended,
             watched,
@@ -295,7 +297,7 @@ impl Output {
     /// whether everything was written.
     pub(crate) fn finish(mut self, last: Option<Piece>, is_called_off: impl Fn() -> bool) -> bool {
         let mut progress = None;
-        let mut gives_up = |output: &Output| {
+        let mut gives_up = |output: &OutputStream| {
             is_called_off() && output.give_up_stalled(&mut progress, Instant::now())
         };
         let mut last = last.filter(|_| !self.is_closed());
@@ -320,7 +322,7 @@ impl Output {
 /// Where a stream goes, and how.
 struct Writer {
     stream: Stream,
-    manner: Manner,
+    format: OutputFormat,
     out: File,
     filter: Filter,
 }
@@ -348,10 +350,10 @@ fn write_loop(
 
 impl Writer {
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        match self.manner {
-            Manner::Plain => write_all(&self.out, piece),
-            Manner::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
-            Manner::Json => {
+        match self.format {
+            OutputFormat::Plain => write_all(&self.out, piece),
+            OutputFormat::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
+            OutputFormat::Json => {
                 // A pipe may take a long document in pieces; no other document comes between them.
                 let _whole = io::stdout().lock();
                 write_all(&self.out, document(self.stream, piece).as_bytes())

@@ -19,19 +19,19 @@ const ENDINGS: [&str; 2] = ["anti", "scr"];
 
 /// Finds modules beside the file that imports them: `import a.b;` is `a/b.anti` or `a/b.scr` in its directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Beside {
+pub(crate) struct SiblingLoader {
     directory: PathBuf,
 }
 
-impl Beside {
-    pub(crate) fn of(file: &Path) -> Beside {
-        Beside {
+impl SiblingLoader {
+    pub(crate) fn of(file: &Path) -> SiblingLoader {
+        SiblingLoader {
             directory: file.parent().map(Path::to_owned).unwrap_or_default(),
         }
     }
 }
 
-impl Loader for Beside {
+impl Loader for SiblingLoader {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         let base: PathBuf = module.split('.').collect();
         let mut looked = Vec::new();

@@ -1,20 +1,20 @@
-//! Telling a recording: its moments as rows, each with the names of its image.
+//! Timeline a recording: its moments as rows, each with the names of its image.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use antiphon_machine::{ProtocolMachineKernel, SessionId, VerifiedImage};
-use antiphon_record::{Entry, Moment, Tail, Timeline, Verdict, describe};
+use antiphon_record::{Entry, Moment, Tail, Verdict, describe};
 
 use crate::filter;
 use crate::problem::Problem;
-use crate::rows::{Kind, Row, Story};
+use crate::rows::{Kind, Row, Rows};
 
 /// A recording that is walked through.
-pub(crate) struct Telling {
-    timeline: Timeline<File>,
-    story: Story,
+pub(crate) struct Timeline {
+    moments: antiphon_record::Timeline<File>,
+    rows: Rows,
     path: std::path::PathBuf,
     /// The roles that were the guest's, as rows have them.
     guest_roles: Vec<String>,
@@ -23,26 +23,27 @@ pub(crate) struct Telling {
 /// The name of the note that says which roles were the guest's, separated by commas.
 pub(crate) const GUEST_ROLES_NOTE: &str = "guest roles";
 
-impl Telling {
-    pub(crate) fn open(path: &Path) -> Result<Telling, Problem> {
+impl Timeline {
+    pub(crate) fn open(path: &Path) -> Result<Timeline, Problem> {
         let file = File::open(path).map_err(Problem::file("read", path))?;
-        let timeline = Timeline::open(file).map_err(|error| Problem::replay(path, error))?;
-        let notes = timeline.header().notes.iter();
+        let moments =
+            antiphon_record::Timeline::open(file).map_err(|error| Problem::replay(path, error))?;
+        let notes = moments.header().notes.iter();
         let noted = notes.filter(|(name, _)| name == GUEST_ROLES_NOTE);
         let guest_roles = noted
             .flat_map(|(_, roles)| roles.split(", "))
             .map(filter::line)
             .collect();
-        Ok(Telling {
-            timeline,
-            story: Story::default(),
+        Ok(Timeline {
+            moments,
+            rows: Rows::default(),
             path: path.to_owned(),
             guest_roles,
         })
     }
 
     pub(crate) fn header(&self) -> &antiphon_record::Header {
-        self.timeline.header()
+        self.moments.header()
     }
 
     /// The next row, and the image that its names are from.
@@ -52,12 +53,12 @@ impl Telling {
     )]
     pub(crate) fn next(&mut self) -> Result<Option<(Row, Option<Arc<VerifiedImage>>)>, Problem> {
         loop {
-            let Some(moment) = self.timeline.next() else {
+            let Some(moment) = self.moments.next() else {
                 return Ok(None);
             };
             let moment = moment.map_err(|error| Problem::replay(&self.path, error))?;
-            let kernel = self.timeline.kernel();
-            if let Some((mut row, session)) = row_of(&mut self.story, &moment, kernel) {
+            let kernel = self.moments.kernel();
+            if let Some((mut row, session)) = row_of(&mut self.rows, &moment, kernel) {
                 row.mark_inside(&self.guest_roles);
                 return Ok(Some((
                     row,
@@ -69,22 +70,22 @@ impl Telling {
 
     /// How many records proved to be what was written.
     pub(crate) fn records(&self) -> u64 {
-        self.timeline.records()
+        self.moments.records()
     }
 
     /// Whether the replay that the rows come from went another way than the recording.
     pub(crate) fn has_diverged(&self) -> bool {
-        matches!(self.timeline.report().verdict, Verdict::Diverged(_))
+        matches!(self.moments.report().verdict, Verdict::Diverged(_))
     }
 
     /// How the recording ends, once all is told.
     pub(crate) fn tail(&self) -> Option<&Tail> {
-        self.timeline.tail()
+        self.moments.tail()
     }
 }
 
 fn row_of(
-    story: &mut Story,
+    rows: &mut Rows,
     moment: &Moment,
     kernel: &ProtocolMachineKernel,
 ) -> Option<(Row, Option<SessionId>)> {
@@ -96,16 +97,16 @@ fn row_of(
     match moment {
         Moment::Event(event) => {
             let session = event.stamp.session;
-            let row = story.event(event, image(kernel, session).as_deref())?;
+            let row = rows.event(event, image(kernel, session).as_deref())?;
             Some((row, Some(session)))
         }
         Moment::Entry { entry, .. } => match entry {
             Entry::Request(request) => {
                 let session = request.effect.session;
-                let row = story.request(request, clock, image(kernel, session).as_deref());
+                let row = rows.request(request, clock, image(kernel, session).as_deref());
                 Some((row, Some(session)))
             }
-            Entry::Input { step, input } => story.input(*step, clock, input).map(|row| (row, None)),
+            Entry::Input { step, input } => rows.input(*step, clock, input).map(|row| (row, None)),
             Entry::Refused(refusal) => Some((other(Kind::Refused, refusal.to_string()), None)),
             Entry::Checkpoint(_) | Entry::End(_) => {
                 Some((other(Kind::Checkpoint, describe::entry(None, entry)), None))

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::filter;
 use crate::hex::hex;
-use crate::lean::{Lean, Waiting};
-use crate::output::{BAD, GOOD, ODD, Voice};
+use crate::lean::{Lean, Spinner};
+use crate::output::{ERROR, Output, SUCCESS};
 use crate::problem::{InputError, LeanError, Problem, RecordingError, UsageError};
 use crate::replace;
 use crate::report;
@@ -60,7 +60,7 @@ pub(crate) struct Certify {
 /// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
 
-pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
     let bytes = read(&args.file)?;
     if let Some(output) = args
         .output
@@ -70,17 +70,17 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
         let path = output.clone();
         return Err(UsageError::OverRecording { path }.into());
     }
-    let (recorded, case) = Recorded::read(&args.file, &bytes)?;
-    if let Verdict::Diverged(divergence) = &recorded.report.verdict {
-        if voice.json {
+    let (replayed, case) = Replayed::read(&args.file, &bytes)?;
+    if let Verdict::Diverged(divergence) = &replayed.report.verdict {
+        if output.json {
             let document = json!({
                 "verdict": "not a run", "divergence": report::divergence(divergence),
             });
-            voice.document(&document)?;
+            output.document(&document)?;
         } else {
-            let head = voice.paint(BAD, "not a run");
-            let told = filter::lines(&divergence.to_string());
-            voice.print(&format!("{head}: the recording {told}\n"))?;
+            let head = output.paint(ERROR, "not a run");
+            let text = filter::lines(&divergence.to_string());
+            output.print(&format!("{head}: the recording {text}\n"))?;
         }
         return Ok(Exit::No);
     }
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
     };
     let run = Run::of(case).map_err(too_large)?;
     // The case was made from the recording's entries; this ties the two.
-    if recorded
+    if replayed
         .report
         .last
         .state
@@ -103,17 +103,17 @@ pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
     // Before the model is asked: what cannot become a theorem is said at once.
     let theorem = match args.kernel {
         true => Some(
-            run.theorem(&about(&run.case().name, &recorded, run.figures()))
+            run.theorem(&theorem_header(&run.case().name, &replayed, run.figures()))
                 .map_err(too_large)?,
         ),
         false => None,
     };
-    let certified = Certified {
-        recorded,
+    let certified = Candidate {
+        replayed,
         lean,
         run,
     };
-    certified.ask(args, theorem, voice)
+    certified.ask(args, theorem, output)
 }
 
 /// The recording's bytes.
@@ -130,14 +130,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
 }
 
 /// A recording that is whole, and what its replay came to.
-struct Recorded {
+struct Replayed {
     report: Report,
     mode: DeterminismMode,
     chain: [u8; 32],
 }
 
-impl Recorded {
-    fn read(path: &Path, bytes: &[u8]) -> Result<(Recorded, Case), Problem> {
+impl Replayed {
+    fn read(path: &Path, bytes: &[u8]) -> Result<(Replayed, Case), Problem> {
         let wrong = |error| Problem::replay(path, error);
         let mut reader = Reader::open(bytes).map_err(|error| wrong(error.into()))?;
         let mode = reader.header().config.determinism_mode;
@@ -169,24 +169,24 @@ impl Recorded {
             error: Box::new(error),
         })?;
         let report = replay_twice(Cursor::new(bytes)).map_err(wrong)?;
-        let recorded = Recorded {
+        let replayed = Replayed {
             report,
             mode,
             chain,
         };
-        Ok((recorded, case))
+        Ok((replayed, case))
     }
 
     /// What its mode leaves open.
-    fn remark(&self) -> Option<&'static str> {
+    fn mode_warning(&self) -> Option<&'static str> {
         match self.mode {
             DeterminismMode::Full | DeterminismMode::Replay => None,
             DeterminismMode::ModuloEffects => Some(
-                "recorded modulo effects: it has no digests, so its outcomes may have been edited \
+                "replayed modulo effects: it has no digests, so its outcomes may have been edited \
                  where nothing that was asked later shows it",
             ),
             DeterminismMode::ModuloCommutativity => Some(
-                "recorded modulo commutativity: its digests are of each session; the order among \
+                "replayed modulo commutativity: its digests are of each session; the order among \
                  sessions is that of its own steps",
             ),
         }
@@ -194,7 +194,7 @@ impl Recorded {
 }
 
 /// What stands above a theorem.
-fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
+fn theorem_header(name: &str, replayed: &Replayed, figures: &Figures) -> String {
     let Figures {
         steps,
         inputs,
@@ -207,28 +207,33 @@ fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
          Written by `antiphon certify --kernel`. The recording's last chain value is\n`{}`. It has \
          {steps} steps, {inputs} inputs,\n{requests} requests and {events} events.\n",
         filter::line(name),
-        hex(&recorded.chain),
+        hex(&replayed.chain),
     )
 }
 
 /// A recording that replays, on its way to the model.
-struct Certified {
-    recorded: Recorded,
+struct Candidate {
+    replayed: Replayed,
     lean: Lean,
     run: Run,
 }
 
-impl Certified {
-    fn ask(&self, args: &Certify, theorem: Option<String>, voice: &Voice) -> Result<Exit, Problem> {
+impl Candidate {
+    fn ask(
+        &self,
+        args: &Certify,
+        theorem: Option<String>,
+        output: &Output,
+    ) -> Result<Exit, Problem> {
         let actions = self.run.case().actions.len();
-        let waiting = Waiting::begin(voice, format!("the model does {actions} steps and inputs"));
+        let spinner = Spinner::begin(output, format!("the model does {actions} steps and inputs"));
         let found = self.run.compare(&self.lean.oracle);
-        drop(waiting);
+        drop(spinner);
         if let Some(difference) = found? {
-            return self.diverges(args, &difference, voice);
+            return self.diverges(args, &difference, output);
         }
         let proof = match theorem {
-            Some(text) => Some(self.prove(args, &text, voice)?),
+            Some(text) => Some(self.prove(args, &text, output)?),
             None => None,
         };
         let is_good = !matches!(
@@ -238,11 +243,11 @@ impl Certified {
                 ..
             })
         );
-        match voice.json {
-            true => voice.document(&self.document(None, proof.as_ref()))?,
-            false => voice.print(&self.text(proof.as_ref(), voice))?,
+        match output.json {
+            true => output.document(&self.document(None, proof.as_ref()))?,
+            false => output.print(&self.text(proof.as_ref(), output))?,
         }
-        self.warn(voice);
+        self.warn(output);
         Ok(match is_good {
             true => Exit::Done,
             false => Exit::No,
@@ -250,17 +255,17 @@ impl Certified {
     }
 
     /// Writes the theorem and has Lean's kernel check it.
-    fn prove(&self, args: &Certify, text: &str, voice: &Voice) -> Result<Proof, Problem> {
+    fn prove(&self, args: &Certify, text: &str, output: &Output) -> Result<Proof, Problem> {
         let folder = tempfile::tempdir().map_err(OracleError::from)?;
         let path = match &args.output {
             Some(path) => path.clone(),
-            None => folder.path().join("Recorded.lean"),
+            None => folder.path().join("Replayed.lean"),
         };
         replace::write(&path, text.as_bytes()).map_err(Problem::file("write", &path))?;
         let begun = Instant::now();
-        let waiting = Waiting::begin(voice, "Lean's kernel checks the theorem".to_owned());
+        let spinner = Spinner::begin(output, "Lean's kernel checks the theorem".to_owned());
         let judgement = judge(&self.lean.program, &path);
-        drop(waiting);
+        drop(spinner);
         Ok(Proof {
             judgement: judgement?,
             file: args.output.clone(),
@@ -272,24 +277,22 @@ impl Certified {
         &self,
         args: &Certify,
         difference: &DivergenceKind,
-        voice: &Voice,
+        output: &Output,
     ) -> Result<Exit, Problem> {
-        if voice.json {
-            voice.document(&self.document(Some(difference), None))?;
+        if output.json {
+            output.document(&self.document(Some(difference), None))?;
         } else {
-            let told = filter::lines(&difference.to_string());
-            let head = voice.paint(BAD, "diverges");
-            voice.print(&format!("{head} from the model: {told}\n"))?;
+            let text = filter::lines(&difference.to_string());
+            let head = output.paint(ERROR, "diverges");
+            output.print(&format!("{head} from the model: {text}\n"))?;
         }
         match &args.fixture {
             Some(path) => {
                 let path = self.keep(path)?;
-                let told = format!("kept as the fixture {}", path.display());
-                voice.remark(ODD, "antiphon:", &told);
+                let text = format!("the case is kept as the fixture {}", path.display());
+                output.warn(&text);
             }
-            None => voice.remark(
-                ODD,
-                "antiphon:",
+            None => output.warn(
                 "the kernel and the model do not agree, so one of them is wrong; `--fixture \
                  fixtures/parity/regressions/NAME` keeps the case for the parity suite",
             ),
@@ -304,13 +307,13 @@ impl Certified {
         Ok(write_fixture(folder, &name, self.run.case()).map_err(LeanError::Fixture)?)
     }
 
-    fn warn(&self, voice: &Voice) {
-        if let Some(remark) = self.recorded.remark().filter(|_| !voice.json) {
-            voice.remark(ODD, "antiphon:", remark);
+    fn warn(&self, output: &Output) {
+        if let Some(warning) = self.replayed.mode_warning().filter(|_| !output.json) {
+            output.warn(warning);
         }
     }
 
-    fn text(&self, proof: Option<&Proof>, voice: &Voice) -> String {
+    fn text(&self, proof: Option<&Proof>, output: &Output) -> String {
         let Figures {
             steps,
             inputs,
@@ -318,11 +321,11 @@ impl Certified {
             requests,
             bytes,
         } = self.run.figures();
-        let head = voice.paint(GOOD, "certified");
-        let lane = filter::line(&self.lean.lane);
+        let head = output.paint(SUCCESS, "certified");
+        let description = filter::line(&self.lean.description);
         let mut text = format!(
             "{head}: {steps} steps, {inputs} inputs, {requests} requests and {events} events are \
-             those of the model\n{bytes} bytes compared, by Lean, {lane}\n"
+             those of the model\n{bytes} bytes compared, by Lean, {description}\n"
         );
         let Some(proof) = proof else {
             return text;
@@ -333,7 +336,7 @@ impl Certified {
                 text.push_str(&format!("theorem checked by Lean's kernel in {seconds} s"));
             }
             Judgement::NotProved => {
-                let bad = voice.paint(BAD, "not proved");
+                let bad = output.paint(ERROR, "not proved");
                 text = format!(
                     "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes to \
                      no conclusion, or to another"
@@ -365,9 +368,9 @@ impl Certified {
             "divergence": difference.map(difference_json),
             "steps": steps, "inputs": inputs, "requests": requests, "events": events,
             "bytes": bytes,
-            "mode": mode_name(self.recorded.mode),
-            "chain": hex(&self.recorded.chain),
-            "lean": self.lean.lane,
+            "mode": mode_name(self.replayed.mode),
+            "chain": hex(&self.replayed.chain),
+            "lean": self.lean.description,
             "theorems": hex(&theorems::digest()),
             "kernel": proof.map(Proof::document),
         })

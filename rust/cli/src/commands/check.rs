@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::filter;
 use crate::image;
-use crate::lean::{Lean, Waiting};
-use crate::output::{BAD, GOOD, Voice};
+use crate::lean::{Lean, Spinner};
+use crate::output::{ERROR, Output, SUCCESS};
 use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
@@ -39,9 +39,9 @@ pub(crate) struct Check {
     lean: bool,
 }
 
-pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Check, output: &Output) -> Result<Exit, Problem> {
     if let Some(certificate) = &args.certificate {
-        return check_image(args, certificate, voice);
+        return check_image(args, certificate, output);
     }
     let mut exit = Exit::Done;
     for path in &args.files {
@@ -49,21 +49,21 @@ pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
         if !file.is_sound() {
             exit = Exit::No;
         }
-        if voice.json {
-            voice.document(&document(&file))?;
+        if output.json {
+            output.document(&document(&file))?;
             continue;
         }
-        let mut text = render_all(&file.diagnostics, &file.sources, voice.diagnostics());
+        let mut text = render_all(&file.diagnostics, &file.sources, output.diagnostics());
         for protocol in file.protocols.iter().filter(|_| file.is_sound()) {
-            text.push_str(&verdict(&file.name, protocol, voice));
+            text.push_str(&verdict(&file.name, protocol, output));
         }
-        voice.print(&text)?;
+        output.print(&text)?;
     }
     Ok(exit)
 }
 
 /// Holds one image against its certificate.
-fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem> {
+fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Problem> {
     let [file] = &args.files[..] else {
         let got = args.files.len();
         return Err(UsageError::OneImage { got }.into());
@@ -93,7 +93,7 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
         true => {
             let image = image.image().to_bytes();
             let certificate = bytes;
-            Some(Model::ask(Claim { image, certificate }, voice)?)
+            Some(Model::ask(Claim { image, certificate }, output)?)
         }
         false => None,
     };
@@ -101,23 +101,23 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
         Some(model) if !model.accepts() => Exit::No,
         _ => Exit::Done,
     };
-    if voice.json {
+    if output.json {
         let found = json!({
             "name": name, "configurations": count, "buffer_bound": bound,
             "model": model.as_ref().map(|model| &model.verdict),
-            "lean": model.as_ref().map(|model| &model.lane),
+            "lean": model.as_ref().map(|model| &model.lean),
         });
-        voice.document(&found)?;
+        output.document(&found)?;
         return Ok(exit);
     }
-    let good = voice.paint(GOOD, "ok");
-    voice.print(&format!(
+    let good = output.paint(SUCCESS, "ok");
+    output.print(&format!(
         "{good} {file}: {name}, safe in all {count} configurations of its certificate\n"
     ))?;
     if let Some(model) = &model {
-        let head = voice.paint(if model.accepts() { GOOD } else { BAD }, "model");
-        let (verdict, lane) = (filter::line(&model.verdict), filter::line(&model.lane));
-        voice.print(&format!("{head}: {verdict}, by Lean, {lane}\n"))?;
+        let head = output.paint(if model.accepts() { SUCCESS } else { ERROR }, "model");
+        let (verdict, lean) = (filter::line(&model.verdict), filter::line(&model.lean));
+        output.print(&format!("{head}: {verdict}, by Lean, {lean}\n"))?;
     }
     Ok(exit)
 }
@@ -125,21 +125,21 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
 /// What the model's checker says.
 struct Model {
     verdict: String,
-    lane: String,
+    lean: String,
 }
 
 impl Model {
-    fn ask(claim: Claim, voice: &Voice) -> Result<Model, Problem> {
+    fn ask(claim: Claim, output: &Output) -> Result<Model, Problem> {
         let lean = Lean::find()?;
-        let waiting = Waiting::begin(
-            voice,
+        let spinner = Spinner::begin(
+            output,
             "the model's checker reads the certificate".to_owned(),
         );
         let verdicts = lean.oracle.judge(&[claim]);
-        drop(waiting);
+        drop(spinner);
         Ok(Model {
             verdict: verdicts?.swap_remove(0),
-            lane: lean.lane,
+            lean: lean.description,
         })
     }
 
@@ -148,7 +148,7 @@ impl Model {
     }
 }
 
-fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {
+fn verdict(file: &str, protocol: &Protocol, output: &Output) -> String {
     let (name, roles) = (protocol.checked.name(), protocol.checked.roles().len());
     let safety = match protocol.configurations() {
         Some(1) => "safe in its one configuration".to_owned(),
@@ -157,7 +157,7 @@ fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {
     };
     format!(
         "{} {file}: {name}, {roles} roles, {safety}\n",
-        voice.paint(GOOD, "ok")
+        output.paint(SUCCESS, "ok")
     )
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::hex::hex;
 use crate::image;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::ProtocolFile;
 use crate::replace;
@@ -39,7 +39,7 @@ pub(crate) struct Compile {
     certificate: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Compile, output: &Output) -> Result<Exit, Problem> {
     for path in args.output.iter().chain(&args.certificate) {
         if is_same_file(&args.file, path) {
             let path = path.clone();
@@ -65,13 +65,13 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
         replace::write(path, &bytes).map_err(Problem::file("write", path))?;
     }
     let text = args.disassemble.then(|| disassemble(image.image()));
-    if voice.json {
-        voice.document(&document(&image, bytes.len(), text.as_deref()))?;
+    if output.json {
+        output.document(&document(&image, bytes.len(), text.as_deref()))?;
         return Ok(Exit::Done);
     }
     match text {
-        Some(text) => voice.print(&text)?,
-        None => voice.print(&summary(&image, bytes.len()))?,
+        Some(text) => output.print(&text)?,
+        None => output.print(&summary(&image, bytes.len()))?,
     }
     Ok(Exit::Done)
 }

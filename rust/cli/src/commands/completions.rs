@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::Problem;
 
 /// Print completions for a shell
@@ -18,9 +18,9 @@ pub(crate) struct Completions {
     shell: clap_complete::Shell,
 }
 
-pub(crate) fn run(args: &Completions, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Completions, output: &Output) -> Result<Exit, Problem> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "antiphon", &mut script);
-    voice.print(&String::from_utf8_lossy(&script))?;
+    output.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

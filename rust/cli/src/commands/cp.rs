@@ -22,7 +22,7 @@ use crate::filter;
 use crate::guest::{self, ALIVE_WITHIN};
 use crate::interrupt::Interrupt;
 use crate::last_failure::LastFailure;
-use crate::output::{REPORTED_WITHIN, Voice, within};
+use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
 use crate::problem::{CopyError, Problem, SystemError, UsageError};
 use crate::protocol::ProtocolFile;
 use crate::recording::{Recorded, Recording, header};
@@ -69,9 +69,9 @@ type CurrentSession = Arc<Mutex<Option<SessionId>>>;
 /// The guest's driver. Its sinks are the recording, if there is one, and the last failure of the session.
 type CopyDriver = Driver<Copier, (Option<Recording>, LastFailure)>;
 
-pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
-    Recording::refuse_over(
+    Recording::refuse_recording_over(
         &args.recording,
         plan.files(&args.guest.agent).iter().map(PathBuf::as_path),
     )?;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     let mut notes = vec![("command".to_owned(), "cp".to_owned())];
     notes.extend(guest::notes(&args.guest));
     let header = || header(&config, &plan.protocols(), notes);
-    let recording = Recording::begin(&args.recording, header, voice)?;
+    let recording = Recording::begin(&args.recording, header, output)?;
     let mut driver = Driver::new(
         config,
         Copier::default(),
@@ -94,10 +94,10 @@ pub(crate) fn run(args: &Cp, voice: &Voice) -> Result<Exit, Problem> {
     copier.finish();
     let recorded = Recorded::end(recording, &kernel);
     match copied {
-        Copied::Done { bytes, target } => report(bytes, &target, recorded, voice),
+        Copied::Done { bytes, target } => report(bytes, &target, recorded, output),
         Copied::Failed(problem) => recorded.result(Err(problem)),
         Copied::Interrupted { signal, problem } => {
-            Ok(report_interrupt(signal, &problem, recorded, *voice))
+            Ok(report_interrupt(signal, &problem, recorded, *output))
         }
     }
 }
@@ -115,12 +115,12 @@ fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copi
         Ok(interrupt) => interrupt,
         Err(error) => return Copied::Failed(SystemError::Threads(error).into()),
     };
-    driver.application().end_waits_by(&interrupt);
+    driver.application().set_interrupt(&interrupt);
     let current = CurrentSession::default();
     let remote = driver.remote();
     if let Some(recording) = &mut driver.sink().0 {
         let current = Arc::clone(&current);
-        recording.stop_by(move || {
+        recording.on_failure(move || {
             let session = *current.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(session) = session {
                 cancel(&remote, session);
@@ -143,7 +143,7 @@ fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copi
 }
 
 /// Reports that a signal ended the copy. The readers of the standard streams may not read.
-fn report_interrupt(signal: u8, problem: &Problem, recorded: Recorded, voice: Voice) -> Exit {
+fn report_interrupt(signal: u8, problem: &Problem, recorded: Recorded, output: Output) -> Exit {
     let left = if let Problem::LeftBehind { file, .. } = problem {
         format!("; `guest:{}` may be left behind", filter::line(file))
     } else {
@@ -151,17 +151,17 @@ fn report_interrupt(signal: u8, problem: &Problem, recorded: Recorded, voice: Vo
     };
     let exit = recorded.exit(Exit::Guest(128u8.saturating_add(signal)));
     let message = format!("the copy was interrupted{left}");
-    within(REPORTED_WITHIN, move || {
-        voice.failure(&message, exit, recorded);
+    with_timeout(REPORT_TIMEOUT, move || {
+        output.failure(&message, exit, recorded);
     });
     exit
 }
 
-fn report(bytes: u64, target: &str, recorded: Recorded, voice: &Voice) -> Result<Exit, Problem> {
-    if voice.json {
+fn report(bytes: u64, target: &str, recorded: Recorded, output: &Output) -> Result<Exit, Problem> {
+    if output.json {
         let mut document = json!({ "copied": bytes, "target": target });
         recorded.mark(&mut document);
-        recorded.result(voice.document(&document))?;
+        recorded.result(output.document(&document))?;
     }
     Ok(recorded.exit(Exit::Done))
 }
@@ -294,7 +294,7 @@ impl Copy<'_> {
     /// required.
     fn session(&mut self, protocol: Protocol) -> Result<(), Problem> {
         let session = self.open(protocol)?;
-        self.interrupt.watch_over(session);
+        self.interrupt.set_session(session);
         self.set_current(Some(session));
         let recording = self.driver.sink().0.as_ref();
         if recording.is_some_and(Recording::must_stop) {

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::filter;
-use crate::output::{ODD, Voice};
+use crate::output::{Output, WARNING};
 use crate::problem::Problem;
 use crate::tail;
 
 /// Compare two recordings
 ///
-/// Both are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
+/// FirstLast are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
 /// messages from each role to each other one with label and payload, the calls of each role with arguments and results,
 /// and how the session ended. The first difference is shown with its session, its place, the path of the field that
 /// differs, a few equal messages before it, and both values cut around it.
@@ -57,10 +57,10 @@ pub(crate) struct Diff {
     time: bool,
 }
 
-pub(crate) fn run(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     match args.exact {
-        true => entries(args, voice),
-        false => conversations(args, voice),
+        true => entries(args, output),
+        false => conversations(args, output),
     }
 }
 
@@ -69,7 +69,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Compares messages and calls.
-fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+fn conversations(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     let open = |path: &Path| File::open(path).map_err(Problem::file("read", path));
     let options = CompareOptions {
         time: args.time,
@@ -81,19 +81,19 @@ fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
         CompareError::Right(error) => Problem::replay(&args.right, error),
     })?;
     let names = [name(&args.left), name(&args.right)];
-    if voice.json {
-        voice.document(&document(&compared, &names))?;
+    if output.json {
+        output.document(&document(&compared, &names))?;
     } else {
         let [left, right] = &names;
         let text = filter::lines(&compared.text(left, right));
-        voice.print(&format!("{text}\n"))?;
+        output.print(&format!("{text}\n"))?;
         for note in &compared.notes {
-            voice.remark(ODD, "antiphon: note:", &filter::line(note));
+            output.note(WARNING, "antiphon: note:", &filter::line(note));
         }
     }
     let ends = [&compared.left, &compared.right];
     for (path, extent) in [&args.left, &args.right].into_iter().zip(ends) {
-        warn(path, extent.tail.as_ref(), extent.records, voice);
+        warn(path, extent.tail.as_ref(), extent.records, output);
     }
     Ok(match &compared.likeness {
         Likeness::Equal => Exit::Done,
@@ -105,18 +105,18 @@ fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
 }
 
 /// Compares entry by entry.
-fn entries(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+fn entries(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
     let comparison = diff(&mut left, &mut right).map_err(Problem::file("read", &args.left))?;
-    if voice.json {
-        voice.document(&of_entries(&comparison))?;
+    if output.json {
+        output.document(&of_entries(&comparison))?;
     } else {
         let text = filter::lines(&comparison.to_string());
         let cut = up_to(&comparison, [&args.left, &args.right]);
-        voice.print(&format!("{}\n", cut.unwrap_or(text)))?;
+        output.print(&format!("{}\n", cut.unwrap_or(text)))?;
     }
     for (path, reader) in [(&args.left, &left), (&args.right, &right)] {
-        warn(path, reader.tail(), reader.records(), voice);
+        warn(path, reader.tail(), reader.records(), output);
     }
     Ok(match comparison {
         Comparison::Equal { .. } => Exit::Done,
@@ -131,13 +131,13 @@ fn open(path: &Path) -> Result<Reader<File>, Problem> {
 }
 
 /// Prints a remark about a recording that is not whole.
-fn warn(path: &Path, tail: Option<&Tail>, records: u64, voice: &Voice) {
-    if voice.json {
+fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
+    if output.json {
         return;
     }
     if let Some(warning) = tail.and_then(|tail| tail::warning(tail, records)) {
         let text = format!("{}: {}", name(path), filter::lines(&warning));
-        voice.remark(ODD, "antiphon:", &text);
+        output.warn(&text);
     }
 }
 

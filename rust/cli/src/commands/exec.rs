@@ -21,14 +21,14 @@ use crate::args::{GuestArgs, RecordArgs, Seconds, WordError};
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
-use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards};
+use crate::host::{CommandEnd, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
 use crate::last_failure::LastFailure;
-use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
+use crate::output::{self, Output, REPORT_TIMEOUT};
 use crate::problem::{Problem, SystemError};
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recorded, Recording, header};
-use crate::streams::{Manner, Stream};
+use crate::streams::{OutputFormat, Stream};
 use crate::timeline::GUEST_ROLES_NOTE;
 
 /// Run a command in the guest
@@ -110,7 +110,7 @@ const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
 /// The name of the shipped protocol in diagnostics.
 const SHIPPED: &str = "guest_exec.anti";
 
-pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
     // Checked before an agent is started and a recording is created: nothing is run for a protocol that does not fit.
@@ -119,37 +119,37 @@ pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let header = || header(&config, &protocol.text, notes(args, &image));
-    let mut recording = Recording::begin(&args.recording, header, voice)?;
+    let mut recording = Recording::begin(&args.recording, header, output)?;
     if let Some(recording) = &mut recording {
         let host = host.clone();
-        recording.stop_by(move || host.end_unrecorded());
+        recording.on_failure(move || host.end_unrecorded());
     }
     let mut driver = Driver::new(config, host.clone(), (recording, LastFailure::default()));
-    host.reach(driver.remote());
-    let ran = session(&image, args, voice, &host, &mut driver, link);
+    host.set_remote(driver.remote());
+    let ran = session(&image, args, output, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
-    let (_, (recording, ends), links) = driver.into_parts();
+    let (_, (recording, last_failure), links) = driver.into_parts();
     // First the recording, which is whole now, and then what may have to be waited for.
     let recorded = Recorded::end(recording, &kernel);
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
     let rest = recorded.result(ran)?;
     let phase = kernel.sessions().first().map(|session| session.phase());
-    let mut told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
-    told.guest_code = guest_code(&host);
+    let mut ending = Ending::of(args, &host, &last_failure, phase, &rest, &unwritten);
+    ending.guest_code = guest_code(&host);
     if !recorded.is_whole() {
-        told = told.unrecorded();
+        ending = ending.unrecorded();
     }
-    let told = told.tell(voice, host.is_called_off(), &unwritten);
-    recorded.result(told)
+    let reported = ending.report(output, host.is_ending(), &unwritten);
+    recorded.result(reported)
 }
 
 /// Opens the session and runs it to its end.
 fn session<A: EffectHandler, S: Sink>(
     image: &std::sync::Arc<VerifiedImage>,
     args: &Exec,
-    voice: &Voice,
+    output: &Output,
     host: &Host,
     driver: &mut Driver<A, S>,
     link: GuestLink,
@@ -158,7 +158,7 @@ fn session<A: EffectHandler, S: Sink>(
     let guests = Guests::new()
         .roles(guest, guest_roles(image))
         .interfaces(guest, guest_interfaces(image));
-    host.connect(manners(args, voice))
+    host.connect(formats(args, output))
         .map_err(SystemError::Threads)?;
     let session = driver.open(image, OWNER, &guests)?;
     host.opened(session);
@@ -187,7 +187,7 @@ fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
     let file = match &args.protocol {
-        Some(path) => ProtocolFile::read(path)?.apart_from(&args.recording)?,
+        Some(path) => ProtocolFile::read(path)?.refuse_recording_over(&args.recording)?,
         None => ProtocolFile::of(Source::new(SHIPPED, GUEST_EXEC), &NoModules),
     };
     file.protocol(None)
@@ -217,27 +217,27 @@ fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     notes
 }
 
-fn manners(args: &Exec, voice: &Voice) -> [Manner; 2] {
-    let of = |terminal| match (voice.json, terminal && !args.raw) {
-        (true, _) => Manner::Json,
-        (false, true) => Manner::Filtered,
-        (false, false) => Manner::Plain,
+fn formats(args: &Exec, output: &Output) -> [OutputFormat; 2] {
+    let of = |terminal| match (output.json, terminal && !args.raw) {
+        (true, _) => OutputFormat::Json,
+        (false, true) => OutputFormat::Filtered,
+        (false, false) => OutputFormat::Plain,
     };
-    [of(voice.terminal), of(voice.terminal_stderr)]
+    [of(output.terminal), of(output.terminal_stderr)]
 }
 
 /// The code that the guest command ended with; none when it did not run or a signal ended it.
 fn guest_code(host: &Host) -> Option<i64> {
-    match host.ending() {
-        Some(Ending::Exit {
+    match host.command_end() {
+        Some(CommandEnd::Exit {
             code, signal: None, ..
         }) => Some(code),
-        Some(Ending::Exit { .. } | Ending::Refused { .. }) | None => None,
+        Some(CommandEnd::Exit { .. } | CommandEnd::Refused { .. }) | None => None,
     }
 }
 
 /// How an `exec` ended.
-struct Told {
+struct Ending {
     exit: Exit,
     reason: &'static str,
     signal: Option<u64>,
@@ -247,66 +247,66 @@ struct Told {
     message: Option<String>,
 }
 
-impl Told {
+impl Ending {
     fn of(
         args: &Exec,
         host: &Host,
-        ends: &LastFailure,
+        last_failure: &LastFailure,
         phase: Option<Phase>,
         rest: &Rest,
         unwritten: &[Stream],
-    ) -> Told {
+    ) -> Ending {
         if let Some(why) = host.unreadable() {
             let reason = format!("cannot read standard input: {why}");
-            return Told::failed(Exit::Failed, reason);
+            return Ending::failed(Exit::Failed, reason);
         }
         if let Some((stream, kind)) = host.broken() {
-            return Told::broken(stream, kind);
+            return Ending::broken(stream, kind);
         }
         if let Some(signal) = host.cancelled_for() {
-            return Told::cancelled(signal, None);
+            return Ending::cancelled(signal, None);
         }
         if host.has_input_left() {
             let reason = "standard input has more than the protocol carries: the rest was not sent, so the command \
                           did not get all of its input";
-            return Told::failed(Exit::Failed, reason.to_owned());
+            return Ending::failed(Exit::Failed, reason.to_owned());
         }
         let closed = phase == Some(Phase::Terminal(End::Closed));
-        let ending = host.ending().filter(|_| closed);
-        if let Some(signal) = host.asked_to_end() {
+        let command_end = host.command_end().filter(|_| closed);
+        if let Some(signal) = host.end_signal() {
             // It was asked to end, and neither the guest nor the reader of its output lets it.
-            if ending.is_none() {
-                let message = format!("{}: the command may still run", ends.reason());
-                return Told::cancelled(signal, Some(message));
+            if command_end.is_none() {
+                let message = format!("{}: the command may still run", last_failure.reason());
+                return Ending::cancelled(signal, Some(message));
             }
             if !unwritten.is_empty() {
-                return Told::cancelled(signal, None);
+                return Ending::cancelled(signal, None);
             }
         }
-        match ending {
-            Some(Ending::Exit {
+        match command_end {
+            Some(CommandEnd::Exit {
                 timed_out: true, ..
             }) if args.deadline.is_none() => {
                 let reason = "the guest reports that a deadline has passed, and none was set";
-                Told::failed(Exit::Failed, reason.to_owned())
+                Ending::failed(Exit::Failed, reason.to_owned())
             }
-            Some(Ending::Exit {
+            Some(CommandEnd::Exit {
                 timed_out: true, ..
-            }) => Told::deadline(args),
-            Some(Ending::Exit { code, signal, .. }) => Told::exited(code, signal),
-            Some(Ending::Refused { code, message }) => Told::refused(args, &code, &message),
-            None if ends.is(FailureKind::Timeout) => Told::deadline(args),
+            }) => Ending::deadline(args),
+            Some(CommandEnd::Exit { code, signal, .. }) => Ending::exited(code, signal),
+            Some(CommandEnd::Refused { code, message }) => Ending::refused(args, &code, &message),
+            None if last_failure.is(FailureKind::Timeout) => Ending::deadline(args),
             None => {
                 let reason = match rest {
                     Rest::Stuck(_) => "no role can go on: the protocol waits for itself".to_owned(),
-                    Rest::Done | Rest::Idle => ends.reason(),
+                    Rest::Done | Rest::Idle => last_failure.reason(),
                 };
-                Told::failed(Exit::Failed, format!("the session failed: {reason}"))
+                Ending::failed(Exit::Failed, format!("the session failed: {reason}"))
             }
         }
     }
 
-    fn exited(code: i64, signal: Option<u64>) -> Told {
+    fn exited(code: i64, signal: Option<u64>) -> Ending {
         // A guest of another system may have another code for a signal; the signal decides.
         let of_signal = signal.and_then(|signal| i64::try_from(signal).ok());
         let code = of_signal.map_or(code, |signal| 128 + signal);
@@ -319,7 +319,7 @@ impl Told {
                 "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is 255"
             )
         });
-        Told {
+        Ending {
             exit: Exit::Guest(exit_code(code)),
             reason,
             signal,
@@ -329,8 +329,8 @@ impl Told {
     }
 
     /// The command was ended because of a signal to this process.
-    fn cancelled(signal: i32, message: Option<String>) -> Told {
-        Told {
+    fn cancelled(signal: i32, message: Option<String>) -> Ending {
+        Ending {
             exit: Exit::Guest(exit_code(128 + i64::from(signal))),
             reason: "cancelled",
             signal: u64::try_from(signal).ok(),
@@ -340,17 +340,17 @@ impl Told {
     }
 
     /// The reader of the output is gone: as if the command had been ended by writing to a closed pipe.
-    fn broken(stream: Stream, kind: io::ErrorKind) -> Told {
+    fn broken(stream: Stream, kind: io::ErrorKind) -> Ending {
         if kind == io::ErrorKind::BrokenPipe {
-            return Told::cancelled(SIGPIPE, None);
+            return Ending::cancelled(SIGPIPE, None);
         }
-        Told::failed(
+        Ending::failed(
             Exit::Failed,
             format!("cannot write to {}: {kind}", stream.name()),
         )
     }
 
-    fn deadline(args: &Exec) -> Told {
+    fn deadline(args: &Exec) -> Ending {
         let message = match args.deadline {
             Some(deadline) => {
                 let seconds = deadline.milliseconds as f64 / 1000.0;
@@ -359,7 +359,7 @@ impl Told {
             None => "the guest did not answer in time".to_owned(),
         };
         let exit = Exit::Deadline;
-        Told {
+        Ending {
             exit,
             reason: "deadline",
             signal: None,
@@ -368,22 +368,22 @@ impl Told {
         }
     }
 
-    fn refused(args: &Exec, code: &str, message: &str) -> Told {
+    fn refused(args: &Exec, code: &str, message: &str) -> Ending {
         let exit = match code {
             "not_found" => Exit::NotFound,
             "spawn_failed" | "denied" => Exit::NotRunnable,
-            "timed_out" => return Told::deadline(args),
+            "timed_out" => return Ending::deadline(args),
             _ => Exit::Failed,
         };
         let command = args.command.first().map_or("", String::as_str);
-        Told::failed(
+        Ending::failed(
             exit,
             format!("the guest did not run `{command}`: {code}: {message}"),
         )
     }
 
-    fn failed(exit: Exit, message: String) -> Told {
-        Told {
+    fn failed(exit: Exit, message: String) -> Ending {
+        Ending {
             exit,
             reason: "failed",
             signal: None,
@@ -393,11 +393,11 @@ impl Told {
     }
 
     /// The same, of a session whose recording failed, which was reported when it did.
-    fn unrecorded(self) -> Told {
+    fn unrecorded(self) -> Ending {
         let ended = self
             .guest_code
             .map(|code| format!("the recording failed; the guest command ended with code {code}"));
-        Told {
+        Ending {
             exit: Exit::Failed,
             reason: "recording_failed",
             message: self.message.or(ended),
@@ -407,10 +407,10 @@ impl Told {
 
     /// Reports the end. Once the command was called off, readers that do not read are not waited for, and nothing is
     /// written to a stream that takes nothing. The exit code is that of the command, also when its reader is gone.
-    fn tell(
+    fn report(
         self,
-        voice: &Voice,
-        is_called_off: bool,
+        output: &Output,
+        is_ending: bool,
         unwritten: &[Stream],
     ) -> Result<Exit, Problem> {
         let exit = self.exit;
@@ -419,22 +419,22 @@ impl Told {
             "event": "exit", "code": exit.code(), "reason": self.reason,
             "signal": self.signal, "guest_code": self.guest_code, "message": message,
         });
-        let (voice, message) = (
-            *voice,
+        let (output, message) = (
+            *output,
             message.filter(|_| !unwritten.contains(&Stream::Stderr)),
         );
-        let has_document = voice.json && unwritten.is_empty();
+        let has_document = output.json && unwritten.is_empty();
         let report = move || {
             if let Some(message) = message {
-                voice.remark(BAD, "antiphon:", &message);
+                output.error(&message);
             }
             match has_document {
-                true => voice.document(&document),
+                true => output.document(&document),
                 false => Ok(()),
             }
         };
-        if is_called_off {
-            output::within(REPORTED_WITHIN, move || drop(report()));
+        if is_ending {
+            output::with_timeout(REPORT_TIMEOUT, move || drop(report()));
             return Ok(exit);
         }
         match report() {
@@ -468,11 +468,11 @@ mod tests {
             i64::MAX,
             0xC000_0005,
         ];
-        let ends = codes.map(exit_code);
-        assert_eq!(ends, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
-        assert_eq!(Told::exited(0, Some(9)).exit, Exit::Guest(137));
-        assert!(Told::exited(256, None).message.is_some());
-        assert!(Told::exited(255, None).message.is_none());
+        let bytes = codes.map(exit_code);
+        assert_eq!(bytes, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(Ending::exited(0, Some(9)).exit, Exit::Guest(137));
+        assert!(Ending::exited(256, None).message.is_some());
+        assert!(Ending::exited(255, None).message.is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::{Problem, UsageError};
 
 /// Print the manual page
@@ -18,7 +18,7 @@ pub(crate) struct Man {
     command: Option<String>,
 }
 
-pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Man, output: &Output) -> Result<Exit, Problem> {
     let mut all = Cli::command();
     all.build();
     let page = match &args.command {
@@ -37,6 +37,6 @@ pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
     clap_mangen::Man::new(page)
         .render(&mut text)
         .map_err(Problem::stdout)?;
-    voice.print(&String::from_utf8_lossy(&text))?;
+    output.print(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ mod view;
 use clap::Subcommand;
 
 use crate::exit::Exit;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::Problem;
 
 /// A command with its arguments.
@@ -44,23 +44,23 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs the command.
-    pub(crate) fn run(&self, voice: &Voice) -> Result<Exit, Problem> {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Problem> {
         match self {
-            Command::Exec(args) => exec::run(args, voice),
-            Command::Cp(args) => cp::run(args, voice),
-            Command::Replay(args) => replay::run(args, voice),
-            Command::Show(args) => show::run(args, voice),
-            Command::View(args) => view::run(args, voice),
-            Command::Diff(args) => diff::run(args, voice),
-            Command::Certify(args) => certify::run(args, voice),
-            Command::Check(args) => check::run(args, voice),
-            Command::Project(args) => project::run(args, voice),
-            Command::Compile(args) => compile::run(args, voice),
-            Command::Fmt(args) => fmt::run(args, voice),
-            Command::Run(args) => run::run(args, voice),
+            Command::Exec(args) => exec::run(args, output),
+            Command::Cp(args) => cp::run(args, output),
+            Command::Replay(args) => replay::run(args, output),
+            Command::Show(args) => show::run(args, output),
+            Command::View(args) => view::run(args, output),
+            Command::Diff(args) => diff::run(args, output),
+            Command::Certify(args) => certify::run(args, output),
+            Command::Check(args) => check::run(args, output),
+            Command::Project(args) => project::run(args, output),
+            Command::Compile(args) => compile::run(args, output),
+            Command::Fmt(args) => fmt::run(args, output),
+            Command::Run(args) => run::run(args, output),
             Command::Agent(args) => agent::run(args),
-            Command::Completions(args) => completions::run(args, voice),
-            Command::Man(args) => man::run(args, voice),
+            Command::Completions(args) => completions::run(args, output),
+            Command::Man(args) => man::run(args, output),
         }
     }
 }

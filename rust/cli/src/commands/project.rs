@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::{Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
@@ -36,7 +36,7 @@ pub(crate) struct Project {
     mermaid: bool,
 }
 
-pub(crate) fn run(args: &Project, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Project, output: &Output) -> Result<Exit, Problem> {
     let protocol = ProtocolFile::read(&args.file)?.protocol(args.protocol.as_deref())?;
     let names = Names::of(&protocol.checked);
     let automata = automata(&protocol, args.role.as_deref())?;
@@ -45,9 +45,9 @@ pub(crate) fn run(args: &Project, voice: &Voice) -> Result<Exit, Problem> {
         (false, true) => state_diagram(automaton, &names),
         (false, false) => automaton.text(&names),
     };
-    if voice.json {
+    if output.json {
         for automaton in automata {
-            voice.document(&json!({
+            output.document(&json!({
                 "protocol": protocol.checked.name(),
                 "role": names.role(automaton.role),
                 "states": automaton.states.len(),
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &Project, voice: &Voice) -> Result<Exit, Problem> {
         return Ok(Exit::Done);
     }
     if args.mermaid && args.role.is_none() {
-        voice.print(&sequence_diagram(&protocol.checked))?;
+        output.print(&sequence_diagram(&protocol.checked))?;
         return Ok(Exit::Done);
     }
     let pictures: Vec<String> = automata.into_iter().map(picture).collect();
-    voice.print(&pictures.join("\n"))?;
+    output.print(&pictures.join("\n"))?;
     Ok(Exit::Done)
 }
 

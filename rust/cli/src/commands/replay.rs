@@ -14,7 +14,7 @@ use crate::args::workers;
 use crate::exit::Exit;
 use crate::filter;
 use crate::hex::hex;
-use crate::output::{BAD, GOOD, ODD, Voice};
+use crate::output::{ERROR, Output, SUCCESS, WARNING};
 use crate::problem::Problem;
 use crate::report;
 use crate::state;
@@ -42,18 +42,18 @@ pub(crate) struct Replay {
     threads: Option<u32>,
 }
 
-pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
     let path = &args.file;
     let mut file = File::open(path).map_err(Problem::file("read", path))?;
     // A file can be read again when there is a divergence to explain; a pipe cannot.
     let is_plain = args.step.is_none() && args.threads.is_none();
     if is_plain && file.stream_position().is_ok() {
         let report = replay_twice(file).map_err(|error| Problem::replay(path, error))?;
-        match voice.json {
-            true => voice.document(&report::json(&report))?,
-            false => voice.print(&summary(&report, voice))?,
+        match output.json {
+            true => output.document(&report::json(&report))?,
+            false => output.print(&summary(&report, output))?,
         }
-        warn(&report, voice);
+        warn(&report, output);
         return Ok(exit(&report));
     }
     let mut replay =
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
         .map_err(|error| Problem::replay(path, error))?;
     let report = replay.report();
     let shows_state = args.step.is_some() && !matches!(report.verdict, Verdict::Diverged(_));
-    if voice.json {
+    if output.json {
         let mut document = report::json(&report);
         if shows_state {
             let is_there = replay.kernel().step_index() == until;
@@ -79,10 +79,10 @@ pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
                 .map(|s| state::json(replay.kernel(), s))
                 .collect();
         }
-        voice.document(&document)?;
+        output.document(&document)?;
         return Ok(exit(&report));
     }
-    voice.print(&summary(&report, voice))?;
+    output.print(&summary(&report, output))?;
     if shows_state {
         let last = replay.kernel().step_index();
         let remark = match progress {
@@ -93,13 +93,13 @@ pub(crate) fn run(args: &Replay, voice: &Voice) -> Result<Exit, Problem> {
             Progress::AtStep => None,
         };
         if let Some(remark) = remark {
-            voice.remark(ODD, "antiphon:", &remark);
+            output.warn(&remark);
         }
         for session in replay.kernel().sessions() {
-            voice.print(&state::text(replay.kernel(), session, voice))?;
+            output.print(&state::text(replay.kernel(), session, output))?;
         }
     }
-    warn(&report, voice);
+    warn(&report, output);
     Ok(exit(&report))
 }
 
@@ -111,13 +111,13 @@ fn on_threads(threads: u32) -> Result<impl Fn(&mut [Job<'_>]) + Send + Sync, Pro
 }
 
 /// Says to a person how the recording ends, when it does not end as it should.
-fn warn(report: &Report, voice: &Voice) {
+fn warn(report: &Report, output: &Output) {
     let tail = report.tail.as_ref();
-    if voice.json {
+    if output.json {
         return;
     }
     if let Some(warning) = tail.and_then(|tail| tail::warning(tail, report.records)) {
-        voice.remark(ODD, "antiphon:", &filter::lines(&warning));
+        output.warn(&filter::lines(&warning));
     }
 }
 
@@ -128,17 +128,17 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-fn summary(report: &Report, voice: &Voice) -> String {
+fn summary(report: &Report, output: &Output) -> String {
     let (style, head) = match (&report.verdict, &report.tail) {
-        (Verdict::Diverged(_), _) => (BAD, "diverged"),
-        (Verdict::EqualUpTo { .. }, Some(Tail::Damaged(_))) => (BAD, "equal"),
-        (Verdict::EqualUpTo { .. }, Some(Tail::Open | Tail::Torn { .. })) => (ODD, "equal"),
+        (Verdict::Diverged(_), _) => (ERROR, "diverged"),
+        (Verdict::EqualUpTo { .. }, Some(Tail::Damaged(_))) => (ERROR, "equal"),
+        (Verdict::EqualUpTo { .. }, Some(Tail::Open | Tail::Torn { .. })) => (WARNING, "equal"),
         (Verdict::EqualUpTo { .. }, Some(Tail::Sealed) | None) | (Verdict::Equal, _) => {
-            (GOOD, "equal")
+            (SUCCESS, "equal")
         }
     };
     let text = filter::lines(&report.to_string());
-    let mut text = text.replacen(head, &voice.paint(style, head), 1) + "\n";
+    let mut text = text.replacen(head, &output.paint(style, head), 1) + "\n";
     if matches!(report.verdict, Verdict::Diverged(_)) {
         return text;
     }

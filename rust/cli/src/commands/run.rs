@@ -23,13 +23,13 @@ use crate::args::{RecordArgs, WordError, workers};
 use crate::exit::Exit;
 use crate::explain;
 use crate::filter;
-use crate::interactive::Typed;
+use crate::interactive::Interactive;
 use crate::interrupt::on_signal;
-use crate::output::{BAD, GOOD, REPORTED_WITHIN, Voice, within};
+use crate::output::{Output, REPORT_TIMEOUT, SUCCESS, with_timeout};
 use crate::problem::{InputError, Problem, SystemError, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recorded, Recording, header};
-use crate::row_printer::Watcher;
+use crate::row_printer::RowPrinter;
 use crate::script::{Script, Scripted};
 use crate::state::status;
 use crate::text;
@@ -154,30 +154,30 @@ const REMARKS_MAX: usize = 20;
 const OWNER: &str = "antiphon run";
 
 /// One lane for each session, so that each has hosts of its own.
-type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, Watcher)>;
+type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowPrinter)>;
 
-pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
-    let pace = Pace::of(args)?;
-    let file = ProtocolFile::read(&args.file)?.apart_from(&args.recording)?;
-    Recording::refuse_over(&args.recording, args.script.as_deref())?;
+pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
+    let limits = WaveLimits::of(args)?;
+    let file = ProtocolFile::read(&args.file)?.refuse_recording_over(&args.recording)?;
+    Recording::refuse_recording_over(&args.recording, args.script.as_deref())?;
     let protocol = file.protocol(args.protocol.as_deref())?;
     let image = protocol.image()?;
     let hosts = hosts(args, &image)?;
     let config = config(args, &protocol)?;
-    let driver = NativeThreadedDriver::try_with_workers(pace.workers)?;
+    let driver = NativeThreadedDriver::try_with_workers(limits.workers)?;
     let notes = vec![("command".to_owned(), "run".to_owned())];
     let header = || header(&config, &protocol.text, notes);
-    let recording = Recording::begin(&args.recording, header, voice)?;
-    let watcher = Watcher::new(*voice, &image, args.all, args.sessions > 1);
-    let machine = Machine::with_driver(config, hosts, (recording, watcher), driver);
-    let mut machine = machine.with_wave(pace.width, pace.quantum);
-    let stop = drive_sessions(&mut machine, &image, args, &pace);
+    let recording = Recording::begin(&args.recording, header, output)?;
+    let printer = RowPrinter::new(*output, &image, args.all, args.sessions > 1);
+    let machine = Machine::with_driver(config, hosts, (recording, printer), driver);
+    let mut machine = machine.with_wave(limits.width, limits.quantum);
+    let stop = drive_sessions(&mut machine, &image, args, &limits);
     let report = machine.report();
-    let (kernel, hosts, (recording, mut watcher)) = machine.into_parts();
+    let (kernel, hosts, (recording, mut printer)) = machine.into_parts();
     let recorded = Recorded::end(recording, &kernel);
     let stop = recorded.result(stop)?;
     let unreadable = hosts.iter().find_map(Hosts::unreadable);
-    if let Some(problem) = watcher.problem().or(unreadable) {
+    if let Some(problem) = printer.problem().or(unreadable) {
         return recorded.result(Err(problem));
     }
     let summary = Summary::of(&kernel, &stop, &hosts);
@@ -185,26 +185,26 @@ pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
         Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Stop::Ended if summary.is_good => Exit::Done,
         Stop::Ended
-        | Stop::Over
-        | Stop::Waiting(_)
-        | Stop::Stuck(_)
+        | Stop::HostsEnded
+        | Stop::Spinner(_)
+        | Stop::Deadlock(_)
         | Stop::StepsMax(_)
-        | Stop::Unseen
-        | Stop::Unrecorded => Exit::No,
+        | Stop::OutputFailed
+        | Stop::RecordingFailed => Exit::No,
     };
     let exit = recorded.exit(exit);
-    let (voice, explain) = (*voice, args.explain);
-    let tell = move || summary.tell(recorded, explain.then_some(&report), &voice);
+    let (output, explain) = (*output, args.explain);
+    let print = move || summary.print(recorded, explain.then_some(&report), &output);
     match stop {
         // The readers of the standard streams may not read.
-        Stop::Signal(_) => within(REPORTED_WITHIN, move || drop(tell())),
+        Stop::Signal(_) => with_timeout(REPORT_TIMEOUT, move || drop(print())),
         Stop::Ended
-        | Stop::Over
-        | Stop::Waiting(_)
-        | Stop::Stuck(_)
+        | Stop::HostsEnded
+        | Stop::Spinner(_)
+        | Stop::Deadlock(_)
         | Stop::StepsMax(_)
-        | Stop::Unseen
-        | Stop::Unrecorded => recorded.result(tell())?,
+        | Stop::OutputFailed
+        | Stop::RecordingFailed => recorded.result(print())?,
     }
     Ok(exit)
 }
@@ -214,29 +214,29 @@ fn drive_sessions(
     machine: &mut Machine,
     image: &Arc<VerifiedImage>,
     args: &Run,
-    pace: &Pace,
+    limits: &WaveLimits,
 ) -> Result<Stop, Problem> {
     for _ in 0..args.sessions {
         machine.load_choreography(image, OWNER)?;
     }
     let signal = watch(args.script.is_some())?;
-    let stop = drive(machine, pace, args.steps_max, &signal);
-    call_off(machine);
+    let stop = drive(machine, limits, args.steps_max, &signal);
+    cancel_active(machine);
     Ok(stop)
 }
 
 /// How many sessions step at a time, and where.
-struct Pace {
+struct WaveLimits {
     workers: usize,
     width: u32,
     quantum: u32,
 }
 
-impl Pace {
+impl WaveLimits {
     /// Without threads, a round is one step. A default gives way to what was asked for.
-    fn of(args: &Run) -> Result<Pace, Problem> {
+    fn of(args: &Run) -> Result<WaveLimits, Problem> {
         let Some(threads) = args.threads else {
-            return Ok(Pace {
+            return Ok(WaveLimits {
                 workers: 1,
                 width: 1,
                 quantum: 1,
@@ -252,7 +252,7 @@ impl Pace {
         if u64::from(width) * u64::from(quantum) > WAVE_STEPS_MAX {
             return Err(UsageError::Wave { width, quantum }.into());
         }
-        Ok(Pace {
+        Ok(WaveLimits {
             workers: threads as usize,
             width,
             quantum,
@@ -271,7 +271,7 @@ fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
     let sessions = args.sessions;
     let Some(path) = &args.script else {
         return match sessions {
-            1 => Ok(PerLane::new(Hosts::Typed(Typed::default()), [])),
+            1 => Ok(PerLane::new(Hosts::Interactive(Interactive::default()), [])),
             sessions => Err(UsageError::InteractiveSessions { sessions }.into()),
         };
     };
@@ -298,24 +298,24 @@ fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
 #[derive(Debug)]
 enum Hosts {
     Scripted(Scripted),
-    Typed(Typed),
+    Interactive(Interactive),
 }
 
 impl EffectHandler for Hosts {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         match self {
             Hosts::Scripted(scripted) => scripted.handle(request),
-            Hosts::Typed(typed) => typed.handle(request),
+            Hosts::Interactive(interactive) => interactive.handle(request),
         }
     }
 }
 
 impl Hosts {
     /// Whether no more answers are to be had.
-    fn is_over(&self) -> bool {
+    fn has_ended(&self) -> bool {
         match self {
             Hosts::Scripted(scripted) => scripted.mismatch().is_some(),
-            Hosts::Typed(typed) => typed.is_gone(),
+            Hosts::Interactive(interactive) => interactive.has_ended(),
         }
     }
 
@@ -323,7 +323,7 @@ impl Hosts {
     fn unreadable(&self) -> Option<Problem> {
         match self {
             Hosts::Scripted(_) => None,
-            Hosts::Typed(typed) => typed.error().map(|error| {
+            Hosts::Interactive(interactive) => interactive.error().map(|error| {
                 let reason = error.to_string();
                 InputError::StandardInput { reason }.into()
             }),
@@ -333,10 +333,10 @@ impl Hosts {
     /// Where they were left, and of a session that has closed what they have not said.
     fn remarks(&self, is_closed: bool) -> Vec<String> {
         match self {
-            Hosts::Typed(typed) if typed.is_gone() => {
+            Hosts::Interactive(interactive) if interactive.has_ended() => {
                 vec!["the input has ended before the protocol".to_owned()]
             }
-            Hosts::Typed(_) => Vec::new(),
+            Hosts::Interactive(_) => Vec::new(),
             Hosts::Scripted(scripted) => match scripted.mismatch() {
                 Some(mismatch) => vec![mismatch.to_string()],
                 None if is_closed => {
@@ -354,59 +354,59 @@ enum Stop {
     /// Every session has ended.
     Ended,
     /// No host answers any more.
-    Over,
+    HostsEnded,
     /// What these sessions ask is never answered, and has no budget that could end it.
-    Waiting(Vec<SessionId>),
-    Stuck(Vec<(SessionId, String)>),
+    Spinner(Vec<SessionId>),
+    Deadlock(Vec<(SessionId, String)>),
     StepsMax(u64),
     /// Nobody looks any more.
-    Unseen,
+    OutputFailed,
     /// The recording failed, and the run is not to go on without it.
-    Unrecorded,
+    RecordingFailed,
     /// This signal came.
     Signal(i32),
 }
 
 /// Steps until the run stops. `signal` holds the signal that came, or 0.
-fn drive(machine: &mut Machine, pace: &Pace, steps_max: u64, signal: &AtomicI32) -> Stop {
-    let mut strays = 0;
+fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &AtomicI32) -> Stop {
+    let mut ended = 0;
     loop {
         let left = steps_max.saturating_sub(machine.kernel().step_index());
         // A round of nobody is refused: no step is left.
-        let Ok(round) = machine.kernel_step_round(pace.width(left)) else {
+        let Ok(round) = machine.kernel_step_round(limits.width(left)) else {
             return Stop::StepsMax(steps_max);
         };
         match signal.load(Ordering::Relaxed) {
             0 => {}
             signal => return Stop::Signal(signal),
         }
-        strays += stop_strays(machine, &round);
-        if strays == machine.kernel().sessions().len() {
-            return Stop::Over;
+        ended += cancel_ended(machine, &round);
+        if ended == machine.kernel().sessions().len() {
+            return Stop::HostsEnded;
         }
-        let (recording, watcher) = machine.sink();
+        let (recording, printer) = machine.sink();
         if recording.as_ref().is_some_and(Recording::must_stop) {
-            return Stop::Unrecorded;
+            return Stop::RecordingFailed;
         }
-        if watcher.is_over() {
-            return Stop::Unseen;
+        if printer.has_failed() {
+            return Stop::OutputFailed;
         }
         match round {
             Round::Wave { .. } | Round::Turn(Turn::Stepped { .. }) => {}
             Round::Turn(Turn::Rest(Rest::Done)) => return Stop::Ended,
             Round::Turn(Turn::Rest(Rest::Stuck(waits))) => {
                 let stuck = |wait| stuck(machine.kernel(), wait);
-                return Stop::Stuck(waits.iter().map(stuck).collect());
+                return Stop::Deadlock(waits.iter().map(stuck).collect());
             }
             // What was answered `later` is never answered: time passes until its budget has run out.
             Round::Turn(Turn::Rest(Rest::Idle)) => {
                 let kernel = machine.kernel();
                 let Some(deadline) = kernel.next_deadline() else {
-                    return Stop::Waiting(active(kernel));
+                    return Stop::Spinner(active(kernel));
                 };
                 let ticks = deadline.saturating_sub(kernel.clock());
                 if machine.ingress(Ingress::AdvanceClock { ticks }).is_err() {
-                    return Stop::Waiting(active(machine.kernel()));
+                    return Stop::Spinner(active(machine.kernel()));
                 }
             }
         }
@@ -414,18 +414,21 @@ fn drive(machine: &mut Machine, pace: &Pace, steps_max: u64, signal: &AtomicI32)
 }
 
 /// Cancels the sessions whose hosts answer no more since this round; the others go on. Gives their number.
-fn stop_strays(machine: &mut Machine, round: &Round) -> usize {
+fn cancel_ended(machine: &mut Machine, round: &Round) -> usize {
     let astray: Vec<SessionId> = match round {
         Round::Turn(Turn::Rest(_)) => Vec::new(),
         Round::Turn(Turn::Stepped { pick, .. }) => {
             let host = machine.handlers().lane(pick.session.index());
-            host.is_over().then_some(pick.session).into_iter().collect()
+            host.has_ended()
+                .then_some(pick.session)
+                .into_iter()
+                .collect()
         }
         Round::Wave { .. } => {
             let active = active(machine.kernel());
             let hosts = machine.handlers();
-            let is_over = |session: &SessionId| hosts.lane(session.index()).is_over();
-            active.into_iter().filter(is_over).collect()
+            let has_ended = |session: &SessionId| hosts.lane(session.index()).has_ended();
+            active.into_iter().filter(has_ended).collect()
         }
     };
     for session in &astray {
@@ -442,7 +445,7 @@ fn active(kernel: &ProtocolMachineKernel) -> Vec<SessionId> {
 }
 
 /// Cancels what has not ended.
-fn call_off(machine: &mut Machine) {
+fn cancel_active(machine: &mut Machine) {
     for session in active(machine.kernel()) {
         cancel(machine, session);
     }
@@ -506,30 +509,26 @@ impl Summary {
         }
     }
 
-    fn tell(
+    fn print(
         &self,
         recorded: Recorded,
         explained: Option<&WaveReport>,
-        voice: &Voice,
+        output: &Output,
     ) -> Result<(), Problem> {
-        if let Some(report) = explained.filter(|_| !voice.json) {
-            voice.print(&explain::table(report))?;
+        if let Some(report) = explained.filter(|_| !output.json) {
+            output.print(&explain::table(report))?;
         }
         for remark in self.remarks.iter().take(REMARKS_MAX) {
-            voice.remark(BAD, "antiphon:", remark);
+            output.error(remark);
         }
         if let Some(more @ 1..) = self.remarks.len().checked_sub(REMARKS_MAX) {
             let ends = self.ends.iter();
             let ends = ends.map(|(end, count)| format!("{count} {end}"));
             let ends = ends.collect::<Vec<_>>().join(", ");
-            voice.remark(
-                BAD,
-                "antiphon:",
-                &format!("and {more} more; sessions {ends}"),
-            );
+            output.error(&format!("and {more} more; sessions {ends}"));
         }
         let steps = self.steps;
-        if voice.json {
+        if output.json {
             let mut document = json!({
                 "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
                 "steps": steps, "clock": self.clock, "remarks": self.remarks,
@@ -538,13 +537,13 @@ impl Summary {
             if let Some(report) = explained {
                 document["explain"] = explain::document(report);
             }
-            voice.document(&document)?;
+            output.document(&document)?;
         } else if self.is_good {
-            let told = match self.sessions {
+            let text = match self.sessions {
                 1 => format!("{steps} steps"),
                 sessions => format!("{sessions} sessions, {steps} steps"),
             };
-            voice.remark(GOOD, "ok", &told);
+            output.note(SUCCESS, "ok", &text);
         }
         Ok(())
     }
@@ -560,30 +559,30 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
     // Of a run that was ended, nobody knows what would have been left over.
     let is_whole = !matches!(
         stop,
-        Stop::StepsMax(_) | Stop::Unseen | Stop::Unrecorded | Stop::Signal(_)
+        Stop::StepsMax(_) | Stop::OutputFailed | Stop::RecordingFailed | Stop::Signal(_)
     );
     let mut remarks = Vec::new();
     for (session, hosts) in kernel.sessions().iter().zip(hosts.iter()) {
         let is_closed = session.phase() == Phase::Terminal(End::Closed);
-        let told = hosts.remarks(is_closed && is_whole);
-        remarks.extend(told.iter().map(|told| of_session(session.id(), told)));
+        let found = hosts.remarks(is_closed && is_whole);
+        remarks.extend(found.iter().map(|remark| of_session(session.id(), remark)));
     }
     match stop {
-        Stop::Waiting(sessions) => {
+        Stop::Spinner(sessions) => {
             let remark = "what is asked is never answered, and may take any time";
             remarks.extend(sessions.iter().map(|session| of_session(*session, remark)));
         }
-        Stop::Stuck(waits) => {
+        Stop::Deadlock(waits) => {
             remarks.extend(
                 waits
                     .iter()
-                    .map(|(session, told)| of_session(*session, told)),
+                    .map(|(session, remark)| of_session(*session, remark)),
             );
         }
         Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
         Stop::Signal(_) => remarks.push("the run was interrupted".to_owned()),
-        Stop::Unrecorded => remarks.push("the run was ended: its recording failed".to_owned()),
-        Stop::Ended | Stop::Over | Stop::Unseen => {}
+        Stop::RecordingFailed => remarks.push("the run was ended: its recording failed".to_owned()),
+        Stop::Ended | Stop::HostsEnded | Stop::OutputFailed => {}
     }
     remarks
 }

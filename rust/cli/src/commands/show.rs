@@ -14,11 +14,11 @@ use crate::exit::Exit;
 use crate::filter;
 use crate::image::role_names;
 use crate::lines;
-use crate::output::{ODD, STRONG, Voice, write_document};
+use crate::output::{HEADING, Output, write_document};
 use crate::problem::{Problem, UsageError};
 use crate::rows::Row;
 use crate::tail;
-use crate::timeline::Telling;
+use crate::timeline::Timeline;
 
 /// Show what a recording holds
 ///
@@ -43,42 +43,42 @@ pub(crate) struct Show {
     html: bool,
 }
 
-pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Show, output: &Output) -> Result<Exit, Problem> {
     if args.html {
         let path = args.file.clone();
         return Err(UsageError::HtmlRemoved { path }.into());
     }
-    let mut telling = Telling::open(&args.file)?;
-    if voice.json {
-        documents(&mut telling, voice)?;
+    let mut timeline = Timeline::open(&args.file)?;
+    if output.json {
+        documents(&mut timeline, output)?;
     } else if args.mermaid {
-        diagram(&mut telling, voice)?;
+        diagram(&mut timeline, output)?;
     } else {
-        print_lines(&mut telling, args, voice)?;
+        print_lines(&mut timeline, args, output)?;
     }
-    let tail = telling.tail().cloned();
+    let tail = timeline.tail().cloned();
     if let Some(warning) = tail
         .as_ref()
-        .and_then(|tail| tail::warning(tail, telling.records()))
+        .and_then(|tail| tail::warning(tail, timeline.records()))
     {
-        voice.remark(ODD, "antiphon:", &filter::lines(&warning));
+        output.warn(&filter::lines(&warning));
     }
-    Ok(if telling.has_diverged() {
+    Ok(if timeline.has_diverged() {
         Exit::No
     } else {
         tail::exit(tail.as_ref())
     })
 }
 
-fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let name = filter::line(&args.file.display().to_string());
     let mut head = format!(
         "{}  recorded by {}\n",
-        voice.paint(STRONG, &name),
-        tool(telling)
+        output.paint(HEADING, &name),
+        tool(timeline)
     );
-    for (name, text) in &telling.header().notes {
+    for (name, text) in &timeline.header().notes {
         head.push_str(&format!(
             "  {}: {}\n",
             filter::line(name),
@@ -86,13 +86,13 @@ fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), 
         ));
     }
     head.push('\n');
-    head.push_str(&lines::head(voice));
+    head.push_str(&lines::head(output));
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
     // A line waits for the next one: sessions are opened one after another, and the first is numbered where there is a second.
     let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
     let mut has_others = false;
     loop {
-        let next = telling.next();
+        let next = timeline.next();
         if let Ok(Some((row, _))) = &next {
             if !args.all && !row.kind.is_plain() {
                 continue;
@@ -100,7 +100,7 @@ fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), 
             has_others |= row.session > Some(0);
         }
         if let Some((row, image)) = held.take() {
-            let line = lines::line(&row, image.as_deref(), voice, has_others);
+            let line = lines::line(&row, image.as_deref(), output, has_others);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
         }
         held = next?;
@@ -108,7 +108,7 @@ fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), 
             break;
         }
     }
-    if let Some(text) = telling.tail().and_then(tail::note) {
+    if let Some(text) = timeline.tail().and_then(tail::note) {
         let text = filter::line(&text);
         out.write_all(format!("                 …  {text}\n").as_bytes())
             .map_err(Problem::stdout)?;
@@ -116,18 +116,18 @@ fn print_lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), 
     out.flush().map_err(Problem::stdout)
 }
 
-fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+fn documents(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let header = json!({
-        "event": "header", "tool": telling.header().tool, "source": telling.header().source,
-        "policy": telling.header().config.policy.name(),
-        "notes": telling.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "event": "header", "tool": timeline.header().tool, "source": timeline.header().source,
+        "policy": timeline.header().config.policy.name(),
+        "notes": timeline.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
     });
     write_document(&mut out, &header)?;
-    while let Some((row, image)) = telling.next()? {
+    while let Some((row, image)) = timeline.next()? {
         write_document(&mut out, &row.document(image.as_deref()))?;
     }
-    if let Some(mut tail) = telling.tail().map(tail::json) {
+    if let Some(mut tail) = timeline.tail().map(tail::json) {
         tail["event"] = json!("tail");
         write_document(&mut out, &tail)?;
     }
@@ -135,11 +135,11 @@ fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
 }
 
 /// The diagram has the roles of the first session; messages and calls of others are counted at its end.
-fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
     let mut begun: Option<(Diagram, Vec<String>)> = None;
-    while let Some((row, image)) = telling.next()? {
+    while let Some((row, image)) = timeline.next()? {
         if begun.is_none() {
             let names = image.as_deref().map(role_names).unwrap_or_default();
             if names.is_empty() {
@@ -156,7 +156,7 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
             }
         }
     }
-    let cut = telling.tail().and_then(tail::note);
+    let cut = timeline.tail().and_then(tail::note);
     match begun {
         Some((diagram, _)) => write(&diagram.end(cut.as_deref()))?,
         // A note needs a participant to be over.
@@ -170,6 +170,6 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     out.flush().map_err(Problem::stdout)
 }
 
-fn tool(telling: &Telling) -> String {
-    filter::line(&telling.header().tool)
+fn tool(timeline: &Timeline) -> String {
+    filter::line(&timeline.header().tool)
 }

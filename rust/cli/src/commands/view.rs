@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::filter;
 use crate::interrupt::on_signal;
-use crate::output::{FAINT, Voice};
+use crate::output::{DIM, Output};
 use crate::problem::{InputError, Problem, SystemError, UsageError};
 use crate::replace;
 use crate::same_file::is_same_file;
@@ -51,7 +51,7 @@ const FILE_LEN_MAX: u64 = 256 << 20;
 /// The largest recording that is served: the page has it in memory, and the machine beside it.
 const SERVED_LEN_MAX: u64 = 1 << 30;
 
-pub(crate) fn run(args: &View, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &View, output: &Output) -> Result<Exit, Problem> {
     let name = args.file.file_name().unwrap_or(args.file.as_os_str());
     let name = filter::line(&name.to_string_lossy());
     let max = match args.out {
@@ -61,8 +61,8 @@ pub(crate) fn run(args: &View, voice: &Voice) -> Result<Exit, Problem> {
     let file = open(&args.file, max)?;
     let package = Package::find(args.package.as_deref())?;
     match &args.out {
-        Some(out) => write(&name, &package, (&args.file, file), out, voice),
-        None => serve(args, &name, package, voice),
+        Some(out) => write(&name, &package, (&args.file, file), out, output),
+        None => serve(args, &name, package, output),
     }
 }
 
@@ -88,7 +88,7 @@ fn write(
     package: &Package,
     (path, mut file): (&Path, File),
     out: &Path,
-    voice: &Voice,
+    output: &Output,
 ) -> Result<Exit, Problem> {
     if is_same_file(path, out) {
         let path = out.to_owned();
@@ -107,9 +107,9 @@ fn write(
     })
     .map_err(failed)?;
     let shown = filter::line(&out.display().to_string());
-    match voice.json {
-        true => voice.document(&json!({ "event": "written", "path": shown, "bytes": len }))?,
-        false => voice.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?,
+    match output.json {
+        true => output.document(&json!({ "event": "written", "path": shown, "bytes": len }))?,
+        false => output.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?,
     }
     Ok(Exit::Done)
 }
@@ -133,7 +133,7 @@ impl Write for Counted<'_> {
 }
 
 /// Serves the page until a signal comes: that is how it is meant to end.
-fn serve(args: &View, name: &str, package: Package, voice: &Voice) -> Result<Exit, Problem> {
+fn serve(args: &View, name: &str, package: Package, output: &Output) -> Result<Exit, Problem> {
     let (stop, stopped) = crossbeam_channel::bounded(1);
     on_signal(move |_| stop.send(()).is_ok()).map_err(SystemError::Threads)?;
     let server = Server::bind(args.port)?;
@@ -141,17 +141,17 @@ fn serve(args: &View, name: &str, package: Package, voice: &Voice) -> Result<Exi
     server
         .serve(Site::new(name, package, &args.file))
         .map_err(SystemError::Threads)?;
-    match voice.json {
-        true => voice.document(&json!({ "event": "serving", "url": url }))?,
-        false => voice.print(&format!("{url}\n"))?,
+    match output.json {
+        true => output.document(&json!({ "event": "serving", "url": url }))?,
+        false => output.print(&format!("{url}\n"))?,
     }
     let opened = !args.no_open && open_browser(&url);
-    if !voice.json && voice.terminal_stderr {
+    if !output.json && output.terminal_stderr {
         let how = match opened {
             true => "Ctrl-C ends it.",
             false => "Open this address in a browser. Ctrl-C ends it.",
         };
-        voice.remark(FAINT, "antiphon:", how);
+        output.note(DIM, "antiphon:", how);
     }
     // The sender lives in the thread that waits for signals.
     let _ = stopped.recv();

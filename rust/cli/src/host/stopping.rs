@@ -40,7 +40,7 @@ const SIGNALS_MAX: usize = FORWARDED.len();
 #[derive(Debug, Default)]
 pub(super) struct Stopping {
     /// The first signal that asks for an end, and when it came.
-    asked: Option<(i32, Instant)>,
+    first_signal: Option<(i32, Instant)>,
     /// The signal after which the command was cancelled.
     cancelled_for: Option<i32>,
     /// When the command was first to be cancelled.
@@ -48,19 +48,19 @@ pub(super) struct Stopping {
     /// Whether `cancel` was sent.
     cancel_sent: bool,
     /// Whether the session was called off.
-    called_off: bool,
+    session_cancelled: bool,
     /// Whether the recording failed, and the command is to end for that.
     unrecorded: bool,
     /// Whether a thread looks at the bounds.
     is_watched: bool,
-    session_over: bool,
-    output_over: bool,
+    session_has_ended: bool,
+    output_has_ended: bool,
 }
 
 impl Stopping {
     /// Whether the command is to end for a reason of this side.
-    pub(super) fn is_called_off(&self) -> bool {
-        self.asked.is_some() || self.cancelling.is_some()
+    pub(super) fn is_ending(&self) -> bool {
+        self.first_signal.is_some() || self.cancelling.is_some()
     }
 
     /// Whether `cancel` must be sent now. It is sent once.
@@ -75,12 +75,12 @@ impl Stopping {
         self.unrecorded
     }
 
-    pub(super) fn session_is_over(&mut self) {
-        self.session_over = true;
+    pub(super) fn session_ended(&mut self) {
+        self.session_has_ended = true;
     }
 
-    pub(super) fn output_is_over(&mut self) {
-        self.output_over = true;
+    pub(super) fn output_ended(&mut self) {
+        self.output_has_ended = true;
     }
 }
 
@@ -88,7 +88,7 @@ impl Host {
     /// Handles a signal to this process. Returns `false` when the process should exit at once.
     pub(crate) fn signal(&self, signal: i32) -> bool {
         let mut state = self.state();
-        if state.session.is_none() || state.stopping.output_over {
+        if state.session.is_none() || state.stopping.output_has_ended {
             return is_forwarded_only(signal);
         }
         let is_new = !state.signals.contains(&signal) && state.signals.len() < SIGNALS_MAX;
@@ -99,9 +99,9 @@ impl Host {
             }
             return true;
         }
-        match (state.stopping.asked, state.stopping.cancelled_for) {
+        match (state.stopping.first_signal, state.stopping.cancelled_for) {
             (None, _) => {
-                state.stopping.asked = Some((signal, Instant::now()));
+                state.stopping.first_signal = Some((signal, Instant::now()));
                 if !forwards(&state.image) {
                     state.stopping.cancelled_for = Some(signal);
                     state.cancel();
@@ -139,13 +139,13 @@ impl Host {
     }
 
     /// Whether the command was to end for a reason of this side.
-    pub(crate) fn is_called_off(&self) -> bool {
-        self.state().stopping.is_called_off()
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state().stopping.is_ending()
     }
 
     /// The first signal that asked for an end.
-    pub(crate) fn asked_to_end(&self) -> Option<i32> {
-        self.state().stopping.asked.map(|(signal, _)| signal)
+    pub(crate) fn end_signal(&self) -> Option<i32> {
+        self.state().stopping.first_signal.map(|(signal, _)| signal)
     }
 
     /// Looks at the bounds from now on.
@@ -164,7 +164,7 @@ impl Host {
             .spawn(watching);
         if started.is_err() {
             // Without the thread no bound is enforced, so the session ends now.
-            self.state().call_off();
+            self.state().cancel_session();
         }
     }
 }
@@ -172,7 +172,7 @@ impl Host {
 impl State {
     /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling the session.
     pub(super) fn cancel(&mut self) {
-        if self.session.is_none() || self.is_over() {
+        if self.session.is_none() || self.has_ended() {
             return;
         }
         let stopping = &mut self.stopping;
@@ -180,19 +180,19 @@ impl State {
         self.probe();
         // A session that is not at a choice may still reach one. Under a protocol without `cancel` there is none to wait
         // for.
-        let has_word = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
-        let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(has_word);
+        let can_answer = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
+        let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(can_answer);
         if chooses_otherwise || !has_label(&self.image, CANCEL) {
-            self.call_off();
+            self.cancel_session();
         }
     }
 
     /// LastFailure the session by the right of its owner.
-    fn call_off(&mut self) {
-        let first = !std::mem::replace(&mut self.stopping.called_off, true);
+    fn cancel_session(&mut self) {
+        let first = !std::mem::replace(&mut self.stopping.session_cancelled, true);
         if let (true, Some(session)) = (first, self.session) {
             let owner = OWNER.into();
-            self.bring(Ingress::Cancel { session, owner });
+            self.send(Ingress::Cancel { session, owner });
         }
     }
 
@@ -205,19 +205,19 @@ impl State {
 
     /// Enforces the bounds that have passed. Breaks once everything has ended.
     fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
-        if self.stopping.output_over {
+        if self.stopping.output_has_ended {
             return ControlFlow::Break(());
         }
-        if self.stopping.session_over {
+        if self.stopping.session_has_ended {
             return ControlFlow::Continue(());
         }
         self.give_up_stalled(now);
         let kill_after = self.job.kill_after;
-        if let (Some((signal, at)), None) = (self.stopping.asked, self.stopping.cancelling) {
+        if let (Some((signal, at)), None) = (self.stopping.first_signal, self.stopping.cancelling) {
             let is_unsent = self.signals.contains(&signal) && now >= at + CHOICE_WITHIN;
             let mut choosing = self.choosing.iter();
-            let has_word = self.choosing.is_empty() || choosing.any(|(_, c)| c.signal.is_some());
-            if now >= at + kill_after || is_unsent || !has_word {
+            let can_answer = self.choosing.is_empty() || choosing.any(|(_, c)| c.signal.is_some());
+            if now >= at + kill_after || is_unsent || !can_answer {
                 self.stopping.cancelled_for.get_or_insert(signal);
                 self.cancel();
             }
@@ -231,7 +231,7 @@ impl State {
             false => CHOICE_WITHIN,
         };
         if since.is_some_and(|since| since >= patience) {
-            self.call_off();
+            self.cancel_session();
         }
         self.answer();
         ControlFlow::Continue(())

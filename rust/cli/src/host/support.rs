@@ -11,7 +11,7 @@ use antiphon_machine::{
     VerifiedImage,
 };
 
-use super::{CANCEL, DATA, DETACH, EOF, EXEC, Intake, Job, OUTPUT, RESPONSE, SIGNAL};
+use super::{CANCEL, DATA, DETACH, EOF, EXEC, InputCapacity, Job, OUTPUT, RESPONSE, SIGNAL};
 use crate::fields::payload;
 use crate::filter;
 
@@ -109,7 +109,7 @@ const STDIN: &str = "standard input";
 
 /// How a role is asked for what it sends.
 #[derive(Debug)]
-struct Asked<'i> {
+struct HostRequest<'i> {
     role: RoleId,
     class: &'i Class,
     /// The sort of what is delivered.
@@ -124,7 +124,7 @@ pub(super) fn check(
     guest_roles: &'static [&'static str],
     job: &Job,
     has_input: impl FnOnce() -> bool,
-) -> Result<Intake, UnsupportedProtocol> {
+) -> Result<InputCapacity, UnsupportedProtocol> {
     let code = image.image();
     let protocol = || filter::line(&code.name);
     let is_guest = |role: RoleId| guest_roles.contains(&image.role_name(role));
@@ -133,18 +133,18 @@ pub(super) fn check(
         let (protocol, roles) = (protocol(), guest_roles);
         return Err(UnsupportedProtocol::NoGuest { protocol, roles });
     }
-    let asked: Vec<Asked<'_>> = roles()
+    let requests: Vec<HostRequest<'_>> = roles()
         .filter(|role| !is_guest(*role))
-        .flat_map(|role| asked(code, role))
+        .flat_map(|role| host_requests(code, role))
         .collect();
-    for question in &asked {
-        answerable(image, question)?;
+    for request in &requests {
+        check_answerable(image, request)?;
     }
-    one_output(image, &asked)?;
-    let spec = asked.iter().find_map(|question| match question.class {
+    check_single_output(image, &requests)?;
+    let spec = requests.iter().find_map(|request| match request.class {
         Class::Produce { label, peer } => {
             let is_command = image.label_name(*label) == EXEC && is_guest(*peer);
-            is_command.then_some(question.result)
+            is_command.then_some(request.result)
         }
         Class::Decide { .. }
         | Class::Deliver { .. }
@@ -170,8 +170,8 @@ pub(super) fn check(
     }
     let hosts: Vec<RoleId> = roles().filter(|role| !is_guest(*role)).collect();
     for role in &hosts {
-        sends_what_there_is(image, *role, &is_guest)?;
-        hears_the_end(image, *role, &hosts, &is_guest)?;
+        check_sent_messages(image, *role, &is_guest)?;
+        check_end_is_received(image, *role, &hosts, &is_guest)?;
     }
     let is_sent = |label| {
         hosts
@@ -179,13 +179,15 @@ pub(super) fn check(
             .any(|role| sends(image, *role, label, &is_guest))
     };
     let missing = [DATA, EOF].into_iter().find(|label| !is_sent(label));
-    let has_field = fields(code, sort, job, missing.is_none(), &protocol_name)?;
-    results(code, job, &asked, image)?;
+    let has_field = check_request_fields(code, sort, job, missing.is_none(), &protocol_name)?;
+    check_result_fields(code, job, &requests, image)?;
     let protocol = protocol_name;
     match (missing, has_field) {
-        (None, true) if hosts.iter().any(|role| repeats_input(image, *role)) => Ok(Intake::All),
-        (None, true) => Ok(Intake::Bounded),
-        _ if !job.reads_input || !has_input() => Ok(Intake::Nothing),
+        (None, true) if hosts.iter().any(|role| repeats_input(image, *role)) => {
+            Ok(InputCapacity::Unlimited)
+        }
+        (None, true) => Ok(InputCapacity::Bounded),
+        _ if !job.reads_input || !has_input() => Ok(InputCapacity::None),
         (Some(label), _) => Err(UnsupportedProtocol::NoInput { protocol, label }),
         (None, false) => Err(UnsupportedProtocol::NoField {
             protocol,
@@ -196,7 +198,7 @@ pub(super) fn check(
 }
 
 /// Checks that a role sends nothing to the guest that the link has no message for, where it has no choice.
-fn sends_what_there_is(
+fn check_sent_messages(
     image: &VerifiedImage,
     role: RoleId,
     is_guest: &impl Fn(RoleId) -> bool,
@@ -219,7 +221,7 @@ fn sends_what_there_is(
 }
 
 /// Checks that a choice that waits for the end of the command is not what keeps its role from receiving that end.
-fn hears_the_end(
+fn check_end_is_received(
     image: &VerifiedImage,
     role: RoleId,
     hosts: &[RoleId],
@@ -264,17 +266,17 @@ fn hears_the_end(
 }
 
 /// Checks that what the guest reports of the end of the command is in the record for it.
-fn results(
+fn check_result_fields(
     code: &CodeImage,
     job: &Job,
-    asked: &[Asked<'_>],
+    requests: &[HostRequest<'_>],
     image: &VerifiedImage,
 ) -> Result<(), UnsupportedProtocol> {
-    for question in asked {
-        let Class::Deliver { label, .. } = question.class else {
+    for request in requests {
+        let Class::Deliver { label, .. } = request.class else {
             continue;
         };
-        let sort = question.arg.and_then(|sort| code.sorts.get(sort.index()));
+        let sort = request.arg.and_then(|sort| code.sorts.get(sort.index()));
         let (true, Some(Sort::Record { fields, .. })) =
             (image.label_name(*label) == RESPONSE, sort)
         else {
@@ -329,7 +331,7 @@ fn quoted(names: &[&str]) -> String {
 }
 
 /// Checks that the record of the request has a field for each thing that was asked for. Says whether input can be sent.
-fn fields(
+fn check_request_fields(
     code: &CodeImage,
     sort: SortId,
     job: &Job,
@@ -358,7 +360,7 @@ fn fields(
         }
     }
     let takes_input = has("stdin") && sends_input;
-    let made = payload(super::spec(job, takes_input), sort, code);
+    let made = payload(super::request_fields(job, takes_input), sort, code);
     made.map(|_| takes_input)
         .map_err(|why| UnsupportedProtocol::Spec {
             protocol: protocol.to_owned(),
@@ -367,7 +369,7 @@ fn fields(
 }
 
 /// What the host of a role is asked, once for each place in its program.
-fn asked(code: &CodeImage, role: RoleId) -> impl Iterator<Item = Asked<'_>> {
+fn host_requests(code: &CodeImage, role: RoleId) -> impl Iterator<Item = HostRequest<'_>> {
     let program = code.programs.get(role.index());
     let instructions = program.map_or(&[][..], |program| &program.code);
     let operations = instructions
@@ -390,7 +392,7 @@ fn asked(code: &CodeImage, role: RoleId) -> impl Iterator<Item = Asked<'_>> {
             | Instruction::Close
             | Instruction::Halt => None,
         });
-    operations.map(move |operation| Asked {
+    operations.map(move |operation| HostRequest {
         role,
         class: &operation.class,
         arg: operation.args.first().copied(),
@@ -398,28 +400,31 @@ fn asked(code: &CodeImage, role: RoleId) -> impl Iterator<Item = Asked<'_>> {
     })
 }
 
-/// The names of the labels that a question is about.
-fn names<'i>(image: &'i VerifiedImage, question: &Asked<'i>) -> Vec<&'i str> {
-    match question.class {
+/// The names of the labels that a request is about.
+fn names<'i>(image: &'i VerifiedImage, request: &HostRequest<'i>) -> Vec<&'i str> {
+    match request.class {
         Class::Produce { label, .. } => vec![image.label_name(*label)],
         Class::Decide { labels, .. } => labels.iter().map(|l| image.label_name(*l)).collect(),
         Class::Deliver { .. } | Class::Command | Class::Observe | Class::Check => Vec::new(),
     }
 }
 
-/// Checks that there is an answer to a question, now or at some time.
-fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), UnsupportedProtocol> {
-    let role = || filter::line(image.role_name(question.role));
-    let names = names(image, question);
+/// Checks that there is an answer to a request, now or at some time.
+fn check_answerable(
+    image: &VerifiedImage,
+    request: &HostRequest<'_>,
+) -> Result<(), UnsupportedProtocol> {
+    let role = || filter::line(image.role_name(request.role));
+    let names = names(image, request);
     // A message that is never chosen is never made.
     let is_sent = |label: LabelId| {
         let name = image.label_name(label);
         [EXEC, DATA, EOF, SIGNAL, CANCEL, DETACH].contains(&name)
-            || is_sent_without_choice(image, question.role, label)
+            || is_sent_without_choice(image, request.role, label)
     };
-    match question.class {
+    match request.class {
         Class::Produce { label, peer }
-            if is_sent(*label) && !super::has_payload(image, *label, question.result) =>
+            if is_sent(*label) && !super::has_payload(image, *label, request.result) =>
         {
             Err(UnsupportedProtocol::NoPayload {
                 role: role(),
@@ -443,8 +448,11 @@ fn answerable(image: &VerifiedImage, question: &Asked<'_>) -> Result<(), Unsuppo
 }
 
 /// Checks that at most one role of the host receives the command's output.
-fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), UnsupportedProtocol> {
-    let receives = |question: &&Asked<'_>| match question.class {
+fn check_single_output(
+    image: &VerifiedImage,
+    requests: &[HostRequest<'_>],
+) -> Result<(), UnsupportedProtocol> {
+    let receives = |request: &&HostRequest<'_>| match request.class {
         Class::Deliver { label, .. } => image.label_name(*label) == OUTPUT,
         Class::Produce { .. }
         | Class::Decide { .. }
@@ -452,7 +460,7 @@ fn one_output(image: &VerifiedImage, asked: &[Asked<'_>]) -> Result<(), Unsuppor
         | Class::Observe
         | Class::Check => false,
     };
-    let roles: BTreeSet<RoleId> = asked.iter().filter(receives).map(|q| q.role).collect();
+    let roles: BTreeSet<RoleId> = requests.iter().filter(receives).map(|q| q.role).collect();
     if roles.len() < 2 {
         return Ok(());
     }

@@ -85,10 +85,10 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
 /// How a recording was lost that is no longer at its path; `None` if it still is. Only a regular file can be lost that
 /// way.
 pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
-    let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
-    let identity = |about: &fs::Metadata| (about.dev(), about.ino());
+    let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     let how = match fs::metadata(path) {
-        Ok(found) if identity(&found) == identity(&about) => return None,
+        Ok(found) if identity(&found) == identity(&metadata) => return None,
         Ok(_) => "was replaced by another file while it was recorded".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             "was removed while it was recorded".to_owned()
@@ -100,7 +100,7 @@ pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
 
 /// Whether the path still names this file: another process may have replaced it before it was locked.
 fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(file), Ok(found)) => identity(file) == identity(found),
         _ => false,
@@ -129,7 +129,7 @@ fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     options.write(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(|error| {
-        let is_pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+        let is_pipe = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
         match error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
             true => failed(io::Error::other(
                 "no process reads from this pipe; start its reader first",

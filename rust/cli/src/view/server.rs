@@ -27,7 +27,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// A browser opens six to one server; a second page fits beside it.
 const CONNECTIONS_MAX: usize = 16;
 
-/// What is served.
+/// Resource is served.
 #[derive(Debug)]
 pub(crate) struct Site {
     page: String,
@@ -79,17 +79,17 @@ impl Server {
 
     /// Serves until the process ends.
     pub(crate) fn serve(self, site: Site) -> io::Result<()> {
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(Shared {
             site,
             token: self.token,
             hosts: ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port)),
             open: AtomicUsize::new(0),
         });
         let listener = self.listener;
-        let accept = move || {
+        let listen = move || {
             for stream in listener.incoming() {
                 match stream {
-                    Ok(stream) => take(&desk, stream),
+                    Ok(stream) => accept(&shared, stream),
                     // The process is short of something: it passes, or it does not.
                     Err(_) => thread::sleep(Duration::from_millis(50)),
                 }
@@ -97,7 +97,7 @@ impl Server {
         };
         thread::Builder::new()
             .name("server".to_owned())
-            .spawn(accept)
+            .spawn(listen)
             .map(drop)
     }
 }
@@ -110,7 +110,7 @@ fn token() -> Result<String, Problem> {
 }
 
 #[derive(Debug)]
-struct Desk {
+struct Shared {
     site: Site,
     token: String,
     hosts: [String; 2],
@@ -118,41 +118,41 @@ struct Desk {
 }
 
 /// Counts a connection for as long as it is there.
-struct Place(Arc<Desk>);
+struct Slot(Arc<Shared>);
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn take(desk: &Arc<Desk>, stream: TcpStream) {
-    let before = desk.open.fetch_add(1, Ordering::Relaxed);
-    let place = Place(Arc::clone(desk));
+fn accept(shared: &Arc<Shared>, stream: TcpStream) {
+    let before = shared.open.fetch_add(1, Ordering::Relaxed);
+    let slot = Slot(Arc::clone(shared));
     if before >= CONNECTIONS_MAX {
         let mut stream = stream;
         let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
-        let _ = refuse(&mut stream, &desk.site, Refusal::Busy);
+        let _ = refuse(&mut stream, &shared.site, Refusal::Busy);
         return;
     }
     let answer = move || {
         // Whoever asked has gone away: nobody is left to tell.
-        let _ = attend(&place.0, stream);
+        let _ = serve_one(&slot.0, stream);
     };
-    // Without a thread the connection is closed, and its place is free.
+    // Without a thread the connection is closed, and its slot is free.
     let _ = thread::Builder::new()
         .name("connection".to_owned())
         .spawn(answer);
 }
 
-fn attend(desk: &Desk, mut stream: TcpStream) -> io::Result<()> {
+fn serve_one(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIME))?;
     let answered = match read_head(&mut stream)? {
-        Ok(head) => match route(desk, &head) {
-            Ok(what) => answer(desk, &mut stream, what),
-            Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+        Ok(head) => match route(shared, &head) {
+            Ok(resource) => answer(shared, &mut stream, resource),
+            Err(refusal) => refuse(&mut stream, &shared.site, refusal),
         },
-        Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+        Err(refusal) => refuse(&mut stream, &shared.site, refusal),
     };
     stream.shutdown(Shutdown::Write)?;
     drain(&mut stream);
@@ -176,9 +176,9 @@ fn drain(stream: &mut TcpStream) {
     }
 }
 
-/// What there is to get.
+/// Resource there is to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Resource {
     Page,
     Worker,
     Script,
@@ -276,9 +276,9 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     }))
 }
 
-/// What a request is for, if whoever makes it may have it.
-fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
-    let is_ours = |host: &[u8]| desk.hosts.iter().any(|ours| ours.as_bytes() == host);
+/// Resource a request is for, if whoever makes it may have it.
+fn route(shared: &Shared, head: &Head) -> Result<Resource, Refusal> {
+    let is_ours = |host: &[u8]| shared.hosts.iter().any(|ours| ours.as_bytes() == host);
     match &head.hosts[..] {
         [host] if is_ours(host) => {}
         _ => return Err(Refusal::Host),
@@ -288,7 +288,7 @@ fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
         .strip_prefix('/')
         .and_then(|path| path.split_once('/'))
         .ok_or(Refusal::NotFound)?;
-    if !is_same(token, &desk.token) {
+    if !is_same(token, &shared.token) {
         return Err(Refusal::NotFound);
     }
     if head.method != "GET" {
@@ -296,11 +296,11 @@ fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
     }
     // Names are compared and never looked up: there is no way to another file.
     match name {
-        "" => Ok(What::Page),
-        "worker.js" => Ok(What::Worker),
-        "antiphon.js" => Ok(What::Script),
-        "antiphon_bg.wasm" => Ok(What::Module),
-        "recording" => Ok(What::Recording),
+        "" => Ok(Resource::Page),
+        "worker.js" => Ok(Resource::Worker),
+        "antiphon.js" => Ok(Resource::Script),
+        "antiphon_bg.wasm" => Ok(Resource::Module),
+        "recording" => Ok(Resource::Recording),
         _ => Err(Refusal::NotFound),
     }
 }
@@ -311,21 +311,21 @@ fn is_same(got: &str, expected: &str) -> bool {
     got.len() == expected.len() && differences.fold(0, |all, one| all | one) == 0
 }
 
-fn answer(desk: &Desk, stream: &mut TcpStream, what: What) -> io::Result<()> {
-    let site = &desk.site;
+fn answer(shared: &Shared, stream: &mut TcpStream, resource: Resource) -> io::Result<()> {
+    let site = &shared.site;
     let mut text = |kind, text: &[u8]| {
         stream.write_all(head_of("200 OK", site, kind, text.len() as u64).as_bytes())?;
         stream.write_all(text)
     };
-    match what {
-        What::Page => text("text/html; charset=utf-8", site.page.as_bytes()),
-        What::Worker => text("text/javascript; charset=utf-8", WORKER.as_bytes()),
-        What::Script => text(
+    match resource {
+        Resource::Page => text("text/html; charset=utf-8", site.page.as_bytes()),
+        Resource::Worker => text("text/javascript; charset=utf-8", WORKER.as_bytes()),
+        Resource::Script => text(
             "text/javascript; charset=utf-8",
             site.package.script.as_bytes(),
         ),
-        What::Module => text("application/wasm", &site.package.module),
-        What::Recording => recording(site, stream),
+        Resource::Module => text("application/wasm", &site.package.module),
+        Resource::Recording => recording(site, stream),
     }
 }
 

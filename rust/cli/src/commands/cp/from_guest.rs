@@ -91,7 +91,7 @@ pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
 /// that the guest reports.
 fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
     let here = Path::new(source);
-    let is_seen = fs::metadata(here).is_ok_and(|about| stat.is_like(&about));
+    let is_seen = fs::metadata(here).is_ok_and(|metadata| stat.is_like(&metadata));
     is_seen && same_file::is_same_file(here, place)
 }
 

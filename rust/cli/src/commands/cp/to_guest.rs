@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use antiphon_machine::FailureKind;
 
 use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
-use crate::copier::{Failure, Kind, Open, Source, Twin, Work};
+use crate::copier::{Failure, Kind, Open, SameFileProbe, Source, Work};
 use crate::problem::{CopyError, Problem, SystemError};
 use crate::same_file::is_same_file;
 
@@ -24,11 +24,11 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// How the target is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum WriteMode {
     /// Under another name first.
-    Beside,
+    SiblingLoader,
     /// Through the symbolic link at the target, which stays: the guest does not report where it leads.
-    Through,
+    ThroughLink,
     /// Directly: the target is a device or a pipe.
     Direct,
 }
@@ -37,44 +37,44 @@ impl Copy<'_> {
     pub(super) fn copy_in(&mut self, path: &Path, target: &str) -> Result<(u64, String), Problem> {
         let reading = |error| Problem::file("read", path)(error);
         let file = File::open(path).map_err(reading)?;
-        let about = file.metadata().map_err(reading)?;
-        if about.is_dir() {
+        let metadata = file.metadata().map_err(reading)?;
+        if metadata.is_dir() {
             return Err(reading(io::ErrorKind::IsADirectory.into()));
         }
-        let (target, way) = self.target(path, target)?;
+        let (target, mode) = self.target(path, target)?;
         if self.guest_is_here && is_same_file(path, Path::new(&target)) {
             let (from, to) = (path.display().to_string(), guest_name(&target));
             return Err(CopyError::SameFile { from, to }.into());
         }
-        let perm = about.permissions().mode() & PERMISSIONS;
+        let perm = metadata.permissions().mode() & PERMISSIONS;
         let source = Source {
             file,
-            is_regular: about.is_file(),
-            len_max: (about.is_file() && about.len() > 0).then_some(about.len()),
-            twin: None,
+            is_regular: metadata.is_file(),
+            len_max: (metadata.is_file() && metadata.len() > 0).then_some(metadata.len()),
+            probe: None,
         };
         let sending = Sending {
             path,
             target: &target,
-            about: &about,
+            metadata: &metadata,
             perm,
         };
-        let bytes = match way {
-            Way::Beside => self.beside(&sending, source)?,
-            Way::Through => {
+        let bytes = match mode {
+            WriteMode::SiblingLoader => self.replace_target(&sending, source)?,
+            WriteMode::ThroughLink => {
                 self.probe(&sending)?;
-                self.refuse_twin(&sending)?;
+                self.refuse_possible_source(&sending)?;
                 let bytes = self.in_place(&sending, Kind::File, source)?;
                 self.check_arrived(&target, bytes)?;
                 bytes
             }
-            Way::Direct => self.in_place(&sending, Kind::Other, source)?,
+            WriteMode::Direct => self.in_place(&sending, Kind::Other, source)?,
         };
         Ok((bytes, format!("guest:{target}")))
     }
 
     /// Where the copy goes, and how: a directory gets the source's name in it.
-    fn target(&mut self, source: &Path, target: &str) -> Result<(String, Way), Problem> {
+    fn target(&mut self, source: &Path, target: &str) -> Result<(String, WriteMode), Problem> {
         let name = source.file_name().map(|name| name.to_string_lossy());
         let inside = |name| format!("{}/{name}", target.trim_end_matches('/'));
         let (target, found) = match name {
@@ -90,8 +90,8 @@ impl Copy<'_> {
             Some(found) => found,
             None => self.look(&target),
         };
-        let way = match found.map(|stat| stat.kind) {
-            Ok(Kind::Other) => Way::Direct,
+        let mode = match found.map(|stat| stat.kind) {
+            Ok(Kind::Other) => WriteMode::Direct,
             Ok(Kind::Directory) => {
                 let target = guest_name(&target);
                 return Err(CopyError::TargetIsDirectory { target }.into());
@@ -99,23 +99,27 @@ impl Copy<'_> {
             Ok(Kind::File | Kind::Symlink) | Err(_) => {
                 let link = self.look_by(Protocol::LookAt, &target, false);
                 match link.is_ok_and(|stat| stat.kind == Kind::Symlink) {
-                    true => Way::Through,
-                    false => Way::Beside,
+                    true => WriteMode::ThroughLink,
+                    false => WriteMode::SiblingLoader,
                 }
             }
         };
-        Ok((target, way))
+        Ok((target, mode))
     }
 
     /// Writes a new file and renames it over the target.
-    fn beside(&mut self, sending: &Sending<'_>, mut source: Source) -> Result<u64, Problem> {
+    fn replace_target(
+        &mut self,
+        sending: &Sending<'_>,
+        mut source: Source,
+    ) -> Result<u64, Problem> {
         let part = part_of(sending.target)?;
-        source.twin = Some(sending.twin(&part));
+        source.probe = Some(sending.probe(&part));
         let work = Work::Send {
             open: Open::to_create(&part, sending.perm),
             source,
         };
-        let sent = self.transfer(Protocol::CopyIn, work, sending.about.len());
+        let sent = self.transfer(Protocol::CopyIn, work, sending.metadata.len());
         let may_exist = self.may_have_created();
         let placed = self.checked(sending, sent).and_then(|bytes| {
             self.check_arrived(&part, bytes)?;
@@ -130,7 +134,7 @@ impl Copy<'_> {
         let part = part_of(sending.target)?;
         let work = Work::Probe {
             open: Open::to_create(&part, sending.perm),
-            twin: sending.twin(&part),
+            probe: sending.probe(&part),
         };
         let probed = self.transfer(Protocol::CopyIn, work, 0);
         let may_exist = self.may_have_created();
@@ -146,11 +150,11 @@ impl Copy<'_> {
 
     /// Refuses a target that may be the source: where the guest's directory is not seen here, a link in it may lead to the
     /// source, which opening it for writing would empty. An empty source has nothing to lose.
-    fn refuse_twin(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
+    fn refuse_possible_source(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
         // A link that leads nowhere cannot be looked at.
         let found = self.look(sending.target);
-        let is_like = found.is_ok_and(|stat| stat.is_like(sending.about));
-        if !is_like || sending.about.len() == 0 {
+        let is_like = found.is_ok_and(|stat| stat.is_like(sending.metadata));
+        if !is_like || sending.metadata.len() == 0 {
             return Ok(());
         }
         let (from, to) = (sending.name(), guest_name(sending.target));
@@ -168,7 +172,7 @@ impl Copy<'_> {
             open: Open::to_write(sending.target, sending.perm, kind),
             source,
         };
-        let sent = self.transfer(Protocol::CopyIn, work, sending.about.len());
+        let sent = self.transfer(Protocol::CopyIn, work, sending.metadata.len());
         self.checked(sending, sent)
     }
 
@@ -179,13 +183,13 @@ impl Copy<'_> {
         sent: Result<u64, Transfer>,
     ) -> Result<u64, Problem> {
         let copied = self.checked_here(sending, sent)?;
-        let before = sending.about;
+        let before = sending.metadata;
         if !before.is_file() {
             return Ok(copied);
         }
         let after = self.source_now(sending.path)?;
         check_length(sending.name(), before.len(), after.len(), copied)?;
-        let written = |about: &Metadata| (about.mtime(), about.mtime_nsec());
+        let written = |metadata: &Metadata| (metadata.mtime(), metadata.mtime_nsec());
         if before.len() > 0 && written(before) != written(&after) {
             return Err(sending.changed(&after).into());
         }
@@ -212,9 +216,9 @@ impl Copy<'_> {
     /// What the system says now of the file that was copied.
     fn source_now(&mut self, path: &Path) -> Result<Metadata, Problem> {
         let copier = self.driver.application();
-        let about = copier.source().map(File::metadata);
+        let metadata = copier.source().map(File::metadata);
         let missing = || Err(io::ErrorKind::NotFound.into());
-        about
+        metadata
             .unwrap_or_else(missing)
             .map_err(Problem::file("read", path))
     }
@@ -238,8 +242,8 @@ impl Copy<'_> {
     /// Whether the file of the session that has just ended may exist: the guest has opened it, or did not report that it
     /// could not.
     fn may_have_created(&mut self) -> bool {
-        let ends = &self.driver.sink().1;
-        let is_refused = ends.failure.as_ref().is_some_and(|failure| {
+        let last = &self.driver.sink().1;
+        let is_refused = last.failure.as_ref().is_some_and(|failure| {
             !matches!(
                 failure.kind,
                 FailureKind::Lost | FailureKind::Timeout | FailureKind::Cancelled
@@ -262,7 +266,7 @@ struct Sending<'s> {
     path: &'s Path,
     target: &'s str,
     /// The metadata of the file when it was opened.
-    about: &'s Metadata,
+    metadata: &'s Metadata,
     perm: u32,
 }
 
@@ -280,13 +284,13 @@ impl Sending<'_> {
     fn changed(&self, after: &Metadata) -> CopyError {
         CopyError::Changed {
             name: self.name(),
-            before: self.about.len(),
+            before: self.metadata.len(),
             after: after.len(),
         }
     }
 
-    fn twin(&self, part: &str) -> Twin {
-        Twin {
+    fn probe(&self, part: &str) -> SameFileProbe {
+        SameFileProbe {
             part: PathBuf::from(part),
             source: self.path.to_owned(),
             target: PathBuf::from(self.target),
