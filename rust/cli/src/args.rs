@@ -1,4 +1,4 @@
-//! Arguments that several commands have. The doc comments are the help.
+//! Arguments that several commands share. The doc comments are the help text.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use antiphon_machine::threaded::WORKERS_MAX;
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
 
-/// How every command speaks.
+/// The output options of every command.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct StyleArgs {
-    /// Speak JSON on standard output, one document per line
+    /// Print JSON on standard output, one document per line
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
     /// When to use colours
@@ -34,67 +34,68 @@ pub(crate) enum Color {
     Never,
 }
 
-/// Where the guest is.
+/// How to reach the guest.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GuestArgs {
-    /// Where the agent is: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
+    /// The agent: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
     #[arg(long, value_name = "AGENT", default_value = "stdio")]
     pub(crate) agent: AgentPlace,
-    /// Report the guest as lost when it has not answered a ping for SECONDS; `off`: never [default: 60, on a serial line 15]
+    /// Report the guest as lost if it does not answer a ping within SECONDS; `off` disables this
+    /// [default: 60, on a serial line 15]
     #[arg(long, value_name = "SECONDS|off")]
     pub(crate) silence: Option<Silence>,
 }
 
-/// Whether and where a recording is written.
+/// Where to write a recording, if anywhere.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RecordArgs {
-    /// Record in this new file
+    /// Record the session in this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Replace the recording if it is there
+    /// Replace an existing recording
     #[arg(long, requires = "record")]
     pub(crate) overwrite: bool,
-    /// End the run when the recording cannot be written any more
+    /// Stop the command if the recording cannot be written any more
     #[arg(long, requires = "record")]
     pub(crate) record_required: bool,
 }
 
-/// Where an agent is.
+/// How to reach an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AgentPlace {
     /// This program, started as a child.
     Stdio,
-    /// A Unix socket that it, or a virtual machine's port, listens on.
+    /// A Unix socket: the agent's own, or a port of a virtual machine.
     Unix(PathBuf),
     /// A character device.
     Serial(PathBuf),
 }
 
-/// A path here or in the guest.
+/// A path on this machine or in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Here.
+    /// On this machine.
     Here(PathBuf),
     /// In the guest.
     Guest(String),
 }
 
-/// A length of time.
+/// A duration given in seconds on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seconds {
     pub(crate) milliseconds: u64,
 }
 
-/// How long a guest may be silent.
+/// How long a guest may be silent before it counts as lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// For ever.
+    /// Without limit.
     Off,
-    /// That long.
+    /// At most this long.
     After(Seconds),
 }
 
-/// Why a word cannot be understood.
+/// Why an argument is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WordError {
     #[error("expected `stdio`, `unix:PATH` or `serial:PATH`")]
@@ -140,7 +141,7 @@ impl FromStr for Place {
 }
 
 impl Seconds {
-    /// Some 49 days: the guest link counts milliseconds in 32 bits.
+    /// About 49 days: the guest link counts milliseconds in 32 bits.
     const MAX: u64 = u32::MAX as u64 / 1000;
 }
 
@@ -172,7 +173,7 @@ impl FromStr for Seconds {
     }
 }
 
-/// A number of threads.
+/// Parses a number of threads, from 1 to the most that the driver can start.
 pub(crate) fn workers() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=WORKERS_MAX as i64)
 }

@@ -1,14 +1,15 @@
-//! The checkout that this program was built in.
+//! Finds the checkout that this program was built in.
 
 use std::path::PathBuf;
 
 use crate::problem::{Problem, SystemError};
 
-/// The folders above the program that are looked at: it is built as `target/TRIPLE/PROFILE/antiphon`, where the
-/// triple may be absent.
+/// How many folders above the program are searched. Cargo builds it as
+/// `target/TRIPLE/PROFILE/antiphon`; the triple may be absent.
 const FOLDERS_MAX: usize = 4;
 
-/// The folders that may be the checkout or its `target` folder, the program's own folder first.
+/// Returns the folders above the program that may be the checkout or its `target` folder, innermost
+/// first.
 pub(crate) fn folders() -> Result<impl Iterator<Item = PathBuf>, Problem> {
     let program = std::env::current_exe().map_err(SystemError::NoProgram)?;
     let folders: Vec<PathBuf> = program

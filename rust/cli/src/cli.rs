@@ -1,4 +1,4 @@
-//! The command line as a whole. The doc comments of the arguments are the help.
+//! The command line as a whole. The doc comments of the arguments are the help text.
 
 use clap::Parser;
 use clap::builder::styling::{AnsiColor, Styles};

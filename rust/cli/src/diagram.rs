@@ -1,33 +1,35 @@
-//! Rows as a Mermaid sequence diagram.
+//! Draws rows as a Mermaid sequence diagram.
 
 use antiphon_machine::VerifiedImage;
 
 use crate::overflow::{Overflow, Totals};
 use crate::rows::{Kind, Row};
 
-/// Writes the messages of a run as a Mermaid sequence diagram, up to a number that Mermaid can still draw. Trouble and
-/// the ends of sessions are drawn beyond it, up to a number of their own.
+/// Draws the messages and calls of a run as a Mermaid sequence diagram, up to a bound that Mermaid
+/// can still draw. Beyond the bound, the first and last rows of trouble and ends of sessions are
+/// drawn.
 #[derive(Debug)]
 pub(crate) struct Diagram {
     drawn_max: u64,
     drawn: u64,
     totals: Totals,
     beyond: Overflow<String>,
-    /// Messages and calls of roles that the diagram does not have.
+    /// The number of messages and calls of roles that are not in the diagram.
     other_roles: u64,
 }
 
-/// The most messages of a diagram: beyond it neither Mermaid nor a reader copes.
+/// The bound on drawn rows: neither Mermaid nor a reader copes with more.
 const DRAWN_MAX: u64 = 2000;
 
-/// Rows of trouble beyond it, and ends of sessions beyond it, that are drawn, from the first and from the last each.
+/// How many rows of trouble are drawn beyond the bound: this many from the first and from the last.
+/// The same holds for ends of sessions.
 const DRAWN_BEYOND: usize = 50;
 
-/// Characters of a payload in a diagram.
+/// The width of a payload in a diagram, in characters.
 const DRAWN_VALUE: usize = 32;
 
 impl Diagram {
-    /// The diagram, and the text it begins with.
+    /// Returns the diagram and its first lines.
     pub(crate) fn begin<'r>(roles: impl Iterator<Item = &'r str>) -> (Diagram, String) {
         Diagram::bounded(roles, DRAWN_MAX, DRAWN_BEYOND)
     }
@@ -53,7 +55,8 @@ impl Diagram {
         )
     }
 
-    /// The row as a line, if it is one of the diagram's. `number` gives a role's place among those it began with.
+    /// Returns the row as a line, if it is drawn. `number` returns a role's index among the
+    /// participants.
     pub(crate) fn row(
         &mut self,
         row: &Row,
@@ -77,7 +80,7 @@ impl Diagram {
         Some(line)
     }
 
-    /// What the diagram ends with. `cut` is what stands where a recording that is not whole ends.
+    /// Returns the last lines. `cut` describes the end of an incomplete recording.
     pub(crate) fn end(self, cut: Option<&str>) -> String {
         let note = |note: &str| format!("    Note over P0: {}\n", mermaid(note));
         let mut text = String::new();
@@ -115,10 +118,10 @@ impl Diagram {
     }
 }
 
-/// What of a row a diagram has.
+/// What a row adds to the diagram.
 enum Drawn {
     Line(String),
-    /// It is about a role that the diagram does not have.
+    /// A message or call of a role that is not in the diagram.
     OtherRole,
     Nothing,
 }
@@ -132,7 +135,7 @@ fn drawn(
     let values = mermaid(&row.values_text(image, DRAWN_VALUE));
     let (what, note) = (mermaid(&row.what), mermaid(&row.note));
     let over = |place: usize, text: String| Drawn::Line(format!("    Note over P{place}: {text}"));
-    // Trouble is drawn wherever it is: a role that has no place is named.
+    // Trouble is always drawn; a role outside the diagram is named in the text.
     let trouble = |name: &Option<String>, text: String| match (place(name), name) {
         (Some(place), _) => over(place, text),
         (None, Some(name)) => over(0, format!("{} {text}", mermaid(name))),
@@ -141,7 +144,7 @@ fn drawn(
     match row.kind {
         Kind::Sent => match (place(&row.from), place(&row.to)) {
             (Some(from), Some(to)) => {
-                // A dashed line stays inside the guest.
+                // A dashed arrow is a message inside the guest.
                 let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
                 Drawn::Line(format!("    P{from}{arrow}P{to}: {what} {values}"))
             }
@@ -174,7 +177,7 @@ fn drawn(
     }
 }
 
-/// Text that Mermaid shows as it is: everything it could take for its own is written as a character number.
+/// Escapes text for Mermaid: a character that Mermaid could interpret becomes its number.
 fn mermaid(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -240,7 +243,8 @@ mod tests {
             "closed",
             "closed",
             "closed",
-            "30 are left out#59; beyond the first 10#58; 1 faulted#59; sessions 20 closed, 1 faulted",
+            "30 are left out#59; beyond the first 10#58; 1 faulted#59; sessions 20 closed, 1 \
+             faulted",
             "in all#58; 0 messages, 25 calls, 1 faulted, sessions 20 closed, 1 faulted",
             "the recording ends here",
         ];

@@ -1,6 +1,6 @@
 //! Hexadecimal text of digests and tokens.
 
-/// The bytes as lower-case hexadecimal digits, two for each byte.
+/// Returns the bytes as lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len() * 2);

@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<CodeImage>, Problem> {
     Ok(Some(image.map_err(not_an_image)?))
 }
 
-/// The names of the image's roles, as the rows of a recording show them.
+/// Returns the names of the image's roles, as the rows of a recording show them.
 pub(crate) fn role_names(image: &VerifiedImage) -> Vec<String> {
     image
         .image()

@@ -1,4 +1,4 @@
-//! The hosts of a protocol's roles, as a person at the terminal plays them.
+//! Hosts of a protocol's roles whose answers a person types.
 
 use std::io;
 
@@ -10,10 +10,11 @@ use crate::output::to_stderr;
 use crate::script::{Answer, answer};
 use crate::standard::Lines;
 
-/// Bytes of a typed line: a payload has at most 64 KiB, and no way to write a byte takes more than 10.
+/// The longest typed line in bytes: a payload has at most 64 KiB, and a byte is written with at
+/// most 10.
 const LINE_LEN_MAX: u64 = 1 << 20;
 
-/// Asks for each answer on standard error and reads it from standard input.
+/// Prompts for each answer on standard error and reads it from standard input.
 #[derive(Debug, Default)]
 pub(crate) struct Interactive {
     lines: Lines,
@@ -22,17 +23,17 @@ pub(crate) struct Interactive {
 }
 
 impl Interactive {
-    /// Whether nobody answers any more.
+    /// Whether the input has ended, so that there are no more answers.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Why standard input cannot be read, if that is so.
+    /// Why standard input cannot be read, if it cannot.
     pub(crate) fn error(&self) -> Option<&io::Error> {
         self.error.as_ref()
     }
 
-    /// The next line, or nothing at the end of the input and when it cannot be read.
+    /// Reads the next line. Returns `None` at the end of the input or on an error.
     fn line(&mut self, prompt: &str) -> Option<Vec<u8>> {
         to_stderr(prompt);
         let line = self.lines.next(LINE_LEN_MAX);
@@ -90,7 +91,7 @@ fn prompt(request: &EffectRequest<'_>) -> String {
     match request.class() {
         Class::Decide { peer, .. } => {
             format!(
-                "{role} tells {}, one of {sort}: ",
+                "{role} chooses a message to {}, one of {sort}: ",
                 filter::line(image.role_name(*peer))
             )
         }

@@ -1,4 +1,4 @@
-//! A sink that remembers what went wrong last, so that the end of a session can be explained.
+//! A sink that keeps the last failure, to explain how a session ended.
 
 use antiphon_machine::{Event, Failure, FailureKind, Fault, Sink, Stamp};
 
@@ -45,7 +45,8 @@ impl LastFailure {
             .is_some_and(|failure| failure.kind == kind)
     }
 
-    /// Why a session faulted: the failure that nothing was foreseen for, or else the fault itself.
+    /// Why a session faulted: the failure that the protocol does not handle, or else the fault
+    /// itself.
     pub(crate) fn reason(&self) -> String {
         match (&self.fault, &self.failure) {
             (Some(Fault::EffectFailed { .. }) | None, Some(failure)) => {
@@ -53,7 +54,7 @@ impl LastFailure {
                 format!("{}{colon}{}", failure.kind, failure.detail)
             }
             (Some(fault), _) => fault.to_string(),
-            (None, None) => "it ended without saying why".to_owned(),
+            (None, None) => "it ended without a reason".to_owned(),
         }
     }
 }

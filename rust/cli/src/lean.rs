@@ -1,4 +1,4 @@
-//! Where Lean is, for the commands that ask the model.
+//! Finds Lean, for the commands that run the model.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,19 @@ use crate::checkout;
 use crate::output::Output;
 use crate::problem::{LeanError, Problem};
 
-/// A Lean, and what it is.
+/// A program that runs Lean.
 pub(crate) struct Lean {
-    /// Runs a file, or checks one.
+    /// Runs or checks a Lean file.
     pub(crate) program: PathBuf,
-    /// The same, as what is asked of the model.
+    /// The same program as the model's oracle.
     pub(crate) oracle: Oracle,
-    /// Which Lean it is, in words.
+    /// Describes which Lean it is.
     pub(crate) description: String,
 }
 
 impl Lean {
-    /// The program that the environment names, or that of the checkout which this program was built in.
+    /// Finds the program that the environment names, or the one in the checkout that this program
+    /// was built in.
     pub(crate) fn find() -> Result<Lean, Problem> {
         if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
             let found = Lean::at(program.clone());
@@ -33,7 +34,7 @@ impl Lean {
             .ok_or_else(|| LeanError::NotFound.into())
     }
 
-    /// The one that this program runs, if it is there.
+    /// Returns the Lean at this path, if there is one.
     fn at(program: PathBuf) -> Option<Lean> {
         let oracle = Oracle::new(program.clone()).ok()?;
         let description = description(&program).unwrap_or_else(|| program.display().to_string());
@@ -45,13 +46,13 @@ impl Lean {
     }
 }
 
-/// What set-up has written beside the program: which Lean it runs.
+/// Reads the description that `cargo xtask setup` wrote beside the program.
 fn description(program: &Path) -> Option<String> {
     let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
     text.lines().next().map(str::to_owned)
 }
 
-/// Shows a person at a terminal that something goes on, until it is dropped.
+/// Shows a spinner on a terminal until it is dropped.
 pub(crate) struct Spinner(Option<ProgressBar>);
 
 impl Spinner {
@@ -60,7 +61,7 @@ impl Spinner {
             return Spinner(None);
         }
         let bar = ProgressBar::new_spinner();
-        // The template is a constant; if it were wrong, the default one would do.
+        // The template is a constant; if it were invalid, the default style would be used.
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
             bar.set_style(style);
         }

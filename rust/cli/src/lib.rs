@@ -1,7 +1,8 @@
-//! The command `antiphon`, as a library with one function: the only crate with arguments, a terminal and files.
+//! The command `antiphon`, as a library with one function. This is the only crate that has
+//! arguments and a terminal.
 //!
-//! To embed the machine in a program of your own, use the crates below this one; the README shows how, and its
-//! example is compiled and run as a test of this crate.
+//! To embed the machine in a program of your own, use the crates below this one. The README shows
+//! how; its example is compiled and run as a test of this crate.
 
 mod args;
 mod checkout;
@@ -55,15 +56,15 @@ use output::Output;
 use problem::Problem;
 use recording::Recorded;
 
-/// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
+/// Runs the command line of this process and returns its exit code. `docs/cli.md` lists the codes.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    // A write beyond the limit for files then fails and is reported; the signal alone would end the program. It has a
-    // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
-    // this case is worse.
+    // With a handler, a write beyond the file size limit returns an error, which is reported; the
+    // default action would end the process. The signal is not ignored, because programs started
+    // from here would inherit that. If the handler cannot be installed, only this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let output = Output::new(cli.style);
     let exit = match cli.command.run(&output) {
@@ -73,10 +74,10 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Says what went wrong: to the person on standard error, to the program on standard output.
+/// Reports the problem on standard error and, with `--json`, on standard output.
 fn report(problem: &Problem, command: &Command, output: &Output) -> Exit {
     let exit = match (command, problem.exit()) {
-        // A session that never was: 1 would be taken for the guest command's own code.
+        // No session was opened, and 1 would be mistaken for the guest command's own code.
         (Command::Exec(_), Exit::No) => Exit::Failed,
         (_, exit) => exit,
     };
@@ -88,8 +89,8 @@ fn report(problem: &Problem, command: &Command, output: &Output) -> Exit {
     exit
 }
 
-/// Reports why a command line is not understood, or prints the help or the version that it asks for. `--json` may be in
-/// it, though it does not fit the rest.
+/// Reports an invalid command line, or prints the help or version that it asks for. `--json` is
+/// looked for in the arguments because they could not be parsed.
 fn usage(error: &clap::Error) -> ExitCode {
     output::print_usage(error);
     let code = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);

@@ -1,22 +1,23 @@
-//! Rows as lines of text.
+//! Prints rows as lines of text.
 
 use antiphon_machine::VerifiedImage;
 
 use crate::output::{DIM, ERROR, NAME, Output, SUCCESS, WARNING};
 use crate::rows::{Kind, Row};
 
-/// Characters of a value that a line shows.
+/// The width of a value in a line, in characters.
 const SHOWN: usize = 72;
 
-/// Columns of the part that says who.
+/// The width of the column that names the role, in characters.
 const WHO_WIDTH: usize = 18;
 
-/// The head of a timeline.
+/// The header line of a timeline.
 pub(crate) fn head(output: &Output) -> String {
     output.paint(DIM, "   step   clock  ") + "\n"
 }
 
-/// A row as a line, with its end. The first session is named where the caller knows that there are others.
+/// Returns a row as a line with its line end. Session 0 is named only if the caller knows of other
+/// sessions.
 pub(crate) fn line(
     row: &Row,
     image: Option<&VerifiedImage>,
@@ -45,7 +46,7 @@ pub(crate) fn line(
         | Kind::Checkpoint => NAME,
     };
     let place = output.paint(DIM, &format!("{:>7} {:>7}", row.step, row.clock));
-    // By itself the first session needs no number: most recordings have no other.
+    // Most recordings have one session, which needs no number.
     let session = row.session.filter(|session| has_others || *session > 0);
     let session = session
         .map(|session| format!("[{session}] "))
@@ -56,7 +57,7 @@ pub(crate) fn line(
     )
 }
 
-/// Who acts, and what it does.
+/// Describes a row: the actor, and what it does.
 fn describe(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
     let values = row.values_text(image, SHOWN);
     let (from, to) = (

@@ -1,8 +1,9 @@
-//! Values as text: what scripts are written in and timelines are printed in. One form, so that what a timeline shows
-//! can be put into a script.
+//! Values as text, in scripts and in timelines. Both have one syntax, so a value in a timeline can
+//! be copied into a script.
 //!
-//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an
-//! unnamed payload list, a bare word for a variant, `none` for an absent optional value.
+//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)`
+//! for the fields of an unnamed payload list, a bare word for a variant, `none` for an absent
+//! optional value.
 
 use antiphon_machine::{CodeImage, Sort, SortId, Value};
 use base64::Engine;
@@ -12,10 +13,10 @@ use crate::filter;
 
 pub(crate) use antiphon_record::text::show;
 
-/// How deep a literal may nest: sorts nest to 16, so what is deeper has no sort.
+/// How deep a literal may nest. Sorts nest to a depth of 16, so a deeper literal has no sort.
 const DEPTH_MAX: u32 = 32;
 
-/// A literal before it is known what sort it should have.
+/// A literal whose sort is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Literal {
     Word(String),
@@ -27,14 +28,14 @@ pub(crate) enum Literal {
     Tuple(Vec<Literal>),
 }
 
-/// What cannot be understood, and at which byte of the line.
+/// A syntax error: what was expected, and at which byte of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ParseError {
     pub(crate) at: usize,
     pub(crate) expected: &'static str,
 }
 
-/// A literal that is not of its sort.
+/// Why a literal is not a value of a sort.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConvertError {
     #[error("expected {expected}, got {got}")]
@@ -53,7 +54,7 @@ pub(crate) enum ConvertError {
     NoSuchWord { word: String, known: String },
 }
 
-/// A line that is read from its start.
+/// A position in a line.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'t> {
     line: &'t str,
@@ -67,12 +68,12 @@ impl<'t> Cursor<'t> {
         cursor
     }
 
-    /// The byte reached.
+    /// The byte offset of the position.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// Whether nothing is left but a comment.
+    /// Whether only a comment is left.
     pub(crate) fn is_done(&self) -> bool {
         self.rest().is_empty() || self.rest().starts_with('#')
     }
@@ -106,7 +107,8 @@ impl<'t> Cursor<'t> {
         taken
     }
 
-    /// Takes a name: letters, digits and `_`, not beginning with a digit; with dots between names.
+    /// Takes a name: letters, digits and `_`, not starting with a digit, possibly with dots between
+    /// names.
     pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, ParseError> {
         let rest = self.rest();
         let inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'');
@@ -210,7 +212,7 @@ impl<'t> Cursor<'t> {
         Ok(Literal::Record(fields))
     }
 
-    /// The content of a quoted piece. `\xNN` is a byte, and so only in bytes.
+    /// Returns the content of a quoted literal. `\xNN` is a byte and is allowed only in bytes.
     fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, ParseError> {
         self.at += 1;
         let mut content = Vec::new();
@@ -279,7 +281,7 @@ impl<'t> Cursor<'t> {
 }
 
 impl Literal {
-    /// The value of that sort that the literal writes.
+    /// Converts the literal to a value of that sort.
     pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
         let Some(kind) = image.sorts.get(sort.index()) else {
             return Err(self.form_error(sort, image));
@@ -423,7 +425,7 @@ fn position<'n>(
     }
 }
 
-/// A sort as protocols write it.
+/// A sort in the syntax of protocols.
 pub(crate) fn sort_name(sort: SortId, image: &CodeImage) -> String {
     let Some(kind) = image.sorts.get(sort.index()) else {
         return format!("sort {sort}");
@@ -435,7 +437,7 @@ pub(crate) fn sort_name(sort: SortId, image: &CodeImage) -> String {
         Sort::Int => "Int".to_owned(),
         Sort::Text => "Text".to_owned(),
         Sort::Bytes => "Bytes".to_owned(),
-        // A sort refers only to sorts before it; anything else is not followed.
+        // A sort refers only to sorts before it; any other reference is not followed.
         Sort::List(item) if item < &sort => format!("[{}]", sort_name(*item, image)),
         Sort::Option(item) if item < &sort => format!("{}?", sort_name(*item, image)),
         Sort::List(item) | Sort::Option(item) => format!("sort {item}"),

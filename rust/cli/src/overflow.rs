@@ -1,5 +1,5 @@
-//! What a list of bounded length shows of a longer run: counts of all rows, and the first and the last rows of trouble
-//! and of ends of sessions beyond the bound.
+//! What a bounded list keeps of the rows beyond its bound: counts of all rows, and the first and
+//! last rows of trouble and ends of sessions.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,7 +7,7 @@ use antiphon_record::describe::count;
 
 use crate::rows::{Kind, Row};
 
-/// The first and the last items of a sequence, each with its place, and the number of all items.
+/// The first and the last items of a sequence, each with its position, and the number of all items.
 #[derive(Debug)]
 pub(crate) struct FirstLast<T> {
     max: usize,
@@ -44,13 +44,13 @@ impl<T> FirstLast<T> {
         (self.first.len() + self.last.len()) as u64
     }
 
-    /// What is kept, in the order of places.
+    /// Returns the kept items in the order of their positions.
     pub(crate) fn into_items(self) -> impl Iterator<Item = (u64, T)> {
         self.first.into_iter().chain(self.last)
     }
 }
 
-/// The rows behind the bound of a list: those that are kept all the same, and counts of all.
+/// The rows beyond the bound of a list: counts of all, and those that are kept nevertheless.
 #[derive(Debug)]
 pub(crate) struct Overflow<T> {
     trouble: FirstLast<T>,
@@ -59,7 +59,8 @@ pub(crate) struct Overflow<T> {
 }
 
 impl<T> Overflow<T> {
-    /// Keeps at most the first and the last `trouble_max` rows of trouble, and `ends_max` ends of sessions.
+    /// Keeps at most the first and the last `trouble_max` rows of trouble, and the first and the
+    /// last `ends_max` ends of sessions.
     pub(crate) fn new(trouble_max: usize, ends_max: usize) -> Overflow<T> {
         Overflow {
             trouble: FirstLast::new(trouble_max),
@@ -88,7 +89,8 @@ impl<T> Overflow<T> {
         self.totals.rows() - self.kept()
     }
 
-    /// What went wrong among them and how sessions ended; nothing if there are none.
+    /// Summarises the trouble and the ends of sessions among these rows. Returns `None` if there
+    /// are no rows.
     pub(crate) fn summary(&self) -> Option<String> {
         if self.totals.rows() == 0 {
             return None;
@@ -105,7 +107,7 @@ impl<T> Overflow<T> {
         Some(format!("{trouble}; {ends}"))
     }
 
-    /// What is kept, in the order of places.
+    /// Returns the kept items in the order of their positions.
     pub(crate) fn into_items(self) -> Vec<(u64, T)> {
         let mut items: Vec<_> = self.trouble.into_items().collect();
         items.extend(self.ends.into_items());
@@ -118,7 +120,7 @@ impl<T> Overflow<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     kinds: BTreeMap<Kind, u64>,
-    /// Sessions by how they ended.
+    /// The number of sessions by their end.
     ends: BTreeMap<String, u64>,
 }
 
@@ -130,7 +132,7 @@ impl Totals {
         }
     }
 
-    /// Rows in all.
+    /// The number of all rows.
     pub(crate) fn rows(&self) -> u64 {
         self.kinds.values().sum()
     }
@@ -139,21 +141,21 @@ impl Totals {
         self.kinds.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Trouble by kind, as text.
+    /// The counts of trouble by kind, as text.
     pub(crate) fn trouble(&self) -> String {
         let kinds = self.kinds.iter().filter(|(kind, _)| kind.is_trouble());
         let kinds = kinds.map(|(kind, count)| format!("{count} {}", kind.name().replace('_', " ")));
         kinds.collect::<Vec<_>>().join(", ")
     }
 
-    /// Sessions by how they ended, as text.
+    /// The number of sessions by their end, as text.
     pub(crate) fn ends(&self) -> String {
         let ends = self.ends.iter();
         let ends = ends.map(|(end, count)| format!("{count} {end}"));
         ends.collect::<Vec<_>>().join(", ")
     }
 
-    /// What happened, in a line.
+    /// Summarises the rows in one line.
     pub(crate) fn summary(&self) -> String {
         let mut parts = vec![
             count(self.of(Kind::Sent), "message"),

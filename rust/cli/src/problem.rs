@@ -1,4 +1,4 @@
-//! Why a command could not do what was asked: grouped by what is to blame, each group with its exit codes.
+//! Errors of commands, grouped by what is to blame. Each group determines its exit codes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -173,7 +173,8 @@ pub(crate) enum LeanError {
          run it in a checkout and use the program built there, or name a program in ANTIPHON_LEAN"
     )]
     NotFound,
-    #[error("Lean was not found: ANTIPHON_LEAN names `{}`, which does not exist", program.display())]
+    #[error("Lean was not found: ANTIPHON_LEAN names `{}`, which does not \
+         exist", program.display())]
     NoSuchProgram { program: PathBuf },
     #[error("{}", brief(&.0.to_string()))]
     Oracle(#[source] OracleError),
@@ -280,7 +281,7 @@ pub(crate) enum SystemError {
     Refused(#[source] Refusal),
 }
 
-/// Conversions of errors of other crates by way of the group that they are in.
+/// Converts an error of another crate by way of the group that it belongs to.
 macro_rules! from {
     ($($error:ty => $group:ident::$variant:ident,)*) => {$(
         impl From<$error> for Problem {

@@ -1,4 +1,4 @@
-//! A protocol file with all that the language makes of it.
+//! A protocol file, checked and compiled.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::problem::{InputError, Problem, UsageError};
 use crate::recording::Recording;
 use crate::text::{self, SiblingLoader};
 
-/// A file, its protocols and everything that was found about it.
+/// A file with its protocols and diagnostics.
 #[derive(Debug)]
 pub(crate) struct ProtocolFile {
     pub(crate) name: String,
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Those that passed every check.
+    /// The protocols that passed every check.
     pub(crate) protocols: Vec<Protocol>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct ProtocolFile {
 pub(crate) struct Protocol {
     pub(crate) checked: CheckedProtocol,
     pub(crate) compiled: Compiled,
-    /// The text it comes from.
+    /// The source text of its file.
     pub(crate) text: Arc<str>,
 }
 
@@ -55,7 +55,7 @@ impl ProtocolFile {
         }
     }
 
-    /// Returns the protocol, or an error if the recording would overwrite this file or one that it imports.
+    /// Returns the file unless the recording would overwrite it or a file that it imports.
     pub(crate) fn refuse_recording_over(
         self,
         recording: &RecordArgs,
@@ -66,7 +66,7 @@ impl ProtocolFile {
         Ok(self)
     }
 
-    /// Checks a text.
+    /// Checks a source and compiles its protocols.
     pub(crate) fn of(source: Source, loader: &dyn Loader) -> ProtocolFile {
         let (name, text) = (source.name.to_string(), Arc::clone(&source.text));
         let modules = Modules::load(source, loader);
@@ -98,12 +98,12 @@ impl ProtocolFile {
         }
     }
 
-    /// Whether nothing in it is an error.
+    /// Whether there is no error.
     pub(crate) fn is_sound(&self) -> bool {
         !self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// The protocol of that name, or the only one.
+    /// Returns the protocol of that name, or the only one.
     pub(crate) fn protocol(mut self, wanted: Option<&str>) -> Result<Protocol, Problem> {
         if !self.is_sound() {
             let report = render_all(&self.diagnostics, &self.sources, Style::Plain);
@@ -136,13 +136,14 @@ impl ProtocolFile {
 }
 
 impl Protocol {
-    /// The image, verified.
+    /// Returns the verified image.
     pub(crate) fn image(&self) -> Result<Arc<VerifiedImage>, Problem> {
         let image = self.compiled.image.clone();
         Ok(Arc::new(image.verify()?))
     }
 
-    /// How many configurations of all roles together the safety check visited; `None`: its budget ran out.
+    /// The number of global configurations that the safety check visited, or `None` if it exceeded
+    /// its budget.
     pub(crate) fn configurations(&self) -> Option<usize> {
         self.compiled
             .certificate

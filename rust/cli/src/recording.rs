@@ -1,4 +1,4 @@
-//! Recording beside a run: a sink that reports at once when the recording fails.
+//! Recording of a command: a sink that reports at once if the recording fails.
 
 mod file;
 
@@ -21,20 +21,20 @@ use crate::output::{Output, with_timeout};
 use crate::problem::{Problem, UsageError};
 use crate::same_file;
 
-/// The name of the program that wrote a recording, in its header.
+/// The name of this program in a recording's header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
 
-/// How long the report of a failure may take at the end of a run.
+/// How long the report of a failed recording may take at the end of a command.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A recording that is being written: a sink for the machine.
+/// A recording that is being written. It is a sink of the machine.
 pub(crate) struct Recording {
     path: PathBuf,
     recorder: Recorder<File>,
     output: Output,
-    /// Whether the run must not go on without the recording.
+    /// Whether the command must stop if the recording fails.
     is_required: bool,
-    /// LastFailure the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
+    /// Stops the command then, for a caller that does not poll [`must_stop`](Self::must_stop).
     stop: Option<Box<dyn FnOnce() + Send>>,
     has_failed: bool,
     /// The thread that reports the failure.
@@ -50,7 +50,8 @@ impl std::fmt::Debug for Recording {
     }
 }
 
-/// Whether a command's recording is whole, once it has ended. A command without a recording counts as recorded.
+/// Whether a command's recording is whole, once it has ended. A command without a recording counts
+/// as recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct Recorded {
@@ -58,8 +59,8 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// LastFailure a command's recording, if it has one, with the state that the machine has reached. Every way out of a
-    /// command that has begun a recording comes through here.
+    /// Ends a command's recording, if it has one, with the machine's final state. A command that
+    /// has begun a recording ends it here on every path.
     pub(crate) fn end(recording: Option<Recording>, kernel: &ProtocolMachineKernel) -> Recorded {
         Recorded {
             is_whole: recording.is_none_or(|recording| recording.finish(kernel)),
@@ -78,7 +79,7 @@ impl Recorded {
         self.is_whole
     }
 
-    /// The result of the command. An error says whether the recording failed as well.
+    /// Returns the command's result. An error notes that the recording failed as well.
     pub(crate) fn result<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
         match self.is_whole {
             true => result,
@@ -86,7 +87,7 @@ impl Recorded {
         }
     }
 
-    /// The exit code of the command: `exit`, unless the recording failed.
+    /// Returns the exit code of the command: `exit`, unless the recording failed.
     pub(crate) fn exit(self, exit: Exit) -> Exit {
         match self.is_whole {
             true => exit,
@@ -94,7 +95,7 @@ impl Recorded {
         }
     }
 
-    /// Adds to the last document of the command that its recording failed, if it did.
+    /// Marks the command's last document if the recording failed.
     pub(crate) fn mark(self, document: &mut Value) {
         if !self.is_whole {
             document["recording"] = "failed".into();
@@ -103,7 +104,7 @@ impl Recorded {
 }
 
 impl Recording {
-    /// Refuses a recording in one of these files, which the command itself reads or writes.
+    /// Refuses to record in one of these files, which the command itself reads or writes.
     pub(crate) fn refuse_recording_over<'p>(
         args: &RecordArgs,
         files: impl IntoIterator<Item = &'p Path>,
@@ -118,7 +119,7 @@ impl Recording {
         }
     }
 
-    /// Begins the recording that the command line asks for, if it asks for one.
+    /// Begins the recording that the command line asks for, if any.
     pub(crate) fn begin(
         args: &RecordArgs,
         header: impl FnOnce() -> Header,
@@ -141,19 +142,19 @@ impl Recording {
         }))
     }
 
-    /// Has `stop` called when the recording fails and is required. It is called by the thread that runs the machine,
-    /// from within the machine, and must not wait.
+    /// Sets what is called when a required recording fails. `stop` is called inside the machine by
+    /// the thread that runs it, so it must not block.
     pub(crate) fn on_failure(&mut self, stop: impl FnOnce() + Send + 'static) {
         self.stop = Some(Box::new(stop));
     }
 
-    /// Whether the recording has failed and the run must not go on without it.
+    /// Whether the recording is required and has failed, so that the command must stop.
     pub(crate) fn must_stop(&self) -> bool {
         self.has_failed && self.is_required
     }
 
-    /// LastFailure the recording with the state that the machine has reached. Returns whether the recording is whole; if not,
-    /// that has been reported.
+    /// Ends the recording with the machine's final state. Returns whether the recording is whole;
+    /// if not, that has been reported.
     fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
         let ended = self.recorder.finish(kernel);
         let failure = match ended {
@@ -165,7 +166,8 @@ impl Recording {
             let (output, path) = (self.output, self.path.clone());
             with_timeout(REPORT_TIMEOUT, move || report(&output, &path, &failure));
         }
-        // The failure is printed before the caller's own report, unless the reader of standard error has stopped reading.
+        // The failure is printed before the caller's own report, unless the reader of standard
+        // error has stopped reading.
         let until = Instant::now() + REPORT_TIMEOUT;
         while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)
             && Instant::now() < until
@@ -175,7 +177,7 @@ impl Recording {
         is_whole
     }
 
-    /// Notices the failure of what the recorder has just written.
+    /// Handles a failure of the recorder's last write.
     #[inline]
     fn check_recorder(&mut self) {
         if !self.has_failed && self.recorder.error().is_some() {
@@ -196,7 +198,8 @@ impl Recording {
                 false => "the run goes on without it",
             }
         );
-        // The machine's thread does not wait for the readers of standard output and standard error.
+        // A separate thread reports the failure, so the machine's thread does not wait for readers
+        // of the standard streams.
         let reported = message.clone();
         let reporter = thread::Builder::new().name("recording".to_owned());
         match reporter.spawn(move || report(&output, &path, &reported)) {
@@ -218,13 +221,13 @@ fn failure_message(path: &Path, error: impl std::fmt::Display) -> String {
     format!("cannot record in `{}`: {error}", path.display())
 }
 
-/// Reports that the recording failed: to the person on standard error, to the program on standard output.
+/// Reports that the recording failed: on standard error, and with `--json` on standard output.
 fn report(output: &Output, path: &Path, message: &str) {
     let message = filter::line(message);
     output.error(&message);
     if output.json {
         let path = filter::line(&path.display().to_string());
-        // When this cannot be written either, the exit code is all that is left.
+        // If this cannot be written either, only the exit code reports the failure.
         let _ = output.document(&json!({
             "event": "recording_failed", "path": path, "message": message,
         }));
@@ -249,7 +252,7 @@ impl Sink for Recording {
 
     #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
-        // Events are digested and not written.
+        // The recorder only digests events, so no write can fail here.
         self.recorder.event(stamp, event);
     }
 
@@ -292,7 +295,7 @@ impl Sink for Recording {
     }
 }
 
-/// The header of a recording.
+/// Makes the header of a recording.
 pub(crate) fn header(
     config: &ProtocolMachineConfig,
     source: &str,

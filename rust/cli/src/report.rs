@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::hex::hex;
 use crate::tail;
 
-/// What a replay found.
+/// Returns the report of a replay.
 pub(crate) fn json(report: &Report) -> Value {
     let Report {
         records,
@@ -33,11 +33,15 @@ pub(crate) fn json(report: &Report) -> Value {
         "verdict": verdict, "up_to_step": up_to, "divergence": divergence, "tail": tail,
         "records": records, "entries": entries, "requests": requests, "inputs": inputs,
         "checkpoints": checkpoints, "sessions": sessions, "steps": step, "clock": clock,
-        "state": state.as_ref().map(|digest| hex(digest)), "trace": trace.as_ref().map(|digest| hex(digest)),
+        "state": digest(state), "trace": digest(trace),
     })
 }
 
-/// The first difference between a recording and its replay.
+fn digest(digest: &Option<[u8; 32]>) -> Option<String> {
+    digest.as_ref().map(|digest| hex(digest))
+}
+
+/// Returns the first difference between a recording and its replay.
 pub(crate) fn divergence(divergence: &Divergence) -> Value {
     let site = divergence
         .instruction

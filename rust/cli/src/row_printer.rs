@@ -1,4 +1,4 @@
-//! A sink that tells a run while it happens.
+//! A sink that prints the rows of a run as they happen.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::output::{Output, write_document};
 use crate::problem::Problem;
 use crate::rows::{Kind, Row, Rows};
 
-/// Tells the rows of a run of one image: as lines, or as JSON documents.
+/// Prints the rows of a run of one image: as lines, or as JSON documents.
 pub(crate) struct RowPrinter {
     output: Output,
     image: Arc<VerifiedImage>,
     rows: Rows,
-    /// Whether everything is told, and not only what a person wants to see.
+    /// Whether all rows are printed, including those that only matter for details.
     all: bool,
     /// Whether there is more than one session.
     several: bool,
@@ -44,12 +44,12 @@ impl RowPrinter {
         }
     }
 
-    /// Whether nothing more is told.
+    /// Whether a row could not be printed. No more rows are printed then.
     pub(crate) fn has_failed(&self) -> bool {
         self.problem.is_some()
     }
 
-    /// Why nothing more is told, if that is so.
+    /// Takes the reason why a row could not be printed, if there is one.
     pub(crate) fn problem(&mut self) -> Option<Problem> {
         self.problem.take()
     }

@@ -1,5 +1,5 @@
-//! What happened in a run, row by row: the one thing that timelines, JSON, diagrams and pages are made of, whether the
-//! run happens now or comes from a recording.
+//! What happened in a run, as rows. Timelines, JSON and diagrams are made from them, both live and
+//! from a recording.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use serde_json::{Map, json};
 use crate::filter;
 use crate::literal;
 
-/// What a row is about.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Opened,
     Sent,
     Received,
-    /// The host of a role is asked or told something.
+    /// A role's host is asked for a choice or a payload, or is given one.
     HostAsked,
     HostAnswered,
     /// An operation of an interface is called.
@@ -39,30 +39,30 @@ pub(crate) enum Kind {
     Diverged,
 }
 
-/// One thing that happened.
+/// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) kind: Kind,
     pub(crate) step: u64,
     pub(crate) clock: u64,
     pub(crate) session: Option<u32>,
-    /// Who acts.
+    /// The role that acts.
     pub(crate) from: Option<String>,
-    /// Towards whom.
+    /// The role that it acts on.
     pub(crate) to: Option<String>,
-    /// The label, the operation, the kind of failure.
+    /// The label, the operation, or the kind of failure.
     pub(crate) what: String,
     /// The number of the message on its edge, or of the effect in its session.
     pub(crate) number: Option<u64>,
     /// Payload, arguments or result.
     pub(crate) values: Vec<(Value, Option<SortId>)>,
-    /// What else there is to say.
+    /// Further details.
     pub(crate) note: String,
     /// Whether it is a message between two roles of the guest, which no frame carried.
     pub(crate) is_inside_guest: bool,
 }
 
-/// Makes rows of events and requests, which each know a part.
+/// Makes rows from events, requests and inputs.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     asked: BTreeMap<EffectId, (Option<RoleId>, OperationId)>,
@@ -94,7 +94,7 @@ impl Kind {
         }
     }
 
-    /// Whether something went wrong. LastFailure of sessions do not count: they are kept on their own.
+    /// Whether something went wrong. The end of a session does not count: it is kept separately.
     pub(crate) const fn is_trouble(self) -> bool {
         match self {
             Kind::Failed
@@ -119,7 +119,7 @@ impl Kind {
         }
     }
 
-    /// Whether a person wants to see it without having asked for everything.
+    /// Whether the row is printed without `--all`.
     pub(crate) const fn is_plain(self) -> bool {
         match self {
             Kind::Opened
@@ -146,7 +146,7 @@ impl Kind {
 }
 
 impl Row {
-    /// A row of this kind without names and values.
+    /// Makes a row of this kind without names and values.
     pub(crate) fn new(kind: Kind, step: u64, clock: u64, session: Option<u32>) -> Row {
         Row {
             kind,
@@ -163,7 +163,7 @@ impl Row {
         }
     }
 
-    /// Marks a message between two of these roles.
+    /// Marks the row if it is a message between two of these roles.
     pub(crate) fn mark_inside(&mut self, guest_roles: &[String]) {
         let is_message = matches!(self.kind, Kind::Sent | Kind::Received);
         let is_guest =
@@ -171,7 +171,7 @@ impl Row {
         self.is_inside_guest = is_message && is_guest(&self.from) && is_guest(&self.to);
     }
 
-    /// The values on one line, each cut at about `width` characters.
+    /// Returns the values on one line, each cut at about `width` characters.
     pub(crate) fn values_text(&self, image: Option<&VerifiedImage>, width: usize) -> String {
         let Some(image) = image else {
             return String::new();
@@ -181,7 +181,7 @@ impl Row {
         shown.collect::<Vec<_>>().join(", ")
     }
 
-    /// The row as a JSON object, values in full.
+    /// Returns the row as a JSON object with uncut values.
     pub(crate) fn document(&self, image: Option<&VerifiedImage>) -> Map<String, serde_json::Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: serde_json::Value| {
@@ -221,7 +221,7 @@ impl Row {
 }
 
 impl Rows {
-    /// A request that is put to a handler.
+    /// Makes the row of a request.
     pub(crate) fn request(
         &mut self,
         request: &Request,
@@ -253,7 +253,7 @@ impl Rows {
         row
     }
 
-    /// An event. Nothing for one that another row tells already.
+    /// Makes the row of an event. Returns `None` if another row already shows the event.
     pub(crate) fn event(&mut self, seen: &ObsEvent, image: Option<&VerifiedImage>) -> Option<Row> {
         let stamp = &seen.stamp;
         let session = stamp.session;
@@ -336,7 +336,7 @@ impl Rows {
         })
     }
 
-    /// An input. Nothing for one that its events tell.
+    /// Makes the row of an input. Returns `None` if the input's events show it.
     pub(crate) fn input(&mut self, step: u64, clock: u64, input: &Ingress) -> Option<Row> {
         match input {
             Ingress::AdvanceClock { ticks } => Some(Row {
@@ -391,7 +391,7 @@ impl Rows {
     }
 }
 
-/// What of an operation a row tells.
+/// What a row shows of an operation.
 #[derive(Clone, Debug, Default)]
 struct Operation {
     what: String,
@@ -458,8 +458,8 @@ impl Operation {
     }
 }
 
-/// A message that passes into or out of its buffer. The one who acts is in `from` either way for a send, and in `to`
-/// for a receive.
+/// Completes the row of a message that enters or leaves its buffer. `from` is always the sender and
+/// `to` the receiver.
 fn passed(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: bool) -> Row {
     let ends = image.and_then(|image| image.edges().get(message.edge.index()).copied());
     let sort = image.and_then(|image| describe::message_sort(image, message));
@@ -482,7 +482,7 @@ fn role(image: Option<&VerifiedImage>, id: Option<RoleId>) -> Option<String> {
     id.map(|id| filter::line(&describe::role(image, id)))
 }
 
-/// A fault with names in place of numbers, where it has any.
+/// Describes a fault with names in place of numbers, where there are names.
 fn fault(fault: &Fault, image: Option<&VerifiedImage>) -> String {
     let role = |id: RoleId| describe::role(image, id);
     let text = match fault {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::replace::{self, Target};
 
-/// Whether two paths lead to one file, through links of any kind.
+/// Whether two paths lead to the same file.
 pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((identity(one), identity(other)), (Some((one, _)), Some((other, _))) if one == other)
 }
 
-/// Whether two paths lead to one regular file, or to one place where a file would be created.
+/// Whether two paths lead to the same regular file, or to the same place for a new file.
 pub(crate) fn is_same_place(one: &Path, other: &Path) -> bool {
     match (identity(one), identity(other)) {
         (Some((one, is_regular)), Some((other, _))) => is_regular && one == other,
@@ -23,7 +23,7 @@ pub(crate) fn is_same_place(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Whether a path leads to the regular file that standard output or standard error goes to.
+/// Whether a path leads to the regular file that standard output or standard error is written to.
 pub(crate) fn is_standard_output(path: &Path) -> bool {
     let streams = [
         rustix::fs::fstat(io::stdout()),
@@ -36,13 +36,13 @@ pub(crate) fn is_standard_output(path: &Path) -> bool {
     streams.any(|stat| (stat.st_dev, stat.st_ino) == file)
 }
 
-/// Device and inode of what a path leads to, and whether it is a regular file.
+/// Returns the device and inode of the file that a path leads to, and whether it is regular.
 fn identity(path: &Path) -> Option<((u64, u64), bool)> {
     let metadata = fs::metadata(path).ok()?;
     Some(((metadata.dev(), metadata.ino()), metadata.is_file()))
 }
 
-/// Where a file would be created under this path.
+/// Returns where a new file would be created under this path.
 fn place(path: &Path) -> Option<PathBuf> {
     match replace::target(path).ok()? {
         Target::Regular(path) => {

@@ -1,7 +1,7 @@
-//! Scripts: what the hosts of a protocol's roles answer, written down beforehand.
+//! Scripts: prepared answers of the hosts of a protocol's roles.
 //!
-//! One line per answer, in the order in which its role is asked; lines of different roles do not depend on each
-//! other's order. `docs/cli.md` has the form.
+//! A script has one line for each answer, in the order in which its role is asked. Lines of
+//! different roles are independent of each other. `docs/cli.md` describes the syntax.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,25 +15,25 @@ use antiphon_machine::{
 use crate::filter;
 use crate::literal::{ConvertError, Cursor, Literal, ParseError, show, sort_name};
 
-/// The most answers a script comes to once its repetitions are written out.
+/// The most answers in a script once its repetitions are expanded.
 const ANSWERS_MAX: usize = 1 << 20;
 
 /// How deep `repeat` may nest.
 const REPEAT_DEPTH_MAX: usize = 16;
 
-/// Characters of a value in a message.
+/// The width of a value in a message, in characters.
 const SHOWN: usize = 60;
 
-/// A script that fits its protocol. A copy shares the lines, and has used as many of them.
+/// A script that fits its protocol. Clones share the lines but advance independently.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     name: Arc<str>,
     entries: Arc<[Entry]>,
-    /// Per role, the entries in order, and how many were used.
+    /// For each role, its entries in order and the number of used ones.
     roles: BTreeMap<RoleId, (Arc<[u32]>, usize)>,
 }
 
-/// A line that answers something.
+/// A line with an answer.
 #[derive(Clone, Debug)]
 struct Entry {
     line: usize,
@@ -43,12 +43,12 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked.
+    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked for.
     Sends {
         label: LabelId,
         answer: Option<Answer>,
     },
-    /// `A gets label [value]`: what must be told to the role.
+    /// `A gets label [value]`: expects this message for the role.
     Gets {
         label: LabelId,
         value: Option<Value>,
@@ -61,16 +61,16 @@ enum Act {
     },
 }
 
-/// What is answered.
+/// An answer of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Success(Value),
     Fails(FailureKind, String),
-    /// Nothing, ever: the budget decides.
+    /// No answer at all: the operation's budget ends the effect.
     Later,
 }
 
-/// Something wrong with a script, and where.
+/// An error in a script, with its location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}{}: {fault}", column.map(|c| format!(":{c}")).unwrap_or_default())]
 pub(crate) struct ScriptError {
@@ -108,12 +108,12 @@ pub(crate) enum ScriptFault {
     Unused(String),
 }
 
-/// How what is asked and what the script says differ.
+/// A request that the script does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScriptMismatch {
-    /// What was asked, as a sentence.
+    /// Describes the request in a sentence.
     asked: String,
-    /// The script's next line for that role: file, number, text. `None`: there is none left.
+    /// The script's next line for that role: file, number and text. `None` if no line is left.
     next: Option<(Arc<str>, usize, String)>,
 }
 
@@ -133,10 +133,10 @@ impl fmt::Display for ScriptMismatch {
 }
 
 impl Script {
-    /// Reads a script for a protocol.
+    /// Parses a script for a protocol.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the lines.
+    /// All errors of the script, ordered by line.
     pub(crate) fn parse(
         name: &str,
         text: &str,
@@ -160,7 +160,7 @@ impl Script {
         reader.finish(Arc::from(name))
     }
 
-    /// The first line of each role that was never asked for.
+    /// Returns the first unused line of each role.
     pub(crate) fn unused(&self) -> Vec<ScriptError> {
         let left = self
             .roles
@@ -492,7 +492,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The sorts of the payloads of that label that this role's host may be asked for.
+    /// Returns the sorts of the payloads of that label that the role's host may be asked for.
     fn payloads(&self, wanted: LabelId, role: RoleId) -> Vec<SortId> {
         let produce = self
             .image
@@ -511,7 +511,7 @@ impl Reader<'_> {
         produce.map(|operation| operation.result).collect()
     }
 
-    /// To whom the role sends that label.
+    /// Returns the roles that the role sends that label to.
     fn peers(&self, wanted: LabelId, role: RoleId) -> impl Iterator<Item = RoleId> {
         let role = self.image.roles.get(role.index());
         let states = role.into_iter().flat_map(|role| &role.automaton.states);
@@ -524,7 +524,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The sorts of the payloads of that label that a host may be told.
+    /// Returns the sorts of the payloads of that label that are delivered to hosts.
     fn deliveries(&self, wanted: LabelId) -> Vec<SortId> {
         let deliver = self
             .image
@@ -543,7 +543,8 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// The sorts of what the operation may give. Several, because calls of one name may differ in their budget.
+    /// Returns the sorts of the operation's results. There may be several, because calls of the
+    /// same name may have different budgets.
     fn results(&self, interface: &str, name: &str) -> Vec<SortId> {
         let named = self
             .calls()
@@ -611,7 +612,8 @@ fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
     }
 }
 
-/// Reads `VALUE`, `fails KIND ["detail"]` or `later`. An error comes with the byte where it is, if it is not the start.
+/// Parses `VALUE`, `fails KIND ["detail"]` or `later`. An error has the byte offset where it is,
+/// unless it is the start.
 pub(crate) fn answer(
     cursor: &mut Cursor<'_>,
     sorts: &[SortId],
@@ -661,7 +663,7 @@ pub(crate) fn answer(
     }
 }
 
-/// The value in the first of the sorts that it fits.
+/// Converts the literal to a value of the first sort that it fits.
 fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Value, ScriptFault> {
     let mut wrong = None;
     for sort in sorts {
@@ -672,16 +674,16 @@ fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Va
     }
     match wrong {
         Some(error) => Err(ScriptFault::Value(error)),
-        // The caller says it better, where no sort at all is an error.
+        // No sort at all: the caller has already reported that as an error.
         None => Ok(Value::Unit),
     }
 }
 
-/// The hosts of all roles, as a script has them.
+/// Hosts of all roles that answer from a script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     script: Script,
-    /// Roles whose next line already chose its label, and still has a payload to give.
+    /// Roles whose next line has given its label and still has a payload to give.
     chosen: Vec<RoleId>,
     mismatch: Option<ScriptMismatch>,
 }
@@ -695,12 +697,13 @@ impl Scripted {
         }
     }
 
-    /// Where the run left the script, if it did. Nothing is answered from then on.
+    /// The first request that the script did not answer, if there is one. No request is answered
+    /// after it.
     pub(crate) fn mismatch(&self) -> Option<&ScriptMismatch> {
         self.mismatch.as_ref()
     }
 
-    /// The script, to see what is left of it.
+    /// The script, for its unused lines.
     pub(crate) fn script(&self) -> &Script {
         &self.script
     }
@@ -773,7 +776,7 @@ impl Scripted {
 }
 
 impl Answer {
-    /// What the machine is told.
+    /// The reply to the machine.
     pub(crate) fn reply(&self) -> Reply {
         match self {
             Answer::Success(value) => Reply::Now(Outcome::Success(value.clone())),
@@ -797,7 +800,7 @@ impl EffectHandler for Scripted {
         if self.mismatch.is_some() {
             return Reply::Later;
         }
-        // Only a spawned coroutine has no role; it has no lines either.
+        // Only a spawned coroutine has no role, and it has no lines either.
         let role = request.role().unwrap_or(RoleId(u16::MAX));
         if let Some(reply) = self.reply(role, request) {
             return reply;
@@ -812,7 +815,7 @@ impl EffectHandler for Scripted {
     }
 }
 
-/// What a request asks, as a sentence that begins with the role.
+/// Describes a request in a sentence that begins with the role.
 pub(crate) fn describe_request(request: &EffectRequest<'_>) -> String {
     let (image, role) = (request.image(), filter::line(request.role_name()));
     let sort = || sort_name(request.result_sort(), image.image());

@@ -1,4 +1,4 @@
-//! The state of a session: as text for people, and as JSON.
+//! The state of a session: as text, and as JSON.
 
 use antiphon_machine::{On, Phase, ProtocolMachineKernel, Session, Status, VerifiedImage};
 use antiphon_record::{RegisterSorts, describe};
@@ -7,10 +7,10 @@ use crate::filter;
 use crate::literal;
 use crate::output::{NAME, Output};
 
-/// Characters of a value in a state.
+/// The width of a value, in characters.
 const SHOWN: usize = 60;
 
-/// A session's state as text.
+/// Returns a session's state as text.
 pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &Output) -> String {
     let image = kernel.image(session);
     let mut text = format!(
@@ -58,7 +58,7 @@ pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &O
     text
 }
 
-/// A session's state as JSON.
+/// Returns a session's state as JSON.
 pub(crate) fn json(kernel: &ProtocolMachineKernel, session: &Session) -> serde_json::Value {
     let image = kernel.image(session);
     let code = Some(image.image());
@@ -111,7 +111,7 @@ fn phase(session: &Session) -> &'static str {
     }
 }
 
-/// What a coroutine does or waits for.
+/// Describes a coroutine's status.
 pub(crate) fn status(status: Status, image: &VerifiedImage) -> String {
     let edge = |id: antiphon_machine::EdgeId| match image.edges().get(id.index()) {
         Some((from, to)) => filter::line(&format!(
@@ -126,7 +126,7 @@ pub(crate) fn status(status: Status, image: &VerifiedImage) -> String {
         Status::Halted => "done".to_owned(),
         Status::Faulted => "faulted".to_owned(),
         Status::Blocked(On::Empty(id)) => format!("waits for {}", edge(id)),
-        Status::Blocked(On::Full(id)) => format!("waits for room, {}", edge(id)),
+        Status::Blocked(On::Full(id)) => format!("waits for room in {}", edge(id)),
         Status::Blocked(On::Effect(number)) => format!("waits for effect {number}"),
     }
 }

@@ -1,10 +1,10 @@
-//! How a recording ends: as an exit code, as text and as JSON.
+//! The end of a recording: as an exit code, as text and as JSON.
 
 use antiphon_record::Tail;
 
 use crate::exit::Exit;
 
-/// What the end of a recording means for the exit code.
+/// The exit code of a command that used a recording with this end.
 pub(crate) fn exit(tail: Option<&Tail>) -> Exit {
     match tail {
         Some(Tail::Sealed) | None => Exit::Done,
@@ -13,7 +13,7 @@ pub(crate) fn exit(tail: Option<&Tail>) -> Exit {
     }
 }
 
-/// How a recording ends, as a word of JSON.
+/// The kind of end in JSON.
 fn kind(tail: &Tail) -> &'static str {
     match tail {
         Tail::Sealed => "complete",
@@ -23,12 +23,12 @@ fn kind(tail: &Tail) -> &'static str {
     }
 }
 
-/// How a recording ends, as JSON.
+/// Returns the end of a recording as JSON.
 pub(crate) fn json(tail: &Tail) -> serde_json::Value {
     serde_json::json!({ "kind": kind(tail), "text": tail.to_string() })
 }
 
-/// The line that is shown at the end of a recording that is not whole.
+/// The last line of an incomplete recording's timeline.
 pub(crate) fn note(tail: &Tail) -> Option<String> {
     match tail {
         Tail::Sealed => None,
@@ -37,16 +37,17 @@ pub(crate) fn note(tail: &Tail) -> Option<String> {
     }
 }
 
-/// What to say about the end of a recording that is not whole.
+/// The warning about an incomplete recording.
 pub(crate) fn warning(tail: &Tail, records: u64) -> Option<String> {
     match tail {
         Tail::Sealed => None,
         Tail::Open => Some(format!(
-            "the recording has no end: whoever wrote it was stopped; it is valid up to record {records}"
+            "the recording has no end because its writer was stopped; it is valid up to record \
+             {records}"
         )),
         Tail::Torn { record, offset, .. } => Some(format!(
-            "the recording is torn at byte {offset}: whoever wrote it was stopped; \
-             it is valid up to record {record}"
+            "the recording is torn at byte {offset} because its writer was stopped; it is valid up \
+             to record {record}"
         )),
         Tail::Damaged(damage) => Some(format!(
             "{damage}; it is valid up to record {}",

@@ -1,4 +1,4 @@
-//! Protocol files: reading them, and finding the modules they import.
+//! Reads protocol files and finds the modules that they import.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,13 +11,14 @@ use antiphon_language::{LoadError, Loader, decode};
 use crate::problem::{InputError, Problem};
 use crate::standard::StandardInput;
 
-/// What stands for standard input on a command line.
+/// The path that means standard input.
 const STDIN: &str = "-";
 
-/// The endings of protocol files, in the order in which a module is looked for.
+/// The extensions of protocol files, in the order in which a module is searched.
 const ENDINGS: [&str; 2] = ["anti", "scr"];
 
-/// Finds modules beside the file that imports them: `import a.b;` is `a/b.anti` or `a/b.scr` in its directory.
+/// Finds modules in the directory of the file that imports them: `import a.b;` is `a/b.anti` or
+/// `a/b.scr` there.
 #[derive(Clone, Debug)]
 pub(crate) struct SiblingLoader {
     directory: PathBuf,
@@ -56,7 +57,7 @@ impl Loader for SiblingLoader {
     }
 }
 
-/// The bytes of a file, as far as they can be a protocol: one byte more than the limit is enough to be refused.
+/// Reads a file, up to one byte more than a protocol may have: that is enough to refuse it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = SOURCE_LEN_MAX as u64 + 1;
     let mut bytes = Vec::new();
@@ -68,7 +69,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name of a file in diagnostics.
+/// Returns the name of a file in diagnostics.
 pub(crate) fn name(path: &Path) -> String {
     if path == Path::new(STDIN) {
         "<stdin>".to_owned()
@@ -77,18 +78,19 @@ pub(crate) fn name(path: &Path) -> String {
     }
 }
 
-/// Whether a path stands for standard input.
+/// Whether a path means standard input.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
-/// A file's text, or what is wrong with its bytes and as much of it as can be shown.
+/// Reads a protocol file. Text that is not valid UTF-8 gives a diagnostic and as much of the text
+/// as can be shown.
 pub(crate) fn source(path: &Path) -> Result<Result<Source, (Diagnostic, Source)>, Problem> {
     let bytes = read(path).map_err(Problem::file("read", path))?;
     Ok(decode(&name(path), &bytes))
 }
 
-/// A whole text file that is not a protocol.
+/// Reads a text file of at most `len_max` bytes.
 pub(crate) fn plain(path: &Path, len_max: u64) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     let reading = |bytes: &mut Vec<u8>| {

@@ -1,4 +1,4 @@
-//! Timeline a recording: its moments as rows, each with the names of its image.
+//! The rows of a recording, each with the image that its names are from.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,16 +11,16 @@ use crate::filter;
 use crate::problem::Problem;
 use crate::rows::{Kind, Row, Rows};
 
-/// A recording that is walked through.
+/// An iterator over the rows of a recording.
 pub(crate) struct Timeline {
     moments: antiphon_record::Timeline<File>,
     rows: Rows,
     path: std::path::PathBuf,
-    /// The roles that were the guest's, as rows have them.
+    /// The names of the guest's roles, as the rows show them.
     guest_roles: Vec<String>,
 }
 
-/// The name of the note that says which roles were the guest's, separated by commas.
+/// The name of the header's note that lists the guest's roles, separated by commas.
 pub(crate) const GUEST_ROLES_NOTE: &str = "guest roles";
 
 impl Timeline {
@@ -46,7 +46,7 @@ impl Timeline {
         self.moments.header()
     }
 
-    /// The next row, and the image that its names are from.
+    /// Returns the next row and the image that its names are from.
     #[expect(
         clippy::type_complexity,
         reason = "a row, its image, or why there is none"
@@ -68,17 +68,17 @@ impl Timeline {
         }
     }
 
-    /// How many records proved to be what was written.
+    /// The number of records that were found intact.
     pub(crate) fn records(&self) -> u64 {
         self.moments.records()
     }
 
-    /// Whether the replay that the rows come from went another way than the recording.
+    /// Whether the replay behind the rows diverged from the recording.
     pub(crate) fn has_diverged(&self) -> bool {
         matches!(self.moments.report().verdict, Verdict::Diverged(_))
     }
 
-    /// How the recording ends, once all is told.
+    /// How the recording ends, once all rows were read.
     pub(crate) fn tail(&self) -> Option<&Tail> {
         self.moments.tail()
     }

@@ -1,4 +1,4 @@
-//! `antiphon agent`: what the program `antiphon-agent` does.
+//! `antiphon agent`: the program `antiphon-agent` as a command.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,26 +9,26 @@ use clap::Args;
 use crate::exit::Exit;
 use crate::problem::Problem;
 
-/// Be the agent: carry out what a host asks
+/// Run as the agent: carry out a host's requests
 ///
-/// The same as the program `antiphon-agent`. Serves hosts until SIGTERM ends it in good order: its commands are ended and
-/// its socket is removed. With `--stdio` it serves one host and ends with it.
+/// The same as the program `antiphon-agent`. Serves hosts until SIGTERM, then ends its commands,
+/// removes its socket and exits. With `--stdio` it serves one host and exits with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   antiphon agent --unix /run/guest.sock
   antiphon agent --serial /dev/vport0p1")]
 pub(crate) struct Agent {
-    /// Serve the host at standard input and output (the default)
+    /// Serve one host on standard input and output (the default)
     #[arg(long, conflicts_with_all = ["unix", "serial"])]
     stdio: bool,
     /// Listen on a Unix socket
     #[arg(long, value_name = "PATH", conflicts_with = "serial")]
     unix: Option<PathBuf>,
-    /// Serve the host at a virtio-serial port or another character device
+    /// Serve the host on a virtio-serial port or another character device
     #[arg(long, value_name = "PATH")]
     serial: Option<PathBuf>,
-    /// Hosts that the socket takes at once; one more is refused as `busy` [default: 16]
+    /// Most hosts that the socket serves at once; another one is refused as `busy` [default: 16]
     #[arg(long, value_name = "N", requires = "unix")]
     hosts_max: Option<NonZeroUsize>,
 }

@@ -1,4 +1,4 @@
-//! `antiphon certify`.
+//! `antiphon certify`: checks a recording against the Lean model.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -27,11 +27,12 @@ use crate::replace;
 use crate::report;
 use crate::same_file::is_same_file;
 
-/// Hold a recording against the Lean model
+/// Check a recording against the Lean model
 ///
-/// The recording is replayed here, and the Lean model does its run again: results, events, requests and the whole state
-/// of every step are compared. With `--kernel` the recording becomes a theorem, which says that it is a run of the model, and
-/// Lean's kernel checks it: no interpreter and no compiler is trusted for it.
+/// Replays the recording, runs it again in the Lean model, and compares results, events, requests
+/// and the whole state after every step. With `--kernel` the recording becomes a theorem which says
+/// that it is a run of the model, and Lean's kernel checks the theorem: neither an interpreter nor
+/// a compiler has to be trusted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,25 +40,25 @@ Examples:
   antiphon certify demo.rec --json
   antiphon certify demo.rec --kernel --output Demo.lean
 
-Needs Lean: `cargo xtask setup` gets it for the checkout that this program was built in, and
-ANTIPHON_LEAN names a program to use in its place. Exit codes:
-  1  the recording is not a run, or the kernel and the model do not agree
-  5  there is no Lean to ask")]
+Needs Lean: `cargo xtask setup` installs it for the checkout that this program was built in, and
+ANTIPHON_LEAN names another program. Exit codes:
+  1  the recording is not a run, or the kernel and the model disagree
+  5  Lean was not found")]
 pub(crate) struct Certify {
     /// The recording
     file: PathBuf,
     /// Have Lean's kernel check a theorem which says that the recording is a run of the model
     #[arg(long)]
     kernel: bool,
-    /// Keep the theorem in this file, whether it checks or not
+    /// Keep the theorem in this file, whether the check succeeds or not
     #[arg(long, short, value_name = "FILE.lean", requires = "kernel")]
     output: Option<PathBuf>,
-    /// When kernel and model do not agree, keep the case as FOLDER/NAME.cbor, and NAME.diag for people
+    /// If kernel and model disagree, keep the case as FOLDER/NAME.cbor and, readable, as NAME.diag
     #[arg(long, value_name = "FOLDER/NAME")]
     fixture: Option<PathBuf>,
 }
 
-/// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
+/// The longest recording in bytes. It is kept in memory; what is compared has bounds of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
         error,
     };
     let run = Run::of(case).map_err(too_large)?;
-    // The case was made from the recording's entries; this ties the two.
+    // The case was made from the recording's entries; the digest ties it to the recording.
     if replayed
         .report
         .last
@@ -100,7 +101,8 @@ pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
         let path = args.file.clone();
         return Err(RecordingError::OtherRun { path }.into());
     }
-    // Before the model is asked: what cannot become a theorem is said at once.
+    // The theorem is made before the model runs, so that a recording that is too large for it is
+    // refused at once.
     let theorem = match args.kernel {
         true => Some(
             run.theorem(&theorem_header(&run.case().name, &replayed, run.figures()))
@@ -116,7 +118,7 @@ pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
     certified.ask(args, theorem, output)
 }
 
-/// The recording's bytes.
+/// Reads the recording.
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -129,7 +131,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// A recording that is whole, and what its replay came to.
+/// A complete recording and its replay.
 struct Replayed {
     report: Report,
     mode: DeterminismMode,
@@ -162,7 +164,7 @@ impl Replayed {
             return Err(RecordingError::OfAReplay { path }.into());
         }
         let chain = reader.chain();
-        // A recording claims steps, and a replay takes them: their bound comes before it.
+        // The case is made before the replay, because it bounds the steps that the replay takes.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let case = case_of_recording(&name, bytes).map_err(|error| RecordingError::Case {
             path: path.to_owned(),
@@ -177,23 +179,23 @@ impl Replayed {
         Ok((replayed, case))
     }
 
-    /// What its mode leaves open.
+    /// A warning about what the recording's determinism mode leaves open.
     fn mode_warning(&self) -> Option<&'static str> {
         match self.mode {
             DeterminismMode::Full | DeterminismMode::Replay => None,
             DeterminismMode::ModuloEffects => Some(
-                "replayed modulo effects: it has no digests, so its outcomes may have been edited \
-                 where nothing that was asked later shows it",
+                "recorded modulo effects: it has no digests, so outcomes may have been edited \
+                 where no later request shows it",
             ),
             DeterminismMode::ModuloCommutativity => Some(
-                "replayed modulo commutativity: its digests are of each session; the order among \
-                 sessions is that of its own steps",
+                "recorded modulo commutativity: it has a digest for each session; the order of \
+                 sessions is that of the recorded steps",
             ),
         }
     }
 }
 
-/// What stands above a theorem.
+/// The header comment of a theorem.
 fn theorem_header(name: &str, replayed: &Replayed, figures: &Figures) -> String {
     let Figures {
         steps,
@@ -211,7 +213,7 @@ fn theorem_header(name: &str, replayed: &Replayed, figures: &Figures) -> String 
     )
 }
 
-/// A recording that replays, on its way to the model.
+/// A recording that replays, ready for the model.
 struct Candidate {
     replayed: Replayed,
     lean: Lean,
@@ -226,7 +228,7 @@ impl Candidate {
         output: &Output,
     ) -> Result<Exit, Problem> {
         let actions = self.run.case().actions.len();
-        let spinner = Spinner::begin(output, format!("the model does {actions} steps and inputs"));
+        let spinner = Spinner::begin(output, format!("the model runs {actions} steps and inputs"));
         let found = self.run.compare(&self.lean.oracle);
         drop(spinner);
         if let Some(difference) = found? {
@@ -259,7 +261,7 @@ impl Candidate {
         let folder = tempfile::tempdir().map_err(OracleError::from)?;
         let path = match &args.output {
             Some(path) => path.clone(),
-            None => folder.path().join("Replayed.lean"),
+            None => folder.path().join("Recorded.lean"),
         };
         replace::write(&path, text.as_bytes()).map_err(Problem::file("write", &path))?;
         let begun = Instant::now();
@@ -293,14 +295,14 @@ impl Candidate {
                 output.warn(&text);
             }
             None => output.warn(
-                "the kernel and the model do not agree, so one of them is wrong; `--fixture \
+                "the kernel and the model disagree, so one of them is wrong; `--fixture \
                  fixtures/parity/regressions/NAME` keeps the case for the parity suite",
             ),
         }
         Ok(Exit::No)
     }
 
-    /// Keeps the case as a fixture of the parity suite.
+    /// Writes the case as a fixture of the parity suite.
     fn keep(&self, path: &Path) -> Result<PathBuf, Problem> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -338,7 +340,8 @@ impl Candidate {
             Judgement::NotProved => {
                 let bad = output.paint(ERROR, "not proved");
                 text = format!(
-                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes to \
+                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes \
+                     to \
                      no conclusion, or to another"
                 );
             }
@@ -386,7 +389,7 @@ fn mode_name(mode: DeterminismMode) -> &'static str {
     }
 }
 
-/// The first step on which kernel and model do not agree.
+/// The first step on which kernel and model disagree.
 fn difference_json(difference: &DivergenceKind) -> Value {
     match difference {
         DivergenceKind::Action {
@@ -411,10 +414,10 @@ fn difference_json(difference: &DivergenceKind) -> Value {
     }
 }
 
-/// What Lean's kernel says of the theorem.
+/// The result of checking the theorem.
 struct Proof {
     judgement: Judgement,
-    /// Where the theorem is kept.
+    /// The file in which the theorem is kept.
     file: Option<PathBuf>,
     took: Duration,
 }

@@ -1,4 +1,4 @@
-//! `antiphon check`.
+//! `antiphon check`: checks protocols, and images with their certificates.
 
 use std::fs::File;
 use std::io::Read;
@@ -31,10 +31,10 @@ pub(crate) struct Check {
     /// Protocol files; `-` is standard input. With `--certificate`, one image
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The safety certificate of an image: is it one, of this image? Needs no source and explores nothing
+    /// Check that this is a safety certificate of the image. Needs no source and explores nothing
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// Have the model's checker hold it too, of which it is proved that what it accepts is safe. Needs Lean
+    /// Also run the model's checker, which is proved sound. Needs Lean
     #[arg(long, requires = "certificate")]
     lean: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<Exit, Problem> {
     Ok(exit)
 }
 
-/// Holds one image against its certificate.
+/// Checks one image against its certificate.
 fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Problem> {
     let [file] = &args.files[..] else {
         let got = args.files.len();
@@ -74,7 +74,7 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     })?;
     let image = image.verify()?;
     let mut bytes = Vec::new();
-    // One byte over the bound is enough to have it refused.
+    // One byte more than the bound is enough to refuse it.
     File::open(path)
         .and_then(|file| {
             file.take(CERTIFICATE_LEN_MAX as u64 + 1)
@@ -122,7 +122,7 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     Ok(exit)
 }
 
-/// What the model's checker says.
+/// The verdict of the model's checker.
 struct Model {
     verdict: String,
     lean: String,

@@ -1,4 +1,4 @@
-//! `antiphon compile`.
+//! `antiphon compile`: compiles a protocol to an image.
 
 use std::path::PathBuf;
 
@@ -20,21 +20,21 @@ use crate::same_file::is_same_file;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  antiphon compile two_buyer.scr --disassemble
-  antiphon compile two_buyer.scr --output two_buyer.image")]
+  antiphon compile two_buyer.anti --disassemble
+  antiphon compile two_buyer.anti --output two_buyer.image")]
 pub(crate) struct Compile {
     /// The protocol file, `-` for standard input, or an image
     file: PathBuf,
-    /// The protocol of the file, when it has several
+    /// The protocol, if the file has several
     #[arg(long, value_name = "NAME")]
     protocol: Option<String>,
-    /// Print the programs as text
+    /// Print the compiled programs as text
     #[arg(long)]
     disassemble: bool,
-    /// Write the image, as deterministic CBOR, to this file
+    /// Write the image to this file, as deterministic CBOR
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the safety certificate to this file; `check` holds the image against it
+    /// Write the safety certificate to this file; `check` verifies the image with it
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `antiphon completions`.
+//! `antiphon completions`: prints completions for a shell.
 
 use clap::{Args, CommandFactory};
 

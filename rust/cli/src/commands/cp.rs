@@ -1,4 +1,4 @@
-//! `antiphon cp`: a file to or from the guest, as sessions of the shipped protocols for files.
+//! `antiphon cp`: copies a file to or from the guest, in sessions of the shipped file protocols.
 
 mod from_guest;
 mod to_guest;
@@ -29,10 +29,11 @@ use crate::recording::{Recorded, Recording, header};
 
 /// Copy a file to or from the guest
 ///
-/// Exactly one of SOURCE and TARGET begins with `guest:`. A target that is a directory, or ends with `/`, gets the
-/// source's name. The file is written beside the target and renamed over it when it is whole: the target is the old
-/// file or the whole new one. Only where the target is a symbolic link in the guest is the file that it leads to written
-/// in place. A source that changes while it is copied is an error.
+/// Exactly one of SOURCE and TARGET begins with `guest:`. If the target is a directory or ends with
+/// `/`, the copy gets the source's name in it. The copy is written to a temporary file beside the
+/// target, which then replaces the target: the target is the old file or the whole new one. Only a
+/// symbolic link in the guest is written in place, through the link. A source that changes while it
+/// is copied is an error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,30 +44,32 @@ pub(crate) struct Cp {
     guest: GuestArgs,
     #[command(flatten)]
     recording: RecordArgs,
-    /// What to copy
+    /// The file to copy
     #[arg(value_name = "SOURCE")]
     source: Place,
-    /// Where to
+    /// The file or directory to copy to
     #[arg(value_name = "TARGET")]
     target: Place,
 }
 
-/// The name that the sessions are opened under.
+/// The owner of the sessions.
 pub(crate) const OWNER: &str = "antiphon cp";
 
 /// The permission bits that are copied: no set-user-ID and the like.
 const PERMISSIONS: u32 = 0o777;
 
-/// How long the guest may take to remove the part of a copy that failed: one operation, of a guest that may hang.
+/// How long the guest may take to remove the temporary file of a failed copy. It is one operation,
+/// but the guest may hang.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a session may take to end that was cancelled: it does not wait for the guest.
+/// How long a cancelled session may take to end. It does not wait for the guest.
 const CANCELLED_WITHIN: Duration = Duration::from_millis(50);
 
-/// The session under way, which is cancelled when a required recording fails.
+/// The current session, which is cancelled if a required recording fails.
 type CurrentSession = Arc<Mutex<Option<SessionId>>>;
 
-/// The guest's driver. Its sinks are the recording, if there is one, and the last failure of the session.
+/// The guest's driver. Its sinks are the recording, if there is one, and the last failure of the
+/// session.
 type CopyDriver = Driver<Copier, (Option<Recording>, LastFailure)>;
 
 pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
@@ -109,7 +112,8 @@ enum Copied {
     Interrupted { signal: u8, problem: Problem },
 }
 
-/// Copies. Signals cancel the session under way, and so does the failure of a required recording.
+/// Copies the file. A signal cancels the current session, and so does the failure of a required
+/// recording.
 fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copied {
     let interrupt = match Interrupt::watch(driver.remote(), OWNER) {
         Ok(interrupt) => interrupt,
@@ -142,7 +146,8 @@ fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copi
     }
 }
 
-/// Reports that a signal ended the copy. The readers of the standard streams may not read.
+/// Reports that a signal interrupted the copy. The report has a time limit, because the readers of
+/// the standard streams may have stopped reading.
 fn report_interrupt(signal: u8, problem: &Problem, recorded: Recorded, output: Output) -> Exit {
     let left = if let Problem::LeftBehind { file, .. } = problem {
         format!("; `guest:{}` may be left behind", filter::line(file))
@@ -166,7 +171,7 @@ fn report(bytes: u64, target: &str, recorded: Recorded, output: &Output) -> Resu
     Ok(recorded.exit(Exit::Done))
 }
 
-/// What is to be copied where.
+/// The source and the target of a copy.
 enum Plan {
     In { source: PathBuf, target: String },
     Out { source: String, target: PathBuf },
@@ -189,13 +194,14 @@ impl Plan {
         }
     }
 
-    /// The files here that are read or written.
+    /// The files on this machine that are read or written.
     fn files(&self, agent: &AgentPlace) -> Vec<PathBuf> {
         match self {
             Plan::In { source, .. } => vec![source.clone()],
             Plan::Out { source, target } => {
                 let mut files = vec![from_guest::target_of(source, target)];
-                // An agent that is started here reads the files of this machine, from this directory.
+                // An agent that is started here shares the files of this machine and this working
+                // directory.
                 if matches!(agent, AgentPlace::Stdio) {
                     files.push(PathBuf::from(source));
                 }
@@ -204,7 +210,7 @@ impl Plan {
         }
     }
 
-    /// The texts of the protocols that the sessions are of.
+    /// The sources of the protocols of the sessions.
     fn protocols(&self) -> String {
         match self {
             Plan::In { .. } => format!("{GUEST_FILES}\n{GUEST_COPY}"),
@@ -213,7 +219,7 @@ impl Plan {
     }
 }
 
-/// A protocol for files that is shipped.
+/// A shipped file protocol.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     CopyIn,
@@ -225,7 +231,7 @@ enum Protocol {
 }
 
 impl Protocol {
-    /// Its name, and the file that has it with its text.
+    /// The protocol's name, the name of its file, and the file's text.
     const fn facts(self) -> (&'static str, &'static str, &'static str) {
         const FILES: &str = "guest_files.anti";
         const COPY: &str = "guest_copy.anti";
@@ -240,18 +246,18 @@ impl Protocol {
     }
 }
 
-/// A copy under way.
+/// A copy that is being made.
 struct Copy<'d> {
     driver: &'d mut CopyDriver,
     guest: GuestId,
     interrupt: &'d Interrupt,
     current: &'d CurrentSession,
-    /// Whether the guest's files are this machine's: the agent was started here.
+    /// Whether the agent was started here, so that the guest's files are this machine's.
     guest_is_here: bool,
 }
 
 impl Copy<'_> {
-    /// Copies; returns how many bytes were copied, and where to.
+    /// Makes the copy. Returns the number of copied bytes and the target.
     fn carry_out(&mut self, plan: &Plan) -> Result<(u64, String), Problem> {
         match plan {
             Plan::In { source, target } => self.copy_in(source, target),
@@ -259,7 +265,7 @@ impl Copy<'_> {
         }
     }
 
-    /// What a path in the guest names; a link is followed.
+    /// Examines a path in the guest. A link is followed.
     fn look(&mut self, path: &str) -> Result<Stat, Problem> {
         self.look_by(Protocol::Look, path, true)
     }
@@ -275,7 +281,8 @@ impl Copy<'_> {
         Ok(self.driver.application().found())
     }
 
-    /// Runs a session that moves bytes and returns their number. `len` is the length of the progress bar.
+    /// Runs a session that copies bytes and returns their number. `len` is the length of the
+    /// progress bar.
     fn transfer(&mut self, protocol: Protocol, work: Work, len: u64) -> Result<u64, Transfer> {
         let copier = self.driver.application();
         copier.begin(work);
@@ -290,8 +297,8 @@ impl Copy<'_> {
         }
     }
 
-    /// Runs a session of that protocol to its end. A signal cancels it, and so does the failure of a recording that is
-    /// required.
+    /// Runs a session of that protocol to its end. A signal cancels it, and so does the failure of
+    /// a required recording.
     fn session(&mut self, protocol: Protocol) -> Result<(), Problem> {
         let session = self.open(protocol)?;
         self.interrupt.set_session(session);
@@ -305,14 +312,15 @@ impl Copy<'_> {
         self.ended(session)
     }
 
-    /// Removes a file in the guest, whatever the reason for which the copy ends. Returns whether it is gone.
+    /// Removes a file in the guest after the copy has failed for any reason. Returns whether the
+    /// file is gone.
     fn remove(&mut self, path: &str) -> bool {
         let path = path.to_owned();
         self.driver.application().begin(Work::Remove { path });
         let Ok(session) = self.open(Protocol::Remove) else {
             return false;
         };
-        // The guest may be why the copy failed; then it does not answer this either.
+        // The guest may be the cause of the failure, and then does not answer this session either.
         let _ = self.driver.remote().probe(ALIVE_WITHIN);
         if self.driver.run_for(REMOVED_WITHIN) == Rest::Idle {
             cancel(&self.driver.remote(), session);
@@ -320,7 +328,7 @@ impl Copy<'_> {
         }
         match self.ended(session) {
             Ok(()) => true,
-            // The guest says that it is not there.
+            // The file does not exist.
             Err(_) => self.driver.sink().1.is(FailureKind::InvalidInput),
         }
     }
@@ -330,7 +338,7 @@ impl Copy<'_> {
         let file = ProtocolFile::of(Source::new(file, text), &NoModules);
         let image = file.protocol(Some(name))?.image()?;
         let guests = Guests::new().interfaces(self.guest, ["Files"]);
-        // What went wrong in an earlier session is not the reason of this one.
+        // A failure of an earlier session must not explain this one.
         self.driver.sink().1 = LastFailure::default();
         Ok(self.driver.open(&image, OWNER, &guests)?)
     }
@@ -364,16 +372,17 @@ fn cancel(remote: &Remote, session: SessionId) {
     let _ = remote.send(Ingress::Cancel { session, owner });
 }
 
-/// Why the bytes did not arrive.
+/// Why a transfer failed.
 enum Transfer {
-    /// On this side.
+    /// This side failed.
     Here(Failure),
-    /// In the session.
+    /// The session failed.
     There(Box<Problem>),
 }
 
-/// Compares the length of a source before and after the copy with the number of copied bytes. A length of 0 before the
-/// copy is not compared with that number: files such as those of `/proc` report 0.
+/// Compares the length of a source before and after the copy with the number of copied bytes. A
+/// length of 0 before the copy is not compared with that number, because files such as those in
+/// `/proc` report 0.
 fn check_length(name: String, before: u64, after: u64, copied: u64) -> Result<(), CopyError> {
     if before != after {
         Err(CopyError::Changed {

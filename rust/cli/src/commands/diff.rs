@@ -1,4 +1,4 @@
-//! `antiphon diff`.
+//! `antiphon diff`: compares two recordings.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,19 +18,21 @@ use crate::tail;
 
 /// Compare two recordings
 ///
-/// FirstLast are replayed side by side, and their conversations are compared: of each session, in the order of opening, the
-/// messages from each role to each other one with label and payload, the calls of each role with arguments and results,
-/// and how the session ended. The first difference is shown with its session, its place, the path of the field that
-/// differs, a few equal messages before it, and both values cut around it.
+/// Both are replayed side by side and their conversations are compared: for each session, in the
+/// order of opening, the messages from each role to each other role with label and payload, the
+/// calls of each role with arguments and results, and how the session ended. The first difference
+/// is shown with its session, its place, the path of the field that differs, a few equal messages
+/// before it, and an excerpt of both values.
 ///
-/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles interleave. How a
-/// stream is cut into pieces is ignored, too: consecutive `exec_output` messages are one run of bytes for each
-/// `stream`, consecutive `stdin_data` messages are one. Refused inputs are not compared.
+/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles
+/// interleave. How a stream is split into pieces is ignored, too: consecutive `exec_output`
+/// messages count as one run of bytes for each `stream`, and consecutive `stdin_data` messages as
+/// one. Refused inputs are not compared.
 ///
-/// Input that only one recording has, sent after the point at which the command of the other one ended (`detach`), is
-/// not compared, nor is its `stdin_eof`: how much is sent by then depends on timing.
+/// Input that only one recording has, sent after the command of the other one had ended (`detach`),
+/// is not compared, nor is its `stdin_eof`: how much is sent by then depends on timing.
 ///
-/// Headers that differ (tool, configuration, notes) are reported as notes, not as a difference.
+/// Differences between headers (tool, configuration, notes) are reported as notes and do not count.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,9 +41,9 @@ Examples:
   antiphon diff yesterday.rec today.rec --exact
 
 Exit codes:
-  0    they are equal, and both are whole
+  0    the recordings are equal and complete
   1    they differ, or one does not replay
-  3    equal up to where a recording ends too early
+  3    equal up to where a recording ends early
   4    equal up to where a recording is damaged
   125  not decided: one recording runs more than 64 MiB ahead of the other")]
 pub(crate) struct Diff {
@@ -49,10 +51,10 @@ pub(crate) struct Diff {
     left: PathBuf,
     /// The other
     right: PathBuf,
-    /// Compare entry by entry, with time, steps and pieces as they are
+    /// Compare entry by entry, including time, steps and pieces
     #[arg(long, conflicts_with = "time")]
     exact: bool,
-    /// Compare the clock of each message, too, and each advance of the clock
+    /// Also compare the clock of each message and each advance of the clock
     #[arg(long)]
     time: bool,
 }
@@ -130,7 +132,7 @@ fn open(path: &Path) -> Result<Reader<File>, Problem> {
     Reader::open(file).map_err(|error| Problem::replay(path, ReplayError::Open(error)))
 }
 
-/// Prints a remark about a recording that is not whole.
+/// Prints a warning about an incomplete recording.
 fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
     if output.json {
         return;
@@ -141,7 +143,7 @@ fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
     }
 }
 
-/// The code of the recording that is of less use.
+/// Returns the worse of two exit codes: damaged, then incomplete.
 fn worse(exits: [Exit; 2]) -> Exit {
     match exits {
         [Exit::Damaged, _] | [_, Exit::Damaged] => Exit::Damaged,
@@ -150,7 +152,7 @@ fn worse(exits: [Exit; 2]) -> Exit {
     }
 }
 
-/// Up to where entries were compared, when a recording is not whole.
+/// Describes how far the entries were compared, if a recording is incomplete.
 fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     let Comparison::EqualUpTo {
         entries,

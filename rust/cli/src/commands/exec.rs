@@ -1,4 +1,4 @@
-//! `antiphon exec`: the main job.
+//! `antiphon exec`: runs a command in the guest.
 
 use std::io;
 use std::path::PathBuf;
@@ -33,12 +33,13 @@ use crate::timeline::GUEST_ROLES_NOTE;
 
 /// Run a command in the guest
 ///
-/// The guest's standard input, output and error are those of this command, live. The exit code is the guest
-/// command's own, or 128 + N when signal N ended it. INT (Ctrl-C), TERM, HUP, QUIT, USR1, USR2 and WINCH are forwarded
-/// to the guest command. The second signal that asks for an end cancels it, the third ends this program at once.
+/// Connects the guest command's standard input, output and error to this command's, live. The exit
+/// code is the guest command's own, or 128 + N if signal N ended it. INT (Ctrl-C), TERM, HUP, QUIT,
+/// USR1, USR2 and WINCH are forwarded to the guest command. The second signal that asks for an end
+/// cancels it, the third ends this program at once.
 ///
-/// Standard input is read from the start, as `ssh` does: in a loop such as `while read line; do antiphon exec ...` the
-/// command takes the input of the loop, unless `-n` is given.
+/// Standard input is read from the start, as `ssh` does: in a loop such as `while read line; do
+/// antiphon exec ...` the command reads the input of the loop, unless `-n` is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +48,7 @@ Examples:
   tar c . | antiphon exec --agent unix:/run/guest.sock --cwd /srv -- tar x
   antiphon exec --deadline 2.5 --env LANG=C -- ./slow-test
 
-Exit codes of its own, beside the guest command's:
+Exit codes of its own, in addition to the guest command's:
   124  the deadline passed
   125  the session failed: no agent, agent lost, protocol broken, recording not written
   126  the command was found but could not be run
@@ -57,33 +58,33 @@ pub(crate) struct Exec {
     guest: GuestArgs,
     #[command(flatten)]
     recording: RecordArgs,
-    /// The protocol of the session, in place of the shipped `guest_exec.anti`
+    /// The protocol of the session, instead of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     protocol: Option<PathBuf>,
     /// Kill the command after SECONDS
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<Seconds>,
-    /// Cancel the command if it still runs SECONDS after a forwarded INT, TERM, HUP or QUIT
+    /// Cancel the command if it is still running SECONDS after a forwarded INT, TERM, HUP or QUIT
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     kill_after: Seconds,
-    /// Do not read standard input; the command's is empty
+    /// Do not read standard input; the command's input is empty
     #[arg(long, short = 'n')]
     no_stdin: bool,
-    /// Set a variable of the command's environment; may be repeated
+    /// Set an environment variable of the command; may be repeated
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
     env: Vec<Variable>,
     /// The command's working directory in the guest
     #[arg(long, value_name = "DIRECTORY")]
     cwd: Option<String>,
-    /// Pass the guest's bytes to a terminal as they are, escape sequences included
+    /// Pass the guest's bytes to a terminal unchanged, escape sequences included
     #[arg(long)]
     raw: bool,
-    /// The command and its arguments; options of `exec` come before it
+    /// The command and its arguments. Options of `exec` come before it
     #[arg(required = true, trailing_var_arg = true)]
     command: Vec<String>,
 }
 
-/// A variable of an environment.
+/// An environment variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variable {
     pub(crate) name: String,
@@ -104,7 +105,7 @@ impl FromStr for Variable {
     }
 }
 
-/// The roles that are the guest's, by the names that the shipped protocol gives them.
+/// The roles that are bound to the guest, as the shipped protocol names them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
 
 /// The name of the shipped protocol in diagnostics.
@@ -113,7 +114,7 @@ const SHIPPED: &str = "guest_exec.anti";
 pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
-    // Checked before an agent is started and a recording is created: nothing is run for a protocol that does not fit.
+    // Checked before an agent is started and a recording is created.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
     Binding::named(&image, guest_roles(&image), guest_interfaces(&image))?;
     let link = guest::open(&args.guest)?;
@@ -130,7 +131,7 @@ pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
 
     let kernel = driver.kernel().clone();
     let (_, (recording, last_failure), links) = driver.into_parts();
-    // First the recording, which is whole now, and then what may have to be waited for.
+    // The recording ends first; the output may still have to wait for its reader.
     let recorded = Recorded::end(recording, &kernel);
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
@@ -162,7 +163,8 @@ fn session<A: EffectHandler, S: Sink>(
         .map_err(SystemError::Threads)?;
     let session = driver.open(image, OWNER, &guests)?;
     host.opened(session);
-    // Where nothing can be forwarded, a window may change its size all the same.
+    // Under a protocol without `signal` every forwarded signal cancels the command, and a resized
+    // window must not.
     let forwards = forwards(image);
     let signals = FORWARDED
         .into_iter()
@@ -172,13 +174,13 @@ fn session<A: EffectHandler, S: Sink>(
     Ok(driver.run())
 }
 
-/// The roles of the protocol that are the guest's.
+/// The roles of the protocol that are bound to the guest.
 fn guest_roles(image: &VerifiedImage) -> impl Iterator<Item = &'static str> {
     let has = |name: &str| image.image().roles.iter().any(|role| role.name == name);
     GUEST_ROLES.into_iter().filter(move |name| has(name))
 }
 
-/// Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
+/// The interfaces that are bound to the guest: all except `host`, through which hosts are asked.
 fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
     let names = image.image().interfaces.iter();
     let names = names.map(|interface| interface.name.as_str());
@@ -208,7 +210,7 @@ fn job(args: &Exec) -> Job {
     }
 }
 
-/// What a person who reads the recording should know, besides what is in it.
+/// The notes in the recording's header.
 fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     let mut notes = vec![("command".to_owned(), "exec".to_owned())];
     notes.extend(guest::notes(&args.guest));
@@ -226,7 +228,7 @@ fn formats(args: &Exec, output: &Output) -> [OutputFormat; 2] {
     [of(output.terminal), of(output.terminal_stderr)]
 }
 
-/// The code that the guest command ended with; none when it did not run or a signal ended it.
+/// The exit code of the guest command, or `None` if it did not run or a signal ended it.
 fn guest_code(host: &Host) -> Option<i64> {
     match host.command_end() {
         Some(CommandEnd::Exit {
@@ -241,9 +243,9 @@ struct Ending {
     exit: Exit,
     reason: &'static str,
     signal: Option<u64>,
-    /// The code that the guest command ended with, if one did; `exit` is this program's.
+    /// The exit code of the guest command, if it has one; `exit` is this program's.
     guest_code: Option<i64>,
-    /// A message for standard error; `None` when the guest's own output is enough.
+    /// A message for standard error; `None` if the guest's own output is enough.
     message: Option<String>,
 }
 
@@ -267,14 +269,14 @@ impl Ending {
             return Ending::cancelled(signal, None);
         }
         if host.has_input_left() {
-            let reason = "standard input has more than the protocol carries: the rest was not sent, so the command \
-                          did not get all of its input";
+            let reason = "standard input has more than the protocol carries: the rest was not \
+                          sent, so the command did not get all of its input";
             return Ending::failed(Exit::Failed, reason.to_owned());
         }
         let closed = phase == Some(Phase::Terminal(End::Closed));
         let command_end = host.command_end().filter(|_| closed);
         if let Some(signal) = host.end_signal() {
-            // It was asked to end, and neither the guest nor the reader of its output lets it.
+            // The command was told to end, but the guest or the reader of its output prevents that.
             if command_end.is_none() {
                 let message = format!("{}: the command may still run", last_failure.reason());
                 return Ending::cancelled(signal, Some(message));
@@ -298,7 +300,7 @@ impl Ending {
             None if last_failure.is(FailureKind::Timeout) => Ending::deadline(args),
             None => {
                 let reason = match rest {
-                    Rest::Stuck(_) => "no role can go on: the protocol waits for itself".to_owned(),
+                    Rest::Stuck(_) => "deadlock: every role waits for another one".to_owned(),
                     Rest::Done | Rest::Idle => last_failure.reason(),
                 };
                 Ending::failed(Exit::Failed, format!("the session failed: {reason}"))
@@ -307,7 +309,7 @@ impl Ending {
     }
 
     fn exited(code: i64, signal: Option<u64>) -> Ending {
-        // A guest of another system may have another code for a signal; the signal decides.
+        // The guest's system may use another code for a signal; the signal decides.
         let of_signal = signal.and_then(|signal| i64::try_from(signal).ok());
         let code = of_signal.map_or(code, |signal| 128 + signal);
         let reason = match signal {
@@ -316,7 +318,8 @@ impl Ending {
         };
         let message = (u8::try_from(code).is_err()).then(|| {
             format!(
-                "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is 255"
+                "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is \
+                 255"
             )
         });
         Ending {
@@ -328,7 +331,7 @@ impl Ending {
         }
     }
 
-    /// The command was ended because of a signal to this process.
+    /// The command was ended by a signal to this process.
     fn cancelled(signal: i32, message: Option<String>) -> Ending {
         Ending {
             exit: Exit::Guest(exit_code(128 + i64::from(signal))),
@@ -339,7 +342,7 @@ impl Ending {
         }
     }
 
-    /// The reader of the output is gone: as if the command had been ended by writing to a closed pipe.
+    /// The reader of the output is gone: reported as if SIGPIPE had ended the command.
     fn broken(stream: Stream, kind: io::ErrorKind) -> Ending {
         if kind == io::ErrorKind::BrokenPipe {
             return Ending::cancelled(SIGPIPE, None);
@@ -392,7 +395,7 @@ impl Ending {
         }
     }
 
-    /// The same, of a session whose recording failed, which was reported when it did.
+    /// The same ending with a failed recording, which was reported when it failed.
     fn unrecorded(self) -> Ending {
         let ended = self
             .guest_code
@@ -405,8 +408,9 @@ impl Ending {
         }
     }
 
-    /// Reports the end. Once the command was called off, readers that do not read are not waited for, and nothing is
-    /// written to a stream that takes nothing. The exit code is that of the command, also when its reader is gone.
+    /// Reports the ending. Once the command was told to end, the report has a time limit, and
+    /// nothing is written to a stream that is not read. The exit code does not depend on the reader
+    /// of the report.
     fn report(
         self,
         output: &Output,
@@ -444,8 +448,8 @@ impl Ending {
     }
 }
 
-/// This process's exit code for a guest command's code. Codes that do not fit a byte become 255, so that only 0 means
-/// success.
+/// Converts a guest command's exit code to this process's. Codes that do not fit a byte become 255,
+/// so that only 0 means success.
 fn exit_code(code: i64) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }

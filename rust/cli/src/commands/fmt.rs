@@ -1,4 +1,4 @@
-//! `antiphon fmt`.
+//! `antiphon fmt`: formats protocol files.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ Examples:
   antiphon fmt --check protocols/*.anti
   antiphon fmt - < draft.anti")]
 pub(crate) struct Fmt {
-    /// Change nothing; say which files would change, and end with 1 if any would
+    /// Change nothing; list the files that would change, and exit with 1 if there are any
     #[arg(long)]
     check: bool,
     /// Protocol files; `-` formats standard input to standard output
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Fmt, output: &Output) -> Result<Exit, Problem> {
     Ok(exit)
 }
 
-/// A file and how it should look; what is wrong with it, if it cannot be formatted.
+/// A file and its formatted text, or the errors that prevent formatting.
 struct Formatted {
     source: Source,
     text: Result<String, Vec<Diagnostic>>,

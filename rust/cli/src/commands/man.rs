@@ -1,4 +1,4 @@
-//! `antiphon man`.
+//! `antiphon man`: prints a manual page.
 
 use clap::{Args, CommandFactory};
 
@@ -14,7 +14,7 @@ Examples:
   antiphon man > ~/.local/share/man/man1/antiphon.1
   antiphon man exec | man -l -")]
 pub(crate) struct Man {
-    /// The command whose page to print; without one, the page of `antiphon`
+    /// The command; without one, the page of `antiphon` is printed
     command: Option<String>,
 }
 

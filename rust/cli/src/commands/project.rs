@@ -1,4 +1,4 @@
-//! `antiphon project`.
+//! `antiphon project`: shows the local automata of a protocol's roles.
 
 use std::path::PathBuf;
 
@@ -12,26 +12,26 @@ use crate::output::Output;
 use crate::problem::{Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
-/// Show what one role may say and hear
+/// Show the messages that each role may send and receive
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  antiphon project two_buyer.scr --role Seller
-  antiphon project two_buyer.scr --role Seller --dot | dot -Tsvg > seller.svg
-  antiphon project two_buyer.scr --mermaid")]
+  antiphon project two_buyer.anti --role Shop
+  antiphon project two_buyer.anti --role Shop --dot | dot -Tsvg > shop.svg
+  antiphon project two_buyer.anti --mermaid")]
 pub(crate) struct Project {
     /// The protocol file; `-` is standard input
     file: PathBuf,
-    /// The protocol of the file, when it has several
+    /// The protocol, if the file has several
     #[arg(long, value_name = "NAME")]
     protocol: Option<String>,
-    /// The role; without one, all of them
+    /// The role; all roles if omitted
     #[arg(long)]
     role: Option<String>,
-    /// As a Graphviz graph
+    /// Print a Graphviz graph
     #[arg(long, conflicts_with = "mermaid")]
     dot: bool,
-    /// As a Mermaid state diagram; without a role, the protocol as a sequence diagram
+    /// Print a Mermaid state diagram; without `--role`, a sequence diagram of the protocol
     #[arg(long)]
     mermaid: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Project, output: &Output) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// The automaton of one role, or all of them.
+/// Returns the automaton of one role, or all of them.
 fn automata<'p>(
     protocol: &'p Protocol,
     role: Option<&str>,

@@ -1,4 +1,4 @@
-//! `antiphon replay`.
+//! `antiphon replay`: replays a recording and compares.
 
 use std::fs::File;
 use std::io::Seek;
@@ -20,10 +20,11 @@ use crate::report;
 use crate::state;
 use crate::tail;
 
-/// Run a recording again, without the guest
+/// Replay a recording, without the guest
 ///
-/// The same machine takes the recorded inputs; what it asks is compared with what it asked then, its states with the
-/// recorded digests. The result is `equal`, or the first difference with what led to it.
+/// Gives the recorded inputs to the same machine, and compares its requests and its state digests
+/// with the recorded ones. The result is `equal`, or the first difference with the events before
+/// it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +38,7 @@ pub(crate) struct Replay {
     /// Stop before this step and show the state there
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// Take every step as a wave, on so many threads, 1 to 1024; what comes of it is the same
+    /// Replay in waves on N threads, 1 to 1024; the result is the same
     #[arg(long, value_name = "N", value_parser = workers())]
     threads: Option<u32>,
 }
@@ -45,7 +46,7 @@ pub(crate) struct Replay {
 pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
     let path = &args.file;
     let mut file = File::open(path).map_err(Problem::file("read", path))?;
-    // A file can be read again when there is a divergence to explain; a pipe cannot.
+    // To explain a divergence, the file is read twice; a pipe cannot be.
     let is_plain = args.step.is_none() && args.threads.is_none();
     if is_plain && file.stream_position().is_ok() {
         let report = replay_twice(file).map_err(|error| Problem::replay(path, error))?;
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
         let remark = match progress {
             Progress::Over => Some(format!("the recording ends at step {last}")),
             Progress::AtStep if last > until => Some(format!(
-                "step {until} lies within a wave, which is taken whole: this is step {last}"
+                "step {until} is inside a wave, which is never split: this is step {last}"
             )),
             Progress::AtStep => None,
         };
@@ -103,14 +104,15 @@ pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
     Ok(exit(&report))
 }
 
-/// Runs the jobs of waves on threads. Nobody is asked: the outcomes are in the recording.
+/// Runs the jobs of waves on threads. The handlers answer nothing, because the outcomes are in the
+/// recording.
 fn on_threads(threads: u32) -> Result<impl Fn(&mut [Job<'_>]) + Send + Sync, Problem> {
     let driver = NativeThreadedDriver::try_with_workers(threads as usize)?;
     let later = || Shared(FromFn(|_: &EffectRequest<'_>| Reply::Later));
     Ok(move |jobs: &mut [Job<'_>]| driver.run_jobs(jobs, &mut later()))
 }
 
-/// Says to a person how the recording ends, when it does not end as it should.
+/// Prints a warning if the recording is incomplete.
 fn warn(report: &Report, output: &Output) {
     let tail = report.tail.as_ref();
     if output.json {

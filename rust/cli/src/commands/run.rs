@@ -1,4 +1,4 @@
-//! `antiphon run`: any protocol, with the world played by a script or by the user.
+//! `antiphon run`: runs a protocol, with a script or the user in place of its hosts.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use antiphon_machine::threaded::{
     Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH, WaveReport,
 };
 use antiphon_machine::{
-    EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
+    EffectHandler, EffectRequest, End, Ingress, KernelMachine, On, Phase, ProtocolMachineConfig,
     ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
 };
 use clap::Args;
@@ -34,27 +34,27 @@ use crate::script::{Script, Scripted};
 use crate::state::status;
 use crate::text;
 
-/// Run a protocol here, with outcomes from a script or from you
+/// Run a protocol here, with answers from a script or from you
 ///
-/// Whatever the protocol asks of the hosts of its roles is answered by the script, or, without one, by lines that
-/// you type. `docs/cli.md` has the form of the script.
+/// A script answers every request to the hosts of the protocol's roles. Without a script you type
+/// the answers. `docs/cli.md` describes the syntax of scripts.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  antiphon run two_buyer.scr --script happy.script
-  antiphon run two_buyer.scr --script happy.script --policy round-robin --record happy.rec
-  antiphon run two_buyer.scr --script happy.script --sessions 100 --threads 4 --explain
-  antiphon run two_buyer.scr")]
+  antiphon run two_buyer.anti --script happy.script
+  antiphon run two_buyer.anti --script happy.script --policy round-robin --record happy.rec
+  antiphon run two_buyer.anti --script happy.script --sessions 100 --threads 4 --explain
+  antiphon run two_buyer.anti")]
 pub(crate) struct Run {
     /// The protocol file
     file: PathBuf,
-    /// The protocol of the file, when it has several
+    /// The protocol, if the file has several
     #[arg(long, value_name = "NAME")]
     protocol: Option<String>,
     /// The script; `-` is standard input
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// Which role steps next
+    /// The policy that chooses the role that steps next
     #[arg(long, default_value = "cooperative", value_parser = policy_parser())]
     policy: SchedulingPolicy,
     /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
@@ -62,13 +62,13 @@ pub(crate) struct Run {
     priorities: Vec<Priority>,
     #[command(flatten)]
     recording: RecordArgs,
-    /// Tell everything, and not only messages, calls and failures
+    /// Print every event, not only messages, calls and failures
     #[arg(long)]
     all: bool,
-    /// End the run after so many steps
+    /// Stop the run after N steps
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     steps_max: u64,
-    /// Open so many sessions, 1 to 65536, each with a copy of the script of its own
+    /// Open K sessions, 1 to 65536, each with its own copy of the script
     #[arg(
         long,
         value_name = "K",
@@ -77,10 +77,10 @@ pub(crate) struct Run {
         help_heading = THREADS
     )]
     sessions: u32,
-    /// Run the sessions in waves, on so many threads, 1 to 1024
+    /// Run the sessions in waves on N threads, 1 to 1024
     #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
     threads: Option<u32>,
-    /// Step at most so many sessions in a wave [default: 4096]
+    /// Step at most W sessions in a wave [default: 4096]
     #[arg(
         long,
         value_name = "W",
@@ -89,7 +89,7 @@ pub(crate) struct Run {
         help_heading = THREADS
     )]
     width: Option<u32>,
-    /// Step a session at most so many times in a wave [default: 256]
+    /// Step each session at most Q times in a wave [default: 256]
     #[arg(
         long,
         value_name = "Q",
@@ -98,12 +98,12 @@ pub(crate) struct Run {
         help_heading = THREADS
     )]
     quantum: Option<u32>,
-    /// Tell at the end what the waves were, and why they were no wider
+    /// Print statistics of the waves at the end, and why they were no wider
     #[arg(long, requires = "threads", help_heading = THREADS)]
     explain: bool,
 }
 
-/// Sessions of a run: what is told of more of them nobody reads.
+/// The most sessions of a run: the output of more would be unreadable.
 const SESSIONS_MAX: u32 = 1 << 16;
 
 const THREADS: &str = "Sessions and threads";
@@ -128,7 +128,7 @@ impl FromStr for Priority {
     }
 }
 
-/// A number of sessions of a wave, or of steps of each.
+/// Parses a number of sessions in a wave, or of steps of each.
 fn in_wave() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=WAVE_STEPS_MAX as i64)
 }
@@ -147,13 +147,13 @@ fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPol
 /// The longest script in bytes.
 const SCRIPT_LEN_MAX: u64 = 16 << 20;
 
-/// Remarks that a person is told; JSON has all of them.
+/// The most remarks that are printed; JSON has all of them.
 const REMARKS_MAX: usize = 20;
 
-/// Who opens the sessions, and may cancel them.
+/// The owner of the sessions.
 const OWNER: &str = "antiphon run";
 
-/// One lane for each session, so that each has hosts of its own.
+/// One lane for each session, so that each session has its own hosts.
 type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowPrinter)>;
 
 pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
@@ -196,7 +196,7 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     let (output, explain) = (*output, args.explain);
     let print = move || summary.print(recorded, explain.then_some(&report), &output);
     match stop {
-        // The readers of the standard streams may not read.
+        // The readers of the standard streams may have stopped reading.
         Stop::Signal(_) => with_timeout(REPORT_TIMEOUT, move || drop(print())),
         Stop::Ended
         | Stop::HostsEnded
@@ -209,7 +209,7 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     Ok(exit)
 }
 
-/// Opens the sessions and steps them until the run stops. Sessions that are still active then are cancelled.
+/// Opens the sessions and steps them until the run stops, then cancels those that are still active.
 fn drive_sessions(
     machine: &mut Machine,
     image: &Arc<VerifiedImage>,
@@ -225,7 +225,7 @@ fn drive_sessions(
     Ok(stop)
 }
 
-/// How many sessions step at a time, and where.
+/// How many sessions step in a wave, how often, and on how many threads.
 struct WaveLimits {
     workers: usize,
     width: u32,
@@ -233,7 +233,8 @@ struct WaveLimits {
 }
 
 impl WaveLimits {
-    /// Without threads, a round is one step. A default gives way to what was asked for.
+    /// Without `--threads` a round is one step. A default is lowered to make room for the other,
+    /// given value.
     fn of(args: &Run) -> Result<WaveLimits, Problem> {
         let Some(threads) = args.threads else {
             return Ok(WaveLimits {
@@ -259,14 +260,14 @@ impl WaveLimits {
         })
     }
 
-    /// How wide a round may be that takes no more steps than are left; 0 when none is.
+    /// Returns the width of a round that takes at most `left` steps; 0 if `left` is 0.
     fn width(&self, left: u64) -> usize {
         let fitting = (left / u64::from(self.quantum)).max(left.min(1));
         fitting.min(u64::from(self.width)) as usize
     }
 }
 
-/// The hosts of every session.
+/// Makes the hosts of every session.
 fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
     let sessions = args.sessions;
     let Some(path) = &args.script else {
@@ -281,8 +282,8 @@ fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
     Ok(PerLane::new(scripted(), (1..sessions).map(|_| scripted())))
 }
 
-/// The signal that came, or 0. Who is asked for a line cannot be left in the middle of it: there a signal ends
-/// everything at once.
+/// Watches for signals. The result holds the signal that arrived, or 0. While an answer is being
+/// typed, a signal ends the process at once, because reading a line cannot be interrupted.
 fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
     let signal = Arc::new(AtomicI32::new(0));
     let came = Arc::clone(&signal);
@@ -294,7 +295,7 @@ fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
     Ok(signal)
 }
 
-/// Whoever answers for all roles of a session.
+/// The hosts of all roles of a session.
 #[derive(Debug)]
 enum Hosts {
     Scripted(Scripted),
@@ -311,7 +312,7 @@ impl EffectHandler for Hosts {
 }
 
 impl Hosts {
-    /// Whether no more answers are to be had.
+    /// Whether there are no more answers.
     fn has_ended(&self) -> bool {
         match self {
             Hosts::Scripted(scripted) => scripted.mismatch().is_some(),
@@ -319,7 +320,7 @@ impl Hosts {
         }
     }
 
-    /// Why no answer can be read, if that is so.
+    /// Why answers cannot be read, if they cannot.
     fn unreadable(&self) -> Option<Problem> {
         match self {
             Hosts::Scripted(_) => None,
@@ -330,11 +331,12 @@ impl Hosts {
         }
     }
 
-    /// Where they were left, and of a session that has closed what they have not said.
+    /// Reports where the run left the script or the input; for a closed session, also the unused
+    /// lines.
     fn remarks(&self, is_closed: bool) -> Vec<String> {
         match self {
             Hosts::Interactive(interactive) if interactive.has_ended() => {
-                vec!["the input has ended before the protocol".to_owned()]
+                vec!["the input ended before the protocol".to_owned()]
             }
             Hosts::Interactive(_) => Vec::new(),
             Hosts::Scripted(scripted) => match scripted.mismatch() {
@@ -353,26 +355,26 @@ impl Hosts {
 enum Stop {
     /// Every session has ended.
     Ended,
-    /// No host answers any more.
+    /// The hosts of all sessions have ended.
     HostsEnded,
-    /// What these sessions ask is never answered, and has no budget that could end it.
+    /// These sessions wait for answers that never come, with no budget that ends the wait.
     Spinner(Vec<SessionId>),
     Deadlock(Vec<(SessionId, String)>),
     StepsMax(u64),
-    /// Nobody looks any more.
+    /// The output cannot be written any more.
     OutputFailed,
-    /// The recording failed, and the run is not to go on without it.
+    /// A required recording failed.
     RecordingFailed,
-    /// This signal came.
+    /// This signal arrived.
     Signal(i32),
 }
 
-/// Steps until the run stops. `signal` holds the signal that came, or 0.
+/// Steps the sessions until the run stops. `signal` holds the signal that arrived, or 0.
 fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &AtomicI32) -> Stop {
     let mut ended = 0;
     loop {
         let left = steps_max.saturating_sub(machine.kernel().step_index());
-        // A round of nobody is refused: no step is left.
+        // A round of width 0 is refused: no step is left.
         let Ok(round) = machine.kernel_step_round(limits.width(left)) else {
             return Stop::StepsMax(steps_max);
         };
@@ -398,7 +400,7 @@ fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &At
                 let stuck = |wait| stuck(machine.kernel(), wait);
                 return Stop::Deadlock(waits.iter().map(stuck).collect());
             }
-            // What was answered `later` is never answered: time passes until its budget has run out.
+            // An effect that was answered `later` stays outstanding until its budget has passed.
             Round::Turn(Turn::Rest(Rest::Idle)) => {
                 let kernel = machine.kernel();
                 let Some(deadline) = kernel.next_deadline() else {
@@ -413,7 +415,8 @@ fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &At
     }
 }
 
-/// Cancels the sessions whose hosts answer no more since this round; the others go on. Gives their number.
+/// Cancels the sessions whose hosts have ended in this round; the others continue. Returns their
+/// number.
 fn cancel_ended(machine: &mut Machine, round: &Round) -> usize {
     let astray: Vec<SessionId> = match round {
         Round::Turn(Turn::Rest(_)) => Vec::new(),
@@ -437,14 +440,14 @@ fn cancel_ended(machine: &mut Machine, round: &Round) -> usize {
     astray.len()
 }
 
-/// The sessions that have not ended.
+/// Returns the sessions that have not ended.
 fn active(kernel: &ProtocolMachineKernel) -> Vec<SessionId> {
     let sessions = kernel.sessions().iter();
     let active = sessions.filter(|session| session.phase() == Phase::Active);
     active.map(|session| session.id()).collect()
 }
 
-/// Cancels what has not ended.
+/// Cancels the sessions that have not ended.
 fn cancel_active(machine: &mut Machine) {
     for session in active(machine.kernel()) {
         cancel(machine, session);
@@ -452,7 +455,7 @@ fn cancel_active(machine: &mut Machine) {
 }
 
 fn cancel(machine: &mut Machine, session: SessionId) {
-    // Refused only when the session has ended by itself, and then there is nothing to cancel.
+    // This fails only if the session has ended by itself.
     let _ = machine.ingress(Ingress::Cancel {
         session,
         owner: OWNER.into(),
@@ -463,12 +466,16 @@ fn stuck(kernel: &ProtocolMachineKernel, wait: &Wait) -> (SessionId, String) {
     let session = wait.pick.session;
     let image = kernel.session(session).map(|session| kernel.image(session));
     let Some(image) = image else {
-        return (session, "somebody waits and nobody can help it".to_owned());
+        return (session, "deadlock".to_owned());
     };
     let who = wait.role.map_or("", |role| image.role_name(role));
     let status = status(Status::Blocked(wait.on), image);
-    let told = filter::line(&format!("{who} {status}, and nobody can help it"));
-    (session, told)
+    let text = match wait.on {
+        On::Empty(_) => format!("deadlock: {who} {status}, and no role can send that message"),
+        On::Full(_) => format!("deadlock: {who} {status}, and no role can receive a message"),
+        On::Effect(_) => format!("deadlock: {who} {status}"),
+    };
+    (session, filter::line(&text))
 }
 
 /// How a run ended.
@@ -477,9 +484,9 @@ struct Summary {
     clock: u64,
     sessions: usize,
     remarks: Vec<String>,
-    /// How many sessions came to which end.
+    /// The number of sessions by their end.
     ends: BTreeMap<&'static str, usize>,
-    /// The first end that is not a good one, or the good one.
+    /// The first end that is not `closed`, or `closed`.
     end: &'static str,
     is_good: bool,
 }
@@ -549,14 +556,15 @@ impl Summary {
     }
 }
 
-/// What has to be said about how the run ended: of sessions, if there are several with their numbers, then of the whole.
+/// Returns the remarks on how the run ended: first on sessions, numbered if there are several, then
+/// on the run.
 fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) -> Vec<String> {
     let several = kernel.sessions().len() > 1;
     let of_session = |session: SessionId, remark: &str| match several {
         true => format!("session {}: {remark}", session.0),
         false => remark.to_owned(),
     };
-    // Of a run that was ended, nobody knows what would have been left over.
+    // An interrupted run may have used the remaining lines, so they are not reported.
     let is_whole = !matches!(
         stop,
         Stop::StepsMax(_) | Stop::OutputFailed | Stop::RecordingFailed | Stop::Signal(_)
@@ -569,7 +577,7 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
     }
     match stop {
         Stop::Spinner(sessions) => {
-            let remark = "what is asked is never answered, and may take any time";
+            let remark = "waits for an answer that never comes, and no budget ends the wait";
             remarks.extend(sessions.iter().map(|session| of_session(*session, remark)));
         }
         Stop::Deadlock(waits) => {
@@ -579,9 +587,13 @@ fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) 
                     .map(|(session, remark)| of_session(*session, remark)),
             );
         }
-        Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
+        Stop::StepsMax(max) => remarks.push(format!("the run was stopped after {max} steps")),
         Stop::Signal(_) => remarks.push("the run was interrupted".to_owned()),
-        Stop::RecordingFailed => remarks.push("the run was ended: its recording failed".to_owned()),
+        Stop::RecordingFailed => remarks.push(
+            "the run was stopped: its recording \
+             failed"
+                .to_owned(),
+        ),
         Stop::Ended | Stop::HostsEnded | Stop::OutputFailed => {}
     }
     remarks

@@ -1,4 +1,4 @@
-//! `antiphon show`.
+//! `antiphon show`: shows the contents of a recording.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,9 +20,9 @@ use crate::rows::Row;
 use crate::tail;
 use crate::timeline::Timeline;
 
-/// Show what a recording holds
+/// Show the contents of a recording
 ///
-/// A timeline for people, unless another form is asked for.
+/// Prints a timeline, unless another form is chosen.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +32,10 @@ Examples:
 pub(crate) struct Show {
     /// The recording
     file: PathBuf,
-    /// A sequence diagram for Mermaid
+    /// Print a Mermaid sequence diagram
     #[arg(long, conflicts_with = "json")]
     mermaid: bool,
-    /// Tell everything, and not only messages, calls and failures
+    /// Print every event, not only messages, calls and failures
     #[arg(long, conflicts_with_all = ["mermaid", "json"])]
     all: bool,
     /// Removed: `antiphon view` writes the page
@@ -88,7 +88,8 @@ fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<
     head.push('\n');
     head.push_str(&lines::head(output));
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
-    // A line waits for the next one: sessions are opened one after another, and the first is numbered where there is a second.
+    // Each line is held until the next one is known: session 0 is numbered only if there is another
+    // session, and sessions are opened one after another.
     let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
     let mut has_others = false;
     loop {
@@ -134,7 +135,8 @@ fn documents(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     out.flush().map_err(Problem::stdout)
 }
 
-/// The diagram has the roles of the first session; messages and calls of others are counted at its end.
+/// The diagram has the roles of the first session; messages and calls of other roles are counted at
+/// its end.
 fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     let mut out = output.stdout();
     let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
@@ -159,7 +161,7 @@ fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     let cut = timeline.tail().and_then(tail::note);
     match begun {
         Some((diagram, _)) => write(&diagram.end(cut.as_deref()))?,
-        // A note needs a participant to be over.
+        // A note needs a participant.
         None => {
             let roles = cut.iter().map(|_| "no session");
             let (diagram, head) = Diagram::begin(roles);

@@ -1,4 +1,4 @@
-//! `antiphon view`.
+//! `antiphon view`: serves or writes a page that replays a recording.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,9 +19,10 @@ use crate::view::{self, Package, Server, Site};
 
 /// Replay a recording in the browser
 ///
-/// Serves a page on this machine that runs the recording again, with the same machine, and shows it step by step: forth
-/// and back, each role's automaton, effects and payloads. Its address has a secret in it; Ctrl-C ends the server. With
-/// `--out` the page is one file, which needs no server.
+/// Serves a page on this machine that replays the recording with the same machine and shows it step
+/// by step, forwards and backwards: each role's automaton, effects and payloads. The address
+/// contains a secret; Ctrl-C ends the server. With `--out` the page is one file, which needs no
+/// server.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,13 +32,13 @@ Examples:
 pub(crate) struct View {
     /// The recording
     file: PathBuf,
-    /// Write one self-contained page to this file instead
+    /// Write one self-contained page to this file instead of serving it
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["no_open", "port"])]
     out: Option<PathBuf>,
-    /// Only say the address, and open no browser
+    /// Print the address without opening a browser
     #[arg(long)]
     no_open: bool,
-    /// The port to serve on; any free one without
+    /// The port to serve on; any free port if omitted
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     port: u16,
     /// The folder of the package that replays in the browser, which `cargo xtask wasm` builds
@@ -45,10 +46,12 @@ pub(crate) struct View {
     package: Option<PathBuf>,
 }
 
-/// The largest recording of a page in one file: its base64 is one text there, and browsers have texts of half a gigabyte.
+/// The largest recording in a page in one file, in bytes: its base64 is one string, and browsers
+/// limit a string to half a gigabyte.
 const FILE_LEN_MAX: u64 = 256 << 20;
 
-/// The largest recording that is served: the page has it in memory, and the machine beside it.
+/// The largest recording that is served, in bytes: the page holds it in memory together with the
+/// machine.
 const SERVED_LEN_MAX: u64 = 1 << 30;
 
 pub(crate) fn run(args: &View, output: &Output) -> Result<Exit, Problem> {
@@ -82,7 +85,7 @@ fn open(path: &Path, max: u64) -> Result<File, Problem> {
     }
 }
 
-/// The page as a file, which takes its place in one piece.
+/// Writes the page to a file, atomically.
 fn write(
     name: &str,
     package: &Package,
@@ -132,7 +135,7 @@ impl Write for Counted<'_> {
     }
 }
 
-/// Serves the page until a signal comes: that is how it is meant to end.
+/// Serves the page until a signal arrives, which is the normal way to end it.
 fn serve(args: &View, name: &str, package: Package, output: &Output) -> Result<Exit, Problem> {
     let (stop, stopped) = crossbeam_channel::bounded(1);
     on_signal(move |_| stop.send(()).is_ok()).map_err(SystemError::Threads)?;
@@ -153,12 +156,12 @@ fn serve(args: &View, name: &str, package: Package, output: &Output) -> Result<E
         };
         output.note(DIM, "antiphon:", how);
     }
-    // The sender lives in the thread that waits for signals.
+    // The sender is in the thread that waits for signals.
     let _ = stopped.recv();
     Ok(Exit::Done)
 }
 
-/// Has the desktop open the page, if there is one.
+/// Opens the page in the desktop's browser, if there is one. Returns whether it was started.
 fn open_browser(url: &str) -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let program = match () {

@@ -1,8 +1,10 @@
-//! How signals to this process reach the command, and how a command is ended that does not end by itself.
+//! How signals to this process reach the command, and how a command that does not end by itself is
+//! stopped.
 //!
-//! The first signal that asks for an end is forwarded as `signal`. The second one, or [`Job::kill_after`], cancels the
-//! command. The session may not reach the choice that either needs, because the guest takes no input or is silent. So
-//! every step has a bound, after which the session is called off, and the third signal ends this process at once.
+//! The first signal that asks for an end is forwarded as `signal`. The second one, or
+//! [`Job::kill_after`], cancels the command. Both need a choice of the protocol, which the session
+//! may not reach because the guest takes no input or is silent. So every stage has a time limit,
+//! after which the session itself is cancelled. The third signal ends this process at once.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -23,54 +25,55 @@ fn is_forwarded_only(signal: i32) -> bool {
     [SIGUSR1, SIGUSR2, SIGWINCH].contains(&signal)
 }
 
-/// How often the bounds are looked at once a command is to end.
+/// How often the time limits are checked.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long the session may take to reach a choice at which a signal or a cancel can be sent. Then it is called off.
+/// How long the session may take to reach a choice at which a signal or a cancel can be sent. Then
+/// the session is cancelled.
 const CHOICE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a cancelled command may take to end. The link has its own bound; this one holds for a guest that keeps on
-/// sending, too.
+/// How long a cancelled command may take to end. The link has a limit of its own; this one also
+/// holds for a guest that keeps sending.
 const ENDED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Signals that may wait to be forwarded: one of each.
+/// The most signals that may wait to be forwarded: one of each.
 const SIGNALS_MAX: usize = FORWARDED.len();
 
-/// How far the ending of a command is.
+/// The stage of ending a command.
 #[derive(Debug, Default)]
 pub(super) struct Stopping {
-    /// The first signal that asks for an end, and when it came.
+    /// The first signal that asked for an end, and when it arrived.
     first_signal: Option<(i32, Instant)>,
     /// The signal after which the command was cancelled.
     cancelled_for: Option<i32>,
-    /// When the command was first to be cancelled.
+    /// When the command was first cancelled.
     cancelling: Option<Instant>,
     /// Whether `cancel` was sent.
     cancel_sent: bool,
-    /// Whether the session was called off.
+    /// Whether the session was cancelled.
     session_cancelled: bool,
-    /// Whether the recording failed, and the command is to end for that.
+    /// Whether the command is being ended because its recording failed.
     unrecorded: bool,
-    /// Whether a thread looks at the bounds.
+    /// Whether a thread enforces the time limits.
     is_watched: bool,
     session_has_ended: bool,
     output_has_ended: bool,
 }
 
 impl Stopping {
-    /// Whether the command is to end for a reason of this side.
+    /// Whether this side has told the command to end.
     pub(super) fn is_ending(&self) -> bool {
         self.first_signal.is_some() || self.cancelling.is_some()
     }
 
-    /// Whether `cancel` must be sent now. It is sent once.
+    /// Whether `cancel` must be sent now. Returns `true` once.
     pub(super) fn takes_cancel(&mut self) -> bool {
         let takes = self.cancelling.is_some() && !self.cancel_sent;
         self.cancel_sent |= takes;
         takes
     }
 
-    /// Whether the command is to end because its recording failed.
+    /// Whether the command is being ended because its recording failed.
     pub(super) fn is_unrecorded(&self) -> bool {
         self.unrecorded
     }
@@ -123,7 +126,7 @@ impl Host {
         true
     }
 
-    /// LastFailure the command because its recording failed.
+    /// Ends the command because its recording failed.
     pub(crate) fn end_unrecorded(&self) {
         let mut state = self.state();
         state.stopping.unrecorded = true;
@@ -138,7 +141,7 @@ impl Host {
         self.state().stopping.cancelled_for
     }
 
-    /// Whether the command was to end for a reason of this side.
+    /// Whether this side has told the command to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.state().stopping.is_ending()
     }
@@ -148,7 +151,7 @@ impl Host {
         self.state().stopping.first_signal.map(|(signal, _)| signal)
     }
 
-    /// Looks at the bounds from now on.
+    /// Starts enforcing the time limits.
     fn watch(&self) {
         if std::mem::replace(&mut self.state().stopping.is_watched, true) {
             return;
@@ -163,14 +166,15 @@ impl Host {
             .name("stopping".to_owned())
             .spawn(watching);
         if started.is_err() {
-            // Without the thread no bound is enforced, so the session ends now.
+            // Without the thread no limit is enforced, so the session is cancelled now.
             self.state().cancel_session();
         }
     }
 }
 
 impl State {
-    /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling the session.
+    /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling
+    /// the session.
     pub(super) fn cancel(&mut self) {
         if self.session.is_none() || self.has_ended() {
             return;
@@ -178,8 +182,8 @@ impl State {
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        // A session that is not at a choice may still reach one. Under a protocol without `cancel` there is none to wait
-        // for.
+        // A session that is not at a choice may still reach one, unless the protocol has no
+        // `cancel`.
         let can_answer = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
         let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(can_answer);
         if chooses_otherwise || !has_label(&self.image, CANCEL) {
@@ -187,7 +191,7 @@ impl State {
         }
     }
 
-    /// LastFailure the session by the right of its owner.
+    /// Cancels the session as its owner.
     fn cancel_session(&mut self) {
         let first = !std::mem::replace(&mut self.stopping.session_cancelled, true);
         if let (true, Some(session)) = (first, self.session) {
@@ -196,14 +200,14 @@ impl State {
         }
     }
 
-    /// Pings the guest: one that does not answer is not waited for.
+    /// Pings the guest, so that a silent one is reported as lost.
     fn probe(&self) {
         if let Some(remote) = &self.remote {
             let _ = remote.probe(ALIVE_WITHIN);
         }
     }
 
-    /// Enforces the bounds that have passed. Breaks once everything has ended.
+    /// Enforces the time limits that have passed. Breaks once all output has ended.
     fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
         if self.stopping.output_has_ended {
             return ControlFlow::Break(());
@@ -238,7 +242,7 @@ impl State {
     }
 }
 
-/// Whether a protocol can forward a signal at all.
+/// Whether a protocol can forward signals.
 pub(crate) fn forwards(image: &VerifiedImage) -> bool {
     has_label(image, SIGNAL)
 }

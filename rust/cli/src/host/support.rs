@@ -1,8 +1,8 @@
-//! Whether `exec` can play the host's roles of a protocol, found out before anything is run.
+//! Checks whether `exec` can play the host's roles of a protocol, before anything is run.
 //!
-//! `exec` has one command line, standard input, signals and their like; a role of the host that would be asked for
-//! anything else could never go on. And what the command line asks for must have a place in the protocol's record: a
-//! deadline that the guest is never sent is a deadline that does not hold.
+//! `exec` has one command line, standard input, signals and the like. A host role that is asked for
+//! anything else would wait for ever. Also, everything that the command line asks for needs a field
+//! in the protocol's record: a deadline that is not sent to the guest has no effect.
 
 use std::collections::BTreeSet;
 
@@ -27,15 +27,18 @@ pub(crate) enum UnsupportedProtocol {
         roles: &'static [&'static str],
     },
     #[error(
-        "no role of the host sends `{EXEC}` to the guest in `{protocol}`: the command would not be run"
+        "no role of the host sends `{EXEC}` to the guest in `{protocol}`: the command would not be \
+         run"
     )]
     NoCommand { protocol: String },
     #[error(
-        "`{protocol}` sends `{EXEC}` more than once, and there is one command line: it would be run again"
+        "`{protocol}` sends `{EXEC}` more than once, and there is one command line: it would be \
+         run again"
     )]
     SecondCommand { protocol: String },
     #[error(
-        "{role} sends `{label}` to {peer}, and `exec` has no payload for that: it sends `{EXEC}`, `{DATA}` and `{SIGNAL}`"
+        "{role} sends `{label}` to {peer}, and `exec` has no payload for that: it sends `{EXEC}`, \
+         `{DATA}` and `{SIGNAL}`"
     )]
     NoPayload {
         role: String,
@@ -43,17 +46,21 @@ pub(crate) enum UnsupportedProtocol {
         peer: String,
     },
     #[error(
-        "{role} chooses among {labels}, and `exec` would never choose any of them by itself: it chooses `{EXEC}`, \
-         `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` after a signal to this process"
+        "{role} chooses among {labels}, and `exec` would never choose any of them by itself: it \
+         chooses `{EXEC}`, \
+         `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` after a signal to this \
+         process"
     )]
     NoChoice { role: String, labels: String },
     #[error(
-        "{roles} receive `{OUTPUT}`, and each piece would be written once for each of them: let one role of the host \
+        "{roles} receive `{OUTPUT}`, and each piece would be written once for each of them: let \
+         one role of the host \
          receive it"
     )]
     TwoOutputs { roles: String },
     #[error(
-        "{option} has no effect under `{protocol}`: the record of its `{EXEC}` has no field `{field}`; add the field{}",
+        "{option} has no effect under `{protocol}`: the record of its `{EXEC}` has no field \
+         `{field}`; add the field{}",
         hint(option)
     )]
     NoField {
@@ -62,7 +69,8 @@ pub(crate) enum UnsupportedProtocol {
         field: &'static str,
     },
     #[error(
-        "standard input cannot reach the command under `{protocol}`: no role of the host sends `{label}`; `-n` runs it \
+        "standard input cannot reach the command under `{protocol}`: no role of the host sends \
+         `{label}`; `-n` runs it \
          without input"
     )]
     NoInput {
@@ -70,7 +78,8 @@ pub(crate) enum UnsupportedProtocol {
         label: &'static str,
     },
     #[error(
-        "{what} would not be known under `{protocol}`: the record of its `{RESPONSE}` has no field `{field}`; add the field"
+        "{what} would not be known under `{protocol}`: the record of its `{RESPONSE}` has no field \
+         `{field}`; add the field"
     )]
     NoResult {
         protocol: String,
@@ -84,7 +93,8 @@ pub(crate) enum UnsupportedProtocol {
         peer: String,
     },
     #[error(
-        "{role} waits for the end of the command in its choice among {labels}, and receives that end only after it: let \
+        "{role} waits for the end of the command in its choice among {labels}, and receives that \
+         end only after it: let \
          another role of the host make the choice, as in the shipped protocol"
     )]
     NeverEnds { role: String, labels: String },
@@ -104,21 +114,21 @@ fn hint(option: &str) -> &'static str {
     }
 }
 
-/// Names standard input where an option is named.
+/// Names standard input where messages name an option.
 const STDIN: &str = "standard input";
 
-/// How a role is asked for what it sends.
+/// A request that the program of a role makes to its host.
 #[derive(Debug)]
 struct HostRequest<'i> {
     role: RoleId,
     class: &'i Class,
-    /// The sort of what is delivered.
+    /// The sort of the delivered payload.
     arg: Option<SortId>,
     result: SortId,
 }
 
-/// Checks that the protocol runs the command, once, with all that is asked for it. Says whether the command's
-/// standard input can be sent; `has_input` is called where it cannot.
+/// Checks that the protocol runs the command once and carries everything that the command line asks
+/// for. Returns how much standard input it carries; `has_input` is called only if it carries none.
 pub(super) fn check(
     image: &VerifiedImage,
     guest_roles: &'static [&'static str],
@@ -197,7 +207,7 @@ pub(super) fn check(
     }
 }
 
-/// Checks that a role sends nothing to the guest that the link has no message for, where it has no choice.
+/// Checks that every message that a role has to send to the guest exists on the guest link.
 fn check_sent_messages(
     image: &VerifiedImage,
     role: RoleId,
@@ -220,7 +230,8 @@ fn check_sent_messages(
     Ok(())
 }
 
-/// Checks that a choice that waits for the end of the command is not what keeps its role from receiving that end.
+/// Checks that no role makes a choice wait for the end of the command if it receives that end only
+/// after the choice.
 fn check_end_is_received(
     image: &VerifiedImage,
     role: RoleId,
@@ -265,7 +276,7 @@ fn check_end_is_received(
     Ok(())
 }
 
-/// Checks that what the guest reports of the end of the command is in the record for it.
+/// Checks that the response has the fields that `exec` needs.
 fn check_result_fields(
     code: &CodeImage,
     job: &Job,
@@ -299,7 +310,7 @@ fn check_result_fields(
     Ok(())
 }
 
-/// Whether a role sends that label to the guest in any of its states.
+/// Whether a role sends that label to the guest in any state.
 fn sends(
     image: &VerifiedImage,
     role: RoleId,
@@ -330,7 +341,8 @@ fn quoted(names: &[&str]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Checks that the record of the request has a field for each thing that was asked for. Says whether input can be sent.
+/// Checks that the request has a field for everything that was asked for. Returns whether it
+/// carries input.
 fn check_request_fields(
     code: &CodeImage,
     sort: SortId,
@@ -340,7 +352,7 @@ fn check_request_fields(
 ) -> Result<bool, UnsupportedProtocol> {
     let has = |wanted: &str| match code.sorts.get(sort.index()) {
         Some(Sort::Record { fields, .. }) => fields.iter().any(|(name, _)| name == wanted),
-        // A payload that is not a record is the one key that the request requires.
+        // A payload that is not a record is the one required key of the request.
         _ => wanted == "cmd",
     };
     let wanted = [
@@ -368,7 +380,7 @@ fn check_request_fields(
         })
 }
 
-/// What the host of a role is asked, once for each place in its program.
+/// Returns the requests of a role's program to its host.
 fn host_requests(code: &CodeImage, role: RoleId) -> impl Iterator<Item = HostRequest<'_>> {
     let program = code.programs.get(role.index());
     let instructions = program.map_or(&[][..], |program| &program.code);
@@ -400,7 +412,7 @@ fn host_requests(code: &CodeImage, role: RoleId) -> impl Iterator<Item = HostReq
     })
 }
 
-/// The names of the labels that a request is about.
+/// Returns the names of the labels in a request.
 fn names<'i>(image: &'i VerifiedImage, request: &HostRequest<'i>) -> Vec<&'i str> {
     match request.class {
         Class::Produce { label, .. } => vec![image.label_name(*label)],
@@ -409,14 +421,14 @@ fn names<'i>(image: &'i VerifiedImage, request: &HostRequest<'i>) -> Vec<&'i str
     }
 }
 
-/// Checks that there is an answer to a request, now or at some time.
+/// Checks that `exec` can answer a request at some time.
 fn check_answerable(
     image: &VerifiedImage,
     request: &HostRequest<'_>,
 ) -> Result<(), UnsupportedProtocol> {
     let role = || filter::line(image.role_name(request.role));
     let names = names(image, request);
-    // A message that is never chosen is never made.
+    // A message that is never chosen needs no payload.
     let is_sent = |label: LabelId| {
         let name = image.label_name(label);
         [EXEC, DATA, EOF, SIGNAL, CANCEL, DETACH].contains(&name)
@@ -472,7 +484,7 @@ fn check_single_output(
     })
 }
 
-/// Whether a role sends a label in a state that has no other.
+/// Whether a role sends a label in a state that has no other label.
 fn is_sent_without_choice(image: &VerifiedImage, role: RoleId, label: LabelId) -> bool {
     states(image, role).iter().any(|state| match state {
         State::Send { branches, .. } => {
@@ -487,7 +499,7 @@ fn states(image: &VerifiedImage, role: RoleId) -> &[State] {
     role.map_or(&[][..], |role| &role.automaton.states)
 }
 
-/// How many requests a role may send in one session, as far as it matters: 0, 1, or 2 for more.
+/// Returns how many requests a role may send in one session: 0, 1, or 2 for more.
 fn command_count(image: &VerifiedImage, role: RoleId) -> usize {
     let states = states(image, role);
     let is_command = |label: LabelId| image.label_name(label) == EXEC;
@@ -509,7 +521,7 @@ fn command_count(image: &VerifiedImage, role: RoleId) -> usize {
     after.len().min(1) + usize::from(is_again)
 }
 
-/// The states that can be reached from a state, itself included.
+/// Returns the states that are reachable from a state, itself included.
 fn reachable(states: &[State], from: StateId) -> BTreeSet<usize> {
     let (mut reached, mut open) = (BTreeSet::new(), vec![from]);
     while let Some(state) = open.pop() {

@@ -1,4 +1,5 @@
-//! The file of a recording: made for its owner only, locked while it is written, replaced in one piece.
+//! The file of a recording: readable for its owner only, locked while it is written, replaced
+//! atomically.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,14 +13,15 @@ use rustix::io::Errno;
 use crate::problem::{Problem, RecordingError};
 use crate::replace;
 
-/// Payloads are recorded as they are, secrets included: only the owner may read a recording.
+/// Payloads are recorded unchanged, secrets included, so only the owner may read a recording.
 const MODE: u32 = 0o600;
 
-/// How often another process may replace or remove the target between two of our system calls. Each round takes
-/// microseconds, so a target that changes this often is being written all the time.
+/// How often another process may replace or remove the target between two of our system calls. Each
+/// round takes microseconds, so a target that changes this often is being rewritten all the time.
 const ATTEMPTS_MAX: usize = 16;
 
-/// Begins a new recording and returns what writes it. A file that is there is replaced only with `overwrite`.
+/// Begins a recording and returns its recorder. An existing file is replaced only if `overwrite` is
+/// set.
 pub(super) fn create(
     path: &Path,
     overwrite: bool,
@@ -34,7 +36,7 @@ pub(super) fn create(
     }
 }
 
-/// A recording where no file is.
+/// Begins a recording in a new file.
 fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(MODE);
@@ -47,25 +49,27 @@ fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     })?;
     lock(&file, path)?;
     if !is_at(&file, path) {
-        // Another process has replaced it before it was locked.
+        // Another process replaced the file before it was locked.
         return Err(busy(path));
     }
-    // The lock lasts as long as one of the two: no other process writes here before the file is removed.
+    // The lock lasts until both descriptors are closed, so no other process writes here before the
+    // file is removed.
     let locked = file.try_clone();
     let begun = begin(file, path, header);
     if begun.is_err() {
-        // The file is empty or holds a part of a header. The first error is the one that is reported.
+        // The file is empty or holds part of a header. The first error is reported.
         let _ = fs::remove_file(path);
     }
     drop(locked);
     begun
 }
 
-/// A recording in the place of the one at `target`, which `path` leads to. Until the new one has its header, the old
-/// one stays; it is locked until it is replaced.
+/// Replaces the recording at `target`, which `path` leads to. The old one is locked, and stays
+/// until the new one has its header.
 fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     for _ in 0..ATTEMPTS_MAX {
-        // For writing, though it is not written: a file that is protected against that is not replaced either.
+        // Opened for writing although it is not written, so that a write-protected file is not
+        // replaced.
         let old = match OpenOptions::new().write(true).open(target) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fresh(target, header) {
@@ -82,8 +86,8 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
     Err(busy(path))
 }
 
-/// How a recording was lost that is no longer at its path; `None` if it still is. Only a regular file can be lost that
-/// way.
+/// Describes how a recording was lost that is no longer at its path. Returns `None` if it still is,
+/// or is not a regular file.
 pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
@@ -98,7 +102,8 @@ pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
     Some(format!("`{}` {how}", path.display()))
 }
 
-/// Whether the path still names this file: another process may have replaced it before it was locked.
+/// Whether the path still names this file: another process may have replaced it before it was
+/// locked.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -107,7 +112,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Begins the recording beside the target, and renames it over the target when it has its header.
+/// Begins the recording in a temporary file, which replaces the target once it has its header.
 fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| Problem::file("replace", path)(error);
     let (file, temporary) = replace::temporary(target, MODE)
@@ -121,11 +126,12 @@ fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<
     Ok(recorder)
 }
 
-/// A recording into a device, a pipe, or a descriptor that a process has open: written from here on as it is.
+/// Begins a recording in a device, a pipe, or an open descriptor of a process. It is written
+/// directly.
 fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| Problem::file("write", path)(error);
     let mut options = OpenOptions::new();
-    // A pipe without a reader would hold up the opening until one comes.
+    // Without `NONBLOCK`, opening a pipe blocks until it has a reader.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     options.write(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(|error| {
@@ -147,7 +153,8 @@ fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     begin(file, path, header)
 }
 
-/// Writes the header, so that a recording that can be seen has one and a full disk shows before the run.
+/// Writes the header, so that every visible recording has one and a full disk is noticed before the
+/// run.
 fn begin(file: File, path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| {
         let path = path.to_owned();
@@ -170,7 +177,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Problem> {
             Ok(()) => Ok(()),
             Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => Err(busy(path)),
-            // A file system without locks: there, a second writer is not noticed.
+            // A file system without locks: a second writer is not noticed there.
             Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(Problem::file("lock", path)(error.into())),
         };

@@ -1,4 +1,4 @@
-//! The package that replays in the browser: where it is.
+//! Finds the package that replays in the browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::checkout;
 use crate::problem::{Problem, SystemError};
 
-/// Names the folder of the package.
+/// The environment variable that names the package's folder.
 const VARIABLE: &str = "ANTIPHON_WASM";
 
 const SCRIPT: &str = "antiphon.js";
@@ -20,8 +20,8 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The package in the folder that is named on the command line or in the environment, or else the one that was
-    /// installed with this program, or else that of the checkout in which it was built.
+    /// Finds the package: in the folder named on the command line or in the environment, else
+    /// beside the installed program, else in the checkout that the program was built in.
     pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
         let named = named.map(Path::to_owned);
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {

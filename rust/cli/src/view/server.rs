@@ -1,8 +1,10 @@
-//! The page's server, for one person's browser on the same machine: five answers to `GET`, and a refusal to all else.
+//! The page's server, for one person's browser on the same machine. It answers `GET` for five names
+//! and refuses everything else.
 //!
-//! Whoever may talk to it is told by a token in the path, which other users of the machine and other pages do not know. The
-//! name in `Host` must be that of the loopback, so that no page can make its own name lead here. Each connection is one
-//! request: a thread, a few kilobytes and some seconds, and of those only so many at a time.
+//! A token in the path authorises the request; other users of the machine and other pages do not
+//! know it. The name in `Host` must be the loopback's, so no page elsewhere can reach the server by
+//! a name of its own. Each connection serves one request on one thread, with bounds on its size,
+//! its time and the number of connections.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,17 +19,17 @@ use super::{Package, WORKER, served};
 use crate::hex::hex;
 use crate::problem::{Problem, SystemError};
 
-/// Bytes of a request's head, and headers in it.
+/// The most bytes of a request's head, and the most headers in it.
 const HEAD_LEN_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
-/// How long a request may take to come, and how long nothing of an answer may be taken.
+/// How long a request may take to arrive, and how long a write may block.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(30);
 const DRAIN_TIME: Duration = Duration::from_millis(500);
-/// A browser opens six to one server; a second page fits beside it.
+/// The most connections at once. A browser opens six to one server, so a second page fits, too.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Resource is served.
+/// The content that is served.
 #[derive(Debug)]
 pub(crate) struct Site {
     page: String,
@@ -48,7 +50,7 @@ impl Site {
     }
 }
 
-/// A server that has its port, and takes nobody yet.
+/// A server that has its port and does not accept connections yet.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: TcpListener,
@@ -57,7 +59,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Takes a port of the loopback; the system chooses one for 0.
+    /// Binds a port of the loopback; the system chooses one for 0.
     pub(crate) fn bind(port: u16) -> Result<Server, Problem> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let bound = TcpListener::bind(address).and_then(|listener| {
@@ -72,7 +74,7 @@ impl Server {
         })
     }
 
-    /// The page's address.
+    /// Returns the page's address.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/{}/", self.port, self.token)
     }
@@ -90,7 +92,7 @@ impl Server {
             for stream in listener.incoming() {
                 match stream {
                     Ok(stream) => accept(&shared, stream),
-                    // The process is short of something: it passes, or it does not.
+                    // A resource of the process is exhausted. Wait and try again.
                     Err(_) => thread::sleep(Duration::from_millis(50)),
                 }
             }
@@ -102,7 +104,7 @@ impl Server {
     }
 }
 
-/// 128 bits that nobody can guess, in hexadecimal digits.
+/// Returns 128 random bits as hexadecimal digits.
 fn token() -> Result<String, Problem> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| SystemError::Random(error.into()))?;
@@ -117,7 +119,7 @@ struct Shared {
     open: AtomicUsize,
 }
 
-/// Counts a connection for as long as it is there.
+/// Counts an open connection.
 struct Slot(Arc<Shared>);
 
 impl Drop for Slot {
@@ -136,10 +138,10 @@ fn accept(shared: &Arc<Shared>, stream: TcpStream) {
         return;
     }
     let answer = move || {
-        // Whoever asked has gone away: nobody is left to tell.
+        // The client is gone, so an error cannot be reported.
         let _ = serve_one(&slot.0, stream);
     };
-    // Without a thread the connection is closed, and its slot is free.
+    // Without a thread the connection is closed and its slot is free again.
     let _ = thread::Builder::new()
         .name("connection".to_owned())
         .spawn(answer);
@@ -159,8 +161,8 @@ fn serve_one(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     answered
 }
 
-/// Takes what was sent and not read, for a moment: a connection that is closed with something unread has its answer thrown
-/// away at the other end.
+/// Reads for a moment what was sent beyond the request: closing a connection with unread data makes
+/// the client discard the answer.
 fn drain(stream: &mut TcpStream) {
     let until = Instant::now() + DRAIN_TIME;
     let mut part = [0; 4096];
@@ -176,7 +178,7 @@ fn drain(stream: &mut TcpStream) {
     }
 }
 
-/// Resource there is to get.
+/// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resource {
     Page,
@@ -211,7 +213,7 @@ impl Refusal {
     }
 }
 
-/// The lines that matter of a request's head.
+/// The relevant parts of a request's head.
 #[derive(Debug)]
 struct Head {
     method: String,
@@ -219,7 +221,7 @@ struct Head {
     hosts: Vec<Vec<u8>>,
 }
 
-/// Reads until the head is whole.
+/// Reads until the head is complete.
 fn read_head(stream: &mut TcpStream) -> io::Result<Result<Head, Refusal>> {
     let until = Instant::now() + HEAD_TIME;
     let mut bytes = Vec::new();
@@ -254,7 +256,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Result<Head, Refusal>> {
     }
 }
 
-/// The head, when it is whole.
+/// Parses the head. Returns `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -276,7 +278,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     }))
 }
 
-/// Resource a request is for, if whoever makes it may have it.
+/// Returns what a request asks for, if it is authorised.
 fn route(shared: &Shared, head: &Head) -> Result<Resource, Refusal> {
     let is_ours = |host: &[u8]| shared.hosts.iter().any(|ours| ours.as_bytes() == host);
     match &head.hosts[..] {
@@ -294,7 +296,7 @@ fn route(shared: &Shared, head: &Head) -> Result<Resource, Refusal> {
     if head.method != "GET" {
         return Err(Refusal::Method);
     }
-    // Names are compared and never looked up: there is no way to another file.
+    // Names are compared and never used as paths, so no other file can be reached.
     match name {
         "" => Ok(Resource::Page),
         "worker.js" => Ok(Resource::Worker),
@@ -305,7 +307,7 @@ fn route(shared: &Shared, head: &Head) -> Result<Resource, Refusal> {
     }
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in constant time, so that timing does not reveal how much of the token is right.
 fn is_same(got: &str, expected: &str) -> bool {
     let differences = got.bytes().zip(expected.bytes()).map(|(a, b)| a ^ b);
     got.len() == expected.len() && differences.fold(0, |all, one| all | one) == 0
@@ -329,7 +331,7 @@ fn answer(shared: &Shared, stream: &mut TcpStream, resource: Resource) -> io::Re
     }
 }
 
-/// The recording from its file. One that grows meanwhile is sent as long as it was.
+/// Sends the recording from its file. If the file grows meanwhile, only its former length is sent.
 fn recording(site: &Site, stream: &mut TcpStream) -> io::Result<()> {
     let opened = File::open(&site.recording).and_then(|file| {
         let len = file.metadata()?.len();
@@ -359,8 +361,10 @@ fn refuse(stream: &mut TcpStream, site: &Site, refusal: Refusal) -> io::Result<(
 
 fn head_of(status: &str, site: &Site, kind: &str, len: u64) -> String {
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\
-         Content-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: \
+         close\r\n\
+         Content-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: \
+         no-referrer\r\n\
          Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n\
          Cache-Control: no-store\r\n\r\n",
         site.policy

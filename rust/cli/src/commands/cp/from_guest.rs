@@ -1,4 +1,5 @@
-//! From the guest: into a file beside the target, which takes its place when it is whole.
+//! Copies from the guest: into a temporary file beside the target, which replaces the target when
+//! it is complete.
 
 use std::fs;
 use std::io;
@@ -44,7 +45,7 @@ impl Copy<'_> {
         Ok((bytes, target.display().to_string()))
     }
 
-    /// The error for a copy that failed on this side.
+    /// Returns the error of a copy that failed on this side.
     fn failed_here(
         &mut self,
         source: &str,
@@ -63,7 +64,7 @@ impl Copy<'_> {
         })
     }
 
-    /// Whether the source is what it was when the copy began, and has arrived as a whole.
+    /// Checks that the source has not changed since the copy began, and has arrived completely.
     fn check_source(&mut self, source: &str, before: Stat, copied: u64) -> Result<(), Problem> {
         if before.kind != Kind::File {
             return Ok(());
@@ -77,7 +78,7 @@ impl Copy<'_> {
     }
 }
 
-/// The file that is written: in a directory, it has the source's name.
+/// Returns the file that is written. In a directory it has the source's name.
 pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
     let name = source.rsplit('/').next().unwrap_or(source);
     let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
@@ -87,8 +88,8 @@ pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
     }
 }
 
-/// Whether the guest's file is the one at `place`: it is seen here under the same path, with the length and the time
-/// that the guest reports.
+/// Whether the guest's file is the one at `place`: it is visible here under the same path, with the
+/// length and modification time that the guest reports.
 fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
     let here = Path::new(source);
     let is_seen = fs::metadata(here).is_ok_and(|metadata| stat.is_like(&metadata));
@@ -103,16 +104,16 @@ fn changed(source: &str, before: &Stat, after: &Stat) -> CopyError {
     }
 }
 
-/// Where the bytes go: a new file, or the one that the path leads to. Renaming over anything else would take the place
-/// of a device, a pipe or a link.
+/// Returns the file that is replaced: a new file, or the one that the path leads to. Anything else
+/// is an error, because renaming would replace a device, a pipe or a link.
 fn regular(target: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(target) {
         Ok(file) if fs::metadata(&file)?.is_file() => Ok(file),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is there and is not a regular file",
+            "it exists and is not a regular file",
         )),
-        // A link that leads nowhere is there too.
+        // A dangling link exists, too.
         Err(error) if fs::symlink_metadata(target).is_ok() => Err(error),
         Err(_) => Ok(target.to_owned()),
     }

@@ -1,4 +1,5 @@
-//! To the guest: into a new file beside the target, which is renamed over it when it is whole.
+//! Copies to the guest: into a temporary file beside the target, which is renamed over the target
+//! when it is complete.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,22 +13,23 @@ use crate::copier::{Failure, Kind, Open, SameFileProbe, Source, Work};
 use crate::problem::{CopyError, Problem, SystemError};
 use crate::same_file::is_same_file;
 
-/// Bytes of the target's name that are repeated in the name of its part. With the prefix and the random end, the name
+/// How many bytes of the target's name the temporary name repeats. With prefix and random suffix it
 /// stays below the 255 bytes that file systems allow.
 const NAME_LEN_MAX: usize = 200;
 
-/// Characters of the random end of a part's name: 40 bits, too many to collide or to be guessed in time.
+/// Length of the random suffix: 40 bits, too many to collide or to be guessed in time.
 const RANDOM_LEN: usize = 8;
 
-/// The characters of that end.
+/// The characters of the suffix.
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// How the target is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMode {
-    /// Under another name first.
+    /// Under a temporary name, which then replaces the target.
     SiblingLoader,
-    /// Through the symbolic link at the target, which stays: the guest does not report where it leads.
+    /// Through the symbolic link at the target, which stays: the guest does not report where it
+    /// leads.
     ThroughLink,
     /// Directly: the target is a device or a pipe.
     Direct,
@@ -73,7 +75,7 @@ impl Copy<'_> {
         Ok((bytes, format!("guest:{target}")))
     }
 
-    /// Where the copy goes, and how: a directory gets the source's name in it.
+    /// Returns the target and how it is written. In a directory the copy gets the source's name.
     fn target(&mut self, source: &Path, target: &str) -> Result<(String, WriteMode), Problem> {
         let name = source.file_name().map(|name| name.to_string_lossy());
         let inside = |name| format!("{}/{name}", target.trim_end_matches('/'));
@@ -85,7 +87,8 @@ impl Copy<'_> {
             },
             None => (target.to_owned(), None),
         };
-        // When the target cannot be examined, either it does not exist or creating a file beside it reports the reason.
+        // If the target cannot be examined, it does not exist, or creating a file beside it reports
+        // the reason.
         let found = match found {
             Some(found) => found,
             None => self.look(&target),
@@ -107,7 +110,7 @@ impl Copy<'_> {
         Ok((target, mode))
     }
 
-    /// Writes a new file and renames it over the target.
+    /// Writes a temporary file and renames it over the target.
     fn replace_target(
         &mut self,
         sending: &Sending<'_>,
@@ -129,7 +132,8 @@ impl Copy<'_> {
         placed.map_err(|problem| self.discard(&part, may_exist, problem))
     }
 
-    /// Finds out whether source and target are the same file, where the target must not be opened before that is known.
+    /// Checks whether source and target are the same file, before a target that is a link is
+    /// opened.
     fn probe(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
         let part = part_of(sending.target)?;
         let work = Work::Probe {
@@ -148,10 +152,11 @@ impl Copy<'_> {
         }
     }
 
-    /// Refuses a target that may be the source: where the guest's directory is not seen here, a link in it may lead to the
-    /// source, which opening it for writing would empty. An empty source has nothing to lose.
+    /// Refuses a target that may be the source. If the guest's directory is not visible here, a
+    /// link in it may lead to the source, and opening it for writing would truncate the source. An
+    /// empty source has nothing to lose.
     fn refuse_possible_source(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
-        // A link that leads nowhere cannot be looked at.
+        // A dangling link cannot be examined.
         let found = self.look(sending.target);
         let is_like = found.is_ok_and(|stat| stat.is_like(sending.metadata));
         if !is_like || sending.metadata.len() == 0 {
@@ -161,7 +166,7 @@ impl Copy<'_> {
         Err(CopyError::MaybeSameFile { from, to }.into())
     }
 
-    /// Writes into the target.
+    /// Writes into the target itself.
     fn in_place(
         &mut self,
         sending: &Sending<'_>,
@@ -176,7 +181,7 @@ impl Copy<'_> {
         self.checked(sending, sent)
     }
 
-    /// How many bytes were sent of a source that has not changed.
+    /// Returns the number of bytes that were sent, if the source has not changed.
     fn checked(
         &mut self,
         sending: &Sending<'_>,
@@ -213,7 +218,7 @@ impl Copy<'_> {
         }
     }
 
-    /// What the system says now of the file that was copied.
+    /// Returns the current metadata of the source.
     fn source_now(&mut self, path: &Path) -> Result<Metadata, Problem> {
         let copier = self.driver.application();
         let metadata = copier.source().map(File::metadata);
@@ -223,7 +228,7 @@ impl Copy<'_> {
             .map_err(Problem::file("read", path))
     }
 
-    /// Whether the guest has the bytes that were sent.
+    /// Checks that the guest has all bytes that were sent.
     fn check_arrived(&mut self, path: &str, sent: u64) -> Result<(), Problem> {
         let stat = self.look(path)?;
         if stat.kind == Kind::File && stat.size != sent {
@@ -239,8 +244,8 @@ impl Copy<'_> {
         self.session(Protocol::PutInPlace)
     }
 
-    /// Whether the file of the session that has just ended may exist: the guest has opened it, or did not report that it
-    /// could not.
+    /// Whether the session that has just ended may have created its file: the guest opened it, or
+    /// did not report that opening failed.
     fn may_have_created(&mut self) -> bool {
         let last = &self.driver.sink().1;
         let is_refused = last.failure.as_ref().is_some_and(|failure| {
@@ -252,7 +257,8 @@ impl Copy<'_> {
         self.driver.application().has_opened() || !is_refused
     }
 
-    /// Removes the part of a copy that failed. If that fails too, the problem names the part that may be left.
+    /// Removes the temporary file of a failed copy. If that fails as well, the problem names the
+    /// file that may be left behind.
     fn discard(&mut self, part: &str, may_exist: bool, problem: Problem) -> Problem {
         match may_exist && !self.remove(part) {
             true => left(problem, part.to_owned()),
@@ -261,11 +267,11 @@ impl Copy<'_> {
     }
 }
 
-/// A file here on its way to the guest.
+/// A file on its way to the guest.
 struct Sending<'s> {
     path: &'s Path,
     target: &'s str,
-    /// The metadata of the file when it was opened.
+    /// The source's metadata when it was opened.
     metadata: &'s Metadata,
     perm: u32,
 }
@@ -303,7 +309,7 @@ fn left(problem: Problem, part: String) -> Problem {
     Problem::LeftBehind { problem, file }
 }
 
-/// A new name beside the target: `.NAME.antiphon-XXXXXXXX`.
+/// Returns a temporary name beside the target: `.NAME.antiphon-XXXXXXXX`.
 fn part_of(target: &str) -> Result<String, Problem> {
     let (directory, name) = match target.rfind('/') {
         Some(slash) => target.split_at(slash + 1),
