@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_of_agents() {
+    fn parses_agent_addresses() {
         let parse = |word: &str| word.parse::<AgentPlace>();
         assert_eq!(parse("stdio"), Ok(AgentPlace::Stdio));
         assert_eq!(

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_declaration_is_consistent() {
+    fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
     }
 }

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_text_stays_text_in_a_diagram() {
+    fn hostile_text_is_escaped_in_a_diagram() {
         let text = mermaid("x; end\n%%{init}%% <b>\"#");
         assert!(!text.contains(['\n', '%', '<', '"', '{']), "{text}");
         assert!(text.starts_with("x#59; end#10;#37;#37;#123;init"), "{text}");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_diagram_cannot_place_is_counted_and_trouble_is_named() {
+    fn counts_rows_of_other_roles_and_names_their_trouble() {
         let (mut diagram, _) = Diagram::bounded(["A"].into_iter(), 10, 3);
         let sent = Row {
             to: Some("B".to_owned()),

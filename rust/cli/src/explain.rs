@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waves_that_did_not_check_are_told_by_their_reasons() {
+    fn counts_failed_waves_by_reason() {
         let mut report = WaveReport {
             waves: 7,
             panics: 2,

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_goes() {
+    fn terminal_controls_are_removed() {
         for (wrote, seen) in [
             (&b"\x1b[31mred\x1b[0m"[..], "red"),
             (b"\x1b]0;title\x07x", "x"),
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn eight_bit_controls_go_however_they_are_written() {
+    fn eight_bit_controls_are_removed_in_any_encoding() {
         assert!(!passed("\u{9b}31mx".as_bytes()).contains('\u{9b}'));
         let raw = passed(b"\x9b31mx");
         assert!(raw.chars().all(|c| !c.is_control()), "{raw:?}");
     }
 
     #[test]
-    fn what_misleads_is_marked() {
+    fn misleading_characters_are_replaced() {
         assert_eq!(
             passed("a\u{202e}b\u{200b}c".as_bytes()),
             "a\u{fffd}b\u{fffd}c"

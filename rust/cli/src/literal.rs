@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_can_be_read_back() {
+    fn shown_values_parse_back() {
         for (text, sort) in [
             ("()", 0),
             ("18446744073709551615", 1),
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn reports_every_error() {
         for (text, sort, expected) in [
             ("-1", 1, "expected `Nat`, got the number `-1`"),
             ("\"x\"", 1, "expected `Nat`, got text"),
@@ -620,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_ends() {
+    fn deep_nesting_is_an_error() {
         let deep = "[".repeat(100_000);
         assert!(Cursor::new(&deep).literal().is_err());
     }

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_and_the_last_are_kept_and_all_are_counted() {
+    fn keeps_the_first_and_last_items_and_counts_all() {
         let mut both = FirstLast::new(2);
         for place in 0..10u64 {
             both.push(place, place * 10);

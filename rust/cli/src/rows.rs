@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use antiphon_machine::{
-    Class, EffectId, Event, Failure, Fault, Ingress, LabelId, Message, ObsEvent, OperationId,
-    RoleId, SortId, Value, VerifiedImage,
+    Class, CoroutineId, EffectId, Event, Failure, Fault, Ingress, LabelId, Message, ObsEvent,
+    OperationId, RoleId, SortId, Value, VerifiedImage,
 };
 use antiphon_record::{Request, describe};
 use serde_json::{Map, json};
@@ -264,23 +264,26 @@ impl Rows {
             what: what.to_owned(),
             ..row(kind)
         };
+        let acted = |kind, coroutine: CoroutineId, note| Row {
+            from: role(image, Some(RoleId(coroutine.0))),
+            ..noted(kind, note)
+        };
         let effect = |number: u64| EffectId { session, number };
         Some(match &seen.event {
-            Event::Opened { owner, .. } => {
-                let name = image.map_or("", |image| &image.image().name);
-                Row {
-                    what: filter::line(name),
-                    note: format!("for {}", filter::line(owner)),
-                    ..row(Kind::Opened)
-                }
-            }
+            Event::Opened { owner, .. } => Row {
+                what: filter::line(image.map_or("", |image| &image.image().name)),
+                note: format!("for {}", filter::line(owner)),
+                ..row(Kind::Opened)
+            },
             Event::Sent(message) | Event::Offered(message) => {
                 passed(row(Kind::Sent), message, image, false)
             }
             Event::Received(message) | Event::Chose(message) => {
                 passed(row(Kind::Received), message, image, true)
             }
-            Event::EffectIssued { .. } => return None,
+            Event::EffectIssued { .. } | Event::Closed | Event::EpochAdvanced { .. } => {
+                return None;
+            }
             Event::EffectResolved { number, result } => {
                 self.resolved(row(Kind::Answered), effect(*number), result, image)
             }
@@ -296,44 +299,36 @@ impl Rows {
                 ..numbered(Kind::Witness, "issued", *witness)
             },
             Event::WitnessExpired { witness } => numbered(Kind::Witness, "expired", *witness),
-            Event::TimeoutIssued { number, .. } => {
-                let asked = self.asked.get(&effect(*number));
-                Row {
-                    from: asked.and_then(|(asking, _)| role(image, *asking)),
-                    ..numbered(Kind::TimedOut, "", *number)
-                }
-            }
+            Event::TimeoutIssued { number, .. } => Row {
+                from: self.asking_role(effect(*number), image),
+                ..numbered(Kind::TimedOut, "", *number)
+            },
             Event::CancellationRequested { .. } => noted(Kind::Cancelled, "requested".to_owned()),
             Event::Cancelled { .. } => noted(Kind::Cancelled, "complete".to_owned()),
-            Event::FailureBranchEntered { coroutine, cause } => Row {
-                from: role(image, Some(RoleId(coroutine.0))),
-                ..noted(Kind::FailureBranch, fault(cause, image))
-            },
+            Event::FailureBranchEntered { coroutine, cause } => {
+                acted(Kind::FailureBranch, *coroutine, fault(cause, image))
+            }
             Event::Spawned { coroutine, program } => Row {
                 what: "spawned".to_owned(),
-                ..noted(
-                    Kind::Opened,
-                    format!("coroutine {coroutine} with program {program}"),
-                )
+                note: format!("coroutine {coroutine} with program {program}"),
+                ..row(Kind::Opened)
             },
-            Event::Halted { coroutine } => Row {
-                from: role(image, Some(RoleId(coroutine.0))),
-                ..row(Kind::Halted)
-            },
+            Event::Halted { coroutine } => acted(Kind::Halted, *coroutine, String::new()),
             Event::Faulted {
                 coroutine,
                 fault: why,
-            } => Row {
-                from: role(image, Some(RoleId(coroutine.0))),
-                ..noted(Kind::Faulted, fault(why, image))
-            },
-            Event::Closed => return None,
+            } => acted(Kind::Faulted, *coroutine, fault(why, image)),
             Event::SessionTerminal { end } => Row {
                 what: end.name().to_owned(),
                 ..row(Kind::Ended)
             },
-            Event::EpochAdvanced { .. } => return None,
         })
+    }
+
+    /// The name of the role whose effect is outstanding.
+    fn asking_role(&self, effect: EffectId, image: Option<&VerifiedImage>) -> Option<String> {
+        let (asking, _) = self.asked.get(&effect)?;
+        role(image, *asking)
     }
 
     /// Makes the row of an input. Returns `None` if the input's events show it.

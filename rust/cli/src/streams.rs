@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_does_not_block_is_waited_for() {
+    fn waits_for_a_non_blocking_descriptor() {
         let (read, write) = pipe();
         let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
         let sent = bytes.clone();
@@ -435,7 +435,7 @@ mod tests {
 
     /// Standard input under `nohup`.
     #[test]
-    fn a_null_device_that_is_open_for_writing_only_is_no_input() {
+    fn a_write_only_null_device_is_empty_input() {
         let null = File::options().write(true).open("/dev/null");
         let null = null.expect("there is one");
         assert_eq!(read_piece(null.as_fd(), &mut [0; 8]).expect("no input"), 0);

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_modules_are_one_script_that_ends_where_it_should() {
+    fn the_modules_form_one_valid_script() {
         let script = script();
         let begins = |word: &str| script.lines().any(|line| line.starts_with(word));
         assert!(!begins("import ") && !begins("export "));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_modules_are_different() {
+    fn names_are_unique_across_modules() {
         let script = script();
         let mut names: Vec<&str> = Vec::new();
         for line in script.lines() {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_all_its_parts() {
+    fn a_page_in_a_file_contains_all_parts() {
         let package = Package {
             script: "export {}".to_owned(),
             module: vec![0, 97, 115, 109],

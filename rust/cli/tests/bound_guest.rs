@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Told};
+use common::{ProgramOutput, TestDir};
 
 const SORTS: &str = "
 record Spec { cmd: Text, argv: [Text] }
@@ -13,9 +13,9 @@ record Empty {}
 ";
 
 /// Runs a command under a protocol; the command would leave a file.
-fn run_under(place: &Place, body: &str) -> Told {
+fn run_under(dir: &TestDir, body: &str) -> ProgramOutput {
     let text = format!("{SORTS}global protocol P(role Host, role Agent) {{ {body} }}");
-    place.write("own.anti", text);
+    dir.write("own.anti", text);
     let args = [
         "exec",
         "--protocol",
@@ -24,20 +24,20 @@ fn run_under(place: &Place, body: &str) -> Told {
         "own.rec",
         "--",
     ];
-    place.run(&[&args[..], &["touch", "ran"]].concat())
+    dir.run(&[&args[..], &["touch", "ran"]].concat())
 }
 
 fn is_refused(body: &str, message: &str) {
-    let place = Place::new();
-    let told = run_under(&place, body);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert_eq!(told.stderr, format!("antiphon: {message}\n"));
-    assert!(!place.path("ran").exists(), "nothing is run");
-    assert!(!place.path("own.rec").exists(), "nothing is recorded");
+    let dir = TestDir::new();
+    let output = run_under(&dir, body);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert_eq!(output.stderr, format!("antiphon: {message}\n"));
+    assert!(!dir.path("ran").exists(), "nothing is run");
+    assert!(!dir.path("own.rec").exists(), "nothing is recorded");
 }
 
 #[test]
-fn a_message_that_the_guest_is_not_asked_for_is_refused() {
+fn a_guest_message_without_a_request_is_refused() {
     is_refused(
         "exec_request(Spec) from Host to Agent; exec_output() from Agent to Host;
          exec_response(Status) from Agent to Host;",
@@ -48,7 +48,7 @@ fn a_message_that_the_guest_is_not_asked_for_is_refused() {
 }
 
 #[test]
-fn a_message_with_the_payload_of_another_one_is_refused() {
+fn a_guest_message_with_a_reused_payload_is_refused() {
     is_refused(
         "exec_request(Spec) from Host to Agent; exec_response(end: Status) from Agent to Host;
          exec_response(end) from Agent to Host;",
@@ -60,23 +60,23 @@ fn a_message_with_the_payload_of_another_one_is_refused() {
 }
 
 #[test]
-fn an_empty_record_is_asked_of_the_guest() {
-    let place = Place::new();
+fn an_empty_record_is_requested_from_the_guest() {
+    let dir = TestDir::new();
     // `touch` writes nothing, so the session waits for output in vain.
     let body = "exec_request(Spec) from Host to Agent; exec_output(Empty) from Agent to Host;
         exec_response(Status) from Agent to Host;";
-    let told = run_under(&place, body);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("contract_violation"), "{told:?}");
-    let shown = place.good(&["show", "own.rec"]);
+    let output = run_under(&dir, body);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("contract_violation"), "{output:?}");
+    let shown = dir.run_ok(&["show", "own.rec"]);
     assert!(!shown.contains("Agent → Host"), "{shown}");
 }
 
 #[test]
-fn what_stays_inside_the_guest_is_shown_as_that() {
-    let place = Place::new();
-    place.good(&["exec", "--record", "e.rec", "--", "echo", "said"]);
-    let shown = place.good(&["show", "--all", "e.rec"]);
+fn messages_inside_the_guest_are_marked() {
+    let dir = TestDir::new();
+    dir.run_ok(&["exec", "--record", "e.rec", "--", "echo", "said"]);
+    let shown = dir.run_ok(&["show", "--all", "e.rec"]);
     assert!(shown.contains("  guest roles: Agent, Sink\n"), "{shown}");
     let marked = |mark: &str| -> Vec<&str> {
         let lines = shown.lines().filter(|line| line.contains(mark));
@@ -93,7 +93,7 @@ fn what_stays_inside_the_guest_is_shown_as_that() {
         "{shown}"
     );
 
-    let documents = place.good(&["--json", "show", "e.rec"]);
+    let documents = dir.run_ok(&["--json", "show", "e.rec"]);
     let documents: Vec<serde_json::Value> = documents
         .lines()
         .map(|line| serde_json::from_str(line).expect("a document"))
@@ -110,7 +110,7 @@ fn what_stays_inside_the_guest_is_shown_as_that() {
             (&"received".into(), &"Agent".into(), &"Sink".into())
         ]
     );
-    let diagram = place.good(&["show", "--mermaid", "e.rec"]);
+    let diagram = dir.run_ok(&["show", "--mermaid", "e.rec"]);
     assert!(diagram.contains("P2-->>P3: attach"), "{diagram}");
     assert!(diagram.contains("->>P0: exec_output"), "{diagram}");
 }

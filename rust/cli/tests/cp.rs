@@ -10,25 +10,25 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Agent, PATIENCE, Place, Told, end, signal, wait};
+use common::{Agent, PATIENCE, ProgramOutput, TestDir, end, signal, wait};
 
 /// Bytes of a file whose copy takes longer than a test needs to stop it.
 const LARGE: u64 = 64 << 20;
 
 /// A path of the directory as one in the guest.
-fn guest(place: &Place, name: &str) -> String {
-    format!("guest:{}", place.path(name).display())
+fn guest(dir: &TestDir, name: &str) -> String {
+    format!("guest:{}", dir.path(name).display())
 }
 
 /// Waits for a part of a copy with something in it, in a directory whose other files have other names.
-fn part(place: &Place, prefix: &str, copying: &mut Child) -> PathBuf {
+fn part(dir: &TestDir, prefix: &str, copying: &mut Child) -> PathBuf {
     let begun = Instant::now();
     loop {
-        let name = place
+        let name = dir
             .names()
             .into_iter()
             .find(|name| name.starts_with(prefix));
-        let part = name.map(|name| place.path(&name));
+        let part = name.map(|name| dir.path(&name));
         if let Some(part) = part.filter(|part| len(part) > 0) {
             return part;
         }
@@ -46,65 +46,68 @@ fn len(path: &Path) -> u64 {
 }
 
 /// A large file without content on the disk.
-fn large(place: &Place, name: &str) -> fs::File {
-    let file = fs::File::create(place.path(name)).expect("it is writable");
+fn large(dir: &TestDir, name: &str) -> fs::File {
+    let file = fs::File::create(dir.path(name)).expect("it is writable");
     file.set_len(LARGE).expect("it can be sparse");
     file
 }
 
 #[test]
-fn files_go_there_and_back() {
-    let place = Place::new();
+fn files_are_copied_in_both_directions() {
+    let dir = TestDir::new();
     let bytes: Vec<u8> = (0..300_007u32).map(|i| (i % 251) as u8).collect();
-    place.write("sent", &bytes);
-    fs::create_dir(place.path("there")).expect("the directory is writable");
-    let guest = |name: &str| format!("guest:{}", place.path(name).display());
+    dir.write("sent", &bytes);
+    fs::create_dir(dir.path("there")).expect("the directory is writable");
+    let guest = |name: &str| format!("guest:{}", dir.path(name).display());
 
     // Into a directory, under a name, and an empty file.
-    place.good(&["cp", "--record", "cp.rec", "sent", &guest("there")]);
-    assert!(place.read("there/sent") == bytes);
-    place.good(&["cp", &guest("there/sent"), "back"]);
-    assert!(place.read("back") == bytes);
-    place.write("empty", "");
-    place.good(&["cp", "empty", &guest("there/")]);
-    assert_eq!(place.read("there/empty"), b"");
-    place.good(&["cp", &guest("there/empty"), "back"]);
-    assert_eq!(place.read("back"), b"", "what was there is replaced");
-    place.good(&["replay", "cp.rec"]);
+    dir.run_ok(&["cp", "--record", "cp.rec", "sent", &guest("there")]);
+    assert!(dir.read("there/sent") == bytes);
+    dir.run_ok(&["cp", &guest("there/sent"), "back"]);
+    assert!(dir.read("back") == bytes);
+    dir.write("empty", "");
+    dir.run_ok(&["cp", "empty", &guest("there/")]);
+    assert_eq!(dir.read("there/empty"), b"");
+    dir.run_ok(&["cp", &guest("there/empty"), "back"]);
+    assert_eq!(dir.read("back"), b"", "what was there is replaced");
+    dir.run_ok(&["replay", "cp.rec"]);
 
-    let document = place.good(&["cp", "--json", "sent", &guest("there/x")]);
+    let document = dir.run_ok(&["cp", "--json", "sent", &guest("there/x")]);
     let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
     assert_eq!(document["copied"], 300_007);
 }
 
 #[test]
-fn a_copy_that_fails_says_where_and_leaves_nothing() {
-    let place = Place::new();
-    place.write("sent", "x");
-    for (source, target, code, said) in [
+fn a_failed_copy_reports_why_and_leaves_nothing() {
+    let dir = TestDir::new();
+    dir.write("sent", "x");
+    for (source, target, code, message) in [
         ("guest:/no/such", "back", 125, "No such file"),
         ("sent", "guest:/no/such", 125, "No such file"),
         ("nowhere", "guest:there", 125, "cannot read `nowhere`"),
         ("sent", "back", 2, "expected exactly one path in the guest"),
         ("guest:/tmp", "back", 125, "directory"),
     ] {
-        let told = place.run(&["cp", source, target]);
-        assert_eq!(told.code, Some(code), "{source} {target}: {told:?}");
-        assert!(told.stderr.contains(said), "{source} {target}: {told:?}");
-        assert!(!place.path("back").exists());
+        let output = dir.run(&["cp", source, target]);
+        assert_eq!(output.code, Some(code), "{source} {target}: {output:?}");
+        assert!(
+            output.stderr.contains(message),
+            "{source} {target}: {output:?}"
+        );
+        assert!(!dir.path("back").exists());
     }
 }
 
 #[test]
 fn a_copy_has_the_permissions_of_its_source() {
-    let place = Place::new();
-    place.write("tool", "#!/bin/sh\n");
-    fs::set_permissions(place.path("tool"), fs::Permissions::from_mode(0o750)).expect("ours");
-    let there = format!("guest:{}", place.path("there").display());
-    place.good(&["cp", "tool", &there]);
-    place.good(&["cp", &there, "back"]);
+    let dir = TestDir::new();
+    dir.write("tool", "#!/bin/sh\n");
+    fs::set_permissions(dir.path("tool"), fs::Permissions::from_mode(0o750)).expect("ours");
+    let there = format!("guest:{}", dir.path("there").display());
+    dir.run_ok(&["cp", "tool", &there]);
+    dir.run_ok(&["cp", &there, "back"]);
     for name in ["there", "back"] {
-        let mode = fs::metadata(place.path(name))
+        let mode = fs::metadata(dir.path(name))
             .expect("it is there")
             .permissions()
             .mode();
@@ -114,106 +117,109 @@ fn a_copy_has_the_permissions_of_its_source() {
 
 /// A copy never replaces a device, a pipe or a link, and never empties its own source.
 #[test]
-fn a_copy_spares_pipes_links_and_itself() {
-    let place = Place::new();
-    place.write("sent", "precious");
-    place.write("kept", "old");
-    let guest = |name: &str| format!("guest:{}", place.path(name).display());
-    symlink(place.path("kept"), place.path("link")).expect("it can be linked");
-    fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
+fn a_copy_does_not_replace_pipes_links_or_its_source() {
+    let dir = TestDir::new();
+    dir.write("sent", "precious");
+    dir.write("kept", "old");
+    let guest = |name: &str| format!("guest:{}", dir.path(name).display());
+    symlink(dir.path("kept"), dir.path("link")).expect("it can be linked");
+    fs::hard_link(dir.path("sent"), dir.path("twin")).expect("it can be linked");
 
-    place.good(&["cp", &guest("sent"), "link"]);
-    assert!(place.path("link").is_symlink());
-    assert_eq!(place.read("kept"), b"precious");
+    dir.run_ok(&["cp", &guest("sent"), "link"]);
+    assert!(dir.path("link").is_symlink());
+    assert_eq!(dir.read("kept"), b"precious");
 
-    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).expect("it binds");
-    let told = place.run(&["cp", &guest("sent"), "socket"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("is not a regular file"), "{told:?}");
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path("socket")).expect("it binds");
+    let output = dir.run(&["cp", &guest("sent"), "socket"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(
+        output.stderr.contains("is not a regular file"),
+        "{output:?}"
+    );
 
     for itself in ["sent", "twin"] {
-        let told = place.run(&["cp", "sent", &guest(itself)]);
-        assert_eq!(told.code, Some(125), "{told:?}");
-        assert!(told.stderr.contains("are the same file"), "{told:?}");
-        assert_eq!(place.read("sent"), b"precious");
+        let output = dir.run(&["cp", "sent", &guest(itself)]);
+        assert_eq!(output.code, Some(125), "{output:?}");
+        assert!(output.stderr.contains("are the same file"), "{output:?}");
+        assert_eq!(dir.read("sent"), b"precious");
     }
 }
 
 #[test]
-fn an_interrupted_copy_leaves_the_target_and_no_part() {
-    let place = Place::new();
-    place.write("there", "old");
-    let before = place.names();
-    let target = guest(&place, "there");
-    let mut child = place.start(&["cp", "--record", "c.rec", "/dev/zero", &target]);
-    part(&place, ".there.antiphon-", &mut child);
+fn an_interrupted_copy_keeps_the_target_and_cleans_up() {
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    let before = dir.names();
+    let target = guest(&dir, "there");
+    let mut child = dir.start(&["cp", "--record", "c.rec", "/dev/zero", &target]);
+    part(&dir, ".there.antiphon-", &mut child);
     signal(&child, "INT");
-    let told = end(child);
-    assert_eq!(told.code, Some(130), "{told:?}");
-    assert_eq!(told.stderr, "antiphon: the copy was interrupted\n");
-    assert_eq!(place.read("there"), b"old");
-    let mut names = place.names();
+    let output = end(child);
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert_eq!(output.stderr, "antiphon: the copy was interrupted\n");
+    assert_eq!(dir.read("there"), b"old");
+    let mut names = dir.names();
     names.retain(|name| name != "c.rec");
     assert_eq!(names, before);
-    assert!(place.good(&["show", "c.rec"]).contains("ended: cancelled"));
-    place.good(&["replay", "c.rec"]);
+    assert!(dir.run_ok(&["show", "c.rec"]).contains("ended: cancelled"));
+    dir.run_ok(&["replay", "c.rec"]);
 }
 
 #[test]
-fn an_interrupted_copy_from_the_guest_leaves_the_target_and_no_part() {
-    let place = Place::new();
-    place.write("there", "old");
-    let before = place.names();
-    let mut child = place.start(&["cp", "guest:/dev/zero", "there"]);
-    part(&place, ".antiphon-", &mut child);
+fn an_interrupted_copy_from_the_guest_keeps_the_target_and_cleans_up() {
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    let before = dir.names();
+    let mut child = dir.start(&["cp", "guest:/dev/zero", "there"]);
+    part(&dir, ".antiphon-", &mut child);
     signal(&child, "INT");
-    let told = end(child);
-    assert_eq!(told.code, Some(130), "{told:?}");
-    assert_eq!(place.read("there"), b"old");
-    assert_eq!(place.names(), before);
+    let output = end(child);
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert_eq!(dir.read("there"), b"old");
+    assert_eq!(dir.names(), before);
 }
 
 /// A pipe that has nothing to read does not hold up the end.
 #[test]
 fn a_copy_that_waits_for_its_source_can_be_interrupted() {
-    let place = Place::new();
-    place.write("there", "old");
-    let before = place.names();
-    let mut child = place.start(&["cp", "/dev/stdin", &guest(&place, "there")]);
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    let before = dir.names();
+    let mut child = dir.start(&["cp", "/dev/stdin", &guest(&dir, "there")]);
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"piece").expect("it reads");
-    part(&place, ".there.antiphon-", &mut child);
+    part(&dir, ".there.antiphon-", &mut child);
     signal(&child, "TERM");
-    let told = end(child);
-    assert_eq!(told.code, Some(143), "{told:?}");
-    assert_eq!(place.read("there"), b"old");
-    assert_eq!(place.names(), before);
+    let output = end(child);
+    assert_eq!(output.code, Some(143), "{output:?}");
+    assert_eq!(dir.read("there"), b"old");
+    assert_eq!(dir.names(), before);
     drop(stdin);
 }
 
 #[test]
 fn an_existing_target_keeps_its_content_until_the_end() {
-    let place = Place::new();
-    place.write("there", "old");
+    let dir = TestDir::new();
+    dir.write("there", "old");
     let mode = fs::Permissions::from_mode(0o666);
-    fs::set_permissions(place.path("there"), mode).expect("ours");
-    let agent = Agent::start(&place);
-    large(&place, "sent");
+    fs::set_permissions(dir.path("there"), mode).expect("ours");
+    let agent = Agent::start(&dir);
+    large(&dir, "sent");
     let mode = fs::Permissions::from_mode(0o711);
-    fs::set_permissions(place.path("sent"), mode).expect("ours");
-    let mut open = fs::File::open(place.path("there")).expect("it is there");
-    let mut child = place.start(&agent.cp("sent", &guest(&place, "there")));
-    part(&place, ".there.antiphon-", &mut child);
-    assert_eq!(place.read("there"), b"old");
-    let told = end(child);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let about = fs::metadata(place.path("there")).expect("it is there");
+    fs::set_permissions(dir.path("sent"), mode).expect("ours");
+    let mut open = fs::File::open(dir.path("there")).expect("it is there");
+    let mut child = dir.start(&agent.cp("sent", &guest(&dir, "there")));
+    part(&dir, ".there.antiphon-", &mut child);
+    assert_eq!(dir.read("there"), b"old");
+    let output = end(child);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let about = fs::metadata(dir.path("there")).expect("it is there");
     assert_eq!(about.len(), LARGE);
     assert_eq!(about.permissions().mode() & 0o777, 0o711);
     let mut kept = Vec::new();
     open.read_to_end(&mut kept).expect("it can be read");
     assert_eq!(kept, b"old");
-    assert!(!place.names().iter().any(|name| name.contains(".antiphon-")));
+    assert!(!dir.names().iter().any(|name| name.contains(".antiphon-")));
 }
 
 /// A change of a source while it is copied, and its length afterwards.
@@ -226,16 +232,16 @@ const CHANGES: [Change; 2] = [
 
 /// Runs a copy whose agent is stopped as soon as there is a part, changes the source, and lets it go on.
 fn changed_while_copied(
-    place: &Place,
+    dir: &TestDir,
     source: &str,
     target: &str,
     prefix: &str,
     change: fn(&mut fs::File),
-) -> Told {
-    let agent = Agent::start(place);
-    let mut file = large(place, "sent");
-    let mut child = place.start(&agent.cp(source, target));
-    part(place, prefix, &mut child);
+) -> ProgramOutput {
+    let agent = Agent::start(dir);
+    let mut file = large(dir, "sent");
+    let mut child = dir.start(&agent.cp(source, target));
+    part(dir, prefix, &mut child);
     signal(&agent.child, "STOP");
     change(&mut file);
     signal(&agent.child, "CONT");
@@ -245,150 +251,150 @@ fn changed_while_copied(
 #[test]
 fn a_source_that_changes_while_it_is_copied_is_an_error() {
     for (change, after) in CHANGES {
-        let place = Place::new();
-        place.write("there", "old");
-        place.write("agent.sock", "");
-        fs::remove_file(place.path("agent.sock")).expect("ours");
-        let (here, there) = (guest(&place, "sent"), guest(&place, "there"));
+        let dir = TestDir::new();
+        dir.write("there", "old");
+        dir.write("agent.sock", "");
+        fs::remove_file(dir.path("agent.sock")).expect("ours");
+        let (here, there) = (guest(&dir, "sent"), guest(&dir, "there"));
         for (source, target, prefix) in [
             ("sent", there.as_str(), ".there.antiphon-"),
             (&here, "there", ".antiphon-"),
         ] {
-            let told = changed_while_copied(&place, source, target, prefix, change);
-            assert_eq!(told.code, Some(125), "{told:?}");
-            let said = format!("had {LARGE} bytes and has {after}");
-            assert!(told.stderr.contains(&said), "{told:?}");
-            assert_eq!(place.read("there"), b"old");
-            let left = place.names().into_iter().find(|n| n.contains(".antiphon-"));
+            let output = changed_while_copied(&dir, source, target, prefix, change);
+            assert_eq!(output.code, Some(125), "{output:?}");
+            let message = format!("had {LARGE} bytes and has {after}");
+            assert!(output.stderr.contains(&message), "{output:?}");
+            assert_eq!(dir.read("there"), b"old");
+            let left = dir.names().into_iter().find(|n| n.contains(".antiphon-"));
             assert_eq!(left, None);
-            fs::remove_file(place.path("agent.sock")).expect("ours");
+            fs::remove_file(dir.path("agent.sock")).expect("ours");
         }
     }
 }
 
 #[test]
 fn a_source_that_is_rewritten_while_it_is_copied_is_an_error() {
-    let place = Place::new();
-    place.write("there", "old");
+    let dir = TestDir::new();
+    dir.write("there", "old");
     let anew: fn(&mut fs::File) = |file| {
         file.seek(SeekFrom::Start(LARGE / 2)).expect("ours");
         file.write_all(b"other").expect("ours");
     };
-    let target = guest(&place, "there");
-    let told = changed_while_copied(&place, "sent", &target, ".there.antiphon-", anew);
-    assert_eq!(told.code, Some(125), "{told:?}");
+    let target = guest(&dir, "there");
+    let output = changed_while_copied(&dir, "sent", &target, ".there.antiphon-", anew);
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr.contains("`sent` changed while it was copied"),
-        "{told:?}"
+        output.stderr.contains("`sent` changed while it was copied"),
+        "{output:?}"
     );
-    assert_eq!(place.read("there"), b"old");
+    assert_eq!(dir.read("there"), b"old");
 }
 
 /// Files of `/proc` say that they are empty.
 #[test]
-fn a_file_that_does_not_say_its_length_is_copied_as_far_as_it_goes() {
-    let place = Place::new();
-    place.good(&["cp", "guest:/proc/version", "out"]);
+fn a_file_without_a_length_is_copied_to_its_end() {
+    let dir = TestDir::new();
+    dir.run_ok(&["cp", "guest:/proc/version", "out"]);
     let version = fs::read("/proc/version").expect("it is there");
-    assert_eq!(place.read("out"), version);
-    place.good(&["cp", "/proc/version", &guest(&place, "in")]);
-    assert_eq!(place.read("in"), version);
+    assert_eq!(dir.read("out"), version);
+    dir.run_ok(&["cp", "/proc/version", &guest(&dir, "in")]);
+    assert_eq!(dir.read("in"), version);
 }
 
 #[test]
-fn a_lost_agent_leaves_the_target() {
-    let place = Place::new();
-    place.write("there", "old");
-    let mut agent = Agent::start(&place);
-    let mut child = place.start(&agent.cp("/dev/zero", &guest(&place, "there")));
-    let part = part(&place, ".there.antiphon-", &mut child);
+fn a_lost_agent_keeps_the_target() {
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    let mut agent = Agent::start(&dir);
+    let mut child = dir.start(&agent.cp("/dev/zero", &guest(&dir, "there")));
+    let part = part(&dir, ".there.antiphon-", &mut child);
     agent.child.kill().expect("it is ours");
     wait(&mut agent.child);
-    let told = end(child);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("lost"), "{told:?}");
-    let said = format!("`guest:{}` may be left behind", part.display());
-    assert!(told.stderr.contains(&said), "{told:?}");
-    assert_eq!(place.read("there"), b"old");
+    let output = end(child);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("lost"), "{output:?}");
+    let message = format!("`guest:{}` may be left behind", part.display());
+    assert!(output.stderr.contains(&message), "{output:?}");
+    assert_eq!(dir.read("there"), b"old");
 }
 
 /// The removal of the part is bounded in time.
 #[test]
 fn an_interrupted_copy_to_a_guest_that_hangs_ends() {
-    let place = Place::new();
-    place.write("there", "old");
-    let agent = Agent::start(&place);
-    let mut child = place.start(&agent.cp("/dev/zero", &guest(&place, "there")));
-    part(&place, ".there.antiphon-", &mut child);
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    let agent = Agent::start(&dir);
+    let mut child = dir.start(&agent.cp("/dev/zero", &guest(&dir, "there")));
+    part(&dir, ".there.antiphon-", &mut child);
     signal(&agent.child, "STOP");
     thread::sleep(Duration::from_millis(100));
     signal(&child, "INT");
     let begun = Instant::now();
-    let told = end(child);
+    let output = end(child);
     assert!(begun.elapsed() < Duration::from_secs(30), "it waits");
-    assert_eq!(told.code, Some(130), "{told:?}");
-    assert!(told.stderr.contains("may be left behind"), "{told:?}");
-    assert_eq!(place.read("there"), b"old");
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert!(output.stderr.contains("may be left behind"), "{output:?}");
+    assert_eq!(dir.read("there"), b"old");
 }
 
 #[test]
 fn a_file_is_not_copied_onto_itself_through_any_agent() {
-    let place = Place::new();
-    place.write("sent", "precious");
-    fs::hard_link(place.path("sent"), place.path("twin")).expect("it can be linked");
-    symlink("sent", place.path("link")).expect("it can be linked");
-    let agent = Agent::start(&place);
-    let before = place.names();
+    let dir = TestDir::new();
+    dir.write("sent", "precious");
+    fs::hard_link(dir.path("sent"), dir.path("twin")).expect("it can be linked");
+    symlink("sent", dir.path("link")).expect("it can be linked");
+    let agent = Agent::start(&dir);
+    let before = dir.names();
     for itself in ["sent", "twin", "link"] {
-        for target in [guest(&place, itself), format!("guest:{itself}")] {
-            let told = place.run(&agent.cp("sent", &target));
-            assert_eq!(told.code, Some(125), "{target}: {told:?}");
-            assert!(told.stderr.contains("are the same file"), "{told:?}");
-            assert_eq!(place.read("sent"), b"precious", "{target}");
-            assert_eq!(place.names(), before, "{target}");
+        for target in [guest(&dir, itself), format!("guest:{itself}")] {
+            let output = dir.run(&agent.cp("sent", &target));
+            assert_eq!(output.code, Some(125), "{target}: {output:?}");
+            assert!(output.stderr.contains("are the same file"), "{output:?}");
+            assert_eq!(dir.read("sent"), b"precious", "{target}");
+            assert_eq!(dir.names(), before, "{target}");
         }
     }
-    let told = place.run(&agent.cp("sent", "guest:."));
-    assert_eq!(told.code, Some(125), "{told:?}");
-    place.good(&agent.cp("sent", "guest:other"));
-    assert_eq!(place.read("other"), b"precious");
+    let output = dir.run(&agent.cp("sent", "guest:."));
+    assert_eq!(output.code, Some(125), "{output:?}");
+    dir.run_ok(&agent.cp("sent", "guest:other"));
+    assert_eq!(dir.read("other"), b"precious");
 }
 
 #[test]
 fn a_link_in_the_guest_stays_a_link() {
-    let place = Place::new();
-    place.write("sent", "new");
-    place.write("kept", "older and longer");
+    let dir = TestDir::new();
+    dir.write("sent", "new");
+    dir.write("kept", "older and longer");
     for (link, leads_to) in [("link", "kept"), ("dangling", "made")] {
-        symlink(leads_to, place.path(link)).expect("it can be linked");
-        place.good(&["cp", "sent", &guest(&place, link)]);
-        assert!(place.path(link).is_symlink(), "{link}");
-        assert_eq!(place.read(leads_to), b"new", "{link}");
+        symlink(leads_to, dir.path(link)).expect("it can be linked");
+        dir.run_ok(&["cp", "sent", &guest(&dir, link)]);
+        assert!(dir.path(link).is_symlink(), "{link}");
+        assert_eq!(dir.read(leads_to), b"new", "{link}");
     }
-    assert!(!place.names().iter().any(|name| name.contains(".antiphon-")));
+    assert!(!dir.names().iter().any(|name| name.contains(".antiphon-")));
 }
 
 /// The devices are reached by links, so that no wrong rename can take the place of one.
 #[test]
-fn devices_and_pipes_in_the_guest_are_written_as_they_are() {
-    let place = Place::new();
-    place.write("sent", "new");
-    symlink("/dev/null", place.path("null")).expect("it can be linked");
-    symlink("/dev/full", place.path("full")).expect("it can be linked");
-    place.good(&["cp", "sent", &guest(&place, "null")]);
-    let told = place.run(&["cp", "sent", &guest(&place, "full")]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("No space left"), "{told:?}");
-    assert!(place.path("null").is_symlink() && place.path("full").is_symlink());
+fn devices_and_pipes_in_the_guest_are_written_directly() {
+    let dir = TestDir::new();
+    dir.write("sent", "new");
+    symlink("/dev/null", dir.path("null")).expect("it can be linked");
+    symlink("/dev/full", dir.path("full")).expect("it can be linked");
+    dir.run_ok(&["cp", "sent", &guest(&dir, "null")]);
+    let output = dir.run(&["cp", "sent", &guest(&dir, "full")]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("No space left"), "{output:?}");
+    assert!(dir.path("null").is_symlink() && dir.path("full").is_symlink());
 
-    let pipe = place.path("pipe");
+    let pipe = dir.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo starts").success());
     let mut options = fs::OpenOptions::new();
     let nonblock = 0o4000;
     let reader = options.read(true).custom_flags(nonblock).open(&pipe);
     let mut reader = reader.expect("it can be opened");
-    place.good(&["cp", "sent", &guest(&place, "pipe")]);
+    dir.run_ok(&["cp", "sent", &guest(&dir, "pipe")]);
     let mut read = [0; 8];
     let len = reader.read(&mut read).expect("it was written");
     assert_eq!(&read[..len], b"new");
@@ -400,32 +406,32 @@ fn devices_and_pipes_in_the_guest_are_written_as_they_are() {
     let both = options.read(true).write(true).open(&pipe);
     let mut writer = both.expect("it can be opened");
     writer.write_all(b"piped").expect("there is room");
-    let told = place.run(&["cp", &guest(&place, "pipe"), "out"]);
+    let output = dir.run(&["cp", &guest(&dir, "pipe"), "out"]);
     // The writer is still there, so the end of the pipe is not known.
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(!told.stderr.contains("Illegal seek"), "{told:?}");
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(!output.stderr.contains("Illegal seek"), "{output:?}");
 }
 
 #[test]
-fn a_full_disk_in_the_guest_is_reported_and_leaves_the_target() {
-    let place = Place::new();
-    place.write("there", "old");
-    place.write("sent", vec![7; 300_000]);
-    let agent = Agent::under(&place, "ulimit -f 64");
-    let before = place.names();
-    let told = place.run(&agent.cp("sent", &guest(&place, "there")));
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("File too large"), "{told:?}");
-    assert_eq!(place.read("there"), b"old");
-    assert_eq!(place.names(), before);
+fn a_full_disk_in_the_guest_is_reported_and_keeps_the_target() {
+    let dir = TestDir::new();
+    dir.write("there", "old");
+    dir.write("sent", vec![7; 300_000]);
+    let agent = Agent::under(&dir, "ulimit -f 64");
+    let before = dir.names();
+    let output = dir.run(&agent.cp("sent", &guest(&dir, "there")));
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("File too large"), "{output:?}");
+    assert_eq!(dir.read("there"), b"old");
+    assert_eq!(dir.names(), before);
 }
 
 #[test]
 fn a_directory_in_the_guest_is_not_replaced() {
-    let place = Place::new();
-    place.write("sent", "new");
-    fs::create_dir_all(place.path("there/sent")).expect("it is writable");
-    let told = place.run(&["cp", "sent", &guest(&place, "there")]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("is a directory"), "{told:?}");
+    let dir = TestDir::new();
+    dir.write("sent", "new");
+    fs::create_dir_all(dir.path("there/sent")).expect("it is writable");
+    let output = dir.run(&["cp", "sent", &guest(&dir, "there")]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("is a directory"), "{output:?}");
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::pty::OpenptFlags;
 
-use common::{Agent, PATIENCE, Place, Told, end, signal, under};
+use common::{Agent, PATIENCE, ProgramOutput, TestDir, end, signal, under};
 
 const TYPED: &[u8] = b"\"Moby Dick\"\n42\n21\nok\n\"12 Elm Street\"\n\"Monday\"\n";
 
@@ -25,10 +25,10 @@ fn unblock(fd: impl AsFd) {
 }
 
 /// Runs the program with a non-blocking standard input that gets these pieces with a pause before each.
-fn run_slowly(place: &Place, args: &[&str], pieces: &[&[u8]]) -> Told {
+fn run_slowly(dir: &TestDir, args: &[&str], pieces: &[&[u8]]) -> ProgramOutput {
     let (read, mut write) = io::pipe().expect("there are descriptors");
     unblock(&read);
-    let child = place.command(args).stdin(read).spawn().expect("it starts");
+    let child = dir.command(args).stdin(read).spawn().expect("it starts");
     let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
     let feeder = thread::spawn(move || {
         for piece in pieces {
@@ -37,29 +37,29 @@ fn run_slowly(place: &Place, args: &[&str], pieces: &[&[u8]]) -> Told {
             let _ = write.write_all(&piece);
         }
     });
-    let told = end(child);
+    let output = end(child);
     feeder.join().expect("no panic in it");
-    told
+    output
 }
 
 #[test]
-fn a_standard_input_that_does_not_block_is_waited_for() {
-    let place = Place::new();
+fn waits_for_a_non_blocking_standard_input() {
+    let dir = TestDir::new();
     let (start, rest) = TYPED.split_at(15);
-    let told = run_slowly(&place, &["run", "two_buyer.anti"], &[start, rest]);
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = run_slowly(&dir, &["run", "two_buyer.anti"], &[start, rest]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 
-    let protocol = place.read("two_buyer.anti");
+    let protocol = dir.read("two_buyer.anti");
     let (start, rest) = protocol.split_at(40);
     for command in ["fmt", "check"] {
-        let told = run_slowly(&place, &[command, "-"], &[start, rest]);
-        assert_eq!(told.code, Some(0), "{command}: {told:?}");
+        let output = run_slowly(&dir, &[command, "-"], &[start, rest]);
+        assert_eq!(output.code, Some(0), "{command}: {output:?}");
     }
-    let script = place.read("happy.script");
+    let script = dir.read("happy.script");
     let (start, rest) = script.split_at(20);
     let args = ["run", "two_buyer.anti", "--script", "-"];
-    let told = run_slowly(&place, &args, &[start, rest]);
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = run_slowly(&dir, &args, &[start, rest]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 /// Ways to make a standard input that cannot be read, and the error of the system.
@@ -69,8 +69,8 @@ const UNREADABLE: [(&str, &str); 2] = [
 ];
 
 #[test]
-fn a_standard_input_that_cannot_be_read_fails_the_command() {
-    let place = Place::new();
+fn an_unreadable_standard_input_fails_the_command() {
+    let dir = TestDir::new();
     for (first, error) in UNREADABLE {
         let args = [
             "run",
@@ -80,26 +80,24 @@ fn a_standard_input_that_cannot_be_read_fails_the_command() {
             "a.rec",
             "--overwrite",
         ];
-        let told = end(under(&place, first, &args)
-            .spawn()
-            .expect("there is a shell"));
-        assert_eq!(told.code, Some(125), "{first}: {told:?}");
-        let said = format!("cannot read standard input: {error}");
-        assert!(told.stderr.contains(&said), "{first}: {told:?}");
-        let last = last_document(&told);
+        let output = end(under(&dir, first, &args).spawn().expect("there is a shell"));
+        assert_eq!(output.code, Some(125), "{first}: {output:?}");
+        let message = format!("cannot read standard input: {error}");
+        assert!(output.stderr.contains(&message), "{first}: {output:?}");
+        let last = last_document(&output);
         assert_eq!(last["code"], 125, "{last}");
         assert!(
             last["error"]
                 .as_str()
-                .is_some_and(|text| text.contains(&said))
+                .is_some_and(|text| text.contains(&message))
         );
         // The recording is whole all the same.
-        place.good(&["replay", "a.rec"]);
+        dir.run_ok(&["replay", "a.rec"]);
         for command in ["fmt", "check"] {
-            let mut command = under(&place, first, &[command, "-"]);
-            let told = end(command.spawn().expect("there is a shell"));
-            assert_eq!(told.code, Some(125), "{first}: {told:?}");
-            assert!(told.stderr.contains(error), "{first}: {told:?}");
+            let mut command = under(&dir, first, &[command, "-"]);
+            let output = end(command.spawn().expect("there is a shell"));
+            assert_eq!(output.code, Some(125), "{first}: {output:?}");
+            assert!(output.stderr.contains(error), "{first}: {output:?}");
         }
     }
 }
@@ -107,7 +105,7 @@ fn a_standard_input_that_cannot_be_read_fails_the_command() {
 /// The terminal's other end has been closed, as when a connection is lost.
 #[test]
 fn a_lost_terminal_fails_the_run() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let lost = rustix::pty::openpt(flags).expect("there are terminals");
     rustix::pty::unlockpt(&lost).expect("it is ours");
@@ -116,38 +114,38 @@ fn a_lost_terminal_fails_the_run() {
     options.read(true).write(true).custom_flags(0o400);
     let name = name.to_str().expect("plain");
     drop(options.open(name).expect("it can be opened"));
-    let mut command = place.command(&["run", "two_buyer.anti"]);
-    let told = end(command.stdin(lost).spawn().expect("it starts"));
-    assert_eq!(told.code, Some(125), "{told:?}");
-    let said = "cannot read standard input: Input/output error";
-    assert!(told.stderr.contains(said), "{told:?}");
+    let mut command = dir.command(&["run", "two_buyer.anti"]);
+    let output = end(command.stdin(lost).spawn().expect("it starts"));
+    assert_eq!(output.code, Some(125), "{output:?}");
+    let message = "cannot read standard input: Input/output error";
+    assert!(output.stderr.contains(message), "{output:?}");
 }
 
 #[test]
 fn a_typed_line_without_end_fails_the_run() {
-    let place = Place::new();
-    let mut command = under(&place, "exec </dev/zero", &["run", "two_buyer.anti"]);
-    let told = end(command.spawn().expect("there is a shell"));
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("longer than"), "{told:?}");
+    let dir = TestDir::new();
+    let mut command = under(&dir, "exec </dev/zero", &["run", "two_buyer.anti"]);
+    let output = end(command.spawn().expect("there is a shell"));
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("longer than"), "{output:?}");
 }
 
 #[test]
-fn a_typed_line_that_is_not_text_is_asked_for_again() {
-    let place = Place::new();
+fn a_typed_line_that_is_not_text_is_requested_again() {
+    let dir = TestDir::new();
     let typed = [b"\xff\n", TYPED].concat();
-    let told = place.run_with(&["run", "two_buyer.anti"], &typed);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stderr.contains("UTF-8"), "{told:?}");
+    let output = dir.run_with(&["run", "two_buyer.anti"], &typed);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("UTF-8"), "{output:?}");
 }
 
 /// Starts the program with these as standard output and error: pipes that do not block. Returns the ends to read.
-fn start_unblocked(place: &Place, args: &[&str]) -> (Child, [io::PipeReader; 2]) {
+fn start_unblocked(dir: &TestDir, args: &[&str]) -> (Child, [io::PipeReader; 2]) {
     let (out, stdout) = io::pipe().expect("there are descriptors");
     let (err, stderr) = io::pipe().expect("there are descriptors");
     unblock(&stdout);
     unblock(&stderr);
-    let mut command = place.command(args);
+    let mut command = dir.command(args);
     let child = command.stdout(stdout).stderr(stderr).spawn();
     (child.expect("it starts"), [out, err])
 }
@@ -161,9 +159,19 @@ fn read_slowly(mut pipe: io::PipeReader) -> thread::JoinHandle<Vec<u8>> {
     })
 }
 
+/// Runs the program with non-blocking standard output and error, which are read after a pause. Returns the exit code and
+/// what was printed on both.
+fn run_unblocked(dir: &TestDir, args: &[&str]) -> (Option<i32>, [Vec<u8>; 2]) {
+    let (mut child, pipes) = start_unblocked(dir, args);
+    let readers = pipes.map(read_slowly);
+    let status = common::wait(&mut child).expect("it ends");
+    let printed = readers.map(|reader| reader.join().expect("no panic in it"));
+    (status.code(), printed)
+}
+
 #[test]
-fn output_that_does_not_block_is_waited_for() {
-    let place = Place::new();
+fn waits_for_a_non_blocking_standard_output() {
+    let dir = TestDir::new();
     let run = [
         "run",
         "two_buyer.anti",
@@ -172,7 +180,7 @@ fn output_that_does_not_block_is_waited_for() {
         "--sessions",
         "200",
     ];
-    place.good(&[&run[..], &["--record", "a.rec"]].concat());
+    dir.run_ok(&[&run[..], &["--record", "a.rec"]].concat());
     let commands: [&[&str]; 7] = [
         &["show", "a.rec"],
         &["show", "a.rec", "--json"],
@@ -191,14 +199,10 @@ fn output_that_does_not_block_is_waited_for() {
         &["replay", "a.rec", "--json"],
     ];
     for args in commands {
-        let blocking = place.run(args);
-        let (mut child, [out, err]) = start_unblocked(&place, args);
-        let (out, err) = (read_slowly(out), read_slowly(err));
-        let status = common::wait(&mut child).expect("it ends");
-        let out = out.join().expect("no panic in it");
-        let err = err.join().expect("no panic in it");
+        let blocking = dir.run(args);
+        let (code, [out, err]) = run_unblocked(&dir, args);
         let err = String::from_utf8_lossy(&err);
-        assert_eq!(status.code(), blocking.code, "{args:?}: {err}");
+        assert_eq!(code, blocking.code, "{args:?}: {err}");
         assert!(
             out == blocking.stdout.as_bytes(),
             "{args:?}: {} bytes",
@@ -210,47 +214,44 @@ fn output_that_does_not_block_is_waited_for() {
 
 /// More than a pipe holds.
 #[test]
-fn a_report_that_does_not_fit_standard_error_is_waited_for() {
-    let place = Place::new();
+fn waits_for_a_non_blocking_standard_error() {
+    let dir = TestDir::new();
     // The name is in each line of the report.
     let name = format!("{}.script", "long".repeat(50));
     let mut script = String::new();
     for _ in 0..2_000 {
         script.push_str("Nobody sends title \"Moby Dick\"\n");
     }
-    place.write(&name, script);
+    dir.write(&name, script);
     let args = ["run", "two_buyer.anti", "--script", &name];
-    let blocking = place.run(&args);
+    let blocking = dir.run(&args);
     assert!(
         blocking.stderr.len() > 100_000,
         "{} bytes",
         blocking.stderr.len()
     );
-    let (mut child, [out, err]) = start_unblocked(&place, &args);
-    let (out, err) = (read_slowly(out), read_slowly(err));
-    let status = common::wait(&mut child).expect("it ends");
-    assert_eq!(status.code(), Some(1));
-    let err = err.join().expect("no panic in it");
+    let (code, [out, err]) = run_unblocked(&dir, &args);
+    assert_eq!(code, Some(1));
     assert!(err == blocking.stderr.as_bytes(), "{} bytes", err.len());
-    assert_eq!(out.join().expect("no panic in it"), b"");
+    assert_eq!(out, b"");
 }
 
 #[test]
-fn a_standard_output_that_cannot_be_written_fails_the_command() {
-    let place = Place::new();
-    let mut command = under(&place, "exec 1</dev/null", &["man"]);
-    let told = end(command.spawn().expect("there is a shell"));
-    assert_eq!(told.code, Some(125), "{told:?}");
-    let said = "cannot write to standard output: Bad file descriptor";
-    assert!(told.stderr.contains(said), "{told:?}");
+fn an_unwritable_standard_output_fails_the_command() {
+    let dir = TestDir::new();
+    let mut command = under(&dir, "exec 1</dev/null", &["man"]);
+    let output = end(command.spawn().expect("there is a shell"));
+    assert_eq!(output.code, Some(125), "{output:?}");
+    let message = "cannot write to standard output: Bad file descriptor";
+    assert!(output.stderr.contains(message), "{output:?}");
 }
 
 /// After a signal, a copy does not wait for the reader of what is reported.
 #[test]
-fn an_interrupted_copy_ends_though_its_report_is_not_read() {
-    let place = Place::new();
-    let agent = Agent::start(&place);
-    let target = format!("guest:{}", place.path("there").display());
+fn an_interrupted_copy_ends_even_if_its_report_is_not_read() {
+    let dir = TestDir::new();
+    let agent = Agent::start(&dir);
+    let target = format!("guest:{}", dir.path("there").display());
     for flags in [&[][..], &["--json"]] {
         let (out, mut stdout) = io::pipe().expect("there are descriptors");
         let (err, mut stderr) = io::pipe().expect("there are descriptors");
@@ -258,7 +259,7 @@ fn an_interrupted_copy_ends_though_its_report_is_not_read() {
             fill(pipe);
         }
         let args = [&agent.cp("/dev/zero", &target)[..], flags].concat();
-        let mut command = place.command(&args);
+        let mut command = dir.command(&args);
         let mut child = command
             .stdout(stdout)
             .stderr(stderr)
@@ -267,7 +268,7 @@ fn an_interrupted_copy_ends_though_its_report_is_not_read() {
         // The pipes must not lose their writers before the program has them.
         drop(command);
         let begun = Instant::now();
-        while !place
+        while !dir
             .names()
             .iter()
             .any(|name| name.starts_with(".there.antiphon-"))
@@ -284,15 +285,15 @@ fn an_interrupted_copy_ends_though_its_report_is_not_read() {
 
 /// The same of a run, whose standard output is read.
 #[test]
-fn an_interrupted_run_ends_though_its_report_is_not_read() {
-    let place = Place::new();
+fn an_interrupted_run_ends_even_if_its_report_is_not_read() {
+    let dir = TestDir::new();
     let text = "global protocol L(role A, role B) { rec X { hi() from A to B; continue X; } }\n";
-    place.write("loop.anti", text);
-    place.write("empty.script", "");
+    dir.write("loop.anti", text);
+    dir.write("empty.script", "");
     let (err, mut stderr) = io::pipe().expect("there are descriptors");
     fill(&mut stderr);
     let run = ["run", "loop.anti", "--script", "empty.script"];
-    let mut command = place.command(&[&run[..], &["--steps-max", "1000000000"]].concat());
+    let mut command = dir.command(&[&run[..], &["--steps-max", "1000000000"]].concat());
     let mut child = command.stderr(stderr).spawn().expect("it starts");
     let mut stdout = child.stdout.take().expect("it is piped");
     let reader = thread::spawn(move || drop(io::copy(&mut stdout, &mut io::sink())));
@@ -313,8 +314,8 @@ fn fill(pipe: &mut io::PipeWriter) {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_document_with_json() {
-    let place = Place::new();
+fn a_wrong_command_line_is_reported_as_json() {
+    let dir = TestDir::new();
     for args in [
         &["--json", "show"][..],
         &["show", "--json", "--no-such"],
@@ -322,26 +323,30 @@ fn a_wrong_command_line_is_a_document_with_json() {
         &["cp", "--json", "guest:x"],
         &["--json"],
     ] {
-        let told = place.run(args);
-        assert_eq!(told.code, Some(2), "{args:?}: {told:?}");
-        assert!(told.stderr.starts_with("error: "), "{args:?}: {told:?}");
-        let last = last_document(&told);
+        let output = dir.run(args);
+        assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
+        assert!(output.stderr.starts_with("error: "), "{args:?}: {output:?}");
+        let last = last_document(&output);
         assert_eq!(last["code"], 2, "{args:?}: {last}");
         let text = last["error"].as_str().expect("a text");
-        assert!(!text.is_empty() && told.stderr.contains(text.lines().next().unwrap_or("?")));
+        assert!(!text.is_empty() && output.stderr.contains(text.lines().next().unwrap_or("?")));
     }
     // Behind `--` it is the guest command's.
-    let told = place.run(&["exec", "--no-such", "--", "true", "--json"]);
-    assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{told:?}");
-    let told = place.run(&["show", "--json", "--help"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stdout.contains("Usage:"), "{told:?}");
-    let told = place.run(&["--json", "--version"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stdout.starts_with("antiphon "), "{told:?}");
+    let output = dir.run(&["exec", "--no-such", "--", "true", "--json"]);
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (Some(2), ""),
+        "{output:?}"
+    );
+    let output = dir.run(&["show", "--json", "--help"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("Usage:"), "{output:?}");
+    let output = dir.run(&["--json", "--version"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.starts_with("antiphon "), "{output:?}");
 }
 
-fn last_document(told: &Told) -> serde_json::Value {
-    let last = told.stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|_| panic!("no document: {told:?}"))
+fn last_document(output: &ProgramOutput) -> serde_json::Value {
+    let last = output.stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|_| panic!("no document: {output:?}"))
 }

@@ -9,15 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Place, end};
+use common::{TestDir, end};
 
 #[test]
-fn the_readme_tells_what_happens() {
+fn the_sessions_of_the_readme_are_accurate() {
     check("README.md");
 }
 
 #[test]
-fn the_guide_tells_what_happens() {
+fn the_sessions_of_the_guide_are_accurate() {
     check("docs/getting-started.md");
 }
 
@@ -26,11 +26,11 @@ fn check(name: &str) {
         .join("../..")
         .join(name);
     let text = fs::read_to_string(path).expect("the document is there");
-    let place = Place::new();
+    let dir = TestDir::new();
     let sessions = sessions(&text);
     assert!(!sessions.is_empty(), "{name} shows no session");
     for (line, command, expected) in sessions {
-        let got = run(&place, &command);
+        let got = run(&dir, &command);
         assert!(
             matches(
                 &expected.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -62,13 +62,13 @@ fn sessions(text: &str) -> Vec<(usize, String, Vec<String>)> {
     found
 }
 
-fn run(place: &Place, command: &str) -> String {
+fn run(dir: &TestDir, command: &str) -> String {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_antiphon"));
     let directory = program.parent().expect("it is in a directory");
     let path = std::env::var("PATH").unwrap_or_default();
     let child = Command::new("sh")
         .args(["-c", &format!("{{ {command}\n}} 2>&1")])
-        .current_dir(place.path("."))
+        .current_dir(dir.path("."))
         .env("PATH", format!("{}:{path}", directory.display()))
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::null())
@@ -110,7 +110,7 @@ fn line_matches(expected: &str, got: &str) -> bool {
 }
 
 #[test]
-fn a_document_that_lies_is_found() {
+fn an_inaccurate_session_is_detected() {
     assert!(matches(&["a ... c", "...", "z"], "a b c\nx\ny\nz\n"));
     assert!(!matches(&["a ... c"], "a b d\n"));
     assert!(!matches(&["a"], "a\nb\n"));

@@ -7,14 +7,14 @@ use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Place, Told, end, expect_gone, read_line, signal, wait};
+use common::{PATIENCE, ProgramOutput, TestDir, end, expect_gone, read_line, signal, wait};
 
 /// The liveness contract: a client is told of a lost agent within this time.
 const LOST_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_exit_code_is_the_guest_commands() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for (script, code) in [
         ("true", 0),
         ("exit 3", 3),
@@ -22,85 +22,85 @@ fn the_exit_code_is_the_guest_commands() {
         ("kill -TERM $$", 143),
         ("kill -KILL $$", 137),
     ] {
-        let told = place.run(&["exec", "--", "sh", "-c", script]);
-        let expected = Told {
+        let output = dir.run(&["exec", "--", "sh", "-c", script]);
+        let expected = ProgramOutput {
             code: Some(code),
             stdout: String::new(),
             stderr: String::new(),
         };
-        assert_eq!(told, expected, "{script}");
+        assert_eq!(output, expected, "{script}");
     }
 }
 
 #[test]
-fn what_cannot_be_run_has_codes_of_its_own() {
-    let place = Place::new();
-    place.write("plain", "not a program");
-    let told = place.run(&["exec", "--", "no-such-program"]);
-    assert_eq!(told.code, Some(127), "{told:?}");
+fn a_command_that_cannot_be_run_has_its_own_exit_codes() {
+    let dir = TestDir::new();
+    dir.write("plain", "not a program");
+    let output = dir.run(&["exec", "--", "no-such-program"]);
+    assert_eq!(output.code, Some(127), "{output:?}");
     assert!(
-        told.stderr.contains("`no-such-program`: not_found"),
-        "{told:?}"
+        output.stderr.contains("`no-such-program`: not_found"),
+        "{output:?}"
     );
-    let told = place.run(&["exec", "--", "./plain"]);
-    assert_eq!(told.code, Some(126), "{told:?}");
+    let output = dir.run(&["exec", "--", "./plain"]);
+    assert_eq!(output.code, Some(126), "{output:?}");
 }
 
 #[test]
 fn streams_are_kept_apart_and_input_arrives() {
-    let place = Place::new();
-    let told = place.run_with(&["exec", "--", "sh", "-c", "cat; echo err >&2"], b"in\nput");
-    let expected = Told {
+    let dir = TestDir::new();
+    let output = dir.run_with(&["exec", "--", "sh", "-c", "cat; echo err >&2"], b"in\nput");
+    let expected = ProgramOutput {
         code: Some(0),
         stdout: "in\nput".to_owned(),
         stderr: "err\n".to_owned(),
     };
-    assert_eq!(told, expected);
+    assert_eq!(output, expected);
 }
 
 #[test]
 fn bytes_pass_unchanged_in_both_directions() {
-    let place = Place::new();
+    let dir = TestDir::new();
     // Longer than every window and buffer on the way, with escapes and bytes that are no text.
     let bytes: Vec<u8> = (0..6_000_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
-    place.write("in", &bytes);
-    let mut command = place.command(&["exec", "--record", "big.rec", "--", "cat"]);
-    command.stdin(fs::File::open(place.path("in")).expect("just written"));
-    command.stdout(fs::File::create(place.path("out")).expect("the directory is writable"));
-    let told = end(command.spawn().expect("it starts"));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    dir.write("in", &bytes);
+    let mut command = dir.command(&["exec", "--record", "big.rec", "--", "cat"]);
+    command.stdin(fs::File::open(dir.path("in")).expect("just written"));
+    command.stdout(fs::File::create(dir.path("out")).expect("the directory is writable"));
+    let output = end(command.spawn().expect("it starts"));
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(
-        place.read("out") == bytes,
+        dir.read("out") == bytes,
         "what came back is not what went in"
     );
-    place.good(&["replay", "big.rec"]);
+    dir.run_ok(&["replay", "big.rec"]);
 }
 
 #[test]
 fn a_command_that_reads_nothing_ends_all_the_same() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let zero = fs::File::open("/dev/zero").expect("there is one");
-    let mut command = place.command(&["exec", "--", "sh", "-c", "exit 4"]);
-    let told = end(command.stdin(zero).spawn().expect("it starts"));
-    assert_eq!(told.code, Some(4), "{told:?}");
+    let mut command = dir.command(&["exec", "--", "sh", "-c", "exit 4"]);
+    let output = end(command.stdin(zero).spawn().expect("it starts"));
+    assert_eq!(output.code, Some(4), "{output:?}");
 }
 
 #[test]
 fn input_that_never_ends_does_not_hold_up_the_end() {
-    let place = Place::new();
-    let mut child = place.start(&["exec", "--", "echo", "done"]);
+    let dir = TestDir::new();
+    let mut child = dir.start(&["exec", "--", "echo", "done"]);
     let stdin = child.stdin.take();
-    let told = end(child);
-    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "done\n"));
+    let output = end(child);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "done\n"));
     drop(stdin);
 }
 
 #[test]
 fn environment_and_directory_are_the_commands() {
-    let place = Place::new();
-    let there = place.path(".").canonicalize().expect("it is there");
+    let dir = TestDir::new();
+    let there = dir.path(".").canonicalize().expect("it is there");
     let cwd = there.to_str().expect("plain");
     let script = "pwd; echo $COLOUR; echo $EMPTY.";
     let args = [
@@ -116,14 +116,14 @@ fn environment_and_directory_are_the_commands() {
         "-c",
         script,
     ];
-    assert_eq!(place.good(&args), format!("{cwd}\nblue=green\n.\n"));
+    assert_eq!(dir.run_ok(&args), format!("{cwd}\nblue=green\n.\n"));
 }
 
 #[test]
 fn the_deadline_ends_the_command_and_what_it_started() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let begun = Instant::now();
-    let told = place.run(&[
+    let output = dir.run(&[
         "exec",
         "--deadline",
         "0.3",
@@ -132,10 +132,10 @@ fn the_deadline_ends_the_command_and_what_it_started() {
         "-c",
         "sleep 987 & sleep 987",
     ]);
-    assert_eq!(told.code, Some(124), "{told:?}");
+    assert_eq!(output.code, Some(124), "{output:?}");
     assert!(
-        told.stderr.contains("its deadline of 0.3 s has passed"),
-        "{told:?}"
+        output.stderr.contains("its deadline of 0.3 s has passed"),
+        "{output:?}"
     );
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     expect_gone("987");
@@ -144,29 +144,29 @@ fn the_deadline_ends_the_command_and_what_it_started() {
 #[test]
 fn a_signal_ends_the_command_and_then_the_session() {
     for (name, number, seconds) in [("INT", 2, "981"), ("TERM", 15, "982"), ("HUP", 1, "983")] {
-        let place = Place::new();
+        let dir = TestDir::new();
         let script = format!("echo started; exec sleep {seconds}");
         let args = ["exec", "--record", "cut.rec", "--", "sh", "-c", &script];
-        let mut child = place.start(&args);
+        let mut child = dir.start(&args);
         read_line(&mut child, "started");
         signal(&child, name);
-        let told = end(child);
-        assert_eq!(told.code, Some(128 + number), "{told:?}");
+        let output = end(child);
+        assert_eq!(output.code, Some(128 + number), "{output:?}");
         expect_gone(seconds);
         // The session ended by its protocol: the recording is whole.
-        let shown = place.good(&["show", "cut.rec"]);
+        let shown = dir.run_ok(&["show", "cut.rec"]);
         let forwarded = format!("Feeder → Sink       signal {{signo: {number}}}");
         assert!(shown.contains(&forwarded), "{shown}");
         assert!(shown.contains("ended: closed"), "{shown}");
-        place.good(&["replay", "cut.rec"]);
+        dir.run_ok(&["replay", "cut.rec"]);
     }
 }
 
 #[test]
 fn a_signal_while_input_is_blocked_ends_the_session_too() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let zero = fs::File::open("/dev/zero").expect("there is one");
-    let mut command = place.command(&[
+    let mut command = dir.command(&[
         "exec",
         "--record",
         "z.rec",
@@ -181,25 +181,25 @@ fn a_signal_while_input_is_blocked_ends_the_session_too() {
     signal(&child, "TERM");
     assert_eq!(end(child).code, Some(143));
     expect_gone("984");
-    place.good(&["replay", "z.rec"]);
+    dir.run_ok(&["replay", "z.rec"]);
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_the_command_quietly() {
-    let place = Place::new();
-    let mut child = place.start(&["exec", "--", "sh", "-c", "while :; do echo 985; done"]);
+    let dir = TestDir::new();
+    let mut child = dir.start(&["exec", "--", "sh", "-c", "while :; do echo 985; done"]);
     read_line(&mut child, "985");
     drop(child.stdout.take());
-    let told = end(child);
-    assert_eq!((told.code, told.stderr.as_str()), (Some(141), ""));
+    let output = end(child);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(141), ""));
 }
 
 #[test]
-fn a_killed_agent_is_told_as_lost() {
-    let place = Place::new();
-    let agent = place.path("agent.sock");
+fn a_killed_agent_is_reported_as_lost() {
+    let dir = TestDir::new();
+    let agent = dir.path("agent.sock");
     let path = agent.to_str().expect("plain").to_owned();
-    let mut serving = place.start(&["agent", "--unix", &path]);
+    let mut serving = dir.start(&["agent", "--unix", &path]);
     let begun = Instant::now();
     while !agent.exists() {
         assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
@@ -207,7 +207,7 @@ fn a_killed_agent_is_told_as_lost() {
     }
     let there = format!("unix:{path}");
     assert_eq!(
-        place.good(&["exec", "--agent", &there, "--", "echo", "here"]),
+        dir.run_ok(&["exec", "--agent", &there, "--", "echo", "here"]),
         "here\n"
     );
 
@@ -222,27 +222,30 @@ fn a_killed_agent_is_told_as_lost() {
         "-c",
         "echo started; exec sleep 5",
     ];
-    let mut child = place.start(&args);
+    let mut child = dir.start(&args);
     read_line(&mut child, "started");
     serving.kill().expect("it is ours");
     wait(&mut serving);
     let begun = Instant::now();
-    let told = end(child);
+    let output = end(child);
     assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("lost"), "{told:?}");
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("lost"), "{output:?}");
     // Without any agent, the replay comes to the same end.
-    place.good(&["replay", "lost.rec"]);
-    assert!(place.good(&["show", "lost.rec"]).contains("lost"));
+    dir.run_ok(&["replay", "lost.rec"]);
+    assert!(dir.run_ok(&["show", "lost.rec"]).contains("lost"));
 
-    let told = place.run(&["exec", "--agent", &there, "--", "true"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("cannot reach the agent"), "{told:?}");
+    let output = dir.run(&["exec", "--agent", &there, "--", "true"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(
+        output.stderr.contains("cannot reach the agent"),
+        "{output:?}"
+    );
 }
 
 #[test]
-fn what_is_recorded_replays_and_shows_the_streams() {
-    let place = Place::new();
+fn a_recorded_command_replays_and_shows_its_streams() {
+    let dir = TestDir::new();
     let args = [
         "exec",
         "--record",
@@ -252,16 +255,16 @@ fn what_is_recorded_replays_and_shows_the_streams() {
         "-c",
         "echo out; exit 3",
     ];
-    let told = place.run_with(&args, b"in");
+    let output = dir.run_with(&args, b"in");
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(3), "out\n"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(place.good(&["replay", "a.rec"]).starts_with("equal: "));
-    let shown = place.good(&["show", "a.rec"]);
+    assert!(dir.run_ok(&["replay", "a.rec"]).starts_with("equal: "));
+    let shown = dir.run_ok(&["show", "a.rec"]);
     // Steps and times are a run's own; who said what is not.
-    let said = |line: &str| {
+    let message = |line: &str| {
         shown
             .lines()
             .any(|shown| shown.get(17..).is_some_and(|s| s.contains(line)))
@@ -272,40 +275,43 @@ fn what_is_recorded_replays_and_shows_the_streams() {
         "Agent → Host        exec_response {exit_code: 3, signal: none, timed_out: false}",
         "ended: closed",
     ] {
-        assert!(said(line), "{line} is not in\n{shown}");
+        assert!(message(line), "{line} is not in\n{shown}");
     }
 }
 
 #[test]
-fn a_changed_recording_does_not_pass() {
-    let place = Place::new();
-    place.good(&["exec", "--record", "a.rec", "--", "echo", "the truth"]);
-    let bytes = place.read("a.rec");
+fn a_changed_recording_is_detected() {
+    let dir = TestDir::new();
+    dir.run_ok(&["exec", "--record", "a.rec", "--", "echo", "the truth"]);
+    let bytes = dir.read("a.rec");
     let at = bytes
         .windows(9)
         .rposition(|w| w == b"the truth")
         .expect("it is in the recording");
     let mut changed = bytes.clone();
     changed[at..at + 9].copy_from_slice(b"some lies");
-    place.write("a.rec", &changed);
-    let told = place.run(&["replay", "a.rec"]);
-    assert_eq!(told.code, Some(4), "{told:?}");
-    assert!(told.stderr.contains("is damaged between byte"), "{told:?}");
+    dir.write("a.rec", &changed);
+    let output = dir.run(&["replay", "a.rec"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
     assert!(
-        told.stderr.contains("its digest does not match"),
-        "{told:?}"
+        output.stderr.contains("is damaged between byte"),
+        "{output:?}"
+    );
+    assert!(
+        output.stderr.contains("its digest does not match"),
+        "{output:?}"
     );
 }
 
 /// Killed while it records, at many places: what is there opens, says how far it goes, and replays to there.
 #[test]
 fn kill_leaves_a_recording_that_replays() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let mut cut = 0;
     for round in 0..8u64 {
         let name = format!("kill{round}.rec");
         let script = "i=0; while :; do i=$((i+1)); echo line $i; done";
-        let mut child = place.start(&["exec", "--record", &name, "--", "sh", "-c", script]);
+        let mut child = dir.start(&["exec", "--record", &name, "--", "sh", "-c", script]);
         let mut stdout = child.stdout.take().expect("it is piped");
         let mut some = vec![0; 1 << (6 + 2 * round)];
         stdout.read_exact(&mut some).expect("it writes without end");
@@ -313,20 +319,20 @@ fn kill_leaves_a_recording_that_replays() {
         wait(&mut child);
         drop(stdout);
 
-        let told = place.run(&["replay", &name]);
-        assert_eq!(told.code, Some(3), "{told:?}");
+        let output = dir.run(&["replay", &name]);
+        assert_eq!(output.code, Some(3), "{output:?}");
         assert!(
-            told.stdout.starts_with("equal up to step ")
-                && told.stdout.contains(", then the recording ends"),
-            "{told:?}"
+            output.stdout.starts_with("equal up to step ")
+                && output.stdout.contains(", then the recording ends"),
+            "{output:?}"
         );
         assert!(
-            told.stderr.contains("it is valid up to record "),
-            "{told:?}"
+            output.stderr.contains("it is valid up to record "),
+            "{output:?}"
         );
-        let told = place.run(&["show", &name]);
-        assert_eq!(told.code, Some(3), "{told:?}");
-        cut += told.stdout.matches("exec_output").count();
+        let output = dir.run(&["show", &name]);
+        assert_eq!(output.code, Some(3), "{output:?}");
+        cut += output.stdout.matches("exec_output").count();
     }
     assert!(
         cut > 0,
@@ -336,19 +342,19 @@ fn kill_leaves_a_recording_that_replays() {
 
 #[test]
 fn the_exit_code_does_not_depend_on_the_reader_of_the_last_document() {
-    let place = Place::new();
-    let mut child = place.start(&["exec", "--json", "--", "sh", "-c", "sleep 0.3; exit 3"]);
+    let dir = TestDir::new();
+    let mut child = dir.start(&["exec", "--json", "--", "sh", "-c", "sleep 0.3; exit 3"]);
     drop(child.stdout.take());
-    let told = end(child);
-    assert_eq!((told.code, told.stderr.as_str()), (Some(3), ""));
+    let output = end(child);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(3), ""));
 }
 
 #[test]
-fn json_says_what_the_code_cannot() {
-    let place = Place::new();
-    let told = place.run(&["exec", "--json", "--", "sh", "-c", "printf out; exit 124"]);
-    assert_eq!(told.code, Some(124), "{told:?}");
-    let documents: Vec<serde_json::Value> = told
+fn json_distinguishes_equal_exit_codes() {
+    let dir = TestDir::new();
+    let output = dir.run(&["exec", "--json", "--", "sh", "-c", "printf out; exit 124"]);
+    assert_eq!(output.code, Some(124), "{output:?}");
+    let documents: Vec<serde_json::Value> = output
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("each line is a document"))
@@ -358,8 +364,8 @@ fn json_says_what_the_code_cannot() {
     assert_eq!(documents[0]["base64"], "b3V0");
     assert_eq!(documents[1]["reason"], "exited");
     assert_eq!(documents[1]["code"], 124);
-    let told = place.run(&["exec", "--json", "--deadline", "0.2", "--", "sleep", "988"]);
-    let last = told.stdout.lines().last().expect("there is one");
+    let output = dir.run(&["exec", "--json", "--deadline", "0.2", "--", "sleep", "988"]);
+    let last = output.stdout.lines().last().expect("there is one");
     let last: serde_json::Value = serde_json::from_str(last).expect("a document");
     assert_eq!(
         (&last["reason"], &last["code"]),
@@ -369,10 +375,10 @@ fn json_says_what_the_code_cannot() {
 
 /// Two threads write documents that are longer than what a pipe takes in one piece.
 #[test]
-fn documents_are_whole_whatever_both_streams_write() {
-    let place = Place::new();
+fn documents_of_both_streams_do_not_mix() {
+    let dir = TestDir::new();
     let script = "head -c 3000000 /dev/zero & head -c 3000000 /dev/zero >&2; wait";
-    let mut child = place.start(&["exec", "--json", "--", "sh", "-c", script]);
+    let mut child = dir.start(&["exec", "--json", "--", "sh", "-c", script]);
     let mut stdout = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
     // Slowly, so that the pipe is full.
@@ -395,8 +401,8 @@ fn documents_are_whole_whatever_both_streams_write() {
 }
 
 #[test]
-fn another_protocol_can_take_the_place_of_the_shipped_one() {
-    let place = Place::new();
+fn another_protocol_can_replace_the_shipped_one() {
+    let dir = TestDir::new();
     let args = [
         "exec",
         "--protocol",
@@ -407,37 +413,38 @@ fn another_protocol_can_take_the_place_of_the_shipped_one() {
         "echo",
         "mine",
     ];
-    assert_eq!(place.good(&args), "mine\n");
-    assert!(place.good(&["show", "m.rec"]).contains("opened Once"));
+    assert_eq!(dir.run_ok(&args), "mine\n");
+    assert!(dir.run_ok(&["show", "m.rec"]).contains("opened Once"));
 
     // It allows one piece of output and no more: the guest that writes two breaks it, and is told so.
     let script = "echo one; sleep 0.5; echo two";
     let args = ["exec", "--protocol", "once.anti", "--", "sh", "-c", script];
-    let told = place.run(&args);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("contract_violation"), "{told:?}");
-    assert!(told.stderr.contains("`exec_output`"), "{told:?}");
+    let output = dir.run(&args);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("contract_violation"), "{output:?}");
+    assert!(output.stderr.contains("`exec_output`"), "{output:?}");
 
-    place.write(
+    dir.write(
         "wrong.anti",
         "global protocol P(role A, role B) { hi() from A to C; }",
     );
-    let told = place.run(&["exec", "--protocol", "wrong.anti", "--", "true"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("`P` has no role `C`"), "{told:?}");
+    let output = dir.run(&["exec", "--protocol", "wrong.anti", "--", "true"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("`P` has no role `C`"), "{output:?}");
 }
 
 /// A serial line is a device or a socket; a plain file is left as it is.
 #[test]
-fn a_file_is_no_serial_line() {
-    let place = Place::new();
-    place.write("sent", "precious");
-    let told = place.run(&["exec", "--agent", "serial:sent", "--", "true"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
+fn a_regular_file_is_not_a_serial_line() {
+    let dir = TestDir::new();
+    dir.write("sent", "precious");
+    let output = dir.run(&["exec", "--agent", "serial:sent", "--", "true"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("neither a character device nor a socket"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert_eq!(place.read("sent"), b"precious");
+    assert_eq!(dir.read("sent"), b"precious");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Place;
+use common::TestDir;
 
 const COMMANDS: [&str; 15] = [
     "exec",
@@ -23,44 +23,45 @@ const COMMANDS: [&str; 15] = [
 ];
 
 #[test]
-fn help_of_everything() {
-    let place = Place::new();
-    insta::assert_snapshot!("help", place.good(&["--help"]));
+fn the_help_of_every_command() {
+    let dir = TestDir::new();
+    insta::assert_snapshot!("help", dir.run_ok(&["--help"]));
     for command in COMMANDS {
-        insta::assert_snapshot!(format!("help_{command}"), place.good(&[command, "--help"]));
+        insta::assert_snapshot!(format!("help_{command}"), dir.run_ok(&[command, "--help"]));
     }
 }
 
 #[test]
 fn every_command_has_an_example_and_a_manual_page() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for command in COMMANDS {
         assert!(
-            place.good(&[command, "--help"]).contains("Examples:"),
+            dir.run_ok(&[command, "--help"]).contains("Examples:"),
             "{command}"
         );
-        let page = place.good(&["man", command]);
+        let page = dir.run_ok(&["man", command]);
         assert!(
             page.contains(&format!(".TH antiphon-{command} 1")),
             "{command}: {page}"
         );
         assert!(page.contains("Examples:"), "{command}: {page}");
     }
-    assert!(place.good(&["man"]).contains(".TH antiphon 1"));
-    let told = place.run(&["man", "dance"]);
-    assert_eq!(told.code, Some(2));
+    assert!(dir.run_ok(&["man"]).contains(".TH antiphon 1"));
+    let output = dir.run(&["man", "dance"]);
+    assert_eq!(output.code, Some(2));
     assert!(
-        told.stderr
+        output
+            .stderr
             .starts_with("antiphon: there is no command `dance`; the commands are `exec`"),
-        "{told:?}"
+        "{output:?}"
     );
 }
 
 #[test]
 fn completions_for_every_shell_name_every_command() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = place.good(&["completions", shell]);
+        let script = dir.run_ok(&["completions", shell]);
         for command in COMMANDS {
             assert!(script.contains(command), "{shell}: {command}");
         }
@@ -69,7 +70,7 @@ fn completions_for_every_shell_name_every_command() {
 
 #[test]
 fn a_wrong_command_line_ends_with_two() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for args in [
         &["dance"][..],
         &[],
@@ -81,19 +82,19 @@ fn a_wrong_command_line_ends_with_two() {
         &["show", "x", "--all", "--mermaid"],
         &["run", "two_buyer.anti", "--policy", "fair"],
     ] {
-        let told = place.run(args);
-        assert_eq!(told.code, Some(2), "{args:?}: {told:?}");
-        assert!(told.stdout.is_empty(), "{told:?}");
+        let output = dir.run(args);
+        assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
     }
 }
 
 #[test]
 fn the_removed_page_of_show_names_its_successor() {
-    let place = Place::new();
-    let told = place.run(&["show", "a.rec", "--html"]);
-    assert_eq!(told.code, Some(2), "{told:?}");
-    assert!(told.stdout.is_empty(), "{told:?}");
+    let dir = TestDir::new();
+    let output = dir.run(&["show", "a.rec", "--html"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
     let successor = "`antiphon view a.rec --out FILE`";
-    assert!(told.stderr.contains(successor), "{told:?}");
-    assert!(!place.good(&["show", "--help"]).contains("--html"));
+    assert!(output.stderr.contains(successor), "{output:?}");
+    assert!(!dir.run_ok(&["show", "--help"]).contains("--html"));
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Place;
+use common::TestDir;
 
 const RECORDS: &str = "\
 record Spec { cmd: Text, argv: [Text] }
@@ -11,6 +11,7 @@ record Empty {}
 enum Stream { stdout, stderr }
 record Chunk { stream: Stream, data: Bytes }
 record Status { exit_code: Int }
+record Signo { signo: Int }
 ";
 
 const REST: &str = "
@@ -20,18 +21,22 @@ const REST: &str = "
   }
 ";
 
+/// A directory with a protocol `p.anti`.
+fn with_protocol(roles: &str, body: &str) -> TestDir {
+    let dir = TestDir::new();
+    let text = format!("{RECORDS}global protocol P({roles}) {{ {body} }}");
+    dir.write("p.anti", text);
+    dir
+}
+
 /// Runs `touch ran` under a protocol; returns the exit code, the text on standard error, and whether the command ran.
 fn run(roles: &str, body: &str, options: &[&str]) -> (Option<i32>, String, bool) {
-    let place = Place::new();
-    place.write(
-        "p.anti",
-        format!("{RECORDS}global protocol P({roles}) {{ {body} }}"),
-    );
+    let dir = with_protocol(roles, body);
     let mut args = vec!["exec", "--protocol", "p.anti"];
     args.extend(options);
     args.extend(["--", "touch", "ran"]);
-    let told = place.run(&args);
-    (told.code, told.stderr, place.path("ran").exists())
+    let output = dir.run(&args);
+    (output.code, output.stderr, dir.path("ran").exists())
 }
 
 fn refused(roles: &str, body: &str, options: &[&str]) -> String {
@@ -87,25 +92,21 @@ fn input_that_cannot_reach_the_command_is_refused() {
         ),
     ];
     for (body, expected) in bodies {
-        let place = Place::new();
-        place.write(
-            "p.anti",
-            format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
-        );
+        let dir = with_protocol(TWO, &body);
         let args = ["exec", "--protocol", "p.anti", "--", "touch", "ran"];
-        let told = place.run_with(&args, b"input");
-        assert_eq!(told.code, Some(125), "{body}: {told:?}");
-        assert!(told.stderr.contains(expected), "{told:?}");
+        let output = dir.run_with(&args, b"input");
+        assert_eq!(output.code, Some(125), "{body}: {output:?}");
+        assert!(output.stderr.contains(expected), "{output:?}");
         assert!(
-            told.stderr.contains("`-n`"),
-            "the remedy is named: {told:?}"
+            output.stderr.contains("`-n`"),
+            "the remedy is named: {output:?}"
         );
-        assert!(!place.path("ran").exists());
+        assert!(!dir.path("ran").exists());
     }
 }
 
 #[test]
-fn a_first_choice_with_the_request_in_it_is_made() {
+fn a_first_choice_may_contain_the_request() {
     for other in ["cancel()", "quit(Text)"] {
         let body = format!(
             "choice at Host {{ {other} from Host to Agent; }}
@@ -117,7 +118,7 @@ fn a_first_choice_with_the_request_in_it_is_made() {
 }
 
 #[test]
-fn what_exec_cannot_send_is_refused() {
+fn messages_that_exec_cannot_send_are_refused() {
     let stderr = refused(
         TWO,
         &format!("hint(Text) from Host to Agent; exec_request(Spec) from Host to Agent; {REST}"),
@@ -139,7 +140,7 @@ fn what_exec_cannot_send_is_refused() {
 }
 
 #[test]
-fn a_command_line_is_run_once_and_in_the_guest() {
+fn the_command_runs_once_and_in_the_guest() {
     let twice = "exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host;";
     let stderr = refused(TWO, &format!("{twice} {twice}"), &["-n"]);
     assert!(stderr.contains("more than once"), "{stderr}");
@@ -166,7 +167,7 @@ fn a_command_line_is_run_once_and_in_the_guest() {
 }
 
 #[test]
-fn output_goes_to_one_role_of_the_host() {
+fn only_one_role_of_the_host_may_receive_output() {
     let body = "exec_request(Spec) from Host to Agent;
         rec Output {
           choice at Agent { exec_output(Chunk) from Agent to Host, Logger; continue Output; }
@@ -182,53 +183,46 @@ fn output_goes_to_one_role_of_the_host() {
 /// The rest of the input would be lost without a word.
 #[test]
 fn input_beyond_what_a_protocol_carries_fails_the_run() {
-    let place = Place::new();
     let body = format!(
         "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
          {REST}"
     );
-    place.write(
-        "p.anti",
-        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
-    );
+    let dir = with_protocol(TWO, &body);
     let args = ["exec", "--protocol", "p.anti", "--", "wc", "-c"];
     for (len, code) in [(10, 0), (200_000, 125)] {
-        let told = place.run_with(&args, &vec![b'x'; len]);
-        assert_eq!(told.code, Some(code), "{len}: {told:?}");
-        let says = told
+        let output = dir.run_with(&args, &vec![b'x'; len]);
+        assert_eq!(output.code, Some(code), "{len}: {output:?}");
+        let says = output
             .stderr
             .contains("standard input has more than the protocol carries");
-        assert_eq!(says, code != 0, "{told:?}");
+        assert_eq!(says, code != 0, "{output:?}");
     }
 }
 
 /// Without `stdin_eof` a command would wait for the end of its input.
 #[test]
 fn input_without_an_end_is_refused() {
-    let place = Place::new();
     let body = format!(
         "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; {REST}"
     );
-    place.write(
-        "p.anti",
-        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
-    );
-    let told = place.run_with(
+    let dir = with_protocol(TWO, &body);
+    let output = dir.run_with(
         &["exec", "--protocol", "p.anti", "--", "touch", "ran"],
         b"x",
     );
-    assert_eq!(told.code, Some(125), "{told:?}");
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("no role of the host sends `stdin_eof`"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(!place.path("ran").exists());
+    assert!(!dir.path("ran").exists());
 }
 
 /// A failure that is not reported would be taken for success.
 #[test]
-fn a_response_that_does_not_say_how_the_command_ended_is_refused() {
+fn a_response_without_the_exit_code_is_refused() {
     let rest = |status: &str| {
         format!(
             "exec_request(Full) from Host to Agent;
@@ -254,11 +248,7 @@ fn a_response_that_does_not_say_how_the_command_ended_is_refused() {
 
 #[test]
 fn a_message_that_the_link_does_not_have_is_refused() {
-    let body = format!("exec_request(Spec) from Host to Agent; {REST} bye() from Host to Agent;")
-        .replace(
-            "exec_response(Status) from Agent to Host; }",
-            "exec_response(Status) from Agent to Host; }",
-        );
+    let body = format!("exec_request(Spec) from Host to Agent; {REST} bye() from Host to Agent;");
     let stderr = refused(TWO, &body, &["-n"]);
     assert!(stderr.contains("Host sends `bye` to Agent"), "{stderr}");
 }
@@ -274,24 +264,19 @@ fn a_choice_that_keeps_the_end_of_the_command_away_is_refused() {
          }}
          {REST}"
     );
-    let place = Place::new();
-    let records = format!("{RECORDS} record Signo {{ signo: Int }} ");
-    place.write(
-        "p.anti",
-        format!("{records}global protocol P({TWO}) {{ {body} }}"),
-    );
-    let told = place.run(&["exec", "-n", "--protocol", "p.anti", "--", "touch", "ran"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
+    let dir = with_protocol(TWO, &body);
+    let output = dir.run(&["exec", "-n", "--protocol", "p.anti", "--", "touch", "ran"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr.contains("waits for the end of the command"),
-        "{told:?}"
+        output.stderr.contains("waits for the end of the command"),
+        "{output:?}"
     );
-    assert!(!place.path("ran").exists());
+    assert!(!dir.path("ran").exists());
 }
 
 /// The protocol sends the end of input although `-n` was given.
 #[test]
-fn the_end_of_input_is_sent_where_none_is_taken() {
+fn the_end_of_input_is_sent_without_input() {
     let body = format!(
         "exec_request(Spec) from Host to Agent;
          choice at Host {{ quit() from Host to Agent; }} or {{ stdin_eof() from Host to Agent; {REST} }}"
@@ -321,7 +306,6 @@ fn a_guest_that_is_to_speak_first_fails_the_session() {
 /// Several roles of the host wait for input at once; each piece goes to one role.
 #[test]
 fn two_roles_of_the_host_may_choose_at_once() {
-    let place = Place::new();
     let body = format!(
         "exec_request(Full) from Host to Agent;
          go() from Agent to Sink;
@@ -337,22 +321,18 @@ fn two_roles_of_the_host_may_choose_at_once() {
     )
     .replace("from Agent to Host", "from Agent to Out");
     let roles = "role Host, role Feeder, role Out, role Agent, role Sink, role Hub";
-    let records = format!("{RECORDS} record Signo {{ signo: Int }} ");
-    place.write(
-        "p.anti",
-        format!("{records}global protocol P({roles}) {{ {body} }}"),
-    );
-    let told = place.run_with(&["exec", "--protocol", "p.anti", "--", "cat"], b"through");
+    let dir = with_protocol(roles, &body);
+    let output = dir.run_with(&["exec", "--protocol", "p.anti", "--", "cat"], b"through");
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "through"),
-        "{told:?}"
+        "{output:?}"
     );
 }
 
 /// A branch each is one request.
 #[test]
-fn a_request_in_each_branch_is_one() {
+fn a_request_in_each_branch_counts_once() {
     let body = format!(
         "choice at Host {{ stdin_eof() from Host to Agent; exec_request(Spec) from Host to Agent; {REST} }}
          or {{ exec_request(Spec) from Host to Agent; {REST} }}"
@@ -364,57 +344,53 @@ fn a_request_in_each_branch_is_one() {
 /// Outside a choice, a piece of input is waited for, as in one.
 #[test]
 fn input_outside_a_choice_arrives() {
-    let place = Place::new();
     let body = format!(
         "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
          {REST}"
     );
-    place.write(
-        "p.anti",
-        format!("{RECORDS}global protocol P({TWO}) {{ {body} }}"),
-    );
-    let mut child = place.start(&["exec", "--protocol", "p.anti", "--", "cat"]);
+    let dir = with_protocol(TWO, &body);
+    let mut child = dir.start(&["exec", "--protocol", "p.anti", "--", "cat"]);
     let mut stdin = child.stdin.take().expect("it is piped");
     std::thread::sleep(std::time::Duration::from_millis(300));
     std::io::Write::write_all(&mut stdin, b"late").expect("it is read");
-    let told = common::end(child);
+    let output = common::end(child);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "late"),
-        "{told:?}"
+        "{output:?}"
     );
 }
 
 #[test]
 fn an_unknown_option_is_not_a_command() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for args in [
         &["exec", "--deadlin", "5", "--", "touch", "ran"][..],
         &["exec", "-x", "touch", "ran"],
     ] {
-        let told = place.run(args);
-        assert_eq!(told.code, Some(2), "{args:?}: {told:?}");
-        assert!(!place.path("ran").exists());
+        let output = dir.run(args);
+        assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
+        assert!(!dir.path("ran").exists());
     }
-    let told = place.run(&["exec", "--deadlin", "5", "--", "true"]);
-    assert!(told.stderr.contains("'--deadline'"), "{told:?}");
+    let output = dir.run(&["exec", "--deadlin", "5", "--", "true"]);
+    assert!(output.stderr.contains("'--deadline'"), "{output:?}");
     // Behind `--` anything is a command, and behind the command everything is its own.
-    let told = place.run(&["exec", "--", "--deadlin"]);
-    assert_eq!(told.code, Some(127), "{told:?}");
+    let output = dir.run(&["exec", "--", "--deadlin"]);
+    assert_eq!(output.code, Some(127), "{output:?}");
     assert_eq!(
-        place.good(&["exec", "echo", "--json", "-n", "--"]),
+        dir.run_ok(&["exec", "echo", "--json", "-n", "--"]),
         "--json -n --\n"
     );
 }
 
 #[test]
 fn a_directory_that_cannot_be_entered_is_named() {
-    let place = Place::new();
-    place.write("file", "");
+    let dir = TestDir::new();
+    dir.write("file", "");
     for cwd in ["/no/such/directory", "file"] {
-        let told = place.run(&["exec", "--cwd", cwd, "--", "true"]);
-        assert_eq!(told.code, Some(125), "{cwd}: {told:?}");
+        let output = dir.run(&["exec", "--cwd", cwd, "--", "true"]);
+        assert_eq!(output.code, Some(125), "{cwd}: {output:?}");
         let named = format!("working directory `{cwd}`");
-        assert!(told.stderr.contains(&named), "{told:?}");
+        assert!(output.stderr.contains(&named), "{output:?}");
     }
 }

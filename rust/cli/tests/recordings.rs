@@ -4,7 +4,7 @@ mod common;
 
 use antiphon_machine::{Outcome, Value};
 use antiphon_record::{Entry, Reader, Writer};
-use common::Place;
+use common::TestDir;
 
 const RECORD: [&str; 6] = [
     "run",
@@ -16,15 +16,15 @@ const RECORD: [&str; 6] = [
 ];
 
 /// A place with a recording `a.rec` of the happy script.
-fn recorded() -> Place {
-    let place = Place::new();
-    place.good(&RECORD);
-    place
+fn recorded() -> TestDir {
+    let dir = TestDir::new();
+    dir.run_ok(&RECORD);
+    dir
 }
 
 #[test]
-fn what_was_recorded_replays_and_is_shown() {
-    let place = recorded();
+fn a_recording_replays_and_is_shown() {
+    let dir = recorded();
     for (name, args) in [
         ("replay", &["replay", "a.rec"][..]),
         ("replay_step", &["replay", "a.rec", "--step", "9"]),
@@ -33,11 +33,11 @@ fn what_was_recorded_replays_and_is_shown() {
         ("show_mermaid", &["show", "a.rec", "--mermaid"]),
         ("show_json", &["show", "a.rec", "--json"]),
     ] {
-        insta::assert_snapshot!(name, without_digests(&place.good(args)));
+        insta::assert_snapshot!(name, without_digests(&dir.run_ok(args)));
     }
 
-    let live = place.good(&[&RECORD[..], &["--overwrite", "--all"]].concat());
-    let shown = place.good(&["show", "a.rec", "--all"]);
+    let live = dir.run_ok(&[&RECORD[..], &["--overwrite", "--all"]].concat());
+    let shown = dir.run_ok(&["show", "a.rec", "--all"]);
     for line in live.lines() {
         assert!(
             shown.contains(line),
@@ -62,9 +62,9 @@ fn without_digests(text: &str) -> String {
 }
 
 #[test]
-fn replay_speaks_json() {
-    let place = recorded();
-    let document = place.good(&["replay", "a.rec", "--json", "--step", "9"]);
+fn replay_prints_json() {
+    let dir = recorded();
+    let document = dir.run_ok(&["replay", "a.rec", "--json", "--step", "9"]);
     let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
     // The file was not read to its end.
     assert_eq!(document["verdict"], "equal_up_to");
@@ -74,19 +74,19 @@ fn replay_speaks_json() {
     assert_eq!(document["at_step"], true);
     let shop = &document["sessions_state"][0]["coroutines"][2];
     assert_eq!((&shop["role"], &shop["state"]), (&"Shop".into(), &2.into()));
-    let told = place.run(&["replay", "a.rec", "--step", "1000"]);
-    assert_eq!(told.code, Some(0));
+    let output = dir.run(&["replay", "a.rec", "--step", "1000"]);
+    assert_eq!(output.code, Some(0));
     assert!(
-        told.stderr.contains("the recording ends at step 34"),
-        "{told:?}"
+        output.stderr.contains("the recording ends at step 34"),
+        "{output:?}"
     );
 }
 
 /// A record that the world answers is in a register of the one who asked, and in flight to the other role.
 #[test]
 fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
-    let place = Place::new();
-    place.write(
+    let dir = TestDir::new();
+    dir.write(
         "s.script",
         "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
          Hand answers World.paint {width: 7}\n",
@@ -99,21 +99,21 @@ fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
         "--record",
         "c.rec",
     ];
-    place.good(&run);
+    dir.run_ok(&run);
     let (mut registers, mut in_flight, mut variants) = (0, 0, 0);
     let (mut documents, steps) = (0, 40);
     for step in 0..steps {
         let step = step.to_string();
-        let told = place.good(&["replay", "c.rec", "--step", &step]);
+        let output = dir.run_ok(&["replay", "c.rec", "--step", &step]);
         let is_register = |line: &str| line.trim_start().starts_with('r');
         let size = "{width: 7, depth: none}";
-        let lines = || told.lines().filter(|line| is_register(line));
+        let lines = || output.lines().filter(|line| is_register(line));
         registers += lines().filter(|line| line.contains(size)).count();
         variants += lines().filter(|line| line.ends_with(" green")).count();
-        let flying = told.lines().filter(|line| line.contains("in flight"));
+        let flying = output.lines().filter(|line| line.contains("in flight"));
         in_flight += flying.filter(|line| line.contains(size)).count();
-        let told = place.good(&["replay", "c.rec", "--step", &step, "--json"]);
-        documents += told.matches(r#"{"depth":null,"width":7}"#).count();
+        let output = dir.run_ok(&["replay", "c.rec", "--step", &step, "--json"]);
+        documents += output.matches(r#"{"depth":null,"width":7}"#).count();
     }
     assert!(
         registers > 0 && in_flight > 0 && variants > 0,
@@ -125,10 +125,10 @@ fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
 /// An outcome that was edited shows where the machine asks on with it, field by field.
 #[test]
 fn a_divergence_names_the_field_that_differs() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let script = "Boss sends wish green\nHand answers World.ready true\nHand sends done\n\
                   Hand answers World.paint {width: 7}\n";
-    place.write("s.script", script);
+    dir.write("s.script", script);
     let run = [
         "run",
         "calls.anti",
@@ -137,8 +137,8 @@ fn a_divergence_names_the_field_that_differs() {
         "--record",
         "c.rec",
     ];
-    place.good(&run);
-    let bytes = place.read("c.rec");
+    dir.run_ok(&run);
+    let bytes = dir.read("c.rec");
     let mut reader = Reader::open(&bytes[..]).expect("a recording");
     let header = reader.header().clone();
     let mut writer = Writer::create(Vec::new(), &header).expect("memory");
@@ -150,55 +150,55 @@ fn a_divergence_names_the_field_that_differs() {
         }
         writer.entry(&entry).expect("memory");
     }
-    place.write("c.rec", writer.finish().expect("memory"));
-    let told = place.run(&["replay", "c.rec"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    insta::assert_snapshot!(told.stdout);
+    dir.write("c.rec", writer.finish().expect("memory"));
+    let output = dir.run(&["replay", "c.rec"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    insta::assert_snapshot!(output.stdout);
 }
 
 #[test]
-fn a_recording_is_not_written_over_unless_asked() {
-    let place = recorded();
-    let before = place.read("a.rec");
-    let told = place.run(&RECORD);
-    assert_eq!(told.code, Some(125));
-    insta::assert_snapshot!(told.stderr);
-    assert_eq!(place.read("a.rec"), before);
-    place.good(&[&RECORD[..], &["--overwrite"]].concat());
+fn a_recording_is_overwritten_only_on_request() {
+    let dir = recorded();
+    let before = dir.read("a.rec");
+    let output = dir.run(&RECORD);
+    assert_eq!(output.code, Some(125));
+    insta::assert_snapshot!(output.stderr);
+    assert_eq!(dir.read("a.rec"), before);
+    dir.run_ok(&[&RECORD[..], &["--overwrite"]].concat());
 }
 
 #[test]
-fn a_recording_cut_anywhere_is_used_as_far_as_it_goes() {
-    let place = recorded();
-    let whole = place.read("a.rec");
+fn a_recording_cut_anywhere_replays_to_its_end() {
+    let dir = recorded();
+    let whole = dir.read("a.rec");
     let mut replayed = 0;
     for len in (0..whole.len()).step_by(7) {
-        place.write("cut.rec", &whole[..len]);
-        let told = place.run(&["replay", "cut.rec"]);
-        assert_eq!(told.code, Some(3), "cut at {len}: {told:?}");
+        dir.write("cut.rec", &whole[..len]);
+        let output = dir.run(&["replay", "cut.rec"]);
+        assert_eq!(output.code, Some(3), "cut at {len}: {output:?}");
         assert!(
-            !told.stdout.starts_with("equal: "),
-            "cut at {len}: {told:?}"
+            !output.stdout.starts_with("equal: "),
+            "cut at {len}: {output:?}"
         );
-        if told.stdout.starts_with("equal up to step ") {
+        if output.stdout.starts_with("equal up to step ") {
             assert!(
-                told.stdout.contains(", then the recording ends"),
-                "cut at {len}: {told:?}"
+                output.stdout.contains(", then the recording ends"),
+                "cut at {len}: {output:?}"
             );
             assert!(
-                told.stderr.contains("it is valid up to record"),
-                "cut at {len}: {told:?}"
+                output.stderr.contains("it is valid up to record"),
+                "cut at {len}: {output:?}"
             );
-            let told = place.run(&["replay", "cut.rec", "--json"]);
-            let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+            let output = dir.run(&["replay", "cut.rec", "--json"]);
+            let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
             assert_eq!(document["verdict"], "equal_up_to", "cut at {len}");
             assert_eq!(document["up_to_step"], document["steps"], "cut at {len}");
             let kind = document["tail"]["kind"].as_str().expect("a kind of end");
             assert!(["open", "torn"].contains(&kind), "cut at {len}: {kind}");
-            let told = place.run(&["show", "cut.rec", "--mermaid"]);
+            let output = dir.run(&["show", "cut.rec", "--mermaid"]);
             assert!(
-                told.stdout.contains("the recording"),
-                "cut at {len}: {told:?}"
+                output.stdout.contains("the recording"),
+                "cut at {len}: {output:?}"
             );
             replayed += 1;
         }
@@ -210,39 +210,43 @@ fn a_recording_cut_anywhere_is_used_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_changed_byte_is_found_and_located() {
-    let place = recorded();
-    let whole = place.read("a.rec");
+fn a_changed_byte_is_detected_and_located() {
+    let dir = recorded();
+    let whole = dir.read("a.rec");
     for at in (0..whole.len()).step_by(11) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
-        place.write("bad.rec", &bytes);
+        dir.write("bad.rec", &bytes);
         for command in ["replay", "show"] {
-            let told = place.run(&[command, "bad.rec"]);
-            assert_eq!(told.code, Some(4), "{command}, byte {at}: {told:?}");
-            assert!(told.stderr.starts_with("antiphon: "), "byte {at}: {told:?}");
+            let output = dir.run(&[command, "bad.rec"]);
+            assert_eq!(output.code, Some(4), "{command}, byte {at}: {output:?}");
+            assert!(
+                output.stderr.starts_with("antiphon: "),
+                "byte {at}: {output:?}"
+            );
         }
     }
     let mut bytes = whole;
     let last = bytes.len() - 40;
     bytes[last] ^= 1;
-    place.write("bad.rec", &bytes);
-    let told = place.run(&["replay", "bad.rec"]);
+    dir.write("bad.rec", &bytes);
+    let output = dir.run(&["replay", "bad.rec"]);
     assert!(
-        told.stdout.starts_with("equal up to step ") && told.stdout.contains(", then damaged: "),
-        "what comes before the damage is good, and no more: {told:?}"
+        output.stdout.starts_with("equal up to step ")
+            && output.stdout.contains(", then damaged: "),
+        "what comes before the damage is good, and no more: {output:?}"
     );
-    let json = place.run(&["replay", "bad.rec", "--json"]);
+    let json = dir.run(&["replay", "bad.rec", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("one document");
     assert_eq!(json.code, Some(4));
     assert_eq!(document["verdict"], "equal_up_to");
     assert_eq!(document["up_to_step"], document["steps"]);
     assert_eq!(document["tail"]["kind"], "damaged");
-    let shown = place.run(&["show", "bad.rec"]).stdout;
+    let shown = dir.run(&["show", "bad.rec"]).stdout;
     assert!(shown.contains("damaged"), "{shown}");
-    let shown = place.run(&["show", "bad.rec", "--mermaid"]).stdout;
+    let shown = dir.run(&["show", "bad.rec", "--mermaid"]).stdout;
     assert!(shown.contains("damaged"), "{shown}");
-    let shown = place.run(&["show", "bad.rec", "--json"]).stdout;
+    let shown = dir.run(&["show", "bad.rec", "--json"]).stdout;
     let tail: serde_json::Value =
         serde_json::from_str(shown.lines().last().expect("a tail")).expect("a document");
     assert_eq!(
@@ -250,36 +254,36 @@ fn a_changed_byte_is_found_and_located() {
         (&"tail".into(), &"damaged".into())
     );
     assert!(
-        told.stderr.contains("record 2 is damaged between byte "),
-        "{told:?}"
+        output.stderr.contains("record 2 is damaged between byte "),
+        "{output:?}"
     );
     assert!(
-        told.stderr.contains("it is valid up to record 2"),
-        "{told:?}"
+        output.stderr.contains("it is valid up to record 2"),
+        "{output:?}"
     );
 }
 
 #[test]
-fn what_is_no_recording_is_told_so() {
-    let place = Place::new();
-    let told = place.run(&["replay", "two_buyer.anti"]);
-    assert_eq!(told.code, Some(4));
-    insta::assert_snapshot!(told.stderr);
+fn a_file_that_is_not_a_recording_is_refused() {
+    let dir = TestDir::new();
+    let output = dir.run(&["replay", "two_buyer.anti"]);
+    assert_eq!(output.code, Some(4));
+    insta::assert_snapshot!(output.stderr);
 }
 
 #[test]
 fn a_diagram_of_a_long_run_is_bounded() {
-    let place = Place::new();
-    place.write(
+    let dir = TestDir::new();
+    dir.write(
         "loop.anti",
         "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; continue X; } \
          or { stop() from A to B; } } }\n",
     );
-    place.write(
+    dir.write(
         "loop.script",
         "repeat 20000\nA sends n 7\nend\nA sends stop\n",
     );
-    place.good(&[
+    dir.run_ok(&[
         "run",
         "loop.anti",
         "--script",
@@ -287,7 +291,7 @@ fn a_diagram_of_a_long_run_is_bounded() {
         "--record",
         "loop.rec",
     ]);
-    let diagram = place.good(&["show", "loop.rec", "--mermaid"]);
+    let diagram = dir.run_ok(&["show", "loop.rec", "--mermaid"]);
     assert!(
         diagram.lines().count() < 2100,
         "{}",

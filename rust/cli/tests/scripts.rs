@@ -3,19 +3,18 @@
 mod common;
 
 use std::io::Read;
-use std::process::Command;
 
-use common::Place;
+use common::TestDir;
 
 const RUN: [&str; 4] = ["run", "two_buyer.anti", "--script", "s.script"];
 
 #[test]
 fn a_script_plays_every_role() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let run = ["run", "two_buyer.anti", "--script", "happy.script"];
-    insta::assert_snapshot!("happy", place.good(&run));
-    insta::assert_snapshot!("happy_all", place.good(&[&run[..], &["--all"]].concat()));
-    let documents = place.good(&[&run[..], &["--json"]].concat());
+    insta::assert_snapshot!("happy", dir.run_ok(&run));
+    insta::assert_snapshot!("happy_all", dir.run_ok(&[&run[..], &["--all"]].concat()));
+    let documents = dir.run_ok(&[&run[..], &["--json"]].concat());
     let last = documents.lines().last().expect("there is a summary");
     let last: serde_json::Value = serde_json::from_str(last).expect("each line is a document");
     assert_eq!(
@@ -25,9 +24,9 @@ fn a_script_plays_every_role() {
 }
 
 #[test]
-fn the_policy_changes_who_comes_when_and_not_what_is_said() {
-    let place = Place::new();
-    let said = |policy: &str| {
+fn the_policy_changes_only_the_interleaving() {
+    let dir = TestDir::new();
+    let message = |policy: &str| {
         let run = [
             "run",
             "two_buyer.anti",
@@ -36,22 +35,22 @@ fn the_policy_changes_who_comes_when_and_not_what_is_said() {
             "--policy",
             policy,
         ];
-        let text = place.good(&run);
+        let text = dir.run_ok(&run);
         // Step and clock are the first seventeen columns.
         let mut lines: Vec<String> = text.lines().map(|line| line[17..].to_owned()).collect();
         lines.sort();
         (text, lines)
     };
-    let (cooperative, lines) = said("cooperative");
-    let (robin, other) = said("round-robin");
+    let (cooperative, lines) = message("cooperative");
+    let (robin, other) = message("round-robin");
     assert_eq!(lines, other);
     assert_ne!(cooperative, robin, "a policy that changes nothing is none");
 }
 
 #[test]
-fn every_form_of_line_and_value() {
-    let place = Place::new();
-    place.write(
+fn a_script_has_every_form_of_line_and_value() {
+    let dir = TestDir::new();
+    dir.write(
         "calls.script",
         "repeat 1 # a loop of one\n\
          Boss sends wish green\n\
@@ -63,17 +62,17 @@ fn every_form_of_line_and_value() {
          Boss gets done {width: 7, depth: none}\n",
     );
     let run = ["run", "calls.anti", "--script", "calls.script"];
-    insta::assert_snapshot!("calls", place.good(&run));
+    insta::assert_snapshot!("calls", dir.run_ok(&run));
 }
 
 #[test]
 fn a_call_that_fails_or_is_never_answered_takes_its_branch() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for (name, answer) in [
         ("fails", "fails unavailable \"no \\u{1b}[31mpaint\""),
         ("later", "later"),
     ] {
-        place.write(
+        dir.write(
             "s.script",
             format!(
                 "Boss sends wish red\nHand answers World.ready true\nHand sends done\n\
@@ -81,26 +80,26 @@ fn a_call_that_fails_or_is_never_answered_takes_its_branch() {
             ),
         );
         let run = ["run", "calls.anti", "--script", "s.script"];
-        insta::assert_snapshot!(format!("calls_{name}"), place.good(&run));
+        insta::assert_snapshot!(format!("calls_{name}"), dir.run_ok(&run));
     }
 }
 
 #[test]
-fn a_fault_is_told_and_ends_with_one() {
-    let place = Place::new();
-    place.write(
+fn a_fault_is_printed_and_exits_with_one() {
+    let dir = TestDir::new();
+    dir.write(
         "s.script",
         "Boss sends wish red\nHand answers World.ready fails denied \"not you\"\n",
     );
-    let told = place.run(&["run", "calls.anti", "--script", "s.script"]);
-    assert_eq!(told.code, Some(1));
-    insta::assert_snapshot!(told.stdout);
+    let output = dir.run(&["run", "calls.anti", "--script", "s.script"]);
+    assert_eq!(output.code, Some(1));
+    insta::assert_snapshot!(output.stdout);
 }
 
 #[test]
-fn what_is_wrong_with_a_script_is_said_at_once() {
-    let place = Place::new();
-    place.write(
+fn a_script_reports_all_errors_before_the_run() {
+    let dir = TestDir::new();
+    dir.write(
         "s.script",
         "Ann sends title 7\n\
          Eve sends title \"x\"\n\
@@ -117,28 +116,28 @@ fn what_is_wrong_with_a_script_is_said_at_once() {
          repeat 3\n\
          Bob sends ok fails badly\n",
     );
-    let told = place.run(&RUN);
-    assert_eq!(told.code, Some(1));
-    assert!(told.stdout.is_empty(), "nothing has run: {told:?}");
-    insta::assert_snapshot!(told.stderr);
+    let output = dir.run(&RUN);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stdout.is_empty(), "nothing has run: {output:?}");
+    insta::assert_snapshot!(output.stderr);
 }
 
 #[test]
 fn a_script_that_repeats_without_end_is_refused() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let nested = "repeat 1000\n".repeat(7) + "Ann sends title \"x\"\n" + &"end\n".repeat(7);
-    place.write("s.script", nested);
-    let told = place.run(&RUN);
-    assert_eq!(told.code, Some(1));
+    dir.write("s.script", nested);
+    let output = dir.run(&RUN);
+    assert_eq!(output.code, Some(1));
     assert!(
-        told.stderr.contains("more than 1048576 answers"),
-        "{told:?}"
+        output.stderr.contains("more than 1048576 answers"),
+        "{output:?}"
     );
 }
 
 #[test]
-fn a_run_that_leaves_its_script_says_where() {
-    let place = Place::new();
+fn a_mismatch_with_the_script_names_its_line() {
+    let dir = TestDir::new();
     for (name, script) in [
         (
             "other",
@@ -151,39 +150,40 @@ fn a_run_that_leaves_its_script_says_where() {
         ),
         ("value_not_given", "Ann sends title\n"),
     ] {
-        place.write("s.script", script);
-        let told = place.run(&RUN);
-        assert_eq!(told.code, Some(1), "{told:?}");
-        insta::assert_snapshot!(format!("astray_{name}"), told.stderr);
+        dir.write("s.script", script);
+        let output = dir.run(&RUN);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        insta::assert_snapshot!(format!("mismatch_{name}"), output.stderr);
     }
 }
 
 #[test]
 fn without_a_script_each_answer_is_typed() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let typed = b"\"Moby Dick\"\n42\nmaybe\n21\nok\n\"12 Elm Street\"\n\"Monday\"\n";
-    let told = place.run_with(&["run", "two_buyer.anti"], typed);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    insta::assert_snapshot!("typed", format!("{}---\n{}", told.stdout, told.stderr));
+    let output = dir.run_with(&["run", "two_buyer.anti"], typed);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!("typed", format!("{}---\n{}", output.stdout, output.stderr));
 
-    let told = place.run_with(&["run", "two_buyer.anti"], b"\"Moby Dick\"\n");
-    assert_eq!(told.code, Some(1));
+    let output = dir.run_with(&["run", "two_buyer.anti"], b"\"Moby Dick\"\n");
+    assert_eq!(output.code, Some(1));
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("the input has ended before the protocol"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(told.stdout.contains("ended: cancelled"), "{told:?}");
+    assert!(output.stdout.contains("ended: cancelled"), "{output:?}");
 }
 
 #[test]
-fn a_run_without_end_is_ended() {
-    let place = Place::new();
-    place.write(
+fn an_endless_run_stops_at_the_step_limit() {
+    let dir = TestDir::new();
+    dir.write(
         "loop.anti",
         "global protocol L(role A, role B) { rec X { hi() from A to B; continue X; } }\n",
     );
-    place.write("empty.script", "");
+    dir.write("empty.script", "");
     let run = [
         "run",
         "loop.anti",
@@ -192,34 +192,38 @@ fn a_run_without_end_is_ended() {
         "--steps-max",
         "1000",
     ];
-    let told = place.run(&run);
-    assert_eq!(told.code, Some(1));
+    let output = dir.run(&run);
+    assert_eq!(output.code, Some(1));
     assert!(
-        told.stderr.contains("the run was ended after 1000 steps"),
-        "{told:?}"
+        output.stderr.contains("the run was ended after 1000 steps"),
+        "{output:?}"
     );
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
-    let place = Place::new();
-    place.write(
+fn a_closed_standard_output_is_not_an_error() {
+    let dir = TestDir::new();
+    dir.write(
         "loop.anti",
         "global protocol L(role A, role B) { rec X { hi() from A to B; continue X; } }\n",
     );
-    place.write("empty.script", "");
-    let mut child = place.start(&["run", "loop.anti", "--script", "empty.script"]);
+    dir.write("empty.script", "");
+    let mut child = dir.start(&["run", "loop.anti", "--script", "empty.script"]);
     drop(child.stdout.take());
-    let told = common::end(child);
-    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
+    let output = common::end(child);
+    assert_eq!(
+        (output.code, output.stderr.as_str()),
+        (Some(0), ""),
+        "{output:?}"
+    );
 }
 
 #[test]
-fn a_signal_ends_a_run_and_its_recording_in_good_order() {
-    let place = Place::new();
+fn a_signal_ends_a_run_and_its_recording_cleanly() {
+    let dir = TestDir::new();
     let text = "global protocol L(role A, role B) { rec X { hi() from A to B; continue X; } }\n";
-    place.write("loop.anti", text);
-    place.write("empty.script", "");
+    dir.write("loop.anti", text);
+    dir.write("empty.script", "");
     let args = [
         "run",
         "loop.anti",
@@ -228,15 +232,13 @@ fn a_signal_ends_a_run_and_its_recording_in_good_order() {
         "--record",
         "l.rec",
     ];
-    let mut child = place.start(&args);
+    let mut child = dir.start(&args);
     let mut some = [0; 4096];
     let stdout = child.stdout.as_mut().expect("it is piped");
     stdout.read_exact(&mut some).expect("it prints without end");
-    let pid = child.id().to_string();
-    let status = Command::new("kill").args(["-s", "INT", &pid]).status();
-    assert!(status.expect("kill starts").success());
-    let told = common::end(child);
-    assert_eq!(told.code, Some(130), "{}", told.stderr);
-    assert!(told.stdout.ends_with("ended: cancelled\n"));
-    place.good(&["replay", "l.rec"]);
+    common::signal(&child, "INT");
+    let output = common::end(child);
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert!(output.stdout.ends_with("ended: cancelled\n"));
+    dir.run_ok(&["replay", "l.rec"]);
 }

@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Agent, PATIENCE, Place, end, expect_gone, next_line, read_line, signal, wait};
+use common::{
+    Agent, PATIENCE, TestDir, end, expect_gone, next_line, on_terminal, read_line, signal, wait,
+};
 
 /// One signal ends an `exec` within 2 s, whatever it waits for; on a slow machine later, but before a command that does
 /// not end is cancelled.
@@ -22,7 +24,7 @@ fn code(child: &mut Child) -> Option<i32> {
 
 #[test]
 fn a_forwarded_signal_leaves_the_end_to_the_command() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for (name, number) in [
         ("INT", 2),
         ("TERM", 15),
@@ -42,44 +44,44 @@ fn a_forwarded_signal_leaves_the_end_to_the_command() {
             "-c",
             &script,
         ];
-        let mut child = place.start(&args);
+        let mut child = dir.start(&args);
         read_line(&mut child, "up");
         signal(&child, name);
-        let told = end(child);
+        let output = end(child);
         assert_eq!(
-            (told.code, told.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (Some(5), "got\n"),
             "{name}"
         );
-        let shown = place.good(&["show", "s.rec"]);
+        let shown = dir.run_ok(&["show", "s.rec"]);
         assert!(
             shown.contains(&format!("signal {{signo: {number}}}")),
             "{name}: {shown}"
         );
-        place.good(&["replay", "s.rec"]);
+        dir.run_ok(&["replay", "s.rec"]);
     }
 }
 
 #[test]
-fn signals_that_do_not_ask_for_an_end_may_come_often() {
-    let place = Place::new();
+fn signals_that_do_not_ask_for_an_end_may_repeat() {
+    let dir = TestDir::new();
     let script = "trap 'echo usr1' USR1; trap 'echo winch' WINCH; trap 'echo end; exit 0' USR2; echo up; \
                   while :; do sleep 0.05; done";
-    let mut child = place.start(&["exec", "--", "sh", "-c", script]);
+    let mut child = dir.start(&["exec", "--", "sh", "-c", script]);
     read_line(&mut child, "up");
     for (name, line) in [("USR1", "usr1"), ("WINCH", "winch"), ("USR1", "usr1")] {
         signal(&child, name);
         read_line(&mut child, line);
     }
     signal(&child, "USR2");
-    let told = end(child);
-    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "end\n"));
+    let output = end(child);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "end\n"));
 }
 
 /// Nothing can be forwarded, and the session has no word for a cancel: it is called off.
 #[test]
-fn a_protocol_without_signals_is_called_off_at_once() {
-    let place = Place::new();
+fn a_protocol_without_signals_is_cancelled_at_once() {
+    let dir = TestDir::new();
     for (name, number) in [("TERM", 15), ("INT", 2), ("USR1", 10)] {
         let args = [
             "exec",
@@ -91,17 +93,17 @@ fn a_protocol_without_signals_is_called_off_at_once() {
             "once.anti",
         ];
         let words = ["--", "sh", "-c", "echo up; exec sleep 977"];
-        let mut child = place.start(&[&args[..], &words].concat());
+        let mut child = dir.start(&[&args[..], &words].concat());
         drop(child.stdin.take());
         let up = next_line(&mut child);
         assert!(up.contains("dXAK"), "{up}");
         let begun = Instant::now();
         signal(&child, name);
-        let told = end(child);
-        assert_eq!(told.code, Some(128 + number), "{name}: {told:?}");
+        let output = end(child);
+        assert_eq!(output.code, Some(128 + number), "{name}: {output:?}");
         assert!(
-            told.stdout.contains(r#""reason":"cancelled""#),
-            "{name}: {told:?}"
+            output.stdout.contains(r#""reason":"cancelled""#),
+            "{name}: {output:?}"
         );
         assert!(
             begun.elapsed() < Duration::from_secs(1),
@@ -109,32 +111,21 @@ fn a_protocol_without_signals_is_called_off_at_once() {
             begun.elapsed()
         );
         expect_gone("977");
-        place.good(&["replay", "o.rec"]);
+        dir.run_ok(&["replay", "o.rec"]);
     }
 }
 
 /// `nohup` replaces a terminal by a null device that cannot be read.
 #[test]
 fn a_command_under_nohup_on_a_terminal_runs() {
-    let place = Place::new();
-    let program = env!("CARGO_BIN_EXE_antiphon");
-    let line =
-        format!("nohup '{program}' exec -- sh -c 'echo hi; sleep 0.5; echo bye'; echo code $?");
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &line, "/dev/null"]);
-    terminal
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = terminal
-        .current_dir(place.path("."))
-        .spawn()
-        .expect("`script` is there");
+    let dir = TestDir::new();
+    let line = "nohup antiphon exec -- sh -c 'echo hi; sleep 0.5; echo bye'; echo code $?";
+    let mut child = on_terminal(&dir, line);
     let typed = child.stdin.take();
-    let told = end(child);
+    let output = end(child);
     drop(typed);
-    assert!(told.stdout.contains("code 0"), "{told:?}");
-    let written = place.read("nohup.out");
+    assert!(output.stdout.contains("code 0"), "{output:?}");
+    let written = dir.read("nohup.out");
     assert!(
         written.ends_with(b"hi\nbye\n"),
         "{}",
@@ -146,9 +137,9 @@ const STUBBORN: &str = "trap '' INT TERM HUP; echo up; while :; do sleep 0.05; d
 
 #[test]
 fn the_second_signal_cancels() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let args = ["exec", "--record", "c.rec", "--", "sh", "-c", STUBBORN];
-    let mut child = place.start(&args);
+    let mut child = dir.start(&args);
     read_line(&mut child, "up");
     signal(&child, "INT");
     thread::sleep(Duration::from_millis(300));
@@ -157,14 +148,14 @@ fn the_second_signal_cancels() {
     let begun = Instant::now();
     assert_eq!(end(child).code, Some(143));
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    let shown = place.good(&["show", "c.rec"]);
+    let shown = dir.run_ok(&["show", "c.rec"]);
     assert!(shown.contains("Feeder → Sink       cancel"), "{shown}");
     assert!(shown.contains("ended: closed"), "{shown}");
 }
 
 #[test]
 fn a_command_that_ignores_the_signal_is_cancelled_after_a_while() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let args = [
         "exec",
         "--kill-after",
@@ -175,14 +166,17 @@ fn a_command_that_ignores_the_signal_is_cancelled_after_a_while() {
         "-c",
         STUBBORN,
     ];
-    let mut child = place.start(&args);
+    let mut child = dir.start(&args);
     let up = r#"{"base64":"dXAK","event":"output","stream":"stdout"}"#;
     read_line(&mut child, up);
     signal(&child, "INT");
     let begun = Instant::now();
-    let told = end(child);
-    assert_eq!(told.code, Some(130), "{told:?}");
-    assert!(told.stdout.contains(r#""reason":"cancelled""#), "{told:?}");
+    let output = end(child);
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert!(
+        output.stdout.contains(r#""reason":"cancelled""#),
+        "{output:?}"
+    );
     let taken = begun.elapsed();
     assert!(
         (Duration::from_millis(400)..SOON).contains(&taken),
@@ -192,7 +186,7 @@ fn a_command_that_ignores_the_signal_is_cancelled_after_a_while() {
 
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for name in ["HUP", "INT"] {
         let program = env!("CARGO_BIN_EXE_antiphon");
         let script = format!(
@@ -204,14 +198,14 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command
-            .current_dir(place.path("."))
+            .current_dir(dir.path("."))
             .spawn()
             .expect("sh starts");
         read_line(&mut child, "up");
         signal(&child, name);
-        let told = end(child);
+        let output = end(child);
         assert_eq!(
-            (told.code, told.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (Some(0), "survived\n"),
             "{name}"
         );
@@ -221,15 +215,15 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
 /// The reader leaves after the output has backed up everywhere on the way.
 #[test]
 fn a_reader_that_leaves_a_full_pipe_ends_the_command() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for args in [&["exec", "--", "yes"][..], &["exec", "--json", "--", "yes"]] {
-        let mut child = place.start(args);
+        let mut child = dir.start(args);
         thread::sleep(Duration::from_millis(1_500));
         let begun = Instant::now();
         drop(child.stdout.take());
-        let told = end(child);
+        let output = end(child);
         assert_eq!(
-            (told.code, told.stderr.as_str()),
+            (output.code, output.stderr.as_str()),
             (Some(141), ""),
             "{args:?}"
         );
@@ -238,8 +232,8 @@ fn a_reader_that_leaves_a_full_pipe_ends_the_command() {
 }
 
 /// Opens a named pipe in both directions, so that it has a reader that reads nothing.
-fn stalled(place: &Place) -> File {
-    let path = place.path("stalled");
+fn stalled(dir: &TestDir) -> File {
+    let path = dir.path("stalled");
     let made = Command::new("mkfifo").arg(&path).status();
     assert!(made.expect("mkfifo starts").success());
     let mut options = OpenOptions::new();
@@ -255,9 +249,9 @@ fn stalled(place: &Place) -> File {
 fn one_signal_ends_what_a_stalled_reader_holds_up() {
     for script in ["yes", "head -c 3000000 /dev/zero", "yes >&2"] {
         for form in [&[][..], &["--json"]] {
-            let place = Place::new();
-            let pipe = stalled(&place);
-            let mut command = place.command(&["exec", "--record", "r.rec"]);
+            let dir = TestDir::new();
+            let pipe = stalled(&dir);
+            let mut command = dir.command(&["exec", "--record", "r.rec"]);
             command.args(form).args(["--", "sh", "-c", script]);
             if script.ends_with("2") {
                 command.stderr(pipe.try_clone().expect("a descriptor"));
@@ -274,7 +268,7 @@ fn one_signal_ends_what_a_stalled_reader_holds_up() {
                 begun.elapsed()
             );
             // The session ended by its protocol, so the recording is whole.
-            place.good(&["replay", "r.rec"]);
+            dir.run_ok(&["replay", "r.rec"]);
             drop(pipe);
         }
     }
@@ -295,7 +289,7 @@ fn kill(name: &str, pid: &str) {
 
 #[test]
 fn one_signal_ends_what_a_silent_agent_holds_up() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let args = [
         "exec",
         "--record",
@@ -305,23 +299,23 @@ fn one_signal_ends_what_a_silent_agent_holds_up() {
         "-c",
         "echo $$; exec sleep 971",
     ];
-    let mut child = place.start(&args);
+    let mut child = dir.start(&args);
     let command = next_line(&mut child);
     let agents = children(&child);
     assert_eq!(agents.len(), 1);
     kill("STOP", &agents[0]);
     let begun = Instant::now();
     signal(&child, "TERM");
-    let told = end(child);
-    assert_eq!(told.code, Some(143), "{told:?}");
+    let output = end(child);
+    assert_eq!(output.code, Some(143), "{output:?}");
     // The guest has a moment to show that it lives.
     let taken = begun.elapsed();
     assert!(
         (Duration::from_millis(1_400)..SOON).contains(&taken),
         "{taken:?}"
     );
-    assert!(told.stderr.contains("does not answer"), "{told:?}");
-    place.good(&["replay", "a.rec"]);
+    assert!(output.stderr.contains("does not answer"), "{output:?}");
+    dir.run_ok(&["replay", "a.rec"]);
     // A stopped agent cannot end its command, and one that was killed has not ended it.
     kill("KILL", &command);
 }
@@ -330,9 +324,9 @@ fn one_signal_ends_what_a_silent_agent_holds_up() {
 #[test]
 fn one_signal_ends_what_a_stalled_reader_of_both_streams_and_a_silent_agent_hold_up() {
     for form in [&[][..], &["--json"]] {
-        let place = Place::new();
-        let pipe = stalled(&place);
-        let mut command = place.command(&["exec"]);
+        let dir = TestDir::new();
+        let pipe = stalled(&dir);
+        let mut command = dir.command(&["exec"]);
         command.args(form).args(["--", "yes"]);
         command.stdout(pipe.try_clone().expect("a descriptor"));
         command.stderr(pipe.try_clone().expect("a descriptor"));
@@ -351,9 +345,9 @@ fn one_signal_ends_what_a_stalled_reader_of_both_streams_and_a_silent_agent_hold
 
 #[test]
 fn a_copy_ends_with_one_signal_too_when_the_agent_is_silent() {
-    let place = Place::new();
-    let there = format!("guest:{}", place.path("there").display());
-    let mut child = place.start(&["cp", "/dev/zero", &there]);
+    let dir = TestDir::new();
+    let there = format!("guest:{}", dir.path("there").display());
+    let mut child = dir.start(&["cp", "/dev/zero", &there]);
     thread::sleep(Duration::from_millis(500));
     for agent in children(&child) {
         kill("STOP", &agent);
@@ -367,28 +361,28 @@ fn a_copy_ends_with_one_signal_too_when_the_agent_is_silent() {
 /// On every transport, without a signal.
 #[test]
 fn a_silent_agent_is_lost_within_the_given_time() {
-    let place = Place::new();
-    let mut agent = Agent::start(&place);
+    let dir = TestDir::new();
+    let mut agent = Agent::start(&dir);
     let args = [
         "exec",
         "--agent",
-        &agent.place,
+        &agent.dir,
         "--silence",
         "1",
         "--",
         "sh",
         "-c",
     ];
-    let mut child = place.start(&[&args[..], &["echo up; exec sleep 972"]].concat());
+    let mut child = dir.start(&[&args[..], &["echo up; exec sleep 972"]].concat());
     read_line(&mut child, "up");
     signal(&agent.child, "STOP");
     let begun = Instant::now();
-    let told = end(child);
+    let output = end(child);
     signal(&agent.child, "CONT");
-    assert_eq!(told.code, Some(125), "{told:?}");
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr.contains("lost: the guest does not answer"),
-        "{told:?}"
+        output.stderr.contains("lost: the guest does not answer"),
+        "{output:?}"
     );
     let taken = begun.elapsed();
     assert!(
@@ -398,7 +392,7 @@ fn a_silent_agent_is_lost_within_the_given_time() {
     signal(&agent.child, "TERM");
     assert_eq!(code(&mut agent.child), Some(0));
     assert!(
-        !place.path("agent.sock").exists(),
+        !dir.path("agent.sock").exists(),
         "the socket is still there"
     );
     expect_gone("972");
@@ -406,30 +400,31 @@ fn a_silent_agent_is_lost_within_the_given_time() {
 
 #[test]
 fn input_that_cannot_be_read_fails_the_run() {
-    let place = Place::new();
-    let mut command = place.command(&["exec", "--", "sh", "-c", "cat | wc -c"]);
+    let dir = TestDir::new();
+    let mut command = dir.command(&["exec", "--", "sh", "-c", "cat | wc -c"]);
     command.stdin(File::open("/").expect("it can be opened"));
-    let told = end(command.spawn().expect("it starts"));
-    assert_eq!(told.code, Some(125), "{told:?}");
+    let output = end(command.spawn().expect("it starts"));
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("cannot read standard input: Is a directory"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert_eq!(told.stdout, "");
+    assert_eq!(output.stdout, "");
 }
 
 /// Another process may have made the description non-blocking, and both programs share it.
 #[test]
 fn streams_that_do_not_block_are_waited_for() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let flags = rustix::pipe::PipeFlags::NONBLOCK | rustix::pipe::PipeFlags::CLOEXEC;
     let (input, mut feeding) = pipe(flags);
-    let (mut reading, output) = pipe(flags);
-    let mut command = place.command(&["exec", "--", "sh", "-c", "cat; head -c 300000 /dev/zero"]);
+    let (mut reading, write_end) = pipe(flags);
+    let mut command = dir.command(&["exec", "--", "sh", "-c", "cat; head -c 300000 /dev/zero"]);
     let mut child = command
         .stdin(input)
-        .stdout(output)
+        .stdout(write_end)
         .spawn()
         .expect("it starts");
     drop(command);
@@ -459,9 +454,9 @@ fn pipe(flags: rustix::pipe::PipeFlags) -> (File, File) {
 }
 
 #[test]
-fn without_input_none_is_read() {
-    let place = Place::new();
-    place.write("lines", "one\ntwo\nthree\n");
+fn no_stdin_reads_no_input() {
+    let dir = TestDir::new();
+    dir.write("lines", "one\ntwo\nthree\n");
     let program = env!("CARGO_BIN_EXE_antiphon");
     for (option, expected) in [("-n", "one 0\ntwo 0\nthree 0\n"), ("--", "one 10\n")] {
         let option = if option == "-n" { "-n --" } else { option };
@@ -470,74 +465,53 @@ fn without_input_none_is_read() {
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdout(Stdio::piped());
-        command.stdin(File::open(place.path("lines")).expect("it was written"));
-        let told = end(command.spawn().expect("sh starts"));
-        assert_eq!(told.stdout, expected, "{option}");
+        command.stdin(File::open(dir.path("lines")).expect("it was written"));
+        let output = end(command.spawn().expect("sh starts"));
+        assert_eq!(output.stdout, expected, "{option}");
     }
 }
 
 /// What an interactive shell does with a job in the background of its terminal.
 #[test]
 fn a_job_in_the_background_does_not_stop_for_input() {
-    let place = Place::new();
-    let program = env!("CARGO_BIN_EXE_antiphon");
-    let script = format!("'{program}' exec -- sh -c 'sleep 0.3; echo done' >out & wait; echo over");
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &format!("bash -ic \"{script}\""), "/dev/null"]);
-    terminal
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = terminal
-        .current_dir(place.path("."))
-        .spawn()
-        .expect("`script` is there");
+    let dir = TestDir::new();
+    let script = "antiphon exec -- sh -c 'sleep 0.3; echo done' >out & wait; echo over";
+    let mut child = on_terminal(&dir, &format!("bash -ic \"{script}\""));
     // The typed line is for the shell.
     let mut typed = child.stdin.take().expect("it is piped");
     thread::sleep(Duration::from_millis(100));
     typed.write_all(b"typed\n").expect("the terminal takes it");
-    let told = end(child);
+    let output = end(child);
     drop(typed);
-    assert!(told.stdout.contains("over"), "{told:?}");
-    assert_eq!(place.read("out"), b"done\n");
+    assert!(output.stdout.contains("over"), "{output:?}");
+    assert_eq!(dir.read("out"), b"done\n");
 }
 
 #[test]
 fn a_command_has_no_terminal_of_its_host() {
-    let place = Place::new();
-    let program = env!("CARGO_BIN_EXE_antiphon");
-    let line =
-        format!("'{program}' exec -- sh -c 'read x </dev/tty; echo code $?; ps -o tty= -p $$'");
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &line, "/dev/null"]);
-    terminal
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = terminal
-        .current_dir(place.path("."))
-        .spawn()
-        .expect("`script` is there");
+    let dir = TestDir::new();
+    let line = "antiphon exec -- sh -c 'read x </dev/tty; echo code $?; ps -o tty= -p $$'";
+    let mut child = on_terminal(&dir, line);
     let typed = child.stdin.take();
-    let told = end(child);
+    let output = end(child);
     drop(typed);
     assert!(
-        told.stdout.contains("No such device or address"),
-        "{told:?}"
+        output.stdout.contains("No such device or address"),
+        "{output:?}"
     );
     assert!(
-        told.stdout.contains("code 2") && told.stdout.contains("?\r\n"),
-        "{told:?}"
+        output.stdout.contains("code 2") && output.stdout.contains("?\r\n"),
+        "{output:?}"
     );
 }
 
 #[test]
 fn sigterm_while_the_agent_does_not_shake_hands_ends_at_once() {
-    let place = Place::new();
-    let socket = place.path("mute.sock");
+    let dir = TestDir::new();
+    let socket = dir.path("mute.sock");
     let _mute = std::os::unix::net::UnixListener::bind(&socket).expect("it binds");
     let there = format!("unix:{}", socket.display());
-    let mut command = place.command(&["exec", "--agent", &there, "--", "true"]);
+    let mut command = dir.command(&["exec", "--agent", &there, "--", "true"]);
     let mut child = command.process_group(0).spawn().expect("it starts");
     thread::sleep(Duration::from_millis(300));
     let begun = Instant::now();

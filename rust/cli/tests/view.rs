@@ -14,7 +14,7 @@ use antiphon_machine::{Outcome, Value};
 use antiphon_record::{Entry, Reader, Writer};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use common::{PATIENCE, Place, end, wait};
+use common::{PATIENCE, TestDir, end, next_line, signal, wait};
 
 const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
 const DIVERGES: &str = "tests/view/diverges.rec";
@@ -23,13 +23,13 @@ const DIVERGES: &str = "tests/view/diverges.rec";
 const SCRIPT: &str = "export default function init() {}\n";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-fn place() -> Place {
-    let place = Place::new();
-    place.write("a.rec", recording());
-    fs::create_dir(place.path("package")).expect("it is writable");
-    place.write("package/antiphon.js", SCRIPT);
-    place.write("package/antiphon_bg.wasm", MODULE);
-    place
+fn view_dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.write("a.rec", recording());
+    fs::create_dir(dir.path("package")).expect("it is writable");
+    dir.write("package/antiphon.js", SCRIPT);
+    dir.write("package/antiphon_bg.wasm", MODULE);
+    dir
 }
 
 fn recording() -> Vec<u8> {
@@ -51,10 +51,10 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(place: &Place) -> Running {
+    fn start(dir: &TestDir) -> Running {
         let args = ["view", "a.rec", "--no-open", "--package", "package"];
-        let mut child = place.start(&args);
-        let url = first_line(&mut child);
+        let mut child = dir.start(&args);
+        let url = next_line(&mut child);
         let rest = url.strip_prefix("http://127.0.0.1:").expect("the loopback");
         let (port, token) = rest.trim_end().split_once('/').expect("a path");
         let token = token.strip_suffix('/').expect("a folder").to_owned();
@@ -116,20 +116,10 @@ impl Answer {
     }
 }
 
-fn first_line(child: &mut Child) -> String {
-    let out = child.stdout.as_mut().expect("it is piped");
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while out.read(&mut byte).expect("a pipe can be read") == 1 && byte[0] != b'\n' {
-        line.push(byte[0]);
-    }
-    String::from_utf8(line).expect("text")
-}
-
 #[test]
-fn whoever_has_the_address_gets_the_page_and_its_parts() {
-    let place = place();
-    let server = Running::start(&place);
+fn the_address_serves_the_page_and_its_parts() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     assert_eq!(server.token.len(), 32);
     assert!(server.token.bytes().all(|b| b.is_ascii_hexdigit()));
 
@@ -178,17 +168,17 @@ fn whoever_has_the_address_gets_the_page_and_its_parts() {
 }
 
 #[test]
-fn each_server_has_a_secret_of_its_own() {
-    let place = place();
-    let (one, other) = (Running::start(&place), Running::start(&place));
+fn each_server_has_its_own_secret() {
+    let dir = view_dir();
+    let (one, other) = (Running::start(&dir), Running::start(&dir));
     assert_ne!(one.token, other.token);
     assert_ne!(one.port, other.port);
 }
 
 #[test]
-fn without_the_secret_there_is_nothing() {
-    let place = place();
-    let server = Running::start(&place);
+fn requests_without_the_secret_are_not_found() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let host = format!("127.0.0.1:{}", server.port);
     let token = &server.token;
     let mut wrong = token.clone().into_bytes();
@@ -212,9 +202,9 @@ fn without_the_secret_there_is_nothing() {
 }
 
 #[test]
-fn no_path_leads_to_another_file() {
-    let place = place();
-    let server = Running::start(&place);
+fn no_path_reaches_another_file() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let names = [
         "../../../../etc/passwd",
         "..%2f..%2fetc%2fpasswd",
@@ -236,8 +226,8 @@ fn no_path_leads_to_another_file() {
 
 #[test]
 fn another_name_for_this_machine_is_refused() {
-    let place = place();
-    let server = Running::start(&place);
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let (port, path) = (server.port, format!("/{}/", server.token));
     let hosts = [
         format!("evil.example:{port}"),
@@ -258,9 +248,9 @@ fn another_name_for_this_machine_is_refused() {
 }
 
 #[test]
-fn nothing_but_get_is_done() {
-    let place = place();
-    let server = Running::start(&place);
+fn only_get_is_allowed() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let host = format!("127.0.0.1:{}", server.port);
     for method in [
         "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "get",
@@ -272,9 +262,9 @@ fn nothing_but_get_is_done() {
 }
 
 #[test]
-fn what_is_no_request_or_too_long_is_refused_and_the_next_one_served() {
-    let place = place();
-    let server = Running::start(&place);
+fn refuses_malformed_and_long_requests_and_serves_the_next() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let head = format!(
         "GET /{}/ HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n",
         server.token, server.port
@@ -303,9 +293,9 @@ fn what_is_no_request_or_too_long_is_refused_and_the_next_one_served() {
 }
 
 #[test]
-fn whoever_says_nothing_takes_no_place_for_ever() {
-    let place = place();
-    let server = Running::start(&place);
+fn a_silent_client_releases_its_slot() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let silent: Vec<TcpStream> = (0..24).map(|_| server.connect()).collect();
     // Some got a place and some were refused at once; after their time all places are free again.
     let mut refused = 0;
@@ -327,9 +317,9 @@ fn whoever_says_nothing_takes_no_place_for_ever() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn only_this_machine_can_reach_it() {
-    let place = place();
-    let server = Running::start(&place);
+fn listens_on_the_loopback_only() {
+    let dir = view_dir();
+    let server = Running::start(&dir);
     let listening = fs::read_to_string("/proc/net/tcp").expect("this is Linux");
     let port = format!(":{:04X} ", server.port);
     let line = listening
@@ -343,22 +333,19 @@ fn only_this_machine_can_reach_it() {
 }
 
 #[test]
-fn a_signal_is_how_it_ends() {
-    let place = place();
-    for signal in ["INT", "TERM"] {
-        let mut server = Running::start(&place);
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &server.child.id().to_string()])
-            .status();
-        assert!(sent.expect("there is a kill").success());
+fn a_signal_ends_the_server_with_success() {
+    let dir = view_dir();
+    for name in ["INT", "TERM"] {
+        let mut server = Running::start(&dir);
+        signal(&server.child, name);
         let status = wait(&mut server.child).expect("it ends");
-        assert_eq!(status.code(), Some(0), "{signal}");
+        assert_eq!(status.code(), Some(0), "{name}");
     }
 }
 
 #[test]
-fn it_speaks_json_too() {
-    let place = place();
+fn prints_json() {
+    let dir = view_dir();
     let args = [
         "view",
         "a.rec",
@@ -367,8 +354,8 @@ fn it_speaks_json_too() {
         "package",
         "--json",
     ];
-    let mut child = place.start(&args);
-    let line = first_line(&mut child);
+    let mut child = dir.start(&args);
+    let line = next_line(&mut child);
     let _ = child.kill();
     let _ = child.wait();
     let document: serde_json::Value = serde_json::from_str(&line).expect("a document");
@@ -382,7 +369,7 @@ fn it_speaks_json_too() {
     // It is gone with its process.
     assert!(TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
 
-    let told = place.good(&[
+    let output = dir.run_ok(&[
         "view",
         "a.rec",
         "--out",
@@ -391,17 +378,17 @@ fn it_speaks_json_too() {
         "package",
         "--json",
     ]);
-    let document: serde_json::Value = serde_json::from_str(&told).expect("a document");
+    let document: serde_json::Value = serde_json::from_str(&output).expect("a document");
     assert_eq!(document["event"], "written");
-    assert_eq!(document["bytes"], place.read("p.html").len());
+    assert_eq!(document["bytes"], dir.read("p.html").len());
 }
 
 #[test]
-fn a_page_is_one_file_and_says_what_it_may_do() {
-    let place = place();
-    let told = place.good(&["view", "a.rec", "--out", "p.html", "--package", "package"]);
-    assert!(told.starts_with("p.html: "), "{told}");
-    let page = String::from_utf8(place.read("p.html")).expect("text");
+fn a_page_is_one_file_with_a_policy() {
+    let dir = view_dir();
+    let output = dir.run_ok(&["view", "a.rec", "--out", "p.html", "--package", "package"]);
+    assert!(output.starts_with("p.html: "), "{output}");
+    let page = String::from_utf8(dir.read("p.html")).expect("text");
     let policy = page.split_once("Content-Security-Policy\" content=\"");
     let policy = policy
         .and_then(|(_, rest)| rest.split('"').next())
@@ -419,26 +406,26 @@ fn a_page_is_one_file_and_says_what_it_may_do() {
         "it loads nothing"
     );
     // Written again, over itself; never over the recording.
-    place.good(&["view", "a.rec", "--out", "p.html", "--package", "package"]);
-    let told = place.run(&["view", "a.rec", "--out", "./a.rec", "--package", "package"]);
-    assert_eq!(told.code, Some(2), "{told:?}");
-    assert!(place.read("a.rec") == recording());
+    dir.run_ok(&["view", "a.rec", "--out", "p.html", "--package", "package"]);
+    let output = dir.run(&["view", "a.rec", "--out", "./a.rec", "--package", "package"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(dir.read("a.rec") == recording());
 }
 
 /// A recording reaches the page as base64, so no text in it can become markup.
 #[test]
 fn a_page_holds_hostile_text_as_data() {
-    let place = place();
+    let dir = view_dir();
     let evil = "</script><script>alert(1)</script><!--\\u{202e}\\u{0}]]>";
     let script = format!(
         "Ann sends title \"{evil}\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\n"
     );
-    place.write("evil.script", script);
+    dir.write("evil.script", script);
     let run = ["run", "two_buyer.anti", "--script", "evil.script"];
-    place.good(&[&run[..], &["--record", "evil.rec"]].concat());
+    dir.run_ok(&[&run[..], &["--record", "evil.rec"]].concat());
     let view = ["view", "--package", "package", "--out", "p.html"];
-    place.good(&[&view[..], &["evil.rec"]].concat());
-    let page = String::from_utf8(place.read("p.html")).expect("text");
+    dir.run_ok(&[&view[..], &["evil.rec"]].concat());
+    let page = String::from_utf8(dir.read("p.html")).expect("text");
     assert_eq!(
         page.matches("<script").count(),
         4,
@@ -446,17 +433,17 @@ fn a_page_holds_hostile_text_as_data() {
     );
     assert_eq!(page.matches("</script").count(), 4);
     assert!(!page.contains("alert(1)") && !page.contains('\u{202e}'));
-    let base64 = BASE64_STANDARD.encode(place.read("evil.rec"));
+    let base64 = BASE64_STANDARD.encode(dir.read("evil.rec"));
     assert!(page.contains(&format!("id=\"recording\">{base64}</script>")));
 }
 
 #[test]
-fn what_cannot_be_viewed_is_told() {
-    let place = place();
+fn reports_what_cannot_be_viewed() {
+    let dir = view_dir();
     let check = |args: &[&str], code, says: &str| {
-        let told = place.run(args);
-        assert_eq!(told.code, Some(code), "{told:?}");
-        assert!(told.stderr.contains(says), "{told:?}");
+        let output = dir.run(args);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.stderr.contains(says), "{output:?}");
     };
     check(
         &["view", "none.rec", "--package", "package"],
@@ -479,7 +466,7 @@ fn what_cannot_be_viewed_is_told() {
         2,
         "cannot be used with",
     );
-    let large = fs::File::create(place.path("large.rec")).expect("it is writable");
+    let large = fs::File::create(dir.path("large.rec")).expect("it is writable");
     large
         .set_len((256 << 20) + 1)
         .expect("a file can be sparse");
@@ -496,18 +483,18 @@ fn what_cannot_be_viewed_is_told() {
         "is longer than 268435456 bytes",
     );
 
-    let mut command = place.command(&["view", "a.rec", "--no-open"]);
-    let told = end(command
+    let mut command = dir.command(&["view", "a.rec", "--no-open"]);
+    let output = end(command
         .env("ANTIPHON_WASM", "elsewhere")
         .spawn()
         .expect("it starts"));
-    assert_eq!(told.code, Some(125), "{told:?}");
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr.contains("`elsewhere` has no package"),
-        "{told:?}"
+        output.stderr.contains("`elsewhere` has no package"),
+        "{output:?}"
     );
 
-    let taken = Running::start(&place);
+    let taken = Running::start(&dir);
     let port = taken.port.to_string();
     check(
         &[
@@ -526,38 +513,39 @@ fn what_cannot_be_viewed_is_told() {
 
 #[test]
 fn the_package_is_found_beside_the_program() {
-    let place = place();
-    fs::create_dir_all(place.path("top/bin")).expect("it is writable");
-    fs::create_dir_all(place.path("top/share/antiphon")).expect("it is writable");
-    let program = place.path("top/bin/antiphon");
+    let dir = view_dir();
+    fs::create_dir_all(dir.path("top/bin")).expect("it is writable");
+    fs::create_dir_all(dir.path("top/share/antiphon")).expect("it is writable");
+    let program = dir.path("top/bin/antiphon");
     common::copy_program(&program);
     let run = || {
         let mut command = Command::new(&program);
         command
             .args(["view", "a.rec", "--out", "p.html"])
-            .current_dir(place.path("."));
+            .current_dir(dir.path("."));
         command.env_remove("ANTIPHON_WASM");
         command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
         end(command.spawn().expect("it starts"))
     };
-    let told = run();
-    assert_eq!(told.code, Some(125), "{told:?}");
+    let output = run();
+    assert_eq!(output.code, Some(125), "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("`cargo xtask wasm` builds it in a checkout"),
-        "{told:?}"
+        "{output:?}"
     );
-    fs::rename(place.path("package"), place.path("top/share/antiphon/wasm")).expect("ours");
-    let told = run();
-    assert_eq!(told.code, Some(0), "{told:?}");
+    fs::rename(dir.path("package"), dir.path("top/share/antiphon/wasm")).expect("ours");
+    let output = run();
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 /// The browser's tests look at a recording whose replay goes another way: the kept one, with another answer and all its
 /// checks made anew. `BLESS=1` writes it.
 #[test]
-fn the_recording_that_diverges_is_the_kept_one_with_another_answer() {
+fn the_diverging_recording_is_the_fixture_with_another_answer() {
     let bytes = recording();
     let mut reader = Reader::open(&bytes[..]).expect("a recording");
     let header = reader.header().clone();
@@ -580,7 +568,7 @@ fn the_recording_that_diverges_is_the_kept_one_with_another_answer() {
     }
     let kept = fs::read(&path).expect("`BLESS=1` writes it");
     assert!(kept == diverges, "`{DIVERGES}` is another");
-    let place = place();
-    place.write("a.rec", diverges);
-    assert_eq!(place.run(&["replay", "a.rec"]).code, Some(1));
+    let dir = view_dir();
+    dir.write("a.rec", diverges);
+    assert_eq!(dir.run(&["replay", "a.rec"]).code, Some(1));
 }

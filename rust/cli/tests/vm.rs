@@ -28,35 +28,35 @@ const AGENT_STARTS: &str = "init: starting the agent";
 const STREAM_BYTES: usize = 64 << 20;
 
 #[test]
-fn a_command_runs_in_the_guest_and_its_end_comes_back() {
+fn a_command_runs_in_the_guest_and_returns_its_exit_code() {
     let guest = Guest::boot();
 
-    let told = guest.exec(&["uname", "-n", "-s"]);
+    let output = guest.exec(&["uname", "-n", "-s"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "Linux guest\n"),
-        "{told:?}"
+        "{output:?}"
     );
 
     let script = "echo to-stdout; echo to-stderr >&2; exit 7";
-    let told = guest.exec(&["sh", "-c", script]);
+    let output = guest.exec(&["sh", "-c", script]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(7), "to-stdout\n"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(told.stderr.contains("to-stderr"), "{told:?}");
+    assert!(output.stderr.contains("to-stderr"), "{output:?}");
 
-    let told = guest.exec(&["sh", "-c", "kill -TERM $$"]);
-    assert_eq!(told.code, Some(128 + 15), "{told:?}");
+    let output = guest.exec(&["sh", "-c", "kill -TERM $$"]);
+    assert_eq!(output.code, Some(128 + 15), "{output:?}");
 
-    let told = guest.exec(&["no-such-program"]);
-    assert_eq!(told.code, Some(127), "{told:?}");
-    assert!(told.stderr.contains("no-such-program"), "{told:?}");
+    let output = guest.exec(&["no-such-program"]);
+    assert_eq!(output.code, Some(127), "{output:?}");
+    assert!(output.stderr.contains("no-such-program"), "{output:?}");
 }
 
 #[test]
-fn sixty_four_mebibytes_come_back_as_they_went() {
+fn sixty_four_mebibytes_return_unchanged() {
     let guest = Guest::boot();
     let (sent, received) = (guest.path("sent"), guest.path("received"));
     let bytes = noise(STREAM_BYTES);
@@ -86,16 +86,16 @@ fn a_file_is_copied_in_and_out() {
     let bytes = noise(3 << 20);
     fs::write(&sent, &bytes).expect("the directory is writable");
 
-    let told = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/root/copy"]));
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let told = guest.exec(&["wc", "-c", "/root/copy"]);
+    let output = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/root/copy"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let output = guest.exec(&["wc", "-c", "/root/copy"]);
     assert_eq!(
-        told.stdout,
+        output.stdout,
         format!("{} /root/copy\n", bytes.len()),
-        "{told:?}"
+        "{output:?}"
     );
-    let told = guest.run(guest.antiphon(&["cp"], &["guest:/root/copy", &text(&received)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = guest.run(guest.antiphon(&["cp"], &["guest:/root/copy", &text(&received)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(
         blake3::hash(&fs::read(&received).expect("copied")),
         blake3::hash(&bytes)
@@ -118,22 +118,22 @@ fn an_interrupt_cancels_the_guest_command() {
 fn a_deadline_ends_the_guest_command() {
     let guest = Guest::boot();
     let started = Instant::now();
-    let told = guest.run(guest.antiphon(&["exec", "--deadline", "1"], &["sleep", "1000"]));
-    assert_eq!(told.code, Some(124), "{told:?}");
+    let output = guest.run(guest.antiphon(&["exec", "--deadline", "1"], &["sleep", "1000"]));
+    assert_eq!(output.code, Some(124), "{output:?}");
     assert!(started.elapsed() < LOST_WITHIN, "{:?}", started.elapsed());
     guest.expect_gone("sleep");
 }
 
 /// A command that says nothing for longer than a guest may be silent: the agent answers for it.
 #[test]
-fn a_quiet_command_is_left_to_run() {
+fn a_quiet_command_keeps_running() {
     let guest = Guest::boot();
-    let told = guest.exec(&["sleep", "18"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = guest.exec(&["sleep", "18"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
-fn a_killed_agent_is_told_as_lost_and_replaced() {
+fn a_killed_agent_is_reported_as_lost_and_replaced() {
     let mut guest = Guest::boot();
     let recording = guest.path("lost.rec");
     let record = ["--record", &text(&recording)];
@@ -145,41 +145,41 @@ fn a_killed_agent_is_told_as_lost_and_replaced() {
 
     let begun = Instant::now();
     let mut stderr = running.child.stderr.take().expect("it is piped");
-    let said = thread::spawn(move || {
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).map(|_| said)
+    let message = thread::spawn(move || {
+        let mut message = String::new();
+        stderr.read_to_string(&mut message).map(|_| message)
     });
     let status = guest.wait(running.child);
-    let said = said
+    let message = message
         .join()
         .expect("the reader does not panic")
         .expect("it says text");
     assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
     assert_eq!(status.code(), Some(125), "{status:?}");
-    assert!(said.contains("lost"), "{status:?}: {said}");
+    assert!(message.contains("lost"), "{status:?}: {message}");
     say(&format!(
         "told as lost {:.1} s after the command began",
         begun.elapsed().as_secs_f64()
     ));
 
     guest.wait_for_agent(2);
-    let told = guest.exec(&["echo", "back"]);
+    let output = guest.exec(&["echo", "back"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "back\n"),
-        "{told:?}"
+        "{output:?}"
     );
 
     // The loss is part of the recording: without any guest, the replay comes to the same end.
     guest.stop();
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let told = run(antiphon(&["show", &text(&recording)]));
-    assert!(told.stdout.contains("lost"), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let output = run(antiphon(&["show", &text(&recording)]));
+    assert!(output.stdout.contains("lost"), "{output:?}");
 }
 
 #[test]
-fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
+fn the_agent_serves_the_next_host_after_one_disconnects() {
     let guest = Guest::boot();
     let recording = guest.path("cut.rec");
     let record = ["--record", &text(&recording)];
@@ -189,11 +189,11 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
     running.signal("KILL");
     guest.wait(running.child);
     guest.expect_gone("sleep");
-    let told = guest.exec(&["echo", "next"]);
+    let output = guest.exec(&["echo", "next"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "next\n"),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(
         guest.console().matches(AGENT_STARTS).count(),
@@ -202,15 +202,15 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
     );
 
     // What was written before the kill still replays, and the reader is told that it is cut.
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(3), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(3), "{output:?}");
 }
 
 /// The worst moment to go: in the middle of a frame, with output on its way, and somebody else
 /// connecting at once. QEMU may close and open the port so fast that the guest never sees it
 /// closed.
 #[test]
-fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
+fn the_agent_serves_the_next_host_after_one_disconnects_in_mid_stream() {
     let guest = Guest::boot();
     for round in 0..5 {
         let mut command = guest.antiphon(&["exec"], &["cat"]);
@@ -229,11 +229,11 @@ fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
         let mut seen = vec![0; 3 << 20];
         stdout.read_exact(&mut seen).expect("it streams");
         child.kill().expect("it is ours");
-        let told = guest.exec(&["echo", "next"]);
+        let output = guest.exec(&["echo", "next"]);
         assert_eq!(
-            (told.code, told.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (Some(0), "next\n"),
-            "{round}: {told:?}"
+            "{round}: {output:?}"
         );
         child.wait().expect("it is ours");
         writer.join().expect("the writer does not panic");
@@ -262,37 +262,37 @@ fn a_recording_replays_without_the_machine() {
     let mut stdin = child.stdin.take().expect("it is piped");
     let sent = input.clone();
     let writer = thread::spawn(move || stdin.write_all(&sent));
-    let output = child.wait_with_output().expect("it can be waited for");
+    let captured = child.wait_with_output().expect("it can be waited for");
     writer
         .join()
         .expect("the writer does not panic")
         .expect("all input is taken");
     assert_eq!(
-        output.status.code(),
+        captured.status.code(),
         Some(3),
         "{}",
-        String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&captured.stderr)
     );
-    assert_eq!(blake3::hash(&output.stdout), blake3::hash(&input));
+    assert_eq!(blake3::hash(&captured.stdout), blake3::hash(&input));
 
     // The directory outlives the machine.
     guest.stop();
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
 
     // A byte of the payload changed: the replay does not tell the same story any more.
     let mut bytes = fs::read(&recording).expect("it is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&recording, bytes).expect("it is writable");
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(4), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(4), "{output:?}");
 }
 
 /// One virtual machine, and a directory for what a test leaves behind.
 struct Guest {
     qemu: Option<Qemu>,
-    place: TempDir,
+    dir: TempDir,
 }
 
 /// The machine's process: it ends with its owner.
@@ -310,8 +310,8 @@ impl Guest {
     fn boot() -> Self {
         let machine = std::env::var_os("ANTIPHON_VM").map(PathBuf::from);
         let machine = machine.expect("ANTIPHON_VM names the machine's directory: cargo xtask vm");
-        let place = TempDir::new().expect("there is room for temporary files");
-        let (port, console) = (place.path().join("port"), place.path().join("console"));
+        let dir = TempDir::new().expect("there is room for temporary files");
+        let (port, console) = (dir.path().join("port"), dir.path().join("console"));
         let started = Instant::now();
         let qemu = Command::new(machine.join("boot"))
             .args([&port, &console])
@@ -320,7 +320,7 @@ impl Guest {
             .expect("the machine starts");
         let guest = Self {
             qemu: Some(Qemu(qemu)),
-            place,
+            dir,
         };
         guest.wait_for_agent(1);
         say(&format!(
@@ -336,7 +336,7 @@ impl Guest {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// `antiphon OPTIONS --agent PORT -- WORDS`.
@@ -348,12 +348,12 @@ impl Guest {
     }
 
     /// Runs a command in the guest to its end, with no input.
-    fn exec(&self, words: &[&str]) -> Told {
+    fn exec(&self, words: &[&str]) -> ProgramOutput {
         self.run(self.antiphon(&["exec"], words))
     }
 
-    fn run(&self, command: Command) -> Told {
-        told(command, &|child| self.wait(child))
+    fn run(&self, command: Command) -> ProgramOutput {
+        finish(command, &|child| self.wait(child))
     }
 
     /// Starts a shell script in the guest.
@@ -397,8 +397,8 @@ impl Guest {
     fn expect_gone(&self, program: &str) {
         let script =
             format!("for i in 1 2 3 4 5; do pgrep {program} || exit 0; sleep 1; done; exit 9");
-        let told = self.exec(&["sh", "-c", &script]);
-        assert_eq!(told.code, Some(0), "{program} is still there: {told:?}");
+        let output = self.exec(&["sh", "-c", &script]);
+        assert_eq!(output.code, Some(0), "{program} is still there: {output:?}");
     }
 }
 
@@ -425,7 +425,7 @@ impl Running {
 
 /// What a program that ended had to tell.
 #[derive(Debug)]
-struct Told {
+struct ProgramOutput {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -443,12 +443,12 @@ fn antiphon(arguments: &[&str]) -> Command {
 }
 
 /// Runs a program that needs no guest.
-fn run(command: Command) -> Told {
-    told(command, &|child| wait(child).expect("it does not hang"))
+fn run(command: Command) -> ProgramOutput {
+    finish(command, &|child| wait(child).expect("it does not hang"))
 }
 
 /// Collects what a program prints; the output may exceed a pipe, so it is read while it runs.
-fn told(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> Told {
+fn finish(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> ProgramOutput {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -458,7 +458,7 @@ fn told(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> Told {
     let stderr = collect(child.stderr.take().expect("it is piped"));
     let code = wait(child).code();
     let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("no panic in it"));
-    Told {
+    ProgramOutput {
         code,
         stdout,
         stderr,

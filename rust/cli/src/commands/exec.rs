@@ -459,7 +459,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_code_of_another_system_becomes_success() {
+    fn no_code_outside_a_byte_becomes_success() {
         let codes = [
             0,
             1,

@@ -623,7 +623,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn the_waves_that_help_tells_of_are_those_of_the_driver() {
+    fn the_help_states_the_wave_limits_of_the_driver() {
         use antiphon_machine::threaded::{QUANTUM, WIDTH};
         let command = Cli::command();
         let run = command.find_subcommand("run").expect("it is there");

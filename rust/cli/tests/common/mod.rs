@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with the protocols and scripts of `tests/data` and of the documents.
-pub(crate) struct Place(TempDir);
+pub(crate) struct TestDir(TempDir);
 
 /// A program stays with the signals that it was started to ignore, and so do these tests when a script starts them in
 /// its background. A signal with a handler is given back to a program as if it had not been ignored.
@@ -32,26 +32,26 @@ fn give_back_ignored_signals() {
 
 /// How a run of the program ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Place {
-    pub(crate) fn new() -> Place {
+impl TestDir {
+    pub(crate) fn new() -> TestDir {
         give_back_ignored_signals();
-        let place = Place(TempDir::new().expect("there is room for temporary files"));
+        let dir = TestDir(TempDir::new().expect("there is room for temporary files"));
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
         for data in [top.join("tests/data"), top.join("../../docs/examples")] {
             for entry in fs::read_dir(data).expect("the data is there") {
                 let entry = entry.expect("it can be listed");
                 let name = entry.file_name();
-                fs::copy(entry.path(), place.path(name.to_str().expect("plain")))
+                fs::copy(entry.path(), dir.path(name.to_str().expect("plain")))
                     .expect("it can be copied");
             }
         }
-        place
+        dir
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -92,20 +92,20 @@ impl Place {
     }
 
     /// Runs the program to its end, without input.
-    pub(crate) fn run(&self, args: &[&str]) -> Told {
+    pub(crate) fn run(&self, args: &[&str]) -> ProgramOutput {
         self.run_with(args, b"")
     }
 
     /// Runs the program to its end with this input.
-    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Told {
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> ProgramOutput {
         let mut child = self.start(args);
         let mut stdin = child.stdin.take().expect("it is piped");
         let input = input.to_vec();
         // A program that does not read its input is no error.
         let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
-        let told = end(child);
+        let output = end(child);
         feeder.join().expect("no panic in it");
-        told
+        output
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {
@@ -116,21 +116,21 @@ impl Place {
     }
 
     /// Runs the program and expects the answer yes; gives what it printed.
-    pub(crate) fn good(&self, args: &[&str]) -> String {
-        let told = self.run(args);
-        assert_eq!(told.code, Some(0), "{args:?}: {told:?}");
-        told.stdout
+    pub(crate) fn run_ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.code, Some(0), "{args:?}: {output:?}");
+        output.stdout
     }
 }
 
 /// Prepares the program to run under a shell that has done `first`, such as to set a limit.
-pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
+pub(crate) fn under(dir: &TestDir, first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_antiphon"))
         .args(args)
-        .current_dir(place.path("."))
+        .current_dir(dir.path("."))
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -138,23 +138,39 @@ pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
     command
 }
 
+/// Starts a shell command line on a terminal of its own. `antiphon` in it stands for the program. What is written to the
+/// child's standard input is typed on the terminal, and its standard output is the terminal's screen.
+pub(crate) fn on_terminal(dir: &TestDir, line: &str) -> Child {
+    let program = format!("'{}'", env!("CARGO_BIN_EXE_antiphon"));
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &line.replace("antiphon", &program), "/dev/null"])
+        .current_dir(dir.path("."))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    script.spawn().expect("`script` is installed")
+}
+
 /// An agent on a socket, with the directory of the test as its own. It ends with the test.
 pub(crate) struct Agent {
     pub(crate) child: Child,
     /// Where it is, for `--agent`.
-    pub(crate) place: String,
+    pub(crate) dir: String,
 }
 
 impl Agent {
-    pub(crate) fn start(place: &Place) -> Agent {
-        Agent::under(place, ":")
+    pub(crate) fn start(dir: &TestDir) -> Agent {
+        Agent::under(dir, ":")
     }
 
     /// Started by a shell that has done `first`.
-    pub(crate) fn under(place: &Place, first: &str) -> Agent {
-        let socket = place.path("agent.sock");
+    pub(crate) fn under(dir: &TestDir, first: &str) -> Agent {
+        let socket = dir.path("agent.sock");
         let path = socket.to_str().expect("plain");
-        let mut command = under(place, first, &["agent", "--unix", path]);
+        let mut command = under(dir, first, &["agent", "--unix", path]);
         let child = command.spawn().expect("there is a shell");
         let begun = Instant::now();
         while !socket.exists() {
@@ -163,12 +179,12 @@ impl Agent {
         }
         Agent {
             child,
-            place: format!("unix:{path}"),
+            dir: format!("unix:{path}"),
         }
     }
 
     pub(crate) fn cp<'a>(&'a self, source: &'a str, target: &'a str) -> [&'a str; 5] {
-        ["cp", "--agent", &self.place, source, target]
+        ["cp", "--agent", &self.dir, source, target]
     }
 }
 
@@ -180,7 +196,7 @@ impl Drop for Agent {
 }
 
 /// Waits for a program of ours, reading what it prints; one that hangs is killed and the test fails.
-pub(crate) fn end(mut child: Child) -> Told {
+pub(crate) fn end(mut child: Child) -> ProgramOutput {
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let code = wait(&mut child).and_then(|status| status.code());
@@ -189,7 +205,7 @@ pub(crate) fn end(mut child: Child) -> Told {
             .map(|reader| reader.join().expect("no panic in it"))
             .unwrap_or_default()
     };
-    Told {
+    ProgramOutput {
         code,
         stdout: text(stdout),
         stderr: text(stderr),

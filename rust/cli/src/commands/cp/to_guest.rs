@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_has_a_new_name_beside_its_target() {
+    fn a_temporary_file_has_a_new_name_beside_its_target() {
         let part = part_of("/srv/model.bin").expect("there are random numbers");
         let end = part.strip_prefix("/srv/.model.bin.antiphon-");
         assert_eq!(end.expect("it is beside the target").len(), RANDOM_LEN);
