@@ -1,4 +1,4 @@
-//! What `exec` attributes to the guest, and what it refuses to attribute to it.
+//! Tests what `exec` attributes to the guest, and what it refuses to attribute to it.
 
 mod common;
 
@@ -12,7 +12,7 @@ record Status { exit_code: Int }
 record Empty {}
 ";
 
-/// Runs a command under a protocol; the command would leave a file.
+/// Runs a command under a protocol. The command would create a file.
 fn run_under(dir: &TestDir, body: &str) -> ProgramOutput {
     let text = format!("{SORTS}global protocol P(role Host, role Agent) {{ {body} }}");
     dir.write("own.anti", text);
@@ -62,7 +62,7 @@ fn a_guest_message_with_a_reused_payload_is_refused() {
 #[test]
 fn an_empty_record_is_requested_from_the_guest() {
     let dir = TestDir::new();
-    // `touch` writes nothing, so the session waits for output in vain.
+    // `touch` writes nothing, so the expected output never arrives.
     let body = "exec_request(Spec) from Host to Agent; exec_output(Empty) from Agent to Host;
         exec_response(Status) from Agent to Host;";
     let output = run_under(&dir, body);

@@ -1,5 +1,5 @@
-//! `certify`. Most tests put a program in Lean's place, which gives prepared answers at once; the last two ask Lean itself,
-//! and fail where there is none.
+//! Tests `certify`. Most tests replace Lean by a program with prepared answers; the tests named
+//! `lean_` run Lean itself and fail if it is not installed.
 
 mod common;
 
@@ -19,7 +19,7 @@ use common::{ProgramOutput, TestDir, end};
 
 const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
 
-/// A place with a recording `a.rec`.
+/// A directory with a recording `a.rec`.
 fn recorded() -> TestDir {
     let dir = TestDir::new();
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDING);
@@ -27,7 +27,7 @@ fn recorded() -> TestDir {
     dir
 }
 
-/// Runs the command with this program in Lean's place.
+/// Runs the command with this program in place of Lean.
 fn certify(dir: &TestDir, lean: &Path, args: &[&str]) -> ProgramOutput {
     let mut command = dir.command(&[&["certify"], args].concat());
     end(command
@@ -36,7 +36,7 @@ fn certify(dir: &TestDir, lean: &Path, args: &[&str]) -> ProgramOutput {
         .expect("it starts"))
 }
 
-/// A program that takes `bytes` for what the model says of the recording.
+/// Makes a program that prints `bytes` as the model's output.
 fn model(dir: &TestDir, bytes: &[u8]) -> PathBuf {
     dir.write("model", bytes);
     let model_file = dir.path("model");
@@ -50,7 +50,7 @@ fn script(dir: &TestDir, text: &str) -> PathBuf {
     path
 }
 
-/// What the kernel comes to on the recording, as the model would write it.
+/// The kernel's results on the recording, in the form of the model's output.
 fn honest(dir: &TestDir) -> Vec<u8> {
     honest_of(dir, "a.rec")
 }
@@ -63,7 +63,7 @@ fn honest_of(dir: &TestDir, recording: &str) -> Vec<u8> {
     writer.finish().expect("memory")
 }
 
-/// The recording with other entries, all of its checks made anew.
+/// Writes the recording with changed entries and new checksums.
 fn rewritten(dir: &TestDir, name: &str, mut change: impl FnMut(&mut Entry)) {
     let bytes = dir.read("a.rec");
     let mut reader = Reader::open(&bytes[..]).expect("a recording");
@@ -80,7 +80,7 @@ fn rewritten(dir: &TestDir, name: &str, mut change: impl FnMut(&mut Entry)) {
     dir.write(name, writer.finish().expect("memory"));
 }
 
-/// What is told of a Lean that is a file in the test's own folder.
+/// Removes the test's directory from a text.
 fn without_folder(dir: &TestDir, text: &str) -> String {
     let folder = dir.path("");
     text.replace(&folder.display().to_string(), "")
@@ -103,7 +103,7 @@ fn a_recording_that_the_model_agrees_with_is_certified() {
     assert_eq!(document["kernel"], serde_json::Value::Null);
 }
 
-/// A place with a recording `t.rec` of sessions that `run` stepped on threads.
+/// A directory with a recording `t.rec` of sessions that `run` stepped on threads.
 fn threaded() -> TestDir {
     let dir = recorded();
     let run = ["run", "two_buyer.anti", "--script", "happy.script"];
@@ -126,7 +126,7 @@ fn a_wave_is_certified_as_a_wave_with_all_of_its_steps() {
     let message = "certified: 102 steps, ";
     assert!(output.stdout.starts_with(message), "{output:?}");
 
-    // A model that takes the recording's turns, and not its waves.
+    // A model that takes single steps instead of the recorded waves.
     let mut turns = case;
     for action in &mut turns.actions {
         if matches!(action, Action::Wave(_)) {
@@ -149,7 +149,7 @@ fn a_wave_is_certified_as_a_wave_with_all_of_its_steps() {
 fn a_diverging_model_is_reported_field_by_field() {
     let dir = recorded();
     let mut bytes = honest(&dir);
-    // The last state's step index, behind its tag.
+    // The step index of the last state, after its tag.
     let tag = b"antiphon.machine.v1";
     let at = bytes.windows(tag.len()).rposition(|part| part == tag);
     bytes[at.expect("there is a state") + tag.len()] -= 1;
@@ -245,7 +245,7 @@ fn without_lean_the_message_names_the_remedy() {
         "{output:?}"
     );
 
-    // A program that stands in no checkout.
+    // A program outside any checkout.
     common::copy_program(&dir.path("antiphon"));
     let mut alone = Command::new(dir.path("antiphon"));
     let output = alone.args(["certify", "a.rec"]).current_dir(dir.path(""));
@@ -272,7 +272,8 @@ fn reports_the_kernels_verdict_on_the_theorem() {
         script(&dir, &text)
     };
     let unproved = lean(
-        "echo \"A.lean: Lean's kernel does not find the recording to be a run of the model\"; exit 1",
+        "echo \"A.lean: Lean's kernel does not find the recording to be a run of the model\"; exit \
+         1",
     );
     let output = certify(&dir, &unproved, &["a.rec", "--kernel"]);
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -326,7 +327,8 @@ fn a_long_recording_is_refused_as_a_theorem() {
     );
 }
 
-/// Lean itself: it takes a minute. The theorem of an honest recording is checked; with one byte changed it is not.
+/// Runs Lean itself, which takes a minute. The theorem of an unchanged recording is proved; with
+/// one byte changed it is not.
 #[test]
 fn lean_checks_the_theorem_of_a_recording_and_no_other() {
     let dir = recorded();
@@ -339,7 +341,7 @@ fn lean_checks_the_theorem_of_a_recording_and_no_other() {
 
     let text = String::from_utf8(dir.read("A.lean")).expect("it is text");
     let (before, state) = text.split_once("def recordedState").expect("it is there");
-    // The last state's step index, behind its tag: 22.
+    // The step index of the last state, after its tag: 22.
     let tag: String = b".v1".iter().map(|byte| format!("{byte:02x}")).collect();
     let changed = state.replacen(&format!("{tag}16"), &format!("{tag}17"), 1);
     assert_ne!(changed, state);
@@ -348,9 +350,9 @@ fn lean_checks_the_theorem_of_a_recording_and_no_other() {
     assert_eq!(judged, Judgement::NotProved);
 }
 
-/// Lean itself, on results that are taken as failures because of their sort and their size: Lean's kernel evaluates the words
-/// that they are told in. No command gives such results, so a recording of failures in these very words is rewritten; if the
-/// words were others, it would not be a run.
+/// Runs Lean itself on results that become failures because of their sort and their size: Lean's
+/// kernel evaluates the text of those failures. No command gives such results, so the test rewrites
+/// a recording of failures with the same text. With any other text it would not be a run.
 #[test]
 fn lean_checks_the_theorem_of_refused_results() {
     const SORT: &str = "a value of sort 1 was expected, got one of form nat";
@@ -358,9 +360,11 @@ fn lean_checks_the_theorem_of_refused_results() {
     let dir = TestDir::new();
     let protocol = "effect World version 1 { op name() -> Text; }\n\
                     global protocol R(role A, role B) uses World at A { \
-                    choice at A { at A { let name = World.name() else wrong; } one(name) from A to B; } \
+                    choice at A { at A { let name = World.name() else wrong; } one(name) from A to \
+                    B; } \
                     or { wrong() from A to B; \
-                    choice at A { at A { let name = World.name() else large; } two(name) from A to B; } \
+                    choice at A { at A { let name = World.name() else large; } two(name) from A to \
+                    B; } \
                     or { large() from A to B; } } }\n";
     dir.write("r.anti", protocol);
     let script = format!(
@@ -392,7 +396,7 @@ fn lean_checks_the_theorem_of_refused_results() {
     assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
 }
 
-/// Lean itself, on recordings of threads: what is asked in waves, and a theorem that has the waves.
+/// Runs Lean itself on threaded recordings: requests made in waves, and a theorem with waves.
 #[test]
 fn lean_certifies_threaded_recordings() {
     let dir = threaded();
@@ -425,7 +429,7 @@ fn lean_certifies_threaded_recordings() {
     }
 }
 
-/// What `cargo xtask setup` has made.
+/// The program that `cargo xtask setup` installs.
 fn lean() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_antiphon"));
     let target = program.ancestors().nth(2).expect("it is in target/debug");

@@ -1,4 +1,4 @@
-//! `cp` against the agent that it starts itself, and against others.
+//! Tests `cp` with the agent that it starts itself, and with others.
 
 mod common;
 
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use common::{Agent, PATIENCE, ProgramOutput, TestDir, end, signal, wait};
 
-/// Bytes of a file whose copy takes longer than a test needs to stop it.
+/// Bytes of a file that takes longer to copy than a test needs to stop the copy.
 const LARGE: u64 = 64 << 20;
 
-/// A path of the directory as one in the guest.
+/// The path of a file in the test's directory, as a path in the guest.
 fn guest(dir: &TestDir, name: &str) -> String {
     format!("guest:{}", dir.path(name).display())
 }
 
-/// Waits for a part of a copy with something in it, in a directory whose other files have other names.
+/// Waits for a non-empty temporary file of a copy. No other file has that prefix.
 fn part(dir: &TestDir, prefix: &str, copying: &mut Child) -> PathBuf {
     let begun = Instant::now();
     loop {
@@ -33,7 +33,7 @@ fn part(dir: &TestDir, prefix: &str, copying: &mut Child) -> PathBuf {
             return part;
         }
         if begun.elapsed() > PATIENCE {
-            // It would write for ever.
+            // The copy would never end.
             let _ = copying.kill();
             panic!("nothing is copied");
         }
@@ -45,7 +45,7 @@ fn len(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |about| about.len())
 }
 
-/// A large file without content on the disk.
+/// Creates a large sparse file.
 fn large(dir: &TestDir, name: &str) -> fs::File {
     let file = fs::File::create(dir.path(name)).expect("it is writable");
     file.set_len(LARGE).expect("it can be sparse");
@@ -60,7 +60,7 @@ fn files_are_copied_in_both_directions() {
     fs::create_dir(dir.path("there")).expect("the directory is writable");
     let guest = |name: &str| format!("guest:{}", dir.path(name).display());
 
-    // Into a directory, under a name, and an empty file.
+    // Into a directory, under a given name, and an empty file.
     dir.run_ok(&["cp", "--record", "cp.rec", "sent", &guest("there")]);
     assert!(dir.read("there/sent") == bytes);
     dir.run_ok(&["cp", &guest("there/sent"), "back"]);
@@ -179,7 +179,7 @@ fn an_interrupted_copy_from_the_guest_keeps_the_target_and_cleans_up() {
     assert_eq!(dir.names(), before);
 }
 
-/// A pipe that has nothing to read does not hold up the end.
+/// A pipe without data does not delay the end.
 #[test]
 fn a_copy_that_waits_for_its_source_can_be_interrupted() {
     let dir = TestDir::new();
@@ -222,7 +222,7 @@ fn an_existing_target_keeps_its_content_until_the_end() {
     assert!(!dir.names().iter().any(|name| name.contains(".antiphon-")));
 }
 
-/// A change of a source while it is copied, and its length afterwards.
+/// A change of a source during its copy, and its length afterwards.
 type Change = (fn(&mut fs::File), u64);
 
 const CHANGES: [Change; 2] = [
@@ -230,7 +230,8 @@ const CHANGES: [Change; 2] = [
     (|file| file.set_len(1).expect("ours"), 1),
 ];
 
-/// Runs a copy whose agent is stopped as soon as there is a part, changes the source, and lets it go on.
+/// Runs a copy, stops its agent once there is a temporary file, changes the source, and lets the
+/// agent continue.
 fn changed_while_copied(
     dir: &TestDir,
     source: &str,
@@ -290,7 +291,7 @@ fn a_source_that_is_rewritten_while_it_is_copied_is_an_error() {
     assert_eq!(dir.read("there"), b"old");
 }
 
-/// Files of `/proc` say that they are empty.
+/// Files in `/proc` report a length of 0.
 #[test]
 fn a_file_without_a_length_is_copied_to_its_end() {
     let dir = TestDir::new();
@@ -318,7 +319,7 @@ fn a_lost_agent_keeps_the_target() {
     assert_eq!(dir.read("there"), b"old");
 }
 
-/// The removal of the part is bounded in time.
+/// The removal of the temporary file has a time limit.
 #[test]
 fn an_interrupted_copy_to_a_guest_that_hangs_ends() {
     let dir = TestDir::new();
@@ -374,7 +375,7 @@ fn a_link_in_the_guest_stays_a_link() {
     assert!(!dir.names().iter().any(|name| name.contains(".antiphon-")));
 }
 
-/// The devices are reached by links, so that no wrong rename can take the place of one.
+/// The devices are reached through links, so that a wrong rename could not replace a device.
 #[test]
 fn devices_and_pipes_in_the_guest_are_written_directly() {
     let dir = TestDir::new();
@@ -401,13 +402,13 @@ fn devices_and_pipes_in_the_guest_are_written_directly() {
     let about = fs::metadata(&pipe).expect("it is there");
     assert!(about.file_type().is_fifo());
 
-    // And from there.
+    // And from the guest.
     let mut options = fs::OpenOptions::new();
     let both = options.read(true).write(true).open(&pipe);
     let mut writer = both.expect("it can be opened");
     writer.write_all(b"piped").expect("there is room");
     let output = dir.run(&["cp", &guest(&dir, "pipe"), "out"]);
-    // The writer is still there, so the end of the pipe is not known.
+    // The writer is still open, so the pipe has not ended.
     assert_eq!(output.code, Some(125), "{output:?}");
     assert!(!output.stderr.contains("Illegal seek"), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! Standard streams that do not block, cannot be read, or are not read by anyone.
+//! Tests standard streams that are non-blocking, unreadable, or not read.
 
 mod common;
 
@@ -16,15 +16,16 @@ use common::{Agent, PATIENCE, ProgramOutput, TestDir, end, signal, under};
 
 const TYPED: &[u8] = b"\"Moby Dick\"\n42\n21\nok\n\"12 Elm Street\"\n\"Monday\"\n";
 
-/// How long a reader or writer keeps the program waiting: longer than it needs to start.
+/// How long a reader or writer makes the program wait: longer than the program needs to start.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Makes a descriptor non-blocking, as another process that shares it may do.
+/// Makes a descriptor non-blocking, as another process that shares it might.
 fn unblock(fd: impl AsFd) {
     rustix::io::ioctl_fionbio(fd, true).expect("a pipe can be non-blocking");
 }
 
-/// Runs the program with a non-blocking standard input that gets these pieces with a pause before each.
+/// Runs the program with a non-blocking standard input, which receives these pieces with a pause
+/// before each.
 fn run_slowly(dir: &TestDir, args: &[&str], pieces: &[&[u8]]) -> ProgramOutput {
     let (read, mut write) = io::pipe().expect("there are descriptors");
     unblock(&read);
@@ -33,7 +34,7 @@ fn run_slowly(dir: &TestDir, args: &[&str], pieces: &[&[u8]]) -> ProgramOutput {
     let feeder = thread::spawn(move || {
         for piece in pieces {
             thread::sleep(PAUSE);
-            // A program that has ended is judged by how it ended.
+            // If the program has ended, its exit code tells why.
             let _ = write.write_all(&piece);
         }
     });
@@ -62,7 +63,7 @@ fn waits_for_a_non_blocking_standard_input() {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// Ways to make a standard input that cannot be read, and the error of the system.
+/// Shell commands that make standard input unreadable, and the system's error.
 const UNREADABLE: [(&str, &str); 2] = [
     ("exec <.", "Is a directory"),
     ("exec 0>written", "Bad file descriptor"),
@@ -91,7 +92,7 @@ fn an_unreadable_standard_input_fails_the_command() {
                 .as_str()
                 .is_some_and(|text| text.contains(&message))
         );
-        // The recording is whole all the same.
+        // The recording is complete nevertheless.
         dir.run_ok(&["replay", "a.rec"]);
         for command in ["fmt", "check"] {
             let mut command = under(&dir, first, &[command, "-"]);
@@ -102,7 +103,7 @@ fn an_unreadable_standard_input_fails_the_command() {
     }
 }
 
-/// The terminal's other end has been closed, as when a connection is lost.
+/// The other end of the terminal is closed, as after a lost connection.
 #[test]
 fn a_lost_terminal_fails_the_run() {
     let dir = TestDir::new();
@@ -139,7 +140,8 @@ fn a_typed_line_that_is_not_text_is_requested_again() {
     assert!(output.stderr.contains("UTF-8"), "{output:?}");
 }
 
-/// Starts the program with these as standard output and error: pipes that do not block. Returns the ends to read.
+/// Starts the program with non-blocking pipes as standard output and error. Returns the ends to
+/// read.
 fn start_unblocked(dir: &TestDir, args: &[&str]) -> (Child, [io::PipeReader; 2]) {
     let (out, stdout) = io::pipe().expect("there are descriptors");
     let (err, stderr) = io::pipe().expect("there are descriptors");
@@ -159,8 +161,8 @@ fn read_slowly(mut pipe: io::PipeReader) -> thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// Runs the program with non-blocking standard output and error, which are read after a pause. Returns the exit code and
-/// what was printed on both.
+/// Runs the program with non-blocking standard output and error, which are read after a pause.
+/// Returns the exit code and what was printed on both.
 fn run_unblocked(dir: &TestDir, args: &[&str]) -> (Option<i32>, [Vec<u8>; 2]) {
     let (mut child, pipes) = start_unblocked(dir, args);
     let readers = pipes.map(read_slowly);
@@ -212,11 +214,11 @@ fn waits_for_a_non_blocking_standard_output() {
     }
 }
 
-/// More than a pipe holds.
+/// The report is longer than a pipe holds.
 #[test]
 fn waits_for_a_non_blocking_standard_error() {
     let dir = TestDir::new();
-    // The name is in each line of the report.
+    // Each line of the report contains the name.
     let name = format!("{}.script", "long".repeat(50));
     let mut script = String::new();
     for _ in 0..2_000 {
@@ -246,7 +248,7 @@ fn an_unwritable_standard_output_fails_the_command() {
     assert!(output.stderr.contains(message), "{output:?}");
 }
 
-/// After a signal, a copy does not wait for the reader of what is reported.
+/// After a signal, a copy does not wait for the reader of its report.
 #[test]
 fn an_interrupted_copy_ends_even_if_its_report_is_not_read() {
     let dir = TestDir::new();
@@ -265,7 +267,7 @@ fn an_interrupted_copy_ends_even_if_its_report_is_not_read() {
             .stderr(stderr)
             .spawn()
             .expect("it starts");
-        // The pipes must not lose their writers before the program has them.
+        // Dropped only now: until the program runs, the command keeps the pipes' writers open.
         drop(command);
         let begun = Instant::now();
         while !dir
@@ -283,7 +285,7 @@ fn an_interrupted_copy_ends_even_if_its_report_is_not_read() {
     }
 }
 
-/// The same of a run, whose standard output is read.
+/// The same for a run whose standard output is read.
 #[test]
 fn an_interrupted_run_ends_even_if_its_report_is_not_read() {
     let dir = TestDir::new();
@@ -305,7 +307,7 @@ fn an_interrupted_run_ends_even_if_its_report_is_not_read() {
     drop(err);
 }
 
-/// Fills a pipe, which blocks afterwards as before.
+/// Fills a pipe, which is blocking again afterwards.
 fn fill(pipe: &mut io::PipeWriter) {
     unblock(&*pipe);
     while pipe.write(&[b'.'; 4096]).is_ok() {}
@@ -331,7 +333,7 @@ fn a_wrong_command_line_is_reported_as_json() {
         let text = last["error"].as_str().expect("a text");
         assert!(!text.is_empty() && output.stderr.contains(text.lines().next().unwrap_or("?")));
     }
-    // Behind `--` it is the guest command's.
+    // After `--`, `--json` belongs to the guest command.
     let output = dir.run(&["exec", "--no-such", "--", "true", "--json"]);
     assert_eq!(
         (output.code, output.stdout.as_str()),

@@ -1,4 +1,4 @@
-//! `antiphon diff`: what counts as a difference, and how one is shown.
+//! Tests `diff`: what counts as a difference, and how a difference is shown.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::io::Write;
 use common::{ProgramOutput, TestDir};
 use serde_json::Value;
 
-/// Records `sh s.sh` in the guest, so that recordings of other scripts have the same request.
+/// Records `sh s.sh` in the guest. The request is the same for every script.
 fn exec(dir: &TestDir, recording: &str, script: &str) {
     dir.write("s.sh", script);
     let output = dir.run(&[
@@ -52,7 +52,7 @@ fn document(output: &str) -> Value {
     serde_json::from_str(output).expect("one document")
 }
 
-/// The two lines of the first difference.
+/// Returns the two lines of the first difference.
 fn sides(output: &str) -> (&str, &str) {
     let side = |mark| output.lines().find_map(|line| line.strip_prefix(mark));
     (
@@ -91,7 +91,7 @@ fn chunk_boundaries_of_a_stream_are_ignored() {
     assert!(output.starts_with("equal: "), "{output}");
     differ(&dir, &["--exact"]);
 
-    // What one of the streams lacks is a difference, however the rest is cut.
+    // Missing output is a difference, however the rest is split.
     exec(&dir, "b.rec", "printf abc; sleep 0.1; printf de; exit 3");
     let output = differ(&dir, &[]);
     assert!(output.contains("Agent → Host"), "{output}");
@@ -137,7 +137,7 @@ fn a_difference_names_the_field() {
     let output = differ(&dir, &[]);
     assert!(output.contains("exec_response.exit_code"), "{output}");
     assert!(output.contains("Agent → Host"), "{output}");
-    // The equal messages before it, with names.
+    // The equal messages before the difference, with names.
     assert!(
         output.contains("exec_output {stream: stdout, data: b\"x\\n\"}"),
         "{output}"
@@ -291,8 +291,8 @@ fn an_incomplete_recording_is_equal_up_to_a_step() {
     }
 }
 
-/// Records a command with this input, and keeps the input open until the command has ended where
-/// `is_open`.
+/// Records a command with this input. If `is_open`, the input stays open until the command has
+/// ended.
 fn exec_with_input(dir: &TestDir, recording: &str, input: &[u8], is_open: bool) {
     let command = ["sh", "-c", "read x; sleep 0.3; echo $x"];
     let args = [&["exec", "--record", recording, "--"], &command[..]].concat();
@@ -349,7 +349,7 @@ fn the_end_of_unread_input_is_ignored() {
             assert_eq!(output.stdout, "equal: 6 messages, 0 calls, 1 session\n");
         }
     }
-    // Two inputs that ended with the command still running, and an end before what was sent.
+    // Inputs that ended while the command was running, and a shorter one.
     for other in ["ended.rec", "open.rec"] {
         let output = dir.run(&["diff", "short_ended.rec", other]);
         assert_eq!(output.code, Some(1), "{other}: {output:?}");

@@ -1,7 +1,8 @@
-//! The sessions in the README and the guide are run, and what they show is compared with what is printed.
+//! Runs the console sessions of the README and the guide and compares their output.
 //!
-//! In a block marked `console`, `$ ` begins a command line for a shell and what follows is its output, standard error
-//! included. `...` in a line stands for anything within that line; a line that is `...` for any lines.
+//! In a block marked `console`, a line that begins with `$ ` is a shell command, and the following
+//! lines are its standard output and error. `...` within a line matches any text in the line; a
+//! line `...` matches any lines.
 
 mod common;
 
@@ -42,7 +43,7 @@ fn check(name: &str) {
     }
 }
 
-/// Line, command and expected output of every command in the text.
+/// Returns the line number, command and expected output of every command in the text.
 fn sessions(text: &str) -> Vec<(usize, String, Vec<String>)> {
     let mut found: Vec<(usize, String, Vec<String>)> = Vec::new();
     let mut inside = false;
@@ -79,7 +80,7 @@ fn run(dir: &TestDir, command: &str) -> String {
     end(child).stdout
 }
 
-/// Whether the lines are as expected, blank lines at the end aside.
+/// Whether the lines match, ignoring blank lines at the end.
 fn matches(expected: &[&str], got: &str) -> bool {
     let got: Vec<&str> = got.trim_end().lines().collect();
     lines_match(expected, &got)

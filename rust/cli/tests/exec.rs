@@ -1,4 +1,4 @@
-//! `exec` against the agent that it starts itself.
+//! Tests `exec` with the agent that it starts itself.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{PATIENCE, ProgramOutput, TestDir, end, expect_gone, read_line, signal, wait};
 
-/// The liveness contract: a client is told of a lost agent within this time.
+/// The liveness contract: a lost agent is reported within this time.
 const LOST_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
@@ -61,7 +61,8 @@ fn streams_are_kept_apart_and_input_arrives() {
 #[test]
 fn bytes_pass_unchanged_in_both_directions() {
     let dir = TestDir::new();
-    // Longer than every window and buffer on the way, with escapes and bytes that are no text.
+    // Longer than every window and buffer on the way, with escape sequences and bytes that are not
+    // text.
     let bytes: Vec<u8> = (0..6_000_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
@@ -153,7 +154,7 @@ fn a_signal_ends_the_command_and_then_the_session() {
         let output = end(child);
         assert_eq!(output.code, Some(128 + number), "{output:?}");
         expect_gone(seconds);
-        // The session ended by its protocol: the recording is whole.
+        // The session ended by its protocol, so the recording is complete.
         let shown = dir.run_ok(&["show", "cut.rec"]);
         let forwarded = format!("Feeder → Sink       signal {{signo: {number}}}");
         assert!(shown.contains(&forwarded), "{shown}");
@@ -231,7 +232,7 @@ fn a_killed_agent_is_reported_as_lost() {
     assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
     assert_eq!(output.code, Some(125), "{output:?}");
     assert!(output.stderr.contains("lost"), "{output:?}");
-    // Without any agent, the replay comes to the same end.
+    // Without an agent, the replay ends in the same way.
     dir.run_ok(&["replay", "lost.rec"]);
     assert!(dir.run_ok(&["show", "lost.rec"]).contains("lost"));
 
@@ -263,14 +264,15 @@ fn a_recorded_command_replays_and_shows_its_streams() {
     );
     assert!(dir.run_ok(&["replay", "a.rec"]).starts_with("equal: "));
     let shown = dir.run_ok(&["show", "a.rec"]);
-    // Steps and times are a run's own; who said what is not.
+    // Steps and times differ between runs; roles and messages do not.
     let message = |line: &str| {
         shown
             .lines()
             .any(|shown| shown.get(17..).is_some_and(|s| s.contains(line)))
     };
     for line in [
-        "Host → Agent        exec_request {cmd: \"sh\", argv: [\"sh\", \"-c\", \"echo out; exit 3\"]",
+        "Host → Agent        exec_request {cmd: \"sh\", argv: [\"sh\", \"-c\", \"echo out; exit \
+         3\"]",
         "Agent → Host        exec_output {stream: stdout, data: b\"out\\n\"}",
         "Agent → Host        exec_response {exit_code: 3, signal: none, timed_out: false}",
         "ended: closed",
@@ -303,7 +305,8 @@ fn a_changed_recording_is_detected() {
     );
 }
 
-/// Killed while it records, at many places: what is there opens, says how far it goes, and replays to there.
+/// Kills the program at several points while it records. Each recording opens, reports its valid
+/// length, and replays up to there.
 #[test]
 fn kill_leaves_a_recording_that_replays() {
     let dir = TestDir::new();
@@ -373,7 +376,7 @@ fn json_distinguishes_equal_exit_codes() {
     );
 }
 
-/// Two threads write documents that are longer than what a pipe takes in one piece.
+/// Two threads write documents that are longer than one write to a pipe.
 #[test]
 fn documents_of_both_streams_do_not_mix() {
     let dir = TestDir::new();
@@ -381,7 +384,7 @@ fn documents_of_both_streams_do_not_mix() {
     let mut child = dir.start(&["exec", "--json", "--", "sh", "-c", script]);
     let mut stdout = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
-    // Slowly, so that the pipe is full.
+    // Read slowly, so that the pipe is full.
     while let Ok(len @ 1..) = stdout.read(&mut piece) {
         all.extend_from_slice(&piece[..len]);
         thread::sleep(Duration::from_micros(20));
@@ -416,7 +419,8 @@ fn another_protocol_can_replace_the_shipped_one() {
     assert_eq!(dir.run_ok(&args), "mine\n");
     assert!(dir.run_ok(&["show", "m.rec"]).contains("opened Once"));
 
-    // It allows one piece of output and no more: the guest that writes two breaks it, and is told so.
+    // The protocol allows one piece of output. A guest that writes two violates it, and the error
+    // says so.
     let script = "echo one; sleep 0.5; echo two";
     let args = ["exec", "--protocol", "once.anti", "--", "sh", "-c", script];
     let output = dir.run(&args);
@@ -433,7 +437,7 @@ fn another_protocol_can_replace_the_shipped_one() {
     assert!(output.stderr.contains("`P` has no role `C`"), "{output:?}");
 }
 
-/// A serial line is a device or a socket; a plain file is left as it is.
+/// A serial line is a device or a socket; a regular file is not touched.
 #[test]
 fn a_regular_file_is_not_a_serial_line() {
     let dir = TestDir::new();

@@ -1,4 +1,4 @@
-//! What the program says about itself.
+//! Tests the help, the manual pages and errors of the command line.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Recordings that the command itself or another process would destroy.
+//! Tests recordings that the command itself or another process would destroy.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn documents(output: &ProgramOutput) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// Records a command that waits for a line, has `change` done to the directory, and ends the command.
+/// Records a command that waits for a line, calls `change`, and lets the command end.
 fn changed_while_recorded(
     dir: &TestDir,
     name: &str,
@@ -79,7 +79,7 @@ fn a_recording_that_is_replaced_is_reported() {
     });
     expect_lost(&output, "b.rec", "removed");
 
-    // A link may be moved, too.
+    // A link may be replaced, too.
     symlink("c.rec", dir.path("link")).expect("it can be linked");
     let output = changed_while_recorded(&dir, "link", |dir| {
         fs::remove_file(dir.path("link")).expect("it is ours");
@@ -88,7 +88,7 @@ fn a_recording_that_is_replaced_is_reported() {
     expect_lost(&output, "link", "replaced by another file");
 }
 
-/// A link to the same file does not count as another file.
+/// A link to the same file is not another file.
 #[test]
 fn a_recording_that_is_linked_is_not_lost() {
     let dir = TestDir::new();
@@ -119,7 +119,7 @@ fn a_copy_that_replaces_its_recording_reports_that() {
     }
 }
 
-/// Each command line, with the name that it records in and also uses.
+/// Command lines, each with the file that it would record in and also uses.
 const OWN: [(&str, &[&str]); 9] = [
     (
         "two_buyer.anti",
@@ -175,7 +175,7 @@ fn recording_over_a_file_of_the_command_is_refused() {
             }
         }
     }
-    // Hard and symbolic links are the same file.
+    // Hard and symbolic links lead to the same file.
     fs::hard_link(dir.path("sent"), dir.path("hard")).expect("it can be linked");
     symlink("sent", dir.path("soft")).expect("it can be linked");
     for name in ["hard", "soft"] {
@@ -188,7 +188,7 @@ fn recording_over_a_file_of_the_command_is_refused() {
     dir.run_ok(&[&RUN[..], &["--record", "a.rec"]].concat());
 }
 
-/// A recording renamed over the file that standard output or error goes to would hide what is written there.
+/// A recording renamed over the file of standard output or error would hide what is written there.
 #[test]
 fn recording_over_a_standard_stream_is_refused() {
     let dir = TestDir::new();
@@ -226,7 +226,7 @@ fn recording_over_a_standard_stream_is_refused() {
     assert_eq!(left, None);
 }
 
-/// A copy ends because its recording failed.
+/// A copy that ends because its recording failed.
 #[test]
 fn the_last_document_of_a_copy_names_the_recording() {
     let dir = TestDir::new();
@@ -250,7 +250,7 @@ fn the_last_document_of_a_copy_names_the_recording() {
     );
 }
 
-/// The reader of standard output has gone away before the failure is reported.
+/// The reader of standard output is gone before the failure is reported.
 #[test]
 fn a_failed_recording_is_not_hidden_by_a_closed_output() {
     let dir = TestDir::new();

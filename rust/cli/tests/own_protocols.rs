@@ -1,4 +1,5 @@
-//! `exec` with the user's own protocols: an option that a protocol cannot carry is refused before anything is run.
+//! Tests `exec` with a user's own protocols: an option that a protocol cannot carry is refused
+//! before anything is run.
 
 mod common;
 
@@ -29,7 +30,8 @@ fn with_protocol(roles: &str, body: &str) -> TestDir {
     dir
 }
 
-/// Runs `touch ran` under a protocol; returns the exit code, the text on standard error, and whether the command ran.
+/// Runs `touch ran` under a protocol; returns the exit code, the text on standard error, and
+/// whether the command ran.
 fn run(roles: &str, body: &str, options: &[&str]) -> (Option<i32>, String, bool) {
     let dir = with_protocol(roles, body);
     let mut args = vec!["exec", "--protocol", "p.anti"];
@@ -85,7 +87,8 @@ fn input_that_cannot_reach_the_command_is_refused() {
         (
             format!(
                 "exec_request(Spec) from Host to Agent;
-                 choice at Host {{ stdin_data(Bytes) from Host to Agent; }} or {{ stdin_eof() from Host to Agent; }}
+                 choice at Host {{ stdin_data(Bytes) from Host to Agent; }} or {{ stdin_eof() from \
+                 Host to Agent; }}
                  {REST}"
             ),
             "no field `stdin`",
@@ -129,7 +132,8 @@ fn messages_that_exec_cannot_send_are_refused() {
         TWO,
         &format!(
             "exec_request(Spec) from Host to Agent;
-             choice at Host {{ signal(Empty) from Host to Agent; }} or {{ cancel() from Host to Agent; }} {REST}"
+             choice at Host {{ signal(Empty) from Host to Agent; }} or {{ cancel() from Host to \
+             Agent; }} {REST}"
         ),
         &["-n"],
     );
@@ -148,7 +152,8 @@ fn the_command_runs_once_and_in_the_guest() {
     let stderr = refused(TWO, &looped, &["-n"]);
     assert!(stderr.contains("more than once"), "{stderr}");
     let by_two = "exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host; \
-                  exec_request(Spec) from Other to Agent; exec_response(Status) from Agent to Other;";
+                  exec_request(Spec) from Other to Agent; exec_response(Status) from Agent to \
+                  Other;";
     let stderr = refused("role Host, role Other, role Agent", by_two, &["-n"]);
     assert!(stderr.contains("more than once"), "{stderr}");
 
@@ -180,11 +185,12 @@ fn only_one_role_of_the_host_may_receive_output() {
     );
 }
 
-/// The rest of the input would be lost without a word.
+/// The rest of the input would be lost silently.
 #[test]
 fn input_beyond_what_a_protocol_carries_fails_the_run() {
     let body = format!(
-        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
+        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() \
+         from Host to Agent;
          {REST}"
     );
     let dir = with_protocol(TWO, &body);
@@ -220,7 +226,7 @@ fn input_without_an_end_is_refused() {
     assert!(!dir.path("ran").exists());
 }
 
-/// A failure that is not reported would be taken for success.
+/// A failure that is not reported would look like success.
 #[test]
 fn a_response_without_the_exit_code_is_refused() {
     let rest = |status: &str| {
@@ -274,12 +280,13 @@ fn a_choice_that_keeps_the_end_of_the_command_away_is_refused() {
     assert!(!dir.path("ran").exists());
 }
 
-/// The protocol sends the end of input although `-n` was given.
+/// The protocol sends the end of input although `-n` is given.
 #[test]
 fn the_end_of_input_is_sent_without_input() {
     let body = format!(
         "exec_request(Spec) from Host to Agent;
-         choice at Host {{ quit() from Host to Agent; }} or {{ stdin_eof() from Host to Agent; {REST} }}"
+         choice at Host {{ quit() from Host to Agent; }} or {{ stdin_eof() from Host to Agent; \
+         {REST} }}"
     );
     let (code, stderr, ran) = run(TWO, &body, &["-n"]);
     assert_eq!((code, ran), (Some(0), true), "{stderr}");
@@ -289,12 +296,14 @@ fn the_end_of_input_is_sent_without_input() {
     assert_eq!((code, ran), (Some(0), true), "{stderr}");
 }
 
-/// No message can come before there is a request.
+/// The guest cannot send anything before a request.
 #[test]
 fn a_guest_that_is_to_speak_first_fails_the_session() {
     for body in [
-        "exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to Agent; exec_response(Status) from Agent to Host;",
-        "choice at Agent { exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to Agent;
+        "exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to Agent; \
+         exec_response(Status) from Agent to Host;",
+        "choice at Agent { exec_output(Chunk) from Agent to Host; exec_request(Spec) from Host to \
+         Agent;
            exec_response(Status) from Agent to Host; }
          or { exec_response(Status) from Agent to Host; exec_request(Spec) from Host to Agent; }",
     ] {
@@ -330,22 +339,24 @@ fn two_roles_of_the_host_may_choose_at_once() {
     );
 }
 
-/// A branch each is one request.
+/// A request in each of two branches counts once.
 #[test]
 fn a_request_in_each_branch_counts_once() {
     let body = format!(
-        "choice at Host {{ stdin_eof() from Host to Agent; exec_request(Spec) from Host to Agent; {REST} }}
+        "choice at Host {{ stdin_eof() from Host to Agent; exec_request(Spec) from Host to Agent; \
+         {REST} }}
          or {{ exec_request(Spec) from Host to Agent; {REST} }}"
     );
     let (code, stderr, ran) = run(TWO, &body, &["-n"]);
     assert_eq!((code, ran), (Some(0), true), "{stderr}");
 }
 
-/// Outside a choice, a piece of input is waited for, as in one.
+/// Outside a choice, a payload waits for input as a choice does.
 #[test]
 fn input_outside_a_choice_arrives() {
     let body = format!(
-        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() from Host to Agent;
+        "exec_request(Full) from Host to Agent; stdin_data(Bytes) from Host to Agent; stdin_eof() \
+         from Host to Agent;
          {REST}"
     );
     let dir = with_protocol(TWO, &body);
@@ -374,7 +385,7 @@ fn an_unknown_option_is_not_a_command() {
     }
     let output = dir.run(&["exec", "--deadlin", "5", "--", "true"]);
     assert!(output.stderr.contains("'--deadline'"), "{output:?}");
-    // Behind `--` anything is a command, and behind the command everything is its own.
+    // After `--` everything is the command, and after the command everything is its argument.
     let output = dir.run(&["exec", "--", "--deadlin"]);
     assert_eq!(output.code, Some(127), "{output:?}");
     assert_eq!(

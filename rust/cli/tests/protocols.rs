@@ -1,4 +1,4 @@
-//! `check`, `project`, `compile`, `fmt`.
+//! Tests `check`, `project`, `compile` and `fmt`.
 
 mod common;
 
@@ -65,7 +65,8 @@ fn a_module_is_found_beside_the_file_that_imports_it() {
     );
     dir.write(
         "main.anti",
-        "module main;\nimport lib.greet as g;\nglobal protocol Main(role A, role B) {\n  do g.Greet(A, B);\n}\n",
+        "module main;\nimport lib.greet as g;\nglobal protocol Main(role A, role B) {\n  do \
+         g.Greet(A, B);\n}\n",
     );
     let output = dir.run(&["check", "main.anti"]);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -194,8 +195,8 @@ fn only_terminals_get_colours() {
     assert!(!output.stderr.contains('\u{1b}'), "{output:?}");
 }
 
-/// With `--lean` the model's checker has a say too. A program in Lean's place gives the verdicts here; that the model's are
-/// the same as ours is for the bridge's tests.
+/// With `--lean` the model's checker runs, too. A program in place of Lean gives the verdicts here;
+/// the bridge's tests check that the model's verdicts equal ours.
 #[test]
 fn lean_runs_the_models_checker_on_a_certificate() {
     let dir = TestDir::new();
@@ -239,7 +240,8 @@ fn lean_runs_the_models_checker_on_a_certificate() {
     assert_eq!(output.code, Some(2), "{output:?}");
 }
 
-/// An image and its certificate are enough to know that it is safe; a changed or foreign certificate is refused.
+/// An image and its certificate suffice to check that the image is safe. A changed or foreign
+/// certificate is refused.
 #[test]
 fn a_certificate_is_valid_only_for_its_image() {
     let dir = TestDir::new();

@@ -1,4 +1,4 @@
-//! Recordings as files: their permissions, their locks, and the reports of failed writes.
+//! Tests recordings as files: permissions, locks, and reports of failed writes.
 
 mod common;
 
@@ -20,7 +20,7 @@ const RUN: [&str; 6] = [
     "a.rec",
 ];
 
-/// A limit on the size of every file: a write beyond it fails as on a full disk.
+/// A limit on the size of files: a write beyond it fails as on a full disk.
 const SMALL: &str = "ulimit -f 64";
 
 fn run_under(dir: &TestDir, first: &str, args: &[&str]) -> ProgramOutput {
@@ -44,7 +44,7 @@ fn recording(dir: &TestDir, flags: &[&str]) -> Child {
     child
 }
 
-/// Gives the command its line and returns its exit code.
+/// Sends the line to the command and returns its exit code.
 fn finish(mut child: Child) -> Option<i32> {
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"go\n").expect("it reads");
@@ -88,7 +88,8 @@ fn a_second_writer_is_refused() {
     }
 }
 
-/// Each writer is refused, or writes a whole recording, or reports that it was removed, and a reader never sees a mixture of two.
+/// Each writer is refused, writes a complete recording, or reports that its recording was removed.
+/// A reader never sees a mixture of two.
 #[test]
 fn concurrent_writers_do_not_mix() {
     let dir = TestDir::new();
@@ -97,14 +98,14 @@ fn concurrent_writers_do_not_mix() {
         let writer = || {
             for round in 0..12 {
                 if round % 4 == 3 {
-                    // Sometimes there is none to replace.
+                    // Sometimes there is no recording to replace.
                     let _ = fs::remove_file(dir.path("a.rec"));
                 }
                 let output = dir.run(&args);
                 let is_refused = output
                     .stderr
                     .contains("is being written by another process");
-                // Removed by another writer, which may have begun its own there.
+                // Removed by another writer, which may have created its own there.
                 let is_lost = output.stderr.contains("while it was recorded");
                 let is_reported = output.code == Some(125) && (is_refused || is_lost);
                 assert!(output.code == Some(0) || is_reported, "{output:?}");
@@ -116,7 +117,7 @@ fn concurrent_writers_do_not_mix() {
                 continue;
             };
             if bytes.is_empty() {
-                // Created a moment ago, where none was.
+                // Created a moment ago and still empty.
                 continue;
             }
             dir.write("seen.rec", bytes);
@@ -136,7 +137,7 @@ fn an_overwritten_recording_is_replaced_atomically() {
     dir.run_ok(&RUN);
     let old = dir.read("a.rec");
     let before = dir.names();
-    // A process that has the old recording open keeps it.
+    // A process that has the old recording open still reads it.
     let mut open = fs::File::open(dir.path("a.rec")).expect("it is there");
     let writing = recording(&dir, &["--overwrite"]);
     let mut kept = Vec::new();
@@ -202,7 +203,7 @@ fn devices_and_pipes_are_written_directly() {
     dir.write("piped.rec", reader.join().expect("no panic in it"));
     dir.run_ok(&["replay", "piped.rec"]);
 
-    // A descriptor that a process has open stays that of the file.
+    // An open descriptor stays on its file.
     let args = [&run[..], &["--overwrite", "--record", "/dev/fd/3"]].concat();
     let output = run_under(&dir, "exec 3>open.rec 4<open.rec; rm open.rec", &args);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -212,7 +213,7 @@ fn devices_and_pipes_are_written_directly() {
     dir.run_ok(&["replay", "same.rec"]);
 }
 
-/// Output beyond the limit, then a wait until the test has read what is reported.
+/// Writes more than the limit, then waits until the test has read the report.
 const CHATTER: &str = "head -c 200000 /dev/zero; while [ ! -e go ]; do sleep 0.02; done; exit 3";
 
 #[test]
@@ -233,7 +234,7 @@ fn a_recording_that_fails_is_reported_at_once() {
     let output = String::from_utf8_lossy(&output).into_owned();
     assert!(output.contains("cannot record in `a.rec`"), "{output}");
     assert!(output.contains("File too large"), "{output}");
-    // The command was running all the time.
+    // The command kept running.
     assert_eq!(child.try_wait().expect("it is ours"), None);
     dir.write("go", "");
     let output = end(child);

@@ -1,4 +1,4 @@
-//! Recordings: made by `run`, replayed, shown, compared, cut and damaged.
+//! Tests recordings made by `run`: replayed, shown, cut and damaged.
 
 mod common;
 
@@ -15,7 +15,7 @@ const RECORD: [&str; 6] = [
     "a.rec",
 ];
 
-/// A place with a recording `a.rec` of the happy script.
+/// A directory with a recording `a.rec` of the happy script.
 fn recorded() -> TestDir {
     let dir = TestDir::new();
     dir.run_ok(&RECORD);
@@ -46,7 +46,7 @@ fn a_recording_replays_and_is_shown() {
     }
 }
 
-/// Digests are the machine's to pin, so they are cut out here.
+/// Removes digests, which the machine's own tests pin.
 fn without_digests(text: &str) -> String {
     let digest = |word: &str| {
         let hex = word.trim_matches(|c: char| !c.is_ascii_hexdigit());
@@ -66,7 +66,7 @@ fn replay_prints_json() {
     let dir = recorded();
     let document = dir.run_ok(&["replay", "a.rec", "--json", "--step", "9"]);
     let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
-    // The file was not read to its end.
+    // The replay stopped before the end of the file.
     assert_eq!(document["verdict"], "equal_up_to");
     assert_eq!(document["up_to_step"], 9);
     assert_eq!(document["tail"], serde_json::Value::Null);
@@ -82,7 +82,8 @@ fn replay_prints_json() {
     );
 }
 
-/// A record that the world answers is in a register of the one who asked, and in flight to the other role.
+/// A record in an answer is shown in a register of the asking role, and in flight to the other
+/// role.
 #[test]
 fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
     let dir = TestDir::new();
@@ -122,7 +123,7 @@ fn registers_and_messages_in_flight_have_the_names_of_their_sorts() {
     assert!(documents > 0);
 }
 
-/// An outcome that was edited shows where the machine asks on with it, field by field.
+/// An edited outcome is reported at the next request that depends on it, with the field.
 #[test]
 fn a_divergence_names_the_field_that_differs() {
     let dir = TestDir::new();
@@ -276,7 +277,8 @@ fn a_diagram_of_a_long_run_is_bounded() {
     let dir = TestDir::new();
     dir.write(
         "loop.anti",
-        "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; continue X; } \
+        "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; continue X; \
+         } \
          or { stop() from A to B; } } }\n",
     );
     dir.write(

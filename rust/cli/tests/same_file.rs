@@ -1,4 +1,4 @@
-//! Copies whose source and target may be one file, and the modes of what is copied.
+//! Tests copies whose source and target may be the same file, and the modes of copies.
 
 mod common;
 
@@ -18,7 +18,8 @@ fn expect_failure(output: &ProgramOutput, message: &str) {
     assert!(output.stderr.contains(message), "{output:?}");
 }
 
-/// The directory of such an agent is not the one of the command, so no part of a copy is seen here.
+/// This agent has another working directory than the command, so its temporary files are not
+/// visible here.
 #[test]
 fn a_link_in_the_guest_that_may_lead_to_the_source_is_refused() {
     let dir = TestDir::new();
@@ -33,14 +34,14 @@ fn a_link_in_the_guest_that_may_lead_to_the_source_is_refused() {
     assert_eq!(dir.read("sent"), b"precious");
     assert!(dir.path("inner/link").is_symlink());
 
-    // Another length, and no file at all: they cannot be the same.
+    // Another length, or no file: not the same file.
     dir.write("older", "another length");
     dir.run_ok(&agent.cp("sent", "guest:other"));
     assert_eq!(dir.read("older"), b"precious");
     fs::remove_file(dir.path("older")).expect("it is ours");
     dir.run_ok(&agent.cp("sent", "guest:other"));
     assert_eq!(dir.read("older"), b"precious");
-    // The copy is newer than its source, so it can be written again.
+    // The copy is newer than its source, so it may be written again.
     let now = fs::File::options().write(true).open(dir.path("older"));
     let later = std::time::SystemTime::now() + Duration::from_secs(1);
     now.and_then(|file| file.set_modified(later))

@@ -1,4 +1,4 @@
-//! `run`: scripts, and what a person types.
+//! Tests `run` with scripts and with typed answers.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn the_policy_changes_only_the_interleaving() {
             policy,
         ];
         let text = dir.run_ok(&run);
-        // Step and clock are the first seventeen columns.
+        // Step and clock are in the first 17 columns.
         let mut lines: Vec<String> = text.lines().map(|line| line[17..].to_owned()).collect();
         lines.sort();
         (text, lines)
@@ -146,7 +146,8 @@ fn a_mismatch_with_the_script_names_its_line() {
         ("missing", "Ann sends title \"x\"\n"),
         (
             "left_over",
-            "Ann sends title \"x\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\nBob sends quit\n",
+            "Ann sends title \"x\"\nShop sends quote 1\nAnn sends share 1\nBob sends quit\nBob \
+             sends quit\n",
         ),
         ("value_not_given", "Ann sends title\n"),
     ] {

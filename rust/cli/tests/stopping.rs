@@ -1,4 +1,5 @@
-//! How an `exec` ends, whatever holds its streams or its guest up: signals, readers that leave or stall, a silent agent.
+//! Tests how an `exec` ends when its streams or its guest block: signals, readers that leave or
+//! stall, a silent agent.
 
 mod common;
 
@@ -13,11 +14,11 @@ use common::{
     Agent, PATIENCE, TestDir, end, expect_gone, next_line, on_terminal, read_line, signal, wait,
 };
 
-/// One signal ends an `exec` within 2 s, whatever it waits for; on a slow machine later, but before a command that does
-/// not end is cancelled.
+/// One signal ends an `exec` within 2 s, whatever it waits for. A slow machine takes longer, but
+/// less than the time after which a command is cancelled.
 const SOON: Duration = Duration::from_secs(8);
 
-/// The code that a child ended with.
+/// The exit code of a child.
 fn code(child: &mut Child) -> Option<i32> {
     wait(child).and_then(|status| status.code())
 }
@@ -65,7 +66,8 @@ fn a_forwarded_signal_leaves_the_end_to_the_command() {
 #[test]
 fn signals_that_do_not_ask_for_an_end_may_repeat() {
     let dir = TestDir::new();
-    let script = "trap 'echo usr1' USR1; trap 'echo winch' WINCH; trap 'echo end; exit 0' USR2; echo up; \
+    let script = "trap 'echo usr1' USR1; trap 'echo winch' WINCH; trap 'echo end; exit 0' USR2; \
+         echo up; \
                   while :; do sleep 0.05; done";
     let mut child = dir.start(&["exec", "--", "sh", "-c", script]);
     read_line(&mut child, "up");
@@ -78,7 +80,7 @@ fn signals_that_do_not_ask_for_an_end_may_repeat() {
     assert_eq!((output.code, output.stdout.as_str()), (Some(0), "end\n"));
 }
 
-/// Nothing can be forwarded, and the session has no word for a cancel: it is called off.
+/// The protocol has neither `signal` nor `cancel`, so the session is cancelled.
 #[test]
 fn a_protocol_without_signals_is_cancelled_at_once() {
     let dir = TestDir::new();
@@ -212,7 +214,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     }
 }
 
-/// The reader leaves after the output has backed up everywhere on the way.
+/// The reader leaves when all buffers on the way are full.
 #[test]
 fn a_reader_that_leaves_a_full_pipe_ends_the_command() {
     let dir = TestDir::new();
@@ -231,7 +233,7 @@ fn a_reader_that_leaves_a_full_pipe_ends_the_command() {
     }
 }
 
-/// Opens a named pipe in both directions, so that it has a reader that reads nothing.
+/// Opens a named pipe in both directions: it has a reader, which reads nothing.
 fn stalled(dir: &TestDir) -> File {
     let path = dir.path("stalled");
     let made = Command::new("mkfifo").arg(&path).status();
@@ -244,7 +246,7 @@ fn stalled(dir: &TestDir) -> File {
         .expect("it was made")
 }
 
-/// Whether the output is still coming or has all come, on either stream, in either form.
+/// Covers output that is endless or has ended, both streams, and both formats.
 #[test]
 fn one_signal_ends_what_a_stalled_reader_holds_up() {
     for script in ["yes", "head -c 3000000 /dev/zero", "yes >&2"] {
@@ -267,14 +269,14 @@ fn one_signal_ends_what_a_stalled_reader_holds_up() {
                 "{script} {form:?}: {:?}",
                 begun.elapsed()
             );
-            // The session ended by its protocol, so the recording is whole.
+            // The session ended by its protocol, so the recording is complete.
             dir.run_ok(&["replay", "r.rec"]);
             drop(pipe);
         }
     }
 }
 
-/// The process numbers of a process's children.
+/// Returns the process IDs of a child's children.
 fn children(child: &Child) -> Vec<String> {
     let mut pgrep = Command::new("pgrep");
     let found = pgrep.args(["-P", &child.id().to_string()]).output();
@@ -308,7 +310,7 @@ fn one_signal_ends_what_a_silent_agent_holds_up() {
     signal(&child, "TERM");
     let output = end(child);
     assert_eq!(output.code, Some(143), "{output:?}");
-    // The guest has a moment to show that it lives.
+    // The guest gets some time to answer a ping.
     let taken = begun.elapsed();
     assert!(
         (Duration::from_millis(1_400)..SOON).contains(&taken),
@@ -316,11 +318,11 @@ fn one_signal_ends_what_a_silent_agent_holds_up() {
     );
     assert!(output.stderr.contains("does not answer"), "{output:?}");
     dir.run_ok(&["replay", "a.rec"]);
-    // A stopped agent cannot end its command, and one that was killed has not ended it.
+    // A stopped agent cannot end its command, and a killed one has not ended it.
     kill("KILL", &command);
 }
 
-/// The last remark goes to a stream that takes nothing, and the agent is silent as well.
+/// The last message goes to a stream that is not read, and the agent is silent as well.
 #[test]
 fn one_signal_ends_what_a_stalled_reader_of_both_streams_and_a_silent_agent_hold_up() {
     for form in [&[][..], &["--json"]] {
@@ -358,7 +360,7 @@ fn a_copy_ends_with_one_signal_too_when_the_agent_is_silent() {
     assert!(begun.elapsed() < SOON * 2, "{:?}", begun.elapsed());
 }
 
-/// On every transport, without a signal.
+/// Without a signal, on every transport.
 #[test]
 fn a_silent_agent_is_lost_within_the_given_time() {
     let dir = TestDir::new();
@@ -414,7 +416,7 @@ fn input_that_cannot_be_read_fails_the_run() {
     assert_eq!(output.stdout, "");
 }
 
-/// Another process may have made the description non-blocking, and both programs share it.
+/// Another process may have made the shared open file non-blocking.
 #[test]
 fn streams_that_do_not_block_are_waited_for() {
     let dir = TestDir::new();
@@ -471,13 +473,13 @@ fn no_stdin_reads_no_input() {
     }
 }
 
-/// What an interactive shell does with a job in the background of its terminal.
+/// Runs a job in the background of an interactive shell's terminal.
 #[test]
 fn a_job_in_the_background_does_not_stop_for_input() {
     let dir = TestDir::new();
     let script = "antiphon exec -- sh -c 'sleep 0.3; echo done' >out & wait; echo over";
     let mut child = on_terminal(&dir, &format!("bash -ic \"{script}\""));
-    // The typed line is for the shell.
+    // The typed line is input for the shell.
     let mut typed = child.stdin.take().expect("it is piped");
     thread::sleep(Duration::from_millis(100));
     typed.write_all(b"typed\n").expect("the terminal takes it");

@@ -1,4 +1,4 @@
-//! What a person at a terminal gets. `script` gives the program one.
+//! Tests the output on a terminal, which `script` provides.
 
 mod common;
 
@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 
 use common::{TestDir, end, on_terminal};
 
-/// What a hostile guest writes: colours, a title, a cleared screen, an answer-back, text that runs the other way.
+/// Output of a hostile guest: colours, a title, a cleared screen, a device query, text in reverse
+/// direction.
 const HOSTILE: &str = r"printf 'a\033[31mb\033]0;title\007c\033[2Jd\033[6n\342\200\256e\n'";
 
 fn hostile(dir: &TestDir) {
@@ -40,7 +41,7 @@ fn pipes_and_recordings_get_every_byte() {
         bytes.windows(6).any(|w| w == b"\x1b[31mb"),
         "data is never filtered"
     );
-    // Shown to anybody, it is written out.
+    // Shown as text, control characters are escaped.
     for form in [
         &["show", "h.rec"][..],
         &["show", "h.rec", "--all"],
@@ -54,8 +55,8 @@ fn pipes_and_recordings_get_every_byte() {
     }
 }
 
-/// The terminal sends the signal to everybody in the foreground. Only the host may take it, or the session would be
-/// lost with its agent.
+/// The terminal sends the signal to all processes in the foreground. Only the host may react, or
+/// the session would be lost with its agent.
 #[test]
 fn control_c_ends_the_session_cleanly() {
     let dir = TestDir::new();

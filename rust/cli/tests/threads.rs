@@ -1,4 +1,4 @@
-//! `run` and `replay` with many sessions and with threads.
+//! Tests `run` and `replay` with many sessions and with threads.
 
 mod common;
 
@@ -15,7 +15,7 @@ use common::{ProgramOutput, TestDir};
 
 const RUN: [&str; 4] = ["run", "two_buyer.anti", "--script", "happy.script"];
 
-/// Runs the happy script and keeps the recording.
+/// Runs the happy script and records it.
 fn record_run(dir: &TestDir, options: &[&str], recording: &str) -> ProgramOutput {
     let record = ["--overwrite", "--record", recording];
     let output = dir.run(&[&RUN[..], options, &record].concat());
@@ -110,7 +110,7 @@ fn six_sessions_on_four_threads() {
 fn every_session_prints_the_same_as_a_single_one() {
     let dir = TestDir::new();
     let alone = record_run(&dir, &[], "a.rec").stdout;
-    // Step and clock are the first seventeen columns.
+    // Step and clock are in the first 17 columns.
     let message: Vec<&str> = alone.lines().map(|line| &line[17..]).collect();
     for options in [
         &["--sessions", "5"][..],
@@ -169,7 +169,7 @@ fn explain_prints_the_waves() {
     let summary = summary(&text);
     insta::assert_snapshot!(format!("{summary:#}"));
 
-    // Turns only, where that is what was asked for.
+    // Only single steps with `--width 1`.
     let narrow = ["--threads", "2", "--width", "1", "--explain", "--json"];
     let text = record_run(&dir, &narrow, "a.rec").stdout;
     let summary = self::summary(&text);
@@ -210,7 +210,7 @@ fn invalid_numbers_of_sessions_and_threads_are_refused() {
         message.extend(first.map(|line| format!("{line}\n")));
     }
     insta::assert_snapshot!(message);
-    // A default gives way to what was asked for.
+    // A default is lowered to make room for a given value.
     for wide in [["--width", "1048576"], ["--quantum", "1048576"]] {
         let options = [&["--sessions", "2", "--threads", "2"][..], &wide].concat();
         record_run(&dir, &options, "a.rec");
@@ -248,7 +248,7 @@ fn sessions_that_leave_their_script_are_named() {
     assert_eq!(summary["ends"]["cancelled"], 3);
     assert_eq!(summary["remarks"].as_array().map(Vec::len), Some(3));
 
-    // Many remarks are not for people.
+    // Only the first remarks are printed for people.
     let output = dir.run(&[&run[..4], &["--sessions", "30", "--threads", "2"]].concat());
     let last = "antiphon: and 10 more; sessions 30 cancelled\n";
     assert!(output.stderr.ends_with(last), "{output:?}");
@@ -273,7 +273,7 @@ fn an_unused_line_is_reported_for_every_session() {
     insta::assert_snapshot!(output.stderr);
 }
 
-/// A session that asks what is never answered waits in its wave's machine as it would alone.
+/// A session whose request is never answered waits in a wave as it would alone.
 #[test]
 fn a_call_that_is_never_answered_takes_its_branch_in_every_session() {
     let dir = TestDir::new();
@@ -376,7 +376,7 @@ fn recordings_replay_equally_with_and_without_threads() {
     }
 }
 
-/// A replay stops before a wave or behind it.
+/// A replay stops before or after a wave, never inside.
 #[test]
 fn a_step_inside_a_wave_is_reported() {
     let dir = TestDir::new();
@@ -432,7 +432,8 @@ fn a_recording_that_was_changed_diverges_on_threads_too() {
     assert_eq!(with, without);
 }
 
-/// Where memory is short, a thousand stacks are not to be had: threads are started where they are asked for, and nowhere else.
+/// With little memory a thousand stacks cannot be allocated: threads are started only where
+/// `--threads` asks for them.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_that_cannot_be_started_are_reported() {
@@ -461,7 +462,7 @@ fn fixture() -> PathBuf {
     root.join("../../fixtures/recordings/v1/threaded.rec")
 }
 
-/// Two sessions in waves of both, a ping each.
+/// Records two sessions in common waves, with one ping each.
 fn threaded(workers: usize) -> Vec<u8> {
     let host = FromFn(|request: &EffectRequest<'_>| {
         let (session, number) = (request.effect().session.0, request.effect().number);
@@ -489,7 +490,7 @@ fn threaded(workers: usize) -> Vec<u8> {
     recorder.finish(&kernel).expect("memory")
 }
 
-/// Bytes of a released version do not change. `BLESS=1` writes the file anew.
+/// The bytes of a released version do not change. `BLESS=1` writes a new file.
 #[test]
 fn the_bytes_of_a_threaded_recording_do_not_change() {
     let bytes = threaded(2);

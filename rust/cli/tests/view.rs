@@ -1,5 +1,5 @@
-//! `view`: its server takes nobody who has not the address, and its page is one file. What the page does in a browser,
-//! `tests/view` sees, in the lane `wasm`.
+//! Tests `view`: its server answers only requests with the secret address, and its page is one
+//! file. `tests/view` tests the page in a browser, in the lane `wasm`.
 
 mod common;
 
@@ -19,7 +19,7 @@ use common::{PATIENCE, TestDir, end, next_line, signal, wait};
 const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
 const DIVERGES: &str = "tests/view/diverges.rec";
 
-/// In place of the package: what is served is not run here.
+/// A stand-in for the package, which is served but not run here.
 const SCRIPT: &str = "export default function init() {}\n";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -36,7 +36,7 @@ fn recording() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDING)).expect("it is there")
 }
 
-/// A server under way; it ends with the test.
+/// A running server; it ends with the test.
 struct Running {
     child: Child,
     port: u16,
@@ -70,10 +70,10 @@ impl Running {
         stream
     }
 
-    /// Sends bytes, and reads until the other side is done.
+    /// Sends bytes and reads the whole answer.
     fn send(&self, bytes: &[u8]) -> Answer {
         let mut stream = self.connect();
-        // What is refused need not be read to its end.
+        // A server need not read a refused request to its end.
         let _ = stream.write_all(bytes);
         let mut got = Vec::new();
         let _ = stream.read_to_end(&mut got);
@@ -275,14 +275,14 @@ fn refuses_malformed_and_long_requests_and_serves_the_next() {
     assert_eq!(server.send(many.as_bytes()).status, 431);
     assert_eq!(server.send(b"\x16\x03\x01\x02\x00\x01\x00").status, 400);
     assert_eq!(server.send(b"GET\r\n\r\n").status, 400);
-    // It stops in the middle.
+    // An incomplete request.
     let mut stream = server.connect();
     stream.write_all(head.as_bytes()).expect("it is taken");
     stream.shutdown(Shutdown::Write).expect("it is open");
     let mut got = Vec::new();
     stream.read_to_end(&mut got).expect("an answer");
     assert_eq!(Answer::of(&got).status, 400);
-    // In pieces it is as good.
+    // A request in pieces is served.
     let mut stream = server.connect();
     for piece in format!("{head}\r\n").as_bytes().chunks(7) {
         stream.write_all(piece).expect("it is taken");
@@ -297,7 +297,8 @@ fn a_silent_client_releases_its_slot() {
     let dir = view_dir();
     let server = Running::start(&dir);
     let silent: Vec<TcpStream> = (0..24).map(|_| server.connect()).collect();
-    // Some got a place and some were refused at once; after their time all places are free again.
+    // Some connections get a slot and some are refused at once. After the time limit all slots are
+    // free again.
     let mut refused = 0;
     for mut stream in silent {
         let mut got = Vec::new();
@@ -309,7 +310,7 @@ fn a_silent_client_releases_its_slot() {
         }
     }
     assert!(refused >= 8, "{refused} were refused");
-    // A place is free some moments after its answer.
+    // A slot becomes free shortly after its answer.
     while server.get("").status != 200 {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -366,7 +367,7 @@ fn prints_json() {
         || panic!("{url}"),
         |address| address.parse().expect("an address"),
     );
-    // It is gone with its process.
+    // The server ends with its process.
     assert!(TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
 
     let output = dir.run_ok(&[
@@ -405,7 +406,7 @@ fn a_page_is_one_file_with_a_policy() {
         !page.contains("src=") && !page.contains("@import"),
         "it loads nothing"
     );
-    // Written again, over itself; never over the recording.
+    // The page may be overwritten, the recording may not.
     dir.run_ok(&["view", "a.rec", "--out", "p.html", "--package", "package"]);
     let output = dir.run(&["view", "a.rec", "--out", "./a.rec", "--package", "package"]);
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -542,8 +543,8 @@ fn the_package_is_found_beside_the_program() {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
-/// The browser's tests look at a recording whose replay goes another way: the kept one, with another answer and all its
-/// checks made anew. `BLESS=1` writes it.
+/// The browser tests use a recording that diverges: the fixture with another answer and new
+/// checksums. `BLESS=1` writes it.
 #[test]
 fn the_diverging_recording_is_the_fixture_with_another_answer() {
     let bytes = recording();

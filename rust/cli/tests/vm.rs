@@ -1,9 +1,8 @@
-//! The whole way against a real guest: `antiphon` here, the static agent in a virtual machine, a
+//! Tests against a real guest: `antiphon` here, the static agent in a virtual machine, and a
 //! virtio-serial port between them.
 //!
-//! `cargo xtask vm` builds the machine and runs these tests; they are behind the feature `vm`, so
-//! that a plain `cargo test` does not need QEMU. Where the machine is missing they fail; they never
-//! pass by not running.
+//! `cargo xtask vm` builds the machine and runs these tests. They need the feature `vm`, so that a
+//! plain `cargo test` does not need QEMU. Without the machine they fail.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,17 +13,17 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Under software emulation a boot takes some 2 s and each command well under one; a busy machine
-/// can be ten times slower. What takes longer than this hangs.
+/// Under software emulation a boot takes about 2 s and each command well under one; a busy machine
+/// can be ten times slower. Longer than this is a hang.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The liveness contract: a client is told of a lost agent within this time.
+/// The liveness contract: a lost agent is reported within this time.
 const LOST_WITHIN: Duration = Duration::from_secs(30);
 
-/// What `init` prints on the console each time it starts the agent.
+/// The line that `init` prints on the console each time it starts the agent.
 const AGENT_STARTS: &str = "init: starting the agent";
 
-/// What is streamed in each direction.
+/// The bytes that are streamed in each direction.
 const STREAM_BYTES: usize = 64 << 20;
 
 #[test]
@@ -124,7 +123,7 @@ fn a_deadline_ends_the_guest_command() {
     guest.expect_gone("sleep");
 }
 
-/// A command that says nothing for longer than a guest may be silent: the agent answers for it.
+/// A command may be silent for longer than a guest may, because the agent answers pings.
 #[test]
 fn a_quiet_command_keeps_running() {
     let guest = Guest::boot();
@@ -170,7 +169,7 @@ fn a_killed_agent_is_reported_as_lost_and_replaced() {
         "{output:?}"
     );
 
-    // The loss is part of the recording: without any guest, the replay comes to the same end.
+    // The loss is part of the recording: without a guest, the replay ends in the same way.
     guest.stop();
     let output = run(antiphon(&["replay", &text(&recording)]));
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -201,14 +200,14 @@ fn the_agent_serves_the_next_host_after_one_disconnects() {
         "the agent had to be replaced"
     );
 
-    // What was written before the kill still replays, and the reader is told that it is cut.
+    // The recording up to the kill still replays, and is reported as cut.
     let output = run(antiphon(&["replay", &text(&recording)]));
     assert_eq!(output.code, Some(3), "{output:?}");
 }
 
-/// The worst moment to go: in the middle of a frame, with output on its way, and somebody else
-/// connecting at once. QEMU may close and open the port so fast that the guest never sees it
-/// closed.
+/// The worst case: the host disconnects in the middle of a frame, with output on its way, and
+/// another host connects at once. QEMU may close and open the port so quickly that the guest never
+/// sees it closed.
 #[test]
 fn the_agent_serves_the_next_host_after_one_disconnects_in_mid_stream() {
     let guest = Guest::boot();
@@ -221,7 +220,7 @@ fn the_agent_serves_the_next_host_after_one_disconnects_in_mid_stream() {
         let mut child = command.spawn().expect("antiphon starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = child.stdout.take().expect("it is piped");
-        // Ends by itself when the child is gone.
+        // The writer ends when the child has ended.
         let writer = thread::spawn(move || {
             let bytes = noise(1 << 20);
             while stdin.write_all(&bytes).is_ok() {}
@@ -275,12 +274,12 @@ fn a_recording_replays_without_the_machine() {
     );
     assert_eq!(blake3::hash(&captured.stdout), blake3::hash(&input));
 
-    // The directory outlives the machine.
+    // The directory remains after the machine has ended.
     guest.stop();
     let output = run(antiphon(&["replay", &text(&recording)]));
     assert_eq!(output.code, Some(0), "{output:?}");
 
-    // A byte of the payload changed: the replay does not tell the same story any more.
+    // With one byte of the payload changed, the replay fails.
     let mut bytes = fs::read(&recording).expect("it is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -289,13 +288,13 @@ fn a_recording_replays_without_the_machine() {
     assert_eq!(output.code, Some(4), "{output:?}");
 }
 
-/// One virtual machine, and a directory for what a test leaves behind.
+/// A virtual machine, and a directory for the test's files.
 struct Guest {
     qemu: Option<Qemu>,
     dir: TempDir,
 }
 
-/// The machine's process: it ends with its owner.
+/// The machine's process, which is killed on drop.
 struct Qemu(Child);
 
 impl Drop for Qemu {
@@ -330,7 +329,7 @@ impl Guest {
         guest
     }
 
-    /// Ends the machine; the directory stays.
+    /// Ends the machine; the directory remains.
     fn stop(&mut self) {
         self.qemu = None;
     }
@@ -369,7 +368,7 @@ impl Guest {
         Running { child, stdout }
     }
 
-    /// Waits for a child of ours; one that hangs is killed, and the guest's console shown.
+    /// Waits for a child. A child that hangs is killed, and the guest's console is shown.
     fn wait(&self, child: Child) -> ExitStatus {
         wait(child).unwrap_or_else(|| panic!("it hangs; the console says:\n{}", self.console()))
     }
@@ -380,7 +379,7 @@ impl Guest {
             .unwrap_or_default()
     }
 
-    /// Waits until the agent has been started so many times.
+    /// Waits until the agent has been started this many times.
     fn wait_for_agent(&self, times: usize) {
         let started = Instant::now();
         while self.console().matches(AGENT_STARTS).count() < times {
@@ -393,7 +392,7 @@ impl Guest {
         }
     }
 
-    /// Asserts that a program is not, or very soon no longer, running in the guest.
+    /// Asserts that a program is not running in the guest, or ends very soon.
     fn expect_gone(&self, program: &str) {
         let script =
             format!("for i in 1 2 3 4 5; do pgrep {program} || exit 0; sleep 1; done; exit 9");
@@ -402,7 +401,7 @@ impl Guest {
     }
 }
 
-/// An `antiphon exec` that is under way.
+/// A running `antiphon exec`.
 struct Running {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
@@ -423,7 +422,7 @@ impl Running {
     }
 }
 
-/// What a program that ended had to tell.
+/// The exit code and the output of a finished program.
 #[derive(Debug)]
 struct ProgramOutput {
     code: Option<i32>,
@@ -432,8 +431,8 @@ struct ProgramOutput {
 }
 
 fn antiphon(arguments: &[&str]) -> Command {
-    // A program stays with what it was started to ignore, such as an interrupt in the background of a
-    // script; a signal with a handler is given back to it.
+    // A program inherits ignored signals, such as an interrupt in the background of a script. A
+    // signal with a handler is reset to the default.
     for signal in antiphon_guest::signals::ignored() {
         let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
     }
@@ -447,7 +446,7 @@ fn run(command: Command) -> ProgramOutput {
     finish(command, &|child| wait(child).expect("it does not hang"))
 }
 
-/// Collects what a program prints; the output may exceed a pipe, so it is read while it runs.
+/// Collects a program's output while it runs, because it may exceed a pipe's buffer.
 fn finish(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> ProgramOutput {
     command
         .stdin(Stdio::null())
@@ -473,7 +472,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Nothing when it had to be killed.
+/// Waits for a child. Returns `None` if it had to be killed.
 fn wait(mut child: Child) -> Option<ExitStatus> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
@@ -487,7 +486,7 @@ fn wait(mut child: Child) -> Option<ExitStatus> {
     None
 }
 
-/// Bytes that do not compress and differ everywhere: BLAKE3 as a generator, from a fixed seed.
+/// Incompressible bytes from BLAKE3 as a generator with a fixed seed.
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new_derive_key("antiphon vm test noise v1")

@@ -1,4 +1,5 @@
-//! Files that the user keeps are written in one piece: a failure leaves the old one.
+//! Tests files that the user keeps: they are written atomically, so that a failure leaves the old
+//! file.
 
 mod common;
 
@@ -10,7 +11,7 @@ use std::thread;
 
 use common::{TestDir, end, under};
 
-/// No file can be written, as on a full disk.
+/// Makes every write fail, as on a full disk.
 const FULL: &str = "ulimit -f 0";
 
 const WAYS: [(&str, &[&str]); 3] = [
@@ -19,7 +20,7 @@ const WAYS: [(&str, &[&str]); 3] = [
     ("page", &["view", "a.rec", "--package", "package", "--out"]),
 ];
 
-/// A place with a recording and the package of the page.
+/// A directory with a recording and the package of the page.
 fn recorded() -> TestDir {
     let dir = TestDir::new();
     let run = ["run", "two_buyer.anti", "--script", "happy.script"];
@@ -84,7 +85,7 @@ fn a_new_file_has_the_mode_that_the_umask_allows() {
     }
 }
 
-/// Tested with a pipe: a failure with a device, run as root, would replace the device.
+/// Tested with a pipe, because a failed test with a device, run as root, would replace the device.
 #[test]
 fn a_pipe_is_written_directly() {
     let dir = recorded();
