@@ -90,14 +90,14 @@ pub(crate) struct Source {
 #[derive(Clone, Debug)]
 pub(crate) struct SameFileProbe {
     /// The file that the guest creates, as a path on this machine.
-    pub(crate) part: PathBuf,
+    pub(crate) temporary: PathBuf,
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
 }
 
 impl SameFileProbe {
     fn is_same_file(&self) -> bool {
-        fs::symlink_metadata(&self.part).is_ok() && is_same_file(&self.source, &self.target)
+        fs::symlink_metadata(&self.temporary).is_ok() && is_same_file(&self.source, &self.target)
     }
 }
 

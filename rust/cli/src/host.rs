@@ -200,7 +200,7 @@ impl Host {
         Ok(())
     }
 
-    /// Reports which session the command runs in.
+    /// Sets the session that the command runs in.
     pub(crate) fn opened(&self, session: SessionId) {
         let mut state = self.state();
         state.session = Some(session);
@@ -582,8 +582,7 @@ fn unanswerable(request: &EffectRequest<'_>) -> Reply {
 fn no_choice_left() -> Outcome {
     let detail = format!(
         "the command has ended, and the protocol has a choice left with nothing for `exec` to \
-         choose: `{DETACH}` or \
-         `{EOF}` would end it"
+         choose: `{DETACH}` or `{EOF}` would end it"
     );
     Outcome::failure(FailureKind::InvalidInput, &detail)
 }

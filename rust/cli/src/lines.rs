@@ -9,7 +9,7 @@ use crate::rows::{Kind, Row};
 const SHOWN: usize = 72;
 
 /// The width of the column that names the role, in characters.
-const WHO_WIDTH: usize = 18;
+const ACTOR_WIDTH: usize = 18;
 
 /// The header line of a timeline.
 pub(crate) fn head(output: &Output) -> String {
@@ -24,8 +24,8 @@ pub(crate) fn line(
     output: &Output,
     has_others: bool,
 ) -> String {
-    let (who, action) = describe(row, image);
-    let pad = " ".repeat(WHO_WIDTH.saturating_sub(who.chars().count()));
+    let (actor, action) = describe(row, image);
+    let pad = " ".repeat(ACTOR_WIDTH.saturating_sub(actor.chars().count()));
     let style = match row.kind {
         Kind::Failed | Kind::TimedOut | Kind::Refused | Kind::Cancelled | Kind::FailureBranch => {
             WARNING
@@ -53,7 +53,7 @@ pub(crate) fn line(
         .unwrap_or_default();
     format!(
         "{place}  {session}{}{pad}  {action}\n",
-        output.paint(style, &who)
+        output.paint(style, &actor)
     )
 }
 

@@ -173,8 +173,10 @@ pub(crate) enum LeanError {
          run it in a checkout and use the program built there, or name a program in ANTIPHON_LEAN"
     )]
     NotFound,
-    #[error("Lean was not found: ANTIPHON_LEAN names `{}`, which does not \
-         exist", program.display())]
+    #[error(
+        "Lean was not found: ANTIPHON_LEAN names `{}`, which does not exist",
+        program.display()
+    )]
     NoSuchProgram { program: PathBuf },
     #[error("{}", brief(&.0.to_string()))]
     Oracle(#[source] OracleError),

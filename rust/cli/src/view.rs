@@ -53,9 +53,8 @@ fn script() -> String {
 fn served_policy(script: &str) -> String {
     format!(
         "default-src 'none'; script-src 'sha256-{}' 'self' 'wasm-unsafe-eval'; style-src \
-         'sha256-{}'; \
-         worker-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action \
-         'none'; frame-ancestors 'none'",
+         'sha256-{}'; worker-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
         hash(script),
         hash(STYLE)
     )
@@ -66,8 +65,7 @@ fn served_policy(script: &str) -> String {
 fn file_policy(script: &str) -> String {
     format!(
         "default-src 'none'; script-src 'sha256-{}' blob: 'wasm-unsafe-eval'; style-src \
-         'sha256-{}'; \
-         worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'",
+         'sha256-{}'; worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'",
         hash(script),
         hash(STYLE)
     )

@@ -360,11 +360,11 @@ fn lean_checks_the_theorem_of_refused_results() {
     let dir = TestDir::new();
     let protocol = "effect World version 1 { op name() -> Text; }\n\
                     global protocol R(role A, role B) uses World at A { \
-                    choice at A { at A { let name = World.name() else wrong; } one(name) from A to \
-                    B; } \
+                    choice at A { \
+                    at A { let name = World.name() else wrong; } one(name) from A to B; } \
                     or { wrong() from A to B; \
-                    choice at A { at A { let name = World.name() else large; } two(name) from A to \
-                    B; } \
+                    choice at A { \
+                    at A { let name = World.name() else large; } two(name) from A to B; } \
                     or { large() from A to B; } } }\n";
     dir.write("r.anti", protocol);
     let script = format!(

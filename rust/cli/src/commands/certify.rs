@@ -341,8 +341,7 @@ impl Candidate {
                 let bad = output.paint(ERROR, "not proved");
                 text = format!(
                     "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes \
-                     to \
-                     no conclusion, or to another"
+                     to no conclusion, or to another"
                 );
             }
         }

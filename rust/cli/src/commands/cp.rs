@@ -138,7 +138,7 @@ fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copi
         current: &current,
         guest_is_here: matches!(args.guest.agent, AgentPlace::Stdio),
     };
-    let copied = copy.carry_out(plan);
+    let copied = copy.run(plan);
     match (interrupt.signal(), copied) {
         (_, Ok((bytes, target))) => Copied::Done { bytes, target },
         (Some(signal), Err(problem)) => Copied::Interrupted { signal, problem },
@@ -173,18 +173,18 @@ fn report(bytes: u64, target: &str, recorded: Recorded, output: &Output) -> Resu
 
 /// The source and the target of a copy.
 enum Plan {
-    In { source: PathBuf, target: String },
-    Out { source: String, target: PathBuf },
+    ToGuest { source: PathBuf, target: String },
+    FromGuest { source: String, target: PathBuf },
 }
 
 impl Plan {
     fn of(args: &Cp) -> Result<Plan, Problem> {
         match (&args.source, &args.target) {
-            (Place::Here(source), Place::Guest(target)) => Ok(Plan::In {
+            (Place::Here(source), Place::Guest(target)) => Ok(Plan::ToGuest {
                 source: source.clone(),
                 target: target.clone(),
             }),
-            (Place::Guest(source), Place::Here(target)) => Ok(Plan::Out {
+            (Place::Guest(source), Place::Here(target)) => Ok(Plan::FromGuest {
                 source: source.clone(),
                 target: target.clone(),
             }),
@@ -197,8 +197,8 @@ impl Plan {
     /// The files on this machine that are read or written.
     fn files(&self, agent: &AgentPlace) -> Vec<PathBuf> {
         match self {
-            Plan::In { source, .. } => vec![source.clone()],
-            Plan::Out { source, target } => {
+            Plan::ToGuest { source, .. } => vec![source.clone()],
+            Plan::FromGuest { source, target } => {
                 let mut files = vec![from_guest::target_of(source, target)];
                 // An agent that is started here shares the files of this machine and this working
                 // directory.
@@ -213,8 +213,8 @@ impl Plan {
     /// The sources of the protocols of the sessions.
     fn protocols(&self) -> String {
         match self {
-            Plan::In { .. } => format!("{GUEST_FILES}\n{GUEST_COPY}"),
-            Plan::Out { .. } => GUEST_FILES.to_owned(),
+            Plan::ToGuest { .. } => format!("{GUEST_FILES}\n{GUEST_COPY}"),
+            Plan::FromGuest { .. } => GUEST_FILES.to_owned(),
         }
     }
 }
@@ -232,7 +232,7 @@ enum Protocol {
 
 impl Protocol {
     /// The protocol's name, the name of its file, and the file's text.
-    const fn facts(self) -> (&'static str, &'static str, &'static str) {
+    const fn source(self) -> (&'static str, &'static str, &'static str) {
         const FILES: &str = "guest_files.anti";
         const COPY: &str = "guest_copy.anti";
         match self {
@@ -258,19 +258,19 @@ struct Copy<'d> {
 
 impl Copy<'_> {
     /// Makes the copy. Returns the number of copied bytes and the target.
-    fn carry_out(&mut self, plan: &Plan) -> Result<(u64, String), Problem> {
+    fn run(&mut self, plan: &Plan) -> Result<(u64, String), Problem> {
         match plan {
-            Plan::In { source, target } => self.copy_in(source, target),
-            Plan::Out { source, target } => self.copy_out(source, target),
+            Plan::ToGuest { source, target } => self.copy_in(source, target),
+            Plan::FromGuest { source, target } => self.copy_out(source, target),
         }
     }
 
     /// Examines a path in the guest. A link is followed.
     fn look(&mut self, path: &str) -> Result<Stat, Problem> {
-        self.look_by(Protocol::Look, path, true)
+        self.look_with(Protocol::Look, path, true)
     }
 
-    fn look_by(&mut self, protocol: Protocol, path: &str, follow: bool) -> Result<Stat, Problem> {
+    fn look_with(&mut self, protocol: Protocol, path: &str, follow: bool) -> Result<Stat, Problem> {
         let path = path.to_owned();
         self.driver.application().begin(Work::Look {
             path,
@@ -334,7 +334,7 @@ impl Copy<'_> {
     }
 
     fn open(&mut self, protocol: Protocol) -> Result<SessionId, Problem> {
-        let (name, file, text) = protocol.facts();
+        let (name, file, text) = protocol.source();
         let file = ProtocolFile::of(Source::new(file, text), &NoModules);
         let image = file.protocol(Some(name))?.image()?;
         let guests = Guests::new().interfaces(self.guest, ["Files"]);

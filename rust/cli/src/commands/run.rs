@@ -1,38 +1,28 @@
 //! `antiphon run`: runs a protocol, with a script or the user in place of its hosts.
 
-use std::collections::BTreeMap;
+mod hosts;
+mod steps;
+mod summary;
+
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 
-use antiphon_machine::SchedulingPolicy;
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
-use antiphon_machine::threaded::{
-    Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH, WaveReport,
-};
-use antiphon_machine::{
-    EffectHandler, EffectRequest, End, Ingress, KernelMachine, On, Phase, ProtocolMachineConfig,
-    ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
-};
+use antiphon_machine::threaded::{NativeThreadedDriver, PerLane, ThreadedProtocolMachine};
+use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
-use serde_json::json;
 
 use crate::args::{RecordArgs, WordError, workers};
 use crate::exit::Exit;
-use crate::explain;
-use crate::filter;
-use crate::interactive::Interactive;
-use crate::interrupt::on_signal;
-use crate::output::{Output, REPORT_TIMEOUT, SUCCESS, with_timeout};
-use crate::problem::{InputError, Problem, SystemError, UsageError};
+use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
+use crate::problem::{Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recorded, Recording, header};
 use crate::row_printer::RowPrinter;
-use crate::script::{Script, Scripted};
-use crate::state::status;
-use crate::text;
+use hosts::{Hosts, hosts};
+use steps::{Stop, WaveLimits, drive_sessions};
+use summary::Summary;
 
 /// Run a protocol here, with answers from a script or from you
 ///
@@ -144,12 +134,6 @@ fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPol
     })
 }
 
-/// The longest script in bytes.
-const SCRIPT_LEN_MAX: u64 = 16 << 20;
-
-/// The most remarks that are printed; JSON has all of them.
-const REMARKS_MAX: usize = 20;
-
 /// The owner of the sessions.
 const OWNER: &str = "antiphon run";
 
@@ -186,7 +170,7 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
         Stop::Ended if summary.is_good => Exit::Done,
         Stop::Ended
         | Stop::HostsEnded
-        | Stop::Spinner(_)
+        | Stop::Waiting(_)
         | Stop::Deadlock(_)
         | Stop::StepsMax(_)
         | Stop::OutputFailed
@@ -200,403 +184,13 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
         Stop::Signal(_) => with_timeout(REPORT_TIMEOUT, move || drop(print())),
         Stop::Ended
         | Stop::HostsEnded
-        | Stop::Spinner(_)
+        | Stop::Waiting(_)
         | Stop::Deadlock(_)
         | Stop::StepsMax(_)
         | Stop::OutputFailed
         | Stop::RecordingFailed => recorded.result(print())?,
     }
     Ok(exit)
-}
-
-/// Opens the sessions and steps them until the run stops, then cancels those that are still active.
-fn drive_sessions(
-    machine: &mut Machine,
-    image: &Arc<VerifiedImage>,
-    args: &Run,
-    limits: &WaveLimits,
-) -> Result<Stop, Problem> {
-    for _ in 0..args.sessions {
-        machine.load_choreography(image, OWNER)?;
-    }
-    let signal = watch(args.script.is_some())?;
-    let stop = drive(machine, limits, args.steps_max, &signal);
-    cancel_active(machine);
-    Ok(stop)
-}
-
-/// How many sessions step in a wave, how often, and on how many threads.
-struct WaveLimits {
-    workers: usize,
-    width: u32,
-    quantum: u32,
-}
-
-impl WaveLimits {
-    /// Without `--threads` a round is one step. A default is lowered to make room for the other,
-    /// given value.
-    fn of(args: &Run) -> Result<WaveLimits, Problem> {
-        let Some(threads) = args.threads else {
-            return Ok(WaveLimits {
-                workers: 1,
-                width: 1,
-                quantum: 1,
-            });
-        };
-        let steps_max = WAVE_STEPS_MAX as u32;
-        let (width, quantum) = match (args.width, args.quantum) {
-            (None, None) => (WIDTH, QUANTUM),
-            (Some(width), None) => (width, QUANTUM.min(steps_max / width)),
-            (None, Some(quantum)) => (WIDTH.min(steps_max / quantum), quantum),
-            (Some(width), Some(quantum)) => (width, quantum),
-        };
-        if u64::from(width) * u64::from(quantum) > WAVE_STEPS_MAX {
-            return Err(UsageError::Wave { width, quantum }.into());
-        }
-        Ok(WaveLimits {
-            workers: threads as usize,
-            width,
-            quantum,
-        })
-    }
-
-    /// Returns the width of a round that takes at most `left` steps; 0 if `left` is 0.
-    fn width(&self, left: u64) -> usize {
-        let fitting = (left / u64::from(self.quantum)).max(left.min(1));
-        fitting.min(u64::from(self.width)) as usize
-    }
-}
-
-/// Makes the hosts of every session.
-fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
-    let sessions = args.sessions;
-    let Some(path) = &args.script else {
-        return match sessions {
-            1 => Ok(PerLane::new(Hosts::Interactive(Interactive::default()), [])),
-            sessions => Err(UsageError::InteractiveSessions { sessions }.into()),
-        };
-    };
-    let script = text::plain(path, SCRIPT_LEN_MAX)?;
-    let script = Script::parse(&text::name(path), &script, image).map_err(InputError::script)?;
-    let scripted = || Hosts::Scripted(Scripted::new(script.clone()));
-    Ok(PerLane::new(scripted(), (1..sessions).map(|_| scripted())))
-}
-
-/// Watches for signals. The result holds the signal that arrived, or 0. While an answer is being
-/// typed, a signal ends the process at once, because reading a line cannot be interrupted.
-fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
-    let signal = Arc::new(AtomicI32::new(0));
-    let came = Arc::clone(&signal);
-    let first = move |number| {
-        came.store(number, Ordering::Relaxed);
-        scripted
-    };
-    on_signal(first).map_err(SystemError::Threads)?;
-    Ok(signal)
-}
-
-/// The hosts of all roles of a session.
-#[derive(Debug)]
-enum Hosts {
-    Scripted(Scripted),
-    Interactive(Interactive),
-}
-
-impl EffectHandler for Hosts {
-    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        match self {
-            Hosts::Scripted(scripted) => scripted.handle(request),
-            Hosts::Interactive(interactive) => interactive.handle(request),
-        }
-    }
-}
-
-impl Hosts {
-    /// Whether there are no more answers.
-    fn has_ended(&self) -> bool {
-        match self {
-            Hosts::Scripted(scripted) => scripted.mismatch().is_some(),
-            Hosts::Interactive(interactive) => interactive.has_ended(),
-        }
-    }
-
-    /// Why answers cannot be read, if they cannot.
-    fn unreadable(&self) -> Option<Problem> {
-        match self {
-            Hosts::Scripted(_) => None,
-            Hosts::Interactive(interactive) => interactive.error().map(|error| {
-                let reason = error.to_string();
-                InputError::StandardInput { reason }.into()
-            }),
-        }
-    }
-
-    /// Reports where the run left the script or the input; for a closed session, also the unused
-    /// lines.
-    fn remarks(&self, is_closed: bool) -> Vec<String> {
-        match self {
-            Hosts::Interactive(interactive) if interactive.has_ended() => {
-                vec!["the input ended before the protocol".to_owned()]
-            }
-            Hosts::Interactive(_) => Vec::new(),
-            Hosts::Scripted(scripted) => match scripted.mismatch() {
-                Some(mismatch) => vec![mismatch.to_string()],
-                None if is_closed => {
-                    let unused = scripted.script().unused();
-                    unused.iter().map(ToString::to_string).collect()
-                }
-                None => Vec::new(),
-            },
-        }
-    }
-}
-
-/// Why a run stopped.
-enum Stop {
-    /// Every session has ended.
-    Ended,
-    /// The hosts of all sessions have ended.
-    HostsEnded,
-    /// These sessions wait for answers that never come, with no budget that ends the wait.
-    Spinner(Vec<SessionId>),
-    Deadlock(Vec<(SessionId, String)>),
-    StepsMax(u64),
-    /// The output cannot be written any more.
-    OutputFailed,
-    /// A required recording failed.
-    RecordingFailed,
-    /// This signal arrived.
-    Signal(i32),
-}
-
-/// Steps the sessions until the run stops. `signal` holds the signal that arrived, or 0.
-fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &AtomicI32) -> Stop {
-    let mut ended = 0;
-    loop {
-        let left = steps_max.saturating_sub(machine.kernel().step_index());
-        // A round of width 0 is refused: no step is left.
-        let Ok(round) = machine.kernel_step_round(limits.width(left)) else {
-            return Stop::StepsMax(steps_max);
-        };
-        match signal.load(Ordering::Relaxed) {
-            0 => {}
-            signal => return Stop::Signal(signal),
-        }
-        ended += cancel_ended(machine, &round);
-        if ended == machine.kernel().sessions().len() {
-            return Stop::HostsEnded;
-        }
-        let (recording, printer) = machine.sink();
-        if recording.as_ref().is_some_and(Recording::must_stop) {
-            return Stop::RecordingFailed;
-        }
-        if printer.has_failed() {
-            return Stop::OutputFailed;
-        }
-        match round {
-            Round::Wave { .. } | Round::Turn(Turn::Stepped { .. }) => {}
-            Round::Turn(Turn::Rest(Rest::Done)) => return Stop::Ended,
-            Round::Turn(Turn::Rest(Rest::Stuck(waits))) => {
-                let stuck = |wait| stuck(machine.kernel(), wait);
-                return Stop::Deadlock(waits.iter().map(stuck).collect());
-            }
-            // An effect that was answered `later` stays outstanding until its budget has passed.
-            Round::Turn(Turn::Rest(Rest::Idle)) => {
-                let kernel = machine.kernel();
-                let Some(deadline) = kernel.next_deadline() else {
-                    return Stop::Spinner(active(kernel));
-                };
-                let ticks = deadline.saturating_sub(kernel.clock());
-                if machine.ingress(Ingress::AdvanceClock { ticks }).is_err() {
-                    return Stop::Spinner(active(machine.kernel()));
-                }
-            }
-        }
-    }
-}
-
-/// Cancels the sessions whose hosts have ended in this round; the others continue. Returns their
-/// number.
-fn cancel_ended(machine: &mut Machine, round: &Round) -> usize {
-    let astray: Vec<SessionId> = match round {
-        Round::Turn(Turn::Rest(_)) => Vec::new(),
-        Round::Turn(Turn::Stepped { pick, .. }) => {
-            let host = machine.handlers().lane(pick.session.index());
-            host.has_ended()
-                .then_some(pick.session)
-                .into_iter()
-                .collect()
-        }
-        Round::Wave { .. } => {
-            let active = active(machine.kernel());
-            let hosts = machine.handlers();
-            let has_ended = |session: &SessionId| hosts.lane(session.index()).has_ended();
-            active.into_iter().filter(has_ended).collect()
-        }
-    };
-    for session in &astray {
-        cancel(machine, *session);
-    }
-    astray.len()
-}
-
-/// Returns the sessions that have not ended.
-fn active(kernel: &ProtocolMachineKernel) -> Vec<SessionId> {
-    let sessions = kernel.sessions().iter();
-    let active = sessions.filter(|session| session.phase() == Phase::Active);
-    active.map(|session| session.id()).collect()
-}
-
-/// Cancels the sessions that have not ended.
-fn cancel_active(machine: &mut Machine) {
-    for session in active(machine.kernel()) {
-        cancel(machine, session);
-    }
-}
-
-fn cancel(machine: &mut Machine, session: SessionId) {
-    // This fails only if the session has ended by itself.
-    let _ = machine.ingress(Ingress::Cancel {
-        session,
-        owner: OWNER.into(),
-    });
-}
-
-fn stuck(kernel: &ProtocolMachineKernel, wait: &Wait) -> (SessionId, String) {
-    let session = wait.pick.session;
-    let image = kernel.session(session).map(|session| kernel.image(session));
-    let Some(image) = image else {
-        return (session, "deadlock".to_owned());
-    };
-    let who = wait.role.map_or("", |role| image.role_name(role));
-    let status = status(Status::Blocked(wait.on), image);
-    let text = match wait.on {
-        On::Empty(_) => format!("deadlock: {who} {status}, and no role can send that message"),
-        On::Full(_) => format!("deadlock: {who} {status}, and no role can receive a message"),
-        On::Effect(_) => format!("deadlock: {who} {status}"),
-    };
-    (session, filter::line(&text))
-}
-
-/// How a run ended.
-struct Summary {
-    steps: u64,
-    clock: u64,
-    sessions: usize,
-    remarks: Vec<String>,
-    /// The number of sessions by their end.
-    ends: BTreeMap<&'static str, usize>,
-    /// The first end that is not `closed`, or `closed`.
-    end: &'static str,
-    is_good: bool,
-}
-
-impl Summary {
-    fn of(kernel: &ProtocolMachineKernel, stop: &Stop, hosts: &PerLane<Hosts>) -> Summary {
-        let (mut ends, mut end) = (BTreeMap::new(), End::Closed.name());
-        for session in kernel.sessions() {
-            let name = match session.phase() {
-                Phase::Terminal(end) => end.name(),
-                Phase::Active => "active",
-            };
-            *ends.entry(name).or_default() += 1;
-            if end == End::Closed.name() {
-                end = name;
-            }
-        }
-        let remarks = remarks(stop, kernel, hosts);
-        Summary {
-            steps: kernel.step_index(),
-            clock: kernel.clock(),
-            sessions: kernel.sessions().len(),
-            is_good: remarks.is_empty() && end == End::Closed.name(),
-            remarks,
-            ends,
-            end,
-        }
-    }
-
-    fn print(
-        &self,
-        recorded: Recorded,
-        explained: Option<&WaveReport>,
-        output: &Output,
-    ) -> Result<(), Problem> {
-        if let Some(report) = explained.filter(|_| !output.json) {
-            output.print(&explain::table(report))?;
-        }
-        for remark in self.remarks.iter().take(REMARKS_MAX) {
-            output.error(remark);
-        }
-        if let Some(more @ 1..) = self.remarks.len().checked_sub(REMARKS_MAX) {
-            let ends = self.ends.iter();
-            let ends = ends.map(|(end, count)| format!("{count} {end}"));
-            let ends = ends.collect::<Vec<_>>().join(", ");
-            output.error(&format!("and {more} more; sessions {ends}"));
-        }
-        let steps = self.steps;
-        if output.json {
-            let mut document = json!({
-                "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
-                "steps": steps, "clock": self.clock, "remarks": self.remarks,
-            });
-            recorded.mark(&mut document);
-            if let Some(report) = explained {
-                document["explain"] = explain::document(report);
-            }
-            output.document(&document)?;
-        } else if self.is_good {
-            let text = match self.sessions {
-                1 => format!("{steps} steps"),
-                sessions => format!("{sessions} sessions, {steps} steps"),
-            };
-            output.note(SUCCESS, "ok", &text);
-        }
-        Ok(())
-    }
-}
-
-/// Returns the remarks on how the run ended: first on sessions, numbered if there are several, then
-/// on the run.
-fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) -> Vec<String> {
-    let several = kernel.sessions().len() > 1;
-    let of_session = |session: SessionId, remark: &str| match several {
-        true => format!("session {}: {remark}", session.0),
-        false => remark.to_owned(),
-    };
-    // An interrupted run may have used the remaining lines, so they are not reported.
-    let is_whole = !matches!(
-        stop,
-        Stop::StepsMax(_) | Stop::OutputFailed | Stop::RecordingFailed | Stop::Signal(_)
-    );
-    let mut remarks = Vec::new();
-    for (session, hosts) in kernel.sessions().iter().zip(hosts.iter()) {
-        let is_closed = session.phase() == Phase::Terminal(End::Closed);
-        let found = hosts.remarks(is_closed && is_whole);
-        remarks.extend(found.iter().map(|remark| of_session(session.id(), remark)));
-    }
-    match stop {
-        Stop::Spinner(sessions) => {
-            let remark = "waits for an answer that never comes, and no budget ends the wait";
-            remarks.extend(sessions.iter().map(|session| of_session(*session, remark)));
-        }
-        Stop::Deadlock(waits) => {
-            remarks.extend(
-                waits
-                    .iter()
-                    .map(|(session, remark)| of_session(*session, remark)),
-            );
-        }
-        Stop::StepsMax(max) => remarks.push(format!("the run was stopped after {max} steps")),
-        Stop::Signal(_) => remarks.push("the run was interrupted".to_owned()),
-        Stop::RecordingFailed => remarks.push(
-            "the run was stopped: its recording \
-             failed"
-                .to_owned(),
-        ),
-        Stop::Ended | Stop::HostsEnded | Stop::OutputFailed => {}
-    }
-    remarks
 }
 
 fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Problem> {
@@ -628,10 +222,10 @@ mod tests {
         let command = Cli::command();
         let run = command.find_subcommand("run").expect("it is there");
         for (name, default) in [("width", WIDTH), ("quantum", QUANTUM)] {
-            let said = run.get_arguments().find(|arg| arg.get_id() == name);
-            let said = said.and_then(|arg| arg.get_help()).expect("it has help");
+            let help = run.get_arguments().find(|arg| arg.get_id() == name);
+            let help = help.and_then(|arg| arg.get_help()).expect("it has help");
             let end = format!("[default: {default}]");
-            assert!(said.to_string().ends_with(&end), "--{name}: {said}");
+            assert!(help.to_string().ends_with(&end), "--{name}: {help}");
         }
     }
 }

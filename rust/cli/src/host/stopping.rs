@@ -158,7 +158,7 @@ impl Host {
         }
         let host = self.clone();
         let watching = move || {
-            while host.state().check_bounds(Instant::now()).is_continue() {
+            while host.state().enforce_limits(Instant::now()).is_continue() {
                 thread::sleep(TICK);
             }
         };
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// Enforces the time limits that have passed. Breaks once all output has ended.
-    fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
+    fn enforce_limits(&mut self, now: Instant) -> ControlFlow<()> {
         if self.stopping.output_has_ended {
             return ControlFlow::Break(());
         }

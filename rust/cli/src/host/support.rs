@@ -47,15 +47,13 @@ pub(crate) enum UnsupportedProtocol {
     },
     #[error(
         "{role} chooses among {labels}, and `exec` would never choose any of them by itself: it \
-         chooses `{EXEC}`, \
-         `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` after a signal to this \
-         process"
+         chooses `{EXEC}`, `{DATA}`, `{EOF}` and `{DETACH}`, and `{SIGNAL}` and `{CANCEL}` after a \
+         signal to this process"
     )]
     NoChoice { role: String, labels: String },
     #[error(
         "{roles} receive `{OUTPUT}`, and each piece would be written once for each of them: let \
-         one role of the host \
-         receive it"
+         one role of the host receive it"
     )]
     TwoOutputs { roles: String },
     #[error(
@@ -70,8 +68,7 @@ pub(crate) enum UnsupportedProtocol {
     },
     #[error(
         "standard input cannot reach the command under `{protocol}`: no role of the host sends \
-         `{label}`; `-n` runs it \
-         without input"
+         `{label}`; `-n` runs it without input"
     )]
     NoInput {
         protocol: String,
@@ -94,8 +91,8 @@ pub(crate) enum UnsupportedProtocol {
     },
     #[error(
         "{role} waits for the end of the command in its choice among {labels}, and receives that \
-         end only after it: let \
-         another role of the host make the choice, as in the shipped protocol"
+         end only after it: let another role of the host make the choice, as in the shipped \
+         protocol"
     )]
     NeverEnds { role: String, labels: String },
     #[error("the payload of `{EXEC}` in `{protocol}` cannot be made from the command line: {why}")]

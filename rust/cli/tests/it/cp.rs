@@ -159,7 +159,10 @@ fn an_interrupted_copy_keeps_the_target_and_cleans_up() {
     let mut names = dir.names();
     names.retain(|name| name != "c.rec");
     assert_eq!(names, before);
-    assert!(dir.run_ok(&["show", "c.rec"]).contains("ended: cancelled"));
+    // The copier may notice the signal before the session is cancelled, and fail the read.
+    let shown = dir.run_ok(&["show", "c.rec"]);
+    let ends = ["ended: cancelled", "ended: faulted"];
+    assert!(ends.iter().any(|end| shown.contains(end)), "{shown}");
     dir.run_ok(&["replay", "c.rec"]);
 }
 

@@ -277,8 +277,7 @@ fn a_diagram_of_a_long_run_is_bounded() {
     dir.write(
         "loop.anti",
         "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; continue X; \
-         } \
-         or { stop() from A to B; } } }\n",
+         } or { stop() from A to B; } } }\n",
     );
     dir.write(
         "loop.script",

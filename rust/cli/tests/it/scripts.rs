@@ -194,7 +194,9 @@ fn an_endless_run_stops_at_the_step_limit() {
     let output = dir.run(&run);
     assert_eq!(output.code, Some(1));
     assert!(
-        output.stderr.contains("the run was stopped after 1000 steps"),
+        output
+            .stderr
+            .contains("the run was stopped after 1000 steps"),
         "{output:?}"
     );
 }

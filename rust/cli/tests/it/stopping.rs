@@ -65,8 +65,7 @@ fn a_forwarded_signal_leaves_the_end_to_the_command() {
 fn signals_that_do_not_ask_for_an_end_may_repeat() {
     let dir = TestDir::new();
     let script = "trap 'echo usr1' USR1; trap 'echo winch' WINCH; trap 'echo end; exit 0' USR2; \
-         echo up; \
-                  while :; do sleep 0.05; done";
+         echo up; while :; do sleep 0.05; done";
     let mut child = dir.start(&["exec", "--", "sh", "-c", script]);
     read_line(&mut child, "up");
     for (name, line) in [("USR1", "usr1"), ("WINCH", "winch"), ("USR1", "usr1")] {

@@ -482,7 +482,11 @@ fn reports_what_cannot_be_viewed() {
         125,
         "is longer than 268435456 bytes",
     );
+}
 
+#[test]
+fn reports_a_missing_package_and_a_taken_port() {
+    let dir = view_dir();
     let mut command = dir.command(&["view", "a.rec", "--no-open"]);
     let output = end(command
         .env("ANTIPHON_WASM", "elsewhere")
@@ -496,19 +500,10 @@ fn reports_what_cannot_be_viewed() {
 
     let taken = Running::start(&dir);
     let port = taken.port.to_string();
-    check(
-        &[
-            "view",
-            "a.rec",
-            "--no-open",
-            "--port",
-            &port,
-            "--package",
-            "package",
-        ],
-        125,
-        "cannot serve on port",
-    );
+    let args = ["view", "a.rec", "--no-open", "--port", &port, "--package"];
+    let output = dir.run(&[&args[..], &["package"]].concat());
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("cannot serve on port"), "{output:?}");
 }
 
 #[test]

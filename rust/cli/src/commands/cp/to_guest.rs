@@ -27,7 +27,7 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMode {
     /// Under a temporary name, which then replaces the target.
-    SiblingLoader,
+    Replace,
     /// Through the symbolic link at the target, which stays: the guest does not report where it
     /// leads.
     ThroughLink,
@@ -62,7 +62,7 @@ impl Copy<'_> {
             perm,
         };
         let bytes = match mode {
-            WriteMode::SiblingLoader => self.replace_target(&sending, source)?,
+            WriteMode::Replace => self.replace_target(&sending, source)?,
             WriteMode::ThroughLink => {
                 self.probe(&sending)?;
                 self.refuse_possible_source(&sending)?;
@@ -100,10 +100,10 @@ impl Copy<'_> {
                 return Err(CopyError::TargetIsDirectory { target }.into());
             }
             Ok(Kind::File | Kind::Symlink) | Err(_) => {
-                let link = self.look_by(Protocol::LookAt, &target, false);
+                let link = self.look_with(Protocol::LookAt, &target, false);
                 match link.is_ok_and(|stat| stat.kind == Kind::Symlink) {
                     true => WriteMode::ThroughLink,
-                    false => WriteMode::SiblingLoader,
+                    false => WriteMode::Replace,
                 }
             }
         };
@@ -116,38 +116,38 @@ impl Copy<'_> {
         sending: &Sending<'_>,
         mut source: Source,
     ) -> Result<u64, Problem> {
-        let part = part_of(sending.target)?;
-        source.probe = Some(sending.probe(&part));
+        let temporary = temporary_name(sending.target)?;
+        source.probe = Some(sending.probe(&temporary));
         let work = Work::Send {
-            open: Open::to_create(&part, sending.perm),
+            open: Open::to_create(&temporary, sending.perm),
             source,
         };
         let sent = self.transfer(Protocol::CopyIn, work, sending.metadata.len());
         let may_exist = self.may_have_created();
         let placed = self.checked(sending, sent).and_then(|bytes| {
-            self.check_arrived(&part, bytes)?;
-            self.put_in_place(&part, sending.target)?;
+            self.check_arrived(&temporary, bytes)?;
+            self.put_in_place(&temporary, sending.target)?;
             Ok(bytes)
         });
-        placed.map_err(|problem| self.discard(&part, may_exist, problem))
+        placed.map_err(|problem| self.discard(&temporary, may_exist, problem))
     }
 
     /// Checks whether source and target are the same file, before a target that is a link is
     /// opened.
     fn probe(&mut self, sending: &Sending<'_>) -> Result<(), Problem> {
-        let part = part_of(sending.target)?;
+        let temporary = temporary_name(sending.target)?;
         let work = Work::Probe {
-            open: Open::to_create(&part, sending.perm),
-            probe: sending.probe(&part),
+            open: Open::to_create(&temporary, sending.perm),
+            probe: sending.probe(&temporary),
         };
         let probed = self.transfer(Protocol::CopyIn, work, 0);
         let may_exist = self.may_have_created();
         let problem = self.checked_here(sending, probed).err();
-        let kept = may_exist && !self.remove(&part);
+        let kept = may_exist && !self.remove(&temporary);
         match problem {
-            Some(problem) if kept => Err(left(problem, part)),
+            Some(problem) if kept => Err(left_behind(problem, temporary)),
             Some(problem) => Err(problem),
-            None if kept => Err(left(CopyError::ProbeLeft.into(), part)),
+            None if kept => Err(left_behind(CopyError::ProbeLeft.into(), temporary)),
             None => Ok(()),
         }
     }
@@ -238,8 +238,8 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn put_in_place(&mut self, part: &str, target: &str) -> Result<(), Problem> {
-        let (from, to) = (part.to_owned(), target.to_owned());
+    fn put_in_place(&mut self, temporary: &str, target: &str) -> Result<(), Problem> {
+        let (from, to) = (temporary.to_owned(), target.to_owned());
         self.driver.application().begin(Work::Rename { from, to });
         self.session(Protocol::PutInPlace)
     }
@@ -259,9 +259,9 @@ impl Copy<'_> {
 
     /// Removes the temporary file of a failed copy. If that fails as well, the problem names the
     /// file that may be left behind.
-    fn discard(&mut self, part: &str, may_exist: bool, problem: Problem) -> Problem {
-        match may_exist && !self.remove(part) {
-            true => left(problem, part.to_owned()),
+    fn discard(&mut self, temporary: &str, may_exist: bool, problem: Problem) -> Problem {
+        match may_exist && !self.remove(temporary) {
+            true => left_behind(problem, temporary.to_owned()),
             false => problem,
         }
     }
@@ -295,22 +295,22 @@ impl Sending<'_> {
         }
     }
 
-    fn probe(&self, part: &str) -> SameFileProbe {
+    fn probe(&self, temporary: &str) -> SameFileProbe {
         SameFileProbe {
-            part: PathBuf::from(part),
+            temporary: PathBuf::from(temporary),
             source: self.path.to_owned(),
             target: PathBuf::from(self.target),
         }
     }
 }
 
-fn left(problem: Problem, part: String) -> Problem {
-    let (problem, file) = (Box::new(problem), part);
+fn left_behind(problem: Problem, temporary: String) -> Problem {
+    let (problem, file) = (Box::new(problem), temporary);
     Problem::LeftBehind { problem, file }
 }
 
 /// Returns a temporary name beside the target: `.NAME.antiphon-XXXXXXXX`.
-fn part_of(target: &str) -> Result<String, Problem> {
+fn temporary_name(target: &str) -> Result<String, Problem> {
     let (directory, name) = match target.rfind('/') {
         Some(slash) => target.split_at(slash + 1),
         None => ("", target),
@@ -333,13 +333,16 @@ mod tests {
 
     #[test]
     fn a_temporary_file_has_a_new_name_beside_its_target() {
-        let part = part_of("/srv/model.bin").expect("there are random numbers");
-        let end = part.strip_prefix("/srv/.model.bin.antiphon-");
+        let temporary = temporary_name("/srv/model.bin").expect("there are random numbers");
+        let end = temporary.strip_prefix("/srv/.model.bin.antiphon-");
         assert_eq!(end.expect("it is beside the target").len(), RANDOM_LEN);
-        assert_ne!(part, part_of("/srv/model.bin").expect("as before"));
-        let part = part_of("model.bin").expect("as before");
-        assert!(part.starts_with(".model.bin.antiphon-"), "{part}");
+        assert_ne!(
+            temporary,
+            temporary_name("/srv/model.bin").expect("as before")
+        );
+        let temporary = temporary_name("model.bin").expect("as before");
+        assert!(temporary.starts_with(".model.bin.antiphon-"), "{temporary}");
         let long = "\u{fc}".repeat(127);
-        assert!(part_of(&long).expect("as before").len() <= 255);
+        assert!(temporary_name(&long).expect("as before").len() <= 255);
     }
 }
