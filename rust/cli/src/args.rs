@@ -39,7 +39,7 @@ pub(crate) enum Color {
 pub(crate) struct GuestArgs {
     /// The agent: `stdio` starts one here, `unix:PATH` and `serial:PATH` connect to one
     #[arg(long, value_name = "AGENT", default_value = "stdio")]
-    pub(crate) agent: AgentPlace,
+    pub(crate) agent: AgentAddress,
     /// Report the guest as lost if it does not answer a ping within SECONDS; `off` disables this
     /// [default: 60, on a serial line 15]
     #[arg(long, value_name = "SECONDS|off")]
@@ -62,7 +62,7 @@ pub(crate) struct RecordArgs {
 
 /// How to reach an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AgentPlace {
+pub(crate) enum AgentAddress {
     /// This program, started as a child.
     Stdio,
     /// A Unix socket: the agent's own, or a port of a virtual machine.
@@ -73,7 +73,7 @@ pub(crate) enum AgentPlace {
 
 /// A path on this machine or in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FilePlace {
     /// On this machine.
     Here(PathBuf),
     /// In the guest.
@@ -97,7 +97,7 @@ pub(crate) enum Silence {
 
 /// Why an argument is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WordError {
+pub(crate) enum ArgumentError {
     #[error("expected `stdio`, `unix:PATH` or `serial:PATH`")]
     Agent,
     #[error("a path must follow `{0}`")]
@@ -110,32 +110,32 @@ pub(crate) enum WordError {
     Priority,
 }
 
-impl FromStr for AgentPlace {
-    type Err = WordError;
+impl FromStr for AgentAddress {
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
         let path = |prefix: &'static str| match word.strip_prefix(prefix) {
-            Some("") => Some(Err(WordError::NoPath(prefix))),
+            Some("") => Some(Err(ArgumentError::NoPath(prefix))),
             Some(path) => Some(Ok(PathBuf::from(path))),
             None => None,
         };
         match (word, path("unix:"), path("serial:")) {
-            ("stdio", ..) => Ok(AgentPlace::Stdio),
-            (_, Some(path), _) => path.map(AgentPlace::Unix),
-            (_, _, Some(path)) => path.map(AgentPlace::Serial),
-            (_, None, None) => Err(WordError::Agent),
+            ("stdio", ..) => Ok(AgentAddress::Stdio),
+            (_, Some(path), _) => path.map(AgentAddress::Unix),
+            (_, _, Some(path)) => path.map(AgentAddress::Serial),
+            (_, None, None) => Err(ArgumentError::Agent),
         }
     }
 }
 
-impl FromStr for Place {
-    type Err = WordError;
+impl FromStr for FilePlace {
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
         match word.strip_prefix("guest:") {
-            Some("") => Err(WordError::NoPath("guest:")),
-            Some(path) => Ok(Place::Guest(path.to_owned())),
-            None => Ok(Place::Here(PathBuf::from(word))),
+            Some("") => Err(ArgumentError::NoPath("guest:")),
+            Some(path) => Ok(FilePlace::Guest(path.to_owned())),
+            None => Ok(FilePlace::Here(PathBuf::from(word))),
         }
     }
 }
@@ -146,9 +146,9 @@ impl Seconds {
 }
 
 impl FromStr for Silence {
-    type Err = WordError;
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
         match word {
             "off" => Ok(Silence::Off),
             word => Ok(Silence::After(word.parse()?)),
@@ -157,13 +157,13 @@ impl FromStr for Silence {
 }
 
 impl FromStr for Seconds {
-    type Err = WordError;
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
-        let outside = WordError::Seconds { max: Seconds::MAX };
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
+        let outside = ArgumentError::Seconds { max: Seconds::MAX };
         let seconds: f64 = word
             .parse()
-            .map_err(|_| WordError::Seconds { max: Seconds::MAX })?;
+            .map_err(|_| ArgumentError::Seconds { max: Seconds::MAX })?;
         if !(0.001..=Seconds::MAX as f64).contains(&seconds) {
             return Err(outside);
         }
@@ -184,18 +184,18 @@ mod tests {
 
     #[test]
     fn parses_agent_addresses() {
-        let parse = |word: &str| word.parse::<AgentPlace>();
-        assert_eq!(parse("stdio"), Ok(AgentPlace::Stdio));
+        let parse = |word: &str| word.parse::<AgentAddress>();
+        assert_eq!(parse("stdio"), Ok(AgentAddress::Stdio));
         assert_eq!(
             parse("unix:/a:b"),
-            Ok(AgentPlace::Unix(PathBuf::from("/a:b")))
+            Ok(AgentAddress::Unix(PathBuf::from("/a:b")))
         );
         assert_eq!(
             parse("serial:/dev/x"),
-            Ok(AgentPlace::Serial(PathBuf::from("/dev/x")))
+            Ok(AgentAddress::Serial(PathBuf::from("/dev/x")))
         );
-        assert_eq!(parse("unix:"), Err(WordError::NoPath("unix:")));
-        assert_eq!(parse("tcp:1.2.3.4"), Err(WordError::Agent));
+        assert_eq!(parse("unix:"), Err(ArgumentError::NoPath("unix:")));
+        assert_eq!(parse("tcp:1.2.3.4"), Err(ArgumentError::Agent));
     }
 
     #[test]

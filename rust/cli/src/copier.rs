@@ -294,7 +294,7 @@ impl Copier {
         };
         match request.choose(label) {
             Some(outcome) => Reply::Now(outcome),
-            None => unforeseen(request),
+            None => unexpected_request(request),
         }
     }
 
@@ -340,7 +340,7 @@ impl Copier {
                 record(request, vec![("from", text(from)), ("to", text(to))])
             }
             ("unlink", Some(Work::Remove { path })) => Ok(Value::text(path)),
-            _ => return unforeseen(request),
+            _ => return unexpected_request(request),
         };
         Reply::Now(match value {
             Ok(value) => Outcome::Success(value),
@@ -377,7 +377,7 @@ impl Copier {
                     return self.failed(Failure::Io(io::ErrorKind::WriteZero.into()));
                 }
                 self.chunk.drain(..len);
-                self.moved(len);
+                self.advance(len);
             }
             (
                 "chunk",
@@ -389,7 +389,7 @@ impl Copier {
                 }),
             ) => {
                 let data = fields.bytes("data");
-                *ended = fields.truth("eof") || data.is_empty();
+                *ended = fields.boolean("eof") || data.is_empty();
                 let end = self.offset.saturating_add(data.len() as u64);
                 if len_max.is_some_and(|max| end > max) {
                     return self.failed(Failure::Longer);
@@ -397,7 +397,7 @@ impl Copier {
                 if let Err(error) = file.write_all(&data) {
                     return self.failed(Failure::Io(error));
                 }
-                self.moved(data.len());
+                self.advance(data.len());
             }
             ("found", Some(Work::Look { found, .. })) => *found = Some(Stat::of(fields)),
             _ => {}
@@ -405,7 +405,7 @@ impl Copier {
         Reply::Now(Outcome::done())
     }
 
-    fn moved(&mut self, len: usize) {
+    fn advance(&mut self, len: usize) {
         self.offset += len as u64;
         if let Some(bar) = &self.bar {
             bar.set_position(self.offset);
@@ -516,12 +516,12 @@ impl EffectHandler for Copier {
             | Class::Produce { .. }
             | Class::Command
             | Class::Observe
-            | Class::Check => unforeseen(request),
+            | Class::Check => unexpected_request(request),
         }
     }
 }
 
-fn unforeseen(request: &EffectRequest<'_>) -> Reply {
+fn unexpected_request(request: &EffectRequest<'_>) -> Reply {
     let detail = format!(
         "{}, and `cp` has no answer to that",
         crate::script::describe_request(request)

@@ -64,7 +64,7 @@ impl Diagram {
         number: impl Fn(&str) -> Option<usize>,
     ) -> Option<String> {
         self.totals.add(row);
-        let line = match drawn(row, image, number) {
+        let line = match draw(row, image, number) {
             Drawn::Line(line) => line.trim_end().to_owned() + "\n",
             Drawn::OtherRole => {
                 self.other_roles += 1;
@@ -126,11 +126,7 @@ enum Drawn {
     Nothing,
 }
 
-fn drawn(
-    row: &Row,
-    image: Option<&VerifiedImage>,
-    number: impl Fn(&str) -> Option<usize>,
-) -> Drawn {
+fn draw(row: &Row, image: Option<&VerifiedImage>, number: impl Fn(&str) -> Option<usize>) -> Drawn {
     let place = |name: &Option<String>| number(name.as_deref()?);
     let values = mermaid(&row.values_text(image, DRAWN_VALUE));
     let (what, note) = (mermaid(&row.what), mermaid(&row.note));

@@ -90,7 +90,7 @@ impl<'r> Fields<'r> {
         }
     }
 
-    pub(crate) fn truth(&self, name: &str) -> bool {
+    pub(crate) fn boolean(&self, name: &str) -> bool {
         matches!(self.field(name), Some((Value::Bool(true), _)))
     }
 

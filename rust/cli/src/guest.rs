@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::transport::Transport;
 
-use crate::args::{AgentPlace, GuestArgs, Silence};
+use crate::args::{AgentAddress, GuestArgs, Silence};
 use crate::problem::{Problem, SystemError};
 
 /// How long the guest may take to answer the handshake. An emulated machine that has just booted
@@ -19,9 +19,9 @@ pub(crate) const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
 /// Connects to the agent and does the handshake. `stdio` starts an agent first.
 pub(crate) fn open(guest: &GuestArgs) -> Result<GuestLink, Problem> {
     let transport = match &guest.agent {
-        AgentPlace::Stdio => Transport::spawn(own_agent()?)?,
-        AgentPlace::Unix(path) => Transport::unix(path)?,
-        AgentPlace::Serial(path) => Transport::serial(path)?,
+        AgentAddress::Stdio => Transport::spawn(own_agent()?)?,
+        AgentAddress::Unix(path) => Transport::unix(path)?,
+        AgentAddress::Serial(path) => Transport::serial(path)?,
     };
     let mut link = GuestLink::open(transport, Default::default(), PATIENCE)?;
     match guest.silence {
@@ -47,9 +47,9 @@ fn own_agent() -> Result<Command, Problem> {
 /// The notes about the guest in a recording's header.
 pub(crate) fn notes(guest: &GuestArgs) -> Vec<(String, String)> {
     let agent = match &guest.agent {
-        AgentPlace::Stdio => "stdio".to_owned(),
-        AgentPlace::Unix(path) => format!("unix:{}", path.display()),
-        AgentPlace::Serial(path) => format!("serial:{}", path.display()),
+        AgentAddress::Stdio => "stdio".to_owned(),
+        AgentAddress::Unix(path) => format!("unix:{}", path.display()),
+        AgentAddress::Serial(path) => format!("serial:{}", path.display()),
     };
     let mut notes = vec![("agent".to_owned(), agent)];
     let silence = guest.silence.map(|silence| match silence {

@@ -482,7 +482,7 @@ impl State {
                 self.command_end = Some(CommandEnd::Exit {
                     code: fields.number("exit_code").unwrap_or(0),
                     signal: fields.number("signal").and_then(|n| u64::try_from(n).ok()),
-                    timed_out: fields.truth("timed_out"),
+                    timed_out: fields.boolean("timed_out"),
                 });
             }
             "error" => {

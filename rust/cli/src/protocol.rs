@@ -56,13 +56,10 @@ impl ProtocolFile {
     }
 
     /// Returns the file unless the recording would overwrite it or a file that it imports.
-    pub(crate) fn refuse_recording_over(
-        self,
-        recording: &RecordArgs,
-    ) -> Result<ProtocolFile, Problem> {
+    pub(crate) fn check_recording(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
         let sources = (0..=u16::MAX).map_while(|n| self.sources.source(FileId(n)));
         let files = sources.map(|source| Path::new(&*source.name));
-        Recording::refuse_recording_over(recording, files)?;
+        Recording::check_target(recording, files)?;
         Ok(self)
     }
 

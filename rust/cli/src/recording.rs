@@ -105,7 +105,7 @@ impl Recorded {
 
 impl Recording {
     /// Refuses to record in one of these files, which the command itself reads or writes.
-    pub(crate) fn refuse_recording_over<'p>(
+    pub(crate) fn check_target<'p>(
         args: &RecordArgs,
         files: impl IntoIterator<Item = &'p Path>,
     ) -> Result<(), Problem> {
@@ -158,7 +158,7 @@ impl Recording {
     fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
         let ended = self.recorder.finish(kernel);
         let failure = match ended {
-            Ok(file) => file::loss(&file, &self.path),
+            Ok(file) => file::describe_loss(&file, &self.path),
             Err(error) => Some(failure_message(&self.path, error)),
         };
         let is_whole = !self.has_failed && failure.is_none();

@@ -232,7 +232,7 @@ impl Rows {
             .insert(request.effect, (request.role, request.operation));
         let session = Some(request.effect.session.0);
         let operation = Operation::of(image, request.operation);
-        let mut row = Row::new(operation.asked(), request.step, clock, session);
+        let mut row = Row::new(operation.request_kind(), request.step, clock, session);
         row.from = role(image, request.role);
         row.what = operation.what;
         row.to = operation.peer;
@@ -276,10 +276,10 @@ impl Rows {
                 ..row(Kind::Opened)
             },
             Event::Sent(message) | Event::Offered(message) => {
-                passed(row(Kind::Sent), message, image, false)
+                message_row(row(Kind::Sent), message, image, false)
             }
             Event::Received(message) | Event::Chose(message) => {
-                passed(row(Kind::Received), message, image, true)
+                message_row(row(Kind::Received), message, image, true)
             }
             Event::EffectIssued { .. } | Event::Closed | Event::EpochAdvanced { .. } => {
                 return None;
@@ -354,7 +354,7 @@ impl Rows {
             .map(|id| Operation::of(image, id))
             .unwrap_or_default();
         Row {
-            kind: operation.answered(),
+            kind: operation.answer_kind(),
             to: role(image, asking.flatten()),
             what: operation.what,
             number: Some(effect.number),
@@ -436,7 +436,7 @@ impl Operation {
         }
     }
 
-    fn asked(&self) -> Kind {
+    fn request_kind(&self) -> Kind {
         if self.is_host {
             Kind::HostAsked
         } else {
@@ -444,7 +444,7 @@ impl Operation {
         }
     }
 
-    fn answered(&self) -> Kind {
+    fn answer_kind(&self) -> Kind {
         if self.is_host {
             Kind::HostAnswered
         } else {
@@ -455,7 +455,7 @@ impl Operation {
 
 /// Completes the row of a message that enters or leaves its buffer. `from` is always the sender and
 /// `to` the receiver.
-fn passed(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: bool) -> Row {
+fn message_row(row: Row, message: &Message, image: Option<&VerifiedImage>, taken: bool) -> Row {
     let ends = image.and_then(|image| image.edges().get(message.edge.index()).copied());
     let sort = image.and_then(|image| describe::message_sort(image, message));
     let note = if taken { "taken" } else { "" };

@@ -157,7 +157,7 @@ fn a_killed_agent_is_reported_as_lost_and_replaced() {
     assert_eq!(status.code(), Some(125), "{status:?}");
     assert!(message.contains("lost"), "{status:?}: {message}");
     say(&format!(
-        "told as lost {:.1} s after the command began",
+        "reported as lost {:.1} s after the command began",
         begun.elapsed().as_secs_f64()
     ));
 

@@ -15,7 +15,7 @@ use antiphon_machine::{End, FailureKind, Ingress, Phase, ProtocolMachineConfig, 
 use clap::Args;
 use serde_json::json;
 
-use crate::args::{AgentPlace, GuestArgs, Place, RecordArgs};
+use crate::args::{AgentAddress, FilePlace, GuestArgs, RecordArgs};
 use crate::copier::{Copier, Failure, Stat, Work};
 use crate::exit::Exit;
 use crate::filter;
@@ -46,10 +46,10 @@ pub(crate) struct Cp {
     recording: RecordArgs,
     /// The file to copy
     #[arg(value_name = "SOURCE")]
-    source: Place,
+    source: FilePlace,
     /// The file or directory to copy to
     #[arg(value_name = "TARGET")]
-    target: Place,
+    target: FilePlace,
 }
 
 /// The owner of the sessions.
@@ -74,7 +74,7 @@ type CopyDriver = Driver<Copier, (Option<Recording>, LastFailure)>;
 
 pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
-    Recording::refuse_recording_over(
+    Recording::check_target(
         &args.recording,
         plan.files(&args.guest.agent).iter().map(PathBuf::as_path),
     )?;
@@ -136,7 +136,7 @@ fn copy(driver: &mut CopyDriver, guest: GuestId, plan: &Plan, args: &Cp) -> Copi
         guest,
         interrupt: &interrupt,
         current: &current,
-        guest_is_here: matches!(args.guest.agent, AgentPlace::Stdio),
+        guest_is_here: matches!(args.guest.agent, AgentAddress::Stdio),
     };
     let copied = copy.run(plan);
     match (interrupt.signal(), copied) {
@@ -180,29 +180,28 @@ enum Plan {
 impl Plan {
     fn of(args: &Cp) -> Result<Plan, Problem> {
         match (&args.source, &args.target) {
-            (Place::Here(source), Place::Guest(target)) => Ok(Plan::ToGuest {
+            (FilePlace::Here(source), FilePlace::Guest(target)) => Ok(Plan::ToGuest {
                 source: source.clone(),
                 target: target.clone(),
             }),
-            (Place::Guest(source), Place::Here(target)) => Ok(Plan::FromGuest {
+            (FilePlace::Guest(source), FilePlace::Here(target)) => Ok(Plan::FromGuest {
                 source: source.clone(),
                 target: target.clone(),
             }),
-            (Place::Here(_), Place::Here(_)) | (Place::Guest(_), Place::Guest(_)) => {
-                Err(UsageError::CopyDirection.into())
-            }
+            (FilePlace::Here(_), FilePlace::Here(_))
+            | (FilePlace::Guest(_), FilePlace::Guest(_)) => Err(UsageError::CopyDirection.into()),
         }
     }
 
     /// The files on this machine that are read or written.
-    fn files(&self, agent: &AgentPlace) -> Vec<PathBuf> {
+    fn files(&self, agent: &AgentAddress) -> Vec<PathBuf> {
         match self {
             Plan::ToGuest { source, .. } => vec![source.clone()],
             Plan::FromGuest { source, target } => {
                 let mut files = vec![from_guest::target_of(source, target)];
                 // An agent that is started here shares the files of this machine and this working
                 // directory.
-                if matches!(agent, AgentPlace::Stdio) {
+                if matches!(agent, AgentAddress::Stdio) {
                     files.push(PathBuf::from(source));
                 }
                 files

@@ -100,7 +100,7 @@ fn conversations(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     Ok(match &compared.likeness {
         Likeness::Equal => Exit::Done,
         Likeness::EqualUpTo if ends.iter().any(|extent| extent.divergence.is_some()) => Exit::No,
-        Likeness::EqualUpTo => worse(ends.map(|extent| tail::exit(extent.tail.as_ref()))),
+        Likeness::EqualUpTo => worse_exit(ends.map(|extent| tail::exit(extent.tail.as_ref()))),
         Likeness::Protocols { .. } | Likeness::Different(_) => Exit::No,
         Likeness::Undecided { .. } => Exit::Failed,
     })
@@ -111,10 +111,10 @@ fn entries(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
     let comparison = diff(&mut left, &mut right).map_err(Problem::file("read", &args.left))?;
     if output.json {
-        output.document(&of_entries(&comparison))?;
+        output.document(&entries_json(&comparison))?;
     } else {
         let text = filter::lines(&comparison.to_string());
-        let cut = up_to(&comparison, [&args.left, &args.right]);
+        let cut = describe_cut(&comparison, [&args.left, &args.right]);
         output.print(&format!("{}\n", cut.unwrap_or(text)))?;
     }
     for (path, reader) in [(&args.left, &left), (&args.right, &right)] {
@@ -122,7 +122,9 @@ fn entries(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     }
     Ok(match comparison {
         Comparison::Equal { .. } => Exit::Done,
-        Comparison::EqualUpTo { .. } => worse([tail::exit(left.tail()), tail::exit(right.tail())]),
+        Comparison::EqualUpTo { .. } => {
+            worse_exit([tail::exit(left.tail()), tail::exit(right.tail())])
+        }
         Comparison::Header { .. } | Comparison::Parted { .. } => Exit::No,
     })
 }
@@ -144,7 +146,7 @@ fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
 }
 
 /// Returns the worse of two exit codes: damaged, then incomplete.
-fn worse(exits: [Exit; 2]) -> Exit {
+fn worse_exit(exits: [Exit; 2]) -> Exit {
     match exits {
         [Exit::Damaged, _] | [_, Exit::Damaged] => Exit::Damaged,
         [Exit::Cut, _] | [_, Exit::Cut] => Exit::Cut,
@@ -153,7 +155,7 @@ fn worse(exits: [Exit; 2]) -> Exit {
 }
 
 /// Describes how far the entries were compared, if a recording is incomplete.
-fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
+fn describe_cut(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     let Comparison::EqualUpTo {
         entries,
         left,
@@ -176,7 +178,7 @@ fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     Some(format!("equal up to entry {entries}, where {ends}"))
 }
 
-fn extent(extent: &Extent, name: &str) -> Value {
+fn extent_json(extent: &Extent, name: &str) -> Value {
     json!({
         "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail::json),
         "divergence": extent.divergence, "has_rest": extent.has_rest,
@@ -204,7 +206,10 @@ fn document(compared: &Compared, names: &[String; 2]) -> Value {
     document["calls"] = json!(compared.calls);
     document["sessions"] = json!(compared.sessions);
     document["notes"] = json!(compared.notes);
-    document["read"] = json!([extent(&compared.left, left), extent(&compared.right, right)]);
+    document["read"] = json!([
+        extent_json(&compared.left, left),
+        extent_json(&compared.right, right)
+    ]);
     document
 }
 
@@ -248,7 +253,7 @@ fn parting_json(parting: &Parting) -> Value {
     document
 }
 
-fn of_entries(comparison: &Comparison) -> Value {
+fn entries_json(comparison: &Comparison) -> Value {
     match comparison {
         Comparison::Equal { entries } => json!({ "result": "equal", "entries": entries }),
         Comparison::EqualUpTo {
@@ -272,12 +277,12 @@ fn of_entries(comparison: &Comparison) -> Value {
             right,
         } => json!({
             "result": "different", "equal": equal, "before": before,
-            "left": side(left), "right": side(right),
+            "left": side_json(left), "right": side_json(right),
         }),
     }
 }
 
-fn side(side: &Side) -> Value {
+fn side_json(side: &Side) -> Value {
     match side {
         Side::Entry { index, text, .. } => json!({ "entry": index, "text": text }),
         Side::Over(tail) => json!({ "over": tail.to_string() }),

@@ -17,7 +17,7 @@ use clap::Args;
 use serde_json::json;
 use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
-use crate::args::{GuestArgs, RecordArgs, Seconds, WordError};
+use crate::args::{ArgumentError, GuestArgs, RecordArgs, Seconds};
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
@@ -92,15 +92,15 @@ pub(crate) struct Variable {
 }
 
 impl FromStr for Variable {
-    type Err = WordError;
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
         match word.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok(Variable {
                 name: name.to_owned(),
                 value: value.to_owned(),
             }),
-            Some(_) | None => Err(WordError::Variable),
+            Some(_) | None => Err(ArgumentError::Variable),
         }
     }
 }
@@ -189,7 +189,7 @@ fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
     let file = match &args.protocol {
-        Some(path) => ProtocolFile::read(path)?.refuse_recording_over(&args.recording)?,
+        Some(path) => ProtocolFile::read(path)?.check_recording(&args.recording)?,
         None => ProtocolFile::of(Source::new(SHIPPED, GUEST_EXEC), &NoModules),
     };
     file.protocol(None)

@@ -13,7 +13,7 @@ use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
 
-use crate::args::{RecordArgs, WordError, workers};
+use crate::args::{ArgumentError, RecordArgs, workers};
 use crate::exit::Exit;
 use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
 use crate::problem::{Problem, UsageError};
@@ -106,11 +106,11 @@ pub(crate) struct Priority {
 }
 
 impl FromStr for Priority {
-    type Err = WordError;
+    type Err = ArgumentError;
 
-    fn from_str(word: &str) -> Result<Self, WordError> {
-        let (role, number) = word.split_once('=').ok_or(WordError::Priority)?;
-        let priority = number.parse().map_err(|_| WordError::Priority)?;
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
+        let (role, number) = word.split_once('=').ok_or(ArgumentError::Priority)?;
+        let priority = number.parse().map_err(|_| ArgumentError::Priority)?;
         Ok(Priority {
             role: role.to_owned(),
             priority,
@@ -142,8 +142,8 @@ type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowPr
 
 pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     let limits = WaveLimits::of(args)?;
-    let file = ProtocolFile::read(&args.file)?.refuse_recording_over(&args.recording)?;
-    Recording::refuse_recording_over(&args.recording, args.script.as_deref())?;
+    let file = ProtocolFile::read(&args.file)?.check_recording(&args.recording)?;
+    Recording::check_target(&args.recording, args.script.as_deref())?;
     let protocol = file.protocol(args.protocol.as_deref())?;
     let image = protocol.image()?;
     let hosts = hosts(args, &image)?;

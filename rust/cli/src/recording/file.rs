@@ -28,16 +28,16 @@ pub(super) fn create(
     header: &Header,
 ) -> Result<Recorder<File>, Problem> {
     if !overwrite {
-        return fresh(path, header);
+        return create_new(path, header);
     }
     match replace::target(path).map_err(Problem::file("replace", path))? {
-        replace::Target::Regular(target) => overwritten(path, &target, header),
-        replace::Target::Special => special(path, header),
+        replace::Target::Regular(target) => replace_existing(path, &target, header),
+        replace::Target::Special => open_special(path, header),
     }
 }
 
 /// Begins a recording in a new file.
-fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+fn create_new(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(MODE);
     let file = options.open(path).map_err(|error| match error.kind() {
@@ -66,16 +66,22 @@ fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
 
 /// Replaces the recording at `target`, which `path` leads to. The old one is locked, and stays
 /// until the new one has its header.
-fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+fn replace_existing(
+    path: &Path,
+    target: &Path,
+    header: &Header,
+) -> Result<Recorder<File>, Problem> {
     for _ in 0..ATTEMPTS_MAX {
         // Opened for writing although it is not written, so that a write-protected file is not
         // replaced.
         let old = match OpenOptions::new().write(true).open(target) {
             Ok(old) => old,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match fresh(target, header) {
-                Err(Problem::Recording(RecordingError::Exists { .. })) => continue,
-                begun => return begun,
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match create_new(target, header) {
+                    Err(Problem::Recording(RecordingError::Exists { .. })) => continue,
+                    begun => return begun,
+                }
+            }
             Err(error) => return Err(Problem::file("replace", path)(error)),
         };
         lock(&old, path)?;
@@ -88,7 +94,7 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
 
 /// Describes how a recording was lost that is no longer at its path. Returns `None` if it still is,
 /// or is not a regular file.
-pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
+pub(super) fn describe_loss(file: &File, path: &Path) -> Option<String> {
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     let how = match fs::metadata(path) {
@@ -128,7 +134,7 @@ fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<
 
 /// Begins a recording in a device, a pipe, or an open descriptor of a process. It is written
 /// directly.
-fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+fn open_special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| Problem::file("write", path)(error);
     let mut options = OpenOptions::new();
     // Without `NONBLOCK`, opening a pipe blocks until it has a reader.

@@ -25,7 +25,7 @@ impl Package {
     pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
         let named = named.map(Path::to_owned);
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
-            return match is_there(&folder) {
+            return match is_package(&folder) {
                 true => Package::read(&folder),
                 false => Err(SystemError::NoSuchPackage { folder }.into()),
             };
@@ -36,7 +36,7 @@ impl Package {
         match installed
             .into_iter()
             .chain(built)
-            .find(|folder| is_there(folder))
+            .find(|folder| is_package(folder))
         {
             Some(folder) => Package::read(&folder),
             None => Err(SystemError::NoPackage.into()),
@@ -52,6 +52,6 @@ impl Package {
     }
 }
 
-fn is_there(folder: &Path) -> bool {
+fn is_package(folder: &Path) -> bool {
     folder.join(SCRIPT).is_file() && folder.join(MODULE).is_file()
 }

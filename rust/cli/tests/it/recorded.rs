@@ -141,9 +141,9 @@ fn an_overwritten_recording_is_replaced_atomically() {
     let mut kept = Vec::new();
     open.read_to_end(&mut kept).expect("it can be read");
     assert!(kept == old, "the old recording was changed");
-    assert_eq!(dir.names(), before, "there is a file besides");
+    assert_eq!(dir.names(), before, "there is another file");
     assert_eq!(finish(writing), Some(3));
-    assert_eq!(dir.names(), before, "there is a file besides");
+    assert_eq!(dir.names(), before, "there is another file");
     assert!(dir.run_ok(&["show", "a.rec"]).contains("exit_code: 3"));
 
     fs::rename(dir.path("a.rec"), dir.path("b.rec")).expect("it can be renamed");
@@ -170,7 +170,7 @@ fn a_recording_that_cannot_begin_keeps_the_old_one() {
     assert_eq!(output.code, Some(125), "{output:?}");
     assert!(output.stderr.contains("File too large"), "{output:?}");
     assert!(dir.read("a.rec") == old, "the old recording was changed");
-    assert_eq!(dir.names(), before, "there is a file besides");
+    assert_eq!(dir.names(), before, "there is another file");
 
     fs::remove_file(dir.path("a.rec")).expect("it is ours");
     let output = run_under(&dir, full, &RUN);
