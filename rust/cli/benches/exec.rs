@@ -1,7 +1,7 @@
-//! `exec` as a user sees it: whole processes, agent included.
+//! Measures `exec` as a user sees it: whole processes, agent included.
 //!
-//! `true` against `--version` is what a session costs beyond starting a program; `cat` is the throughput of one stream,
-//! from the guest and through it.
+//! `true` compared with `--version` is the cost of a session beyond starting a program. `cat` is
+//! the throughput of one stream, from the guest and through it.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::NamedTempFile;
 
-/// Bytes of a stream: long enough that starting up does not count.
+/// Bytes of a stream: enough that starting up does not matter.
 const STREAM_LEN: usize = 256 << 20;
 
 fn antiphon(args: &[&str], stdin: Stdio) {

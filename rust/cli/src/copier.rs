@@ -1,4 +1,4 @@
-//! The host's side of a copy: the answers of the role `Local` of the shipped file protocols.
+//! The host's side of a copy: answers for the role `Local` of the shipped file protocols.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
@@ -13,43 +13,43 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::fields::{Fields, record};
 use crate::interrupt::Interrupt;
 use crate::literal::Literal;
-use crate::text;
+use crate::same_file::is_same_file;
 
-/// Bytes of a chunk: with the fields beside them, they stay within a payload of 64 KiB.
+/// Bytes of a chunk: with the other fields of its record, a chunk fits a payload of 64 KiB.
 const CHUNK_LEN: usize = 60 << 10;
 
-/// How late a signal is noticed while a pipe or a terminal has nothing to copy.
+/// How often a wait for a pipe or a terminal checks for a signal.
 const SIGNAL_CHECKED_EVERY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
 
-/// The bits of an open mode that are used here.
+/// The bits of an open mode that a copy uses.
 const READ: u8 = 1;
 const WRITE: u8 = 1 << 1;
 const CREATE: u8 = 1 << 2;
 const TRUNCATE: u8 = 1 << 3;
 const EXCLUSIVE: u8 = 1 << 5;
 
-/// Answers for one session after the other.
+/// The handler of a copy. It runs one session after another.
 #[derive(Debug, Default)]
 pub(crate) struct Copier {
     work: Option<Work>,
-    /// The handle of the file that the guest has opened in this session.
+    /// The handle of the file that the guest opened in this session.
     handle: Option<u64>,
-    /// How many bytes were copied, and so where the next ones are.
+    /// The number of copied bytes, which is the offset of the next chunk.
     offset: u64,
-    /// A chunk that was read and not written yet.
+    /// Bytes that were read from the source and not yet written to the guest.
     chunk: Vec<u8>,
     bar: Option<ProgressBar>,
     failure: Option<Failure>,
     interrupt: Option<Interrupt>,
 }
 
-/// The work of a session.
+/// What a session does.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Find out what a path names: the path itself, or what a link there leads to.
+    /// Examine a path: the path itself, or the file that a link there leads to.
     Look {
         path: String,
         follow: bool,
@@ -57,8 +57,8 @@ pub(crate) enum Work {
     },
     /// Copy to the guest.
     Send { open: Open, source: Source },
-    /// Create a file in the guest and find out whether it is seen here.
-    Probe { open: Open, twin: Twin },
+    /// Create a file in the guest and check whether it is visible here.
+    Probe { open: Open, probe: SameFileProbe },
     /// Copy from the guest.
     Fetch {
         open: Open,
@@ -72,59 +72,60 @@ pub(crate) enum Work {
     Remove { path: String },
 }
 
-/// A file here that is copied to the guest.
+/// A file on this machine that is copied to the guest.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: File,
-    /// Whether reading never waits for another process.
+    /// Whether it is a regular file, so that reading never waits for another process.
     pub(crate) is_regular: bool,
-    /// How long it is, where its length counts; it is an error when there is more.
+    /// The length, if the file has one. Reading more than this is an error.
     pub(crate) len_max: Option<u64>,
-    /// The check that is made when the guest has created its file.
-    pub(crate) twin: Option<Twin>,
+    /// A check made when the guest has created its file.
+    pub(crate) probe: Option<SameFileProbe>,
 }
 
-/// How to find out that source and target are the same file, wherever the guest is: a file that the guest has created
-/// under a random name is seen here only when its directory is the same here and there.
+/// Detects that source and target are the same file, whatever the transport. The guest creates a
+/// file under a random name. That file is visible here only if guest and host share its directory;
+/// then device and inode of source and target are compared.
 #[derive(Clone, Debug)]
-pub(crate) struct Twin {
-    /// The file that the guest creates, as a path here.
-    pub(crate) part: PathBuf,
+pub(crate) struct SameFileProbe {
+    /// The file that the guest creates, as a path on this machine.
+    pub(crate) temporary: PathBuf,
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
 }
 
-impl Twin {
+impl SameFileProbe {
     fn is_same_file(&self) -> bool {
-        fs::symlink_metadata(&self.part).is_ok() && text::is_same_file(&self.source, &self.target)
+        fs::symlink_metadata(&self.temporary).is_ok() && is_same_file(&self.source, &self.target)
     }
 }
 
-/// What stopped a copy on this side.
+/// Why a copy failed on this side.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The file here cannot be read or written.
+    /// The file on this machine cannot be read or written.
     Io(io::Error),
     /// Source and target are the same file.
     SameFile,
     /// The source is longer than it was when the copy began.
     Longer,
-    /// A signal came while the source had nothing to read.
+    /// A signal arrived while the source had nothing to read.
     Interrupted,
 }
 
-/// The kinds of file that a copy tells apart.
+/// The kinds of file that a copy distinguishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
     Directory,
     Symlink,
-    /// A device, a pipe, a socket.
+    /// A device, a pipe or a socket.
     #[default]
     Other,
 }
 
-/// What a path in the guest names.
+/// The metadata of a path in the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) kind: Kind,
@@ -133,13 +134,13 @@ pub(crate) struct Stat {
     pub(crate) mtime_ms: Option<i64>,
 }
 
-/// How a file of the guest is opened.
+/// How a file in the guest is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     path: String,
     mode: u8,
     perm: Option<u32>,
-    /// Whether it has positions: a pipe or a terminal is read and written as it comes.
+    /// Whether reads and writes carry an offset. A pipe or a terminal has none.
     has_positions: bool,
 }
 
@@ -153,7 +154,7 @@ impl Open {
         }
     }
 
-    /// The file is emptied; a new file gets these permissions.
+    /// Opens a file for writing and truncates it. A new file gets these permissions.
     pub(crate) fn to_write(path: &str, perm: u32, kind: Kind) -> Open {
         Open {
             path: path.to_owned(),
@@ -163,7 +164,7 @@ impl Open {
         }
     }
 
-    /// A new file with these permissions.
+    /// Creates a file with these permissions. It is an error if the file exists.
     pub(crate) fn to_create(path: &str, perm: u32) -> Open {
         Open {
             path: path.to_owned(),
@@ -175,12 +176,12 @@ impl Open {
 }
 
 impl Copier {
-    /// Has a wait for the source end when a signal comes.
-    pub(crate) fn end_waits_by(&mut self, interrupt: &Interrupt) {
+    /// Makes waits for the source end when a signal arrives.
+    pub(crate) fn set_interrupt(&mut self, interrupt: &Interrupt) {
         self.interrupt = Some(interrupt.clone());
     }
 
-    /// Takes the work of the next session.
+    /// Starts the work of the next session.
     pub(crate) fn begin(&mut self, work: Work) {
         *self = Copier {
             work: Some(work),
@@ -189,11 +190,11 @@ impl Copier {
         };
     }
 
-    /// Shows a bar on standard error, where that is a terminal.
+    /// Shows a progress bar on standard error if that is a terminal.
     pub(crate) fn show_progress(&mut self, len: u64) {
         let bar = ProgressBar::new(len);
         let template = "{bar:32} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}";
-        // The template is a constant; if it were wrong, the default one would do.
+        // The template is a constant; if it were invalid, the default style would be used.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -201,7 +202,7 @@ impl Copier {
         self.bar = Some(bar);
     }
 
-    /// What a look has found.
+    /// The result of [`Work::Look`].
     pub(crate) fn found(&self) -> Stat {
         match &self.work {
             Some(Work::Look {
@@ -224,7 +225,7 @@ impl Copier {
         self.handle.is_some()
     }
 
-    /// The file here that was copied.
+    /// The source of the copy.
     pub(crate) fn source(&self) -> Option<&File> {
         match &self.work {
             Some(Work::Send { source, .. }) => Some(&source.file),
@@ -239,17 +240,17 @@ impl Copier {
         }
     }
 
-    /// How many bytes were copied.
+    /// The number of copied bytes.
     pub(crate) fn copied(&self) -> u64 {
         self.offset
     }
 
-    /// What failed on this side.
+    /// Takes the failure on this side, if there was one.
     pub(crate) fn failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }
 
-    /// Takes the bar away.
+    /// Removes the progress bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -267,7 +268,7 @@ impl Copier {
         Reply::Now(Outcome::failure(FailureKind::Internal, &detail))
     }
 
-    /// Goes on, or comes to the end of the file.
+    /// Chooses between the next chunk and the end of the file.
     fn decide(&mut self, request: &EffectRequest<'_>) -> Reply {
         let label = match &mut self.work {
             Some(Work::Send { source, .. }) => {
@@ -293,7 +294,7 @@ impl Copier {
         };
         match request.choose(label) {
             Some(outcome) => Reply::Now(outcome),
-            None => unforeseen(request),
+            None => unexpected_request(request),
         }
     }
 
@@ -339,7 +340,7 @@ impl Copier {
                 record(request, vec![("from", text(from)), ("to", text(to))])
             }
             ("unlink", Some(Work::Remove { path })) => Ok(Value::text(path)),
-            _ => return unforeseen(request),
+            _ => return unexpected_request(request),
         };
         Reply::Now(match value {
             Ok(value) => Outcome::Success(value),
@@ -352,9 +353,9 @@ impl Copier {
         match (label, &mut self.work) {
             ("opened", work) => {
                 self.handle = Some(number("handle").unwrap_or_default());
-                let twin = match work {
-                    Some(Work::Send { source, .. }) => source.twin.as_ref(),
-                    Some(Work::Probe { twin, .. }) => Some(&*twin),
+                let probe = match work {
+                    Some(Work::Send { source, .. }) => source.probe.as_ref(),
+                    Some(Work::Probe { probe, .. }) => Some(&*probe),
                     Some(
                         Work::Fetch { .. }
                         | Work::Look { .. }
@@ -363,7 +364,7 @@ impl Copier {
                     )
                     | None => None,
                 };
-                if twin.is_some_and(Twin::is_same_file) {
+                if probe.is_some_and(SameFileProbe::is_same_file) {
                     return self.failed(Failure::SameFile);
                 }
             }
@@ -376,7 +377,7 @@ impl Copier {
                     return self.failed(Failure::Io(io::ErrorKind::WriteZero.into()));
                 }
                 self.chunk.drain(..len);
-                self.moved(len);
+                self.advance(len);
             }
             (
                 "chunk",
@@ -388,7 +389,7 @@ impl Copier {
                 }),
             ) => {
                 let data = fields.bytes("data");
-                *ended = fields.truth("eof") || data.is_empty();
+                *ended = fields.boolean("eof") || data.is_empty();
                 let end = self.offset.saturating_add(data.len() as u64);
                 if len_max.is_some_and(|max| end > max) {
                     return self.failed(Failure::Longer);
@@ -396,7 +397,7 @@ impl Copier {
                 if let Err(error) = file.write_all(&data) {
                     return self.failed(Failure::Io(error));
                 }
-                self.moved(data.len());
+                self.advance(data.len());
             }
             ("found", Some(Work::Look { found, .. })) => *found = Some(Stat::of(fields)),
             _ => {}
@@ -404,7 +405,7 @@ impl Copier {
         Reply::Now(Outcome::done())
     }
 
-    fn moved(&mut self, len: usize) {
+    fn advance(&mut self, len: usize) {
         self.offset += len as u64;
         if let Some(bar) = &self.bar {
             bar.set_position(self.offset);
@@ -432,25 +433,25 @@ impl Stat {
         }
     }
 
-    /// Whether this may be the file that the system describes so: both have the same length and the same time of the last
-    /// change.
-    pub(crate) fn is_like(&self, about: &Metadata) -> bool {
-        let mtime_ms = about.mtime().checked_mul(1_000);
-        let mtime_ms = mtime_ms.and_then(|ms| ms.checked_add(about.mtime_nsec() / 1_000_000));
+    /// Whether this may be the file with that metadata: both have the same length and modification
+    /// time.
+    pub(crate) fn is_like(&self, metadata: &Metadata) -> bool {
+        let mtime_ms = metadata.mtime().checked_mul(1_000);
+        let mtime_ms = mtime_ms.and_then(|ms| ms.checked_add(metadata.mtime_nsec() / 1_000_000));
         self.kind == Kind::File
-            && about.is_file()
-            && self.size == about.len()
+            && metadata.is_file()
+            && self.size == metadata.len()
             && self.mtime_ms == mtime_ms
     }
 
-    /// How long the file is, where its length counts: files such as those of `/proc` say that they are empty.
+    /// The length, if it is meaningful: files such as those in `/proc` report 0.
     pub(crate) fn len_max(&self) -> Option<u64> {
         (self.kind == Kind::File && self.size > 0).then_some(self.size)
     }
 }
 
 impl Source {
-    /// Reads the chunk at that offset; none at the end.
+    /// Reads the chunk at that offset. The chunk is empty at the end of the file.
     fn read(
         &mut self,
         interrupt: Option<&Interrupt>,
@@ -497,7 +498,8 @@ impl Source {
 
 impl EffectHandler for Copier {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        // What the role `Guest` is told is for its operations, which the link carries out.
+        // Messages to the role `Guest` become operations, which the link carries out. They need no
+        // handling here.
         let is_local = request.role_name() == "Local";
         match request.class() {
             Class::Decide { .. } if is_local => self.decide(request),
@@ -514,15 +516,15 @@ impl EffectHandler for Copier {
             | Class::Produce { .. }
             | Class::Command
             | Class::Observe
-            | Class::Check => unforeseen(request),
+            | Class::Check => unexpected_request(request),
         }
     }
 }
 
-fn unforeseen(request: &EffectRequest<'_>) -> Reply {
+fn unexpected_request(request: &EffectRequest<'_>) -> Reply {
     let detail = format!(
         "{}, and `cp` has no answer to that",
-        crate::script::asked(request)
+        crate::script::describe_request(request)
     );
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }

@@ -1,47 +1,47 @@
 //! The exit codes. `docs/cli.md` has the same table.
 
-/// What a command came to, as the code that the process ends with.
+/// The result of a command, as the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Exit {
-    /// It did what was asked, and the answer is yes.
+    /// Success, and the answer is yes.
     Done,
-    /// It did what was asked, and the answer is no: an error found, a difference, a run that did not end well.
+    /// Done, and the answer is no: errors were found, runs differ, or a run ended badly.
     No,
-    /// The command line does not fit what it names.
+    /// The command line is wrong.
     Usage,
-    /// The recording ends too early; what is there was used.
+    /// The recording ends early; the part before the end was used.
     Cut,
-    /// The recording is not what was written; what is whole was used.
+    /// The recording is damaged; the part before the damage was used.
     Damaged,
-    /// `certify`, `check --lean`: there is no Lean to ask.
+    /// `certify`, `check --lean`: Lean was not found.
     NoLean,
     /// `exec`: the deadline passed.
     Deadline,
-    /// It could not do what was asked.
+    /// The command failed.
     Failed,
-    /// `exec`: the command is there and cannot be run.
+    /// `exec`: the command was found but could not be run.
     NotRunnable,
-    /// `exec`: the command is not there.
+    /// `exec`: the command was not found.
     NotFound,
-    /// `exec`: the guest command's own code, or 128 and the signal that ended it.
+    /// `exec`: the guest command's exit code, or 128 + N if signal N ended it.
     Guest(u8),
 }
 
-/// The table for the help.
+/// The table in the help text.
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done; the answer is yes
   1    done; the answer is no: errors found, runs differ, the run did not end by its protocol
   2    the command line is wrong
-  3    the recording ends too early; what is there was used
-  4    the recording is not what was written; what comes before the damage was used
-  5    `certify`, `check --lean`: there is no Lean to ask
-  125  it could not be done: a file, the agent, the link
-  `antiphon exec` ends with the guest command's code; see its help";
+  3    the recording ends early; the part before the end was used
+  4    the recording is damaged; the part before the damage was used
+  5    `certify`, `check --lean`: Lean was not found
+  125  the command failed: a file, the agent, the link
+  `antiphon exec` exits with the guest command's code; see its help";
 
 impl Exit {
-    /// The number.
+    /// The exit code as a number.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Exit::Done => 0,

@@ -1,4 +1,4 @@
-//! What a driver says of its waves, for people and for programs.
+//! Reports on the waves of a run: as a table, and as JSON.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use antiphon_machine::WaveRefusal;
 use antiphon_machine::threaded::WaveReport;
 use serde_json::{Value, json};
 
-/// Columns of the names.
+/// The width of the first column, in characters.
 const NAME_WIDTH: usize = 18;
 
-/// The table for people.
+/// Returns the report as a table.
 pub(crate) fn table(report: &WaveReport) -> String {
     let WaveReport {
         waves,
@@ -28,22 +28,26 @@ pub(crate) fn table(report: &WaveReport) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     };
     row("waves", waves, "");
-    row("  picks", picks, "sessions of waves");
+    row("  picks", picks, "sessions in waves");
     row("  steps", steps, "steps in waves");
     row("turns", turns, "steps one by one");
     row(
         "session taken",
         session_taken,
-        "ready, another one of the session was in the wave",
+        "ready, but another role of the session was in the wave",
     );
-    row("width reached", width_reached, "ready, the wave was full");
+    row(
+        "width reached",
+        width_reached,
+        "ready, but the wave was full",
+    );
     let fallbacks: Vec<(&str, u64)> = fallbacks(report).collect();
     row(
         "fallbacks",
         fallbacks.iter().map(|(_, count)| count).sum(),
         match fallbacks.is_empty() {
-            true => "every wave checked",
-            false => "waves that did not check",
+            true => "every wave passed its check",
+            false => "waves that failed their check",
         },
     );
     for (name, count) in fallbacks {
@@ -53,7 +57,7 @@ pub(crate) fn table(report: &WaveReport) -> String {
     text
 }
 
-/// The same as JSON.
+/// Returns the report as JSON.
 pub(crate) fn document(report: &WaveReport) -> Value {
     let fallbacks: serde_json::Map<String, Value> = fallbacks(report)
         .map(|(name, count)| (name.to_owned(), json!(count)))
@@ -65,7 +69,7 @@ pub(crate) fn document(report: &WaveReport) -> Value {
     })
 }
 
-/// The reasons that there were, and how often.
+/// The reasons for which waves fell back to single steps, with their counts.
 fn fallbacks(report: &WaveReport) -> impl Iterator<Item = (&'static str, u64)> {
     let counts = WaveRefusal::NAMES.into_iter().zip(report.fallbacks);
     counts.filter(|(_, count)| *count > 0)
@@ -76,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waves_that_did_not_check_are_told_by_their_reasons() {
+    fn counts_failed_waves_by_reason() {
         let mut report = WaveReport {
             waves: 7,
             panics: 2,

@@ -1,4 +1,4 @@
-//! Payloads by the names of their fields: read from a value, made for a sort.
+//! Payloads by field name: reading a value, and making one of a sort.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use antiphon_machine::{CodeImage, EffectRequest, Sort, SortId, Value, VerifiedIm
 use crate::literal::Literal;
 use crate::streams::Piece;
 
-/// The record that the request asks for, from the fields that there are values for; those that the record does not
-/// have are left out.
+/// Makes the record that the request asks for. Given fields that the record does not have are left
+/// out.
 pub(crate) fn record(
     request: &EffectRequest<'_>,
     given: Vec<(&str, Literal)>,
@@ -16,8 +16,8 @@ pub(crate) fn record(
     payload(given, request.result_sort(), request.image().image())
 }
 
-/// The same as a payload of that sort. One that is not a record is the first of the fields, alone: the one key that its
-/// message requires.
+/// Makes a payload of that sort. If the sort is not a record, the payload is the first given field:
+/// the one key that the message requires.
 pub(crate) fn payload(
     given: Vec<(&str, Literal)>,
     sort: SortId,
@@ -39,10 +39,11 @@ pub(crate) fn payload(
     };
     literal
         .value(sort, image)
-        .map_err(|mismatch| mismatch.to_string())
+        .map_err(|error| error.to_string())
 }
 
-/// A payload read by the names of its fields. What is not there, or of another sort, reads as nothing.
+/// A payload that is read by field name. A field that is missing or has another sort reads as
+/// empty.
 pub(crate) struct Fields<'r> {
     payload: &'r Value,
     sort: Option<&'r Sort>,
@@ -50,7 +51,7 @@ pub(crate) struct Fields<'r> {
 }
 
 impl<'r> Fields<'r> {
-    /// What is delivered; nothing for a message without payload.
+    /// The payload that the request delivers, or `None` for a message without payload.
     pub(crate) fn of(request: &EffectRequest<'r>) -> Option<Fields<'r>> {
         let image = request.image();
         let sort = request.operation().args.first();
@@ -62,7 +63,8 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// The field's value; the payload itself, when it is no record. Empty optional fields are not there.
+    /// Returns the field's value. A payload that is not a record is its own only field. An empty
+    /// optional field reads as missing.
     fn field(&self, name: &str) -> Option<(&Value, Option<&Sort>)> {
         let (value, sort) = match (self.payload, self.sort) {
             (Value::Record(values), Some(Sort::Record { fields, .. })) => {
@@ -88,7 +90,7 @@ impl<'r> Fields<'r> {
         }
     }
 
-    pub(crate) fn truth(&self, name: &str) -> bool {
+    pub(crate) fn boolean(&self, name: &str) -> bool {
         matches!(self.field(name), Some((Value::Bool(true), _)))
     }
 

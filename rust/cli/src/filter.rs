@@ -1,29 +1,30 @@
-//! Guest text for a terminal: what a person should see of it, and nothing that the terminal would obey.
+//! Filters guest text for a terminal, so that the terminal obeys none of it.
 //!
-//! Escape sequences (colours, cursor, titles, clipboard, hyperlinks, device queries) and control characters are taken
-//! out; line feed, carriage return and tab stay. Characters that turn the direction of text around or cannot be seen
-//! are replaced, because they make a line look like another one. Data is never passed through here.
+//! Escape sequences (colours, cursor, titles, clipboard, hyperlinks, device queries) and control
+//! characters are removed; line feed, carriage return and tab stay. Characters that reverse the
+//! direction of text or are invisible are replaced, because they make a line look like another one.
+//! Only text for a person is filtered, never data.
 
 use antiphon_record::text::{REPLACEMENT, misleads};
 use vte::{Parser, Perform};
 
 pub(crate) use antiphon_record::text::line;
 
-/// Filters a stream, whatever way it is cut into pieces.
+/// Filters a stream. The result does not depend on how the stream is split into pieces.
 #[derive(Default)]
 pub(crate) struct Filter {
     parser: Parser,
     page: Page,
 }
 
-/// What is left after filtering.
+/// The text that is left after filtering.
 #[derive(Default)]
 struct Page {
     text: String,
 }
 
 impl Filter {
-    /// The readable part of the next piece.
+    /// Returns the readable part of the next piece.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> &str {
         self.page.text.clear();
         self.parser.advance(&mut self.page, bytes);
@@ -47,7 +48,7 @@ impl Perform for Page {
     }
 }
 
-/// Text from outside that may have several lines.
+/// Filters text from outside that may have several lines.
 pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
@@ -56,7 +57,7 @@ pub(crate) fn lines(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The text, passed whole and byte by byte: both must give the same.
+    /// Filters the text whole and byte by byte; both must give the same result.
     fn passed(bytes: &[u8]) -> String {
         let whole = Filter::default().pass(bytes).to_owned();
         let mut filter = Filter::default();
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_goes() {
+    fn terminal_controls_are_removed() {
         for (wrote, seen) in [
             (&b"\x1b[31mred\x1b[0m"[..], "red"),
             (b"\x1b]0;title\x07x", "x"),
@@ -91,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn eight_bit_controls_go_however_they_are_written() {
+    fn eight_bit_controls_are_removed_in_any_encoding() {
         assert!(!passed("\u{9b}31mx".as_bytes()).contains('\u{9b}'));
         let raw = passed(b"\x9b31mx");
         assert!(raw.chars().all(|c| !c.is_control()), "{raw:?}");
     }
 
     #[test]
-    fn what_misleads_is_marked() {
+    fn misleading_characters_are_replaced() {
         assert_eq!(
             passed("a\u{202e}b\u{200b}c".as_bytes()),
             "a\u{fffd}b\u{fffd}c"

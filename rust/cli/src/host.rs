@@ -1,11 +1,12 @@
-//! The host's side of an `exec`: what this program answers for the roles that are not the guest's.
+//! The host's side of an `exec`: the handler of all roles that are not bound to the guest.
 //!
-//! It goes by the names of labels, as the link does, so that a protocol of the user's own needs no code: `exec_request`
-//! is the command line's, `stdin_data` and `stdin_eof` are standard input, `signal` and `cancel` are signals to this
-//! process, `exec_output` goes to the standard streams, `exec_response` and `error` report how the command ended.
+//! Labels have their meaning by name, as on the guest link, so a user's own protocol needs no code:
+//! `exec_request` carries the command line, `stdin_data` and `stdin_eof` standard input, `signal`
+//! and `cancel` signals to this process; `exec_output` goes to the standard streams, and
+//! `exec_response` and `error` report how the command ended.
 
-mod fit;
 mod stopping;
+mod support;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,13 +21,15 @@ use antiphon_machine::{
 
 use crate::fields::{Fields, payload};
 use crate::literal::Literal;
-use crate::streams::{Input, Manner, Output, Piece, Progress, Stream, StreamEvent, has_input};
+use crate::streams::{
+    InputStream, OutputFormat, OutputStream, Piece, Progress, Stream, StreamEvent, has_input,
+};
 
-pub(crate) use fit::Unfit;
 use stopping::Stopping;
 pub(crate) use stopping::{FORWARDED, forwards};
+pub(crate) use support::UnsupportedProtocol;
 
-/// The labels that mean something to `exec`.
+/// The labels that `exec` knows.
 const EXEC: &str = "exec_request";
 const DATA: &str = "stdin_data";
 const EOF: &str = "stdin_eof";
@@ -36,7 +39,7 @@ const DETACH: &str = "detach";
 const OUTPUT: &str = "exec_output";
 const RESPONSE: &str = "exec_response";
 
-/// What is to be run.
+/// The command to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) command: Vec<String>,
@@ -45,77 +48,77 @@ pub(crate) struct Job {
     pub(crate) deadline_ms: Option<u64>,
     /// Whether standard input is read.
     pub(crate) reads_input: bool,
-    /// How long a command may take to end after a signal before it is cancelled.
+    /// How long a command may keep running after a signal before it is cancelled.
     pub(crate) kill_after: Duration,
 }
 
 /// How much standard input a protocol can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intake {
-    Nothing,
+enum InputCapacity {
+    None,
     /// A bounded number of pieces.
     Bounded,
-    All,
+    Unlimited,
 }
 
-/// How the guest says the command ended.
+/// How the command ended, as the guest reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// It ran.
+pub(crate) enum CommandEnd {
+    /// The command ran to its end.
     Exit {
         code: i64,
         signal: Option<u64>,
         timed_out: bool,
     },
-    /// It was not run, or not to its end.
+    /// The command was not started, or was not run to its end.
     Refused { code: String, message: String },
 }
 
-/// Answers for the roles of the host. Clones are the same host: the threads of the streams have one each.
+/// The handler of the host's roles. Clones share their state: each stream's thread has one.
 #[derive(Clone, Debug)]
 pub(crate) struct Host(Arc<Mutex<State>>);
 
-/// What the host knows.
+/// The state of the host's roles.
 #[derive(Debug)]
 struct State {
     job: Job,
     image: Arc<VerifiedImage>,
-    /// Whether the request says that input follows, and how much may.
-    takes_input: Intake,
-    /// Where answers that were put off are brought.
+    /// How much standard input the protocol carries to the command.
+    input_capacity: InputCapacity,
+    /// Where deferred answers are sent.
     remote: Option<Remote>,
     session: Option<SessionId>,
-    input: Option<Input>,
-    outputs: [Option<Output>; 2],
-    /// Whether the command was asked for.
+    input: Option<InputStream>,
+    outputs: [Option<OutputStream>; 2],
+    /// Whether the request for the command was sent.
     requested: bool,
-    /// The choices that wait for something to send, one of a role, with the labels they may be answered with.
+    /// Outstanding choices, at most one for each role, with the labels that `exec` may choose.
     choosing: Vec<(EffectId, Choices)>,
-    /// The payloads of `stdin_data` that wait for input, one of a role, with their sorts.
+    /// Outstanding `stdin_data` payloads, at most one for each role, with their sorts.
     filling: Vec<(EffectId, SortId)>,
-    /// Input that was read and not sent yet.
+    /// Input that was read and not yet sent.
     piece: Option<Vec<u8>>,
-    /// Whether a piece has been asked of standard input and has not come.
+    /// Whether a read of standard input is under way.
     reading: bool,
     /// Whether standard input has ended.
     ended: bool,
-    /// A piece that a stream had no room for, and the effect that waits for it.
+    /// A piece for which its stream had no room, and the effect that is outstanding until it has.
     held: Option<(EffectId, Stream, Piece)>,
-    /// How far the streams have come since the command was called off.
+    /// The progress of the output streams since the command was told to end.
     progress: [Option<Progress>; 2],
-    /// Signals that wait to be forwarded.
+    /// Signals that are still to be forwarded.
     signals: VecDeque<i32>,
-    /// The signal that a choice was answered with and whose number is asked for next.
+    /// The signal for which `signal` was chosen; its number is the next payload.
     signalled: Option<i32>,
     stopping: Stopping,
-    ending: Option<Ending>,
-    /// The first stream that could not be written.
+    command_end: Option<CommandEnd>,
+    /// The first output stream that could not be written.
     broken: Option<(Stream, io::ErrorKind)>,
     /// Why standard input could not be read.
     unreadable: Option<io::Error>,
 }
 
-/// Which of the labels of a choice are there.
+/// The labels of a choice that `exec` knows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Choices {
     exec: Option<LabelId>,
@@ -126,7 +129,7 @@ struct Choices {
     detach: Option<LabelId>,
 }
 
-/// The answer to a choice.
+/// How a choice is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Label(LabelId),
@@ -136,25 +139,25 @@ enum Choice {
     Never,
 }
 
-/// Who opens the session, and may call it off.
+/// The owner of the session, who may cancel it.
 pub(crate) const OWNER: &str = "antiphon exec";
 
 impl Host {
-    /// A host for that job under that protocol.
+    /// Makes a host for that job under that protocol.
     ///
     /// # Errors
-    /// When the protocol does not run the command, or cannot carry what was asked for.
+    /// The protocol does not run the command, or cannot carry what the command line asks for.
     pub(crate) fn new(
         job: Job,
         image: &Arc<VerifiedImage>,
         guest_roles: &'static [&'static str],
-    ) -> Result<Host, Unfit> {
-        let takes_input = fit::check(image, guest_roles, &job, has_input)?;
+    ) -> Result<Host, UnsupportedProtocol> {
+        let input_capacity = support::check(image, guest_roles, &job, has_input)?;
         let ended = !job.reads_input;
         Ok(Host(Arc::new(Mutex::new(State {
             job,
             image: Arc::clone(image),
-            takes_input,
+            input_capacity,
             remote: None,
             session: None,
             input: None,
@@ -170,34 +173,34 @@ impl Host {
             signals: VecDeque::new(),
             signalled: None,
             stopping: Stopping::default(),
-            ending: None,
+            command_end: None,
             broken: None,
             unreadable: None,
         }))))
     }
 
-    /// Says where answers that were put off are to be brought.
-    pub(crate) fn reach(&self, remote: Remote) {
+    /// Sets where deferred answers are sent.
+    pub(crate) fn set_remote(&self, remote: Remote) {
         self.state().remote = Some(remote);
     }
 
-    /// Takes the standard streams.
-    pub(crate) fn connect(&self, manners: [Manner; 2]) -> io::Result<()> {
+    /// Starts the threads of the standard streams.
+    pub(crate) fn connect(&self, formats: [OutputFormat; 2]) -> io::Result<()> {
         let on_event = || {
             let host = self.clone();
             move |event| host.state().on_stream(event)
         };
-        let input = Input::start(on_event())?;
-        let start = |stream, manner| Output::start(stream, manner, on_event());
-        let stdout = start(Stream::Stdout, manners[0])?;
-        let stderr = start(Stream::Stderr, manners[1])?;
+        let input = InputStream::start(on_event())?;
+        let start = |stream, format| OutputStream::start(stream, format, on_event());
+        let stdout = start(Stream::Stdout, formats[0])?;
+        let stderr = start(Stream::Stderr, formats[1])?;
         let mut state = self.state();
         state.input = Some(input);
         state.outputs = [Some(stdout), Some(stderr)];
         Ok(())
     }
 
-    /// Says which session the command runs in.
+    /// Sets the session that the command runs in.
     pub(crate) fn opened(&self, session: SessionId) {
         let mut state = self.state();
         state.session = Some(session);
@@ -206,12 +209,12 @@ impl Host {
         }
     }
 
-    /// How the command ended, if the guest has said so.
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        self.state().ending.clone()
+    /// How the command ended, if the guest has reported it.
+    pub(crate) fn command_end(&self) -> Option<CommandEnd> {
+        self.state().command_end.clone()
     }
 
-    /// The first stream that could not be written.
+    /// The first output stream that could not be written.
     pub(crate) fn broken(&self) -> Option<(Stream, io::ErrorKind)> {
         self.state().broken
     }
@@ -221,45 +224,45 @@ impl Host {
         self.state().unreadable.as_ref().map(io::Error::to_string)
     }
 
-    /// Whether there is input that was read and that the protocol did not carry.
+    /// Whether input was read that the protocol could not carry.
     pub(crate) fn has_input_left(&self) -> bool {
         let state = self.state();
-        state.takes_input == Intake::Bounded && state.piece.is_some()
+        state.input_capacity == InputCapacity::Bounded && state.piece.is_some()
     }
 
-    /// Waits until all output is written. Once a signal has come, output that makes no progress is given up. Gives the
-    /// streams that were not written to their end.
+    /// Waits until all output is written. Once the command was told to end, output that makes no
+    /// progress is given up. Returns the streams that were not written to their end.
     pub(crate) fn finish(&self) -> Vec<Stream> {
         let mut state = self.state();
-        state.stopping.session_is_over();
+        state.stopping.session_ended();
         let outputs = std::mem::take(&mut state.outputs);
         let mut held = state.held.take();
-        // The threads may want the state while they write what is left.
+        // Unlocked, because the threads lock the state while they write what is left.
         drop(state);
         let mut given_up = Vec::new();
         for (output, stream) in outputs.into_iter().zip(Stream::ALL) {
             let last = held
                 .take_if(|(_, of, _)| *of == stream)
                 .map(|(_, _, piece)| piece);
-            let is_called_off = || self.state().stopping.is_called_off();
+            let is_ending = || self.state().stopping.is_ending();
             if let Some(output) = output
-                && !output.finish(last, is_called_off)
+                && !output.finish(last, is_ending)
             {
                 given_up.push(stream);
             }
         }
-        self.state().stopping.output_is_over();
+        self.state().stopping.output_ended();
         given_up
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A thread that panicked has left nothing half done that matters to the others.
+        // A thread that panicked leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Takes what a thread reports, and answers what waited for it.
+    /// Handles a stream event and gives the answers that it makes possible.
     fn on_stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Input(piece) => {
@@ -285,7 +288,7 @@ impl State {
         self.answer();
     }
 
-    /// Gives the answers that were put off and can be given now.
+    /// Gives the deferred answers that are possible now.
     fn answer(&mut self) {
         if let Some((effect, stream, piece)) = self.held.take() {
             match self.put(stream, piece) {
@@ -294,7 +297,7 @@ impl State {
             }
         }
         for (effect, sort) in std::mem::take(&mut self.filling) {
-            match self.fill(sort) {
+            match self.next_input(sort) {
                 Some(outcome) => self.outcome(effect, outcome),
                 None => {
                     self.filling.push((effect, sort));
@@ -305,7 +308,7 @@ impl State {
         for (effect, choices) in std::mem::take(&mut self.choosing) {
             match self.choose(choices) {
                 Choice::Label(label) => self.outcome(effect, Outcome::chosen(label)),
-                Choice::Never => self.outcome(effect, nothing_left()),
+                Choice::Never => self.outcome(effect, no_choice_left()),
                 Choice::Later => {
                     self.choosing.push((effect, choices));
                     self.want_input_for(choices);
@@ -315,12 +318,12 @@ impl State {
     }
 
     fn outcome(&self, effect: EffectId, outcome: Outcome) {
-        self.bring(Ingress::Outcome { effect, outcome });
+        self.send(Ingress::Outcome { effect, outcome });
     }
 
-    fn bring(&self, input: Ingress) {
+    fn send(&self, input: Ingress) {
         if let Some(remote) = &self.remote {
-            // A machine that has ended does not need it any more.
+            // A machine that has ended needs no answer.
             let _ = remote.send(input);
         }
     }
@@ -332,15 +335,15 @@ impl State {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.ending.is_some()
+    fn has_ended(&self) -> bool {
+        self.command_end.is_some()
     }
 
-    /// The label to choose now, if there is one.
+    /// Returns the label to choose now, if there is one.
     fn choose(&mut self, choices: Choices) -> Choice {
-        let is_over = self.is_over();
-        let sends_input = self.takes_input != Intake::Nothing && !is_over;
-        let has_ended = self.ended || self.takes_input == Intake::Nothing;
+        let is_over = self.has_ended();
+        let sends_input = self.input_capacity != InputCapacity::None && !is_over;
+        let has_ended = self.ended || self.input_capacity == InputCapacity::None;
         match choices {
             Choices {
                 cancel: Some(label),
@@ -369,7 +372,7 @@ impl State {
             Choices {
                 eof: Some(label), ..
             } if has_ended && self.piece.is_none() => Choice::Label(label),
-            // Only the end of the command is waited for.
+            // The role waits for the end of the command.
             Choices { .. } if !is_over => Choice::Later,
             Choices { .. } => Choice::Never,
         }
@@ -382,26 +385,29 @@ impl State {
     }
 
     fn want_input(&mut self) {
-        let is_wanted = self.takes_input != Intake::Nothing && !self.reading && !self.ended;
+        let is_wanted = self.input_capacity != InputCapacity::None && !self.reading && !self.ended;
         if let (true, None, Some(input)) = (is_wanted, &self.piece, &self.input) {
             self.reading = true;
             input.want();
         }
     }
 
-    /// Input as a payload; empty at its end.
-    fn fill(&mut self, sort: SortId) -> Option<Outcome> {
-        let is_last = self.ended || self.is_over() || self.takes_input == Intake::Nothing;
+    /// Returns the next piece of input as a payload. The payload is empty at the end of input.
+    fn next_input(&mut self, sort: SortId) -> Option<Outcome> {
+        let is_last = self.ended || self.has_ended() || self.input_capacity == InputCapacity::None;
         let piece = match self.piece.take() {
             None if is_last => Vec::new(),
             piece => piece?,
         };
-        if self.takes_input == Intake::Bounded {
-            // One piece ahead, which shows whether the protocol has left any.
+        if self.input_capacity == InputCapacity::Bounded {
+            // Read one piece ahead: it shows whether there is input that the protocol cannot carry.
             self.want_input();
         }
         let data = vec![("data", Literal::Bytes(piece))];
-        Some(made(DATA, payload(data, sort, self.image.image())))
+        Some(payload_outcome(
+            DATA,
+            payload(data, sort, self.image.image()),
+        ))
     }
 
     fn decide(&mut self, labels: &[LabelId], request: &EffectRequest<'_>) -> Reply {
@@ -426,7 +432,7 @@ impl State {
                 self.want_input_for(choices);
                 Reply::Later
             }
-            Choice::Never => Reply::Now(nothing_left()),
+            Choice::Never => Reply::Now(no_choice_left()),
         }
     }
 
@@ -439,11 +445,11 @@ impl State {
         let value = match name {
             EXEC => {
                 self.requested = true;
-                let takes_input = self.takes_input != Intake::Nothing;
-                payload(spec(&self.job, takes_input), sort, code)
+                let takes_input = self.input_capacity != InputCapacity::None;
+                payload(request_fields(&self.job, takes_input), sort, code)
             }
             DATA => {
-                return match self.fill(sort) {
+                return match self.next_input(sort) {
                     Some(outcome) => Reply::Now(outcome),
                     None => {
                         self.filling.push((request.effect(), sort));
@@ -453,7 +459,7 @@ impl State {
                 };
             }
             SIGNAL => {
-                // A protocol may send one without a choice: then it is the request to end.
+                // A protocol may send a signal without a choice; then it is the request to end.
                 let signal = self
                     .signalled
                     .take()
@@ -462,7 +468,7 @@ impl State {
             }
             _ => payload(Vec::new(), sort, code),
         };
-        Reply::Now(made(name, value))
+        Reply::Now(payload_outcome(name, value))
     }
 
     fn deliver(&mut self, label: &str, request: &EffectRequest<'_>) -> Reply {
@@ -473,21 +479,21 @@ impl State {
         match label {
             OUTPUT => return self.output(&fields, request.effect()),
             RESPONSE => {
-                self.ending = Some(Ending::Exit {
+                self.command_end = Some(CommandEnd::Exit {
                     code: fields.number("exit_code").unwrap_or(0),
                     signal: fields.number("signal").and_then(|n| u64::try_from(n).ok()),
-                    timed_out: fields.truth("timed_out"),
+                    timed_out: fields.boolean("timed_out"),
                 });
             }
             "error" => {
-                self.ending = Some(Ending::Refused {
+                self.command_end = Some(CommandEnd::Refused {
                     code: fields.text("code"),
                     message: fields.text("message"),
                 });
             }
             _ => {}
         }
-        // The end of the command is what the other stream may have waited for.
+        // Choices of other roles may be waiting for the end of the command.
         self.answer();
         done
     }
@@ -507,7 +513,8 @@ impl State {
         }
     }
 
-    /// Closes the streams that make no progress, so that what waits for room in them goes on.
+    /// Closes the streams that make no progress, so that effects that wait for room in them
+    /// resolve.
     fn give_up_stalled(&mut self, now: Instant) {
         for (output, progress) in self.outputs.iter().zip(&mut self.progress) {
             if let Some(output) = output {
@@ -517,11 +524,11 @@ impl State {
     }
 }
 
-/// Credit of each output stream: enough for a pipe between two processes to stay busy.
+/// The credit of each output stream: enough to keep a pipe between two processes busy.
 const WINDOW: u32 = 1 << 20;
 
-/// The command line as the fields of a request, every one that it may have.
-fn spec(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
+/// The command line as all fields that a request may have.
+fn request_fields(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
     let text = |text: &String| Literal::Text(text.clone());
     let texts = |texts: &[String]| Literal::List(texts.iter().map(text).collect());
     let command = job.command.first().cloned().unwrap_or_default();
@@ -540,12 +547,12 @@ fn spec(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
     all
 }
 
-/// Whether `exec` has a payload of that sort for a label.
+/// Whether `exec` can make a payload of that sort for a label.
 fn has_payload(image: &VerifiedImage, label: LabelId, sort: SortId) -> bool {
     let is_empty = || payload(Vec::new(), sort, image.image()).is_ok();
     match image.label_name(label) {
         EXEC | DATA | SIGNAL => true,
-        // These need no payload; the protocol may give them an empty record.
+        // These carry nothing; the protocol may give them an empty record.
         EOF | CANCEL | DETACH => is_empty(),
         _ => false,
     }
@@ -566,21 +573,21 @@ impl EffectHandler for Host {
 }
 
 fn unanswerable(request: &EffectRequest<'_>) -> Reply {
-    let asked = crate::script::asked(request);
+    let asked = crate::script::describe_request(request);
     let detail = format!("{asked}, and `exec` has no answer to that");
     Reply::Now(Outcome::failure(FailureKind::InvalidInput, &detail))
 }
 
-/// The command has ended, and the choice has no label for that.
-fn nothing_left() -> Outcome {
+/// The failure for a choice that has no label for the end of the command.
+fn no_choice_left() -> Outcome {
     let detail = format!(
-        "the command has ended, and the protocol has a choice left with nothing for `exec` to choose: `{DETACH}` or \
-         `{EOF}` would end it"
+        "the command has ended, and the protocol has a choice left with nothing for `exec` to \
+         choose: `{DETACH}` or `{EOF}` would end it"
     );
     Outcome::failure(FailureKind::InvalidInput, &detail)
 }
 
-fn made(label: &str, value: Result<Value, String>) -> Outcome {
+fn payload_outcome(label: &str, value: Result<Value, String>) -> Outcome {
     match value {
         Ok(value) => Outcome::Success(value),
         Err(why) => {

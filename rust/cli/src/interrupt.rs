@@ -1,5 +1,5 @@
-//! Signals: those that end a run in good order the first time and at once the second time, and those that `exec` hands
-//! on.
+//! Signal handling: signals that end a command cleanly the first time and at once the second time,
+//! and signals that `exec` forwards.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +14,8 @@ use signal_hook::iterator::Signals;
 /// The signals that ask a program to end.
 const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
-/// Has `first` called at the first signal that asks for an end; when it returns `false`, or at the second signal, the
-/// process ends.
+/// Calls `first` at the first signal that asks for an end. The process exits if it returns `false`,
+/// and at the second signal.
 pub(crate) fn on_signal(first: impl Fn(i32) -> bool + Send + 'static) -> io::Result<()> {
     let count = AtomicUsize::new(0);
     on_signals(ENDING, move |signal| {
@@ -23,8 +23,8 @@ pub(crate) fn on_signal(first: impl Fn(i32) -> bool + Send + 'static) -> io::Res
     })
 }
 
-/// Has `handle` called at each of these signals; when it returns `false`, the process ends. A signal that was ignored
-/// when this process began stays ignored.
+/// Calls `handle` at each of these signals. The process exits if it returns `false`. A signal that
+/// was ignored when this process started stays ignored.
 pub(crate) fn on_signals(
     signals: impl IntoIterator<Item = i32>,
     handle: impl Fn(i32) -> bool + Send + 'static,
@@ -47,7 +47,7 @@ pub(crate) fn on_signals(
         .map(|_| ())
 }
 
-/// Calls off the session under way when a signal comes.
+/// Cancels the current session when a signal arrives.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     state: Arc<Mutex<State>>,
@@ -73,27 +73,27 @@ impl Interrupt {
             let mut state = watched.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.signal = Some(signal);
             let session = state.session;
-            session.is_some_and(|session| watched.call_off(session))
+            session.is_some_and(|session| watched.cancel(session))
         })?;
         Ok(interrupt)
     }
 
-    /// Says which session is under way. It is called off at once if a signal has come before.
-    pub(crate) fn watch_over(&self, session: SessionId) {
+    /// Sets the current session. It is cancelled at once if a signal has already arrived.
+    pub(crate) fn set_session(&self, session: SessionId) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.session = Some(session);
         if state.signal.is_some() {
-            self.call_off(session);
+            self.cancel(session);
         }
     }
 
-    /// The signal that came, if one has.
+    /// The signal that arrived, if one has.
     pub(crate) fn signal(&self) -> Option<u8> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.signal.and_then(|signal| u8::try_from(signal).ok())
     }
 
-    fn call_off(&self, session: SessionId) -> bool {
+    fn cancel(&self, session: SessionId) -> bool {
         self.remote
             .send(Ingress::Cancel {
                 session,

@@ -1,4 +1,4 @@
-//! Where Lean is, for the commands that ask the model.
+//! Finds Lean, for the commands that run the model.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,73 +7,71 @@ use std::time::Duration;
 use antiphon_bridge::oracle::{LEAN_VARIABLE, Oracle};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::Voice;
-use crate::problem::Problem;
+use crate::checkout;
+use crate::output::Output;
+use crate::problem::{LeanError, Problem};
 
-/// How far above the program's folder a checkout's `lean/run` is looked for: `target/TRIPLE/PROFILE/antiphon`.
-const FOLDERS_MAX: usize = 4;
-
-/// A Lean, and what it is.
+/// A program that runs Lean.
 pub(crate) struct Lean {
-    /// Runs a file, or checks one.
+    /// Runs or checks a Lean file.
     pub(crate) program: PathBuf,
-    /// The same, as what is asked of the model.
+    /// The same program as the model's oracle.
     pub(crate) oracle: Oracle,
-    /// Which Lean it is, in words.
-    pub(crate) lane: String,
+    /// Describes which Lean it is.
+    pub(crate) description: String,
 }
 
 impl Lean {
-    /// The program that the environment names, or that of the checkout which this program was built in.
+    /// Finds the program that the environment names, or the one in the checkout that this program
+    /// was built in.
     pub(crate) fn find() -> Result<Lean, Problem> {
         if let Some(program) = std::env::var_os(LEAN_VARIABLE).map(PathBuf::from) {
-            return Lean::at(program.clone()).ok_or(Problem::NoSuchLean { program });
+            let found = Lean::at(program.clone());
+            return found.ok_or_else(|| LeanError::NoSuchProgram { program }.into());
         }
-        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
-        let mut folders = us.ancestors().skip(1).take(FOLDERS_MAX);
-        folders
-            .find_map(|folder| Lean::at(folder.join("lean").join("run")))
-            .ok_or(Problem::NoLean)
+        checkout::folders()?
+            .find_map(|folder| Lean::at(folder.join("lean/run")))
+            .ok_or_else(|| LeanError::NotFound.into())
     }
 
-    /// The one that this program runs, if it is there.
+    /// Returns the Lean at this path, if there is one.
     fn at(program: PathBuf) -> Option<Lean> {
         let oracle = Oracle::new(program.clone()).ok()?;
-        let lane = lane(&program).unwrap_or_else(|| program.display().to_string());
+        let description = description(&program).unwrap_or_else(|| program.display().to_string());
         Some(Lean {
             program,
             oracle,
-            lane,
+            description,
         })
     }
 }
 
-/// What set-up has written beside the program: which Lean it runs.
-fn lane(program: &Path) -> Option<String> {
+/// Reads the description that `cargo xtask setup` wrote beside the program.
+fn description(program: &Path) -> Option<String> {
     let text = fs::read_to_string(program.with_file_name("lane")).ok()?;
     text.lines().next().map(str::to_owned)
 }
 
-/// Shows a person at a terminal that something goes on, until it is dropped.
-pub(crate) struct Waiting(Option<ProgressBar>);
+/// Shows a spinner on a terminal until it is dropped.
+pub(crate) struct Spinner(Option<ProgressBar>);
 
-impl Waiting {
-    pub(crate) fn begin(voice: &Voice, what: String) -> Waiting {
-        if !voice.terminal_stderr || voice.json {
-            return Waiting(None);
+impl Spinner {
+    pub(crate) fn begin(output: &Output, what: String) -> Spinner {
+        if !output.terminal_stderr || output.json {
+            return Spinner(None);
         }
         let bar = ProgressBar::new_spinner();
-        // The template is a constant; if it were wrong, the default one would do.
+        // The template is a constant; if it were invalid, the default style would be used.
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
             bar.set_style(style);
         }
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(250));
-        Waiting(Some(bar))
+        Spinner(Some(bar))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

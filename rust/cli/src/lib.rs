@@ -1,38 +1,47 @@
-//! The command `antiphon`, as a library with one function: the only crate with arguments, a terminal and files.
+//! The command `antiphon`, as a library with one function. This is the only crate that has
+//! arguments and a terminal.
 //!
-//! To embed the machine in a program of your own, use the crates below this one; the README shows how, and its
-//! example is compiled and run as a test of this crate.
+//! To embed the machine in a program of your own, use the crates below this one. The README shows
+//! how; its example is compiled and run as a test of this crate.
 
 mod args;
+mod checkout;
+mod cli;
 mod commands;
 mod copier;
-mod ends;
+mod diagram;
 mod exit;
 mod explain;
 mod fields;
 mod filter;
 mod guest;
+mod hex;
 mod host;
+mod image;
+mod interactive;
 mod interrupt;
-mod kept;
+mod last_failure;
 mod lean;
+mod lines;
 mod literal;
 mod output;
-mod page;
+mod overflow;
 mod problem;
 mod protocol;
 mod recording;
 mod replace;
+mod report;
+mod row_printer;
+mod rows;
+mod same_file;
 mod script;
 mod standard;
-mod story;
+mod state;
 mod streams;
-mod telling;
+mod tail;
 mod text;
 mod timeline;
-mod typed;
 mod view;
-mod watcher;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,66 +49,48 @@ use std::sync::Arc;
 use clap::Parser;
 use signal_hook::consts::SIGXFSZ;
 
-use args::{Cli, Command};
+use cli::Cli;
+use commands::Command;
 use exit::Exit;
-use output::Voice;
+use output::Output;
 use problem::Problem;
+use recording::Recorded;
 
-/// Runs the command line of this process and says how it ended. `docs/cli.md` has the exit codes.
+/// Runs the command line of this process and returns its exit code. `docs/cli.md` lists the codes.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    // A write beyond the limit for files then fails and is reported; the signal alone would end the program. It has a
-    // handler and is not ignored, because the programs that we start would inherit that. If it cannot have one, only
-    // this case is worse.
+    // With a handler, a write beyond the file size limit returns an error, which is reported; the
+    // default action would end the process. The signal is not ignored, because programs started
+    // from here would inherit that. If the handler cannot be installed, only this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let voice = Voice::new(cli.style);
-    let exit = match run(&cli.command, &voice) {
+    let output = Output::new(cli.style);
+    let exit = match cli.command.run(&output) {
         Ok(exit) => exit,
-        Err(problem) => report(&problem, &cli.command, &voice),
+        Err(problem) => report(&problem, &cli.command, &output),
     };
     ExitCode::from(exit.code())
 }
 
-fn run(command: &Command, voice: &Voice) -> Result<Exit, Problem> {
-    match command {
-        Command::Run(args) => commands::run::run(args, voice),
-        Command::Replay(args) => commands::replay::run(args, voice),
-        Command::Show(args) => commands::show::run(args, voice),
-        Command::View(args) => commands::view::run(args, voice),
-        Command::Certify(args) => commands::certify::run(args, voice),
-        Command::Diff(args) => commands::diff::run(args, voice),
-        Command::Exec(args) => commands::exec::run(args, voice),
-        Command::Cp(args) => commands::cp::run(args, voice),
-        Command::Check(args) => commands::check::run(args, voice),
-        Command::Project(args) => commands::project::run(args, voice),
-        Command::Compile(args) => commands::compile::run(args, voice),
-        Command::Fmt(args) => commands::fmt::run(args, voice),
-        Command::Agent(args) => commands::agent::run(args),
-        Command::Completions(args) => commands::completions::run(args, voice),
-        Command::Man(args) => commands::man::run(args, voice),
-    }
-}
-
-/// Says what went wrong: to the person on standard error, to the program on standard output.
-fn report(problem: &Problem, command: &Command, voice: &Voice) -> Exit {
+/// Reports the problem on standard error and, with `--json`, on standard output.
+fn report(problem: &Problem, command: &Command, output: &Output) -> Exit {
     let exit = match (command, problem.exit()) {
-        // A session that never was: 1 would be taken for the guest command's own code.
+        // No session was opened, and 1 would be mistaken for the guest command's own code.
         (Command::Exec(_), Exit::No) => Exit::Failed,
         (_, exit) => exit,
     };
     if exit == Exit::Done {
         return exit;
     }
-    let is_recorded = !matches!(problem, Problem::Unrecorded(_));
-    voice.failure(&filter::lines(&problem.to_string()), exit, is_recorded);
+    let recorded = Recorded::of(problem);
+    output.failure(&filter::lines(&problem.to_string()), exit, recorded);
     exit
 }
 
-/// Reports why a command line is not understood, or prints the help or the version that it asks for. `--json` may be in
-/// it, though it does not fit the rest.
+/// Reports an invalid command line, or prints the help or version that it asks for. `--json` is
+/// looked for in the arguments because they could not be parsed.
 fn usage(error: &clap::Error) -> ExitCode {
     output::print_usage(error);
     let code = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);

@@ -1,8 +1,9 @@
-//! Values as text: what scripts are written in and timelines are printed in. One form, so that what a timeline shows
-//! can be put into a script.
+//! Values as text, in scripts and in timelines. Both have one syntax, so a value in a timeline can
+//! be copied into a script.
 //!
-//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an
-//! unnamed payload list, a bare word for a variant, `none` for an absent optional value.
+//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)`
+//! for the fields of an unnamed payload list, a bare word for a variant, `none` for an absent
+//! optional value.
 
 use antiphon_machine::{CodeImage, Sort, SortId, Value};
 use base64::Engine;
@@ -12,10 +13,10 @@ use crate::filter;
 
 pub(crate) use antiphon_record::text::show;
 
-/// How deep a literal may nest: sorts nest to 16, so what is deeper has no sort.
+/// How deep a literal may nest. Sorts nest to a depth of 16, so a deeper literal has no sort.
 const DEPTH_MAX: u32 = 32;
 
-/// A literal before it is known what sort it should have.
+/// A literal whose sort is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Literal {
     Word(String),
@@ -27,16 +28,16 @@ pub(crate) enum Literal {
     Tuple(Vec<Literal>),
 }
 
-/// What cannot be understood, and at which byte of the line.
+/// A syntax error: what was expected, and at which byte of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unclear {
+pub(crate) struct ParseError {
     pub(crate) at: usize,
     pub(crate) expected: &'static str,
 }
 
-/// A literal that is not of its sort.
+/// Why a literal is not a value of a sort.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mismatch {
+pub(crate) enum ConvertError {
     #[error("expected {expected}, got {got}")]
     Form { expected: String, got: String },
     #[error("`{sort}` has no field `{field}`; it has {known}")]
@@ -53,7 +54,7 @@ pub(crate) enum Mismatch {
     NoSuchWord { word: String, known: String },
 }
 
-/// A line that is read from its start.
+/// A position in a line.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'t> {
     line: &'t str,
@@ -67,12 +68,12 @@ impl<'t> Cursor<'t> {
         cursor
     }
 
-    /// The byte reached.
+    /// The byte offset of the position.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// Whether nothing is left but a comment.
+    /// Whether only a comment is left.
     pub(crate) fn is_done(&self) -> bool {
         self.rest().is_empty() || self.rest().starts_with('#')
     }
@@ -89,8 +90,8 @@ impl<'t> Cursor<'t> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    fn unclear<T>(&self, expected: &'static str) -> Result<T, Unclear> {
-        Err(Unclear {
+    fn fail<T>(&self, expected: &'static str) -> Result<T, ParseError> {
+        Err(ParseError {
             at: self.at,
             expected,
         })
@@ -106,14 +107,15 @@ impl<'t> Cursor<'t> {
         taken
     }
 
-    /// Takes a name: letters, digits and `_`, not beginning with a digit; with dots between names.
-    pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, Unclear> {
+    /// Takes a name: letters, digits and `_`, not starting with a digit, possibly with dots between
+    /// names.
+    pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, ParseError> {
         let rest = self.rest();
         let inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'');
         let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
         let word = &rest[..end];
         if !word.starts_with(|c: char| c.is_alphabetic() || c == '_') {
-            return self.unclear(expected);
+            return self.fail(expected);
         }
         self.at += end;
         self.skip_blank();
@@ -121,7 +123,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Takes a whole number without a sign.
-    pub(crate) fn count(&mut self, expected: &'static str) -> Result<u64, Unclear> {
+    pub(crate) fn count(&mut self, expected: &'static str) -> Result<u64, ParseError> {
         let rest = self.rest();
         let end = rest
             .find(|c: char| !c.is_ascii_digit())
@@ -132,18 +134,18 @@ impl<'t> Cursor<'t> {
                 self.skip_blank();
                 Ok(count)
             }
-            Err(_) => self.unclear(expected),
+            Err(_) => self.fail(expected),
         }
     }
 
     /// Takes a literal.
-    pub(crate) fn literal(&mut self) -> Result<Literal, Unclear> {
+    pub(crate) fn literal(&mut self) -> Result<Literal, ParseError> {
         self.literal_at(0)
     }
 
-    fn literal_at(&mut self, depth: u32) -> Result<Literal, Unclear> {
+    fn literal_at(&mut self, depth: u32) -> Result<Literal, ParseError> {
         if depth == DEPTH_MAX {
-            return self.unclear("a value that nests less deep");
+            return self.fail("a value that nests less deep");
         }
         let rest = self.rest();
         match self.peek() {
@@ -164,19 +166,19 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn number(&mut self) -> Result<Literal, Unclear> {
+    fn number(&mut self) -> Result<Literal, ParseError> {
         let rest = self.rest();
         let digits = |c: char| c.is_ascii_digit() || c == '-';
         let end = rest.find(|c| !digits(c)).unwrap_or(rest.len());
         let Ok(number) = rest[..end].parse() else {
-            return self.unclear("a whole number of at most 64 bits");
+            return self.fail("a whole number of at most 64 bits");
         };
         self.at += end;
         self.skip_blank();
         Ok(Literal::Number(number))
     }
 
-    fn items(&mut self, open: char, close: char, depth: u32) -> Result<Vec<Literal>, Unclear> {
+    fn items(&mut self, open: char, close: char, depth: u32) -> Result<Vec<Literal>, ParseError> {
         self.take(open);
         let mut items = Vec::new();
         while !self.take(close) {
@@ -185,33 +187,33 @@ impl<'t> Cursor<'t> {
                 if self.take(close) {
                     break;
                 }
-                return self.unclear("`,` or the end of the list");
+                return self.fail("`,` or the end of the list");
             }
         }
         Ok(items)
     }
 
-    fn fields(&mut self, depth: u32) -> Result<Literal, Unclear> {
+    fn fields(&mut self, depth: u32) -> Result<Literal, ParseError> {
         self.take('{');
         let mut fields = Vec::new();
         while !self.take('}') {
             let name = self.word("the name of a field")?.to_owned();
             if !self.take(':') {
-                return self.unclear("`:`");
+                return self.fail("`:`");
             }
             fields.push((name, self.literal_at(depth + 1)?));
             if !self.take(',') {
                 if self.take('}') {
                     break;
                 }
-                return self.unclear("`,` or `}`");
+                return self.fail("`,` or `}`");
             }
         }
         Ok(Literal::Record(fields))
     }
 
-    /// The content of a quoted piece. `\xNN` is a byte, and so only in bytes.
-    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, Unclear> {
+    /// Returns the content of a quoted literal. `\xNN` is a byte and is allowed only in bytes.
+    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, ParseError> {
         self.at += 1;
         let mut content = Vec::new();
         while let Some(c) = self.peek() {
@@ -226,11 +228,16 @@ impl<'t> Cursor<'t> {
                 c => content.extend(c.encode_utf8(&mut [0; 4]).bytes()),
             }
         }
-        self.unclear("`\"`")
+        self.fail("`\"`")
     }
 
-    fn escape(&mut self, start: usize, bytes: bool, content: &mut Vec<u8>) -> Result<(), Unclear> {
-        let unclear = Unclear {
+    fn escape(
+        &mut self,
+        start: usize,
+        bytes: bool,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ParseError> {
+        let error = ParseError {
             at: start,
             expected: r#"`\n`, `\r`, `\t`, `\\`, `\"`, `\u{...}` or, in bytes, `\xNN`"#,
         };
@@ -255,7 +262,7 @@ impl<'t> Cursor<'t> {
             let c = u32::from_str_radix(digits, 16)
                 .ok()
                 .and_then(char::from_u32);
-            let c = c.filter(|_| rest.len() > digits.len() + 2).ok_or(unclear)?;
+            let c = c.filter(|_| rest.len() > digits.len() + 2).ok_or(error)?;
             self.at += digits.len() + 3;
             content.extend(c.encode_utf8(&mut [0; 4]).bytes());
             return Ok(());
@@ -266,7 +273,7 @@ impl<'t> Cursor<'t> {
             .filter(|_| bytes);
         let byte = digits
             .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .ok_or(unclear)?;
+            .ok_or(error)?;
         self.at += 3;
         content.push(byte);
         Ok(())
@@ -274,10 +281,10 @@ impl<'t> Cursor<'t> {
 }
 
 impl Literal {
-    /// The value of that sort that the literal writes.
-    pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, Mismatch> {
+    /// Converts the literal to a value of that sort.
+    pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
         let Some(kind) = image.sorts.get(sort.index()) else {
-            return Err(self.mismatch(sort, image));
+            return Err(self.form_error(sort, image));
         };
         let value = match (kind, self) {
             (Sort::Unit, Literal::Tuple(items)) if items.is_empty() => Value::Unit,
@@ -285,11 +292,11 @@ impl Literal {
             (Sort::Bool, Literal::Word(word)) if word == "false" => Value::Bool(false),
             (Sort::Nat, Literal::Number(n)) => match u64::try_from(*n) {
                 Ok(n) => Value::Nat(n),
-                Err(_) => return Err(self.mismatch(sort, image)),
+                Err(_) => return Err(self.form_error(sort, image)),
             },
             (Sort::Int, Literal::Number(n)) => match i64::try_from(*n) {
                 Ok(n) => Value::Int(n),
-                Err(_) => return Err(self.mismatch(sort, image)),
+                Err(_) => return Err(self.form_error(sort, image)),
             },
             (Sort::Text, Literal::Text(text)) => Value::text(text),
             (Sort::Bytes | Sort::Foreign { .. }, Literal::Bytes(bytes)) => Value::bytes(bytes),
@@ -313,7 +320,7 @@ impl Literal {
             (Sort::Arm(labels), Literal::Word(word)) => {
                 let names = labels.iter().filter_map(|l| image.labels.get(l.index()));
                 let Value::Nat(row) = position(word, names.map(String::as_str))? else {
-                    return Err(self.mismatch(sort, image));
+                    return Err(self.form_error(sort, image));
                 };
                 Value::Nat(labels.get(row as usize).map_or(0, |l| u64::from(l.0)))
             }
@@ -330,12 +337,12 @@ impl Literal {
                 | Sort::Enum { .. }
                 | Sort::Arm(_),
                 _,
-            ) => return Err(self.mismatch(sort, image)),
+            ) => return Err(self.form_error(sort, image)),
         };
         Ok(value)
     }
 
-    fn mismatch(&self, sort: SortId, image: &CodeImage) -> Mismatch {
+    fn form_error(&self, sort: SortId, image: &CodeImage) -> ConvertError {
         let got = match self {
             Literal::Word(word) => format!("the word `{}`", filter::line(word)),
             Literal::Number(number) => format!("the number `{number}`"),
@@ -346,7 +353,7 @@ impl Literal {
             Literal::Tuple(items) if items.is_empty() => "`()`".to_owned(),
             Literal::Tuple(items) => format!("a list of {} fields", items.len()),
         };
-        Mismatch::Form {
+        ConvertError::Form {
             expected: format!("`{}`", sort_name(sort, image)),
             got,
         }
@@ -358,7 +365,7 @@ fn record(
     fields: &[(String, SortId)],
     given: &[(String, Literal)],
     image: &CodeImage,
-) -> Result<Value, Mismatch> {
+) -> Result<Value, ConvertError> {
     let sort = || {
         if name.is_empty() {
             "the payload".to_owned()
@@ -368,14 +375,14 @@ fn record(
     };
     for (n, (field, _)) in given.iter().enumerate() {
         if given[..n].iter().any(|(earlier, _)| earlier == field) {
-            return Err(Mismatch::FieldTwice {
+            return Err(ConvertError::FieldTwice {
                 field: field.clone(),
             });
         }
         if !fields.iter().any(|(known, _)| known == field) {
             let known = fields.iter().map(|(known, _)| format!("`{known}`"));
             let known = known.collect::<Vec<_>>().join(", ");
-            return Err(Mismatch::NoSuchField {
+            return Err(ConvertError::NoSuchField {
                 sort: sort(),
                 field: field.clone(),
                 known,
@@ -389,7 +396,7 @@ fn record(
             Some((_, literal)) => values.push(literal.value(*field_sort, image)?),
             None if optional => values.push(Value::option(None)),
             None => {
-                return Err(Mismatch::FieldMissing {
+                return Err(ConvertError::FieldMissing {
                     sort: sort(),
                     field: field.clone(),
                 });
@@ -402,7 +409,7 @@ fn record(
 fn position<'n>(
     word: &str,
     names: impl Iterator<Item = &'n str> + Clone,
-) -> Result<Value, Mismatch> {
+) -> Result<Value, ConvertError> {
     match names.clone().position(|name| name == word) {
         Some(row) => Ok(Value::Nat(row as u64)),
         None => {
@@ -410,7 +417,7 @@ fn position<'n>(
                 .map(|name| format!("`{name}`"))
                 .collect::<Vec<_>>()
                 .join(", ");
-            Err(Mismatch::NoSuchWord {
+            Err(ConvertError::NoSuchWord {
                 word: filter::line(word),
                 known,
             })
@@ -418,7 +425,7 @@ fn position<'n>(
     }
 }
 
-/// A sort as protocols write it.
+/// A sort in the syntax of protocols.
 pub(crate) fn sort_name(sort: SortId, image: &CodeImage) -> String {
     let Some(kind) = image.sorts.get(sort.index()) else {
         return format!("sort {sort}");
@@ -430,7 +437,7 @@ pub(crate) fn sort_name(sort: SortId, image: &CodeImage) -> String {
         Sort::Int => "Int".to_owned(),
         Sort::Text => "Text".to_owned(),
         Sort::Bytes => "Bytes".to_owned(),
-        // A sort refers only to sorts before it; anything else is not followed.
+        // A sort refers only to sorts before it; any other reference is not followed.
         Sort::List(item) if item < &sort => format!("[{}]", sort_name(*item, image)),
         Sort::Option(item) if item < &sort => format!("{}?", sort_name(*item, image)),
         Sort::List(item) | Sort::Option(item) => format!("sort {item}"),
@@ -557,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_can_be_read_back() {
+    fn shown_values_parse_back() {
         for (text, sort) in [
             ("()", 0),
             ("18446744073709551615", 1),
@@ -580,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn reports_every_error() {
         for (text, sort, expected) in [
             ("-1", 1, "expected `Nat`, got the number `-1`"),
             ("\"x\"", 1, "expected `Nat`, got text"),
@@ -608,12 +615,12 @@ mod tests {
         ] {
             assert_eq!(read(text, sort), Err(expected.to_owned()), "{text}");
         }
-        let unclear = read(r#""\x41""#, 2).expect_err("a byte is no text");
-        assert!(unclear.starts_with("1: "), "{unclear}");
+        let message = read(r#""\x41""#, 2).expect_err("a byte is no text");
+        assert!(message.starts_with("1: "), "{message}");
     }
 
     #[test]
-    fn deep_nesting_ends() {
+    fn deep_nesting_is_an_error() {
         let deep = "[".repeat(100_000);
         assert!(Cursor::new(&deep).literal().is_err());
     }

@@ -1,4 +1,4 @@
-//! How the commands speak: text or JSON to standard output, remarks and errors to standard error.
+//! Output of the commands: text or JSON on standard output, warnings and errors on standard error.
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::mpsc;
@@ -13,47 +13,49 @@ use serde_json::json;
 use crate::args::{Color, StyleArgs};
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::recording::Recorded;
 use crate::standard::StandardOutput;
 
-/// How long a report may take after a signal has ended the command: its reader may not read.
-pub(crate) const REPORTED_WITHIN: Duration = Duration::from_millis(500);
+/// How long a report may take after a signal has ended the command, because its reader may have
+/// stopped reading.
+pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The way to speak that the command line asked for, and what the streams are.
+/// The form of the output that the command line asked for, and what kind of streams there are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Voice {
+pub(crate) struct Output {
     /// Whether standard output carries JSON documents, one per line.
     pub(crate) json: bool,
     /// Whether text on standard output may have colours.
     pub(crate) colour: bool,
-    /// Whether standard output is a terminal: then a person reads it.
+    /// Whether standard output is a terminal.
     pub(crate) terminal: bool,
-    /// Whether standard error is one.
+    /// Whether standard error is a terminal.
     pub(crate) terminal_stderr: bool,
     colour_stderr: bool,
 }
 
-/// What stands out in text for people.
-pub(crate) const STRONG: Style = Style::new().bold();
-/// What matters less than the rest.
-pub(crate) const FAINT: Style = Style::new().dimmed();
-/// What went well.
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// What needs a look.
-pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
-/// What went wrong.
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Headings.
+pub(crate) const HEADING: Style = Style::new().bold();
+/// Less important text.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// Success.
+pub(crate) const SUCCESS: Style = AnsiColor::Green.on_default();
+/// Warnings.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
+/// Errors.
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// Names of roles.
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 
-impl Voice {
-    pub(crate) fn new(style: StyleArgs) -> Voice {
+impl Output {
+    pub(crate) fn new(style: StyleArgs) -> Output {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let wanted = |automatic: ColorChoice| match style.color {
             Color::Auto => automatic != ColorChoice::Never,
             Color::Always => true,
             Color::Never => false,
         };
-        Voice {
+        Output {
             json: style.json,
             colour: wanted(anstream::AutoStream::choice(&stdout)) && !style.json,
             terminal: stdout.is_terminal(),
@@ -62,7 +64,7 @@ impl Voice {
         }
     }
 
-    /// Standard output, buffered. The caller flushes it.
+    /// Returns standard output, buffered. The caller flushes it.
     pub(crate) fn stdout(&self) -> BufWriter<StandardOutput<StdoutLock<'static>>> {
         BufWriter::new(StandardOutput::stdout())
     }
@@ -79,27 +81,36 @@ impl Voice {
         self::document(document)
     }
 
-    /// Says something to the person at the terminal; what cannot be said there cannot be said.
-    pub(crate) fn remark(&self, style: Style, head: &str, text: &str) {
+    /// Prints a line on standard error: `head` in the style, then the text. A failure is ignored
+    /// because it cannot be reported anywhere else.
+    pub(crate) fn note(&self, style: Style, head: &str, text: &str) {
         let head = paint(self.colour_stderr, style, head);
         to_stderr(&format!("{head} {text}\n"));
     }
 
-    /// Reports why the command failed, on standard error and with `--json` on standard output. `is_recorded` is `false`
-    /// when the recording failed, too.
-    pub(crate) fn failure(&self, message: &str, exit: Exit, is_recorded: bool) {
-        self.remark(BAD, "antiphon:", message);
+    /// Prints a warning on standard error.
+    pub(crate) fn warn(&self, text: &str) {
+        self.note(WARNING, "antiphon:", text);
+    }
+
+    /// Prints an error on standard error.
+    pub(crate) fn error(&self, text: &str) {
+        self.note(ERROR, "antiphon:", text);
+    }
+
+    /// Reports why the command failed: on standard error, and with `--json` on standard output.
+    /// `recorded` says whether the recording failed as well.
+    pub(crate) fn failure(&self, message: &str, exit: Exit, recorded: Recorded) {
+        self.error(message);
         if self.json {
             let mut document = json!({ "error": message, "code": exit.code() });
-            if !is_recorded {
-                document["recording"] = "failed".into();
-            }
-            // When not even this can be written, the exit code is all that is left.
+            recorded.mark(&mut document);
+            // If this cannot be written either, only the exit code reports the failure.
             let _ = self.document(&document);
         }
     }
 
-    /// How diagnostics are to look on standard output.
+    /// The style of diagnostics on standard output.
     pub(crate) fn diagnostics(&self) -> antiphon_language::diagnostic::Style {
         match self.colour {
             true => antiphon_language::diagnostic::Style::Colour,
@@ -107,7 +118,7 @@ impl Voice {
         }
     }
 
-    /// `text` in the style, if standard output has colours.
+    /// Returns `text` in the style, if standard output has colours.
     pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         paint(self.colour, style, text)
     }
@@ -118,8 +129,8 @@ pub(crate) fn to_stderr(text: &str) {
     let _ = StandardOutput::stderr().write_all(text.as_bytes());
 }
 
-/// Prints the help, the version or the error of a command line: help and version on standard output, errors on standard
-/// error, in colours on a terminal. If printing fails, only the exit code reports the error.
+/// Prints the help or version on standard output, or an error of the command line on standard
+/// error, with colours on a terminal. If printing fails, only the exit code reports the error.
 pub(crate) fn print_usage(error: &clap::Error) {
     let text = error.render();
     let choice = match error.use_stderr() {
@@ -138,9 +149,9 @@ pub(crate) fn print_usage(error: &clap::Error) {
     }
 }
 
-/// Runs `write` in a thread and waits at most `patience` for its end: the reader of a standard stream may not read.
-/// When no thread can be started, nothing is written.
-pub(crate) fn within(patience: Duration, write: impl FnOnce() + Send + 'static) {
+/// Runs `write` in a thread and waits for at most `patience`, because the reader of a standard
+/// stream may have stopped reading. If no thread can be started, nothing is written.
+pub(crate) fn with_timeout(patience: Duration, write: impl FnOnce() + Send + 'static) {
     let (ended, end) = mpsc::channel::<()>();
     let write = move || {
         write();

@@ -1,4 +1,4 @@
-//! Why a command could not do what was asked.
+//! Errors of commands, grouped by what is to blame. Each group determines its exit codes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use antiphon_bridge::certify::{JudgeError, TooLarge, brief};
 use antiphon_bridge::fixture::FixtureError;
 use antiphon_bridge::oracle::OracleError;
-use antiphon_bridge::recording::RecordingError;
-use antiphon_guest::link::LinkError;
+use antiphon_bridge::recording::RecordingError as CaseError;
+use antiphon_guest::agent::AgentError;
+use antiphon_guest::driver::OpenError as SessionOpenError;
 use antiphon_guest::transport::TransportError;
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::CertificateError;
@@ -17,43 +18,52 @@ use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
 
 use crate::exit::Exit;
-use crate::host::Unfit;
+use crate::filter;
+use crate::host::UnsupportedProtocol;
+use crate::last_failure::LastFailure;
 use crate::script::ScriptError;
-use crate::telling::exit_of;
+use crate::tail;
 
-/// A reason with its facts. The message says what was tried and what came in the way.
+/// Why a command failed. The message says what was tried and why it failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    /// Whoever read standard output has seen enough. Not an error.
+    /// The reader of standard output closed it. This is not an error.
     #[error("standard output was closed")]
     OutputClosed,
-    #[error("cannot write to standard output: {0}")]
-    Output(#[source] io::Error),
-    #[error("cannot {doing} `{}`: {source}", path.display())]
-    File {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("`{}` is there already; `--overwrite` replaces it", path.display())]
-    RecordingExists { path: PathBuf },
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    #[error(transparent)]
+    Lean(#[from] LeanError),
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// The command's recording failed as well, and that was reported when it happened.
+    #[error("{0}")]
+    Unrecorded(Box<Problem>),
+    /// A copy failed, and its temporary file in the guest could not be removed.
+    #[error("{problem}; `guest:{file}` may be left behind")]
+    LeftBehind { problem: Box<Problem>, file: String },
+}
+
+/// The command line does not fit the files that it names.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
     #[error(
-        "`{}` is being written by another process; wait for its end or record in another file",
+        "`show --html` was removed; `antiphon view {} --out FILE` writes a page that replays the \
+         recording",
         path.display()
     )]
-    RecordingBusy { path: PathBuf },
-    #[error("`{}` is longer than {max} bytes", path.display())]
-    TooLong { path: PathBuf, max: u64 },
-    #[error("`{}` is not UTF-8 text: byte {at} is no character", path.display())]
-    NotText { path: PathBuf, at: usize },
-    #[error("there is no command `{got}`; there are {known}")]
+    HtmlRemoved { path: PathBuf },
+    #[error("there is no command `{got}`; the commands are {known}")]
     NoSuchCommand { got: String, known: String },
-    /// The report has the excerpts; it is printed as it is.
-    #[error("{report}antiphon: `{file}` has errors")]
-    Unsound { file: String, report: String },
-    #[error("`{file}` has no protocol")]
-    NoProtocol { file: String },
-    #[error("`{file}` has several protocols: name one with `--protocol`: {known}")]
+    #[error("`{file}` has several protocols; choose one with `--protocol`: {known}")]
     WhichProtocol { file: String, known: String },
     #[error("`{protocol}` has no role `{got}`; it has {known}")]
     NoSuchRole {
@@ -61,13 +71,7 @@ pub(crate) enum Problem {
         got: String,
         known: String,
     },
-    #[error("`{}` is not an image: {error}", path.display())]
-    NotAnImage { path: PathBuf, error: ReadError },
-    #[error("the image is refused: {error}")]
-    Image { error: VerifyError },
-    #[error("`{}` is not an image; only an image has a certificate", path.display())]
-    NoImage { path: PathBuf },
-    #[error("`{}` is what is compiled; write to another file", path.display())]
+    #[error("`{}` is the file that is compiled; write to another file", path.display())]
     OverInput { path: PathBuf },
     #[error("`{}` is the recording; write to another file", path.display())]
     OverRecording { path: PathBuf },
@@ -76,246 +80,364 @@ pub(crate) enum Problem {
         path.display()
     )]
     RecordingOver { path: PathBuf },
-    /// The recording failed, too, which was reported when it did.
-    #[error("{0}")]
-    Unrecorded(Box<Problem>),
-    #[error("cannot read standard input: {reason}")]
-    Input { reason: String },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
-    #[error("`{protocol}` is too large to explore: there is no certificate to write")]
+    #[error("{sessions} sessions need `--script`: answers can be typed for one session only")]
+    InteractiveSessions { sessions: u32 },
+    #[error(
+        "a wave of {width} sessions with {quantum} steps each has more than {WAVE_STEPS_MAX} \
+         steps: lower `--width` or `--quantum`"
+    )]
+    Wave { width: u32, quantum: u32 },
+    #[error(
+        "expected exactly one path in the guest, such as `guest:/etc/hostname`, and one path here"
+    )]
+    CopyDirection,
+}
+
+/// A file that the command reads is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InputError {
+    /// The report has the excerpts and is printed as it is.
+    #[error("{report}antiphon: `{file}` has errors")]
+    Unsound { file: String, report: String },
+    #[error("`{file}` has no protocol")]
+    NoProtocol { file: String },
+    #[error("`{}` is not an image: {error}", path.display())]
+    NotAnImage { path: PathBuf, error: ReadError },
+    #[error("the image is invalid: {0}")]
+    InvalidImage(#[source] VerifyError),
+    #[error("`{}` is not an image; only an image has a certificate", path.display())]
+    SourceForImage { path: PathBuf },
+    #[error("`{protocol}` is too large to explore, so it has no certificate")]
     Uncertified { protocol: String },
     #[error("`{}` does not show that the image is safe: {error}", path.display())]
     Certificate {
         path: PathBuf,
         error: CertificateError,
     },
-    /// One line per error, each with its place.
+    /// One line per error, each with its location.
     #[error("{report}")]
     Script { report: String },
-    #[error("{sessions} sessions need `--script`: only one can be typed")]
-    TypedSessions { sessions: u32 },
+    #[error("`{}` is longer than {max} bytes", path.display())]
+    TooLong { path: PathBuf, max: u64 },
+    #[error("`{}` is not UTF-8 text: byte {at} is invalid", path.display())]
+    NotText { path: PathBuf, at: usize },
+    #[error("`{}` is not a file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("cannot read standard input: {reason}")]
+    StandardInput { reason: String },
+}
+
+/// A recording cannot be written, or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordingError {
+    #[error("`{}` exists; `--overwrite` replaces it", path.display())]
+    Exists { path: PathBuf },
     #[error(
-        "a wave of {width} sessions with {quantum} steps each has more than {WAVE_STEPS_MAX} steps: lower `--width` or \
-         `--quantum`"
+        "`{}` is being written by another process; wait for its end or record in another file",
+        path.display()
     )]
-    Wave { width: u32, quantum: u32 },
-    #[error(transparent)]
-    Driver(#[from] DriverError),
+    Busy { path: PathBuf },
     #[error("cannot record in `{}`: {error}", path.display())]
-    Record { path: PathBuf, error: RecordError },
+    Write { path: PathBuf, error: RecordError },
     #[error("`{}`: {error}", path.display())]
-    Recording {
+    Replay {
         path: PathBuf,
         error: Box<ReplayError>,
     },
-    #[error("`{}` is not certified, it is not whole: {tail}", path.display())]
-    NotWhole { path: PathBuf, tail: Box<Tail> },
-    #[error("`{}` says that it is of a replay, and those are not recorded", path.display())]
+    #[error("`{}` cannot be certified because it is incomplete: {tail}", path.display())]
+    Incomplete { path: PathBuf, tail: Box<Tail> },
+    #[error("`{}` names the mode `replay`, in which nothing is recorded", path.display())]
     OfAReplay { path: PathBuf },
-    #[error("`{}` cannot be put to the model: {error}", path.display())]
+    #[error("`{}` cannot be given to the model: {error}", path.display())]
     Case {
         path: PathBuf,
-        error: Box<RecordingError>,
+        error: Box<CaseError>,
     },
     #[error(
-        "`{}` is not certified: as a case it does not come to the state that it was recorded with, which is a \
-         defect of this program",
+        "`{}` cannot be certified: run as a case it ends in a state that differs from the recorded \
+         one, which is a defect of this program",
         path.display()
     )]
     OtherRun { path: PathBuf },
     #[error("`{}` is too large: {error}", path.display())]
-    TooLargeToCertify { path: PathBuf, error: TooLarge },
+    TooLarge { path: PathBuf, error: TooLarge },
+}
+
+/// Lean is missing or failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeanError {
     #[error(
-        "there is no Lean to ask: this program stands in no checkout where `cargo xtask setup` was run; do that in \
-         one and use its program, or name a program in ANTIPHON_LEAN"
+        "Lean was not found: this program is not in a checkout where `cargo xtask setup` was run; \
+         run it in a checkout and use the program built there, or name a program in ANTIPHON_LEAN"
     )]
-    NoLean,
-    #[error("there is no Lean to ask: ANTIPHON_LEAN names `{}`, which is not there", program.display())]
-    NoSuchLean { program: PathBuf },
+    NotFound,
     #[error(
-        "the package that replays in the browser is not there: `cargo xtask wasm` builds it in a checkout; or name \
-         its folder with `--package` or in ANTIPHON_WASM"
+        "Lean was not found: ANTIPHON_LEAN names `{}`, which does not exist",
+        program.display()
     )]
-    NoPackage,
-    #[error(
-        "`{}` has no package that replays in the browser (`antiphon.js`, `antiphon_bg.wasm`); `cargo xtask wasm` \
-         builds it",
-        folder.display()
-    )]
-    NoSuchPackage { folder: PathBuf },
-    #[error("`{}` is not a file", path.display())]
-    NotAFile { path: PathBuf },
-    #[error("cannot serve on port {port} of this machine: {source}")]
-    Port { port: u16, source: io::Error },
-    #[error("the system gives no random numbers: {0}")]
-    Random(#[source] io::Error),
+    NoSuchProgram { program: PathBuf },
     #[error("{}", brief(&.0.to_string()))]
-    Oracle(#[from] OracleError),
+    Oracle(#[source] OracleError),
     #[error(transparent)]
-    Judge(#[from] JudgeError),
-    #[error("the fixture is not kept: {0}")]
+    Judge(JudgeError),
+    #[error("cannot write the fixture: {0}")]
     Fixture(#[source] FixtureError),
-    #[error("the machine refuses it: {0}")]
-    Refused(Refusal),
+}
+
+/// The session with the guest could not be opened, or failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuestError {
+    #[error("the copy failed: {0}")]
+    Copy(#[from] CopyError),
+    #[error("{0}")]
+    Open(#[source] SessionOpenError),
+    #[error(transparent)]
+    Unsupported(UnsupportedProtocol),
+}
+
+/// Why a copy failed. Paths in the guest begin with `guest:`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    #[error("it was cancelled")]
+    Cancelled,
+    #[error("it was interrupted")]
+    Interrupted,
+    #[error("it was ended because its recording failed")]
+    RecordingFailed,
+    #[error("{}", filter::line(&.0.reason()))]
+    Session(LastFailure),
+    #[error("`{from}` and `{to}` are the same file")]
+    SameFile { from: String, to: String },
     #[error(
-        "one of the two must be in the guest, such as `guest:/etc/hostname`, and the other here"
+        "`{from}` and `{to}` may be the same file: the target is a symbolic link, and the file \
+         that it leads to has the length and the modification time of the source; name that file \
+         as the target, or remove the link"
     )]
-    CopyWays,
-    #[error("the copy failed: {reason}")]
-    Copy { reason: String },
-    #[error("{problem}; `guest:{part}` may be left behind")]
-    PartLeft { problem: Box<Problem>, part: String },
-    #[error("cannot find this program to start it as the agent: {0}")]
+    MaybeSameFile { from: String, to: String },
+    #[error("`{name}` changed while it was copied: it had {before} bytes and has {after}")]
+    Changed {
+        name: String,
+        before: u64,
+        after: u64,
+    },
+    #[error("`{name}` has a size of {size} bytes, but its content has {copied}")]
+    OtherLength {
+        name: String,
+        size: u64,
+        copied: u64,
+    },
+    #[error("{sent} bytes were sent, and the guest has {got}")]
+    Truncated { sent: u64, got: u64 },
+    #[error("`{target}` is a directory")]
+    TargetIsDirectory { target: String },
+    #[error("a temporary file of the copy cannot be removed")]
+    ProbeLeft,
+}
+
+/// The agent cannot be reached or served, or the link to it failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error(transparent)]
+    Transport(TransportError),
+    #[error(transparent)]
+    Link(antiphon_guest::link::LinkError),
+    #[error(transparent)]
+    Agent(AgentError),
+}
+
+/// The system refused something, or something is not installed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SystemError {
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    #[error("cannot {doing} `{}`: {source}", path.display())]
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot find the path of this program: {0}")]
     NoProgram(#[source] io::Error),
     #[error("the process is out of resources: {0}")]
     Threads(#[source] io::Error),
     #[error(transparent)]
-    Transport(#[from] TransportError),
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    #[error("{0}")]
-    Open(#[source] antiphon_guest::driver::OpenError),
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-    #[error(transparent)]
-    Agent(#[from] antiphon_guest::agent::AgentError),
+    Driver(DriverError),
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[source] io::Error),
+    #[error("cannot serve on port {port} of this machine: {source}")]
+    Port { port: u16, source: io::Error },
+    #[error(
+        "the package that replays in the browser was not found: `cargo xtask wasm` builds it in a \
+         checkout; or name its folder with `--package` or in ANTIPHON_WASM"
+    )]
+    NoPackage,
+    #[error(
+        "`{}` has no package that replays in the browser (`antiphon.js`, `antiphon_bg.wasm`); \
+         `cargo xtask wasm` builds it",
+        folder.display()
+    )]
+    NoSuchPackage { folder: PathBuf },
+    #[error("the machine refused an input: {0}")]
+    Refused(#[source] Refusal),
+}
+
+/// Converts an error of another crate by way of the group that it belongs to.
+macro_rules! from {
+    ($($error:ty => $group:ident::$variant:ident,)*) => {$(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Problem {
+                $group::$variant(error).into()
+            }
+        }
+    )*};
+}
+
+from! {
+    VerifyError => InputError::InvalidImage,
+    OracleError => LeanError::Oracle,
+    JudgeError => LeanError::Judge,
+    CopyError => GuestError::Copy,
+    SessionOpenError => GuestError::Open,
+    UnsupportedProtocol => GuestError::Unsupported,
+    TransportError => LinkError::Transport,
+    antiphon_guest::link::LinkError => LinkError::Link,
+    AgentError => LinkError::Agent,
+    DriverError => SystemError::Driver,
+    Refusal => SystemError::Refused,
 }
 
 impl Problem {
-    /// A failure to do something with a file.
+    /// Returns a function that makes the error of a failed operation on a file.
     pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Problem {
         let path = path.to_owned();
-        move |source| Problem::File {
-            doing,
-            path,
-            source,
+        move |source| {
+            let error = SystemError::File {
+                doing,
+                path,
+                source,
+            };
+            error.into()
         }
     }
 
-    /// A failure to write to standard output.
+    /// The error of a failed write to standard output.
     pub(crate) fn stdout(error: io::Error) -> Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::OutputClosed,
-            _ => Problem::Output(error),
+            _ => SystemError::Output(error).into(),
         }
     }
 
-    /// The same, of a command whose recording failed unless `is_recorded`.
-    pub(crate) fn recorded(self, is_recorded: bool) -> Problem {
-        match is_recorded {
-            true => self,
-            false => Problem::Unrecorded(Box::new(self)),
+    /// The error of a recording that cannot be replayed.
+    pub(crate) fn replay(path: &Path, error: ReplayError) -> Problem {
+        let (path, error) = (path.to_owned(), Box::new(error));
+        RecordingError::Replay { path, error }.into()
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Problem::OutputClosed => Exit::Done,
+            Problem::Usage(_) => Exit::Usage,
+            Problem::Input(error) => error.exit(),
+            Problem::Recording(error) => error.exit(),
+            Problem::Lean(error) => error.exit(),
+            Problem::Guest(_) | Problem::Link(_) | Problem::System(_) | Problem::Unrecorded(_) => {
+                Exit::Failed
+            }
+            Problem::LeftBehind { problem, .. } => problem.exit(),
         }
     }
+}
 
-    /// Why a recording does not become a case.
-    pub(crate) fn case(path: &Path) -> impl FnOnce(RecordingError) -> Problem {
-        let path = path.to_owned();
-        move |error| Problem::Case {
-            path,
-            error: Box::new(error),
-        }
-    }
-
-    /// What is wrong with a script, one line each.
-    pub(crate) fn script(errors: Vec<ScriptError>) -> Problem {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Problem::Script {
-            report: lines.join("\n"),
-        }
-    }
-
-    /// An input that should have been taken.
-    pub(crate) fn refused(refusal: Refusal) -> Problem {
-        Problem::Refused(refusal)
-    }
-
-    /// A role that the protocol does not have.
-    pub(crate) fn no_such_role(protocol: &CheckedProtocol, got: &str) -> Problem {
+impl UsageError {
+    /// The error of a role that the protocol does not have.
+    pub(crate) fn no_such_role(protocol: &CheckedProtocol, got: &str) -> UsageError {
         let known = protocol.roles().iter().map(|role| format!("`{role}`"));
-        Problem::NoSuchRole {
+        UsageError::NoSuchRole {
             protocol: protocol.name().to_owned(),
             got: got.to_owned(),
             known: known.collect::<Vec<_>>().join(", "),
         }
     }
+}
 
-    /// The exit code that goes with it.
-    pub(crate) fn exit(&self) -> Exit {
+impl InputError {
+    /// The errors of a script, one in each line.
+    pub(crate) fn script(errors: Vec<ScriptError>) -> InputError {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        InputError::Script {
+            report: lines.join("\n"),
+        }
+    }
+
+    fn exit(&self) -> Exit {
         match self {
-            Problem::OutputClosed => Exit::Done,
-            Problem::Unsound { .. }
-            | Problem::NoProtocol { .. }
-            | Problem::NotAnImage { .. }
-            | Problem::Image { .. }
-            | Problem::NoImage { .. }
-            | Problem::Uncertified { .. }
-            | Problem::Certificate { .. }
-            | Problem::Script { .. } => Exit::No,
-            Problem::NoSuchCommand { .. }
-            | Problem::WhichProtocol { .. }
-            | Problem::NoSuchRole { .. }
-            | Problem::OverInput { .. }
-            | Problem::OverRecording { .. }
-            | Problem::RecordingOver { .. }
-            | Problem::OneImage { .. }
-            | Problem::TypedSessions { .. }
-            | Problem::Wave { .. }
-            | Problem::CopyWays => Exit::Usage,
-            Problem::NoLean | Problem::NoSuchLean { .. } => Exit::NoLean,
-            Problem::PartLeft { problem, .. } => problem.exit(),
-            Problem::OfAReplay { .. } => Exit::Damaged,
-            Problem::NotWhole { tail, .. } => exit_of(Some(tail)),
-            Problem::Case { error, .. } => match &**error {
-                RecordingError::Io(_) | RecordingError::TooLong { .. } => Exit::Failed,
-                RecordingError::Open(_)
-                | RecordingError::Image { .. }
-                | RecordingError::Backwards { .. }
-                | RecordingError::NoRequest { .. }
-                | RecordingError::NotWhole { .. } => Exit::Damaged,
-            },
-            Problem::Output(_)
-            | Problem::Input { .. }
-            | Problem::Unrecorded(_)
-            | Problem::NoPackage
-            | Problem::NoSuchPackage { .. }
-            | Problem::NotAFile { .. }
-            | Problem::Port { .. }
-            | Problem::Random(_)
-            | Problem::TooLargeToCertify { .. }
-            | Problem::OtherRun { .. }
-            | Problem::Oracle(_)
-            | Problem::Judge(_)
-            | Problem::Fixture(_)
-            | Problem::File { .. }
-            | Problem::RecordingExists { .. }
-            | Problem::RecordingBusy { .. }
-            | Problem::TooLong { .. }
-            | Problem::NotText { .. }
-            | Problem::Record { .. }
-            | Problem::Refused(_)
-            | Problem::Driver(_)
-            | Problem::Copy { .. }
-            | Problem::NoProgram(_)
-            | Problem::Threads(_)
-            | Problem::Transport(_)
-            | Problem::Link(_)
-            | Problem::Open(_)
-            | Problem::Unfit(_)
-            | Problem::Agent(_) => Exit::Failed,
-            Problem::Recording { error, .. } => match &**error {
-                ReplayError::Open(OpenError::NoHeader { .. }) => Exit::Cut,
-                ReplayError::Io(_) | ReplayError::Open(OpenError::Io(_)) => Exit::Failed,
-                ReplayError::Open(
-                    OpenError::NotARecording { .. }
-                    | OpenError::Version { .. }
-                    | OpenError::Damaged(_)
-                    | OpenError::HeaderMissing,
-                )
-                | ReplayError::Image { .. }
-                | ReplayError::Unsound { .. } => Exit::Damaged,
-            },
+            InputError::Unsound { .. }
+            | InputError::NoProtocol { .. }
+            | InputError::NotAnImage { .. }
+            | InputError::InvalidImage(_)
+            | InputError::SourceForImage { .. }
+            | InputError::Uncertified { .. }
+            | InputError::Certificate { .. }
+            | InputError::Script { .. } => Exit::No,
+            InputError::TooLong { .. }
+            | InputError::NotText { .. }
+            | InputError::NotAFile { .. }
+            | InputError::StandardInput { .. } => Exit::Failed,
+        }
+    }
+}
+
+impl RecordingError {
+    fn exit(&self) -> Exit {
+        match self {
+            RecordingError::OfAReplay { .. } => Exit::Damaged,
+            RecordingError::Incomplete { tail, .. } => tail::exit(Some(tail)),
+            RecordingError::Replay { error, .. } => replay_exit(error),
+            RecordingError::Case { error, .. } => case_exit(error),
+            RecordingError::Exists { .. }
+            | RecordingError::Busy { .. }
+            | RecordingError::Write { .. }
+            | RecordingError::OtherRun { .. }
+            | RecordingError::TooLarge { .. } => Exit::Failed,
+        }
+    }
+}
+
+fn replay_exit(error: &ReplayError) -> Exit {
+    match error {
+        ReplayError::Open(OpenError::NoHeader { .. }) => Exit::Cut,
+        ReplayError::Io(_) | ReplayError::Open(OpenError::Io(_)) => Exit::Failed,
+        ReplayError::Open(
+            OpenError::NotARecording { .. }
+            | OpenError::Version { .. }
+            | OpenError::Damaged(_)
+            | OpenError::HeaderMissing,
+        )
+        | ReplayError::Image { .. }
+        | ReplayError::Unsound { .. } => Exit::Damaged,
+    }
+}
+
+fn case_exit(error: &CaseError) -> Exit {
+    match error {
+        CaseError::Io(_) | CaseError::TooLong { .. } => Exit::Failed,
+        CaseError::Open(_)
+        | CaseError::Image { .. }
+        | CaseError::Backwards { .. }
+        | CaseError::NoRequest { .. }
+        | CaseError::NotWhole { .. } => Exit::Damaged,
+    }
+}
+
+impl LeanError {
+    fn exit(&self) -> Exit {
+        match self {
+            LeanError::NotFound | LeanError::NoSuchProgram { .. } => Exit::NoLean,
+            LeanError::Oracle(_) | LeanError::Judge(_) | LeanError::Fixture(_) => Exit::Failed,
         }
     }
 }

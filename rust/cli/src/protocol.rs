@@ -1,4 +1,4 @@
-//! A protocol file with all that the language makes of it.
+//! A protocol file, checked and compiled.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use antiphon_language::{Checked, Loader, Modules, check};
 use antiphon_machine::VerifiedImage;
 
 use crate::args::RecordArgs;
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem, UsageError};
 use crate::recording::Recording;
-use crate::text::{self, Beside};
+use crate::text::{self, SiblingLoader};
 
-/// A file, its protocols and everything that was found about it.
+/// A file with its protocols and diagnostics.
 #[derive(Debug)]
 pub(crate) struct ProtocolFile {
     pub(crate) name: String,
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Those that passed every check.
+    /// The protocols that passed every check.
     pub(crate) protocols: Vec<Protocol>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct ProtocolFile {
 pub(crate) struct Protocol {
     pub(crate) checked: CheckedProtocol,
     pub(crate) compiled: Compiled,
-    /// The text it comes from.
+    /// The source text of its file.
     pub(crate) text: Arc<str>,
 }
 
@@ -39,7 +39,7 @@ impl ProtocolFile {
     /// Reads a file and checks everything in it.
     pub(crate) fn read(path: &Path) -> Result<ProtocolFile, Problem> {
         match text::source(path)? {
-            Ok(source) => Ok(ProtocolFile::of(source, &Beside::of(path))),
+            Ok(source) => Ok(ProtocolFile::of(source, &SiblingLoader::of(path))),
             Err((found, source)) => {
                 let name = source.name.to_string();
                 let mut sources = Sources::default();
@@ -55,15 +55,15 @@ impl ProtocolFile {
         }
     }
 
-    /// Returns the protocol, or an error if the recording would overwrite this file or one that it imports.
-    pub(crate) fn apart_from(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
+    /// Returns the file unless the recording would overwrite it or a file that it imports.
+    pub(crate) fn check_recording(self, recording: &RecordArgs) -> Result<ProtocolFile, Problem> {
         let sources = (0..=u16::MAX).map_while(|n| self.sources.source(FileId(n)));
         let files = sources.map(|source| Path::new(&*source.name));
-        Recording::refuse_over(recording, files)?;
+        Recording::check_target(recording, files)?;
         Ok(self)
     }
 
-    /// Checks a text.
+    /// Checks a source and compiles its protocols.
     pub(crate) fn of(source: Source, loader: &dyn Loader) -> ProtocolFile {
         let (name, text) = (source.name.to_string(), Arc::clone(&source.text));
         let modules = Modules::load(source, loader);
@@ -95,19 +95,17 @@ impl ProtocolFile {
         }
     }
 
-    /// Whether nothing in it is an error.
+    /// Whether there is no error.
     pub(crate) fn is_sound(&self) -> bool {
         !self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// The protocol of that name, or the only one.
+    /// Returns the protocol of that name, or the only one.
     pub(crate) fn protocol(mut self, wanted: Option<&str>) -> Result<Protocol, Problem> {
         if !self.is_sound() {
             let report = render_all(&self.diagnostics, &self.sources, Style::Plain);
-            return Err(Problem::Unsound {
-                file: self.name,
-                report,
-            });
+            let file = self.name;
+            return Err(InputError::Unsound { file, report }.into());
         }
         let row = match wanted {
             Some(wanted) => self
@@ -118,32 +116,31 @@ impl ProtocolFile {
         };
         match row {
             Some(row) => Ok(self.protocols.swap_remove(row)),
-            None if self.protocols.is_empty() => Err(Problem::NoProtocol { file: self.name }),
+            None if self.protocols.is_empty() => {
+                Err(InputError::NoProtocol { file: self.name }.into())
+            }
             None => {
                 let known = self
                     .protocols
                     .iter()
                     .map(|p| format!("`{}`", p.checked.name()));
                 let known: Vec<String> = known.collect();
-                Err(Problem::WhichProtocol {
-                    file: self.name,
-                    known: known.join(", "),
-                })
+                let (file, known) = (self.name, known.join(", "));
+                Err(UsageError::WhichProtocol { file, known }.into())
             }
         }
     }
 }
 
 impl Protocol {
-    /// The image, verified.
+    /// Returns the verified image.
     pub(crate) fn image(&self) -> Result<Arc<VerifiedImage>, Problem> {
-        let verified = self.compiled.image.clone().verify();
-        verified
-            .map(Arc::new)
-            .map_err(|error| Problem::Image { error })
+        let image = self.compiled.image.clone();
+        Ok(Arc::new(image.verify()?))
     }
 
-    /// How many configurations of all roles together the safety check visited; `None`: its budget ran out.
+    /// The number of global configurations that the safety check visited, or `None` if it exceeded
+    /// its budget.
     pub(crate) fn configurations(&self) -> Option<usize> {
         self.compiled
             .certificate

@@ -1,4 +1,4 @@
-//! Recording beside a run: a sink that reports at once when the recording fails.
+//! Recording of a command: a sink that reports at once if the recording fails.
 
 mod file;
 
@@ -12,28 +12,29 @@ use antiphon_machine::{
     Sink, Stamp, VerifiedImage, WavePick,
 };
 use antiphon_record::{Header, Recorder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::RecordArgs;
+use crate::exit::Exit;
 use crate::filter;
-use crate::output::{BAD, Voice, within};
-use crate::problem::Problem;
-use crate::text;
+use crate::output::{Output, with_timeout};
+use crate::problem::{Problem, UsageError};
+use crate::same_file;
 
-/// The name of the program that wrote a recording, in its header.
+/// The name of this program in a recording's header.
 pub(crate) const TOOL: &str = concat!("antiphon ", env!("CARGO_PKG_VERSION"));
 
-/// How long the report of a failure may take at the end of a run.
-const REPORTED_WITHIN: Duration = Duration::from_secs(1);
+/// How long the report of a failed recording may take at the end of a command.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A recording that is being written: a sink for the machine.
+/// A recording that is being written. It is a sink of the machine.
 pub(crate) struct Recording {
     path: PathBuf,
     recorder: Recorder<File>,
-    voice: Voice,
-    /// Whether the run must not go on without the recording.
+    output: Output,
+    /// Whether the command must stop if the recording fails.
     is_required: bool,
-    /// Ends the run then, for a caller that does not look at [`must_stop`](Self::must_stop) all the time.
+    /// Stops the command then, for a caller that does not poll [`must_stop`](Self::must_stop).
     stop: Option<Box<dyn FnOnce() + Send>>,
     has_failed: bool,
     /// The thread that reports the failure.
@@ -49,9 +50,62 @@ impl std::fmt::Debug for Recording {
     }
 }
 
+/// Whether a command's recording is whole, once it has ended. A command without a recording counts
+/// as recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Recorded {
+    is_whole: bool,
+}
+
+impl Recorded {
+    /// Ends a command's recording, if it has one, with the machine's final state. A command that
+    /// has begun a recording ends it here on every path.
+    pub(crate) fn end(recording: Option<Recording>, kernel: &ProtocolMachineKernel) -> Recorded {
+        Recorded {
+            is_whole: recording.is_none_or(|recording| recording.finish(kernel)),
+        }
+    }
+
+    /// Whether the recording of a command that failed is whole.
+    pub(crate) fn of(problem: &Problem) -> Recorded {
+        Recorded {
+            is_whole: !matches!(problem, Problem::Unrecorded(_)),
+        }
+    }
+
+    /// Whether the recording is whole. If it is not, that has been reported.
+    pub(crate) fn is_whole(self) -> bool {
+        self.is_whole
+    }
+
+    /// Returns the command's result. An error notes that the recording failed as well.
+    pub(crate) fn result<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
+        match self.is_whole {
+            true => result,
+            false => result.map_err(|problem| Problem::Unrecorded(Box::new(problem))),
+        }
+    }
+
+    /// Returns the exit code of the command: `exit`, unless the recording failed.
+    pub(crate) fn exit(self, exit: Exit) -> Exit {
+        match self.is_whole {
+            true => exit,
+            false => Exit::Failed,
+        }
+    }
+
+    /// Marks the command's last document if the recording failed.
+    pub(crate) fn mark(self, document: &mut Value) {
+        if !self.is_whole {
+            document["recording"] = "failed".into();
+        }
+    }
+}
+
 impl Recording {
-    /// Refuses a recording in one of these files, which the command itself reads or writes.
-    pub(crate) fn refuse_over<'p>(
+    /// Refuses to record in one of these files, which the command itself reads or writes.
+    pub(crate) fn check_target<'p>(
         args: &RecordArgs,
         files: impl IntoIterator<Item = &'p Path>,
     ) -> Result<(), Problem> {
@@ -59,32 +113,28 @@ impl Recording {
             return Ok(());
         };
         let mut files = files.into_iter();
-        match files.any(|file| text::is_same_place(path, file)) {
-            true => Err(Problem::RecordingOver {
-                path: path.to_owned(),
-            }),
+        match files.any(|file| same_file::is_same_place(path, file)) {
+            true => Err(recording_over(path)),
             false => Ok(()),
         }
     }
 
-    /// Begins the recording that the command line asks for, if it asks for one.
+    /// Begins the recording that the command line asks for, if any.
     pub(crate) fn begin(
         args: &RecordArgs,
         header: impl FnOnce() -> Header,
-        voice: &Voice,
+        output: &Output,
     ) -> Result<Option<Recording>, Problem> {
         let Some(path) = &args.record else {
             return Ok(None);
         };
-        if text::is_standard_output(path) {
-            return Err(Problem::RecordingOver {
-                path: path.to_owned(),
-            });
+        if same_file::is_standard_output(path) {
+            return Err(recording_over(path));
         }
         Ok(Some(Recording {
             recorder: file::create(path, args.overwrite, &header())?,
             path: path.to_owned(),
-            voice: *voice,
+            output: *output,
             is_required: args.record_required,
             stop: None,
             has_failed: false,
@@ -92,32 +142,33 @@ impl Recording {
         }))
     }
 
-    /// Has `stop` called when the recording fails and is required. It is called by the thread that runs the machine,
-    /// from within the machine, and must not wait.
-    pub(crate) fn stop_by(&mut self, stop: impl FnOnce() + Send + 'static) {
+    /// Sets what is called when a required recording fails. `stop` is called inside the machine by
+    /// the thread that runs it, so it must not block.
+    pub(crate) fn on_failure(&mut self, stop: impl FnOnce() + Send + 'static) {
         self.stop = Some(Box::new(stop));
     }
 
-    /// Whether the recording has failed and the run must not go on without it.
+    /// Whether the recording is required and has failed, so that the command must stop.
     pub(crate) fn must_stop(&self) -> bool {
         self.has_failed && self.is_required
     }
 
-    /// Ends the recording with the state that the machine has reached. Returns whether the recording is whole; if not,
-    /// that has been reported.
-    pub(crate) fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
+    /// Ends the recording with the machine's final state. Returns whether the recording is whole;
+    /// if not, that has been reported.
+    fn finish(self, kernel: &ProtocolMachineKernel) -> bool {
         let ended = self.recorder.finish(kernel);
         let failure = match ended {
-            Ok(file) => file::loss(&file, &self.path),
-            Err(error) => Some(cannot(&self.path, error)),
+            Ok(file) => file::describe_loss(&file, &self.path),
+            Err(error) => Some(failure_message(&self.path, error)),
         };
         let is_whole = !self.has_failed && failure.is_none();
         if let Some(failure) = failure.filter(|_| !self.has_failed) {
-            let (voice, path) = (self.voice, self.path.clone());
-            within(REPORTED_WITHIN, move || report(&voice, &path, &failure));
+            let (output, path) = (self.output, self.path.clone());
+            with_timeout(REPORT_TIMEOUT, move || report(&output, &path, &failure));
         }
-        // The failure is printed before the caller's own report, unless the reader of standard error has stopped reading.
-        let until = Instant::now() + REPORTED_WITHIN;
+        // The failure is printed before the caller's own report, unless the reader of standard
+        // error has stopped reading.
+        let until = Instant::now() + REPORT_TIMEOUT;
         while let Some(false) = self.reporter.as_ref().map(JoinHandle::is_finished)
             && Instant::now() < until
         {
@@ -126,9 +177,9 @@ impl Recording {
         is_whole
     }
 
-    /// Notices the failure of what the recorder has just written.
+    /// Handles a failure of the recorder's last write.
     #[inline]
-    fn notice(&mut self) {
+    fn check_recorder(&mut self) {
         if !self.has_failed && self.recorder.error().is_some() {
             self.fail();
         }
@@ -137,22 +188,23 @@ impl Recording {
     #[cold]
     fn fail(&mut self) {
         self.has_failed = true;
-        let (voice, path) = (self.voice, self.path.clone());
+        let (output, path) = (self.output, self.path.clone());
         let error = self.recorder.error().map(ToString::to_string);
         let message = format!(
             "{}; {}",
-            cannot(&path, error.unwrap_or_default()),
+            failure_message(&path, error.unwrap_or_default()),
             match self.is_required {
                 true => "the run is ended",
                 false => "the run goes on without it",
             }
         );
-        // The machine's thread does not wait for the readers of standard output and standard error.
-        let told = message.clone();
+        // A separate thread reports the failure, so the machine's thread does not wait for readers
+        // of the standard streams.
+        let reported = message.clone();
         let reporter = thread::Builder::new().name("recording".to_owned());
-        match reporter.spawn(move || report(&voice, &path, &told)) {
+        match reporter.spawn(move || report(&output, &path, &reported)) {
             Ok(reporter) => self.reporter = Some(reporter),
-            Err(_) => report(&self.voice, &self.path, &message),
+            Err(_) => report(&self.output, &self.path, &message),
         }
         if let Some(stop) = self.stop.take().filter(|_| self.is_required) {
             stop();
@@ -160,18 +212,23 @@ impl Recording {
     }
 }
 
-fn cannot(path: &Path, error: impl std::fmt::Display) -> String {
+fn recording_over(path: &Path) -> Problem {
+    let path = path.to_owned();
+    UsageError::RecordingOver { path }.into()
+}
+
+fn failure_message(path: &Path, error: impl std::fmt::Display) -> String {
     format!("cannot record in `{}`: {error}", path.display())
 }
 
-/// Reports that the recording failed: to the person on standard error, to the program on standard output.
-fn report(voice: &Voice, path: &Path, message: &str) {
+/// Reports that the recording failed: on standard error, and with `--json` on standard output.
+fn report(output: &Output, path: &Path, message: &str) {
     let message = filter::line(message);
-    voice.remark(BAD, "antiphon:", &message);
-    if voice.json {
+    output.error(&message);
+    if output.json {
         let path = filter::line(&path.display().to_string());
-        // When this cannot be written either, the exit code is all that is left.
-        let _ = voice.document(&json!({
+        // If this cannot be written either, only the exit code reports the failure.
+        let _ = output.document(&json!({
             "event": "recording_failed", "path": path, "message": message,
         }));
     }
@@ -195,50 +252,50 @@ impl Sink for Recording {
 
     #[inline]
     fn event(&mut self, stamp: &Stamp, event: Event) {
-        // Events are digested and not written.
+        // The recorder only digests events, so no write can fail here.
         self.recorder.event(stamp, event);
     }
 
     fn loaded(&mut self, image: &VerifiedImage) {
         self.recorder.loaded(image);
-        self.notice();
+        self.check_recorder();
     }
 
     fn wave(&mut self, step: u64, picks: &[WavePick]) {
         self.recorder.wave(step, picks);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         self.recorder.request(step, request);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn ingress(&mut self, step: u64, input: &Ingress) {
         self.recorder.ingress(step, input);
-        self.notice();
+        self.check_recorder();
     }
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.recorder.refused(step, refusal);
-        self.notice();
+        self.check_recorder();
     }
 
     #[inline]
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         self.recorder.stepped(kernel);
-        self.notice();
+        self.check_recorder();
     }
 
     fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
         self.recorder.rested(kernel, rest);
-        self.notice();
+        self.check_recorder();
     }
 }
 
-/// The header of a recording.
+/// Makes the header of a recording.
 pub(crate) fn header(
     config: &ProtocolMachineConfig,
     source: &str,

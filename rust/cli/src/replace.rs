@@ -1,4 +1,4 @@
-//! Writing files that the user keeps: in one piece, so that a failure leaves the old file.
+//! Writes files that the user keeps atomically, so that a failure leaves the old file.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -7,37 +7,39 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The mode of a file that is new, before the umask.
+/// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 
-/// The permission bits that a replaced file keeps: no set-user-ID and the like.
+/// The permission bits that are kept when a file is replaced: no set-user-ID and the like.
 const PERMISSIONS: u32 = 0o777;
 
-/// Links that are followed one after the other: as many as Linux follows.
+/// The most symbolic links that are followed, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// The end of a path that is written.
+/// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A regular file at this path, or no file yet; the path is not a symbolic link.
+    /// A regular file or no file yet, at this path, which is not a symbolic link.
     Regular(PathBuf),
-    /// A device, a pipe, or a descriptor of a process such as `/dev/fd/3`. It can be written and not replaced.
+    /// A device, a pipe, or a process's descriptor such as `/dev/fd/3`. It can be written but not
+    /// replaced.
     Special,
 }
 
-/// What a path leads to, through links of any kind: a link stays a link.
+/// Follows all links of a path, so that writing leaves a link in place.
 pub(crate) fn target(path: &Path) -> io::Result<Target> {
-    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Ok(Target::Special);
     }
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink());
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link {
             return Ok(Target::Regular(path));
         }
         let directory = directory(&path);
-        // The links of `/proc` are open files: a new file under the name that they show would not be the open one.
+        // Links in `/proc` are open files: a new file under the name that they show would not be
+        // the open one.
         if fs::canonicalize(directory)?.starts_with("/proc") {
             return Ok(Target::Special);
         }
@@ -46,13 +48,14 @@ pub(crate) fn target(path: &Path) -> io::Result<Target> {
     Err(io::Error::other("too many links lead on from it"))
 }
 
-/// The directory that a file is in.
+/// Returns the directory that a file is in.
 pub(crate) fn directory(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new("."))
 }
 
-/// An empty file of that mode beside the target, which is removed unless it is persisted. The umask applies.
+/// Creates an empty file with that mode, less the umask, in the target's directory. It is removed
+/// unless it is persisted.
 pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".antiphon-")
@@ -60,13 +63,13 @@ pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
         .tempfile_in(directory(target))
 }
 
-/// Writes a file in one piece. A regular file is replaced, and the new one has its mode; a device or a pipe is written
-/// directly.
+/// Writes a file atomically. A regular file is replaced by one with the same mode; a device or a
+/// pipe is written directly.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
 
-/// As [`write`], with what the function writes.
+/// Like [`write`]; `fill` writes the content.
 pub(crate) fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -79,10 +82,10 @@ pub(crate) fn write_with(
         }
     };
     let kept = fs::metadata(&target).ok();
-    let kept = kept.map(|about| about.permissions().mode() & PERMISSIONS);
+    let kept = kept.map(|metadata| metadata.permissions().mode() & PERMISSIONS);
     let mut file = temporary(&target, kept.unwrap_or(MODE))?;
     if let Some(kept) = kept {
-        // Without the umask, and before there is anything to read in it.
+        // Set explicitly because the umask applied, and before the file has content.
         let kept = Permissions::from_mode(kept);
         file.as_file().set_permissions(kept)?;
     }

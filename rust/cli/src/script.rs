@@ -1,7 +1,7 @@
-//! Scripts: what the hosts of a protocol's roles answer, written down beforehand.
+//! Scripts: prepared answers of the hosts of a protocol's roles.
 //!
-//! One line per answer, in the order in which its role is asked; lines of different roles do not depend on each
-//! other's order. `docs/cli.md` has the form.
+//! A script has one line for each answer, in the order in which its role is asked. Lines of
+//! different roles are independent of each other. `docs/cli.md` describes the syntax.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,27 +13,27 @@ use antiphon_machine::{
 };
 
 use crate::filter;
-use crate::literal::{Cursor, Literal, Mismatch, Unclear, show, sort_name};
+use crate::literal::{ConvertError, Cursor, Literal, ParseError, show, sort_name};
 
-/// The most answers a script comes to once its repetitions are written out.
+/// The most answers in a script once its repetitions are expanded.
 const ANSWERS_MAX: usize = 1 << 20;
 
 /// How deep `repeat` may nest.
 const REPEAT_DEPTH_MAX: usize = 16;
 
-/// Characters of a value in a message.
+/// The width of a value in a message, in characters.
 const SHOWN: usize = 60;
 
-/// A script that fits its protocol. A copy shares the lines, and has used as many of them.
+/// A script that fits its protocol. Clones share the lines but advance independently.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     name: Arc<str>,
     entries: Arc<[Entry]>,
-    /// Per role, the entries in order, and how many were used.
+    /// For each role, its entries in order and the number of used ones.
     roles: BTreeMap<RoleId, (Arc<[u32]>, usize)>,
 }
 
-/// A line that answers something.
+/// A line with an answer.
 #[derive(Clone, Debug)]
 struct Entry {
     line: usize,
@@ -43,12 +43,12 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked.
+    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked for.
     Sends {
         label: LabelId,
         answer: Option<Answer>,
     },
-    /// `A gets label [value]`: what must be told to the role.
+    /// `A gets label [value]`: expects this message for the role.
     Gets {
         label: LabelId,
         value: Option<Value>,
@@ -61,16 +61,16 @@ enum Act {
     },
 }
 
-/// What is answered.
+/// An answer of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Success(Value),
     Fails(FailureKind, String),
-    /// Nothing, ever: the budget decides.
+    /// No answer at all: the operation's budget ends the effect.
     Later,
 }
 
-/// Something wrong with a script, and where.
+/// An error in a script, with its location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}{}: {fault}", column.map(|c| format!(":{c}")).unwrap_or_default())]
 pub(crate) struct ScriptError {
@@ -94,10 +94,10 @@ pub(crate) enum ScriptFault {
     NoSuchFailure { got: String, known: String },
     #[error("`{role}` never sends `{label}`")]
     NeverSends { role: String, label: String },
-    #[error("`{role}` is never asked for the payload of `{label}`: leave the value away")]
+    #[error("`{role}` is never asked for the payload of `{label}`: omit the value")]
     NeverAsked { role: String, label: String },
     #[error("{0}")]
-    Value(#[from] Mismatch),
+    Value(#[from] ConvertError),
     #[error("the `repeat` has no `end`")]
     NoEnd,
     #[error("there is no `repeat` that this `end` could end")]
@@ -108,16 +108,16 @@ pub(crate) enum ScriptFault {
     Unused(String),
 }
 
-/// How what is asked and what the script says differ.
+/// A request that the script does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Astray {
-    /// What was asked, as a sentence.
+pub(crate) struct ScriptMismatch {
+    /// Describes the request in a sentence.
     asked: String,
-    /// The script's next line for that role: file, number, text. `None`: there is none left.
+    /// The script's next line for that role: file, number and text. `None` if no line is left.
     next: Option<(Arc<str>, usize, String)>,
 }
 
-impl fmt::Display for Astray {
+impl fmt::Display for ScriptMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.next {
             Some((file, line, text)) => {
@@ -133,17 +133,16 @@ impl fmt::Display for Astray {
 }
 
 impl Script {
-    /// Reads a script for a protocol.
+    /// Parses a script for a protocol.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the lines.
+    /// All errors of the script, ordered by line.
     pub(crate) fn parse(
         name: &str,
         text: &str,
         image: &VerifiedImage,
     ) -> Result<Script, Vec<ScriptError>> {
         let mut reader = Reader {
-            file: Arc::from(name),
             image: image.image(),
             entries: Vec::new(),
             blocks: vec![Block {
@@ -153,15 +152,15 @@ impl Script {
             }],
             errors: Vec::new(),
         };
-        for (number, line) in text.lines().enumerate() {
-            if let Err(error) = reader.line(number + 1, line) {
+        for (number, text) in text.lines().enumerate() {
+            if let Err(error) = reader.line(&mut Line::new(number + 1, text)) {
                 reader.errors.push(error);
             }
         }
-        reader.finish()
+        reader.finish(Arc::from(name))
     }
 
-    /// The first line of each role that was never asked for.
+    /// Returns the first unused line of each role.
     pub(crate) fn unused(&self) -> Vec<ScriptError> {
         let left = self
             .roles
@@ -192,13 +191,28 @@ impl Script {
     }
 }
 
+/// Reads the lines of a script.
 struct Reader<'i> {
-    file: Arc<str>,
     image: &'i CodeImage,
     entries: Vec<Entry>,
-    /// The open `repeat`s, the script itself first.
+    /// The open `repeat` blocks, outermost first. The first one is the script itself.
     blocks: Vec<Block>,
-    errors: Vec<ScriptError>,
+    errors: Vec<LineError>,
+}
+
+/// A line that is being read.
+struct Line<'l> {
+    /// Counted from 1.
+    number: usize,
+    text: &'l str,
+    cursor: Cursor<'l>,
+}
+
+/// What is wrong with a line, and where.
+struct LineError {
+    line: usize,
+    column: Option<usize>,
+    fault: ScriptFault,
 }
 
 struct Block {
@@ -207,43 +221,106 @@ struct Block {
     order: Vec<(RoleId, u32)>,
 }
 
-impl Reader<'_> {
-    fn line(&mut self, number: usize, text: &str) -> Result<(), ScriptError> {
-        let mut cursor = Cursor::new(text);
-        if cursor.is_done() {
+impl<'l> Line<'l> {
+    fn new(number: usize, text: &'l str) -> Line<'l> {
+        let cursor = Cursor::new(text);
+        Line {
+            number,
+            text,
+            cursor,
+        }
+    }
+
+    /// Takes the next word.
+    fn word(&mut self, expected: &'static str) -> Result<&'l str, LineError> {
+        let word = self.cursor.word(expected);
+        word.map_err(|error| self.parse_error(error))
+    }
+
+    /// Takes a number of repetitions.
+    fn count(&mut self, expected: &'static str) -> Result<u64, LineError> {
+        let count = self.cursor.count(expected);
+        count.map_err(|error| self.parse_error(error))
+    }
+
+    fn literal(&mut self) -> Result<Literal, LineError> {
+        let literal = self.cursor.literal();
+        literal.map_err(|error| self.parse_error(error))
+    }
+
+    /// Checks that the line has ended.
+    fn end(&self) -> Result<(), LineError> {
+        if self.cursor.is_done() {
             return Ok(());
         }
-        let start = cursor.at();
-        let word = self.unclear(number, text, cursor.word("a role, `repeat` or `end`"))?;
-        match word {
+        let fault = ScriptFault::Expected("the end of the line");
+        Err(self.error_at(self.cursor.at(), fault))
+    }
+
+    fn parse_error(&self, error: ParseError) -> LineError {
+        self.error_at(error.at, ScriptFault::Expected(error.expected))
+    }
+
+    /// An error at a byte of the line.
+    fn error_at(&self, at: usize, fault: ScriptFault) -> LineError {
+        let before = self.text.char_indices().take_while(|(byte, _)| *byte < at);
+        LineError {
+            line: self.number,
+            column: Some(1 + before.count()),
+            fault,
+        }
+    }
+
+    /// An error of the line as a whole.
+    fn error(&self, fault: ScriptFault) -> LineError {
+        LineError::of_line(self.number, fault)
+    }
+}
+
+impl LineError {
+    fn of_line(line: usize, fault: ScriptFault) -> LineError {
+        LineError {
+            line,
+            column: None,
+            fault,
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &mut Line<'_>) -> Result<(), LineError> {
+        if line.cursor.is_done() {
+            return Ok(());
+        }
+        let start = line.cursor.at();
+        match line.word("a role, `repeat` or `end`")? {
             "repeat" => {
-                let times = self.unclear(number, text, cursor.count("how many times"))?;
-                self.done(number, text, &cursor)?;
+                let times = line.count("how many times")?;
+                line.end()?;
                 if self.blocks.len() > REPEAT_DEPTH_MAX {
-                    return Err(self.error(number, None, ScriptFault::TooMany));
+                    return Err(line.error(ScriptFault::TooMany));
                 }
                 self.blocks.push(Block {
-                    line: number,
+                    line: line.number,
                     times,
                     order: Vec::new(),
                 });
                 Ok(())
             }
             "end" => {
-                self.done(number, text, &cursor)?;
-                self.end(number)
+                line.end()?;
+                self.end(line)
             }
             role => {
                 let role = self
                     .role(role)
-                    .map_err(|fault| self.error(number, Some(column(text, start)), fault))?;
-                let act = self.act(number, text, &mut cursor, role)?;
-                self.done(number, text, &cursor)?;
+                    .map_err(|fault| line.error_at(start, fault))?;
+                let act = self.act(line, role)?;
+                line.end()?;
                 let row = self.entries.len() as u32;
-                let text = filter::line(text.trim());
                 self.entries.push(Entry {
-                    line: number,
-                    text,
+                    line: line.number,
+                    text: filter::line(line.text.trim()),
                     act,
                 });
                 if let Some(block) = self.blocks.last_mut() {
@@ -254,14 +331,15 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&mut self, number: usize) -> Result<(), ScriptError> {
+    /// Closes the innermost `repeat` block.
+    fn end(&mut self, line: &Line<'_>) -> Result<(), LineError> {
         let block = if self.blocks.len() > 1 {
             self.blocks.pop()
         } else {
             None
         };
         let Some(block) = block else {
-            return Err(self.error(number, None, ScriptFault::NoRepeat));
+            return Err(line.error(ScriptFault::NoRepeat));
         };
         let outer = self.blocks.last().map_or(0, |outer| outer.order.len());
         let times = usize::try_from(block.times).unwrap_or(usize::MAX);
@@ -271,7 +349,7 @@ impl Reader<'_> {
             .saturating_mul(times)
             .saturating_add(outer);
         if len > ANSWERS_MAX {
-            return Err(self.error(block.line, None, ScriptFault::TooMany));
+            return Err(LineError::of_line(block.line, ScriptFault::TooMany));
         }
         if let Some(outer) = self.blocks.last_mut() {
             for _ in 0..if block.order.is_empty() { 0 } else { times } {
@@ -281,16 +359,22 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Script, Vec<ScriptError>> {
+    fn finish(mut self, file: Arc<str>) -> Result<Script, Vec<ScriptError>> {
         while self.blocks.len() > 1 {
             if let Some(block) = self.blocks.pop() {
-                let error = self.error(block.line, None, ScriptFault::NoEnd);
+                let error = LineError::of_line(block.line, ScriptFault::NoEnd);
                 self.errors.push(error);
             }
         }
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|error| (error.line, error.column));
-            return Err(self.errors);
+            let errors = self.errors.into_iter().map(|error| ScriptError {
+                file: Arc::clone(&file),
+                line: error.line,
+                column: error.column,
+                fault: error.fault,
+            });
+            return Err(errors.collect());
         }
         let mut roles: BTreeMap<RoleId, Vec<u32>> = BTreeMap::new();
         for (role, row) in self
@@ -303,125 +387,99 @@ impl Reader<'_> {
         }
         let unused = |(role, order): (RoleId, Vec<u32>)| (role, (order.into(), 0));
         Ok(Script {
-            name: self.file,
+            name: file,
             entries: self.entries.into(),
             roles: roles.into_iter().map(unused).collect(),
         })
     }
 
-    fn act(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        role: RoleId,
-    ) -> Result<Act, ScriptError> {
-        let at = cursor.at();
-        let verb = self.unclear(number, text, cursor.word("`sends`, `gets` or `answers`"))?;
-        let object = cursor.at();
-        let here = |at: usize| Some(column(text, at));
-        match verb {
-            "sends" => {
-                let label = self.label(number, text, cursor)?;
-                if !self.peers(label, role).any(|_| true) {
-                    let (role, label) = (self.role_name(role), self.label_name(label));
-                    let fault = ScriptFault::NeverSends { role, label };
-                    return Err(self.error(number, here(object), fault));
-                }
-                if cursor.is_done() {
-                    return Ok(Act::Sends {
-                        label,
-                        answer: None,
-                    });
-                }
-                let payloads = self.payloads(label, role);
-                if payloads.is_empty() {
-                    let (role, label) = (self.role_name(role), self.label_name(label));
-                    let fault = ScriptFault::NeverAsked { role, label };
-                    return Err(self.error(number, here(cursor.at()), fault));
-                }
-                let answer = Some(self.answer(number, text, cursor, &payloads)?);
-                Ok(Act::Sends { label, answer })
-            }
+    fn act(&self, line: &mut Line<'_>, role: RoleId) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        match line.word("`sends`, `gets` or `answers`")? {
+            "sends" => self.sends(line, role),
             "gets" => {
-                let label = self.label(number, text, cursor)?;
-                let value = match cursor.is_done() {
+                let label = self.label(line)?;
+                let value = match line.cursor.is_done() {
                     true => None,
-                    false => Some(self.value(number, text, cursor, &self.deliveries(label))?),
+                    false => Some(self.value(line, &self.deliveries(label))?),
                 };
                 Ok(Act::Gets { label, value })
             }
-            "answers" => {
-                let word = self.unclear(number, text, cursor.word("`Interface.operation`"))?;
-                let (interface, operation) = word.rsplit_once('.').unwrap_or(("", word));
-                let results = self.results(interface, operation);
-                if results.is_empty() {
-                    let fault = self.no_such_operation(word);
-                    return Err(self.error(number, here(object), fault));
-                }
-                let answer = match cursor.is_done() {
-                    true => Answer::Success(Value::Unit),
-                    false => self.answer(number, text, cursor, &results)?,
-                };
-                let (interface, operation) = (interface.to_owned(), operation.to_owned());
-                Ok(Act::Answers {
-                    interface,
-                    operation,
-                    answer,
-                })
-            }
+            "answers" => self.answers(line),
             _ => {
                 let fault = ScriptFault::Expected("`sends`, `gets` or `answers`");
-                Err(self.error(number, here(at), fault))
+                Err(line.error_at(at, fault))
             }
         }
     }
 
-    fn label(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-    ) -> Result<LabelId, ScriptError> {
-        let at = cursor.at();
-        let word = self.unclear(number, text, cursor.word("a label"))?;
-        match self.image.labels.iter().position(|label| label == word) {
-            Some(row) => Ok(LabelId(row as u16)),
-            None => {
-                let known = names(self.image.labels.iter());
-                let fault = ScriptFault::NoSuchLabel {
-                    got: word.to_owned(),
-                    known,
-                };
-                Err(self.error(number, Some(column(text, at)), fault))
-            }
+    /// Reads what follows `sends`.
+    fn sends(&self, line: &mut Line<'_>, role: RoleId) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        let label = self.label(line)?;
+        let names = || (self.role_name(role), self.label_name(label));
+        if !self.peers(label, role).any(|_| true) {
+            let (role, label) = names();
+            return Err(line.error_at(at, ScriptFault::NeverSends { role, label }));
         }
+        if line.cursor.is_done() {
+            return Ok(Act::Sends {
+                label,
+                answer: None,
+            });
+        }
+        let payloads = self.payloads(label, role);
+        if payloads.is_empty() {
+            let (role, label) = names();
+            let fault = ScriptFault::NeverAsked { role, label };
+            return Err(line.error_at(line.cursor.at(), fault));
+        }
+        let answer = Some(self.answer(line, &payloads)?);
+        Ok(Act::Sends { label, answer })
     }
 
-    fn answer(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        sorts: &[SortId],
-    ) -> Result<Answer, ScriptError> {
-        let at = cursor.at();
-        answer(cursor, sorts, self.image).map_err(|(offset, fault)| {
-            self.error(number, Some(column(text, offset.unwrap_or(at))), fault)
+    /// Reads what follows `answers`.
+    fn answers(&self, line: &mut Line<'_>) -> Result<Act, LineError> {
+        let at = line.cursor.at();
+        let word = line.word("`Interface.operation`")?;
+        let (interface, operation) = word.rsplit_once('.').unwrap_or(("", word));
+        let results = self.results(interface, operation);
+        if results.is_empty() {
+            return Err(line.error_at(at, self.no_such_operation(word)));
+        }
+        let answer = match line.cursor.is_done() {
+            true => Answer::Success(Value::Unit),
+            false => self.answer(line, &results)?,
+        };
+        Ok(Act::Answers {
+            interface: interface.to_owned(),
+            operation: operation.to_owned(),
+            answer,
         })
     }
 
-    fn value(
-        &self,
-        number: usize,
-        text: &str,
-        cursor: &mut Cursor<'_>,
-        sorts: &[SortId],
-    ) -> Result<Value, ScriptError> {
-        let at = cursor.at();
-        let literal = self.unclear(number, text, cursor.literal())?;
-        value_of(&literal, sorts, self.image)
-            .map_err(|fault| self.error(number, Some(column(text, at)), fault))
+    fn label(&self, line: &mut Line<'_>) -> Result<LabelId, LineError> {
+        let at = line.cursor.at();
+        let word = line.word("a label")?;
+        match self.image.labels.iter().position(|label| label == word) {
+            Some(row) => Ok(LabelId(row as u16)),
+            None => {
+                let (got, known) = (word.to_owned(), names(self.image.labels.iter()));
+                Err(line.error_at(at, ScriptFault::NoSuchLabel { got, known }))
+            }
+        }
+    }
+
+    fn answer(&self, line: &mut Line<'_>, sorts: &[SortId]) -> Result<Answer, LineError> {
+        let at = line.cursor.at();
+        answer(&mut line.cursor, sorts, self.image)
+            .map_err(|(offset, fault)| line.error_at(offset.unwrap_or(at), fault))
+    }
+
+    fn value(&self, line: &mut Line<'_>, sorts: &[SortId]) -> Result<Value, LineError> {
+        let at = line.cursor.at();
+        let literal = line.literal()?;
+        value_of(&literal, sorts, self.image).map_err(|fault| line.error_at(at, fault))
     }
 
     fn role(&self, word: &str) -> Result<RoleId, ScriptFault> {
@@ -434,7 +492,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The sorts of the payloads of that label that this role's host may be asked for.
+    /// Returns the sorts of the payloads of that label that the role's host may be asked for.
     fn payloads(&self, wanted: LabelId, role: RoleId) -> Vec<SortId> {
         let produce = self
             .image
@@ -453,7 +511,7 @@ impl Reader<'_> {
         produce.map(|operation| operation.result).collect()
     }
 
-    /// To whom the role sends that label.
+    /// Returns the roles that the role sends that label to.
     fn peers(&self, wanted: LabelId, role: RoleId) -> impl Iterator<Item = RoleId> {
         let role = self.image.roles.get(role.index());
         let states = role.into_iter().flat_map(|role| &role.automaton.states);
@@ -466,7 +524,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The sorts of the payloads of that label that a host may be told.
+    /// Returns the sorts of the payloads of that label that are delivered to hosts.
     fn deliveries(&self, wanted: LabelId) -> Vec<SortId> {
         let deliver = self
             .image
@@ -485,7 +543,8 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// The sorts of what the operation may give. Several, because calls of one name may differ in their budget.
+    /// Returns the sorts of the operation's results. There may be several, because calls of the
+    /// same name may have different budgets.
     fn results(&self, interface: &str, name: &str) -> Vec<SortId> {
         let named = self
             .calls()
@@ -540,43 +599,6 @@ impl Reader<'_> {
             .cloned()
             .unwrap_or_default()
     }
-
-    fn done(&self, number: usize, text: &str, cursor: &Cursor<'_>) -> Result<(), ScriptError> {
-        if cursor.is_done() {
-            return Ok(());
-        }
-        let fault = ScriptFault::Expected("the end of the line");
-        Err(self.error(number, Some(column(text, cursor.at())), fault))
-    }
-
-    fn unclear<T>(
-        &self,
-        number: usize,
-        text: &str,
-        read: Result<T, Unclear>,
-    ) -> Result<T, ScriptError> {
-        read.map_err(|unclear| {
-            let fault = ScriptFault::Expected(unclear.expected);
-            self.error(number, Some(column(text, unclear.at)), fault)
-        })
-    }
-
-    fn error(&self, line: usize, column: Option<usize>, fault: ScriptFault) -> ScriptError {
-        ScriptError {
-            file: Arc::clone(&self.file),
-            line,
-            column,
-            fault,
-        }
-    }
-}
-
-/// The column, in characters from 1, of a byte of a line.
-fn column(text: &str, at: usize) -> usize {
-    1 + text
-        .char_indices()
-        .take_while(|(byte, _)| *byte < at)
-        .count()
 }
 
 fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
@@ -590,19 +612,20 @@ fn names<'n>(names: impl Iterator<Item = &'n String>) -> String {
     }
 }
 
-/// Reads `VALUE`, `fails KIND ["detail"]` or `later`. An error comes with the byte where it is, if it is not the start.
+/// Parses `VALUE`, `fails KIND ["detail"]` or `later`. An error has the byte offset where it is,
+/// unless it is the start.
 pub(crate) fn answer(
     cursor: &mut Cursor<'_>,
     sorts: &[SortId],
     image: &CodeImage,
 ) -> Result<Answer, (Option<usize>, ScriptFault)> {
-    let unclear = |unclear: Unclear| (Some(unclear.at), ScriptFault::Expected(unclear.expected));
-    let literal = cursor.literal().map_err(unclear)?;
+    let parse_error = |error: ParseError| (Some(error.at), ScriptFault::Expected(error.expected));
+    let literal = cursor.literal().map_err(parse_error)?;
     match &literal {
         Literal::Word(word) if word == "later" => Ok(Answer::Later),
         Literal::Word(word) if word == "fails" => {
             let at = cursor.at();
-            let word = cursor.word("the kind of failure").map_err(unclear)?;
+            let word = cursor.word("the kind of failure").map_err(parse_error)?;
             let kind = FailureKind::ALL
                 .into_iter()
                 .find(|kind| kind.name() == word);
@@ -621,7 +644,7 @@ pub(crate) fn answer(
                 return Ok(Answer::Fails(kind, String::new()));
             }
             let at = cursor.at();
-            match cursor.literal().map_err(unclear)? {
+            match cursor.literal().map_err(parse_error)? {
                 Literal::Text(detail) => Ok(Answer::Fails(kind, detail)),
                 Literal::Word(_)
                 | Literal::Number(_)
@@ -640,29 +663,29 @@ pub(crate) fn answer(
     }
 }
 
-/// The value in the first of the sorts that it fits.
+/// Converts the literal to a value of the first sort that it fits.
 fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Value, ScriptFault> {
     let mut wrong = None;
     for sort in sorts {
         match literal.value(*sort, image) {
             Ok(value) => return Ok(value),
-            Err(mismatch) => wrong = wrong.or(Some(mismatch)),
+            Err(error) => wrong = wrong.or(Some(error)),
         }
     }
     match wrong {
-        Some(mismatch) => Err(ScriptFault::Value(mismatch)),
-        // The caller says it better, where no sort at all is an error.
+        Some(error) => Err(ScriptFault::Value(error)),
+        // No sort at all: the caller has already reported that as an error.
         None => Ok(Value::Unit),
     }
 }
 
-/// The hosts of all roles, as a script has them.
+/// Hosts of all roles that answer from a script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     script: Script,
-    /// Roles whose next line already chose its label, and still has a payload to give.
+    /// Roles whose next line has given its label and still has a payload to give.
     chosen: Vec<RoleId>,
-    astray: Option<Astray>,
+    mismatch: Option<ScriptMismatch>,
 }
 
 impl Scripted {
@@ -670,16 +693,17 @@ impl Scripted {
         Scripted {
             script,
             chosen: Vec::new(),
-            astray: None,
+            mismatch: None,
         }
     }
 
-    /// Where the run left the script, if it did. Nothing is answered from then on.
-    pub(crate) fn astray(&self) -> Option<&Astray> {
-        self.astray.as_ref()
+    /// The first request that the script did not answer, if there is one. No request is answered
+    /// after it.
+    pub(crate) fn mismatch(&self) -> Option<&ScriptMismatch> {
+        self.mismatch.as_ref()
     }
 
-    /// The script, to see what is left of it.
+    /// The script, for its unused lines.
     pub(crate) fn script(&self) -> &Script {
         &self.script
     }
@@ -700,15 +724,21 @@ impl Scripted {
             (
                 Class::Produce { label, .. },
                 Some(Act::Sends {
-                    label: told,
+                    label: named,
                     answer: Some(answer),
                 }),
-            ) if told == label && answer.fits(request) => (answer.reply(), true),
-            (Class::Deliver { label, .. }, Some(Act::Gets { label: told, value })) => {
+            ) if named == label && answer.fits(request) => (answer.reply(), true),
+            (
+                Class::Deliver { label, .. },
+                Some(Act::Gets {
+                    label: named,
+                    value,
+                }),
+            ) => {
                 let same = value
                     .as_ref()
                     .is_none_or(|value| request.arg(0) == Some(value));
-                if told != label || !same {
+                if named != label || !same {
                     return None;
                 }
                 (Reply::Now(Outcome::done()), true)
@@ -746,7 +776,7 @@ impl Scripted {
 }
 
 impl Answer {
-    /// What the machine is told.
+    /// The reply to the machine.
     pub(crate) fn reply(&self) -> Reply {
         match self {
             Answer::Success(value) => Reply::Now(Outcome::Success(value.clone())),
@@ -767,26 +797,26 @@ impl Answer {
 
 impl EffectHandler for Scripted {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        if self.astray.is_some() {
+        if self.mismatch.is_some() {
             return Reply::Later;
         }
-        // Only a spawned coroutine has no role; it has no lines either.
+        // Only a spawned coroutine has no role, and it has no lines either.
         let role = request.role().unwrap_or(RoleId(u16::MAX));
         if let Some(reply) = self.reply(role, request) {
             return reply;
         }
         let next = self.script.next(role);
         let next = next.map(|e| (Arc::clone(&self.script.name), e.line, e.text.clone()));
-        self.astray = Some(Astray {
-            asked: asked(request),
+        self.mismatch = Some(ScriptMismatch {
+            asked: describe_request(request),
             next,
         });
         Reply::Later
     }
 }
 
-/// What a request asks, as a sentence that begins with the role.
-pub(crate) fn asked(request: &EffectRequest<'_>) -> String {
+/// Describes a request in a sentence that begins with the role.
+pub(crate) fn describe_request(request: &EffectRequest<'_>) -> String {
     let (image, role) = (request.image(), filter::line(request.role_name()));
     let sort = || sort_name(request.result_sort(), image.image());
     match request.class() {

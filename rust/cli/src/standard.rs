@@ -1,8 +1,9 @@
-//! The standard streams of this process, read and written at their descriptors.
+//! The standard streams of this process, read and written directly at their descriptors.
 //!
-//! A process that shares a pipe or a terminal with this one may have made it non-blocking. Reading and writing here
-//! wait then, as they would with a blocking descriptor. The handles of `std` return `WouldBlock`, and they take a
-//! descriptor that is not open for reading for an empty one, and one that is not open for writing for a sink.
+//! Another process that shares a pipe or a terminal may have made it non-blocking. Reads and writes
+//! here then wait, as they would on a blocking descriptor. The handles of `std` return `WouldBlock`
+//! instead. They also treat an input that is not open for reading as empty, and discard writes to
+//! an output that is not open for writing.
 
 use std::io::{self, BufRead, BufReader, Read, StderrLock, StdoutLock, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -53,7 +54,8 @@ impl<L: AsFd> Write for StandardOutput<L> {
     }
 }
 
-/// Calls `operation` until it is neither interrupted nor would block, waiting for the descriptor in between.
+/// Calls `operation` until it is neither interrupted nor would block. Waits for the descriptor in
+/// between.
 fn retry(
     fd: BorrowedFd<'_>,
     flags: PollFlags,
@@ -69,7 +71,7 @@ fn retry(
 }
 
 /// Waits until the descriptor is ready or has failed.
-fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+pub(crate) fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     match poll(&mut fds, None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -84,8 +86,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The next line with its end, or nothing at the end of the input. A line with more than `len_max` bytes is an
-    /// error.
+    /// Reads the next line with its line end. Returns `None` at the end of the input, and an error
+    /// for a line with more than `len_max` bytes.
     pub(crate) fn next(&mut self, len_max: u64) -> io::Result<Option<Vec<u8>>> {
         let input = self
             .input

@@ -1,4 +1,5 @@
-//! The standard streams of an `exec`: a thread each, so that one that is slow or never ends holds up nothing else.
+//! The standard streams of an `exec`. Each has its thread, so that a slow or endless one does not
+//! block the others.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,24 +20,26 @@ use rustix::io::Errno;
 use serde_json::json;
 
 use crate::filter::Filter;
+use crate::standard::wait;
 
-/// Bytes read from standard input at once: with its record it stays within a payload.
+/// The most bytes of one read of standard input: with its record, they fit a payload.
 pub(crate) const INPUT_LEN: usize = 32 << 10;
 
-/// Pieces of output that may wait for a stream that does not take them: some 2 MiB, beyond which the guest is held up.
+/// Pieces that may wait for a stream that is not read: about 2 MiB. Beyond that, the guest has to
+/// wait.
 const PIECES_MAX: usize = 64;
 
-/// How often a process in the background of its terminal checks whether it is in the foreground. The system sends no
-/// notification of that.
+/// How often a process in the background of its terminal checks whether it is in the foreground.
+/// The system sends no notification of that.
 const FOREGROUND_POLL: Duration = Duration::from_millis(200);
 
 /// How often a wait for output to be written checks whether to give up.
 const FINISH_POLL: Duration = Duration::from_millis(20);
 
-/// How long output that makes no progress is waited for once the command was called off.
+/// How long output may make no progress after the command was told to end.
 const GIVE_UP: Duration = Duration::from_millis(500);
 
-/// One of the two streams that the guest writes.
+/// An output stream of the guest command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
@@ -54,48 +57,50 @@ impl Stream {
     }
 }
 
-/// How the guest's bytes are written out.
+/// How output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// As they are.
+pub(crate) enum OutputFormat {
+    /// Unchanged.
     Plain,
-    /// For a person at a terminal.
+    /// Filtered for a terminal.
     Filtered,
-    /// As a JSON document per piece, on standard output.
+    /// As one JSON document for each piece, on standard output.
     Json,
 }
 
-/// What a thread of a stream reports.
+/// An event of a stream's thread.
 #[derive(Debug)]
 pub(crate) enum StreamEvent {
-    /// Bytes of standard input; none at its end.
+    /// Bytes of standard input; empty at its end.
     Input(Vec<u8>),
     /// Standard input cannot be read.
     InputFailed(io::Error),
     /// A stream has room again.
     Room,
-    /// The reader of the stream is gone, or it cannot be written. The stream takes nothing more.
+    /// The stream cannot be written, for example because its reader is gone. It is closed.
     Broken(Stream, io::ErrorKind),
 }
 
-/// Reads standard input when asked to: bytes that are not wanted stay where they are, for the next program that reads.
+/// Reads standard input on demand: bytes that are not needed stay there for the next program.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct InputStream {
     wanted: Sender<()>,
 }
 
-impl Input {
-    pub(crate) fn start(on_event: impl Fn(StreamEvent) + Send + 'static) -> io::Result<Input> {
+impl InputStream {
+    pub(crate) fn start(
+        on_event: impl Fn(StreamEvent) + Send + 'static,
+    ) -> io::Result<InputStream> {
         let (wanted, asked) = bounded(1);
         thread::Builder::new()
             .name("stdin".to_owned())
             .spawn(move || read_loop(&asked, &on_event))?;
-        Ok(Input { wanted })
+        Ok(InputStream { wanted })
     }
 
-    /// Asks for one piece. It comes as [`StreamEvent::Input`].
+    /// Asks for one piece, which arrives as [`StreamEvent::Input`].
     pub(crate) fn want(&self) {
-        // A full channel means that one is on its way.
+        // If the channel is full, a piece has been asked for already.
         let _ = self.wanted.try_send(());
     }
 }
@@ -117,17 +122,20 @@ fn read_loop(asked: &Receiver<()>, on_event: &impl Fn(StreamEvent)) {
     }
 }
 
-/// Waits for the first byte and returns the bytes that are available. Also waits for a descriptor that another process
-/// has made non-blocking, and, while this process is in the background of its terminal, until it is in the foreground.
+/// Waits for the first byte and returns the bytes that are available. Also waits for a descriptor
+/// that another process has made non-blocking, and, while this process is in the background of its
+/// terminal, until it is in the foreground.
 ///
-/// The descriptor is read directly: the standard library takes one that cannot be read for an empty one.
+/// The descriptor is read directly, because the standard library treats one that cannot be read as
+/// empty.
 ///
-/// `nohup` replaces a terminal by `/dev/null` that is open for writing only: that counts as empty input.
+/// `nohup` replaces a terminal by `/dev/null` opened for writing only; that counts as empty input.
 fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
     let is_terminal = rustix::termios::isatty(fd);
     loop {
         if is_terminal {
-            // Not read before there is something, for until then this process may have gone to the background.
+            // Wait for input before the check: until it arrives, this process may have gone to the
+            // background.
             wait(fd, PollFlags::IN)?;
             if is_in_background(fd) {
                 thread::sleep(FOREGROUND_POLL);
@@ -143,7 +151,7 @@ fn read_piece(fd: BorrowedFd<'_>, piece: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether the descriptor is of `/dev/null`.
+/// Whether the descriptor is `/dev/null`.
 fn is_null(fd: BorrowedFd<'_>) -> bool {
     use std::os::unix::fs::MetadataExt;
     let null = std::fs::metadata("/dev/null");
@@ -154,8 +162,8 @@ fn is_null(fd: BorrowedFd<'_>) -> bool {
         && stat.st_rdev == null.rdev()
 }
 
-/// Whether there is standard input that would be lost if it were not read: a file with something in it, or a pipe or
-/// socket that does not end at once. Waits for that end for [`INPUT_END_WITHIN`].
+/// Whether there is standard input that would be lost if it were not read: a file with content, or
+/// a pipe or socket that does not end within [`INPUT_END_WITHIN`].
 pub(crate) fn has_input() -> bool {
     let stdin = io::stdin();
     let Ok(stat) = rustix::fs::fstat(&stdin) else {
@@ -170,75 +178,67 @@ pub(crate) fn has_input() -> bool {
             let seen = fds[0].revents();
             seen.contains(PollFlags::IN) || !seen.contains(PollFlags::HUP)
         }
-        // A directory is refused when it is read; a terminal and `/dev/null` hold nothing yet.
+        // Reading a directory fails later; a terminal and `/dev/null` have no input yet.
         _ => false,
     }
 }
 
-/// How long a pipe may take to be at its end and still count as no input.
+/// How long a pipe may take to end and still count as empty.
 const INPUT_END_WITHIN: Duration = Duration::from_millis(200);
 
-/// Whether the descriptor is the terminal of this process's session and another process group has it.
+/// Whether the descriptor is this process's controlling terminal and another process group is in
+/// its foreground.
 fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     // A process without a controlling terminal is never in the background.
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
-/// Waits until the descriptor can be read or written, or is broken.
-fn wait(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-    match poll(&mut fds, None) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// What one message brought of a stream, shared with the message.
+/// The bytes of one message, shared with the message.
 pub(crate) type Piece = Arc<Box<[u8]>>;
 
-/// Writes one stream, in the order in which it gets the pieces.
+/// Writes one stream. Pieces are written in the order in which they are queued.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct OutputStream {
     pieces: Option<Sender<Piece>>,
-    /// Disconnected when the thread has ended.
+    /// Disconnected when the thread ends.
     ended: Receiver<()>,
     watched: Arc<Watched>,
 }
 
-/// The state of a stream that other threads see.
+/// The state of a stream that all threads see.
 #[derive(Debug, Default)]
 struct Watched {
-    /// Whether nothing more is written.
+    /// Whether the stream is closed: nothing more is written.
     closed: AtomicBool,
-    /// Pieces that were put into the queue.
+    /// The number of queued pieces.
     queued: AtomicU64,
-    /// Pieces of those that were written.
+    /// The number of written pieces.
     written: AtomicU64,
 }
 
-/// The progress of output after the command was called off, as of the last look.
+/// The progress of a stream at the last check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     written: u64,
     since: Instant,
 }
 
-impl Output {
+impl OutputStream {
     /// Starts the thread.
     pub(crate) fn start(
         stream: Stream,
-        manner: Manner,
+        format: OutputFormat,
         on_event: impl Fn(StreamEvent) + Send + 'static,
-    ) -> io::Result<Output> {
+    ) -> io::Result<OutputStream> {
         let (pieces, queue) = bounded(PIECES_MAX);
         let (ending, ended) = bounded(0);
         let watched = Arc::new(Watched::default());
         let writer = Writer {
             stream,
-            manner,
-            out: match manner {
-                Manner::Plain | Manner::Filtered => descriptor(stream)?,
-                Manner::Json => descriptor(Stream::Stdout)?,
+            format,
+            out: match format {
+                OutputFormat::Plain | OutputFormat::Filtered => descriptor(stream)?,
+                OutputFormat::Json => descriptor(Stream::Stdout)?,
             },
             filter: Filter::default(),
         };
@@ -249,15 +249,15 @@ impl Output {
                 write_loop(writer, queue, &shared, &on_event);
                 drop(ending);
             })?;
-        Ok(Output {
+        Ok(OutputStream {
             pieces: Some(pieces),
             ended,
             watched,
         })
     }
 
-    /// Queues a piece, or returns it when the queue is full; [`StreamEvent::Room`] follows once it has room again. A
-    /// closed stream accepts every piece and writes nothing.
+    /// Queues a piece, or returns it when the queue is full; [`StreamEvent::Room`] follows once it
+    /// has room again. A closed stream accepts every piece and writes nothing.
     pub(crate) fn put(&self, piece: Piece) -> Result<(), Piece> {
         if self.is_closed() {
             return Ok(());
@@ -276,8 +276,8 @@ impl Output {
         self.watched.closed.load(Ordering::Acquire)
     }
 
-    /// Closes a stream that has pieces to write and has made no progress for [`GIVE_UP`], as its `progress` says, which
-    /// is brought up to date. Says whether the stream is closed.
+    /// Closes a stream that has pieces to write and made no progress for [`GIVE_UP`]. Updates
+    /// `progress`. Returns whether the stream is closed.
     pub(crate) fn give_up_stalled(&self, progress: &mut Option<Progress>, now: Instant) -> bool {
         let written = self.watched.written.load(Ordering::Acquire);
         if written >= self.watched.queued.load(Ordering::Acquire) {
@@ -299,11 +299,11 @@ impl Output {
         self.is_closed()
     }
 
-    /// Waits until everything is written, or, once the command was called off, until nothing is written any more. Says
-    /// whether everything was written.
+    /// Waits until everything is written or, once the command was told to end, until there is no
+    /// more progress. Returns whether everything was written.
     pub(crate) fn finish(mut self, last: Option<Piece>, is_called_off: impl Fn() -> bool) -> bool {
         let mut progress = None;
-        let mut gives_up = |output: &Output| {
+        let mut gives_up = |output: &OutputStream| {
             is_called_off() && output.give_up_stalled(&mut progress, Instant::now())
         };
         let mut last = last.filter(|_| !self.is_closed());
@@ -325,10 +325,10 @@ impl Output {
     }
 }
 
-/// Where a stream goes, and how.
+/// The target and the format of a stream.
 struct Writer {
     stream: Stream,
-    manner: Manner,
+    format: OutputFormat,
     out: File,
     filter: Filter,
 }
@@ -342,7 +342,7 @@ fn write_loop(
     while let Ok(piece) = queue.recv() {
         let was_full = queue.len() + 1 >= PIECES_MAX;
         if let Err(error) = writer.write(&piece) {
-            // Closed before it is reported: a wait for room must see it.
+            // Closed before the event is sent, so that a wait for room sees it.
             watched.closed.store(true, Ordering::Release);
             drop(queue);
             return on_event(StreamEvent::Broken(writer.stream, error.kind()));
@@ -356,11 +356,12 @@ fn write_loop(
 
 impl Writer {
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        match self.manner {
-            Manner::Plain => write_all(&self.out, piece),
-            Manner::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
-            Manner::Json => {
-                // A pipe may take a long document in pieces; no other document comes between them.
+        match self.format {
+            OutputFormat::Plain => write_all(&self.out, piece),
+            OutputFormat::Filtered => write_all(&self.out, self.filter.pass(piece).as_bytes()),
+            OutputFormat::Json => {
+                // A pipe may accept a long document in several pieces. The lock keeps other
+                // documents from coming between them.
                 let _whole = io::stdout().lock();
                 write_all(&self.out, document(self.stream, piece).as_bytes())
             }
@@ -393,7 +394,7 @@ fn document(stream: Stream, piece: &[u8]) -> String {
     format!("{document}\n")
 }
 
-/// Straight to the descriptor, without a buffer between: what the guest has written is seen at once.
+/// Returns the stream's descriptor without a buffer, so that output is visible at once.
 fn descriptor(stream: Stream) -> io::Result<File> {
     Ok(File::from(match stream {
         Stream::Stdout => io::stdout().as_fd().try_clone_to_owned()?,
@@ -405,7 +406,7 @@ fn descriptor(stream: Stream) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    /// A pipe whose ends do not block.
+    /// Makes a pipe with non-blocking ends.
     fn pipe() -> (File, File) {
         let flags = rustix::pipe::PipeFlags::NONBLOCK;
         let (read, write) = rustix::pipe::pipe_with(flags).expect("a pipe");
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_does_not_block_is_waited_for() {
+    fn waits_for_a_non_blocking_descriptor() {
         let (read, write) = pipe();
         let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
         let sent = bytes.clone();
@@ -432,9 +433,9 @@ mod tests {
         assert!(got == bytes, "{} bytes", got.len());
     }
 
-    /// As `nohup` leaves it.
+    /// Standard input under `nohup`.
     #[test]
-    fn a_null_device_that_is_open_for_writing_only_is_no_input() {
+    fn a_write_only_null_device_is_empty_input() {
         let null = File::options().write(true).open("/dev/null");
         let null = null.expect("there is one");
         assert_eq!(read_piece(null.as_fd(), &mut [0; 8]).expect("no input"), 0);

@@ -1,39 +1,38 @@
-//! Protocol files: reading them, and finding the modules they import.
+//! Reads protocol files and finds the modules that they import.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use antiphon_language::diagnostic::Diagnostic;
 use antiphon_language::source::{SOURCE_LEN_MAX, Source};
 use antiphon_language::{LoadError, Loader, decode};
 
-use crate::problem::Problem;
-use crate::replace::{self, Target};
+use crate::problem::{InputError, Problem};
 use crate::standard::StandardInput;
 
-/// What stands for standard input on a command line.
+/// The path that means standard input.
 const STDIN: &str = "-";
 
-/// The endings of protocol files, in the order in which a module is looked for.
+/// The extensions of protocol files, in the order in which a module is searched.
 const ENDINGS: [&str; 2] = ["anti", "scr"];
 
-/// Finds modules beside the file that imports them: `import a.b;` is `a/b.anti` or `a/b.scr` in its directory.
+/// Finds modules in the directory of the file that imports them: `import a.b;` is `a/b.anti` or
+/// `a/b.scr` there.
 #[derive(Clone, Debug)]
-pub(crate) struct Beside {
+pub(crate) struct SiblingLoader {
     directory: PathBuf,
 }
 
-impl Beside {
-    pub(crate) fn of(file: &Path) -> Beside {
-        Beside {
+impl SiblingLoader {
+    pub(crate) fn of(file: &Path) -> SiblingLoader {
+        SiblingLoader {
             directory: file.parent().map(Path::to_owned).unwrap_or_default(),
         }
     }
 }
 
-impl Loader for Beside {
+impl Loader for SiblingLoader {
     fn load(&self, module: &str) -> Result<Source, LoadError> {
         let base: PathBuf = module.split('.').collect();
         let mut looked = Vec::new();
@@ -58,7 +57,7 @@ impl Loader for Beside {
     }
 }
 
-/// The bytes of a file, as far as they can be a protocol: one byte more than the limit is enough to be refused.
+/// Reads a file, up to one byte more than a protocol may have: that is enough to refuse it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = SOURCE_LEN_MAX as u64 + 1;
     let mut bytes = Vec::new();
@@ -70,7 +69,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name of a file in diagnostics.
+/// Returns the name of a file in diagnostics.
 pub(crate) fn name(path: &Path) -> String {
     if path == Path::new(STDIN) {
         "<stdin>".to_owned()
@@ -79,18 +78,19 @@ pub(crate) fn name(path: &Path) -> String {
     }
 }
 
-/// Whether a path stands for standard input.
+/// Whether a path means standard input.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
-/// A file's text, or what is wrong with its bytes and as much of it as can be shown.
+/// Reads a protocol file. Text that is not valid UTF-8 gives a diagnostic and as much of the text
+/// as can be shown.
 pub(crate) fn source(path: &Path) -> Result<Result<Source, (Diagnostic, Source)>, Problem> {
     let bytes = read(path).map_err(Problem::file("read", path))?;
     Ok(decode(&name(path), &bytes))
 }
 
-/// A whole text file that is not a protocol.
+/// Reads a text file of at most `len_max` bytes.
 pub(crate) fn plain(path: &Path, len_max: u64) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     let reading = |bytes: &mut Vec<u8>| {
@@ -102,59 +102,11 @@ pub(crate) fn plain(path: &Path, len_max: u64) -> Result<String, Problem> {
     };
     reading(&mut bytes).map_err(Problem::file("read", path))?;
     if bytes.len() as u64 > len_max {
-        return Err(Problem::TooLong {
-            path: path.to_owned(),
-            max: len_max,
-        });
+        let path = path.to_owned();
+        return Err(InputError::TooLong { path, max: len_max }.into());
     }
-    String::from_utf8(bytes).map_err(|error| Problem::NotText {
-        path: path.to_owned(),
-        at: error.utf8_error().valid_up_to(),
+    String::from_utf8(bytes).map_err(|error| {
+        let (path, at) = (path.to_owned(), error.utf8_error().valid_up_to());
+        InputError::NotText { path, at }.into()
     })
-}
-
-/// Whether two paths lead to one file, through links of any kind.
-pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
-    matches!((identity(one), identity(other)), (Some((one, _)), Some((other, _))) if one == other)
-}
-
-/// Whether two paths lead to one regular file, or to one place where a file would be created.
-pub(crate) fn is_same_place(one: &Path, other: &Path) -> bool {
-    match (identity(one), identity(other)) {
-        (Some((one, is_regular)), Some((other, _))) => is_regular && one == other,
-        (None, None) => {
-            matches!((place(one), place(other)), (Some(one), Some(other)) if one == other)
-        }
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-/// Whether a path leads to the regular file that standard output or standard error goes to.
-pub(crate) fn is_standard_output(path: &Path) -> bool {
-    let streams = [
-        rustix::fs::fstat(io::stdout()),
-        rustix::fs::fstat(io::stderr()),
-    ];
-    let mut streams = streams.into_iter().flatten();
-    let Some((file, true)) = identity(path) else {
-        return false;
-    };
-    streams.any(|stat| (stat.st_dev, stat.st_ino) == file)
-}
-
-/// Device and inode of what a path leads to, and whether it is a regular file.
-fn identity(path: &Path) -> Option<((u64, u64), bool)> {
-    let about = fs::metadata(path).ok()?;
-    Some(((about.dev(), about.ino()), about.is_file()))
-}
-
-/// Where a file would be created under this path.
-fn place(path: &Path) -> Option<PathBuf> {
-    match replace::target(path).ok()? {
-        Target::Regular(path) => {
-            let directory = fs::canonicalize(replace::directory(&path)).ok()?;
-            Some(directory.join(path.file_name()?))
-        }
-        Target::Special => None,
-    }
 }

@@ -1,409 +1,132 @@
-//! Rows as lines for people, and as a Mermaid sequence diagram.
+//! The rows of a recording, each with the image that its names are from.
 
-use antiphon_machine::VerifiedImage;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::kept::{Beyond, Totals};
-use crate::output::{BAD, FAINT, GOOD, NAME, ODD, Voice};
-use crate::story::{Kind, Row};
+use antiphon_machine::{ProtocolMachineKernel, SessionId, VerifiedImage};
+use antiphon_record::{Entry, Moment, Tail, Verdict, describe};
 
-/// Characters of a value that a line shows.
-pub(crate) const SHOWN: usize = 72;
+use crate::filter;
+use crate::problem::Problem;
+use crate::rows::{Kind, Row, Rows};
 
-/// Columns of the part that says who.
-const WHO_WIDTH: usize = 18;
-
-/// The head of a timeline.
-pub(crate) fn head(voice: &Voice) -> String {
-    voice.paint(FAINT, "   step   clock  ") + "\n"
+/// An iterator over the rows of a recording.
+pub(crate) struct Timeline {
+    moments: antiphon_record::Timeline<File>,
+    rows: Rows,
+    path: std::path::PathBuf,
+    /// The names of the guest's roles, as the rows show them.
+    guest_roles: Vec<String>,
 }
 
-/// A row as a line, with its end. The first session is named where the caller knows that there are others.
-pub(crate) fn line(
-    row: &Row,
-    image: Option<&VerifiedImage>,
-    voice: &Voice,
-    has_others: bool,
-) -> String {
-    let (who, told) = said(row, image);
-    let pad = " ".repeat(WHO_WIDTH.saturating_sub(who.chars().count()));
-    let style = match row.kind {
-        Kind::Failed | Kind::TimedOut | Kind::Refused | Kind::Cancelled | Kind::FailureBranch => {
-            ODD
-        }
-        Kind::Faulted | Kind::Diverged => BAD,
-        Kind::Ended if row.what == "closed" => GOOD,
-        Kind::Ended => ODD,
-        Kind::Opened
-        | Kind::Sent
-        | Kind::Received
-        | Kind::HostAsked
-        | Kind::HostAnswered
-        | Kind::Called
-        | Kind::Answered
-        | Kind::Witness
-        | Kind::Halted
-        | Kind::Clock
-        | Kind::Checkpoint => NAME,
-    };
-    let place = voice.paint(FAINT, &format!("{:>7} {:>7}", row.step, row.clock));
-    // By itself the first session needs no number: most recordings have no other.
-    let session = row.session.filter(|session| has_others || *session > 0);
-    let session = session
-        .map(|session| format!("[{session}] "))
-        .unwrap_or_default();
-    format!(
-        "{place}  {session}{}{pad}  {told}\n",
-        voice.paint(style, &who)
-    )
-}
+/// The name of the header's note that lists the guest's roles, separated by commas.
+pub(crate) const GUEST_ROLES_NOTE: &str = "guest roles";
 
-/// Who acts, and what it does.
-fn said(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
-    let values = row.values_text(image, SHOWN);
-    let (from, to) = (
-        row.from.as_deref().unwrap_or("?"),
-        row.to.as_deref().unwrap_or("?"),
-    );
-    let spaced = |text: &str| {
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!(" {text}")
-        }
-    };
-    let noted = |text: String| match row.note.is_empty() {
-        true => text,
-        false => format!("{text}  ({})", row.note),
-    };
-    let inside = |text: String| match row.is_inside_guest {
-        true => format!("{text}  (inside the guest)"),
-        false => text,
-    };
-    let what = &row.what;
-    match row.kind {
-        Kind::Sent => (
-            format!("{from} → {to}"),
-            inside(format!("{what}{}", spaced(&values))),
-        ),
-        Kind::Received => (format!("{from} ⇢ {to}"), inside(format!("{what} is taken"))),
-        Kind::HostAsked => (
-            format!("{from} ? host"),
-            noted(format!("{what}{}", spaced(&values))),
-        ),
-        Kind::HostAnswered => (format!("{to} ! host"), format!("{what} = {values}")),
-        Kind::Called => (format!("{from} calls"), noted(format!("{what}({values})"))),
-        Kind::Answered => (format!("{to} gets"), format!("{what} = {values}")),
-        Kind::Failed => (format!("{to} gets"), format!("{what} failed: {}", row.note)),
-        Kind::TimedOut => {
-            let number = row.number.unwrap_or_default();
-            (from.to_owned(), format!("effect {number} timed out"))
-        }
-        Kind::Witness => {
-            let number = row.number.unwrap_or_default();
-            ("witness".to_owned(), noted(format!("{number} {what}")))
-        }
-        Kind::Opened => ("session".to_owned(), noted(format!("opened {what}"))),
-        Kind::Cancelled => ("session".to_owned(), format!("cancellation {}", row.note)),
-        Kind::FailureBranch => (
-            from.to_owned(),
-            format!("goes on after a failure: {}", row.note),
-        ),
-        Kind::Faulted => (from.to_owned(), format!("faulted: {}", row.note)),
-        Kind::Halted => (from.to_owned(), "is done".to_owned()),
-        Kind::Ended => ("session".to_owned(), format!("ended: {what}")),
-        Kind::Clock => {
-            let passing = match what.as_str() {
-                "1" => "1 tick passes".to_owned(),
-                ticks => format!("{ticks} ticks pass"),
+impl Timeline {
+    pub(crate) fn open(path: &Path) -> Result<Timeline, Problem> {
+        let file = File::open(path).map_err(Problem::file("read", path))?;
+        let moments =
+            antiphon_record::Timeline::open(file).map_err(|error| Problem::replay(path, error))?;
+        let notes = moments.header().notes.iter();
+        let noted = notes.filter(|(name, _)| name == GUEST_ROLES_NOTE);
+        let guest_roles = noted
+            .flat_map(|(_, roles)| roles.split(", "))
+            .map(filter::line)
+            .collect();
+        Ok(Timeline {
+            moments,
+            rows: Rows::default(),
+            path: path.to_owned(),
+            guest_roles,
+        })
+    }
+
+    pub(crate) fn header(&self) -> &antiphon_record::Header {
+        self.moments.header()
+    }
+
+    /// Returns the next row and the image that its names are from.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a row, its image, or why there is none"
+    )]
+    pub(crate) fn next(&mut self) -> Result<Option<(Row, Option<Arc<VerifiedImage>>)>, Problem> {
+        loop {
+            let Some(moment) = self.moments.next() else {
+                return Ok(None);
             };
-            ("clock".to_owned(), passing)
-        }
-        Kind::Refused => ("refused".to_owned(), row.note.clone()),
-        Kind::Checkpoint => ("checkpoint".to_owned(), row.note.clone()),
-        Kind::Diverged => ("DIVERGED".to_owned(), row.note.clone()),
-    }
-}
-
-/// Writes the messages of a run as a Mermaid sequence diagram, up to a number that Mermaid can still draw. Trouble and
-/// the ends of sessions are drawn beyond it, up to a number of their own.
-#[derive(Debug)]
-pub(crate) struct Diagram {
-    drawn_max: u64,
-    drawn: u64,
-    totals: Totals,
-    beyond: Beyond<String>,
-    /// Messages and calls of roles that the diagram does not have.
-    elsewhere: u64,
-}
-
-/// The most messages of a diagram: beyond it neither Mermaid nor a reader copes.
-const DRAWN_MAX: u64 = 2000;
-
-/// Rows of trouble beyond it, and ends of sessions beyond it, that are drawn, from the first and from the last each.
-const DRAWN_BEYOND: usize = 50;
-
-/// Characters of a payload in a diagram.
-const DRAWN_VALUE: usize = 32;
-
-impl Diagram {
-    /// The diagram, and the text it begins with.
-    pub(crate) fn begin<'r>(roles: impl Iterator<Item = &'r str>) -> (Diagram, String) {
-        Diagram::bounded(roles, DRAWN_MAX, DRAWN_BEYOND)
-    }
-
-    fn bounded<'r>(
-        roles: impl Iterator<Item = &'r str>,
-        drawn_max: u64,
-        beyond_max: usize,
-    ) -> (Diagram, String) {
-        let mut text = "sequenceDiagram\n".to_owned();
-        for (n, role) in roles.enumerate() {
-            text.push_str(&format!("    participant P{n} as {}\n", mermaid(role)));
-        }
-        (
-            Diagram {
-                drawn_max,
-                drawn: 0,
-                totals: Totals::default(),
-                beyond: Beyond::new(beyond_max, beyond_max),
-                elsewhere: 0,
-            },
-            text,
-        )
-    }
-
-    /// The row as a line, if it is one of the diagram's. `number` gives a role's place among those it began with.
-    pub(crate) fn row(
-        &mut self,
-        row: &Row,
-        image: Option<&VerifiedImage>,
-        number: impl Fn(&str) -> Option<usize>,
-    ) -> Option<String> {
-        self.totals.add(row);
-        let line = match drawn(row, image, number) {
-            Drawn::Line(line) => line.trim_end().to_owned() + "\n",
-            Drawn::Elsewhere => {
-                self.elsewhere += 1;
-                return None;
+            let moment = moment.map_err(|error| Problem::replay(&self.path, error))?;
+            let kernel = self.moments.kernel();
+            if let Some((mut row, session)) = row_of(&mut self.rows, &moment, kernel) {
+                row.mark_inside(&self.guest_roles);
+                return Ok(Some((
+                    row,
+                    session.and_then(|session| image(kernel, session)),
+                )));
             }
-            Drawn::Nothing => return None,
-        };
-        self.drawn += 1;
-        if self.drawn > self.drawn_max {
-            self.beyond.push(self.drawn, row, || line);
-            return None;
         }
-        Some(line)
     }
 
-    /// What the diagram ends with. `cut` is what stands where a recording that is not whole ends.
-    pub(crate) fn end(self, cut: Option<&str>) -> String {
-        let note = |told: &str| format!("    Note over P0: {}\n", mermaid(told));
-        let mut text = String::new();
-        let left_out = self.beyond.left_out();
-        let (summary, totals) = (self.beyond.summary(), self.totals.summary());
-        let mut at = self.drawn_max;
-        for (place, line) in self.beyond.into_items() {
-            if place > at + 1 {
-                text.push_str(&note(&format!("{} left out here", place - at - 1)));
-            }
-            text.push_str(&line);
-            at = place;
-        }
-        if self.drawn > at {
-            text.push_str(&note(&format!("{} left out here", self.drawn - at)));
-        }
-        if let Some(summary) = summary {
-            let max = self.drawn_max;
-            let told = format!("{left_out} are left out; beyond the first {max}: {summary}");
-            text.push_str(&note(&told));
-        }
-        if self.elsewhere > 0 {
-            text.push_str(&note(&format!(
-                "{} of other roles are not drawn",
-                self.elsewhere
-            )));
-        }
-        if left_out > 0 || self.elsewhere > 0 {
-            text.push_str(&note(&format!("in all: {totals}")));
-        }
-        if let Some(cut) = cut {
-            text.push_str(&note(cut));
-        }
-        text
+    /// The number of records that were found intact.
+    pub(crate) fn records(&self) -> u64 {
+        self.moments.records()
+    }
+
+    /// Whether the replay behind the rows diverged from the recording.
+    pub(crate) fn has_diverged(&self) -> bool {
+        matches!(self.moments.report().verdict, Verdict::Diverged(_))
+    }
+
+    /// How the recording ends, once all rows were read.
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.moments.tail()
     }
 }
 
-/// What of a row a diagram has.
-enum Drawn {
-    Line(String),
-    /// It is about a role that the diagram does not have.
-    Elsewhere,
-    Nothing,
-}
-
-fn drawn(
-    row: &Row,
-    image: Option<&VerifiedImage>,
-    number: impl Fn(&str) -> Option<usize>,
-) -> Drawn {
-    let place = |name: &Option<String>| number(name.as_deref()?);
-    let values = mermaid(&row.values_text(image, DRAWN_VALUE));
-    let (what, note) = (mermaid(&row.what), mermaid(&row.note));
-    let over = |place: usize, told: String| Drawn::Line(format!("    Note over P{place}: {told}"));
-    // Trouble is drawn wherever it is: a role that has no place is named.
-    let trouble = |name: &Option<String>, told: String| match (place(name), name) {
-        (Some(place), _) => over(place, told),
-        (None, Some(name)) => over(0, format!("{} {told}", mermaid(name))),
-        (None, None) => over(0, told),
+fn row_of(
+    rows: &mut Rows,
+    moment: &Moment,
+    kernel: &ProtocolMachineKernel,
+) -> Option<(Row, Option<SessionId>)> {
+    let (step, clock) = (kernel.step_index(), kernel.clock());
+    let other = |kind, note: String| Row {
+        note: filter::line(&note),
+        ..Row::new(kind, step, clock, None)
     };
-    match row.kind {
-        Kind::Sent => match (place(&row.from), place(&row.to)) {
-            (Some(from), Some(to)) => {
-                // A dashed line stays inside the guest.
-                let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
-                Drawn::Line(format!("    P{from}{arrow}P{to}: {what} {values}"))
+    match moment {
+        Moment::Event(event) => {
+            let session = event.stamp.session;
+            let row = rows.event(event, image(kernel, session).as_deref())?;
+            Some((row, Some(session)))
+        }
+        Moment::Entry { entry, .. } => match entry {
+            Entry::Request(request) => {
+                let session = request.effect.session;
+                let row = rows.request(request, clock, image(kernel, session).as_deref());
+                Some((row, Some(session)))
             }
-            (_, _) => Drawn::Elsewhere,
+            Entry::Input { step, input } => rows.input(*step, clock, input).map(|row| (row, None)),
+            Entry::Refused(refusal) => Some((other(Kind::Refused, refusal.to_string()), None)),
+            Entry::Checkpoint(_) | Entry::End(_) => {
+                Some((other(Kind::Checkpoint, describe::entry(None, entry)), None))
+            }
+            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) | Entry::Wave { .. } => None,
         },
-        Kind::Called => match place(&row.from) {
-            Some(place) => over(place, format!("{what}({values})")),
-            None => Drawn::Elsewhere,
-        },
-        Kind::Failed => trouble(&row.to, format!("{what} failed {note}")),
-        Kind::TimedOut => {
-            let number = row.number.unwrap_or_default();
-            trouble(&row.from, format!("effect {number} timed out"))
+        Moment::Diverged(divergence) => {
+            let note = format!(
+                "{}: expected {}, got {}",
+                divergence.difference.name(),
+                divergence.expected,
+                divergence.got
+            );
+            Some((other(Kind::Diverged, note), divergence.session))
         }
-        Kind::FailureBranch => trouble(&row.from, format!("goes on after a failure: {note}")),
-        Kind::Faulted => trouble(&row.from, format!("faulted: {note}")),
-        Kind::Cancelled => over(0, format!("cancellation {note}")),
-        Kind::Refused => over(0, format!("refused: {note}")),
-        Kind::Diverged => over(0, format!("DIVERGED {note}")),
-        Kind::Ended => over(0, what),
-        Kind::Opened
-        | Kind::Received
-        | Kind::HostAsked
-        | Kind::HostAnswered
-        | Kind::Answered
-        | Kind::Witness
-        | Kind::Halted
-        | Kind::Clock
-        | Kind::Checkpoint => Drawn::Nothing,
     }
 }
 
-/// Text that Mermaid shows as it is: everything it could take for its own is written as a character number.
-fn mermaid(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_alphanumeric() => shown.push(c),
-            ' ' | '.' | ',' | '_' | '-' | '(' | ')' | '/' | '|' | '=' | '…' => shown.push(c),
-            c => shown.push_str(&format!("#{};", u32::from(c))),
-        }
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hostile_text_stays_text_in_a_diagram() {
-        let text = mermaid("x; end\n%%{init}%% <b>\"#");
-        assert!(!text.contains(['\n', '%', '<', '"', '{']), "{text}");
-        assert!(text.starts_with("x#59; end#10;#37;#37;#123;init"), "{text}");
-    }
-
-    #[test]
-    fn a_diagram_keeps_trouble_and_ends_beyond_its_bound() {
-        let (mut diagram, _) = Diagram::bounded(["A"].into_iter(), 10, 3);
-        let called = Row {
-            kind: Kind::Called,
-            ..empty()
-        };
-        let faulted = Row {
-            kind: Kind::Faulted,
-            note: "why".to_owned(),
-            ..empty()
-        };
-        let ended = |what: &str| Row {
-            kind: Kind::Ended,
-            what: what.to_owned(),
-            ..empty()
-        };
-        let mut drawn = 0;
-        let mut rows = vec![called.clone(); 20];
-        rows.push(faulted);
-        rows.push(ended("faulted"));
-        rows.extend(vec![called; 5]);
-        rows.extend((0..20).map(|_| ended("closed")));
-        for row in &rows {
-            drawn += usize::from(diagram.row(row, None, |_| Some(0)).is_some());
-        }
-        assert_eq!(drawn, 10);
-        let text = diagram.end(Some("the recording ends here"));
-        let notes = text
-            .lines()
-            .map(|line| line.strip_prefix("    Note over P0: ").expect("notes only"));
-        let expected = [
-            "10 left out here",
-            "faulted: why",
-            "faulted",
-            "5 left out here",
-            "closed",
-            "closed",
-            "15 left out here",
-            "closed",
-            "closed",
-            "closed",
-            "30 are left out#59; beyond the first 10#58; 1 faulted#59; sessions 20 closed, 1 faulted",
-            "in all#58; 0 messages, 25 calls, 1 faulted, sessions 20 closed, 1 faulted",
-            "the recording ends here",
-        ];
-        assert_eq!(notes.collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn what_a_diagram_cannot_place_is_counted_and_trouble_is_named() {
-        let (mut diagram, _) = Diagram::bounded(["A"].into_iter(), 10, 3);
-        let sent = Row {
-            to: Some("B".to_owned()),
-            ..empty()
-        };
-        assert_eq!(
-            diagram.row(&sent, None, |name| (name == "A").then_some(0)),
-            None
-        );
-        let timed_out = Row {
-            kind: Kind::TimedOut,
-            from: Some("B".to_owned()),
-            number: Some(7),
-            ..empty()
-        };
-        let line = diagram.row(&timed_out, None, |_| None);
-        assert_eq!(
-            line.as_deref(),
-            Some("    Note over P0: B effect 7 timed out\n")
-        );
-        assert!(diagram.end(None).contains("1 of other roles are not drawn"));
-    }
-
-    fn empty() -> Row {
-        Row {
-            kind: Kind::Sent,
-            step: 0,
-            clock: 0,
-            session: None,
-            from: Some("A".to_owned()),
-            to: None,
-            what: String::new(),
-            number: None,
-            values: Vec::new(),
-            note: String::new(),
-            is_inside_guest: false,
-        }
-    }
+fn image(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<Arc<VerifiedImage>> {
+    kernel
+        .session(session)
+        .map(|session| Arc::clone(kernel.image(session)))
 }

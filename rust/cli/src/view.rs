@@ -1,7 +1,8 @@
-//! A recording as a page that replays it: its text, and where its parts come from.
+//! The page that replays a recording in a browser, and its parts.
 //!
-//! What the recording says is hostile. It reaches the page as bytes, which the replay in the page's worker reads, and its
-//! script puts what they say in as text only. The page's own policy lets nothing run or load but what is written here.
+//! The content of a recording is hostile. It reaches the page as bytes, which a worker replays, and
+//! the page inserts it as text only. The page's content security policy allows nothing but the
+//! parts written here.
 
 mod package;
 mod server;
@@ -34,8 +35,9 @@ const MODULES: [&str; 9] = [
     include_str!("view/view.js"),
 ];
 
-/// The modules as one: so the page is one document in both forms, and its script is one hash in its policy. Their names
-/// are different throughout, and `import` and `export` stand at the beginning of a line.
+/// Joins the modules into one script, so that the page is one document in both forms and its policy
+/// has one hash. Names are unique across the modules, and `import` and `export` are at the start of
+/// a line.
 fn script() -> String {
     let mut script = String::new();
     for line in MODULES.iter().flat_map(|module| module.lines()) {
@@ -47,27 +49,29 @@ fn script() -> String {
     script
 }
 
-/// What the page may do, as one that is served. `'self'` is the server, which gives out five files.
+/// The policy of a served page. `'self'` is the server, which serves five files.
 fn served_policy(script: &str) -> String {
     format!(
-        "default-src 'none'; script-src 'sha256-{}' 'self' 'wasm-unsafe-eval'; style-src 'sha256-{}'; \
-         worker-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'sha256-{}' 'self' 'wasm-unsafe-eval'; style-src \
+         'sha256-{}'; worker-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
         hash(script),
         hash(STYLE)
     )
 }
 
-/// What the page may do as a file: nothing is fetched. `blob:` are texts that it has in itself.
+/// The policy of a page in a file, which fetches nothing. `blob:` URLs are made from texts in the
+/// page.
 fn file_policy(script: &str) -> String {
     format!(
-        "default-src 'none'; script-src 'sha256-{}' blob: 'wasm-unsafe-eval'; style-src 'sha256-{}'; \
-         worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; script-src 'sha256-{}' blob: 'wasm-unsafe-eval'; style-src \
+         'sha256-{}'; worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'",
         hash(script),
         hash(STYLE)
     )
 }
 
-/// The page for a server, and its policy.
+/// Returns the page for a server and its policy.
 fn served(name: &str) -> (String, String) {
     let script = script();
     let parts = json!({ "served": true, "name": name });
@@ -80,7 +84,7 @@ fn served(name: &str) -> (String, String) {
     (page, served_policy(&script))
 }
 
-/// Writes the page with all its parts in it.
+/// Writes the page with all its parts.
 pub(crate) fn write(
     name: &str,
     package: &Package,
@@ -118,8 +122,10 @@ fn head(policy: Option<&str>) -> String {
     });
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{policy}\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>Antiphon</title>\n<style>{STYLE}</style>\n</head>\n"
+         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"referrer\" \
+         content=\"no-referrer\">\n\
+         <link rel=\"icon\" \
+         href=\"data:,\">\n<title>Antiphon</title>\n<style>{STYLE}</style>\n</head>\n"
     )
 }
 
@@ -127,12 +133,12 @@ fn foot(script: &str) -> String {
     format!("<script type=\"module\">{script}</script>\n</body>\n</html>\n")
 }
 
-/// A script element that no browser runs.
+/// A script element that a browser does not run.
 fn block(id: &str, kind: &str, text: &str) -> String {
     format!("<script type=\"{kind}\" id=\"{id}\">{text}</script>\n")
 }
 
-/// JSON that can stand in a script element: no `<`, so neither its end nor a comment.
+/// JSON for a script element: without `<`, it contains neither an end tag nor a comment.
 fn data(document: &serde_json::Value) -> String {
     document.to_string().replace('<', "\\u003c")
 }
@@ -146,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_modules_are_one_script_that_ends_where_it_should() {
+    fn the_modules_form_one_valid_script() {
         let script = script();
         let begins = |word: &str| script.lines().any(|line| line.starts_with(word));
         assert!(!begins("import ") && !begins("export "));
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_modules_are_different() {
+    fn names_are_unique_across_modules() {
         let script = script();
         let mut names: Vec<&str> = Vec::new();
         for line in script.lines() {
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_all_its_parts() {
+    fn a_page_in_a_file_contains_all_parts() {
         let package = Package {
             script: "export {}".to_owned(),
             module: vec![0, 97, 115, 109],

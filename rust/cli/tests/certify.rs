@@ -1,5 +1,5 @@
-//! `certify`. Most tests put a program in Lean's place, which gives prepared answers at once; the last two ask Lean itself,
-//! and fail where there is none.
+//! Tests `certify`. Most tests replace Lean by a program with prepared answers; the tests named
+//! `lean_` run Lean itself and fail if it is not installed.
 
 mod common;
 
@@ -15,57 +15,57 @@ use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::run;
 use antiphon_machine::{DeterminismMode, Outcome, Value};
 use antiphon_record::{Entry, Reader, Writer};
-use common::{Place, Told, end};
+use common::{ProgramOutput, TestDir, end};
 
 const RECORDING: &str = "../../fixtures/recordings/v1/ping-pong.rec";
 
-/// A place with a recording `a.rec`.
-fn recorded() -> Place {
-    let place = Place::new();
+/// A directory with a recording `a.rec`.
+fn recorded() -> TestDir {
+    let dir = TestDir::new();
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORDING);
-    place.write("a.rec", fs::read(recording).expect("it is there"));
-    place
+    dir.write("a.rec", fs::read(recording).expect("it is there"));
+    dir
 }
 
-/// Runs the command with this program in Lean's place.
-fn certify(place: &Place, lean: &Path, args: &[&str]) -> Told {
-    let mut command = place.command(&[&["certify"], args].concat());
+/// Runs the command with this program in place of Lean.
+fn certify(dir: &TestDir, lean: &Path, args: &[&str]) -> ProgramOutput {
+    let mut command = dir.command(&[&["certify"], args].concat());
     end(command
         .env("ANTIPHON_LEAN", lean)
         .spawn()
         .expect("it starts"))
 }
 
-/// A program that takes `bytes` for what the model says of the recording.
-fn model(place: &Place, bytes: &[u8]) -> PathBuf {
-    place.write("model", bytes);
-    let output = place.path("model");
-    script(place, &format!("cp '{}' \"$3\"", output.display()))
+/// Makes a program that prints `bytes` as the model's output.
+fn model(dir: &TestDir, bytes: &[u8]) -> PathBuf {
+    dir.write("model", bytes);
+    let model_file = dir.path("model");
+    script(dir, &format!("cp '{}' \"$3\"", model_file.display()))
 }
 
-fn script(place: &Place, text: &str) -> PathBuf {
-    place.write("lean", format!("#!/bin/sh\n{text}\n"));
-    let path = place.path("lean");
+fn script(dir: &TestDir, text: &str) -> PathBuf {
+    dir.write("lean", format!("#!/bin/sh\n{text}\n"));
+    let path = dir.path("lean");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     path
 }
 
-/// What the kernel comes to on the recording, as the model would write it.
-fn honest(place: &Place) -> Vec<u8> {
-    honest_of(place, "a.rec")
+/// The kernel's results on the recording, in the form of the model's output.
+fn honest(dir: &TestDir) -> Vec<u8> {
+    honest_of(dir, "a.rec")
 }
 
-fn honest_of(place: &Place, recording: &str) -> Vec<u8> {
-    let case = case_of_recording(recording, &place.read(recording)).expect("it is whole");
+fn honest_of(dir: &TestDir, recording: &str) -> Vec<u8> {
+    let case = case_of_recording(recording, &dir.read(recording)).expect("it is whole");
     let outs = run::encode(&run::run(&case));
     let mut writer = OutputWriter::create(Vec::new()).expect("memory");
     writer.case(&outs).expect("memory");
     writer.finish().expect("memory")
 }
 
-/// The recording with other entries, all of its checks made anew.
-fn rewritten(place: &Place, name: &str, mut change: impl FnMut(&mut Entry)) {
-    let bytes = place.read("a.rec");
+/// Writes the recording with changed entries and new checksums.
+fn rewritten(dir: &TestDir, name: &str, mut change: impl FnMut(&mut Entry)) {
+    let bytes = dir.read("a.rec");
     let mut reader = Reader::open(&bytes[..]).expect("a recording");
     let mut first = Entry::Header(reader.header().clone());
     change(&mut first);
@@ -77,56 +77,56 @@ fn rewritten(place: &Place, name: &str, mut change: impl FnMut(&mut Entry)) {
         change(&mut entry);
         writer.entry(&entry).expect("memory");
     }
-    place.write(name, writer.finish().expect("memory"));
+    dir.write(name, writer.finish().expect("memory"));
 }
 
-/// What is told of a Lean that is a file in the test's own folder.
-fn without_folder(place: &Place, text: &str) -> String {
-    let folder = place.path("");
+/// Removes the test's directory from a text.
+fn without_folder(dir: &TestDir, text: &str) -> String {
+    let folder = dir.path("");
     text.replace(&folder.display().to_string(), "")
 }
 
 #[test]
 fn a_recording_that_the_model_agrees_with_is_certified() {
-    let place = recorded();
-    let lean = model(&place, &honest(&place));
-    let told = certify(&place, &lean, &["a.rec"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    insta::assert_snapshot!(without_folder(&place, &told.stdout));
-    assert!(told.stderr.is_empty(), "{told:?}");
+    let dir = recorded();
+    let lean = model(&dir, &honest(&dir));
+    let output = certify(&dir, &lean, &["a.rec"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!(without_folder(&dir, &output.stdout));
+    assert!(output.stderr.is_empty(), "{output:?}");
 
-    let told = certify(&place, &lean, &["a.rec", "--json"]);
-    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    let output = certify(&dir, &lean, &["a.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("one document");
     assert_eq!(document["verdict"], "certified");
     assert_eq!(document["steps"], 22);
     assert_eq!(document["mode"], "full");
     assert_eq!(document["kernel"], serde_json::Value::Null);
 }
 
-/// A place with a recording `t.rec` of sessions that `run` stepped on threads.
-fn threaded() -> Place {
-    let place = recorded();
+/// A directory with a recording `t.rec` of sessions that `run` stepped on threads.
+fn threaded() -> TestDir {
+    let dir = recorded();
     let run = ["run", "two_buyer.anti", "--script", "happy.script"];
     let options = ["--sessions", "3", "--threads", "2", "--quantum", "8"];
     let record = ["--record", "t.rec"];
-    place.good(&[&run[..], &options, &record].concat());
-    place
+    dir.run_ok(&[&run[..], &options, &record].concat());
+    dir
 }
 
 #[test]
 fn a_wave_is_certified_as_a_wave_with_all_of_its_steps() {
-    let place = threaded();
-    let case = case_of_recording("t.rec", &place.read("t.rec")).expect("it is whole");
+    let dir = threaded();
+    let case = case_of_recording("t.rec", &dir.read("t.rec")).expect("it is whole");
     let waves = case.actions.iter();
     let waves = waves.filter(|action| matches!(action, Action::Wave(_)));
     assert!(waves.count() > 3);
-    let lean = model(&place, &honest_of(&place, "t.rec"));
-    let told = certify(&place, &lean, &["t.rec"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let said = "certified: 102 steps, ";
-    assert!(told.stdout.starts_with(said), "{told:?}");
+    let lean = model(&dir, &honest_of(&dir, "t.rec"));
+    let output = certify(&dir, &lean, &["t.rec"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let message = "certified: 102 steps, ";
+    assert!(output.stdout.starts_with(message), "{output:?}");
 
-    // A model that takes the recording's turns, and not its waves.
+    // A model that takes single steps instead of the recorded waves.
     let mut turns = case;
     for action in &mut turns.actions {
         if matches!(action, Action::Wave(_)) {
@@ -136,162 +136,162 @@ fn a_wave_is_certified_as_a_wave_with_all_of_its_steps() {
     let outs = run::encode(&run::run(&turns));
     let mut writer = OutputWriter::create(Vec::new()).expect("memory");
     writer.case(&outs).expect("memory");
-    let lean = model(&place, &writer.finish().expect("memory"));
-    let told = certify(&place, &lean, &["t.rec"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
+    let lean = model(&dir, &writer.finish().expect("memory"));
+    let output = certify(&dir, &lean, &["t.rec"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
-        told.stdout.starts_with("diverges from the model: "),
-        "{told:?}"
+        output.stdout.starts_with("diverges from the model: "),
+        "{output:?}"
     );
 }
 
 #[test]
-fn a_model_that_does_otherwise_is_told_field_by_field() {
-    let place = recorded();
-    let mut bytes = honest(&place);
-    // The last state's step index, behind its tag.
+fn a_diverging_model_is_reported_field_by_field() {
+    let dir = recorded();
+    let mut bytes = honest(&dir);
+    // The step index of the last state, after its tag.
     let tag = b"antiphon.machine.v1";
     let at = bytes.windows(tag.len()).rposition(|part| part == tag);
     bytes[at.expect("there is a state") + tag.len()] -= 1;
-    let lean = model(&place, &bytes);
-    let told = certify(&place, &lean, &["a.rec"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    insta::assert_snapshot!(told.stdout);
-    assert!(told.stderr.contains("`--fixture"), "{told:?}");
+    let lean = model(&dir, &bytes);
+    let output = certify(&dir, &lean, &["a.rec"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    insta::assert_snapshot!(output.stdout);
+    assert!(output.stderr.contains("`--fixture"), "{output:?}");
 
-    let told = certify(&place, &lean, &["a.rec", "--json", "--fixture", "kept"]);
-    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    let output = certify(&dir, &lean, &["a.rec", "--json", "--fixture", "kept"]);
+    let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("one document");
     assert_eq!(document["verdict"], "diverges");
     assert_eq!(document["divergence"]["at"], 28);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    let text = String::from_utf8(place.read("kept.diag")).expect("it is text");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let text = String::from_utf8(dir.read("kept.diag")).expect("it is text");
     assert!(text.contains("\"a.rec\""), "{text}");
 }
 
 #[test]
-fn a_recording_that_is_no_run_is_not_put_to_the_model() {
-    let place = recorded();
+fn a_recording_that_diverges_is_not_given_to_the_model() {
+    let dir = recorded();
     let mut numbers = 0;
-    rewritten(&place, "tampered.rec", |entry| {
+    rewritten(&dir, "tampered.rec", |entry| {
         if let Entry::Answer(Outcome::Success(value @ Value::Nat(_))) = entry {
             numbers += 1;
             *value = Value::Nat(1_000 + numbers);
         }
     });
     assert!(numbers > 0, "an outcome is changed");
-    let told = certify(&place, Path::new("/bin/false"), &["tampered.rec"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    insta::assert_snapshot!(told.stdout);
-    let told = certify(&place, Path::new("/bin/false"), &["tampered.rec", "--json"]);
-    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    let output = certify(&dir, Path::new("/bin/false"), &["tampered.rec"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    insta::assert_snapshot!(output.stdout);
+    let output = certify(&dir, Path::new("/bin/false"), &["tampered.rec", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("one document");
     assert_eq!(document["verdict"], "not a run");
     assert!(document["divergence"]["step"].is_u64(), "{document}");
 }
 
 #[test]
-fn what_is_not_a_whole_recording_is_refused() {
-    let place = recorded();
-    let bytes = place.read("a.rec");
+fn an_incomplete_recording_is_refused() {
+    let dir = recorded();
+    let bytes = dir.read("a.rec");
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
-    place.write("damaged.rec", damaged);
-    place.write("cut.rec", &bytes[..bytes.len() - 5]);
-    rewritten(&place, "replay.rec", |entry| {
+    dir.write("damaged.rec", damaged);
+    dir.write("cut.rec", &bytes[..bytes.len() - 5]);
+    rewritten(&dir, "replay.rec", |entry| {
         if let Entry::Header(header) = entry {
             header.config.determinism_mode = DeterminismMode::Replay;
         }
     });
-    for (file, code, said) in [
+    for (file, code, message) in [
         ("nowhere.rec", 125, "cannot read `nowhere.rec`"),
         ("two_buyer.anti", 4, "not a recording"),
         ("damaged.rec", 4, "is damaged"),
         (
             "cut.rec",
             3,
-            "`cut.rec` is not certified, it is not whole: torn",
+            "`cut.rec` cannot be certified because it is incomplete: torn",
         ),
-        ("replay.rec", 4, "says that it is of a replay"),
+        ("replay.rec", 4, "names the mode `replay`"),
     ] {
-        let told = certify(&place, Path::new("/bin/false"), &[file]);
-        assert_eq!(told.code, Some(code), "{file}: {told:?}");
-        assert!(told.stderr.contains(said), "{file}: {told:?}");
-        assert!(told.stdout.is_empty(), "{file}: {told:?}");
+        let output = certify(&dir, Path::new("/bin/false"), &[file]);
+        assert_eq!(output.code, Some(code), "{file}: {output:?}");
+        assert!(output.stderr.contains(message), "{file}: {output:?}");
+        assert!(output.stdout.is_empty(), "{file}: {output:?}");
     }
 }
 
 #[test]
-fn a_mode_that_leaves_something_open_is_told() {
-    let place = recorded();
-    rewritten(&place, "modulo.rec", |entry| match entry {
+fn a_weaker_mode_is_reported() {
+    let dir = recorded();
+    rewritten(&dir, "modulo.rec", |entry| match entry {
         Entry::Header(header) => {
             header.config.determinism_mode = DeterminismMode::ModuloEffects;
         }
         Entry::End(end) => (end.last.state, end.last.trace) = (None, None),
         _ => {}
     });
-    let lean = model(&place, &honest(&place));
-    let told = certify(&place, &lean, &["modulo.rec"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stderr.contains("it has no digests"), "{told:?}");
+    let lean = model(&dir, &honest(&dir));
+    let output = certify(&dir, &lean, &["modulo.rec"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("it has no digests"), "{output:?}");
 }
 
 #[test]
-fn without_a_lean_it_is_said_what_to_do() {
-    let place = recorded();
-    let told = certify(&place, &place.path("nowhere"), &["a.rec"]);
-    assert_eq!(told.code, Some(5), "{told:?}");
-    assert!(told.stderr.contains("ANTIPHON_LEAN names `"), "{told:?}");
+fn without_lean_the_message_names_the_remedy() {
+    let dir = recorded();
+    let output = certify(&dir, &dir.path("nowhere"), &["a.rec"]);
+    assert_eq!(output.code, Some(5), "{output:?}");
+    assert!(
+        output.stderr.contains("ANTIPHON_LEAN names `"),
+        "{output:?}"
+    );
 
-    // A program that stands in no checkout.
-    common::copy_program(&place.path("antiphon"));
-    let mut alone = Command::new(place.path("antiphon"));
-    let told = alone.args(["certify", "a.rec"]).current_dir(place.path(""));
-    let told = told
+    // A program outside any checkout.
+    common::copy_program(&dir.path("antiphon"));
+    let mut alone = Command::new(dir.path("antiphon"));
+    let output = alone.args(["certify", "a.rec"]).current_dir(dir.path(""));
+    let output = output
         .env_remove("ANTIPHON_LEAN")
         .output()
         .expect("it starts");
-    assert_eq!(told.status.code(), Some(5), "{told:?}");
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert!(said.contains("`cargo xtask setup`"), "{said}");
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("`cargo xtask setup`"), "{message}");
 
-    let told = certify(&place, Path::new("/bin/false"), &["a.rec"]);
-    assert_eq!(told.code, Some(125), "a Lean that fails: {told:?}");
+    let output = certify(&dir, Path::new("/bin/false"), &["a.rec"]);
+    assert_eq!(output.code, Some(125), "a Lean that fails: {output:?}");
 }
 
 #[test]
-fn what_the_kernel_says_of_the_theorem_is_told() {
-    let place = recorded();
-    place.write("model", honest(&place));
-    let output = place.path("model");
+fn reports_the_kernels_verdict_on_the_theorem() {
+    let dir = recorded();
+    dir.write("model", honest(&dir));
+    let model_file = dir.path("model");
     let lean = |check: &str| {
-        let run = format!("cp '{}' \"$3\"", output.display());
+        let run = format!("cp '{}' \"$3\"", model_file.display());
         let text = format!("case $1 in --check) {check};; *) {run};; esac");
-        script(&place, &text)
+        script(&dir, &text)
     };
     let unproved = lean(
-        "echo \"A.lean: Lean's kernel does not find the recording to be a run of the model\"; exit 1",
+        "echo \"A.lean: Lean's kernel does not find the recording to be a run of the model\"; exit \
+         1",
     );
-    let told = certify(&place, &unproved, &["a.rec", "--kernel"]);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    insta::assert_snapshot!(told.stdout);
-    let told = certify(&place, &unproved, &["a.rec", "--kernel", "--json"]);
-    let document: serde_json::Value = serde_json::from_str(&told.stdout).expect("one document");
+    let output = certify(&dir, &unproved, &["a.rec", "--kernel"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    insta::assert_snapshot!(output.stdout);
+    let output = certify(&dir, &unproved, &["a.rec", "--kernel", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("one document");
     assert_eq!(document["verdict"], "not proved");
 
     let fails = lean("echo out of memory; exit 1");
-    let told = certify(&place, &fails, &["a.rec", "--kernel"]);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    assert!(told.stderr.contains("): out of memory"), "{told:?}");
+    let output = certify(&dir, &fails, &["a.rec", "--kernel"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.stderr.contains("): out of memory"), "{output:?}");
 
     let checks = lean("exit 0");
-    let told = certify(
-        &place,
-        &checks,
-        &["a.rec", "--kernel", "--output", "A.lean"],
-    );
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stdout.ends_with(" s: A.lean\n"), "{told:?}");
-    let text = String::from_utf8(place.read("A.lean")).expect("it is text");
+    let output = certify(&dir, &checks, &["a.rec", "--kernel", "--output", "A.lean"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.ends_with(" s: A.lean\n"), "{output:?}");
+    let text = String::from_utf8(dir.read("A.lean")).expect("it is text");
     let words = text.split(' ').map(|word| match word.split_once("\n") {
         Some((number, rest)) if number.starts_with("0x") => format!("0x...\n{rest}"),
         _ => word.to_owned(),
@@ -300,78 +300,81 @@ fn what_the_kernel_says_of_the_theorem_is_told() {
 }
 
 #[test]
-fn a_long_recording_becomes_no_theorem() {
-    let place = recorded();
+fn a_long_recording_is_refused_as_a_theorem() {
+    let dir = recorded();
     let protocol = "global protocol L(role A, role B) { rec X { choice at A { n(Nat) from A to B; \
                     continue X; } or { stop() from A to B; } } }\n";
-    place.write("loop.anti", protocol);
-    place.write(
+    dir.write("loop.anti", protocol);
+    dir.write(
         "loop.script",
         "repeat 300\nA sends n 7\nend\nA sends stop\n",
     );
     let run = ["run", "loop.anti", "--script", "loop.script", "--record"];
-    place.good(&[&run[..], &["loop.rec"]].concat());
+    dir.run_ok(&[&run[..], &["loop.rec"]].concat());
     let args = ["loop.rec", "--kernel"];
-    let told = certify(&place, Path::new("/bin/false"), &args);
-    assert_eq!(told.code, Some(125), "{told:?}");
-    let said = "Lean's kernel is given at most 700";
-    assert!(told.stderr.contains(said), "{told:?}");
+    let output = certify(&dir, Path::new("/bin/false"), &args);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    let message = "Lean's kernel is given at most 700";
+    assert!(output.stderr.contains(message), "{output:?}");
     let over = ["a.rec", "--kernel", "--output", "./a.rec"];
-    let told = certify(&place, Path::new("/bin/false"), &over);
-    assert_eq!(told.code, Some(2), "{told:?}");
-    let told = place.run(&["certify", "a.rec", "--output", "A.lean"]);
+    let output = certify(&dir, Path::new("/bin/false"), &over);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let output = dir.run(&["certify", "a.rec", "--output", "A.lean"]);
     assert_eq!(
-        told.code,
+        output.code,
         Some(2),
-        "a theorem is asked for by `--kernel`: {told:?}"
+        "a theorem is asked for by `--kernel`: {output:?}"
     );
 }
 
-/// Lean itself: it takes a minute. The theorem of an honest recording is checked; with one byte changed it is not.
+/// Runs Lean itself, which takes a minute. The theorem of an unchanged recording is proved; with
+/// one byte changed it is not.
 #[test]
 fn lean_checks_the_theorem_of_a_recording_and_no_other() {
-    let place = recorded();
-    let mut command = place.command(&["certify", "a.rec", "--kernel", "--output", "A.lean"]);
-    let told = command.output().expect("it starts");
-    let stdout = String::from_utf8_lossy(&told.stdout);
-    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let dir = recorded();
+    let mut command = dir.command(&["certify", "a.rec", "--kernel", "--output", "A.lean"]);
+    let output = command.output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout.starts_with("certified: 22 steps, "), "{stdout}");
     assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
 
-    let text = String::from_utf8(place.read("A.lean")).expect("it is text");
+    let text = String::from_utf8(dir.read("A.lean")).expect("it is text");
     let (before, state) = text.split_once("def recordedState").expect("it is there");
-    // The last state's step index, behind its tag: 22.
+    // The step index of the last state, after its tag: 22.
     let tag: String = b".v1".iter().map(|byte| format!("{byte:02x}")).collect();
     let changed = state.replacen(&format!("{tag}16"), &format!("{tag}17"), 1);
     assert_ne!(changed, state);
-    place.write("B.lean", format!("{before}def recordedState{changed}"));
-    let judged = judge(&lean(), &place.path("B.lean")).expect("Lean is asked");
+    dir.write("B.lean", format!("{before}def recordedState{changed}"));
+    let judged = judge(&lean(), &dir.path("B.lean")).expect("Lean is asked");
     assert_eq!(judged, Judgement::NotProved);
 }
 
-/// Lean itself, on results that are taken as failures because of their sort and their size: Lean's kernel evaluates the words
-/// that they are told in. No command gives such results, so a recording of failures in these very words is rewritten; if the
-/// words were others, it would not be a run.
+/// Runs Lean itself on results that become failures because of their sort and their size: Lean's
+/// kernel evaluates the text of those failures. No command gives such results, so the test rewrites
+/// a recording of failures with the same text. With any other text it would not be a run.
 #[test]
 fn lean_checks_the_theorem_of_refused_results() {
     const SORT: &str = "a value of sort 1 was expected, got one of form nat";
     const SIZE: &str = "a payload of 6 bytes is over the limit of 4";
-    let place = Place::new();
+    let dir = TestDir::new();
     let protocol = "effect World version 1 { op name() -> Text; }\n\
                     global protocol R(role A, role B) uses World at A { \
-                    choice at A { at A { let name = World.name() else wrong; } one(name) from A to B; } \
+                    choice at A { \
+                    at A { let name = World.name() else wrong; } one(name) from A to B; } \
                     or { wrong() from A to B; \
-                    choice at A { at A { let name = World.name() else large; } two(name) from A to B; } \
+                    choice at A { \
+                    at A { let name = World.name() else large; } two(name) from A to B; } \
                     or { large() from A to B; } } }\n";
-    place.write("r.anti", protocol);
+    dir.write("r.anti", protocol);
     let script = format!(
         "A sends one\nA answers World.name fails contract_violation \"{SORT}\"\n\
          A sends two\nA answers World.name fails contract_violation \"{SIZE}\"\n"
     );
-    place.write("r.script", script);
-    place.good(&["run", "r.anti", "--script", "r.script", "--record", "a.rec"]);
+    dir.write("r.script", script);
+    dir.run_ok(&["run", "r.anti", "--script", "r.script", "--record", "a.rec"]);
     let mut refused = 0;
-    rewritten(&place, "refused.rec", |entry| match entry {
+    rewritten(&dir, "refused.rec", |entry| match entry {
         Entry::Header(header) => header.config.payload_len_max = 4,
         Entry::Answer(outcome) => {
             let result = match outcome {
@@ -387,21 +390,21 @@ fn lean_checks_the_theorem_of_refused_results() {
     assert_eq!(refused, 2);
 
     let args = ["certify", "refused.rec", "--kernel"];
-    let told = place.command(&args).output().expect("it starts");
-    let stdout = String::from_utf8_lossy(&told.stdout);
-    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let output = dir.command(&args).output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout.contains("checked by Lean's kernel in "), "{stdout}");
 }
 
-/// Lean itself, on recordings of threads: what is asked in waves, and a theorem that has the waves.
+/// Runs Lean itself on threaded recordings: requests made in waves, and a theorem with waves.
 #[test]
 fn lean_certifies_threaded_recordings() {
-    let place = threaded();
-    place.write(
+    let dir = threaded();
+    dir.write(
         "hi.anti",
         "global protocol H(role A, role B) { hi() from A to B; }\n",
     );
-    place.write("empty.script", "");
+    dir.write("empty.script", "");
     let run = [
         "run",
         "hi.anti",
@@ -411,22 +414,22 @@ fn lean_certifies_threaded_recordings() {
         "hi.rec",
     ];
     let options = ["--sessions", "2", "--threads", "2", "--quantum", "3"];
-    place.good(&[&run[..], &options].concat());
-    for (args, said) in [
+    dir.run_ok(&[&run[..], &options].concat());
+    for (args, message) in [
         (&["t.rec"][..], "certified: 102 steps, "),
         (&["hi.rec", "--kernel"], "certified: 10 steps, "),
     ] {
-        let mut command = place.command(&[&["certify"], args].concat());
-        let told = command.output().expect("it starts");
-        let stdout = String::from_utf8_lossy(&told.stdout);
-        assert_eq!(told.status.code(), Some(0), "{told:?}");
-        assert!(stdout.starts_with(said), "{stdout}");
+        let mut command = dir.command(&[&["certify"], args].concat());
+        let output = command.output().expect("it starts");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(stdout.starts_with(message), "{stdout}");
         let is_checked = stdout.contains("checked by Lean's kernel in ");
         assert_eq!(is_checked, args.contains(&"--kernel"), "{stdout}");
     }
 }
 
-/// What `cargo xtask setup` has made.
+/// The program that `cargo xtask setup` installs.
 fn lean() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_antiphon"));
     let target = program.ancestors().nth(2).expect("it is in target/debug");

@@ -1,9 +1,8 @@
-//! The whole way against a real guest: `antiphon` here, the static agent in a virtual machine, a
+//! Tests against a real guest: `antiphon` here, the static agent in a virtual machine, and a
 //! virtio-serial port between them.
 //!
-//! `cargo xtask vm` builds the machine and runs these tests; they are behind the feature `vm`, so
-//! that a plain `cargo test` does not need QEMU. Where the machine is missing they fail; they never
-//! pass by not running.
+//! `cargo xtask vm` builds the machine and runs these tests. They need the feature `vm`, so that a
+//! plain `cargo test` does not need QEMU. Without the machine they fail.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,49 +13,49 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Under software emulation a boot takes some 2 s and each command well under one; a busy machine
-/// can be ten times slower. What takes longer than this hangs.
+/// Under software emulation a boot takes about 2 s and each command well under one; a busy machine
+/// can be ten times slower. Longer than this is a hang.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The liveness contract: a client is told of a lost agent within this time.
+/// The liveness contract: a lost agent is reported within this time.
 const LOST_WITHIN: Duration = Duration::from_secs(30);
 
-/// What `init` prints on the console each time it starts the agent.
+/// The line that `init` prints on the console each time it starts the agent.
 const AGENT_STARTS: &str = "init: starting the agent";
 
-/// What is streamed in each direction.
+/// The bytes that are streamed in each direction.
 const STREAM_BYTES: usize = 64 << 20;
 
 #[test]
-fn a_command_runs_in_the_guest_and_its_end_comes_back() {
+fn a_command_runs_in_the_guest_and_returns_its_exit_code() {
     let guest = Guest::boot();
 
-    let told = guest.exec(&["uname", "-n", "-s"]);
+    let output = guest.exec(&["uname", "-n", "-s"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "Linux guest\n"),
-        "{told:?}"
+        "{output:?}"
     );
 
     let script = "echo to-stdout; echo to-stderr >&2; exit 7";
-    let told = guest.exec(&["sh", "-c", script]);
+    let output = guest.exec(&["sh", "-c", script]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(7), "to-stdout\n"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(told.stderr.contains("to-stderr"), "{told:?}");
+    assert!(output.stderr.contains("to-stderr"), "{output:?}");
 
-    let told = guest.exec(&["sh", "-c", "kill -TERM $$"]);
-    assert_eq!(told.code, Some(128 + 15), "{told:?}");
+    let output = guest.exec(&["sh", "-c", "kill -TERM $$"]);
+    assert_eq!(output.code, Some(128 + 15), "{output:?}");
 
-    let told = guest.exec(&["no-such-program"]);
-    assert_eq!(told.code, Some(127), "{told:?}");
-    assert!(told.stderr.contains("no-such-program"), "{told:?}");
+    let output = guest.exec(&["no-such-program"]);
+    assert_eq!(output.code, Some(127), "{output:?}");
+    assert!(output.stderr.contains("no-such-program"), "{output:?}");
 }
 
 #[test]
-fn sixty_four_mebibytes_come_back_as_they_went() {
+fn sixty_four_mebibytes_return_unchanged() {
     let guest = Guest::boot();
     let (sent, received) = (guest.path("sent"), guest.path("received"));
     let bytes = noise(STREAM_BYTES);
@@ -86,16 +85,16 @@ fn a_file_is_copied_in_and_out() {
     let bytes = noise(3 << 20);
     fs::write(&sent, &bytes).expect("the directory is writable");
 
-    let told = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/root/copy"]));
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let told = guest.exec(&["wc", "-c", "/root/copy"]);
+    let output = guest.run(guest.antiphon(&["cp"], &[&text(&sent), "guest:/root/copy"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let output = guest.exec(&["wc", "-c", "/root/copy"]);
     assert_eq!(
-        told.stdout,
+        output.stdout,
         format!("{} /root/copy\n", bytes.len()),
-        "{told:?}"
+        "{output:?}"
     );
-    let told = guest.run(guest.antiphon(&["cp"], &["guest:/root/copy", &text(&received)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = guest.run(guest.antiphon(&["cp"], &["guest:/root/copy", &text(&received)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(
         blake3::hash(&fs::read(&received).expect("copied")),
         blake3::hash(&bytes)
@@ -118,22 +117,22 @@ fn an_interrupt_cancels_the_guest_command() {
 fn a_deadline_ends_the_guest_command() {
     let guest = Guest::boot();
     let started = Instant::now();
-    let told = guest.run(guest.antiphon(&["exec", "--deadline", "1"], &["sleep", "1000"]));
-    assert_eq!(told.code, Some(124), "{told:?}");
+    let output = guest.run(guest.antiphon(&["exec", "--deadline", "1"], &["sleep", "1000"]));
+    assert_eq!(output.code, Some(124), "{output:?}");
     assert!(started.elapsed() < LOST_WITHIN, "{:?}", started.elapsed());
     guest.expect_gone("sleep");
 }
 
-/// A command that says nothing for longer than a guest may be silent: the agent answers for it.
+/// A command may be silent for longer than a guest may, because the agent answers pings.
 #[test]
-fn a_quiet_command_is_left_to_run() {
+fn a_quiet_command_keeps_running() {
     let guest = Guest::boot();
-    let told = guest.exec(&["sleep", "18"]);
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = guest.exec(&["sleep", "18"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
-fn a_killed_agent_is_told_as_lost_and_replaced() {
+fn a_killed_agent_is_reported_as_lost_and_replaced() {
     let mut guest = Guest::boot();
     let recording = guest.path("lost.rec");
     let record = ["--record", &text(&recording)];
@@ -145,41 +144,41 @@ fn a_killed_agent_is_told_as_lost_and_replaced() {
 
     let begun = Instant::now();
     let mut stderr = running.child.stderr.take().expect("it is piped");
-    let said = thread::spawn(move || {
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).map(|_| said)
+    let message = thread::spawn(move || {
+        let mut message = String::new();
+        stderr.read_to_string(&mut message).map(|_| message)
     });
     let status = guest.wait(running.child);
-    let said = said
+    let message = message
         .join()
         .expect("the reader does not panic")
         .expect("it says text");
     assert!(begun.elapsed() < LOST_WITHIN, "{:?}", begun.elapsed());
     assert_eq!(status.code(), Some(125), "{status:?}");
-    assert!(said.contains("lost"), "{status:?}: {said}");
+    assert!(message.contains("lost"), "{status:?}: {message}");
     say(&format!(
-        "told as lost {:.1} s after the command began",
+        "reported as lost {:.1} s after the command began",
         begun.elapsed().as_secs_f64()
     ));
 
     guest.wait_for_agent(2);
-    let told = guest.exec(&["echo", "back"]);
+    let output = guest.exec(&["echo", "back"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "back\n"),
-        "{told:?}"
+        "{output:?}"
     );
 
-    // The loss is part of the recording: without any guest, the replay comes to the same end.
+    // The loss is part of the recording: without a guest, the replay ends in the same way.
     guest.stop();
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
-    let told = run(antiphon(&["show", &text(&recording)]));
-    assert!(told.stdout.contains("lost"), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let output = run(antiphon(&["show", &text(&recording)]));
+    assert!(output.stdout.contains("lost"), "{output:?}");
 }
 
 #[test]
-fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
+fn the_agent_serves_the_next_host_after_one_disconnects() {
     let guest = Guest::boot();
     let recording = guest.path("cut.rec");
     let record = ["--record", &text(&recording)];
@@ -189,11 +188,11 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
     running.signal("KILL");
     guest.wait(running.child);
     guest.expect_gone("sleep");
-    let told = guest.exec(&["echo", "next"]);
+    let output = guest.exec(&["echo", "next"]);
     assert_eq!(
-        (told.code, told.stdout.as_str()),
+        (output.code, output.stdout.as_str()),
         (Some(0), "next\n"),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(
         guest.console().matches(AGENT_STARTS).count(),
@@ -201,16 +200,16 @@ fn a_host_that_goes_away_leaves_the_agent_to_the_next() {
         "the agent had to be replaced"
     );
 
-    // What was written before the kill still replays, and the reader is told that it is cut.
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(3), "{told:?}");
+    // The recording up to the kill still replays, and is reported as cut.
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(3), "{output:?}");
 }
 
-/// The worst moment to go: in the middle of a frame, with output on its way, and somebody else
-/// connecting at once. QEMU may close and open the port so fast that the guest never sees it
-/// closed.
+/// The worst case: the host disconnects in the middle of a frame, with output on its way, and
+/// another host connects at once. QEMU may close and open the port so quickly that the guest never
+/// sees it closed.
 #[test]
-fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
+fn the_agent_serves_the_next_host_after_one_disconnects_in_mid_stream() {
     let guest = Guest::boot();
     for round in 0..5 {
         let mut command = guest.antiphon(&["exec"], &["cat"]);
@@ -221,7 +220,7 @@ fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
         let mut child = command.spawn().expect("antiphon starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = child.stdout.take().expect("it is piped");
-        // Ends by itself when the child is gone.
+        // The writer ends when the child has ended.
         let writer = thread::spawn(move || {
             let bytes = noise(1 << 20);
             while stdin.write_all(&bytes).is_ok() {}
@@ -229,11 +228,11 @@ fn a_host_that_goes_away_in_mid_stream_leaves_the_agent_to_the_next() {
         let mut seen = vec![0; 3 << 20];
         stdout.read_exact(&mut seen).expect("it streams");
         child.kill().expect("it is ours");
-        let told = guest.exec(&["echo", "next"]);
+        let output = guest.exec(&["echo", "next"]);
         assert_eq!(
-            (told.code, told.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (Some(0), "next\n"),
-            "{round}: {told:?}"
+            "{round}: {output:?}"
         );
         child.wait().expect("it is ours");
         writer.join().expect("the writer does not panic");
@@ -262,40 +261,40 @@ fn a_recording_replays_without_the_machine() {
     let mut stdin = child.stdin.take().expect("it is piped");
     let sent = input.clone();
     let writer = thread::spawn(move || stdin.write_all(&sent));
-    let output = child.wait_with_output().expect("it can be waited for");
+    let captured = child.wait_with_output().expect("it can be waited for");
     writer
         .join()
         .expect("the writer does not panic")
         .expect("all input is taken");
     assert_eq!(
-        output.status.code(),
+        captured.status.code(),
         Some(3),
         "{}",
-        String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&captured.stderr)
     );
-    assert_eq!(blake3::hash(&output.stdout), blake3::hash(&input));
+    assert_eq!(blake3::hash(&captured.stdout), blake3::hash(&input));
 
-    // The directory outlives the machine.
+    // The directory remains after the machine has ended.
     guest.stop();
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(0), "{output:?}");
 
-    // A byte of the payload changed: the replay does not tell the same story any more.
+    // With one byte of the payload changed, the replay fails.
     let mut bytes = fs::read(&recording).expect("it is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&recording, bytes).expect("it is writable");
-    let told = run(antiphon(&["replay", &text(&recording)]));
-    assert_eq!(told.code, Some(4), "{told:?}");
+    let output = run(antiphon(&["replay", &text(&recording)]));
+    assert_eq!(output.code, Some(4), "{output:?}");
 }
 
-/// One virtual machine, and a directory for what a test leaves behind.
+/// A virtual machine, and a directory for the test's files.
 struct Guest {
     qemu: Option<Qemu>,
-    place: TempDir,
+    dir: TempDir,
 }
 
-/// The machine's process: it ends with its owner.
+/// The machine's process, which is killed on drop.
 struct Qemu(Child);
 
 impl Drop for Qemu {
@@ -310,8 +309,8 @@ impl Guest {
     fn boot() -> Self {
         let machine = std::env::var_os("ANTIPHON_VM").map(PathBuf::from);
         let machine = machine.expect("ANTIPHON_VM names the machine's directory: cargo xtask vm");
-        let place = TempDir::new().expect("there is room for temporary files");
-        let (port, console) = (place.path().join("port"), place.path().join("console"));
+        let dir = TempDir::new().expect("there is room for temporary files");
+        let (port, console) = (dir.path().join("port"), dir.path().join("console"));
         let started = Instant::now();
         let qemu = Command::new(machine.join("boot"))
             .args([&port, &console])
@@ -320,7 +319,7 @@ impl Guest {
             .expect("the machine starts");
         let guest = Self {
             qemu: Some(Qemu(qemu)),
-            place,
+            dir,
         };
         guest.wait_for_agent(1);
         say(&format!(
@@ -330,13 +329,13 @@ impl Guest {
         guest
     }
 
-    /// Ends the machine; the directory stays.
+    /// Ends the machine; the directory remains.
     fn stop(&mut self) {
         self.qemu = None;
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// `antiphon OPTIONS --agent PORT -- WORDS`.
@@ -348,12 +347,12 @@ impl Guest {
     }
 
     /// Runs a command in the guest to its end, with no input.
-    fn exec(&self, words: &[&str]) -> Told {
+    fn exec(&self, words: &[&str]) -> ProgramOutput {
         self.run(self.antiphon(&["exec"], words))
     }
 
-    fn run(&self, command: Command) -> Told {
-        told(command, &|child| self.wait(child))
+    fn run(&self, command: Command) -> ProgramOutput {
+        finish(command, &|child| self.wait(child))
     }
 
     /// Starts a shell script in the guest.
@@ -369,7 +368,7 @@ impl Guest {
         Running { child, stdout }
     }
 
-    /// Waits for a child of ours; one that hangs is killed, and the guest's console shown.
+    /// Waits for a child. A child that hangs is killed, and the guest's console is shown.
     fn wait(&self, child: Child) -> ExitStatus {
         wait(child).unwrap_or_else(|| panic!("it hangs; the console says:\n{}", self.console()))
     }
@@ -380,7 +379,7 @@ impl Guest {
             .unwrap_or_default()
     }
 
-    /// Waits until the agent has been started so many times.
+    /// Waits until the agent has been started this many times.
     fn wait_for_agent(&self, times: usize) {
         let started = Instant::now();
         while self.console().matches(AGENT_STARTS).count() < times {
@@ -393,16 +392,16 @@ impl Guest {
         }
     }
 
-    /// Asserts that a program is not, or very soon no longer, running in the guest.
+    /// Asserts that a program is not running in the guest, or ends very soon.
     fn expect_gone(&self, program: &str) {
         let script =
             format!("for i in 1 2 3 4 5; do pgrep {program} || exit 0; sleep 1; done; exit 9");
-        let told = self.exec(&["sh", "-c", &script]);
-        assert_eq!(told.code, Some(0), "{program} is still there: {told:?}");
+        let output = self.exec(&["sh", "-c", &script]);
+        assert_eq!(output.code, Some(0), "{program} is still there: {output:?}");
     }
 }
 
-/// An `antiphon exec` that is under way.
+/// A running `antiphon exec`.
 struct Running {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
@@ -423,17 +422,17 @@ impl Running {
     }
 }
 
-/// What a program that ended had to tell.
+/// The exit code and the output of a finished program.
 #[derive(Debug)]
-struct Told {
+struct ProgramOutput {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
 fn antiphon(arguments: &[&str]) -> Command {
-    // A program stays with what it was started to ignore, such as an interrupt in the background of a
-    // script; a signal with a handler is given back to it.
+    // A program inherits ignored signals, such as an interrupt in the background of a script. A
+    // signal with a handler is reset to the default.
     for signal in antiphon_guest::signals::ignored() {
         let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
     }
@@ -443,12 +442,12 @@ fn antiphon(arguments: &[&str]) -> Command {
 }
 
 /// Runs a program that needs no guest.
-fn run(command: Command) -> Told {
-    told(command, &|child| wait(child).expect("it does not hang"))
+fn run(command: Command) -> ProgramOutput {
+    finish(command, &|child| wait(child).expect("it does not hang"))
 }
 
-/// Collects what a program prints; the output may exceed a pipe, so it is read while it runs.
-fn told(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> Told {
+/// Collects a program's output while it runs, because it may exceed a pipe's buffer.
+fn finish(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> ProgramOutput {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -458,7 +457,7 @@ fn told(mut command: Command, wait: &dyn Fn(Child) -> ExitStatus) -> Told {
     let stderr = collect(child.stderr.take().expect("it is piped"));
     let code = wait(child).code();
     let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("no panic in it"));
-    Told {
+    ProgramOutput {
         code,
         stdout,
         stderr,
@@ -473,7 +472,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Nothing when it had to be killed.
+/// Waits for a child. Returns `None` if it had to be killed.
 fn wait(mut child: Child) -> Option<ExitStatus> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
@@ -487,7 +486,7 @@ fn wait(mut child: Child) -> Option<ExitStatus> {
     None
 }
 
-/// Bytes that do not compress and differ everywhere: BLAKE3 as a generator, from a fixed seed.
+/// Incompressible bytes from BLAKE3 as a generator with a fixed seed.
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new_derive_key("antiphon vm test noise v1")

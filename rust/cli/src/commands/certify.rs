@@ -1,6 +1,6 @@
-//! `antiphon certify`.
+//! `antiphon certify`: checks a recording against the Lean model.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,109 +14,133 @@ use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::theorems;
 use antiphon_machine::DeterminismMode;
 use antiphon_record::{Reader, Report, Tail, Verdict, replay_twice};
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Certify;
-use crate::commands::replay::divergence_json;
 use crate::exit::Exit;
 use crate::filter;
-use crate::lean::{Lean, Waiting};
-use crate::output::{BAD, GOOD, ODD, Voice};
-use crate::problem::Problem;
+use crate::hex::hex;
+use crate::lean::{Lean, Spinner};
+use crate::output::{ERROR, Output, SUCCESS};
+use crate::problem::{InputError, LeanError, Problem, RecordingError, UsageError};
 use crate::replace;
+use crate::report;
+use crate::same_file::is_same_file;
 
-/// Bytes of a recording that is certified: it is in memory as a whole, and what is compared has a bound of its own.
+/// Check a recording against the Lean model
+///
+/// Replays the recording, runs it again in the Lean model, and compares results, events, requests
+/// and the whole state after every step. With `--kernel` the recording becomes a theorem which says
+/// that it is a run of the model, and Lean's kernel checks the theorem: neither an interpreter nor
+/// a compiler has to be trusted.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon certify demo.rec
+  antiphon certify demo.rec --json
+  antiphon certify demo.rec --kernel --output Demo.lean
+
+Needs Lean: `cargo xtask setup` installs it for the checkout that this program was built in, and
+ANTIPHON_LEAN names another program. Exit codes:
+  1  the recording is not a run, or the kernel and the model disagree
+  5  Lean was not found")]
+pub(crate) struct Certify {
+    /// The recording
+    file: PathBuf,
+    /// Have Lean's kernel check a theorem which says that the recording is a run of the model
+    #[arg(long)]
+    kernel: bool,
+    /// Keep the theorem in this file, whether the check succeeds or not
+    #[arg(long, short, value_name = "FILE.lean", requires = "kernel")]
+    output: Option<PathBuf>,
+    /// If kernel and model disagree, keep the case as FOLDER/NAME.cbor and, readable, as NAME.diag
+    #[arg(long, value_name = "FOLDER/NAME")]
+    fixture: Option<PathBuf>,
+}
+
+/// The longest recording in bytes. It is kept in memory; what is compared has bounds of its own.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
 
-pub(crate) fn run(args: &Certify, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
     let bytes = read(&args.file)?;
     if let Some(output) = args
         .output
         .as_ref()
-        .filter(|path| is_same(path, &args.file))
+        .filter(|path| is_same_file(path, &args.file))
     {
-        return Err(Problem::OverRecording {
-            path: output.clone(),
-        });
+        let path = output.clone();
+        return Err(UsageError::OverRecording { path }.into());
     }
-    let (recorded, case) = Recorded::read(&args.file, &bytes)?;
-    if let Verdict::Diverged(divergence) = &recorded.report.verdict {
-        if voice.json {
+    let (replayed, case) = Replayed::read(&args.file, &bytes)?;
+    if let Verdict::Diverged(divergence) = &replayed.report.verdict {
+        if output.json {
             let document = json!({
-                "verdict": "not a run", "divergence": divergence_json(divergence),
+                "verdict": "not a run", "divergence": report::divergence(divergence),
             });
-            voice.document(&document)?;
+            output.document(&document)?;
         } else {
-            let head = voice.paint(BAD, "not a run");
-            let told = filter::lines(&divergence.to_string());
-            voice.print(&format!("{head}: the recording {told}\n"))?;
+            let head = output.paint(ERROR, "not a run");
+            let text = filter::lines(&divergence.to_string());
+            output.print(&format!("{head}: the recording {text}\n"))?;
         }
         return Ok(Exit::No);
     }
     let lean = Lean::find()?;
-    let too_large = |error| Problem::TooLargeToCertify {
+    let too_large = |error| RecordingError::TooLarge {
         path: args.file.clone(),
         error,
     };
     let run = Run::of(case).map_err(too_large)?;
-    // The case was made from the recording's entries; this ties the two.
-    if recorded
+    // The case was made from the recording's entries; the digest ties it to the recording.
+    if replayed
         .report
         .last
         .state
         .is_some_and(|state| state != run.state_digest())
     {
-        return Err(Problem::OtherRun {
-            path: args.file.clone(),
-        });
+        let path = args.file.clone();
+        return Err(RecordingError::OtherRun { path }.into());
     }
-    // Before the model is asked: what cannot become a theorem is said at once.
+    // The theorem is made before the model runs, so that a recording that is too large for it is
+    // refused at once.
     let theorem = match args.kernel {
         true => Some(
-            run.theorem(&about(&run.case().name, &recorded, run.figures()))
+            run.theorem(&theorem_header(&run.case().name, &replayed, run.figures()))
                 .map_err(too_large)?,
         ),
         false => None,
     };
-    let certified = Certified {
-        recorded,
+    let certified = Candidate {
+        replayed,
         lean,
         run,
     };
-    certified.ask(args, theorem, voice)
+    certified.ask(args, theorem, output)
 }
 
-/// The recording's bytes.
+/// Reads the recording.
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(RECORDING_LEN_MAX + 1).read_to_end(&mut bytes))
         .map_err(Problem::file("read", path))?;
     if bytes.len() as u64 > RECORDING_LEN_MAX {
-        return Err(Problem::TooLong {
-            path: path.to_owned(),
-            max: RECORDING_LEN_MAX,
-        });
+        let (path, max) = (path.to_owned(), RECORDING_LEN_MAX);
+        return Err(InputError::TooLong { path, max }.into());
     }
     Ok(bytes)
 }
 
-/// Whether two paths lead to one file that is there.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let (one, other) = (fs::canonicalize(one), fs::canonicalize(other));
-    matches!((one, other), (Ok(one), Ok(other)) if one == other)
-}
-
-/// A recording that is whole, and what its replay came to.
-struct Recorded {
+/// A complete recording and its replay.
+struct Replayed {
     report: Report,
     mode: DeterminismMode,
     chain: [u8; 32],
 }
 
-impl Recorded {
-    fn read(path: &Path, bytes: &[u8]) -> Result<(Recorded, Case), Problem> {
-        let wrong = |error| Problem::recording(path, error);
+impl Replayed {
+    fn read(path: &Path, bytes: &[u8]) -> Result<(Replayed, Case), Problem> {
+        let wrong = |error| Problem::replay(path, error);
         let mut reader = Reader::open(bytes).map_err(|error| wrong(error.into()))?;
         let mode = reader.header().config.determinism_mode;
         while reader
@@ -124,53 +148,55 @@ impl Recorded {
             .map_err(|error| wrong(error.into()))?
             .is_some()
         {}
-        let not_whole = |tail: Tail| Problem::NotWhole {
-            path: path.to_owned(),
-            tail: Box::new(tail),
+        let incomplete = |tail: Tail| {
+            let (path, tail) = (path.to_owned(), Box::new(tail));
+            Problem::from(RecordingError::Incomplete { path, tail })
         };
         match reader.tail() {
             Some(Tail::Sealed) => {}
             Some(tail @ (Tail::Open | Tail::Torn { .. } | Tail::Damaged(_))) => {
-                return Err(not_whole(tail.clone()));
+                return Err(incomplete(tail.clone()));
             }
-            None => return Err(not_whole(Tail::Open)),
+            None => return Err(incomplete(Tail::Open)),
         }
         if mode == DeterminismMode::Replay {
-            return Err(Problem::OfAReplay {
-                path: path.to_owned(),
-            });
+            let path = path.to_owned();
+            return Err(RecordingError::OfAReplay { path }.into());
         }
         let chain = reader.chain();
-        // A recording claims steps, and a replay takes them: their bound comes before it.
+        // The case is made before the replay, because it bounds the steps that the replay takes.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let case = case_of_recording(&name, bytes).map_err(Problem::case(path))?;
+        let case = case_of_recording(&name, bytes).map_err(|error| RecordingError::Case {
+            path: path.to_owned(),
+            error: Box::new(error),
+        })?;
         let report = replay_twice(Cursor::new(bytes)).map_err(wrong)?;
-        let recorded = Recorded {
+        let replayed = Replayed {
             report,
             mode,
             chain,
         };
-        Ok((recorded, case))
+        Ok((replayed, case))
     }
 
-    /// What its mode leaves open.
-    fn remark(&self) -> Option<&'static str> {
+    /// A warning about what the recording's determinism mode leaves open.
+    fn mode_warning(&self) -> Option<&'static str> {
         match self.mode {
             DeterminismMode::Full | DeterminismMode::Replay => None,
             DeterminismMode::ModuloEffects => Some(
-                "recorded modulo effects: it has no digests, so its outcomes may have been edited \
-                 where nothing that was asked later shows it",
+                "recorded modulo effects: it has no digests, so outcomes may have been edited \
+                 where no later request shows it",
             ),
             DeterminismMode::ModuloCommutativity => Some(
-                "recorded modulo commutativity: its digests are of each session; the order among \
-                 sessions is that of its own steps",
+                "recorded modulo commutativity: it has a digest for each session; the order of \
+                 sessions is that of the recorded steps",
             ),
         }
     }
 }
 
-/// What stands above a theorem.
-fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
+/// The header comment of a theorem.
+fn theorem_header(name: &str, replayed: &Replayed, figures: &Figures) -> String {
     let Figures {
         steps,
         inputs,
@@ -183,28 +209,33 @@ fn about(name: &str, recorded: &Recorded, figures: &Figures) -> String {
          Written by `antiphon certify --kernel`. The recording's last chain value is\n`{}`. It has \
          {steps} steps, {inputs} inputs,\n{requests} requests and {events} events.\n",
         filter::line(name),
-        crate::commands::compile::hex(&recorded.chain),
+        hex(&replayed.chain),
     )
 }
 
-/// A recording that replays, on its way to the model.
-struct Certified {
-    recorded: Recorded,
+/// A recording that replays, ready for the model.
+struct Candidate {
+    replayed: Replayed,
     lean: Lean,
     run: Run,
 }
 
-impl Certified {
-    fn ask(&self, args: &Certify, theorem: Option<String>, voice: &Voice) -> Result<Exit, Problem> {
+impl Candidate {
+    fn ask(
+        &self,
+        args: &Certify,
+        theorem: Option<String>,
+        output: &Output,
+    ) -> Result<Exit, Problem> {
         let actions = self.run.case().actions.len();
-        let waiting = Waiting::begin(voice, format!("the model does {actions} steps and inputs"));
+        let spinner = Spinner::begin(output, format!("the model runs {actions} steps and inputs"));
         let found = self.run.compare(&self.lean.oracle);
-        drop(waiting);
+        drop(spinner);
         if let Some(difference) = found? {
-            return self.diverges(args, &difference, voice);
+            return self.diverges(args, &difference, output);
         }
         let proof = match theorem {
-            Some(text) => Some(self.prove(args, &text, voice)?),
+            Some(text) => Some(self.prove(args, &text, output)?),
             None => None,
         };
         let is_good = !matches!(
@@ -214,11 +245,11 @@ impl Certified {
                 ..
             })
         );
-        match voice.json {
-            true => voice.document(&self.document(None, proof.as_ref()))?,
-            false => voice.print(&self.text(proof.as_ref(), voice))?,
+        match output.json {
+            true => output.document(&self.document(None, proof.as_ref()))?,
+            false => output.print(&self.text(proof.as_ref(), output))?,
         }
-        self.warn(voice);
+        self.warn(output);
         Ok(match is_good {
             true => Exit::Done,
             false => Exit::No,
@@ -226,7 +257,7 @@ impl Certified {
     }
 
     /// Writes the theorem and has Lean's kernel check it.
-    fn prove(&self, args: &Certify, text: &str, voice: &Voice) -> Result<Proof, Problem> {
+    fn prove(&self, args: &Certify, text: &str, output: &Output) -> Result<Proof, Problem> {
         let folder = tempfile::tempdir().map_err(OracleError::from)?;
         let path = match &args.output {
             Some(path) => path.clone(),
@@ -234,9 +265,9 @@ impl Certified {
         };
         replace::write(&path, text.as_bytes()).map_err(Problem::file("write", &path))?;
         let begun = Instant::now();
-        let waiting = Waiting::begin(voice, "Lean's kernel checks the theorem".to_owned());
+        let spinner = Spinner::begin(output, "Lean's kernel checks the theorem".to_owned());
         let judgement = judge(&self.lean.program, &path);
-        drop(waiting);
+        drop(spinner);
         Ok(Proof {
             judgement: judgement?,
             file: args.output.clone(),
@@ -248,45 +279,43 @@ impl Certified {
         &self,
         args: &Certify,
         difference: &DivergenceKind,
-        voice: &Voice,
+        output: &Output,
     ) -> Result<Exit, Problem> {
-        if voice.json {
-            voice.document(&self.document(Some(difference), None))?;
+        if output.json {
+            output.document(&self.document(Some(difference), None))?;
         } else {
-            let told = filter::lines(&difference.to_string());
-            let head = voice.paint(BAD, "diverges");
-            voice.print(&format!("{head} from the model: {told}\n"))?;
+            let text = filter::lines(&difference.to_string());
+            let head = output.paint(ERROR, "diverges");
+            output.print(&format!("{head} from the model: {text}\n"))?;
         }
         match &args.fixture {
             Some(path) => {
                 let path = self.keep(path)?;
-                let told = format!("kept as the fixture {}", path.display());
-                voice.remark(ODD, "antiphon:", &told);
+                let text = format!("the case is kept as the fixture {}", path.display());
+                output.warn(&text);
             }
-            None => voice.remark(
-                ODD,
-                "antiphon:",
-                "the kernel and the model do not agree, so one of them is wrong; `--fixture \
+            None => output.warn(
+                "the kernel and the model disagree, so one of them is wrong; `--fixture \
                  fixtures/parity/regressions/NAME` keeps the case for the parity suite",
             ),
         }
         Ok(Exit::No)
     }
 
-    /// Keeps the case as a fixture of the parity suite.
+    /// Writes the case as a fixture of the parity suite.
     fn keep(&self, path: &Path) -> Result<PathBuf, Problem> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        write_fixture(folder, &name, self.run.case()).map_err(Problem::Fixture)
+        Ok(write_fixture(folder, &name, self.run.case()).map_err(LeanError::Fixture)?)
     }
 
-    fn warn(&self, voice: &Voice) {
-        if let Some(remark) = self.recorded.remark().filter(|_| !voice.json) {
-            voice.remark(ODD, "antiphon:", remark);
+    fn warn(&self, output: &Output) {
+        if let Some(warning) = self.replayed.mode_warning().filter(|_| !output.json) {
+            output.warn(warning);
         }
     }
 
-    fn text(&self, proof: Option<&Proof>, voice: &Voice) -> String {
+    fn text(&self, proof: Option<&Proof>, output: &Output) -> String {
         let Figures {
             steps,
             inputs,
@@ -294,11 +323,11 @@ impl Certified {
             requests,
             bytes,
         } = self.run.figures();
-        let head = voice.paint(GOOD, "certified");
-        let lane = filter::line(&self.lean.lane);
+        let head = output.paint(SUCCESS, "certified");
+        let description = filter::line(&self.lean.description);
         let mut text = format!(
             "{head}: {steps} steps, {inputs} inputs, {requests} requests and {events} events are \
-             those of the model\n{bytes} bytes compared, by Lean, {lane}\n"
+             those of the model\n{bytes} bytes compared, by Lean, {description}\n"
         );
         let Some(proof) = proof else {
             return text;
@@ -309,10 +338,10 @@ impl Certified {
                 text.push_str(&format!("theorem checked by Lean's kernel in {seconds} s"));
             }
             Judgement::NotProved => {
-                let bad = voice.paint(BAD, "not proved");
+                let bad = output.paint(ERROR, "not proved");
                 text = format!(
-                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes to \
-                     no conclusion, or to another"
+                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes \
+                     to no conclusion, or to another"
                 );
             }
         }
@@ -341,10 +370,10 @@ impl Certified {
             "divergence": difference.map(difference_json),
             "steps": steps, "inputs": inputs, "requests": requests, "events": events,
             "bytes": bytes,
-            "mode": mode_name(self.recorded.mode),
-            "chain": crate::commands::compile::hex(&self.recorded.chain),
-            "lean": self.lean.lane,
-            "theorems": crate::commands::compile::hex(&theorems::digest()),
+            "mode": mode_name(self.replayed.mode),
+            "chain": hex(&self.replayed.chain),
+            "lean": self.lean.description,
+            "theorems": hex(&theorems::digest()),
             "kernel": proof.map(Proof::document),
         })
     }
@@ -359,7 +388,7 @@ fn mode_name(mode: DeterminismMode) -> &'static str {
     }
 }
 
-/// The first step on which kernel and model do not agree.
+/// The first step on which kernel and model disagree.
 fn difference_json(difference: &DivergenceKind) -> Value {
     match difference {
         DivergenceKind::Action {
@@ -384,10 +413,10 @@ fn difference_json(difference: &DivergenceKind) -> Value {
     }
 }
 
-/// What Lean's kernel says of the theorem.
+/// The result of checking the theorem.
 struct Proof {
     judgement: Judgement,
-    /// Where the theorem is kept.
+    /// The file in which the theorem is kept.
     file: Option<PathBuf>,
     took: Duration,
 }

@@ -1,27 +1,47 @@
-//! `antiphon check`.
+//! `antiphon check`: checks protocols, and images with their certificates.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_bridge::certificates::{Claim, Verdict};
 use antiphon_language::diagnostic::{Json, render_all};
 use antiphon_language::safety::{CERTIFICATE_LEN_MAX, SafetyCertificate};
 use antiphon_machine::Canonical;
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Check;
-use crate::commands::compile::read_image;
 use crate::exit::Exit;
 use crate::filter;
-use crate::lean::{Lean, Waiting};
-use crate::output::{BAD, GOOD, Voice};
-use crate::problem::Problem;
+use crate::image;
+use crate::lean::{Lean, Spinner};
+use crate::output::{ERROR, Output, SUCCESS};
+use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 
-pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
+/// Check protocols: names, shape, projection, safety, bounds
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon check protocols/*.anti
+  antiphon check two_buyer.anti --json
+  antiphon compile two_buyer.anti -o two_buyer.img --certificate two_buyer.cert
+  antiphon check two_buyer.img --certificate two_buyer.cert --lean")]
+pub(crate) struct Check {
+    /// Protocol files; `-` is standard input. With `--certificate`, one image
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Check that this is a safety certificate of the image. Needs no source and explores nothing
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Also run the model's checker, which is proved sound. Needs Lean
+    #[arg(long, requires = "certificate")]
+    lean: bool,
+}
+
+pub(crate) fn run(args: &Check, output: &Output) -> Result<Exit, Problem> {
     if let Some(certificate) = &args.certificate {
-        return check_image(args, certificate, voice);
+        return check_image(args, certificate, output);
     }
     let mut exit = Exit::Done;
     for path in &args.files {
@@ -29,36 +49,39 @@ pub(crate) fn run(args: &Check, voice: &Voice) -> Result<Exit, Problem> {
         if !file.is_sound() {
             exit = Exit::No;
         }
-        if voice.json {
-            voice.document(&document(&file))?;
+        if output.json {
+            output.document(&document(&file))?;
             continue;
         }
-        let mut text = render_all(&file.diagnostics, &file.sources, voice.diagnostics());
+        let mut text = render_all(&file.diagnostics, &file.sources, output.diagnostics());
         for protocol in file.protocols.iter().filter(|_| file.is_sound()) {
-            text.push_str(&verdict(&file.name, protocol, voice));
+            text.push_str(&verdict(&file.name, protocol, output));
         }
-        voice.print(&text)?;
+        output.print(&text)?;
     }
     Ok(exit)
 }
 
-/// Holds one image against its certificate.
-fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem> {
+/// Checks one image against its certificate.
+fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Problem> {
     let [file] = &args.files[..] else {
         let got = args.files.len();
-        return Err(Problem::OneImage { got });
+        return Err(UsageError::OneImage { got }.into());
     };
-    let image = read_image(file)?.ok_or_else(|| Problem::NoImage { path: file.clone() })?;
-    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    let image = image::read(file)?.ok_or_else(|| {
+        let path = file.clone();
+        InputError::SourceForImage { path }
+    })?;
+    let image = image.verify()?;
     let mut bytes = Vec::new();
-    // One byte over the bound is enough to have it refused.
+    // One byte more than the bound is enough to refuse it.
     File::open(path)
         .and_then(|file| {
             file.take(CERTIFICATE_LEN_MAX as u64 + 1)
                 .read_to_end(&mut bytes)
         })
         .map_err(Problem::file("read", path))?;
-    let refused = |error| Problem::Certificate {
+    let refused = |error| InputError::Certificate {
         path: path.to_owned(),
         error,
     };
@@ -70,7 +93,7 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
         true => {
             let image = image.image().to_bytes();
             let certificate = bytes;
-            Some(Model::ask(Claim { image, certificate }, voice)?)
+            Some(Model::ask(Claim { image, certificate }, output)?)
         }
         false => None,
     };
@@ -78,45 +101,45 @@ fn check_image(args: &Check, path: &Path, voice: &Voice) -> Result<Exit, Problem
         Some(model) if !model.accepts() => Exit::No,
         _ => Exit::Done,
     };
-    if voice.json {
+    if output.json {
         let found = json!({
             "name": name, "configurations": count, "buffer_bound": bound,
             "model": model.as_ref().map(|model| &model.verdict),
-            "lean": model.as_ref().map(|model| &model.lane),
+            "lean": model.as_ref().map(|model| &model.lean),
         });
-        voice.document(&found)?;
+        output.document(&found)?;
         return Ok(exit);
     }
-    let good = voice.paint(GOOD, "ok");
-    voice.print(&format!(
+    let good = output.paint(SUCCESS, "ok");
+    output.print(&format!(
         "{good} {file}: {name}, safe in all {count} configurations of its certificate\n"
     ))?;
     if let Some(model) = &model {
-        let head = voice.paint(if model.accepts() { GOOD } else { BAD }, "model");
-        let (verdict, lane) = (filter::line(&model.verdict), filter::line(&model.lane));
-        voice.print(&format!("{head}: {verdict}, by Lean, {lane}\n"))?;
+        let head = output.paint(if model.accepts() { SUCCESS } else { ERROR }, "model");
+        let (verdict, lean) = (filter::line(&model.verdict), filter::line(&model.lean));
+        output.print(&format!("{head}: {verdict}, by Lean, {lean}\n"))?;
     }
     Ok(exit)
 }
 
-/// What the model's checker says.
+/// The verdict of the model's checker.
 struct Model {
     verdict: String,
-    lane: String,
+    lean: String,
 }
 
 impl Model {
-    fn ask(claim: Claim, voice: &Voice) -> Result<Model, Problem> {
+    fn ask(claim: Claim, output: &Output) -> Result<Model, Problem> {
         let lean = Lean::find()?;
-        let waiting = Waiting::begin(
-            voice,
+        let spinner = Spinner::begin(
+            output,
             "the model's checker reads the certificate".to_owned(),
         );
         let verdicts = lean.oracle.judge(&[claim]);
-        drop(waiting);
+        drop(spinner);
         Ok(Model {
             verdict: verdicts?.swap_remove(0),
-            lane: lean.lane,
+            lean: lean.description,
         })
     }
 
@@ -125,7 +148,7 @@ impl Model {
     }
 }
 
-fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {
+fn verdict(file: &str, protocol: &Protocol, output: &Output) -> String {
     let (name, roles) = (protocol.checked.name(), protocol.checked.roles().len());
     let safety = match protocol.configurations() {
         Some(1) => "safe in its one configuration".to_owned(),
@@ -134,7 +157,7 @@ fn verdict(file: &str, protocol: &Protocol, voice: &Voice) -> String {
     };
     format!(
         "{} {file}: {name}, {roles} roles, {safety}\n",
-        voice.paint(GOOD, "ok")
+        output.paint(SUCCESS, "ok")
     )
 }
 

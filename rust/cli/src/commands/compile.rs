@@ -1,33 +1,52 @@
-//! `antiphon compile`.
+//! `antiphon compile`: compiles a protocol to an image.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::path::PathBuf;
 
-use antiphon_codec::Limits;
 use antiphon_language::export::disassemble;
-use antiphon_machine::bounds::IMAGE_LEN_MAX;
-use antiphon_machine::{Canonical, CodeImage, VerifiedImage};
+use antiphon_machine::{Canonical, VerifiedImage};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Compile;
 use crate::exit::Exit;
-use crate::output::Voice;
-use crate::problem::Problem;
+use crate::hex::hex;
+use crate::image;
+use crate::output::Output;
+use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::ProtocolFile;
 use crate::replace;
-use crate::text;
+use crate::same_file::is_same_file;
 
-/// What an image begins with: the head of a CBOR array. No UTF-8 text begins with one of these bytes.
-const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;
+/// Compile a protocol to an image
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon compile two_buyer.anti --disassemble
+  antiphon compile two_buyer.anti --output two_buyer.image")]
+pub(crate) struct Compile {
+    /// The protocol file, `-` for standard input, or an image
+    file: PathBuf,
+    /// The protocol, if the file has several
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// Print the compiled programs as text
+    #[arg(long)]
+    disassemble: bool,
+    /// Write the image to this file, as deterministic CBOR
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the safety certificate to this file; `check` verifies the image with it
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+}
 
-pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Compile, output: &Output) -> Result<Exit, Problem> {
     for path in args.output.iter().chain(&args.certificate) {
-        if text::is_same_file(&args.file, path) {
-            return Err(Problem::OverInput { path: path.clone() });
+        if is_same_file(&args.file, path) {
+            let path = path.clone();
+            return Err(UsageError::OverInput { path }.into());
         }
     }
-    let (image, certificate) = match read_image(&args.file)? {
+    let (image, certificate) = match image::read(&args.file)? {
         Some(image) => (image, None),
         None => {
             let file = ProtocolFile::read(&args.file)?;
@@ -35,10 +54,10 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
             (compiled.image, compiled.certificate)
         }
     };
-    let image = image.verify().map_err(|error| Problem::Image { error })?;
+    let image = image.verify()?;
     if let Some(path) = &args.certificate {
         let protocol = image.image().name.clone();
-        let certificate = certificate.ok_or(Problem::Uncertified { protocol })?;
+        let certificate = certificate.ok_or(InputError::Uncertified { protocol })?;
         replace::write(path, &certificate.encode()).map_err(Problem::file("write", path))?;
     }
     let bytes = image.image().to_bytes();
@@ -46,41 +65,15 @@ pub(crate) fn run(args: &Compile, voice: &Voice) -> Result<Exit, Problem> {
         replace::write(path, &bytes).map_err(Problem::file("write", path))?;
     }
     let text = args.disassemble.then(|| disassemble(image.image()));
-    if voice.json {
-        voice.document(&document(&image, bytes.len(), text.as_deref()))?;
+    if output.json {
+        output.document(&document(&image, bytes.len(), text.as_deref()))?;
         return Ok(Exit::Done);
     }
     match text {
-        Some(text) => voice.print(&text)?,
-        None => voice.print(&summary(&image, bytes.len()))?,
+        Some(text) => output.print(&text)?,
+        None => output.print(&summary(&image, bytes.len()))?,
     }
     Ok(Exit::Done)
-}
-
-/// The image that a file holds, or nothing when it is a text.
-pub(crate) fn read_image(path: &Path) -> Result<Option<CodeImage>, Problem> {
-    if text::is_stdin(path) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    let limit = IMAGE_LEN_MAX as u64 + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(Problem::file("read", path))?;
-    if !bytes.first().is_some_and(|byte| ARRAY.contains(byte)) {
-        return Ok(None);
-    }
-    let limits = Limits {
-        bytes_len: IMAGE_LEN_MAX,
-        items: IMAGE_LEN_MAX,
-        ..Limits::default()
-    };
-    let image = CodeImage::from_bytes(&bytes, limits);
-    let not_an_image = |error| Problem::NotAnImage {
-        path: path.to_owned(),
-        error,
-    };
-    image.map(Some).map_err(not_an_image)
 }
 
 fn summary(image: &VerifiedImage, len: usize) -> String {
@@ -109,16 +102,4 @@ fn document(image: &VerifiedImage, len: usize, text: Option<&str>) -> serde_json
         "digest": hex(image.digest()),
         "text": text,
     })
-}
-
-/// A digest as people write it.
-pub(crate) fn hex(digest: &[u8; 32]) -> String {
-    use std::fmt::Write;
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -1,15 +1,26 @@
-//! `antiphon completions`.
+//! `antiphon completions`: prints completions for a shell.
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::args::{Cli, Completions};
+use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::output::Voice;
+use crate::output::Output;
 use crate::problem::Problem;
 
-pub(crate) fn run(args: &Completions, voice: &Voice) -> Result<Exit, Problem> {
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon completions bash > ~/.local/share/bash-completion/completions/antiphon
+  antiphon completions zsh > ~/.zfunc/_antiphon")]
+pub(crate) struct Completions {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+pub(crate) fn run(args: &Completions, output: &Output) -> Result<Exit, Problem> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "antiphon", &mut script);
-    voice.print(&String::from_utf8_lossy(&script))?;
+    output.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

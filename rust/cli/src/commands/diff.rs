@@ -1,25 +1,68 @@
-//! `antiphon diff`.
+//! `antiphon diff`: compares two recordings.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_record::{
     CompareError, CompareOptions, Compared, Comparison, Extent, Likeness, Parting, Place, Reader,
     ReplayError, Side, Tail, compare, diff,
 };
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Diff;
 use crate::exit::Exit;
 use crate::filter;
-use crate::output::{ODD, Voice};
+use crate::output::{Output, WARNING};
 use crate::problem::Problem;
-use crate::telling::{exit_of, kind_of, warning};
+use crate::tail;
 
-pub(crate) fn run(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+/// Compare two recordings
+///
+/// Both are replayed side by side and their conversations are compared: for each session, in the
+/// order of opening, the messages from each role to each other role with label and payload, the
+/// calls of each role with arguments and results, and how the session ended. The first difference
+/// is shown with its session, its place, the path of the field that differs, a few equal messages
+/// before it, and an excerpt of both values.
+///
+/// Time is ignored: the clock, steps, deadlines, checkpoints, and how messages of different roles
+/// interleave. How a stream is split into pieces is ignored, too: consecutive `exec_output`
+/// messages count as one run of bytes for each `stream`, and consecutive `stdin_data` messages as
+/// one. Refused inputs are not compared.
+///
+/// Input that only one recording has, sent after the command of the other one had ended (`detach`),
+/// is not compared, nor is its `stdin_eof`: how much is sent by then depends on timing.
+///
+/// Differences between headers (tool, configuration, notes) are reported as notes and do not count.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon diff yesterday.rec today.rec
+  antiphon diff yesterday.rec today.rec --time
+  antiphon diff yesterday.rec today.rec --exact
+
+Exit codes:
+  0    the recordings are equal and complete
+  1    they differ, or one does not replay
+  3    equal up to where a recording ends early
+  4    equal up to where a recording is damaged
+  125  not decided: one recording runs more than 64 MiB ahead of the other")]
+pub(crate) struct Diff {
+    /// One recording
+    left: PathBuf,
+    /// The other
+    right: PathBuf,
+    /// Compare entry by entry, including time, steps and pieces
+    #[arg(long, conflicts_with = "time")]
+    exact: bool,
+    /// Also compare the clock of each message and each advance of the clock
+    #[arg(long)]
+    time: bool,
+}
+
+pub(crate) fn run(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     match args.exact {
-        true => entries(args, voice),
-        false => conversations(args, voice),
+        true => entries(args, output),
+        false => conversations(args, output),
     }
 }
 
@@ -28,7 +71,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Compares messages and calls.
-fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+fn conversations(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     let open = |path: &Path| File::open(path).map_err(Problem::file("read", path));
     let options = CompareOptions {
         time: args.time,
@@ -36,72 +79,74 @@ fn conversations(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
     };
     let compared = compare(open(&args.left)?, open(&args.right)?, &options);
     let compared = compared.map_err(|error| match error {
-        CompareError::Left(error) => Problem::recording(&args.left, error),
-        CompareError::Right(error) => Problem::recording(&args.right, error),
+        CompareError::Left(error) => Problem::replay(&args.left, error),
+        CompareError::Right(error) => Problem::replay(&args.right, error),
     })?;
     let names = [name(&args.left), name(&args.right)];
-    if voice.json {
-        voice.document(&document(&compared, &names))?;
+    if output.json {
+        output.document(&document(&compared, &names))?;
     } else {
         let [left, right] = &names;
         let text = filter::lines(&compared.text(left, right));
-        voice.print(&format!("{text}\n"))?;
+        output.print(&format!("{text}\n"))?;
         for note in &compared.notes {
-            voice.remark(ODD, "antiphon: note:", &filter::line(note));
+            output.note(WARNING, "antiphon: note:", &filter::line(note));
         }
     }
     let ends = [&compared.left, &compared.right];
     for (path, extent) in [&args.left, &args.right].into_iter().zip(ends) {
-        warn(path, extent.tail.as_ref(), extent.records, voice);
+        warn(path, extent.tail.as_ref(), extent.records, output);
     }
     Ok(match &compared.likeness {
         Likeness::Equal => Exit::Done,
         Likeness::EqualUpTo if ends.iter().any(|extent| extent.divergence.is_some()) => Exit::No,
-        Likeness::EqualUpTo => worse(ends.map(|extent| exit_of(extent.tail.as_ref()))),
+        Likeness::EqualUpTo => worse_exit(ends.map(|extent| tail::exit(extent.tail.as_ref()))),
         Likeness::Protocols { .. } | Likeness::Different(_) => Exit::No,
         Likeness::Undecided { .. } => Exit::Failed,
     })
 }
 
 /// Compares entry by entry.
-fn entries(args: &Diff, voice: &Voice) -> Result<Exit, Problem> {
+fn entries(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     let (mut left, mut right) = (open(&args.left)?, open(&args.right)?);
     let comparison = diff(&mut left, &mut right).map_err(Problem::file("read", &args.left))?;
-    if voice.json {
-        voice.document(&of_entries(&comparison))?;
+    if output.json {
+        output.document(&entries_json(&comparison))?;
     } else {
         let text = filter::lines(&comparison.to_string());
-        let cut = up_to(&comparison, [&args.left, &args.right]);
-        voice.print(&format!("{}\n", cut.unwrap_or(text)))?;
+        let cut = describe_cut(&comparison, [&args.left, &args.right]);
+        output.print(&format!("{}\n", cut.unwrap_or(text)))?;
     }
     for (path, reader) in [(&args.left, &left), (&args.right, &right)] {
-        warn(path, reader.tail(), reader.records(), voice);
+        warn(path, reader.tail(), reader.records(), output);
     }
     Ok(match comparison {
         Comparison::Equal { .. } => Exit::Done,
-        Comparison::EqualUpTo { .. } => worse([exit_of(left.tail()), exit_of(right.tail())]),
+        Comparison::EqualUpTo { .. } => {
+            worse_exit([tail::exit(left.tail()), tail::exit(right.tail())])
+        }
         Comparison::Header { .. } | Comparison::Parted { .. } => Exit::No,
     })
 }
 
 fn open(path: &Path) -> Result<Reader<File>, Problem> {
     let file = File::open(path).map_err(Problem::file("read", path))?;
-    Reader::open(file).map_err(|error| Problem::recording(path, ReplayError::Open(error)))
+    Reader::open(file).map_err(|error| Problem::replay(path, ReplayError::Open(error)))
 }
 
-/// Prints a remark about a recording that is not whole.
-fn warn(path: &Path, tail: Option<&Tail>, records: u64, voice: &Voice) {
-    if voice.json {
+/// Prints a warning about an incomplete recording.
+fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
+    if output.json {
         return;
     }
-    if let Some(warning) = tail.and_then(|tail| warning(tail, records)) {
+    if let Some(warning) = tail.and_then(|tail| tail::warning(tail, records)) {
         let text = format!("{}: {}", name(path), filter::lines(&warning));
-        voice.remark(ODD, "antiphon:", &text);
+        output.warn(&text);
     }
 }
 
-/// The code of the recording that is of less use.
-fn worse(exits: [Exit; 2]) -> Exit {
+/// Returns the worse of two exit codes: damaged, then incomplete.
+fn worse_exit(exits: [Exit; 2]) -> Exit {
     match exits {
         [Exit::Damaged, _] | [_, Exit::Damaged] => Exit::Damaged,
         [Exit::Cut, _] | [_, Exit::Cut] => Exit::Cut,
@@ -109,8 +154,8 @@ fn worse(exits: [Exit; 2]) -> Exit {
     }
 }
 
-/// Up to where entries were compared, when a recording is not whole.
-fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
+/// Describes how far the entries were compared, if a recording is incomplete.
+fn describe_cut(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     let Comparison::EqualUpTo {
         entries,
         left,
@@ -133,13 +178,9 @@ fn up_to(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
     Some(format!("equal up to entry {entries}, where {ends}"))
 }
 
-fn tail_json(tail: &Tail) -> Value {
-    json!({ "kind": kind_of(tail), "text": tail.to_string() })
-}
-
-fn extent(extent: &Extent, name: &str) -> Value {
+fn extent_json(extent: &Extent, name: &str) -> Value {
     json!({
-        "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail_json),
+        "file": name, "step": extent.step, "tail": extent.tail.as_ref().map(tail::json),
         "divergence": extent.divergence, "has_rest": extent.has_rest,
     })
 }
@@ -165,7 +206,10 @@ fn document(compared: &Compared, names: &[String; 2]) -> Value {
     document["calls"] = json!(compared.calls);
     document["sessions"] = json!(compared.sessions);
     document["notes"] = json!(compared.notes);
-    document["read"] = json!([extent(&compared.left, left), extent(&compared.right, right)]);
+    document["read"] = json!([
+        extent_json(&compared.left, left),
+        extent_json(&compared.right, right)
+    ]);
     document
 }
 
@@ -209,7 +253,7 @@ fn parting_json(parting: &Parting) -> Value {
     document
 }
 
-fn of_entries(comparison: &Comparison) -> Value {
+fn entries_json(comparison: &Comparison) -> Value {
     match comparison {
         Comparison::Equal { entries } => json!({ "result": "equal", "entries": entries }),
         Comparison::EqualUpTo {
@@ -218,7 +262,7 @@ fn of_entries(comparison: &Comparison) -> Value {
             right,
         } => json!({
             "result": "equal_up_to", "entries": entries,
-            "left": left.as_ref().map(tail_json), "right": right.as_ref().map(tail_json),
+            "left": left.as_ref().map(tail::json), "right": right.as_ref().map(tail::json),
         }),
         Comparison::Header { fields } => {
             let fields = fields
@@ -233,12 +277,12 @@ fn of_entries(comparison: &Comparison) -> Value {
             right,
         } => json!({
             "result": "different", "equal": equal, "before": before,
-            "left": side(left), "right": side(right),
+            "left": side_json(left), "right": side_json(right),
         }),
     }
 }
 
-fn side(side: &Side) -> Value {
+fn side_json(side: &Side) -> Value {
     match side {
         Side::Entry { index, text, .. } => json!({ "entry": index, "text": text }),
         Side::Over(tail) => json!({ "over": tail.to_string() }),

@@ -1,6 +1,8 @@
-//! `antiphon exec`: the main job.
+//! `antiphon exec`: runs a command in the guest.
 
 use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use antiphon_guest::driver::{Binding, Driver, Guests};
@@ -11,69 +13,144 @@ use antiphon_language::source::Source;
 use antiphon_machine::{
     EffectHandler, End, FailureKind, Phase, ProtocolMachineConfig, Rest, Sink, VerifiedImage,
 };
+use clap::Args;
 use serde_json::json;
 use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
-use crate::args::Exec;
-use crate::ends::Ends;
+use crate::args::{ArgumentError, GuestArgs, RecordArgs, Seconds};
 use crate::exit::Exit;
 use crate::filter;
 use crate::guest;
-use crate::host::{Ending, FORWARDED, Host, Job, OWNER, forwards};
+use crate::host::{CommandEnd, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
-use crate::output::{self, BAD, REPORTED_WITHIN, Voice};
-use crate::problem::Problem;
+use crate::last_failure::LastFailure;
+use crate::output::{self, Output, REPORT_TIMEOUT};
+use crate::problem::{Problem, SystemError};
 use crate::protocol::{Protocol, ProtocolFile};
-use crate::recording::{Recording, header};
-use crate::streams::{Manner, Stream};
-use crate::telling::GUEST_ROLES_NOTE;
+use crate::recording::{Recorded, Recording, header};
+use crate::streams::{OutputFormat, Stream};
+use crate::timeline::GUEST_ROLES_NOTE;
 
-/// The roles that are the guest's, by the names that the shipped protocol gives them.
+/// Run a command in the guest
+///
+/// Connects the guest command's standard input, output and error to this command's, live. The exit
+/// code is the guest command's own, or 128 + N if signal N ended it. INT (Ctrl-C), TERM, HUP, QUIT,
+/// USR1, USR2 and WINCH are forwarded to the guest command. The second signal that asks for an end
+/// cancels it, the third ends this program at once.
+///
+/// Standard input is read from the start, as `ssh` does: in a loop such as `while read line; do
+/// antiphon exec ...` the command reads the input of the loop, unless `-n` is given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon exec -- uname -a
+  antiphon exec --record demo.rec -- sh -c 'echo out; echo err >&2; exit 3'
+  tar c . | antiphon exec --agent unix:/run/guest.sock --cwd /srv -- tar x
+  antiphon exec --deadline 2.5 --env LANG=C -- ./slow-test
+
+Exit codes of its own, in addition to the guest command's:
+  124  the deadline passed
+  125  the session failed: no agent, agent lost, protocol broken, recording not written
+  126  the command was found but could not be run
+  127  the command was not found")]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    guest: GuestArgs,
+    #[command(flatten)]
+    recording: RecordArgs,
+    /// The protocol of the session, instead of the shipped `guest_exec.anti`
+    #[arg(long, value_name = "FILE")]
+    protocol: Option<PathBuf>,
+    /// Kill the command after SECONDS
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<Seconds>,
+    /// Cancel the command if it is still running SECONDS after a forwarded INT, TERM, HUP or QUIT
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    kill_after: Seconds,
+    /// Do not read standard input; the command's input is empty
+    #[arg(long, short = 'n')]
+    no_stdin: bool,
+    /// Set an environment variable of the command; may be repeated
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
+    env: Vec<Variable>,
+    /// The command's working directory in the guest
+    #[arg(long, value_name = "DIRECTORY")]
+    cwd: Option<String>,
+    /// Pass the guest's bytes to a terminal unchanged, escape sequences included
+    #[arg(long)]
+    raw: bool,
+    /// The command and its arguments. Options of `exec` come before it
+    #[arg(required = true, trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+/// An environment variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Variable {
+    type Err = ArgumentError;
+
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
+        match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Variable {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            Some(_) | None => Err(ArgumentError::Variable),
+        }
+    }
+}
+
+/// The roles that are bound to the guest, as the shipped protocol names them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
 
 /// The name of the shipped protocol in diagnostics.
 const SHIPPED: &str = "guest_exec.anti";
 
-pub(crate) fn run(args: &Exec, voice: &Voice) -> Result<Exit, Problem> {
+pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
     let protocol = protocol(args)?;
     let image = protocol.image()?;
-    // Checked before an agent is started and a recording is created: nothing is run for a protocol that does not fit.
+    // Checked before an agent is started and a recording is created.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
-    Binding::named(&image, guest_roles(&image), guest_interfaces(&image)).map_err(Problem::Open)?;
+    Binding::named(&image, guest_roles(&image), guest_interfaces(&image))?;
     let link = guest::open(&args.guest)?;
     let config = ProtocolMachineConfig::default();
     let header = || header(&config, &protocol.text, notes(args, &image));
-    let mut recording = Recording::begin(&args.recording, header, voice)?;
+    let mut recording = Recording::begin(&args.recording, header, output)?;
     if let Some(recording) = &mut recording {
         let host = host.clone();
-        recording.stop_by(move || host.end_unrecorded());
+        recording.on_failure(move || host.end_unrecorded());
     }
-    let mut driver = Driver::new(config, host.clone(), (recording, Ends::default()));
-    host.reach(driver.remote());
-    let ran = session(&image, args, voice, &host, &mut driver, link);
+    let mut driver = Driver::new(config, host.clone(), (recording, LastFailure::default()));
+    host.set_remote(driver.remote());
+    let ran = session(&image, args, output, &host, &mut driver, link);
 
     let kernel = driver.kernel().clone();
-    let (_, (recording, ends), links) = driver.into_parts();
-    // First the recording, which is whole now, and then what may have to be waited for.
-    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
+    let (_, (recording, last_failure), links) = driver.into_parts();
+    // The recording ends first; the output may still have to wait for its reader.
+    let recorded = Recorded::end(recording, &kernel);
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
-    let rest = ran.map_err(|problem| problem.recorded(is_recorded))?;
+    let rest = recorded.result(ran)?;
     let phase = kernel.sessions().first().map(|session| session.phase());
-    let mut told = Told::of(args, &host, &ends, phase, &rest, &unwritten);
-    told.guest_code = guest_code(&host);
-    if !is_recorded {
-        told = told.unrecorded();
+    let mut ending = Ending::of(args, &host, &last_failure, phase, &rest, &unwritten);
+    ending.guest_code = guest_code(&host);
+    if !recorded.is_whole() {
+        ending = ending.unrecorded();
     }
-    let told = told.tell(voice, host.is_called_off(), &unwritten);
-    told.map_err(|problem| problem.recorded(is_recorded))
+    let reported = ending.report(output, host.is_ending(), &unwritten);
+    recorded.result(reported)
 }
 
 /// Opens the session and runs it to its end.
 fn session<A: EffectHandler, S: Sink>(
     image: &std::sync::Arc<VerifiedImage>,
     args: &Exec,
-    voice: &Voice,
+    output: &Output,
     host: &Host,
     driver: &mut Driver<A, S>,
     link: GuestLink,
@@ -82,27 +159,28 @@ fn session<A: EffectHandler, S: Sink>(
     let guests = Guests::new()
         .roles(guest, guest_roles(image))
         .interfaces(guest, guest_interfaces(image));
-    host.connect(manners(args, voice))
-        .map_err(Problem::Threads)?;
-    let session = driver.open(image, OWNER, &guests).map_err(Problem::Open)?;
+    host.connect(formats(args, output))
+        .map_err(SystemError::Threads)?;
+    let session = driver.open(image, OWNER, &guests)?;
     host.opened(session);
-    // Where nothing can be forwarded, a window may change its size all the same.
+    // Under a protocol without `signal` every forwarded signal cancels the command, and a resized
+    // window must not.
     let forwards = forwards(image);
     let signals = FORWARDED
         .into_iter()
         .filter(|signal| forwards || *signal != SIGWINCH);
     let signalled = host.clone();
-    on_signals(signals, move |signal| signalled.signal(signal)).map_err(Problem::Threads)?;
+    on_signals(signals, move |signal| signalled.signal(signal)).map_err(SystemError::Threads)?;
     Ok(driver.run())
 }
 
-/// The roles of the protocol that are the guest's.
+/// The roles of the protocol that are bound to the guest.
 fn guest_roles(image: &VerifiedImage) -> impl Iterator<Item = &'static str> {
     let has = |name: &str| image.image().roles.iter().any(|role| role.name == name);
     GUEST_ROLES.into_iter().filter(move |name| has(name))
 }
 
-/// Whatever operations the protocol names are the guest's; `host` is what the roles' hosts are asked through.
+/// The interfaces that are bound to the guest: all except `host`, through which hosts are asked.
 fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
     let names = image.image().interfaces.iter();
     let names = names.map(|interface| interface.name.as_str());
@@ -111,7 +189,7 @@ fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
     let file = match &args.protocol {
-        Some(path) => ProtocolFile::read(path)?.apart_from(&args.recording)?,
+        Some(path) => ProtocolFile::read(path)?.check_recording(&args.recording)?,
         None => ProtocolFile::of(Source::new(SHIPPED, GUEST_EXEC), &NoModules),
     };
     file.protocol(None)
@@ -132,7 +210,7 @@ fn job(args: &Exec) -> Job {
     }
 }
 
-/// What a person who reads the recording should know, besides what is in it.
+/// The notes in the recording's header.
 fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     let mut notes = vec![("command".to_owned(), "exec".to_owned())];
     notes.extend(guest::notes(&args.guest));
@@ -141,97 +219,97 @@ fn notes(args: &Exec, image: &VerifiedImage) -> Vec<(String, String)> {
     notes
 }
 
-fn manners(args: &Exec, voice: &Voice) -> [Manner; 2] {
-    let of = |terminal| match (voice.json, terminal && !args.raw) {
-        (true, _) => Manner::Json,
-        (false, true) => Manner::Filtered,
-        (false, false) => Manner::Plain,
+fn formats(args: &Exec, output: &Output) -> [OutputFormat; 2] {
+    let of = |terminal| match (output.json, terminal && !args.raw) {
+        (true, _) => OutputFormat::Json,
+        (false, true) => OutputFormat::Filtered,
+        (false, false) => OutputFormat::Plain,
     };
-    [of(voice.terminal), of(voice.terminal_stderr)]
+    [of(output.terminal), of(output.terminal_stderr)]
 }
 
-/// The code that the guest command ended with; none when it did not run or a signal ended it.
+/// The exit code of the guest command, or `None` if it did not run or a signal ended it.
 fn guest_code(host: &Host) -> Option<i64> {
-    match host.ending() {
-        Some(Ending::Exit {
+    match host.command_end() {
+        Some(CommandEnd::Exit {
             code, signal: None, ..
         }) => Some(code),
-        Some(Ending::Exit { .. } | Ending::Refused { .. }) | None => None,
+        Some(CommandEnd::Exit { .. } | CommandEnd::Refused { .. }) | None => None,
     }
 }
 
 /// How an `exec` ended.
-struct Told {
+struct Ending {
     exit: Exit,
     reason: &'static str,
     signal: Option<u64>,
-    /// The code that the guest command ended with, if one did; `exit` is this program's.
+    /// The exit code of the guest command, if it has one; `exit` is this program's.
     guest_code: Option<i64>,
-    /// A message for standard error; `None` when the guest's own output is enough.
+    /// A message for standard error; `None` if the guest's own output is enough.
     message: Option<String>,
 }
 
-impl Told {
+impl Ending {
     fn of(
         args: &Exec,
         host: &Host,
-        ends: &Ends,
+        last_failure: &LastFailure,
         phase: Option<Phase>,
         rest: &Rest,
         unwritten: &[Stream],
-    ) -> Told {
+    ) -> Ending {
         if let Some(why) = host.unreadable() {
             let reason = format!("cannot read standard input: {why}");
-            return Told::failed(Exit::Failed, reason);
+            return Ending::failed(Exit::Failed, reason);
         }
         if let Some((stream, kind)) = host.broken() {
-            return Told::broken(stream, kind);
+            return Ending::broken(stream, kind);
         }
         if let Some(signal) = host.cancelled_for() {
-            return Told::cancelled(signal, None);
+            return Ending::cancelled(signal, None);
         }
         if host.has_input_left() {
-            let reason = "standard input has more than the protocol carries: the rest was not sent, so the command \
-                          did not get all of its input";
-            return Told::failed(Exit::Failed, reason.to_owned());
+            let reason = "standard input has more than the protocol carries: the rest was not \
+                          sent, so the command did not get all of its input";
+            return Ending::failed(Exit::Failed, reason.to_owned());
         }
         let closed = phase == Some(Phase::Terminal(End::Closed));
-        let ending = host.ending().filter(|_| closed);
-        if let Some(signal) = host.asked_to_end() {
-            // It was asked to end, and neither the guest nor the reader of its output lets it.
-            if ending.is_none() {
-                let message = format!("{}: the command may still run", ends.reason());
-                return Told::cancelled(signal, Some(message));
+        let command_end = host.command_end().filter(|_| closed);
+        if let Some(signal) = host.end_signal() {
+            // The command was told to end, but the guest or the reader of its output prevents that.
+            if command_end.is_none() {
+                let message = format!("{}: the command may still run", last_failure.reason());
+                return Ending::cancelled(signal, Some(message));
             }
             if !unwritten.is_empty() {
-                return Told::cancelled(signal, None);
+                return Ending::cancelled(signal, None);
             }
         }
-        match ending {
-            Some(Ending::Exit {
+        match command_end {
+            Some(CommandEnd::Exit {
                 timed_out: true, ..
             }) if args.deadline.is_none() => {
                 let reason = "the guest reports that a deadline has passed, and none was set";
-                Told::failed(Exit::Failed, reason.to_owned())
+                Ending::failed(Exit::Failed, reason.to_owned())
             }
-            Some(Ending::Exit {
+            Some(CommandEnd::Exit {
                 timed_out: true, ..
-            }) => Told::deadline(args),
-            Some(Ending::Exit { code, signal, .. }) => Told::exited(code, signal),
-            Some(Ending::Refused { code, message }) => Told::refused(args, &code, &message),
-            None if ends.is(FailureKind::Timeout) => Told::deadline(args),
+            }) => Ending::deadline(args),
+            Some(CommandEnd::Exit { code, signal, .. }) => Ending::exited(code, signal),
+            Some(CommandEnd::Refused { code, message }) => Ending::refused(args, &code, &message),
+            None if last_failure.is(FailureKind::Timeout) => Ending::deadline(args),
             None => {
                 let reason = match rest {
-                    Rest::Stuck(_) => "no role can go on: the protocol waits for itself".to_owned(),
-                    Rest::Done | Rest::Idle => ends.reason(),
+                    Rest::Stuck(_) => "deadlock: every role waits for another one".to_owned(),
+                    Rest::Done | Rest::Idle => last_failure.reason(),
                 };
-                Told::failed(Exit::Failed, format!("the session failed: {reason}"))
+                Ending::failed(Exit::Failed, format!("the session failed: {reason}"))
             }
         }
     }
 
-    fn exited(code: i64, signal: Option<u64>) -> Told {
-        // A guest of another system may have another code for a signal; the signal decides.
+    fn exited(code: i64, signal: Option<u64>) -> Ending {
+        // The guest's system may use another code for a signal; the signal decides.
         let of_signal = signal.and_then(|signal| i64::try_from(signal).ok());
         let code = of_signal.map_or(code, |signal| 128 + signal);
         let reason = match signal {
@@ -240,10 +318,11 @@ impl Told {
         };
         let message = (u8::try_from(code).is_err()).then(|| {
             format!(
-                "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is 255"
+                "the guest's exit code is {code}, which is outside 0 to 255; the exit code here is \
+                 255"
             )
         });
-        Told {
+        Ending {
             exit: Exit::Guest(exit_code(code)),
             reason,
             signal,
@@ -252,9 +331,9 @@ impl Told {
         }
     }
 
-    /// The command was ended because of a signal to this process.
-    fn cancelled(signal: i32, message: Option<String>) -> Told {
-        Told {
+    /// The command was ended by a signal to this process.
+    fn cancelled(signal: i32, message: Option<String>) -> Ending {
+        Ending {
             exit: Exit::Guest(exit_code(128 + i64::from(signal))),
             reason: "cancelled",
             signal: u64::try_from(signal).ok(),
@@ -263,18 +342,18 @@ impl Told {
         }
     }
 
-    /// The reader of the output is gone: as if the command had been ended by writing to a closed pipe.
-    fn broken(stream: Stream, kind: io::ErrorKind) -> Told {
+    /// The reader of the output is gone: reported as if SIGPIPE had ended the command.
+    fn broken(stream: Stream, kind: io::ErrorKind) -> Ending {
         if kind == io::ErrorKind::BrokenPipe {
-            return Told::cancelled(SIGPIPE, None);
+            return Ending::cancelled(SIGPIPE, None);
         }
-        Told::failed(
+        Ending::failed(
             Exit::Failed,
             format!("cannot write to {}: {kind}", stream.name()),
         )
     }
 
-    fn deadline(args: &Exec) -> Told {
+    fn deadline(args: &Exec) -> Ending {
         let message = match args.deadline {
             Some(deadline) => {
                 let seconds = deadline.milliseconds as f64 / 1000.0;
@@ -283,7 +362,7 @@ impl Told {
             None => "the guest did not answer in time".to_owned(),
         };
         let exit = Exit::Deadline;
-        Told {
+        Ending {
             exit,
             reason: "deadline",
             signal: None,
@@ -292,22 +371,22 @@ impl Told {
         }
     }
 
-    fn refused(args: &Exec, code: &str, message: &str) -> Told {
+    fn refused(args: &Exec, code: &str, message: &str) -> Ending {
         let exit = match code {
             "not_found" => Exit::NotFound,
             "spawn_failed" | "denied" => Exit::NotRunnable,
-            "timed_out" => return Told::deadline(args),
+            "timed_out" => return Ending::deadline(args),
             _ => Exit::Failed,
         };
         let command = args.command.first().map_or("", String::as_str);
-        Told::failed(
+        Ending::failed(
             exit,
             format!("the guest did not run `{command}`: {code}: {message}"),
         )
     }
 
-    fn failed(exit: Exit, message: String) -> Told {
-        Told {
+    fn failed(exit: Exit, message: String) -> Ending {
+        Ending {
             exit,
             reason: "failed",
             signal: None,
@@ -316,12 +395,12 @@ impl Told {
         }
     }
 
-    /// The same, of a session whose recording failed, which was reported when it did.
-    fn unrecorded(self) -> Told {
+    /// The same ending with a failed recording, which was reported when it failed.
+    fn unrecorded(self) -> Ending {
         let ended = self
             .guest_code
             .map(|code| format!("the recording failed; the guest command ended with code {code}"));
-        Told {
+        Ending {
             exit: Exit::Failed,
             reason: "recording_failed",
             message: self.message.or(ended),
@@ -329,12 +408,13 @@ impl Told {
         }
     }
 
-    /// Reports the end. Once the command was called off, readers that do not read are not waited for, and nothing is
-    /// written to a stream that takes nothing. The exit code is that of the command, also when its reader is gone.
-    fn tell(
+    /// Reports the ending. Once the command was told to end, the report has a time limit, and
+    /// nothing is written to a stream that is not read. The exit code does not depend on the reader
+    /// of the report.
+    fn report(
         self,
-        voice: &Voice,
-        is_called_off: bool,
+        output: &Output,
+        is_ending: bool,
         unwritten: &[Stream],
     ) -> Result<Exit, Problem> {
         let exit = self.exit;
@@ -343,22 +423,22 @@ impl Told {
             "event": "exit", "code": exit.code(), "reason": self.reason,
             "signal": self.signal, "guest_code": self.guest_code, "message": message,
         });
-        let (voice, message) = (
-            *voice,
+        let (output, message) = (
+            *output,
             message.filter(|_| !unwritten.contains(&Stream::Stderr)),
         );
-        let has_document = voice.json && unwritten.is_empty();
+        let has_document = output.json && unwritten.is_empty();
         let report = move || {
             if let Some(message) = message {
-                voice.remark(BAD, "antiphon:", &message);
+                output.error(&message);
             }
             match has_document {
-                true => voice.document(&document),
+                true => output.document(&document),
                 false => Ok(()),
             }
         };
-        if is_called_off {
-            output::within(REPORTED_WITHIN, move || drop(report()));
+        if is_ending {
+            output::with_timeout(REPORT_TIMEOUT, move || drop(report()));
             return Ok(exit);
         }
         match report() {
@@ -368,8 +448,8 @@ impl Told {
     }
 }
 
-/// This process's exit code for a guest command's code. Codes that do not fit a byte become 255, so that only 0 means
-/// success.
+/// Converts a guest command's exit code to this process's. Codes that do not fit a byte become 255,
+/// so that only 0 means success.
 fn exit_code(code: i64) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
@@ -379,7 +459,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_code_of_another_system_becomes_success() {
+    fn no_code_outside_a_byte_becomes_success() {
         let codes = [
             0,
             1,
@@ -392,10 +472,19 @@ mod tests {
             i64::MAX,
             0xC000_0005,
         ];
-        let ends = codes.map(exit_code);
-        assert_eq!(ends, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
-        assert_eq!(Told::exited(0, Some(9)).exit, Exit::Guest(137));
-        assert!(Told::exited(256, None).message.is_some());
-        assert!(Told::exited(255, None).message.is_none());
+        let bytes = codes.map(exit_code);
+        assert_eq!(bytes, [0, 1, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(Ending::exited(0, Some(9)).exit, Exit::Guest(137));
+        assert!(Ending::exited(256, None).message.is_some());
+        assert!(Ending::exited(255, None).message.is_none());
+    }
+
+    #[test]
+    fn variables_need_a_name() {
+        let parse = |word: &str| word.parse::<Variable>().map(|v| (v.name, v.value)).ok();
+        assert_eq!(parse("A=b=c"), Some(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse("A="), Some(("A".to_owned(), String::new())));
+        assert_eq!(parse("=b"), None);
+        assert_eq!(parse("A"), None);
     }
 }

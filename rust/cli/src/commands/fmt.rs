@@ -1,20 +1,36 @@
-//! `antiphon fmt`.
+//! `antiphon fmt`: formats protocol files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use antiphon_language::diagnostic::{Diagnostic, Json, render_all};
 use antiphon_language::source::{Source, Sources};
 use antiphon_language::{format, parse};
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Fmt;
 use crate::exit::Exit;
-use crate::output::{ODD, Voice};
+use crate::output::{Output, WARNING};
 use crate::problem::Problem;
 use crate::replace;
 use crate::text;
 
-pub(crate) fn run(args: &Fmt, voice: &Voice) -> Result<Exit, Problem> {
+/// Format protocol files in place
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon fmt protocols/*.anti
+  antiphon fmt --check protocols/*.anti
+  antiphon fmt - < draft.anti")]
+pub(crate) struct Fmt {
+    /// Change nothing; list the files that would change, and exit with 1 if there are any
+    #[arg(long)]
+    check: bool,
+    /// Protocol files; `-` formats standard input to standard output
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Fmt, output: &Output) -> Result<Exit, Problem> {
     let mut exit = Exit::Done;
     for path in &args.files {
         let formatted = Formatted::read(path)?;
@@ -24,18 +40,18 @@ pub(crate) fn run(args: &Fmt, voice: &Voice) -> Result<Exit, Problem> {
                 if args.check && changed {
                     exit = Exit::No;
                 }
-                tell(path, text, changed, args, voice)?;
+                finish(path, text, changed, args, output)?;
             }
             Err(found) => {
                 exit = Exit::No;
-                refuse(&formatted.source, found, voice)?;
+                refuse(&formatted.source, found, output)?;
             }
         }
     }
     Ok(exit)
 }
 
-/// A file and how it should look; what is wrong with it, if it cannot be formatted.
+/// A file and its formatted text, or the errors that prevent formatting.
 struct Formatted {
     source: Source,
     text: Result<String, Vec<Diagnostic>>,
@@ -61,34 +77,43 @@ impl Formatted {
     }
 }
 
-fn tell(path: &Path, text: &str, changed: bool, args: &Fmt, voice: &Voice) -> Result<(), Problem> {
+fn finish(
+    path: &Path,
+    text: &str,
+    changed: bool,
+    args: &Fmt,
+    output: &Output,
+) -> Result<(), Problem> {
     let name = text::name(path);
     if !args.check && text::is_stdin(path) {
-        return match voice.json {
-            true => voice.document(&json!({ "file": name, "changed": changed, "text": text })),
-            false => voice.print(text),
+        return match output.json {
+            true => output.document(&json!({ "file": name, "changed": changed, "text": text })),
+            false => output.print(text),
         };
     }
     if !args.check && changed {
         replace::write(path, text.as_bytes()).map_err(Problem::file("write", path))?;
     }
-    if voice.json {
-        return voice.document(&json!({ "file": name, "changed": changed }));
+    if output.json {
+        return output.document(&json!({ "file": name, "changed": changed }));
     }
     match (args.check, changed) {
-        (true, true) => voice.print(&format!("{} {name}\n", voice.paint(ODD, "not formatted:"))),
-        (false, true) => voice.print(&format!("formatted: {name}\n")),
+        (true, true) => output.print(&format!(
+            "{} {name}\n",
+            output.paint(WARNING, "not formatted:")
+        )),
+        (false, true) => output.print(&format!("formatted: {name}\n")),
         (_, false) => Ok(()),
     }
 }
 
-fn refuse(source: &Source, found: &[Diagnostic], voice: &Voice) -> Result<(), Problem> {
+fn refuse(source: &Source, found: &[Diagnostic], output: &Output) -> Result<(), Problem> {
     let mut sources = Sources::default();
     // The first file of an empty set always has room.
     let _ = sources.add(source.clone());
-    if voice.json {
+    if output.json {
         let found: Vec<Json<'_>> = found.iter().map(|d| Json::new(d, &sources)).collect();
-        return voice.document(&json!({ "file": &*source.name, "diagnostics": found }));
+        return output.document(&json!({ "file": &*source.name, "diagnostics": found }));
     }
-    voice.print(&render_all(found, &sources, voice.diagnostics()))
+    output.print(&render_all(found, &sources, output.diagnostics()))
 }

@@ -1,13 +1,24 @@
-//! `antiphon man`.
+//! `antiphon man`: prints a manual page.
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::args::{Cli, Man};
+use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::output::Voice;
-use crate::problem::Problem;
+use crate::output::Output;
+use crate::problem::{Problem, UsageError};
 
-pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
+/// Print the manual page
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon man > ~/.local/share/man/man1/antiphon.1
+  antiphon man exec | man -l -")]
+pub(crate) struct Man {
+    /// The command; without one, the page of `antiphon` is printed
+    command: Option<String>,
+}
+
+pub(crate) fn run(args: &Man, output: &Output) -> Result<Exit, Problem> {
     let mut all = Cli::command();
     all.build();
     let page = match &args.command {
@@ -16,10 +27,8 @@ pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
             let Some(command) = all.find_subcommand(name) else {
                 let known = all.get_subcommands().map(|c| format!("`{}`", c.get_name()));
                 let known = known.collect::<Vec<_>>().join(", ");
-                return Err(Problem::NoSuchCommand {
-                    got: name.clone(),
-                    known,
-                });
+                let got = name.clone();
+                return Err(UsageError::NoSuchCommand { got, known }.into());
             };
             command.clone()
         }
@@ -28,6 +37,6 @@ pub(crate) fn run(args: &Man, voice: &Voice) -> Result<Exit, Problem> {
     clap_mangen::Man::new(page)
         .render(&mut text)
         .map_err(Problem::stdout)?;
-    voice.print(&String::from_utf8_lossy(&text))?;
+    output.print(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }

@@ -1,468 +1,196 @@
-//! `antiphon run`: any protocol, with the world played by a script or by the user.
+//! `antiphon run`: runs a protocol, with a script or the user in place of its hosts.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+mod hosts;
+mod steps;
+mod summary;
+
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
-use antiphon_machine::threaded::{
-    Handlers, NativeThreadedDriver, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH, WaveReport,
-};
-use antiphon_machine::{
-    EffectHandler, EffectRequest, End, Ingress, KernelMachine, Phase, ProtocolMachineConfig,
-    ProtocolMachineKernel, Reply, Rest, Round, SessionId, Status, Turn, VerifiedImage, Wait,
-};
-use serde_json::json;
+use antiphon_machine::threaded::{NativeThreadedDriver, PerLane, ThreadedProtocolMachine};
+use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
+use clap::Args;
+use clap::builder::RangedI64ValueParser;
 
-use crate::args::Run;
-use crate::commands::replay::status;
+use crate::args::{ArgumentError, RecordArgs, workers};
 use crate::exit::Exit;
-use crate::explain;
-use crate::filter;
-use crate::interrupt::on_signal;
-use crate::output::{BAD, GOOD, REPORTED_WITHIN, Voice, within};
-use crate::problem::Problem;
+use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
+use crate::problem::{Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
-use crate::recording::{Recording, header};
-use crate::script::{Script, Scripted};
-use crate::text;
-use crate::typed::Typed;
-use crate::watcher::Watcher;
+use crate::recording::{Recorded, Recording, header};
+use crate::row_printer::RowPrinter;
+use hosts::{Hosts, hosts};
+use steps::{Stop, WaveLimits, drive_sessions};
+use summary::Summary;
 
-/// The longest script in bytes.
-const SCRIPT_LEN_MAX: u64 = 16 << 20;
+/// Run a protocol here, with answers from a script or from you
+///
+/// A script answers every request to the hosts of the protocol's roles. Without a script you type
+/// the answers. `docs/cli.md` describes the syntax of scripts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon run two_buyer.anti --script happy.script
+  antiphon run two_buyer.anti --script happy.script --policy round-robin --record happy.rec
+  antiphon run two_buyer.anti --script happy.script --sessions 100 --threads 4 --explain
+  antiphon run two_buyer.anti")]
+pub(crate) struct Run {
+    /// The protocol file
+    file: PathBuf,
+    /// The protocol, if the file has several
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// The script; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// The policy that chooses the role that steps next
+    #[arg(long, default_value = "cooperative", value_parser = policy_parser())]
+    policy: SchedulingPolicy,
+    /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
+    #[arg(long = "priority", value_name = "ROLE=N")]
+    priorities: Vec<Priority>,
+    #[command(flatten)]
+    recording: RecordArgs,
+    /// Print every event, not only messages, calls and failures
+    #[arg(long)]
+    all: bool,
+    /// Stop the run after N steps
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    steps_max: u64,
+    /// Open K sessions, 1 to 65536, each with its own copy of the script
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(SESSIONS_MAX)),
+        help_heading = THREADS
+    )]
+    sessions: u32,
+    /// Run the sessions in waves on N threads, 1 to 1024
+    #[arg(long, value_name = "N", value_parser = workers(), help_heading = THREADS)]
+    threads: Option<u32>,
+    /// Step at most W sessions in a wave [default: 4096]
+    #[arg(
+        long,
+        value_name = "W",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    width: Option<u32>,
+    /// Step each session at most Q times in a wave [default: 256]
+    #[arg(
+        long,
+        value_name = "Q",
+        requires = "threads",
+        value_parser = in_wave(),
+        help_heading = THREADS
+    )]
+    quantum: Option<u32>,
+    /// Print statistics of the waves at the end, and why they were no wider
+    #[arg(long, requires = "threads", help_heading = THREADS)]
+    explain: bool,
+}
 
-/// Remarks that a person is told; JSON has all of them.
-const REMARKS_MAX: usize = 20;
+/// The most sessions of a run: the output of more would be unreadable.
+const SESSIONS_MAX: u32 = 1 << 16;
 
-/// Who opens the sessions, and may cancel them.
+const THREADS: &str = "Sessions and threads";
+
+/// The priority of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Priority {
+    pub(crate) role: String,
+    pub(crate) priority: u8,
+}
+
+impl FromStr for Priority {
+    type Err = ArgumentError;
+
+    fn from_str(word: &str) -> Result<Self, ArgumentError> {
+        let (role, number) = word.split_once('=').ok_or(ArgumentError::Priority)?;
+        let priority = number.parse().map_err(|_| ArgumentError::Priority)?;
+        Ok(Priority {
+            role: role.to_owned(),
+            priority,
+        })
+    }
+}
+
+/// Parses a number of sessions in a wave, or of steps of each.
+fn in_wave() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=WAVE_STEPS_MAX as i64)
+}
+
+fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPolicy> {
+    use clap::builder::TypedValueParser;
+    let names = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
+    clap::builder::PossibleValuesParser::new(names).map(|name| {
+        let policy = SchedulingPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == name);
+        policy.unwrap_or(SchedulingPolicy::Cooperative)
+    })
+}
+
+/// The owner of the sessions.
 const OWNER: &str = "antiphon run";
 
-/// One lane for each session, so that each has hosts of its own.
-type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, Watcher)>;
+/// One lane for each session, so that each session has its own hosts.
+type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowPrinter)>;
 
-pub(crate) fn run(args: &Run, voice: &Voice) -> Result<Exit, Problem> {
-    let pace = Pace::of(args)?;
-    let file = ProtocolFile::read(&args.file)?.apart_from(&args.recording)?;
-    Recording::refuse_over(&args.recording, args.script.as_deref())?;
+pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
+    let limits = WaveLimits::of(args)?;
+    let file = ProtocolFile::read(&args.file)?.check_recording(&args.recording)?;
+    Recording::check_target(&args.recording, args.script.as_deref())?;
     let protocol = file.protocol(args.protocol.as_deref())?;
     let image = protocol.image()?;
     let hosts = hosts(args, &image)?;
     let config = config(args, &protocol)?;
-    let driver = NativeThreadedDriver::try_with_workers(pace.workers)?;
+    let driver = NativeThreadedDriver::try_with_workers(limits.workers)?;
     let notes = vec![("command".to_owned(), "run".to_owned())];
     let header = || header(&config, &protocol.text, notes);
-    let recording = Recording::begin(&args.recording, header, voice)?;
-    let watcher = Watcher::new(*voice, &image, args.all, args.sessions > 1);
-    let machine = Machine::with_driver(config, hosts, (recording, watcher), driver);
-    let mut machine = machine.with_wave(pace.width, pace.quantum);
-    for _ in 0..args.sessions {
-        machine
-            .load_choreography(&image, OWNER)
-            .map_err(Problem::refused)?;
-    }
-
-    let signal = watch(args.script.is_some())?;
-    let stop = drive(&mut machine, &pace, args.steps_max, &signal);
-    call_off(&mut machine);
+    let recording = Recording::begin(&args.recording, header, output)?;
+    let printer = RowPrinter::new(*output, &image, args.all, args.sessions > 1);
+    let machine = Machine::with_driver(config, hosts, (recording, printer), driver);
+    let mut machine = machine.with_wave(limits.width, limits.quantum);
+    let stop = drive_sessions(&mut machine, &image, args, &limits);
     let report = machine.report();
-    let (kernel, hosts, (recording, mut watcher)) = machine.into_parts();
-    let is_recorded = recording.is_none_or(|recording| recording.finish(&kernel));
+    let (kernel, hosts, (recording, mut printer)) = machine.into_parts();
+    let recorded = Recorded::end(recording, &kernel);
+    let stop = recorded.result(stop)?;
     let unreadable = hosts.iter().find_map(Hosts::unreadable);
-    if let Some(problem) = watcher.problem().or(unreadable) {
-        return Err(problem.recorded(is_recorded));
+    if let Some(problem) = printer.problem().or(unreadable) {
+        return recorded.result(Err(problem));
     }
     let summary = Summary::of(&kernel, &stop, &hosts);
     let exit = match stop {
-        _ if !is_recorded => Exit::Failed,
         Stop::Signal(signal) => Exit::Guest(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Stop::Ended if summary.is_good => Exit::Done,
         Stop::Ended
-        | Stop::Over
+        | Stop::HostsEnded
         | Stop::Waiting(_)
-        | Stop::Stuck(_)
+        | Stop::Deadlock(_)
         | Stop::StepsMax(_)
-        | Stop::Unseen
-        | Stop::Unrecorded => Exit::No,
+        | Stop::OutputFailed
+        | Stop::RecordingFailed => Exit::No,
     };
-    let (voice, explain) = (*voice, args.explain);
-    let tell = move || summary.tell(is_recorded, explain.then_some(&report), &voice);
+    let exit = recorded.exit(exit);
+    let (output, explain) = (*output, args.explain);
+    let print = move || summary.print(recorded, explain.then_some(&report), &output);
     match stop {
-        // The readers of the standard streams may not read.
-        Stop::Signal(_) => within(REPORTED_WITHIN, move || drop(tell())),
+        // The readers of the standard streams may have stopped reading.
+        Stop::Signal(_) => with_timeout(REPORT_TIMEOUT, move || drop(print())),
         Stop::Ended
-        | Stop::Over
+        | Stop::HostsEnded
         | Stop::Waiting(_)
-        | Stop::Stuck(_)
+        | Stop::Deadlock(_)
         | Stop::StepsMax(_)
-        | Stop::Unseen
-        | Stop::Unrecorded => tell().map_err(|problem| problem.recorded(is_recorded))?,
+        | Stop::OutputFailed
+        | Stop::RecordingFailed => recorded.result(print())?,
     }
     Ok(exit)
-}
-
-/// How many sessions step at a time, and where.
-struct Pace {
-    workers: usize,
-    width: u32,
-    quantum: u32,
-}
-
-impl Pace {
-    /// Without threads, a round is one step. A default gives way to what was asked for.
-    fn of(args: &Run) -> Result<Pace, Problem> {
-        let Some(threads) = args.threads else {
-            return Ok(Pace {
-                workers: 1,
-                width: 1,
-                quantum: 1,
-            });
-        };
-        let steps_max = WAVE_STEPS_MAX as u32;
-        let (width, quantum) = match (args.width, args.quantum) {
-            (None, None) => (WIDTH, QUANTUM),
-            (Some(width), None) => (width, QUANTUM.min(steps_max / width)),
-            (None, Some(quantum)) => (WIDTH.min(steps_max / quantum), quantum),
-            (Some(width), Some(quantum)) => (width, quantum),
-        };
-        if u64::from(width) * u64::from(quantum) > WAVE_STEPS_MAX {
-            return Err(Problem::Wave { width, quantum });
-        }
-        Ok(Pace {
-            workers: threads as usize,
-            width,
-            quantum,
-        })
-    }
-
-    /// How wide a round may be that takes no more steps than are left; 0 when none is.
-    fn width(&self, left: u64) -> usize {
-        let fitting = (left / u64::from(self.quantum)).max(left.min(1));
-        fitting.min(u64::from(self.width)) as usize
-    }
-}
-
-/// The hosts of every session.
-fn hosts(args: &Run, image: &VerifiedImage) -> Result<PerLane<Hosts>, Problem> {
-    let sessions = args.sessions;
-    let Some(path) = &args.script else {
-        return match sessions {
-            1 => Ok(PerLane::new(Hosts::Typed(Typed::default()), [])),
-            sessions => Err(Problem::TypedSessions { sessions }),
-        };
-    };
-    let script = text::plain(path, SCRIPT_LEN_MAX)?;
-    let script = Script::parse(&text::name(path), &script, image).map_err(Problem::script)?;
-    let scripted = || Hosts::Scripted(Scripted::new(script.clone()));
-    Ok(PerLane::new(scripted(), (1..sessions).map(|_| scripted())))
-}
-
-/// The signal that came, or 0. Who is asked for a line cannot be left in the middle of it: there a signal ends
-/// everything at once.
-fn watch(scripted: bool) -> Result<Arc<AtomicI32>, Problem> {
-    let signal = Arc::new(AtomicI32::new(0));
-    let came = Arc::clone(&signal);
-    let first = move |number| {
-        came.store(number, Ordering::Relaxed);
-        scripted
-    };
-    on_signal(first).map_err(Problem::Threads)?;
-    Ok(signal)
-}
-
-/// Whoever answers for all roles of a session.
-#[derive(Debug)]
-enum Hosts {
-    Scripted(Scripted),
-    Typed(Typed),
-}
-
-impl EffectHandler for Hosts {
-    fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        match self {
-            Hosts::Scripted(scripted) => scripted.handle(request),
-            Hosts::Typed(typed) => typed.handle(request),
-        }
-    }
-}
-
-impl Hosts {
-    /// Whether no more answers are to be had.
-    fn is_over(&self) -> bool {
-        match self {
-            Hosts::Scripted(scripted) => scripted.astray().is_some(),
-            Hosts::Typed(typed) => typed.is_gone(),
-        }
-    }
-
-    /// Why no answer can be read, if that is so.
-    fn unreadable(&self) -> Option<Problem> {
-        match self {
-            Hosts::Scripted(_) => None,
-            Hosts::Typed(typed) => typed.error().map(|error| Problem::Input {
-                reason: error.to_string(),
-            }),
-        }
-    }
-
-    /// Where they were left, and of a session that has closed what they have not said.
-    fn remarks(&self, is_closed: bool) -> Vec<String> {
-        match self {
-            Hosts::Typed(typed) if typed.is_gone() => {
-                vec!["the input has ended before the protocol".to_owned()]
-            }
-            Hosts::Typed(_) => Vec::new(),
-            Hosts::Scripted(scripted) => match scripted.astray() {
-                Some(astray) => vec![astray.to_string()],
-                None if is_closed => {
-                    let unused = scripted.script().unused();
-                    unused.iter().map(ToString::to_string).collect()
-                }
-                None => Vec::new(),
-            },
-        }
-    }
-}
-
-/// Why a run stopped.
-enum Stop {
-    /// Every session has ended.
-    Ended,
-    /// No host answers any more.
-    Over,
-    /// What these sessions ask is never answered, and has no budget that could end it.
-    Waiting(Vec<SessionId>),
-    Stuck(Vec<(SessionId, String)>),
-    StepsMax(u64),
-    /// Nobody looks any more.
-    Unseen,
-    /// The recording failed, and the run is not to go on without it.
-    Unrecorded,
-    /// This signal came.
-    Signal(i32),
-}
-
-/// Steps until the run stops. `signal` holds the signal that came, or 0.
-fn drive(machine: &mut Machine, pace: &Pace, steps_max: u64, signal: &AtomicI32) -> Stop {
-    let mut strays = 0;
-    loop {
-        let left = steps_max.saturating_sub(machine.kernel().step_index());
-        // A round of nobody is refused: no step is left.
-        let Ok(round) = machine.kernel_step_round(pace.width(left)) else {
-            return Stop::StepsMax(steps_max);
-        };
-        match signal.load(Ordering::Relaxed) {
-            0 => {}
-            signal => return Stop::Signal(signal),
-        }
-        strays += stop_strays(machine, &round);
-        if strays == machine.kernel().sessions().len() {
-            return Stop::Over;
-        }
-        let (recording, watcher) = machine.sink();
-        if recording.as_ref().is_some_and(Recording::must_stop) {
-            return Stop::Unrecorded;
-        }
-        if watcher.is_over() {
-            return Stop::Unseen;
-        }
-        match round {
-            Round::Wave { .. } | Round::Turn(Turn::Stepped { .. }) => {}
-            Round::Turn(Turn::Rest(Rest::Done)) => return Stop::Ended,
-            Round::Turn(Turn::Rest(Rest::Stuck(waits))) => {
-                let stuck = |wait| stuck(machine.kernel(), wait);
-                return Stop::Stuck(waits.iter().map(stuck).collect());
-            }
-            // What was answered `later` is never answered: time passes until its budget has run out.
-            Round::Turn(Turn::Rest(Rest::Idle)) => {
-                let kernel = machine.kernel();
-                let Some(deadline) = kernel.next_deadline() else {
-                    return Stop::Waiting(active(kernel));
-                };
-                let ticks = deadline.saturating_sub(kernel.clock());
-                if machine.ingress(Ingress::AdvanceClock { ticks }).is_err() {
-                    return Stop::Waiting(active(machine.kernel()));
-                }
-            }
-        }
-    }
-}
-
-/// Cancels the sessions whose hosts answer no more since this round; the others go on. Gives their number.
-fn stop_strays(machine: &mut Machine, round: &Round) -> usize {
-    let astray: Vec<SessionId> = match round {
-        Round::Turn(Turn::Rest(_)) => Vec::new(),
-        Round::Turn(Turn::Stepped { pick, .. }) => {
-            let host = machine.handlers().lane(pick.session.index());
-            host.is_over().then_some(pick.session).into_iter().collect()
-        }
-        Round::Wave { .. } => {
-            let active = active(machine.kernel());
-            let hosts = machine.handlers();
-            let is_over = |session: &SessionId| hosts.lane(session.index()).is_over();
-            active.into_iter().filter(is_over).collect()
-        }
-    };
-    for session in &astray {
-        cancel(machine, *session);
-    }
-    astray.len()
-}
-
-/// The sessions that have not ended.
-fn active(kernel: &ProtocolMachineKernel) -> Vec<SessionId> {
-    let sessions = kernel.sessions().iter();
-    let active = sessions.filter(|session| session.phase() == Phase::Active);
-    active.map(|session| session.id()).collect()
-}
-
-/// Cancels what has not ended.
-fn call_off(machine: &mut Machine) {
-    for session in active(machine.kernel()) {
-        cancel(machine, session);
-    }
-}
-
-fn cancel(machine: &mut Machine, session: SessionId) {
-    // Refused only when the session has ended by itself, and then there is nothing to cancel.
-    let _ = machine.ingress(Ingress::Cancel {
-        session,
-        owner: OWNER.into(),
-    });
-}
-
-fn stuck(kernel: &ProtocolMachineKernel, wait: &Wait) -> (SessionId, String) {
-    let session = wait.pick.session;
-    let image = kernel.session(session).map(|session| kernel.image(session));
-    let Some(image) = image else {
-        return (session, "somebody waits and nobody can help it".to_owned());
-    };
-    let who = wait.role.map_or("", |role| image.role_name(role));
-    let status = status(Status::Blocked(wait.on), image);
-    let told = filter::line(&format!("{who} {status}, and nobody can help it"));
-    (session, told)
-}
-
-/// How a run ended.
-struct Summary {
-    steps: u64,
-    clock: u64,
-    sessions: usize,
-    remarks: Vec<String>,
-    /// How many sessions came to which end.
-    ends: BTreeMap<&'static str, usize>,
-    /// The first end that is not a good one, or the good one.
-    end: &'static str,
-    is_good: bool,
-}
-
-impl Summary {
-    fn of(kernel: &ProtocolMachineKernel, stop: &Stop, hosts: &PerLane<Hosts>) -> Summary {
-        let (mut ends, mut end) = (BTreeMap::new(), End::Closed.name());
-        for session in kernel.sessions() {
-            let name = match session.phase() {
-                Phase::Terminal(end) => end.name(),
-                Phase::Active => "active",
-            };
-            *ends.entry(name).or_default() += 1;
-            if end == End::Closed.name() {
-                end = name;
-            }
-        }
-        let remarks = remarks(stop, kernel, hosts);
-        Summary {
-            steps: kernel.step_index(),
-            clock: kernel.clock(),
-            sessions: kernel.sessions().len(),
-            is_good: remarks.is_empty() && end == End::Closed.name(),
-            remarks,
-            ends,
-            end,
-        }
-    }
-
-    fn tell(
-        &self,
-        is_recorded: bool,
-        explained: Option<&WaveReport>,
-        voice: &Voice,
-    ) -> Result<(), Problem> {
-        if let Some(report) = explained.filter(|_| !voice.json) {
-            voice.print(&explain::table(report))?;
-        }
-        for remark in self.remarks.iter().take(REMARKS_MAX) {
-            voice.remark(BAD, "antiphon:", remark);
-        }
-        if let Some(more @ 1..) = self.remarks.len().checked_sub(REMARKS_MAX) {
-            let ends = self.ends.iter();
-            let ends = ends.map(|(end, count)| format!("{count} {end}"));
-            let ends = ends.collect::<Vec<_>>().join(", ");
-            voice.remark(
-                BAD,
-                "antiphon:",
-                &format!("and {more} more; sessions {ends}"),
-            );
-        }
-        let steps = self.steps;
-        if voice.json {
-            let mut document = json!({
-                "event": "summary", "ok": self.is_good, "end": self.end, "ends": self.ends,
-                "steps": steps, "clock": self.clock, "remarks": self.remarks,
-            });
-            if !is_recorded {
-                document["recording"] = "failed".into();
-            }
-            if let Some(report) = explained {
-                document["explain"] = explain::document(report);
-            }
-            voice.document(&document)?;
-        } else if self.is_good {
-            let told = match self.sessions {
-                1 => format!("{steps} steps"),
-                sessions => format!("{sessions} sessions, {steps} steps"),
-            };
-            voice.remark(GOOD, "ok", &told);
-        }
-        Ok(())
-    }
-}
-
-/// What has to be said about how the run ended: of sessions, if there are several with their numbers, then of the whole.
-fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) -> Vec<String> {
-    let several = kernel.sessions().len() > 1;
-    let of_session = |session: SessionId, remark: &str| match several {
-        true => format!("session {}: {remark}", session.0),
-        false => remark.to_owned(),
-    };
-    // Of a run that was ended, nobody knows what would have been left over.
-    let is_whole = !matches!(
-        stop,
-        Stop::StepsMax(_) | Stop::Unseen | Stop::Unrecorded | Stop::Signal(_)
-    );
-    let mut remarks = Vec::new();
-    for (session, hosts) in kernel.sessions().iter().zip(hosts.iter()) {
-        let is_closed = session.phase() == Phase::Terminal(End::Closed);
-        let told = hosts.remarks(is_closed && is_whole);
-        remarks.extend(told.iter().map(|told| of_session(session.id(), told)));
-    }
-    match stop {
-        Stop::Waiting(sessions) => {
-            let remark = "what is asked is never answered, and may take any time";
-            remarks.extend(sessions.iter().map(|session| of_session(*session, remark)));
-        }
-        Stop::Stuck(waits) => {
-            remarks.extend(
-                waits
-                    .iter()
-                    .map(|(session, told)| of_session(*session, told)),
-            );
-        }
-        Stop::StepsMax(max) => remarks.push(format!("the run was ended after {max} steps")),
-        Stop::Signal(_) => remarks.push("the run was called off".to_owned()),
-        Stop::Unrecorded => remarks.push("the run was ended: its recording failed".to_owned()),
-        Stop::Ended | Stop::Over | Stop::Unseen => {}
-    }
-    remarks
 }
 
 fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Problem> {
@@ -473,11 +201,31 @@ fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Prob
     let roles = protocol.checked.roles();
     for wanted in &args.priorities {
         if !roles.contains(&wanted.role) {
-            return Err(Problem::no_such_role(&protocol.checked, &wanted.role));
+            return Err(UsageError::no_such_role(&protocol.checked, &wanted.role).into());
         }
         config
             .priorities
             .insert(wanted.role.clone(), wanted.priority);
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_help_states_the_wave_limits_of_the_driver() {
+        use antiphon_machine::threaded::{QUANTUM, WIDTH};
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("it is there");
+        for (name, default) in [("width", WIDTH), ("quantum", QUANTUM)] {
+            let help = run.get_arguments().find(|arg| arg.get_id() == name);
+            let help = help.and_then(|arg| arg.get_help()).expect("it has help");
+            let end = format!("[default: {default}]");
+            assert!(help.to_string().ends_with(&end), "--{name}: {help}");
+        }
+    }
 }

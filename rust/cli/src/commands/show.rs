@@ -1,56 +1,84 @@
-//! `antiphon show`.
+//! `antiphon show`: shows the contents of a recording.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use antiphon_machine::VerifiedImage;
+use clap::Args;
 use serde_json::json;
 
-use crate::args::Show;
+use crate::diagram::Diagram;
 use crate::exit::Exit;
 use crate::filter;
-use crate::output::{ODD, STRONG, Voice, write_document};
-use crate::page;
-use crate::problem::Problem;
-use crate::story::Row;
-use crate::telling::{Telling, exit_of, kind_of, not_whole, warning};
-use crate::timeline::{self, Diagram};
+use crate::image::role_names;
+use crate::lines;
+use crate::output::{HEADING, Output, write_document};
+use crate::problem::{Problem, UsageError};
+use crate::rows::Row;
+use crate::tail;
+use crate::timeline::Timeline;
 
-pub(crate) fn run(args: &Show, voice: &Voice) -> Result<Exit, Problem> {
-    let mut telling = Telling::open(&args.file)?;
-    if voice.json {
-        documents(&mut telling, voice)?;
-    } else if args.html {
-        page::write(&mut telling, &args.file, &mut voice.stdout())?;
-    } else if args.mermaid {
-        diagram(&mut telling, voice)?;
-    } else {
-        lines(&mut telling, args, voice)?;
+/// Show the contents of a recording
+///
+/// Prints a timeline, unless another form is chosen.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  antiphon show demo.rec
+  antiphon show demo.rec --mermaid
+  antiphon show demo.rec --json | jq 'select(.event == \"sent\")'")]
+pub(crate) struct Show {
+    /// The recording
+    file: PathBuf,
+    /// Print a Mermaid sequence diagram
+    #[arg(long, conflicts_with = "json")]
+    mermaid: bool,
+    /// Print every event, not only messages, calls and failures
+    #[arg(long, conflicts_with_all = ["mermaid", "json"])]
+    all: bool,
+    /// Removed: `antiphon view` writes the page
+    #[arg(long, hide = true)]
+    html: bool,
+}
+
+pub(crate) fn run(args: &Show, output: &Output) -> Result<Exit, Problem> {
+    if args.html {
+        let path = args.file.clone();
+        return Err(UsageError::HtmlRemoved { path }.into());
     }
-    let tail = telling.tail().cloned();
+    let mut timeline = Timeline::open(&args.file)?;
+    if output.json {
+        documents(&mut timeline, output)?;
+    } else if args.mermaid {
+        diagram(&mut timeline, output)?;
+    } else {
+        print_lines(&mut timeline, args, output)?;
+    }
+    let tail = timeline.tail().cloned();
     if let Some(warning) = tail
         .as_ref()
-        .and_then(|tail| warning(tail, telling.records()))
+        .and_then(|tail| tail::warning(tail, timeline.records()))
     {
-        voice.remark(ODD, "antiphon:", &filter::lines(&warning));
+        output.warn(&filter::lines(&warning));
     }
-    Ok(if telling.has_diverged() {
+    Ok(if timeline.has_diverged() {
         Exit::No
     } else {
-        exit_of(tail.as_ref())
+        tail::exit(tail.as_ref())
     })
 }
 
-fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let name = filter::line(&args.file.display().to_string());
     let mut head = format!(
         "{}  recorded by {}\n",
-        voice.paint(STRONG, &name),
-        tool(telling)
+        output.paint(HEADING, &name),
+        tool(timeline)
     );
-    for (name, text) in &telling.header().notes {
+    for (name, text) in &timeline.header().notes {
         head.push_str(&format!(
             "  {}: {}\n",
             filter::line(name),
@@ -58,13 +86,14 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
         ));
     }
     head.push('\n');
-    head.push_str(&timeline::head(voice));
+    head.push_str(&lines::head(output));
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
-    // A line waits for the next one: sessions are opened one after another, and the first is numbered where there is a second.
+    // Each line is held until the next one is known: session 0 is numbered only if there is another
+    // session, and sessions are opened one after another.
     let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
     let mut has_others = false;
     loop {
-        let next = telling.next();
+        let next = timeline.next();
         if let Ok(Some((row, _))) = &next {
             if !args.all && !row.kind.is_plain() {
                 continue;
@@ -72,7 +101,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
             has_others |= row.session > Some(0);
         }
         if let Some((row, image)) = held.take() {
-            let line = timeline::line(&row, image.as_deref(), voice, has_others);
+            let line = lines::line(&row, image.as_deref(), output, has_others);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
         }
         held = next?;
@@ -80,7 +109,7 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
             break;
         }
     }
-    if let Some(text) = telling.tail().and_then(not_whole) {
+    if let Some(text) = timeline.tail().and_then(tail::note) {
         let text = filter::line(&text);
         out.write_all(format!("                 …  {text}\n").as_bytes())
             .map_err(Problem::stdout)?;
@@ -88,34 +117,33 @@ fn lines(telling: &mut Telling, args: &Show, voice: &Voice) -> Result<(), Proble
     out.flush().map_err(Problem::stdout)
 }
 
-fn documents(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+fn documents(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let header = json!({
-        "event": "header", "tool": telling.header().tool, "source": telling.header().source,
-        "policy": telling.header().config.policy.name(),
-        "notes": telling.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "event": "header", "tool": timeline.header().tool, "source": timeline.header().source,
+        "policy": timeline.header().config.policy.name(),
+        "notes": timeline.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
     });
     write_document(&mut out, &header)?;
-    while let Some((row, image)) = telling.next()? {
+    while let Some((row, image)) = timeline.next()? {
         write_document(&mut out, &row.document(image.as_deref()))?;
     }
-    let tail = telling
-        .tail()
-        .map(|tail| json!({ "event": "tail", "kind": kind_of(tail), "text": tail.to_string() }));
-    if let Some(tail) = tail {
+    if let Some(mut tail) = timeline.tail().map(tail::json) {
+        tail["event"] = json!("tail");
         write_document(&mut out, &tail)?;
     }
     out.flush().map_err(Problem::stdout)
 }
 
-/// The diagram has the roles of the first session; messages and calls of others are counted at its end.
-fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
-    let mut out = voice.stdout();
+/// The diagram has the roles of the first session; messages and calls of other roles are counted at
+/// its end.
+fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
+    let mut out = output.stdout();
     let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
     let mut begun: Option<(Diagram, Vec<String>)> = None;
-    while let Some((row, image)) = telling.next()? {
+    while let Some((row, image)) = timeline.next()? {
         if begun.is_none() {
-            let names = image.as_deref().map(names).unwrap_or_default();
+            let names = image.as_deref().map(role_names).unwrap_or_default();
             if names.is_empty() {
                 continue;
             }
@@ -130,10 +158,10 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
             }
         }
     }
-    let cut = telling.tail().and_then(not_whole);
+    let cut = timeline.tail().and_then(tail::note);
     match begun {
         Some((diagram, _)) => write(&diagram.end(cut.as_deref()))?,
-        // A note needs a participant to be over.
+        // A note needs a participant.
         None => {
             let roles = cut.iter().map(|_| "no session");
             let (diagram, head) = Diagram::begin(roles);
@@ -144,16 +172,6 @@ fn diagram(telling: &mut Telling, voice: &Voice) -> Result<(), Problem> {
     out.flush().map_err(Problem::stdout)
 }
 
-/// The names of an image's roles, as rows have them.
-pub(crate) fn names(image: &VerifiedImage) -> Vec<String> {
-    image
-        .image()
-        .roles
-        .iter()
-        .map(|role| filter::line(&role.name))
-        .collect()
-}
-
-fn tool(telling: &Telling) -> String {
-    filter::line(&telling.header().tool)
+fn tool(timeline: &Timeline) -> String {
+    filter::line(&timeline.header().tool)
 }

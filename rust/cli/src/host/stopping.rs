@@ -1,8 +1,10 @@
-//! How signals to this process reach the command, and how a command is ended that does not end by itself.
+//! How signals to this process reach the command, and how a command that does not end by itself is
+//! stopped.
 //!
-//! The first signal that asks for an end is forwarded as `signal`. The second one, or [`Job::kill_after`], cancels the
-//! command. The session may not reach the choice that either needs, because the guest takes no input or is silent. So
-//! every step has a bound, after which the session is called off, and the third signal ends this process at once.
+//! The first signal that asks for an end is forwarded as `signal`. The second one, or
+//! [`Job::kill_after`], cancels the command. Both need a choice of the protocol, which the session
+//! may not reach because the guest takes no input or is silent. So every stage has a time limit,
+//! after which the session itself is cancelled. The third signal ends this process at once.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -23,64 +25,65 @@ fn is_forwarded_only(signal: i32) -> bool {
     [SIGUSR1, SIGUSR2, SIGWINCH].contains(&signal)
 }
 
-/// How often the bounds are looked at once a command is to end.
+/// How often the time limits are checked.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long the session may take to reach a choice at which a signal or a cancel can be sent. Then it is called off.
+/// How long the session may take to reach a choice at which a signal or a cancel can be sent. Then
+/// the session is cancelled.
 const CHOICE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a cancelled command may take to end. The link has its own bound; this one holds for a guest that keeps on
-/// sending, too.
+/// How long a cancelled command may take to end. The link has a limit of its own; this one also
+/// holds for a guest that keeps sending.
 const ENDED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Signals that may wait to be forwarded: one of each.
+/// The most signals that may wait to be forwarded: one of each.
 const SIGNALS_MAX: usize = FORWARDED.len();
 
-/// How far the ending of a command is.
+/// The stage of ending a command.
 #[derive(Debug, Default)]
 pub(super) struct Stopping {
-    /// The first signal that asks for an end, and when it came.
-    asked: Option<(i32, Instant)>,
+    /// The first signal that asked for an end, and when it arrived.
+    first_signal: Option<(i32, Instant)>,
     /// The signal after which the command was cancelled.
     cancelled_for: Option<i32>,
-    /// When the command was first to be cancelled.
+    /// When the command was first cancelled.
     cancelling: Option<Instant>,
     /// Whether `cancel` was sent.
     cancel_sent: bool,
-    /// Whether the session was called off.
-    called_off: bool,
-    /// Whether the recording failed, and the command is to end for that.
+    /// Whether the session was cancelled.
+    session_cancelled: bool,
+    /// Whether the command is being ended because its recording failed.
     unrecorded: bool,
-    /// Whether a thread looks at the bounds.
+    /// Whether a thread enforces the time limits.
     is_watched: bool,
-    session_over: bool,
-    output_over: bool,
+    session_has_ended: bool,
+    output_has_ended: bool,
 }
 
 impl Stopping {
-    /// Whether the command is to end for a reason of this side.
-    pub(super) fn is_called_off(&self) -> bool {
-        self.asked.is_some() || self.cancelling.is_some()
+    /// Whether this side has told the command to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.first_signal.is_some() || self.cancelling.is_some()
     }
 
-    /// Whether `cancel` must be sent now. It is sent once.
+    /// Whether `cancel` must be sent now. Returns `true` once.
     pub(super) fn takes_cancel(&mut self) -> bool {
         let takes = self.cancelling.is_some() && !self.cancel_sent;
         self.cancel_sent |= takes;
         takes
     }
 
-    /// Whether the command is to end because its recording failed.
+    /// Whether the command is being ended because its recording failed.
     pub(super) fn is_unrecorded(&self) -> bool {
         self.unrecorded
     }
 
-    pub(super) fn session_is_over(&mut self) {
-        self.session_over = true;
+    pub(super) fn session_ended(&mut self) {
+        self.session_has_ended = true;
     }
 
-    pub(super) fn output_is_over(&mut self) {
-        self.output_over = true;
+    pub(super) fn output_ended(&mut self) {
+        self.output_has_ended = true;
     }
 }
 
@@ -88,7 +91,7 @@ impl Host {
     /// Handles a signal to this process. Returns `false` when the process should exit at once.
     pub(crate) fn signal(&self, signal: i32) -> bool {
         let mut state = self.state();
-        if state.session.is_none() || state.stopping.output_over {
+        if state.session.is_none() || state.stopping.output_has_ended {
             return is_forwarded_only(signal);
         }
         let is_new = !state.signals.contains(&signal) && state.signals.len() < SIGNALS_MAX;
@@ -99,9 +102,9 @@ impl Host {
             }
             return true;
         }
-        match (state.stopping.asked, state.stopping.cancelled_for) {
+        match (state.stopping.first_signal, state.stopping.cancelled_for) {
             (None, _) => {
-                state.stopping.asked = Some((signal, Instant::now()));
+                state.stopping.first_signal = Some((signal, Instant::now()));
                 if !forwards(&state.image) {
                     state.stopping.cancelled_for = Some(signal);
                     state.cancel();
@@ -138,24 +141,24 @@ impl Host {
         self.state().stopping.cancelled_for
     }
 
-    /// Whether the command was to end for a reason of this side.
-    pub(crate) fn is_called_off(&self) -> bool {
-        self.state().stopping.is_called_off()
+    /// Whether this side has told the command to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state().stopping.is_ending()
     }
 
     /// The first signal that asked for an end.
-    pub(crate) fn asked_to_end(&self) -> Option<i32> {
-        self.state().stopping.asked.map(|(signal, _)| signal)
+    pub(crate) fn end_signal(&self) -> Option<i32> {
+        self.state().stopping.first_signal.map(|(signal, _)| signal)
     }
 
-    /// Looks at the bounds from now on.
+    /// Starts enforcing the time limits.
     fn watch(&self) {
         if std::mem::replace(&mut self.state().stopping.is_watched, true) {
             return;
         }
         let host = self.clone();
         let watching = move || {
-            while host.state().check_bounds(Instant::now()).is_continue() {
+            while host.state().enforce_limits(Instant::now()).is_continue() {
                 thread::sleep(TICK);
             }
         };
@@ -163,61 +166,62 @@ impl Host {
             .name("stopping".to_owned())
             .spawn(watching);
         if started.is_err() {
-            // Without the thread no bound is enforced, so the session ends now.
-            self.state().call_off();
+            // Without the thread no limit is enforced, so the session is cancelled now.
+            self.state().cancel_session();
         }
     }
 }
 
 impl State {
-    /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling the session.
+    /// Cancels the command: by `cancel` where the protocol has that label, otherwise by cancelling
+    /// the session.
     pub(super) fn cancel(&mut self) {
-        if self.session.is_none() || self.is_over() {
+        if self.session.is_none() || self.has_ended() {
             return;
         }
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        // A session that is not at a choice may still reach one. Under a protocol without `cancel` there is none to wait
-        // for.
-        let has_word = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
-        let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(has_word);
+        // A session that is not at a choice may still reach one, unless the protocol has no
+        // `cancel`.
+        let can_answer = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
+        let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(can_answer);
         if chooses_otherwise || !has_label(&self.image, CANCEL) {
-            self.call_off();
+            self.cancel_session();
         }
     }
 
-    /// Ends the session by the right of its owner.
-    fn call_off(&mut self) {
-        let first = !std::mem::replace(&mut self.stopping.called_off, true);
+    /// Cancels the session as its owner.
+    fn cancel_session(&mut self) {
+        let first = !std::mem::replace(&mut self.stopping.session_cancelled, true);
         if let (true, Some(session)) = (first, self.session) {
             let owner = OWNER.into();
-            self.bring(Ingress::Cancel { session, owner });
+            self.send(Ingress::Cancel { session, owner });
         }
     }
 
-    /// Pings the guest: one that does not answer is not waited for.
+    /// Pings the guest, so that a silent one is reported as lost.
     fn probe(&self) {
         if let Some(remote) = &self.remote {
             let _ = remote.probe(ALIVE_WITHIN);
         }
     }
 
-    /// Enforces the bounds that have passed. Breaks once everything has ended.
-    fn check_bounds(&mut self, now: Instant) -> ControlFlow<()> {
-        if self.stopping.output_over {
+    /// Enforces the time limits that have passed. Breaks once all output has ended.
+    fn enforce_limits(&mut self, now: Instant) -> ControlFlow<()> {
+        if self.stopping.output_has_ended {
             return ControlFlow::Break(());
         }
-        if self.stopping.session_over {
+        if self.stopping.session_has_ended {
             return ControlFlow::Continue(());
         }
         self.give_up_stalled(now);
         let kill_after = self.job.kill_after;
-        if let (Some((signal, at)), None) = (self.stopping.asked, self.stopping.cancelling) {
+        if let (Some((signal, at)), None) = (self.stopping.first_signal, self.stopping.cancelling) {
             let is_unsent = self.signals.contains(&signal) && now >= at + CHOICE_WITHIN;
             let mut choosing = self.choosing.iter();
-            let has_word = self.choosing.is_empty() || choosing.any(|(_, c)| c.signal.is_some());
-            if now >= at + kill_after || is_unsent || !has_word {
+            let can_answer = self.choosing.is_empty() || choosing.any(|(_, c)| c.signal.is_some());
+            if now >= at + kill_after || is_unsent || !can_answer {
                 self.stopping.cancelled_for.get_or_insert(signal);
                 self.cancel();
             }
@@ -231,14 +235,14 @@ impl State {
             false => CHOICE_WITHIN,
         };
         if since.is_some_and(|since| since >= patience) {
-            self.call_off();
+            self.cancel_session();
         }
         self.answer();
         ControlFlow::Continue(())
     }
 }
 
-/// Whether a protocol can forward a signal at all.
+/// Whether a protocol can forward signals.
 pub(crate) fn forwards(image: &VerifiedImage) -> bool {
     has_label(image, SIGNAL)
 }

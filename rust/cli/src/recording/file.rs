@@ -1,4 +1,5 @@
-//! The file of a recording: made for its owner only, locked while it is written, replaced in one piece.
+//! The file of a recording: readable for its owner only, locked while it is written, replaced
+//! atomically.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,68 +10,78 @@ use antiphon_record::{Flush, Header, RecordError, Recorder};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, RecordingError};
 use crate::replace;
 
-/// Payloads are recorded as they are, secrets included: only the owner may read a recording.
+/// Payloads are recorded unchanged, secrets included, so only the owner may read a recording.
 const MODE: u32 = 0o600;
 
-/// How often another process may replace or remove the target between two of our system calls. Each round takes
-/// microseconds, so a target that changes this often is being written all the time.
+/// How often another process may replace or remove the target between two of our system calls. Each
+/// round takes microseconds, so a target that changes this often is being rewritten all the time.
 const ATTEMPTS_MAX: usize = 16;
 
-/// Begins a new recording and returns what writes it. A file that is there is replaced only with `overwrite`.
+/// Begins a recording and returns its recorder. An existing file is replaced only if `overwrite` is
+/// set.
 pub(super) fn create(
     path: &Path,
     overwrite: bool,
     header: &Header,
 ) -> Result<Recorder<File>, Problem> {
     if !overwrite {
-        return fresh(path, header);
+        return create_new(path, header);
     }
     match replace::target(path).map_err(Problem::file("replace", path))? {
-        replace::Target::Regular(target) => overwritten(path, &target, header),
-        replace::Target::Special => special(path, header),
+        replace::Target::Regular(target) => replace_existing(path, &target, header),
+        replace::Target::Special => open_special(path, header),
     }
 }
 
-/// A recording where no file is.
-fn fresh(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+/// Begins a recording in a new file.
+fn create_new(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(MODE);
     let file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Problem::RecordingExists {
-            path: path.to_owned(),
-        },
+        io::ErrorKind::AlreadyExists => {
+            let path = path.to_owned();
+            RecordingError::Exists { path }.into()
+        }
         _ => Problem::file("create", path)(error),
     })?;
     lock(&file, path)?;
     if !is_at(&file, path) {
-        // Another process has replaced it before it was locked.
+        // Another process replaced the file before it was locked.
         return Err(busy(path));
     }
-    // The lock lasts as long as one of the two: no other process writes here before the file is removed.
+    // The lock lasts until both descriptors are closed, so no other process writes here before the
+    // file is removed.
     let locked = file.try_clone();
     let begun = begin(file, path, header);
     if begun.is_err() {
-        // The file is empty or holds a part of a header. The first error is the one that is reported.
+        // The file is empty or holds part of a header. The first error is reported.
         let _ = fs::remove_file(path);
     }
     drop(locked);
     begun
 }
 
-/// A recording in the place of the one at `target`, which `path` leads to. Until the new one has its header, the old
-/// one stays; it is locked until it is replaced.
-fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+/// Replaces the recording at `target`, which `path` leads to. The old one is locked, and stays
+/// until the new one has its header.
+fn replace_existing(
+    path: &Path,
+    target: &Path,
+    header: &Header,
+) -> Result<Recorder<File>, Problem> {
     for _ in 0..ATTEMPTS_MAX {
-        // For writing, though it is not written: a file that is protected against that is not replaced either.
+        // Opened for writing although it is not written, so that a write-protected file is not
+        // replaced.
         let old = match OpenOptions::new().write(true).open(target) {
             Ok(old) => old,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match fresh(target, header) {
-                Err(Problem::RecordingExists { .. }) => continue,
-                begun => return begun,
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match create_new(target, header) {
+                    Err(Problem::Recording(RecordingError::Exists { .. })) => continue,
+                    begun => return begun,
+                }
+            }
             Err(error) => return Err(Problem::file("replace", path)(error)),
         };
         lock(&old, path)?;
@@ -81,13 +92,13 @@ fn overwritten(path: &Path, target: &Path, header: &Header) -> Result<Recorder<F
     Err(busy(path))
 }
 
-/// How a recording was lost that is no longer at its path; `None` if it still is. Only a regular file can be lost that
-/// way.
-pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
-    let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
-    let identity = |about: &fs::Metadata| (about.dev(), about.ino());
+/// Describes how a recording was lost that is no longer at its path. Returns `None` if it still is,
+/// or is not a regular file.
+pub(super) fn describe_loss(file: &File, path: &Path) -> Option<String> {
+    let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     let how = match fs::metadata(path) {
-        Ok(found) if identity(&found) == identity(&about) => return None,
+        Ok(found) if identity(&found) == identity(&metadata) => return None,
         Ok(_) => "was replaced by another file while it was recorded".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             "was removed while it was recorded".to_owned()
@@ -97,16 +108,17 @@ pub(super) fn loss(file: &File, path: &Path) -> Option<String> {
     Some(format!("`{}` {how}", path.display()))
 }
 
-/// Whether the path still names this file: another process may have replaced it before it was locked.
+/// Whether the path still names this file: another process may have replaced it before it was
+/// locked.
 fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(file), Ok(found)) => identity(file) == identity(found),
         _ => false,
     }
 }
 
-/// Begins the recording beside the target, and renames it over the target when it has its header.
+/// Begins the recording in a temporary file, which replaces the target once it has its header.
 fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| Problem::file("replace", path)(error);
     let (file, temporary) = replace::temporary(target, MODE)
@@ -120,15 +132,16 @@ fn put_in_place(path: &Path, target: &Path, header: &Header) -> Result<Recorder<
     Ok(recorder)
 }
 
-/// A recording into a device, a pipe, or a descriptor that a process has open: written from here on as it is.
-fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
+/// Begins a recording in a device, a pipe, or an open descriptor of a process. It is written
+/// directly.
+fn open_special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     let failed = |error| Problem::file("write", path)(error);
     let mut options = OpenOptions::new();
-    // A pipe without a reader would hold up the opening until one comes.
+    // Without `NONBLOCK`, opening a pipe blocks until it has a reader.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     options.write(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(|error| {
-        let is_pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+        let is_pipe = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
         match error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
             true => failed(io::Error::other(
                 "no process reads from this pipe; start its reader first",
@@ -146,11 +159,12 @@ fn special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
     begin(file, path, header)
 }
 
-/// Writes the header, so that a recording that can be seen has one and a full disk shows before the run.
+/// Writes the header, so that every visible recording has one and a full disk is noticed before the
+/// run.
 fn begin(file: File, path: &Path, header: &Header) -> Result<Recorder<File>, Problem> {
-    let failed = |error| Problem::Record {
-        path: path.to_owned(),
-        error,
+    let failed = |error| {
+        let path = path.to_owned();
+        Problem::from(RecordingError::Write { path, error })
     };
     let mut recorder = Recorder::create(file, header, Flush::default()).map_err(failed)?;
     recorder.flush();
@@ -169,7 +183,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Problem> {
             Ok(()) => Ok(()),
             Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => Err(busy(path)),
-            // A file system without locks: there, a second writer is not noticed.
+            // A file system without locks: a second writer is not noticed there.
             Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(Problem::file("lock", path)(error.into())),
         };
@@ -177,7 +191,6 @@ fn lock(file: &File, path: &Path) -> Result<(), Problem> {
 }
 
 fn busy(path: &Path) -> Problem {
-    Problem::RecordingBusy {
-        path: path.to_owned(),
-    }
+    let path = path.to_owned();
+    RecordingError::Busy { path }.into()
 }

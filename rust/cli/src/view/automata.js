@@ -1,4 +1,4 @@
-// The automaton of each role as a drawing, and the state in it where the role stands.
+// Draws the automaton of each role and marks the role's current state.
 import { clean, draw, make, shortened } from "./dom.js";
 
 const STATES_MAX = 48;
@@ -8,7 +8,8 @@ const RADIUS = 13;
 const LETTERS = 20;
 const LETTERS_BESIDE = 11;
 
-// How far each state is from the first one, and those that are near enough to a state to be drawn.
+// The distance of each state from the first one, and the states that are close enough to a given
+// state to be drawn.
 function layers(states, around) {
   const depth = new Map([[0, 0]]);
   const queue = [0];
@@ -21,7 +22,7 @@ function layers(states, around) {
     }
   }
   if (queue.length <= STATES_MAX) return { depth, shown: queue, left: 0 };
-  // Too many to see: those near the state where the role stands.
+  // Too many states to draw: keep those near the current state.
   const near = new Set([around]);
   const back = new Map();
   states.forEach(({ branches }, from) => branches.forEach(({ next }) => back.set(next, [...(back.get(next) ?? []), from])));
@@ -34,7 +35,7 @@ function layers(states, around) {
   return { depth, shown, left: queue.length - shown.length };
 }
 
-// One line for all branches that lead from one state to the same other one.
+// One edge for all branches from one state to the same other state.
 function edges(states, shown) {
   const found = new Map();
   for (const from of shown) {
@@ -71,12 +72,12 @@ function places({ depth, shown }) {
   return { place, width, height: rows.size * DOWN - DOWN + 2 * RADIUS + 12 };
 }
 
-// A curve from one state to another, and where its label stands. What does not lead to the next layer goes round all
-// states, on the side that is nearer.
+// The curve from one state to another, and the position of its label. An edge that does not lead to
+// the next layer goes around all states, on the nearer side.
 function curve(from, to, lanes, width) {
   if (from === to) {
     const { x, y } = from;
-    // On the outer side, where no other state stands.
+    // On the outer side, which is free of other states.
     const way = x < width / 2 ? -1 : 1;
     const d = `M${x + 9 * way} ${y - 9}C${x + 44 * way} ${y - 30} ${x + 44 * way} ${y + 30} ${x + 14 * way} ${y + 9}`;
     return { d, x: x + 38 * way, y: y + 4, anchor: way < 0 ? "end" : "start" };
@@ -86,7 +87,7 @@ function curve(from, to, lanes, width) {
     const middle = (y1 + y2) / 2;
     return {
       d: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`,
-      // Nearer to where it leads: there branches are further apart.
+      // Nearer to the target, where branches are further apart.
       x: x1 + (x2 - x1) * 0.75, y: middle + 3, anchor: "middle",
     };
   }
@@ -171,7 +172,7 @@ export function automata(image, session) {
     const states = image?.roles.find(({ name }) => name === role.role)?.states;
     if (states !== undefined) {
       const { svg, left, wide } = automaton(states, role.state, role.role);
-      // A little smaller is still readable; beyond that it gets a line of its own.
+      // A slightly smaller text is still readable; a longer one gets its own line.
       card.style.flexBasis = `${Math.round(wide * 0.8)}px`;
       card.append(make("div", "drawing", svg));
       if (left > 0) card.append(make("p", "faint", `${left} more states are further away`));

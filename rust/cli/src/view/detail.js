@@ -1,4 +1,4 @@
-// What is to be seen of one row and of one session, in words.
+// Describes one row and one session in words.
 import { clean, count, make } from "./dom.js";
 
 const names = {

@@ -1,4 +1,4 @@
-// Elements. What a recording says gets into the page here, and only as text.
+// Builds elements. Text of a recording enters the page only here, and only as text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -20,21 +20,21 @@ export function draw(name, attributes, ...content) {
 
 export const count = (number) => number.toLocaleString("en");
 
-// Characters that turn the direction of text, or cannot be seen, would make a line say what it does not.
+// Characters that reverse the direction of text or are invisible would make a line misleading.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
 export const clean = (text) => String(text).replace(UNSEEN, "\ufffd");
 
 export const shortened = (text, max) => (text.length > max ? `${text.slice(0, max - 1)}…` : text);
 
-// A text with all that matches set off, whatever the case of its letters.
+// Returns a text with all matches highlighted, ignoring case.
 export function marked(text, needle) {
   if (!needle) return [text];
   const parts = [];
   const low = text.toLowerCase();
   const wanted = needle.toLowerCase();
   let from = 0;
-  // A letter whose small form is longer would put the marks elsewhere: then there are none.
+  // If lower case changes the length of the text, positions do not match: highlight nothing.
   if (low.length !== text.length) return [text];
   for (let at = low.indexOf(wanted); at >= 0; at = low.indexOf(wanted, from)) {
     parts.push(text.slice(from, at), make("mark", "", text.slice(at, at + wanted.length)));

@@ -1,4 +1,4 @@
-// The page's end of the line to the worker (worker.js says what is asked and answered).
+// The page's end of the connection to the worker. worker.js describes the messages.
 
 export class Link {
   #worker;

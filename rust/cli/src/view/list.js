@@ -1,9 +1,11 @@
-// A list of a million rows: a scrollbar for all of them, elements for those in sight, windows of rows from the worker.
+// A list of up to millions of rows: the scrollbar covers all of them, elements exist only for
+// visible rows, and the worker returns windows of rows.
 import { make } from "./dom.js";
 import { Latest } from "./link.js";
 
 export const ROW_HEIGHT = 26;
-// Browsers lay out at most some 17 to 33 million pixels. Beyond this the scrollbar is scaled.
+// Browsers lay out at most about 17 to 33 million pixels. Beyond this height the scrollbar is
+// scaled.
 const HEIGHT_MAX = 10_000_000;
 const BLOCK_LEN = 128;
 const BLOCKS_MAX = 64;
@@ -97,7 +99,7 @@ export class List {
     this.#offset = Math.max(0, Math.min(offset, this.#offsetMax));
     const share = this.#offsetMax === 0 ? 0 : this.#offset / this.#offsetMax;
     this.scroller.scrollTop = this.#scaled ? share * this.#scrollMax : this.#offset;
-    // Browsers round it.
+    // Browsers round the value.
     this.#expected = this.scroller.scrollTop;
     this.refresh();
   }
@@ -112,7 +114,7 @@ export class List {
     this.refresh();
   }
 
-  // A scaled scrollbar would make the wheel run over rows.
+  // With a scaled scrollbar the wheel would skip rows.
   #wheel(event) {
     if (!this.#scaled || event.ctrlKey || event.deltaY === 0) return;
     event.preventDefault();

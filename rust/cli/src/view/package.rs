@@ -1,18 +1,16 @@
-//! The package that replays in the browser: where it is.
+//! Finds the package that replays in the browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::problem::Problem;
+use crate::checkout;
+use crate::problem::{Problem, SystemError};
 
-/// Names the folder of the package.
+/// The environment variable that names the package's folder.
 const VARIABLE: &str = "ANTIPHON_WASM";
 
 const SCRIPT: &str = "antiphon.js";
 const MODULE: &str = "antiphon_bg.wasm";
-
-/// How far above the program's folder a checkout is looked for: `target/TRIPLE/PROFILE/antiphon`.
-const FOLDERS_MAX: usize = 4;
 
 /// The package's script and module.
 #[derive(Debug)]
@@ -22,30 +20,26 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The package in the folder that is named on the command line or in the environment, or else the one that was
-    /// installed with this program, or else that of the checkout in which it was built.
+    /// Finds the package: in the folder named on the command line or in the environment, else
+    /// beside the installed program, else in the checkout that the program was built in.
     pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
         let named = named.map(Path::to_owned);
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
-            return match is_there(&folder) {
+            return match is_package(&folder) {
                 true => Package::read(&folder),
-                false => Err(Problem::NoSuchPackage { folder }),
+                false => Err(SystemError::NoSuchPackage { folder }.into()),
             };
         }
-        let us = std::env::current_exe().map_err(Problem::NoProgram)?;
-        let installed = us
-            .ancestors()
-            .nth(2)
-            .map(|top| top.join("share/antiphon/wasm"));
-        let checkouts = us.ancestors().skip(1).take(FOLDERS_MAX);
-        let checkouts = checkouts.map(|folder| folder.join("rust/wasm/pkg"));
+        let installed = checkout::folders()?.nth(1);
+        let installed = installed.map(|folder| folder.join("share/antiphon/wasm"));
+        let built = checkout::folders()?.map(|folder| folder.join("rust/wasm/pkg"));
         match installed
             .into_iter()
-            .chain(checkouts)
-            .find(|folder| is_there(folder))
+            .chain(built)
+            .find(|folder| is_package(folder))
         {
             Some(folder) => Package::read(&folder),
-            None => Err(Problem::NoPackage),
+            None => Err(SystemError::NoPackage.into()),
         }
     }
 
@@ -58,6 +52,6 @@ impl Package {
     }
 }
 
-fn is_there(folder: &Path) -> bool {
+fn is_package(folder: &Path) -> bool {
     folder.join(SCRIPT).is_file() && folder.join(MODULE).is_file()
 }

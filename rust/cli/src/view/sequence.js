@@ -1,4 +1,5 @@
-// The sequence diagram: the roles' lifelines beside the rows in sight, and on them what each row tells.
+// The sequence diagram: the roles' lifelines beside the visible rows, with an arrow or a mark for
+// each row.
 import { clean, draw, make, shortened } from "./dom.js";
 import { ROW_HEIGHT } from "./list.js";
 

@@ -1,8 +1,10 @@
-//! The page's server, for one person's browser on the same machine: five answers to `GET`, and a refusal to all else.
+//! The page's server, for one person's browser on the same machine. It answers `GET` for five names
+//! and refuses everything else.
 //!
-//! Whoever may talk to it is told by a token in the path, which other users of the machine and other pages do not know. The
-//! name in `Host` must be that of the loopback, so that no page can make its own name lead here. Each connection is one
-//! request: a thread, a few kilobytes and some seconds, and of those only so many at a time.
+//! A token in the path authorises the request; other users of the machine and other pages do not
+//! know it. The name in `Host` must be the loopback's, so no page elsewhere can reach the server by
+//! a name of its own. Each connection serves one request on one thread, with bounds on its size,
+//! its time and the number of connections.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,19 +16,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Package, WORKER, served};
-use crate::problem::Problem;
+use crate::hex::hex;
+use crate::problem::{Problem, SystemError};
 
-/// Bytes of a request's head, and headers in it.
+/// The most bytes of a request's head, and the most headers in it.
 const HEAD_LEN_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
-/// How long a request may take to come, and how long nothing of an answer may be taken.
+/// How long a request may take to arrive, and how long a write may block.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(30);
 const DRAIN_TIME: Duration = Duration::from_millis(500);
-/// A browser opens six to one server; a second page fits beside it.
+/// The most connections at once. A browser opens six to one server, so a second page fits, too.
 const CONNECTIONS_MAX: usize = 16;
 
-/// What is served.
+/// The content that is served.
 #[derive(Debug)]
 pub(crate) struct Site {
     page: String,
@@ -47,7 +50,7 @@ impl Site {
     }
 }
 
-/// A server that has its port, and takes nobody yet.
+/// A server that has its port and does not accept connections yet.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: TcpListener,
@@ -56,14 +59,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Takes a port of the loopback; the system chooses one for 0.
+    /// Binds a port of the loopback; the system chooses one for 0.
     pub(crate) fn bind(port: u16) -> Result<Server, Problem> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let bound = TcpListener::bind(address).and_then(|listener| {
             let port = listener.local_addr()?.port();
             Ok((listener, port))
         });
-        let (listener, port) = bound.map_err(|source| Problem::Port { port, source })?;
+        let (listener, port) = bound.map_err(|source| SystemError::Port { port, source })?;
         Ok(Server {
             listener,
             port,
@@ -71,95 +74,95 @@ impl Server {
         })
     }
 
-    /// The page's address.
+    /// Returns the page's address.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/{}/", self.port, self.token)
     }
 
     /// Serves until the process ends.
     pub(crate) fn serve(self, site: Site) -> io::Result<()> {
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(Shared {
             site,
             token: self.token,
             hosts: ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port)),
             open: AtomicUsize::new(0),
         });
         let listener = self.listener;
-        let accept = move || {
+        let listen = move || {
             for stream in listener.incoming() {
                 match stream {
-                    Ok(stream) => take(&desk, stream),
-                    // The process is short of something: it passes, or it does not.
+                    Ok(stream) => accept(&shared, stream),
+                    // A resource of the process is exhausted. Wait and try again.
                     Err(_) => thread::sleep(Duration::from_millis(50)),
                 }
             }
         };
         thread::Builder::new()
             .name("server".to_owned())
-            .spawn(accept)
+            .spawn(listen)
             .map(drop)
     }
 }
 
-/// 128 bits that nobody can guess, in hexadecimal digits.
+/// Returns 128 random bits as hexadecimal digits.
 fn token() -> Result<String, Problem> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Problem::Random(error.into()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    getrandom::fill(&mut bytes).map_err(|error| SystemError::Random(error.into()))?;
+    Ok(hex(&bytes))
 }
 
 #[derive(Debug)]
-struct Desk {
+struct Shared {
     site: Site,
     token: String,
     hosts: [String; 2],
     open: AtomicUsize,
 }
 
-/// Counts a connection for as long as it is there.
-struct Place(Arc<Desk>);
+/// Counts an open connection.
+struct Slot(Arc<Shared>);
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn take(desk: &Arc<Desk>, stream: TcpStream) {
-    let before = desk.open.fetch_add(1, Ordering::Relaxed);
-    let place = Place(Arc::clone(desk));
+fn accept(shared: &Arc<Shared>, stream: TcpStream) {
+    let before = shared.open.fetch_add(1, Ordering::Relaxed);
+    let slot = Slot(Arc::clone(shared));
     if before >= CONNECTIONS_MAX {
         let mut stream = stream;
         let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
-        let _ = refuse(&mut stream, &desk.site, Refusal::Busy);
+        let _ = refuse(&mut stream, &shared.site, Refusal::Busy);
         return;
     }
     let answer = move || {
-        // Whoever asked has gone away: nobody is left to tell.
-        let _ = attend(&place.0, stream);
+        // The client is gone, so an error cannot be reported.
+        let _ = serve_one(&slot.0, stream);
     };
-    // Without a thread the connection is closed, and its place is free.
+    // Without a thread the connection is closed and its slot is free again.
     let _ = thread::Builder::new()
         .name("connection".to_owned())
         .spawn(answer);
 }
 
-fn attend(desk: &Desk, mut stream: TcpStream) -> io::Result<()> {
+fn serve_one(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIME))?;
     let answered = match read_head(&mut stream)? {
-        Ok(head) => match route(desk, &head) {
-            Ok(what) => answer(desk, &mut stream, what),
-            Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+        Ok(head) => match route(shared, &head) {
+            Ok(resource) => answer(shared, &mut stream, resource),
+            Err(refusal) => refuse(&mut stream, &shared.site, refusal),
         },
-        Err(refusal) => refuse(&mut stream, &desk.site, refusal),
+        Err(refusal) => refuse(&mut stream, &shared.site, refusal),
     };
     stream.shutdown(Shutdown::Write)?;
     drain(&mut stream);
     answered
 }
 
-/// Takes what was sent and not read, for a moment: a connection that is closed with something unread has its answer thrown
-/// away at the other end.
+/// Reads for a moment what was sent beyond the request: closing a connection with unread data makes
+/// the client discard the answer.
 fn drain(stream: &mut TcpStream) {
     let until = Instant::now() + DRAIN_TIME;
     let mut part = [0; 4096];
@@ -175,9 +178,9 @@ fn drain(stream: &mut TcpStream) {
     }
 }
 
-/// What there is to get.
+/// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Resource {
     Page,
     Worker,
     Script,
@@ -210,7 +213,7 @@ impl Refusal {
     }
 }
 
-/// The lines that matter of a request's head.
+/// The relevant parts of a request's head.
 #[derive(Debug)]
 struct Head {
     method: String,
@@ -218,7 +221,7 @@ struct Head {
     hosts: Vec<Vec<u8>>,
 }
 
-/// Reads until the head is whole.
+/// Reads until the head is complete.
 fn read_head(stream: &mut TcpStream) -> io::Result<Result<Head, Refusal>> {
     let until = Instant::now() + HEAD_TIME;
     let mut bytes = Vec::new();
@@ -253,7 +256,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Result<Head, Refusal>> {
     }
 }
 
-/// The head, when it is whole.
+/// Parses the head. Returns `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -275,9 +278,9 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     }))
 }
 
-/// What a request is for, if whoever makes it may have it.
-fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
-    let is_ours = |host: &[u8]| desk.hosts.iter().any(|ours| ours.as_bytes() == host);
+/// Returns what a request asks for, if it is authorised.
+fn route(shared: &Shared, head: &Head) -> Result<Resource, Refusal> {
+    let is_ours = |host: &[u8]| shared.hosts.iter().any(|ours| ours.as_bytes() == host);
     match &head.hosts[..] {
         [host] if is_ours(host) => {}
         _ => return Err(Refusal::Host),
@@ -287,48 +290,48 @@ fn route(desk: &Desk, head: &Head) -> Result<What, Refusal> {
         .strip_prefix('/')
         .and_then(|path| path.split_once('/'))
         .ok_or(Refusal::NotFound)?;
-    if !is_same(token, &desk.token) {
+    if !is_same(token, &shared.token) {
         return Err(Refusal::NotFound);
     }
     if head.method != "GET" {
         return Err(Refusal::Method);
     }
-    // Names are compared and never looked up: there is no way to another file.
+    // Names are compared and never used as paths, so no other file can be reached.
     match name {
-        "" => Ok(What::Page),
-        "worker.js" => Ok(What::Worker),
-        "antiphon.js" => Ok(What::Script),
-        "antiphon_bg.wasm" => Ok(What::Module),
-        "recording" => Ok(What::Recording),
+        "" => Ok(Resource::Page),
+        "worker.js" => Ok(Resource::Worker),
+        "antiphon.js" => Ok(Resource::Script),
+        "antiphon_bg.wasm" => Ok(Resource::Module),
+        "recording" => Ok(Resource::Recording),
         _ => Err(Refusal::NotFound),
     }
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in constant time, so that timing does not reveal how much of the token is right.
 fn is_same(got: &str, expected: &str) -> bool {
     let differences = got.bytes().zip(expected.bytes()).map(|(a, b)| a ^ b);
     got.len() == expected.len() && differences.fold(0, |all, one| all | one) == 0
 }
 
-fn answer(desk: &Desk, stream: &mut TcpStream, what: What) -> io::Result<()> {
-    let site = &desk.site;
+fn answer(shared: &Shared, stream: &mut TcpStream, resource: Resource) -> io::Result<()> {
+    let site = &shared.site;
     let mut text = |kind, text: &[u8]| {
         stream.write_all(head_of("200 OK", site, kind, text.len() as u64).as_bytes())?;
         stream.write_all(text)
     };
-    match what {
-        What::Page => text("text/html; charset=utf-8", site.page.as_bytes()),
-        What::Worker => text("text/javascript; charset=utf-8", WORKER.as_bytes()),
-        What::Script => text(
+    match resource {
+        Resource::Page => text("text/html; charset=utf-8", site.page.as_bytes()),
+        Resource::Worker => text("text/javascript; charset=utf-8", WORKER.as_bytes()),
+        Resource::Script => text(
             "text/javascript; charset=utf-8",
             site.package.script.as_bytes(),
         ),
-        What::Module => text("application/wasm", &site.package.module),
-        What::Recording => recording(site, stream),
+        Resource::Module => text("application/wasm", &site.package.module),
+        Resource::Recording => recording(site, stream),
     }
 }
 
-/// The recording from its file. One that grows meanwhile is sent as long as it was.
+/// Sends the recording from its file. If the file grows meanwhile, only its former length is sent.
 fn recording(site: &Site, stream: &mut TcpStream) -> io::Result<()> {
     let opened = File::open(&site.recording).and_then(|file| {
         let len = file.metadata()?.len();
@@ -358,8 +361,10 @@ fn refuse(stream: &mut TcpStream, site: &Site, refusal: Refusal) -> io::Result<(
 
 fn head_of(status: &str, site: &Site, kind: &str, len: u64) -> String {
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\
-         Content-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: \
+         close\r\n\
+         Content-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: \
+         no-referrer\r\n\
          Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n\
          Cache-Control: no-store\r\n\r\n",
         site.policy

@@ -1,4 +1,4 @@
-// The scrubber: all steps in a line, how much happens where, and where it breaks.
+// The scrubber: all steps on one line, with the density of rows and the places of failures.
 import { count, draw } from "./dom.js";
 
 const HEIGHT = 26;
@@ -42,7 +42,7 @@ export class Timeline {
     const most = Math.max(1, ...counts);
     let d = `M0 ${HEIGHT}`;
     counts.forEach((rows, part) => {
-      // Of what is rare, a little has to be seen beside what is frequent.
+      // Rare rows keep a visible minimum beside frequent ones.
       const y = rows === 0 ? HEIGHT : HEIGHT - 3 - (HEIGHT - 5) * Math.sqrt(rows / most);
       d += `L${part} ${y.toFixed(1)}L${part + 1} ${y.toFixed(1)}`;
     });

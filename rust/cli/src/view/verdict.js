@@ -1,4 +1,4 @@
-// What the replay found: a word beside the title, and a banner where something is wrong.
+// Shows the replay's result: a word beside the title, and a banner for errors.
 import { clean, count, make } from "./dom.js";
 
 const TAILS = {

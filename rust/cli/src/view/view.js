@@ -1,4 +1,4 @@
-// The page of a replay. What it holds: where the replay is looked at, which row is chosen, under which filter.
+// The page of a replay. Its state is the position in the replay, the selected row and the filter.
 import { automata, tips } from "./automata.js";
 import { machineDetail, rowDetail, kindName } from "./detail.js";
 import { byId, clean, count, make, marked } from "./dom.js";
@@ -28,7 +28,7 @@ let progress = { steps: 0, rows: 0, over: false };
 let failed = false;
 let found = null;
 
-// Where the worker and what it needs come from: addresses of the server, or texts in the page.
+// The sources of the worker and its data: addresses on the server, or texts in the page.
 function begin() {
   const block = (id) => byId(id).textContent;
   if (parts.served) {
@@ -56,7 +56,7 @@ const list = new List({
 });
 const search = byId("search");
 
-// ---- What comes from the worker ----
+// ---- Messages from the worker ----
 
 function heard({ event, progress: now, error }) {
   if (event === "failed") return fail(error);
@@ -80,7 +80,7 @@ function say(manner_, word, banner) {
   place.replaceChildren(...(banner ?? []));
 }
 
-// How much there is so far.
+// The progress so far.
 const growth = new Latest(async () => {
   const { total } = await link.ask("rows", { from: 0, to: 0, filter });
   list.resize(total);
@@ -99,7 +99,7 @@ async function over() {
   const findings = await link.ask("findings");
   await learn();
   const told = verdict(findings, (step) => go({ step }));
-  // On the way the badge counts, which nobody wants to hear.
+  // While the replay runs, the badge shows a count, which a screen reader should not announce.
   byId("verdict").setAttribute("role", "status");
   const rest = partial(findings);
   const colour = rest !== null && told.manner === "good" ? "odd" : told.manner;
@@ -112,7 +112,7 @@ async function over() {
     `(${ends.join(", ") || "none ended"}) · ` +
     `${count(findings.entries)} entries · clock ${count(findings.clock)}`;
   document.documentElement.dataset.state = "over";
-  // What was looked at before may have been shown without its image.
+  // An earlier view may have been shown without its image.
   go({ by: 0, reveal: false });
 }
 
@@ -136,7 +136,7 @@ const density = new Latest(async () => {
   timeline.density(counts);
 });
 
-// ---- Going places ----
+// ---- Navigation ----
 
 const going = new Latest(async ({ reveal, ...where }) => {
   look = await link.ask("look", { ...where, filter, session: look.session?.session });
@@ -146,12 +146,12 @@ const going = new Latest(async ({ reveal, ...where }) => {
 
 function go(where) {
   if (failed) return;
-  // Steps add up to where they start from.
+  // Relative steps add up from their starting point.
   going.want({ reveal: true, ...where }, (before, after) =>
     after.by === undefined ? after : { ...before, ...after, by: (before.by ?? 0) + after.by });
 }
 
-// The row that is chosen or will be: whoever holds a key moves on from there.
+// The row that is selected or about to be: a held key continues from there.
 let aim = -1;
 
 function move(to) {
@@ -163,7 +163,7 @@ function move(to) {
 }
 
 async function goToRow(row) {
-  // Its place under the filter, or without one if it is not among those.
+  // Its position under the filter, or its unfiltered position if the filter hides it.
   for (;;) {
     const { total } = await link.ask("rows", { from: 0, to: 0, filter });
     let [low, high] = [0, total];
@@ -179,7 +179,7 @@ async function goToRow(row) {
   }
 }
 
-// ---- Showing ----
+// ---- Display ----
 
 function show() {
   if (!going.more) aim = look.place;
@@ -196,7 +196,7 @@ function show() {
   document.documentElement.dataset.step = look.step;
 }
 
-// The row, and of an effect what was asked and answered.
+// Shows the row; for an effect, also the request and the answer.
 const detail = new Latest(async ({ row, detail: of }) => {
   const { request, answer } = of?.related ?? {};
   const get = async (at) => (at === null || at === undefined ? null : at === row.row ? of : link.ask("detail", { row: at }));
@@ -236,7 +236,7 @@ const learning = new Latest(async (digest) => {
   if (images.some((image) => image.digest === digest)) roles();
 });
 
-// The lifelines: the roles of the session that is filtered for, or else of all protocols.
+// The lifelines: the roles of the filtered session, or of all protocols.
 function lanes(force) {
   const one = filter.session === undefined ? undefined : images.find(({ digest }) => digest === look.session?.image);
   const wanted = (one === undefined ? images : [one]).map(({ digest }) => digest).join();
@@ -284,7 +284,7 @@ async function sift() {
   sifted += 1;
   const mine = sifted;
   const { total } = await link.ask("rows", { from: 0, to: 0, filter });
-  // The filter is another one by now.
+  // The filter has changed meanwhile.
   if (mine !== sifted) return;
   list.resize(total, true);
   shown();
@@ -329,7 +329,7 @@ function kindBoxes() {
   }
 }
 
-// Finds the next row with the text. Beyond the last one it goes on with the first.
+// Finds the next row with the text. After the last row the search wraps around.
 async function find(backwards, from) {
   found = search.value;
   list.refresh();
@@ -351,7 +351,7 @@ async function find(backwards, from) {
   if (at !== null) move(at);
 }
 
-// One search after the other, each from where the one before has led.
+// Searches run one after another, each from the result of the one before.
 let finding = Promise.resolve();
 const next = () => (finding = finding.then(() => find(false, Math.max(0, aim + 1))));
 const previous = () => (finding = finding.then(() => find(true, Math.max(0, aim))));
@@ -391,7 +391,7 @@ function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
   const { target } = event;
   if (event.key === "Escape") {
-    // A search field would forget what it looks for.
+    // Escape would clear a search field.
     event.preventDefault();
     byId("list").focus();
     return;
@@ -401,7 +401,7 @@ function key(event) {
     (event.shiftKey ? previous : next)();
     return event.preventDefault();
   }
-  // Fields and sliders have keys of their own.
+  // Fields and sliders handle their own keys.
   if (target.matches("input:not([type=checkbox]), select") ) return;
   if (target.matches("button, summary, input") && (event.key === " " || event.key === "Enter")) return;
   const act = keysDo[event.key];
@@ -429,7 +429,7 @@ byId("theme").addEventListener("click", () => theme(!isDark()));
 byId("keys").addEventListener("click", () => byId("help").showModal());
 window.addEventListener("resize", () => lanes(true));
 
-// What the worker could not answer, wherever it was asked.
+// Errors of the worker, whatever the request was.
 window.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   fail(event.reason);
@@ -456,7 +456,7 @@ async function start() {
   go({ step: 0 });
 }
 
-// For tests: how much was asked, how much of it has no answer yet, and nothing of what was answered.
+// For tests: the number of requests and of those without an answer.
 window.antiphonView = { get sent() { return link.sent; }, get open() { return link.open; } };
 
 start();

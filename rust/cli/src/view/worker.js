@@ -1,23 +1,26 @@
-// The replay, on a thread of its own: the page asks, this answers. The page never waits for the kernel.
+// Runs the replay on its own thread and answers the page's requests, so the page never waits for
+// the kernel.
 //
-// Page to worker: { id, ask, ...arguments }. Worker to page: { id, answer } or { id, error: { message, code, place } }, and,
-// unasked, { event: "progress", progress } while the recording is replayed for the first time.
+// Page to worker: { id, ask, ...arguments }. Worker to page: { id, answer } or { id, error: {
+// message, code, place } }, and, unrequested, { event: "progress", progress } during the first
+// replay of the recording.
 //
-//   open     { script, wasm, recording }    the package's script (an address, or text), its module and the recording (an
-//                                           address, or base64); answers { header, progress } before anything was replayed
-//   rows     { from, to, filter }           a window of rows
-//   search   { text, from, filter, backwards }  the place of the next row with the text, or null
-//   density  { parts, filter }              how many rows there are in each part of the steps
-//   look     { place | step, by, filter, session }  goes there and so many steps on; answers what is to be seen there
-//   images   {}                             automata of all protocols so far
-//   findings {}                             what the replay found
+//   open     { script, wasm, recording }  the package's script (address or text), its module and
+//            the recording (address or base64); answers { header, progress } before the replay
+//   rows     { from, to, filter }  a window of rows
+//   search   { text, from, filter, backwards }  the position of the next row with the text, or null
+//   density  { parts, filter }  the number of rows in each part of the steps
+//   look     { place | step, by, filter, session }  moves there and on by some steps; answers the
+//            rows and the state there
+//   images   {}  the automata of all protocols so far
+//   findings {}  the result of the replay
 
 const SLICE_MS = 24;
 const STEPS_AT_ONCE = 1000;
 const DECODED_AT_ONCE = 1 << 20;
 
 let replay;
-// What a module's panic leaves is of no use: it is told and then answered to everything.
+// A panic leaves the module unusable: every later request fails with the panic's message.
 let dead;
 
 async function bytesOf(source) {
@@ -45,7 +48,7 @@ function progress() {
   return { steps: replay.steps, rows: replay.rowCount, over: replay.over };
 }
 
-// Replays a slice and lets questions in between.
+// Replays a slice, then handles requests.
 function index() {
   try {
     const until = performance.now() + SLICE_MS;
@@ -60,7 +63,8 @@ function index() {
 
 const asks = {
   async open({ script, wasm, recording }) {
-    // A text becomes an address here: one that the page makes is another origin's when the page is a file.
+    // Make the address of a text here: an address made by the page has another origin if the page
+    // is a file.
     const address = script.url ?? URL.createObjectURL(new Blob([script.text], { type: "text/javascript" }));
     const { default: init, Replay } = await import(address);
     await init({ module_or_path: wasm.url ?? (await bytesOf(wasm)) });

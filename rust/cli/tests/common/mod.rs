@@ -1,4 +1,4 @@
-//! Runs the program in a directory of its own, so that what it prints has no names of this machine in it.
+//! Runs the program in a temporary directory, so that its output contains no names of this machine.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -12,46 +12,46 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What takes longer than this hangs: the machine may be a hundred times slower than expected.
+/// Longer than this is a hang: the machine may be a hundred times slower than expected.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory with the protocols and scripts of `tests/data` and of the documents.
-pub(crate) struct Place(TempDir);
+/// A temporary directory with the protocols and scripts of `tests/data` and `docs/examples`.
+pub(crate) struct TestDir(TempDir);
 
-/// A program stays with the signals that it was started to ignore, and so do these tests when a script starts them in
-/// its background. A signal with a handler is given back to a program as if it had not been ignored.
+/// Gives ignored signals a handler. A program inherits ignored signals, for example when a script
+/// starts these tests in the background; signals with a handler are reset to the default.
 fn give_back_ignored_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for signal in antiphon_guest::signals::ignored() {
-            // Some cannot be handled, and are not sent here.
+            // Some signals cannot be handled; the tests do not send those.
             let _ = signal_hook::flag::register(signal, Arc::default());
         }
     });
 }
 
-/// How a run of the program ended.
+/// The exit code and the output of a finished program.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Place {
-    pub(crate) fn new() -> Place {
+impl TestDir {
+    pub(crate) fn new() -> TestDir {
         give_back_ignored_signals();
-        let place = Place(TempDir::new().expect("there is room for temporary files"));
+        let dir = TestDir(TempDir::new().expect("there is room for temporary files"));
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
         for data in [top.join("tests/data"), top.join("../../docs/examples")] {
             for entry in fs::read_dir(data).expect("the data is there") {
                 let entry = entry.expect("it can be listed");
                 let name = entry.file_name();
-                fs::copy(entry.path(), place.path(name.to_str().expect("plain")))
+                fs::copy(entry.path(), dir.path(name.to_str().expect("plain")))
                     .expect("it can be copied");
             }
         }
-        place
+        dir
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -92,20 +92,20 @@ impl Place {
     }
 
     /// Runs the program to its end, without input.
-    pub(crate) fn run(&self, args: &[&str]) -> Told {
+    pub(crate) fn run(&self, args: &[&str]) -> ProgramOutput {
         self.run_with(args, b"")
     }
 
     /// Runs the program to its end with this input.
-    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Told {
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> ProgramOutput {
         let mut child = self.start(args);
         let mut stdin = child.stdin.take().expect("it is piped");
         let input = input.to_vec();
-        // A program that does not read its input is no error.
+        // A program may end without reading its input.
         let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
-        let told = end(child);
+        let output = end(child);
         feeder.join().expect("no panic in it");
-        told
+        output
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {
@@ -115,22 +115,22 @@ impl Place {
             .expect("it starts")
     }
 
-    /// Runs the program and expects the answer yes; gives what it printed.
-    pub(crate) fn good(&self, args: &[&str]) -> String {
-        let told = self.run(args);
-        assert_eq!(told.code, Some(0), "{args:?}: {told:?}");
-        told.stdout
+    /// Runs the program, expects exit code 0, and returns its standard output.
+    pub(crate) fn run_ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.code, Some(0), "{args:?}: {output:?}");
+        output.stdout
     }
 }
 
-/// Prepares the program to run under a shell that has done `first`, such as to set a limit.
-pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
+/// Prepares the program to run under a shell that first runs `first`, for example to set a limit.
+pub(crate) fn under(dir: &TestDir, first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_antiphon"))
         .args(args)
-        .current_dir(place.path("."))
+        .current_dir(dir.path("."))
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -138,23 +138,40 @@ pub(crate) fn under(place: &Place, first: &str, args: &[&str]) -> Command {
     command
 }
 
-/// An agent on a socket, with the directory of the test as its own. It ends with the test.
+/// Starts a shell command line on its own terminal. `antiphon` in it stands for the program. Bytes
+/// written to the child's standard input are typed on the terminal, and its standard output is the
+/// screen.
+pub(crate) fn on_terminal(dir: &TestDir, line: &str) -> Child {
+    let program = format!("'{}'", env!("CARGO_BIN_EXE_antiphon"));
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &line.replace("antiphon", &program), "/dev/null"])
+        .current_dir(dir.path("."))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    script.spawn().expect("`script` is installed")
+}
+
+/// An agent on a socket whose working directory is the test's. It ends with the test.
 pub(crate) struct Agent {
     pub(crate) child: Child,
-    /// Where it is, for `--agent`.
-    pub(crate) place: String,
+    /// The argument of `--agent`.
+    pub(crate) dir: String,
 }
 
 impl Agent {
-    pub(crate) fn start(place: &Place) -> Agent {
-        Agent::under(place, ":")
+    pub(crate) fn start(dir: &TestDir) -> Agent {
+        Agent::under(dir, ":")
     }
 
-    /// Started by a shell that has done `first`.
-    pub(crate) fn under(place: &Place, first: &str) -> Agent {
-        let socket = place.path("agent.sock");
+    /// Starts the agent under a shell that first runs `first`.
+    pub(crate) fn under(dir: &TestDir, first: &str) -> Agent {
+        let socket = dir.path("agent.sock");
         let path = socket.to_str().expect("plain");
-        let mut command = under(place, first, &["agent", "--unix", path]);
+        let mut command = under(dir, first, &["agent", "--unix", path]);
         let child = command.spawn().expect("there is a shell");
         let begun = Instant::now();
         while !socket.exists() {
@@ -163,12 +180,12 @@ impl Agent {
         }
         Agent {
             child,
-            place: format!("unix:{path}"),
+            dir: format!("unix:{path}"),
         }
     }
 
     pub(crate) fn cp<'a>(&'a self, source: &'a str, target: &'a str) -> [&'a str; 5] {
-        ["cp", "--agent", &self.place, source, target]
+        ["cp", "--agent", &self.dir, source, target]
     }
 }
 
@@ -179,8 +196,8 @@ impl Drop for Agent {
     }
 }
 
-/// Waits for a program of ours, reading what it prints; one that hangs is killed and the test fails.
-pub(crate) fn end(mut child: Child) -> Told {
+/// Waits for a child and collects its output. A child that hangs is killed and the test fails.
+pub(crate) fn end(mut child: Child) -> ProgramOutput {
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let code = wait(&mut child).and_then(|status| status.code());
@@ -189,14 +206,14 @@ pub(crate) fn end(mut child: Child) -> Told {
             .map(|reader| reader.join().expect("no panic in it"))
             .unwrap_or_default()
     };
-    Told {
+    ProgramOutput {
         code,
         stdout: text(stdout),
         stderr: text(stderr),
     }
 }
 
-/// Waits for a program of ours; one that hangs is killed and the test fails.
+/// Waits for a child. A child that hangs is killed and the test fails.
 pub(crate) fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
@@ -218,12 +235,12 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Reads the next line of a program's standard output and compares it.
+/// Reads the next line of a child's standard output and compares it.
 pub(crate) fn read_line(child: &mut Child, expected: &str) {
     assert_eq!(next_line(child), expected);
 }
 
-/// Reads the next line of a program's standard output.
+/// Reads the next line of a child's standard output.
 pub(crate) fn next_line(child: &mut Child) -> String {
     let stdout = child.stdout.as_mut().expect("it is piped");
     let (mut line, mut byte) = (Vec::new(), [0]);
@@ -233,8 +250,8 @@ pub(crate) fn next_line(child: &mut Child) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// Copies the program. Another program does it: what a test writes itself may still be open for writing in a child that
-/// another test is starting at the moment, and a program that is open for writing cannot be run.
+/// Copies the program with `cp`. A file that the test itself writes may still be open for writing
+/// in a child that another test is just starting, and such a file cannot be run.
 pub(crate) fn copy_program(to: &Path) {
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_antiphon"))
@@ -243,7 +260,7 @@ pub(crate) fn copy_program(to: &Path) {
     assert!(copied.expect("cp starts").success());
 }
 
-/// Sends a signal to a program.
+/// Sends a signal to a child.
 pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
         .args(["-s", name, &child.id().to_string()])
@@ -251,7 +268,8 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill starts").success());
 }
 
-/// Asserts that no `sleep` of that many seconds, which only one test starts, is left or left for long.
+/// Asserts that no `sleep` of that many seconds is running, or waits until it has ended. Only one
+/// test uses each number.
 pub(crate) fn expect_gone(seconds: &str) {
     let begun = Instant::now();
     let wanted = format!("sleep\0{seconds}\0");

@@ -1,4 +1,4 @@
-// Drives headless Chromium by its own protocol over two pipes: nothing has to be installed for it.
+// Drives headless Chromium by its own protocol over two pipes, so that nothing has to be installed.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", 
   "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars=false",
   "--force-device-scale-factor=1", "--remote-debugging-pipe", "about:blank"];
 
-// What takes longer than this hangs: the machine may be a hundred times slower than expected.
+// Longer than this is a hang: the machine may be a hundred times slower than expected.
 const PATIENCE_MS = 120_000;
 
 const program = () => {
@@ -77,7 +77,7 @@ export class Browser {
     const late = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
     await gone;
     clearTimeout(late);
-    // Its helpers may write while they end.
+    // Its helper processes may still write while they exit.
     for (let tries = 0; existsSync(this.profile); tries += 1) {
       try {
         rmSync(this.profile, { recursive: true, force: true });

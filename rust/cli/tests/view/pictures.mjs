@@ -1,4 +1,4 @@
-// Pictures, made small enough that letters are not in them, by the browser itself.
+// Screenshots, scaled down by the browser itself so that letters do not count.
 
 const SQUARE = 20;
 

@@ -1,5 +1,5 @@
-// `antiphon view` in headless Chromium, in both of its forms. ANTIPHON is the program, ANTIPHON_WASM the package's folder;
-// BLESS=1 writes the pictures anew.
+// Tests `antiphon view` in headless Chromium, in both of its forms. ANTIPHON is the program,
+// ANTIPHON_WASM the package's folder; BLESS=1 writes new pictures.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -41,7 +41,7 @@ const written = (name, bytes) => {
   return path;
 };
 
-// The page's address while a server runs.
+// The address of the served page.
 async function served(recording) {
   const server = spawn(program, ["view", recording, "--no-open", "--package", wasm], { stdio: ["ignore", "pipe", "inherit"] });
   servers.push(server);
@@ -49,7 +49,7 @@ async function served(recording) {
   throw new Error("the server said nothing");
 }
 
-// The page's address as one file.
+// The address of the page in one file.
 async function single(recording) {
   const path = join(folder, `page-${servers.length}-${Math.random().toString(36).slice(2)}.html`);
   execFileSync(program, ["view", recording, "--out", path, "--package", wasm]);
@@ -65,7 +65,8 @@ async function opened(form, recording, options) {
   return page;
 }
 
-// The page has shown what was asked for: nothing is without an answer, and two looks in a row find it as it was.
+// Waits until the page is idle: no request is outstanding, and two checks in a row find the same
+// content.
 async function settled(page) {
   const sees = `JSON.stringify([document.documentElement.dataset.step, document.querySelector("#row").textContent,
     document.querySelector("#roles").textContent, document.querySelector("#window").textContent, antiphonView.sent, antiphonView.open])`;
@@ -111,7 +112,8 @@ for (const [name, form] of Object.entries(FORMS)) {
     assert.equal(await page.text("#shown"), "37 rows");
     assert.equal(await page.run("document.querySelector('#banner').hidden"), true);
     assert.equal((await rows(page))[0], 'open a session of a299aae50977… for "me"');
-    // Each row's sign stands on the lifelines: two of them, and an arrow for each message in sight.
+    // Each visible row has a mark on the lifelines: there are two lifelines, and an arrow for each
+    // message.
     assert.equal(await page.run("document.querySelectorAll('#lifelines .life').length"), 2);
     assert.ok((await page.run("document.querySelectorAll('#lifelines line.arrow').length")) >= 2);
     await done(page);
@@ -249,7 +251,7 @@ test("everything can be reached and done with keys alone", async () => {
   const dark = await page.run("document.documentElement.dataset.theme");
   await key(page, "Escape", "t");
   assert.notEqual(await page.run("document.documentElement.dataset.theme"), dark);
-  // Tab leads to every control, and where it is can be seen.
+  // Tab reaches every control, and the focus is visible.
   const met = new Set();
   for (let n = 0; n < 40; n += 1) {
     await page.key("Tab");
@@ -274,7 +276,7 @@ for (const [name, form] of Object.entries(FORMS)) {
     const told = await page.text("#banner");
     const [, record, from, to] = /record (\d+) is damaged.*Bytes (\d+) to (\d+): /.exec(told) ?? assert.fail(told);
     assert.ok(Number(record) > 0 && Number(from) <= at && at < Number(to), told);
-    // What stands before is shown, and the timeline has a mark at its end.
+    // The part before the damage is shown, and the timeline has a mark at its end.
     const steps = Number(await page.text("#steps"));
     assert.ok(steps > 0 && steps < 22, `${steps}`);
     assert.match(await page.text("#density .break title"), new RegExp(`breaks at step ${steps}$`));
@@ -325,7 +327,7 @@ for (const [name, form] of Object.entries(FORMS)) {
     assert.equal(await page.run("window.hostile ?? null"), null);
     const odd = await page.run("/[\\u202a-\\u202e\\u2066-\\u2069\\u0007]/.test(document.querySelector('header').textContent + document.querySelector('main').textContent)");
     assert.equal(odd, false);
-    // Nothing that gets in can run: the page's policy refuses it.
+    // Injected code cannot run, because the page's policy refuses it.
     await page.run(`(() => { const s = document.createElement("script"); s.textContent = "window.hostile = 2"; document.body.append(s); })()`);
     assert.equal(await page.run("window.hostile ?? null"), null);
     assert.match(page.complaints.pop(), /Content Security Policy/);
@@ -352,7 +354,7 @@ test("a million rows: any of them in a few messages, and few elements", async (c
   assert.ok((await sent()) - before <= 6, `${(await sent()) - before} messages to the end`);
   await few("the end");
 
-  // Somewhere by the scrollbar, at every place of which there are rows.
+  // Drag the scrollbar to several positions: each has rows.
   before = await sent();
   for (const share of [0.25, 0.5, 0.75, 0]) {
     await page.run(`(() => { const l = document.querySelector("#list"); l.scrollTop = (l.scrollHeight - l.clientHeight) * ${share}; })()`);
@@ -363,12 +365,12 @@ test("a million rows: any of them in a few messages, and few elements", async (c
   }
   assert.ok((await sent()) - before <= 8, `${(await sent()) - before} messages for four places`);
 
-  // The wheel moves by rows, whatever the scrollbar's scale.
+  // The wheel moves by rows at any scale of the scrollbar.
   await page.wheel(400, 400, 260);
   await settled(page);
   assert.equal(await page.run("Number(document.querySelector('#window .row').dataset.place)"), 10);
 
-  // Where many were scrolled over, few were asked for.
+  // Scrolling over many rows requests only a few.
   before = await sent();
   await page.run(`new Promise((done) => {
     const list = document.querySelector("#list");
@@ -393,8 +395,9 @@ test("a million rows: any of them in a few messages, and few elements", async (c
   await done(page);
 });
 
-// Fonts, and how they are drawn, differ between machines. So pictures are compared by the mean colour of squares of 20
-// pixels: where panels, rows, bars and drawings are and what colour they have, and not what letters look like.
+// Fonts and their rendering differ between machines. So pictures are compared by the mean colour of
+// squares of 20 pixels: this covers the position and colour of panels, rows, bars and drawings, but
+// not letters.
 for (const [width, height] of [[1280, 800], [800, 600]]) {
   for (const dark of [false, true]) {
     const name = `${dark ? "dark" : "light"}-${width}x${height}`;
@@ -413,7 +416,7 @@ for (const [width, height] of [[1280, 800], [800, 600]]) {
       const blank = await browser.open("about:blank");
       const { mean, far } = await compared(blank, got, readFileSync(path));
       assert.ok(mean < 6 && far < 0.06, `mean difference ${mean.toFixed(2)}, squares that differ ${(100 * far).toFixed(1)} %`);
-      // It would be seen: the other colours, and a page without its rows.
+      // The comparison must notice the other colours, and a page without rows.
       const other = await compared(blank, got, readFileSync(join(here, "expected", `${dark ? "light" : "dark"}-${width}x${height}.png`)));
       assert.ok(other.mean > 40, `${other.mean}`);
       const empty = await compared(blank, got, plain);

@@ -1,15 +1,15 @@
-//! From the guest: into a file beside the target, which takes its place when it is whole.
+//! Copies from the guest: into a temporary file beside the target, which replaces the target when
+//! it is complete.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Copy, PERMISSIONS, Protocol, Transfer, changed, check_length};
+use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 use crate::copier::{Failure, Kind, Open, Stat, Work};
-use crate::filter;
-use crate::problem::Problem;
+use crate::problem::{CopyError, Problem};
 use crate::replace;
-use crate::text;
+use crate::same_file;
 
 impl Copy<'_> {
     pub(super) fn copy_out(
@@ -22,9 +22,8 @@ impl Copy<'_> {
         let writing = |error| Problem::file("write", &target)(error);
         let place = regular(&target).map_err(writing)?;
         if is_same_file(source, &stat, &place) {
-            let target = target.display();
-            let reason = format!("`{}` and `{target}` are the same file", shown(source));
-            return Err(Problem::Copy { reason });
+            let (from, to) = (guest_name(source), target.display().to_string());
+            return Err(CopyError::SameFile { from, to }.into());
         }
         // The umask applies when the file is created.
         let kept = replace::temporary(&place, stat.perm & PERMISSIONS).map_err(writing)?;
@@ -36,34 +35,50 @@ impl Copy<'_> {
         };
         let bytes = match self.transfer(Protocol::CopyOut, work, stat.size) {
             Ok(bytes) => bytes,
-            Err(Transfer::Here(Failure::Longer)) => {
-                let after = self.look(source)?;
-                let reason = changed(&shown(source), stat.size, after.size);
-                return Err(Problem::Copy { reason });
+            Err(Transfer::There(problem)) => return Err(*problem),
+            Err(Transfer::Here(failure)) => {
+                return Err(self.failed_here(source, &stat, &target, failure)?);
             }
-            Err(failed) => return Err(failed.problem("write", &target)),
         };
         self.check_source(source, stat, bytes)?;
         kept.persist(&place).map_err(|error| writing(error.error))?;
         Ok((bytes, target.display().to_string()))
     }
 
-    /// Whether the source is what it was when the copy began, and has arrived as a whole.
+    /// Returns the error of a copy that failed on this side.
+    fn failed_here(
+        &mut self,
+        source: &str,
+        before: &Stat,
+        target: &Path,
+        failure: Failure,
+    ) -> Result<Problem, Problem> {
+        Ok(match failure {
+            Failure::Io(error) => Problem::file("write", target)(error),
+            Failure::Interrupted => CopyError::Interrupted.into(),
+            Failure::SameFile => {
+                let (from, to) = (guest_name(source), target.display().to_string());
+                CopyError::SameFile { from, to }.into()
+            }
+            Failure::Longer => changed(source, before, &self.look(source)?).into(),
+        })
+    }
+
+    /// Checks that the source has not changed since the copy began, and has arrived completely.
     fn check_source(&mut self, source: &str, before: Stat, copied: u64) -> Result<(), Problem> {
         if before.kind != Kind::File {
             return Ok(());
         }
         let after = self.look(source)?;
-        check_length(&shown(source), before.size, after.size, copied)?;
+        check_length(guest_name(source), before.size, after.size, copied)?;
         if before.size > 0 && before.mtime_ms != after.mtime_ms {
-            let reason = changed(&shown(source), before.size, after.size);
-            return Err(Problem::Copy { reason });
+            return Err(changed(source, &before, &after).into());
         }
         Ok(())
     }
 }
 
-/// The file that is written: in a directory, it has the source's name.
+/// Returns the file that is written. In a directory it has the source's name.
 pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
     let name = source.rsplit('/').next().unwrap_or(source);
     let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
@@ -73,28 +88,32 @@ pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
     }
 }
 
-/// Whether the guest's file is the one at `place`: it is seen here under the same path, with the length and the time
-/// that the guest reports.
+/// Whether the guest's file is the one at `place`: it is visible here under the same path, with the
+/// length and modification time that the guest reports.
 fn is_same_file(source: &str, stat: &Stat, place: &Path) -> bool {
     let here = Path::new(source);
-    let is_seen = fs::metadata(here).is_ok_and(|about| stat.is_like(&about));
-    is_seen && text::is_same_file(here, place)
+    let is_seen = fs::metadata(here).is_ok_and(|metadata| stat.is_like(&metadata));
+    is_seen && same_file::is_same_file(here, place)
 }
 
-fn shown(source: &str) -> String {
-    format!("guest:{}", filter::line(source))
+fn changed(source: &str, before: &Stat, after: &Stat) -> CopyError {
+    CopyError::Changed {
+        name: guest_name(source),
+        before: before.size,
+        after: after.size,
+    }
 }
 
-/// Where the bytes go: a new file, or the one that the path leads to. Renaming over anything else would take the place
-/// of a device, a pipe or a link.
+/// Returns the file that is replaced: a new file, or the one that the path leads to. Anything else
+/// is an error, because renaming would replace a device, a pipe or a link.
 fn regular(target: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(target) {
         Ok(file) if fs::metadata(&file)?.is_file() => Ok(file),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is there and is not a regular file",
+            "it exists and is not a regular file",
         )),
-        // A link that leads nowhere is there too.
+        // A dangling link exists, too.
         Err(error) if fs::symlink_metadata(target).is_ok() => Err(error),
         Err(_) => Ok(target.to_owned()),
     }
