@@ -1,4 +1,4 @@
-//! What holds for every item and for every input.
+//! Properties of all items and of any input.
 
 use antiphon_codec::{
     Decoder, Encoder, Item, Kind, Limits, decode_lenient, decode_strict, diagnostic, head_len,
@@ -6,8 +6,17 @@ use antiphon_codec::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Any item, maps without duplicate keys, in the order that decoders return.
-fn item() -> impl Strategy<Value = Item> {
+/// Runs that many cases and writes no file of failures.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Any item whose maps have no duplicate keys and the order that decoders return.
+pub(crate) fn item() -> impl Strategy<Value = Item> {
     let number = prop_oneof![
         any::<u64>(),
         0u64..300,
@@ -51,7 +60,7 @@ fn unique(pairs: Vec<(Item, Item)>) -> Item {
     Item::Map(sorted.into_iter().map(|(_, pair)| pair).collect())
 }
 
-/// A foreign encoder: the same items, in any well-formed way that `choices` says.
+/// A foreign encoder: writes the same items in other well-formed ways, selected by `choices`.
 struct Foreign<'c> {
     out: Vec<u8>,
     choices: &'c [u8],
@@ -199,24 +208,24 @@ fn write_scalar(item: &Item, encoder: &mut Encoder<'_>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config(512))]
 
     #[test]
-    fn what_is_encoded_decodes_to_itself(item in item()) {
+    fn decoding_reverses_encoding(item in item()) {
         let bytes = item.encode();
         prop_assert_eq!(&decode_strict(&bytes, &Limits::default()).unwrap(), &item);
         prop_assert_eq!(&decode_lenient(&bytes, &Limits::default()).unwrap(), &item);
     }
 
     #[test]
-    fn cursor_writes_what_the_tree_encodes(item in item()) {
+    fn the_cursor_and_the_tree_encode_alike(item in item()) {
         let mut bytes = Vec::new();
         write(&item, &mut bytes);
         prop_assert_eq!(bytes, item.encode());
     }
 
     #[test]
-    fn cursor_passes_over_exactly_one_item(item in item(), after in item()) {
+    fn raw_skips_exactly_one_item(item in item(), after in item()) {
         let (first, second) = (item.encode(), after.encode());
         let sequence = [first.clone(), second.clone()].concat();
         let mut decoder = Decoder::new(&sequence, Limits::default());
@@ -227,7 +236,10 @@ proptest! {
     }
 
     #[test]
-    fn foreign_forms_mean_the_same(item in item(), choices in vec(any::<u8>(), 1..64)) {
+    fn lenient_decoding_normalizes_foreign_encodings(
+        item in item(),
+        choices in vec(any::<u8>(), 1..64),
+    ) {
         let mut foreign = Foreign { out: Vec::new(), choices: &choices, next: 0 };
         foreign.item(&item);
         let taken = decode_lenient(&foreign.out, &Limits::default()).unwrap();
@@ -237,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn order_of_pairs_does_not_matter(item in item(), turn in any::<usize>()) {
+    fn encoding_sorts_the_pairs_of_a_map(item in item(), turn in any::<usize>()) {
         if let Item::Map(mut pairs) = item.clone() {
             let turn = turn % pairs.len().max(1);
             pairs.rotate_left(turn);
@@ -246,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn a_key_twice_is_refused(key in item(), a in item(), b in item()) {
+    fn refuses_duplicate_keys(key in item(), a in item(), b in item()) {
         let twice = Item::Map(vec![(key.clone(), a), (key, b)]);
         prop_assert!(twice.try_encode().is_err());
     }
@@ -258,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn every_prefix_is_refused(item in item()) {
+    fn refuses_every_proper_prefix(item in item()) {
         let bytes = item.encode();
         for len in 0..bytes.len() {
             let cut = &bytes[..len];
@@ -288,27 +300,27 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config(20_000))]
 
     #[test]
-    fn any_input_is_refused_or_understood(bytes in vec(any::<u8>(), 0..24)) {
-        understood_or_refused(&bytes)?;
+    fn the_decoders_agree_on_any_input(bytes in vec(any::<u8>(), 0..24)) {
+        decoders_agree(&bytes)?;
     }
 
     #[test]
-    fn a_changed_byte_is_refused_or_understood(
+    fn the_decoders_agree_after_a_byte_has_changed(
         item in item(), at in any::<prop::sample::Index>(), change in 1u8..,
     ) {
         let mut bytes = item.encode();
         let at = at.index(bytes.len());
         bytes[at] ^= change;
-        understood_or_refused(&bytes)?;
-        // Deterministic: other bytes are never the same item.
+        decoders_agree(&bytes)?;
+        // The encoding is unique, so other bytes are never the same item.
         prop_assert_ne!(decode_strict(&bytes, &Limits::default()), Ok(item));
     }
 }
 
-fn understood_or_refused(bytes: &[u8]) -> Result<(), TestCaseError> {
+fn decoders_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
     let limits = Limits::default();
     let strict = decode_strict(bytes, &limits);
     let lenient = decode_lenient(bytes, &limits);

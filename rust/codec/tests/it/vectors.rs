@@ -1,7 +1,7 @@
-//! Bytes and what they mean, or why they are refused, from `fixtures/cbor`.
+//! Test vectors from `fixtures/cbor`: bytes with their meaning, or the reason for refusing them.
 //!
-//! Each line is `bytes | lenient | strict`: what lenient decoding makes of the bytes, in
-//! diagnostic notation or as an error, and what strict decoding says, `ok` or an error.
+//! Each line is `bytes | lenient | strict`: the result of lenient decoding, in diagnostic notation
+//! or as an error, and the result of strict decoding, `ok` or an error.
 
 use std::fmt::Write as _;
 
@@ -10,22 +10,24 @@ use antiphon_codec::{Decoder, Limits, decode_lenient, decode_strict, diagnostic}
 #[test]
 fn examples_of_the_rfc() {
     let cases = check(include_str!(
-        "../../../fixtures/cbor/rfc8949-appendix-a.txt"
+        "../../../../fixtures/cbor/rfc8949-appendix-a.txt"
     ));
     assert_eq!(cases, 81, "RFC 8949 Appendix A has 81 examples");
 }
 
 #[test]
-fn inputs_that_are_not_well_formed() {
-    check(include_str!("../../../fixtures/cbor/refused.txt"));
+fn refuses_input_that_is_not_well_formed() {
+    check(include_str!("../../../../fixtures/cbor/refused.txt"));
 }
 
 #[test]
-fn inputs_that_are_not_deterministic() {
-    check(include_str!("../../../fixtures/cbor/not-deterministic.txt"));
+fn strict_decoding_refuses_input_that_is_not_deterministic() {
+    check(include_str!(
+        "../../../../fixtures/cbor/not-deterministic.txt"
+    ));
 }
 
-/// Compares every line with what the decoders say of its bytes, and returns how many there are.
+/// Compares every line with the results of the decoders; returns the number of lines.
 fn check(fixture: &str) -> usize {
     let mut expected = String::new();
     let mut actual = String::new();
@@ -43,12 +45,12 @@ fn check(fixture: &str) -> usize {
     cases
 }
 
-/// The line for these bytes; on the way, that what was accepted holds together.
+/// The line for these bytes. Also checks that the results of the decoders are consistent.
 fn verdicts(bytes: &[u8]) -> String {
     let limits = Limits::default();
     let lenient = decode_lenient(bytes, &limits);
     let strict = decode_strict(bytes, &limits);
-    // The cursor that builds no tree has to agree with the one that does.
+    // Skipping must return the same error as building a tree.
     let mut cursor = Decoder::new(bytes, limits);
     let passed = cursor.raw().and_then(|_| cursor.finish());
     assert_eq!(passed.as_ref().err(), strict.as_ref().err());

@@ -1,4 +1,4 @@
-//! What a decode may cost, and what the cursors say when they are misused.
+//! The bounds on the cost of a decode, and the errors of the cursors.
 
 use allocation_counter::measure;
 use antiphon_codec::{
@@ -6,7 +6,7 @@ use antiphon_codec::{
     decode_strict, head_len,
 };
 
-/// Both decoders refuse, for the same reason.
+/// Checks that both decoders refuse the input, for the same reason.
 #[track_caller]
 fn refused(bytes: &[u8], limits: &Limits, offset: usize, kind: DecodeErrorKind) {
     for result in [decode_strict(bytes, limits), decode_lenient(bytes, limits)] {
@@ -53,7 +53,7 @@ fn depth_is_bounded() {
         2,
         DecodeErrorKind::TooDeep { limit: 2 },
     );
-    // An empty container is a level too, whatever holds it.
+    // An empty container is a level too, in any kind of container.
     refused(
         &nest(2, b"\x80"),
         &limits,
@@ -80,14 +80,14 @@ fn depth_is_bounded() {
 }
 
 #[test]
-fn depth_has_a_ceiling_that_no_limit_lifts() {
+fn no_limit_raises_the_maximum_depth() {
     let limits = Limits {
         depth: u32::MAX,
         ..Limits::default()
     };
     taken(&nest(DEPTH_MAX, b"\x00"), &limits);
     let over = DecodeErrorKind::TooDeep { limit: DEPTH_MAX };
-    // A million levels: the stack is as safe as with one over.
+    // A million levels take no more of the stack than one level too many.
     for depth in [DEPTH_MAX + 1, 1_000_000] {
         refused(&nest(depth, b"\x00"), &limits, DEPTH_MAX as usize, over);
     }
@@ -116,7 +116,7 @@ fn items_are_bounded() {
     refused(b"\x84\x00\x00\x00\x00", &limits, 0, over(3, 4));
     refused(b"\xa1\x00\x82\x00\x00", &limits, 2, over(1, 2));
     refused(b"\xc1\xc1\xc1\xc1\x00", &limits, 3, over(0, 1));
-    // Without a header that claims them they are counted as they come.
+    // Items of an indefinite container are counted one by one.
     let error = decode_lenient(b"\x9f\x00\x00\x00\x00\xff", &limits).expect_err("four and one");
     assert_eq!((error.offset, error.kind), (4, over(0, 1)));
     let error = decode_lenient(b"\xbf\x00\x00\x01\x01\xff", &limits).expect_err("four and one");
@@ -143,8 +143,8 @@ fn items_of_a_sequence_share_one_budget() {
 }
 
 #[test]
-fn claims_allocate_nothing() {
-    // Nine bytes each that promise 2^60 of something.
+fn a_claimed_length_allocates_nothing() {
+    // Nine bytes each that claim 2^60 bytes, items or pairs.
     for major in [2u8, 3, 4, 5] {
         let mut claim = vec![major << 5 | 27];
         claim.extend_from_slice(&(1u64 << 60).to_be_bytes());
@@ -157,8 +157,8 @@ fn claims_allocate_nothing() {
 }
 
 #[test]
-fn nested_claims_allocate_within_the_budget() {
-    // Each of 31 nested arrays claims all that follows it: 31 times the input, were it believed.
+fn nested_claims_allocate_within_the_limits() {
+    // Each of 31 nested arrays claims all bytes after it as items: 31 times the input in total.
     let len = 1 << 20;
     let mut bytes = Vec::new();
     for level in 0..31 {
@@ -220,7 +220,7 @@ fn cursors_do_not_allocate() {
 }
 
 #[test]
-fn lengths_are_known_before_encoding() {
+fn head_len_is_the_length_of_the_encoded_head() {
     for (argument, len) in [
         (0, 1),
         (23, 1),
@@ -246,7 +246,7 @@ fn lengths_are_known_before_encoding() {
 }
 
 #[test]
-fn the_wrong_kind_is_named() {
+fn reports_the_expected_and_the_actual_kind() {
     type Read = fn(&mut Decoder<'_>) -> Option<DecodeErrorKind>;
     let reads: [(Kind, Read); 12] = [
         (Kind::Uint, |decoder| {
@@ -311,7 +311,7 @@ fn the_wrong_kind_is_named() {
 }
 
 #[test]
-fn signed_integers_have_a_range() {
+fn int_refuses_integers_beyond_64_bits() {
     let int = |item: Item| Decoder::new(&item.encode(), Limits::default()).int();
     assert_eq!(int(Item::Uint(i64::MAX as u64)), Ok(i64::MAX));
     assert_eq!(int(Item::Nint(i64::MAX as u64)), Ok(i64::MIN));
@@ -331,7 +331,7 @@ fn signed_integers_have_a_range() {
 }
 
 #[test]
-fn an_end_in_the_middle_is_refused() {
+fn finish_refuses_unread_items() {
     let mut decoder = Decoder::new(b"\x83\x01\x02\x03", Limits::default());
     assert_eq!(decoder.array(), Ok(3));
     assert_eq!(decoder.uint(), Ok(1));
@@ -353,8 +353,8 @@ fn an_end_in_the_middle_is_refused() {
 }
 
 #[test]
-fn keys_are_checked_as_they_pass() {
-    // A key that is a map of its own: its order counts inside, its bytes count outside.
+fn map_keys_are_checked_as_they_are_read() {
+    // The keys are maps: the keys within each must be sorted, and so must their encodings.
     let mut decoder = Decoder::new(b"\xa2\xa1\x02\x00\x00\xa1\x01\x00\x00", Limits::default());
     assert_eq!((decoder.map(), decoder.map()), (Ok(2), Ok(1)));
     assert_eq!(
@@ -372,11 +372,11 @@ fn keys_are_checked_as_they_pass() {
 }
 
 #[test]
-fn trees_without_an_encoding_are_refused() {
+fn try_encode_reports_trees_without_an_encoding() {
     let twice = Item::map([("b", 1u64), ("a", 2), ("b", 3)]);
     let key = r#""b""#.to_owned();
     assert_eq!(twice.try_encode(), Err(EncodeError::DuplicateKey { key }));
-    // Keys that are only the same once their own maps are in order.
+    // Keys that are maps, and equal once these are sorted.
     let inner = |pairs: [(u64, u64); 2]| Item::map(pairs);
     let twice = Item::map([
         (inner([(1, 0), (2, 0)]), 1u64),
@@ -397,7 +397,7 @@ fn trees_without_an_encoding_are_refused() {
 }
 
 #[test]
-fn a_refused_tree_leaves_the_buffer_as_it_was() {
+fn a_refused_tree_leaves_the_buffer_unchanged() {
     let mut bytes = vec![0x00];
     let twice = Item::array([Item::Null, Item::map([("a", 1u64), ("a", 2)])]);
     assert!(Encoder::new(&mut bytes).item(&twice).is_err());
@@ -405,7 +405,7 @@ fn a_refused_tree_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
-fn simple_values_with_names_encode_as_those() {
+fn named_simple_values_encode_like_their_variants() {
     let named = [
         Item::Bool(false),
         Item::Bool(true),
@@ -418,7 +418,7 @@ fn simple_values_with_names_encode_as_those() {
 }
 
 #[test]
-fn floats_are_equal_as_their_bytes_are() {
+fn floats_are_equal_if_their_encodings_are() {
     let quiet = Item::Float(f64::NAN);
     let signed = Item::Float(-f64::NAN);
     assert_eq!((quiet.encode(), &quiet), (signed.encode(), &signed));
@@ -427,7 +427,7 @@ fn floats_are_equal_as_their_bytes_are() {
 }
 
 #[test]
-fn fields_are_found_by_name() {
+fn field_returns_the_value_of_a_text_key() {
     let item = Item::map([("a", Item::from(1u64)), ("b", Item::Null)]);
     assert_eq!(item.field("a").and_then(Item::as_uint), Some(1));
     assert!(item.field("b").is_some_and(Item::is_null));

@@ -1,4 +1,4 @@
-//! Exact bytes of items made by hand, so that writing is pinned without reading.
+//! Exact bytes of items, which test the encoder without a decoder.
 
 use antiphon_codec::{Encoder, Item};
 
@@ -41,7 +41,7 @@ fn containers() {
         &Item::tagged(1, Item::from(1_363_896_240u64)),
         "c11a514b67b0",
     );
-    // Ten bytes of which one is a leading zero; and one that is no bignum at all.
+    // Ten bytes with a leading zero, and a value that fits into a plain integer.
     let bignum = |digits: &[u8]| Item::Tag(2, Box::new(Item::from(digits)));
     pinned(
         &bignum(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
