@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use antiphon_codec::Decoder;
+use antiphon_codec::{Decoder, scan};
 use antiphon_machine::ReadError;
 
 use crate::bounds::{ENTRY_LEN_MAX, ENTRY_LIMITS, MAGIC};
@@ -338,13 +338,13 @@ impl<R: Read> Reader<R> {
         if self.tail.is_some() || !self.next_item()? {
             return Ok(None);
         }
-        // The second byte of an entry is its number; only parts and ends need more than a look.
-        let number = self.frames.content().get(self.last + 1).copied();
-        self.is_whole = number == Some(number::PART as u8);
+        // The number of an entry's kind follows the head of its array, which has one byte.
+        let number = scan::uint_at(self.frames.content(), self.last + 1);
+        self.is_whole = number == Some(number::PART);
         if self.is_whole && !self.gather()? {
             return Ok(None);
         }
-        if number == Some(number::END as u8) && !self.ends()? {
+        if number == Some(number::END) && !self.ends()? {
             return Ok(None);
         }
         self.entries += 1;
@@ -379,7 +379,7 @@ impl<R: Read> Reader<R> {
                     if more {
                         return Ok(false);
                     }
-                    match self.whole.get(1).map(|n| u64::from(*n)) {
+                    match scan::uint_at(&self.whole, 1) {
                         Some(number::PART | number::END) => Misplaced::PartOfPart,
                         _ => return Ok(true),
                     }
@@ -430,7 +430,9 @@ impl<R: Read> Reader<R> {
         }
         let rest = &self.frames.content()[self.at..];
         self.last = self.at;
-        if let Some(len) = item_len(rest) {
+        // The content is what was written, so the heads suffice to find the entry's end. The form is
+        // checked when the entry is decoded, or compared with bytes in deterministic form.
+        if let Some(len) = scan::skip(rest) {
             self.at += len;
             return Ok(true);
         }
@@ -457,47 +459,6 @@ impl<R: Read> Reader<R> {
             cause,
         }));
     }
-}
-
-/// Bytes of the CBOR item that the input starts with: a look at its heads and no more. Whether it
-/// is in deterministic form is found by whoever decodes it, or compares it with bytes that are.
-fn item_len(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut items = 1;
-    while items > 0 {
-        let initial = *bytes.get(at)?;
-        at += 1;
-        // Small numbers and null are most of what there is.
-        if initial <= 0x17 || initial == 0xf6 {
-            items -= 1;
-            continue;
-        }
-        let info = initial & 0x1f;
-        let argument = match info {
-            0..=23 => usize::from(info),
-            24..=27 => {
-                let width = 1 << (info - 24);
-                let argument = bytes.get(at..at + width)?;
-                at += width;
-                let number = argument.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-                usize::try_from(number).ok()?
-            }
-            _ => return None,
-        };
-        // Every item takes a byte, every byte of a string one: no claim can be larger than what is
-        // left.
-        let left = bytes.len() - at;
-        items -= 1;
-        match initial >> 5 {
-            2 | 3 if argument <= left => at += argument,
-            4 if argument <= left => items += argument,
-            5 if argument <= left / 2 => items += 2 * argument,
-            6 => items += 1,
-            0 | 1 | 7 => {}
-            _ => return None,
-        }
-    }
-    Some(at)
 }
 
 impl std::fmt::Display for Tail {

@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use antiphon_codec::Encoder;
+use antiphon_codec::{Encoder, scan};
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
     Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
     ProtocolMachineKernel, ReadError, Refusal, Resumed, Rooms, SessionId, Sink, Stamp, Step, Taken,
-    Turn, Value, VerifyError, WaveCertificate, WaveRefusal,
+    Turn, VerifyError, WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
 use crate::describe;
 use crate::divergence::{Difference, Divergence, Seen, Site, differing};
-use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
+use crate::entry::{
+    Checkpoint, End, Entry, Header, REQUEST_START, Request, STEP_AT, Stop, WAVE_START,
+    encode_request, frequent_answer,
+};
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
 use crate::report::{Report, Verdict};
 
@@ -244,7 +247,7 @@ impl<R: Read, S: Sink> Replay<R, S> {
     /// Whether the entry that is held is a wave from the step at which the machine is.
     fn holds_wave(&self) -> bool {
         let now = self.player.kernel.step_index();
-        wave_at(self.reader.current().bytes) == Some(now)
+        wave_step(self.reader.current().bytes) == Some(now)
     }
 
     /// The entry that was played last, or is held.
@@ -373,12 +376,11 @@ impl<S: Sink> Player<S> {
     /// Nearly all entries are, and finding where each ends by reading it was a tenth of a replay.
     #[inline]
     fn glance(&mut self, bytes: &[u8], until: u64) -> Option<usize> {
-        const REQUEST: u8 = number::REQUEST as u8;
         if self.refused.is_some() {
             return None;
         }
-        if let [0x89, REQUEST, ..] = bytes {
-            self.walk(uint_at(bytes, 2)?, until);
+        if bytes.starts_with(&REQUEST_START) {
+            self.walk(scan::uint_at(bytes, STEP_AT)?, until);
             let live = self.kernel.request(*self.pending.front()?)?;
             let now = self.kernel.step_index();
             self.scratch.clear();
@@ -393,7 +395,7 @@ impl<S: Sink> Player<S> {
             return Some(self.scratch.len());
         }
         let effect = self.asked?;
-        let (outcome, len) = short_answer(bytes)?;
+        let (outcome, len) = frequent_answer(bytes)?;
         self.asked = None;
         self.take(Ingress::Outcome { effect, outcome });
         Some(len)
@@ -415,8 +417,7 @@ impl<S: Sink> Player<S> {
     }
 
     fn play(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
-        // The recording's reader has checked that this is an array that starts with a number.
-        if bytes.get(1) == Some(&(number::REQUEST as u8)) {
+        if bytes.starts_with(&REQUEST_START) {
             return self.play_request(entry, bytes, until);
         }
         let what = Entry::decode(bytes)?;
@@ -489,7 +490,7 @@ impl<S: Sink> Player<S> {
             return Err(self.refusal_differs(entry, None));
         }
         self.asked = None;
-        let Some(step) = uint_at(bytes, 2) else {
+        let Some(step) = scan::uint_at(bytes, STEP_AT) else {
             // Not what a writer writes; decoding says how.
             Entry::decode(bytes)?;
             return Ok(());
@@ -686,7 +687,7 @@ impl<S: Sink> Player<S> {
         });
         let step = self.kernel.step_index();
         let got = match stop_of(&self.kernel) {
-            crate::entry::Stop::Running => format!("no request at step {step}"),
+            Stop::Running => format!("no request at step {step}"),
             stop => format!("no request: at rest, {stop}, at step {step}"),
         };
         let expected_at = expected.step;
@@ -868,49 +869,12 @@ impl<S: Sink> Sink for Watch<S> {
     }
 }
 
-/// The answer that the bytes start with, and its length, if it is what most answers are: nothing,
-/// a small number, some bytes.
-#[inline]
-fn short_answer(bytes: &[u8]) -> Option<(Outcome, usize)> {
-    const ANSWER: u8 = number::ANSWER as u8;
-    match bytes {
-        [0x82, ANSWER, 0x82, 0, 0xf6, ..] => Some((Outcome::done(), 5)),
-        [0x82, ANSWER, 0x82, 0, n @ 0..=23, ..] => Some((Outcome::success(u64::from(*n)), 5)),
-        [0x82, ANSWER, 0x82, 0, 0x58, len @ 24..=255, bytes @ ..] => {
-            let len = usize::from(*len);
-            Some((Outcome::Success(Value::bytes(bytes.get(..len)?)), 6 + len))
-        }
-        _ => None,
+/// The step at which a wave started. `None` if the entry is not a wave.
+fn wave_step(entry: &[u8]) -> Option<u64> {
+    match entry.starts_with(&WAVE_START) {
+        true => scan::uint_at(entry, STEP_AT),
+        false => None,
     }
-}
-
-/// The step from which the entry's wave ran; `None`: it is none.
-fn wave_at(bytes: &[u8]) -> Option<u64> {
-    const WAVE: u8 = number::WAVE as u8;
-    match bytes {
-        [0x83, WAVE, ..] => uint_at(bytes, 2),
-        _ => None,
-    }
-}
-
-/// The number whose shortest CBOR encoding starts at an offset.
-#[inline]
-fn uint_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let rest = bytes.get(at..)?;
-    let (initial, rest) = rest.split_first()?;
-    let width = match initial {
-        0..=23 => return Some(u64::from(*initial)),
-        24 => 1,
-        25 => 2,
-        26 => 4,
-        27 => 8,
-        _ => return None,
-    };
-    let mut number = 0;
-    for byte in rest.get(..width)? {
-        number = number << 8 | u64::from(*byte);
-    }
-    Some(number)
 }
 
 /// Events that a divergence tells of before it.
