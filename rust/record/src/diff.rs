@@ -13,7 +13,7 @@ use crate::describe::{self, count};
 use crate::divergence::{Field, differing};
 use crate::entry::{Entry, Header};
 use crate::reader::{Reader, Tail};
-use crate::text::{self, Excerpt};
+use crate::text::{Excerpt, Printer};
 
 /// What comparing two recordings came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -371,12 +371,11 @@ impl Names {
 
     fn excerpt(&self, entry: &Entry, left: &Value, right: &Value) -> Excerpt {
         let found = self.outcome_of(entry);
-        let none = CodeImage::default();
         let sort = found.and_then(|(image, operation)| {
             describe::operation_row(Some(image), operation).map(|row| row.result)
         });
-        let image = found.map_or(&none, |(image, _)| image.image());
-        text::excerpt(left, right, sort, image)
+        let image = found.map(|(image, _)| image.image());
+        Printer::of(image).excerpt(left, right, sort)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Where a replay and its recording part.
 
-use antiphon_machine::{CodeImage, ObsEvent, Pc, Refusal, SessionId, WaveRefusal};
+use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId, VerifiedImage, WaveRefusal};
 
 use crate::describe;
 use crate::entry::{Request, Stop};
-use crate::text::{self, Excerpt};
+use crate::text::{Excerpt, Printer};
 
 /// The first point at which a replay is not what the recording says.
 ///
@@ -153,7 +153,7 @@ impl Difference {
 
 /// What of two requests differs. Linear in the arguments.
 pub(crate) fn differing(
-    image: Option<&antiphon_machine::VerifiedImage>,
+    image: Option<&VerifiedImage>,
     expected: &Request,
     got: &Request,
 ) -> Vec<Field> {
@@ -206,11 +206,10 @@ pub(crate) fn differing(
             continue;
         }
         let sort = row.and_then(|(_, row)| row.args.get(n).copied());
-        let none = CodeImage::default();
-        let names = row.map_or(&none, |(image, _)| image);
+        let printer = Printer::of(row.map(|(image, _)| image));
         let Excerpt {
             path, left, right, ..
-        } = text::excerpt(a, b, sort, names);
+        } = printer.excerpt(a, b, sort);
         fields.push(Field {
             name: format!("argument {n}{path}"),
             expected: left,

@@ -62,7 +62,7 @@ pub(super) enum What {
         kind: FailureKind,
         detail: Arc<str>,
     },
-    Faulted(String),
+    Faulted(Fault),
     Ticks(u64),
 }
 
@@ -95,8 +95,7 @@ impl Item {
             What::Called { args, .. } => args.iter().map(Value::encoded_len).sum(),
             What::Answered { result, .. } => result.encoded_len(),
             What::Failed { detail, .. } => detail.len() as u64,
-            What::Faulted(text) => text.len() as u64,
-            What::Opened(_) | What::Ended(_) | What::Ticks(_) => 0,
+            What::Opened(_) | What::Ended(_) | What::Faulted(_) | What::Ticks(_) => 0,
         };
         ITEM + held
     }
@@ -233,7 +232,7 @@ impl<R: Read> Feed<R> {
                 return None;
             }
             Event::Faulted { coroutine, fault } => {
-                (calls(session, *coroutine), What::Faulted(fault_text(fault)))
+                (calls(session, *coroutine), What::Faulted(*fault))
             }
             Event::Received(_)
             | Event::Chose(_)
@@ -272,14 +271,6 @@ fn calls(session: SessionId, coroutine: CoroutineId) -> Track {
     Track {
         session: session.0,
         of: Of::Calls(coroutine),
-    }
-}
-
-/// A fault without the number of its effect, which depends on how the session's effects interleave.
-fn fault_text(fault: &Fault) -> String {
-    match fault {
-        Fault::EffectFailed { kind, .. } => format!("an effect failed: {kind}"),
-        fault => fault.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use antiphon_machine::VerifiedImage;
+use antiphon_machine::{Fault, VerifiedImage};
 
 use super::feed::{Item, Piece, Sent, What};
 use super::render;
@@ -395,7 +395,7 @@ fn same(a: &What, b: &What) -> bool {
                 detail: as_detail,
             },
         ) => operation == other && kind == as_kind && detail == as_detail,
-        (What::Faulted(a), What::Faulted(b)) => a == b,
+        (What::Faulted(a), What::Faulted(b)) => same_fault(a, b),
         (What::Ticks(a), What::Ticks(b)) => a == b,
         (
             What::Opened(_)
@@ -409,5 +409,16 @@ fn same(a: &What, b: &What) -> bool {
             | What::Ticks(_),
             _,
         ) => false,
+    }
+}
+
+/// Compares faults without the number of a failed effect, which depends on how the effects of the
+/// session interleave.
+fn same_fault(a: &Fault, b: &Fault) -> bool {
+    match (a, b) {
+        (Fault::EffectFailed { kind, .. }, Fault::EffectFailed { kind: other, .. }) => {
+            kind == other
+        }
+        (a, b) => a == b,
     }
 }

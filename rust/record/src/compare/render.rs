@@ -1,10 +1,10 @@
 //! Items and differences as text.
 
-use antiphon_machine::{CodeImage, OperationId, SortId, Value, VerifiedImage};
+use antiphon_machine::{Fault, OperationId, SortId, Value, VerifiedImage};
 
 use super::feed::{Piece, Sent, What};
 use crate::describe;
-use crate::text::{self, Excerpt};
+use crate::text::{self, Excerpt, Printer};
 
 /// Bytes before a difference of streams that are shown, and from it on.
 pub(super) const CONTEXT: usize = 16;
@@ -27,19 +27,17 @@ pub(super) struct Rendered {
     pub(super) right: String,
 }
 
+fn printer(image: Option<&VerifiedImage>) -> Printer<'_> {
+    Printer::of(image.map(VerifiedImage::image))
+}
+
 fn show(
     image: Option<&VerifiedImage>,
     value: &Value,
     sort: Option<SortId>,
     width: usize,
 ) -> String {
-    let none = CodeImage::default();
-    text::show(
-        value,
-        sort,
-        image.map_or(&none, VerifiedImage::image),
-        width,
-    )
+    printer(image).with_width(width).value(value, sort)
 }
 
 fn excerpt(
@@ -48,16 +46,15 @@ fn excerpt(
     right: &Value,
     sort: Option<SortId>,
 ) -> Excerpt {
-    let none = CodeImage::default();
-    text::excerpt(left, right, sort, image.map_or(&none, VerifiedImage::image))
+    printer(image).excerpt(left, right, sort)
 }
 
 fn label(image: Option<&VerifiedImage>, sent: &Sent) -> String {
-    text::line(&describe::label(image, sent.label))
+    printer(image).label(sent.label)
 }
 
 fn operation(image: Option<&VerifiedImage>, id: OperationId) -> String {
-    text::line(&describe::operation(image, id))
+    printer(image).operation(id)
 }
 
 fn spaced(label: &str, payload: &str) -> String {
@@ -120,7 +117,11 @@ pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
             };
             format!("{} failed: {kind}{detail}", operation(image, *id))
         }
-        What::Faulted(fault) => format!("faulted: {}", text::line(fault)),
+        // The number of an effect depends on how the effects of the session interleave.
+        What::Faulted(Fault::EffectFailed { kind, .. }) => {
+            format!("faulted: an effect failed: {kind}")
+        }
+        What::Faulted(fault) => format!("faulted: {}", printer(image).fault(fault)),
         What::Ticks(ticks) => describe::passing(*ticks),
     }
 }
@@ -263,11 +264,6 @@ pub(super) fn run(before: &[u8], has_more_before: bool, rest: &[u8], has_more: b
     let start = if has_more_before { "…" } else { "" };
     let end = if has_more { "…" } else { "" };
     let bytes = [before, rest].concat();
-    let shown = text::show(
-        &Value::bytes(&bytes),
-        None,
-        &CodeImage::default(),
-        usize::MAX,
-    );
+    let shown = show(None, &Value::bytes(&bytes), None, usize::MAX);
     format!("{start}{shown}{end}")
 }

@@ -1,4 +1,4 @@
-//! Recordings: written, read, broken, replayed, compared.
+//! Tests of recordings: writing, reading, damage, replay, comparison, text.
 
 mod compare;
 mod damage;
@@ -6,6 +6,7 @@ mod divergence;
 mod format;
 mod input;
 mod medium;
+mod printing;
 mod replay;
 mod runs;
 mod telling;
