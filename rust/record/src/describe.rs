@@ -1,16 +1,16 @@
-//! Values, instructions, requests, events and entries as one line of text, with the image's names
-//! where there is one.
+//! Requests, outcomes, inputs, events and entries on one line each, with the names of an image if
+//! there is one. [`Printer`] prints their parts.
 
 use antiphon_machine::{
-    EdgeId, Event, Ingress, Instruction, LabelId, Message, ObsEvent, Operation, OperationId,
-    Outcome, Pick, ProtocolMachineKernel, RoleId, SessionId, SortId, State, Value, VerifiedImage,
+    EdgeId, Event, Failure, Ingress, Instruction, LabelId, Message, ObsEvent, Operation,
+    OperationId, Outcome, Pick, ProtocolMachineKernel, RoleId, SessionId, SortId, State, Value,
+    VerifiedImage,
 };
 
 use crate::entry::{Checkpoint, Entry, Request};
 use crate::text::Printer;
 
-/// A number of things, in the singular where there is one. A noun whose plural is not made with
-/// an `s` is given as a pair.
+/// A number with a noun, in the singular for 1. For a noun with an irregular plural pass a pair.
 pub fn count<'n>(number: u64, noun: impl Into<Noun<'n>>) -> String {
     let Noun { one, many } = noun.into();
     match (number, many) {
@@ -20,7 +20,7 @@ pub fn count<'n>(number: u64, noun: impl Into<Noun<'n>>) -> String {
     }
 }
 
-/// A noun in the singular and, unless an `s` makes it, in the plural.
+/// A noun in the singular and, if it is irregular, in the plural.
 #[derive(Clone, Copy, Debug)]
 pub struct Noun<'n> {
     one: &'n str,
@@ -42,7 +42,7 @@ impl<'n> From<(&'n str, &'n str)> for Noun<'n> {
     }
 }
 
-/// The image of a session, if the kernel has the session.
+/// The image of a session; `None` if the kernel does not have the session.
 pub fn image_of(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<&VerifiedImage> {
     let session = kernel.session(session)?;
     Some(kernel.image(session).as_ref())
@@ -77,13 +77,13 @@ pub fn operation(image: Option<&VerifiedImage>, id: OperationId) -> String {
     printer(image).operation(id)
 }
 
-/// The row of an operation, which has the sorts of its arguments and its result.
+/// The image's row of an operation, with the sorts of its arguments and its result.
 pub fn operation_row(image: Option<&VerifiedImage>, id: OperationId) -> Option<&Operation> {
     image?.image().operations.get(id.index())
 }
 
-/// The sort that the sender's automaton gives a message's payload: the first one of its label that
-/// the payload fits.
+/// The sort that the sender's automaton gives a message's payload: the first sort of the message's
+/// label that the payload is of.
 pub fn payload_sort(
     image: &VerifiedImage,
     (from, receiver): (RoleId, RoleId),
@@ -102,7 +102,7 @@ pub fn payload_sort(
     sorts.find(|sort| payload.is_of(*sort, &image.image().sorts))
 }
 
-/// The sort of the payload of a message of an event.
+/// The sort of the payload of an event's message.
 pub fn message_sort(image: &VerifiedImage, message: &Message) -> Option<SortId> {
     let ends = *image.edges().get(message.edge.index())?;
     payload_sort(image, ends, message.label, &message.payload)
@@ -113,9 +113,9 @@ pub fn instruction(image: &VerifiedImage, instruction: &Instruction) -> String {
     printer(Some(image)).instruction(instruction)
 }
 
-/// A request: who asks what, with which arguments.
+/// A request: its role, operation and arguments.
 pub fn request(image: Option<&VerifiedImage>, request: &Request) -> String {
-    let who = match request.role {
+    let role = match request.role {
         Some(id) => role(image, id),
         None => "a spawned coroutine".to_owned(),
     };
@@ -124,7 +124,11 @@ pub fn request(image: Option<&VerifiedImage>, request: &Request) -> String {
     let args = args.map(|(n, value)| value_of(value, sorts.get(n).copied(), image));
     let args: Vec<_> = args.collect();
     let name = operation(image, request.operation);
-    let mut text = format!("{} {who} asks {name} ({})", request.effect, args.join(", "));
+    let mut text = format!(
+        "{} {role} asks {name} ({})",
+        request.effect,
+        args.join(", ")
+    );
     if request.attempt > 0 {
         text.push_str(&format!(", attempt {}", request.attempt));
     }
@@ -150,11 +154,15 @@ pub fn outcome_of(
             let row = operation.and_then(|id| operation_row(image, id));
             value_of(v, row.map(|row| row.result), image)
         }
-        Outcome::Failure(f) if f.detail.is_empty() => format!("failed: {}", f.kind),
-        Outcome::Failure(f) => {
-            let detail = Printer::of(None).text(&f.detail);
-            format!("failed: {}, {detail}", f.kind)
-        }
+        Outcome::Failure(f) => failure(f),
+    }
+}
+
+fn failure(failure: &Failure) -> String {
+    let Failure { kind, detail } = failure;
+    match detail.is_empty() {
+        true => format!("failed: {kind}"),
+        false => format!("failed: {kind}, {}", Printer::of(None).text(detail)),
     }
 }
 
@@ -174,7 +182,7 @@ pub fn input(input: &Ingress) -> String {
     }
 }
 
-/// An advance of the clock.
+/// An advance of the clock by this number of ticks.
 pub fn passing(ticks: u64) -> String {
     match ticks {
         1 => "1 tick passes".to_owned(),
@@ -188,7 +196,7 @@ pub fn digest(digest: &[u8; 32]) -> String {
     format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}…")
 }
 
-/// An entry of a recording. `image` is that of the entry's session, where it is about one.
+/// An entry of a recording. `image` is that of the entry's session, if it concerns one.
 pub fn entry(image: Option<&VerifiedImage>, entry: &Entry) -> String {
     match entry {
         Entry::Header(header) => format!("recorded by {}", header.tool),
@@ -207,7 +215,7 @@ pub fn entry(image: Option<&VerifiedImage>, entry: &Entry) -> String {
     }
 }
 
-/// The picks of a wave: how many, and the first of them.
+/// The picks of a wave: their number, and the first ones.
 fn wave(picks: &[(Pick, u32)]) -> String {
     const SHOWN: usize = 4;
     let shown = picks.iter().take(SHOWN).map(|(pick, quantum)| {
@@ -237,12 +245,12 @@ pub fn event(image: Option<&VerifiedImage>, event: &ObsEvent) -> String {
     event_of(image, event, None)
 }
 
-/// An event, without its stamp. The operation is that of the effect that the event is about, where
-/// it is known: a result has its names then.
+/// An event, without its stamp. If the event ends an effect, `operation_id` is the effect's
+/// operation, which has the sort of the result.
 pub fn event_of(
     image: Option<&VerifiedImage>,
     event: &ObsEvent,
-    asked: Option<OperationId>,
+    operation_id: Option<OperationId>,
 ) -> String {
     let message = |verb: &str, m: &Message| {
         let (from, to) = edge(image, m.edge);
@@ -266,18 +274,11 @@ pub fn event_of(
             format!("effect {number} of coroutine {coroutine}: {name}")
         }
         Event::EffectResolved { number, result } => {
-            let outcome = Outcome::Success(result.clone());
-            format!(
-                "effect {number} resolved: {}",
-                outcome_of(&outcome, image, asked)
-            )
+            let row = operation_id.and_then(|id| operation_row(image, id));
+            let result = value_of(result, row.map(|row| row.result), image);
+            format!("effect {number} resolved: {result}")
         }
-        Event::EffectFailed { number, failure } => {
-            format!(
-                "effect {number} {}",
-                outcome(&Outcome::Failure(failure.clone()))
-            )
-        }
+        Event::EffectFailed { number, failure: f } => format!("effect {number} {}", failure(f)),
         Event::EffectInvalidated { number } => format!("effect {number} invalidated"),
         Event::WitnessIssued { witness, number } => {
             format!("witness {witness} issued for effect {number}")

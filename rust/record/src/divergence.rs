@@ -1,4 +1,4 @@
-//! Where a replay and its recording part.
+//! The first difference between a replay and its recording.
 
 use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId, VerifiedImage, WaveRefusal};
 
@@ -6,29 +6,29 @@ use crate::describe;
 use crate::entry::{Request, Stop};
 use crate::text::{Excerpt, Printer};
 
-/// The first point at which a replay is not what the recording says.
+/// The first difference between a replay and its recording.
 ///
-/// Displayed, it says all of it in some lines.
+/// Its [`Display`](std::fmt::Display) prints all facts on several lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// Which entry of the recording, from 0 for the header.
+    /// The entry's number in the recording, from 0 for the header.
     pub entry: u64,
-    /// How many steps the machine had taken.
+    /// Number of steps that the machine had taken.
     pub step: u64,
-    /// The session that it is about, if it is about one.
+    /// The session, if it concerns one.
     pub session: Option<SessionId>,
     /// The role's name; empty for a spawned coroutine.
     pub role: Option<String>,
-    /// The instruction at which that role stands.
+    /// The current instruction of that role.
     pub instruction: Option<Site>,
-    /// What differs.
+    /// The difference.
     pub difference: Difference,
-    /// What the recording says.
+    /// Describes what the recording has.
     pub expected: String,
-    /// What the machine did.
+    /// Describes what the machine did.
     pub got: String,
     /// The last events of the machine before it, oldest first.
-    pub recent: Vec<Seen>,
+    pub recent: Vec<RecentEvent>,
 }
 
 /// An instruction of a program.
@@ -36,85 +36,85 @@ pub struct Divergence {
 pub struct Site {
     /// The program's name.
     pub program: String,
-    /// The instruction's number in it.
+    /// The instruction's number in the program.
     pub pc: Pc,
-    /// The instruction.
+    /// The instruction as text.
     pub text: String,
 }
 
-/// An event and a line about it.
+/// An event before a divergence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecentEvent {
     /// The event.
     pub event: ObsEvent,
     /// The event as text, with names.
     pub text: String,
 }
 
-/// What differs.
+/// A difference between a replay and its recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// The machine asks something else.
+    /// The machine makes another request.
     Request {
-        /// What the recording has.
+        /// The recorded request.
         expected: Box<Request>,
-        /// What the machine asks.
+        /// The machine's request.
         got: Box<Request>,
-        /// What of it differs; never empty.
+        /// The fields that differ; never empty.
         fields: Vec<Field>,
     },
-    /// The machine asks, and the recording goes on with something else.
+    /// The machine makes a request, and the recording continues with another entry.
     RequestExtra(Box<Request>),
     /// The recording has a request that the machine does not make.
     RequestMissing(Box<Request>),
-    /// The machine came to rest before the step at which the recording goes on.
+    /// The machine is at rest before the step of the next entry.
     Rest {
-        /// That step.
+        /// The step of the entry.
         step: u64,
     },
-    /// The recording goes on at a step that the machine is past.
+    /// The machine has taken more steps than the next entry has before it.
     Past {
-        /// That step.
+        /// The step of the entry.
         step: u64,
     },
-    /// The recording answers where nothing was asked.
+    /// The recording has an answer, and no request is waiting for one.
     AnswerToNothing,
-    /// An input was taken where the recording has it refused, or the other way round, or for
-    /// another reason.
+    /// An input was accepted and is refused in the recording, or the other way round, or it was
+    /// refused for another reason.
     Refusal {
-        /// What the recording has.
+        /// The recorded refusal; `None` if the input was accepted.
         expected: Option<Refusal>,
-        /// What the machine says.
+        /// The machine's refusal; `None` if the input was accepted.
         got: Option<Refusal>,
     },
     /// The clocks differ.
     Clock {
-        /// What the recording has.
+        /// The recorded clock.
         expected: u64,
         /// The machine's.
         got: u64,
     },
     /// The states' digests differ.
     State {
-        /// What the recording has.
+        /// The recorded digest.
         expected: [u8; 32],
         /// The machine's.
         got: [u8; 32],
     },
     /// The traces' digests differ.
     Trace {
-        /// What the recording has.
+        /// The recorded digest.
         expected: [u8; 32],
         /// The machine's.
         got: [u8; 32],
     },
-    /// The recording has a wave that this machine would not run.
+    /// The machine refuses a recorded wave.
     Wave(WaveRefusal),
-    /// The recording ends with the machine doing something else.
+    /// The machine is not in the state in which the recording ends.
     Stop {
-        /// What the recording has.
+        /// The recorded state.
         expected: Stop,
-        /// What the machine is doing.
+        /// The machine's.
         got: Stop,
     },
 }
@@ -122,17 +122,18 @@ pub enum Difference {
 /// A field of a request that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their
-    /// number) or `argument n`, followed by the path of the part that differs, as in `argument 0.exit_code`.
+    /// The field's name: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments`
+    /// (their number) or `argument n`, followed by the path of the part that differs, as in
+    /// `argument 0.exit_code`.
     pub name: String,
-    /// What the recording has.
+    /// The recorded value as text.
     pub expected: String,
-    /// What the machine asks.
+    /// The machine's value as text.
     pub got: String,
 }
 
 impl Difference {
-    /// What differs, in a word or two.
+    /// The kind of difference in a word or two.
     pub const fn name(&self) -> &'static str {
         match self {
             Difference::Request { .. } => "request",
@@ -151,8 +152,8 @@ impl Difference {
     }
 }
 
-/// What of two requests differs. Linear in the arguments.
-pub(crate) fn differing(
+/// The fields of two requests that differ. Linear in the arguments.
+pub(crate) fn differing_fields(
     image: Option<&VerifiedImage>,
     expected: &Request,
     got: &Request,
@@ -258,12 +259,12 @@ impl std::fmt::Display for Divergence {
         if !self.recent.is_empty() {
             write!(f, "\n  before it")?;
         }
-        for seen in &self.recent {
-            let stamp = &seen.event.stamp;
+        for recent in &self.recent {
+            let stamp = &recent.event.stamp;
             write!(
                 f,
                 "\n    {:>6}  s{} {}",
-                stamp.step, stamp.session, seen.text
+                stamp.step, stamp.session, recent.text
             )?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The result of a comparison as text.
+//! Prints the result of a comparison.
 
 use super::{Compared, Extent, Likeness, Parting, Place};
 use crate::describe::count;
@@ -42,7 +42,7 @@ impl Compared {
 }
 
 impl Extent {
-    /// Where a recording that is not whole stops.
+    /// Where the recording stops, if it is not complete.
     fn stops(&self, name: &str) -> Option<String> {
         let why = match (&self.divergence, &self.tail) {
             (Some(divergence), _) => format!(", whose replay {divergence}"),

@@ -1,4 +1,4 @@
-//! The messages and calls of two recordings compared.
+//! Comparing the messages and calls of two recordings.
 
 use antiphon_machine::{
     DeterminismMode, FailureKind, Outcome, ProtocolMachine, SchedulingPolicy, Value, sample,
@@ -12,17 +12,17 @@ use proptest::prelude::*;
 use crate::runs::{Host, edited, full, header, recorded, small, small_of};
 
 fn compared(a: &[u8], b: &[u8]) -> Compared {
-    compare(a, b, &CompareOptions::default()).expect("both have a header")
+    compare(a, b, &CompareOptions::default()).expect("two headers")
 }
 
 fn different(a: &[u8], b: &[u8]) -> Parting {
     match compared(a, b).likeness {
         Likeness::Different(parting) => *parting,
-        other => panic!("they differ, and not {other:?}"),
+        other => panic!("a difference was expected, got {other:?}"),
     }
 }
 
-/// Sessions of ping-pong, their steps in the order of a policy.
+/// Sessions of ping-pong, scheduled by a policy.
 fn of_policy(policy: SchedulingPolicy, sessions: usize) -> Vec<u8> {
     let mut header = full();
     header.config.policy = policy;
@@ -30,7 +30,7 @@ fn of_policy(policy: SchedulingPolicy, sessions: usize) -> Vec<u8> {
 }
 
 #[test]
-fn the_order_of_steps_does_not_count() {
+fn the_order_of_steps_among_sessions_is_ignored() {
     let a = of_policy(SchedulingPolicy::Cooperative, 5);
     let b = of_policy(SchedulingPolicy::RoundRobin, 5);
     let found = compared(&a, &b);
@@ -49,7 +49,7 @@ fn the_order_of_steps_does_not_count() {
 }
 
 #[test]
-fn a_payload_that_differs_is_placed() {
+fn a_different_payload_is_located() {
     let run = |payload| {
         let host = Host::of_bytes(3, payload);
         recorded(&full(), &sample::ping_pong_bytes(), 2, host).0
@@ -81,7 +81,7 @@ fn a_payload_that_differs_is_placed() {
 }
 
 #[test]
-fn a_session_that_one_of_them_lacks_is_a_difference() {
+fn a_missing_session_is_a_difference() {
     let run = |sessions| recorded(&full(), &sample::ping_pong(1), sessions, Host::new(1)).0;
     let found = different(&run(2), &run(3));
     assert_eq!((found.session, &found.place), (Some(2), &Place::Session));
@@ -102,7 +102,7 @@ fn more_messages_are_a_difference() {
 }
 
 #[test]
-fn a_recording_cut_anywhere_is_equal_up_to_there() {
+fn a_truncated_recording_is_equal_up_to_its_end() {
     let whole = small();
     let head = 400.min(whole.len());
     for cut in (head..whole.len()).step_by(5) {
@@ -124,7 +124,7 @@ fn a_recording_cut_anywhere_is_equal_up_to_there() {
 }
 
 #[test]
-fn of_two_cut_recordings_the_rest_of_the_longer_one_is_not_called_compared() {
+fn the_rest_of_the_longer_of_two_truncated_recordings_is_not_compared() {
     let (whole, _) = small_of(6);
     let (short, long) = (&whole[..whole.len() / 3], &whole[..2 * whole.len() / 3]);
     let found = compared(long, long);
@@ -145,15 +145,15 @@ fn of_two_cut_recordings_the_rest_of_the_longer_one_is_not_called_compared() {
 }
 
 #[test]
-fn a_difference_before_a_cut_is_found_all_the_same() {
+fn finds_a_difference_in_a_truncated_recording() {
     let (a, _) = recorded(&full(), &sample::ping_pong(1), 1, Host::new(2));
     let b = edited(&a, |entries| {
         let ping = Outcome::success(1u64);
         let is_ping = |entry: &Entry| matches!(entry, Entry::Answer(outcome) if *outcome == ping);
-        let at = entries.iter().position(is_ping).expect("the first ping");
+        let at = entries.iter().position(is_ping).expect("there is a ping");
         entries[at] = Entry::Answer(Outcome::success(9u64));
         let Some(Entry::Request(request)) = entries.get_mut(at + 1) else {
-            panic!("it is delivered next");
+            panic!("the next entry is a request");
         };
         assert_eq!(request.args, [Value::Nat(1)]);
         request.args = vec![Value::Nat(9)];
@@ -167,7 +167,7 @@ fn a_difference_before_a_cut_is_found_all_the_same() {
 }
 
 #[test]
-fn a_recording_that_does_not_replay_is_compared_up_to_there() {
+fn a_recording_is_compared_up_to_its_divergence() {
     let a = small_of(3).0;
     let b = edited(&a, |entries| {
         for entry in entries {
@@ -189,10 +189,11 @@ fn a_recording_that_does_not_replay_is_compared_up_to_there() {
 }
 
 #[test]
-fn what_runs_too_far_ahead_is_not_decided() {
+fn stops_when_one_recording_is_too_far_ahead() {
     let run = |one_by_one: bool| {
         let header = full();
-        let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+        let recorder =
+            Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
         let host = Host::of_bytes(4, |n| Value::bytes(&[n as u8; 3000]));
         let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
         for _ in 0..20 {
@@ -204,7 +205,7 @@ fn what_runs_too_far_ahead_is_not_decided() {
         }
         machine.run(u64::MAX);
         let (kernel, _, recorder) = machine.into_parts();
-        recorder.finish(&kernel).expect("memory")
+        recorder.finish(&kernel).expect("memory does not fail")
     };
     let (a, b) = (run(true), run(false));
     assert_eq!(compared(&a, &b).likeness, Likeness::Equal);
@@ -212,22 +213,22 @@ fn what_runs_too_far_ahead_is_not_decided() {
         lookahead_max: 20_000,
         ..CompareOptions::default()
     };
-    let found = compare(&a[..], &b[..], &options).expect("both have a header");
+    let found = compare(&a[..], &b[..], &options).expect("two headers");
     let undecided = Likeness::Undecided {
         lookahead_max: 20_000,
     };
     assert_eq!(found.likeness, undecided);
     assert!(found.text("a", "b").starts_with("not decided: "));
-    // Of two that keep step, little waits.
-    let found = compare(&a[..], &a[..], &options).expect("both have a header");
+    // When both advance alike, few bytes wait.
+    let found = compare(&a[..], &a[..], &options).expect("two headers");
     assert_eq!(found.likeness, Likeness::Equal);
 }
 
 #[test]
-fn other_protocols_are_named() {
+fn different_protocols_are_reported() {
     let a = recorded(&full(), &sample::ping_pong(1), 1, Host::new(1)).0;
     let b = recorded(&full(), &sample::ping_pong_bytes(), 1, Host::new(1));
-    // Hosts of the one say numbers, which the other takes for a failure; both sessions are opened.
+    // The hosts answer with numbers, which fail in the protocol of bytes; both sessions are opened.
     let found = compared(&a, &b.0);
     let Likeness::Protocols {
         session,
@@ -242,7 +243,7 @@ fn other_protocols_are_named() {
 }
 
 #[test]
-fn a_mode_without_digests_is_compared_too() {
+fn recordings_without_digests_are_compared() {
     let a = recorded(&full(), &sample::ping_pong(1), 2, Host::new(2)).0;
     let header = header(DeterminismMode::ModuloEffects);
     let b = recorded(&header, &sample::ping_pong(1), 2, Host::new(2)).0;
@@ -289,9 +290,9 @@ fn a_failure_and_a_fault_are_compared() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever two files hold: a result without a panic, and `Equal` only of two that are whole.
+    /// Also, only complete recordings are `Equal`.
     #[test]
-    fn entries_in_any_order_are_compared(
+    fn comparing_entries_in_any_order_never_panics(
         picks in prop::collection::vec(0usize..40, 0..40),
         other in prop::collection::vec(0usize..40, 0..40),
         cut in 0usize..3000,
@@ -301,7 +302,7 @@ proptest! {
         let mixed = |picks: &[usize]| {
             edited(&bytes, |entries| {
                 let all = std::mem::take(entries);
-                // A beginning that replays, so that there is something to compare.
+                // The first entries replay, so that there is something to compare.
                 entries.extend(all.iter().take(cut % all.len()).cloned());
                 entries.extend(picks.iter().map(|n| all[n % all.len()].clone()));
             })

@@ -1,5 +1,5 @@
-//! Recordings that were cut, flipped, mixed up or made up: what is good of them is found, and
-//! nothing else is believed.
+//! Truncated, changed, reordered and forged recordings: the reader finds the intact part and
+//! reports the damage.
 
 use std::io::Read;
 use std::slice;
@@ -14,12 +14,12 @@ use proptest::prelude::*;
 
 use crate::runs::{edited, entries, full, small, small_of, written};
 
-/// Where each record of a sound recording ends, and how many entries end there.
+/// The end of each record of an intact recording, and the number of entries up to there.
 fn ends(bytes: &[u8]) -> Vec<(u64, usize)> {
-    let mut reader = Reader::open(bytes).expect("it is sound");
+    let mut reader = Reader::open(bytes).expect("a valid recording");
     let mut ends = vec![(reader.offset(), 0)];
     let mut read = 0;
-    while reader.entry().expect("memory").is_some() {
+    while reader.entry().expect("memory does not fail").is_some() {
         read += 1;
         if ends.last().is_some_and(|last| last.0 < reader.offset()) {
             ends.push((reader.offset(), read));
@@ -32,7 +32,7 @@ fn ends(bytes: &[u8]) -> Vec<(u64, usize)> {
 }
 
 #[test]
-fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
+fn a_recording_truncated_at_any_byte_is_intact_up_to_its_last_record() {
     let bytes = small();
     let all = entries(&bytes).1;
     let ends = ends(&bytes);
@@ -55,7 +55,7 @@ fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
         let good = ends
             .iter()
             .rposition(|end| end.0 <= cut as u64)
-            .expect("the first one");
+            .expect("the first record ends before the cut");
         let (offset, read) = ends[good];
         let tail = if offset == cut as u64 {
             Tail::Open
@@ -67,7 +67,7 @@ fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
             }
         };
         assert_eq!(entries(part).1, all[..read], "cut at {cut}");
-        let report = replay(part).expect("it has a header");
+        let report = replay(part).expect("a header");
         let step = report.last.step;
         assert_eq!(report.verdict, Verdict::EqualUpTo { step }, "cut at {cut}");
         let headline = format!("equal up to step {step}, then the recording ends");
@@ -82,11 +82,11 @@ fn cut_at_every_byte_it_is_good_up_to_the_last_whole_record() {
 }
 
 #[test]
-fn every_flipped_byte_is_found_and_located() {
+fn any_changed_byte_is_detected_and_located() {
     let bytes = small();
     let ends = ends(&bytes);
     for at in 0..bytes.len() {
-        // One bit, the highest bit, all bits: each moves lengths in another way.
+        // The lowest bit, the highest bit, all bits: each changes lengths in another way.
         for flip in [0x01, 0x80, 0xff] {
             let mut flipped = bytes.clone();
             flipped[at] ^= flip;
@@ -115,13 +115,13 @@ fn every_flipped_byte_is_found_and_located() {
     }
 }
 
-/// The byte is in the record that is named, and in the range.
+/// Checks that the byte is in the reported record and range.
 fn assert_located(damage: &Damage, at: usize, ends: &[(u64, usize)]) {
     let at = at as u64;
     let record = ends
         .iter()
         .position(|end| at < end.0)
-        .expect("it is in the file");
+        .expect("the byte is in the file");
     assert_eq!(damage.record, record as u64, "byte {at}: {damage}");
     let range = damage.offset..damage.offset + damage.len;
     assert!(range.contains(&at), "byte {at}: {damage}");
@@ -132,7 +132,7 @@ fn assert_located(damage: &Damage, at: usize, ends: &[(u64, usize)]) {
 }
 
 #[test]
-fn records_cannot_be_dropped_doubled_or_swapped() {
+fn removed_repeated_and_swapped_records_are_detected() {
     let bytes = small();
     let ends = ends(&bytes);
     let record = |n: usize| &bytes[ends[n - 1].0 as usize..ends[n].0 as usize];
@@ -145,7 +145,7 @@ fn records_cannot_be_dropped_doubled_or_swapped() {
     ];
     for (part, good) in parts.into_iter().zip([2, 2, 1]) {
         let forged = [&bytes[..start], &part.concat(), rest].concat();
-        let report = replay(&forged[..]).expect("it has a header");
+        let report = replay(&forged[..]).expect("a header");
         assert_eq!(report.records, good);
         assert!(
             matches!(report.tail, Some(Tail::Damaged(Damage { record, .. })) if record == good),
@@ -156,12 +156,12 @@ fn records_cannot_be_dropped_doubled_or_swapped() {
 }
 
 #[test]
-fn bytes_behind_the_end_are_damage() {
+fn bytes_after_the_end_are_damage() {
     let sound = small();
     let last = ends(&sound).len() as u64 - 1;
     for more in [&b"x"[..], &sound] {
         let bytes = [&sound[..], more].concat();
-        let report = replay(&bytes[..]).expect("it has a header");
+        let report = replay(&bytes[..]).expect("a header");
         let Some(Tail::Damaged(damage)) = report.tail else {
             panic!("{:?}", report.tail);
         };
@@ -170,49 +170,50 @@ fn bytes_behind_the_end_are_damage() {
 }
 
 #[test]
-fn a_second_header_an_end_that_miscounts_and_an_answer_out_of_place_are_named() {
+fn a_second_header_and_a_wrong_count_are_reported() {
     let (header, all) = entries(&small());
     let with = |entries: &[Entry]| {
-        let mut writer = Writer::create(Vec::new(), &header).expect("memory");
+        let mut writer = Writer::create(Vec::new(), &header).expect("memory does not fail");
         for entry in entries {
-            writer.entry(entry).expect("memory");
+            writer.entry(entry).expect("memory does not fail");
         }
-        writer.finish().expect("memory")
+        writer.finish().expect("memory does not fail")
     };
     let mut doubled = all.clone();
     doubled.insert(1, Entry::Header(header.clone()));
     let mut miscounted = all.clone();
     let Some(Entry::End(end)) = miscounted.last_mut() else {
-        panic!("it has an end");
+        panic!("an end is missing");
     };
     end.entries += 1;
-    for (bytes, said) in [
+    for (bytes, expected) in [
         (
             with(&doubled),
             "entry 2: a header that is not the first entry",
         ),
         (with(&miscounted), "an end that counts"),
     ] {
-        let tail = replay(&bytes[..]).expect("it has a header").tail;
-        let said_it = tail.as_ref().map(Tail::to_string).unwrap_or_default();
-        assert!(said_it.contains(said), "{said_it}");
+        let tail = replay(&bytes[..]).expect("a header").tail;
+        let text = tail.as_ref().map(Tail::to_string).unwrap_or_default();
+        assert!(text.contains(expected), "{text}");
     }
 }
 
 #[test]
-fn a_dropped_recorder_leaves_what_it_saw() {
+fn dropping_a_recorder_writes_its_last_record() {
     let mut kept = Vec::new();
     {
-        let mut recorder = Recorder::create(&mut kept, &full(), Flush::default()).expect("memory");
+        let mut recorder =
+            Recorder::create(&mut kept, &full(), Flush::default()).expect("memory does not fail");
         let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
         antiphon_machine::Sink::ingress(&mut recorder, 0, &input);
     }
-    let report = replay(&kept[..]).expect("it has a header");
+    let report = replay(&kept[..]).expect("a header");
     assert_eq!((report.inputs, report.last.clock), (1, 5));
     assert_eq!(report.tail, Some(Tail::Open));
 }
 
-/// A medium that fails after so many bytes.
+/// A medium with room for a number of bytes.
 struct Full(Vec<u8>, usize);
 
 impl std::io::Write for &mut Full {
@@ -248,7 +249,7 @@ fn a_full_disk_stops_the_recording_and_not_the_run() {
     }
     assert!(recorder.error().is_some());
     assert!(recorder.abandon().is_err());
-    let report = replay(&disk.0[..]).expect("it has a header");
+    let report = replay(&disk.0[..]).expect("a header");
     assert_eq!(report.verdict, Verdict::EqualUpTo { step: 0 });
     assert!(
         matches!(report.tail, Some(Tail::Torn { .. })),
@@ -259,12 +260,12 @@ fn a_full_disk_stops_the_recording_and_not_the_run() {
 }
 
 #[test]
-fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
+fn an_entry_over_the_limit_stops_the_writer_and_keeps_earlier_entries() {
     let mut kept = Vec::new();
-    let mut writer = Writer::create(&mut kept, &full()).expect("memory");
+    let mut writer = Writer::create(&mut kept, &full()).expect("memory does not fail");
     let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
     let entry = Entry::Input { step: 0, input };
-    writer.entry(&entry).expect("memory");
+    writer.entry(&entry).expect("memory does not fail");
     let long = Entry::Image(vec![0; 17 << 20]);
     assert!(matches!(
         writer.entry(&long),
@@ -275,8 +276,8 @@ fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
     assert_eq!(entries(&kept).1, slice::from_ref(&entry));
 
     let mut kept = Vec::new();
-    let mut writer = Writer::create(&mut kept, &full()).expect("memory");
-    writer.entry(&entry).expect("memory");
+    let mut writer = Writer::create(&mut kept, &full()).expect("memory does not fail");
+    writer.entry(&entry).expect("memory does not fail");
     let many = Value::list(vec![Value::Unit; 3 << 20]);
     let rich = Entry::Answer(antiphon_machine::Outcome::Success(many));
     assert!(matches!(
@@ -287,7 +288,7 @@ fn an_entry_too_long_stops_the_writer_and_what_was_written_before_it_is_kept() {
     assert_eq!(entries(&kept).1, [entry]);
 }
 
-/// A medium that fails once, after half a write, and is well again.
+/// A medium that fails once, after half a write, and then works again.
 struct Hiccup(Vec<u8>, usize);
 
 impl std::io::Write for &mut Hiccup {
@@ -317,18 +318,18 @@ impl antiphon_record::Store for &mut Hiccup {
 }
 
 #[test]
-fn nothing_is_written_behind_a_write_that_failed() {
+fn nothing_is_written_after_a_failed_write() {
     let mut medium = Hiccup(Vec::new(), 0);
-    let mut writer = Writer::create(&mut medium, &full()).expect("the first write is well");
-    writer.flush().expect("the second write is well");
+    let mut writer = Writer::create(&mut medium, &full()).expect("the first write succeeds");
+    writer.flush().expect("the second write succeeds");
     let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
     writer
         .entry(&Entry::Input { step: 0, input })
-        .expect("memory");
+        .expect("memory does not fail");
     assert!(matches!(writer.flush(), Err(RecordError::Io(_))));
     drop(writer);
-    let mut reader = Reader::open(&medium.0[..]).expect("it has a header");
-    assert_eq!(reader.entry().expect("memory"), None);
+    let mut reader = Reader::open(&medium.0[..]).expect("a header");
+    assert_eq!(reader.entry().expect("memory does not fail"), None);
     assert!(
         matches!(reader.tail(), Some(Tail::Torn { record: 1, .. })),
         "{:?}",
@@ -336,7 +337,7 @@ fn nothing_is_written_behind_a_write_that_failed() {
     );
 }
 
-/// Counts what a recorder does to its medium.
+/// Counts the writes and syncs of a recorder.
 #[derive(Default)]
 struct Watched {
     writes: usize,
@@ -365,7 +366,8 @@ fn the_flush_policy_decides_when_the_medium_is_written_and_synced() {
     let watched = |at_rest, sync| {
         let mut medium = Watched::default();
         let flush = Flush { at_rest, sync };
-        let mut recorder = Recorder::create(&mut medium, &full(), flush).expect("nowhere");
+        let mut recorder =
+            Recorder::create(&mut medium, &full(), flush).expect("the sink does not fail");
         let kernel = antiphon_machine::ProtocolMachineKernel::new(full().config);
         for _ in 0..5 {
             let input = antiphon_machine::Ingress::AdvanceClock { ticks: 1 };
@@ -373,7 +375,7 @@ fn the_flush_policy_decides_when_the_medium_is_written_and_synced() {
             let rest = antiphon_machine::Rest::Done;
             antiphon_machine::Sink::rested(&mut recorder, &kernel, &rest);
         }
-        recorder.finish(&kernel).expect("nowhere");
+        recorder.finish(&kernel).expect("the sink does not fail");
         (medium.writes, medium.syncs)
     };
     // The magic bytes, a record at each rest, a record for the end; a sync at the end.
@@ -383,7 +385,7 @@ fn the_flush_policy_decides_when_the_medium_is_written_and_synced() {
     assert_eq!(watched(false, true), (1 + 1, 1 + 1));
 }
 
-/// Reads what it gives in pieces of any size, down to one byte.
+/// Returns the bytes in pieces of one to seven bytes.
 struct Dribble<'b>(&'b [u8], usize);
 
 impl Read for Dribble<'_> {
@@ -397,14 +399,17 @@ impl Read for Dribble<'_> {
 }
 
 #[test]
-fn it_reads_the_same_in_whatever_pieces_it_comes() {
+fn the_sizes_of_reads_do_not_change_the_result() {
     let bytes = small();
-    let whole = replay(&bytes[..]).expect("it is sound");
-    assert_eq!(replay(Dribble(&bytes, 0)).expect("it is sound"), whole);
+    let whole = replay(&bytes[..]).expect("a valid recording");
+    assert_eq!(
+        replay(Dribble(&bytes, 0)).expect("a valid recording"),
+        whole
+    );
 }
 
 #[test]
-fn entries_that_no_writer_writes_are_damage_in_a_sound_record() {
+fn a_request_with_extreme_numbers_is_a_divergence() {
     use antiphon_record::Request;
     let (header, mut all) = entries(&small_of(1).0);
     all.insert(
@@ -422,53 +427,55 @@ fn entries_that_no_writer_writes_are_damage_in_a_sound_record() {
             args: Vec::new(),
         }),
     );
-    let report = replay(&written(&header, &all)[..]).expect("it has a header");
+    let report = replay(&written(&header, &all)[..]).expect("a header");
     assert!(matches!(report.verdict, Verdict::Diverged(_)), "{report:?}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever the bytes: an answer, and no panic.
     #[test]
-    fn anything_behind_the_magic_is_answered(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn reading_any_bytes_after_the_magic_never_panics(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
         let bytes = [&MAGIC[..], &bytes].concat();
         prop_assert!(Reader::open(&bytes[..]).is_err());
     }
 
-    /// Entries in any order, with the chain in order: the replay answers, and does not panic.
+    /// The chain of the records is valid.
     #[test]
-    fn entries_in_any_order_are_answered(picks in prop::collection::vec(0usize..40, 0..60)) {
+    fn replaying_entries_in_any_order_never_panics(
+        picks in prop::collection::vec(0usize..40, 0..60),
+    ) {
         let bytes = small();
         let mixed = edited(&bytes, |entries| {
             let all = std::mem::take(entries);
             entries.extend(picks.iter().map(|n| all[n % all.len()].clone()));
         });
-        let report = replay(&mixed[..]).expect("it has a header");
+        let report = replay(&mixed[..]).expect("a header");
         let is_sealed = report.tail == Some(Tail::Sealed);
         prop_assert!(is_sealed || report.verdict != Verdict::Equal);
         let is_partial = matches!(report.verdict, Verdict::EqualUpTo { .. });
         prop_assert!(!(is_sealed && is_partial));
     }
 
-    /// Bytes of entries changed at random, in sound records: the replay answers, and does not
-    /// panic.
+    /// Changes bytes of entries at random; the chain of the records is valid.
     #[test]
-    fn content_of_any_kind_is_answered(
+    fn replaying_changed_content_never_panics(
         flips in prop::collection::vec((0usize..4096, any::<u8>()), 1..8),
     ) {
         let bytes = small_of(1).0;
         let forged = reforged(&bytes, &flips);
         if let Ok(mut reader) = Reader::open(&forged[..]) {
-            while reader.entry().expect("memory").is_some() {}
+            while reader.entry().expect("memory does not fail").is_some() {}
             prop_assert!(reader.tail().is_some());
         }
         let _ = antiphon_record::Replay::open(&forged[..]).map(|mut r| r.run_to(10_000));
     }
 }
 
-/// A recording whose records' contents are changed and sealed again: what somebody can make who
-/// knows the format.
+/// Changes the content of records and computes their chain again, as an attacker who knows the
+/// format can.
 fn reforged(bytes: &[u8], flips: &[(usize, u8)]) -> Vec<u8> {
     let ends = ends(bytes);
     let mut contents = Vec::new();
@@ -487,7 +494,7 @@ fn reforged(bytes: &[u8], flips: &[(usize, u8)]) -> Vec<u8> {
     sealed(&contents)
 }
 
-/// The format of records, written a second time and from its description.
+/// A second implementation of the format of records, written from its description.
 fn sealed(contents: &[Vec<u8>]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     let mut chain =
@@ -500,7 +507,7 @@ fn sealed(contents: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// A record behind the chain value before it, and its own chain value.
+/// A record after one with this chain value, and its own chain value.
 pub(crate) fn sealed_record(chain: &[u8; 32], content: &[u8]) -> (Vec<u8>, [u8; 32]) {
     let len = (content.len() as u32).to_be_bytes();
     let check = blake3::hash(&[&b"antiphon.rec-length.v1\0\0"[..], chain, &len].concat());
@@ -518,7 +525,7 @@ pub(crate) fn sealed_record(chain: &[u8; 32], content: &[u8]) -> (Vec<u8>, [u8; 
 }
 
 #[test]
-fn the_second_writing_of_the_format_is_the_first() {
+fn the_second_implementation_of_the_format_agrees() {
     let bytes = small();
     assert_eq!(reforged(&bytes, &[]), bytes);
 }

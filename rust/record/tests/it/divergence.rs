@@ -1,4 +1,4 @@
-//! Recordings that were edited on purpose: the first difference is found and told with its facts.
+//! Edited recordings: the replay finds the first difference and reports its facts.
 
 use antiphon_machine::{
     Canonical, DeterminismMode, EffectId, Event, FailureKind, Ingress, OperationId, Outcome,
@@ -9,27 +9,27 @@ use std::io::Cursor;
 
 use crate::runs::{Host, edited, full, header, recorded};
 
-/// One session of two pings; entry `n` of the edit is entry `n + 1` of the recording, behind the
-/// header.
+/// One session of two pings. Entry `n` of an edit is entry `n + 1` of the recording, which has a
+/// header first.
 fn recording() -> Vec<u8> {
     recorded(&full(), &sample::ping_pong(1), 1, Host::new(2)).0
 }
 
 fn diverged(edit: impl FnOnce(&mut Vec<Entry>)) -> Divergence {
     let bytes = edited(&recording(), edit);
-    let report = replay(&bytes[..]).expect("it is sound");
-    let again = replay_twice(Cursor::new(&bytes)).expect("it is sound");
+    let report = replay(&bytes[..]).expect("a valid recording");
+    let again = replay_twice(Cursor::new(&bytes)).expect("a valid recording");
     assert_eq!(again, report);
     match report.verdict {
         Verdict::Diverged(divergence) => *divergence,
-        Verdict::Equal | Verdict::EqualUpTo { .. } => panic!("nothing was found"),
+        Verdict::Equal | Verdict::EqualUpTo { .. } => panic!("no divergence was found"),
     }
 }
 
-/// The position of the `n`th entry of a kind.
+/// The position of the entry with number `n`, from 0, among those for which `is` holds.
 fn nth(entries: &[Entry], n: usize, is: impl Fn(&Entry) -> bool) -> usize {
     let found = entries.iter().enumerate().filter(|(_, e)| is(e)).nth(n);
-    found.expect("there are that many").0
+    found.expect("enough entries").0
 }
 
 fn is_request(entry: &Entry) -> bool {
@@ -37,7 +37,7 @@ fn is_request(entry: &Entry) -> bool {
 }
 
 #[test]
-fn an_edited_outcome_shows_at_the_first_request_that_carries_it() {
+fn an_edited_outcome_diverges_at_the_first_request_with_it() {
     let found = diverged(|entries| {
         let at = nth(entries, 0, |e| {
             matches!(e, Entry::Answer(Outcome::Success(Value::Nat(1))))
@@ -49,7 +49,7 @@ fn an_edited_outcome_shows_at_the_first_request_that_carries_it() {
 }
 
 #[test]
-fn an_outcome_turned_into_a_failure_shows_as_a_missing_request() {
+fn an_outcome_changed_to_a_failure_is_a_missing_request() {
     let found = diverged(|entries| {
         let at = nth(entries, 1, |e| matches!(e, Entry::Answer(_)));
         entries[at] = Entry::Answer(Outcome::failure(FailureKind::Denied, "not today"));
@@ -59,7 +59,7 @@ fn an_outcome_turned_into_a_failure_shows_as_a_missing_request() {
 }
 
 #[test]
-fn every_field_of_a_request_counts() {
+fn every_field_of_a_request_is_compared() {
     let found = diverged(|entries| {
         let at = nth(entries, 2, is_request);
         let Entry::Request(request) = &mut entries[at] else {
@@ -73,7 +73,7 @@ fn every_field_of_a_request_counts() {
         request.args = vec![Value::text("other"), Value::Unit];
     });
     insta::assert_snapshot!(found);
-    // And each alone.
+    // Each field alone.
     let edits: [fn(&mut antiphon_record::Request); 7] = [
         |r| r.step += 1,
         |r| r.step -= 1,
@@ -95,17 +95,21 @@ fn every_field_of_a_request_counts() {
 }
 
 #[test]
-fn payloads_that_differ_behind_the_preview_are_told_apart() {
+fn long_payloads_are_shown_around_their_difference() {
     let payload = |n: u64| Value::bytes(&[&[0; 100][..], &[n as u8]].concat());
     let host = Host::of_bytes(2, payload);
     let (bytes, _) = recorded(&full(), &sample::ping_pong_bytes(), 1, host);
     let bytes = edited(&bytes, |entries| {
-        let said = Outcome::Success(payload(1));
-        let at = nth(entries, 0, |e| matches!(e, Entry::Answer(o) if *o == said));
+        let outcome = Outcome::Success(payload(1));
+        let at = nth(
+            entries,
+            0,
+            |e| matches!(e, Entry::Answer(o) if *o == outcome),
+        );
         entries[at] = Entry::Answer(Outcome::Success(payload(77)));
     });
-    let Verdict::Diverged(found) = replay(&bytes[..]).expect("it is sound").verdict else {
-        panic!("nothing was found");
+    let Verdict::Diverged(found) = replay(&bytes[..]).expect("a valid recording").verdict else {
+        panic!("no divergence was found");
     };
     let Difference::Request { fields, .. } = &found.difference else {
         panic!("{found}");
@@ -114,7 +118,7 @@ fn payloads_that_differ_behind_the_preview_are_told_apart() {
 }
 
 #[test]
-fn a_dropped_request_and_an_invented_one_are_named() {
+fn removed_and_added_requests_are_reported() {
     let found = diverged(|entries| {
         let at = nth(entries, 1, is_request);
         entries.drain(at..at + 2);
@@ -136,7 +140,7 @@ fn a_dropped_request_and_an_invented_one_are_named() {
 }
 
 #[test]
-fn an_input_from_nowhere_meets_a_request_that_it_hides() {
+fn an_added_input_hides_a_request() {
     let found = diverged(|entries| {
         let at = nth(entries, 1, is_request);
         let input = Ingress::AdvanceClock { ticks: 5 };
@@ -150,7 +154,7 @@ fn an_input_from_nowhere_meets_a_request_that_it_hides() {
 }
 
 #[test]
-fn an_input_out_of_its_time_is_named() {
+fn an_input_at_a_wrong_step_is_reported() {
     let at_step = |step| {
         diverged(|entries| {
             let end = entries.len() - 1;
@@ -164,7 +168,7 @@ fn an_input_out_of_its_time_is_named() {
 }
 
 #[test]
-fn an_answer_to_nothing_is_named() {
+fn an_answer_without_a_request_is_reported() {
     let found = diverged(|entries| {
         let at = nth(entries, 0, |e| matches!(e, Entry::Answer(_)));
         entries.insert(at, entries[at].clone());
@@ -173,21 +177,16 @@ fn an_answer_to_nothing_is_named() {
 }
 
 #[test]
-fn refusals_must_agree() {
-    let late = Refusal::Late {
-        effect: EffectId {
-            session: SessionId(0),
-            number: 0,
-        },
-    };
+fn refusals_are_compared() {
     let effect = EffectId {
         session: SessionId(0),
         number: 0,
     };
+    let late = Refusal::Late { effect };
     let outcome = Outcome::done();
     let input = |entries: &[Entry]| {
         let Some(Entry::End(end)) = entries.last() else {
-            panic!("it has an end");
+            panic!("an end is missing");
         };
         Entry::Input {
             step: end.last.step,
@@ -197,31 +196,34 @@ fn refusals_must_agree() {
             },
         }
     };
-    // The machine refuses a late outcome; the recording says nothing, something else, or the same.
-    for told in [None, Some(Refusal::NeverIssued { effect }), Some(late)] {
+    // The machine refuses a late outcome. The recording has no refusal, another one, or the same.
+    for recorded in [None, Some(Refusal::NeverIssued { effect }), Some(late)] {
         let bytes = edited(&recording(), |entries| {
             let end = entries.len() - 1;
             let input = input(entries);
             entries.splice(
                 end..end,
-                [input].into_iter().chain(told.map(Entry::Refused)),
+                [input].into_iter().chain(recorded.map(Entry::Refused)),
             );
         });
-        let verdict = replay(&bytes[..]).expect("it is sound").verdict;
-        if told == Some(late) {
+        let verdict = replay(&bytes[..]).expect("a valid recording").verdict;
+        if recorded == Some(late) {
             assert_eq!(verdict, Verdict::Equal);
             continue;
         }
         let Verdict::Diverged(found) = verdict else {
-            panic!("nothing was found with {told:?}");
+            panic!("no divergence was found with {recorded:?}");
         };
         let expected = Difference::Refusal {
-            expected: told,
+            expected: recorded,
             got: Some(late),
         };
         assert_eq!(found.difference, expected);
     }
-    // As the first, with a request to come that would be the right one.
+}
+
+#[test]
+fn a_missing_refusal_is_reported_before_an_equal_request() {
     let mut at = 0;
     let found = diverged(|entries| {
         at = nth(entries, 1, is_request);
@@ -244,9 +246,12 @@ fn refusals_must_agree() {
     assert_eq!(
         found.entry,
         at as u64 + 2,
-        "the one behind the input, and not a later one"
+        "the entry after the input, and not a later one"
     );
-    // The recording has a refusal that the machine does not make.
+}
+
+#[test]
+fn an_added_refusal_is_reported() {
     let found = diverged(|entries| {
         let at = nth(entries, 0, |e| matches!(e, Entry::Input { .. }));
         entries.insert(at + 1, Entry::Refused(Refusal::NoSuchImage));
@@ -259,7 +264,7 @@ fn refusals_must_agree() {
 }
 
 #[test]
-fn every_field_of_an_end_counts() {
+fn every_field_of_an_end_is_compared() {
     let edit_end = |edit: fn(&mut antiphon_record::End)| {
         diverged(|entries| {
             if let Some(Entry::End(end)) = entries.last_mut() {
@@ -293,8 +298,8 @@ fn every_field_of_an_end_counts() {
 }
 
 #[test]
-fn another_image_is_not_taken_for_the_recorded_one() {
-    // The image alone: the session cannot be opened.
+fn an_exchanged_image_is_detected() {
+    // Only the image is exchanged: the session cannot be opened.
     let other = sample::ping_pong(2);
     let swap = |entries: &mut Vec<Entry>| {
         let at = nth(entries, 0, |e| matches!(e, Entry::Image(_)));
@@ -308,7 +313,7 @@ fn another_image_is_not_taken_for_the_recorded_one() {
             got: Some(Refusal::NoSuchImage)
         }
     ));
-    // The image and who opens it: every request is the same, the trace is not.
+    // The image and its digest in the input: the requests are equal, the trace is not.
     let found = diverged(|entries| {
         swap(entries);
         for entry in entries {
@@ -328,7 +333,7 @@ fn another_image_is_not_taken_for_the_recorded_one() {
 }
 
 #[test]
-fn the_last_events_before_it_are_in_order_and_at_most_sixteen() {
+fn keeps_the_last_sixteen_events_in_order() {
     let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 1, Host::new(50));
     let bytes = edited(&bytes, |entries| {
         let at = nth(entries, 150, is_request);
@@ -336,8 +341,8 @@ fn the_last_events_before_it_are_in_order_and_at_most_sixteen() {
             request.attempt = 9;
         }
     });
-    let Verdict::Diverged(found) = replay(&bytes[..]).expect("it is sound").verdict else {
-        panic!("nothing was found");
+    let Verdict::Diverged(found) = replay(&bytes[..]).expect("a valid recording").verdict else {
+        panic!("no divergence was found");
     };
     assert_eq!(found.recent.len(), 16);
     let indices: Vec<_> = found.recent.iter().map(|s| s.event.stamp.index).collect();
@@ -347,7 +352,7 @@ fn the_last_events_before_it_are_in_order_and_at_most_sixteen() {
 }
 
 #[test]
-fn modulo_effects_a_consistent_edit_replays_and_in_full_it_does_not() {
+fn only_modes_with_digests_detect_a_consistent_edit() {
     let shifted = |mode| {
         let (bytes, _) = recorded(&header(mode), &sample::ping_pong(1), 1, Host::new(2));
         let bytes = edited(&bytes, |entries| {
@@ -365,7 +370,7 @@ fn modulo_effects_a_consistent_edit_replays_and_in_full_it_does_not() {
                 }
             }
         });
-        replay(&bytes[..]).expect("it is sound").verdict
+        replay(&bytes[..]).expect("a valid recording").verdict
     };
     assert_eq!(shifted(DeterminismMode::ModuloEffects), Verdict::Equal);
     for mode in [DeterminismMode::Full, DeterminismMode::ModuloCommutativity] {

@@ -1,5 +1,5 @@
-//! The format against exact bytes. Bytes of a released version do not change: if this goes red, the
-//! version is what has to change. `BLESS=1` writes the file anew.
+//! Tests the format with exact bytes. The bytes of a released version do not change: if these tests
+//! fail, the change needs a new version of the format. `BLESS=1` writes the file again.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,21 +16,21 @@ fn fixture() -> PathBuf {
 }
 
 #[test]
-fn a_recording_is_written_as_it_always_was() {
+fn writing_reproduces_the_stored_recording() {
     let (bytes, _) = small_of(1);
     if std::env::var_os("BLESS").is_some() {
         let path = fixture();
-        std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("writable");
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("writable");
         std::fs::write(path, &bytes).expect("writable");
     }
-    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes it");
+    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes the file");
     assert!(bytes == kept, "the bytes have changed:\n{}", dumped(&bytes));
 }
 
 #[test]
-fn the_kept_recording_replays() {
-    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes it");
-    let report = replay(&kept[..]).expect("it is sound");
+fn the_stored_recording_replays() {
+    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes the file");
+    let report = replay(&kept[..]).expect("a valid recording");
     assert_eq!(
         (report.verdict, report.tail),
         (Verdict::Equal, Some(Tail::Sealed))
@@ -38,12 +38,12 @@ fn the_kept_recording_replays() {
 }
 
 #[test]
-fn the_kept_recording_reads_like_this() {
-    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes it");
+fn the_stored_recording_has_these_bytes() {
+    let kept = std::fs::read(fixture()).expect("`BLESS=1` writes the file");
     insta::assert_snapshot!(dumped(&kept));
 }
 
-/// Every byte of a recording, taken apart with nothing but the description of the format at hand.
+/// All bytes of a recording by fields, found from the description of the format alone.
 fn dumped(bytes: &[u8]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let mut text = format!("{} magic\n", hex(&bytes[..MAGIC.len()]));
@@ -59,8 +59,8 @@ fn dumped(bytes: &[u8]) -> String {
         let (mut content, after) = rest[8..].split_at(len);
         while !content.is_empty() {
             let mut decoder = antiphon_codec::Decoder::new(content, Limits::default());
-            let entry = decoder.raw().expect("it is deterministic");
-            let item = decode_strict(entry, &Limits::default()).expect("it is deterministic");
+            let entry = decoder.raw().expect("deterministic CBOR");
+            let item = decode_strict(entry, &Limits::default()).expect("deterministic CBOR");
             let shown = diagnostic(&item);
             let _ = match shown.char_indices().nth(200) {
                 Some((end, _)) => writeln!(text, "  {}… ({} bytes)", &shown[..end], entry.len()),

@@ -1,4 +1,4 @@
-//! Comparing how much of a command's input was sent before the command ended.
+//! Comparing recordings of commands whose input was sent in part.
 
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ fn input() -> Arc<VerifiedImage> {
         ],
         programs: vec![feeder_program(), sink_program()],
     };
-    Arc::new(image.verify().expect("it is well formed"))
+    Arc::new(image.verify().expect("a valid image"))
 }
 
 fn feeder_program() -> Program {
@@ -176,7 +176,7 @@ fn sink_program() -> Program {
     }
 }
 
-/// The feeder's host: it sends these, the last one first.
+/// The feeder's host. Sends these messages, starting with the last one.
 struct Feeder(Vec<Sent>);
 
 impl EffectHandler for Feeder {
@@ -220,10 +220,10 @@ const WITH_TIME: CompareOptions = CompareOptions {
 };
 
 fn compared(left: &[u8], right: &[u8]) -> Compared {
-    compare(left, right, &CompareOptions::default()).expect("both have a header")
+    compare(left, right, &CompareOptions::default()).expect("two headers")
 }
 
-/// Both orders of two recordings are equal, with this many messages.
+/// Checks that two recordings are equal in both orders, with this number of messages.
 fn equal(left: &[Sent], right: &[Sent], messages: u64) {
     let (a, b) = (sending(left), sending(right));
     for (a, b) in [(&a, &b), (&b, &a)] {
@@ -234,20 +234,20 @@ fn equal(left: &[Sent], right: &[Sent], messages: u64) {
     }
 }
 
-/// Both orders of two recordings are different; the difference of the first order is returned.
+/// Checks that two recordings differ in both orders, and returns the difference of the first order.
 fn different(left: &[Sent], right: &[Sent]) -> Parting {
     let (a, b) = (sending(left), sending(right));
     let [first, _] = [(&a, &b), (&b, &a)].map(|(a, b)| match compared(a, b).likeness {
         Likeness::Different(parting) => *parting,
-        other => panic!("{left:?} and {right:?} differ, and not {other:?}"),
+        other => panic!("{left:?} and {right:?} differ, got {other:?}"),
     });
     first
 }
 
 #[test]
-fn input_behind_the_end_of_the_command_is_equal() {
+fn input_after_the_end_of_the_command_is_ignored() {
     let short = [Data("abc"), Detach];
-    // The run of input and `detach`.
+    // The messages are the run of input and `detach`.
     equal(&short, &[Data("abcdef"), Detach], 2);
     equal(&short, &[Data("abcdef"), Eof, Detach], 2);
     equal(&short, &[Data("abc"), Eof, Detach], 2);
@@ -259,7 +259,7 @@ fn input_behind_the_end_of_the_command_is_equal() {
 }
 
 #[test]
-fn no_input_is_equal_to_input_behind_the_end_of_the_command() {
+fn input_after_the_end_of_a_command_without_input_is_ignored() {
     equal(&[Detach], &[Detach], 1);
     equal(&[Detach], &[Data("abc"), Detach], 1);
     equal(&[Detach], &[Data("abc"), Data("def"), Eof, Detach], 1);
@@ -267,7 +267,7 @@ fn no_input_is_equal_to_input_behind_the_end_of_the_command() {
 }
 
 #[test]
-fn bytes_that_both_sent_are_compared() {
+fn bytes_that_both_recordings_sent_are_compared() {
     let found = different(
         &[Data("abc"), Detach],
         &[Data("abX"), Data("def"), Eof, Detach],
@@ -277,7 +277,7 @@ fn bytes_that_both_sent_are_compared() {
 }
 
 #[test]
-fn inputs_that_both_ended_are_compared_whole() {
+fn finished_inputs_are_compared_as_a_whole() {
     let found = different(&[Data("abc"), Eof, Detach], &[Data("abcdef"), Eof, Detach]);
     assert_eq!(found.offset, Some(3));
     assert_eq!(found.left, "stdin_eof");
@@ -285,17 +285,17 @@ fn inputs_that_both_ended_are_compared_whole() {
 }
 
 #[test]
-fn an_input_that_ended_is_different_from_a_longer_one_that_was_cut_off() {
+fn a_finished_input_differs_from_a_longer_interrupted_one() {
     let found = different(&[Data("abc"), Eof, Detach], &[Data("abcdef"), Detach]);
     assert_eq!(found.offset, Some(3));
     different(&[Eof, Detach], &[Data("abc"), Detach]);
 }
 
 #[test]
-fn signals_are_compared_with_their_place_in_the_input() {
+fn signals_are_compared_by_their_place_in_the_input() {
     let common = [Data("abc"), Signal(10)];
     let with = |more: &[Sent]| [&common, more].concat();
-    // The input before the signal, the signal, the input after it, the end.
+    // The messages are the input before the signal, the signal, the input after it and the end.
     equal(
         &with(&[Data("d"), Detach]),
         &with(&[Data("def"), Eof, Detach]),
@@ -304,7 +304,7 @@ fn signals_are_compared_with_their_place_in_the_input() {
     equal(&with(&[Detach]), &with(&[Data("def"), Detach]), 3);
     equal(&with(&[Detach]), &with(&[Data("def"), Eof, Detach]), 3);
 
-    // A signal that only one has, even behind what the other one sent.
+    // A signal that only one recording has, also after the end of the other's input.
     let found = different(
         &[Data("abc"), Detach],
         &[Data("abcdef"), Signal(10), Detach],
@@ -318,7 +318,7 @@ fn signals_are_compared_with_their_place_in_the_input() {
         &[Data("abcdef"), Eof, Signal(2), Detach],
     );
     assert_eq!(found.right, "signal 2");
-    // Another signal, and the same one at another place.
+    // Another signal, and the same signal at another place.
     different(
         &with(&[Detach]),
         &[Data("abc"), Signal(12), Data("def"), Detach],
@@ -330,7 +330,7 @@ fn signals_are_compared_with_their_place_in_the_input() {
 }
 
 #[test]
-fn a_cancellation_is_compared_with_its_place_in_the_input() {
+fn a_cancellation_is_compared_by_its_place_in_the_input() {
     equal(
         &[Data("abc"), Cancel, Detach],
         &[Data("abc"), Cancel, Data("def"), Eof, Detach],
@@ -345,7 +345,7 @@ fn a_cancellation_is_compared_with_its_place_in_the_input() {
 }
 
 #[test]
-fn input_behind_the_fault_that_ended_both_sessions_is_equal() {
+fn input_after_a_fault_of_both_sessions_is_ignored() {
     let short = [Data("abc"), Sent::Fault];
     equal(&short, &short, 1);
     equal(&short, &[Data("abc"), Data("def"), Sent::Fault], 1);
@@ -355,23 +355,23 @@ fn input_behind_the_fault_that_ended_both_sessions_is_equal() {
     let found = different(&short, &[Data("abX"), Sent::Fault]);
     assert_eq!(found.offset, Some(2));
     different(&short, &[Data("abcdef"), Signal(10), Sent::Fault]);
-    // A command that ended and one that did not.
+    // A command that ended, and one that did not.
     different(&short, &[Data("abcdef"), Detach]);
     different(&[Data("abcdef"), Sent::Fault], &[Data("abc"), Detach]);
 }
 
 #[test]
-fn input_behind_the_end_of_the_command_is_equal_with_time_too() {
+fn input_after_the_end_of_the_command_is_ignored_with_time_too() {
     let (a, b) = (
         sending(&[Data("abc"), Detach]),
         sending(&[Data("abc"), Data("def"), Eof, Detach]),
     );
-    let found = compare(&a[..], &b[..], &WITH_TIME).expect("both have a header");
+    let found = compare(&a[..], &b[..], &WITH_TIME).expect("two headers");
     assert_eq!(found.likeness, Likeness::Equal);
 }
 
 #[test]
-fn a_cut_recording_is_compared_up_to_its_end() {
+fn a_truncated_recording_is_compared_up_to_its_end() {
     let (a, b) = (
         sending(&[Data("abc"), Detach]),
         sending(&[Data("abc"), Data("def"), Eof, Detach]),
@@ -392,7 +392,7 @@ fn a_cut_recording_is_compared_up_to_its_end() {
 }
 
 #[test]
-fn input_without_end_does_not_wait_for_the_other_recording() {
+fn ignored_input_does_not_wait_for_the_other_recording() {
     let bytes: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
     let long: Vec<Sent> = std::iter::repeat_n(Data(bytes), 100)
         .chain([Detach])
@@ -403,7 +403,7 @@ fn input_without_end_does_not_wait_for_the_other_recording() {
         ..CompareOptions::default()
     };
     for (a, b) in [(&a, &b), (&b, &a)] {
-        let found = compare(&a[..], &b[..], &options).expect("both have a header");
+        let found = compare(&a[..], &b[..], &options).expect("two headers");
         assert_eq!(found.likeness, Likeness::Equal);
     }
 }

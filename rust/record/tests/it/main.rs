@@ -9,6 +9,6 @@ mod medium;
 mod printing;
 mod replay;
 mod runs;
-mod telling;
+mod timeline;
 mod waves;
 mod window;

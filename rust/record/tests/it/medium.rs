@@ -1,4 +1,4 @@
-//! Media that fail: the bytes on them are a good recording up to the last whole record.
+//! Media that fail: their bytes are an intact recording up to the last complete record.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -8,8 +8,8 @@ use antiphon_record::{Flush, Recorder, Store, Tail, Verdict, replay};
 
 use crate::runs::{Host, full};
 
-/// Has room for a number of bytes, then refuses one write, of which it may have stored a part. Later
-/// writes find room again, as on a disk where files were removed.
+/// Has room for a number of bytes, then fails one write, whose first part may have been stored.
+/// Later writes succeed again, as on a disk from which files were removed.
 #[derive(Debug)]
 struct Full {
     taken: Vec<u8>,
@@ -43,10 +43,11 @@ impl Store for Full {
     }
 }
 
-/// How a recorder is ended.
+/// How a recording ends: finished, abandoned, dropped.
 type Ending = fn(Recorder<&mut Full>, &ProtocolMachineKernel) -> bool;
 
-/// The bytes on a medium with that much room after a run, and whether the recorder reported an error.
+/// The bytes on a medium with this much room after a run, and whether the recorder reported an
+/// error.
 fn run(room: usize, end: Ending) -> (Vec<u8>, bool) {
     let header = full();
     let mut medium = Full {
@@ -67,9 +68,9 @@ fn run(room: usize, end: Ending) -> (Vec<u8>, bool) {
     (medium.taken, has_failed)
 }
 
-/// At every byte where the medium can be full, and however the recorder is ended.
+/// For every size of the medium, and for each ending of the recorder.
 #[test]
-fn a_full_medium_holds_a_good_recording_up_to_its_last_whole_record() {
+fn a_full_medium_has_an_intact_recording_up_to_its_last_record() {
     let finish: Ending = |recorder, kernel| recorder.finish(kernel).is_err();
     let abandon: Ending = |recorder, _| recorder.abandon().is_err();
     let dropped: Ending = |recorder, _| recorder.error().is_some();
@@ -88,7 +89,7 @@ fn a_full_medium_holds_a_good_recording_up_to_its_last_whole_record() {
             };
             let is_equal = matches!(report.verdict, Verdict::EqualUpTo { .. });
             assert!(is_equal, "room for {room} bytes: {:?}", report.verdict);
-            let tail = report.tail.expect("it came to the end");
+            let tail = report.tail.expect("the end was reached");
             assert!(matches!(tail, Tail::Open | Tail::Torn { .. }), "{tail}");
             torn += 1;
         }
@@ -97,10 +98,12 @@ fn a_full_medium_holds_a_good_recording_up_to_its_last_whole_record() {
 }
 
 #[test]
-fn what_cannot_be_synced_needs_no_sync() {
+fn a_medium_that_does_not_support_sync_needs_none() {
     let null = OpenOptions::new().write(true).open("/dev/null");
-    null.expect("there is one").sync().expect("nothing to sync");
-    let (_read, write) = io::pipe().expect("there are pipes to be had");
+    null.expect("the device exists")
+        .sync()
+        .expect("nothing to sync");
+    let (_read, write) = io::pipe().expect("a pipe");
     let mut pipe = File::from(std::os::fd::OwnedFd::from(write));
     pipe.write_all(b"x").expect("there is room");
     pipe.sync().expect("nothing to sync");

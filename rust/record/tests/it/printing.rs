@@ -187,24 +187,18 @@ fn the_text_of_a_sort_is_bounded() {
     };
     image.sorts.push(Sort::List(SortId(61)));
     let text = Printer::new(&image).sort(SortId(60));
-    // At most as many levels as characters, and each of them is closed again.
+    // The levels are at most as many as the characters, and each is closed again.
     assert!(text.len() < 8 * Printer::WIDTH, "{text}");
     assert_eq!(Printer::new(&image).sort(SortId(61)), "[sort 61]");
 }
 
 #[test]
-fn instructions_have_the_names_of_the_image() {
+fn instructions_have_the_names_of_labels() {
     let chan = Reg(0);
     let arm = Arm {
         label: LabelId(1),
         val: Reg(2),
         target: Pc(7),
-    };
-    let invoke = |operation, on_failure| Instruction::Invoke {
-        operation: OperationId(operation),
-        args: vec![Reg(1), Reg(2)],
-        dst: Reg(3),
-        on_failure,
     };
     let cases = [
         (
@@ -232,6 +226,34 @@ fn instructions_have_the_names_of_the_image() {
             "r4 := choose r0 { ping -> 1, stop -> 2 }",
         ),
         (
+            Instruction::Set {
+                dst: Reg(1),
+                value: Value::bytes(b"\x00"),
+            },
+            r#"r1 := b"\x00""#,
+        ),
+        (
+            Instruction::Branch {
+                cond: Reg(1),
+                table: vec![(0, Pc(3))],
+            },
+            "branch r1 { 0 -> 3 }",
+        ),
+        (Instruction::Halt, "halt"),
+    ];
+    assert_instructions(&cases);
+}
+
+#[test]
+fn calls_have_the_names_of_operations_and_programs() {
+    let invoke = |operation, on_failure| Instruction::Invoke {
+        operation: OperationId(operation),
+        args: vec![Reg(1), Reg(2)],
+        dst: Reg(3),
+        on_failure,
+    };
+    let cases = [
+        (
             invoke(0, None),
             "r3 := invoke host.decide ping|stop to Server (r1, r2)",
         ),
@@ -257,25 +279,15 @@ fn instructions_have_the_names_of_the_image() {
             },
             "r1 := spawn Worker (r0)",
         ),
-        (
-            Instruction::Set {
-                dst: Reg(1),
-                value: Value::bytes(b"\x00"),
-            },
-            r#"r1 := b"\x00""#,
-        ),
-        (
-            Instruction::Branch {
-                cond: Reg(1),
-                table: vec![(0, Pc(3))],
-            },
-            "branch r1 { 0 -> 3 }",
-        ),
-        (Instruction::Halt, "halt"),
     ];
+    assert_instructions(&cases);
+}
+
+#[track_caller]
+fn assert_instructions(cases: &[(Instruction, &str)]) {
     let image = image();
     for (instruction, text) in cases {
-        assert_eq!(Printer::new(&image).instruction(&instruction), text);
+        assert_eq!(Printer::new(&image).instruction(instruction), *text);
     }
 }
 

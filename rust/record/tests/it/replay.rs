@@ -1,4 +1,4 @@
-//! A recording replays as the run that it is of.
+//! Replaying recordings.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::runs::{Host, Later, entries, full, header, recorded, small_of};
 fn a_recording_replays_to_the_same_state() {
     for sessions in [1, 3] {
         let (bytes, kernel) = recorded(&full(), &sample::ping_pong(1), sessions, Host::new(5));
-        let report = replay(&bytes[..]).expect("it is sound");
+        let report = replay(&bytes[..]).expect("a valid recording");
         assert_eq!(report.verdict, Verdict::Equal);
         assert_eq!(report.tail, Some(Tail::Sealed));
         assert_eq!(report.last.state, Some(kernel.state_digest()));
@@ -29,21 +29,21 @@ fn a_recording_replays_to_the_same_state() {
 }
 
 #[test]
-fn answers_that_come_later_replay_too() {
+fn asynchronous_answers_replay() {
     let (bytes, kernel) = small_of(7);
-    let report = replay(&bytes[..]).expect("it is sound");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.tail, Some(Tail::Sealed));
     assert_eq!(report.last.state, Some(kernel.state_digest()));
 }
 
-/// A machine whose world is slow, gone, wrong and late, and whose sessions are called off.
+/// A run with slow, missing, wrong and late outcomes, and with cancelled sessions.
 fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
     let mut code = sample::ping_pong_image(1, SortId(1));
     for operation in &mut code.operations {
         operation.retries = 2;
     }
-    let image = Arc::new(code.verify().expect("more retries are sound"));
+    let image = Arc::new(code.verify().expect("a valid image"));
     let header = Header {
         config: ProtocolMachineConfig {
             policy,
@@ -70,7 +70,8 @@ fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
             }
         }
     });
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     for n in 0..5 {
         let opened = machine.load_choreography(&image, &format!("owner {n}"));
@@ -87,7 +88,7 @@ fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
         let _ = machine.run(1000);
         let _ = machine
             .ingress(Ingress::AdvanceClock { ticks: 30 })
-            .expect("time passes");
+            .expect("the clock advances");
         for session in 0..4 {
             let effect = antiphon_machine::EffectId {
                 session: SessionId(session),
@@ -101,7 +102,10 @@ fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
     assert!(machine.load_choreography(&image, &owner).is_err());
     let (kernel, _, recorder) = machine.into_parts();
     let state = kernel.state_digest();
-    (recorder.finish(&kernel).expect("memory"), state)
+    (
+        recorder.finish(&kernel).expect("memory does not fail"),
+        state,
+    )
 }
 
 #[test]
@@ -112,17 +116,20 @@ fn refusals_retries_timeouts_faults_and_cancellations_replay() {
         assert!(has(|e| matches!(e, Entry::Refused(_))));
         assert!(has(|e| matches!(e, Entry::Request(r) if r.attempt == 2)));
 
-        let mut watched = Replay::with_sink(&bytes[..], Vec::new()).expect("it is sound");
-        assert_eq!(watched.run_to(u64::MAX).expect("memory"), Progress::Over);
+        let mut watched = Replay::with_sink(&bytes[..], Vec::new()).expect("a valid recording");
+        assert_eq!(
+            watched.run_to(u64::MAX).expect("memory does not fail"),
+            Progress::Over
+        );
         let events = std::mem::take(watched.sink());
         let saw = |what: fn(&Event) -> bool| events.iter().any(|e: &ObsEvent| what(&e.event));
         assert!(saw(|e| matches!(e, Event::TimeoutIssued { .. })));
         assert!(saw(|e| matches!(e, Event::Cancelled { .. })));
         assert!(saw(|e| matches!(e, Event::Faulted { .. })));
 
-        let report = replay(&bytes[..]).expect("it is sound");
+        let report = replay(&bytes[..]).expect("a valid recording");
         assert_eq!(
-            replay_twice(Cursor::new(&bytes)).expect("it is sound"),
+            replay_twice(Cursor::new(&bytes)).expect("a valid recording"),
             report
         );
         assert_eq!(report.verdict, Verdict::Equal, "{policy:?}");
@@ -132,9 +139,10 @@ fn refusals_retries_timeouts_faults_and_cancellations_replay() {
 }
 
 #[test]
-fn at_every_step_the_state_is_that_of_the_run() {
+fn the_state_at_every_step_is_that_of_the_run() {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(3), recorder);
     for _ in 0..2 {
         let opened = machine.load_choreography(&sample::ping_pong(1), "me");
@@ -145,13 +153,13 @@ fn at_every_step_the_state_is_that_of_the_run() {
         states.push(machine.kernel().state_digest());
     }
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
 
-    let mut walk = Replay::open(&bytes[..]).expect("it is sound");
+    let mut walk = Replay::open(&bytes[..]).expect("a valid recording");
     assert_eq!(walk.header().tool, "test 1");
     let last = states.len() as u64 - 1;
     for (step, state) in (0..).zip(&states) {
-        let progress = walk.run_to(step).expect("memory");
+        let progress = walk.run_to(step).expect("memory does not fail");
         let expected = if step == last {
             Progress::Over
         } else {
@@ -169,16 +177,17 @@ fn at_every_step_the_state_is_that_of_the_run() {
 }
 
 #[test]
-fn checkpoints_come_at_their_interval_and_are_compared() {
+fn checkpoints_are_written_at_intervals_and_compared() {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let recorder = recorder.checkpoint_every(2000);
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(2000), recorder);
     let opened = machine.load_choreography(&sample::ping_pong(1), "me");
     opened.expect("there is room");
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
 
     let points = entries(&bytes)
         .1
@@ -196,17 +205,18 @@ fn checkpoints_come_at_their_interval_and_are_compared() {
         points.is_sorted_by(|a, b| b - a >= 2000 || *b == kernel.step_index()),
         "{points:?}"
     );
-    let report = replay(&bytes[..]).expect("it is sound");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(report.checkpoints, points.len() as u64 + 1);
     assert_eq!(report.verdict, Verdict::Equal);
 }
 
 #[test]
-fn many_sessions_do_not_make_checkpoints_dear() {
-    // 2,000 sessions of a few hundred bytes, some 50 steps each: one digest of the whole state
-    // costs as much as tens of thousands of steps, so it is not taken every 1,000.
+fn many_sessions_have_fewer_checkpoints() {
+    // 2,000 sessions of a few hundred bytes and about 50 steps each. A digest of the whole state
+    // takes as long as tens of thousands of steps, so there is none every 1,000 steps.
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let recorder = recorder.checkpoint_every(1000);
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(2), recorder);
     for _ in 0..2000 {
@@ -216,7 +226,7 @@ fn many_sessions_do_not_make_checkpoints_dear() {
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
     assert!(kernel.step_index() > 50_000);
-    let bytes = recorder.finish(&kernel).expect("memory");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
     let entries = entries(&bytes).1;
     let points = entries
         .iter()
@@ -226,10 +236,10 @@ fn many_sessions_do_not_make_checkpoints_dear() {
 }
 
 #[test]
-fn the_mode_decides_what_is_recorded() {
+fn the_determinism_mode_selects_the_digests() {
     let run = |mode| {
         let (bytes, _) = recorded(&header(mode), &sample::ping_pong(1), 3, Host::new(5));
-        let report = replay(&bytes[..]).expect("it is sound");
+        let report = replay(&bytes[..]).expect("a valid recording");
         assert_eq!(report.verdict, Verdict::Equal, "{mode:?}");
         assert_eq!(report.tail, Some(Tail::Sealed), "{mode:?}");
         match entries(&bytes).1.pop() {
@@ -250,11 +260,12 @@ fn the_mode_decides_what_is_recorded() {
 }
 
 #[test]
-fn modulo_commutativity_the_order_among_sessions_does_not_count() {
-    // The same three sessions, side by side and one after the other.
+fn modulo_commutativity_ignores_the_order_among_sessions() {
+    // The same three sessions, interleaved and one after the other.
     let last = |mode, side_by_side: bool| {
         let header = header(mode);
-        let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+        let recorder =
+            Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
         let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(5), recorder);
         for _ in 0..3 {
             let opened = machine.load_choreography(&sample::ping_pong(1), "me");
@@ -265,8 +276,8 @@ fn modulo_commutativity_the_order_among_sessions_does_not_count() {
         }
         assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
         let (kernel, _, recorder) = machine.into_parts();
-        let bytes = recorder.finish(&kernel).expect("memory");
-        let report = replay(&bytes[..]).expect("it is sound");
+        let bytes = recorder.finish(&kernel).expect("memory does not fail");
+        let report = replay(&bytes[..]).expect("a valid recording");
         assert_eq!(report.verdict, Verdict::Equal);
         report.last
     };
@@ -278,13 +289,13 @@ fn modulo_commutativity_the_order_among_sessions_does_not_count() {
 }
 
 #[test]
-fn a_payload_of_any_size_goes_through_in_parts() {
+fn a_large_payload_is_recorded_in_parts() {
     let mut header = full();
     header.config.payload_len_max = 2 << 20;
     let payload = |n: u64| Value::bytes(&vec![n as u8; 700_000 + n as usize]);
     let host = Host::of_bytes(3, payload);
     let (bytes, kernel) = recorded(&header, &sample::ping_pong_bytes(), 1, host);
-    let report = replay(&bytes[..]).expect("it is sound");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.last.state, Some(kernel.state_digest()));
     assert!(
@@ -292,20 +303,21 @@ fn a_payload_of_any_size_goes_through_in_parts() {
         "{} records",
         report.records
     );
-    // Each payload is said once by the one who produces it, and asked about by both who are told.
-    let said = entries(&bytes).1.into_iter().filter(|entry| match entry {
+    // Each payload is the outcome of one `produce` and the argument of two `deliver`s.
+    let found = entries(&bytes).1.into_iter().filter(|entry| match entry {
         Entry::Answer(outcome) => *outcome == Outcome::Success(payload(2)),
         Entry::Request(request) => request.args == [payload(2)],
         _ => false,
     });
-    assert_eq!(said.count(), 3);
+    assert_eq!(found.count(), 3);
 }
 
 #[test]
-fn an_entry_beyond_the_bound_stops_the_recording_with_its_length() {
+fn an_entry_over_the_limit_stops_the_recording() {
     let mut header = full();
     header.config.payload_len_max = u32::MAX;
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let host = Host::of_bytes(1, |_| Value::bytes(&vec![0; 17 << 20]));
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     let opened = machine.load_choreography(&sample::ping_pong_bytes(), "me");
@@ -322,10 +334,11 @@ fn an_entry_beyond_the_bound_stops_the_recording_with_its_length() {
 }
 
 #[test]
-fn an_image_that_the_recorder_was_not_told_of_is_missed_at_once() {
+fn opening_an_unrecorded_image_stops_the_recording() {
     let image = sample::ping_pong(1);
     let header = full();
-    let mut recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let mut recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let mut kernel = antiphon_machine::ProtocolMachineKernel::new(header.config.clone());
     kernel.load(&image);
     let open = Ingress::Open {
@@ -341,9 +354,10 @@ fn an_image_that_the_recorder_was_not_told_of_is_missed_at_once() {
 }
 
 #[test]
-fn two_images_are_recorded_once_each() {
+fn each_image_is_recorded_once() {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(1), recorder);
     for version in [1, 2, 1] {
         let opened = machine.load_choreography(&sample::ping_pong(version), "me");
@@ -351,7 +365,7 @@ fn two_images_are_recorded_once_each() {
     }
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
     let images = entries(&bytes)
         .1
         .iter()
@@ -359,38 +373,40 @@ fn two_images_are_recorded_once_each() {
         .count();
     assert_eq!(images, 2);
     assert_eq!(
-        replay(&bytes[..]).expect("it is sound").verdict,
+        replay(&bytes[..]).expect("a valid recording").verdict,
         Verdict::Equal
     );
 }
 
 #[test]
-fn a_run_that_is_not_over_can_be_ended_and_says_so() {
+fn the_recording_of_an_unfinished_run_has_its_state() {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let host = Later(Host::new(1), Vec::new());
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     let opened = machine.load_choreography(&sample::ping_pong(1), "me");
     opened.expect("there is room");
     assert_eq!(machine.run(u64::MAX), Some(Rest::Idle));
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
     let Some(Entry::End(end)) = entries(&bytes).1.pop() else {
-        panic!("it has an end");
+        panic!("an end is missing");
     };
     assert_eq!(end.stop, antiphon_record::Stop::Idle);
-    let report = replay(&bytes[..]).expect("it is sound");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(
         (report.verdict, report.tail),
         (Verdict::Equal, Some(Tail::Sealed))
     );
 }
 
-/// The state that a run comes to whose host answers the first `produce` with this, live and
-/// replayed, and whether it answers at once.
+/// The digests of the state after a run and after its replay, when the host answers the first
+/// `produce` with this value, at once or later.
 fn answered(value: &Value, at_once: bool) -> [[u8; 32]; 2] {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let mut later = None;
     let host = FromFn(|request: &EffectRequest<'_>| match request.class() {
         Class::Decide { .. } => Reply::Now(request.choose("ping").unwrap_or(Outcome::done())),
@@ -411,10 +427,10 @@ fn answered(value: &Value, at_once: bool) -> [[u8; 32]; 2] {
         let input = Ingress::Outcome { effect, outcome };
         let _ = kernel
             .ingress(input, &mut recorder)
-            .expect("it is outstanding");
+            .expect("the effect is outstanding");
     }
-    let bytes = recorder.finish(&kernel).expect("memory");
-    let report = replay(&bytes[..]).expect("it is sound");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(report.tail, Some(Tail::Sealed));
     assert_eq!(report.verdict, Verdict::Equal);
     [
@@ -424,7 +440,7 @@ fn answered(value: &Value, at_once: bool) -> [[u8; 32]; 2] {
 }
 
 #[test]
-fn whatever_a_handler_says_can_be_read_back() {
+fn any_outcome_of_a_handler_replays() {
     let nested = |depth| (0..depth).fold(Value::Unit, |inner, _| Value::list(vec![inner]));
     let record = (0..300).fold(Value::Nat(1), |inner, _| {
         Value::record(vec![Value::Unit, inner])
@@ -448,10 +464,11 @@ fn whatever_a_handler_says_can_be_read_back() {
 }
 
 #[test]
-fn an_answer_is_one_only_where_nothing_came_between() {
-    // The outcome comes at the step of its request, and time has passed in between.
+fn an_outcome_after_another_input_is_recorded_as_an_input() {
+    // The outcome has the step of its request, but the clock was advanced in between.
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let host = Later(Host::new(0), Vec::new());
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     let opened = machine.load_choreography(&sample::ping_pong(1), "me");
@@ -460,13 +477,13 @@ fn an_answer_is_one_only_where_nothing_came_between() {
     let (effect, outcome) = machine.handler().1.remove(0);
     let _ = machine
         .ingress(Ingress::AdvanceClock { ticks: 1 })
-        .expect("time passes");
+        .expect("the clock advances");
     let _ = machine
         .ingress(Ingress::Outcome { effect, outcome })
-        .expect("it is outstanding");
+        .expect("the effect is outstanding");
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
-    let report = replay(&bytes[..]).expect("it is sound");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.last.state, Some(kernel.state_digest()));
     assert!(
@@ -478,9 +495,10 @@ fn an_answer_is_one_only_where_nothing_came_between() {
 }
 
 #[test]
-fn a_failure_of_any_length_can_be_read_back() {
+fn a_failure_with_a_long_detail_replays() {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let host = FromFn(|_: &EffectRequest<'_>| {
         Reply::Now(Outcome::Failure(Failure {
             kind: FailureKind::Lost,
@@ -492,8 +510,8 @@ fn a_failure_of_any_length_can_be_read_back() {
     opened.expect("there is room");
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
-    let report = replay(&bytes[..]).expect("it is sound");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
+    let report = replay(&bytes[..]).expect("a valid recording");
     assert_eq!(
         (report.verdict, report.tail),
         (Verdict::Equal, Some(Tail::Sealed))

@@ -1,4 +1,4 @@
-//! Runs to record: small images, and hosts that always say the same.
+//! Runs to record, with small images and deterministic hosts.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use antiphon_machine::{
 };
 use antiphon_record::{Entry, Flush, Header, Reader, Recorder, Writer};
 
-/// Hosts of both roles of a ping-pong: so many pings per session, then stop.
+/// The hosts of both roles of a ping-pong: a number of pings per session, then stop.
 pub(crate) struct Host {
     pub(crate) pings: u64,
     pub(crate) payload: fn(u64) -> Value,
@@ -54,7 +54,7 @@ impl EffectHandler for Host {
     }
 }
 
-/// As the other host, and every answer comes later.
+/// As [`Host`], but every answer comes later.
 pub(crate) struct Later(
     pub(crate) Host,
     pub(crate) Vec<(antiphon_machine::EffectId, Outcome)>,
@@ -92,7 +92,8 @@ pub(crate) fn recorded<H: EffectHandler>(
     sessions: usize,
     host: H,
 ) -> (Vec<u8>, ProtocolMachineKernel) {
-    let recorder = Recorder::create(Vec::new(), header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), header, Flush::default()).expect("memory does not fail");
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     for _ in 0..sessions {
         machine
@@ -101,18 +102,22 @@ pub(crate) fn recorded<H: EffectHandler>(
     }
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    (recorder.finish(&kernel).expect("memory"), kernel)
+    (
+        recorder.finish(&kernel).expect("memory does not fail"),
+        kernel,
+    )
 }
 
-/// A recording of some hundred bytes a record: every rest closes one, and every answer comes at a
-/// rest.
+/// A recording with records of some hundred bytes: every rest ends a record, and every answer comes
+/// at a rest.
 pub(crate) fn small() -> Vec<u8> {
     small_of(2).0
 }
 
 pub(crate) fn small_of(pings: u64) -> (Vec<u8>, ProtocolMachineKernel) {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let host = Later(Host::new(pings), Vec::new());
     let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
     machine
@@ -121,26 +126,29 @@ pub(crate) fn small_of(pings: u64) -> (Vec<u8>, ProtocolMachineKernel) {
     while machine.run(u64::MAX) == Some(Rest::Idle) {
         for (effect, outcome) in std::mem::take(&mut machine.handler().1) {
             let input = antiphon_machine::Ingress::Outcome { effect, outcome };
-            let _ = machine.ingress(input).expect("it is outstanding");
+            let _ = machine.ingress(input).expect("the effect is outstanding");
         }
     }
     let (kernel, _, recorder) = machine.into_parts();
-    (recorder.finish(&kernel).expect("memory"), kernel)
+    (
+        recorder.finish(&kernel).expect("memory does not fail"),
+        kernel,
+    )
 }
 
-/// The entries behind the header, up to the end.
+/// The header and the entries after it.
 pub(crate) fn entries(bytes: &[u8]) -> (Header, Vec<Entry>) {
-    let mut reader = Reader::open(bytes).expect("it has a header");
+    let mut reader = Reader::open(bytes).expect("a header");
     let mut entries = Vec::new();
-    while let Some(entry) = reader.entry().expect("memory") {
+    while let Some(entry) = reader.entry().expect("memory does not fail") {
         entries.push(entry);
     }
     (reader.header().clone(), entries)
 }
 
-/// A sound recording of these entries. An end among them gets the right count.
+/// A valid recording of these entries. An end among them gets the right number of entries.
 pub(crate) fn written(header: &Header, entries: &[Entry]) -> Vec<u8> {
-    let mut writer = Writer::create(Vec::new(), header).expect("memory");
+    let mut writer = Writer::create(Vec::new(), header).expect("memory does not fail");
     for entry in entries {
         let entry = match entry {
             Entry::End(end) => Entry::End(antiphon_record::End {
@@ -149,9 +157,9 @@ pub(crate) fn written(header: &Header, entries: &[Entry]) -> Vec<u8> {
             }),
             other => other.clone(),
         };
-        writer.entry(&entry).expect("memory");
+        writer.entry(&entry).expect("memory does not fail");
     }
-    writer.finish().expect("memory")
+    writer.finish().expect("memory does not fail")
 }
 
 /// A recording with its entries edited.

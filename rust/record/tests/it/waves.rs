@@ -1,4 +1,5 @@
-//! Recordings of the threaded machine: replayed on one thread, and those of the cooperative machine on many.
+//! Recordings of the threaded machine replayed on one thread, and recordings of the cooperative
+//! machine replayed on many.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use antiphon_record::{
 
 use crate::runs::{Host, edited, entries, full, recorded};
 
-/// Goes by the request alone, some answers late.
+/// Answers depend only on the request; some come late.
 fn host(request: &EffectRequest<'_>) -> Reply {
     let (session, number) = (request.effect().session.0, request.effect().number);
     Reply::Now(match request.class() {
@@ -28,7 +29,8 @@ fn host(request: &EffectRequest<'_>) -> Reply {
 
 fn threaded(workers: usize, image: &Arc<VerifiedImage>) -> (Vec<u8>, ProtocolMachineKernel) {
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let recorder = recorder.checkpoint_every(8);
     let driver = NativeThreadedDriver::try_with_workers(workers).expect("threads");
     let handlers = Shared(FromFn(host));
@@ -40,7 +42,10 @@ fn threaded(workers: usize, image: &Arc<VerifiedImage>) -> (Vec<u8>, ProtocolMac
     }
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    (recorder.finish(&kernel).expect("memory"), kernel)
+    (
+        recorder.finish(&kernel).expect("memory does not fail"),
+        kernel,
+    )
 }
 
 /// Runs the jobs of a replay on threads.
@@ -57,7 +62,7 @@ fn on_threads(workers: usize) -> impl Fn(&mut [Job<'_>]) + Send + Sync {
 #[test]
 fn a_threaded_recording_replays_on_one_thread_to_the_same_digests() {
     let (bytes, kernel) = threaded(3, &sample::ping_pong(1));
-    let report = replay(&bytes[..]).expect("it can be read");
+    let report = replay(&bytes[..]).expect("a readable recording");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.tail, Some(Tail::Sealed));
     assert_eq!(report.last.state, Some(kernel.state_digest()));
@@ -70,7 +75,7 @@ fn a_threaded_recording_replays_on_one_thread_to_the_same_digests() {
 }
 
 #[test]
-fn what_is_recorded_does_not_depend_on_threads() {
+fn a_recording_does_not_depend_on_the_number_of_threads() {
     let (once, _) = threaded(1, &sample::ping_pong(1));
     for workers in [2, 4] {
         assert!(
@@ -87,26 +92,27 @@ fn a_cooperative_recording_replays_on_many_threads_to_the_same_digests() {
     let report = replayed
         .in_waves(on_threads(3))
         .finish()
-        .expect("it can be read");
-    assert_eq!(report, replay(&bytes[..]).expect("it can be read"));
+        .expect("a readable recording");
+    assert_eq!(report, replay(&bytes[..]).expect("a readable recording"));
     assert_eq!(report.last.state, Some(kernel.state_digest()));
     let (bytes, _) = threaded(2, &sample::ping_pong(1));
     let replayed = Replay::open(&bytes[..]).expect("a recording");
     let report = replayed
         .in_waves(on_threads(3))
         .finish()
-        .expect("it can be read");
-    assert_eq!(report, replay(&bytes[..]).expect("it can be read"));
+        .expect("a readable recording");
+    assert_eq!(report, replay(&bytes[..]).expect("a readable recording"));
 }
 
-/// What is asked again is asked at once, before what others have asked in the same wave.
+/// A request is repeated at once, before the other requests of its wave.
 #[test]
-fn what_is_asked_again_within_a_wave_replays_in_its_order() {
+fn repeated_requests_within_a_wave_replay_in_order() {
     let mut image = sample::ping_pong(1).image().clone();
     image.operations.iter_mut().for_each(|o| o.retries = 1);
-    let image = Arc::new(image.verify().expect("sound"));
+    let image = Arc::new(image.verify().expect("a valid image"));
     let header = full();
-    let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+    let recorder =
+        Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
     let again = |request: &EffectRequest<'_>| match request.attempt() {
         0 => Reply::Now(Outcome::failure(FailureKind::Unavailable, "not yet")),
         _ => host(request),
@@ -120,15 +126,15 @@ fn what_is_asked_again_within_a_wave_replays_in_its_order() {
     }
     assert_eq!(machine.run(u64::MAX), Some(Rest::Done));
     let (kernel, _, recorder) = machine.into_parts();
-    let bytes = recorder.finish(&kernel).expect("memory");
-    let report = replay(&bytes[..]).expect("it can be read");
+    let bytes = recorder.finish(&kernel).expect("memory does not fail");
+    let report = replay(&bytes[..]).expect("a readable recording");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.last.state, Some(kernel.state_digest()));
 }
 
-/// A replay stops before a wave, or behind it; never within.
+/// A replay stops before a wave or after it, never within.
 #[test]
-fn a_wave_is_taken_as_a_whole() {
+fn a_wave_is_replayed_as_a_whole() {
     let (bytes, _) = threaded(2, &sample::ping_pong(1));
     let of_wave = |entry: &Entry| match entry {
         Entry::Wave { step, .. } => Some(*step),
@@ -137,14 +143,14 @@ fn a_wave_is_taken_as_a_whole() {
     let starts: Vec<u64> = entries(&bytes).1.iter().filter_map(of_wave).collect();
     for pair in starts.windows(2) {
         let mut replayed = Replay::open(&bytes[..]).expect("a recording");
-        let _ = replayed.run_to(pair[0]).expect("it can be read");
+        let _ = replayed.run_to(pair[0]).expect("a readable recording");
         assert_eq!(replayed.kernel().step_index(), pair[0]);
-        let _ = replayed.run_to(pair[0] + 1).expect("it can be read");
+        let _ = replayed.run_to(pair[0] + 1).expect("a readable recording");
         assert_eq!(replayed.kernel().step_index(), pair[1]);
     }
     let moments = Timeline::open(&bytes[..]).expect("a recording");
     let moments: Vec<Moment> = moments
-        .map(|moment| moment.expect("it can be read"))
+        .map(|moment| moment.expect("a readable recording"))
         .collect();
     let is_event = |moment: &&Moment| matches!(moment, Moment::Event(_));
     assert!(moments.iter().filter(is_event).count() > 50);
@@ -163,14 +169,14 @@ fn first_wave(entries: &mut [Entry]) -> &mut Vec<(Pick, u32)> {
     picks.expect("there are waves")
 }
 
-/// A wave's picks, bent in every way: told as what they are, and nothing else happens.
+/// Changes the picks of a wave in several ways: the replay reports the refusal of the machine.
 #[test]
-fn a_wave_that_is_none_of_this_machine_is_told() {
+fn an_invalid_wave_is_reported() {
     let (bytes, _) = threaded(2, &sample::ping_pong(1));
     type Bend<'a> = &'a dyn Fn(&mut Vec<(Pick, u32)>);
     let refusal = |bend: Bend<'_>| {
         let bent = edited(&bytes, |entries| bend(first_wave(entries)));
-        let report = replay(&bent[..]).expect("it can be read");
+        let report = replay(&bent[..]).expect("a readable recording");
         match report.verdict {
             Verdict::Diverged(divergence) => divergence.difference,
             Verdict::Equal | Verdict::EqualUpTo { .. } => panic!("it was bent"),
@@ -190,7 +196,7 @@ fn a_wave_that_is_none_of_this_machine_is_told() {
     is(refusal(&|picks| picks[1].1 = 0), 4);
     is(refusal(&|picks| picks[1].0.session = SessionId(77)), 5);
     is(refusal(&|picks| picks.push(picks[0])), 8);
-    // Steps that the machine can take, and did not: what follows does not fit.
+    // A valid wave with fewer steps: a later entry differs.
     let fewer = refusal(&|picks| picks.truncate(1));
     assert!(!matches!(fewer, Difference::Wave(_)), "{fewer:?}");
     let shorter = edited(&bytes, |entries| {
@@ -200,16 +206,16 @@ fn a_wave_that_is_none_of_this_machine_is_told() {
             }
         }
     });
-    let report = replay(&shorter[..]).expect("it can be read");
+    let report = replay(&shorter[..]).expect("a readable recording");
     assert!(report.verdict != Verdict::Equal);
 }
 
-/// A recording cannot ask for more steps at a time than a machine takes.
+/// A wave in a recording has no more steps than a machine takes in one.
 #[test]
 fn a_wave_of_too_many_steps_is_damage() {
     let (bytes, _) = threaded(2, &sample::ping_pong(1));
     let endless = edited(&bytes, |entries| first_wave(entries)[0].1 = u32::MAX);
-    let report = replay(&endless[..]).expect("it can be read");
+    let report = replay(&endless[..]).expect("a readable recording");
     let Some(Tail::Damaged(damage)) = report.tail else {
         panic!("{:?}", report.tail);
     };

@@ -1,8 +1,8 @@
-//! However long a recording is, reading and replaying it takes a window of memory.
+//! Reading and replaying a recording of any length needs bounded memory.
 //!
-//! The recording is never anywhere as a whole: one thread records a run into a pipe, another
-//! replays what comes out of it. Allocations are counted per thread, so what is measured is the
-//! replay.
+//! The whole recording is never in memory: one thread records a run into a pipe, another replays
+//! the bytes from the pipe. Allocations are counted per thread, so only those of the replay are
+//! measured.
 
 use std::io::{self, PipeWriter, Read, Write};
 use std::thread::{self, JoinHandle};
@@ -16,8 +16,8 @@ use antiphon_record::{
 
 use crate::runs::{Host, full};
 
-/// Bytes that a replay may hold at a time: two records, an image, two dozen payloads of the recent
-/// events.
+/// Bytes that a replay may allocate at a time: two records, an image, two dozen payloads of the
+/// last events.
 const WINDOW_MAX: u64 = 2 << 20;
 
 struct Pipe(PipeWriter);
@@ -37,7 +37,7 @@ impl Store for Pipe {
     }
 }
 
-/// Counts what passes.
+/// Counts the bytes read.
 struct Counted<R>(R, u64);
 
 impl<R: Read> Read for Counted<R> {
@@ -48,9 +48,9 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A run of so many rounds, recorded by a thread of its own.
+/// A run with a number of pings, recorded by another thread.
 fn streamed(pings: u64, payload: fn(u64) -> Value) -> (impl Read, JoinHandle<()>) {
-    let (from, to) = io::pipe().expect("there are pipes to be had");
+    let (from, to) = io::pipe().expect("a pipe");
     let run = move || {
         let header = full();
         let recorder = Recorder::create(Pipe(to), &header, Flush::default()).expect("a pipe");
@@ -77,16 +77,16 @@ fn small(n: u64) -> Value {
 }
 
 #[test]
-fn hundreds_of_megabytes_replay_in_two() {
+fn hundreds_of_megabytes_replay_in_two_megabytes() {
     let asked = std::env::var("RECORDING_MEGABYTES").ok();
     let megabytes = asked.map_or(300, |n| n.parse().expect("a number of megabytes"));
-    // Each round says its payload three times: when it is produced and to both who are told.
+    // Each round has its payload three times: the outcome of `produce` and two `deliver`s.
     let (from, run) = streamed(megabytes * 1_000_000 / (3 * (32 << 10)) + 1, large);
     let mut from = Counted(from, 0);
     let mut report = None;
     let counted = measure(|| report = Some(replay(&mut from).expect("a pipe")));
     run.join().expect("the run does not panic");
-    let report = report.expect("it was measured");
+    let report = report.expect("the measurement ran");
     assert_eq!(report.verdict, Verdict::Equal);
     assert_eq!(report.tail, Some(Tail::Sealed));
     assert!(from.1 > megabytes * 1_000_000, "{} bytes", from.1);
@@ -98,7 +98,7 @@ fn hundreds_of_megabytes_replay_in_two() {
 }
 
 #[test]
-fn a_hundred_thousand_events_are_told_in_a_window() {
+fn a_timeline_of_a_hundred_thousand_events_needs_bounded_memory() {
     let (from, run) = streamed(9_000, small);
     let (mut moments, mut tail) = (0u64, None);
     let counted = measure(|| {
@@ -120,11 +120,12 @@ fn a_hundred_thousand_events_are_told_in_a_window() {
 }
 
 #[test]
-fn a_recorder_holds_a_window_too() {
+fn a_recorder_needs_bounded_memory() {
     let header = full();
     let counted = measure(|| {
         let store = io::sink();
-        let recorder = Recorder::create(store, &header, Flush::default()).expect("nowhere");
+        let recorder =
+            Recorder::create(store, &header, Flush::default()).expect("the sink does not fail");
         let host = Host::of_bytes(500, large);
         let config = header.config.clone();
         let mut machine = antiphon_machine::ProtocolMachine::with_sink(config, host, recorder);
@@ -132,7 +133,7 @@ fn a_recorder_holds_a_window_too() {
         opened.expect("there is room");
         machine.run(u64::MAX);
         let (kernel, _, recorder) = machine.into_parts();
-        recorder.finish(&kernel).expect("nowhere");
+        recorder.finish(&kernel).expect("the sink does not fail");
     });
     assert!(
         counted.bytes_max < WINDOW_MAX,
@@ -142,9 +143,9 @@ fn a_recorder_holds_a_window_too() {
 }
 
 #[test]
-fn claims_of_length_are_not_believed() {
-    // A sound record of a part that says that more follow, again and again: what somebody can make
-    // who knows the format. The reader gives up at its bound.
+fn an_entry_of_endless_parts_is_refused() {
+    // A valid record with a part that announces another part, repeated without end, as an attacker
+    // who knows the format can write. The reader stops at its limit.
     struct Endless {
         content: Vec<u8>,
         chain: [u8; 32],
@@ -162,9 +163,10 @@ fn claims_of_length_are_not_believed() {
             Ok(len)
         }
     }
-    let writer = antiphon_record::Writer::create(Vec::new(), &full()).expect("memory");
-    let head = writer.finish().expect("memory");
-    let chain = Reader::open(&head[..]).expect("it is sound").chain();
+    let writer =
+        antiphon_record::Writer::create(Vec::new(), &full()).expect("memory does not fail");
+    let head = writer.finish().expect("memory does not fail");
+    let chain = Reader::open(&head[..]).expect("a valid recording").chain();
     let mut content = vec![0x83, 0x07, 0xf5, 0x59, 0xc0, 0x00];
     content.resize(content.len() + 0xc000, 0x55);
     let endless = Endless {
@@ -174,11 +176,11 @@ fn claims_of_length_are_not_believed() {
     };
     let mut tail = None;
     let counted = measure(|| {
-        let mut reader = Reader::open(head.chain(endless)).expect("it has a header");
-        assert_eq!(reader.entry().expect("memory"), None);
+        let mut reader = Reader::open(head.chain(endless)).expect("a header");
+        assert_eq!(reader.entry().expect("memory does not fail"), None);
         tail = reader.tail().map(Tail::to_string);
     });
-    let tail = tail.expect("it is over");
+    let tail = tail.expect("the reader has ended");
     assert!(
         tail.contains("its parts are longer than the limit of 16777216"),
         "{tail}"
@@ -191,7 +193,7 @@ fn claims_of_length_are_not_believed() {
 }
 
 #[test]
-fn two_recordings_are_compared_in_a_window_of_each() {
+fn a_comparison_needs_bounded_memory() {
     let rounds = 40_000_000 / (3 * (32 << 10)) + 1;
     let ((left, one), (right, other)) = (streamed(rounds, large), streamed(rounds, large));
     let mut compared = None;
@@ -201,7 +203,7 @@ fn two_recordings_are_compared_in_a_window_of_each() {
     });
     one.join().expect("the run does not panic");
     other.join().expect("the run does not panic");
-    let compared = compared.expect("it was measured");
+    let compared = compared.expect("the measurement ran");
     assert_eq!(compared.likeness, Likeness::Equal);
     assert!(compared.messages > rounds, "{compared:?}");
     assert!(

@@ -1,4 +1,4 @@
-//! Recordings for people: timelines and differences as text.
+//! Timelines, and differences of recordings as text.
 
 use std::fmt::Write;
 
@@ -10,11 +10,11 @@ use antiphon_record::{
 
 use crate::runs::{Host, edited, full, recorded, small, small_of};
 
-fn told(bytes: &[u8]) -> String {
-    let mut timeline = Timeline::open(bytes).expect("it has a header");
+fn timeline_text(bytes: &[u8]) -> String {
+    let mut timeline = Timeline::open(bytes).expect("a header");
     let mut text = format!("{}\n", timeline.header().tool);
     while let Some(moment) = timeline.next() {
-        let line = match moment.expect("memory") {
+        let line = match moment.expect("memory does not fail") {
             Moment::Entry { index, entry } => {
                 let session = match &entry {
                     Entry::Request(request) => Some(request.effect.session),
@@ -41,8 +41,8 @@ fn told(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_timeline_tells_entries_and_events_in_their_order() {
-    insta::assert_snapshot!(told(&small_of(1).0));
+fn a_timeline_has_entries_and_events_in_order() {
+    insta::assert_snapshot!(timeline_text(&small_of(1).0));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_timeline_ends_with_the_divergence() {
             }
         }
     });
-    insta::assert_snapshot!(told(&bytes));
+    insta::assert_snapshot!(timeline_text(&bytes));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn a_timeline_has_every_event_of_the_run() {
     let mut live = Vec::new();
     run(&mut live);
     let (bytes, _) = recorded(&full(), &sample::ping_pong(1), 3, Host::new(20));
-    let moments = Timeline::open(&bytes[..]).expect("it is sound");
-    let events = moments.filter_map(|moment| match moment.expect("memory") {
+    let moments = Timeline::open(&bytes[..]).expect("a valid recording");
+    let events = moments.filter_map(|moment| match moment.expect("memory does not fail") {
         Moment::Event(event) => Some(event),
         Moment::Entry { .. } => None,
         Moment::Diverged(divergence) => panic!("{divergence}"),
@@ -82,15 +82,15 @@ fn a_timeline_has_every_event_of_the_run() {
 }
 
 fn compared(a: &[u8], b: &[u8]) -> Comparison {
-    let mut a = Reader::open(a).expect("it has a header");
-    let mut b = Reader::open(b).expect("it has a header");
-    diff(&mut a, &mut b).expect("memory")
+    let mut a = Reader::open(a).expect("a header");
+    let mut b = Reader::open(b).expect("a header");
+    diff(&mut a, &mut b).expect("memory does not fail")
 }
 
 #[test]
-fn equal_recordings_are_equal_whatever_their_records_and_checkpoints() {
-    // The one flushes at every rest and has checkpoints there; the other is written anew and has
-    // none.
+fn records_and_checkpoints_do_not_make_a_difference() {
+    // The first recording has a record and a checkpoint for every rest; the second one was written
+    // again without checkpoints.
     let bytes = small_of(20).0;
     let bare = edited(&bytes, |entries| {
         entries.retain(|e| !matches!(e, Entry::Checkpoint(_)))
@@ -101,29 +101,29 @@ fn equal_recordings_are_equal_whatever_their_records_and_checkpoints() {
 }
 
 #[test]
-fn the_first_difference_is_told_with_what_comes_before() {
+fn diff_shows_the_first_difference_after_equal_entries() {
     let (a, _) = recorded(&full(), &sample::ping_pong(1), 2, Host::new(2));
     let (b, _) = recorded(&full(), &sample::ping_pong(1), 2, Host::new(3));
     insta::assert_snapshot!(compared(&a, &b));
 }
 
 #[test]
-fn a_recording_that_stops_earlier_is_equal_up_to_there() {
+fn a_truncated_recording_is_equal_up_to_its_end() {
     let bytes = small();
     let cut = &bytes[..bytes.len() / 2];
     let torn = |tail: &Option<Tail>| matches!(tail, Some(Tail::Torn { .. }));
     let Comparison::EqualUpTo { left, right, .. } = compared(&bytes, cut) else {
-        panic!("no more is known");
+        panic!("a recording was truncated");
     };
     assert!(left.is_none() && torn(&right), "{left:?}, {right:?}");
     let Comparison::EqualUpTo { left, right, .. } = compared(cut, cut) else {
-        panic!("no more is known");
+        panic!("a recording was truncated");
     };
     assert!(torn(&left) && torn(&right), "{left:?}, {right:?}");
 }
 
 #[test]
-fn other_configurations_are_told_before_anything_else() {
+fn different_configurations_are_reported_first() {
     let mut other = full();
     other.config.buffer_len_max = 3;
     other.source = None;
@@ -137,7 +137,7 @@ fn other_configurations_are_told_before_anything_else() {
 }
 
 #[test]
-fn what_a_stranger_wrote_cannot_move_the_cursor() {
+fn text_from_a_recording_cannot_control_the_terminal() {
     let owner = "\u{1b}[2J\u{202e}\u{7}".to_owned() + &"long ".repeat(100);
     let input = Ingress::Cancel {
         session: SessionId(1),
@@ -155,17 +155,18 @@ fn what_a_stranger_wrote_cannot_move_the_cursor() {
 fn one_tick_is_singular() {
     let advanced = |ticks| {
         let header = full();
-        let recorder = Recorder::create(Vec::new(), &header, Flush::default()).expect("memory");
+        let recorder =
+            Recorder::create(Vec::new(), &header, Flush::default()).expect("memory does not fail");
         let mut machine = ProtocolMachine::with_sink(header.config.clone(), Host::new(1), recorder);
         let advance = machine.ingress(Ingress::AdvanceClock { ticks });
-        advance.expect("time passes");
+        advance.expect("the clock advances");
         let (kernel, _, recorder) = machine.into_parts();
-        recorder.finish(&kernel).expect("memory")
+        recorder.finish(&kernel).expect("memory does not fail")
     };
     let (a, b) = (advanced(1), advanced(2));
 
-    let open = |bytes| Reader::open(bytes).expect("it has a header");
-    let found = diff(&mut open(&a[..]), &mut open(&b[..])).expect("memory");
+    let open = |bytes| Reader::open(bytes).expect("a header");
+    let found = diff(&mut open(&a[..]), &mut open(&b[..])).expect("memory does not fail");
     let text = found.to_string();
     assert!(
         text.ends_with("- step 0: 1 tick passes\n  + step 0: 2 ticks pass"),
@@ -176,7 +177,7 @@ fn one_tick_is_singular() {
         time: true,
         ..CompareOptions::default()
     };
-    let found = compare(&a[..], &b[..], &options).expect("both have a header");
+    let found = compare(&a[..], &b[..], &options).expect("two headers");
     let text = found.text("a", "b");
     assert!(text.contains("- 1 tick passes\n  + 2 ticks pass"), "{text}");
 }
