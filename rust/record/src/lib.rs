@@ -22,6 +22,7 @@ mod recorder;
 mod registers;
 mod replay;
 mod report;
+pub mod rows;
 pub mod text;
 mod timeline;
 mod writer;

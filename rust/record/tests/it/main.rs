@@ -8,6 +8,7 @@ mod input;
 mod medium;
 mod printing;
 mod replay;
+mod rows;
 mod runs;
 mod timeline;
 mod waves;
