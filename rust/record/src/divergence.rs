@@ -1,9 +1,12 @@
 //! The first difference between a replay and its recording.
 
-use antiphon_machine::{ObsEvent, Pc, Refusal, SessionId, VerifiedImage, WaveRefusal};
+use antiphon_machine::{
+    ObsEvent, Pc, ProtocolMachineKernel, Refusal, SessionId, VerifiedImage, WaveRefusal,
+};
 
+use crate::checks::stop_of;
 use crate::describe;
-use crate::entry::{Request, Stop};
+use crate::entry::{Entry, Request, Stop};
 use crate::text::{Excerpt, Printer};
 
 /// The first difference between a replay and its recording.
@@ -23,9 +26,9 @@ pub struct Divergence {
     pub instruction: Option<Site>,
     /// The difference.
     pub difference: Difference,
-    /// Describes what the recording has.
+    /// What the recording has, as text, derived from the difference and the entry.
     pub expected: String,
-    /// Describes what the machine did.
+    /// What the machine did, as text.
     pub got: String,
     /// The last events of the machine before it, oldest first.
     pub recent: Vec<RecentEvent>,
@@ -148,6 +151,68 @@ impl Difference {
             Difference::Trace { .. } => "trace digest",
             Difference::Wave(_) => "wave",
             Difference::Stop { .. } => "stop",
+        }
+    }
+}
+
+impl Difference {
+    /// Describes what the recording has and what the machine did. `recorded` is the entry at which
+    /// they differ; it is needed where the difference does not contain it.
+    pub(crate) fn texts(
+        &self,
+        recorded: Option<&Entry>,
+        kernel: &ProtocolMachineKernel,
+    ) -> (String, String) {
+        let now = kernel.step_index();
+        let recorded = || recorded.map_or_else(String::new, |entry| describe::entry(None, entry));
+        let request = |request: &Request| {
+            let image = describe::image_of(kernel, request.effect.session);
+            describe::request(image, request)
+        };
+        let digest = |name: &str, digest: &[u8; 32]| format!("{name} {}", describe::digest(digest));
+        match self {
+            Difference::Request { expected, got, .. } => (request(expected), request(got)),
+            Difference::RequestExtra(got) => (recorded(), request(got)),
+            Difference::RequestMissing(expected) => {
+                let got = match stop_of(kernel) {
+                    Stop::Running => format!("no request at step {now}"),
+                    stop => format!("no request: at rest, {stop}, at step {now}"),
+                };
+                let step = expected.step;
+                (format!("{} at step {step}", request(expected)), got)
+            }
+            Difference::Rest { step } => (
+                format!("{} at step {step}", recorded()),
+                format!("at rest, {}, at step {now}", stop_of(kernel)),
+            ),
+            Difference::Past { step } => (
+                format!("{} at step {step}", recorded()),
+                format!("the machine is at step {now}"),
+            ),
+            Difference::AnswerToNothing => {
+                let got = "no request is waiting for an answer";
+                (recorded(), got.to_owned())
+            }
+            Difference::Refusal { expected, got } => {
+                let text = |refusal: &Option<Refusal>| match refusal {
+                    Some(refusal) => format!("refused: {refusal}"),
+                    None => "taken".to_owned(),
+                };
+                (text(expected), text(got))
+            }
+            Difference::Clock { expected, got } => {
+                (format!("clock {expected}"), format!("clock {got}"))
+            }
+            Difference::State { expected, got } => {
+                (digest("state", expected), digest("state", got))
+            }
+            Difference::Trace { expected, got } => {
+                (digest("trace", expected), digest("trace", got))
+            }
+            Difference::Wave(refusal) => {
+                (recorded(), format!("no wave of this machine: {refusal}"))
+            }
+            Difference::Stop { expected, got } => (expected.to_string(), got.to_string()),
         }
     }
 }

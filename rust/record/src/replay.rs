@@ -16,8 +16,8 @@ use crate::checks::{Checks, stop_of};
 use crate::describe;
 use crate::divergence::{Difference, Divergence, RecentEvent, Site, differing_fields};
 use crate::entry::{
-    Checkpoint, End, Entry, Header, REQUEST_START, Request, STEP_AT, Stop, WAVE_START,
-    encode_request, frequent_answer,
+    Checkpoint, End, Entry, Header, REQUEST_START, Request, STEP_AT, WAVE_START, encode_request,
+    frequent_answer,
 };
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
 use crate::report::{Report, Verdict};
@@ -472,7 +472,7 @@ impl<S: Sink> Player<S> {
                     expected: stop,
                     got,
                 };
-                Err(self.diverged(entry, difference, stop.to_string(), got.to_string()))
+                Err(self.diverged(entry, None, difference))
             }
         }
     }
@@ -480,9 +480,8 @@ impl<S: Sink> Player<S> {
     #[inline]
     fn answer(&mut self, entry: u64, outcome: Outcome) -> Result<(), Stopped> {
         let Some(effect) = self.last_request.take() else {
-            let expected = format!("answered: {}", describe::outcome(&outcome));
-            let got = "no request is waiting for an answer".to_owned();
-            return Err(self.diverged(entry, Difference::AnswerToNothing, expected, got));
+            let answer = Entry::Answer(outcome);
+            return Err(self.diverged(entry, Some(&answer), Difference::AnswerToNothing));
         };
         self.apply(Ingress::Outcome { effect, outcome });
         Ok(())
@@ -533,19 +532,15 @@ impl<S: Sink> Player<S> {
         }
         if let Some(live) = self.live() {
             let got = Request::of(self.kernel.step_index(), &live);
-            let expected = describe::entry(None, decoded);
-            return Err(self.request_extra(entry, expected, got));
+            let difference = Difference::RequestExtra(Box::new(got));
+            return Err(self.diverged(entry, Some(decoded), difference));
         }
         let now = self.kernel.step_index();
         if now < step {
-            let expected = format!("{} at step {step}", describe::entry(None, decoded));
-            let got = format!("at rest, {}, at step {now}", stop_of(&self.kernel));
-            return Err(self.diverged(entry, Difference::Rest { step }, expected, got));
+            return Err(self.diverged(entry, Some(decoded), Difference::Rest { step }));
         }
         if now > step {
-            let expected = format!("{} at step {step}", describe::entry(None, decoded));
-            let got = format!("the machine is at step {now}");
-            return Err(self.diverged(entry, Difference::Past { step }, expected, got));
+            return Err(self.diverged(entry, Some(decoded), Difference::Past { step }));
         }
         Ok(())
     }
@@ -586,9 +581,7 @@ impl<S: Sink> Player<S> {
         let Err(refusal) = self.run(&wave) else {
             return Ok(());
         };
-        let expected = describe::entry(None, decoded);
-        let got = format!("no wave of this machine: {refusal}");
-        Err(self.diverged(entry, Difference::Wave(refusal), expected, got))
+        Err(self.diverged(entry, Some(decoded), Difference::Wave(refusal)))
     }
 
     fn run(&mut self, wave: &WaveCertificate) -> Result<(), WaveRefusal> {
@@ -637,125 +630,60 @@ impl<S: Sink> Player<S> {
         if expected.clock != got.clock {
             let (expected, got) = (expected.clock, got.clock);
             let difference = Difference::Clock { expected, got };
-            let (expected, got) = (format!("clock {expected}"), format!("clock {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         if let (Some(expected), Some(got)) = (expected.trace, got.trace)
             && expected != got
         {
             let difference = Difference::Trace { expected, got };
-            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
-            let (expected, got) = (format!("trace {expected}"), format!("trace {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         if let (Some(expected), Some(got)) = (expected.state, got.state)
             && expected != got
         {
             let difference = Difference::State { expected, got };
-            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
-            let (expected, got) = (format!("state {expected}"), format!("state {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         Ok(())
     }
 
     #[cold]
-    fn request_differs(&mut self, entry: u64, bytes: &[u8], got: Request) -> Stopped {
-        let expected = match Entry::decode(bytes) {
-            Ok(Entry::Request(expected)) => expected,
-            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
-            Err(error) => return Stopped::Unreadable(error),
+    fn request_differs(&self, entry: u64, bytes: &[u8], got: Request) -> Stopped {
+        let expected = match recorded_request(bytes) {
+            Ok(expected) => expected,
+            Err(stopped) => return stopped,
         };
-        let session = got.effect.session;
-        let image = describe::image_of(&self.kernel, session);
-        let fields = differing_fields(image, &expected, &got);
-        let (a, b) = (
-            describe::request(image, &expected),
-            describe::request(image, &got),
-        );
-        let origin = self.issuer(got.effect);
+        let image = describe::image_of(&self.kernel, got.effect.session);
         let difference = Difference::Request {
+            fields: differing_fields(image, &expected, &got),
             expected: Box::new(expected),
             got: Box::new(got),
-            fields,
         };
-        self.divergence(entry, origin.map(|c| (session, c)), difference, a, b)
+        self.diverged(entry, None, difference)
     }
 
     #[cold]
-    fn request_missing(&mut self, entry: u64, bytes: &[u8]) -> Stopped {
-        let expected = match Entry::decode(bytes) {
-            Ok(Entry::Request(expected)) => expected,
-            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
-            Err(error) => return Stopped::Unreadable(error),
-        };
-        let session = expected.effect.session;
-        let live = self.kernel.session(session);
-        let text = describe::request(describe::image_of(&self.kernel, session), &expected);
-        let issuer = live.and_then(|s| {
-            let index = s.coroutines().iter().position(|c| c.role == expected.role);
-            Some((session, CoroutineId(index? as u16)))
-        });
-        let step = self.kernel.step_index();
-        let got = match stop_of(&self.kernel) {
-            Stop::Running => format!("no request at step {step}"),
-            stop => format!("no request: at rest, {stop}, at step {step}"),
-        };
-        let expected_at = expected.step;
-        let difference = Difference::RequestMissing(Box::new(expected));
-        self.divergence(
-            entry,
-            issuer,
-            difference,
-            format!("{text} at step {expected_at}"),
-            got,
-        )
+    fn request_missing(&self, entry: u64, bytes: &[u8]) -> Stopped {
+        match recorded_request(bytes) {
+            Ok(expected) => {
+                let difference = Difference::RequestMissing(Box::new(expected));
+                self.diverged(entry, None, difference)
+            }
+            Err(stopped) => stopped,
+        }
     }
 
     #[cold]
-    fn request_extra(&mut self, entry: u64, expected: String, got: Request) -> Stopped {
-        let session = got.effect.session;
-        let image = describe::image_of(&self.kernel, session);
-        let text = describe::request(image, &got);
-        let origin = self.issuer(got.effect).map(|c| (session, c));
-        self.divergence(
-            entry,
-            origin,
-            Difference::RequestExtra(Box::new(got)),
-            expected,
-            text,
-        )
-    }
-
-    #[cold]
-    fn refusal_differs(&mut self, entry: u64, expected: Option<Refusal>) -> Stopped {
+    fn refusal_differs(&self, entry: u64, expected: Option<Refusal>) -> Stopped {
         let got = self.refused;
-        let text = |r: Option<Refusal>| r.map_or("taken".to_owned(), |r| format!("refused: {r}"));
-        let difference = Difference::Refusal { expected, got };
-        self.diverged(entry, difference, text(expected), text(got))
+        self.diverged(entry, None, Difference::Refusal { expected, got })
     }
 
-    /// A divergence of the coroutine that took the last step.
+    /// Describes a divergence. `recorded` is the entry, if the texts of the difference need it.
     #[cold]
-    fn diverged(
-        &mut self,
-        entry: u64,
-        difference: Difference,
-        expected: String,
-        got: String,
-    ) -> Stopped {
-        let origin = self.pick.map(|p| (p.session, p.coroutine));
-        self.divergence(entry, origin, difference, expected, got)
-    }
-
-    fn divergence(
-        &self,
-        entry: u64,
-        origin: Option<(SessionId, CoroutineId)>,
-        difference: Difference,
-        expected: String,
-        got: String,
-    ) -> Stopped {
+    fn diverged(&self, entry: u64, recorded: Option<&Entry>, difference: Difference) -> Stopped {
+        let (expected, got) = difference.texts(recorded, &self.kernel);
+        let origin = self.origin(&difference);
         let coroutine = origin.and_then(|(session, coroutine)| {
             let session = self.kernel.session(session)?;
             let image = self.kernel.image(session).as_ref();
@@ -785,6 +713,32 @@ impl<S: Sink> Player<S> {
             got,
             recent: self.recent(),
         }))
+    }
+
+    /// The coroutine to which a difference belongs: the one that made the request, or should have,
+    /// and otherwise the one that took the last step.
+    fn origin(&self, difference: &Difference) -> Option<(SessionId, CoroutineId)> {
+        match difference {
+            Difference::Request { got, .. } | Difference::RequestExtra(got) => {
+                let issuer = self.issuer(got.effect)?;
+                Some((got.effect.session, issuer))
+            }
+            Difference::RequestMissing(expected) => {
+                let id = expected.effect.session;
+                let coroutines = self.kernel.session(id)?.coroutines();
+                let index = coroutines.iter().position(|c| c.role == expected.role)?;
+                Some((id, CoroutineId(index as u16)))
+            }
+            Difference::Rest { .. }
+            | Difference::Past { .. }
+            | Difference::AnswerToNothing
+            | Difference::Refusal { .. }
+            | Difference::Clock { .. }
+            | Difference::State { .. }
+            | Difference::Trace { .. }
+            | Difference::Wave(_)
+            | Difference::Stop { .. } => self.pick.map(|pick| (pick.session, pick.coroutine)),
+        }
     }
 
     /// The coroutine of an outstanding effect.
@@ -877,6 +831,20 @@ impl<S: Sink> Sink for Observer<S> {
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.sink.refused(step, refusal);
+    }
+}
+
+fn recorded_request(bytes: &[u8]) -> Result<Request, Stopped> {
+    match Entry::decode(bytes)? {
+        Entry::Request(request) => Ok(request),
+        Entry::Header(_)
+        | Entry::Image(_)
+        | Entry::Answer(_)
+        | Entry::Input { .. }
+        | Entry::Refused(_)
+        | Entry::Checkpoint(_)
+        | Entry::Wave { .. }
+        | Entry::End(_) => Err(Stopped::Misplaced(Misplaced::Header)),
     }
 }
 
