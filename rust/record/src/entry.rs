@@ -22,8 +22,7 @@ pub enum Entry {
     Image(Vec<u8>),
     /// A request to the handler.
     Request(Request),
-    /// The outcome of the preceding request, which the handler returned at once: the machine
-    /// accepted it at the same step.
+    /// The outcome of the preceding request, which the handler returned at once, at the same step.
     Answer(Outcome),
     /// An input, recorded before the machine accepted or refused it.
     Input {
@@ -109,11 +108,11 @@ pub struct End {
 pub enum Stop {
     /// It could continue without an input.
     Running = 0,
-    /// Every coroutine waited, and outcomes of requests were outstanding.
+    /// No coroutine was ready, and outcomes of requests were outstanding.
     Idle = 1,
     /// Every session had ended.
     Done = 2,
-    /// Sessions had not ended, and no outcome was outstanding that could continue them.
+    /// Sessions had not ended, but no coroutine was ready and no outcome was outstanding.
     Stuck = 3,
 }
 
