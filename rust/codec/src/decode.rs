@@ -2,10 +2,11 @@ use crate::encode::float_width;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::head::{
     KINDS, Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, argument_width, bignum_digits, head_len,
-    is_indefinite, kind_of, nint_argument, truncated,
+    is_indefinite, kind_of, nint_argument,
 };
 use crate::item::Item;
 use crate::limits::{DEPTH_MAX, Limits};
+use crate::scan::Head;
 
 /// Decodes an input that is one item in the deterministic form of RFC 8949 section 4.2.1. Encoding
 /// the item again returns the same bytes.
@@ -656,6 +657,21 @@ pub(crate) fn simple_is_assignable(start: usize, end: usize, value: u8) -> Resul
         ));
     }
     Ok(())
+}
+
+/// The error for an item at `start` that does not fit into the rest of the input.
+///
+/// The CBOR library reports only that the input ended, so the lengths are found here.
+#[cold]
+pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
+    let rest = input.get(start..).unwrap_or(&[]);
+    let needed = match (rest.first(), Head::read(rest)) {
+        (None, _) => 1,
+        (Some(initial), None) => 1 + argument_width(*initial) as u64,
+        (Some(_), Some((head, len))) => head.content_len().saturating_add(len as u64),
+    };
+    let left = rest.len();
+    DecodeError::at(start, DecodeErrorKind::Truncated { needed, left })
 }
 
 /// The error for a text at `start` that the CBOR library refused: truncated, or not UTF-8.

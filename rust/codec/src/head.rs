@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::DecodeErrorKind;
 
 /// The kind of an item, as its first byte determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,44 +157,4 @@ pub(crate) const fn argument_width(initial: u8) -> usize {
         27 => 8,
         _ => 0,
     }
-}
-
-/// The error for an item at `start` that does not fit into the rest of the input.
-///
-/// The CBOR library reports only that the input ended, so the lengths are found here.
-#[cold]
-pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
-    let rest = input.get(start..).unwrap_or(&[]);
-    let needed = match rest.first() {
-        None => 1,
-        Some(initial) => {
-            let width = argument_width(*initial);
-            match rest.get(1..1 + width) {
-                None => 1 + width as u64,
-                Some(argument) => {
-                    let claimed = if width == 0 {
-                        u64::from(initial & 0x1f)
-                    } else {
-                        argument
-                            .iter()
-                            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
-                    };
-                    // Only a string is followed by as many bytes as its argument says.
-                    let content = if matches!(initial >> 5, 2 | 3) {
-                        claimed
-                    } else {
-                        0
-                    };
-                    content.saturating_add(1 + width as u64)
-                }
-            }
-        }
-    };
-    DecodeError::at(
-        start,
-        DecodeErrorKind::Truncated {
-            needed,
-            left: rest.len(),
-        },
-    )
 }

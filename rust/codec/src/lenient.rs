@@ -1,6 +1,8 @@
-use crate::decode::{claimed_fits, input_fits, simple_is_assignable, take_items, text_error};
+use crate::decode::{
+    claimed_fits, input_fits, simple_is_assignable, take_items, text_error, truncated,
+};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::head::{BREAK, Kind, is_indefinite, kind_of, nint_argument, truncated};
+use crate::head::{BREAK, Kind, is_indefinite, kind_of, nint_argument};
 use crate::item::Item;
 use crate::limits::Limits;
 use crate::order::encoded_order;
