@@ -387,7 +387,10 @@ impl std::fmt::Display for Comparison {
             }
             Comparison::EqualUpTo { entries, .. } => {
                 let entries = count(*entries, ("entry", "entries"));
-                write!(f, "equal up to {entries}, where one of them is not whole")
+                write!(
+                    f,
+                    "equal up to {entries}, where a recording is truncated or damaged"
+                )
             }
             Comparison::Header { fields } => {
                 write!(f, "the headers differ")?;

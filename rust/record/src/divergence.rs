@@ -196,7 +196,7 @@ impl Difference {
             Difference::Refusal { expected, got } => {
                 let text = |refusal: &Option<Refusal>| match refusal {
                     Some(refusal) => format!("refused: {refusal}"),
-                    None => "taken".to_owned(),
+                    None => "accepted".to_owned(),
                 };
                 (text(expected), text(got))
             }
@@ -209,9 +209,10 @@ impl Difference {
             Difference::Trace { expected, got } => {
                 (digest("trace", expected), digest("trace", got))
             }
-            Difference::Wave(refusal) => {
-                (recorded(), format!("no wave of this machine: {refusal}"))
-            }
+            Difference::Wave(refusal) => (
+                recorded(),
+                format!("the machine refuses the wave: {refusal}"),
+            ),
             Difference::Stop { expected, got } => (expected.to_string(), got.to_string()),
         }
     }

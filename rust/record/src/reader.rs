@@ -114,7 +114,7 @@ pub enum Cause {
         misplaced: Misplaced,
     },
     /// Bytes follow the end entry.
-    #[error("there is something behind its end")]
+    #[error("bytes follow the end entry")]
     BehindEnd,
 }
 
@@ -125,16 +125,16 @@ pub enum Misplaced {
     #[error("a header that is not the first entry")]
     Header,
     /// A part announces another part, but another entry follows.
-    #[error("it should be the next part of the entry before")]
+    #[error("the next part of the preceding entry was expected")]
     PartMissing,
     /// The joined parts are longer than [`ENTRY_LEN_MAX`].
     #[error("its parts are longer than the limit of {ENTRY_LEN_MAX}")]
     PartsTooLong,
     /// The joined parts are a part or an end, which no writer splits.
-    #[error("parts that make a part or an end")]
+    #[error("its parts form a part or an end, which is never split")]
     PartOfPart,
     /// The number of entries in the end entry is wrong.
-    #[error("an end that counts {claimed} entries before it")]
+    #[error("the end entry counts {claimed} entries before it, which is wrong")]
     Count {
         /// The number in the end entry.
         claimed: u64,
@@ -466,7 +466,7 @@ impl std::fmt::Display for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Tail::Sealed => f.write_str("complete"),
-            Tail::Open => f.write_str("stops at the end of a record, without an end of its own"),
+            Tail::Open => f.write_str("ends after a record, without an end entry"),
             Tail::Torn {
                 record,
                 offset,
@@ -474,7 +474,7 @@ impl std::fmt::Display for Tail {
             } => write!(
                 f,
                 "torn: record {record} at byte {offset} stops after {len} bytes; \
-                 everything before it is good"
+                 everything before it is intact"
             ),
             Tail::Damaged(damage) => damage.fmt(f),
         }

@@ -52,7 +52,7 @@ impl Extent {
             (None, Some(Tail::Sealed) | None) => return None,
         };
         let rest = match self.has_rest {
-            true => " (what it says last has no counterpart)",
+            true => " (its last items were not compared)",
             false => "",
         };
         Some(format!("step {} of {name}{why}{rest}", self.step))

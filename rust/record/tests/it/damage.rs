@@ -191,7 +191,7 @@ fn a_second_header_and_a_wrong_count_are_reported() {
             with(&doubled),
             "entry 2: a header that is not the first entry",
         ),
-        (with(&miscounted), "an end that counts"),
+        (with(&miscounted), "the end entry counts"),
     ] {
         let tail = replay(&bytes[..]).expect("a header").tail;
         let text = tail.as_ref().map(Tail::to_string).unwrap_or_default();
