@@ -283,8 +283,8 @@ struct Player<S> {
     observer: Observer<S>,
     /// The effect of the request that was played last, as long as an answer may follow.
     last_request: Option<EffectId>,
-    /// The effects of the machine's requests that have not been compared yet, in their order. A step
-    /// adds at most one effect, a wave can add several.
+    /// The effects of the machine's requests that have not been compared yet, in their order. A
+    /// step adds at most one effect, a wave can add several.
     pending: VecDeque<EffectId>,
     /// The machine's refusal of the last input, until the recorded refusal is compared with it.
     refused: Option<Refusal>,

@@ -64,20 +64,6 @@ fn input() -> Arc<VerifiedImage> {
             states: vec![first, State::End],
         },
     };
-    let operation = |name: &str, class, result| Operation {
-        interface: 0,
-        name: name.to_owned(),
-        class,
-        args: vec![],
-        result,
-        budget: None,
-        retries: 0,
-    };
-    let decide = Class::Decide {
-        labels: labels().collect(),
-        peer: sink,
-    };
-    let produce = |label| Class::Produce { label, peer: sink };
     let image = CodeImage {
         name: "Input".to_owned(),
         version: 1,
@@ -108,14 +94,33 @@ fn input() -> Arc<VerifiedImage> {
             name: "host".to_owned(),
             version: 1,
         }],
-        operations: vec![
-            operation("decide", decide, CHOICE),
-            operation("data", produce(DATA), BYTES),
-            operation("signal", produce(SIGNAL), NAT),
-        ],
+        operations: operations(sink),
         programs: vec![feeder_program(), sink_program()],
     };
     Arc::new(image.verify().expect("a valid image"))
+}
+
+/// The operations of the feeder's host: the choice of a label, and the payloads.
+fn operations(peer: RoleId) -> Vec<Operation> {
+    let operation = |name: &str, class, result| Operation {
+        interface: 0,
+        name: name.to_owned(),
+        class,
+        args: vec![],
+        result,
+        budget: None,
+        retries: 0,
+    };
+    let decide = Class::Decide {
+        labels: labels().collect(),
+        peer,
+    };
+    let produce = |label| Class::Produce { label, peer };
+    vec![
+        operation("decide", decide, CHOICE),
+        operation("data", produce(DATA), BYTES),
+        operation("signal", produce(SIGNAL), NAT),
+    ]
 }
 
 fn feeder_program() -> Program {
