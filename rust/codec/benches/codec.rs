@@ -1,4 +1,4 @@
-//! Time of the cursors and of the tree, on a record of the size that a step leaves behind.
+//! The time that the cursors and the tree take, with a record of the size that a step writes.
 
 use std::hint::black_box;
 

@@ -2,13 +2,14 @@ use crate::encode::float_width;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::head::{
     KINDS, Kind, TAG_BIGNUM, TAG_BIGNUM_NEGATIVE, argument_width, bignum_digits, head_len,
-    is_indefinite, kind_of, nint_argument, truncated,
+    is_indefinite, kind_of, nint_argument,
 };
 use crate::item::Item;
 use crate::limits::{DEPTH_MAX, Limits};
+use crate::scan::Head;
 
-/// Reads one item that is the whole input and in the deterministic form of RFC 8949 section
-/// 4.2.1, so that encoding it again gives the same bytes.
+/// Decodes an input that is one item in the deterministic form of RFC 8949 section 4.2.1. Encoding
+/// the item again returns the same bytes.
 ///
 /// Time and memory are linear in the input and bounded by `limits`.
 ///
@@ -24,12 +25,12 @@ pub fn decode_strict(bytes: &[u8], limits: &Limits) -> Result<Item, DecodeError>
 
 /// Strict cursor over deterministic CBOR, without a tree and without allocation.
 ///
-/// The caller says what it expects and gets it, or an error that names what is there. The cursor
-/// itself keeps account of every array, map and tag that is open: it checks the order of map
-/// keys as they pass, bounds depth and items, and [`Decoder::finish`] refuses when something is
-/// left. Several items one after the other may be read from one input.
+/// The caller asks for the kind of item it expects; if the next item is of another kind, the error
+/// names that. The cursor keeps track of every open array, map and tag: it checks the order of map
+/// keys, enforces the limits on depth and items, and [`Decoder::finish`] fails when an item is not
+/// read to its end. An input can be a sequence of several items.
 ///
-/// After an error the position is not defined and the cursor should be dropped.
+/// After an error the position is undefined, so the cursor should be dropped.
 ///
 /// ```
 /// use antiphon_codec::{Decoder, Limits};
@@ -47,29 +48,28 @@ pub fn decode_strict(bytes: &[u8], limits: &Limits) -> Result<Item, DecodeError>
 pub struct Decoder<'b> {
     inner: minicbor::Decoder<'b>,
     limits: Limits,
-    /// Items of [`Limits::items`] that no header has claimed yet.
+    /// Items of [`Limits::items`] that no head has claimed yet.
     items_left: usize,
-    /// How many of `open` are in use.
+    /// Number of entries of `open` in use.
     depth: usize,
-    /// Where the content of the last bignum tag starts: the form of that byte string matters.
+    /// Offset of the content of the last bignum tag: this byte string must have no shorter form.
     bignum: Option<usize>,
     open: [Open; DEPTH_MAX as usize],
 }
 
-/// An array, map or tag that has been entered and not read to its end.
+/// An array, map or tag that has been entered but not read to its end.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// Items to come; keys and values each count. Odd inside a map: a value is next.
+    /// Items not yet read; keys and values each count. If odd in a map, a value is next.
     left: u32,
-    /// Where the current pair of a map starts, which is where its key starts. [`NO_PAIR`] in an
-    /// array or a tag.
+    /// Offset of the current pair of a map, and so of its key. [`NO_PAIR`] in an array or a tag.
     pair: u32,
-    /// Bytes of the key before it; empty before the first, which no key is.
+    /// Range of the preceding key; empty before the first pair. No key is empty.
     key_start: u32,
     key_end: u32,
 }
 
-/// An offset that no pair has: inputs are not that long.
+/// Not the offset of any pair: inputs are shorter.
 const NO_PAIR: u32 = u32::MAX;
 
 const CLOSED: Open = Open {
@@ -82,7 +82,7 @@ const CLOSED: Open = Open {
 impl<'b> Decoder<'b> {
     /// A cursor at the start of `bytes`.
     ///
-    /// An input over [`Limits::bytes_len`] is refused by the first read.
+    /// The first read refuses an input that is longer than [`Limits::bytes_len`].
     #[inline]
     #[must_use]
     pub fn new(bytes: &'b [u8], limits: Limits) -> Self {
@@ -96,25 +96,25 @@ impl<'b> Decoder<'b> {
         }
     }
 
-    /// Bytes read so far.
+    /// The number of bytes read so far.
     #[inline]
     #[must_use]
     pub fn position(&self) -> usize {
         self.inner.position()
     }
 
-    /// Whether the input is read to its end.
+    /// Whether the whole input has been read.
     #[inline]
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         self.position() == self.inner.input().len()
     }
 
-    /// The kind of the next item, which stays unread.
+    /// The kind of the next item. Does not read it.
     ///
     /// # Errors
     ///
-    /// At the end of the input, and for a first byte that begins no item.
+    /// At the end of the input, and when the next byte is not the start of an item.
     #[inline]
     pub fn kind(&self) -> Result<Kind, DecodeError> {
         let start = self.position();
@@ -125,8 +125,8 @@ impl<'b> Decoder<'b> {
     ///
     /// # Errors
     ///
-    /// This and every other read: another kind is there, it is not in deterministic form, the
-    /// input ends, or a limit is reached.
+    /// Like every other read: when the next item is of another kind or not in deterministic form,
+    /// when the input ends, or when a limit is exceeded.
     #[inline]
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
         let start = self.begin(Kind::Uint)?;
@@ -201,9 +201,9 @@ impl<'b> Decoder<'b> {
         Ok(value)
     }
 
-    /// Enters an array and returns its length; as many items follow.
+    /// Enters an array and returns the number of its items, which follow.
     ///
-    /// The length is at most the bytes that are left and the items that [`Limits::items`] still
+    /// The number is at most that of the bytes left and of the items that [`Limits::items`] still
     /// allows, so it is safe to reserve memory for.
     ///
     /// # Errors
@@ -222,15 +222,15 @@ impl<'b> Decoder<'b> {
         Ok(items as usize)
     }
 
-    /// Enters a map and returns how many pairs of key and value follow.
+    /// Enters a map and returns the number of its pairs of key and value, which follow.
     ///
-    /// The order of the keys is checked as they are read; the length is as safe as that of
+    /// The order of the keys is checked as they are read. The number is bounded like that of
     /// [`Decoder::array`].
     ///
     /// # Errors
     ///
     /// As [`Decoder::uint`]; [`DecodeErrorKind::KeysUnsorted`] and
-    /// [`DecodeErrorKind::DuplicateKey`] come from the read that ends the key.
+    /// [`DecodeErrorKind::DuplicateKey`] are returned by the read that ends the key.
     #[inline]
     pub fn map(&mut self) -> Result<usize, DecodeError> {
         let start = self.begin_definite(Kind::Map)?;
@@ -245,7 +245,7 @@ impl<'b> Decoder<'b> {
         Ok((items / 2) as usize)
     }
 
-    /// Reads a tag number; the item that it stands before follows.
+    /// Reads a tag number; the tagged item follows.
     ///
     /// # Errors
     ///
@@ -338,13 +338,13 @@ impl<'b> Decoder<'b> {
         Ok(value)
     }
 
-    /// Reads the next item, whatever it is, with all its content, as a tree.
+    /// Reads the next item of any kind, with all its content, as a tree.
     ///
     /// # Errors
     ///
     /// As [`Decoder::uint`].
     pub fn item(&mut self) -> Result<Item, DecodeError> {
-        // Recursion is bounded: each level below has an entry in `open`.
+        // Recursion is bounded: each level has an entry in `open`.
         Ok(match self.kind()? {
             Kind::Uint => Item::Uint(self.uint()?),
             Kind::Nint => Item::Nint(self.nint()?),
@@ -381,8 +381,8 @@ impl<'b> Decoder<'b> {
         })
     }
 
-    /// Passes over the next item with all its content and returns its bytes, checked as strictly
-    /// as if they had been read.
+    /// Skips the next item with all its content and returns its bytes. They are checked as strictly
+    /// as by the other reads.
     ///
     /// # Errors
     ///
@@ -405,7 +405,7 @@ impl<'b> Decoder<'b> {
                 Kind::Simple => drop(self.simple()?),
                 Kind::Float => drop(self.float()?),
             }
-            // Back at, or with the end of the last item around it below, where it began.
+            // Less than the depth at the start if this item was the last one of its container.
             if self.depth <= depth {
                 break;
             }
@@ -417,11 +417,11 @@ impl<'b> Decoder<'b> {
             .unwrap_or(&[]))
     }
 
-    /// Ends the reading.
+    /// Checks that the whole input has been read.
     ///
     /// # Errors
     ///
-    /// When an array, map or tag is not read to its end, or when bytes are left.
+    /// When an array, map or tag has not been read to its end, or when bytes are left.
     #[inline]
     pub fn finish(&self) -> Result<(), DecodeError> {
         let offset = self.position();
@@ -454,14 +454,14 @@ impl<'b> Decoder<'b> {
         truncated(self.inner.input(), start)
     }
 
-    /// Checks that an item of this kind is next and that there is budget for it; its offset.
+    /// Checks that an item of this kind is next and that the limits allow it; returns its offset.
     #[inline]
     fn begin(&mut self, expected: Kind) -> Result<usize, DecodeError> {
         let start = self.position();
         if KINDS.get(usize::from(self.initial(start)?)) != Some(&Some(expected)) {
             return Err(self.mismatch(start, expected));
         }
-        // Items inside of a container were paid for by its header.
+        // The head of a container has already claimed its items.
         if self.depth == 0 {
             self.begin_outermost(start)?;
         }
@@ -479,7 +479,7 @@ impl<'b> Decoder<'b> {
         }
     }
 
-    /// As [`Decoder::begin`], for the kinds that could be of indefinite length.
+    /// As [`Decoder::begin`], for the kinds that can be of indefinite length.
     #[inline]
     fn begin_definite(&mut self, expected: Kind) -> Result<usize, DecodeError> {
         let start = self.begin(expected)?;
@@ -490,7 +490,7 @@ impl<'b> Decoder<'b> {
         Ok(start)
     }
 
-    /// What has to be checked once for each item that is in no other.
+    /// The checks for an item that is not part of another one.
     fn begin_outermost(&mut self, start: usize) -> Result<(), DecodeError> {
         input_fits(self.inner.input(), &self.limits)?;
         self.items_left = take_items(start, 1, self.items_left, &self.limits)?;
@@ -509,7 +509,7 @@ impl<'b> Decoder<'b> {
         ))
     }
 
-    /// Opens a container of so many items, after it is certain that they can be there.
+    /// Opens a container with this number of items, after a check that the input can contain them.
     #[inline]
     fn enter(&mut self, start: usize, items: u64, pair: u32) -> Result<u32, DecodeError> {
         let position = self.position();
@@ -532,7 +532,7 @@ impl<'b> Decoder<'b> {
         Ok(left)
     }
 
-    /// Accounts for the item that just ended, and for every container that ends with it.
+    /// Counts the item that just ended, and closes every container that ends with it.
     #[inline]
     fn end(&mut self, start: usize) -> Result<(), DecodeError> {
         debug_assert!(start < self.position(), "an item has at least one byte");
@@ -562,7 +562,7 @@ impl<'b> Decoder<'b> {
     }
 }
 
-/// Whether the key at `current` may follow the key at `previous`; both are start and end.
+/// Checks that a map key may follow the preceding one; both are ranges of the input.
 #[inline]
 fn keys_ascend(input: &[u8], previous: (u32, u32), current: (u32, u32)) -> Result<(), DecodeError> {
     let bytes = |(start, end): (u32, u32)| input.get(start as usize..end as usize).unwrap_or(&[]);
@@ -588,7 +588,7 @@ fn bignum_is_shortest(start: usize, bytes: &[u8]) -> Result<(), DecodeError> {
     Err(DecodeError::at(start, kind))
 }
 
-/// Refuses an input that is longer than allowed before anything of it is read.
+/// Refuses an input that is too long, before any byte is read.
 pub(crate) fn input_fits(input: &[u8], limits: &Limits) -> Result<(), DecodeError> {
     let limit = limits.bytes_len_effective();
     if input.len() <= limit {
@@ -601,7 +601,7 @@ pub(crate) fn input_fits(input: &[u8], limits: &Limits) -> Result<(), DecodeErro
     Err(DecodeError::at(0, kind))
 }
 
-/// Refuses a header that claims more items than there are bytes left: each has at least one.
+/// Refuses a head that claims more items than bytes are left: an item has at least one byte.
 #[inline]
 pub(crate) fn claimed_fits(
     input: &[u8],
@@ -623,7 +623,7 @@ pub(crate) fn claimed_fits(
     }
 }
 
-/// What is left of the budget of items after `claimed` of them.
+/// Subtracts the claimed items from those that the limit still allows.
 #[inline]
 pub(crate) fn take_items(
     start: usize,
@@ -659,7 +659,22 @@ pub(crate) fn simple_is_assignable(start: usize, end: usize, value: u8) -> Resul
     Ok(())
 }
 
-/// The error for a text at `start` that the library refused: cut off, or not UTF-8.
+/// The error for an item at `start` that does not fit into the rest of the input.
+///
+/// The CBOR library reports only that the input ended, so the lengths are found here.
+#[cold]
+pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
+    let rest = input.get(start..).unwrap_or(&[]);
+    let needed = match (rest.first(), Head::read(rest)) {
+        (None, _) => 1,
+        (Some(initial), None) => 1 + argument_width(*initial) as u64,
+        (Some(_), Some((head, len))) => head.content_len().saturating_add(len as u64),
+    };
+    let left = rest.len();
+    DecodeError::at(start, DecodeErrorKind::Truncated { needed, left })
+}
+
+/// The error for a text at `start` that the CBOR library refused: truncated, or not UTF-8.
 #[cold]
 pub(crate) fn text_error(
     inner: &minicbor::Decoder<'_>,
@@ -669,7 +684,7 @@ pub(crate) fn text_error(
     if error.is_end_of_input() {
         return truncated(inner.input(), start);
     }
-    // Cold path: the library has read over the content, whose start the head tells.
+    // The library has already passed the content; it starts after the head.
     let input = inner.input();
     let width = input
         .get(start)

@@ -4,9 +4,9 @@ use crate::item::Item;
 
 /// The diagnostic notation of RFC 8949 section 8, on one line, for people and golden files.
 ///
-/// Byte strings are in hexadecimal. Control characters and those that change the direction of
-/// text are escaped as in JSON, so that the result can go to a terminal. Maps are printed in the
-/// order they are in.
+/// Byte strings are in hexadecimal. Control characters and characters that change the direction of
+/// text are escaped as in JSON, so that the result is safe to print to a terminal. The pairs of a
+/// map keep their order.
 #[must_use]
 pub fn diagnostic(item: &Item) -> String {
     item.to_string()
@@ -83,8 +83,8 @@ fn is_layout(c: char) -> bool {
         | '\u{feff}')
 }
 
-/// Shortest digits that read back as the same value; with an exponent outside of 1e-6 to 1e21,
-/// and always with a point, so that a float does not look like an integer.
+/// The shortest digits that parse to the same value. Has an exponent outside of 1e-6 to 1e21, and
+/// always a point, which distinguishes it from an integer.
 fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if value.is_nan() {
         return f.write_str("NaN");
@@ -94,7 +94,7 @@ fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let size = value.abs();
     if value == 0.0 || (1e-6..1e21).contains(&size) {
-        // `{:?}` would turn to an exponent earlier than the examples of the RFC do.
+        // `{:?}` would use an exponent in cases where the examples of the RFC have none.
         let digits = format!("{value}");
         let point = if digits.contains('.') { "" } else { ".0" };
         return write!(f, "{digits}{point}");
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_moves_the_cursor_or_other_text_is_escaped() {
+    fn escapes_characters_that_control_the_terminal() {
         let cases = [
             ("\u{1b}[2J\u{7f}\u{9b}", r#""\u001b[2J\u007f\u009b""#),
             (
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_read_as_floats() {
+    fn floats_have_a_point() {
         let cases = [
             (1e20, "100000000000000000000.0"),
             (1e21, "1.0e+21"),

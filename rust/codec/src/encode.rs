@@ -8,11 +8,11 @@ use crate::limits::DEPTH_MAX;
 
 /// Appends deterministic CBOR to a buffer, without a tree and without allocation of its own.
 ///
-/// Every call writes the shortest form of one head and its content. What one call cannot see is
-/// left to the caller: [`Encoder::array`] and [`Encoder::map`] have to be followed by as many
-/// items as they announce, and the keys of a map have to come in the order of their encoded
-/// bytes, each once. Text keys sort by length first, then by letters. A test that reads the
-/// result back with [`decode_strict`](crate::decode_strict) finds a mistake in either.
+/// Every call writes the shortest form of one head and its content. The caller has two duties that
+/// no single call can check: the announced number of items has to follow [`Encoder::array`] and
+/// [`Encoder::map`], and the keys of a map have to be distinct and in the order of their encoded
+/// bytes. Text keys sort by length first, then by letters. A test that decodes the result with
+/// [`decode_strict`](crate::decode_strict) finds violations of both.
 ///
 /// ```
 /// use antiphon_codec::Encoder;
@@ -91,7 +91,7 @@ impl<'v> Encoder<'v> {
         self
     }
 
-    /// A tag; the item that it stands before follows.
+    /// A tag; the tagged item follows.
     #[inline]
     pub fn tag(&mut self, tag: u64) -> &mut Self {
         written(self.inner.tag(minicbor::data::Tag::new(tag)));
@@ -131,7 +131,7 @@ impl<'v> Encoder<'v> {
         self
     }
 
-    /// A whole tree; nothing is written when it has no deterministic encoding.
+    /// A whole tree. Writes nothing when the tree has no deterministic encoding.
     ///
     /// # Errors
     ///
@@ -146,15 +146,15 @@ impl<'v> Encoder<'v> {
         Ok(self)
     }
 
-    /// Bytes that are already the deterministic encoding of whole items, unchanged.
+    /// Bytes that are the deterministic encoding of whole items already.
     #[inline]
     pub fn raw(&mut self, encoded: &[u8]) -> &mut Self {
         self.inner.writer_mut().extend_from_slice(encoded);
         self
     }
 
-    /// Writes a head of one byte, if its argument fits. Most heads are that short, and a call for
-    /// each is what encoding events took longest for.
+    /// Writes a head of one byte, if its argument fits. Most heads are that short, and a library
+    /// call for each head was the largest cost of encoding events.
     #[inline]
     fn short(&mut self, major: u8, argument: u64) -> bool {
         let fits = argument <= 0x17;
@@ -164,14 +164,14 @@ impl<'v> Encoder<'v> {
         fits
     }
 
-    /// A simple value that [`Item::encode_into`] has found to exist and to be no other kind.
+    /// A simple value. [`Item::encode_into`] has checked that it exists and has no other kind.
     pub(crate) fn simple(&mut self, value: u8) -> &mut Self {
         written(self.inner.simple(value));
         self
     }
 }
 
-/// The forms of a float, by the bytes that the whole item takes.
+/// The forms of a float, by the length of the whole item in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FloatWidth {
     Half = 3,
@@ -190,7 +190,7 @@ pub(crate) fn float_width(value: f64) -> FloatWidth {
     }
 }
 
-/// A `Vec` takes every write, so the library's result carries no news.
+/// A write into a `Vec` cannot fail, so the library's result needs no handling.
 #[inline]
 fn written<T>(result: Result<T, minicbor::encode::Error<Infallible>>) {
     debug_assert!(result.is_ok(), "a Vec refused a write");

@@ -1,12 +1,12 @@
 use crate::Kind;
 
-/// Why bytes were refused, and where.
+/// The reason and the place at which a decoder refused its input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {offset}: {kind}")]
 pub struct DecodeError {
-    /// Offset of the first byte of the item that is at fault, from the start of the input.
+    /// Offset in the input of the first byte of the faulty item.
     pub offset: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub kind: DecodeErrorKind,
 }
 
@@ -16,7 +16,7 @@ impl DecodeError {
     }
 }
 
-/// What can be wrong with an input. Offsets are bytes from its start.
+/// The faults of an input. Offsets are bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeErrorKind {
     /// The whole input is longer than [`Limits::bytes_len`](crate::Limits::bytes_len).
@@ -27,12 +27,12 @@ pub enum DecodeErrorKind {
         /// Length of the input in bytes.
         got: usize,
     },
-    /// The input ends inside an item, or its header claims more than is left of the input.
+    /// The input ends inside an item, or its head claims more than is left of the input.
     #[error("input ends after {left} of at least {needed} bytes")]
     Truncated {
-        /// Bytes that the item takes from its offset on, at the least.
+        /// Least possible length of the item in bytes.
         needed: u64,
-        /// Bytes that the input has from there on.
+        /// Bytes from the item's offset to the end of the input.
         left: usize,
     },
     /// Nesting is over [`Limits::depth`](crate::Limits::depth).
@@ -46,17 +46,17 @@ pub enum DecodeErrorKind {
     TooManyItems {
         /// The limit for the whole input.
         limit: usize,
-        /// What of it was left here.
+        /// Items still available at this point.
         left: usize,
-        /// What this item asks for.
+        /// Items that this item needs.
         claimed: u64,
     },
-    /// The caller asked for one kind of item and another is there.
+    /// The next item is not of the kind that the caller asked for.
     #[error("expected {expected}, got {got}")]
     KindMismatch {
         /// The kind that was asked for.
         expected: Kind,
-        /// The kind that is there.
+        /// The kind of the next item.
         got: Kind,
     },
     /// An integer does not fit into the signed 64 bits that were asked for.
@@ -92,16 +92,16 @@ pub enum DecodeErrorKind {
     /// A string, array or map of indefinite length where only definite ones are allowed.
     #[error("{kind} of indefinite length")]
     Indefinite {
-        /// What is of indefinite length.
+        /// The kind of the item.
         kind: Kind,
     },
-    /// A map key that sorts before the key in front of it.
+    /// A map key that sorts before the key that precedes it.
     #[error("map key sorts before the key at byte {previous}")]
     KeysUnsorted {
-        /// Offset of the key in front.
+        /// Offset of the preceding key.
         previous: usize,
     },
-    /// A map key that is there twice.
+    /// A map key that occurs twice.
     #[error("map key is the same as the one at byte {first}")]
     DuplicateKey {
         /// Offset of its first occurrence.
@@ -127,7 +127,7 @@ pub enum DecodeErrorKind {
     /// A break (`ff`) outside of an item of indefinite length.
     #[error("break outside of an item of indefinite length")]
     BreakMisplaced,
-    /// An initial byte that RFC 8949 keeps for later or never allows.
+    /// An initial byte that RFC 8949 reserves or forbids.
     #[error("initial byte {initial:#04x} is not well-formed")]
     InitialReserved {
         /// The byte.
@@ -139,16 +139,16 @@ pub enum DecodeErrorKind {
         /// The value, 0 to 31.
         value: u8,
     },
-    /// Bytes after the end of the item that should be the whole input.
+    /// Bytes after the item, which has to be the whole input.
     #[error("item ends here, {left} bytes before the input does")]
     Trailing {
-        /// How many.
+        /// Number of bytes after it.
         left: usize,
     },
-    /// [`Decoder::finish`](crate::Decoder::finish) inside of an array, map or tag.
+    /// [`Decoder::finish`](crate::Decoder::finish) was called within an array, map or tag.
     #[error("{left} items of the innermost array, map or tag not read")]
     Unfinished {
-        /// Items that are still to come in the innermost container.
+        /// Items not yet read of the innermost container.
         left: usize,
     },
 }
@@ -156,13 +156,13 @@ pub enum DecodeErrorKind {
 /// Why an [`Item`](crate::Item) has no deterministic encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// A map holds a key twice.
+    /// A map contains a key twice.
     #[error("map key `{key}` is there twice")]
     DuplicateKey {
         /// The key in diagnostic notation.
         key: String,
     },
-    /// Simple values 24 to 31 do not exist.
+    /// A simple value from 24 to 31; these do not exist.
     #[error("simple value {value} does not exist")]
     SimpleReserved {
         /// The value.

@@ -1,8 +1,8 @@
 use core::fmt;
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::DecodeErrorKind;
 
-/// What an item is, as far as its first byte tells.
+/// The kind of an item, as its first byte determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Integer from 0 to 2^64 - 1.
@@ -53,8 +53,8 @@ impl fmt::Display for Kind {
 /// Length in bytes of the shortest head with this argument: 1, 2, 3, 5 or 9.
 ///
 /// The argument is the value of an integer, the length of a string in bytes, the number of
-/// elements of an array or pairs of a map, or a tag number. So the encoded length of a text of
-/// `n` bytes is `head_len(n) + n`, known without encoding it.
+/// elements of an array or pairs of a map, or a tag number. For example, a text of `n` bytes is
+/// encoded in `head_len(n) + n` bytes.
 #[inline]
 #[must_use]
 pub const fn head_len(argument: u64) -> usize {
@@ -67,15 +67,15 @@ pub const fn head_len(argument: u64) -> usize {
     }
 }
 
-/// Initial byte of a break, and of the additional information "indefinite".
+/// Initial byte of a break, which ends an item of indefinite length.
 pub(crate) const BREAK: u8 = 0xff;
 
-/// The kind that an initial byte announces, or why it announces none.
+/// The kind of an item with this initial byte, or why no item starts with it.
 #[inline]
 pub(crate) const fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
     let info = initial & 0x1f;
     let major = initial >> 5;
-    // 28 to 30 are kept for later versions of CBOR; 31 means "indefinite" for strings, arrays
+    // 28 to 30 are reserved for later versions of CBOR; 31 means "indefinite" for strings, arrays
     // and maps, "break" for major type 7, and nothing for integers and tags.
     if info > 27 {
         if initial == BREAK {
@@ -103,7 +103,7 @@ pub(crate) const fn kind_of(initial: u8) -> Result<Kind, DecodeErrorKind> {
     })
 }
 
-/// [`kind_of`] for every initial byte: a read of the cursor starts with one look at this.
+/// [`kind_of`] for every initial byte: every read of the cursor looks it up here first.
 pub(crate) static KINDS: [Option<Kind>; 256] = {
     let mut kinds = [None; 256];
     let mut initial = 0;
@@ -116,7 +116,7 @@ pub(crate) static KINDS: [Option<Kind>; 256] = {
     kinds
 };
 
-/// Whether the initial byte says "indefinite length". Only for kinds that may.
+/// Whether the initial byte announces an indefinite length. Only for kinds that can have one.
 #[inline]
 pub(crate) fn is_indefinite(initial: u8) -> bool {
     initial & 0x1f == 31
@@ -149,7 +149,7 @@ pub(crate) fn bignum_argument(digits: &[u8]) -> Option<u64> {
 }
 
 /// Bytes of the argument that follow an initial byte.
-pub(crate) fn argument_width(initial: u8) -> usize {
+pub(crate) const fn argument_width(initial: u8) -> usize {
     match initial & 0x1f {
         24 => 1,
         25 => 2,
@@ -157,44 +157,4 @@ pub(crate) fn argument_width(initial: u8) -> usize {
         27 => 8,
         _ => 0,
     }
-}
-
-/// The error for an item at `start` that the input is too short for.
-///
-/// Called after the library has refused, to find the facts: it knows only that the end came.
-#[cold]
-pub(crate) fn truncated(input: &[u8], start: usize) -> DecodeError {
-    let rest = input.get(start..).unwrap_or(&[]);
-    let needed = match rest.first() {
-        None => 1,
-        Some(initial) => {
-            let width = argument_width(*initial);
-            match rest.get(1..1 + width) {
-                None => 1 + width as u64,
-                Some(argument) => {
-                    let claimed = if width == 0 {
-                        u64::from(initial & 0x1f)
-                    } else {
-                        argument
-                            .iter()
-                            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
-                    };
-                    // Only a string is followed by as many bytes as its argument says.
-                    let content = if matches!(initial >> 5, 2 | 3) {
-                        claimed
-                    } else {
-                        0
-                    };
-                    content.saturating_add(1 + width as u64)
-                }
-            }
-        }
-    };
-    DecodeError::at(
-        start,
-        DecodeErrorKind::Truncated {
-            needed,
-            left: rest.len(),
-        },
-    )
 }

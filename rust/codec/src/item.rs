@@ -8,9 +8,9 @@ use crate::order::{encoded_order, is_flat};
 
 /// One CBOR data item as a tree.
 ///
-/// Decoders return maps sorted by encoded key and without duplicates; a tree made by hand may be
-/// in any order, and [`Item::try_encode`] says what is wrong with it. Two items are equal when
-/// their parts are, with one not-a-number and two zeros, as the deterministic encoding has them.
+/// Decoders return maps that are sorted by encoded key and have no duplicates. A tree built by hand
+/// can have any order; [`Item::try_encode`] reports why it has no encoding. Equality is that of the
+/// encodings: all not-a-numbers are equal, 0.0 and -0.0 are not.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// Integer from 0 to 2^64 - 1.
@@ -25,7 +25,7 @@ pub enum Item {
     Array(Vec<Item>),
     /// Map: pairs of key and value.
     Map(Vec<(Item, Item)>),
-    /// Tag number and the item that it stands before.
+    /// Tag number and the tagged item.
     Tag(u64, Box<Item>),
     /// `false` or `true`.
     Bool(bool),
@@ -33,15 +33,15 @@ pub enum Item {
     Null,
     /// `undefined`.
     Undefined,
-    /// Simple value, 0 to 19 or 32 to 255. 20 to 23 have variants of their own and encode as
-    /// those; 24 to 31 do not exist.
+    /// Simple value, 0 to 19 or 32 to 255. The values 20 to 23 have other variants of this type and
+    /// are encoded like those; 24 to 31 do not exist.
     Simple(u8),
     /// Float; written in the shortest of the three forms that keeps its value.
     Float(f64),
 }
 
 impl Item {
-    /// An array of anything that can become an item.
+    /// An array of values that convert to items.
     pub fn array<I: Into<Item>>(items: impl IntoIterator<Item = I>) -> Item {
         Item::Array(items.into_iter().map(Into::into).collect())
     }
@@ -76,9 +76,9 @@ impl Item {
     ///
     /// # Panics
     ///
-    /// When the item has none: a map made by hand with a key twice, a reserved simple value,
-    /// nesting over [`DEPTH_MAX`]. What a decoder returned never panics. Use
-    /// [`Item::try_encode`] where keys come from outside.
+    /// When the item has no deterministic encoding: it was built by hand and contains a map with a
+    /// duplicate key, a reserved simple value, or nesting over [`DEPTH_MAX`]. Never for an item
+    /// that a decoder returned. Use [`Item::try_encode`] where keys come from outside.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self.try_encode() {
@@ -87,13 +87,13 @@ impl Item {
         }
     }
 
-    /// The deterministic bytes of this item, or why it has none.
+    /// The deterministic bytes of this item.
     ///
-    /// Time is that of sorting the encoded keys of each map.
+    /// Takes the time to sort the encoded keys of each map.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], one variant for each of the reasons of [`Item::encode`]'s panic.
+    /// [`EncodeError`] has a variant for each reason for which [`Item::encode`] panics.
     pub fn try_encode(&self) -> Result<Vec<u8>, EncodeError> {
         let mut bytes = Vec::new();
         self.encode_into(&mut bytes, DEPTH_MAX)?;
@@ -144,7 +144,7 @@ impl Item {
         }
     }
 
-    /// The value under a text key, if this is a map that has it. Linear in the pairs.
+    /// The value of a text key, if this is a map that contains the key. Linear in the pairs.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Item> {
         self.as_map()?
@@ -223,16 +223,6 @@ impl Item {
         }
     }
 
-    /// The value of a float. An integer is not one.
-    #[must_use]
-    pub fn as_float(&self) -> Option<f64> {
-        if let Item::Float(value) = self {
-            Some(*value)
-        } else {
-            None
-        }
-    }
-
     /// Whether this is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -240,7 +230,7 @@ impl Item {
     }
 }
 
-/// The levels that are left inside of one more container.
+/// The levels that are left within one more container.
 fn enter(depth: u32) -> Result<u32, EncodeError> {
     depth
         .checked_sub(1)
@@ -254,7 +244,7 @@ fn encode_array(items: &[Item], out: &mut Vec<u8>, depth: u32) -> Result<(), Enc
         .try_for_each(|item| item.encode_into(out, depth))
 }
 
-/// Encodes a tag; a bignum is brought into its shortest form, as [`Item::tagged`] does.
+/// Encodes a tag; a bignum gets its shortest form, as in [`Item::tagged`].
 fn encode_tag(tag: u64, item: &Item, out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
     if let (TAG_BIGNUM | TAG_BIGNUM_NEGATIVE, Item::Bytes(bytes)) = (tag, item) {
         let digits = bignum_digits(bytes);
@@ -270,7 +260,7 @@ fn encode_tag(tag: u64, item: &Item, out: &mut Vec<u8>, depth: u32) -> Result<()
     item.encode_into(out, depth)
 }
 
-/// Encodes a map, whatever order its pairs are in.
+/// Encodes a map whose pairs can be in any order.
 fn encode_map(pairs: &[(Item, Item)], out: &mut Vec<u8>, depth: u32) -> Result<(), EncodeError> {
     let is_sorted = |pair: &[(Item, Item)]| match pair {
         [a, b] => encoded_order(&a.0, &b.0).is_lt(),
@@ -288,7 +278,7 @@ fn encode_map(pairs: &[(Item, Item)], out: &mut Vec<u8>, depth: u32) -> Result<(
     encode_map_unsorted(pairs, out, depth)
 }
 
-/// Encodes each key by itself to find the order: a key made by hand may hold unsorted maps.
+/// Sorts by the encoded keys, because a key built by hand can contain unsorted maps itself.
 fn encode_map_unsorted(
     pairs: &[(Item, Item)],
     out: &mut Vec<u8>,
@@ -328,7 +318,7 @@ impl PartialEq for Item {
             (Item::Bool(a), Item::Bool(b)) => a == b,
             (Item::Null, Item::Null) | (Item::Undefined, Item::Undefined) => true,
             (Item::Simple(a), Item::Simple(b)) => a == b,
-            // By bits, so that -0.0 and 0.0 differ; all not-a-numbers encode alike and are equal.
+            // Compares bits because -0.0 and 0.0 differ; all not-a-numbers have the same encoding.
             (Item::Float(a), Item::Float(b)) => {
                 a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
             }

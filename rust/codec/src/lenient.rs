@@ -1,20 +1,22 @@
-use crate::decode::{claimed_fits, input_fits, simple_is_assignable, take_items, text_error};
+use crate::decode::{
+    claimed_fits, input_fits, simple_is_assignable, take_items, text_error, truncated,
+};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::head::{BREAK, Kind, is_indefinite, kind_of, nint_argument, truncated};
+use crate::head::{BREAK, Kind, is_indefinite, kind_of, nint_argument};
 use crate::item::Item;
 use crate::limits::Limits;
 use crate::order::encoded_order;
 
-/// Reads one item that is the whole input, in any well-formed encoding.
+/// Decodes an input that is one item in any well-formed encoding.
 ///
-/// For peers whose encoder is not ours: heads and floats may be longer than they need be, lengths
-/// indefinite, keys in any order. Refused are input that is not well-formed, bytes after the
-/// item, text that is not UTF-8, and a map with the same key twice, however each of the two is
-/// written. The result is what [`decode_strict`](crate::decode_strict) would have returned for
-/// the deterministic encoding of the same item; that can be longer than the input only by bignums
-/// that are plain integers.
+/// For peers with another encoder: heads and floats can be longer than necessary, lengths
+/// indefinite, keys in any order. It refuses input that is not well-formed, bytes after the item,
+/// text that is not UTF-8, and a map with the same key twice, even if the two are encoded
+/// differently. The result is the one that [`decode_strict`](crate::decode_strict) returns for the
+/// deterministic encoding of the item. That encoding is longer than the input only where a plain
+/// integer was written as a bignum.
 ///
-/// Time is linear in the input but for sorting the keys of each map; memory is bounded by
+/// Time is linear in the input, apart from sorting the keys of each map; memory is bounded by
 /// `limits`.
 ///
 /// # Errors
@@ -45,7 +47,7 @@ struct Lenient<'b, 'l> {
 }
 
 impl Lenient<'_, '_> {
-    /// Reads one item that has been paid for; `depth` more levels may be entered.
+    /// Reads one item that is already claimed; `depth` more levels may be entered.
     fn item(&mut self, depth: u32) -> Result<Item, DecodeError> {
         let start = self.inner.position();
         let initial = self.peek()?;
@@ -113,7 +115,7 @@ impl Lenient<'_, '_> {
         let mut items = Vec::with_capacity(len);
         if indefinite {
             while !self.take_break()? {
-                self.pay_one()?;
+                self.claim_one()?;
                 items.push(self.item(depth)?);
             }
         } else {
@@ -135,13 +137,13 @@ impl Lenient<'_, '_> {
         if indefinite {
             while !self.take_break()? {
                 let key = self.inner.position();
-                self.pay_one()?;
+                self.claim_one()?;
                 let item = self.item(depth)?;
                 if self.peek()? == BREAK {
                     let offset = self.inner.position();
                     return Err(DecodeError::at(offset, DecodeErrorKind::ValueMissing));
                 }
-                self.pay_one()?;
+                self.claim_one()?;
                 pairs.push((key, item, self.item(depth)?));
             }
         } else {
@@ -178,7 +180,7 @@ impl Lenient<'_, '_> {
         Ok(Item::Bytes(joined))
     }
 
-    /// Each chunk has to be UTF-8 by itself: RFC 8949 section 3.2.3.
+    /// Each chunk by itself must be UTF-8: RFC 8949 section 3.2.3.
     fn text_chunks(&mut self) -> Result<Item, DecodeError> {
         self.inner.set_position(self.inner.position() + 1);
         let mut joined = String::new();
@@ -207,7 +209,7 @@ impl Lenient<'_, '_> {
         Ok(())
     }
 
-    /// Takes the break that ends an item of indefinite length, if it is next.
+    /// Reads the break that ends an item of indefinite length, if it is next.
     fn take_break(&mut self) -> Result<bool, DecodeError> {
         let is_break = self.peek()? == BREAK;
         if is_break {
@@ -225,21 +227,21 @@ impl Lenient<'_, '_> {
             .ok_or_else(|| self.truncated(start))
     }
 
-    /// Pays for all the items that a header claims, once it is certain that they can be there.
+    /// Claims the items that a head announces, after a check that the input can contain them.
     fn claim(&mut self, start: usize, items: u64) -> Result<usize, DecodeError> {
         let claimed = claimed_fits(self.inner.input(), start, self.inner.position(), items)?;
         self.items_left = take_items(start, items, self.items_left, self.limits)?;
         Ok(claimed as usize)
     }
 
-    /// Pays for one more item of a container of indefinite length.
-    fn pay_one(&mut self) -> Result<(), DecodeError> {
+    /// Claims one more item of a container of indefinite length.
+    fn claim_one(&mut self) -> Result<(), DecodeError> {
         let start = self.inner.position();
         self.items_left = take_items(start, 1, self.items_left, self.limits)?;
         Ok(())
     }
 
-    /// The levels that are left inside of a container at `start`.
+    /// The levels that are left within a container at `start`.
     fn inside(&self, start: usize, depth: u32) -> Result<u32, DecodeError> {
         let limit = self.limits.depth_effective();
         depth
@@ -252,10 +254,10 @@ impl Lenient<'_, '_> {
     }
 }
 
-/// Puts pairs into deterministic order. Keys are compared as their deterministic bytes would be,
-/// so `01` and `1801` are the same key.
+/// Puts pairs into deterministic order. Keys are compared by their deterministic encodings, so `01`
+/// and `1801` are the same key.
 fn sorted(mut pairs: Vec<(usize, Item, Item)>) -> Result<Item, DecodeError> {
-    // By offset for equal keys, so that the second one in the input is the one at fault.
+    // Equal keys by offset, so that the error is about the second one in the input.
     pairs.sort_by(|a, b| encoded_order(&a.1, &b.1).then(a.0.cmp(&b.0)));
     for pair in pairs.windows(2) {
         if let [(first, key, _), (offset, other, _)] = pair

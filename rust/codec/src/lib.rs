@@ -5,24 +5,25 @@
 //! lengths, map keys sorted by their encoded bytes. Two values are equal exactly when their bytes
 //! are, so a digest over bytes is a digest over meaning.
 //!
-//! There are two ways in and two ways out:
+//! There are three interfaces:
 //!
 //! - [`Item`] is a tree, for messages and fixtures: [`Item::encode`], [`decode_strict`],
 //!   [`decode_lenient`], [`diagnostic`].
-//! - [`Encoder`] and [`Decoder`] are cursors without a tree and without allocation, for state,
+//! - [`Encoder`] and [`Decoder`] are cursors that build no tree and allocate nothing, for state,
 //!   images and recordings.
+//! - [`scan`] finds where encoded items end, without decoding them.
 //!
 //! [`decode_strict`] and [`Decoder`] refuse every byte string that the encoder would not have
-//! written. [`decode_lenient`] takes any well-formed CBOR of a foreign peer; what it returns
-//! encodes again to the deterministic form. All of them take [`Limits`], and nothing is allocated
-//! for an element before the bytes and the budget for it are known to be there.
+//! written. [`decode_lenient`] accepts any well-formed CBOR from a foreign peer and returns an item
+//! whose encoding is deterministic. All three take [`Limits`], and none allocates memory for an
+//! element before it has checked that the input has enough bytes and the limits allow it.
 //!
 //! ```
 //! use antiphon_codec::{decode_lenient, decode_strict, diagnostic, DecodeErrorKind, Item, Limits};
 //!
 //! let hello = Item::map([("v", Item::from(1u64)), ("t", Item::from("hello"))]);
 //! let bytes = hello.encode();
-//! // Keys are sorted by their bytes, whatever order they were given in.
+//! // Encoding sorts the keys by their bytes.
 //! assert_eq!(bytes, b"\xa2\x61t\x65hello\x61v\x01");
 //! assert_eq!(decode_strict(&bytes, &Limits::default())?.field("v"), Some(&Item::Uint(1)));
 //!
@@ -46,6 +47,7 @@ mod item;
 mod lenient;
 mod limits;
 mod order;
+pub mod scan;
 
 pub use decode::{Decoder, decode_strict};
 pub use diag::diagnostic;

@@ -4,18 +4,18 @@
 /// compared and encoded by recursion: 64 frames fit any thread's stack.
 pub const DEPTH_MAX: u32 = 64;
 
-/// What one decode may cost, fixed before the first byte is read.
+/// Bounds on the cost of one decode, fixed before the first byte is read.
 ///
-/// The three bounds hold together: memory for a tree is at most `items` times the size of two
-/// [`Item`](crate::Item)s plus `bytes_len`, whatever the input claims about itself.
+/// Together they bound memory: a tree takes at most `items` times the size of two
+/// [`Item`](crate::Item)s plus `bytes_len`, for any input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Deepest nesting of arrays, maps and tags; a scalar has depth 0. Above [`DEPTH_MAX`] it
-    /// counts as [`DEPTH_MAX`].
+    /// Deepest nesting of arrays, maps and tags; a scalar has depth 0. Larger values than
+    /// [`DEPTH_MAX`] have the same effect as [`DEPTH_MAX`].
     pub depth: u32,
-    /// Longest input in bytes. Above 4 GiB - 2 it counts as that.
+    /// Longest input in bytes. Larger values than 4 GiB - 2 have the same effect as 4 GiB - 2.
     pub bytes_len: usize,
-    /// Most items in one input: every scalar, array, map, tag, key and value is one.
+    /// Largest number of items in one input: every scalar, array, map, tag, key and value is one.
     pub items: usize,
 }
 
@@ -29,13 +29,13 @@ impl Limits {
     /// tree of at most 16 MiB.
     pub const ITEMS_DEFAULT: usize = 1 << 18;
 
-    /// The depth that counts, never above [`DEPTH_MAX`].
+    /// The depth that is enforced, never above [`DEPTH_MAX`].
     pub(crate) fn depth_effective(&self) -> u32 {
         self.depth.min(DEPTH_MAX)
     }
 
-    /// The length that counts: offsets inside one input are kept in 32 bits, and the last of them
-    /// means none.
+    /// The length that is enforced: offsets within an input are kept in 32 bits, and the largest
+    /// offset stands for none.
     pub(crate) fn bytes_len_effective(&self) -> usize {
         self.bytes_len.min(u32::MAX as usize - 1)
     }

@@ -7,9 +7,9 @@ use crate::item::Item;
 
 /// The order of the deterministic encodings of two items, without encoding them.
 ///
-/// Holds for items whose maps are sorted, as decoders return them. Byte order is the order of
-/// heads first: a shorter head has a smaller first byte, so (major type, argument) orders like
-/// the bytes of the head; strings and containers of the same length then differ in content.
+/// Requires sorted maps, as decoders return them. The heads are compared first: a shorter head has
+/// a smaller first byte, so (major type, argument) has the order of the head's bytes. Strings and
+/// containers of the same length are then compared by content.
 pub(crate) fn encoded_order(a: &Item, b: &Item) -> Ordering {
     head(a).cmp(&head(b)).then_with(|| match (a, b) {
         (Item::Bytes(a), Item::Bytes(b)) => a.cmp(b),
@@ -23,13 +23,13 @@ pub(crate) fn encoded_order(a: &Item, b: &Item) -> Ordering {
                 .map(|(a, b)| encoded_order(&a.0, &b.0).then_with(|| encoded_order(&a.1, &b.1))),
         ),
         (Item::Tag(_, a), Item::Tag(_, b)) => encoded_order(a, b),
-        // The head is the whole item.
+        // These items consist of their heads only.
         _ => Ordering::Equal,
     })
 }
 
-/// Whether an item is ordered by [`encoded_order`] even when it was made by hand: there is no
-/// map in it that could be unsorted, and no bignum that could be too long.
+/// Whether [`encoded_order`] is also right for an item that was built by hand: it contains neither
+/// a map, which could be unsorted, nor a bignum, which could have leading zeros.
 pub(crate) fn is_flat(item: &Item) -> bool {
     !matches!(item, Item::Array(_) | Item::Map(_) | Item::Tag(..))
 }
@@ -40,7 +40,7 @@ fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-/// What orders like the bytes of the head: the major type, with floats of 16, 32 and 64 bits
+/// A key with the order of the head's bytes: the major type, with floats of 16, 32 and 64 bits
 /// after the simple values, and the argument.
 fn head(item: &Item) -> (u8, u64) {
     match item {
@@ -68,9 +68,9 @@ fn head(item: &Item) -> (u8, u64) {
 mod tests {
     use super::*;
 
-    /// Every pair of these orders as its bytes do: neighbours of each head and float form.
+    /// Compares all pairs of items around the limits of each form of head and float.
     #[test]
-    fn order_is_that_of_the_bytes() {
+    fn order_is_that_of_the_encodings() {
         let numbers = [
             0,
             1,
@@ -88,7 +88,7 @@ mod tests {
             items.extend([Item::Uint(number), Item::Nint(number)]);
             items.push(Item::tagged(number, Item::Null));
         }
-        // Bit patterns that are the same number in 16, 32 and 64 bits, each its own value.
+        // Bit patterns with the same number in 16, 32 and 64 bits, which are different values.
         for bits in [0u16, 1, 0x3c00, 0x7c00, 0x8000, 0xfc00] {
             items.push(Item::Float(f16::from_bits(bits).to_f64()));
             items.push(Item::Float(f32::from_bits(bits.into()).into()));

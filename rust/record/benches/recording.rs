@@ -1,10 +1,10 @@
-//! What recording costs a run, and what a replay takes: ping-pong of two roles with payloads of 64
-//! bytes, whose hosts answer at once. One round is two messages and four requests.
+//! The cost of recording a run and of replaying it: ping-pong of two roles with payloads of 64
+//! bytes, whose hosts answer at once. One round has two messages and four requests.
 //!
-//! `run/…` is the whole run. `none` has no observer at all, `trace` computes the trace digest and
-//! keeps nothing: what an unrecorded machine that is to be compared with another one does.
-//! `replay/…` reads, verifies, decodes, runs and compares; `read` only reads and verifies. Files
-//! are in the system's directory for temporary files.
+//! `run/…` is the whole run. `none` has no observer. `trace` computes the trace digest and keeps
+//! nothing, as an unrecorded machine does that is compared with another one. `replay/…` reads,
+//! verifies, decodes, runs and compares; `read` only reads and verifies. Files are in the system's
+//! directory for temporary files.
 
 use std::fs::File;
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! What a recording's checkpoints hold: the determinism mode decides.
+//! The digests in a recording's checkpoints, which the determinism mode selects.
 
 use antiphon_codec::Encoder;
 use antiphon_machine::{
@@ -7,24 +7,24 @@ use antiphon_machine::{
 
 use crate::entry::{Checkpoint, Stop};
 
-/// Starts the hashed bytes of the states of all sessions, one by one.
+/// Precedes the digests of all sessions' states in the hashed bytes.
 const STATES_TAG: &[u8] = b"antiphon.session-states.v1";
-/// Starts the hashed bytes of the traces of all sessions, one by one.
+/// Precedes the digests of all sessions' traces in the hashed bytes.
 const TRACES_TAG: &[u8] = b"antiphon.session-traces.v1";
 
-/// The digests of a run so far, by determinism mode. Recorder and replay both keep one.
+/// The digests of a run so far, by determinism mode. A recorder keeps one, and so does a replay.
 #[derive(Clone, Debug)]
 pub(crate) enum Checks {
-    /// The state of the machine and the trace in its order.
+    /// The state of the whole machine, and the trace in the order of the events.
     Whole(Box<TraceDigest>),
-    /// The state and the trace of each session by itself.
+    /// The state and the trace of each session separately.
     BySession(Traces),
-    /// None.
+    /// No digests.
     Off,
 }
 
-/// Per session, the digest of the last value and the event. 32 bytes a session, however long its
-/// trace.
+/// A digest per session, which is updated with each event: 32 bytes a session for a trace of any
+/// length.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
     sessions: Vec<[u8; 32]>,
@@ -40,8 +40,8 @@ impl Checks {
         }
     }
 
-    /// Whether a checkpoint can be taken while coroutines are ready: not where the order among
-    /// sessions is open.
+    /// Whether a checkpoint can be taken while coroutines are ready. It cannot if the order of
+    /// steps among sessions may differ in a replay.
     pub(crate) fn while_running(&self) -> bool {
         matches!(self, Checks::Whole(_))
     }
@@ -59,7 +59,7 @@ impl Checks {
         }
     }
 
-    /// The digests now, and how many bytes of state were hashed for them.
+    /// The digests so far, and the number of bytes of state that were hashed for them.
     pub(crate) fn take(&self, kernel: &ProtocolMachineKernel) -> (Checkpoint, u64) {
         let (state, trace, cost) = match self {
             Checks::Whole(trace) => {
@@ -84,7 +84,7 @@ impl Checks {
 }
 
 impl Traces {
-    /// The step index is left out: it counts the steps of all sessions.
+    /// Leaves out the step index because it counts the steps of all sessions.
     fn event(&mut self, stamp: &Stamp, event: &Event) {
         let at = stamp.session.index();
         if self.sessions.len() <= at {
@@ -119,7 +119,7 @@ fn states(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {
     (*hasher.finalize().as_bytes(), cost)
 }
 
-/// What the machine is doing. Linear in the sessions.
+/// The state in which the machine is. Linear in the sessions.
 pub(crate) fn stop_of(kernel: &ProtocolMachineKernel) -> Stop {
     use antiphon_machine::Phase;
     if !kernel.ready().is_empty() {

@@ -1,13 +1,13 @@
-//! Whether two recordings hold the same conversation.
+//! Compares the conversations of two recordings.
 //!
-//! Both are replayed side by side and compared track by track: the beginning and the end of each
-//! session, the messages of each edge, the calls of each role. Interleaving of tracks and time are
-//! ignored.
+//! Both are replayed side by side and compared track by track: the start and the end of each
+//! session, the messages of each edge, the calls of each role. The interleaving of tracks is
+//! ignored, and so is time.
 //!
-//! How much of the input of a command was sent before the command ended is a matter of time, too:
-//! where one recording is at `detach`, or its session ended by a fault or a cancellation, further
-//! `stdin_data` and the `stdin_eof` of the other one are ignored. Labels are those of the guest
-//! link.
+//! Timing also decides how much of a command's input is sent before the command ends. When one
+//! recording is at `detach`, or its session has ended by a fault or a cancellation, further
+//! `stdin_data` and the `stdin_eof` of the other recording are ignored. These are labels of the
+//! guest link.
 
 mod feed;
 mod headers;
@@ -25,24 +25,24 @@ use crate::describe;
 use crate::reader::Tail;
 use crate::replay::ReplayError;
 use crate::text;
-use feed::{Feed, Item, Of, Track, What};
+use feed::{Content, Feed, Item, Track, TrackKind};
 use headers::notes;
-use lane::{Found, Lane, Parted};
+use lane::{Counts, Lane, Mismatch};
 
-/// What counts as a difference.
+/// The options of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompareOptions {
-    /// Whether the clock at each message is compared, and the advances of the clock.
+    /// Whether the clock at each message and the advances of the clock are compared.
     pub time: bool,
-    /// The approximate number of bytes of one recording that may wait for the other one. When one
-    /// recording runs further ahead on some track, the comparison stops with
+    /// The approximate number of bytes of one recording that may wait for the other recording. When
+    /// one recording is further ahead on a track, the comparison stops with
     /// [`Likeness::Undecided`].
     pub lookahead_max: u64,
 }
 
 impl Default for CompareOptions {
-    /// Without time, and with 64 MiB: a thousand messages of the largest default payload, or some
-    /// hundred thousand small ones.
+    /// Without time, and with 64 MiB: about a thousand messages of the largest default payload, or
+    /// some hundred thousand small messages.
     fn default() -> Self {
         CompareOptions {
             time: false,
@@ -54,16 +54,16 @@ impl Default for CompareOptions {
 /// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// Whether they are alike.
+    /// Whether the conversations are equal.
     pub likeness: Likeness,
-    /// Equal messages. A run of pieces of a stream counts as one, also where one recording has more
-    /// input behind the end of the command in the other one.
+    /// Number of equal messages. A run of pieces of a stream counts as one message, even if one
+    /// recording has more input after the end of the command in the other recording.
     pub messages: u64,
-    /// Equal calls.
+    /// Number of equal calls.
     pub calls: u64,
-    /// Sessions that both have.
+    /// Number of sessions that both recordings have.
     pub sessions: u64,
-    /// Differences that are ignored: of the tool, the configuration, the source, the notes.
+    /// Differences of the tool, the configuration, the source and the notes, which are ignored.
     pub notes: Vec<String>,
     /// How far the first recording was read.
     pub left: Extent,
@@ -74,28 +74,28 @@ pub struct Compared {
 /// How far a recording was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// How many steps were replayed.
+    /// Number of steps replayed.
     pub step: u64,
-    /// How it ends; `None` when it was not read to its end.
+    /// How it ends; `None` if it was not read to its end.
     pub tail: Option<Tail>,
-    /// How many records proved to be what was written.
+    /// Number of intact records.
     pub records: u64,
-    /// Where its replay is not the recorded run, if it is not.
+    /// Where its replay differs from the recorded run, if it does.
     pub divergence: Option<String>,
-    /// Whether some of what was read had nothing in the other recording to be compared with, which
-    /// is cut itself.
+    /// Whether items were read that could not be compared, because the other recording is
+    /// truncated.
     pub has_rest: bool,
 }
 
-/// Whether two recordings are alike.
+/// The verdict of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// Both are whole and equal.
+    /// Both are complete and equal.
     Equal,
-    /// They are equal up to the place where a recording is cut or damaged, or does not replay: see
+    /// They are equal up to the place where a recording is truncated or damaged, or diverges: see
     /// [`Compared::left`] and [`Compared::right`].
     EqualUpTo,
-    /// They are of other protocols.
+    /// Their protocols differ.
     Protocols {
         /// The first session whose protocol differs.
         session: u32,
@@ -104,11 +104,11 @@ pub enum Likeness {
         /// The second recording's protocol.
         right: String,
     },
-    /// They part here.
+    /// They differ.
     Different(Box<Parting>),
-    /// One recording runs so far ahead of the other one that the comparison stopped.
+    /// The comparison stopped because one recording was too far ahead of the other.
     Undecided {
-        /// The bound.
+        /// The bound in bytes.
         lookahead_max: u64,
     },
 }
@@ -118,24 +118,25 @@ pub enum Likeness {
 pub struct Parting {
     /// The session; `None` for the clock.
     pub session: Option<u32>,
-    /// Where in the session.
+    /// The place in the session.
     pub place: Place,
-    /// The label or the operation, where both have the same; else empty.
+    /// The label or the operation, if both have the same; otherwise empty.
     pub name: String,
-    /// The way to what differs, as in `exec_response.exit_code`; empty where the whole differs.
+    /// The path to the part that differs, as in `exec_response.exit_code`; empty if the whole item
+    /// differs.
     pub path: String,
-    /// The first byte that differs, where texts or bytes do: of a stream, from the beginning of
-    /// its run.
+    /// The first byte that differs, if texts or bytes differ. In a stream it is counted from the
+    /// start of the run.
     pub offset: Option<u64>,
-    /// The last equal items of the same place, oldest first.
+    /// The last equal items at the same place, oldest first.
     pub before: Vec<String>,
-    /// What the first recording has.
+    /// The item of the first recording.
     pub left: String,
-    /// What the second recording has; never the text of the first.
+    /// The item of the second recording; never the same text as that of the first.
     pub right: String,
 }
 
-/// Where in a session something is.
+/// A place in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Among the messages from one role to another.
@@ -151,12 +152,12 @@ pub enum Place {
     },
     /// Among the calls of a role.
     Calls {
-        /// The role, or which spawned coroutine.
+        /// The role's name, or the spawned coroutine.
         role: String,
-        /// How many calls both have before it.
+        /// Number of equal calls before it.
         calls: u64,
     },
-    /// At the beginning or the end of the session.
+    /// At the start or the end of the session.
     Session,
     /// Among the advances of the clock.
     Clock,
@@ -164,13 +165,13 @@ pub enum Place {
 
 /// Compares the messages and calls of two recordings.
 ///
-/// Memory is that of the two replayed machines, a window of each recording, and what of one
-/// recording waits for the other one, which [`CompareOptions`] bounds. Each replay takes the steps
-/// that its recording claims.
+/// Needs the memory of the two replayed machines, a bounded part of each recording, and the items
+/// of one recording that wait for the other, which [`CompareOptions`] bounds. The recordings
+/// determine how many steps the replays take.
 ///
 /// # Errors
-/// [`CompareError`] when a recording cannot be opened, read or loaded. Damage and divergences are
-/// results.
+/// [`CompareError`] when a recording cannot be opened or read, or an image in it is invalid. Damage
+/// and divergences are results.
 pub fn compare(
     left: impl Read,
     right: impl Read,
@@ -186,10 +187,10 @@ pub fn compare(
         sides: [Side::default(), Side::default()],
         lanes: BTreeMap::new(),
         images: BTreeMap::new(),
-        found: Found::default(),
+        found: Counts::default(),
     };
     let likeness = comparer.run()?;
-    let Found {
+    let Counts {
         messages,
         calls,
         sessions,
@@ -208,10 +209,10 @@ pub fn compare(
 /// Why two recordings could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// The first one cannot be opened, read or loaded.
+    /// The first recording cannot be opened or read, or an image in it is invalid.
     #[error("the first recording: {0}")]
     Left(#[source] ReplayError),
-    /// The second one cannot.
+    /// The same for the second recording.
     #[error("the second recording: {0}")]
     Right(#[source] ReplayError),
 }
@@ -226,18 +227,18 @@ fn extent<R: Read>(feed: &Feed<R>, side: &Side) -> Extent {
     }
 }
 
-/// How far one of the recordings is.
+/// The progress of one recording.
 #[derive(Debug, Default)]
 struct Side {
     over: Over,
-    /// Bytes that wait for the other one.
+    /// Bytes that wait for the other recording.
     waiting: u64,
-    /// Sessions that have ended in this recording and not in the other one, and how.
+    /// Sessions that have ended in this recording but not in the other, and how they ended.
     ended: BTreeMap<u32, End>,
 }
 
 impl Side {
-    /// Whether a session has ended in this recording, and not by its protocol.
+    /// Whether a session has ended in this recording before its protocol did.
     fn is_cut_off(&self, session: u32) -> bool {
         match self.ended.get(&session) {
             Some(End::Cancelled | End::Faulted) => true,
@@ -248,12 +249,12 @@ impl Side {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Over {
-    /// There is more.
+    /// It has not ended.
     #[default]
     No,
-    /// It ended, and nothing follows.
+    /// It is complete.
     Whole,
-    /// It is cut, damaged or diverged: what follows is not known.
+    /// It is truncated, damaged or diverged: the rest is not known.
     Cut,
 }
 
@@ -264,7 +265,7 @@ struct Comparer<A, B> {
     sides: [Side; 2],
     lanes: BTreeMap<Track, Lane>,
     images: BTreeMap<u32, Arc<VerifiedImage>>,
-    found: Found,
+    found: Counts,
 }
 
 impl<A: Read, B: Read> Comparer<A, B> {
@@ -298,11 +299,11 @@ impl<A: Read, B: Read> Comparer<A, B> {
         })
     }
 
-    /// Which recording is read next: the one with fewer waiting bytes. `None`: nothing is left that
-    /// can be compared.
+    /// The recording to read next: the one with fewer waiting bytes. `None` if nothing is left to
+    /// compare.
     fn side(&self) -> Option<usize> {
         let [left, right] = &self.sides;
-        // What follows in the other recording has nothing here to be compared with.
+        // The rest of the other recording cannot be compared with anything.
         let is_past = |side: &Side| side.over == Over::Cut && side.waiting == 0;
         match (left.over, right.over) {
             _ if is_past(left) || is_past(right) => None,
@@ -333,28 +334,33 @@ impl<A: Read, B: Read> Comparer<A, B> {
         }
     }
 
-    fn take(&mut self, side: usize, track: Track, item: Item) -> Result<(), (Track, Box<Parted>)> {
-        if let What::Opened(image) = &item.what {
+    fn take(
+        &mut self,
+        side: usize,
+        track: Track,
+        item: Item,
+    ) -> Result<(), (Track, Box<Mismatch>)> {
+        if let Content::Opened(image) = &item.content {
             let image = Arc::clone(image);
             self.images.entry(track.session).or_insert(image);
         }
-        let end = match &item.what {
-            What::Ended(end) => Some(*end),
-            What::Opened(_)
-            | What::Message(_)
-            | What::Piece(_)
-            | What::Called { .. }
-            | What::Answered { .. }
-            | What::Failed { .. }
-            | What::Faulted(_)
-            | What::Ticks(_) => None,
+        let end = match &item.content {
+            Content::Ended(end) => Some(*end),
+            Content::Opened(_)
+            | Content::Message(_)
+            | Content::Piece(_)
+            | Content::Called { .. }
+            | Content::Answered { .. }
+            | Content::Failed { .. }
+            | Content::Faulted(_)
+            | Content::Ticks(_) => None,
         };
         let lane = self.lanes.entry(track).or_default();
-        if self.sides[1 - side].over == Over::Cut && lane.halves[1 - side].is_empty() {
+        if self.sides[1 - side].over == Over::Cut && lane.pending[1 - side].is_empty() {
             return Ok(());
         }
         let before = lane.weights();
-        lane.halves[side].push(item);
+        lane.pending[side].push(item);
         let image = self.images.get(&track.session).map(AsRef::as_ref);
         let settled = lane.settle(image, self.options.time, &mut self.found);
         let after = lane.weights();
@@ -372,8 +378,9 @@ impl<A: Read, B: Read> Comparer<A, B> {
         }
     }
 
-    /// A session has ended in one recording: further items of it in the other one are a difference.
-    fn ended(&mut self, side: usize, session: u32, end: End) -> Result<(), (Track, Box<Parted>)> {
+    /// Handles the end of a session in one recording. Further items of the session in the other
+    /// recording are differences.
+    fn ended(&mut self, side: usize, session: u32, end: End) -> Result<(), (Track, Box<Mismatch>)> {
         self.sides[side].ended.insert(session, end);
         self.over(side, Some(session))?;
         if self.sides[1 - side].ended.remove(&session).is_none() {
@@ -391,16 +398,16 @@ impl<A: Read, B: Read> Comparer<A, B> {
         Ok(())
     }
 
-    /// One recording has no more of a session, or of any.
-    fn over(&mut self, side: usize, session: Option<u32>) -> Result<(), (Track, Box<Parted>)> {
+    /// Handles the end of one recording, or of a session in it.
+    fn over(&mut self, side: usize, session: Option<u32>) -> Result<(), (Track, Box<Mismatch>)> {
         for track in self.tracks(session) {
             self.track_over(side, track)?;
         }
         Ok(())
     }
 
-    /// One recording has no more of a track.
-    fn track_over(&mut self, side: usize, track: Track) -> Result<(), (Track, Box<Parted>)> {
+    /// Handles the end of a track in one recording.
+    fn track_over(&mut self, side: usize, track: Track) -> Result<(), (Track, Box<Mismatch>)> {
         let Some(lane) = self.lanes.get_mut(&track) else {
             return Ok(());
         };
@@ -419,7 +426,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
     fn tracks(&self, session: Option<u32>) -> Vec<Track> {
         let first = |session| Track {
             session,
-            of: Of::Life,
+            kind: TrackKind::Life,
         };
         let tracks = match session {
             Some(session) => {
@@ -431,9 +438,9 @@ impl<A: Read, B: Read> Comparer<A, B> {
         tracks.map(|(track, _)| *track).collect()
     }
 
-    fn parted(&mut self, track: Track, parted: Parted) -> Result<Likeness, CompareError> {
-        if let Parted::Items([Some(a), Some(b)]) = &parted
-            && let (What::Opened(a), What::Opened(b)) = (&a.what, &b.what)
+    fn parted(&mut self, track: Track, parted: Mismatch) -> Result<Likeness, CompareError> {
+        if let Mismatch::Items([Some(a), Some(b)]) = &parted
+            && let (Content::Opened(a), Content::Opened(b)) = (&a.content, &b.content)
         {
             let (left, right) = protocols(a, b);
             let session = track.session;
@@ -443,7 +450,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
                 right,
             });
         }
-        if let Parted::Run { key, .. } = &parted {
+        if let Mismatch::Run { key, .. } = &parted {
             self.fill(track, *key)?;
         }
         let image = self.images.get(&track.session).cloned();
@@ -453,14 +460,14 @@ impl<A: Read, B: Read> Comparer<A, B> {
         let before = lane.before.iter().cloned().collect();
         let calls = lane.calls;
         let rendered = match &parted {
-            Parted::Items(items) => items_parted(image, items),
-            Parted::Clocks(items) => clocks_parted(image, items),
-            Parted::Run { key, run } => run_parted(image, lane, *key, run),
+            Mismatch::Items(items) => items_parted(image, items),
+            Mismatch::Clocks(items) => clocks_parted(image, items),
+            Mismatch::Run { key, run } => run_parted(image, lane, *key, run),
         };
-        let place = match track.of {
-            Of::Life => Place::Session,
-            Of::Clock => Place::Clock,
-            Of::Edge(edge) => {
+        let place = match track.kind {
+            TrackKind::Life => Place::Session,
+            TrackKind::Clock => Place::Clock,
+            TrackKind::Edge(edge) => {
                 let ends = image.and_then(|image| image.edges().get(edge.index()).copied());
                 let name = |role: Option<RoleId>| {
                     role.map_or_else(String::new, |role| text::line(&describe::role(image, role)))
@@ -473,7 +480,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
                     right,
                 }
             }
-            Of::Calls(coroutine) => {
+            TrackKind::Calls(coroutine) => {
                 let role = RoleId(coroutine.0);
                 let row = image.and_then(|image| image.image().roles.get(role.index()));
                 let role = match row {
@@ -484,7 +491,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
             }
         };
         Ok(Likeness::Different(Box::new(Parting {
-            session: (track.of != Of::Clock).then_some(track.session),
+            session: (track.kind != TrackKind::Clock).then_some(track.session),
             place,
             name: rendered.name,
             path: rendered.path,
@@ -495,24 +502,24 @@ impl<A: Read, B: Read> Comparer<A, B> {
         })))
     }
 
-    /// Reads on, so that a difference of streams can be shown with the bytes that follow it. The
-    /// comparison is over, so items of other tracks are dropped.
+    /// Reads more items, to show the bytes after a difference of streams. The comparison is over,
+    /// so items of other tracks are dropped.
     fn fill(&mut self, track: Track, key: Option<u64>) -> Result<(), CompareError> {
-        /// Items of each recording that are looked at for it.
+        /// Most items to read of each recording.
         const ITEMS_MAX: usize = 256;
         for side in 0..2 {
             for _ in 0..ITEMS_MAX {
-                let half = &self.lanes.entry(track).or_default().halves[side];
-                let (bytes, _) = half.bytes(key, render::AFTER + 1);
-                let is_over = self.sides[side].over != Over::No || half.next_item().is_some();
+                let pending = &self.lanes.entry(track).or_default().pending[side];
+                let (bytes, _) = pending.bytes(key, render::AFTER + 1);
+                let is_over = self.sides[side].over != Over::No || pending.next_item().is_some();
                 if is_over || bytes.len() > render::AFTER {
                     break;
                 }
                 match self.next(side)? {
                     Some((found, item)) if found == track => {
-                        let half = &mut self.lanes.entry(track).or_default().halves[side];
-                        half.push(item);
-                        half.open();
+                        let pending = &mut self.lanes.entry(track).or_default().pending[side];
+                        pending.push(item);
+                        pending.open();
                     }
                     Some(_) => {}
                     None => self.sides[side].over = self.how_it_ended(side),
@@ -523,7 +530,7 @@ impl<A: Read, B: Read> Comparer<A, B> {
     }
 }
 
-/// Both protocols by their names, and where these are the same by their images too.
+/// The names of both protocols. If these are equal, also the digests of the images.
 fn protocols(left: &VerifiedImage, right: &VerifiedImage) -> (String, String) {
     let name = |image: &VerifiedImage| text::line(&image.image().name);
     let (a, b) = (name(left), name(right));
@@ -537,26 +544,26 @@ fn protocols(left: &VerifiedImage, right: &VerifiedImage) -> (String, String) {
     )
 }
 
-/// The numbers of the messages at which the recordings part.
-fn numbers(parted: &Parted, lane: &Lane) -> [Option<u64>; 2] {
-    let of_item = |item: Option<&Item>| match &item?.what {
-        What::Message(sent) => Some(sent.number),
-        What::Piece(piece) => Some(piece.sent.number),
-        What::Opened(_)
-        | What::Ended(_)
-        | What::Called { .. }
-        | What::Answered { .. }
-        | What::Failed { .. }
-        | What::Faulted(_)
-        | What::Ticks(_) => None,
+/// The numbers of the messages that differ.
+fn numbers(parted: &Mismatch, lane: &Lane) -> [Option<u64>; 2] {
+    let of_item = |item: Option<&Item>| match &item?.content {
+        Content::Message(sent) => Some(sent.number),
+        Content::Piece(piece) => Some(piece.sent.number),
+        Content::Opened(_)
+        | Content::Ended(_)
+        | Content::Called { .. }
+        | Content::Answered { .. }
+        | Content::Failed { .. }
+        | Content::Faulted(_)
+        | Content::Ticks(_) => None,
     };
     match parted {
-        Parted::Items([a, b]) => [of_item(a.as_ref()), of_item(b.as_ref())],
-        Parted::Clocks([a, b]) => [of_item(Some(a)), of_item(Some(b))],
-        Parted::Run { key, .. } => [0, 1].map(|side| {
-            let half = &lane.halves[side];
-            let piece = half.piece(*key).map(|piece| piece.sent.number);
-            piece.or_else(|| of_item(half.next_item()))
+        Mismatch::Items([a, b]) => [of_item(a.as_ref()), of_item(b.as_ref())],
+        Mismatch::Clocks([a, b]) => [of_item(Some(a)), of_item(Some(b))],
+        Mismatch::Run { key, .. } => [0, 1].map(|side| {
+            let pending = &lane.pending[side];
+            let piece = pending.piece(*key).map(|piece| piece.sent.number);
+            piece.or_else(|| of_item(pending.next_item()))
         }),
     }
 }
@@ -565,11 +572,11 @@ const NOTHING: &str = "nothing more";
 
 fn items_parted(image: Option<&VerifiedImage>, items: &[Option<Item>; 2]) -> render::Rendered {
     let text = |item: &Option<Item>| match item {
-        Some(item) => render::item(image, &item.what),
+        Some(item) => render::item(image, &item.content),
         None => NOTHING.to_owned(),
     };
     match items {
-        [Some(a), Some(b)] => render::difference(image, &a.what, &b.what),
+        [Some(a), Some(b)] => render::difference(image, &a.content, &b.content),
         [a, b] => render::Rendered {
             left: text(a),
             right: text(b),
@@ -580,7 +587,7 @@ fn items_parted(image: Option<&VerifiedImage>, items: &[Option<Item>; 2]) -> ren
 
 fn clocks_parted(image: Option<&VerifiedImage>, items: &[Item; 2]) -> render::Rendered {
     let [left, right] = items.each_ref().map(|item| {
-        let text = render::item(image, &item.what);
+        let text = render::item(image, &item.content);
         format!("at clock {}: {text}", item.clock)
     });
     render::Rendered {
@@ -598,19 +605,19 @@ fn run_parted(
     run: &lane::Run,
 ) -> render::Rendered {
     let of_side = |side: usize| {
-        let half = &lane.halves[side];
-        let Some(piece) = half.piece(key) else {
-            return match half.next_item() {
-                Some(item) => render::item(image, &item.what),
+        let pending = &lane.pending[side];
+        let Some(piece) = pending.piece(key) else {
+            return match pending.next_item() {
+                Some(item) => render::item(image, &item.content),
                 None => NOTHING.to_owned(),
             };
         };
-        let (rest, has_more) = half.bytes(key, render::AFTER);
+        let (rest, has_more) = pending.bytes(key, render::AFTER);
         let has_before = run.len > run.last.len() as u64;
         let bytes = render::run(&run.last, has_before, &rest, has_more);
         render::piece(image, piece, &bytes)
     };
-    let piece = lane.halves.iter().find_map(|half| half.piece(key));
+    let piece = lane.pending.iter().find_map(|pending| pending.piece(key));
     let (name, path) =
         piece.map_or_else(Default::default, |piece| render::piece_path(image, piece));
     render::Rendered {

@@ -1,5 +1,5 @@
-//! The first difference of two recordings, entry by entry. [`compare`](crate::compare) compares
-//! their messages and calls.
+//! Compares two recordings entry by entry. [`compare`](crate::compare()) compares their messages
+//! and calls.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -10,67 +10,67 @@ use antiphon_machine::{
 };
 
 use crate::describe::{self, count};
-use crate::divergence::{Field, differing};
+use crate::divergence::{Field, differing_fields};
 use crate::entry::{Entry, Header};
 use crate::reader::{Reader, Tail};
-use crate::text::{self, Excerpt};
+use crate::text::{Excerpt, Printer};
 
-/// What comparing two recordings came to.
+/// The result of comparing the entries of two recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// They say the same, entry by entry. Checkpoints that only one of them has do not count: they
-    /// follow from the rest.
+    /// All entries are equal. A checkpoint that only one recording has is not a difference, because
+    /// it follows from the other entries.
     Equal {
-        /// How many entries were compared.
+        /// Number of entries compared.
         entries: u64,
     },
-    /// They have the same entries up to the place where a recording is cut or damaged.
+    /// The entries are equal up to the place where a recording is truncated or damaged.
     EqualUpTo {
-        /// How many entries were compared.
+        /// Number of entries compared.
         entries: u64,
         /// How the first recording ends, if its end was reached.
         left: Option<Tail>,
-        /// How the second one does.
+        /// How the second recording ends, if its end was reached.
         right: Option<Tail>,
     },
     /// Their headers differ.
     Header {
-        /// What differs: name, the first recording's, the second one's.
+        /// The fields that differ: name, first value, second value.
         fields: Vec<(String, String, String)>,
     },
-    /// They part here.
+    /// An entry differs.
     Parted {
-        /// How many entries were equal before.
+        /// Number of equal entries before it.
         equal: u64,
-        /// The last of them, oldest first.
+        /// The last equal entries as text, oldest first.
         before: Vec<String>,
-        /// What the first recording says next.
+        /// The next entry of the first recording.
         left: Side,
-        /// What the second one says next.
+        /// The next entry of the second recording.
         right: Side,
     },
 }
 
-/// What a recording says at a point.
+/// The next entry of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// This entry.
+    /// An entry.
     Entry {
-        /// Which, from 0 for the header.
+        /// The entry's number, from 0 for the header.
         index: u64,
         /// The entry.
         entry: Box<Entry>,
-        /// As text, with names.
+        /// The entry as text, with names.
         text: String,
     },
-    /// Nothing more.
+    /// The recording has ended.
     Over(Tail),
 }
 
-/// Equal entries that are told of before a difference.
+/// Equal entries that are shown before a difference.
 const BEFORE_MAX: usize = 8;
 
-/// Compares two recordings from the front, entry by entry, in constant memory.
+/// Compares two recordings from the start, entry by entry, in constant memory.
 ///
 /// # Errors
 /// When reading fails.
@@ -125,7 +125,7 @@ pub fn diff<A: Read, B: Read>(
     }
 }
 
-/// Equal, but for the count of an end, which counts checkpoints.
+/// Whether two entries are equal. Ignores an end's number of entries, which includes checkpoints.
 fn same(a: &Entry, b: &Entry) -> bool {
     match (a, b) {
         (Entry::End(a), Entry::End(b)) => a.stop == b.stop && a.last == b.last,
@@ -133,7 +133,7 @@ fn same(a: &Entry, b: &Entry) -> bool {
     }
 }
 
-/// Whether nothing says that the recording was to end there.
+/// Whether the recording ends without an end entry.
 fn is_cut(tail: Option<&Tail>) -> bool {
     match tail {
         Some(Tail::Sealed) => false,
@@ -176,22 +176,22 @@ fn header_fields(a: &Header, b: &Header) -> Vec<(String, String, String)> {
     fields
 }
 
-/// The images of the sessions, as far as the recordings agree.
+/// The images of the sessions, learned from the entries that are equal.
 #[derive(Default)]
 struct Names {
     images: Vec<Arc<VerifiedImage>>,
-    /// By session, the row in `images`.
+    /// The index in `images` of each session's image.
     sessions: Vec<Option<usize>>,
-    /// Whether the last entry opened a session that a refusal would take back.
+    /// Whether the last entry opened a session, which a refusal would undo.
     has_opened: bool,
-    /// The request that the next answer is for.
+    /// The session and the operation of the request to which the next answer belongs.
     last: Option<(SessionId, OperationId)>,
-    /// Requests without an answer so far.
+    /// The operations of the requests that have no answer yet.
     asked: BTreeMap<EffectId, OperationId>,
 }
 
-/// Requests whose operations are kept until their outcomes arrive. An untrusted recording can have
-/// any number of requests; outcomes beyond this bound are shown without names.
+/// Requests whose operations are kept until their outcomes follow. An untrusted recording can have
+/// any number of requests; outcomes of requests beyond this bound are shown without names.
 const ASKED_MAX: usize = 1 << 16;
 
 impl Names {
@@ -245,7 +245,7 @@ impl Names {
         Some(self.images.get(row)?.as_ref())
     }
 
-    /// The image and the operation that an outcome in this entry is of.
+    /// The image and the operation of the outcome in this entry.
     fn outcome_of(&self, entry: &Entry) -> Option<(&VerifiedImage, OperationId)> {
         let (session, operation) = match entry {
             Entry::Answer(_) => self.last?,
@@ -298,7 +298,7 @@ impl Names {
         }
     }
 
-    /// Both entries as text, cut around what differs, where they differ in nothing but a value.
+    /// Both entries as text, cut around the difference, if they differ only in a value.
     fn cut(&self, a: &Entry, b: &Entry) -> Option<(String, String)> {
         let lines = |head: String, found: Excerpt| {
             let Excerpt {
@@ -340,7 +340,7 @@ impl Names {
             }
             (Entry::Request(x), Entry::Request(y)) => {
                 let image = self.image(x.effect.session);
-                let fields = differing(image, x, y);
+                let fields = differing_fields(image, x, y);
                 let Field {
                     name,
                     expected,
@@ -371,12 +371,11 @@ impl Names {
 
     fn excerpt(&self, entry: &Entry, left: &Value, right: &Value) -> Excerpt {
         let found = self.outcome_of(entry);
-        let none = CodeImage::default();
         let sort = found.and_then(|(image, operation)| {
             describe::operation_row(Some(image), operation).map(|row| row.result)
         });
-        let image = found.map_or(&none, |(image, _)| image.image());
-        text::excerpt(left, right, sort, image)
+        let image = found.map(|(image, _)| image.image());
+        Printer::of(image).excerpt(left, right, sort)
     }
 }
 
@@ -388,7 +387,10 @@ impl std::fmt::Display for Comparison {
             }
             Comparison::EqualUpTo { entries, .. } => {
                 let entries = count(*entries, ("entry", "entries"));
-                write!(f, "equal up to {entries}, where one of them is not whole")
+                write!(
+                    f,
+                    "equal up to {entries}, where a recording is truncated or damaged"
+                )
             }
             Comparison::Header { fields } => {
                 write!(f, "the headers differ")?;

@@ -1,34 +1,37 @@
-//! Where a replay and its recording part.
+//! The first difference between a replay and its recording.
 
-use antiphon_machine::{CodeImage, ObsEvent, Pc, Refusal, SessionId, WaveRefusal};
+use antiphon_machine::{
+    ObsEvent, Pc, ProtocolMachineKernel, Refusal, SessionId, VerifiedImage, WaveRefusal,
+};
 
+use crate::checks::stop_of;
 use crate::describe;
-use crate::entry::{Request, Stop};
-use crate::text::{self, Excerpt};
+use crate::entry::{Entry, Request, Stop};
+use crate::text::{Excerpt, Printer};
 
-/// The first point at which a replay is not what the recording says.
+/// The first difference between a replay and its recording.
 ///
-/// Displayed, it says all of it in some lines.
+/// Its [`Display`](std::fmt::Display) prints all facts on several lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// Which entry of the recording, from 0 for the header.
+    /// The entry's number in the recording, from 0 for the header.
     pub entry: u64,
-    /// How many steps the machine had taken.
+    /// Number of steps that the machine had taken.
     pub step: u64,
-    /// The session that it is about, if it is about one.
+    /// The session, if it concerns one.
     pub session: Option<SessionId>,
     /// The role's name; empty for a spawned coroutine.
     pub role: Option<String>,
-    /// The instruction at which that role stands.
+    /// The current instruction of that role.
     pub instruction: Option<Site>,
-    /// What differs.
+    /// The difference.
     pub difference: Difference,
-    /// What the recording says.
+    /// What the recording has, as text, derived from the difference and the entry.
     pub expected: String,
-    /// What the machine did.
+    /// What the machine did, as text.
     pub got: String,
     /// The last events of the machine before it, oldest first.
-    pub recent: Vec<Seen>,
+    pub recent: Vec<RecentEvent>,
 }
 
 /// An instruction of a program.
@@ -36,85 +39,85 @@ pub struct Divergence {
 pub struct Site {
     /// The program's name.
     pub program: String,
-    /// The instruction's number in it.
+    /// The instruction's number in the program.
     pub pc: Pc,
-    /// The instruction.
+    /// The instruction as text.
     pub text: String,
 }
 
-/// An event and a line about it.
+/// An event before a divergence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecentEvent {
     /// The event.
     pub event: ObsEvent,
     /// The event as text, with names.
     pub text: String,
 }
 
-/// What differs.
+/// A difference between a replay and its recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// The machine asks something else.
+    /// The machine makes another request.
     Request {
-        /// What the recording has.
+        /// The recorded request.
         expected: Box<Request>,
-        /// What the machine asks.
+        /// The machine's request.
         got: Box<Request>,
-        /// What of it differs; never empty.
+        /// The fields that differ; never empty.
         fields: Vec<Field>,
     },
-    /// The machine asks, and the recording goes on with something else.
+    /// The machine makes a request, and the recording continues with another entry.
     RequestExtra(Box<Request>),
     /// The recording has a request that the machine does not make.
     RequestMissing(Box<Request>),
-    /// The machine came to rest before the step at which the recording goes on.
+    /// The machine is at rest before the step of the next entry.
     Rest {
-        /// That step.
+        /// The step of the entry.
         step: u64,
     },
-    /// The recording goes on at a step that the machine is past.
+    /// The machine has taken more steps than the next entry has before it.
     Past {
-        /// That step.
+        /// The step of the entry.
         step: u64,
     },
-    /// The recording answers where nothing was asked.
+    /// The recording has an answer, and no request is waiting for one.
     AnswerToNothing,
-    /// An input was taken where the recording has it refused, or the other way round, or for
-    /// another reason.
+    /// An input was accepted and is refused in the recording, or the other way round, or it was
+    /// refused for another reason.
     Refusal {
-        /// What the recording has.
+        /// The recorded refusal; `None` if the input was accepted.
         expected: Option<Refusal>,
-        /// What the machine says.
+        /// The machine's refusal; `None` if the input was accepted.
         got: Option<Refusal>,
     },
     /// The clocks differ.
     Clock {
-        /// What the recording has.
+        /// The recorded clock.
         expected: u64,
         /// The machine's.
         got: u64,
     },
     /// The states' digests differ.
     State {
-        /// What the recording has.
+        /// The recorded digest.
         expected: [u8; 32],
         /// The machine's.
         got: [u8; 32],
     },
     /// The traces' digests differ.
     Trace {
-        /// What the recording has.
+        /// The recorded digest.
         expected: [u8; 32],
         /// The machine's.
         got: [u8; 32],
     },
-    /// The recording has a wave that this machine would not run.
+    /// The machine refuses a recorded wave.
     Wave(WaveRefusal),
-    /// The recording ends with the machine doing something else.
+    /// The machine is not in the state in which the recording ends.
     Stop {
-        /// What the recording has.
+        /// The recorded state.
         expected: Stop,
-        /// What the machine is doing.
+        /// The machine's.
         got: Stop,
     },
 }
@@ -122,17 +125,18 @@ pub enum Difference {
 /// A field of a request that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Which: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments` (their
-    /// number) or `argument n`, followed by the path of the part that differs, as in `argument 0.exit_code`.
+    /// The field's name: `step`, `effect`, `role`, `operation`, `attempt`, `deadline`, `arguments`
+    /// (their number) or `argument n`, followed by the path of the part that differs, as in
+    /// `argument 0.exit_code`.
     pub name: String,
-    /// What the recording has.
+    /// The recorded value as text.
     pub expected: String,
-    /// What the machine asks.
+    /// The machine's value as text.
     pub got: String,
 }
 
 impl Difference {
-    /// What differs, in a word or two.
+    /// The kind of difference in a word or two.
     pub const fn name(&self) -> &'static str {
         match self {
             Difference::Request { .. } => "request",
@@ -151,9 +155,72 @@ impl Difference {
     }
 }
 
-/// What of two requests differs. Linear in the arguments.
-pub(crate) fn differing(
-    image: Option<&antiphon_machine::VerifiedImage>,
+impl Difference {
+    /// Describes what the recording has and what the machine did. `recorded` is the entry at which
+    /// they differ; it is needed where the difference does not contain it.
+    pub(crate) fn texts(
+        &self,
+        recorded: Option<&Entry>,
+        kernel: &ProtocolMachineKernel,
+    ) -> (String, String) {
+        let now = kernel.step_index();
+        let recorded = || recorded.map_or_else(String::new, |entry| describe::entry(None, entry));
+        let request = |request: &Request| {
+            let image = describe::image_of(kernel, request.effect.session);
+            describe::request(image, request)
+        };
+        let digest = |name: &str, digest: &[u8; 32]| format!("{name} {}", describe::digest(digest));
+        match self {
+            Difference::Request { expected, got, .. } => (request(expected), request(got)),
+            Difference::RequestExtra(got) => (recorded(), request(got)),
+            Difference::RequestMissing(expected) => {
+                let got = match stop_of(kernel) {
+                    Stop::Running => format!("no request at step {now}"),
+                    stop => format!("no request: at rest, {stop}, at step {now}"),
+                };
+                let step = expected.step;
+                (format!("{} at step {step}", request(expected)), got)
+            }
+            Difference::Rest { step } => (
+                format!("{} at step {step}", recorded()),
+                format!("at rest, {}, at step {now}", stop_of(kernel)),
+            ),
+            Difference::Past { step } => (
+                format!("{} at step {step}", recorded()),
+                format!("the machine is at step {now}"),
+            ),
+            Difference::AnswerToNothing => {
+                let got = "no request is waiting for an answer";
+                (recorded(), got.to_owned())
+            }
+            Difference::Refusal { expected, got } => {
+                let text = |refusal: &Option<Refusal>| match refusal {
+                    Some(refusal) => format!("refused: {refusal}"),
+                    None => "accepted".to_owned(),
+                };
+                (text(expected), text(got))
+            }
+            Difference::Clock { expected, got } => {
+                (format!("clock {expected}"), format!("clock {got}"))
+            }
+            Difference::State { expected, got } => {
+                (digest("state", expected), digest("state", got))
+            }
+            Difference::Trace { expected, got } => {
+                (digest("trace", expected), digest("trace", got))
+            }
+            Difference::Wave(refusal) => (
+                recorded(),
+                format!("the machine refuses the wave: {refusal}"),
+            ),
+            Difference::Stop { expected, got } => (expected.to_string(), got.to_string()),
+        }
+    }
+}
+
+/// The fields of two requests that differ. Linear in the arguments.
+pub(crate) fn differing_fields(
+    image: Option<&VerifiedImage>,
     expected: &Request,
     got: &Request,
 ) -> Vec<Field> {
@@ -206,11 +273,10 @@ pub(crate) fn differing(
             continue;
         }
         let sort = row.and_then(|(_, row)| row.args.get(n).copied());
-        let none = CodeImage::default();
-        let names = row.map_or(&none, |(image, _)| image);
+        let printer = Printer::of(row.map(|(image, _)| image));
         let Excerpt {
             path, left, right, ..
-        } = text::excerpt(a, b, sort, names);
+        } = printer.excerpt(a, b, sort);
         fields.push(Field {
             name: format!("argument {n}{path}"),
             expected: left,
@@ -259,12 +325,12 @@ impl std::fmt::Display for Divergence {
         if !self.recent.is_empty() {
             write!(f, "\n  before it")?;
         }
-        for seen in &self.recent {
-            let stamp = &seen.event.stamp;
+        for recent in &self.recent {
+            let stamp = &recent.event.stamp;
             write!(
                 f,
                 "\n    {:>6}  s{} {}",
-                stamp.step, stamp.session, seen.text
+                stamp.step, stamp.session, recent.text
             )?;
         }
         Ok(())

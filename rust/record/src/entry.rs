@@ -1,123 +1,122 @@
-//! Entries: what a recording says, one after the other.
+//! The entries of a recording.
 //!
-//! Each is a deterministic CBOR array that starts with its number. Images, values, inputs,
-//! outcomes, refusals and the configuration are in the machine's canonical bytes.
+//! An entry is a deterministic CBOR array that starts with the number of its kind. Images, values,
+//! inputs, outcomes, refusals and the configuration are in the machine's canonical bytes.
 
-use std::sync::Arc;
-
+use antiphon_codec::scan::{self, Head, Heads, Major};
 use antiphon_codec::{Decoder, Encoder, Kind};
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::{
-    Canonical, EffectId, EffectRequest, Failure, Ingress, OperationId, Outcome, Pick,
-    ProtocolMachineConfig, ReadError, ReadErrorKind, Refusal, RoleId, Value,
+    Canonical, EffectId, EffectRequest, Ingress, OperationId, Outcome, Pick, ProtocolMachineConfig,
+    ReadError, ReadErrorKind, Refusal, RoleId, Value,
 };
 
 use crate::bounds::ENTRY_LIMITS;
 
-/// Something that a recording says.
+/// An entry of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// How the machine was set up; the first entry, and no other one.
+    /// The machine's setup. It is the first entry, and only the first entry.
     Header(Header),
-    /// The canonical bytes of an image, before the first session of it is opened.
+    /// The canonical bytes of an image. Precedes the first session of the image.
     Image(Vec<u8>),
-    /// A request that was put to the handler.
+    /// A request to the handler.
     Request(Request),
-    /// The handler answered the request before at once: the outcome was taken at the same step.
+    /// The outcome of the preceding request, which the handler returned at once, at the same step.
     Answer(Outcome),
-    /// An input, recorded before it was taken.
+    /// An input, recorded before the machine accepted or refused it.
     Input {
-        /// How many steps were taken before.
+        /// Number of steps before it.
         step: u64,
-        /// What came in.
+        /// The input.
         input: Ingress,
     },
-    /// The input (or answer) before was refused.
+    /// The machine refused the preceding input or answer.
     Refused(Refusal),
-    /// What the machine had come to.
+    /// Digests of the run up to this point.
     Checkpoint(Checkpoint),
-    /// Sessions stepped together: who began in each, and how many steps it could take at most.
+    /// A wave: sessions that stepped together.
     Wave {
-        /// How many steps were taken before.
+        /// Number of steps before it.
         step: u64,
-        /// The picks, in the order in which their steps became part of the machine.
+        /// The coroutine picked in each session and the largest number of steps for it, in the
+        /// order in which their steps were committed.
         picks: Vec<(Pick, u32)>,
     },
-    /// The recording was ended by its writer.
+    /// The end of the recording, written by a writer that finished it.
     End(End),
 }
 
-/// How the recorded machine was set up, and what a reader may want to know besides.
+/// The setup of the recorded machine, and notes for readers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Who wrote it: name and version of a tool.
+    /// Name and version of the tool that wrote the recording.
     pub tool: String,
     /// The machine's configuration.
     pub config: ProtocolMachineConfig,
     /// The text of the protocol, if there is one.
     pub source: Option<String>,
-    /// Anything that a person reading the recording should know, as names and texts. Replay ignores
-    /// them.
+    /// Names and texts for people who read the recording. Replay ignores them.
     pub notes: Vec<(String, String)>,
 }
 
-/// A request, as the handler saw it. Names are in the image.
+/// A request to the handler. Its numbers have names in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// How many steps were taken before, the asking one included.
+    /// Number of steps up to the request, including the step that issued it.
     pub step: u64,
-    /// The effect, and so the session.
+    /// The effect, which names the session.
     pub effect: EffectId,
-    /// The asking role; `None` for a spawned coroutine.
+    /// The role that issued it; `None` for a spawned coroutine.
     pub role: Option<RoleId>,
-    /// What was asked.
+    /// The requested operation.
     pub operation: OperationId,
-    /// How often it was asked before.
+    /// Number of earlier requests of the same effect.
     pub attempt: u8,
-    /// When it times out, in ticks.
+    /// The tick of the logical clock at which it times out.
     pub deadline: Option<u64>,
     /// The arguments.
     pub args: Vec<Value>,
 }
 
-/// The digests of a run up to a step. Which they are is for the determinism mode to say.
+/// The digests of a run up to a step. The determinism mode selects them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// How many steps were taken.
+    /// Number of steps.
     pub step: u64,
     /// The logical clock, in ticks.
     pub clock: u64,
-    /// The digest of the state; `None` where the mode asks for none.
+    /// The digest of the state; `None` if the mode has none.
     pub state: Option<[u8; 32]>,
-    /// The digest of the trace; `None` where the mode asks for none.
+    /// The digest of the trace; `None` if the mode has none.
     pub trace: Option<[u8; 32]>,
 }
 
-/// How a recording ends that was ended, not cut off.
+/// The end of a finished recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// What the machine was doing.
+    /// The state in which the machine was left.
     pub stop: Stop,
-    /// What it had come to.
+    /// The digests of the whole run.
     pub last: Checkpoint,
-    /// How many entries stand before this one.
+    /// Number of entries before this one.
     pub entries: u64,
 }
 
-/// What a machine was doing when its recording ended.
+/// The state in which a machine was left at the end of its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stop {
-    /// It could have gone on by itself.
+    /// It could continue without an input.
     Running = 0,
-    /// The world owed outcomes.
+    /// No coroutine was ready, and outcomes of requests were outstanding.
     Idle = 1,
     /// Every session had ended.
     Done = 2,
-    /// Sessions were left that no outcome could help.
+    /// Sessions had not ended, but no coroutine was ready and no outcome was outstanding.
     Stuck = 3,
 }
 
-/// The numbers of the entries.
+/// The numbers of the kinds of entries.
 pub(crate) mod number {
     pub(crate) const HEADER: u64 = 0;
     pub(crate) const IMAGE: u64 = 1;
@@ -132,7 +131,7 @@ pub(crate) mod number {
 }
 
 impl Entry {
-    /// Appends the entry's bytes.
+    /// Appends the bytes of the entry.
     pub(crate) fn encode(&self, out: &mut Encoder<'_>) {
         match self {
             Entry::Header(header) => header.encode(out),
@@ -147,42 +146,51 @@ impl Entry {
         }
     }
 
-    /// Reads the bytes of one entry.
+    /// Decodes the bytes of one entry.
     ///
     /// # Errors
-    /// Where they differ from what a writer writes.
+    /// When they are not an entry in the form that a writer produces.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, ReadError> {
         let mut from = Decoder::new(bytes, ENTRY_LIMITS);
-        let len = from.array()?;
+        let array = Array::read(&mut from)?;
         let offset = from.position();
         let entry = match from.uint()? {
-            number::HEADER => Header::decode(len, &mut from).map(Entry::Header),
+            number::HEADER => {
+                array.has_len("header", 5)?;
+                Header::decode(&mut from).map(Entry::Header)
+            }
             number::IMAGE => {
-                fields("image", 2, len)?;
+                array.has_len("image", 2)?;
                 Ok(Entry::Image(from.bytes()?.to_vec()))
             }
-            number::REQUEST => Request::decode(len, &mut from).map(Entry::Request),
+            number::REQUEST => {
+                array.has_len("request", 9)?;
+                Request::decode(&mut from).map(Entry::Request)
+            }
             number::ANSWER => {
-                fields("answer", 2, len)?;
-                decode_outcome(&mut from).map(Entry::Answer)
+                array.has_len("answer", 2)?;
+                Outcome::decode(&mut from).map(Entry::Answer)
             }
             number::INPUT => {
-                fields("input", 3, len)?;
+                array.has_len("input", 3)?;
                 let step = from.uint()?;
-                let input = decode_ingress(&mut from)?;
+                let input = Ingress::decode(&mut from)?;
                 Ok(Entry::Input { step, input })
             }
             number::REFUSED => {
-                fields("refused", 2, len)?;
+                array.has_len("refused", 2)?;
                 Refusal::decode(&mut from).map(Entry::Refused)
             }
             number::CHECKPOINT => {
-                fields("checkpoint", 5, len)?;
+                array.has_len("checkpoint", 5)?;
                 Checkpoint::decode(&mut from).map(Entry::Checkpoint)
             }
-            number::END => End::decode(len, &mut from).map(Entry::End),
+            number::END => {
+                array.has_len("end", 7)?;
+                End::decode(&mut from).map(Entry::End)
+            }
             number::WAVE => {
-                fields("wave", 3, len)?;
+                array.has_len("wave", 3)?;
                 let step = from.uint()?;
                 let picks = decode_picks(&mut from)?;
                 Ok(Entry::Wave { step, picks })
@@ -202,8 +210,7 @@ impl Header {
         self.notes.encode(out);
     }
 
-    fn decode(len: usize, from: &mut Decoder<'_>) -> Result<Header, ReadError> {
-        fields("header", 5, len)?;
+    fn decode(from: &mut Decoder<'_>) -> Result<Header, ReadError> {
         Ok(Header {
             tool: Canonical::decode(from)?,
             config: Canonical::decode(from)?,
@@ -214,7 +221,7 @@ impl Header {
 }
 
 impl Request {
-    /// The request that is about to be put to the handler.
+    /// Copies a request of the machine.
     pub fn of(step: u64, request: &EffectRequest<'_>) -> Request {
         Request {
             step,
@@ -238,8 +245,7 @@ impl Request {
         self.args.encode(out);
     }
 
-    fn decode(len: usize, from: &mut Decoder<'_>) -> Result<Request, ReadError> {
-        fields("request", 9, len)?;
+    fn decode(from: &mut Decoder<'_>) -> Result<Request, ReadError> {
         Ok(Request {
             step: Canonical::decode(from)?,
             effect: EffectId {
@@ -255,97 +261,84 @@ impl Request {
     }
 }
 
-/// The bytes of a live request, straight from the registers.
+/// The bytes with which every request starts.
+pub(crate) const REQUEST_START: [u8; 2] = [
+    Major::Array.short(9),
+    Major::Uint.short(number::REQUEST as u8),
+];
+
+/// The bytes with which every wave starts.
+pub(crate) const WAVE_START: [u8; 2] =
+    [Major::Array.short(3), Major::Uint.short(number::WAVE as u8)];
+
+/// Offset of the step in a request and in a wave.
+pub(crate) const STEP_AT: usize = 2;
+
+/// The bytes before the value of an answer that succeeded.
+const SUCCESS_START: [u8; 4] = [
+    Major::Array.short(2),
+    Major::Uint.short(number::ANSWER as u8),
+    Major::Array.short(2),
+    Major::Uint.short(0),
+];
+
+/// The bytes of an answer that succeeded without a value, the most frequent one.
+const DONE: [u8; 5] = {
+    let [a, b, c, d] = SUCCESS_START;
+    [a, b, c, d, Major::Simple.short(scan::NULL as u8)]
+};
+
+/// Encodes a request of the machine, with arguments taken directly from the registers.
 ///
-/// Everything but the arguments goes through an array on the stack: ten appends to a vector, each
-/// with its own check for room, were half the cost of recording a request.
+/// All heads before the arguments are collected on the stack. Ten appends to a vector, each with
+/// its own check of the capacity, were half the cost of recording a request.
 #[inline]
 pub(crate) fn encode_request(step: u64, request: &EffectRequest<'_>, out: &mut Encoder<'_>) {
-    let mut head = Head::new(9, number::REQUEST);
     let effect = request.effect();
-    head.uint(step);
-    head.uint(effect.session.0.into());
-    head.uint(effect.number);
-    head.option(request.role().map(|role| role.0.into()));
-    head.uint(request.operation_id().0.into());
-    head.uint(request.attempt().into());
-    head.option(request.deadline());
-    let args = request.args_len();
-    if args <= 0x17 {
-        head.byte(0x80 | args as u8);
-        out.raw(head.bytes());
-    } else {
-        out.raw(head.bytes()).array(args);
-    }
+    let mut heads: Heads<10> = Heads::new();
+    heads
+        .push(Major::Array, 9)
+        .uint(number::REQUEST)
+        .uint(step)
+        .uint(effect.session.0.into())
+        .uint(effect.number)
+        .option(request.role().map(|role| role.0.into()))
+        .uint(request.operation_id().0.into())
+        .uint(request.attempt().into())
+        .option(request.deadline())
+        .push(Major::Array, request.args_len() as u64);
+    out.raw(heads.as_bytes());
     request.args().for_each(|arg| arg.encode(out));
 }
 
-/// The head of an entry: numbers and nothing else.
-struct Head {
-    bytes: [u8; Head::LEN_MAX],
-    len: usize,
-}
-
-impl Head {
-    /// Two bytes, at most seven numbers of nine, and one byte.
-    const LEN_MAX: usize = 2 + 7 * 9 + 1;
-
-    #[inline]
-    fn new(len: u8, number: u64) -> Head {
-        let mut head = Head {
-            bytes: [0; Head::LEN_MAX],
-            len: 0,
-        };
-        head.byte(0x80 | len);
-        head.byte(number as u8);
-        head
+/// The answer at the start of the input and its length in bytes, if it is one of the frequent
+/// ones: it succeeded, and its value is `()`, a number or bytes.
+#[inline]
+pub(crate) fn frequent_answer(bytes: &[u8]) -> Option<(Outcome, usize)> {
+    let value = bytes.strip_prefix(&SUCCESS_START)?;
+    let (head, head_len) = Head::read(value)?;
+    if head.write().1 != head_len {
+        // Not the shortest form, so the decoder refuses it.
+        return None;
     }
-
-    #[inline]
-    fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    /// A number in its shortest form.
-    #[inline]
-    fn uint(&mut self, n: u64) {
-        match n {
-            0..=0x17 => self.byte(n as u8),
-            0x18..=0xff => {
-                self.byte(0x18);
-                self.byte(n as u8);
-            }
-            0x100..=0xffff => self.wide(0x19, &(n as u16).to_be_bytes()),
-            0x1_0000..=0xffff_ffff => self.wide(0x1a, &(n as u32).to_be_bytes()),
-            _ => self.wide(0x1b, &n.to_be_bytes()),
+    let (result, content_len) = match head.major {
+        Major::Simple if head.argument == scan::NULL => (Value::Unit, 0),
+        Major::Uint => (Value::Nat(head.argument), 0),
+        Major::Bytes => {
+            let len = usize::try_from(head.argument).ok()?;
+            let content = value.get(head_len..)?.get(..len)?;
+            (Value::bytes(content), len)
         }
-    }
-
-    #[inline]
-    fn wide(&mut self, initial: u8, bytes: &[u8]) {
-        self.byte(initial);
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    #[inline]
-    fn option(&mut self, n: Option<u64>) {
-        match n {
-            Some(n) => self.uint(n),
-            None => self.byte(0xf6),
+        Major::Nint | Major::Text | Major::Array | Major::Map | Major::Tag | Major::Simple => {
+            return None;
         }
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+    };
+    let len = SUCCESS_START.len() + head_len + content_len;
+    Some((Outcome::Success(result), len))
 }
 
 #[inline]
 pub(crate) fn encode_answer(outcome: &Outcome, out: &mut Encoder<'_>) {
-    const DONE: [u8; 5] = [0x82, number::ANSWER as u8, 0x82, 0, 0xf6];
     if let Outcome::Success(Value::Unit) = outcome {
         out.raw(&DONE);
         return;
@@ -379,13 +372,13 @@ pub(crate) fn encode_wave(
     }
 }
 
-/// The picks of a wave, no more than a machine runs at a time.
+/// Decodes the picks of a wave, which have at most as many steps as a machine takes in a wave.
 fn decode_picks(from: &mut Decoder<'_>) -> Result<Vec<(Pick, u32)>, ReadError> {
     let offset = from.position();
     let mut picks = Vec::new();
     let mut steps: u64 = 0;
     for _ in 0..from.array()? {
-        fields("pick", 3, from.array()?)?;
+        Array::read(from)?.has_len("pick", 3)?;
         let pick = Pick {
             session: Canonical::decode(from)?,
             coroutine: Canonical::decode(from)?,
@@ -406,7 +399,7 @@ pub(crate) fn encode_image(bytes: &[u8], out: &mut Encoder<'_>) {
     out.array(2).uint(number::IMAGE).bytes(bytes);
 }
 
-/// A part of an entry that is too long for one record, and whether another part follows.
+/// Encodes a part of an entry that is too long for one record; `more` if another part follows.
 pub(crate) fn encode_part(more: bool, bytes: &[u8], out: &mut Encoder<'_>) {
     out.array(3).uint(number::PART).bool(more).bytes(bytes);
 }
@@ -440,8 +433,7 @@ impl End {
         out.uint(self.entries);
     }
 
-    fn decode(len: usize, from: &mut Decoder<'_>) -> Result<End, ReadError> {
-        fields("end", 7, len)?;
+    fn decode(from: &mut Decoder<'_>) -> Result<End, ReadError> {
         let offset = from.position();
         let stop = match from.uint()? {
             0 => Stop::Running,
@@ -476,87 +468,112 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// An outcome. Unlike the canonical reading this takes a detail of any length: what a handler says
-/// is recorded as it is, and the machine, not the recording, has to judge it.
-pub(crate) fn decode_outcome(from: &mut Decoder<'_>) -> Result<Outcome, ReadError> {
-    let len = from.array()?;
-    let offset = from.position();
-    match from.uint()? {
-        0 => {
-            fields("success", 2, len)?;
-            Ok(Outcome::Success(Canonical::decode(from)?))
-        }
-        1 => {
-            fields("failure", 2, len)?;
-            fields("failure", 2, from.array()?)?;
-            let kind = Canonical::decode(from)?;
-            let detail = Arc::from(from.text()?);
-            Ok(Outcome::Failure(Failure { kind, detail }))
-        }
-        got => Err(alternative(offset, "outcome", got)),
-    }
-}
-
-/// An input; as [`decode_outcome`], an owner's name may have any length.
-fn decode_ingress(from: &mut Decoder<'_>) -> Result<Ingress, ReadError> {
-    let len = from.array()?;
-    let offset = from.position();
-    match from.uint()? {
-        0 => {
-            fields("open", 3, len)?;
-            let image = Canonical::decode(from)?;
-            let owner = Arc::from(from.text()?);
-            Ok(Ingress::Open { image, owner })
-        }
-        1 => {
-            fields("outcome", 3, len)?;
-            let effect = Canonical::decode(from)?;
-            let outcome = decode_outcome(from)?;
-            Ok(Ingress::Outcome { effect, outcome })
-        }
-        2 => {
-            fields("advance", 2, len)?;
-            let ticks = from.uint()?;
-            Ok(Ingress::AdvanceClock { ticks })
-        }
-        3 => {
-            fields("cancel", 3, len)?;
-            let session = Canonical::decode(from)?;
-            let owner = Arc::from(from.text()?);
-            Ok(Ingress::Cancel { session, owner })
-        }
-        got => Err(alternative(offset, "input", got)),
-    }
-}
-
-/// A part: whether more follow, and its bytes. `None`: the entry is not a part.
+/// Decodes a part: whether another part follows, and its bytes. `None` if the entry is not a part.
 pub(crate) fn decode_part(bytes: &[u8]) -> Result<Option<(bool, &[u8])>, ReadError> {
     let mut from = Decoder::new(bytes, ENTRY_LIMITS);
-    let len = from.array()?;
+    let array = Array::read(&mut from)?;
     if from.kind()? != Kind::Uint || from.uint()? != number::PART {
         return Ok(None);
     }
-    fields("part", 3, len)?;
+    array.has_len("part", 3)?;
     Ok(Some((from.bool()?, from.bytes()?)))
 }
 
-fn fields(what: &'static str, expected: usize, got: usize) -> Result<(), ReadError> {
-    if got == expected {
-        return Ok(());
+/// An array whose head has been read.
+#[derive(Clone, Copy)]
+struct Array {
+    /// Offset of its head.
+    offset: usize,
+    len: usize,
+}
+
+impl Array {
+    fn read(from: &mut Decoder<'_>) -> Result<Array, ReadError> {
+        let offset = from.position();
+        let len = from.array()?;
+        Ok(Array { offset, len })
     }
-    Err(ReadError {
-        offset: 0,
-        kind: ReadErrorKind::Length {
+
+    fn has_len(self, what: &'static str, expected: usize) -> Result<(), ReadError> {
+        let Array { offset, len: got } = self;
+        if got == expected {
+            return Ok(());
+        }
+        let kind = ReadErrorKind::Length {
             what,
             expected,
             got,
-        },
-    })
+        };
+        Err(ReadError { offset, kind })
+    }
 }
 
 fn alternative(offset: usize, what: &'static str, got: u64) -> ReadError {
     ReadError {
         offset,
         kind: ReadErrorKind::Alternative { what, got },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_machine::FailureKind;
+
+    use super::*;
+
+    fn answer(outcome: &Outcome) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_answer(outcome, &mut Encoder::new(&mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn a_frequent_answer_is_read_as_the_decoder_reads_it() {
+        let numbers = [0, 1, 23, 24, 255, 256, 1 << 40, u64::MAX].map(Value::Nat);
+        let bytes = [0, 1, 23, 24, 255, 256, 70_000].map(|len| Value::bytes(&vec![7; len]));
+        for value in [Value::Unit].into_iter().chain(numbers).chain(bytes) {
+            let outcome = Outcome::Success(value);
+            let entry = answer(&outcome);
+            assert_eq!(Entry::decode(&entry), Ok(Entry::Answer(outcome.clone())));
+            let followed = [&entry[..], &[0x82]].concat();
+            let found = frequent_answer(&followed);
+            assert_eq!(found, Some((outcome, entry.len())));
+            let cut = &entry[..entry.len() - 1];
+            assert_eq!(frequent_answer(cut), None);
+        }
+    }
+
+    #[test]
+    fn any_other_answer_is_left_to_the_decoder() {
+        let others = [
+            Outcome::Success(Value::text("text")),
+            Outcome::Success(Value::Int(1)),
+            Outcome::Success(Value::Bool(true)),
+            Outcome::Success(Value::list(vec![])),
+            Outcome::failure(FailureKind::Denied, "no"),
+        ];
+        for outcome in others {
+            assert_eq!(frequent_answer(&answer(&outcome)), None, "{outcome:?}");
+        }
+        // The number 5, and no bytes, in longer forms than the shortest.
+        for value in [&[0x18, 5][..], &[0x58, 0], &[0xf8, 22]] {
+            let entry = [&SUCCESS_START[..], value].concat();
+            assert_eq!(frequent_answer(&entry), None, "{value:02x?}");
+            assert!(Entry::decode(&entry).is_err(), "{value:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_reported_with_the_offset_of_its_array() {
+        let offset = |bytes: &[u8]| match Entry::decode(bytes) {
+            Err(error) => error.offset,
+            Ok(entry) => panic!("{entry:?}"),
+        };
+        // A wave with a step, one pick too short; an input of two fields.
+        assert_eq!(offset(&[0x83, 9, 0x18, 100, 0x81, 0x82, 0, 0]), 5);
+        assert_eq!(offset(&[0x82, 4, 0]), 0);
+        // A failure without a detail, and an outcome of three fields.
+        assert_eq!(offset(&[0x82, 3, 0x82, 1, 0x81, 0]), 4);
+        assert_eq!(offset(&[0x82, 3, 0x83, 0, 0xf6, 0]), 2);
     }
 }

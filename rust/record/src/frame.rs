@@ -1,30 +1,29 @@
-//! Records: what is written at once, framed and chained.
+//! Records: the units in which a recording is written, framed and chained by digests.
 //!
 //! On the medium a record is `length (u32 BE) | check (4) | content | chain (32)`. The chain value
-//! is the BLAKE3 digest of a tag, the chain value before it and everything of this record that
-//! stands before it, so a record cannot be changed, dropped or moved without its own or the next
-//! chain value being wrong. The check does the same for the length alone: a reader must know
-//! whether a length is damaged *before* it can tell a damaged record from one that a crash cut
-//! short.
+//! is the BLAKE3 digest of a tag, the preceding chain value, and the length, check and content of
+//! this record. If a record is changed, dropped or moved, its own chain value or the next one does
+//! not match. The check protects the length alone: a reader must detect a damaged length *before*
+//! it can distinguish a damaged record from one that a crash truncated.
 
 use std::io::{self, Read};
 
 use crate::bounds::{MAGIC, RECORD_LEN_MAX};
 use crate::reader::{Cause, Damage, Tail};
 
-/// Starts the hashed bytes of a record. With the chain value it fills the part of the buffer before
-/// the frame, so that frame and prefix are hashed in one go.
+/// Precedes a record in the hashed bytes. Together with the chain value it fills the part of the
+/// buffer before the frame, so that prefix and frame are hashed by one call.
 const RECORD_TAG: [u8; 24] = *b"antiphon.recording.v1\0\0\0";
-/// Starts the hashed bytes of a length.
+/// Precedes a length in the hashed bytes.
 const LENGTH_TAG: [u8; 24] = *b"antiphon.rec-length.v1\0\0";
 
 const CHAIN_LEN: usize = 32;
 const PREFIX_LEN: usize = RECORD_TAG.len() + CHAIN_LEN;
 const HEAD_LEN: usize = 8;
-/// Bytes of a frame besides its content.
+/// Bytes of a frame without its content.
 pub(crate) const FRAME_LEN: usize = HEAD_LEN + CHAIN_LEN;
 
-/// Where the content of a record starts in the buffer that it is hashed and written from.
+/// Offset of a record's content in the buffer from which the record is hashed and written.
 pub(crate) const CONTENT_AT: usize = PREFIX_LEN + HEAD_LEN;
 
 /// The running digest over all records so far.
@@ -54,8 +53,8 @@ impl Chain {
         check
     }
 
-    /// The chain value after the record whose head and content stand in the buffer from
-    /// [`PREFIX_LEN`] on.
+    /// The chain value of the record whose head and content are in the buffer, from [`PREFIX_LEN`]
+    /// on.
     fn next(&self, buffer: &mut [u8]) -> Chain {
         buffer[..24].copy_from_slice(&RECORD_TAG);
         buffer[24..PREFIX_LEN].copy_from_slice(&self.0);
@@ -63,15 +62,15 @@ impl Chain {
     }
 }
 
-/// A buffer that the content of a record is appended to.
+/// A buffer to which the content of a record is appended.
 pub(crate) fn empty_record() -> Vec<u8> {
     let mut buffer = Vec::with_capacity(CONTENT_AT + RECORD_LEN_MAX + CHAIN_LEN);
     buffer.resize(CONTENT_AT, 0);
     buffer
 }
 
-/// Completes the frame around the content of `buffer` and advances the chain; the bytes to write
-/// are what is returned.
+/// Completes the frame around the content of `buffer`, advances the chain, and returns the bytes to
+/// write.
 pub(crate) fn seal<'b>(chain: &mut Chain, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     let len = buffer.len() - CONTENT_AT;
     debug_assert!(len <= RECORD_LEN_MAX, "a record of {len} bytes");
@@ -83,21 +82,21 @@ pub(crate) fn seal<'b>(chain: &mut Chain, buffer: &'b mut Vec<u8>) -> &'b [u8] {
     &buffer[PREFIX_LEN..]
 }
 
-/// Reads records one after the other, each only as far as it proves to be what was written.
+/// Reads records one by one. Hands out a record's content only after its digest has been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Frames<R> {
     from: R,
     chain: Chain,
     /// The current record, with room for the prefix.
     buffer: Vec<u8>,
-    /// How many records were read whole.
+    /// Number of intact records read.
     records: u64,
-    /// Bytes of the medium that were read whole.
+    /// Bytes of the medium up to the end of the last intact record.
     offset: u64,
 }
 
 impl<R: Read> Frames<R> {
-    /// `from` stands behind the magic bytes.
+    /// The magic bytes have already been read from `from`.
     pub(crate) fn new(from: R) -> Frames<R> {
         Frames {
             from,
@@ -108,7 +107,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// The next record is in the buffer, or here is why there is none.
+    /// Reads the next record into the buffer. If there is none, returns how the recording ends.
     pub(crate) fn advance(&mut self) -> io::Result<Option<Tail>> {
         let mut head = [0; HEAD_LEN];
         let got = read_full(&mut self.from, &mut head)?;
@@ -151,12 +150,12 @@ impl<R: Read> Frames<R> {
         &self.buffer[CONTENT_AT..]
     }
 
-    /// How many records were read whole.
+    /// Number of intact records read.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    /// Bytes of the medium that were read whole: the end of the current record.
+    /// Bytes of the medium up to the end of the current record.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
@@ -166,7 +165,7 @@ impl<R: Read> Frames<R> {
         self.chain.value()
     }
 
-    /// Whether anything stands behind the current record.
+    /// Whether the medium ends after the current record.
     pub(crate) fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(read_full(&mut self.from, &mut [0])? == 0)
     }
@@ -189,7 +188,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// Fills the buffer as far as the input goes.
+/// Reads until the buffer is full or the input ends; returns the number of bytes read.
 pub(crate) fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {

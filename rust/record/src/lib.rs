@@ -1,11 +1,11 @@
-//! Recordings of runs: written as they go, read in a window, replayed, compared.
+//! Recordings of runs: writing, reading, replaying and comparing them.
 //!
-//! A run depends on nothing but its image, its configuration and what came in from outside, so a
-//! recording of these is the run. [`Recorder`] is a sink that writes one; [`Reader`] reads it back
-//! and says how far it can be trusted; [`Replay`] runs the same kernel on it, compares every
-//! request in full and every checkpoint, and finds the first [`Divergence`]; [`Timeline`] walks
-//! through it event by event; [`compare`] says whether two recordings hold the same conversation,
-//! and [`diff`] where their entries part.
+//! A run depends only on its image, its configuration and its inputs, so a recording of these is
+//! enough to repeat it. [`Recorder`] is a sink that writes a recording. [`Reader`] reads one in
+//! bounded memory and checks that its bytes are those that were written. [`Replay`] runs the kernel
+//! again with the recorded inputs, compares every request and every checkpoint, and finds the first
+//! [`Divergence`]. [`Timeline`] iterates over the entries and events. [`compare()`] compares the
+//! conversations of two recordings, and [`diff()`] their entries.
 //!
 //! The format is described byte by byte in `docs/recording.md`.
 
@@ -22,6 +22,7 @@ mod recorder;
 mod registers;
 mod replay;
 mod report;
+pub mod rows;
 pub mod text;
 mod timeline;
 mod writer;
@@ -30,7 +31,7 @@ pub use compare::{
     CompareError, CompareOptions, Compared, Extent, Likeness, Parting, Place, compare,
 };
 pub use diff::{Comparison, Side, diff};
-pub use divergence::{Difference, Divergence, Field, Seen, Site};
+pub use divergence::{Difference, Divergence, Field, RecentEvent, Site};
 pub use entry::{Checkpoint, End, Entry, Header, Request, Stop};
 pub use reader::{Cause, Damage, Misplaced, OpenError, Reader, Tail};
 pub use recorder::{CHECKPOINT_STEPS, Flush, Recorder};

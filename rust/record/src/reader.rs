@@ -1,20 +1,19 @@
-//! Reading: entries one after the other, in a window, and how the file ends.
+//! Reading the entries of a recording in bounded memory, and how the recording ends.
 
 use std::io::{self, Read};
 
-use antiphon_codec::Decoder;
+use antiphon_codec::{Decoder, scan};
 use antiphon_machine::ReadError;
 
 use crate::bounds::{ENTRY_LEN_MAX, ENTRY_LIMITS, MAGIC};
 use crate::entry::{End, Entry, Header, decode_part, number};
 use crate::frame::{Frames, read_full};
 
-/// Reads a recording from the front, entry by entry.
+/// Reads a recording from the start, entry by entry.
 ///
-/// Nothing is handed out before the record it stands in has proved to be what was written. Memory
-/// is bounded by [`RECORD_LEN_MAX`](crate::bounds::RECORD_LEN_MAX) and [`ENTRY_LEN_MAX`], whatever
-/// the input claims and however long it is. The input is read in large pieces; it needs no
-/// buffering.
+/// Returns an entry only after the digest of its record has been checked. Memory is bounded by
+/// [`RECORD_LEN_MAX`](crate::bounds::RECORD_LEN_MAX) and [`ENTRY_LEN_MAX`] for any input. The input
+/// is read in large pieces, so it needs no buffering.
 ///
 /// ```
 /// use antiphon_record::{Entry, Header, Reader, Tail, Writer};
@@ -31,16 +30,17 @@ use crate::frame::{Frames, read_full};
 pub struct Reader<R> {
     frames: Frames<R>,
     header: Header,
-    /// Where in the current record the next entry starts.
+    /// Offset of the next entry in the current record.
     at: usize,
-    /// Where in the current record the last entry handed out starts.
+    /// Offset of the last returned entry in the current record.
     last: usize,
-    /// An entry put together from its parts.
-    whole: Vec<u8>,
-    is_whole: bool,
-    /// How many entries were handed out.
+    /// An entry joined from its parts.
+    joined: Vec<u8>,
+    /// Whether the last returned entry is the joined one.
+    is_joined: bool,
+    /// Number of entries returned.
     entries: u64,
-    /// Whether the last entry is to be handed out once more.
+    /// Whether the last entry will be returned again.
     is_held: bool,
     tail: Option<Tail>,
 }
@@ -48,38 +48,39 @@ pub struct Reader<R> {
 /// How a recording ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tail {
-    /// By an entry that says so, and nothing behind it: it is whole.
+    /// Complete: the last entry is an end, and no bytes follow it.
     Sealed,
-    /// Behind a record, without an entry that says so: its writer was stopped.
+    /// After a record, without an end entry: the writer was stopped.
     Open,
-    /// Within a record: its writer was stopped while it wrote. Everything before is good.
+    /// Within a record: the writer was stopped during a write. All records before it are intact.
     Torn {
-        /// Which record, from 0: how many records before it are good.
+        /// The record's number, from 0, which is the number of intact records.
         record: u64,
-        /// Where that record starts.
+        /// Offset of that record in bytes.
         offset: u64,
-        /// How much of it is there.
+        /// Bytes of that record which are present.
         len: u64,
     },
-    /// A record is not what was written. Everything before is good; what follows cannot be trusted.
+    /// A record has been changed. All records before it are intact; the bytes after it cannot be
+    /// trusted.
     Damaged(Damage),
 }
 
-/// What is damaged, and where.
+/// The damage of a recording, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {record} is damaged between byte {offset} and {}: {cause}", offset + len)]
 pub struct Damage {
-    /// Which record, from 0: how many records before it are good.
+    /// The record's number, from 0, which is the number of intact records.
     pub record: u64,
-    /// Where the damage starts at the earliest.
+    /// Offset of the first byte that can be damaged.
     pub offset: u64,
-    /// Over how many bytes it may be spread.
+    /// Length in bytes of the range that can be damaged.
     pub len: u64,
-    /// How it shows.
+    /// How it was detected.
     pub cause: Cause,
 }
 
-/// How damage shows.
+/// How damage was detected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// The check of the record's length does not match.
@@ -96,89 +97,89 @@ pub enum Cause {
     /// The digest over the record and all before it does not match.
     #[error("its digest does not match")]
     Chain,
-    /// The record is what was written and is no sequence of entries.
+    /// The record's digest matches, but its content is not a sequence of entries.
     #[error("entry {entry} cannot be read: {error}")]
     Entry {
-        /// Which entry, from 0 for the header.
+        /// The entry's number, from 0 for the header.
         entry: u64,
-        /// Why; the offset counts from the start of the entry.
+        /// The reason; its offset counts from the start of the entry.
         error: ReadError,
     },
-    /// An entry stands where it must not.
+    /// An entry is at a place where it is not allowed.
     #[error("entry {entry}: {misplaced}")]
     Misplaced {
-        /// Which entry, from 0 for the header.
+        /// The entry's number, from 0 for the header.
         entry: u64,
-        /// What is wrong.
+        /// The violation.
         misplaced: Misplaced,
     },
-    /// There are bytes behind the entry that says that the recording ends.
-    #[error("there is something behind its end")]
+    /// Bytes follow the end entry.
+    #[error("bytes follow the end entry")]
     BehindEnd,
 }
 
-/// An entry where it must not stand.
+/// The violations of the order of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misplaced {
     /// A second header.
     #[error("a header that is not the first entry")]
     Header,
-    /// A part that is followed by something else.
-    #[error("it should be the next part of the entry before")]
+    /// A part announces another part, but another entry follows.
+    #[error("the next part of the preceding entry was expected")]
     PartMissing,
-    /// Parts that together are longer than an entry can be.
+    /// The joined parts are longer than [`ENTRY_LEN_MAX`].
     #[error("its parts are longer than the limit of {ENTRY_LEN_MAX}")]
     PartsTooLong,
-    /// Parts that make a part, or an end, which is never so long.
-    #[error("parts that make a part or an end")]
+    /// The joined parts are a part or an end, which no writer splits.
+    #[error("its parts form a part or an end, which is never split")]
     PartOfPart,
-    /// The end counts other entries than there are.
-    #[error("an end that counts {claimed} entries before it")]
+    /// The number of entries in the end entry is wrong.
+    #[error("the end entry counts {claimed} entries before it, which is wrong")]
     Count {
-        /// What it says.
+        /// The number in the end entry.
         claimed: u64,
     },
 }
 
-/// Why something cannot be read as a recording at all.
+/// Why an input cannot be read as a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Reading failed.
     #[error("reading failed: {0}")]
     Io(#[from] io::Error),
-    /// It does not begin as a recording does.
+    /// It does not start with the magic bytes of a recording.
     #[error("not a recording: byte {offset} is {got:#04x}, expected {expected:#04x}")]
     NotARecording {
         /// The first byte that differs.
         offset: usize,
-        /// What should be there.
+        /// The byte of a recording.
         expected: u8,
-        /// What is there.
+        /// The actual byte.
         got: u8,
     },
-    /// It is a recording in another version of the format.
+    /// It has another version of the format.
     #[error("the recording is in version {got} of the format, this reader knows version {known}")]
     Version {
-        /// The version it is in.
+        /// The version of the recording.
         got: u8,
-        /// The version this reader knows.
+        /// The version of this reader.
         known: u8,
     },
-    /// It ends before its header does: the writer was stopped before anything happened.
+    /// It ends before the end of its header: the writer was stopped early.
     #[error("the recording ends before its header does, after {len} bytes")]
     NoHeader {
-        /// How many bytes there are.
+        /// Length of the input in bytes.
         len: u64,
     },
     /// Its first record is damaged.
     #[error(transparent)]
     Damaged(#[from] Damage),
-    /// It does not start with a header.
+    /// The first entry is not a header.
     #[error("the first entry is not a header")]
     HeaderMissing,
 }
 
-/// An entry's bytes, and where they stand.
+/// An entry's number and bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw<'r> {
     /// The entry's number, from 0 for the header.
@@ -191,7 +192,7 @@ impl<R: Read> Reader<R> {
     /// Opens a recording and reads its header.
     ///
     /// # Errors
-    /// [`OpenError`] when there is no header to be read: then nothing of the recording is of use.
+    /// [`OpenError`] when no header can be read, without which the recording is useless.
     pub fn open(mut from: R) -> Result<Reader<R>, OpenError> {
         let mut magic = [0; MAGIC.len()];
         let got = read_full(&mut from, &mut magic)?;
@@ -221,8 +222,8 @@ impl<R: Read> Reader<R> {
             header: Header::default(),
             at: 0,
             last: 0,
-            whole: Vec::new(),
-            is_whole: false,
+            joined: Vec::new(),
+            is_joined: false,
             entries: 0,
             is_held: false,
             tail: None,
@@ -243,16 +244,16 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// How the recorded machine was set up.
+    /// The setup of the recorded machine.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next entry after the header; `None` at the end, whose nature [`tail`](Self::tail) then
-    /// tells.
+    /// The next entry after the header. `None` at the end; [`tail`](Self::tail) then returns how
+    /// the recording ends.
     ///
     /// # Errors
-    /// Only when reading from the medium fails. Damage is an end, not an error.
+    /// Only when reading from the medium fails. Damage ends the recording and is not an error.
     pub fn entry(&mut self) -> io::Result<Option<Entry>> {
         match self.decoded()? {
             Some(Entry::Header(_)) => {
@@ -266,28 +267,28 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// How the recording ends; `None` until [`entry`](Self::entry) has come to its end.
+    /// How the recording ends; `None` until [`entry`](Self::entry) has returned `None`.
     pub fn tail(&self) -> Option<&Tail> {
         self.tail.as_ref()
     }
 
-    /// How many records proved to be what was written.
+    /// Number of intact records read so far.
     pub fn records(&self) -> u64 {
         self.frames.records()
     }
 
-    /// How many bytes proved to be what was written.
+    /// Length in bytes of the magic bytes and the intact records read so far.
     pub fn offset(&self) -> u64 {
         self.frames.offset()
     }
 
-    /// How many entries were handed out, the header included.
+    /// Number of entries returned, the header included.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// The digest over everything up to the current record. Two recordings with the same value are
-    /// the same bytes.
+    /// The digest of all records up to the current one. Two recordings with the same value have the
+    /// same bytes.
     pub fn chain(&self) -> [u8; 32] {
         self.frames.chain()
     }
@@ -306,12 +307,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The last entry is handed out once more by the next call of [`raw`](Self::raw).
+    /// Makes the next call of [`raw`](Self::raw) return the last entry again.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// What is left of the current record, if the next entry begins there.
+    /// The rest of the current record, if the next entry starts there.
     #[inline]
     pub(crate) fn peek(&self) -> &[u8] {
         if self.is_held || self.tail.is_some() {
@@ -320,10 +321,10 @@ impl<R: Read> Reader<R> {
         &self.frames.content()[self.at..]
     }
 
-    /// Passes over the next entry, which is that long.
+    /// Skips the next entry, which has this length.
     #[inline]
     pub(crate) fn pass(&mut self, len: usize) {
-        self.is_whole = false;
+        self.is_joined = false;
         self.last = self.at;
         self.at += len;
         self.entries += 1;
@@ -338,13 +339,13 @@ impl<R: Read> Reader<R> {
         if self.tail.is_some() || !self.next_item()? {
             return Ok(None);
         }
-        // The second byte of an entry is its number; only parts and ends need more than a look.
-        let number = self.frames.content().get(self.last + 1).copied();
-        self.is_whole = number == Some(number::PART as u8);
-        if self.is_whole && !self.gather()? {
+        // The number of an entry's kind follows the head of its array, which has one byte.
+        let number = scan::uint_at(self.frames.content(), self.last + 1);
+        self.is_joined = number == Some(number::PART);
+        if self.is_joined && !self.gather()? {
             return Ok(None);
         }
-        if number == Some(number::END as u8) && !self.ends()? {
+        if number == Some(number::END) && !self.ends()? {
             return Ok(None);
         }
         self.entries += 1;
@@ -354,32 +355,32 @@ impl<R: Read> Reader<R> {
     pub(crate) fn current(&self) -> Raw<'_> {
         Raw {
             entry: self.entries - 1,
-            bytes: if self.is_whole {
-                &self.whole
+            bytes: if self.is_joined {
+                &self.joined
             } else {
                 &self.frames.content()[self.last..self.at]
             },
         }
     }
 
-    /// Puts an entry together, of which the first part is the current item. `false`: it cannot be.
+    /// Joins the parts of an entry; the current item is the first part. `false` on damage.
     fn gather(&mut self) -> io::Result<bool> {
-        self.whole.clear();
+        self.joined.clear();
         loop {
             let item = &self.frames.content()[self.last..self.at];
             let misplaced = match decode_part(item) {
-                Ok(Some((_, bytes))) if self.whole.len() + bytes.len() > ENTRY_LEN_MAX => {
+                Ok(Some((_, bytes))) if self.joined.len() + bytes.len() > ENTRY_LEN_MAX => {
                     Misplaced::PartsTooLong
                 }
                 Ok(Some((more, bytes))) => {
-                    self.whole.extend_from_slice(bytes);
+                    self.joined.extend_from_slice(bytes);
                     if more && self.next_item()? {
                         continue;
                     }
                     if more {
                         return Ok(false);
                     }
-                    match self.whole.get(1).map(|n| u64::from(*n)) {
+                    match scan::uint_at(&self.joined, 1) {
                         Some(number::PART | number::END) => Misplaced::PartOfPart,
                         _ => return Ok(true),
                     }
@@ -397,7 +398,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The current item says that the recording ends. `false`: it does not, or not here.
+    /// Checks the end entry that is the current item. `false` if it is at a wrong place.
     fn ends(&mut self) -> io::Result<bool> {
         let entry = self.entries;
         match Entry::decode(&self.frames.content()[self.last..self.at]) {
@@ -407,7 +408,7 @@ impl<R: Read> Reader<R> {
                 self.damage(Cause::Misplaced { entry, misplaced });
                 return Ok(false);
             }
-            // The caller reads it again, and says what is wrong.
+            // The caller decodes it again and reports the error.
             Ok(_) | Err(_) => return Ok(true),
         }
         if self.at < self.frames.content().len() || !self.frames.is_at_end()? {
@@ -418,7 +419,7 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    /// Moves to the next CBOR item; `false` at the end.
+    /// Advances to the next CBOR item; `false` at the end.
     #[inline]
     fn next_item(&mut self) -> io::Result<bool> {
         while self.at == self.frames.content().len() {
@@ -430,7 +431,9 @@ impl<R: Read> Reader<R> {
         }
         let rest = &self.frames.content()[self.at..];
         self.last = self.at;
-        if let Some(len) = item_len(rest) {
+        // The content is what was written, so the heads suffice to find the entry's end. The form
+        // is checked when the entry is decoded, or compared with bytes in deterministic form.
+        if let Some(len) = scan::skip(rest) {
             self.at += len;
             return Ok(true);
         }
@@ -447,7 +450,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The current record is what was written, and still no good.
+    /// Ends the reading: the digest of the current record matches, but its content is invalid.
     pub(crate) fn damage(&mut self, cause: Cause) {
         let len = (self.frames.content().len() + crate::frame::FRAME_LEN) as u64;
         self.tail = Some(Tail::Damaged(Damage {
@@ -459,52 +462,11 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Bytes of the CBOR item that the input starts with: a look at its heads and no more. Whether it
-/// is in deterministic form is found by whoever decodes it, or compares it with bytes that are.
-fn item_len(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut items = 1;
-    while items > 0 {
-        let initial = *bytes.get(at)?;
-        at += 1;
-        // Small numbers and null are most of what there is.
-        if initial <= 0x17 || initial == 0xf6 {
-            items -= 1;
-            continue;
-        }
-        let info = initial & 0x1f;
-        let argument = match info {
-            0..=23 => usize::from(info),
-            24..=27 => {
-                let width = 1 << (info - 24);
-                let argument = bytes.get(at..at + width)?;
-                at += width;
-                let number = argument.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-                usize::try_from(number).ok()?
-            }
-            _ => return None,
-        };
-        // Every item takes a byte, every byte of a string one: no claim can be larger than what is
-        // left.
-        let left = bytes.len() - at;
-        items -= 1;
-        match initial >> 5 {
-            2 | 3 if argument <= left => at += argument,
-            4 if argument <= left => items += argument,
-            5 if argument <= left / 2 => items += 2 * argument,
-            6 => items += 1,
-            0 | 1 | 7 => {}
-            _ => return None,
-        }
-    }
-    Some(at)
-}
-
 impl std::fmt::Display for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Tail::Sealed => f.write_str("complete"),
-            Tail::Open => f.write_str("stops at the end of a record, without an end of its own"),
+            Tail::Open => f.write_str("ends after a record, without an end entry"),
             Tail::Torn {
                 record,
                 offset,
@@ -512,7 +474,7 @@ impl std::fmt::Display for Tail {
             } => write!(
                 f,
                 "torn: record {record} at byte {offset} stops after {len} bytes; \
-                 everything before it is good"
+                 everything before it is intact"
             ),
             Tail::Damaged(damage) => damage.fmt(f),
         }

@@ -1,4 +1,4 @@
-//! Recording: a sink that writes what it sees.
+//! The recorder: a sink that writes a recording.
 
 use antiphon_machine::bounds::{IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use antiphon_machine::{
@@ -13,14 +13,14 @@ use crate::entry::{
 };
 use crate::writer::{RecordError, Store, Writer};
 
-/// When a recording reaches its medium.
+/// When a recorder writes to the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// Close and write the record whenever the machine comes to rest, and not only when it is full.
-    /// A kill then loses nothing of what led to the last rest.
+    /// Write the record at every rest of the machine, also when it is not full. If the process is
+    /// killed, the recording is then complete up to the last rest.
     pub at_rest: bool,
-    /// Sync every record. A loss of power then loses no more than a kill does. Without, only the
-    /// end is synced.
+    /// Sync every record, so that a power failure loses no more than a killed process does.
+    /// Otherwise only the end of the recording is synced.
     pub sync: bool,
 }
 
@@ -33,23 +33,22 @@ impl Default for Flush {
     }
 }
 
-/// Steps between checkpoints, where the state is small.
+/// Steps between checkpoints if the state is small.
 pub const CHECKPOINT_STEPS: u64 = 1 << 16;
 
-/// Steps before a rest is worth a checkpoint.
+/// Least number of steps after which a rest has a checkpoint.
 const REST_STEPS: u64 = 64;
 
 /// A sink that writes a recording of the run it observes.
 ///
-/// Give it to a machine, let the machine run, take it back with `into_parts` and
-/// [`finish`](Self::finish) it. It sees every input before it is taken, every request before it is
-/// put to the handler, and writes them in full; at intervals that keep the cost below a few
-/// hundredths of the run's, however many sessions there are, it writes the digests of state and
-/// trace.
+/// Pass it to a machine, run the machine, get it back with `into_parts` and call
+/// [`finish`](Self::finish). It writes every input before the machine accepts it, and every request
+/// before the handler receives it. From time to time it also writes a checkpoint with the digests
+/// of state and trace. The intervals grow with the state, so that checkpoints cost a few hundredths
+/// of the run's time for any number of sessions.
 ///
-/// A sink cannot fail, so an error stops the recording and not the run: [`error`](Self::error)
-/// tells, and so does
-/// `finish`.
+/// A sink cannot fail, so an error stops the recording and not the run. [`error`](Self::error) and
+/// `finish` return it.
 ///
 /// ```
 /// use antiphon_machine::{Class, EffectRequest, FromFn, Outcome, ProtocolMachine, Reply, Rest};
@@ -80,21 +79,21 @@ pub struct Recorder<W: Store> {
     writer: Writer<W>,
     checks: Checks,
     flush: Flush,
-    /// The request that was written last, and at which step, if nothing was written after it.
+    /// The last written request and its step, if no entry was written after it.
     asked: Option<(u64, EffectId)>,
     images: Vec<[u8; 32]>,
     error: Option<RecordError>,
-    /// Steps after which a checkpoint is due, running or resting.
+    /// The steps at which the next checkpoint is due, while running and at a rest.
     due: u64,
     due_at_rest: u64,
     interval: u64,
 }
 
 impl<W: Store> Recorder<W> {
-    /// Begins a recording. The machine it is given to must have the header's configuration.
+    /// Starts a recording. The machine must have the header's configuration.
     ///
     /// # Errors
-    /// When the medium fails, the header is too long, or the configuration is that of a replay.
+    /// When the medium fails, the header is too long, or the determinism mode is `Replay`.
     pub fn create(store: W, header: &Header, flush: Flush) -> Result<Recorder<W>, RecordError> {
         if header.config.determinism_mode == DeterminismMode::Replay {
             return Err(RecordError::Replaying);
@@ -114,7 +113,7 @@ impl<W: Store> Recorder<W> {
         })
     }
 
-    /// Changes the steps between checkpoints. They stay further apart where the state is large.
+    /// Sets the number of steps between checkpoints. It stays larger if the state is large.
     #[must_use]
     pub fn checkpoint_every(mut self, steps: u64) -> Recorder<W> {
         self.interval = steps.max(1);
@@ -122,21 +121,21 @@ impl<W: Store> Recorder<W> {
         self
     }
 
-    /// Why the recording stopped, if it did.
+    /// The error that stopped the recording, if any.
     pub fn error(&self) -> Option<&RecordError> {
         self.error.as_ref()
     }
 
-    /// Writes what has been seen, now.
+    /// Writes the current record to the medium.
     pub fn flush(&mut self) {
-        self.keep(|r| r.writer.flush());
+        self.write(|r| r.writer.flush());
     }
 
-    /// Ends the recording: the last digests and how the machine stands, synced. Gives the medium
-    /// back.
+    /// Finishes the recording with the last digests and the state in which the machine is, syncs
+    /// the medium and returns it.
     ///
     /// # Errors
-    /// The first error of the whole recording, or of its end.
+    /// The first error of the recording, or an error of its end.
     pub fn finish(mut self, kernel: &ProtocolMachineKernel) -> Result<W, RecordError> {
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -151,10 +150,10 @@ impl<W: Store> Recorder<W> {
         self.writer.finish()
     }
 
-    /// Gives the medium back as it would be if the process were stopped here.
+    /// Returns the medium without an end entry, as if the process had been stopped here.
     ///
     /// # Errors
-    /// The first error of the whole recording.
+    /// The first error of the recording.
     pub fn abandon(mut self) -> Result<W, RecordError> {
         match self.error.take() {
             Some(error) => Err(error),
@@ -163,7 +162,7 @@ impl<W: Store> Recorder<W> {
     }
 
     #[inline]
-    fn keep(&mut self, write: impl FnOnce(&mut Self) -> Result<(), RecordError>) {
+    fn write(&mut self, write: impl FnOnce(&mut Self) -> Result<(), RecordError>) {
         if self.error.is_none()
             && let Err(error) = write(self)
         {
@@ -175,10 +174,10 @@ impl<W: Store> Recorder<W> {
     fn checkpoint(&mut self, kernel: &ProtocolMachineKernel) {
         let (checkpoint, cost) = self.checks.take(kernel);
         self.asked = None;
-        self.keep(|r| r.writer.put(|out| checkpoint.encode(out)));
-        // A step costs some tens of nanoseconds and a byte of state about one, so this keeps
-        // digests at a few hundredths of the run. A rest is a good place to look, and the world
-        // that it waits for costs more.
+        self.write(|r| r.writer.put(|out| checkpoint.encode(out)));
+        // A step takes some tens of nanoseconds and hashing a byte of state about one, so digests
+        // take a few hundredths of the run's time. At a rest the interval is shorter, because
+        // waiting for the outcomes takes longer than a digest.
         self.due = checkpoint.step + self.interval.max(2 * cost);
         self.due_at_rest = checkpoint.step + REST_STEPS.max(cost / 2);
     }
@@ -203,7 +202,7 @@ impl<W: Store> Sink for Recorder<W> {
         self.asked = None;
         let bytes = image.image().to_bytes();
         let (len, max) = (bytes.len(), IMAGE_LEN_MAX);
-        self.keep(|r| {
+        self.write(|r| {
             if len > max {
                 return Err(RecordError::EntryTooLong { len, max });
             }
@@ -214,13 +213,13 @@ impl<W: Store> Sink for Recorder<W> {
     fn wave(&mut self, step: u64, picks: &[WavePick]) {
         self.asked = None;
         let picks = picks.iter().map(|p| (p.pick, p.quantum));
-        self.keep(|r| r.writer.put(|out| encode_wave(step, picks, out)));
+        self.write(|r| r.writer.put(|out| encode_wave(step, picks, out)));
     }
 
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         self.asked = Some((step, request.effect()));
-        self.keep(|r| r.writer.put(|out| encode_request(step, request, out)));
+        self.write(|r| r.writer.put(|out| encode_request(step, request, out)));
     }
 
     #[inline]
@@ -230,13 +229,13 @@ impl<W: Store> Sink for Recorder<W> {
             let shallow = shallow(outcome);
             let outcome = shallow.as_ref().unwrap_or(outcome);
             if asked == Some((step, *effect)) {
-                self.keep(|r| r.writer.put(|out| encode_answer(outcome, out)));
+                self.write(|r| r.writer.put(|out| encode_answer(outcome, out)));
                 return;
             }
             if let Some(outcome) = shallow {
                 let effect = *effect;
                 let input = Ingress::Outcome { effect, outcome };
-                self.keep(|r| r.writer.put(|out| encode_input(step, &input, out)));
+                self.write(|r| r.writer.put(|out| encode_input(step, &input, out)));
                 return;
             }
         }
@@ -244,13 +243,13 @@ impl<W: Store> Sink for Recorder<W> {
             && !self.images.contains(image)
         {
             let digest = *image;
-            self.keep(|_| Err(RecordError::ImageMissing { digest }));
+            self.write(|_| Err(RecordError::ImageMissing { digest }));
         }
-        self.keep(|r| r.writer.put(|out| encode_input(step, input, out)));
+        self.write(|r| r.writer.put(|out| encode_input(step, input, out)));
     }
 
     fn refused(&mut self, _: u64, refusal: &Refusal) {
-        self.keep(|r| r.writer.put(|out| encode_refused(refusal, out)));
+        self.write(|r| r.writer.put(|out| encode_refused(refusal, out)));
     }
 
     #[inline]
@@ -270,15 +269,16 @@ impl<W: Store> Sink for Recorder<W> {
     }
 }
 
-/// How deep a recorded value nests: more than any sort does, so that what is deeper is of no sort
-/// before it is cut and of no sort after; and less than what a reader takes.
+/// Deepest nesting of a recorded value. It is more than any sort has, so a deeper value has no sort
+/// before it is cut nor afterwards. It is less than a reader's limit.
 const VALUE_DEPTH_MAX: u32 = SORT_DEPTH_MAX + 4;
 
-/// What stands in the recording for an outcome that nests deeper than a reader takes.
+/// The outcome to record in place of one that nests deeper than a reader's limit; `None` for any
+/// other outcome.
 ///
-/// Such a value is of no sort, so the machine makes a failure of it that tells the outermost form
-/// and nothing else. Cut off below the bound, the value is still of no sort and of the same form,
-/// and the machine makes the same failure of it.
+/// Such a value has no sort, so the machine turns it into a failure that names only the value's
+/// outermost form. The value that is cut at the limit still has no sort, and has the same outermost
+/// form. The replayed machine therefore turns it into the same failure.
 #[inline]
 fn shallow(outcome: &Outcome) -> Option<Outcome> {
     match outcome {

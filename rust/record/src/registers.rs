@@ -1,15 +1,15 @@
-//! The sorts of what registers hold, so that their values can be shown with names.
+//! The sorts of registers' values, which are needed to print the values with names.
 //!
-//! An image has no sorts of registers. The possible sorts follow from the instructions that write
-//! the register: a message has the sort that the automaton gives its label, a result the sort of its
-//! operation. A register can be reused for other sorts, so a value has a sort only if exactly one of
-//! the possible sorts of its register fits it.
+//! An image does not declare the sorts of registers. The possible sorts of a register follow from
+//! the instructions that write it: a message has the sort that the automaton gives its label, and a
+//! result has the sort of its operation. A register can be reused for other sorts. A value
+//! therefore has a known sort only if it is of exactly one of the possible sorts of its register.
 
 use antiphon_machine::{
     CodeImage, Instruction, LabelId, ProgramId, Reg, SortId, State, Value, VerifiedImage,
 };
 
-/// What the registers of a program can hold.
+/// The possible sorts of the registers of a program.
 #[derive(Clone, Debug)]
 pub struct RegisterSorts<'i> {
     image: &'i CodeImage,
@@ -18,14 +18,15 @@ pub struct RegisterSorts<'i> {
 
 #[derive(Clone, Debug, Default)]
 struct Register {
-    /// The sorts of what is written to it.
+    /// The sorts of the values that are written to it.
     sorts: Vec<SortId>,
-    /// Whether a number without a name may be written to it: a constant, or the code of a failure.
+    /// Whether a number without a sort may be written to it: a constant, or the code of a failure.
     has_plain_numbers: bool,
 }
 
 impl<'i> RegisterSorts<'i> {
-    /// Finds them. Linear in the program, for each register that is a copy of another one.
+    /// Finds the sorts. Takes time linear in the program, for each link of the longest chain of
+    /// copies between registers.
     pub fn of(image: &'i VerifiedImage, program: ProgramId) -> RegisterSorts<'i> {
         let image = image.image();
         let row = image.programs.get(program.index());
@@ -38,7 +39,7 @@ impl<'i> RegisterSorts<'i> {
         for instruction in code {
             found.writes(program, instruction);
         }
-        // A copy of a copy is found by the next round.
+        // The next round finds copies of copies.
         for _ in 0..count {
             let mut has_changed = false;
             for instruction in code {
@@ -53,7 +54,7 @@ impl<'i> RegisterSorts<'i> {
         found
     }
 
-    /// The sort of a value in a register; `None` where it is not certain.
+    /// The sort of a value in a register; `None` if it is not known.
     pub fn sort(&self, register: usize, value: &Value) -> Option<SortId> {
         let row = self.registers.get(register)?;
         if row.has_plain_numbers && matches!(value, Value::Nat(_)) {
@@ -110,7 +111,7 @@ impl<'i> RegisterSorts<'i> {
         }
     }
 
-    /// Programs of roles have the numbers of their roles.
+    /// The program of a role has the number of the role.
     fn receives(&mut self, program: ProgramId, dst: Reg, label: LabelId) {
         let role = self.image.roles.get(program.index());
         let states = role.map_or(&[][..], |role| &role.automaton.states);
@@ -138,7 +139,7 @@ impl<'i> RegisterSorts<'i> {
         }
     }
 
-    /// Whether the destination can hold more than was known.
+    /// Adds the sorts of a copied register. Returns whether the destination has new ones.
     fn copies(&mut self, dst: Reg, src: Reg) -> bool {
         let Some(from) = self.registers.get(src.index()).cloned() else {
             return false;

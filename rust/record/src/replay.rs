@@ -1,44 +1,47 @@
-//! Replay: the same kernel on what a recording holds, compared as it goes.
+//! Replay: runs the kernel with the inputs of a recording and compares as it goes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use antiphon_codec::Encoder;
+use antiphon_codec::{Encoder, scan};
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
     Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
     ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId, Sink, Stamp, Step, Taken, Turn,
-    Value, VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
+    VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
 };
 
 use crate::checks::{Checks, stop_of};
 use crate::describe;
-use crate::divergence::{Difference, Divergence, Seen, Site, differing};
-use crate::entry::{Checkpoint, End, Entry, Header, Request, encode_request, number};
+use crate::divergence::{Difference, Divergence, RecentEvent, Site, differing_fields};
+use crate::entry::{
+    Checkpoint, End, Entry, Header, REQUEST_START, Request, STEP_AT, WAVE_START, encode_request,
+    frequent_answer,
+};
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
 use crate::report::{Report, Verdict};
 
 /// Replays a recording from its first entry to its last.
 ///
 /// # Errors
-/// [`ReplayError`] when the recording cannot be opened, read or loaded. A divergence or a damaged
-/// end is a result.
+/// [`ReplayError`] when the recording cannot be opened or read, or an image in it is invalid. A
+/// divergence or damage is a result and not an error.
 pub fn replay(from: impl Read) -> Result<Report, ReplayError> {
     Replay::open(from)?.finish()
 }
 
 /// Replays a recording that can be read twice.
 ///
-/// The result is that of [`replay`], and comes sooner: the last events before a divergence are not
-/// kept from the start, but found by a second reading when there is a divergence to explain.
+/// The result is that of [`replay`], but the first replay is faster because it does not keep the
+/// last events. If it diverges, a second replay finds the events before the divergence.
 ///
 /// # Errors
 /// As [`replay`], and when seeking fails.
 pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
     let start = from.stream_position()?;
     let mut first = Replay::open(&mut from)?;
-    first.player.watch.keeps_recent = false;
+    first.player.observer.keeps_recent = false;
     let report = first.finish()?;
     match report.verdict {
         Verdict::Equal | Verdict::EqualUpTo { .. } => return Ok(report),
@@ -48,16 +51,16 @@ pub fn replay_twice(mut from: impl Read + Seek) -> Result<Report, ReplayError> {
     replay(from)
 }
 
-/// A machine that runs on a recording.
+/// A machine that replays a recording.
 ///
-/// It takes no outcome from anywhere else: each request that the machine makes is compared in full
-/// with the recorded one, each recorded input is taken at its step, and each checkpoint is
-/// compared. [`finish`](Self::finish) goes to the end; [`run_to`](Self::run_to) stops at a step,
-/// where [`kernel`](Self::kernel) shows the state. Memory is that of the recorded machine and a
-/// window of the recording.
+/// All its inputs come from the recording. Each request of the machine is compared in full with the
+/// recorded one, each recorded input is applied at its step, and each checkpoint is compared.
+/// [`finish`](Self::finish) replays to the end. [`run_to`](Self::run_to) stops at a step, where
+/// [`kernel`](Self::kernel) returns the state. It needs the memory of the recorded machine and a
+/// bounded part of the recording.
 ///
-/// A replay takes the steps that the recording claims, so of a recording from a stranger, bound
-/// them by `run_to`.
+/// A recording determines how many steps its replay takes. If it is not trusted, bound them with
+/// `run_to`.
 #[derive(Clone, Debug)]
 pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
@@ -65,21 +68,21 @@ pub struct Replay<R, S = NoSink> {
     verdict: Option<Verdict>,
 }
 
-/// How far a replay went.
+/// How a call of [`Replay::run_to`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Progress {
-    /// It is at the step asked for, before it is taken, and all inputs recorded before it have been
-    /// taken.
+    /// The machine has taken the requested number of steps, and all inputs recorded before the next
+    /// step have been applied.
     AtStep,
-    /// It is over.
+    /// The replay has ended.
     Over,
 }
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// It cannot be opened.
+    /// The recording cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Reading failed.
@@ -88,17 +91,17 @@ pub enum ReplayError {
     /// An image in it cannot be read.
     #[error("the image in entry {entry} cannot be read: {error}")]
     Image {
-        /// Which entry.
+        /// The entry's number.
         entry: u64,
-        /// Why.
+        /// The reason.
         error: ReadError,
     },
     /// An image in it does not verify.
     #[error("the image in entry {entry} does not verify: {error}")]
     Unsound {
-        /// Which entry.
+        /// The entry's number.
         entry: u64,
-        /// Why.
+        /// The reason.
         error: Box<VerifyError>,
     },
 }
@@ -114,7 +117,7 @@ impl<R: Read> Replay<R> {
 }
 
 impl<R: Read, S: Sink> Replay<R, S> {
-    /// Opens a recording for replay, with a sink that the events go to.
+    /// Opens a recording for replay, with a sink that observes the machine.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -128,30 +131,32 @@ impl<R: Read, S: Sink> Replay<R, S> {
         })
     }
 
-    /// The same replay with every step taken as a wave, whose jobs are run by `jobs`: for replaying on another driver. A wave of
-    /// the recording is run whole, any other step is a wave of its own.
+    /// Makes the replay take every step as a wave, with `jobs` running the wave's jobs, to replay
+    /// with another driver. A wave of the recording is run as a whole; any other step is a wave by
+    /// itself.
     #[must_use]
     pub fn in_waves(mut self, jobs: impl Fn(&mut [Job<'_>]) + Send + Sync + 'static) -> Self {
         self.player.jobs = Some(Jobs(Arc::new(jobs)));
         self
     }
 
-    /// How the recorded machine was set up.
+    /// The setup of the recorded machine.
     pub fn header(&self) -> &Header {
         self.reader.header()
     }
 
-    /// The machine as it is now.
+    /// The machine in its current state.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         &self.player.kernel
     }
 
     /// The sink.
     pub fn sink(&mut self) -> &mut S {
-        &mut self.player.watch.sink
+        &mut self.player.observer.sink
     }
 
-    /// Replays until so many steps are taken and every input that was recorded before the next one.
+    /// Replays until the machine has taken `step` steps and all inputs recorded before the next
+    /// step have been applied.
     ///
     /// # Errors
     /// As [`replay`].
@@ -174,9 +179,9 @@ impl<R: Read, S: Sink> Replay<R, S> {
         Ok(self.report())
     }
 
-    /// What has been found so far. Linear in the state.
+    /// The result so far. Linear in the state.
     pub fn report(&self) -> Report {
-        let (last, _) = self.player.watch.checks.take(&self.player.kernel);
+        let (last, _) = self.player.observer.checks.take(&self.player.kernel);
         Report {
             verdict: self.verdict.clone().unwrap_or(Verdict::EqualUpTo {
                 step: self.player.kernel.step_index(),
@@ -197,12 +202,12 @@ impl<R: Read, S: Sink> Replay<R, S> {
         if self.verdict.is_some() {
             return Ok(Played::Over);
         }
-        if let Some(len) = self.player.glance(self.reader.peek(), until) {
+        if let Some(len) = self.player.play_frequent(self.reader.peek(), until) {
             self.reader.pass(len);
             return Ok(Played::Entry);
         }
         let Some(raw) = self.reader.raw()? else {
-            // No step is taken behind the last entry, so everything up to here was compared.
+            // The machine takes no step after the last entry, so all its steps have been compared.
             let step = self.player.kernel.step_index();
             self.verdict = Some(match self.reader.tail() {
                 Some(Tail::Sealed) => Verdict::Equal,
@@ -235,19 +240,19 @@ impl<R: Read, S: Sink> Replay<R, S> {
         Ok(Played::Over)
     }
 
-    /// Takes one step towards the entry that is held. `false`: no coroutine is ready, the machine
-    /// asks, or the next steps are a wave, which is one entry.
+    /// Takes one step towards the held entry. `false` if no coroutine is ready, a request is
+    /// pending, or the next steps are a wave, which is one entry.
     pub(crate) fn step(&mut self) -> bool {
         self.player.pending.is_empty() && !self.holds_wave() && self.player.step()
     }
 
-    /// Whether the entry that is held is a wave from the step at which the machine is.
+    /// Whether the held entry is a wave that starts at the current step.
     fn holds_wave(&self) -> bool {
         let now = self.player.kernel.step_index();
-        wave_at(self.reader.current().bytes) == Some(now)
+        wave_step(self.reader.current().bytes) == Some(now)
     }
 
-    /// The entry that was played last, or is held.
+    /// The last entry played, or the held entry.
     pub(crate) fn current(&self) -> Option<Entry> {
         Entry::decode(self.reader.current().bytes).ok()
     }
@@ -261,36 +266,38 @@ impl<R: Read, S: Sink> Replay<R, S> {
     }
 }
 
-/// What became of an entry.
+/// The result of playing an entry.
 pub(crate) enum Played {
-    /// It was played.
+    /// The entry was played.
     Entry,
-    /// It comes after a step that is not to be taken yet.
+    /// The entry was not played, because steps beyond the limit precede it.
     Held,
-    /// There is none, or it was the last.
+    /// The replay has ended.
     Over,
 }
 
-/// The machine part of a replay: it knows entries, and not where they come from.
+/// The machine of a replay. It plays entries without reading them from the recording itself.
 #[derive(Clone, Debug)]
 struct Player<S> {
     kernel: ProtocolMachineKernel,
-    watch: Watch<S>,
-    /// The request that was compared last, as long as an answer to it can follow.
-    asked: Option<EffectId>,
-    /// The requests that the machine makes and no entry has been compared with, in their order: of a wave there may be many.
+    observer: Observer<S>,
+    /// The effect of the request that was played last, as long as an answer may follow.
+    last_request: Option<EffectId>,
+    /// The effects of the machine's requests that have not been compared yet, in their order. A
+    /// step adds at most one effect, a wave can add several.
     pending: VecDeque<EffectId>,
-    /// The refusal that the recording has still to tell of.
+    /// The machine's refusal of the last input, until the recorded refusal is compared with it.
     refused: Option<Refusal>,
-    /// Who stepped last.
+    /// The coroutine that took the last step.
     pick: Option<Pick>,
     buffers: WaveBuffers,
-    /// Who runs the jobs of waves; without, this thread does, and only the recording's own waves are waves.
+    /// Runs the jobs of waves. Without it this thread runs them, and only the recorded waves are
+    /// waves.
     jobs: Option<Jobs>,
     requests: u64,
     inputs: u64,
     checkpoints: u64,
-    /// The live request's bytes.
+    /// The encoding of the machine's request.
     scratch: Vec<u8>,
 }
 
@@ -305,23 +312,24 @@ impl std::fmt::Debug for Jobs {
     }
 }
 
-/// What a replay watches of its machine: the digests, the last events, and what the caller wants.
+/// The sink of a replayed machine: keeps the digests and the last events, and forwards to the
+/// caller's sink.
 #[derive(Clone, Debug)]
-struct Watch<S> {
+struct Observer<S> {
     checks: Checks,
-    /// The last events, and the operation of the effect that each resolves.
+    /// The last events, at most [`RECENT_MAX`], each with the operation of the effect that it ends.
     recent: Vec<(ObsEvent, Option<OperationId>)>,
     /// The operations of outstanding effects.
-    asked: BTreeMap<EffectId, OperationId>,
+    operations: BTreeMap<EffectId, OperationId>,
     keeps_recent: bool,
-    /// Where in `recent` the next event goes.
+    /// Position of the next event in `recent`.
     at: usize,
     sink: S,
 }
 
 /// Why an entry was not played.
 enum Stopped {
-    /// A step beyond the limit stands before it.
+    /// Steps beyond the limit precede it.
     Limit,
     Diverged(Box<Divergence>),
     Unreadable(ReadError),
@@ -339,22 +347,22 @@ impl From<ReadError> for Stopped {
 impl<S: Sink> Player<S> {
     fn new(config: ProtocolMachineConfig, sink: S) -> Player<S> {
         let checks = Checks::new(config.determinism_mode);
-        // Whoever looks at this kernel sees that it takes outcomes from a recording only.
+        // This mode shows that all outcomes come from a recording.
         let config = ProtocolMachineConfig {
             determinism_mode: DeterminismMode::Replay,
             ..config
         };
         Player {
             kernel: ProtocolMachineKernel::new(config),
-            watch: Watch {
+            observer: Observer {
                 checks,
                 recent: Vec::with_capacity(RECENT_MAX),
-                asked: BTreeMap::new(),
+                operations: BTreeMap::new(),
                 keeps_recent: true,
                 at: 0,
                 sink,
             },
-            asked: None,
+            last_request: None,
             pending: VecDeque::new(),
             refused: None,
             pick: None,
@@ -367,42 +375,41 @@ impl<S: Sink> Player<S> {
         }
     }
 
-    /// Plays the entry that the bytes start with, if a glance at it is enough: a request that is
-    /// the expected one, a short answer. Its length then.
+    /// Plays the entry at the start of `bytes` and returns its length, if it is one of the frequent
+    /// ones: a request that equals the machine's, or a frequent answer.
     ///
-    /// Nearly all entries are, and finding where each ends by reading it was a tenth of a replay.
+    /// Nearly all entries are. Finding their ends separately took a tenth of a replay.
     #[inline]
-    fn glance(&mut self, bytes: &[u8], until: u64) -> Option<usize> {
-        const REQUEST: u8 = number::REQUEST as u8;
+    fn play_frequent(&mut self, bytes: &[u8], until: u64) -> Option<usize> {
         if self.refused.is_some() {
             return None;
         }
-        if let [0x89, REQUEST, ..] = bytes {
-            self.walk(uint_at(bytes, 2)?, until);
+        if bytes.starts_with(&REQUEST_START) {
+            self.step_to(scan::uint_at(bytes, STEP_AT)?, until);
             let live = self.kernel.request(*self.pending.front()?)?;
             let now = self.kernel.step_index();
             self.scratch.clear();
             encode_request(now, &live, &mut Encoder::new(&mut self.scratch));
-            // No item is the beginning of another one.
+            // No encoded item is a proper prefix of another one.
             if !bytes.starts_with(&self.scratch) {
                 return None;
             }
-            self.watch.sink.request(now, &live);
-            self.asked = self.pending.pop_front();
+            self.observer.sink.request(now, &live);
+            self.last_request = self.pending.pop_front();
             self.requests += 1;
             return Some(self.scratch.len());
         }
-        let effect = self.asked?;
-        let (outcome, len) = short_answer(bytes)?;
-        self.asked = None;
-        self.take(Ingress::Outcome { effect, outcome });
+        let effect = self.last_request?;
+        let (outcome, len) = frequent_answer(bytes)?;
+        self.last_request = None;
+        self.apply(Ingress::Outcome { effect, outcome });
         Some(len)
     }
 
-    /// Steps until the machine asks, rests, or is at the step. `false`: a step beyond the limit
-    /// stands before that.
+    /// Steps until a request is pending, the machine rests, or it has taken `step` steps. `false`
+    /// if this takes steps beyond the limit.
     #[inline]
-    fn walk(&mut self, step: u64, until: u64) -> bool {
+    fn step_to(&mut self, step: u64, until: u64) -> bool {
         while self.pending.is_empty() && self.kernel.step_index() < step {
             if self.kernel.step_index() >= until {
                 return false;
@@ -415,23 +422,22 @@ impl<S: Sink> Player<S> {
     }
 
     fn play(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
-        // The recording's reader has checked that this is an array that starts with a number.
-        if bytes.get(1) == Some(&(number::REQUEST as u8)) {
+        if bytes.starts_with(&REQUEST_START) {
             return self.play_request(entry, bytes, until);
         }
-        let what = Entry::decode(bytes)?;
-        if self.refused.is_some() && !matches!(what, Entry::Refused(_)) {
+        let decoded = Entry::decode(bytes)?;
+        if self.refused.is_some() && !matches!(decoded, Entry::Refused(_)) {
             return Err(self.refusal_differs(entry, None));
         }
-        match what {
+        match decoded {
             Entry::Header(_) => Err(Stopped::Misplaced(Misplaced::Header)),
             Entry::Image(bytes) => self.load(&bytes),
             Entry::Request(_) => self.play_request(entry, bytes, until),
             Entry::Answer(outcome) => self.answer(entry, outcome),
             Entry::Input { step, ref input } => {
-                self.asked = None;
-                self.advance(entry, &what, step, until)?;
-                self.take(input.clone());
+                self.last_request = None;
+                self.advance(entry, &decoded, step, until)?;
+                self.apply(input.clone());
                 Ok(())
             }
             Entry::Refused(refusal) => {
@@ -442,21 +448,21 @@ impl<S: Sink> Player<S> {
                 Ok(())
             }
             Entry::Checkpoint(point) => {
-                self.asked = None;
-                self.advance(entry, &what, point.step, until)?;
+                self.last_request = None;
+                self.advance(entry, &decoded, point.step, until)?;
                 self.compare(entry, &point)
             }
             Entry::Wave { step, ref picks } => {
-                self.asked = None;
-                self.advance(entry, &what, step, until)?;
+                self.last_request = None;
+                self.advance(entry, &decoded, step, until)?;
                 if self.kernel.step_index() >= until {
                     return Err(Stopped::Limit);
                 }
-                self.wave(entry, &what, picks)
+                self.wave(entry, &decoded, picks)
             }
             Entry::End(End { stop, last, .. }) => {
-                self.asked = None;
-                self.advance(entry, &what, last.step, until)?;
+                self.last_request = None;
+                self.advance(entry, &decoded, last.step, until)?;
                 self.compare(entry, &last)?;
                 let got = stop_of(&self.kernel);
                 if stop == got {
@@ -466,39 +472,38 @@ impl<S: Sink> Player<S> {
                     expected: stop,
                     got,
                 };
-                Err(self.diverged(entry, difference, stop.to_string(), got.to_string()))
+                Err(self.diverged(entry, None, difference))
             }
         }
     }
 
     #[inline]
     fn answer(&mut self, entry: u64, outcome: Outcome) -> Result<(), Stopped> {
-        let Some(effect) = self.asked.take() else {
-            let expected = format!("answered: {}", describe::outcome(&outcome));
-            let got = "the machine has asked nothing".to_owned();
-            return Err(self.diverged(entry, Difference::AnswerToNothing, expected, got));
+        let Some(effect) = self.last_request.take() else {
+            let answer = Entry::Answer(outcome);
+            return Err(self.diverged(entry, Some(&answer), Difference::AnswerToNothing));
         };
-        self.take(Ingress::Outcome { effect, outcome });
+        self.apply(Ingress::Outcome { effect, outcome });
         Ok(())
     }
 
-    /// The machine must ask exactly this. Bytes are compared first: they are equal exactly when the
-    /// requests are.
+    /// Compares a recorded request with the machine's. It compares their bytes, which are equal if
+    /// and only if the requests are.
     fn play_request(&mut self, entry: u64, bytes: &[u8], until: u64) -> Result<(), Stopped> {
         if self.refused.is_some() {
             return Err(self.refusal_differs(entry, None));
         }
-        self.asked = None;
-        let Some(step) = uint_at(bytes, 2) else {
-            // Not what a writer writes; decoding says how.
+        self.last_request = None;
+        let Some(step) = scan::uint_at(bytes, STEP_AT) else {
+            // Not the form that a writer produces. The decoder returns the error.
             Entry::decode(bytes)?;
             return Ok(());
         };
-        if !self.walk(step, until) {
+        if !self.step_to(step, until) {
             return Err(Stopped::Limit);
         }
-        let asked = self.pending.front().copied();
-        let Some(live) = asked.and_then(|effect| self.kernel.request(effect)) else {
+        let first = self.pending.front().copied();
+        let Some(live) = first.and_then(|effect| self.kernel.request(effect)) else {
             return Err(self.request_missing(entry, bytes));
         };
         self.scratch.clear();
@@ -508,37 +513,39 @@ impl<S: Sink> Player<S> {
             let got = Request::of(now, &live);
             return Err(self.request_differs(entry, bytes, got));
         }
-        self.watch.sink.request(now, &live);
-        self.asked = self.pending.pop_front();
+        self.observer.sink.request(now, &live);
+        self.last_request = self.pending.pop_front();
         self.requests += 1;
         Ok(())
     }
 
-    /// Steps until the step at which an entry that is not a request stands.
-    fn advance(&mut self, entry: u64, what: &Entry, step: u64, until: u64) -> Result<(), Stopped> {
-        if !self.walk(step, until) {
+    /// Steps until the step of an entry that is not a request.
+    fn advance(
+        &mut self,
+        entry: u64,
+        decoded: &Entry,
+        step: u64,
+        until: u64,
+    ) -> Result<(), Stopped> {
+        if !self.step_to(step, until) {
             return Err(Stopped::Limit);
         }
         if let Some(live) = self.live() {
             let got = Request::of(self.kernel.step_index(), &live);
-            let expected = describe::entry(None, what);
-            return Err(self.request_extra(entry, expected, got));
+            let difference = Difference::RequestExtra(Box::new(got));
+            return Err(self.diverged(entry, Some(decoded), difference));
         }
         let now = self.kernel.step_index();
         if now < step {
-            let expected = format!("{} at step {step}", describe::entry(None, what));
-            let got = format!("at rest, {}, at step {now}", stop_of(&self.kernel));
-            return Err(self.diverged(entry, Difference::Rest { step }, expected, got));
+            return Err(self.diverged(entry, Some(decoded), Difference::Rest { step }));
         }
         if now > step {
-            let expected = format!("{} at step {step}", describe::entry(None, what));
-            let got = format!("the machine is at step {now}");
-            return Err(self.diverged(entry, Difference::Past { step }, expected, got));
+            return Err(self.diverged(entry, Some(decoded), Difference::Past { step }));
         }
         Ok(())
     }
 
-    /// One step. `false`: no coroutine is ready.
+    /// Takes one step. `false` if no coroutine is ready.
     #[inline]
     fn step(&mut self) -> bool {
         if self.jobs.is_some() {
@@ -547,36 +554,34 @@ impl<S: Sink> Player<S> {
                 return self.run(&wave).is_ok();
             }
         }
-        match self.kernel.step(&mut self.watch) {
+        match self.kernel.step(&mut self.observer) {
             Turn::Stepped { pick, step } => {
                 self.pick = Some(pick);
                 if let Step::Effect(effect) = step {
                     self.pending.push_back(effect);
                 }
-                self.watch.sink.stepped(&self.kernel);
+                self.observer.sink.stepped(&self.kernel);
                 true
             }
             Turn::Rest(rest) => {
-                self.watch.sink.rested(&self.kernel, &rest);
+                self.observer.sink.rested(&self.kernel, &rest);
                 false
             }
         }
     }
 
-    /// The first request that no entry has been compared with.
+    /// The first request that has not been compared yet.
     fn live(&self) -> Option<EffectRequest<'_>> {
         self.kernel.request(*self.pending.front()?)
     }
 
-    /// Runs the picks as the wave that they were, on this thread.
-    fn wave(&mut self, entry: u64, what: &Entry, picks: &[(Pick, u32)]) -> Result<(), Stopped> {
+    /// Runs a recorded wave.
+    fn wave(&mut self, entry: u64, decoded: &Entry, picks: &[(Pick, u32)]) -> Result<(), Stopped> {
         let wave = self.kernel.claim(picks.iter().copied());
         let Err(refusal) = self.run(&wave) else {
             return Ok(());
         };
-        let expected = describe::entry(None, what);
-        let got = format!("no wave of this machine: {refusal}");
-        Err(self.diverged(entry, Difference::Wave(refusal), expected, got))
+        Err(self.diverged(entry, Some(decoded), Difference::Wave(refusal)))
     }
 
     fn run(&mut self, wave: &WaveCertificate) -> Result<(), WaveRefusal> {
@@ -586,18 +591,18 @@ impl<S: Sink> Player<S> {
             }
         };
         self.kernel
-            .wave(wave, &mut self.buffers, &mut self.watch, run)?;
+            .wave(wave, &mut self.buffers, &mut self.observer, run)?;
         self.pick = self.buffers.steps().next_back();
-        let asked = self.buffers.asked().map(|(effect, _)| effect);
-        self.pending.extend(asked);
-        self.watch.sink.stepped(&self.kernel);
+        let effects = self.buffers.asked().map(|(effect, _)| effect);
+        self.pending.extend(effects);
+        self.observer.sink.stepped(&self.kernel);
         Ok(())
     }
 
-    fn take(&mut self, input: Ingress) {
+    fn apply(&mut self, input: Ingress) {
         self.inputs += 1;
-        match self.kernel.ingress(input, &mut self.watch) {
-            // It is asked at once, before what else was asked in the same wave.
+        match self.kernel.ingress(input, &mut self.observer) {
+            // The request is repeated at once, before the other requests of the wave.
             Ok(Taken::Resumed(Resumed::Reissued(effect))) => self.pending.push_front(effect),
             Ok(
                 Taken::Opened(_)
@@ -610,141 +615,76 @@ impl<S: Sink> Player<S> {
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
-        self.asked = None;
+        self.last_request = None;
         let image = CodeImage::from_bytes(bytes, CodeImage::LIMITS).map_err(Stopped::Image)?;
         let image = image.verify().map_err(|e| Stopped::Unsound(Box::new(e)))?;
         let image = Arc::new(image);
-        self.watch.sink.loaded(&image);
+        self.observer.sink.loaded(&image);
         self.kernel.load(&image);
         Ok(())
     }
 
     fn compare(&mut self, entry: u64, expected: &Checkpoint) -> Result<(), Stopped> {
-        let (got, _) = self.watch.checks.take(&self.kernel);
+        let (got, _) = self.observer.checks.take(&self.kernel);
         self.checkpoints += 1;
         if expected.clock != got.clock {
             let (expected, got) = (expected.clock, got.clock);
             let difference = Difference::Clock { expected, got };
-            let (expected, got) = (format!("clock {expected}"), format!("clock {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         if let (Some(expected), Some(got)) = (expected.trace, got.trace)
             && expected != got
         {
             let difference = Difference::Trace { expected, got };
-            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
-            let (expected, got) = (format!("trace {expected}"), format!("trace {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         if let (Some(expected), Some(got)) = (expected.state, got.state)
             && expected != got
         {
             let difference = Difference::State { expected, got };
-            let (expected, got) = (describe::digest(&expected), describe::digest(&got));
-            let (expected, got) = (format!("state {expected}"), format!("state {got}"));
-            return Err(self.diverged(entry, difference, expected, got));
+            return Err(self.diverged(entry, None, difference));
         }
         Ok(())
     }
 
     #[cold]
-    fn request_differs(&mut self, entry: u64, bytes: &[u8], got: Request) -> Stopped {
-        let expected = match Entry::decode(bytes) {
-            Ok(Entry::Request(expected)) => expected,
-            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
-            Err(error) => return Stopped::Unreadable(error),
+    fn request_differs(&self, entry: u64, bytes: &[u8], got: Request) -> Stopped {
+        let expected = match recorded_request(bytes) {
+            Ok(expected) => expected,
+            Err(stopped) => return stopped,
         };
-        let session = got.effect.session;
-        let image = describe::image_of(&self.kernel, session);
-        let fields = differing(image, &expected, &got);
-        let (a, b) = (
-            describe::request(image, &expected),
-            describe::request(image, &got),
-        );
-        let who = self.asker(got.effect);
+        let image = describe::image_of(&self.kernel, got.effect.session);
         let difference = Difference::Request {
+            fields: differing_fields(image, &expected, &got),
             expected: Box::new(expected),
             got: Box::new(got),
-            fields,
         };
-        self.divergence(entry, who.map(|c| (session, c)), difference, a, b)
+        self.diverged(entry, None, difference)
     }
 
     #[cold]
-    fn request_missing(&mut self, entry: u64, bytes: &[u8]) -> Stopped {
-        let expected = match Entry::decode(bytes) {
-            Ok(Entry::Request(expected)) => expected,
-            Ok(_) => return Stopped::Misplaced(Misplaced::Header),
-            Err(error) => return Stopped::Unreadable(error),
-        };
-        let session = expected.effect.session;
-        let live = self.kernel.session(session);
-        let text = describe::request(describe::image_of(&self.kernel, session), &expected);
-        let asker = live.and_then(|s| {
-            let index = s.coroutines().iter().position(|c| c.role == expected.role);
-            Some((session, CoroutineId(index? as u16)))
-        });
-        let step = self.kernel.step_index();
-        let got = match stop_of(&self.kernel) {
-            crate::entry::Stop::Running => format!("no request at step {step}"),
-            stop => format!("no request: at rest, {stop}, at step {step}"),
-        };
-        let expected_at = expected.step;
-        let difference = Difference::RequestMissing(Box::new(expected));
-        self.divergence(
-            entry,
-            asker,
-            difference,
-            format!("{text} at step {expected_at}"),
-            got,
-        )
+    fn request_missing(&self, entry: u64, bytes: &[u8]) -> Stopped {
+        match recorded_request(bytes) {
+            Ok(expected) => {
+                let difference = Difference::RequestMissing(Box::new(expected));
+                self.diverged(entry, None, difference)
+            }
+            Err(stopped) => stopped,
+        }
     }
 
     #[cold]
-    fn request_extra(&mut self, entry: u64, expected: String, got: Request) -> Stopped {
-        let session = got.effect.session;
-        let image = describe::image_of(&self.kernel, session);
-        let text = describe::request(image, &got);
-        let who = self.asker(got.effect).map(|c| (session, c));
-        self.divergence(
-            entry,
-            who,
-            Difference::RequestExtra(Box::new(got)),
-            expected,
-            text,
-        )
-    }
-
-    #[cold]
-    fn refusal_differs(&mut self, entry: u64, expected: Option<Refusal>) -> Stopped {
+    fn refusal_differs(&self, entry: u64, expected: Option<Refusal>) -> Stopped {
         let got = self.refused;
-        let text = |r: Option<Refusal>| r.map_or("taken".to_owned(), |r| format!("refused: {r}"));
-        let difference = Difference::Refusal { expected, got };
-        self.diverged(entry, difference, text(expected), text(got))
+        self.diverged(entry, None, Difference::Refusal { expected, got })
     }
 
-    /// A divergence about whoever stepped last.
+    /// Describes a divergence. `recorded` is the entry, if the texts of the difference need it.
     #[cold]
-    fn diverged(
-        &mut self,
-        entry: u64,
-        difference: Difference,
-        expected: String,
-        got: String,
-    ) -> Stopped {
-        let who = self.pick.map(|p| (p.session, p.coroutine));
-        self.divergence(entry, who, difference, expected, got)
-    }
-
-    fn divergence(
-        &self,
-        entry: u64,
-        who: Option<(SessionId, CoroutineId)>,
-        difference: Difference,
-        expected: String,
-        got: String,
-    ) -> Stopped {
-        let coroutine = who.and_then(|(session, coroutine)| {
+    fn diverged(&self, entry: u64, recorded: Option<&Entry>, difference: Difference) -> Stopped {
+        let (expected, got) = difference.texts(recorded, &self.kernel);
+        let origin = self.origin(&difference);
+        let coroutine = origin.and_then(|(session, coroutine)| {
             let session = self.kernel.session(session)?;
             let image = self.kernel.image(session).as_ref();
             Some((image, session.coroutines().get(coroutine.index())?))
@@ -765,7 +705,7 @@ impl<S: Sink> Player<S> {
         Stopped::Diverged(Box::new(Divergence {
             entry,
             step: self.kernel.step_index(),
-            session: who.map(|(session, _)| session),
+            session: origin.map(|(session, _)| session),
             role,
             instruction,
             difference,
@@ -775,41 +715,67 @@ impl<S: Sink> Player<S> {
         }))
     }
 
-    /// Who made an outstanding request.
-    fn asker(&self, effect: EffectId) -> Option<CoroutineId> {
+    /// The coroutine to which a difference belongs: the one that made the request, or should have,
+    /// and otherwise the one that took the last step.
+    fn origin(&self, difference: &Difference) -> Option<(SessionId, CoroutineId)> {
+        match difference {
+            Difference::Request { got, .. } | Difference::RequestExtra(got) => {
+                let issuer = self.issuer(got.effect)?;
+                Some((got.effect.session, issuer))
+            }
+            Difference::RequestMissing(expected) => {
+                let id = expected.effect.session;
+                let coroutines = self.kernel.session(id)?.coroutines();
+                let index = coroutines.iter().position(|c| c.role == expected.role)?;
+                Some((id, CoroutineId(index as u16)))
+            }
+            Difference::Rest { .. }
+            | Difference::Past { .. }
+            | Difference::AnswerToNothing
+            | Difference::Refusal { .. }
+            | Difference::Clock { .. }
+            | Difference::State { .. }
+            | Difference::Trace { .. }
+            | Difference::Wave(_)
+            | Difference::Stop { .. } => self.pick.map(|pick| (pick.session, pick.coroutine)),
+        }
+    }
+
+    /// The coroutine of an outstanding effect.
+    fn issuer(&self, effect: EffectId) -> Option<CoroutineId> {
         let effects = self.kernel.session(effect.session)?.effects();
         let found = effects.iter().find(|e| e.number == effect.number)?;
         Some(found.coroutine)
     }
 
-    fn recent(&self) -> Vec<Seen> {
-        let (newer, older) = self.watch.recent.split_at(self.watch.at);
-        let seen = |(event, operation): &(ObsEvent, Option<OperationId>)| {
+    fn recent(&self) -> Vec<RecentEvent> {
+        let (newer, older) = self.observer.recent.split_at(self.observer.at);
+        let recent = |(event, operation): &(ObsEvent, Option<OperationId>)| {
             let image = describe::image_of(&self.kernel, event.stamp.session);
-            Seen {
+            RecentEvent {
                 text: describe::event_of(image, event, *operation),
                 event: event.clone(),
             }
         };
-        older.iter().chain(newer).map(seen).collect()
+        older.iter().chain(newer).map(recent).collect()
     }
 }
 
-impl<S> Watch<S> {
-    /// The operation of the effect that the event resolves. Keeps those of outstanding effects,
-    /// which the machine bounds.
+impl<S> Observer<S> {
+    /// The operation of the effect that the event ends. Keeps the operations of outstanding
+    /// effects, whose number the machine bounds.
     fn operation(&mut self, session: SessionId, event: &Event) -> Option<OperationId> {
         let effect = |number: u64| EffectId { session, number };
         match event {
             Event::EffectIssued {
                 number, operation, ..
             } => {
-                self.asked.insert(effect(*number), *operation);
+                self.operations.insert(effect(*number), *operation);
                 None
             }
             Event::EffectResolved { number, .. }
             | Event::EffectFailed { number, .. }
-            | Event::EffectInvalidated { number } => self.asked.remove(&effect(*number)),
+            | Event::EffectInvalidated { number } => self.operations.remove(&effect(*number)),
             Event::Opened { .. }
             | Event::Sent(_)
             | Event::Offered(_)
@@ -831,7 +797,7 @@ impl<S> Watch<S> {
     }
 }
 
-impl<S: Sink> Sink for Watch<S> {
+impl<S: Sink> Sink for Observer<S> {
     #[inline]
     fn wants_events(&self) -> bool {
         self.keeps_recent || !self.checks.is_off() || self.sink.wants_events()
@@ -868,50 +834,27 @@ impl<S: Sink> Sink for Watch<S> {
     }
 }
 
-/// The answer that the bytes start with, and its length, if it is what most answers are: nothing,
-/// a small number, some bytes.
-#[inline]
-fn short_answer(bytes: &[u8]) -> Option<(Outcome, usize)> {
-    const ANSWER: u8 = number::ANSWER as u8;
-    match bytes {
-        [0x82, ANSWER, 0x82, 0, 0xf6, ..] => Some((Outcome::done(), 5)),
-        [0x82, ANSWER, 0x82, 0, n @ 0..=23, ..] => Some((Outcome::success(u64::from(*n)), 5)),
-        [0x82, ANSWER, 0x82, 0, 0x58, len @ 24..=255, bytes @ ..] => {
-            let len = usize::from(*len);
-            Some((Outcome::Success(Value::bytes(bytes.get(..len)?)), 6 + len))
-        }
-        _ => None,
+fn recorded_request(bytes: &[u8]) -> Result<Request, Stopped> {
+    match Entry::decode(bytes)? {
+        Entry::Request(request) => Ok(request),
+        Entry::Header(_)
+        | Entry::Image(_)
+        | Entry::Answer(_)
+        | Entry::Input { .. }
+        | Entry::Refused(_)
+        | Entry::Checkpoint(_)
+        | Entry::Wave { .. }
+        | Entry::End(_) => Err(Stopped::Misplaced(Misplaced::Header)),
     }
 }
 
-/// The step from which the entry's wave ran; `None`: it is none.
-fn wave_at(bytes: &[u8]) -> Option<u64> {
-    const WAVE: u8 = number::WAVE as u8;
-    match bytes {
-        [0x83, WAVE, ..] => uint_at(bytes, 2),
-        _ => None,
+/// The step at which a wave started. `None` if the entry is not a wave.
+fn wave_step(entry: &[u8]) -> Option<u64> {
+    match entry.starts_with(&WAVE_START) {
+        true => scan::uint_at(entry, STEP_AT),
+        false => None,
     }
 }
 
-/// The number whose shortest CBOR encoding starts at an offset.
-#[inline]
-fn uint_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let rest = bytes.get(at..)?;
-    let (initial, rest) = rest.split_first()?;
-    let width = match initial {
-        0..=23 => return Some(u64::from(*initial)),
-        24 => 1,
-        25 => 2,
-        26 => 4,
-        27 => 8,
-        _ => return None,
-    };
-    let mut number = 0;
-    for byte in rest.get(..width)? {
-        number = number << 8 | u64::from(*byte);
-    }
-    Some(number)
-}
-
-/// Events that a divergence tells of before it.
+/// Events before a divergence that are kept.
 const RECENT_MAX: usize = 16;

@@ -1,46 +1,46 @@
-//! What a replay found, as data and as text.
+//! The result of a replay, as data and as text.
 
 use crate::describe;
 use crate::divergence::Divergence;
 use crate::entry::Checkpoint;
 use crate::reader::Tail;
 
-/// What a replay found.
+/// Whether a replay repeated the recorded run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The recording is whole, and the replay is the recorded run.
+    /// The recording is complete, and the replay repeated it.
     Equal,
-    /// The replay is the recorded run up to this step, and no more is known. [`Report::tail`] says
-    /// why: the recording is cut or damaged there, or, with `None`, the replay was not taken to
-    /// the end.
+    /// The replay repeated the recording up to this step; the rest is not known.
+    /// [`Report::tail`] has the reason: the recording is truncated or damaged there, or, if it is
+    /// `None`, the replay was not run to the end.
     EqualUpTo {
-        /// How many steps were taken.
+        /// Number of steps.
         step: u64,
     },
-    /// It is not, from here on.
+    /// The replay differs from the recording.
     Diverged(Box<Divergence>),
 }
 
 /// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the replay is the recorded run.
+    /// Whether the replay repeated the recorded run.
     pub verdict: Verdict,
-    /// How the recording ends; `None` when the replay stopped before its end.
+    /// How the recording ends; `None` if the replay stopped before its end.
     pub tail: Option<Tail>,
-    /// How many records proved to be what was written.
+    /// Number of intact records.
     pub records: u64,
-    /// How many entries were replayed, the header included.
+    /// Number of entries replayed, the header included.
     pub entries: u64,
-    /// How many requests were compared.
+    /// Number of requests compared.
     pub requests: u64,
-    /// How many inputs were taken or refused, answers included.
+    /// Number of inputs accepted or refused, answers included.
     pub inputs: u64,
-    /// How many checkpoints were compared, the end included.
+    /// Number of checkpoints compared, the end included.
     pub checkpoints: u64,
-    /// How many sessions were opened.
+    /// Number of sessions opened.
     pub sessions: u64,
-    /// The digests of the run as replayed.
+    /// The digests of the replayed run.
     pub last: Checkpoint,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Display for Verdict {
 
 impl Report {
     /// The verdict in a few words: the first line of [`Display`](std::fmt::Display) without the
-    /// counts, and the kind of divergence without its details.
+    /// counts, or the kind of divergence without its details.
     pub fn headline(&self) -> String {
         let why = match (&self.verdict, &self.tail) {
             (Verdict::Equal, _) => return "equal".to_owned(),

@@ -1,4 +1,4 @@
-//! A recording as a story: its entries and, between them, the events of its replay.
+//! The timeline of a recording: its entries and, between them, the events of its replay.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -11,26 +11,28 @@ use crate::reader::Tail;
 use crate::replay::{Played, Replay, ReplayError};
 use crate::report::{Report, Verdict};
 
-/// Something that a timeline tells.
+/// An element of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The recording has this. Inputs and answers stand before the events that they cause,
-    /// everything else behind the events that led to it.
+    /// An entry of the recording. Inputs and answers precede the events that they cause; all other
+    /// entries follow the events that led to them.
     Entry {
-        /// Which entry, from 0 for the header, which is not told.
+        /// The entry's number. The header, which has the number 0, is not part of the timeline.
         index: u64,
-        /// What it says.
+        /// The entry.
         entry: Entry,
     },
-    /// The replayed machine did this.
+    /// An event of the replayed machine.
     Event(ObsEvent),
-    /// The replayed machine did something else than the recording says. Nothing follows.
+    /// The replay differs from the recording. Nothing follows.
     Diverged(Box<Divergence>),
 }
 
-/// Walks through a recording by replaying it, one step at a time and in constant memory.
+/// Iterates over the entries and events of a recording, which it replays step by step in constant
+/// memory.
 ///
-/// An iterator; between two moments [`kernel`](Self::kernel) shows the machine and knows the names.
+/// Between two elements [`kernel`](Self::kernel) returns the state of the machine, with the images
+/// that have the names.
 #[derive(Debug)]
 pub struct Timeline<R> {
     replay: Replay<R, Buffer>,
@@ -64,12 +66,12 @@ impl<R: Read> Timeline<R> {
         })
     }
 
-    /// How the recorded machine was set up.
+    /// The setup of the recorded machine.
     pub fn header(&self) -> &Header {
         self.replay.header()
     }
 
-    /// The machine as it is now.
+    /// The machine in its current state.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         self.replay.kernel()
     }
@@ -79,22 +81,22 @@ impl<R: Read> Timeline<R> {
         self.replay.reader().tail()
     }
 
-    /// How many records proved to be what was written.
+    /// Number of intact records read so far.
     pub fn records(&self) -> u64 {
         self.replay.reader().records()
     }
 
-    /// What the replay has found so far. Linear in the state.
+    /// The result of the replay so far. Linear in the state.
     pub fn report(&self) -> Report {
         self.replay.report()
     }
 
-    /// One step, or one entry.
-    fn turn(&mut self) -> Result<(), ReplayError> {
+    /// Replays one step or one entry.
+    fn advance(&mut self) -> Result<(), ReplayError> {
         let now = self.replay.kernel().step_index();
         match self.replay.play(now)? {
             Played::Held => {
-                // When nobody can step, the entry is played once more, and its divergence found.
+                // If no coroutine can step, playing the entry without a limit finds the divergence.
                 if !self.replay.step() {
                     self.play(u64::MAX)?;
                 }
@@ -148,7 +150,7 @@ impl<R: Read> Iterator for Timeline<R> {
             if self.is_over {
                 return None;
             }
-            if let Err(error) = self.turn() {
+            if let Err(error) = self.advance() {
                 self.is_over = true;
                 return Some(Err(error));
             }

@@ -1,4 +1,4 @@
-//! Writing: entries into records, records onto a medium.
+//! Writing entries into records, and records onto a medium.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,33 +9,33 @@ use crate::bounds::{ENTRY_LEN_MAX, ENTRY_LIMITS, MAGIC, PART_LEN_MAX, RECORD_LEN
 use crate::entry::{Entry, Header, encode_part};
 use crate::frame::{CONTENT_AT, Chain, empty_record, seal};
 
-/// What a recording is written to.
+/// A medium to which a recording is written.
 pub trait Store: Write {
-    /// Makes what was written survive a loss of power.
+    /// Makes the written bytes survive a power failure.
     ///
     /// # Errors
-    /// When the medium cannot promise it.
+    /// When the medium fails to.
     fn sync(&mut self) -> io::Result<()>;
 }
 
 impl Store for File {
     fn sync(&mut self) -> io::Result<()> {
         match self.sync_data() {
-            // A pipe or a device without storage has nothing to sync.
+            // Pipes and devices without storage do not support it.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             done => done,
         }
     }
 }
 
-/// Memory, which nothing makes survive.
+/// Memory, which does not survive a power failure.
 impl Store for Vec<u8> {
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Nowhere: for measuring.
+/// Discards the recording; for measurements.
 impl Store for io::Sink {
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
@@ -54,64 +54,64 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-/// Why a recording could not be written. Nothing is written after such an error: what is on the
-/// medium is a good recording of the run up to then.
+/// Why a recording could not be written. Nothing is written after such an error, so the medium
+/// contains an intact recording of the run up to then.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The medium failed.
     #[error("writing failed: {0}")]
     Io(#[from] io::Error),
-    /// An entry is longer than a reader would take.
+    /// An entry is longer than a reader's limit.
     #[error("an entry of {len} bytes is over the limit of {max}")]
     EntryTooLong {
-        /// Bytes of the entry.
+        /// Length of the entry in bytes.
         len: usize,
         /// The limit.
         max: usize,
     },
-    /// An entry has more items than a reader would take.
+    /// An entry has more items than a reader's limit.
     #[error("an entry has more than {max} items, which is the limit")]
     EntryTooRich {
         /// The limit.
         max: usize,
     },
-    /// Writing has failed before.
+    /// An earlier write failed.
     #[error("the recording stopped at an earlier error")]
     Stopped,
-    /// A session was opened of an image that the recording does not have.
-    #[error("a session was opened of an image that the recorder was not told of")]
+    /// A session was opened with an image that the recording does not contain.
+    #[error("a session was opened with an image that was not loaded while recording")]
     ImageMissing {
         /// The image's digest.
         digest: [u8; 32],
     },
-    /// The configuration is that of a replay, which is not recorded: its recording is there.
+    /// The determinism mode is `Replay`: a replay is not recorded, because it has a recording.
     #[error("a machine in determinism mode `replay` takes its outcomes from a recording")]
     Replaying,
 }
 
-/// Writes entries as a recording, in records of some [`RECORD_LEN`] bytes.
+/// Writes entries as a recording, in records of about [`RECORD_LEN`] bytes.
 ///
-/// [`Recorder`](crate::Recorder) is how a run is recorded; a writer by itself makes recordings from
-/// entries, such as an edited copy.
+/// [`Recorder`](crate::Recorder) records a run. A writer alone makes a recording of given entries,
+/// such as an edited copy.
 ///
-/// What was written and not [flushed](Self::flush) is lost when the process is killed; dropping a
+/// Entries that are not yet [flushed](Self::flush) are lost when the process is killed. Dropping a
 /// writer flushes it.
 #[derive(Debug)]
 pub struct Writer<W: Store> {
-    /// The record being filled, with room for its frame.
+    /// The current record, with room for its frame.
     record: Vec<u8>,
     /// `None` once finished.
     store: Option<W>,
     chain: Chain,
     entries: u64,
-    /// Whether every record is to be synced.
+    /// Whether every record is synced.
     sync: bool,
     failed: bool,
 }
 
 impl<W: Store> Writer<W> {
-    /// Begins a recording: magic bytes and header. Nothing is written before the first record is
-    /// full or flushed, but for the magic bytes.
+    /// Starts a recording and writes its magic bytes. The header is written with the first record,
+    /// when that is full or flushed.
     ///
     /// # Errors
     /// When the medium fails or the header is too long.
@@ -132,22 +132,22 @@ impl<W: Store> Writer<W> {
     /// Appends an entry.
     ///
     /// # Errors
-    /// When the entry is too long or the medium fails; the writer takes nothing more then.
+    /// When the entry is too long or the medium fails. Every later call then fails too.
     pub fn entry(&mut self, entry: &Entry) -> Result<(), RecordError> {
         self.put(|out| entry.encode(out))
     }
 
-    /// Has every record synced as it is written. Without, only [`finish`](Self::finish) syncs.
+    /// Sets whether every record is synced. Otherwise only [`finish`](Self::finish) syncs.
     pub fn sync_records(&mut self, sync: bool) {
         self.sync = sync;
     }
 
-    /// How many entries were appended, the header included.
+    /// Number of entries appended, the header included.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// Appends what `encode` appends, as one entry.
+    /// Appends the entry that `encode` encodes.
     #[inline]
     pub(crate) fn put(&mut self, encode: impl FnOnce(&mut Encoder<'_>)) -> Result<(), RecordError> {
         if self.failed {
@@ -165,13 +165,13 @@ impl<W: Store> Writer<W> {
         Ok(())
     }
 
-    /// The entry that begins at `start` is too long for a record.
+    /// Splits the entry that starts at `start` and is too long for a record.
     #[cold]
     fn split(&mut self, start: usize) -> Result<(), RecordError> {
         let long = self.record.split_off(start);
         self.record.shrink_to(2 * RECORD_LEN);
         if long.len() > ENTRY_LEN_MAX {
-            // What was said before is good, and is kept.
+            // The entries before it are intact and are kept.
             self.flush()?;
             self.failed = true;
             return Err(RecordError::EntryTooLong {
@@ -179,7 +179,7 @@ impl<W: Store> Writer<W> {
                 max: ENTRY_LEN_MAX,
             });
         }
-        // An item takes a byte at least, so nothing shorter can have too many.
+        // An item has at least one byte, so a shorter entry cannot have too many items.
         if long.len() > ENTRY_LIMITS.items && Decoder::new(&long, ENTRY_LIMITS).raw().is_err() {
             self.flush()?;
             self.failed = true;
@@ -187,7 +187,7 @@ impl<W: Store> Writer<W> {
                 max: ENTRY_LIMITS.items,
             });
         }
-        // A part has a head of its own besides its bytes.
+        // A part also has heads, which take less than 16 bytes.
         let mut parts = long.chunks(PART_LEN_MAX - 16).peekable();
         while let Some(part) = parts.next() {
             let more = parts.peek().is_some();
@@ -199,10 +199,10 @@ impl<W: Store> Writer<W> {
         Ok(())
     }
 
-    /// Closes the record that is being filled and writes it.
+    /// Completes the current record and writes it.
     ///
     /// # Errors
-    /// When the medium fails; the writer takes nothing more then.
+    /// When the medium fails. Every later call then fails too.
     pub fn flush(&mut self) -> Result<(), RecordError> {
         let Some(store) = &mut self.store else {
             return Ok(());
@@ -210,7 +210,8 @@ impl<W: Store> Writer<W> {
         if self.failed || self.record.len() == CONTENT_AT {
             return Ok(());
         }
-        // Until it is written it has failed: a part of it may be on the medium.
+        // A write that fails may have written a part of the record, so `failed` is reset only after
+        // it has succeeded.
         self.failed = true;
         store.write_all(seal(&mut self.chain, &mut self.record))?;
         if self.sync {
@@ -221,8 +222,8 @@ impl<W: Store> Writer<W> {
         Ok(())
     }
 
-    /// Flushes, syncs, and gives the medium back. The recording is as it is: [`Entry::End`] is for
-    /// the caller to say.
+    /// Flushes and syncs the medium, and returns it. Does not append an [`Entry::End`], which is up
+    /// to the caller.
     ///
     /// # Errors
     /// When the medium fails.
@@ -233,7 +234,7 @@ impl<W: Store> Writer<W> {
         Ok(store)
     }
 
-    /// Flushes and gives the medium back, as if the process had been stopped here.
+    /// Flushes the medium and returns it, as if the process had been stopped here.
     ///
     /// # Errors
     /// When the medium fails.
@@ -249,8 +250,7 @@ impl<W: Store> Writer<W> {
 
 impl<W: Store> Drop for Writer<W> {
     fn drop(&mut self) {
-        // A run that ends by a panic keeps what it said last. There is nobody to tell if that
-        // fails.
+        // If a panic ends the run, the last entries are kept. An error cannot be reported here.
         let _ = self.flush();
     }
 }

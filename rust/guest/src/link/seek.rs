@@ -1,33 +1,35 @@
-//! Finding the answers to this host's `hello` and `ping` on a line that another host has used
-//! before.
+//! Finds the answers to this host's `hello` and `ping` on a line that another host used before.
 //!
-//! A virtual machine's port keeps no connections apart: what the guest still had to send to the
-//! host before may come first, answers to the `hello`s of that host among it, and it may begin in
-//! the middle of a message. So until the handshake is over, bytes are searched for answers wherever
-//! they begin, and everything else is passed over. `greet` says how a host knows its own.
+//! A virtual machine's port does not separate connections. The first bytes on the line can be
+//! messages that the guest sent to the previous host, answers to that host's `hello`s among them,
+//! and they can start in the middle of a message. Until the handshake is over, the received bytes
+//! are therefore searched for an answer at every offset, and all other bytes are skipped. `greet`
+//! tells this host's answers from others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use antiphon_codec::scan::Major;
 use antiphon_wire::{Envelope, HEADER_LEN, HelloErr, HelloOk, Message, VersionRange};
 
-/// The longest answer that is found, in bytes: versions, a system's name and some features need a
-/// tenth of it. It bounds what is held, and what can be mistaken for the length of an answer.
+/// The longest answer that is found, in bytes. An answer has versions, a system's name and some
+/// features, which take a tenth of this. It bounds the bytes that are kept, and the values that can
+/// be mistaken for the length of an answer.
 pub(crate) const ANSWER_LEN_MAX: usize = 4096;
 
-/// An answer that was found on the line.
+/// An answer found on the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// An answer to some `hello`.
+    /// An answer to a `hello`, of this host or another.
     Answer(HelloOk),
-    /// A refusal of some `hello`.
+    /// A refusal of a `hello`, of this host or another.
     Refusal(HelloErr),
-    /// The answer to the ping that was awaited: what follows on the line is for this host.
+    /// The answer to the awaited ping: all bytes after it are for this host.
     Pong,
 }
 
-/// The id of the ping whose answer ends the search, shared by the thread that greets and the one
-/// that reads.
+/// The id of the ping whose answer ends the search. Shared by the thread that performs the
+/// handshake and the thread that reads the line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Awaited(Arc<AtomicU32>);
 
@@ -38,19 +40,20 @@ const NONE: u32 = 0;
 const FOUND: u32 = u32::MAX;
 
 impl Awaited {
-    /// Awaits the answer to this ping, which is neither 0 nor the highest number.
+    /// Awaits the answer to this ping, whose id is neither 0 nor `u32::MAX`.
     pub(crate) fn await_ping(&self, id: u32) {
         self.0.store(id, Ordering::Release);
     }
 
-    /// Awaits none any more. `false` if the answer was found already: then the search is over.
+    /// Stops awaiting a ping. Returns `false` if its answer has been found already, which has ended
+    /// the search.
     pub(crate) fn withdraw(&self) -> bool {
         let withdraw = |id| (id != FOUND).then_some(NONE);
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         self.0.fetch_update(set, fetch, withdraw).is_ok()
     }
 
-    /// Whether this is the awaited answer; if so, the search is over.
+    /// Whether this is the id of the awaited ping; if so, the search ends.
     fn finds(&self, id: u32) -> bool {
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         let is_ping = id != NONE && id != FOUND;
@@ -58,7 +61,7 @@ impl Awaited {
     }
 }
 
-/// Holds what may be the beginning of an answer.
+/// Searches the line. Keeps the bytes that can be the start of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Seeker {
     held: Vec<u8>,
@@ -73,10 +76,10 @@ impl Seeker {
         }
     }
 
-    /// Takes bytes off the line and gives what is found in them. After [`Found::Pong`] the bytes
-    /// that follow it are left, see [`rest`](Self::rest).
+    /// Searches more bytes of the line and returns the answers found. The search ends with
+    /// [`Found::Pong`]; [`rest`](Self::rest) returns the bytes after it.
     ///
-    /// At most [`ANSWER_LEN_MAX`] bytes and a header are searched again with each push.
+    /// Each push searches at most [`ANSWER_LEN_MAX`] bytes and a header again.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Found> {
         self.held.extend_from_slice(bytes);
         let mut found = Vec::new();
@@ -99,18 +102,18 @@ impl Seeker {
         found
     }
 
-    /// What follows the answer to the ping.
+    /// The bytes after the answer to the ping.
     pub(crate) fn rest(self) -> Vec<u8> {
         self.held
     }
 
-    /// The answer that begins there, and how long it is.
+    /// The answer that starts at this offset, and its length in bytes.
     fn found_at(&self, start: usize) -> Option<(Found, usize)> {
         let rest = self.held.get(start..)?;
         let (header, rest) = rest.split_first_chunk::<HEADER_LEN>()?;
         let len = usize::try_from(u32::from_be_bytes(*header)).ok()?;
-        // Looked at first because it is cheap: an answer is short, and a map.
-        if len > ANSWER_LEN_MAX || rest.first().is_none_or(|first| first >> 5 != 5) {
+        // A cheap test first: an answer is short, and a map.
+        if len > ANSWER_LEN_MAX || !is_map(rest) {
             return None;
         }
         let body = rest.get(..len)?;
@@ -125,13 +128,18 @@ impl Seeker {
     }
 }
 
+fn is_map(item: &[u8]) -> bool {
+    item.first()
+        .is_some_and(|first| Major::of(*first) == Major::Map)
+}
+
 #[cfg(test)]
 mod tests {
     use antiphon_wire::{AgentLink, AgentOffer, Deframer, Empty, Features, HostLink, HostOffer};
 
     use super::*;
 
-    /// An answer as an agent gives it.
+    /// An agent's answer to a `hello`.
     fn answer() -> Vec<u8> {
         let (mut hello, mut answer) = (Vec::new(), Vec::new());
         HostLink::new(HostOffer::default(), &mut hello).expect("a good offer");
@@ -154,12 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_found_behind_anything_and_at_any_split() {
+    fn finds_answers_after_other_bytes_at_any_split() {
         let stale = Envelope::new(7, Message::Ping(Empty {}))
             .to_frame()
             .expect("a frame");
-        // The end of a message, a whole one, what looks like a header, and a length beyond all
-        // bounds.
+        // The end of a message, a whole message, bytes that look like a header, and a length over
+        // the limit.
         let before = [
             &stale[9..],
             &stale[..],
@@ -170,7 +178,7 @@ mod tests {
         let (before, answer) = (before.concat(), answer());
         let (before_len, after) = (before.len(), &stale[..6]);
         let line = [&before[..], &answer, &pong(7), &answer, &pong(9), after].concat();
-        // Splits in the zeros are all alike.
+        // All splits within the zeros are equivalent.
         let splits = (0..60).chain(before_len - 10..line.len() - after.len());
         for split in splits {
             let awaited = Awaited::default();
@@ -187,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_that_was_withdrawn_is_not_found() {
+    fn does_not_find_a_withdrawn_ping() {
         let awaited = Awaited::default();
         let mut seeker = Seeker::new(awaited.clone());
         assert_eq!(seeker.push(&pong(9)), []);
@@ -201,9 +209,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn the_bytes_kept_are_bounded() {
         let mut seeker = Seeker::default();
-        // Each looks like the header of the longest answer that is not there yet.
+        // Each looks like the header of an answer of the maximum length.
         let header = [0, 0, 0x10, 0, 0xa4];
         for _ in 0..4000 {
             assert_eq!(seeker.push(&header), []);

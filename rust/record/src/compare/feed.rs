@@ -1,4 +1,4 @@
-//! A recording as the items that are compared, in the order of the replay.
+//! The items of a recording that are compared, in the order of its replay.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,18 +14,18 @@ use crate::entry::{Entry, Request};
 use crate::replay::ReplayError;
 use crate::timeline::{Moment, Timeline};
 
-/// A sequence whose order is compared. Items of different tracks have no order between them.
+/// A sequence of items whose order is compared. Items of different tracks have no order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Track {
-    /// `u32::MAX` for the clock, which is of no session.
+    /// The session; `u32::MAX` for the clock, which belongs to no session.
     pub(super) session: u32,
-    pub(super) of: Of,
+    pub(super) kind: TrackKind,
 }
 
-/// What of a session a track is.
+/// The tracks of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Of {
-    /// Its beginning and its end.
+pub(super) enum TrackKind {
+    /// Its start and its end.
     Life,
     /// The messages from one role to another.
     Edge(EdgeId),
@@ -35,15 +35,15 @@ pub(super) enum Of {
     Clock,
 }
 
-/// Something that is compared.
+/// An item that is compared.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) clock: u64,
-    pub(super) what: What,
+    pub(super) content: Content,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(super) enum Content {
     Opened(Arc<VerifiedImage>),
     Ended(End),
     Message(Sent),
@@ -62,7 +62,7 @@ pub(super) enum What {
         kind: FailureKind,
         detail: Arc<str>,
     },
-    Faulted(String),
+    Faulted(Fault),
     Ticks(u64),
 }
 
@@ -78,38 +78,37 @@ pub(super) struct Sent {
 pub(super) struct Piece {
     pub(super) sent: Sent,
     pub(super) clock: u64,
-    /// The variant of the stream; nothing for an edge with one stream.
+    /// The variant of the stream; `None` for an edge with one stream.
     pub(super) stream: Option<u64>,
     pub(super) bytes: Arc<Box<[u8]>>,
-    /// How many of the bytes were compared.
+    /// Number of bytes already compared.
     pub(super) at: usize,
 }
 
 impl Item {
-    /// About how many bytes of memory it holds.
+    /// The approximate memory that it takes, in bytes.
     pub(super) fn weight(&self) -> u64 {
         const ITEM: u64 = 128;
-        let held = match &self.what {
-            What::Message(sent) => sent.payload.encoded_len(),
-            What::Piece(piece) => piece.bytes.len() as u64,
-            What::Called { args, .. } => args.iter().map(Value::encoded_len).sum(),
-            What::Answered { result, .. } => result.encoded_len(),
-            What::Failed { detail, .. } => detail.len() as u64,
-            What::Faulted(text) => text.len() as u64,
-            What::Opened(_) | What::Ended(_) | What::Ticks(_) => 0,
+        let held = match &self.content {
+            Content::Message(sent) => sent.payload.encoded_len(),
+            Content::Piece(piece) => piece.bytes.len() as u64,
+            Content::Called { args, .. } => args.iter().map(Value::encoded_len).sum(),
+            Content::Answered { result, .. } => result.encoded_len(),
+            Content::Failed { detail, .. } => detail.len() as u64,
+            Content::Opened(_) | Content::Ended(_) | Content::Faulted(_) | Content::Ticks(_) => 0,
         };
         ITEM + held
     }
 }
 
-/// A recording as the items that are compared.
+/// Reads the items of a recording.
 #[derive(Debug)]
 pub(super) struct Feed<R> {
     pub(super) timeline: Timeline<R>,
-    /// Outstanding effects of the replayed machine, which bounds them.
+    /// The outstanding effects of the replayed machine, whose number it bounds.
     asked: BTreeMap<EffectId, (CoroutineId, OperationId)>,
     has_time: bool,
-    /// A description of the divergence, if the replay diverged.
+    /// Describes the divergence, if the replay diverged.
     pub(super) divergence: Option<String>,
 }
 
@@ -149,10 +148,10 @@ impl<R: Read> Feed<R> {
                 input: Ingress::AdvanceClock { ticks },
                 ..
             } if self.has_time => {
-                let (session, of) = (u32::MAX, Of::Clock);
+                let (session, kind) = (u32::MAX, TrackKind::Clock);
                 let clock = self.timeline.kernel().clock();
-                let what = What::Ticks(ticks);
-                Some((Track { session, of }, Item { clock, what }))
+                let content = Content::Ticks(ticks);
+                Some((Track { session, kind }, Item { clock, content }))
             }
             Entry::Header(_)
             | Entry::Image(_)
@@ -165,7 +164,7 @@ impl<R: Read> Feed<R> {
         }
     }
 
-    /// A request to an interface as a call. Requests to hosts show in the messages.
+    /// A request to an interface is a call. Requests to hosts have messages.
     fn called(&mut self, request: Request) -> Option<(Track, Item)> {
         let image = describe::image_of(self.timeline.kernel(), request.effect.session);
         let row = describe::operation_row(image, request.operation)?;
@@ -174,14 +173,14 @@ impl<R: Read> Feed<R> {
             Class::Command | Class::Observe | Class::Check => {}
         }
         let (coroutine, _) = *self.asked.get(&request.effect)?;
-        let what = What::Called {
+        let content = Content::Called {
             operation: request.operation,
             args: request.args,
         };
         let clock = self.timeline.kernel().clock();
         Some((
             calls(request.effect.session, coroutine),
-            Item { clock, what },
+            Item { clock, content },
         ))
     }
 
@@ -190,19 +189,19 @@ impl<R: Read> Feed<R> {
         let effect = |number: u64| EffectId { session, number };
         let life = Track {
             session: session.0,
-            of: Of::Life,
+            kind: TrackKind::Life,
         };
-        let (track, what) = match &event.event {
+        let (track, content) = match &event.event {
             Event::Opened { .. } => {
                 let kernel = self.timeline.kernel();
                 let image = kernel.image(kernel.session(session)?);
-                (life, What::Opened(Arc::clone(image)))
+                (life, Content::Opened(Arc::clone(image)))
             }
-            Event::SessionTerminal { end } => (life, What::Ended(*end)),
+            Event::SessionTerminal { end } => (life, Content::Ended(*end)),
             Event::Sent(message) | Event::Offered(message) => {
                 let track = Track {
                     session: session.0,
-                    of: Of::Edge(message.edge),
+                    kind: TrackKind::Edge(message.edge),
                 };
                 let image = describe::image_of(self.timeline.kernel(), session);
                 (track, sent(image, message, event.stamp.clock))
@@ -221,19 +220,19 @@ impl<R: Read> Feed<R> {
             }
             Event::EffectFailed { number, failure } => {
                 let (coroutine, operation) = self.asked.remove(&effect(*number))?;
-                let what = What::Failed {
+                let content = Content::Failed {
                     operation,
                     kind: failure.kind,
                     detail: failure.detail.clone(),
                 };
-                (calls(session, coroutine), what)
+                (calls(session, coroutine), content)
             }
             Event::EffectInvalidated { number } => {
                 self.asked.remove(&effect(*number));
                 return None;
             }
             Event::Faulted { coroutine, fault } => {
-                (calls(session, *coroutine), What::Faulted(fault_text(fault)))
+                (calls(session, *coroutine), Content::Faulted(*fault))
             }
             Event::Received(_)
             | Event::Chose(_)
@@ -249,13 +248,13 @@ impl<R: Read> Feed<R> {
             | Event::EpochAdvanced { .. } => return None,
         };
         let clock = event.stamp.clock;
-        Some((track, Item { clock, what }))
+        Some((track, Item { clock, content }))
     }
 }
 
 impl<R: Read> Feed<R> {
-    /// The result of a call; what hosts answer shows in the messages.
-    fn answered(&mut self, effect: EffectId, result: Value) -> Option<(Track, What)> {
+    /// The result of a call. Answers of hosts have messages.
+    fn answered(&mut self, effect: EffectId, result: Value) -> Option<(Track, Content)> {
         let (coroutine, operation) = self.asked.remove(&effect)?;
         let image = describe::image_of(self.timeline.kernel(), effect.session);
         let row = describe::operation_row(image, operation)?;
@@ -263,29 +262,21 @@ impl<R: Read> Feed<R> {
             Class::Produce { .. } | Class::Deliver { .. } | Class::Decide { .. } => return None,
             Class::Command | Class::Observe | Class::Check => {}
         }
-        let what = What::Answered { operation, result };
-        Some((calls(effect.session, coroutine), what))
+        let content = Content::Answered { operation, result };
+        Some((calls(effect.session, coroutine), content))
     }
 }
 
 fn calls(session: SessionId, coroutine: CoroutineId) -> Track {
     Track {
         session: session.0,
-        of: Of::Calls(coroutine),
+        kind: TrackKind::Calls(coroutine),
     }
 }
 
-/// A fault without the number of its effect, which depends on how the session's effects interleave.
-fn fault_text(fault: &Fault) -> String {
-    match fault {
-        Fault::EffectFailed { kind, .. } => format!("an effect failed: {kind}"),
-        fault => fault.to_string(),
-    }
-}
-
-/// A message, or a piece of a stream: an `exec_output` with a variant `stream` and bytes `data`, or a
-/// `stdin_data` of bytes.
-fn sent(image: Option<&VerifiedImage>, message: &Message, clock: u64) -> What {
+/// A message, or a piece of a stream: an `exec_output` with a variant `stream` and bytes `data`, or
+/// a `stdin_data` of bytes.
+fn sent(image: Option<&VerifiedImage>, message: &Message, clock: u64) -> Content {
     let sent = Sent {
         number: message.sequence,
         label: message.label,
@@ -294,14 +285,14 @@ fn sent(image: Option<&VerifiedImage>, message: &Message, clock: u64) -> What {
     };
     let found = image.and_then(|image| stream(image, &sent));
     match found {
-        Some((stream, bytes)) => What::Piece(Piece {
+        Some((stream, bytes)) => Content::Piece(Piece {
             sent,
             clock,
             stream,
             bytes,
             at: 0,
         }),
-        None => What::Message(sent),
+        None => Content::Message(sent),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Differences of the headers, which do not count as differences of the conversations.
+//! Differences of the headers, which are not differences of the conversations.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::text;
 /// Describes each difference of the headers.
 pub(super) fn notes(left: &Header, right: &Header) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut note = |what: &str, left: String, right: String| {
+    let mut note = |field: &str, left: String, right: String| {
         if left != right {
             let (left, right) = (text::line(&left), text::line(&right));
-            notes.push(format!("{what} differs: {left}, {right}"));
+            notes.push(format!("{field} differs: {left}, {right}"));
         }
     };
     note("the tool", left.tool.clone(), right.tool.clone());

@@ -1,30 +1,34 @@
-//! Items and differences as text.
+//! Prints items and differences.
 
-use antiphon_machine::{CodeImage, OperationId, SortId, Value, VerifiedImage};
+use antiphon_machine::{Fault, OperationId, SortId, Value, VerifiedImage};
 
-use super::feed::{Piece, Sent, What};
+use super::feed::{Content, Piece, Sent};
 use crate::describe;
-use crate::text::{self, Excerpt};
+use crate::text::{self, Excerpt, Printer};
 
-/// Bytes before a difference of streams that are shown, and from it on.
+/// Bytes of a stream that are shown before a difference, and from it on.
 pub(super) const CONTEXT: usize = 16;
 pub(super) const AFTER: usize = 32;
 
-/// Characters of a value that is shown whole.
+/// Characters of a value of an item that is shown as a whole.
 const WHOLE: usize = 72;
 
-/// Characters of an argument beside the one that differs.
+/// Characters of an argument that does not differ.
 const BESIDE: usize = 16;
 
 /// A difference of two items, rendered.
 #[derive(Debug, Default)]
 pub(super) struct Rendered {
-    /// The label or the operation, where both have the same.
+    /// The label or the operation, if both have the same.
     pub(super) name: String,
     pub(super) path: String,
     pub(super) offset: Option<u64>,
     pub(super) left: String,
     pub(super) right: String,
+}
+
+fn printer(image: Option<&VerifiedImage>) -> Printer<'_> {
+    Printer::of(image.map(VerifiedImage::image))
 }
 
 fn show(
@@ -33,13 +37,7 @@ fn show(
     sort: Option<SortId>,
     width: usize,
 ) -> String {
-    let none = CodeImage::default();
-    text::show(
-        value,
-        sort,
-        image.map_or(&none, VerifiedImage::image),
-        width,
-    )
+    printer(image).with_width(width).value(value, sort)
 }
 
 fn excerpt(
@@ -48,16 +46,15 @@ fn excerpt(
     right: &Value,
     sort: Option<SortId>,
 ) -> Excerpt {
-    let none = CodeImage::default();
-    text::excerpt(left, right, sort, image.map_or(&none, VerifiedImage::image))
+    printer(image).excerpt(left, right, sort)
 }
 
 fn label(image: Option<&VerifiedImage>, sent: &Sent) -> String {
-    text::line(&describe::label(image, sent.label))
+    printer(image).label(sent.label)
 }
 
 fn operation(image: Option<&VerifiedImage>, id: OperationId) -> String {
-    text::line(&describe::operation(image, id))
+    printer(image).operation(id)
 }
 
 fn spaced(label: &str, payload: &str) -> String {
@@ -90,26 +87,26 @@ fn result_sort(image: Option<&VerifiedImage>, id: OperationId) -> Option<SortId>
 }
 
 /// An item on one line.
-pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
-    match what {
-        What::Opened(image) => format!("opened {}", text::line(&image.image().name)),
-        What::Ended(end) => format!("ended: {}", end.name()),
-        What::Message(sent) | What::Piece(Piece { sent, .. }) => message(image, sent),
-        What::Called {
+pub(super) fn item(image: Option<&VerifiedImage>, content: &Content) -> String {
+    match content {
+        Content::Opened(image) => format!("opened {}", text::line(&image.image().name)),
+        Content::Ended(end) => format!("ended: {}", end.name()),
+        Content::Message(sent) | Content::Piece(Piece { sent, .. }) => message(image, sent),
+        Content::Called {
             operation: id,
             args: values,
         } => {
             let args = args(image, *id, values, WHOLE).join(", ");
             format!("{}({args})", operation(image, *id))
         }
-        What::Answered {
+        Content::Answered {
             operation: id,
             result,
         } => {
             let result = show(image, result, result_sort(image, *id), WHOLE);
             format!("{} = {result}", operation(image, *id))
         }
-        What::Failed {
+        Content::Failed {
             operation: id,
             kind,
             detail,
@@ -120,15 +117,23 @@ pub(super) fn item(image: Option<&VerifiedImage>, what: &What) -> String {
             };
             format!("{} failed: {kind}{detail}", operation(image, *id))
         }
-        What::Faulted(fault) => format!("faulted: {}", text::line(fault)),
-        What::Ticks(ticks) => describe::passing(*ticks),
+        // The number of an effect depends on how the effects of the session interleave.
+        Content::Faulted(Fault::EffectFailed { kind, .. }) => {
+            format!("faulted: an effect failed: {kind}")
+        }
+        Content::Faulted(fault) => format!("faulted: {}", printer(image).fault(fault)),
+        Content::Ticks(ticks) => describe::passing(*ticks),
     }
 }
 
-/// What of two items differs.
-pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &What) -> Rendered {
+/// The difference of two items.
+pub(super) fn difference(
+    image: Option<&VerifiedImage>,
+    left: &Content,
+    right: &Content,
+) -> Rendered {
     match (left, right) {
-        (What::Message(a), What::Message(b)) if a.label == b.label => {
+        (Content::Message(a), Content::Message(b)) if a.label == b.label => {
             let name = label(image, a);
             let found = excerpt(image, &a.payload, &b.payload, a.sort);
             Rendered {
@@ -140,21 +145,21 @@ pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &Wha
             }
         }
         (
-            What::Called {
+            Content::Called {
                 operation: id,
                 args: a,
             },
-            What::Called {
+            Content::Called {
                 operation: other,
                 args: b,
             },
         ) if id == other && a.len() == b.len() => called(image, *id, a, b),
         (
-            What::Answered {
+            Content::Answered {
                 operation: id,
                 result: a,
             },
-            What::Answered {
+            Content::Answered {
                 operation: other,
                 result: b,
             },
@@ -170,28 +175,31 @@ pub(super) fn difference(image: Option<&VerifiedImage>, left: &What, right: &Wha
             }
         }
         (
-            What::Opened(_)
-            | What::Ended(_)
-            | What::Message(_)
-            | What::Piece(_)
-            | What::Called { .. }
-            | What::Answered { .. }
-            | What::Failed { .. }
-            | What::Faulted(_)
-            | What::Ticks(_),
+            Content::Opened(_)
+            | Content::Ended(_)
+            | Content::Message(_)
+            | Content::Piece(_)
+            | Content::Called { .. }
+            | Content::Answered { .. }
+            | Content::Failed { .. }
+            | Content::Faulted(_)
+            | Content::Ticks(_),
             _,
-        ) => {
-            let (mut a, mut b) = (item(image, left), item(image, right));
-            if a == b {
-                // Only a detail can be so long that it is cut before it differs.
-                (a, b) = details(image, left, right).unwrap_or((a, b));
-            }
-            Rendered {
-                left: a,
-                right: b,
-                ..Rendered::default()
-            }
-        }
+        ) => whole_items(image, left, right),
+    }
+}
+
+/// Different items as a whole.
+fn whole_items(image: Option<&VerifiedImage>, left: &Content, right: &Content) -> Rendered {
+    let (mut a, mut b) = (item(image, left), item(image, right));
+    if a == b {
+        // Only a failure's detail can be so long that the text is cut before the difference.
+        (a, b) = details(image, left, right).unwrap_or((a, b));
+    }
+    Rendered {
+        left: a,
+        right: b,
+        ..Rendered::default()
     }
 }
 
@@ -219,15 +227,20 @@ fn called(image: Option<&VerifiedImage>, id: OperationId, a: &[Value], b: &[Valu
     }
 }
 
-fn details(image: Option<&VerifiedImage>, left: &What, right: &What) -> Option<(String, String)> {
-    let (What::Failed { detail: a, .. }, What::Failed { detail: b, .. }) = (left, right) else {
+fn details(
+    image: Option<&VerifiedImage>,
+    left: &Content,
+    right: &Content,
+) -> Option<(String, String)> {
+    let (Content::Failed { detail: a, .. }, Content::Failed { detail: b, .. }) = (left, right)
+    else {
         return None;
     };
     let found = excerpt(image, &Value::text(a), &Value::text(b), None);
     Some((found.left, found.right))
 }
 
-/// A piece of a stream, with these bytes in place of its own.
+/// A piece of a stream with these bytes in place of its own.
 pub(super) fn piece(image: Option<&VerifiedImage>, piece: &Piece, bytes: &str) -> String {
     let name = label(image, &piece.sent);
     match (&piece.sent.payload, piece.sent.sort) {
@@ -241,7 +254,7 @@ pub(super) fn piece(image: Option<&VerifiedImage>, piece: &Piece, bytes: &str) -
     }
 }
 
-/// The way to the bytes of a piece.
+/// The label of a piece, and the path to its bytes.
 pub(super) fn piece_path(image: Option<&VerifiedImage>, piece: &Piece) -> (String, String) {
     let name = label(image, &piece.sent);
     let path = match piece.stream {
@@ -258,16 +271,11 @@ fn stream_sort(image: &VerifiedImage, sort: SortId) -> Option<SortId> {
     }
 }
 
-/// Bytes of a run around an offset: those before it, those from it on.
+/// The bytes of a run before a difference and from it on.
 pub(super) fn run(before: &[u8], has_more_before: bool, rest: &[u8], has_more: bool) -> String {
     let start = if has_more_before { "…" } else { "" };
     let end = if has_more { "…" } else { "" };
     let bytes = [before, rest].concat();
-    let shown = text::show(
-        &Value::bytes(&bytes),
-        None,
-        &CodeImage::default(),
-        usize::MAX,
-    );
+    let shown = show(None, &Value::bytes(&bytes), None, usize::MAX);
     format!("{start}{shown}{end}")
 }

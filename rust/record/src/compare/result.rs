@@ -1,4 +1,4 @@
-//! The result of a comparison as text.
+//! Prints the result of a comparison.
 
 use super::{Compared, Extent, Likeness, Parting, Place};
 use crate::describe::count;
@@ -42,7 +42,7 @@ impl Compared {
 }
 
 impl Extent {
-    /// Where a recording that is not whole stops.
+    /// Where the recording stops, if it is not complete.
     fn stops(&self, name: &str) -> Option<String> {
         let why = match (&self.divergence, &self.tail) {
             (Some(divergence), _) => format!(", whose replay {divergence}"),
@@ -52,7 +52,7 @@ impl Extent {
             (None, Some(Tail::Sealed) | None) => return None,
         };
         let rest = match self.has_rest {
-            true => " (what it says last has no counterpart)",
+            true => " (its last items were not compared)",
             false => "",
         };
         Some(format!("step {} of {name}{why}{rest}", self.step))

@@ -1,0 +1,445 @@
+use std::fmt::Write;
+
+use antiphon_machine::{
+    Arm, Class, CodeImage, Fault, Instruction, LabelId, OperationId, Pc, ProgramId, Reg, RoleId,
+    Sort, SortId, Value,
+};
+
+use super::{line, misleads};
+
+/// Prints values, sorts, instructions and faults on one line each.
+///
+/// Names come from an image and are made safe for a terminal by [`line()`](super::line()). Without
+/// an image, or where it has no name, numbers are printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer<'i> {
+    image: Option<&'i CodeImage>,
+    width: usize,
+}
+
+impl<'i> Printer<'i> {
+    /// Default of the width in characters: a request with its arguments fits on a line or two.
+    pub const WIDTH: usize = 64;
+
+    /// A printer with the names of this image.
+    pub fn new(image: &'i CodeImage) -> Printer<'i> {
+        Printer::of(Some(image))
+    }
+
+    /// A printer with the names of an image if there is one.
+    pub fn of(image: Option<&'i CodeImage>) -> Printer<'i> {
+        Printer {
+            image,
+            width: Printer::WIDTH,
+        }
+    }
+
+    /// Sets the number of characters after which a value or a sort is cut. The text is a little
+    /// longer, because it tells how much is missing.
+    #[must_use]
+    pub fn with_width(self, width: usize) -> Printer<'i> {
+        Printer { width, ..self }
+    }
+
+    /// A value in the notation of scripts, with the names of its sort. When it is cut, the text
+    /// ends with the number of bytes or items that are missing.
+    pub fn value(&self, value: &Value, sort: Option<SortId>) -> String {
+        let mut out = Line::new(*self);
+        out.value(value, sort);
+        out.text
+    }
+
+    /// Quoted text, as a value of sort `Text` is printed.
+    pub fn text(&self, text: &str) -> String {
+        let mut out = Line::new(*self);
+        out.quoted(text);
+        out.text
+    }
+
+    /// A sort in the notation of protocols.
+    pub fn sort(&self, sort: SortId) -> String {
+        let mut out = Line::new(*self);
+        out.sort(sort);
+        out.text
+    }
+
+    /// A role's name, or its number.
+    pub fn role(&self, id: RoleId) -> String {
+        let role = self.image.and_then(|image| image.roles.get(id.index()));
+        role.map_or_else(|| format!("role {id}"), |role| line(&role.name))
+    }
+
+    /// A label's name, or its number.
+    pub fn label(&self, id: LabelId) -> String {
+        let name = self.image.and_then(|image| image.labels.get(id.index()));
+        name.map_or_else(|| format!("label {id}"), |name| line(name))
+    }
+
+    /// A program's name, or its number.
+    pub fn program(&self, id: ProgramId) -> String {
+        let program = self.image.and_then(|image| image.programs.get(id.index()));
+        program.map_or_else(|| format!("program {id}"), |program| line(&program.name))
+    }
+
+    /// An operation as `interface.name`. An operation of a role's host is followed by its labels
+    /// and the peer.
+    pub fn operation(&self, id: OperationId) -> String {
+        let row = self
+            .image
+            .and_then(|image| Some((image, image.operations.get(id.index())?)));
+        let Some((image, row)) = row else {
+            return format!("operation {id}");
+        };
+        let interface = image.interfaces.get(usize::from(row.interface));
+        let interface = interface.map_or_else(String::new, |i| format!("{}.", line(&i.name)));
+        let message = match &row.class {
+            Class::Produce { label, peer } => {
+                format!(" {} to {}", self.label(*label), self.role(*peer))
+            }
+            Class::Decide { labels, peer } => {
+                let labels = joined(labels, "|", |label| self.label(*label));
+                format!(" {labels} to {}", self.role(*peer))
+            }
+            Class::Deliver { label, peer } => {
+                format!(" {} from {}", self.label(*label), self.role(*peer))
+            }
+            Class::Command | Class::Observe | Class::Check => String::new(),
+        };
+        format!("{interface}{}{message}", line(&row.name))
+    }
+
+    /// An instruction with its operands.
+    pub fn instruction(&self, instruction: &Instruction) -> String {
+        match instruction {
+            Instruction::Send { chan, label, val } => {
+                format!("send r{chan} {} r{val}", self.label(*label))
+            }
+            Instruction::Receive { chan, label, dst } => {
+                format!("r{dst} := receive r{chan} {}", self.label(*label))
+            }
+            Instruction::Offer {
+                chan,
+                selector,
+                arms,
+            } => {
+                let arm = |Arm { label, val, target }: &Arm| {
+                    format!("{} r{val} -> {target}", self.label(*label))
+                };
+                let arms = joined(arms, ", ", arm);
+                format!("offer r{chan} by r{selector} {{ {arms} }}")
+            }
+            Instruction::Choose { chan, dst, table } => {
+                let row = |(label, pc): &(LabelId, Pc)| format!("{} -> {pc}", self.label(*label));
+                let rows = joined(table, ", ", row);
+                format!("r{dst} := choose r{chan} {{ {rows} }}")
+            }
+            Instruction::Invoke {
+                operation,
+                args,
+                dst,
+                on_failure,
+            } => {
+                let call = self.call(*operation, args, *on_failure);
+                format!("r{dst} := invoke {call}")
+            }
+            Instruction::Check {
+                operation,
+                args,
+                dst,
+                witness,
+                on_failure,
+            } => {
+                let call = self.call(*operation, args, *on_failure);
+                format!("r{dst}, r{witness} := check {call}")
+            }
+            Instruction::Spawn { program, args, dst } => {
+                let (program, args) = (self.program(*program), registers(args));
+                format!("r{dst} := spawn {program} ({args})")
+            }
+            Instruction::Set { dst, value } => format!("r{dst} := {}", self.value(value, None)),
+            Instruction::Move { dst, src } => format!("r{dst} := r{src}"),
+            Instruction::Jump { target } => format!("jump -> {target}"),
+            Instruction::Branch { cond, table } => {
+                let rows = joined(table, ", ", |(n, pc)| format!("{n} -> {pc}"));
+                format!("branch r{cond} {{ {rows} }}")
+            }
+            Instruction::Yield => "yield".to_owned(),
+            Instruction::Close => "close".to_owned(),
+            Instruction::Halt => "halt".to_owned(),
+        }
+    }
+
+    /// A fault, with names in place of numbers where the image has them.
+    pub fn fault(&self, fault: &Fault) -> String {
+        let role = |id: &RoleId| self.role(*id);
+        match fault {
+            Fault::WrongState {
+                role: id,
+                state,
+                expected,
+                got,
+            } => format!(
+                "{} is in state {state}, where it may {got}, and the instruction would {expected}",
+                role(id)
+            ),
+            Fault::WrongLabel {
+                role: id,
+                state,
+                got,
+            } => {
+                let label = self.label(*got);
+                format!("{} in state {state} does not admit `{label}`", role(id))
+            }
+            Fault::WrongSort { expected, got } => {
+                let sort = self.sort(*expected);
+                format!("a value of `{sort}` was expected, got one of form {got}")
+            }
+            Fault::EndpointOpen { role: id, state } => {
+                format!("{} is in state {state}, which is not an end", role(id))
+            }
+            Fault::OutOfRegisters { .. }
+            | Fault::PcOutOfBounds { .. }
+            | Fault::NoSuchRow { .. }
+            | Fault::NotAnEndpoint { .. }
+            | Fault::NotHolder { .. }
+            | Fault::PayloadTooLarge { .. }
+            | Fault::UnexpectedMessage { .. }
+            | Fault::SelectorOutside { .. }
+            | Fault::NoSuchBranch { .. }
+            | Fault::NotANumber { .. }
+            | Fault::WrongOperation
+            | Fault::CoroutineBound { .. }
+            | Fault::EffectFailed { .. }
+            | Fault::EdgeNotEmpty { .. } => fault.to_string(),
+        }
+    }
+
+    fn call(&self, operation: OperationId, args: &[Reg], on_failure: Option<Pc>) -> String {
+        let (operation, args) = (self.operation(operation), registers(args));
+        let failure = on_failure.map_or_else(String::new, |pc| format!(", on failure -> {pc}"));
+        format!("{operation} ({args}){failure}")
+    }
+
+    /// The row of a sort, if the image has it.
+    pub(super) fn sort_row(&self, sort: Option<SortId>) -> Option<&'i Sort> {
+        self.image?.sorts.get(sort?.index())
+    }
+}
+
+fn registers(registers: &[Reg]) -> String {
+    joined(registers, ", ", |register| format!("r{register}"))
+}
+
+fn joined<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
+    let texts: Vec<String> = items.iter().map(text).collect();
+    texts.join(separator)
+}
+
+/// A line that a printer writes.
+pub(super) struct Line<'i> {
+    pub(super) printer: Printer<'i>,
+    pub(super) text: String,
+}
+
+impl<'i> Line<'i> {
+    pub(super) fn new(printer: Printer<'i>) -> Line<'i> {
+        Line {
+            printer,
+            text: String::new(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.text.len() >= self.printer.width
+    }
+
+    pub(super) fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.text.write_fmt(text);
+    }
+
+    pub(super) fn value(&mut self, value: &Value, sort: Option<SortId>) {
+        match (value, self.printer.sort_row(sort)) {
+            (Value::Unit, _) => self.text.push_str("()"),
+            (Value::Bool(b), _) => self.push(format_args!("{b}")),
+            (Value::Nat(n), Some(Sort::Enum { variants, .. })) => self.word(variants, *n),
+            (Value::Nat(n), Some(Sort::Arm(_))) => {
+                let labels = self.printer.image.map_or(&[][..], |image| &image.labels);
+                self.word(labels, *n);
+            }
+            (Value::Nat(n), _) => self.push(format_args!("{n}")),
+            (Value::Int(n), _) => self.push(format_args!("{n}")),
+            (Value::Text(text), _) => self.quoted(text),
+            (Value::Bytes(bytes), _) => self.bytes(bytes),
+            (Value::List(items), Some(Sort::Option(item))) => match items.first() {
+                Some(value) => self.value(value, Some(*item)),
+                None => self.text.push_str("none"),
+            },
+            (Value::List(items), sort) => {
+                let item = match sort {
+                    Some(Sort::List(item)) => Some(*item),
+                    Some(_) | None => None,
+                };
+                self.items('[', ']', items.iter().map(|value| (None, value, item)));
+            }
+            (Value::Record(items), Some(Sort::Record { name, fields })) => {
+                let named = !name.is_empty();
+                let fields = fields.iter().zip(items.iter());
+                let items = fields.map(|((field, sort), value)| {
+                    (named.then_some(field.as_str()), value, Some(*sort))
+                });
+                let (open, close) = if named { ('{', '}') } else { ('(', ')') };
+                self.items(open, close, items);
+            }
+            (Value::Record(items), _) => {
+                self.items('(', ')', items.iter().map(|value| (None, value, None)));
+            }
+            (Value::Endpoint(role), _) => self.push(format_args!("<endpoint {role}>")),
+            (Value::Evidence(number), _) => self.push(format_args!("<witness {number}>")),
+        }
+    }
+
+    /// The name in this row, or the number where there is none.
+    fn word(&mut self, names: &[String], number: u64) {
+        let row = usize::try_from(number).ok();
+        match row.and_then(|row| names.get(row)) {
+            Some(name) => self.text.push_str(&line(name)),
+            None => self.push(format_args!("{number}")),
+        }
+    }
+
+    fn items<'v>(
+        &mut self,
+        open: char,
+        close: char,
+        items: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value, Option<SortId>)>,
+    ) {
+        let len = items.len();
+        self.text.push(open);
+        for (n, (name, value, sort)) in items.enumerate() {
+            if n > 0 {
+                self.text.push_str(", ");
+            }
+            if self.is_full() {
+                self.push(format_args!("… {} more", len - n));
+                break;
+            }
+            if let Some(name) = name {
+                self.push(format_args!("{}: ", line(name)));
+            }
+            self.value(value, sort);
+        }
+        self.text.push(close);
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.text.push('"');
+        for (at, c) in text.char_indices() {
+            if self.is_full() {
+                self.push(format_args!("\"… {} bytes more", text.len() - at));
+                return;
+            }
+            self.character(c);
+        }
+        self.text.push('"');
+    }
+
+    pub(super) fn character(&mut self, c: char) {
+        match c {
+            '"' | '\\' => self.push(format_args!("\\{c}")),
+            '\n' => self.text.push_str("\\n"),
+            '\r' => self.text.push_str("\\r"),
+            '\t' => self.text.push_str("\\t"),
+            c if c.is_control() || misleads(c) => {
+                self.push(format_args!("\\u{{{:x}}}", u32::from(c)));
+            }
+            c => self.text.push(c),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.text.push_str("b\"");
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.is_full() {
+                self.push(format_args!("\"… {} bytes more", bytes.len() - at));
+                return;
+            }
+            self.byte(*byte);
+        }
+        self.text.push('"');
+    }
+
+    pub(super) fn byte(&mut self, byte: u8) {
+        match byte {
+            b'"' | b'\\' => self.push(format_args!("\\{}", char::from(byte))),
+            b'\n' => self.text.push_str("\\n"),
+            b'\r' => self.text.push_str("\\r"),
+            b'\t' => self.text.push_str("\\t"),
+            0x20..=0x7e => self.text.push(char::from(byte)),
+            byte => self.push(format_args!("\\x{byte:02x}")),
+        }
+    }
+
+    fn sort(&mut self, id: SortId) {
+        if self.is_full() {
+            self.text.push('…');
+            return;
+        }
+        match self.printer.sort_row(Some(id)) {
+            None => self.push(format_args!("sort {id}")),
+            Some(Sort::Unit) => self.text.push_str("Unit"),
+            Some(Sort::Bool) => self.text.push_str("Bool"),
+            Some(Sort::Nat) => self.text.push_str("Nat"),
+            Some(Sort::Int) => self.text.push_str("Int"),
+            Some(Sort::Text) => self.text.push_str("Text"),
+            Some(Sort::Bytes) => self.text.push_str("Bytes"),
+            Some(Sort::List(item)) => {
+                self.text.push('[');
+                self.inner_sort(*item, id);
+                self.text.push(']');
+            }
+            Some(Sort::Option(item)) => {
+                self.inner_sort(*item, id);
+                self.text.push('?');
+            }
+            Some(Sort::Record { name, fields }) if name.is_empty() => self.fields(fields, id),
+            Some(Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name }) => {
+                self.text.push_str(&line(name));
+            }
+            Some(Sort::Arm(labels)) => {
+                let printer = self.printer;
+                let labels = joined(labels, " | ", |label| printer.label(*label));
+                self.text.push_str(&labels);
+            }
+        }
+    }
+
+    /// The sorts of the fields of an unnamed payload list.
+    fn fields(&mut self, fields: &[(String, SortId)], id: SortId) {
+        self.text.push('(');
+        for (n, (name, sort)) in fields.iter().enumerate() {
+            if n > 0 {
+                self.text.push_str(", ");
+            }
+            if self.is_full() {
+                self.text.push('…');
+                break;
+            }
+            // Fields without a name are called by their number.
+            if !name.is_empty() && *name != n.to_string() {
+                self.push(format_args!("{}: ", line(name)));
+            }
+            self.inner_sort(*sort, id);
+        }
+        self.text.push(')');
+    }
+
+    /// A sort that is part of another one. In a verified image its number is smaller; any other is
+    /// not followed, so that the text of an unverified image ends too.
+    fn inner_sort(&mut self, inner: SortId, outer: SortId) {
+        match inner < outer {
+            true => self.sort(inner),
+            false => self.push(format_args!("sort {inner}")),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Tests of recordings: writing, reading, damage, replay, comparison, text.
+
+mod compare;
+mod damage;
+mod divergence;
+mod format;
+mod input;
+mod medium;
+mod printing;
+mod replay;
+mod rows;
+mod runs;
+mod timeline;
+mod waves;
+mod window;
