@@ -39,7 +39,7 @@ use antiphon_machine::{
     EffectHandler, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel,
     Rest, RoleId, SessionId, Sink, VerifiedImage,
 };
-use crossbeam_channel::{Receiver, Select, Sender, unbounded};
+use crossbeam_channel::{Receiver, Select, SendError, Sender, TrySendError, bounded};
 
 use crate::link::{Completion, GuestLink};
 
@@ -50,39 +50,71 @@ pub use router::{GuestId, Guests, Router};
 /// Steps between two looks at what came from outside: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
 
-/// Reaches a driver from other threads. Clones reach the same driver.
-#[derive(Clone, Debug)]
-pub struct Remote(Sender<Order>);
+/// Inputs of other threads that may wait for a driver. More than this is an application that
+/// answers faster than the machine runs: its threads wait, or get [`InboxError::Full`].
+pub const INBOX_LEN_MAX: usize = 1024;
 
-/// A request of another thread to a driver.
-#[derive(Debug)]
-enum Order {
-    Input(Ingress),
-    Probe(Duration),
+/// Probes that may wait for a driver. Threads that probe are few, and each waits for its answer.
+const PROBES_MAX: usize = 16;
+
+/// Sends inputs to a driver on another thread. Clones reach the same driver.
+///
+/// At most [`INBOX_LEN_MAX`] inputs wait. It has the shape of `antiphon_machine::threaded::Remote`,
+/// and also sends probes.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    inputs: Sender<Ingress>,
+    probes: Sender<Duration>,
 }
 
-/// The driver is gone.
+/// Why an input was not delivered to a driver. It has the input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    /// [`INBOX_LEN_MAX`] inputs wait already.
+    #[error("{INBOX_LEN_MAX} inputs wait for the driver; send again later")]
+    Full(Ingress),
+    /// The driver no longer exists.
+    #[error("the driver is gone")]
+    Gone(Ingress),
+}
+
+/// The driver no longer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the driver is gone")]
 pub struct DriverGone;
 
 impl Remote {
     /// Delivers an outcome that the application deferred, or cancels a session. An input that the
-    /// machine refuses has no effect besides an entry in the audit.
+    /// machine refuses has no effect but an entry in the audit.
+    ///
+    /// Waits while the inbox is full. Must not be called by a handler on the driver's own thread,
+    /// which would wait for itself; [`try_send`](Self::try_send) never waits.
     ///
     /// # Errors
-    /// [`DriverGone`].
-    pub fn send(&self, input: Ingress) -> Result<(), DriverGone> {
-        self.0.send(Order::Input(input)).map_err(|_| DriverGone)
+    /// [`InboxError::Gone`] with the input when the driver no longer exists.
+    pub fn send(&self, input: Ingress) -> Result<(), InboxError> {
+        let gone = |SendError(input)| InboxError::Gone(input);
+        self.inputs.send(input).map_err(gone)
     }
 
-    /// Pings every guest with an open request; a guest from which nothing arrives within that time
-    /// is `lost`. See [`GuestLink::probe`].
+    /// As [`send`](Self::send), if the inbox has room.
+    ///
+    /// # Errors
+    /// [`InboxError`] with the input when the inbox is full or the driver no longer exists.
+    pub fn try_send(&self, input: Ingress) -> Result<(), InboxError> {
+        self.inputs.try_send(input).map_err(|error| match error {
+            TrySendError::Full(input) => InboxError::Full(input),
+            TrySendError::Disconnected(input) => InboxError::Gone(input),
+        })
+    }
+
+    /// Pings every guest with an open request. A guest from which nothing arrives within `timeout`
+    /// is `lost`. See [`GuestLink::probe`]. Waits while many probes are pending.
     ///
     /// # Errors
     /// [`DriverGone`].
-    pub fn probe(&self, patience: Duration) -> Result<(), DriverGone> {
-        self.0.send(Order::Probe(patience)).map_err(|_| DriverGone)
+    pub fn probe(&self, timeout: Duration) -> Result<(), DriverGone> {
+        self.probes.send(timeout).map_err(|_| DriverGone)
     }
 }
 
@@ -90,7 +122,8 @@ impl Remote {
 #[derive(Debug)]
 pub struct Driver<A, S> {
     machine: ProtocolMachine<Router<A>, S>,
-    orders: Receiver<Order>,
+    inputs: Receiver<Ingress>,
+    probes: Receiver<Duration>,
     remote: Remote,
     /// The sessions that guests know of and that have not ended.
     bound: Vec<SessionId>,
@@ -106,11 +139,16 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             roles: BTreeMap::new(),
             interfaces: BTreeMap::new(),
         };
-        let (remote, orders) = unbounded();
+        let (sender, inputs) = bounded(INBOX_LEN_MAX);
+        let (probe_sender, probes) = bounded(PROBES_MAX);
         Driver {
             machine: ProtocolMachine::with_sink(config, router, sink),
-            orders,
-            remote: Remote(remote),
+            inputs,
+            probes,
+            remote: Remote {
+                inputs: sender,
+                probes: probe_sender,
+            },
             bound: Vec::new(),
             begun: Instant::now(),
         }
@@ -310,18 +348,18 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     /// Takes what has come; says whether anything has.
     fn take_inputs(&mut self) -> bool {
         let mut any = false;
-        while let Ok(order) = self.orders.try_recv() {
+        // A bounded number, so that a fast sender does not keep the machine from running.
+        for input in self.inputs.try_iter().take(INBOX_LEN_MAX) {
             any = true;
-            match order {
-                // A late outcome, a second cancel: the machine has noted it.
-                Order::Input(input) => drop(self.machine.ingress(input)),
-                Order::Probe(patience) => {
-                    // The wait for the answer begins now, not when the driver last looked.
-                    self.advance();
-                    let guests = &mut self.machine.handler().guests;
-                    guests.iter_mut().for_each(|guest| guest.probe(patience));
-                }
-            }
+            // The audit has an entry for an input that is refused: a late outcome, a second cancel.
+            let _ = self.machine.ingress(input);
+        }
+        if let Ok(timeout) = self.probes.try_recv() {
+            any = true;
+            // The wait for the answer begins now, not when the driver last read the clock.
+            self.advance();
+            let guests = &mut self.machine.handler().guests;
+            guests.iter_mut().for_each(|guest| guest.probe(timeout));
         }
         for n in 0..self.machine.handler().guests.len() {
             let guests = &mut self.machine.handler().guests;
@@ -356,7 +394,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
         let timeout = [left, patience].into_iter().flatten().min();
         let mut select = Select::new();
-        select.recv(&self.orders);
+        select.recv(&self.inputs);
+        select.recv(&self.probes);
         let router = self.machine.handler();
         for guest in &router.guests {
             let (incoming, written) = guest.incoming();

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod driver;
 pub mod link;
+mod outbox;
 mod port;
 pub mod protocols;
 pub mod signals;

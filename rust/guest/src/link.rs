@@ -33,7 +33,7 @@ mod talk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,9 +44,7 @@ use antiphon_machine::{
 use antiphon_wire::{
     Deframer, Envelope, FrameError, HelloErr, HelloOk, HostLink, HostOffer, SendError,
 };
-use crossbeam_channel::{
-    Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, unbounded,
-};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never};
 
 pub use demux::Completion;
 use demux::{Ask, BACKLOG_MAX, Demux, Want};
@@ -55,6 +53,7 @@ use seek::{Awaited, Found, Seeker};
 use talk::Branch;
 
 use crate::driver::Binding;
+use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::transport::{AGENT_GRACE, Ending, Transport};
 
@@ -116,8 +115,9 @@ pub struct GuestLink {
     sorts: Vec<([u8; 32], Arc<[Sort]>)>,
     incoming: Receiver<Incoming>,
     written: Receiver<()>,
-    outgoing: Option<Sender<Vec<u8>>>,
-    backlog: Arc<AtomicUsize>,
+    /// The queue of the writer thread. The demultiplexer holds back input and pongs while it is
+    /// full; requests are bounded by the ids that were agreed, credit by the output received.
+    outbox: Outbox<()>,
     /// Set when bytes come: a message may take longer on a slow line than silence may.
     alive: Arc<AtomicBool>,
     ending: Ending,
@@ -161,10 +161,9 @@ impl GuestLink {
         let versions = antiphon_wire::VersionRange::SUPPORTED;
         let deframer = Deframer::new(offer.frame_len_max, versions);
         let seeker = shared.then(|| Seeker::new(awaited));
-        let (outgoing, queue) = unbounded();
+        let outbox = Outbox::new(BACKLOG_MAX);
+        let queue = outbox.clone();
         let (note, written) = bounded(1);
-        let backlog = Arc::new(AtomicUsize::new(0));
-        let counted = backlog.clone();
         let alive = Arc::new(AtomicBool::new(false));
         let life = alive.clone();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -175,15 +174,19 @@ impl GuestLink {
             sorts: Vec::new(),
             incoming,
             written,
-            outgoing: Some(outgoing),
-            backlog,
+            outbox,
             alive,
             ending,
             threads: Vec::new(),
         };
         let reading = move || read_loop(reader, deframer, seeker, &read, &life);
         link.threads.push(thread("link reader").spawn(reading)?);
-        let writing = move || write_loop(writer, &queue, &counted, &note);
+        let writing = move || {
+            queue.write_loop(writer, || {
+                // A note that waits already says the same.
+                let _ = note.try_send(());
+            });
+        };
         link.threads.push(thread("link writer").spawn(writing)?);
         match greeting {
             Some(greeting) => link.greet_shared(greeting, offer, patience)?,
@@ -232,14 +235,7 @@ impl GuestLink {
         offer: HostOffer,
         patience: Duration,
     ) -> Result<(), LinkError> {
-        let outgoing = self.outgoing.clone();
-        let send = |bytes: Vec<u8>| {
-            if let Some(outgoing) = &outgoing {
-                self.backlog.fetch_add(bytes.len(), Ordering::AcqRel);
-                // A writer that has ended has found the transport closed; the reader reports it.
-                let _ = outgoing.send(bytes);
-            }
-        };
+        let send = |bytes: Vec<u8>| self.outbox.push(bytes, ());
         let (answer, last_id) = greeting.run(&self.incoming, send, patience)?;
         let link = HostLink::with_answer(offer, &answer, last_id);
         let link = link.map_err(|violation| LinkError::Broken(violation.to_string()))?;
@@ -273,13 +269,8 @@ impl GuestLink {
 
     /// Sends what effects have written.
     pub fn flush(&mut self) {
-        let out = self.demux.take_out();
-        if let (false, Some(outgoing)) = (out.is_empty(), &self.outgoing) {
-            self.backlog.fetch_add(out.len(), Ordering::AcqRel);
-            // A writer that has ended has found the transport closed; the reader says so.
-            let _ = outgoing.send(out);
-        }
-        self.demux.set_backlog(self.backlog.load(Ordering::Acquire));
+        self.outbox.push(self.demux.take_out(), ());
+        self.demux.set_backlog(self.outbox.len());
     }
 
     /// The next outcome, waiting for one at most that long. Sends first what effects have written.
@@ -319,7 +310,7 @@ impl GuestLink {
     /// Takes what has come, without waiting.
     pub(crate) fn take_incoming(&mut self) {
         match self.written.try_recv() {
-            Ok(()) => self.demux.set_backlog(self.backlog.load(Ordering::Acquire)),
+            Ok(()) => self.demux.set_backlog(self.outbox.len()),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => self.written = never(),
         }
@@ -387,7 +378,7 @@ impl GuestLink {
 
     /// Bytes held for sessions that have not taken them, and for the guest.
     pub fn buffered_len(&self) -> usize {
-        self.demux.buffered_len() + self.backlog.load(Ordering::Acquire)
+        self.demux.buffered_len() + self.outbox.len()
     }
 
     /// Says goodbye: what was written leaves, then the transport ends, and an agent that was
@@ -398,11 +389,8 @@ impl GuestLink {
 
     fn shut(&mut self) {
         self.flush();
-        self.outgoing = None;
-        let until = Instant::now() + FLUSH_GRACE;
-        while self.backlog.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.outbox.close();
+        self.outbox.wait_until_empty(Instant::now() + FLUSH_GRACE);
         self.ending.shut_writer();
         // The reader may be waiting for room: without a receiver it is told so.
         self.incoming = never();
@@ -618,16 +606,4 @@ fn read_loop(
         }
     };
     let _ = read.send(Incoming::End(reason));
-}
-
-fn write_loop(mut port: Port, queue: &Receiver<Vec<u8>>, backlog: &AtomicUsize, note: &Sender<()>) {
-    let mut broken = false;
-    for bytes in queue {
-        // After an error the queue is still emptied, so that the count comes down.
-        broken = broken || port.write_all(&bytes).is_err();
-        let before = backlog.fetch_sub(bytes.len(), Ordering::AcqRel);
-        if before >= BACKLOG_MAX && before - bytes.len() < BACKLOG_MAX {
-            let _ = note.try_send(());
-        }
-    }
 }

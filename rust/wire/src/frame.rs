@@ -5,7 +5,7 @@ use antiphon_codec::{DecodeError, Encoder, Item, decode_lenient};
 use crate::bounds::{FRAME_LEN_MAX, HANDSHAKE_VERSION, TYPE_LEN_MAX, VersionRange, frame_limits};
 use crate::field::{Entries, FieldFault, FieldFaultKind, Shape};
 use crate::message::{
-    ErrorCode, ErrorReply, FrameLen, Message, MessageKind, MessageRole, Stream, UnknownType,
+    ErrorCode, ErrorReply, FrameLen, Message, MessageKind, MessageRole, Stream, Typed, UnknownType,
 };
 
 /// The bytes of the length before each frame body.
@@ -62,11 +62,8 @@ impl Envelope {
     /// When the body is longer than `len_max`, or the payload is not as the schema has it. `out`
     /// is then as it was.
     pub fn encode(&self, out: &mut Vec<u8>, len_max: FrameLen) -> Result<(), EncodeError> {
-        if let Err(fault) = self.message.check() {
-            // An unknown type has no payload that could be wrong.
-            if let Some(t) = self.message.kind() {
-                return Err(EncodeError::Payload { t, fault });
-            }
+        if let (Some(t), Err(fault)) = (self.message.kind(), self.message.check()) {
+            return Err(EncodeError::Payload { t, fault });
         }
         encode_with(
             out,
@@ -155,6 +152,23 @@ pub(crate) fn version_of(message: &Message, agreed: u32) -> u32 {
         Some(MessageRole::Handshake) => HANDSHAKE_VERSION,
         Some(MessageRole::Request | MessageRole::OneWay | MessageRole::Terminal) | None => agreed,
     }
+}
+
+/// Appends the frame of a message whose type is known, as [`Envelope::encode`] does.
+pub(crate) fn encode_typed(
+    out: &mut Vec<u8>,
+    v: u32,
+    id: u32,
+    message: &impl Typed,
+    len_max: FrameLen,
+) -> Result<(), EncodeError> {
+    let t = message.kind();
+    message
+        .check()
+        .map_err(|fault| EncodeError::Payload { t, fault })?;
+    encode_with(out, v, id, t.name(), len_max, |encoder| {
+        message.write_payload(encoder);
+    })
 }
 
 /// Appends an `exec_output` frame without a copy of `data` in between.

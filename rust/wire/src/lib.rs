@@ -14,6 +14,7 @@ mod frame;
 mod link;
 mod message;
 mod result;
+mod text;
 
 pub use bounds::*;
 pub use event::*;
@@ -26,3 +27,4 @@ pub use link::{
 };
 pub use message::*;
 pub use result::*;
+pub use text::truncated;

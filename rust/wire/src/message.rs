@@ -45,7 +45,8 @@ pub enum MessageRole {
 macro_rules! messages {
     ($(
         $(#[$doc:meta])*
-        $variant:ident($payload:ty) = $name:literal, $role:ident, $direction:ident;
+        $variant:ident($payload:ty) = $name:literal, $role:ident, $direction:ident
+            $(, answer: $answer:ident)? $(, feature: $feature:ident)?;
     )*) => {
         /// The type of a message, without its payload.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,24 @@ macro_rules! messages {
             pub const fn direction(self) -> Direction {
                 match self {
                     $( Self::$variant => Direction::$direction, )*
+                }
+            }
+
+            /// The terminal message that answers a request of this type, besides `error`; `None`
+            /// for a message that is not a request.
+            #[must_use]
+            pub const fn answer(self) -> Option<Self> {
+                match self {
+                    $( Self::$variant => optional!($(Self::$answer)?), )*
+                }
+            }
+
+            /// The feature that must have been agreed before a request of this type is sent;
+            /// `None` if there is no such condition.
+            #[must_use]
+            pub const fn feature(self) -> Option<Feature> {
+                match self {
+                    $( Self::$variant => optional!($(Feature::$feature)?), )*
                 }
             }
 
@@ -158,6 +177,166 @@ macro_rules! messages {
                 }
             }
         }
+
+        narrow! {
+            requests {} follow_ups {} from_guest {}
+            rows { $( { $(#[$doc])* $variant($payload) } $role $direction; )* }
+        }
+    };
+}
+
+/// `Some` of the argument, or `None` without one.
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+/// Sorts the rows of the table into the enums of messages that one side receives in one role.
+/// Takes one row a step; the arms are the rules, by role and direction.
+macro_rules! narrow {
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows {}
+    ) => {
+        narrowed! {
+            /// A request, as the side that carries it out receives it. `ping` is answered by the
+            /// link itself.
+            pub enum HostRequest { $($request)* }
+        }
+        narrowed! {
+            /// What a host sends on the id of an open request.
+            pub enum HostFollowUp { $($follow_up)* }
+        }
+        narrowed! {
+            /// Everything that a guest sends after the handshake.
+            pub enum GuestMessage { $($guest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Handshake $direction:ident; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Request HostToGuest; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* $row } follow_ups { $($follow_up)* } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Request Both; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* $row } follow_ups { $($follow_up)* }
+            from_guest { $($guest)* $row }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt OneWay HostToGuest; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* $row } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    // One-way messages of the guest, and terminal messages. A host also sends two of the latter:
+    // `pong` to a ping of the guest, and `error` to close the link.
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt $role:ident $direction:ident; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* } from_guest { $($guest)* $row }
+            rows { $($rest)* }
+        }
+    };
+}
+
+/// A message whose type is known.
+pub(crate) trait Typed {
+    /// Its type.
+    fn kind(&self) -> MessageKind;
+    /// Refuses a payload that the schema does not allow although its Rust type does.
+    fn check(&self) -> Result<(), FieldFault>;
+    /// Writes its payload.
+    fn write_payload(&self, out: &mut Encoder<'_>);
+}
+
+/// Declares an enum of some of the messages.
+macro_rules! narrowed {
+    (
+        $(#[$doc:meta])*
+        pub enum $name:ident {
+            $( { $(#[$variant_doc:meta])* $variant:ident($payload:ty) } )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $( $(#[$variant_doc])* $variant($payload), )*
+        }
+
+        impl $name {
+            /// The type.
+            #[must_use]
+            pub const fn kind(&self) -> MessageKind {
+                match self {
+                    $( Self::$variant(_) => MessageKind::$variant, )*
+                }
+            }
+        }
+
+        impl Typed for $name {
+            fn kind(&self) -> MessageKind {
+                self.kind()
+            }
+
+            fn check(&self) -> Result<(), FieldFault> {
+                match self {
+                    $( Self::$variant(payload) => Field::check(payload), )*
+                }
+            }
+
+            fn write_payload(&self, out: &mut Encoder<'_>) {
+                match self {
+                    $( Self::$variant(payload) => payload.write(out), )*
+                }
+            }
+        }
+
+        impl TryFrom<Message> for $name {
+            /// The message, which is not one of these.
+            type Error = Message;
+
+            fn try_from(message: Message) -> Result<Self, Message> {
+                match message {
+                    $( Message::$variant(payload) => Ok(Self::$variant(payload)), )*
+                    other => Err(other),
+                }
+            }
+        }
+
+        impl From<$name> for Message {
+            fn from(message: $name) -> Message {
+                match message {
+                    $( $name::$variant(payload) => Message::$variant(payload), )*
+                }
+            }
+        }
     };
 }
 
@@ -170,7 +349,8 @@ messages! {
     HelloErr(HelloErr) = "hello_err", Handshake, GuestToHost;
 
     /// Run a command.
-    ExecRequest(ExecRequest) = "exec_request", Request, HostToGuest;
+    ExecRequest(ExecRequest) = "exec_request", Request, HostToGuest,
+        answer: ExecResponse, feature: Exec;
     /// Bytes the command wrote.
     ExecOutput(ExecOutput) = "exec_output", OneWay, GuestToHost;
     /// Bytes for the command to read.
@@ -185,36 +365,49 @@ messages! {
     ExecResponse(ExecResponse) = "exec_response", Terminal, GuestToHost;
 
     /// Open a file.
-    FsOpen(FsOpen) = "fs_open", Request, HostToGuest;
+    FsOpen(FsOpen) = "fs_open", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Read from an open file.
-    FsRead(FsRead) = "fs_read", Request, HostToGuest;
+    FsRead(FsRead) = "fs_read", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Write to an open file.
-    FsWrite(FsWrite) = "fs_write", Request, HostToGuest;
+    FsWrite(FsWrite) = "fs_write", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Move the cursor of an open file.
-    FsSeek(FsSeek) = "fs_seek", Request, HostToGuest;
+    FsSeek(FsSeek) = "fs_seek", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Close an open file.
-    FsClose(FsClose) = "fs_close", Request, HostToGuest;
+    FsClose(FsClose) = "fs_close", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Describe what a path names.
-    FsStat(FsStat) = "fs_stat", Request, HostToGuest;
+    FsStat(FsStat) = "fs_stat", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Read a part of a file by its path.
-    FsReadFile(FsReadFile) = "fs_read_file", Request, HostToGuest;
+    FsReadFile(FsReadFile) = "fs_read_file", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Write a part of a file by its path.
-    FsWriteFile(FsWriteFile) = "fs_write_file", Request, HostToGuest;
+    FsWriteFile(FsWriteFile) = "fs_write_file", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// List a directory, one page at a time.
-    FsList(FsList) = "fs_list", Request, HostToGuest;
+    FsList(FsList) = "fs_list", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Make a directory.
-    FsMkdir(FsMkdir) = "fs_mkdir", Request, HostToGuest;
+    FsMkdir(FsMkdir) = "fs_mkdir", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Remove a file or an empty directory.
-    FsUnlink(FsUnlink) = "fs_unlink", Request, HostToGuest;
+    FsUnlink(FsUnlink) = "fs_unlink", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Rename a file or a directory.
-    FsRename(FsRename) = "fs_rename", Request, HostToGuest;
+    FsRename(FsRename) = "fs_rename", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Make a system call.
-    Syscall(Syscall) = "syscall", Request, HostToGuest;
+    Syscall(Syscall) = "syscall", Request, HostToGuest,
+        answer: OpResult, feature: Syscall;
     /// The result of a file request or a system call.
     OpResult(OpResult) = "op_result", Terminal, GuestToHost;
 
     /// Are you there?
-    Ping(Empty) = "ping", Request, Both;
+    Ping(Empty) = "ping", Request, Both, answer: Pong;
     /// I am.
     Pong(Empty) = "pong", Terminal, Both;
     /// End a request early. Its terminal message still comes.
@@ -224,75 +417,12 @@ messages! {
 }
 
 impl MessageKind {
-    /// What must have been agreed before a request of this type, if anything.
-    #[must_use]
-    pub const fn feature(self) -> Option<Feature> {
-        match self {
-            Self::ExecRequest => Some(Feature::Exec),
-            Self::FsOpen
-            | Self::FsRead
-            | Self::FsWrite
-            | Self::FsSeek
-            | Self::FsClose
-            | Self::FsStat
-            | Self::FsReadFile
-            | Self::FsWriteFile
-            | Self::FsList
-            | Self::FsMkdir
-            | Self::FsUnlink
-            | Self::FsRename => Some(Feature::Files),
-            Self::Syscall => Some(Feature::Syscall),
-            Self::Hello
-            | Self::HelloOk
-            | Self::HelloErr
-            | Self::ExecOutput
-            | Self::StdinData
-            | Self::ExecWindow
-            | Self::StdinWindow
-            | Self::Signal
-            | Self::ExecResponse
-            | Self::OpResult
-            | Self::Ping
-            | Self::Pong
-            | Self::Cancel
-            | Self::Error => None,
-        }
-    }
-
     /// Whether a terminal message of type `terminal` may end a request of this type. `error` may
-    /// end any.
+    /// end any request.
     #[must_use]
-    pub const fn is_answered_by(self, terminal: Self) -> bool {
-        match self {
-            Self::ExecRequest => matches!(terminal, Self::ExecResponse | Self::Error),
-            Self::Ping => matches!(terminal, Self::Pong | Self::Error),
-            Self::FsOpen
-            | Self::FsRead
-            | Self::FsWrite
-            | Self::FsSeek
-            | Self::FsClose
-            | Self::FsStat
-            | Self::FsReadFile
-            | Self::FsWriteFile
-            | Self::FsList
-            | Self::FsMkdir
-            | Self::FsUnlink
-            | Self::FsRename
-            | Self::Syscall => matches!(terminal, Self::OpResult | Self::Error),
-            Self::Hello
-            | Self::HelloOk
-            | Self::HelloErr
-            | Self::ExecOutput
-            | Self::StdinData
-            | Self::ExecWindow
-            | Self::StdinWindow
-            | Self::Signal
-            | Self::ExecResponse
-            | Self::OpResult
-            | Self::Pong
-            | Self::Cancel
-            | Self::Error => false,
-        }
+    pub fn is_answered_by(self, terminal: Self) -> bool {
+        self.answer()
+            .is_some_and(|answer| terminal == answer || terminal == Self::Error)
     }
 }
 

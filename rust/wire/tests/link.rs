@@ -79,11 +79,8 @@ impl Pair {
             .expect("sent");
         let got = self.agent_event().expect("taken");
         match got {
-            AgentEvent::Request {
-                id: got,
-                message: taken,
-            } => {
-                assert_eq!((got, taken), (id, message));
+            AgentEvent::Request { id: got, request } => {
+                assert_eq!((got, Message::from(request)), (id, message));
             }
             other => assert_eq!(other, AgentEvent::Pinged),
         }
@@ -717,6 +714,7 @@ fn output_beyond_its_credit_ends_its_command() {
     let credit = Credit::Bytes(5);
     let follow_up = FollowUp::Credit {
         stream: Stream::Stdout,
+        granted: 5,
         credit,
     };
     assert_eq!(

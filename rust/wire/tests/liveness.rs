@@ -45,7 +45,7 @@ struct World {
     opened: BTreeMap<u32, MessageKind>,
     ended: BTreeSet<u32>,
     /// What the agent still owes an end.
-    owed: BTreeMap<u32, Message>,
+    owed: BTreeMap<u32, HostRequest>,
     sent_len: BTreeMap<u32, usize>,
     got_len: BTreeMap<u32, usize>,
 }
@@ -102,8 +102,8 @@ impl World {
         for envelope in self.to_agent.deliver(len) {
             let got = self.agent.receive(envelope, &mut self.to_host.bytes);
             match got.expect("the host keeps the rules") {
-                AgentEvent::Request { id, message } => {
-                    assert!(self.owed.insert(id, message).is_none());
+                AgentEvent::Request { id, request } => {
+                    assert!(self.owed.insert(id, request).is_none());
                 }
                 AgentEvent::FollowUp { id, .. } => assert!(self.owed.contains_key(&id)),
                 AgentEvent::Pinged | AgentEvent::Ponged { .. } => {}
@@ -224,12 +224,12 @@ impl World {
 
     fn finish(&mut self, id: u32, how: u8) {
         let message = match self.owed.remove(&id) {
-            Some(Message::ExecRequest(_)) if how == 12 => Message::ExecResponse(ExecResponse {
+            Some(HostRequest::ExecRequest(_)) if how == 12 => Message::ExecResponse(ExecResponse {
                 signal: None,
                 exit_code: 0,
                 timed_out: None,
             }),
-            Some(Message::FsRead(read)) if how == 12 => {
+            Some(HostRequest::FsRead(read)) if how == 12 => {
                 let data = vec![3; usize::try_from(read.len).expect("short")];
                 Message::OpResult(OpResult::Ok(OpValue::FsRead(FileData { eof: false, data })))
             }

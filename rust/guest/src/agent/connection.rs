@@ -8,30 +8,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecRequest,
-    ExecResponse, FRAME_OVERHEAD_LEN, Feature, Features, FollowUp, FrameError, LinkViolation,
-    Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
+    ExecResponse, FRAME_OVERHEAD_LEN, Feature, Features, FollowUp, FrameError, HostRequest,
+    LinkViolation, Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
+    truncated,
 };
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::io::Errno;
 
 use super::AgentOptions;
 use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
 use super::files::{FileRequest, Files};
 use super::process::{Launch, LaunchError, Nursery, signal_of};
+use crate::outbox::Outbox;
 use crate::port::{Port, STALL_MAX, Shutter};
 
 /// Bytes taken from the transport at once.
 const READ_LEN: usize = 256 << 10;
 
-/// Bytes that may wait for the transport before file results and answers wait, too: a few large
-/// results. Output of commands has its own bound, per command.
+/// Bytes that may wait for the transport before the connection reads no more messages and no file
+/// request is served: a few large results.
+///
+/// What can lie beyond this bound is bounded, too: the answers to the messages of one read, one
+/// file result, and for each command the chunks that its own thread counts ([`Ticket`]).
 const BACKLOG_MAX: usize = 8 << 20;
 
 /// How long what is queued may take to leave once the host has stopped talking.
@@ -94,21 +98,17 @@ pub(crate) fn serve(
         Line::Private => (false, None),
         Line::Shared(first) => (true, first),
     };
-    let (outgoing, queue) = unbounded();
     let shared = Arc::new(Shared {
         inner: Mutex::new(Inner {
             link: AgentLink::new(offer(options)),
             running: BTreeMap::new(),
             ended: BTreeSet::new(),
-            outgoing,
         }),
         changed: Condvar::new(),
-        backlog: Mutex::new(0),
-        drained: Condvar::new(),
-        stopped: AtomicBool::new(false),
+        outbox: Outbox::new(BACKLOG_MAX),
     });
     let (port, shutter) = writer;
-    let writing = start_writer(port, queue, &shared)?;
+    let writing = start_writer(port, &shared)?;
     let stopping = options.stop.on_stop({
         let shared = shared.clone();
         move || {
@@ -145,25 +145,15 @@ struct Shared {
     inner: Mutex<Inner>,
     /// A command has ended.
     changed: Condvar,
-    /// Bytes that wait for the transport.
-    backlog: Mutex<usize>,
-    drained: Condvar,
-    /// Whether the agent is ending.
-    stopped: AtomicBool,
+    /// The queue of the writer thread.
+    outbox: Outbox<Option<Ticket>>,
 }
 
 struct Inner {
     link: AgentLink,
     running: BTreeMap<u32, Control>,
-    /// Commands that ended before they were entered among those that run.
+    /// Commands that ended before they were entered into `running`.
     ended: BTreeSet<u32>,
-    outgoing: Sender<Outgoing>,
-}
-
-struct Outgoing {
-    bytes: Vec<u8>,
-    /// Dropped when the bytes have left.
-    _ticket: Option<Ticket>,
 }
 
 impl Shared {
@@ -171,29 +161,22 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses the link, and queues what that wrote before anybody else can.
-    fn speak<T>(
+    /// Calls `write` with the link, and queues what it wrote before another thread can write.
+    fn with_link<T>(
         &self,
         ticket: Option<Ticket>,
-        say: impl FnOnce(&mut AgentLink, &mut Vec<u8>) -> T,
+        write: impl FnOnce(&mut AgentLink, &mut Vec<u8>) -> T,
     ) -> T {
         let mut inner = self.lock();
         let mut bytes = Vec::new();
-        let said = say(&mut inner.link, &mut bytes);
-        if !bytes.is_empty() {
-            *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) += bytes.len();
-            // A writer that is gone has found the transport closed; the reader will, too.
-            let _ = inner.outgoing.send(Outgoing {
-                bytes,
-                _ticket: ticket,
-            });
-        }
-        said
+        let result = write(&mut inner.link, &mut bytes);
+        self.outbox.push(bytes, ticket);
+        result
     }
 
     /// Sends what belongs to a request. What the host cannot take becomes the request's `error`.
     fn send(&self, id: u32, message: Message) {
-        self.speak(None, |link, out| {
+        self.with_link(None, |link, out| {
             let terminal = matches!(message, Message::OpResult(_) | Message::ExecResponse(_));
             if let Err(error) = link.send(id, message, out)
                 && terminal
@@ -209,63 +192,23 @@ impl Shared {
     fn shut_down(&self) {
         let reason = "the agent is shutting down".to_owned();
         let reply = ErrorReply::new(ErrorCode::ShuttingDown, reason);
-        self.speak(None, |link, out| link.close(reply, out));
-        self.stopped.store(true, Ordering::Release);
-        let _backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        self.drained.notify_all();
-    }
-
-    /// Waits until the transport has taken most of the queued messages, or the agent is ending.
-    fn wait_for_room(&self) {
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        while *backlog > BACKLOG_MAX && !self.stopped.load(Ordering::Acquire) {
-            backlog = self
-                .drained
-                .wait(backlog)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn left(&self, len: usize) {
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        *backlog = backlog.saturating_sub(len);
-        self.drained.notify_all();
+        self.with_link(None, |link, out| link.close(reply, out));
+        self.outbox.stop_waiting();
     }
 }
 
-fn start_writer(
-    mut port: Port,
-    queue: Receiver<Outgoing>,
-    shared: &Arc<Shared>,
-) -> io::Result<JoinHandle<()>> {
+fn start_writer(port: Port, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new().name("writer".into()).spawn(move || {
-        let mut broken = false;
-        // After an error the queue is still emptied, so that nobody waits for room in it.
-        for outgoing in queue {
-            broken = broken || port.write_all(&outgoing.bytes).is_err();
-            shared.left(outgoing.bytes.len());
-        }
-    })
+    thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || shared.outbox.write_loop(port, || {}))
 }
 
 /// Closes the queue, gives what is in it some time to leave, and ends the writer.
 fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
-    shared.lock().outgoing = unbounded().0;
+    shared.outbox.close();
     let until = Instant::now() + FLUSH_GRACE;
-    let mut backlog = shared
-        .backlog
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    while *backlog > 0 {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        let waited = shared.drained.wait_timeout(backlog, left);
-        backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
-    }
-    drop(backlog);
+    shared.outbox.wait_until_empty(until);
     shutter.shut();
     // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is
     // about to end.
@@ -318,7 +261,7 @@ impl Connection<'_> {
                 Ok(Some(envelope)) => self.take(envelope, &mut deframer),
                 Err(error) => self.reject(error),
                 Ok(None) => {
-                    self.shared.wait_for_room();
+                    self.shared.outbox.wait_for_room();
                     match reader.read_within(&mut buf, self.patience(begun, &deframer)) {
                         Err(error) if error.kind() == ErrorKind::TimedOut && !self.shared_line => {
                             self.refuse_silent();
@@ -350,7 +293,8 @@ impl Connection<'_> {
         let seconds = HANDSHAKE_MAX.as_secs();
         let reason = format!("no `hello` came within {seconds} s");
         let reply = ErrorReply::new(ErrorCode::TimedOut, reason);
-        self.shared.speak(None, |link, out| link.close(reply, out));
+        self.shared
+            .with_link(None, |link, out| link.close(reply, out));
     }
 
     fn take(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
@@ -358,21 +302,20 @@ impl Connection<'_> {
         if hello && self.shared_line && self.shared.lock().link.phase() == Phase::Ready {
             return Next::Restart(envelope);
         }
-        let granted = match &envelope.message {
-            Message::ExecWindow(window) => window.credit.get(),
-            _ => 0,
-        };
         match self
             .shared
-            .speak(None, |link, out| link.receive(envelope, out))
+            .with_link(None, |link, out| link.receive(envelope, out))
         {
-            Ok(event) => self.follow(event, granted, deframer),
+            Ok(event) => self.on_event(event, deframer),
             Err(violation) => self.condemn(&violation),
         }
     }
 
     fn reject(&mut self, error: FrameError) -> Next {
-        match self.shared.speak(None, |link, out| link.reject(error, out)) {
+        match self
+            .shared
+            .with_link(None, |link, out| link.reject(error, out))
+        {
             Ok(_answered) => Next::On,
             Err(violation) => self.condemn(&violation),
         }
@@ -390,7 +333,7 @@ impl Connection<'_> {
         Next::On
     }
 
-    fn follow(&mut self, event: AgentEvent, granted: u32, deframer: &mut Deframer) -> Next {
+    fn on_event(&mut self, event: AgentEvent, deframer: &mut Deframer) -> Next {
         match event {
             AgentEvent::Ready(agreed) => {
                 let version = agreed.version;
@@ -399,18 +342,20 @@ impl Connection<'_> {
                     max: version,
                 });
             }
-            AgentEvent::Request { id, message } => self.request(id, message),
-            AgentEvent::FollowUp { id, follow_up } => self.follow_up(id, follow_up, granted),
+            AgentEvent::Request { id, request } => self.request(id, request),
+            AgentEvent::FollowUp { id, follow_up } => self.follow_up(id, follow_up),
             AgentEvent::Pinged | AgentEvent::Ponged { .. } | AgentEvent::Settled { .. } => {}
             AgentEvent::Refused(_) | AgentEvent::Closing(_) => return Next::Stop(Ended::Broken),
         }
         Next::On
     }
 
-    fn follow_up(&mut self, id: u32, follow_up: FollowUp, granted: u32) {
+    fn follow_up(&mut self, id: u32, follow_up: FollowUp) {
         let order = match follow_up {
             FollowUp::Stdin { data, eof } => Order::Input { data, eof },
-            FollowUp::Credit { stream, .. } => {
+            FollowUp::Credit {
+                stream, granted, ..
+            } => {
                 let pipe = match stream {
                     Stream::Stdout => Pipe::Out,
                     Stream::Stderr => Pipe::Err,
@@ -438,38 +383,24 @@ impl Connection<'_> {
         }
     }
 
-    fn request(&mut self, id: u32, message: Message) {
-        let request = match message {
-            Message::ExecRequest(request) => return self.exec(id, request),
-            Message::FsOpen(r) => FileRequest::Open(r),
-            Message::FsRead(r) => FileRequest::Read(r),
-            Message::FsWrite(r) => FileRequest::Write(r),
-            Message::FsSeek(r) => FileRequest::Seek(r),
-            Message::FsClose(r) => FileRequest::Close(r),
-            Message::FsStat(r) => FileRequest::Stat(r),
-            Message::FsReadFile(r) => FileRequest::ReadFile(r),
-            Message::FsWriteFile(r) => FileRequest::WriteFile(r),
-            Message::FsList(r) => FileRequest::List(r),
-            Message::FsMkdir(r) => FileRequest::Mkdir(r),
-            Message::FsUnlink(r) => FileRequest::Unlink(r),
-            Message::FsRename(r) => FileRequest::Rename(r),
-            Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecOutput(_)
-            | Message::StdinData(_)
-            | Message::ExecWindow(_)
-            | Message::StdinWindow(_)
-            | Message::Signal(_)
-            | Message::ExecResponse(_)
-            | Message::Syscall(_)
-            | Message::OpResult(_)
-            | Message::Ping(_)
-            | Message::Pong(_)
-            | Message::Cancel(_)
-            | Message::Error(_)
-            | Message::Unknown(_) => {
-                let reason = format!("`{}` is not served here", message.name());
+    fn request(&mut self, id: u32, request: HostRequest) {
+        let request = match request {
+            HostRequest::ExecRequest(request) => return self.exec(id, request),
+            HostRequest::FsOpen(r) => FileRequest::Open(r),
+            HostRequest::FsRead(r) => FileRequest::Read(r),
+            HostRequest::FsWrite(r) => FileRequest::Write(r),
+            HostRequest::FsSeek(r) => FileRequest::Seek(r),
+            HostRequest::FsClose(r) => FileRequest::Close(r),
+            HostRequest::FsStat(r) => FileRequest::Stat(r),
+            HostRequest::FsReadFile(r) => FileRequest::ReadFile(r),
+            HostRequest::FsWriteFile(r) => FileRequest::WriteFile(r),
+            HostRequest::FsList(r) => FileRequest::List(r),
+            HostRequest::FsMkdir(r) => FileRequest::Mkdir(r),
+            HostRequest::FsUnlink(r) => FileRequest::Unlink(r),
+            HostRequest::FsRename(r) => FileRequest::Rename(r),
+            // The link answers pings, and refuses system calls, which were not offered.
+            HostRequest::Syscall(_) | HostRequest::Ping(_) => {
+                let reason = format!("`{}` is not served here", request.kind());
                 let reply = ErrorReply::new(ErrorCode::Unsupported, reason);
                 return self.shared.send(id, Message::Error(reply));
             }
@@ -565,7 +496,7 @@ impl Connection<'_> {
 
 fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: &Shared) {
     for (id, request) in requests {
-        shared.wait_for_room();
+        shared.outbox.wait_for_room();
         if shared.lock().link.phase() != Phase::Ready {
             return;
         }
@@ -587,7 +518,7 @@ impl Host for Talker {
             Pipe::Out => Stream::Stdout,
             Pipe::Err => Stream::Stderr,
         };
-        self.shared.speak(Some(ticket), |link, out| {
+        self.shared.with_link(Some(ticket), |link, out| {
             out.reserve_exact(data.len() + FRAME_OVERHEAD_LEN as usize);
             // The only error left is a link, or a request, that is over: nobody wants the bytes
             // then.
@@ -649,7 +580,7 @@ fn refusal(error: &LaunchError) -> ErrorReply {
             _ => ErrorCode::SpawnFailed,
         },
     };
-    ErrorReply::new(code, cut(error.to_string()))
+    ErrorReply::new(code, truncated(&error.to_string(), REASON_LEN_MAX))
 }
 
 /// Whether the system was out of processes, threads, descriptors or memory: a later attempt may
@@ -660,12 +591,4 @@ fn is_shortage(error: &io::Error) -> bool {
         errno,
         Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
     )
-}
-
-/// A reason that fits any frame, whatever the path in it.
-fn cut(mut reason: String) -> String {
-    while reason.len() > REASON_LEN_MAX {
-        reason.pop();
-    }
-    reason
 }

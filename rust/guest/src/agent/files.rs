@@ -13,7 +13,7 @@ use antiphon_wire::{
     Empty, Entry, FileData, FileKind, FsClose, FsList, FsMkdir, FsOpen, FsRead, FsReadFile,
     FsRename, FsSeek, FsStat, FsUnlink, FsWrite, FsWriteFile, LIST_LEN, LIST_LEN_MAX, Listing, Op,
     OpError, OpErrorCode, OpResult, OpValue, OpenMode, Opened, Permissions, Position, Stat, Whence,
-    Written,
+    Written, truncated,
 };
 use rustix::fs::OFlags;
 
@@ -402,12 +402,7 @@ fn name_shown(name: &str) -> String {
 
 impl FileError {
     fn report(&self) -> OpError {
-        let mut message = self.to_string();
-        let mut end = message.len().min(MESSAGE_LEN_MAX);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
+        let message = truncated(&self.to_string(), MESSAGE_LEN_MAX).to_owned();
         let (code, errno) = match self {
             FileError::Handle(_) => (OpErrorCode::BadHandle, None),
             FileError::TooMany => (OpErrorCode::TooManyOpen, None),

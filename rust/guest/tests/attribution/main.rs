@@ -113,8 +113,8 @@ impl Serving {
                 let mut out = Vec::new();
                 let event = link.receive(envelope, &mut out);
                 self.stream.write_all(&out)?;
-                if let Ok(AgentEvent::Request { id, message }) = event
-                    && !self.request(id, &message)?
+                if let Ok(AgentEvent::Request { id, request }) = event
+                    && !self.request(id, &Message::from(request))?
                 {
                     return Ok(());
                 }

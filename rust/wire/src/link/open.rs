@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use crate::bounds::{LIST_LEN, LIST_LEN_MAX, WINDOW_MAX};
 use crate::link::{Violation, Way};
-use crate::message::{ExecRequest, Message, MessageKind, Stream};
+use crate::message::{
+    Empty, ExecRequest, GuestMessage, HostFollowUp, HostRequest, MessageKind, Stream,
+};
 use crate::result::{OpResult, OpValue};
 
 /// What a stream may still send.
@@ -75,7 +77,7 @@ pub struct OpenRequest {
 pub(super) struct Open {
     pub(super) request: MessageKind,
     /// A violation was reported: what still comes is dropped until the terminal message.
-    pub(super) condemned: bool,
+    pub(super) aborted: bool,
     expects: Expects,
 }
 
@@ -145,45 +147,31 @@ impl From<Stream> for Way {
 }
 
 impl Open {
-    /// The state of a request that has just been sent or received.
-    pub(super) fn of(request: MessageKind, message: &Message, stdin_window: Option<u32>) -> Self {
-        let expects = match message {
-            Message::ExecRequest(exec) => Expects::Exec(Streams::of(exec, stdin_window)),
-            Message::FsRead(read) => Expects::Data(read.len),
-            Message::FsReadFile(read) => Expects::Data(read.len.unwrap_or(u32::MAX)),
-            Message::FsWrite(write) => Expects::Written(write.data.len()),
-            Message::FsWriteFile(write) => Expects::Written(write.data.len()),
-            Message::FsList(list) => Expects::Entries {
+    /// The state of a request that was just sent or received.
+    pub(super) fn of(request: &HostRequest, stdin_window: Option<u32>) -> Self {
+        let expects = match request {
+            HostRequest::ExecRequest(exec) => Expects::Exec(Streams::of(exec, stdin_window)),
+            HostRequest::FsRead(read) => Expects::Data(read.len),
+            HostRequest::FsReadFile(read) => Expects::Data(read.len.unwrap_or(u32::MAX)),
+            HostRequest::FsWrite(write) => Expects::Written(write.data.len()),
+            HostRequest::FsWriteFile(write) => Expects::Written(write.data.len()),
+            HostRequest::FsList(list) => Expects::Entries {
                 max: list.limit.map_or(LIST_LEN, std::num::NonZeroU32::get),
                 after: list.after.clone(),
             },
-            Message::Syscall(call) => Expects::Buffers(call.bufs.len()),
-            Message::FsOpen(_)
-            | Message::FsSeek(_)
-            | Message::FsClose(_)
-            | Message::FsStat(_)
-            | Message::FsMkdir(_)
-            | Message::FsUnlink(_)
-            | Message::FsRename(_)
-            | Message::Ping(_)
-            | Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecOutput(_)
-            | Message::StdinData(_)
-            | Message::ExecWindow(_)
-            | Message::StdinWindow(_)
-            | Message::Signal(_)
-            | Message::ExecResponse(_)
-            | Message::OpResult(_)
-            | Message::Pong(_)
-            | Message::Cancel(_)
-            | Message::Error(_)
-            | Message::Unknown(_) => Expects::Plain,
+            HostRequest::Syscall(call) => Expects::Buffers(call.bufs.len()),
+            HostRequest::FsOpen(_)
+            | HostRequest::FsSeek(_)
+            | HostRequest::FsClose(_)
+            | HostRequest::FsStat(_)
+            | HostRequest::FsMkdir(_)
+            | HostRequest::FsUnlink(_)
+            | HostRequest::FsRename(_)
+            | HostRequest::Ping(_) => Expects::Plain,
         };
         Self {
-            request,
-            condemned: false,
+            request: request.kind(),
+            aborted: false,
             expects,
         }
     }
@@ -235,18 +223,58 @@ impl Open {
         Ok(())
     }
 
-    /// More credit for a stream.
-    pub(super) fn grant(&mut self, t: MessageKind, way: Way, credit: u32) -> Result<(), Violation> {
-        self.streams(t)?.credit(way).grant(way, credit)
+    /// More credit for a stream. Returns its credit afterwards.
+    pub(super) fn grant(
+        &mut self,
+        t: MessageKind,
+        way: Way,
+        credit: u32,
+    ) -> Result<Credit, Violation> {
+        let total = self.streams(t)?.credit(way);
+        total.grant(way, credit)?;
+        Ok(*total)
     }
 
-    /// A signal for the command.
-    pub(super) fn signal(&mut self) -> Result<(), Violation> {
-        self.streams(MessageKind::Signal).map(|_| ())
+    /// What a host adds to the request. Input is judged by its length; its data stays in the
+    /// message.
+    pub(super) fn follow_up(
+        &mut self,
+        message: &HostFollowUp,
+    ) -> Result<Option<Credit>, Violation> {
+        match message {
+            HostFollowUp::StdinData(input) => {
+                self.stdin(input.data.len(), input.eof == Some(true))?;
+            }
+            HostFollowUp::ExecWindow(window) => {
+                let (t, way) = (MessageKind::ExecWindow, Way::from(window.stream));
+                return self.grant(t, way, window.credit.get()).map(Some);
+            }
+            HostFollowUp::Signal(_) => drop(self.streams(MessageKind::Signal)?),
+            HostFollowUp::Cancel(Empty {}) => self.cancel()?,
+        }
+        Ok(None)
     }
 
-    /// The host wants the request to end early.
-    pub(super) fn cancel(&self) -> Result<(), Violation> {
+    /// What an agent sends for the request. A ping of the agent belongs to no request.
+    pub(super) fn reply(&mut self, message: &GuestMessage) -> Result<(), Violation> {
+        let t = message.kind();
+        match message {
+            GuestMessage::ExecOutput(output) => self.output(output.stream, output.data.len()),
+            GuestMessage::StdinWindow(window) => {
+                self.grant(t, Way::Stdin, window.credit.get()).map(drop)
+            }
+            GuestMessage::OpResult(result) => self.end(t, Some(result)),
+            GuestMessage::ExecResponse(_) | GuestMessage::Error(_) | GuestMessage::Pong(_) => {
+                self.end(t, None)
+            }
+            GuestMessage::Ping(_) => Err(Violation::WrongRequest {
+                request: self.request,
+                t,
+            }),
+        }
+    }
+
+    fn cancel(&self) -> Result<(), Violation> {
         if self.request == MessageKind::Ping {
             let (request, t) = (self.request, MessageKind::Cancel);
             return Err(Violation::WrongRequest { request, t });
@@ -386,7 +414,7 @@ impl OpenIds {
     pub(super) fn iter(&self) -> impl Iterator<Item = OpenRequest> + '_ {
         self.open
             .iter()
-            .filter(|(_, open)| !open.condemned)
+            .filter(|(_, open)| !open.aborted)
             .map(|(&id, open)| OpenRequest {
                 id,
                 request: open.request,
