@@ -257,8 +257,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
 
     /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it
     /// is still waiting.
-    pub fn run_for(&mut self, patience: Duration) -> Rest {
-        let until = Instant::now() + patience;
+    pub fn run_for(&mut self, timeout: Duration) -> Rest {
+        let until = Instant::now() + timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if let Some(rest) = self.turn(Some(left)) {
@@ -271,7 +271,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     }
 
     /// One round: step, send, take what came, wait for more.
-    fn turn(&mut self, patience: Option<Duration>) -> Option<Rest> {
+    fn turn(&mut self, timeout: Option<Duration>) -> Option<Rest> {
         self.advance();
         let rest = self.machine.run(STEPS_MAX);
         self.end_sessions();
@@ -287,7 +287,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             self.end_premature();
         }
         if !self.take_inputs() && waits {
-            self.wait(patience);
+            self.wait(timeout);
             self.take_inputs();
         }
         None
@@ -380,7 +380,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     }
 
     /// Waits until something has come, or time has.
-    fn wait(&mut self, patience: Option<Duration>) {
+    fn wait(&mut self, timeout: Option<Duration>) {
         let now = self.machine.kernel().clock();
         let machine = self.machine.kernel().next_deadline();
         let router = self.machine.handler();
@@ -392,7 +392,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         let left = deadlines
             .min()
             .map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
-        let timeout = [left, patience].into_iter().flatten().min();
+        let shortest = [left, timeout].into_iter().flatten().min();
         let mut select = Select::new();
         select.recv(&self.inputs);
         select.recv(&self.probes);
@@ -402,8 +402,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             select.recv(incoming);
             select.recv(written);
         }
-        match timeout {
-            Some(timeout) => drop(select.ready_timeout(timeout)),
+        match shortest {
+            Some(shortest) => drop(select.ready_timeout(shortest)),
             None => drop(select.ready()),
         }
     }

@@ -12,7 +12,7 @@
 //! | `deliver` of `stdin_data` | sends it when there is credit |
 //! | `deliver` of `stdin_eof` | ends standard input: `stdin_data` with nothing but its end |
 //! | `deliver` of `signal`, `cancel` | sends it; after the request's end nobody is there to tell |
-//! | `deliver` of `detach` | nothing: the host's side of the talk is over |
+//! | `deliver` of `detach` | nothing: the host's side of the exchange is over |
 //! | `decide` | the label is the type of the next frame of the session's request |
 //! | `produce` | the payload is that frame's, or the next one's where nothing was decided |
 //! | an operation, `ping`, `fs_read` | sends it with an id of its own; the outcome is its result |
@@ -25,11 +25,11 @@
 
 mod convert;
 mod demux;
-mod greet;
-#[cfg(test)]
-mod hostile;
+mod exchange;
+mod handshake;
 mod seek;
-mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,10 +47,10 @@ use antiphon_wire::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never};
 
 pub use demux::Completion;
-use demux::{Ask, BACKLOG_MAX, Demux, Want};
-use greet::Greeting;
+use demux::{Ask, BACKLOG_MAX, Demux, Request};
+use exchange::Branch;
+use handshake::SharedHandshake;
 use seek::{Awaited, Found, Seeker};
-use talk::Branch;
 
 use crate::driver::Binding;
 use crate::outbox::Outbox;
@@ -139,11 +139,11 @@ impl GuestLink {
     /// Shakes hands with the guest.
     ///
     /// # Errors
-    /// When there is no answer within `patience`, or none that is good.
+    /// When there is no answer within `timeout`, or none that is good.
     pub fn open(
         transport: Transport,
         offer: HostOffer,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<GuestLink, LinkError> {
         let Transport {
             reader,
@@ -152,8 +152,8 @@ impl GuestLink {
             shared,
         } = transport;
         let awaited = Awaited::default();
-        let greeting = match shared {
-            true => Some(Greeting::new(&offer, awaited.clone())?),
+        let handshake = match shared {
+            true => Some(SharedHandshake::new(&offer, awaited.clone())?),
             false => None,
         };
         let demux = Demux::new(offer.clone())?;
@@ -169,7 +169,7 @@ impl GuestLink {
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let mut link = GuestLink {
             demux,
-            hello: unknown(),
+            hello: placeholder_hello(),
             bound: BTreeMap::new(),
             sorts: Vec::new(),
             incoming,
@@ -188,9 +188,9 @@ impl GuestLink {
             });
         };
         link.threads.push(thread("link writer").spawn(writing)?);
-        match greeting {
-            Some(greeting) => link.greet_shared(greeting, offer, patience)?,
-            None => link.greet(patience)?,
+        match handshake {
+            Some(handshake) => link.handshake_shared(handshake, offer, timeout)?,
+            None => link.handshake(timeout)?,
         }
         link.set_silence(Some(if shared {
             SILENCE_MAX_SHARED
@@ -201,11 +201,11 @@ impl GuestLink {
     }
 
     /// The handshake on a line of its own: the first message is the answer.
-    fn greet(&mut self, patience: Duration) -> Result<(), LinkError> {
+    fn handshake(&mut self, timeout: Duration) -> Result<(), LinkError> {
         self.flush();
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         loop {
-            match self.demux.greeting() {
+            match self.demux.handshake() {
                 Some(Ok(hello)) => {
                     self.hello = hello.clone();
                     return Ok(());
@@ -223,20 +223,20 @@ impl GuestLink {
             let left = until.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(left) {
                 Ok(incoming) => self.absorb(incoming),
-                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(patience)),
+                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(timeout)),
                 Err(RecvTimeoutError::Disconnected) => self.reader_ended(),
             }
         }
     }
 
-    fn greet_shared(
+    fn handshake_shared(
         &mut self,
-        greeting: Greeting,
+        handshake: SharedHandshake,
         offer: HostOffer,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), LinkError> {
         let send = |bytes: Vec<u8>| self.outbox.push(bytes, ());
-        let (answer, last_id) = greeting.run(&self.incoming, send, patience)?;
+        let (answer, last_id) = handshake.run(&self.incoming, send, timeout)?;
         let link = HostLink::with_answer(offer, &answer, last_id);
         let link = link.map_err(|violation| LinkError::Broken(violation.to_string()))?;
         self.demux = Demux::ready(link);
@@ -252,8 +252,8 @@ impl GuestLink {
 
     /// Pings the guest, and reports it as `lost` when nothing arrives from it within that time. Does
     /// nothing when no request is open.
-    pub fn probe(&mut self, patience: Duration) {
-        self.demux.probe(ticks(patience));
+    pub fn probe(&mut self, timeout: Duration) {
+        self.demux.probe(ticks(timeout));
         self.flush();
     }
 
@@ -325,7 +325,7 @@ impl GuestLink {
     /// Takes what the reader thread saw.
     pub(crate) fn absorb(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.frame(f)),
+            Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.receive(f)),
             // The search ends with the handshake.
             Incoming::Found(_) => {}
             Incoming::End(reason) => self.demux.lost(&reason),
@@ -350,7 +350,7 @@ impl GuestLink {
             self.absorb(incoming);
         }
         if self.alive.swap(false, Ordering::AcqRel) {
-            self.demux.alive();
+            self.demux.on_bytes();
         }
         self.demux.tick(now);
     }
@@ -442,10 +442,10 @@ impl EffectHandler for GuestLink {
         let args: Vec<(&Value, SortId)> =
             request.args().zip(operation.args.iter().copied()).collect();
         let name = |label: &LabelId| image.label_name(*label);
-        let want = match request.class() {
+        let asked = match request.class() {
             Class::Deliver { peer, .. } if inside(peer) => return Reply::Now(Outcome::done()),
             Class::Produce { peer, .. } if inside(peer) => {
-                return Reply::Now(zero(request.result_sort(), &image.image().sorts));
+                return Reply::Now(placeholder(request.result_sort(), &image.image().sorts));
             }
             Class::Decide { peer, .. } if inside(peer) => {
                 let detail = "two roles of the guest leave a choice to each other";
@@ -462,13 +462,13 @@ impl EffectHandler for GuestLink {
                     has_payload: binding.has_payload(role, request.operation_id(), *label),
                 };
                 let branches = labels.iter().map(branch).collect();
-                Want::Decide { role, branches }
+                Request::Decide { role, branches }
             }
             Class::Produce { label, .. } => {
                 let Some(role) = request.role() else {
                     return Reply::Now(not_bound());
                 };
-                Want::Produce {
+                Request::Produce {
                     role,
                     label: name(label),
                     sort: request.result_sort(),
@@ -476,13 +476,13 @@ impl EffectHandler for GuestLink {
             }
             Class::Deliver { label, .. } => {
                 let (value, sort) = args.first().copied().unzip();
-                Want::Deliver {
+                Request::Deliver {
                     label: name(label),
                     value,
                     sort: sort.unwrap_or_default(),
                 }
             }
-            Class::Command | Class::Observe | Class::Check => Want::Call {
+            Class::Command | Class::Observe | Class::Check => Request::Call {
                 operation: &operation.name,
                 args: &args,
                 result: request.result_sort(),
@@ -493,7 +493,7 @@ impl EffectHandler for GuestLink {
             effect,
             deadline: request.deadline(),
             sorts: &sorts,
-            want,
+            request: asked,
         })
     }
 }
@@ -506,7 +506,7 @@ fn not_bound() -> Outcome {
 
 /// The value of a sort that says nothing: what one role of the guest sends another is nobody's
 /// business here.
-fn zero(sort: SortId, sorts: &[Sort]) -> Outcome {
+fn placeholder(sort: SortId, sorts: &[Sort]) -> Outcome {
     fn value(sort: SortId, sorts: &[Sort]) -> Option<Value> {
         Some(match sorts.get(sort.index())? {
             Sort::Unit => Value::Unit,
@@ -536,7 +536,7 @@ fn ticks(duration: Duration) -> u64 {
 }
 
 /// The placeholder until the guest has answered the handshake.
-fn unknown() -> HelloOk {
+fn placeholder_hello() -> HelloOk {
     HelloOk {
         minor: None,
         ids_max: None,

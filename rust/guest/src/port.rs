@@ -77,9 +77,9 @@ impl Port {
     pub(crate) fn read_within(
         &mut self,
         buf: &mut [u8],
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> io::Result<usize> {
-        let until = patience.map(|patience| Instant::now() + patience);
+        let until = timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let is_ready = !self.wait_within(PollFlags::IN, left)?.is_empty();
@@ -141,7 +141,7 @@ impl Port {
 
 /// Asks for a larger pipe, so that a chunk does not stop half-way. A system that has no room works
 /// with what it has.
-pub(crate) fn widen(pipe: &OwnedFd) {
+pub(crate) fn enlarge_pipe(pipe: &OwnedFd) {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LEN);
     #[cfg(not(target_os = "linux"))]
@@ -200,14 +200,14 @@ mod tests {
     fn a_read_within_a_time_ends_with_it() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
         let (mut reader, _) = port(Arc::new(read)).expect("a port");
-        let (mut buf, patience) = ([0; 8], Some(Duration::from_millis(20)));
+        let (mut buf, timeout) = ([0; 8], Some(Duration::from_millis(20)));
         let late = reader
-            .read_within(&mut buf, patience)
+            .read_within(&mut buf, timeout)
             .expect_err("nothing was written");
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         rustix::io::write(&write, b"late").expect("there is room");
         assert_eq!(
-            reader.read_within(&mut buf, patience).expect("it is there"),
+            reader.read_within(&mut buf, timeout).expect("it is there"),
             4
         );
     }

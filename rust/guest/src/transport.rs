@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
-use crate::port::{Port, Shutter, port, widen};
+use crate::port::{Port, Shutter, enlarge_pipe, port};
 
 /// How long an agent that was started here may take to end once its input has, before it is killed.
 /// It kills its commands first, which takes it a moment.
@@ -31,8 +31,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const CONNECT_POLL: Duration = Duration::from_millis(20);
 
 /// Connects to a Unix socket, waiting at most that long for room in its queue.
-pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let until = Instant::now() + patience;
+pub(crate) fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + timeout;
     let address = SocketAddrUnix::new(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -41,7 +41,7 @@ pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream>
             Ok(()) => break,
             Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(CONNECT_POLL),
             Err(Errno::AGAIN) => {
-                let seconds = patience.as_secs();
+                let seconds = timeout.as_secs();
                 let reason = format!("its queue of connections stayed full for {seconds} s");
                 return Err(io::Error::new(ErrorKind::TimedOut, reason));
             }
@@ -115,8 +115,8 @@ impl Transport {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| failed(ErrorKind::BrokenPipe.into()))?;
         let (input, output) = (OwnedFd::from(input), OwnedFd::from(output));
-        widen(&input);
-        widen(&output);
+        enlarge_pipe(&input);
+        enlarge_pipe(&output);
         match Transport::of(Arc::new(output), Arc::new(input)) {
             Ok(transport) => Ok(transport.with_child(child)),
             Err(error) => {
@@ -235,8 +235,8 @@ fn is_stopped(child: &Child) -> bool {
 }
 
 /// Waits for the end of a child that is not stopped, at most that long.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let until = Instant::now() + patience;
+fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + timeout;
     let mut pause = Duration::from_micros(200);
     loop {
         if let Ok(Some(status)) = child.try_wait() {

@@ -254,7 +254,9 @@ macro_rules! operations {
                 }
             }
 
-            fn into_item(self) -> Item {
+            /// The value as a tree. Its data is moved, not copied.
+            #[must_use]
+            pub fn into_item(self) -> Item {
                 match self {
                     $( Self::$op(value) => value.into_item(), )*
                 }

@@ -22,9 +22,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::io::Errno;
 
 use super::AgentOptions;
-use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
+use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Outcome, Pipe, Ticket};
 use super::files::{FileRequest, Files};
-use super::process::{Launch, LaunchError, Nursery, signal_of};
+use super::process::{Launch, LaunchError, ProcessTable, signal_of};
 use crate::outbox::Outbox;
 use crate::port::{Port, STALL_MAX, Shutter};
 
@@ -52,7 +52,7 @@ const FILE_REQUESTS_SPARE: usize = 4;
 
 /// Input that must have been taken before the host is told: an eighth of the default window, so
 /// that a host that sends single bytes is not told of each.
-const TOLD_LEN_MIN: u64 = (WINDOW / 8) as u64;
+const ACK_LEN_MIN: u64 = (WINDOW / 8) as u64;
 
 /// Bytes of the sentence in an `error`.
 const REASON_LEN_MAX: usize = 1024;
@@ -65,7 +65,7 @@ pub(crate) enum Ended {
     /// The host has broken the rules, or was refused.
     Broken,
     /// Another host has begun on the same stream.
-    Next(Box<Begun>),
+    Next(Box<NextHost>),
 }
 
 /// Whose a stream is.
@@ -75,12 +75,12 @@ pub(crate) enum Line {
     Private,
     /// One host's after the other: a `hello` in the middle is a new host. The one that has begun
     /// already, if any.
-    Shared(Option<Box<Begun>>),
+    Shared(Option<Box<NextHost>>),
 }
 
 /// A host that began on the stream of another one.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct NextHost {
     hello: Envelope,
     deframer: Deframer,
 }
@@ -92,7 +92,7 @@ pub(crate) fn serve(
     writer: (Port, Shutter),
     line: Line,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<Ended> {
     let (shared_line, first) = match line {
         Line::Private => (false, None),
@@ -118,7 +118,7 @@ pub(crate) fn serve(
     });
     let mut connection = Connection {
         shared: shared.clone(),
-        nursery,
+        processes,
         filing: None,
         requests_max: options.requests_max,
         shared_line,
@@ -225,7 +225,7 @@ fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
 /// What the reader thread owns.
 struct Connection<'a> {
     shared: Arc<Shared>,
-    nursery: &'a Nursery,
+    processes: &'a ProcessTable,
     /// Starts with the first file request.
     filing: Option<Sender<(u32, FileRequest)>>,
     requests_max: NonZeroU32,
@@ -241,28 +241,28 @@ enum Next {
 }
 
 impl Connection<'_> {
-    fn read_loop(&mut self, reader: &mut Port, first: Option<Box<Begun>>) -> Ended {
+    fn read_loop(&mut self, reader: &mut Port, first: Option<Box<NextHost>>) -> Ended {
         let mut deframer = Deframer::default();
         let mut buf = vec![0; READ_LEN];
         let mut next = Next::On;
         if let Some(begun) = first {
             deframer = begun.deframer;
             deframer.set_versions(VersionRange::SUPPORTED);
-            next = self.take(begun.hello, &mut deframer);
+            next = self.receive(begun.hello, &mut deframer);
         }
         let begun = Instant::now();
         loop {
             match next {
                 Next::On => {}
                 Next::Stop(ended) => return ended,
-                Next::Restart(hello) => return Ended::Next(Box::new(Begun { hello, deframer })),
+                Next::Restart(hello) => return Ended::Next(Box::new(NextHost { hello, deframer })),
             }
             next = match deframer.next() {
-                Ok(Some(envelope)) => self.take(envelope, &mut deframer),
+                Ok(Some(envelope)) => self.receive(envelope, &mut deframer),
                 Err(error) => self.reject(error),
                 Ok(None) => {
                     self.shared.outbox.wait_for_room();
-                    match reader.read_within(&mut buf, self.patience(begun, &deframer)) {
+                    match reader.read_within(&mut buf, self.timeout(begun, &deframer)) {
                         Err(error) if error.kind() == ErrorKind::TimedOut && !self.shared_line => {
                             self.refuse_silent();
                             Next::Stop(Ended::Gone)
@@ -279,7 +279,7 @@ impl Connection<'_> {
     }
 
     /// How long the next bytes may take to come.
-    fn patience(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
+    fn timeout(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
         if self.shared_line {
             // A message that stops in the middle, on a line that other hosts use afterwards.
             return (deframer.held_len() > 0).then_some(STALL_MAX);
@@ -297,7 +297,7 @@ impl Connection<'_> {
             .with_link(None, |link, out| link.close(reply, out));
     }
 
-    fn take(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
+    fn receive(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
         let hello = matches!(envelope.message, Message::Hello(_));
         if hello && self.shared_line && self.shared.lock().link.phase() == Phase::Ready {
             return Next::Restart(envelope);
@@ -307,7 +307,7 @@ impl Connection<'_> {
             .with_link(None, |link, out| link.receive(envelope, out))
         {
             Ok(event) => self.on_event(event, deframer),
-            Err(violation) => self.condemn(&violation),
+            Err(violation) => self.on_violation(&violation),
         }
     }
 
@@ -317,12 +317,12 @@ impl Connection<'_> {
             .with_link(None, |link, out| link.reject(error, out))
         {
             Ok(_answered) => Next::On,
-            Err(violation) => self.condemn(&violation),
+            Err(violation) => self.on_violation(&violation),
         }
     }
 
     /// The host broke a rule: the request it concerns is stopped, or the connection is.
-    fn condemn(&mut self, violation: &LinkViolation) -> Next {
+    fn on_violation(&mut self, violation: &LinkViolation) -> Next {
         if violation.fatal {
             return Next::Stop(Ended::Broken);
         }
@@ -427,13 +427,13 @@ impl Connection<'_> {
                 stdin: request.stdin.unwrap_or(false),
             },
         };
-        let host = Talker {
+        let host = CommandHost {
             id,
             shared: self.shared.clone(),
-            untold: 0,
+            unacknowledged: 0,
         };
         // Not under the lock: starting may take long, and the link goes on.
-        match exec::start(self.nursery, &job, host) {
+        match exec::start(self.processes, &job, host) {
             Ok(control) => {
                 let mut inner = self.shared.lock();
                 // It may have ended already.
@@ -505,14 +505,14 @@ fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: 
 }
 
 /// Says on the link what a command's thread has to say.
-struct Talker {
+struct CommandHost {
     id: u32,
     shared: Arc<Shared>,
     /// Bytes of input taken that the host was not told of yet.
-    untold: u64,
+    unacknowledged: u64,
 }
 
-impl Host for Talker {
+impl Host for CommandHost {
     fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
         let stream = match pipe {
             Pipe::Out => Stream::Stdout,
@@ -527,30 +527,30 @@ impl Host for Talker {
     }
 
     fn input_taken(&mut self, bytes: u64) {
-        self.untold += bytes;
-        if self.untold < TOLD_LEN_MIN {
+        self.unacknowledged += bytes;
+        if self.unacknowledged < ACK_LEN_MIN {
             return;
         }
-        let told = u32::try_from(self.untold).unwrap_or(u32::MAX);
-        self.untold -= u64::from(told);
+        let told = u32::try_from(self.unacknowledged).unwrap_or(u32::MAX);
+        self.unacknowledged -= u64::from(told);
         if let Some(credit) = NonZeroU32::new(told) {
             self.shared
                 .send(self.id, Message::StdinWindow(StdinWindow { credit }));
         }
     }
 
-    fn end(self, verdict: Verdict) {
-        let message = match verdict {
-            Verdict::Done { exit, timed_out } => Message::ExecResponse(ExecResponse {
+    fn end(self, outcome: Outcome) {
+        let message = match outcome {
+            Outcome::Done { exit, timed_out } => Message::ExecResponse(ExecResponse {
                 exit_code: exit.code,
                 signal: exit.signal.and_then(Signo::new),
                 timed_out: timed_out.then_some(true),
             }),
-            Verdict::Unkillable => Message::Error(ErrorReply::new(
+            Outcome::Unkillable => Message::Error(ErrorReply::new(
                 ErrorCode::Internal,
                 "the process was killed and did not end".to_owned(),
             )),
-            Verdict::Broken(error) => {
+            Outcome::Broken(error) => {
                 let reason = format!("the process could not be watched: {error}");
                 Message::Error(ErrorReply::new(ErrorCode::Internal, reason))
             }

@@ -2,7 +2,7 @@
 //!
 //! The thread sits in one `poll` over the pipes and a wake-up, so nothing it does can block: not a
 //! process that reads no input, not a host that gives no credit, not a link that is slow. Whatever
-//! happens, it ends with exactly one [`Verdict`].
+//! happens, it ends with exactly one [`Outcome`].
 //!
 //! After the process has ended, a process that it left behind may still hold its pipes open. Such a
 //! pipe is read for [`LINGER`]; then the group is killed and what is in the pipes is the end of the
@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::process::{Exit, Launch, LaunchError, Nursery, Process};
+use super::process::{Exit, Launch, LaunchError, Process, ProcessTable};
 use crate::wake::{Sleeper, Waker, wake_pair};
 
 /// Bytes of one chunk of output: with its record it stays within the machine's payload bound.
@@ -71,7 +71,7 @@ pub(crate) enum Order {
 
 /// How a command ended: the one terminal event of its request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Outcome {
     /// It ran and ended.
     Done { exit: Exit, timed_out: bool },
     /// It was killed and is still there.
@@ -88,7 +88,7 @@ pub(crate) trait Host: Send + 'static {
     /// That many bytes of input have been taken, so that as many more may come.
     fn input_taken(&mut self, bytes: u64);
     /// The command is over. Nothing comes after it.
-    fn end(self, verdict: Verdict);
+    fn end(self, outcome: Outcome);
 }
 
 /// What a host asks for.
@@ -138,8 +138,12 @@ impl Control {
 }
 
 /// Starts the command and its thread. On any error nothing is left running.
-pub(crate) fn start(nursery: &Nursery, job: &Job, host: impl Host) -> Result<Control, LaunchError> {
-    let process = nursery.spawn(&job.launch)?;
+pub(crate) fn start(
+    processes: &ProcessTable,
+    job: &Job,
+    host: impl Host,
+) -> Result<Control, LaunchError> {
+    let process = processes.spawn(&job.launch)?;
     watch(process, job, host).map_err(|error| LaunchError::Spawn {
         cmd: job.launch.cmd.clone(),
         error,
@@ -203,25 +207,25 @@ struct Running {
 
 impl Running {
     fn run(mut self, mut process: Process, mut host: impl Host) {
-        let verdict = loop {
+        let outcome = loop {
             match self.turn(&mut process, &mut host) {
                 Ok(None) => {}
-                Ok(Some(verdict)) => break verdict,
-                Err(error) => break Verdict::Broken(error),
+                Ok(Some(outcome)) => break outcome,
+                Err(error) => break Outcome::Broken(error),
             }
         };
         // A process that is not reaped by now is killed and waited for elsewhere.
         drop(process);
-        host.end(verdict);
+        host.end(outcome);
     }
 
-    fn turn(&mut self, process: &mut Process, host: &mut impl Host) -> io::Result<Option<Verdict>> {
+    fn turn(&mut self, process: &mut Process, host: &mut impl Host) -> io::Result<Option<Outcome>> {
         self.sleeper.reset();
         self.take_orders(process, host);
         self.input.flush(host);
         self.pump(host)?;
-        if let Some(verdict) = self.advance(process, host, Instant::now())? {
-            return Ok(Some(verdict));
+        if let Some(outcome) = self.advance(process, host, Instant::now())? {
+            return Ok(Some(outcome));
         }
         self.sleep()?;
         Ok(None)
@@ -237,14 +241,14 @@ impl Running {
                 Order::Input { data, eof } => self.input.push(data, eof, host),
                 Order::Credit { pipe, bytes } => self.streams[pipe as usize].grant(bytes),
                 Order::Signal(signal) => process.signal(signal),
-                Order::Cancel => self.cut(process, Instant::now(), host),
+                Order::Cancel => self.abort(process, Instant::now(), host),
             }
         }
         self.waker.wake();
     }
 
     /// Ends the command now: what the host has room for is sent, the rest of the output is lost.
-    fn cut(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
+    fn abort(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
         process.kill_all();
         self.killed_at.get_or_insert(now);
         self.deadline = None;
@@ -285,7 +289,7 @@ impl Running {
         process: &mut Process,
         host: &mut impl Host,
         now: Instant,
-    ) -> io::Result<Option<Verdict>> {
+    ) -> io::Result<Option<Outcome>> {
         if self.exited_at.is_none() && self.has_exited(process, now) {
             self.exited_at = Some(now);
             // A process that has ended has kept its deadline.
@@ -297,7 +301,7 @@ impl Running {
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             self.timed_out = true;
-            self.cut(process, now, host);
+            self.abort(process, now, host);
         }
         let drained = self.streams.iter().all(Stream::is_done);
         let lingered = self.exited_at.is_some_and(|at| now >= at + LINGER);
@@ -310,13 +314,13 @@ impl Running {
             self.exit = Some(process.reap()?);
         }
         if let (Some(exit), true) = (self.exit, drained) {
-            return Ok(Some(Verdict::Done {
+            return Ok(Some(Outcome::Done {
                 exit,
                 timed_out: self.timed_out,
             }));
         }
         let overdue = self.killed_at.is_some_and(|at| now >= at + KILL_GRACE);
-        Ok((overdue && self.exited_at.is_none()).then_some(Verdict::Unkillable))
+        Ok((overdue && self.exited_at.is_none()).then_some(Outcome::Unkillable))
     }
 
     /// Whether the process has ended. At the deadline the kernel is asked: the thread that watches
@@ -530,7 +534,7 @@ impl Stream {
 fn prepare(pipe: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(pipe)?;
     rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
-    crate::port::widen(pipe);
+    crate::port::enlarge_pipe(pipe);
     Ok(())
 }
 
@@ -549,28 +553,28 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     #[derive(Debug)]
-    enum Told {
+    enum Event {
         Output(Pipe, Vec<u8>),
         Taken(u64),
-        End(Verdict),
+        End(Outcome),
     }
 
-    struct Recorder(Sender<Told>);
+    struct Recorder(Sender<Event>);
 
     impl Host for Recorder {
         fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
             drop(ticket);
             self.0
-                .send(Told::Output(pipe, data))
+                .send(Event::Output(pipe, data))
                 .expect("the test listens");
         }
 
         fn input_taken(&mut self, bytes: u64) {
-            self.0.send(Told::Taken(bytes)).expect("the test listens");
+            self.0.send(Event::Taken(bytes)).expect("the test listens");
         }
 
-        fn end(self, verdict: Verdict) {
-            self.0.send(Told::End(verdict)).expect("the test listens");
+        fn end(self, outcome: Outcome) {
+            self.0.send(Event::End(outcome)).expect("the test listens");
         }
     }
 
@@ -589,38 +593,38 @@ mod tests {
         }
     }
 
-    fn begin(job: &Job) -> (Control, Receiver<Told>) {
+    fn begin(job: &Job) -> (Control, Receiver<Event>) {
         let (tx, rx) = unbounded();
         (
-            start(&Nursery::default(), job, Recorder(tx)).expect("the program is there"),
+            start(&ProcessTable::default(), job, Recorder(tx)).expect("the program is there"),
             rx,
         )
     }
 
-    /// Standard output, standard error, and the verdict.
-    fn finish(rx: &Receiver<Told>) -> ([Vec<u8>; 2], Verdict) {
+    /// Standard output, standard error, and the outcome.
+    fn finish(rx: &Receiver<Event>) -> ([Vec<u8>; 2], Outcome) {
         let mut output = [Vec::new(), Vec::new()];
         loop {
             match rx
                 .recv_timeout(Duration::from_secs(20))
                 .expect("a command ends")
             {
-                Told::Output(pipe, data) => {
+                Event::Output(pipe, data) => {
                     assert!((1..=CHUNK_LEN_MAX).contains(&data.len()));
                     output[pipe as usize].extend(data);
                 }
-                Told::Taken(_) => {}
-                Told::End(verdict) => {
-                    assert!(rx.recv().is_err(), "nothing comes after the verdict");
-                    return (output, verdict);
+                Event::Taken(_) => {}
+                Event::End(outcome) => {
+                    assert!(rx.recv().is_err(), "nothing comes after the outcome");
+                    return (output, outcome);
                 }
             }
         }
     }
 
-    fn exit(verdict: &Verdict) -> (i32, Option<i32>, bool) {
-        let Verdict::Done { exit, timed_out } = verdict else {
-            panic!("{verdict:?}")
+    fn exit(outcome: &Outcome) -> (i32, Option<i32>, bool) {
+        let Outcome::Done { exit, timed_out } = outcome else {
+            panic!("{outcome:?}")
         };
         (exit.code, exit.signal, *timed_out)
     }
@@ -628,9 +632,9 @@ mod tests {
     #[test]
     fn both_streams_and_the_code_come_back() {
         let (_control, rx) = begin(&job(&["sh", "-c", "echo out; echo err >&2; exit 3"]));
-        let (output, verdict) = finish(&rx);
+        let (output, outcome) = finish(&rx);
         assert_eq!(output, [b"out\n".to_vec(), b"err\n".to_vec()]);
-        assert_eq!(exit(&verdict), (3, None, false));
+        assert_eq!(exit(&outcome), (3, None, false));
     }
 
     #[test]
@@ -639,8 +643,8 @@ mod tests {
         job.deadline = Some(Duration::from_millis(300));
         let started = Instant::now();
         let (_control, rx) = begin(&job);
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (137, Some(9), true));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (137, Some(9), true));
         assert!(started.elapsed() < Duration::from_secs(5));
         let pid: i32 = String::from_utf8_lossy(&output[0])
             .trim()
@@ -664,8 +668,8 @@ mod tests {
     fn a_grandchild_that_holds_the_pipe_delays_the_end_by_the_linger_time_only() {
         let started = Instant::now();
         let (_control, rx) = begin(&job(&["sh", "-c", "sleep 100 & echo $!"]));
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
         assert!(started.elapsed() >= LINGER && started.elapsed() < LINGER * 6);
         gone(
             String::from_utf8_lossy(&output[0])
@@ -682,8 +686,8 @@ mod tests {
             "-c",
             "setsid sh -c 'yes & echo $! >&2; wait' &",
         ]));
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
         let pid: i32 = String::from_utf8_lossy(&output[1])
             .trim()
             .parse()
@@ -699,7 +703,7 @@ mod tests {
         let (control, rx) = begin(&job);
         let mut out = Vec::new();
         while out.len() < 4 {
-            if let Told::Output(Pipe::Out, data) = rx.recv().expect("it wrote") {
+            if let Event::Output(Pipe::Out, data) = rx.recv().expect("it wrote") {
                 out.extend(data);
             }
         }
@@ -709,16 +713,16 @@ mod tests {
         let told: Vec<_> = rx.try_iter().collect();
         assert!(
             told.iter()
-                .all(|t| matches!(t, Told::Output(Pipe::Err, d) if d == b"err")),
+                .all(|t| matches!(t, Event::Output(Pipe::Err, d) if d == b"err")),
             "{told:?}"
         );
         control.order(Order::Credit {
             pipe: Pipe::Out,
             bytes: 100,
         });
-        let (output, verdict) = finish(&rx);
+        let (output, outcome) = finish(&rx);
         assert_eq!(output[0], b"456789");
-        assert_eq!(exit(&verdict), (0, None, false));
+        assert_eq!(exit(&outcome), (0, None, false));
     }
 
     #[test]
@@ -727,8 +731,8 @@ mod tests {
         job.credit = [10, 0];
         let (control, rx) = begin(&job);
         control.order(Order::Cancel);
-        let (_, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (137, Some(9), false));
+        let (_, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (137, Some(9), false));
     }
 
     #[test]
@@ -753,15 +757,15 @@ mod tests {
             })
         };
         let (mut taken, mut output) = (0, Vec::new());
-        let verdict = loop {
+        let outcome = loop {
             match rx.recv_timeout(Duration::from_secs(20)).expect("cat ends") {
-                Told::Output(_, data) => output.extend(data),
-                Told::Taken(bytes) => taken += bytes,
-                Told::End(verdict) => break verdict,
+                Event::Output(_, data) => output.extend(data),
+                Event::Taken(bytes) => taken += bytes,
+                Event::End(outcome) => break outcome,
             }
         };
         feeder.join().expect("it fed");
-        assert_eq!(exit(&verdict), (0, None, false));
+        assert_eq!(exit(&outcome), (0, None, false));
         assert!(output == data);
         assert_eq!(taken, data.len() as u64);
     }
@@ -777,8 +781,8 @@ mod tests {
                 eof: false,
             });
         }
-        let (_, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (_, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
     }
 
     #[test]
@@ -786,7 +790,7 @@ mod tests {
         // Short sleeps: a shell that gets a signal just before it starts one takes its trap after it.
         let script = "trap 'exit 5' USR1; echo up; while :; do sleep 0.05; done";
         let (control, rx) = begin(&job(&["sh", "-c", script]));
-        assert!(matches!(rx.recv(), Ok(Told::Output(Pipe::Out, _))));
+        assert!(matches!(rx.recv(), Ok(Event::Output(Pipe::Out, _))));
         control.order(Order::Signal(Signal::USR1));
         assert_eq!(exit(&finish(&rx).1), (5, None, false));
     }
@@ -795,18 +799,20 @@ mod tests {
     fn what_cannot_start_says_why() {
         let (tx, _rx) = unbounded();
         let mut job = job(&["/no/such/program"]);
-        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        let error =
+            start(&ProcessTable::default(), &job, Recorder(tx.clone())).expect_err("not there");
         assert_eq!(
             error.to_string(),
             "`/no/such/program`: No such file or directory (os error 2)"
         );
         job.launch.cmd = "true".to_owned();
         job.launch.cwd = Some("/no/such/dir".to_owned());
-        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        let error =
+            start(&ProcessTable::default(), &job, Recorder(tx.clone())).expect_err("not there");
         assert!(matches!(error, LaunchError::Cwd { .. }), "{error}");
         job.launch.cwd = None;
         job.launch.env = vec!["NOVALUE".to_owned()];
-        let error = start(&Nursery::default(), &job, Recorder(tx)).expect_err("no value");
+        let error = start(&ProcessTable::default(), &job, Recorder(tx)).expect_err("no value");
         assert!(matches!(error, LaunchError::Env { .. }), "{error}");
     }
 }

@@ -38,7 +38,7 @@ use rustix::net::SendFlags;
 pub use connection::HANDSHAKE_MAX;
 use connection::{Ended, Line};
 pub use exec::{KILL_GRACE, LINGER};
-use process::Nursery;
+use process::ProcessTable;
 pub use program::run;
 pub use stop::Stop;
 
@@ -137,21 +137,21 @@ pub enum AgentError {
 /// When the place cannot be used, or the process is out of resources when it starts. A shortage
 /// later costs a host its connection and not the agent its life.
 pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
-    let nursery = Nursery::default();
+    let processes = ProcessTable::default();
     if options.reap_orphans {
-        nursery.reap_orphans()?;
+        processes.reap_orphans()?;
     }
     match place {
         Place::Stdio => {
             let input = io::stdin().as_fd().try_clone_to_owned()?;
             let output = io::stdout().as_fd().try_clone_to_owned()?;
-            Ok(serve_pair(input, output, options, &nursery)?)
+            Ok(serve_pair(input, output, options, &processes)?)
         }
-        Place::Unix(path) => serve_socket(path, options, &nursery),
-        Place::Serial(path) => serve_line(path, options, &nursery),
+        Place::Unix(path) => serve_socket(path, options, &processes),
+        Place::Serial(path) => serve_line(path, options, &processes),
         Place::PortName(name) => {
             let path = port_of(name).ok_or_else(|| AgentError::NoPort { name: name.clone() })?;
-            serve_line(&path, options, &nursery)
+            serve_line(&path, options, &processes)
         }
     }
 }
@@ -163,32 +163,36 @@ pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
 /// When the process is out of threads or descriptors.
 pub fn serve_stream(stream: UnixStream, options: &AgentOptions) -> Result<(), AgentError> {
     let stream = Arc::new(OwnedFd::from(stream));
-    Ok(serve_connected(&stream, options, &Nursery::default())?)
+    Ok(serve_connected(&stream, options, &ProcessTable::default())?)
 }
 
 fn serve_connected(
     stream: &Arc<OwnedFd>,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<()> {
     rustix::io::ioctl_fionbio(stream, true)?;
     let (reader, writer) = (port(stream.clone())?, port(stream.clone())?);
-    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
+    connection::serve(reader, writer, Line::Private, options, processes).map(|_| ())
 }
 
 fn serve_pair(
     input: OwnedFd,
     output: OwnedFd,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<()> {
-    crate::port::widen(&input);
-    crate::port::widen(&output);
+    crate::port::enlarge_pipe(&input);
+    crate::port::enlarge_pipe(&output);
     let (reader, writer) = (port(Arc::new(input))?, port(Arc::new(output))?);
-    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
+    connection::serve(reader, writer, Line::Private, options, processes).map(|_| ())
 }
 
-fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<(), AgentError> {
+fn serve_socket(
+    path: &Path,
+    options: &AgentOptions,
+    processes: &ProcessTable,
+) -> Result<(), AgentError> {
     let failed = |error| AgentError::Listen {
         path: path.to_owned(),
         error,
@@ -208,7 +212,7 @@ fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Resul
             break;
         }
         match listener.accept() {
-            Ok((stream, _)) => hosts.serve(stream, options, nursery),
+            Ok((stream, _)) => hosts.serve(stream, options, processes),
             Err(error) => {
                 spare.refuse(&listener, &error);
                 // A host that is gone already, or a shortage: no reason to ask again at once.
@@ -258,17 +262,17 @@ struct Counted(Hosts);
 
 impl Hosts {
     /// Serves a host in a thread of its own, or refuses it.
-    fn serve(&self, stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
+    fn serve(&self, stream: UnixStream, options: &AgentOptions, processes: &ProcessTable) {
         let stream = Arc::new(OwnedFd::from(stream));
         let max = options.hosts_max.get();
         let Some(counted) = self.count(max) else {
             let reason = format!("the limit of {max} hosts (`--hosts-max`) is reached");
             return refuse(&stream, &reason);
         };
-        let (options, nursery, served) = (options.clone(), nursery.clone(), stream.clone());
+        let (options, processes, served) = (options.clone(), processes.clone(), stream.clone());
         let serving = thread::Builder::new().name("host".into()).spawn(move || {
             let _counted = counted;
-            if let Err(error) = serve_connected(&served, &options, &nursery) {
+            if let Err(error) = serve_connected(&served, &options, &processes) {
                 refuse(
                     &served,
                     &format!("the agent is short of resources: {error}"),
@@ -293,8 +297,8 @@ impl Hosts {
     }
 
     /// Waits until all are gone, at most that long.
-    fn wait(&self, patience: Duration) {
-        let until = Instant::now() + patience;
+    fn wait(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
         let (count, changed) = &*self.0;
         let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
         while *count > 0 {
@@ -378,7 +382,11 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     moved.map(|()| listener)
 }
 
-fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<(), AgentError> {
+fn serve_line(
+    path: &Path,
+    options: &AgentOptions,
+    processes: &ProcessTable,
+) -> Result<(), AgentError> {
     let failed = |error: Errno| AgentError::Open {
         path: path.to_owned(),
         error: error.into(),
@@ -394,8 +402,15 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
             wait_for_host(&fd, &sleeper)?;
         }
         let line = Line::Shared(first);
-        let serve =
-            || connection::serve(port(fd.clone())?, port(fd.clone())?, line, options, nursery);
+        let serve = || {
+            connection::serve(
+                port(fd.clone())?,
+                port(fd.clone())?,
+                line,
+                options,
+                processes,
+            )
+        };
         first = match serve() {
             Ok(Ended::Next(next)) => Some(next),
             Ok(Ended::Gone) => None,

@@ -66,12 +66,12 @@ pub(crate) struct Process {
     pid: Pid,
     /// Whether no other command has run at the same time.
     alone: Arc<AtomicBool>,
-    nursery: Nursery,
+    processes: ProcessTable,
 }
 
 /// Which children of this process are commands, so that the orphan reaper takes only orphans.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Nursery {
+pub(crate) struct ProcessTable {
     shared: Arc<Shared>,
 }
 
@@ -97,7 +97,7 @@ struct Known {
 
 /// A command that is being started, until it is dropped.
 struct Starting<'n> {
-    nursery: &'n Nursery,
+    processes: &'n ProcessTable,
     is_alone: bool,
 }
 
@@ -105,7 +105,7 @@ impl Starting<'_> {
     /// Enters the process into the table.
     fn finish(self, child: &Child) -> (Pid, Arc<AtomicBool>) {
         let pid = Pid::from_child(child);
-        let mut known = self.nursery.known();
+        let mut known = self.processes.known();
         let is_alone = self.is_alone && known.starting == 1 && known.commands.is_empty();
         let alone = Arc::new(AtomicBool::new(is_alone));
         known.commands.insert(pid, alone.clone());
@@ -115,8 +115,8 @@ impl Starting<'_> {
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        self.nursery.known().starting -= 1;
-        self.nursery.shared.changed.notify_all();
+        self.processes.known().starting -= 1;
+        self.processes.shared.changed.notify_all();
     }
 }
 
@@ -130,7 +130,7 @@ fn has_children() -> bool {
     )
 }
 
-impl Nursery {
+impl ProcessTable {
     /// Starts the process with pipes for its output, and for its input if asked.
     ///
     /// Starting may take long, on a file system that does not answer. No lock is held over it, so
@@ -151,7 +151,7 @@ impl Nursery {
             child: Some(child),
             pid,
             alone,
-            nursery: self.clone(),
+            processes: self.clone(),
         })
     }
 
@@ -165,7 +165,7 @@ impl Nursery {
         }
         let is_alone = known.starting == 1 && known.commands.is_empty() && !has_children();
         Starting {
-            nursery: self,
+            processes: self,
             is_alone,
         }
     }
@@ -176,10 +176,10 @@ impl Nursery {
         // To process 1 come the orphans of the whole system, not only those of commands.
         let adopts = std::process::id() != 1;
         self.shared.adopts.store(adopts, Ordering::Relaxed);
-        let nursery = self.clone();
+        let processes = self.clone();
         thread::Builder::new()
             .name("orphans".into())
-            .spawn(move || nursery.orphan_loop())?;
+            .spawn(move || processes.orphan_loop())?;
         Ok(())
     }
 
@@ -300,8 +300,8 @@ impl Process {
         if self.child.is_some() {
             // Held over the search, so that no other command begins to start: its process is a child
             // of this one as an orphan is, and must not be taken for one.
-            let known = self.nursery.known();
-            let adopts = self.nursery.shared.adopts.load(Ordering::Relaxed);
+            let known = self.processes.known();
+            let adopts = self.processes.shared.adopts.load(Ordering::Relaxed);
             let is_alone = known.starting == 0 && self.alone.load(Ordering::Relaxed);
             descendants::kill(Root {
                 pid: self.pid,
@@ -324,8 +324,8 @@ impl Process {
             return Err(io::ErrorKind::NotFound.into());
         };
         let status = child.wait();
-        self.nursery.forget(self.pid);
-        self.nursery.reap_killed();
+        self.processes.forget(self.pid);
+        self.processes.reap_killed();
         status.map(exit_of)
     }
 }
@@ -341,9 +341,9 @@ impl Drop for Process {
         };
         // It may be stuck in the kernel, so this thread does not wait for it. The child goes
         // through a cell, from which it is taken back when no thread can be started.
-        let (pid, nursery) = (self.pid, self.nursery.clone());
+        let (pid, processes) = (self.pid, self.processes.clone());
         let cell = Arc::new(Mutex::new(Some(child)));
-        let (taken, known) = (cell.clone(), nursery.clone());
+        let (taken, known) = (cell.clone(), processes.clone());
         let take = |cell: &Mutex<Option<Child>>| {
             cell.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
@@ -357,11 +357,11 @@ impl Drop for Process {
         if started.is_err()
             && let Some(child) = take(&cell)
         {
-            nursery.unreaped().push(child);
+            processes.unreaped().push(child);
             // Under the lock of the table, or the reaper of orphans, which looks at it before it
             // waits, could miss this.
-            let known = nursery.known();
-            nursery.shared.changed.notify_all();
+            let known = processes.known();
+            processes.shared.changed.notify_all();
             drop(known);
         }
     }

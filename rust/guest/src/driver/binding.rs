@@ -113,7 +113,7 @@ impl Walk<'_> {
                     for arm in arms {
                         let sending = Sending::arm(arm, *selector);
                         self.check_send(&known, sending)?;
-                        self.note(&known, sending, &mut asked)?;
+                        self.record_payload(&known, sending, &mut asked)?;
                     }
                 }
                 Some(_) | None => {}
@@ -263,9 +263,9 @@ impl Walk<'_> {
             Held::Frame { from, .. } => from.clone(),
             Held::Decision { .. } | Held::Other(_) => Vec::new(),
         };
-        known.spend(&from);
+        known.mark_sent(&from);
         if let Some(selector) = sending.selector {
-            known.spend_decision(selector);
+            known.mark_used(selector);
         }
         let label = sending.label;
         let may_be_copied = !from.is_empty() || sending.selector.is_some();
@@ -474,7 +474,7 @@ impl Walk<'_> {
 
     /// Notes whether the payload of an arm is asked for after the decision for it. The link sees
     /// only which operation the decision is, so it must be so wherever that operation is used.
-    fn note(
+    fn record_payload(
         &self,
         known: &Known,
         sending: Sending,

@@ -71,7 +71,7 @@ impl Known {
     }
 
     /// Marks the values of these origins as sent, in every register that has a copy.
-    pub(super) fn spend(&mut self, sent: &[Pc]) {
+    pub(super) fn mark_sent(&mut self, sent: &[Pc]) {
         for held in &mut self.registers {
             if let Held::Frame { from, is_sent } = held
                 && from.iter().any(|pc| sent.contains(pc))
@@ -82,7 +82,7 @@ impl Known {
     }
 
     /// Marks a decision as used, in every register that has a copy.
-    pub(super) fn spend_decision(&mut self, selector: Reg) {
+    pub(super) fn mark_used(&mut self, selector: Reg) {
         let Held::Decision { at, .. } = *self.get(selector) else {
             return;
         };

@@ -14,7 +14,7 @@ use antiphon_wire::{FieldSpec, MessageKind, Shape};
 /// What kept a value or a payload from being converted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}expected {expected}, got {got}", in_field(.path))]
-pub(crate) struct Misfit {
+pub(crate) struct ConvertError {
     /// The fields from the payload down, joined by dots.
     pub(crate) path: String,
     pub(crate) expected: String,
@@ -29,16 +29,16 @@ fn in_field(path: &str) -> String {
     }
 }
 
-impl Misfit {
-    fn new(expected: impl fmt::Display, got: impl fmt::Display) -> Misfit {
-        Misfit {
+impl ConvertError {
+    fn new(expected: impl fmt::Display, got: impl fmt::Display) -> ConvertError {
+        ConvertError {
             path: String::new(),
             expected: expected.to_string(),
             got: got.to_string(),
         }
     }
 
-    fn under(mut self, field: &str) -> Misfit {
+    fn under(mut self, field: &str) -> ConvertError {
         self.path = if self.path.is_empty() {
             field.to_owned()
         } else {
@@ -54,7 +54,7 @@ pub(crate) fn payload(
     value: Option<&Value>,
     sort: SortId,
     sorts: &[Sort],
-) -> Result<Item, Misfit> {
+) -> Result<Item, ConvertError> {
     let Some(value) = value else {
         return Ok(Item::Map(Vec::new()));
     };
@@ -62,12 +62,37 @@ pub(crate) fn payload(
         (Value::Unit, _) => Ok(Item::Map(Vec::new())),
         (Value::Record(_), _) => item(value, sort, sorts),
         _ => {
-            let key = sole_key(kind.fields()).ok_or_else(|| not_sole(kind.name(), value.form()))?;
+            let key = only_required_key(kind.fields())
+                .ok_or_else(|| not_one_key(kind.name(), value.form()))?;
             Ok(Item::Map(vec![(
                 Item::Text(key.to_owned()),
                 item(value, sort, sorts)?,
             )]))
         }
+    }
+}
+
+/// Splits the bytes of `data` off a value for `stdin_data`. Returns the value with empty bytes in
+/// their place, and the bytes, which are shared and not copied. `None` if the value has none.
+pub(crate) fn split_data(value: &Value, sort: SortId, sorts: &[Sort]) -> Option<(Value, Value)> {
+    match (value, sorts.get(sort.index())?) {
+        (Value::Bytes(_), _) => Some((Value::bytes(&[]), value.clone())),
+        (Value::Record(values), Sort::Record { fields, .. }) => {
+            let at = fields.iter().position(|(name, _)| name == "data")?;
+            let data = values.get(at)?.clone();
+            let mut rest = values.to_vec();
+            *rest.get_mut(at)? = Value::bytes(&[]);
+            matches!(data, Value::Bytes(_)).then(|| (Value::record(rest), data))
+        }
+        _ => None,
+    }
+}
+
+/// The bytes of a value; none if it is of another form.
+pub(crate) fn bytes_of(value: &Value) -> &[u8] {
+    match value {
+        Value::Bytes(bytes) => bytes,
+        _ => &[],
     }
 }
 
@@ -77,43 +102,44 @@ pub(crate) fn value(
     fields: &[FieldSpec],
     sort: SortId,
     sorts: &[Sort],
-) -> Result<Value, Misfit> {
+) -> Result<Value, ConvertError> {
     match sorts.get(sort.index()) {
         Some(Sort::Unit) => Ok(Value::Unit),
         Some(Sort::Record { .. }) | None => from_item(payload, sort, sorts),
         // An answer without content to a question of yes or no: it came.
         Some(Sort::Bool) if fields.is_empty() => Ok(Value::Bool(true)),
         Some(other) => {
-            let key = sole_key(fields).ok_or_else(|| not_sole("the payload", other_name(other)))?;
+            let key = only_required_key(fields)
+                .ok_or_else(|| not_one_key("the payload", sort_name(other)))?;
             let Item::Map(entries) = payload else {
-                return Err(Misfit::new("a map", Shape::of(&payload)));
+                return Err(ConvertError::new("a map", Shape::of(&payload)));
             };
             let found = entries.into_iter().find(|(k, _)| k.as_text() == Some(key));
-            let (_, item) = found.ok_or_else(|| Misfit::new("a value", "none").under(key))?;
-            from_item(item, sort, sorts).map_err(|misfit| misfit.under(key))
+            let (_, item) = found.ok_or_else(|| ConvertError::new("a value", "none").under(key))?;
+            from_item(item, sort, sorts).map_err(|error| error.under(key))
         }
     }
 }
 
-fn not_sole(what: &str, got: impl fmt::Display) -> Misfit {
-    Misfit::new(
+fn not_one_key(what: &str, got: impl fmt::Display) -> ConvertError {
+    ConvertError::new(
         format!("a record, because {what} has not just one required field"),
         got,
     )
 }
 
 /// The one key that must be there.
-fn sole_key(fields: &[FieldSpec]) -> Option<&'static str> {
+fn only_required_key(fields: &[FieldSpec]) -> Option<&'static str> {
     let mut required = fields.iter().filter(|field| !field.optional);
     let sole = required.next()?;
     required.next().is_none().then_some(sole.key)
 }
 
-fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
-    let misfit = |sort: &Sort| Misfit::new(other_name(sort), value.form());
+fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, ConvertError> {
+    let error = |sort: &Sort| ConvertError::new(sort_name(sort), value.form());
     let sort = sorts
         .get(sort.index())
-        .ok_or_else(|| Misfit::new("a sort", "none"))?;
+        .ok_or_else(|| ConvertError::new("a sort", "none"))?;
     Ok(match (value, sort) {
         (Value::Unit, Sort::Unit) => Item::Map(Vec::new()),
         (Value::Bool(b), Sort::Bool) => Item::Bool(*b),
@@ -123,7 +149,7 @@ fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
         (Value::Bytes(bytes), Sort::Bytes | Sort::Foreign { .. }) => Item::Bytes(bytes.to_vec()),
         (Value::Nat(n), Sort::Enum { variants, .. }) => {
             let variant = usize::try_from(*n).ok().and_then(|n| variants.get(n));
-            Item::Text(variant.ok_or_else(|| misfit(sort))?.clone())
+            Item::Text(variant.ok_or_else(|| error(sort))?.clone())
         }
         (Value::List(items), Sort::List(of)) => {
             let items: Result<_, _> = items.iter().map(|value| item(value, *of, sorts)).collect();
@@ -134,39 +160,44 @@ fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
             Some(value) => item(value, *of, sorts)?,
             None => Item::Null,
         },
-        _ => return Err(misfit(sort)),
+        _ => return Err(error(sort)),
     })
 }
 
-fn record(values: &[Value], fields: &[(String, SortId)], sorts: &[Sort]) -> Result<Item, Misfit> {
+fn record(
+    values: &[Value],
+    fields: &[(String, SortId)],
+    sorts: &[Sort],
+) -> Result<Item, ConvertError> {
     let mut entries = Vec::with_capacity(fields.len());
     for (value, (name, sort)) in values.iter().zip(fields) {
         let optional = matches!(sorts.get(sort.index()), Some(Sort::Option(_)));
         if optional && matches!(value, Value::List(items) if items.is_empty()) {
             continue;
         }
-        let item = item(value, *sort, sorts).map_err(|misfit| misfit.under(name))?;
+        let item = item(value, *sort, sorts).map_err(|error| error.under(name))?;
         entries.push((Item::Text(name.clone()), item));
     }
     Ok(Item::Map(entries))
 }
 
-fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> {
+fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, ConvertError> {
     let sort = sorts
         .get(sort.index())
-        .ok_or_else(|| Misfit::new("a sort", "none"))?;
+        .ok_or_else(|| ConvertError::new("a sort", "none"))?;
     let got = Shape::of(&item);
-    let misfit = || Misfit::new(other_name(sort), got);
+    let error = || ConvertError::new(sort_name(sort), got);
     Ok(match (sort, item) {
         (Sort::Unit, _) => Value::Unit,
         (Sort::Bool, Item::Bool(b)) => Value::Bool(b),
         (Sort::Nat, Item::Uint(n)) => Value::Nat(n),
-        (Sort::Int, item) => Value::Int(item.as_int().ok_or_else(misfit)?),
+        (Sort::Int, item) => Value::Int(item.as_int().ok_or_else(error)?),
         (Sort::Text, Item::Text(text)) => Value::from(text),
         (Sort::Bytes | Sort::Foreign { .. }, Item::Bytes(bytes)) => Value::from(bytes),
         (Sort::Enum { variants, .. }, Item::Text(text)) => {
             let variant = variants.iter().position(|variant| *variant == text);
-            let unknown = || Misfit::new(format!("one of {}", variants.join(", ")), "another name");
+            let unknown =
+                || ConvertError::new(format!("one of {}", variants.join(", ")), "another name");
             Value::Nat(variant.ok_or_else(unknown)? as u64)
         }
         (Sort::List(of), Item::Array(items)) => {
@@ -179,7 +210,7 @@ fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> 
         (Sort::Option(_), Item::Null) => Value::option(None),
         (Sort::Option(of), item) => Value::option(Some(from_item(item, *of, sorts)?)),
         (Sort::Record { fields, .. }, Item::Map(entries)) => from_map(entries, fields, sorts)?,
-        _ => return Err(misfit()),
+        _ => return Err(error()),
     })
 }
 
@@ -187,7 +218,7 @@ fn from_map(
     entries: Vec<(Item, Item)>,
     fields: &[(String, SortId)],
     sorts: &[Sort],
-) -> Result<Value, Misfit> {
+) -> Result<Value, ConvertError> {
     let mut slots: Vec<Option<Item>> = vec![None; fields.len()];
     for (key, item) in entries {
         let named = |(name, _): &(String, SortId)| key.as_text() == Some(name);
@@ -204,16 +235,16 @@ fn from_map(
             // lists.
             (None, Some(Sort::Bool)) => Ok(Value::Bool(false)),
             (None, Some(Sort::List(_))) => Ok(Value::list(Vec::new())),
-            (None, Some(sort)) => Err(Misfit::new(other_name(sort), "nothing")),
-            (None, None) => Err(Misfit::new("a sort", "none")),
+            (None, Some(sort)) => Err(ConvertError::new(sort_name(sort), "nothing")),
+            (None, None) => Err(ConvertError::new("a sort", "none")),
         };
-        values.push(value.map_err(|misfit| misfit.under(name))?);
+        values.push(value.map_err(|error| error.under(name))?);
     }
     Ok(Value::record(values))
 }
 
 /// A sort's form, for people.
-fn other_name(sort: &Sort) -> String {
+fn sort_name(sort: &Sort) -> String {
     let form = match sort {
         Sort::Unit => Form::Unit,
         Sort::Bool => Form::Bool,
@@ -291,6 +322,23 @@ mod tests {
     }
 
     #[test]
+    fn input_bytes_are_shared_with_the_value() {
+        let data = Value::bytes(b"hi");
+        let (rest, split) = split_data(&data, SortId(1), &sorts()).expect("it has bytes");
+        assert_eq!((rest, &split), (Value::bytes(&[]), &data));
+        let (Value::Bytes(split), Value::Bytes(data)) = (&split, &data) else {
+            panic!("{split:?}")
+        };
+        assert!(std::ptr::eq(&**split, &**data));
+
+        let chunk = Value::record(vec![Value::Nat(0), Value::bytes(b"hi")]);
+        let (rest, split) = split_data(&chunk, CHUNK, &sorts()).expect("it has bytes");
+        let empty = Value::record(vec![Value::Nat(0), Value::bytes(&[])]);
+        assert_eq!((rest, split), (empty, Value::bytes(b"hi")));
+        assert_eq!(split_data(&Value::text("hi"), SortId(0), &sorts()), None);
+    }
+
+    #[test]
     fn what_is_empty_is_left_out() {
         let list = |items: &[&str]| Value::list(items.iter().map(|s| Value::text(s)).collect());
         let spec = Value::record(vec![
@@ -322,14 +370,14 @@ mod tests {
             ("stream", Item::from("stdlog")),
             ("data", Item::Bytes(vec![])),
         ]);
-        let misfit = from_item(item, CHUNK, &sorts()).expect_err("no such stream");
+        let error = from_item(item, CHUNK, &sorts()).expect_err("no such stream");
         assert_eq!(
-            misfit.to_string(),
+            error.to_string(),
             "in field `stream`: expected one of stdout, stderr, got another name"
         );
-        let misfit = from_item(Item::Map(vec![]), CHUNK, &sorts()).expect_err("empty");
+        let error = from_item(Item::Map(vec![]), CHUNK, &sorts()).expect_err("empty");
         assert_eq!(
-            misfit.to_string(),
+            error.to_string(),
             "in field `stream`: expected enum `Stream`, got nothing"
         );
     }

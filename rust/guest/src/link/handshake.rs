@@ -19,13 +19,13 @@ use super::{Incoming, LinkError};
 use crate::port::STALL_MAX;
 
 /// How often `hello` is sent on a shared line until it is answered. The rest of what a host before
-/// sent may swallow the first. Well above the agent's patience with a message that does not grow,
+/// sent may swallow the first. Well above the agent's timeout with a message that does not grow,
 /// for each `hello` makes such a message grow.
 const HELLO_EVERY: Duration = STALL_MAX.saturating_mul(3);
 
 /// The handshake on a shared line.
 #[derive(Debug)]
-pub(super) struct Greeting {
+pub(super) struct SharedHandshake {
     hello: Vec<u8>,
     awaited: Awaited,
     /// The id of the last ping. The first is drawn at random, from the lower half of all ids.
@@ -36,12 +36,12 @@ pub(super) struct Greeting {
     refusal: Option<HelloErr>,
 }
 
-impl Greeting {
+impl SharedHandshake {
     /// Prepares a handshake that offers this.
-    pub(super) fn new(offer: &HostOffer, awaited: Awaited) -> Result<Greeting, LinkError> {
+    pub(super) fn new(offer: &HostOffer, awaited: Awaited) -> Result<SharedHandshake, LinkError> {
         let mut hello = Vec::new();
         HostLink::new(offer.clone(), &mut hello)?;
-        Ok(Greeting {
+        Ok(SharedHandshake {
             hello,
             awaited,
             ping: (RandomState::new().hash_one(std::process::id()) as u32) >> 1,
@@ -57,15 +57,15 @@ impl Greeting {
         mut self,
         incoming: &Receiver<Incoming>,
         mut send: impl FnMut(Vec<u8>),
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(HelloOk, u32), LinkError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         let mut again = Instant::now();
         loop {
             let now = Instant::now();
             // Looked at here, for a guest that never pauses.
             if now >= until {
-                return Err(LinkError::Silent(patience));
+                return Err(LinkError::Silent(timeout));
             }
             // Once the answer to the ping was found, it only has to come through the channel.
             if again <= now && self.awaited.withdraw() {

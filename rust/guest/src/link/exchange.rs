@@ -80,7 +80,9 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) effect: EffectId,
-    pub(crate) data: Vec<u8>,
+    /// The bytes, shared with the value that the protocol sent.
+    pub(crate) data: Value,
+    /// How many of them have been sent.
     pub(crate) start: usize,
     pub(crate) eof: bool,
 }
@@ -94,7 +96,7 @@ pub(crate) struct Fault {
 
 /// A session's side of the link.
 #[derive(Debug, Default)]
-pub(crate) struct Talk {
+pub(crate) struct Exchange {
     /// The open request.
     pub(crate) open: Option<u32>,
     /// Whether there was a request at all.
@@ -117,7 +119,7 @@ pub(crate) struct Talk {
     /// The credit that each stream began with.
     pub(crate) windows: [u32; 2],
     /// Bytes taken for which no credit was given back yet.
-    pub(crate) owed: [u32; 2],
+    pub(crate) consumed: [u32; 2],
 }
 
 /// What came of looking for a wanted frame.
@@ -214,19 +216,19 @@ impl Frame {
     }
 }
 
-impl Talk {
+impl Exchange {
     /// Bytes held for this session.
     pub(crate) fn buffered_len(&self) -> usize {
         let frames = self.inbox.iter().map(Frame::len);
         let writes = self
             .writes
             .iter()
-            .map(|write| FRAME_COST + write.data.len());
+            .map(|write| FRAME_COST + convert::bytes_of(&write.data).len());
         frames.chain(writes).sum()
     }
 
     /// Keeps output until it is wanted. Empty output says nothing.
-    pub(crate) fn hear(&mut self, stream: Stream, mut data: Vec<u8>) {
+    pub(crate) fn on_output(&mut self, stream: Stream, mut data: Vec<u8>) {
         if data.is_empty() {
             return;
         }
@@ -282,12 +284,12 @@ impl Talk {
     fn decide(&mut self, role: RoleId, branches: &[Branch<Box<str>>]) -> Served {
         self.drop_chosen();
         let Some(kind) = self.inbox.front().map(Frame::kind) else {
-            return self.nothing();
+            return self.no_frame();
         };
         let name = kind.name();
         let Some(branch) = branches.iter().find(|branch| *branch.name == *name) else {
             let names: Vec<&str> = branches.iter().map(|branch| &*branch.name).collect();
-            return self.unwanted(&names.join(", "));
+            return self.wrong_frame(&names.join(", "));
         };
         let taken = if branch.has_payload {
             self.chosen = Some(role);
@@ -308,23 +310,23 @@ impl Talk {
             return;
         }
         if let Some((stream, len)) = self.take(PIECE_LEN_MAX).and_then(|frame| frame.taken()) {
-            self.owe(stream, len);
+            self.consume(stream, len);
         }
     }
 
     /// Records consumed bytes, whose credit must be returned.
-    pub(crate) fn owe(&mut self, stream: Stream, len: u32) {
-        let owed = &mut self.owed[slot(stream)];
-        *owed = owed.saturating_add(len);
+    pub(crate) fn consume(&mut self, stream: Stream, len: u32) {
+        let consumed = &mut self.consumed[index(stream)];
+        *consumed = consumed.saturating_add(len);
     }
 
     /// The credit of a stream that is due: in quarters of the window, which is often enough that the
     /// guest never waits and seldom enough to cost nothing.
     pub(crate) fn take_due_credit(&mut self, stream: Stream) -> u32 {
-        let window = self.windows[slot(stream)];
-        let owed = &mut self.owed[slot(stream)];
-        if *owed >= window / 4 {
-            std::mem::take(owed)
+        let window = self.windows[index(stream)];
+        let consumed = &mut self.consumed[index(stream)];
+        if *consumed >= window / 4 {
+            std::mem::take(consumed)
         } else {
             0
         }
@@ -333,9 +335,9 @@ impl Talk {
     fn produce(&mut self, label: &str, sort: SortId, sorts: &[Sort]) -> Served {
         self.chosen = None;
         match self.inbox.front().map(Frame::kind) {
-            None => return self.nothing(),
+            None => return self.no_frame(),
             Some(kind) if kind.name() == label => {}
-            Some(_) => return self.unwanted(label),
+            Some(_) => return self.wrong_frame(label),
         }
         // Without its data each piece would be the same message once more.
         let len_max = if has_data(sort, sorts) {
@@ -344,7 +346,7 @@ impl Talk {
             usize::MAX
         };
         let Some(frame) = self.take(len_max) else {
-            return self.nothing();
+            return self.no_frame();
         };
         let (kind, taken) = (frame.kind(), frame.taken());
         match convert::value(frame.into_payload(), kind.fields(), sort, sorts) {
@@ -352,7 +354,7 @@ impl Talk {
                 outcome: Outcome::Success(value),
                 taken,
             },
-            Err(misfit) => violation(&format!("`{kind}` from the guest: {misfit}")),
+            Err(error) => violation(&format!("`{kind}` from the guest: {error}")),
         }
     }
 
@@ -378,7 +380,7 @@ impl Talk {
         self.inbox.pop_front()
     }
 
-    fn nothing(&self) -> Served {
+    fn no_frame(&self) -> Served {
         if let Some(fault) = &self.fault {
             return Served::Now {
                 outcome: fault.outcome(),
@@ -392,7 +394,7 @@ impl Talk {
     }
 
     /// The first frame is none of those wanted.
-    fn unwanted(&mut self, wanted: &str) -> Served {
+    fn wrong_frame(&mut self, wanted: &str) -> Served {
         let frame = self.inbox.pop_front();
         if let Some(Frame::End {
             error: Some(reply), ..
@@ -412,7 +414,7 @@ impl Talk {
 }
 
 /// The place of a stream in the accounts of a request.
-fn slot(stream: Stream) -> usize {
+fn index(stream: Stream) -> usize {
     match stream {
         Stream::Stdout => 0,
         Stream::Stderr => 1,
