@@ -11,14 +11,14 @@ use crate::message::{
     HostRequest, Message, MessageKind, MessageRole, Signo, Stream,
 };
 
-/// What an agent learns from a message.
+/// What a received message means for an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum AgentEvent {
-    /// The handshake is over and its answer is written. From here on the deframer takes only the
-    /// agreed version.
+    /// The handshake is complete and its answer is written. From now on the deframer must accept
+    /// only the agreed version.
     Ready(Agreed),
-    /// There is no common version. The refusal is written; send it and close the link.
+    /// The versions have none in common. The refusal is written; send it and close the link.
     Refused(HelloErr),
     /// A request to carry out. It must get exactly one terminal message.
     Request {
@@ -27,43 +27,42 @@ pub enum AgentEvent {
         /// The request.
         request: HostRequest,
     },
-    /// What belongs to a request that is being carried out.
+    /// A follow-up for an open request.
     FollowUp {
         /// The id of the request.
         id: u32,
-        /// What to do.
+        /// The follow-up.
         follow_up: FollowUp,
     },
-    /// The host asked whether the agent lives; the answer is written.
+    /// The host sent a ping; the answer is written.
     Pinged,
     /// The host answered a ping.
     Ponged {
         /// The id of the ping.
         id: u32,
     },
-    /// A request that was refused on the spot; the `error` is written. Also a message that asks
-    /// for nothing: then there is no code.
+    /// The link refused a request by itself and has written the `error`, or ignored a message.
     Settled {
-        /// The code of the `error`, if one was written.
+        /// The code of the `error`; `None` if the message was ignored.
         refused: Option<ErrorCode>,
     },
-    /// The host ends the link. Stop what is open.
+    /// The host closed the link. Stop the open requests.
     Closing(ErrorReply),
 }
 
-/// What a host adds to a request that is being carried out.
+/// What a host adds to an open request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FollowUp {
     /// Input for the command.
     Stdin {
         /// The bytes.
         data: Vec<u8>,
-        /// Whether input ends after them.
+        /// Whether input ends after these bytes.
         eof: bool,
     },
     /// More output may be sent.
     Credit {
-        /// On which stream.
+        /// The stream.
         stream: Stream,
         /// How many more bytes this message allows.
         granted: u32,
@@ -72,23 +71,23 @@ pub enum FollowUp {
     },
     /// Send a signal to the command's process group.
     Signal(Signo),
-    /// Stop early. The terminal message is still due.
+    /// Stop early. The terminal message must still be sent.
     Cancel,
 }
 
 /// The agent's side of a link.
 ///
-/// What it has to say is appended to the `out` that its methods take; send that before anything
-/// else. It waits for a `hello`, takes requests, and must be given exactly one terminal message
-/// for each by [`AgentLink::send`]. What is against the rules it answers by itself: a request too
-/// many is `busy`, one of an unknown type `unsupported`, one that is not as the schema has it
+/// Its methods append what must be sent to `out`; send that before anything else. It waits for a
+/// `hello` and receives requests; the agent must send exactly one terminal message for each with
+/// [`AgentLink::send`]. The link itself answers requests that it cannot accept: above the agreed
+/// number with `busy`, of an unknown type with `unsupported`, and against the schema with
 /// `invalid_request`.
 ///
-/// A [`LinkViolation`] that is not fatal condemns one request: stop it and send its terminal
-/// `error` ([`LinkViolation::reply`] has one). A fatal one is already told to the host: send what
-/// was written, stop everything, close the link.
+/// A [`LinkViolation`] that is not fatal aborts one request: stop it and send its terminal `error`
+/// ([`LinkViolation::reply`]). The `error` of a fatal violation is written already: send it, stop
+/// all requests, close the link.
 ///
-/// An agent is driven as a [`HostLink`](crate::HostLink) is; see there for an example.
+/// [`HostLink`](crate::HostLink) has an example.
 #[derive(Clone, Debug)]
 pub struct AgentLink {
     offer: AgentOffer,
@@ -110,10 +109,10 @@ impl AgentLink {
 
     // Inputs.
 
-    /// Takes a message of the host. Answers that need nobody's decision are appended to `out`.
+    /// Receives a message of the host. Answers that the link gives by itself are appended to `out`.
     ///
     /// # Errors
-    /// When the host must not send this, now or at all.
+    /// If the host must not send this message now.
     pub fn receive(
         &mut self,
         envelope: Envelope,
@@ -129,12 +128,12 @@ impl AgentLink {
         event.map_err(|violation| self.apply_violation(violation, out))
     }
 
-    /// Takes a frame that could not be understood. A request that is not as the schema has it, or
-    /// in a version that is not spoken, is answered on its id; what belongs to an open request
-    /// condemns that; everything else ends the link.
+    /// Receives the error of a frame that could not be decoded. A new request with a wrong payload
+    /// or version is refused on its id. A wrong message on an open id aborts that request. Every
+    /// other error ends the link.
     ///
     /// # Errors
-    /// When it was not answered.
+    /// If the error aborts a request or ends the link.
     pub fn reject(
         &mut self,
         error: FrameError,
@@ -161,8 +160,8 @@ impl AgentLink {
         }
     }
 
-    /// The transport ended: gives every request that is to be stopped. The second call gives
-    /// none.
+    /// Handles the end of the transport. Returns the requests that must be stopped. The second call
+    /// returns none.
     #[must_use]
     pub fn lost(&mut self) -> Vec<OpenRequest> {
         let _ = self.pings.drain();
@@ -171,11 +170,11 @@ impl AgentLink {
 
     // Commands.
 
-    /// Sends what belongs to an open request: `exec_output`, `stdin_window`, and the one terminal
-    /// message: `exec_response`, `op_result` or `error`.
+    /// Sends a message on an open id: `exec_output`, `stdin_window`, and the terminal message,
+    /// which is `exec_response`, `op_result` or `error`.
     ///
     /// # Errors
-    /// When the host would take it for a violation; then nothing was written.
+    /// If the host would treat it as a violation; then nothing was written.
     pub fn send(&mut self, id: u32, message: Message, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.core.require_agreed()?;
         let message = GuestMessage::try_from(message)
@@ -191,10 +190,10 @@ impl AgentLink {
         Ok(())
     }
 
-    /// Sends output of a command, straight from `data` to `out`.
+    /// Sends output of a command, copied directly from `data` to `out`.
     ///
     /// # Errors
-    /// When there is no credit for it, or no such command open; then nothing was written.
+    /// If it exceeds the credit, or the id is not an open command; then nothing was written.
     pub fn send_output(
         &mut self,
         id: u32,
@@ -211,10 +210,10 @@ impl AgentLink {
         )
     }
 
-    /// Asks whether the host lives, and gives the id of the question.
+    /// Sends a ping and returns its id.
     ///
     /// # Errors
-    /// When the link is not ready, or too many pings are open.
+    /// If the link is not ready, or too many pings are open.
     pub fn ping(&mut self, out: &mut Vec<u8>) -> Result<u32, SendError> {
         let agreed = self.core.require_agreed()?;
         let (open, max) = (self.pings.count(true), PINGS_MAX);
@@ -228,8 +227,8 @@ impl AgentLink {
         Ok(id)
     }
 
-    /// Ends the link with a reason for the host, before the handshake too. The caller must
-    /// stop what is open, see [`Self::lost`].
+    /// Closes the link with a reason for the host, also before the handshake. The caller must stop
+    /// the open requests, see [`Self::lost`].
     pub fn close(&mut self, reply: ErrorReply, out: &mut Vec<u8>) {
         if matches!(self.phase(), Phase::Handshake | Phase::Ready) {
             write_answer(out, self.core.version(), LINK_ID, Message::Error(reply));
@@ -239,37 +238,37 @@ impl AgentLink {
 
     // Questions.
 
-    /// How far the link is.
+    /// The phase of the link.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.core.phase()
     }
 
-    /// What was agreed, once the link is ready.
+    /// The result of the handshake; `None` unless the link is ready.
     #[must_use]
     pub const fn agreed(&self) -> Option<&Agreed> {
         self.core.agreed()
     }
 
-    /// What is open, in the order of ids, condemned requests aside.
+    /// The open requests in the order of their ids, without aborted ones.
     pub fn open_requests(&self) -> impl Iterator<Item = OpenRequest> + '_ {
         self.core.ids.iter()
     }
 
-    /// How much may be sent on an output stream now; none if there is no such command open.
+    /// How much may be sent on an output stream now; `None` if the id is not an open command.
     #[must_use]
     pub fn output_credit(&self, id: u32, stream: Stream) -> Option<Credit> {
         self.core.credit(id, Way::from(stream))
     }
 
-    /// How much input the host may send before it needs more credit; none if there is no such
-    /// command open.
+    /// How much input the host may send before it needs more credit; `None` if the id is not an
+    /// open command.
     #[must_use]
     pub fn stdin_credit(&self, id: u32) -> Option<Credit> {
         self.core.credit(id, Way::Stdin)
     }
 
-    /// How many messages were ignored.
+    /// The number of ignored messages: a measure for the owner's log.
     #[must_use]
     pub const fn ignored_count(&self) -> u64 {
         self.core.ignored_count()

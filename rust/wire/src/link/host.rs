@@ -12,34 +12,34 @@ use crate::message::{
 };
 use crate::result::OpResult;
 
-/// The one message that ends a request.
+/// The message that ended a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// A command ended.
     Exec(ExecResponse),
-    /// A file request or a system call gave a result.
+    /// A file request or a system call has its result.
     Op(OpResult),
-    /// The guest lives.
+    /// The guest answered a ping.
     Pong,
     /// The request was not carried out.
     Error(ErrorReply),
 }
 
-/// What a host learns from a message.
+/// What a received message means for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum HostEvent {
-    /// The handshake is over. From here on the deframer takes only the agreed version.
+    /// The handshake is complete. From now on the deframer must accept only the agreed version.
     Ready(HelloOk),
-    /// There is no common version. The guest closes the link.
+    /// The versions have none in common. The guest closes the link.
     Refused(HelloErr),
-    /// A command wrote.
+    /// A command wrote output.
     Output {
         /// The id of the command.
         id: u32,
-        /// Where it wrote.
+        /// The stream that it wrote to.
         stream: Stream,
-        /// What it wrote.
+        /// The bytes.
         data: Vec<u8>,
     },
     /// More input may be sent.
@@ -49,38 +49,38 @@ pub enum HostEvent {
         /// How many bytes may be sent now, this credit included.
         credit: Credit,
     },
-    /// A request ended. Nothing more comes on its id.
+    /// A request ended. No more messages follow on its id.
     Ended {
         /// Its id.
         id: u32,
-        /// What it was.
+        /// The type of the request.
         request: MessageKind,
-        /// How it ended.
+        /// The message that ended it.
         terminal: Terminal,
     },
-    /// The guest asked whether the host lives; the answer is written.
+    /// The guest sent a ping; the answer is written.
     Pinged,
-    /// A message that asks for nothing: of an unknown type, or late on an id that was given up.
+    /// The message was ignored: it has an unknown type, or the id of an aborted request.
     Ignored,
-    /// The guest ends the link. Every open id is lost.
+    /// The guest closed the link. Every open request is lost.
     Closing(ErrorReply),
 }
 
 /// The host's side of a link.
 ///
-/// What it has to say is appended to the `out` that its methods take; send that before anything
-/// else. Drive it so:
+/// Its methods append what must be sent to `out`; send that before anything else. How to drive it:
 ///
 /// 1. [`HostLink::new`] writes the `hello`.
-/// 2. Give [`HostLink::receive`] every message of a [`Deframer`](crate::Deframer), and
-///    [`HostLink::reject`] every error of it. After [`HostEvent::Ready`] requests may be sent.
-/// 3. [`HostLink::request`] opens an id, [`HostLink::send`] and [`HostLink::send_stdin`] follow it
-///    up, [`HostEvent::Ended`] ends it: exactly one for each id.
-/// 4. When the transport ends, [`HostLink::lost`] ends what is still open.
+/// 2. Pass every message of a [`Deframer`](crate::Deframer) to [`HostLink::receive`], and every
+///    error of the deframer to [`HostLink::reject`]. After [`HostEvent::Ready`] requests may be
+///    sent.
+/// 3. [`HostLink::request`] opens an id, [`HostLink::send`] and [`HostLink::send_stdin`] send
+///    follow-ups on it. Exactly one [`HostEvent::Ended`] ends each id.
+/// 4. When the transport ends, [`HostLink::lost`] ends the requests that are still open.
 ///
-/// A [`LinkViolation`] that is not fatal ends one request: the id takes no more part, a `cancel`
-/// for it is written, and [`HostLink::lost`] does not list it again. After a fatal one the same
-/// violation comes for ever.
+/// A [`LinkViolation`] that is not fatal aborts one request: later messages on its id are ignored,
+/// a `cancel` for it is written, and [`HostLink::lost`] does not list it. After a fatal violation
+/// every call returns the same violation.
 ///
 /// ```
 /// use antiphon_wire::{
@@ -125,7 +125,7 @@ impl HostLink {
     /// Writes the `hello` and waits for the answer.
     ///
     /// # Errors
-    /// When the offer is none that the schema allows.
+    /// If the offer violates the schema.
     pub fn new(offer: HostOffer, out: &mut Vec<u8>) -> Result<Self, SendError> {
         let hello = Envelope {
             v: HANDSHAKE_VERSION,
@@ -139,12 +139,12 @@ impl HostLink {
         })
     }
 
-    /// A link whose handshake was made otherwise, as on a line where answers to other hosts come
-    /// first: `answer` is the guest's answer to this host. Its ids go on after `last_id`, the
-    /// highest that was used with that guest (0: none).
+    /// A link whose handshake was made elsewhere, as on a line where answers to other hosts come
+    /// first. `answer` is the guest's answer to this host. Ids start after `last_id`, the greatest
+    /// id used with that guest (0: none).
     ///
     /// # Errors
-    /// When the answer is not one to this offer.
+    /// If the answer does not match the offer.
     pub fn with_answer(
         offer: HostOffer,
         answer: &HelloOk,
@@ -159,10 +159,11 @@ impl HostLink {
 
     // Inputs.
 
-    /// Takes a message of the guest. Answers that need nobody's decision are appended to `out`.
+    /// Receives a message of the guest. Answers that the link gives by itself are appended to
+    /// `out`.
     ///
     /// # Errors
-    /// When the guest must not send this, now or at all.
+    /// If the guest must not send this message now.
     pub fn receive(
         &mut self,
         envelope: Envelope,
@@ -181,11 +182,11 @@ impl HostLink {
         event.map_err(|violation| self.apply_violation(violation, out))
     }
 
-    /// Takes a frame that could not be understood. One whose payload is wrong ends its request;
-    /// every other ends the link.
+    /// Receives the error of a frame that could not be decoded. A wrong payload aborts its request;
+    /// every other error ends the link.
     ///
     /// # Errors
-    /// Always, unless the request was given up before: then the frame is ignored.
+    /// Always, unless the request was aborted before: then the frame is ignored.
     pub fn reject(
         &mut self,
         error: FrameError,
@@ -206,8 +207,8 @@ impl HostLink {
         }
     }
 
-    /// The transport ended: gives every request that will have no terminal message any more.
-    /// The second call gives none.
+    /// Handles the end of the transport. Returns the requests that will have no terminal message.
+    /// The second call returns none.
     #[must_use]
     pub fn lost(&mut self) -> Vec<OpenRequest> {
         self.core.lose()
@@ -215,10 +216,11 @@ impl HostLink {
 
     // Commands.
 
-    /// Sends a request and gives its id.
+    /// Sends a request and returns its id.
     ///
     /// # Errors
-    /// When the link does not take it now, or it was not agreed; then nothing was written.
+    /// If the link is not ready or has too many open requests, or the feature was not agreed; then
+    /// nothing was written.
     pub fn request(&mut self, message: Message, out: &mut Vec<u8>) -> Result<u32, SendError> {
         let agreed = self.core.require_agreed()?;
         let request =
@@ -250,7 +252,7 @@ impl HostLink {
     /// Sends what belongs to an open request: `stdin_data`, `exec_window`, `signal`, `cancel`.
     ///
     /// # Errors
-    /// When the guest would take it for a violation; then nothing was written.
+    /// If the guest would treat it as a violation; then nothing was written.
     pub fn send(&mut self, id: u32, message: Message, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.core.require_agreed()?;
         let message = HostFollowUp::try_from(message)
@@ -259,10 +261,10 @@ impl HostLink {
             .send(id, &message, out, |open| open.follow_up(&message).map(drop))
     }
 
-    /// Sends input for a command, straight from `data` to `out`.
+    /// Sends input for a command, copied directly from `data` to `out`.
     ///
     /// # Errors
-    /// When there is no credit for it, or input has ended, or the command takes none; then
+    /// If it exceeds the credit, or input has ended, or the command has no standard input; then
     /// nothing was written.
     pub fn send_stdin(
         &mut self,
@@ -280,7 +282,8 @@ impl HostLink {
         )
     }
 
-    /// Ends the link with a reason for the guest. Every open id is lost; ask [`Self::lost`].
+    /// Closes the link with a reason for the guest. Every open request is lost; [`Self::lost`]
+    /// lists them.
     pub fn close(&mut self, reply: ErrorReply, out: &mut Vec<u8>) {
         if let Some(agreed) = self.core.agreed() {
             write_answer(out, agreed.version, LINK_ID, Message::Error(reply));
@@ -290,37 +293,37 @@ impl HostLink {
 
     // Questions.
 
-    /// How far the link is.
+    /// The phase of the link.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.core.phase()
     }
 
-    /// What was agreed, once the link is ready.
+    /// The result of the handshake; `None` unless the link is ready.
     #[must_use]
     pub const fn agreed(&self) -> Option<&Agreed> {
         self.core.agreed()
     }
 
-    /// What is open, in the order of ids. Requests given up after a violation are not among them.
+    /// The open requests in the order of their ids, without aborted ones.
     pub fn open_requests(&self) -> impl Iterator<Item = OpenRequest> + '_ {
         self.core.ids.iter()
     }
 
-    /// How much input a command may be sent now; none if there is no such command open.
+    /// How much input may be sent to a command now; `None` if the id is not an open command.
     #[must_use]
     pub fn stdin_credit(&self, id: u32) -> Option<Credit> {
         self.core.credit(id, Way::Stdin)
     }
 
-    /// How much a command may send on an output stream before it needs more credit; none if there
-    /// is no such command open.
+    /// How much a command may send on an output stream before it needs more credit; `None` if the
+    /// id is not an open command.
     #[must_use]
     pub fn output_credit(&self, id: u32, stream: Stream) -> Option<Credit> {
         self.core.credit(id, Way::from(stream))
     }
 
-    /// How many messages were ignored.
+    /// The number of ignored messages: a measure for the owner's log.
     #[must_use]
     pub const fn ignored_count(&self) -> u64 {
         self.core.ignored_count()

@@ -7,12 +7,12 @@ use crate::message::{
 };
 use crate::result::{OpResult, OpValue};
 
-/// What a stream may still send.
+/// The credit of a stream: how much may still be sent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Credit {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(u64),
-    /// Without end: no flow control was asked for.
+    /// No limit: no flow control was requested.
     Unlimited,
 }
 
@@ -63,7 +63,7 @@ impl Credit {
     }
 }
 
-/// An open request, for those who ask what is open.
+/// An open request, in a list of open requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRequest {
     /// Its id.
@@ -72,11 +72,12 @@ pub struct OpenRequest {
     pub request: MessageKind,
 }
 
-/// What is to be known about an open request to judge what comes next on its id.
+/// The state of an open request that decides which messages may follow on its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Open {
     pub(super) request: MessageKind,
-    /// A violation was reported: what still comes is dropped until the terminal message.
+    /// Whether a violation was reported. Later messages are then ignored until the terminal
+    /// message.
     pub(super) aborted: bool,
     expects: Expects,
 }
@@ -84,18 +85,18 @@ pub(super) struct Open {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expects {
     Exec(Streams),
-    /// At most so many bytes.
+    /// At most this number of bytes.
     Data(u32),
-    /// At most so many bytes said to be written.
+    /// At most this number of bytes reported as written.
     Written(usize),
-    /// So many entries at most, all after this name.
+    /// At most `max` entries, all after this name.
     Entries {
         max: u32,
         after: Option<String>,
     },
-    /// So many buffers back.
+    /// This number of buffers.
     Buffers(usize),
-    /// Nothing that could be too much.
+    /// A result without a bound.
     Plain,
 }
 
@@ -235,8 +236,7 @@ impl Open {
         Ok(*total)
     }
 
-    /// What a host adds to the request. Input is judged by its length; its data stays in the
-    /// message.
+    /// A follow-up of the host. Returns the new credit after a grant.
     pub(super) fn follow_up(
         &mut self,
         message: &HostFollowUp,
@@ -255,7 +255,7 @@ impl Open {
         Ok(None)
     }
 
-    /// What an agent sends for the request. A ping of the agent belongs to no request.
+    /// A message of the agent for the request. A ping does not belong to a request.
     pub(super) fn reply(&mut self, message: &GuestMessage) -> Result<(), Violation> {
         let t = message.kind();
         match message {
@@ -303,7 +303,7 @@ impl Open {
         }
     }
 
-    /// Whether a result is one that the request can have.
+    /// Checks a result against the bounds of the request.
     fn value(&self, value: &OpValue) -> Result<(), Violation> {
         match (&self.expects, value) {
             (Expects::Data(max), OpValue::FsRead(read) | OpValue::FsReadFile(read)) => {
@@ -337,7 +337,7 @@ impl Open {
                     return Err(Violation::BufferCount { expected, got });
                 }
             }
-            // The operation was compared with the request before; the rest has no bound.
+            // The operation was compared with the request before; the other results have no bound.
             _ => {}
         }
         Ok(())
@@ -350,8 +350,8 @@ fn wide(len: usize) -> u64 {
 
 /// The open ids of one side, and the greatest it has used.
 ///
-/// Ids rise. So an id that is not open either has ended or was never used, and which of the two
-/// is known without keeping the ended ones.
+/// Ids rise. So the greatest id is enough to know whether an id that is not open has ended or was
+/// never used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenIds {
     open: BTreeMap<u32, Open>,
@@ -359,12 +359,12 @@ pub(super) struct OpenIds {
 }
 
 impl OpenIds {
-    /// The next id, if any is left.
+    /// The next id; `None` if all were used.
     pub(super) fn next_id(&self) -> Option<u32> {
         self.last.checked_add(1)
     }
 
-    /// Refuses an id that a request must not have.
+    /// Refuses an id of a request that is not greater than all earlier ids.
     pub(super) fn rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
         if id <= self.last {
             return Err(Violation::IdNotRising { t, last: self.last });
@@ -372,7 +372,7 @@ impl OpenIds {
         Ok(())
     }
 
-    /// Counts an id as used without opening it: its request was answered on the spot.
+    /// Counts an id as used without opening it, because its request was answered at once.
     pub(super) fn use_up(&mut self, id: u32) {
         self.last = self.last.max(id);
     }
@@ -403,7 +403,7 @@ impl OpenIds {
         id <= self.last
     }
 
-    /// How many are open, pings (not) among them.
+    /// The number of open pings, or of the other open requests.
     pub(super) fn count(&self, pings: bool) -> usize {
         self.open
             .values()
@@ -421,7 +421,7 @@ impl OpenIds {
             })
     }
 
-    /// Everything that is open, and nothing is afterwards.
+    /// Removes and returns the open requests.
     pub(super) fn drain(&mut self) -> Vec<OpenRequest> {
         let lost = self.iter().collect();
         self.open.clear();
