@@ -1,8 +1,8 @@
 //! The loop around a machine whose effects are answered by an application and by guests.
 //!
-//! A [`Driver`] owns the machine, routes each effect to whoever its role or interface is bound to,
-//! and brings every outcome in. It is the one place where real time becomes ticks: a tick is a
-//! millisecond since the driver was made.
+//! A [`Driver`] owns the machine, routes each effect to the application or to the guest that its
+//! role or interface is bound to, and passes every outcome to the machine. It alone converts real
+//! time to ticks: a tick is a millisecond since the driver was created.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -16,7 +16,7 @@
 //! let transport = Transport::spawn(std::process::Command::new("antiphon-agent"))?;
 //! let link = GuestLink::open(transport, Default::default(), Duration::from_secs(5))?;
 //! let application = FromFn(|request: &EffectRequest<'_>| {
-//!     println!("{} is told something", request.role_name());
+//!     println!("a message for {}", request.role_name());
 //!     Reply::Now(Outcome::done())
 //! });
 //! let mut driver = Driver::new(Default::default(), application, NoSink);
@@ -47,19 +47,19 @@ pub use binding::Binding;
 pub use refusal::{OpenError, Unbacked};
 pub use router::{GuestId, Guests, Router};
 
-/// Steps between two looks at what came from outside: some milliseconds of work.
+/// The most steps between two checks for inputs: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
 
-/// Inputs of other threads that may wait for a driver. More than this is an application that
-/// answers faster than the machine runs: its threads wait, or get [`InboxError::Full`].
+/// The most inputs of other threads that wait for a driver. Above it the application answers faster
+/// than the machine runs; its threads then wait, or get [`InboxError::Full`].
 pub const INBOX_LEN_MAX: usize = 1024;
 
-/// Probes that may wait for a driver. Threads that probe are few, and each waits for its answer.
+/// The most probes that wait for a driver. Few threads probe, and only at a user's request.
 const PROBES_MAX: usize = 16;
 
 /// Sends inputs to a driver on another thread. Clones reach the same driver.
 ///
-/// At most [`INBOX_LEN_MAX`] inputs wait. It has the shape of `antiphon_machine::threaded::Remote`,
+/// At most [`INBOX_LEN_MAX`] inputs wait. It works as `antiphon_machine::threaded::Remote` does,
 /// and also sends probes.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -67,7 +67,7 @@ pub struct Remote {
     probes: Sender<Duration>,
 }
 
-/// Why an input was not delivered to a driver. It has the input.
+/// Why an input was not delivered to a driver, with the input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InboxError {
     /// [`INBOX_LEN_MAX`] inputs wait already.
@@ -125,7 +125,7 @@ pub struct Driver<A, S> {
     inputs: Receiver<Ingress>,
     probes: Receiver<Duration>,
     remote: Remote,
-    /// The sessions that guests know of and that have not ended.
+    /// The sessions that are bound to guests and have not ended.
     bound: Vec<SessionId>,
     begun: Instant,
 }
@@ -154,7 +154,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Takes a guest in.
+    /// Adds a guest.
     pub fn add_guest(&mut self, link: GuestLink) -> GuestId {
         let guests = &mut self.machine.handler().guests;
         guests.push(link);
@@ -164,8 +164,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     /// Opens a session.
     ///
     /// # Errors
-    /// When a name is not the protocol's or is bound to two guests, a role of a guest would send a
-    /// message that was in no frame of the guest, or the machine has no room.
+    /// If the protocol does not have a name, a name is bound to two guests, a role of a guest would
+    /// send a message that was not in a frame of the guest, or the machine has no room.
     pub fn open(
         &mut self,
         image: &Arc<VerifiedImage>,
@@ -200,7 +200,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         Ok(session)
     }
 
-    /// What each guest is bound to.
+    /// The binding of each guest.
     fn bindings(
         &mut self,
         image: &VerifiedImage,
@@ -217,7 +217,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         (0..guests).map(binding).collect()
     }
 
-    /// Finds the rows of the names, and the guest that each is bound to.
+    /// Finds the row of each name, and the guest that it is bound to.
     fn named<T: Ord>(
         &mut self,
         names: &[(GuestId, String)],
@@ -238,15 +238,15 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         Ok(found)
     }
 
-    /// Reaches this driver from other threads.
+    /// A sender to this driver for other threads.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
-    /// Runs until every session has ended, or nothing from outside can help those left.
+    /// Runs until every session has ended, or no input can unblock the sessions that are left.
     ///
-    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. An effect of the application that is never
-    /// answered keeps it waiting; one of a guest always ends.
+    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. It waits as long as an effect of the application
+    /// is outstanding; an effect of a guest always ends.
     pub fn run(&mut self) -> Rest {
         loop {
             if let Some(rest) = self.turn(None) {
@@ -255,8 +255,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it
-    /// is still waiting.
+    /// As [`run`](Self::run), for at most `timeout`. Returns [`Rest::Idle`] if it still waits for
+    /// inputs. For a driver that must regain control, such as during a clean-up.
     pub fn run_for(&mut self, timeout: Duration) -> Rest {
         let until = Instant::now() + timeout;
         loop {
@@ -270,7 +270,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// One round: step, send, take what came, wait for more.
+    /// One round: steps, sends, handles inputs, and waits for more if there is nothing to do.
     fn turn(&mut self, timeout: Option<Duration>) -> Option<Rest> {
         self.advance();
         let rest = self.machine.run(STEPS_MAX);
@@ -293,12 +293,12 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         None
     }
 
-    /// Brings real time into the machine.
+    /// Advances the machine's clock to real time.
     fn advance(&mut self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ticks = now.saturating_sub(self.machine.kernel().clock());
         if ticks > 0 {
-            // Time that passes is refused by nobody.
+            // The machine never refuses to advance the clock.
             let _ = self.machine.ingress(Ingress::AdvanceClock { ticks });
         }
         for guest in &mut self.machine.handler().guests {
@@ -306,7 +306,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Tells guests of sessions that have ended.
+    /// Removes the sessions that have ended from the guests.
     fn end_sessions(&mut self) {
         let mut bound = std::mem::take(&mut self.bound);
         bound.retain(|session| {
@@ -329,8 +329,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.bound = bound;
     }
 
-    /// Ends the effects of sessions in which nothing but a message of a guest is waited for, and no
-    /// request was made: a guest sends nothing by itself.
+    /// Fails the effects of sessions in which all effects wait for a message of a guest before any
+    /// request was made: a guest only answers.
     fn end_premature(&mut self) {
         for session in &self.bound {
             let kernel = self.machine.kernel();
@@ -345,7 +345,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Takes what has come; says whether anything has.
+    /// Handles waiting inputs. Returns whether there were any.
     fn take_inputs(&mut self) -> bool {
         let mut any = false;
         // A bounded number, so that a fast sender does not keep the machine from running.
@@ -356,7 +356,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
         if let Ok(timeout) = self.probes.try_recv() {
             any = true;
-            // The wait for the answer begins now, not when the driver last read the clock.
+            // The timeout of the probe starts now, not when the driver last read the clock.
             self.advance();
             let guests = &mut self.machine.handler().guests;
             guests.iter_mut().for_each(|guest| guest.probe(timeout));
@@ -379,7 +379,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.machine.handler().guests.get_mut(guest)?.completion()
     }
 
-    /// Waits until something has come, or time has.
+    /// Waits for an input, the next deadline, or the timeout.
     fn wait(&mut self, timeout: Option<Duration>) {
         let now = self.machine.kernel().clock();
         let machine = self.machine.kernel().next_deadline();
@@ -413,12 +413,12 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         &mut self.machine.handler().application
     }
 
-    /// A guest, if there is one of that number.
+    /// The guest with this id; `None` if it belongs to another driver.
     pub fn guest(&mut self, guest: GuestId) -> Option<&mut GuestLink> {
         self.machine.handler().guests.get_mut(guest.0)
     }
 
-    /// The machine's kernel, to look at.
+    /// The machine's kernel, for inspection.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         self.machine.kernel()
     }
@@ -428,7 +428,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.machine.sink()
     }
 
-    /// Ends the links to the guests and gives back the application and the sink.
+    /// Closes the links to the guests and returns the application and the sink.
     pub fn close(self) -> (A, S) {
         let (application, sink, guests) = self.into_parts();
         guests.into_iter().for_each(GuestLink::close);

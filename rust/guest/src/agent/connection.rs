@@ -1,9 +1,9 @@
-//! One host: its requests, who carries them out, and the one way back.
+//! The connection of one host: its requests and their answers.
 //!
-//! The reader thread takes messages and starts what they ask for; each command has its own thread,
-//! file requests share one. Whoever has something to say puts it through the link and into the
-//! queue of the writer thread in one go, so that the order on the wire is the order in which the
-//! link saw it.
+//! The reader thread receives messages and starts the work that they request. Each command has its
+//! own thread, and file requests share one. A thread that sends a message passes it to the link and
+//! to the queue of the writer thread under one lock, so messages are written in the order in which
+//! the link saw them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -28,33 +28,33 @@ use super::process::{Launch, LaunchError, ProcessTable, signal_of};
 use crate::outbox::Outbox;
 use crate::port::{Port, STALL_MAX, Shutter};
 
-/// Bytes taken from the transport at once.
+/// The most bytes of one read from the transport.
 const READ_LEN: usize = 256 << 10;
 
-/// Bytes that may wait for the transport before the connection reads no more messages and no file
-/// request is served: a few large results.
+/// The most bytes that may wait for the transport while the connection still reads messages and
+/// serves file requests: a few large results.
 ///
-/// What can lie beyond this bound is bounded, too: the answers to the messages of one read, one
-/// file result, and for each command the chunks that its own thread counts ([`Ticket`]).
+/// More bytes than this can only be: the answers to the messages of one read, one file result, and
+/// for each command the chunks that its thread counts ([`Ticket`]).
 const BACKLOG_MAX: usize = 8 << 20;
 
-/// How long what is queued may take to leave once the host has stopped talking.
+/// How long the queued messages may take to be written after the host has ended its input.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection may last before it has brought a `hello`. A host sends one first thing;
-/// a connection without one must not keep its place from others. A line that hosts use one after
-/// the other has no such bound: without a host it is silent.
+/// How long a connection may take to send a `hello`. A host sends it first; a connection without
+/// one must not count against the limit of hosts. A shared line has no such bound: it is silent as
+/// long as it has no host.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Room in the queue of the thread of files beyond the number of requests that a host may have
-/// open. Beyond that the reader waits, so that their data has a bound.
+/// Capacity of the queue of the file thread, in addition to the number of requests that a host may
+/// have open. Above it the reader waits, so that the data of the requests is bounded.
 const FILE_REQUESTS_SPARE: usize = 4;
 
-/// Input that must have been taken before the host is told: an eighth of the default window, so
-/// that a host that sends single bytes is not told of each.
+/// The number of input bytes that must be consumed before the host gets credit for them: an eighth
+/// of the default window, so that single bytes do not each cost a message.
 const ACK_LEN_MIN: u64 = (WINDOW / 8) as u64;
 
-/// Bytes of the sentence in an `error`.
+/// The most bytes of the message in an `error`.
 const REASON_LEN_MAX: usize = 1024;
 
 /// How a connection ended.
@@ -62,31 +62,31 @@ const REASON_LEN_MAX: usize = 1024;
 pub(crate) enum Ended {
     /// The host is gone.
     Gone,
-    /// The host has broken the rules, or was refused.
+    /// The host violated a rule, closed the link, or was refused.
     Broken,
-    /// Another host has begun on the same stream.
+    /// Another host has started on the same stream.
     Next(Box<NextHost>),
 }
 
-/// Whose a stream is.
+/// The hosts of a stream.
 #[derive(Debug)]
 pub(crate) enum Line {
-    /// One host's.
+    /// One host uses it.
     Private,
-    /// One host's after the other: a `hello` in the middle is a new host. The one that has begun
-    /// already, if any.
+    /// Several hosts use it, one after the other: another `hello` is a new host. Holds the host
+    /// that has started already, if any.
     Shared(Option<Box<NextHost>>),
 }
 
-/// A host that began on the stream of another one.
+/// A host that has started on the stream of another one.
 #[derive(Debug)]
 pub(crate) struct NextHost {
     hello: Envelope,
     deframer: Deframer,
 }
 
-/// Serves one host until it is gone. When this returns, nothing that the host started is left but
-/// processes that the kernel will not let go.
+/// Serves one host until it is gone. When this returns, all work of the host has ended, except
+/// processes that are stuck in the kernel.
 pub(crate) fn serve(
     (mut reader, shut_reader): (Port, Shutter),
     writer: (Port, Shutter),
@@ -140,10 +140,10 @@ fn offer(options: &AgentOptions) -> AgentOffer {
     offer
 }
 
-/// What the threads of a connection share.
+/// The state that the threads of a connection share.
 struct Shared {
     inner: Mutex<Inner>,
-    /// A command has ended.
+    /// Notified when a command has ended.
     changed: Condvar,
     /// The queue of the writer thread.
     outbox: Outbox<Option<Ticket>>,
@@ -174,7 +174,8 @@ impl Shared {
         result
     }
 
-    /// Sends what belongs to a request. What the host cannot take becomes the request's `error`.
+    /// Sends a message of a request. If a terminal message is too large for the host, sends an
+    /// `error` instead.
     fn send(&self, id: u32, message: Message) {
         self.with_link(None, |link, out| {
             let terminal = matches!(message, Message::OpResult(_) | Message::ExecResponse(_));
@@ -182,13 +183,13 @@ impl Shared {
                 && terminal
             {
                 let reply = ErrorReply::new(ErrorCode::TooLarge, error.to_string());
-                // A link that is not ready any more has no one to tell.
+                // If the link has ended, the error cannot be sent either.
                 let _ = link.send(id, Message::Error(reply), out);
             }
         });
     }
 
-    /// Tells the host that the agent is ending, and has the connection end.
+    /// Closes the link with `shutting_down` and ends the connection.
     fn shut_down(&self) {
         let reason = "the agent is shutting down".to_owned();
         let reply = ErrorReply::new(ErrorCode::ShuttingDown, reason);
@@ -204,14 +205,14 @@ fn start_writer(port: Port, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> 
         .spawn(move || shared.outbox.write_loop(port, || {}))
 }
 
-/// Closes the queue, gives what is in it some time to leave, and ends the writer.
+/// Closes the queue, gives its messages some time to be written, and ends the writer.
 fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
     shared.outbox.close();
     let until = Instant::now() + FLUSH_GRACE;
     shared.outbox.wait_until_empty(until);
     shutter.shut();
-    // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is
-    // about to end.
+    // A write to a blocking pipe cannot be interrupted. Its thread is then abandoned, because the
+    // process is about to exit.
     let mut pause = Duration::from_micros(20);
     while !writing.is_finished() && Instant::now() < until + FLUSH_GRACE {
         thread::sleep(pause);
@@ -222,14 +223,14 @@ fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
     }
 }
 
-/// What the reader thread owns.
+/// The state of the reader thread.
 struct Connection<'a> {
     shared: Arc<Shared>,
     processes: &'a ProcessTable,
-    /// Starts with the first file request.
+    /// The queue of the file thread, which starts with the first file request.
     filing: Option<Sender<(u32, FileRequest)>>,
     requests_max: NonZeroU32,
-    /// Whether a `hello` in the middle means that another host has begun.
+    /// Whether another `hello` means that another host has started.
     shared_line: bool,
 }
 
@@ -278,17 +279,17 @@ impl Connection<'_> {
         }
     }
 
-    /// How long the next bytes may take to come.
+    /// How long the next bytes may take to arrive.
     fn timeout(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
         if self.shared_line {
-            // A message that stops in the middle, on a line that other hosts use afterwards.
+            // An unfinished message must not block a line that other hosts use afterwards.
             return (deframer.held_len() > 0).then_some(STALL_MAX);
         }
         let is_waiting = self.shared.lock().link.phase() == Phase::Handshake;
         is_waiting.then(|| HANDSHAKE_MAX.saturating_sub(begun.elapsed()))
     }
 
-    /// Tells a peer that has not sent a `hello` why its connection ends.
+    /// Closes the link with the reason for a peer that has not sent a `hello`.
     fn refuse_silent(&self) {
         let seconds = HANDSHAKE_MAX.as_secs();
         let reason = format!("no `hello` came within {seconds} s");
@@ -321,12 +322,13 @@ impl Connection<'_> {
         }
     }
 
-    /// The host broke a rule: the request it concerns is stopped, or the connection is.
+    /// Handles a violation by the host: stops its request, or the connection.
     fn on_violation(&mut self, violation: &LinkViolation) -> Next {
         if violation.fatal {
             return Next::Stop(Ended::Broken);
         }
-        // First the reason: the end of the command that is killed for it would hide it.
+        // The reason is sent first. Otherwise the terminal message of the killed command would come
+        // before it.
         self.shared
             .send(violation.id, Message::Error(violation.reply()));
         self.order(violation.id, Order::Cancel);
@@ -374,9 +376,10 @@ impl Connection<'_> {
         self.order(id, order);
     }
 
-    /// Gives an order to a command; a file request has nothing to be told.
+    /// Passes an order to a command. File requests take no orders.
     fn order(&self, id: u32, order: Order) {
-        // Not under the lock: a full queue of orders is emptied by a thread that may need it.
+        // Not under the lock: if the queue of orders is full, the thread that empties it may need
+        // the lock.
         let control = self.shared.lock().running.get(&id).cloned();
         if let Some(control) = control {
             control.order(order);
@@ -398,7 +401,8 @@ impl Connection<'_> {
             HostRequest::FsMkdir(r) => FileRequest::Mkdir(r),
             HostRequest::FsUnlink(r) => FileRequest::Unlink(r),
             HostRequest::FsRename(r) => FileRequest::Rename(r),
-            // The link answers pings, and refuses system calls, which were not offered.
+            // Not reachable: the link answers pings, and refuses system calls, which were not
+            // offered.
             HostRequest::Syscall(_) | HostRequest::Ping(_) => {
                 let reason = format!("`{}` is not served here", request.kind());
                 let reply = ErrorReply::new(ErrorCode::Unsupported, reason);
@@ -432,11 +436,11 @@ impl Connection<'_> {
             shared: self.shared.clone(),
             unacknowledged: 0,
         };
-        // Not under the lock: starting may take long, and the link goes on.
+        // Not under the lock, because starting may take long.
         match exec::start(self.processes, &job, host) {
             Ok(control) => {
                 let mut inner = self.shared.lock();
-                // It may have ended already.
+                // The command may have ended already.
                 if !inner.ended.remove(&id) {
                     inner.running.insert(id, control);
                 }
@@ -464,13 +468,13 @@ impl Connection<'_> {
             self.filing = Some(orders);
         }
         if let Some(requests) = &self.filing {
-            // Its thread ends only when this end of the channel is dropped.
+            // The file thread ends only when this sender is dropped.
             let _ = requests.send((id, request));
         }
         Ok(())
     }
 
-    /// Ends what the host has started.
+    /// Ends all work that the host has started.
     fn stop(&mut self) {
         let mut inner = self.shared.lock();
         let _ = inner.link.lost();
@@ -479,7 +483,8 @@ impl Connection<'_> {
         for control in controls {
             control.order(Order::Cancel);
         }
-        // One file operation may be under way; the rest find the link closed and cost nothing.
+        // One file operation may be in progress. Later ones see that the link has ended and do
+        // nothing.
         self.filing = None;
         let until = Instant::now() + KILL_GRACE + FLUSH_GRACE;
         let mut inner = self.shared.lock();
@@ -504,11 +509,11 @@ fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: 
     }
 }
 
-/// Says on the link what a command's thread has to say.
+/// Sends the messages of a command's thread.
 struct CommandHost {
     id: u32,
     shared: Arc<Shared>,
-    /// Bytes of input taken that the host was not told of yet.
+    /// Input bytes consumed for which the host got no credit yet.
     unacknowledged: u64,
 }
 
@@ -520,8 +525,8 @@ impl Host for CommandHost {
         };
         self.shared.with_link(Some(ticket), |link, out| {
             out.reserve_exact(data.len() + FRAME_OVERHEAD_LEN as usize);
-            // The only error left is a link, or a request, that is over: nobody wants the bytes
-            // then.
+            // The only possible error is that the link or the request has ended. The bytes are then
+            // dropped.
             let _ = link.send_output(self.id, stream, &data, out);
         });
     }
@@ -567,8 +572,8 @@ impl Host for CommandHost {
 
 fn refusal(error: &LaunchError) -> ErrorReply {
     let code = match error {
-        // `not_found` and `denied` are about the command. A directory that cannot be entered is a
-        // request that cannot be carried out, whatever the command is.
+        // `not_found` and `denied` are about the command. A working directory that cannot be
+        // entered is an invalid request, whatever the command.
         LaunchError::Name | LaunchError::Env { .. } | LaunchError::Cwd { .. } => {
             ErrorCode::InvalidRequest
         }

@@ -1,9 +1,9 @@
-//! Between the values of a protocol and the payloads of the link.
+//! Conversion between the values of a protocol and the payloads of the link.
 //!
-//! The rule is one: a record stands for a map, its field names are the keys. An optional field that
-//! is empty is a key that is left out, a variant of an enumeration is its name, a payload that is
-//! no record is the one required key of its message. What the payload has and the record has not is
-//! ignored, as everywhere on the link.
+//! A record is a map whose keys are the record's field names. An empty optional field is a key that
+//! is left out, and a variant of an enumeration is its name. A value that is not a record is the
+//! one required key of its message. Keys of a payload that the record does not have are ignored, as
+//! everywhere on the link.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use antiphon_codec::Item;
 use antiphon_machine::{Form, Sort, SortId, Value};
 use antiphon_wire::{FieldSpec, MessageKind, Shape};
 
-/// What kept a value or a payload from being converted.
+/// Why a value or a payload cannot be converted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}expected {expected}, got {got}", in_field(.path))]
 pub(crate) struct ConvertError {
@@ -48,7 +48,7 @@ impl ConvertError {
     }
 }
 
-/// The payload of a message of that type, from the value that a protocol sends with its label.
+/// Converts the value that a protocol sends with a label to the payload of a message of this type.
 pub(crate) fn payload(
     kind: MessageKind,
     value: Option<&Value>,
@@ -88,7 +88,7 @@ pub(crate) fn split_data(value: &Value, sort: SortId, sorts: &[Sort]) -> Option<
     }
 }
 
-/// The bytes of a value; none if it is of another form.
+/// The bytes of a value; empty if it is of another form.
 pub(crate) fn bytes_of(value: &Value) -> &[u8] {
     match value {
         Value::Bytes(bytes) => bytes,
@@ -96,7 +96,7 @@ pub(crate) fn bytes_of(value: &Value) -> &[u8] {
     }
 }
 
-/// The value of that sort that a payload with these fields stands for.
+/// Converts a payload with these fields to a value of this sort.
 pub(crate) fn value(
     payload: Item,
     fields: &[FieldSpec],
@@ -106,7 +106,7 @@ pub(crate) fn value(
     match sorts.get(sort.index()) {
         Some(Sort::Unit) => Ok(Value::Unit),
         Some(Sort::Record { .. }) | None => from_item(payload, sort, sorts),
-        // An answer without content to a question of yes or no: it came.
+        // An answer without fields is true as a boolean: it arrived.
         Some(Sort::Bool) if fields.is_empty() => Ok(Value::Bool(true)),
         Some(other) => {
             let key = only_required_key(fields)
@@ -128,7 +128,7 @@ fn not_one_key(what: &str, got: impl fmt::Display) -> ConvertError {
     )
 }
 
-/// The one key that must be there.
+/// The only required key; `None` if there are none or several.
 fn only_required_key(fields: &[FieldSpec]) -> Option<&'static str> {
     let mut required = fields.iter().filter(|field| !field.optional);
     let sole = required.next()?;
@@ -231,8 +231,7 @@ fn from_map(
         let value = match (slot, sorts.get(sort.index())) {
             (Some(item), _) => from_item(item, *sort, sorts),
             (None, Some(Sort::Option(_))) => Ok(Value::option(None)),
-            // Optional truth values are left out on the link when they are false, and so are empty
-            // lists.
+            // The link leaves out optional booleans that are false, and empty lists.
             (None, Some(Sort::Bool)) => Ok(Value::Bool(false)),
             (None, Some(Sort::List(_))) => Ok(Value::list(Vec::new())),
             (None, Some(sort)) => Err(ConvertError::new(sort_name(sort), "nothing")),
@@ -243,7 +242,7 @@ fn from_map(
     Ok(Value::record(values))
 }
 
-/// A sort's form, for people.
+/// A description of a sort in an error.
 fn sort_name(sort: &Sort) -> String {
     let form = match sort {
         Sort::Unit => Form::Unit,

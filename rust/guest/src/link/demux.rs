@@ -1,8 +1,8 @@
-//! All sessions over one link, without I/O: requests in, frames out; frames in, outcomes out.
+//! All sessions over one link, without I/O: makes frames of requests, and outcomes of frames.
 //!
-//! Everything that the guest sends ends here. Output is kept within the credit that was given, one
-//! terminal frame per request, and what breaks a rule ends the session it concerns, or, where no
-//! session can be named, all of them.
+//! It receives everything that the guest sends. Credit bounds the output that is held for a
+//! session, and each request has one terminal frame. A frame that violates a rule ends the session
+//! of its request, or all sessions if it names none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
@@ -23,70 +23,70 @@ use super::exchange::{
     Branch, Exchange, Fault, Frame, PIECE_LEN_MAX, Served, Wanted, Write, done, refusal,
 };
 
-/// Bytes on their way to the guest before input waits although it has credit: a guest that reads
-/// nothing must not fill the memory.
+/// Bytes waiting to be written above which input waits although it has credit, so that a guest that
+/// does not read cannot fill the memory.
 pub(crate) const BACKLOG_MAX: usize = 1 << 20;
 
-/// Ticks that a guest has beyond a command's deadline to say that it killed it; then the host stops
-/// waiting.
+/// Ticks after a command's deadline within which the guest must report that it killed the command.
+/// Then the host stops waiting.
 pub(crate) const DEADLINE_GRACE: u64 = 5_000;
 
-/// Ticks of silence, with something open, after which the guest is asked whether it lives. On a
-/// line that outlives its agent, a new agent in the place of a dead one says that it does not know
-/// this host; so a loss is found after about this time.
+/// Ticks of silence with an open request after which the guest is pinged. On a line that outlives
+/// its agent, a new agent answers the ping with an error, so the loss of the old agent is found
+/// after about this time.
 pub(crate) const PING_AFTER: u64 = 1_000;
 
-/// The longest time between two ticks that counts in full while an answer is awaited. During a
-/// longer time this host did not run: it was stopped, or its machine was asleep.
+/// The longest time between two ticks that counts in full towards silence. If more time has passed,
+/// this host did not run: it was stopped, or its machine was suspended.
 pub(crate) const TICK_MAX: u64 = 2 * PING_AFTER;
 
-/// Ticks that a guest has to end a request after its `cancel`, or after the last output that came
-/// since. An agent needs two seconds at most, to find that a process cannot be killed.
+/// Ticks after a `cancel`, or after later output, within which the guest must end the request. An
+/// agent needs at most two seconds, to find that a process cannot be killed.
 pub(crate) const CANCEL_GRACE: u64 = 5_000;
 
-/// Ticks that a guest has in all to end a request after its `cancel`.
+/// Ticks after a `cancel` within which the guest must end the request, however much output follows.
 pub(crate) const CANCEL_MAX: u64 = 4 * CANCEL_GRACE;
 
-/// Bytes of the message in an `error` that are kept.
+/// The most bytes of the message of an `error` that are kept.
 const REASON_LEN_MAX: usize = 1024;
 
-/// A label that closes standard input: `stdin_data` with nothing but its end.
+/// The label that closes standard input. It is sent as `stdin_data` with `eof` and no data.
 pub(crate) const STDIN_EOF: &str = "stdin_eof";
 
-/// A label that ends the host's side of a exchange and is no frame.
+/// The label that ends the host's side of an exchange. Nothing is sent.
 pub(crate) const DETACH: &str = "detach";
 
-/// An effect put to the guest.
+/// An effect for the guest.
 #[derive(Debug)]
 pub(crate) struct Ask<'a> {
     pub(crate) effect: EffectId,
-    /// The tick at which the machine gives up.
+    /// The tick at which the machine ends the effect.
     pub(crate) deadline: Option<u64>,
     pub(crate) sorts: &'a Arc<[Sort]>,
     pub(crate) request: Request<'a>,
 }
 
-/// What is asked.
+/// What an effect requests of the guest.
 #[derive(Debug)]
 pub(crate) enum Request<'a> {
-    /// Which of these labels the guest sends next.
+    /// Which of these labels the guest chose: the type of its next frame.
     Decide {
         role: RoleId,
         branches: Vec<Branch<&'a str>>,
     },
-    /// The payload of this label, which the guest sends.
+    /// The payload of the guest's next frame, which must have this label.
     Produce {
         role: RoleId,
         label: &'a str,
         sort: SortId,
     },
-    /// This message is for the guest.
+    /// Send this message to the guest.
     Deliver {
         label: &'a str,
         value: Option<&'a Value>,
         sort: SortId,
     },
-    /// An operation of an interface.
+    /// Perform an operation of an interface.
     Call {
         operation: &'a str,
         args: &'a [(&'a Value, SortId)],
@@ -94,17 +94,17 @@ pub(crate) enum Request<'a> {
     },
 }
 
-/// An effect that was answered later.
+/// The outcome of an effect that was answered later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// Which effect.
+    /// The effect.
     pub effect: EffectId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// Who waits for the end of an open id. For an id that was given up there is nobody: what comes for
-/// it is dropped.
+/// The owner of an open id, which receives its frames. A cancelled id has no owner, and its frames
+/// are dropped.
 #[derive(Debug)]
 enum Owner {
     Exchange(SessionId),
@@ -121,7 +121,7 @@ enum Owner {
 pub(crate) struct Demux {
     link: HostLink,
     out: Vec<u8>,
-    /// Bytes handed on and not written yet, as the transport last said.
+    /// Bytes in the outbox that were not written yet, as last reported.
     backlog: usize,
     exchanges: BTreeMap<SessionId, Exchange>,
     owners: BTreeMap<u32, Owner>,
@@ -132,23 +132,23 @@ pub(crate) struct Demux {
     liveness: Liveness,
 }
 
-/// Watches whether the guest lives.
+/// The watch over a silent guest.
 #[derive(Debug, Default)]
 struct Liveness {
-    /// Ticks of silence after a ping after which the guest is lost; it is never lost if none.
+    /// Ticks of silence after a ping after which the guest is lost. `None`: never.
     silence: Option<u64>,
-    /// Whether something came since the last tick.
+    /// Whether bytes were received since the last tick.
     has_received: bool,
-    /// The tick at which the silence began, or the ping in it was sent.
+    /// The tick at which the silence began, or at which the ping was sent.
     since: u64,
-    /// Ticks that the guest has to answer the ping that was sent.
+    /// Ticks after the ping within which something must arrive; `None` if no ping was sent.
     pinged: Option<u64>,
-    /// Whether the guest was given up because of its silence.
+    /// Whether the guest was lost because of its silence.
     is_lost: bool,
 }
 
 impl Liveness {
-    /// The tick at which a guest that stays silent is pinged or lost.
+    /// The tick at which a guest that stays silent is pinged, or lost.
     fn due(&self) -> Option<u64> {
         let timeout = match self.pinged {
             Some(timeout) => timeout,
@@ -166,7 +166,7 @@ impl Demux {
         Ok(Demux::of(link, out))
     }
 
-    /// A link whose handshake has been made.
+    /// A link whose handshake is complete.
     pub(crate) fn ready(link: HostLink) -> Demux {
         Demux::of(link, Vec::new())
     }
@@ -186,21 +186,21 @@ impl Demux {
         }
     }
 
-    /// Sets after how many ticks of silence the guest is lost; never if none.
+    /// Sets after how many ticks of silence after a ping the guest is lost. `None`: never.
     pub(crate) fn set_silence(&mut self, silence: Option<u64>) {
         self.liveness.silence = silence;
     }
 
-    // What the transport does.
+    // Calls for the transport.
 
-    /// Takes what is to be written.
+    /// Takes the bytes to write.
     pub(crate) fn take_out(&mut self) -> Vec<u8> {
         let out = std::mem::take(&mut self.out);
         self.backlog += out.len();
         out
     }
 
-    /// How many of the bytes handed on are not written yet.
+    /// Reports how many of the bytes taken were not written yet.
     pub(crate) fn set_backlog(&mut self, backlog: usize) {
         let full = self.is_full();
         self.backlog = backlog;
@@ -209,12 +209,12 @@ impl Demux {
         }
     }
 
-    /// Something has come from the guest, if not a whole message.
+    /// Reports that bytes were received, perhaps not a whole message.
     pub(crate) fn on_bytes(&mut self) {
         self.liveness.has_received = true;
     }
 
-    /// Takes a frame, or why there is none.
+    /// Handles a frame, or the error of one.
     pub(crate) fn receive(&mut self, frame: Result<Envelope, FrameError>) {
         self.liveness.has_received = true;
         let before = self.out.len();
@@ -223,15 +223,15 @@ impl Demux {
             Err(error) => self.link.reject(error, &mut self.out),
         };
         match event {
-            // A guest that asks without end and does not read is answered no more.
+            // A guest that sends pings and does not read gets no more answers.
             Ok(HostEvent::Pinged) if self.is_full() => self.out.truncate(before),
             Ok(event) => self.on_event(event),
             Err(violation) => self.on_violation(&violation),
         }
     }
 
-    /// Asks the guest whether it lives; one that says nothing for that many ticks is lost. Does
-    /// nothing when nothing is open: then nothing waits for the guest.
+    /// Pings the guest, which is lost if nothing arrives within `timeout` ticks. Does nothing if no
+    /// request is open, because then nothing waits for the guest.
     pub(crate) fn probe(&mut self, timeout: u64) {
         let is_sooner = self.liveness.pinged.is_none_or(|left| {
             let due = self.liveness.since.saturating_add(left);
@@ -245,16 +245,16 @@ impl Demux {
     fn ping(&mut self, timeout: u64) {
         (self.liveness.pinged, self.liveness.since) = (Some(timeout), self.now);
         self.liveness.has_received = false;
-        // A link that cannot ping is over, and its requests with it.
+        // A link that cannot send a ping has ended, with all of its requests.
         let _ = self.link.request(Message::Ping(Empty {}), &mut self.out);
     }
 
-    /// Whether the guest was given up because it said nothing.
+    /// Whether the guest was lost because of its silence.
     pub(crate) fn is_silent(&self) -> bool {
         self.liveness.is_lost
     }
 
-    /// Asks a silent guest whether it lives, and gives it up when it goes on being silent.
+    /// Pings a silent guest, and ends the link if the silence continues.
     fn check_liveness(&mut self) {
         let (now, idle) = (self.now, self.owners.is_empty());
         if self.liveness.has_received || idle {
@@ -279,14 +279,14 @@ impl Demux {
         }
     }
 
-    /// Excludes the time in which this host did not run, and, for the end of a command, the time in
-    /// which this host itself blocked the guest's output.
+    /// Excludes time from the clocks: from all the time in which this host did not run, and from a
+    /// command's deadline also the time in which the session blocked the command's output.
     fn exclude_stopped_time(&mut self, now: u64) {
         let gap = now.saturating_sub(self.now);
         let stopped = if gap > TICK_MAX { gap - PING_AFTER } else { 0 };
         self.liveness.since = self.liveness.since.saturating_add(stopped).min(now);
         for exchange in self.exchanges.values_mut() {
-            // A session that takes what comes does not hold the guest up, however much comes.
+            // A session that takes its frames does not block the guest, however many arrive.
             let has_taken = std::mem::take(&mut exchange.has_taken);
             let is_held_up = !exchange.inbox.is_empty() && !has_taken;
             let forgiven = if is_held_up { gap } else { stopped };
@@ -294,13 +294,13 @@ impl Demux {
         }
     }
 
-    /// The transport has ended.
+    /// Handles the end of the transport.
     pub(crate) fn lost(&mut self, reason: &str) {
         let _ = self.link.lost();
         self.fail_all(&Fault::new(FailureKind::Lost, reason));
     }
 
-    /// Time has come this far, in ticks.
+    /// Advances the clock to `now`, in ticks.
     pub(crate) fn tick(&mut self, now: u64) {
         self.exclude_stopped_time(now);
         self.now = now;
@@ -326,20 +326,20 @@ impl Demux {
             .map(|(id, _)| *id)
             .collect();
         for id in calls {
-            // The machine has ended the effect by itself.
+            // The machine has ended the effect at its own deadline.
             self.cancel_request(id);
         }
         self.check_liveness();
     }
 
-    /// The first tick at which [`tick`](Self::tick) has something to do.
+    /// The next tick at which [`tick`](Self::tick) must be called.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let calls = self.owners.values().filter_map(|owner| match owner {
             Owner::Call { deadline, .. } => *deadline,
             Owner::Exchange(_) => None,
         });
-        // While something is open, ticks come often enough to tell silence from a stop of this
-        // host.
+        // While a request is open, ticks are frequent enough to distinguish silence of the guest
+        // from a stop of this host.
         let is_open = !self.owners.is_empty();
         let liveness = [
             self.liveness.due(),
@@ -353,7 +353,7 @@ impl Demux {
             .min()
     }
 
-    // What the driver asks.
+    // Calls for the driver.
 
     pub(crate) fn handshake(&self) -> Option<&Result<HelloOk, HelloErr>> {
         self.handshake.as_ref()
@@ -367,7 +367,7 @@ impl Demux {
         self.completions.pop_front()
     }
 
-    /// Bytes held for sessions and for the transport.
+    /// The number of bytes held for sessions and for the transport.
     pub(crate) fn buffered_len(&self) -> usize {
         self.out.len()
             + self
@@ -394,8 +394,8 @@ impl Demux {
             .map_or(Reply::Later, |last| Reply::Now(last.outcome))
     }
 
-    /// How many effects of a session wait for a message of the guest although no request was made. A
-    /// guest sends nothing by itself.
+    /// The number of a session's effects that wait for a message of the guest before any request
+    /// was made. A guest only answers.
     pub(crate) fn premature(&self, session: SessionId) -> usize {
         let exchange = self.exchanges.get(&session);
         usize::from(
@@ -403,8 +403,8 @@ impl Demux {
         )
     }
 
-    /// Ends the effects that [`premature`](Self::premature) counts: nothing else is going on in
-    /// their session, so that no request will be made.
+    /// Fails the effects that [`premature`](Self::premature) counts. The caller has found that no
+    /// request can follow in their session.
     pub(crate) fn fail_premature(&mut self, session: SessionId) {
         let exchange = self
             .exchanges
@@ -422,7 +422,7 @@ impl Demux {
         }
     }
 
-    /// The session is over: what it began is called off and nothing of it is kept.
+    /// Removes a session that has ended and cancels its open requests.
     pub(crate) fn end_session(&mut self, session: SessionId) {
         let of_session = |owner: &Owner| match owner {
             Owner::Exchange(owner) => *owner == session,
@@ -438,7 +438,7 @@ impl Demux {
 
     // Effects.
 
-    /// Begins an effect. It may end with a completion at once; an error is its outcome.
+    /// Begins an effect. It may add its completion at once. An error is the outcome of the effect.
     fn begin(&mut self, ask: Ask<'_>) -> Result<(), Outcome> {
         let Ask {
             effect,
@@ -545,7 +545,7 @@ impl Demux {
                         .send(id, message, &mut self.out)
                         .map_err(|why| send_failure(&why))?;
                 }
-                // After the end of the request there is nothing left to tell.
+                // After the end of the request nothing needs to be sent.
                 self.finish(effect)
             }
             _ => Err(no_message(label)),
@@ -557,7 +557,7 @@ impl Demux {
         Ok(())
     }
 
-    /// Sends the request of a session.
+    /// Sends the request that opens a session's exchange.
     fn open(&mut self, effect: EffectId, kind: MessageKind, payload: Item) -> Result<(), Outcome> {
         let session = effect.session;
         if self
@@ -575,7 +575,7 @@ impl Demux {
         let (mut windows, mut deadline, mut has_stdin) = ([WINDOW; 2], None, false);
         if let Message::ExecRequest(exec) = &mut message {
             has_stdin = exec.stdin.unwrap_or(false);
-            // Without a window a guest could send without end, so there always is one.
+            // Without a window the guest could send without limit, so a missing one is added.
             windows = [
                 *exec.stdout_window.get_or_insert(WINDOW),
                 *exec.stderr_window.get_or_insert(WINDOW),
@@ -616,7 +616,7 @@ impl Demux {
             return Err(invalid("input before any request"));
         }
         if convert::bytes_of(&data).is_empty() && eof && !exchange.has_stdin {
-            // The command's input is empty from the start.
+            // The command was started with empty input.
             return self.finish(effect);
         }
         exchange.writes.push_back(Write {
@@ -629,7 +629,7 @@ impl Demux {
         Ok(())
     }
 
-    /// Sends as much of a session's input as there is credit for.
+    /// Sends as much of a session's input as its credit allows.
     fn write_for(&mut self, session: SessionId) {
         while let Some(exchange) = self.exchanges.get_mut(&session) {
             let (open, Some(write)) = (exchange.open, exchange.writes.front_mut()) else {
@@ -638,7 +638,7 @@ impl Demux {
             let data = convert::bytes_of(&write.data);
             let rest = data.get(write.start..).unwrap_or_default();
             let outcome = match open {
-                // The command is over; its input goes nowhere, like a write to a closed pipe.
+                // The command has ended. Its input is dropped and the write succeeds.
                 None => exchange.fault.as_ref().map_or_else(done, Fault::outcome),
                 Some(id) => {
                     let credit = self
@@ -704,8 +704,8 @@ impl Demux {
                     let session = *session;
                     if let Some(exchange) = self.exchanges.get_mut(&session) {
                         if let Some(at) = exchange.cancelled_at.filter(|_| !data.is_empty()) {
-                            // A slow line may still have much to bring; a guest that sends little
-                            // by little has no more time than that.
+                            // A slow line may still carry much output, so each chunk extends the
+                            // deadline, but not beyond `CANCEL_MAX`.
                             let by = self.now.saturating_add(CANCEL_GRACE);
                             exchange.deadline = Some(by.min(at.saturating_add(CANCEL_MAX)));
                         }
@@ -761,7 +761,7 @@ impl Demux {
         }
     }
 
-    /// Gives a waiting role what has come for it.
+    /// Answers a waiting effect with the frames received, if possible.
     fn serve(&mut self, session: SessionId) {
         let Some(exchange) = self.exchanges.get_mut(&session) else {
             return;
@@ -789,7 +789,8 @@ impl Demux {
         self.grant_credit(session);
     }
 
-    /// Gives back the credit that is due, whether a frame was delivered or dropped.
+    /// Returns the credit of consumed output to the guest, whether its frames were delivered or
+    /// dropped.
     fn grant_credit(&mut self, session: SessionId) {
         let Some(exchange) = self.exchanges.get_mut(&session) else {
             return;
@@ -800,7 +801,7 @@ impl Demux {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if let Some(credit) = NonZeroU32::new(exchange.take_due_credit(stream)) {
                 let window = Message::ExecWindow(ExecWindow { stream, credit });
-                // Credit beyond what a stream may have is not needed.
+                // A grant above the maximum is refused by the link, and is not needed.
                 let _ = self.link.send(id, window, &mut self.out);
             }
         }
@@ -815,7 +816,7 @@ impl Demux {
             self.fail_all(&fault);
             return;
         }
-        // The link has given the id up by itself and called it off.
+        // The link itself has aborted the request and sent its `cancel`.
         match self.owners.remove(&violation.id) {
             Some(Owner::Exchange(session)) => self.fail(session, &fault),
             Some(Owner::Call { effect, .. }) => self.complete(effect, fault.outcome()),
@@ -823,7 +824,7 @@ impl Demux {
         }
     }
 
-    /// Ends a session's exchange from this side.
+    /// Ends a session's exchange with a fault.
     fn end_exchange(&mut self, session: SessionId, fault: &Fault) {
         if let Some(id) = self
             .exchanges
@@ -835,10 +836,10 @@ impl Demux {
         self.fail(session, fault);
     }
 
-    /// Calls a request off; nobody waits for its end.
+    /// Cancels a request. Its later frames are dropped.
     fn cancel_request(&mut self, id: u32) {
         self.owners.remove(&id);
-        // A request that cannot be called off, a ping, ends by itself.
+        // A ping cannot be cancelled; it ends by itself.
         let _ = self.link.send(id, Message::Cancel(Empty {}), &mut self.out);
     }
 
@@ -864,7 +865,7 @@ impl Demux {
     }
 }
 
-/// The request that a call of an operation is.
+/// The request message of an operation.
 fn request_of(
     operation: &str,
     args: &[(&Value, SortId)],
@@ -956,7 +957,7 @@ fn no_message(label: &str) -> Outcome {
     ))
 }
 
-/// Why the link did not take a message.
+/// The failure of an effect whose message the link refused.
 fn send_failure(why: &SendError) -> Outcome {
     let kind = match why {
         SendError::NotReady { .. } => FailureKind::Unavailable,
