@@ -1,5 +1,4 @@
-//! What a session over a real agent process costs: bytes through it, and its whole life for
-//! nothing.
+//! The cost of a session over a real agent process: its throughput, and its start and end.
 
 use std::process::Command;
 use std::sync::Arc;

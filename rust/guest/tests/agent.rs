@@ -54,7 +54,7 @@ fn environment_and_directory_are_as_asked() {
     let mut request = sh("echo $GREETING; pwd; cat");
     request.env = Some(vec!["GREETING=hi=there".to_owned()]);
     request.cwd = Some("/usr".to_owned());
-    // No input was asked for, so `cat` finds an empty one.
+    // No input was requested, so `cat` reads an empty one.
     assert_eq!(run(request).stdout, b"hi=there\n/usr\n");
 }
 
@@ -100,7 +100,7 @@ fn signals_and_their_exit() {
     assert_eq!(run(sh("kill -TERM $$")).exit(), (143, Some(15), false));
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let id = client.request(Message::ExecRequest(sh(
-        // Many short sleeps: a signal that comes while the shell starts one is kept, and acted on when that one ends.
+        // Many short sleeps, because the shell runs its trap only after the current one.
         "trap 'exit 9' INT; echo up; while :; do sleep 0.1; done",
     )));
     while client.stash[&id].stdout.is_empty() {
@@ -213,10 +213,10 @@ fn a_limit_of_one_makes_the_second_busy() {
     thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
     let mut client = Client::new(ours.try_clone().expect("a descriptor"), ours);
     let first = client.request(Message::ExecRequest(sh("read x")));
-    // The link of this side knows the limit, too, and would not send it.
+    // This side's link would refuse to send it.
     let second = antiphon_wire::Envelope::new(first + 1, Message::ExecRequest(exec(&["true"])));
     client.raw(&second.to_frame().expect("a good frame"));
-    // `sh` finds no input and ends; the refusal came before.
+    // `sh` reads no input and exits. The refusal came before.
     let mut deframed = Vec::new();
     while deframed.len() < 2 {
         deframed.push(client.envelope());
@@ -301,7 +301,7 @@ fn the_socket_serves_one_host_after_the_other() {
     gone(pid);
     agent.kill().expect("it runs");
     agent.wait().expect("it was killed");
-    // A socket that a dead agent left behind is replaced.
+    // The socket of a dead agent is replaced.
     let mut agent = agent_command(&["--unix", &path.to_string_lossy()])
         .spawn()
         .expect("it starts");
@@ -313,7 +313,7 @@ fn the_socket_serves_one_host_after_the_other() {
 
 #[test]
 fn a_command_heeds_what_the_agent_ignores() {
-    // As a script starts what it puts in the background.
+    // As a shell starts a background command.
     let agent = agent_command(&["--stdio"]);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' INT HUP; exec \"$0\" --stdio"]);
@@ -323,7 +323,7 @@ fn a_command_heeds_what_the_agent_ignores() {
     assert_eq!(client.wait(id).exit(), (9, None, false));
     let id = client.request(Message::ExecRequest(sh("kill -HUP $$; exit 1")));
     assert_eq!(client.wait(id).exit(), (129, Some(1), false));
-    // And goes on ignoring it.
+    // It still ignores the signal.
     let interrupt = format!("kill -INT {}; sleep 0.1", agent.id());
     let id = client.request(Message::ExecRequest(sh(&interrupt)));
     assert_eq!(client.wait(id).exit(), (0, None, false));
@@ -707,7 +707,8 @@ fn a_named_pipe_does_not_stop_the_file_requests() {
     ok(&mut client, Message::FsStat(FsStat { path, follow: None }));
 }
 
-/// A host that says anything must not hang the agent, make it panic, or leave something running.
+/// A host that sends arbitrary bytes must not block the agent, make it panic, or leave a process
+/// running.
 #[test]
 fn five_hundred_confused_hosts_do_no_harm() {
     use std::io::{Read, Write};
@@ -792,7 +793,7 @@ fn five_hundred_confused_hosts_do_no_harm() {
         let (mut ours, theirs) = UnixStream::pair().expect("a pair");
         let options = AgentOptions::default();
         let agent = thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
-        // It may have closed the stream in the middle: then the rest has nowhere to go.
+        // The agent may have closed the stream already. Then the write fails.
         let _ = ours.write_all(&stream);
         ours.shutdown(std::net::Shutdown::Write)
             .expect("it was open");

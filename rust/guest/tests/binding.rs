@@ -1,4 +1,5 @@
-//! What a session may attribute to its guest: which protocols are refused when they are bound.
+//! The messages that a session may attribute to its guest, and the protocols that are refused when
+//! they are bound.
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ fn images(text: &str) -> Vec<Arc<VerifiedImage>> {
         .collect()
 }
 
-/// The image of a protocol whose roles and body are given.
+/// Compiles a protocol with these roles and this body.
 fn image(head: &str, body: &str) -> Arc<VerifiedImage> {
     let text = format!("{SORTS} global protocol P{head} {{ {body} }}");
     images(&text).remove(0)
@@ -71,7 +72,7 @@ fn nobody(_: &EffectRequest<'_>) -> Reply {
     Reply::Now(Outcome::done())
 }
 
-/// Opens a session in which `Agent` and `Sink` and the interface `Files` are the guest's.
+/// Opens a session in which `Agent`, `Sink` and the interface `Files` are bound to the guest.
 fn open(image: &Arc<VerifiedImage>) -> Result<(), OpenError> {
     let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
     let guest = driver.add_guest(link());
@@ -93,7 +94,7 @@ fn opens(head: &str, body: &str) {
     }
 }
 
-/// The message of the refusal, after the part that is the same for all.
+/// The message of the refusal, without the part that all have in common.
 fn refused(head: &str, body: &str) -> String {
     let error = match open(&image(head, body)) {
         Err(error @ OpenError::Unbacked { .. }) => error.to_string(),
@@ -133,7 +134,7 @@ fn a_message_with_a_bound_name_is_refused() {
         )
     );
     opens(HEAD, &body.replace("(s)", "(t: Status)"));
-    // Also under another label, and to another role if something else comes between.
+    // Also with another label, and to another role if another message is in between.
     let other = body.replace(
         "exec_response(s) from Agent to Host",
         "error(s) from Agent to Host",
@@ -151,13 +152,13 @@ fn a_bound_name_in_a_loop_is_refused() {
           exec_response(s) from Agent to Host; continue L; }
         or { done() from Host to Agent; } }";
     assert!(refused(HEAD, body).contains("was sent before"));
-    // The first send is in the loop, too: the second round has no frame.
+    // The first send is in the loop, too. In the second round it has no frame.
     let body = "at Agent { let n = Files.fs_open(\"x\"); }
         rec L { choice at Host { more() from Host to Agent;
           opened(n) from Agent to Host; continue L; }
         or { done() from Host to Agent; } }";
     assert!(refused(USING, body).contains("was sent before"));
-    // Asked for in each round, it is a frame each.
+    // If the payload is requested in each round, each has a frame.
     opens(
         USING,
         "rec L { choice at Host { more(path: Text) from Host to Agent;
@@ -182,14 +183,14 @@ fn a_value_that_was_received_is_refused() {
         refused(HEAD, body),
         format!("`echo` from `Agent` to `Host`: {}", reason("echo"))
     );
-    // Through another role of the guest.
+    // Received from another role of the guest.
     let body = "exec_request(spec: Spec) from Host to Agent; keep(spec) from Agent to Sink;
         echo(spec) from Sink to Feeder;";
     assert_eq!(
         refused(HEAD, body),
         format!("`echo` from `Sink` to `Feeder`: {}", reason("echo"))
     );
-    // An arm that the guest chooses is a frame, but its payload is not in it.
+    // An arm that the guest chooses has a frame, but its payload is not in that frame.
     let body = "exec_request(spec: Spec) from Host to Agent;
         choice at Agent { exec_output(spec) from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }";
@@ -218,7 +219,7 @@ fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
              not bound to the same guest; bind `Clock` to that guest, or write `time` {OWN}"
         )
     );
-    // The result of a call of another role reaches the guest's role as a message.
+    // The guest's role receives the result of another role's call as a message.
     let foreign = "at Host { let n = Files.fs_open(\"x\"); } number(n) from Host to Agent;
         number(n) from Agent to Host;";
     assert!(refused(USING, foreign).contains("was received"));
@@ -236,7 +237,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
         "choice at Agent { exec_output(Chunk) from Agent to Host, Feeder; }
          or { exec_response(Status) from Agent to Host, Feeder; }",
     );
-    // In an arm without payload, the choice's frame backs all copies.
+    // In an arm without payload, the frame of the choice allows all copies.
     opens(
         HEAD,
         "choice at Agent { exec_output() from Agent to Host, Feeder; }
@@ -244,7 +245,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
     );
     let none = "exec_output() from Agent to Host, Feeder;";
     assert!(refused(HEAD, none).contains("has no payload"));
-    // The first receiver is inside: the guest is not asked for the payload.
+    // The first receiver is inside the guest, so the payload is not requested from the guest.
     let inside = "exec_response(Status) from Agent to Sink, Host;";
     assert_eq!(
         refused(HEAD, inside),
@@ -268,11 +269,11 @@ fn an_arm_without_payload_is_the_guests_choice() {
         "choice at Agent { exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host; }
          or { exec_response(Status) from Agent to Host; }",
     );
-    // Only its first message is.
+    // Only the first message is the guest's choice.
     let second = "choice at Agent { exec_output() from Agent to Host; over() from Agent to Host; }
          or { exec_response() from Agent to Host; }";
     assert!(refused(HEAD, second).starts_with("`over` from `Agent` to `Host`: it has no payload"));
-    // A choice of the host does not bring a frame of the guest.
+    // A choice of the host is not a frame of the guest.
     let hosts = "choice at Host { a() from Host to Agent; yes() from Agent to Host; }
          or { b() from Host to Agent; no() from Agent to Host; }";
     assert!(refused(HEAD, hosts).contains("has no payload"));
@@ -290,7 +291,7 @@ fn an_arm_that_a_failure_leads_to_needs_a_payload() {
          chose it; give it a payload, if only an empty record: `record Empty {}` and \
          `error(Empty)`"
     );
-    // With a payload it is in a frame, and that is the frame of the choice where the guest chose it.
+    // With a payload the message has a frame: that of the choice, if the guest chose it.
     let image = image(USING, &body.replace("error()", "error(Failure)"));
     open(&image).expect("it opens");
     let binding = Binding::named(&image, ["Agent"], ["Files"]).expect("it is bound");
@@ -324,7 +325,7 @@ fn what_stays_inside_the_guest_is_not_checked() {
          keep(spec) from Agent to Sink; back(spec) from Sink to Agent;
          exec_response(Status) from Agent to Host;",
     );
-    // A value may go to a role inside before it leaves.
+    // A value may be sent to a role inside the guest before it leaves the guest.
     opens(
         USING,
         "at Agent { let n = Files.fs_open(\"x\"); } keep(n) from Agent to Sink;
@@ -383,9 +384,9 @@ fn an_interface_alone_makes_no_role_the_guests() {
     open(&images(GUEST_EXEC).remove(0)).expect("it opens");
 }
 
-// Images that no text compiles to.
+// Images that the compiler never produces.
 
-/// An image whose `Agent` has a program of the test's own.
+/// An image with this program for `Agent`.
 fn assembled(body: &str, program: impl FnOnce(&CodeImage) -> Vec<Instruction>) -> CodeImage {
     let mut code = image(HEAD, body).image().clone();
     let own = program(&code);
@@ -501,7 +502,7 @@ fn a_payload_of_another_message_or_a_constant_is_refused() {
         told.contains("the guest is not asked for its payload"),
         "{told}"
     );
-    // Moving it elsewhere first does not make two of one.
+    // A copy in another register is the same value.
     let moved = assembled(
         "one(Nat) from Agent to Host; one(Nat) from Agent to Host;",
         |code| {
@@ -551,7 +552,7 @@ fn a_payload_from_two_paths_came_in_a_frame_on_both() {
 
 #[test]
 fn the_payload_of_an_earlier_round_is_refused() {
-    // Produced at the end of each round, sent in the next one together with a new one.
+    // Produced at the end of each round, and sent in the next round together with a new value.
     let body = "one(Nat) from Agent to Host; one(Nat) from Agent to Host;
         rec L { choice at Host { more() from Host to Agent; one(Nat) from Agent to Host;
           one(Nat) from Agent to Host; continue L; } or { done() from Host to Agent; } }";

@@ -1,5 +1,5 @@
-//! How commands, hosts and the agent itself end: by themselves, at their bounds, and when the agent
-//! is short of something.
+//! The ends of commands, hosts and the agent: by themselves, at their bounds, and when the agent is
+//! out of a resource.
 
 mod common;
 
@@ -71,20 +71,20 @@ fn wait_for(socket: &Path) {
     }
 }
 
-/// Closes the connection of a client, whose own thread holds it too.
+/// Closes the connection of a client, which the client's thread also holds.
 fn leave(client: Client, stream: &UnixStream) {
     drop(client);
     let both = std::net::Shutdown::Both;
     stream.shutdown(both).expect("it was open");
 }
 
-/// Everything that comes from the agent until it closes the connection.
+/// Reads all messages of the agent until it closes the connection.
 fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
     let mut bytes = Vec::new();
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("it is a socket");
-    // An agent that closes without having read what was sent resets the connection.
+    // If the agent closes with unread bytes, the connection is reset.
     let _ = stream.read_to_end(&mut bytes);
     let mut deframer = Deframer::default();
     deframer.push(&bytes);
@@ -105,7 +105,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill starts").success());
 }
 
-/// Waits until a file holds a process number.
+/// Waits until a file contains a process number.
 fn pid_of(path: &Path) -> i32 {
     let begun = Instant::now();
     loop {
@@ -148,7 +148,7 @@ fn output_of_a_command_that_ended_in_time_waits_for_its_reader() {
 
 #[test]
 fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
-    // One whose parent is still there, one whose parent has ended, and one whose parent is an orphan
+    // A process whose parent runs, one whose parent has exited, and one whose parent is an orphan
     // within the group.
     for script in [
         "setsid sh -c 'echo $$; exec sleep 61' & sleep 61",
@@ -175,7 +175,8 @@ fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
     }
 }
 
-/// A command that begins while another one is ended is a child of the agent, as an adopted orphan is.
+/// A command that starts while another one is killed is a child of the agent, as an adopted orphan
+/// is.
 #[test]
 fn ending_one_command_does_not_touch_another_that_begins() {
     let (mut client, mut agent) = child();
@@ -254,7 +255,7 @@ fn a_host_that_reads_nothing_does_not_hold_up_the_end_of_the_agent() {
     let request = Envelope::new(1, Message::ExecRequest(request)).to_frame();
     let request = request.expect("a frame");
     stream.write_all(&request).expect("there is room");
-    // Until the socket and the queue behind it are full.
+    // Until the socket and the outbox are full.
     thread::sleep(Duration::from_millis(300));
     let begun = Instant::now();
     agent.stop.stop();
@@ -273,7 +274,7 @@ fn the_agent_on_standard_streams_outlives_the_signals_of_a_terminal() {
         signal(&agent, name);
         assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
     }
-    // Its commands get them as a program gets them that was just started.
+    // Its commands have the default actions.
     let id = client.request(Message::ExecRequest(sh("kill -HUP $$")));
     assert_eq!(client.wait(id).exit(), (129, Some(1), false));
     signal(&agent, "TERM");
@@ -309,7 +310,7 @@ fn probe(mut stream: &UnixStream) -> Option<Message> {
     let mut hello = Vec::new();
     let offer = antiphon_wire::HostOffer::default();
     antiphon_wire::HostLink::new(offer, &mut hello).expect("a good offer");
-    // One that is refused may be closed already.
+    // A refused connection may be closed already.
     let _ = stream.write_all(&hello);
     let mut deframer = Deframer::default();
     let mut byte = [0];
@@ -332,7 +333,7 @@ fn a_connection_without_a_hello_does_not_keep_its_place() {
     });
     let begun = Instant::now();
     let mut silent = agent.connect();
-    // The beginning of a message is not a message.
+    // A part of a message does not count.
     silent.write_all(&[0, 0]).expect("there is room");
     let reply = refusal(&silent);
     assert_eq!(reply.code, ErrorCode::TimedOut);
@@ -364,7 +365,7 @@ fn the_reason_of_a_violation_comes_before_the_end_of_the_command() {
     }
 }
 
-/// An agent on a socket that runs under a limit of the shell's `ulimit`, as a user of its own.
+/// An agent on a socket that runs under a limit of `ulimit`, as its own user.
 struct Limited {
     place: TempDir,
     agent: Child,
@@ -375,19 +376,19 @@ impl Limited {
         let place = TempDir::new().expect("there is room");
         let open = fs::Permissions::from_mode(0o777);
         fs::set_permissions(place.path(), open).expect("it is ours");
-        // The user may not be able to reach the program where it was built.
+        // The user may not have access to the directory of the build.
         let program = place.path().join("agent");
-        // Copied by another program: a file that this one has open for writing may be open in a
-        // child that another test is starting, and could not be run.
+        // Copied by another program. If this process wrote the file, a child that another test
+        // starts could inherit the descriptor, and the file could not be run.
         let built = env!("CARGO_BIN_EXE_antiphon-agent");
         let copied = Command::new("cp").arg(built).arg(&program).status();
         assert!(copied.expect("cp starts").success());
         let script = format!("ulimit {limit}; exec ./agent --unix ./agent.sock");
-        // Not `sh`: its `ulimit` may not know processes, or by another letter.
+        // Not `sh`, whose `ulimit` may not support the limit of processes.
         let mut command = Command::new("bash");
         command.args(["-c", &script]).current_dir(place.path());
         if rustix::process::geteuid().is_root() {
-            // A user of its own: processes are counted by user.
+            // Its own user, because the limit of processes is per user.
             let user = 40_000 + std::process::id() % 10_000;
             command.uid(user).gid(user);
         }
@@ -408,11 +409,11 @@ impl Drop for Limited {
     }
 }
 
-/// The threads of other processes that count against the limit of the agent's user.
+/// The threads of other processes of the agent's user, which count against the limit.
 fn others() -> usize {
     let user = rustix::process::geteuid();
     if user.is_root() {
-        // The agent gets a user of its own.
+        // The agent has its own user.
         return 0;
     }
     let tasks = |process: fs::DirEntry| {
@@ -439,7 +440,7 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
     while first.stash[&id].stdout.is_empty() {
         first.pump();
     }
-    // One more thread or process would be too many.
+    // One more thread or process would exceed the limit.
     let second = first.request(Message::ExecRequest(exec(&["true"])));
     let refused = first.wait(second);
     assert_eq!(refused.error().0, ErrorCode::Busy, "{:?}", refused.error());
@@ -460,7 +461,7 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
     }
 }
 
-/// Processes that were killed when no thread could be started are reaped, so that they do not count
+/// Processes that were killed while no thread could be started are reaped, so they do not count
 /// against the limit.
 #[test]
 fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
@@ -492,7 +493,7 @@ fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
     }
 }
 
-/// Whether descriptors end at the connection itself or at one of those that serving it takes.
+/// Whether the agent runs out of descriptors at the connection itself or while serving it.
 #[test]
 fn a_host_for_which_there_is_no_descriptor_is_refused() {
     for limit in 16..24 {

@@ -1,4 +1,4 @@
-//! A limit for files ends a write and not the agent.
+//! A limit of the file size fails a write and does not end the agent.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn a_write_beyond_the_limit_for_files_fails_and_the_agent_goes_on() {
         other => panic!("{other:?}"),
     }
     assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
-    // A command is not protected: the signal has its default action there.
+    // In a command the signal has its default action.
     let beyond = format!("head -c 10000 /dev/zero > {}/g", dir.path().display());
     let id = client.request(Message::ExecRequest(sh(&format!("exec {beyond}"))));
     assert_eq!(

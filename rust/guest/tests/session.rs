@@ -46,7 +46,7 @@ fn exec_image() -> Arc<VerifiedImage> {
     image(GUEST_EXEC, "Exec")
 }
 
-/// A link to an agent in a thread of this process, and the stream to cut.
+/// A link to an agent in a thread of this process, and the stream that a test can cut.
 fn link() -> (GuestLink, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     thread::spawn(move || serve_stream(theirs, &AgentOptions::default()));
@@ -96,7 +96,7 @@ struct App {
     spec: Value,
     feed: VecDeque<Feed>,
     seen: Arc<Mutex<Seen>>,
-    /// The feeder's open question, and its answer once the command is over.
+    /// The feeder's outstanding effect, and its outcome after the command has ended.
     waiting: Option<(EffectId, Outcome)>,
     over: bool,
     remote: Option<Remote>,
@@ -187,7 +187,7 @@ impl EffectHandler for App {
     }
 }
 
-/// Keeps what faulted.
+/// Keeps the faults.
 #[derive(Default)]
 struct Faults(Vec<String>);
 
@@ -312,8 +312,8 @@ fn signals_cancel_and_deadline_reach_the_command() {
     while run.output()[0].is_empty() {
         assert_eq!(run.driver.run_for(Duration::from_millis(20)), Rest::Idle);
     }
-    // The feeder has asked and waits; the answer comes from outside, as a terminal's interrupt
-    // would.
+    // The feeder's effect is outstanding. The answer comes from outside, as an interrupt of a
+    // terminal would.
     let app = run.driver.application();
     app.feed.push_back(Feed::Signal(2));
     let (effect, _) = app.waiting.take().expect("the feeder waits");
@@ -433,7 +433,7 @@ fn several_sessions_share_one_link() {
     }
 }
 
-/// An application that runs `seq` up to the session's number and does not listen.
+/// An application that runs `seq` up to the session's number and ignores the output.
 fn many(request: &EffectRequest<'_>) -> Reply {
     Reply::Now(match request.class() {
         Class::Decide { .. } => request.choose("detach").expect("it may always detach"),
@@ -462,7 +462,7 @@ fn what_is_bound_must_be_there() {
     );
 }
 
-/// Copies in, or out, with the shipped protocol.
+/// Copies a file in or out with the shipped protocol.
 struct Copier {
     path: String,
     mode: u64,

@@ -1,4 +1,4 @@
-//! A host on the port of a virtual machine, where others were before it.
+//! A host on the port of a virtual machine that other hosts have used before.
 
 mod common;
 
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Serves one host on a socket with a script; the link that came of it, and how long that took.
+/// Serves one host on a socket with a script. Returns the link and how long opening it took.
 fn greet<S>(script: S, patience: Duration) -> (Result<GuestLink, LinkError>, Duration)
 where
     S: FnOnce(UnixStream) + Send + 'static,
@@ -53,13 +53,13 @@ fn heard(line: &mut UnixStream) -> Envelope {
         if let Some(envelope) = frames.next().expect("the host writes good frames") {
             return envelope;
         }
-        // Byte by byte, so that the message behind it stays on the line.
+        // Byte by byte, so that the following message stays on the line.
         line.read_exact(&mut byte).expect("the host is there");
         frames.push(&byte);
     }
 }
 
-/// The next `hello` on a line, and the answer to it by an agent of that system.
+/// Reads the next `hello` on a line and answers it as an agent of this system.
 fn answer_of(line: &mut UnixStream, system: &str) -> Vec<u8> {
     let envelope = heard(line);
     assert!(
@@ -118,7 +118,7 @@ fn what_was_meant_for_another_host_is_passed_over() {
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
 }
 
-/// What earlier hosts asked of an agent that was away is answered when it, or another one, is back.
+/// Messages of earlier hosts are answered when the agent, or another one, returns.
 #[test]
 fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
     let (link, _) = greet(
@@ -129,7 +129,7 @@ fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
                 other.write_all(&hello).expect("there is room");
                 answer_of(&mut agent, system)
             };
-            // Of an agent that was replaced, and the last one cut where it died.
+            // Answers of an agent that was replaced; the last one is cut off.
             let stale = answered("an old agent");
             let pong = Envelope::new(1, Message::Pong(Empty {}));
             line.write_all(&stale).expect("the host reads");
@@ -250,14 +250,14 @@ fn carry(from: OwnedFd, to: OwnedFd) {
         loop {
             match from.read(&mut buf) {
                 Ok(len) => to.write_all(&buf[..len]).expect("the line takes it"),
-                // Nobody has the other side open.
+                // No process has the other side open.
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
     });
 }
 
-/// How a session ends that asks the guest whether it lives.
+/// Runs a session that pings the guest.
 fn ping(link: GuestLink) -> Phase {
     let text = "effect Link version 1 { op ping() -> Unit within 5s; }
         global protocol P(role A, role B) uses Link at A { at A { Link.ping(); } over() from A to B; }";
@@ -278,7 +278,7 @@ fn ping(link: GuestLink) -> Phase {
     phase
 }
 
-/// Hosts wrote to the line while there was no agent, and a new agent answers all of it.
+/// Hosts wrote to the line while no agent was there, and a new agent answers all messages.
 #[test]
 fn a_host_is_served_after_hosts_that_found_no_agent() {
     let wire = Wire::new();
@@ -296,7 +296,7 @@ fn a_host_is_served_after_hosts_that_found_no_agent() {
     let mut agent = wire.agent();
     for _ in 0..3 {
         let link = wire.open(PATIENCE).expect("it is served");
-        // The link still stands when everything has come that was on the line.
+        // The link still works after all stale messages have arrived.
         thread::sleep(Duration::from_millis(200));
         assert_eq!(ping(link), Phase::Terminal(End::Closed));
     }

@@ -1,4 +1,5 @@
-//! Waits of the link and of the agent whose waker is gone: each has an end of its own. `docs/guest.md` lists them all.
+//! Waits of the link and of the agent whose peer never answers: each has its own bound.
+//! `docs/guest.md` lists all waits.
 
 mod common;
 
@@ -18,8 +19,8 @@ use antiphon_wire::{
 };
 use common::{PATIENCE, in_process, sh};
 
-/// A guest that shakes hands, and then pings for as long as its writes go through and `stop` is not set. It reads
-/// nothing.
+/// A guest that completes the handshake and then sends pings until a write fails or `stop` is set.
+/// It does not read.
 fn flooding_guest(mut stream: UnixStream, stop: Arc<AtomicBool>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut frames = Deframer::default();
@@ -55,7 +56,7 @@ fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
     (link.expect("it is answered"), stop, guest)
 }
 
-/// The reader thread has read all that may wait for the driver, and the driver never takes it.
+/// The reader thread has read as much as may wait for the driver, and the driver never takes it.
 #[test]
 fn a_link_closes_although_its_driver_takes_nothing() {
     let (link, _stop, guest) = flooded();
@@ -70,11 +71,11 @@ fn a_link_closes_although_its_driver_takes_nothing() {
     guest.join().expect("its write fails");
 }
 
-/// The writer thread has more to write than the line holds, and the guest never reads it.
+/// The writer thread has more to write than the line holds, and the guest never reads.
 #[test]
 fn a_link_closes_although_its_guest_reads_nothing() {
     let (mut link, stop, guest) = flooded();
-    // Taking pings writes answers, up to the bound of what may wait.
+    // Pings are answered up to the bound of the outbox.
     let until = Instant::now() + Duration::from_secs(1);
     while Instant::now() < until {
         assert_eq!(link.poll(Duration::from_millis(10)), None);
@@ -107,7 +108,7 @@ fn an_agent_that_does_not_end_with_its_link_is_killed() {
     assert!((AGENT_GRACE..AGENT_GRACE * 2).contains(&taken), "{taken:?}");
 }
 
-/// More than a command's thread can have waiting for it; the reader goes on all the same.
+/// More orders than may wait for a command's thread. The reader still continues.
 #[test]
 fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -125,7 +126,7 @@ fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
     assert_eq!(client.wait(id).exit(), (137, Some(9), false));
 }
 
-/// A socket whose owner takes no connection and whose queue is full.
+/// A socket whose owner accepts no connection and whose queue is full.
 #[test]
 fn a_full_queue_of_connections_is_not_waited_for_without_end() {
     let place = tempfile::TempDir::new().expect("there is room");
@@ -149,14 +150,14 @@ fn a_full_queue_of_connections_is_not_waited_for_without_end() {
         "{taken:?}"
     );
 
-    // An agent does not take the place of one that is only busy.
+    // An agent does not replace the socket of a busy agent.
     let mut agent = common::agent_command(&["--unix", &path.to_string_lossy()]);
     let status = agent.status().expect("it starts");
     assert_eq!(status.code(), Some(1));
     assert!(path.exists());
 }
 
-/// A stopped agent does not end by itself.
+/// A stopped agent does not exit by itself.
 #[test]
 fn a_stopped_agent_is_killed_at_once() {
     let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");

@@ -18,7 +18,7 @@ fn frames() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What comes out of a deframer that is given `pieces`.
+/// The messages and errors of a deframer that gets `pieces`.
 fn run<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Envelope>, Deframer) {
     let mut deframer = Deframer::default();
     let mut got = Vec::new();
@@ -66,7 +66,7 @@ fn every_message_byte_by_byte_is_the_same() {
     let (got, deframer) = run(stream.chunks(1));
     assert_eq!(got, sent);
     assert_eq!(deframer.finish(), Ok(()));
-    // And all at once, taken later.
+    // Also if all bytes are pushed first.
     let (got, _) = run([&stream[..]]);
     assert_eq!(got, sent);
 }
@@ -105,7 +105,7 @@ fn an_end_between_frames_is_clean_and_within_one_is_a_cut() {
     }
 }
 
-/// With work that grows as the square of the bytes this takes minutes and more, not a second.
+/// With quadratic work this would take minutes, not a second.
 #[test]
 fn work_is_linear_however_bytes_come() {
     let started = std::time::Instant::now();
@@ -132,7 +132,7 @@ fn work_is_linear_however_bytes_come() {
     assert_eq!(got.len(), count);
     assert_eq!(deframer.held_len(), 0);
 
-    // Taken one at a time while one more comes each time, behind a long backlog.
+    // A long backlog: one frame is taken for each frame pushed.
     let mut deframer = Deframer::default();
     let backlog = ping.repeat(4 * count);
     deframer.push(&backlog);
@@ -147,7 +147,7 @@ fn work_is_linear_however_bytes_come() {
         "{reserved} bytes for a backlog that does not grow"
     );
 
-    // Taken one at a time between pushes, with a tail that never empties.
+    // A backlog that never empties: one frame is taken between two pushes.
     let mut deframer = Deframer::default();
     let mut taken = 0;
     deframer.push(&ping[..3]);
@@ -177,7 +177,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
         deframer.reserved_len()
     );
 
-    // One byte more than the bound is refused at once, and for ever, and keeps nothing.
+    // A length above the bound is refused at once and for good, and nothing is kept.
     let mut deframer = Deframer::default();
     deframer.push(&(FRAME_LEN_MAX + 1).to_be_bytes());
     let error = FrameError::TooLong {
@@ -191,7 +191,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
     assert_eq!(deframer.finish(), Err(error));
     assert_eq!(deframer.reserved_len(), 0);
 
-    // A burst leaves little behind.
+    // After a burst most memory is given back.
     let burst = Envelope::new(1, Message::Ping(Empty {}))
         .to_frame()
         .expect("a ping");
@@ -320,7 +320,7 @@ fn a_payload_against_the_schema_is_not_sent() {
     }
 }
 
-/// A whole page of the longest kind is decoded: the bound on items leaves room for it.
+/// A full page of entries with all fields is within the bound of items.
 #[test]
 fn a_full_page_of_entries_fits_a_frame() {
     let entries: Vec<_> = (0..LIST_LEN_MAX)
@@ -341,7 +341,7 @@ fn a_full_page_of_entries_fits_a_frame() {
     assert_eq!(got, [sent]);
 }
 
-// What a hostile peer sends.
+// Streams of a hostile peer.
 
 fn framed(body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(body.len()).expect("short");
@@ -375,7 +375,7 @@ fn ping_of(v: Item, id: Item) -> Vec<u8> {
     envelope(v, Item::from("ping"), id, no_payload())
 }
 
-/// Streams that must each end in a fault, by name.
+/// Streams that must each end in an error, by name.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     [hostile_bodies(), hostile_envelopes(), hostile_payloads()].concat()
 }
@@ -524,11 +524,11 @@ fn every_hostile_stream_ends_in_its_fault() {
         );
         names.extend([format!("{name}.bytes"), format!("{name}.fault")]);
 
-        // After a fault of one frame the next one is read; after a fatal one nothing is.
+        // After an error of one frame the next one is read; after a fatal error no frame is.
         let good = Envelope::new(1, Message::Ping(Empty {}));
         deframer.push(&good.to_frame().expect("a ping"));
         match (&fault, fault.is_fatal()) {
-            // Here the pushed ping filled up the cut frame.
+            // Here the pushed ping completed the cut frame.
             (FrameError::Cut { .. }, _) => {}
             (_, true) => assert_eq!(deframer.next(), Err(fault), "{name}"),
             (_, false) => assert_eq!(deframer.next(), Ok(Some(good)), "{name}"),
@@ -549,7 +549,7 @@ fn every_hostile_stream_ends_in_its_fault() {
 
 // The same messages in other well-formed CBOR.
 
-/// Writes `item` in one of the many forms that are not the deterministic one.
+/// Writes `item` in one of its forms that are not deterministic.
 fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
     let mut head = |out: &mut Vec<u8>, major: u8, n: u64| {
         let major = major << 5;

@@ -1,4 +1,4 @@
-//! Every wire-facing type against exact bytes. `BLESS=1` writes them.
+//! Every type of the wire against exact bytes. `BLESS=1` writes them.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn every_message_has_its_bytes() {
         assert_eq!(decoded, Ok(envelope), "{name}");
         stream.extend_from_slice(&frame);
     }
-    // All of them as they follow each other on a link: this pins the length before a frame.
+    // All frames in one stream, which also pins the length before each frame.
     golden(&fixtures().join("messages.frames"), &stream);
 }
 
@@ -72,7 +72,7 @@ fn no_golden_is_left_over() {
         for entry in std::fs::read_dir(folder).expect("the goldens") {
             let entry = entry.expect("an entry");
             let name = entry.file_name().into_string().expect("a name");
-            // The surfaces and the hostile frames have tests of their own.
+            // The surfaces and the hostile frames have their own tests.
             let other = name.starts_with("surface-") || entry.path().is_dir();
             if !other {
                 found.insert(format!("{prefix}{name}"));
@@ -97,7 +97,7 @@ fn keys(entries: &[(Item, Item)]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// A message, or a field of one, that no sample has would be pinned by nothing.
+/// Without a sample, no golden would pin a message or a field.
 #[test]
 fn the_samples_have_every_field_and_lack_every_optional_one() {
     for kind in MessageKind::ALL {
@@ -173,8 +173,8 @@ fn check_fields(name: &str, fields: &[FieldSpec], payloads: &[Vec<(Item, Item)>]
     }
 }
 
-/// What a peer may see of version 1, as text. A released surface is never rewritten: whoever
-/// changes the surface raises [`PROTOCOL_MINOR`] (or the major) and gets a new file.
+/// The surface of version 1, as text. The file of a released surface is never rewritten. A change
+/// of the surface raises [`PROTOCOL_MINOR`] (or the major) and gets a new file.
 #[test]
 fn the_surface_is_that_of_its_version() {
     let path = fixtures().join(format!("surface-{PROTOCOL_VERSION}.{PROTOCOL_MINOR}.txt"));
@@ -242,7 +242,7 @@ fn fields_text(fields: &[FieldSpec]) -> String {
         .collect()
 }
 
-/// The table of messages in the specification is made from the code, between two marks.
+/// The table of messages in the specification, between two marks, is generated from the code.
 #[test]
 fn the_specification_lists_every_message() {
     let path = root().join("docs/rfcs/0001-guest-link.md");
@@ -291,7 +291,7 @@ fn message_table() -> String {
     table
 }
 
-/// The generic view of a message is the same message.
+/// The generic view of a message has the same content.
 #[test]
 fn a_payload_turned_to_an_item_and_back_is_the_same() {
     for (name, envelope) in samples() {

@@ -16,7 +16,7 @@ fn agent_offer() -> AgentOffer {
     AgentOffer::new(Features::all(), "linux".to_owned(), "0.1.0".to_owned())
 }
 
-/// Takes every message out of `bytes`.
+/// Decodes and removes all messages in `bytes`.
 fn messages(bytes: &mut Vec<u8>) -> Vec<Envelope> {
     let mut deframer = Deframer::new(FrameLen::DEFAULT, range(0, u32::MAX));
     deframer.push(bytes);
@@ -35,7 +35,7 @@ fn only(bytes: &mut Vec<u8>) -> Envelope {
     got.remove(0)
 }
 
-/// A host and an agent after their handshake, and what each has written.
+/// A host and an agent after their handshake, with the bytes that each has written.
 struct Pair {
     host: HostLink,
     agent: AgentLink,
@@ -71,7 +71,7 @@ impl Pair {
         }
     }
 
-    /// Sends a request and gives it to the agent.
+    /// Sends a request and delivers it to the agent.
     fn open(&mut self, message: Message) -> u32 {
         let id = self
             .host
@@ -97,13 +97,13 @@ impl Pair {
         self.host.receive(envelope, &mut self.from_host)
     }
 
-    /// What the host makes of a message that a bad agent writes.
+    /// Delivers a message of a faulty agent to the host.
     fn hand_host(&mut self, id: u32, message: Message) -> Result<HostEvent, LinkViolation> {
         self.host
             .receive(Envelope::new(id, message), &mut self.from_host)
     }
 
-    /// What the agent makes of a message that a bad host writes.
+    /// Delivers a message of a faulty host to the agent.
     fn hand_agent(&mut self, id: u32, message: Message) -> Result<AgentEvent, LinkViolation> {
         self.agent
             .receive(Envelope::new(id, message), &mut self.from_agent)
@@ -239,7 +239,7 @@ fn quadruples(max: u32) -> impl Iterator<Item = (u32, u32, u32, u32)> {
     ranges().flat_map(move |(a, b)| ranges().map(move |(c, d)| (a, b, c, d)))
 }
 
-/// Version N talks with N-1 and N-2, whichever side is the newer one.
+/// Version N works with N-1 and N-2, whichever side is newer.
 #[test]
 fn every_pair_of_versions_in_the_window_talks() {
     let window = |newest: u32| range(newest.saturating_sub(VERSION_WINDOW).max(1), newest);
@@ -334,13 +334,13 @@ fn a_peer_that_says_nothing_takes_one_request_at_a_time() {
     let answer = only(&mut out);
     assert_eq!(answer.id, 2);
     assert!(matches!(answer.message, Message::Error(reply) if reply.code == ErrorCode::Busy));
-    // A ping is answered all the same.
+    // A ping is still answered.
     assert_eq!(
         agent.receive(Envelope::new(3, ping()), &mut out),
         Ok(AgentEvent::Pinged)
     );
     assert_eq!(only(&mut out).message, pong());
-    // When the first has ended the next is taken.
+    // After the end of the first request the next one is accepted.
     agent.send(1, exited(), &mut out).expect("sent");
     assert!(matches!(
         agent.receive(Envelope::new(4, exec()), &mut out),
@@ -364,7 +364,7 @@ fn a_handshake_out_of_order_ends_the_link() {
         let told = only(&mut out);
         assert_eq!((told.id, told.v), (LINK_ID, HANDSHAKE_VERSION));
         assert!(matches!(told.message, Message::Error(_)));
-        // It stays so.
+        // The link stays broken.
         let hello = Envelope::new(0, hello_of(&HostOffer::default()));
         assert_eq!(agent.receive(hello, &mut out), Err(got));
     }
@@ -385,7 +385,7 @@ fn a_handshake_out_of_order_ends_the_link() {
             .expect_err("too early");
         assert_eq!(got.violation, Violation::BeforeHandshake { t });
     }
-    // Neither comes twice.
+    // A second one is a violation.
     let mut pair = Pair::new();
     let got = pair
         .hand_agent(0, hello_of(&HostOffer::default()))
@@ -393,7 +393,7 @@ fn a_handshake_out_of_order_ends_the_link() {
     let (t, phase) = (MessageKind::Hello, Phase::Ready);
     assert_eq!(got.violation, Violation::HandshakeAgain { t, phase });
     assert_eq!(pair.agent.phase(), Phase::Broken);
-    // Nor on another id.
+    // So is one on another id.
     let mut out = Vec::new();
     let hello = Envelope::new(7, hello_of(&HostOffer::default()));
     let got = AgentLink::new(agent_offer())
@@ -438,7 +438,7 @@ fn a_version_that_was_not_offered_is_not_taken() {
     );
 }
 
-// Faults that end the link.
+// Violations that end the link.
 
 fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     let mut pair = Pair::new();
@@ -458,7 +458,7 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     assert_eq!(told.id, LINK_ID);
     assert!(matches!(told.message, Message::Error(_)), "{told:?}");
     assert_eq!(pair.host.phase(), Phase::Broken);
-    // The same for ever, and nothing more is sent.
+    // Every later call returns the same violation, and nothing more is sent.
     assert_eq!(pair.hand_host(open, exited()), Err(got));
     assert_eq!(
         pair.host.request(ping(), &mut pair.from_host),
@@ -588,7 +588,7 @@ fn nothing_follows_a_terminal_message() {
             .send(id, exited(), &mut pair.from_agent)
             .expect("sent");
         assert!(matches!(pair.host_event(), Ok(HostEvent::Ended { .. })));
-        // The agent's own side does not send it.
+        // The agent's link refuses to send it.
         let t = second.kind().expect("known");
         let violation = Violation::AfterEnd { t };
         assert_eq!(
@@ -599,7 +599,7 @@ fn nothing_follows_a_terminal_message() {
             })
         );
         assert!(pair.from_agent.is_empty());
-        // The host does not take it.
+        // The host refuses it.
         let got = pair.hand_host(id, second).expect_err("after the end");
         assert_eq!(
             got,
@@ -613,14 +613,14 @@ fn nothing_follows_a_terminal_message() {
     }
 }
 
-// Faults that end one request.
+// Violations that abort one request.
 
-/// The host takes `message` for a violation of the one request, and the other one lives.
+/// Checks that `message` aborts one request at the host and leaves the other one open.
 fn check_one_request(request: Message, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let other = pair.open(exec());
     let id = pair.open(request);
-    // The agent's own side does not send it.
+    // The agent's link refuses to send it.
     assert_eq!(
         pair.agent.send(id, message.clone(), &mut pair.from_agent),
         Err(SendError::Rule {
@@ -645,12 +645,12 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
     let open: Vec<_> = pair.host.open_requests().map(|open| open.id).collect();
     assert_eq!(open, [other]);
     if terminal {
-        // The guest has ended it: there is nothing to cancel.
+        // The guest has ended the request, so no `cancel` is sent.
         assert!(pair.from_host.is_empty());
     } else {
         let told = only(&mut pair.from_host);
         assert_eq!((told.id, told.message), (id, Message::Cancel(Empty {})));
-        // What still comes is dropped, up to and with the terminal message.
+        // Later messages are ignored, up to and including the terminal message.
         assert_eq!(
             pair.hand_host(id, output(Stream::Stdout, 1)),
             Ok(HostEvent::Ignored)
@@ -678,7 +678,7 @@ fn output_beyond_its_credit_ends_its_command() {
     };
     check_one_request(cat(10), output(Stream::Stdout, 11), exceeded);
 
-    // Used up in parts, refilled, used up again; the other stream has no flow control.
+    // The credit is used in parts, refilled, and used again. The other stream has no flow control.
     let mut pair = Pair::new();
     let id = pair.open(cat(10));
     for len in [4, 6] {
@@ -874,7 +874,7 @@ fn credit_without_end_ends_its_command() {
     );
 }
 
-/// The agent takes `message` for a violation of the one request, and the other one lives.
+/// Checks that `message` aborts one request at the agent and leaves the other one open.
 fn check_one_request_of_host(request: Message, message: Message, expected: Violation) {
     let mut pair = Pair::with(
         HostOffer::default(),
@@ -902,7 +902,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
             violation: expected
         }
     );
-    // It still owes the terminal message, and takes nothing more for the request.
+    // The agent must still send the terminal message, and ignores later messages for the request.
     let none = AgentEvent::Settled { refused: None };
     assert_eq!(pair.hand_agent(id, Message::Cancel(Empty {})), Ok(none));
     let open: Vec<_> = pair.agent.open_requests().map(|open| open.id).collect();
@@ -991,7 +991,7 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
         let fault = Message::from_payload(t, payload).expect_err("fields are missing");
         FrameError::Payload { id, t, fault }
     };
-    // At the host: output that is none. Its command ends, another one does not.
+    // At the host: a wrong output. Its command is aborted, another one is not.
     let mut pair = Pair::new();
     let (one, two) = (pair.open(exec()), pair.open(exec()));
     let got = pair
@@ -1000,12 +1000,12 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
         .expect_err("no output");
     assert!(!got.fatal);
     assert_eq!(only(&mut pair.from_host).message, Message::Cancel(Empty {}));
-    // It is told once; what else is wrong on the id is dropped with the rest.
+    // It is reported once. Later wrong messages on the id are ignored.
     let again = fault(one, MessageKind::ExecOutput);
     let ignored = Ok(HostEvent::Ignored);
     assert_eq!(pair.host.reject(again, &mut pair.from_host), ignored);
     assert_eq!(pair.hand_host(one, exited()), ignored);
-    // A terminal message that is none: the guest has ended it, nothing is to be cancelled.
+    // A wrong terminal message: the guest has ended the request, so no `cancel` is sent.
     let got = pair
         .host
         .reject(fault(two, MessageKind::ExecResponse), &mut pair.from_host)
@@ -1013,7 +1013,7 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
     assert!(!got.fatal);
     assert!(pair.from_host.is_empty());
     assert_eq!(pair.host.lost(), []);
-    // For an id that never was, and for what is no frame, the link ends.
+    // An unused id and a malformed frame end the link.
     for error in [
         fault(77, MessageKind::ExecOutput),
         FrameError::TooLong {
@@ -1080,7 +1080,7 @@ fn a_request_that_is_none_is_answered() {
         .reject(fault(4, t), &mut pair.from_agent)
         .expect_err("again");
     assert!(got.fatal);
-    // Before a handshake there is nobody to answer but the link.
+    // Before the handshake every error ends the link.
     let mut out = Vec::new();
     let mut agent = AgentLink::new(agent_offer());
     let other = FrameError::Version {
@@ -1102,7 +1102,7 @@ fn a_request_that_is_none_is_answered() {
     }
 }
 
-// What is no fault.
+// Messages that are not violations.
 
 #[test]
 fn what_crosses_the_end_of_a_request_is_late_and_no_fault() {

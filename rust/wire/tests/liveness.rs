@@ -1,5 +1,5 @@
-//! Every id gets exactly one end: with peers that keep the rules, with a transport that is lost
-//! at any byte, and with a guest or a host that sends anything at all.
+//! Every id has exactly one end: with correct peers, with a transport that is lost at any byte, and
+//! with a guest or a host that sends arbitrary bytes.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn some(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).expect("not zero")
 }
 
-/// A byte pipe with a state machine's input at its end.
+/// A byte pipe with the deframer of its receiver.
 #[derive(Clone, Default)]
 struct Pipe {
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Lets at most `len` bytes through and gives the messages that are whole.
+    /// Delivers at most `len` bytes and returns the complete messages.
     fn deliver(&mut self, len: usize) -> Vec<Envelope> {
         let rest = self.bytes.split_off(len.min(self.bytes.len()));
         self.deframer
@@ -35,7 +35,7 @@ impl Pipe {
     }
 }
 
-/// Both sides, what is on its way between them, and what an observer has counted.
+/// Both sides, the bytes between them, and the counts of an observer.
 #[derive(Clone)]
 struct World {
     host: HostLink,
@@ -44,7 +44,7 @@ struct World {
     to_host: Pipe,
     opened: BTreeMap<u32, MessageKind>,
     ended: BTreeSet<u32>,
-    /// What the agent still owes an end.
+    /// The requests that the agent has not ended.
     owed: BTreeMap<u32, HostRequest>,
     sent_len: BTreeMap<u32, usize>,
     got_len: BTreeMap<u32, usize>,
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// One of the open ids of the host, or of those the agent works on.
+    /// One of the ids.
     fn pick(ids: impl Iterator<Item = u32>, pick: usize) -> Option<u32> {
         let ids: Vec<_> = ids.collect();
         ids.get(pick % ids.len().max(1)).copied()
@@ -161,7 +161,7 @@ impl World {
                     open.and_then(|id| Some((id, self.host.stdin_credit(id)?)))
                 {
                     let data = vec![1; credit.cap(len)];
-                    // Refused after its end, and then nothing is written.
+                    // Refused after the end of input; then nothing is written.
                     let _ = self
                         .host
                         .send_stdin(id, &data, len == 7, &mut self.to_agent.bytes);
@@ -210,7 +210,7 @@ impl World {
 
     fn follow(&mut self, open: Option<u32>, message: Message) {
         if let Some(id) = open {
-            // Refused for another kind of request, and then nothing is written.
+            // Refused for another type of request; then nothing is written.
             let before = self.to_agent.bytes.len();
             if self
                 .host
@@ -241,7 +241,7 @@ impl World {
             .expect("it is owed");
     }
 
-    /// Both sides count the same credit when nothing is on its way.
+    /// Both sides have the same credit when no bytes are between them.
     fn check_credit(&self) {
         for open in self.host.open_requests() {
             for stream in Stream::ALL {
@@ -275,8 +275,8 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    /// Peers that keep the rules never see a violation, and each id has one end, whenever the
-    /// transport goes.
+    /// Correct peers never report a violation, and each id has one end, whenever the transport is
+    /// lost.
     #[test]
     fn every_id_has_exactly_one_end(
         actions in prop::collection::vec(action(), 0..120),
@@ -289,7 +289,7 @@ proptest! {
             world.act(action);
         }
         if !lose {
-            // Everything arrives, and the agent does what it owes.
+            // All bytes arrive, and the agent ends its requests.
             for _ in 0..3 {
                 world.let_to_agent(usize::MAX);
                 world.let_to_host(usize::MAX);
@@ -316,7 +316,7 @@ proptest! {
     }
 }
 
-// Anything at all.
+// Arbitrary bytes.
 
 /// Numbers from a seed (splitmix64): the same on every machine.
 struct Dice(u64);
@@ -349,16 +349,16 @@ fn stream(dice: &mut Dice, good: &[Envelope]) -> Vec<u8> {
             .encode(&mut bytes, FrameLen::DEFAULT)
             .expect("a sample");
         match dice.below(8) {
-            // A byte of the body is another.
+            // Another byte in the body.
             0 => {
                 let at = start + HEADER_LEN + dice.below(bytes.len() - start - HEADER_LEN);
                 bytes[at] ^= u8::try_from(1 + dice.below(255)).expect("a byte");
             }
-            // The length is another.
+            // Another length.
             1 => bytes[start + 3] = bytes[start + 3].wrapping_add(1),
-            // The end is missing.
+            // Cut off.
             2 => bytes.truncate(start + dice.below(bytes.len() - start)),
-            // Random bytes follow.
+            // Followed by random bytes.
             3 => {
                 let noise = dice.below(12);
                 bytes.extend((0..noise).map(|_| dice.next().to_le_bytes()[0]));
@@ -369,7 +369,7 @@ fn stream(dice: &mut Dice, good: &[Envelope]) -> Vec<u8> {
     bytes
 }
 
-/// How a hostile stream went, to know that the streams reach what they are for.
+/// Counts of how the hostile streams ended, to check that they reach all cases.
 #[derive(Default, Debug)]
 struct Tally {
     taken: usize,
@@ -428,7 +428,7 @@ fn attack_host(world: &World, bytes: &[u8], dice: &mut Dice, tally: &mut Tally) 
     );
 }
 
-/// Feeds `bytes` to the agent. Every request it took is owed an end until the link is lost.
+/// Feeds `bytes` to the agent. Every accepted request can be ended once until the link is lost.
 fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
     let (mut agent, mut deframer) = (world.agent.clone(), Deframer::default());
     let mut owed: BTreeSet<u32> = world.owed.keys().copied().collect();
@@ -452,7 +452,7 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
             }
             Err(violation) => {
                 tally.of_request += 1;
-                // Its terminal message can still be sent, once.
+                // Its terminal message can be sent once.
                 let reply = || Message::Error(violation.reply());
                 if owed.remove(&violation.id) {
                     agent

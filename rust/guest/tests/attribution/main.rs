@@ -1,5 +1,5 @@
 //! Every message that a session attributes to its guest was in a frame that the guest wrote: over
-//! random protocols, with a guest that says nothing and with one that says what it likes.
+//! random protocols, with a silent guest and with one that sends random answers.
 
 mod author;
 #[path = "../common/mod.rs"]
@@ -28,16 +28,16 @@ use antiphon_wire::{
 };
 use author::{Author, Dice, GUESTS};
 
-/// Protocols that compile, of each run of the test.
+/// The number of compiling protocols in each run of the test.
 const PROTOCOLS: usize = 1_200;
 
-/// Texts tried for them: at least one in ten is expected to compile.
+/// The most texts tried: at least one in ten is expected to compile.
 const TEXTS_MAX: u64 = 12_000;
 
-/// How long a session without anything to do is looked at before its guest is taken away.
+/// How long a session may be idle before its guest is disconnected.
 const IDLE: Duration = Duration::from_millis(4);
 
-/// Output that the machine gets in several pieces.
+/// The length of an output that the machine gets in several pieces.
 const LONG_LEN: usize = 60_000;
 
 fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
@@ -51,14 +51,14 @@ fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
 /// A frame that the guest wrote.
 #[derive(Clone, Debug, PartialEq)]
 struct Written {
-    /// Which request of the session it was for.
+    /// The request of the session that it was for.
     request: usize,
     what: Said,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
-    /// The rest of an output, and whether it is still untouched.
+    /// The rest of an output, and whether no part was taken.
     Output {
         stream: u64,
         data: Vec<u8>,
@@ -73,16 +73,16 @@ enum Said {
     Size {
         size: u64,
     },
-    /// An operation that failed: the message that was chosen before it may not be sent.
+    /// An operation that failed, so the message chosen before it may not be sent.
     Failure,
 }
 
-/// What a guest does with each request.
+/// The behaviour of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guest {
-    /// It answers nothing, and goes.
+    /// It closes the line without an answer.
     Silent,
-    /// It sends what it likes.
+    /// It sends random answers.
     Lying { seed: u64 },
 }
 
@@ -93,7 +93,7 @@ struct Serving {
     stream: UnixStream,
     written: Arc<Mutex<Vec<Written>>>,
     requests: usize,
-    /// Makes each payload another one.
+    /// Makes each payload unique.
     next: u64,
 }
 
@@ -122,7 +122,7 @@ impl Serving {
         }
     }
 
-    /// Answers a request; says whether to go on.
+    /// Answers a request. Returns whether to continue.
     fn request(&mut self, id: u32, message: &Message) -> std::io::Result<bool> {
         if self.guest == Guest::Silent {
             return Ok(false);
@@ -231,7 +231,7 @@ struct Attributed {
     payload: Value,
 }
 
-/// Keeps the messages of the guest's roles to others.
+/// Keeps the messages of the guest's roles to other roles.
 struct Witness {
     image: Arc<VerifiedImage>,
     inside: Vec<RoleId>,
@@ -255,7 +255,7 @@ impl Sink for Witness {
     }
 }
 
-/// A value of the application's, which no frame of the guest has.
+/// A value of the application, which no frame of the guest has.
 fn own(sort: SortId, sorts: &[Sort]) -> Value {
     match &sorts[sort.index()] {
         Sort::Unit => Value::Unit,
@@ -271,7 +271,7 @@ fn own(sort: SortId, sorts: &[Sort]) -> Value {
     }
 }
 
-/// What of a session is bound to the guest.
+/// The roles and interfaces that are bound to the guest.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     sink: bool,
@@ -281,7 +281,7 @@ struct Bound {
 struct Ran {
     messages: Vec<Attributed>,
     written: Vec<Written>,
-    /// Whether only one role of the guest asks for frames.
+    /// Whether only one role of the guest takes frames.
     alone: bool,
 }
 
@@ -302,7 +302,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         requests: 0,
         next: 0,
     };
-    // It ends when its line does, whatever it was about to say.
+    // It ends with its line, whatever it was about to send.
     let served = thread::spawn(move || serving.run());
     let transport = Transport::stream(ours).expect("a transport");
     let link = GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link");
@@ -344,7 +344,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     let mut driver = Driver::new(Default::default(), application, witness);
     let id: GuestId = driver.add_guest(link);
     let mut guests = Guests::new().roles(id, roles.iter().copied());
-    // An interface that is never called is not in the image.
+    // An interface without calls is not in the image.
     let interfaces = &image.image().interfaces;
     if bound.files && interfaces.iter().any(|row| row.name == "Files") {
         guests = guests.interfaces(id, ["Files"]);
@@ -362,7 +362,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     }
     assert_ne!(rest, Rest::Idle, "without its guest a session ends");
     let messages = driver.close().1.seen;
-    // The guest reads until its line ends, and the knife holds it open.
+    // The guest reads until its line ends, and this handle keeps the line open.
     let _ = knife.shutdown(std::net::Shutdown::Both);
     let _ = served.join().expect("the guest does not panic");
     let written = std::mem::take(&mut *written.lock().expect("no panic"));
@@ -375,15 +375,15 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
 
 // The property.
 
-/// Looks for a frame of its own for each message, in order.
+/// Finds a separate frame for each message, in order.
 struct Matching<'a> {
     messages: &'a [Attributed],
     /// The rest of each frame.
     frames: Vec<Option<Said>>,
     requests: Vec<usize>,
-    /// Whether one role asks for all frames: then none is passed over.
+    /// Whether one role takes all frames. Then no frame is skipped.
     strict: bool,
-    /// How often a failed operation may have led away from what was chosen.
+    /// How often a failed operation may have prevented a chosen message.
     failures: usize,
 }
 
@@ -403,8 +403,8 @@ impl Matching<'_> {
         matching.from(0, 0)
     }
 
-    /// Whether the messages from there on have their frames, with the copies of one message
-    /// beginning at `first`.
+    /// Whether the messages from there on have their frames. The copies of one message start at
+    /// `first`.
     fn from(&mut self, at: usize, first: usize) -> bool {
         let Some(message) = self.messages.get(at) else {
             return true;
@@ -428,7 +428,7 @@ impl Matching<'_> {
         self.is_copy(at, first) && self.from(at + 1, first)
     }
 
-    /// The value is an operation's, and the guest chose the label by a frame.
+    /// The value is the result of an operation, and the guest chose the label with a frame.
     fn labelled(&mut self, at: usize) -> bool {
         for n in 0..self.frames.len() {
             let frame = self.frames[n].clone();
@@ -444,7 +444,7 @@ impl Matching<'_> {
         false
     }
 
-    /// Whether the frames before this one were taken, or were of an earlier request.
+    /// Whether the frames before this one were taken, or belonged to an earlier request.
     fn may_take(&self, n: usize) -> bool {
         let of_operation = |said: &Said| label(said).is_none();
         if !self.strict || self.frames[n].as_ref().is_some_and(of_operation) {
@@ -457,7 +457,7 @@ impl Matching<'_> {
         passed_over.count() <= self.failures
     }
 
-    /// Whether the message is a copy, for one more receiver, of the one at `first`.
+    /// Whether the message is a copy, for another receiver, of the one at `first`.
     fn is_copy(&self, at: usize, first: usize) -> bool {
         let message = &self.messages[at];
         first < at

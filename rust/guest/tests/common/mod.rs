@@ -1,5 +1,4 @@
-//! A host for tests: it speaks to an agent through the link's own state machine and checks the
-//! liveness contract on the way.
+//! A host for tests, which uses the link's state machine and checks its liveness rules.
 
 #![allow(
     dead_code,
@@ -30,7 +29,7 @@ pub struct Client {
     pub stash: BTreeMap<u32, Exchange>,
 }
 
-/// What came on an id.
+/// The messages received on an id.
 #[derive(Debug, Default)]
 pub struct Exchange {
     pub stdout: Vec<u8>,
@@ -71,7 +70,7 @@ impl Client {
         self.writer.flush().expect("the agent reads");
     }
 
-    /// The next message as it is, past the link's state machine.
+    /// The next message, without passing it to the link's state machine.
     pub fn envelope(&mut self) -> Envelope {
         self.events
             .recv_timeout(PATIENCE)
@@ -128,7 +127,7 @@ impl Client {
         self.raw(&out);
     }
 
-    /// Takes one event into the stash.
+    /// Receives one event and stores it.
     pub fn pump(&mut self) {
         match self.event() {
             HostEvent::Output { id, stream, data } => {
@@ -164,7 +163,7 @@ impl Client {
         self.wait(id).terminal.expect("it ended")
     }
 
-    /// Sends all of it as credit allows.
+    /// Sends all of the input, as credit allows.
     pub fn feed(&mut self, id: u32, data: &[u8]) {
         let mut sent = 0;
         while sent < data.len() {
@@ -252,7 +251,7 @@ pub fn child() -> (Client, Child) {
     child_of(&mut agent_command(&["--stdio"]))
 }
 
-/// Of a command that becomes an agent on its standard streams.
+/// A client of a command that becomes an agent on its standard streams.
 pub fn child_of(command: &mut Command) -> (Client, Child) {
     let mut child = command
         .stdin(Stdio::piped())
@@ -266,7 +265,7 @@ pub fn child_of(command: &mut Command) -> (Client, Child) {
     (Client::new(output, input), child)
 }
 
-/// Waits until the process is gone, or a zombie that its parent will reap.
+/// Waits until the process has exited or is a zombie.
 pub fn gone(pid: i32) {
     let until = Instant::now() + Duration::from_secs(10);
     while state(pid).is_some_and(|state| state != 'Z') {

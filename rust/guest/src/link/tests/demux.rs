@@ -34,20 +34,20 @@ impl Line {
         line
     }
 
-    /// Lets time pass as a driver does: with a tick at least every second.
+    /// Advances time as a driver does: with a tick at least every second.
     fn pass(&mut self, from: u64, to: u64) {
         let seconds = (from..to).step_by(1_000).skip(1);
         seconds.chain([to]).for_each(|at| self.host.tick(at));
     }
 
-    /// Carries what the host said to the guest, and the guest's answers back.
+    /// Delivers the host's messages to the guest, and the guest's answers to the host.
     fn carry(&mut self) -> Vec<String> {
         let (heard, answers) = self.hear();
         self.host_hears(&answers);
         heard
     }
 
-    /// Carries what the host said to the guest only; gives the names, and the guest's answers.
+    /// Delivers the host's messages to the guest. Returns their names, and the guest's answers.
     fn hear(&mut self) -> (Vec<String>, Vec<u8>) {
         self.frames.push(&self.host.take_out());
         let (mut heard, mut answers) = (Vec::new(), Vec::new());
@@ -138,7 +138,7 @@ fn time_in_which_the_host_did_not_run_is_not_silence() {
     let effect = line.open();
     line.pass(0, PING_AFTER);
     assert_eq!(line.hear().0, ["fs_list", "ping"]);
-    // The host was stopped for an hour, of which one tick counts.
+    // The host was stopped for an hour, and only one second of it counts.
     let back = PING_AFTER + 3_600_000;
     line.host.tick(back);
     line.pass(back, back + 15_000 - PING_AFTER - 1);
@@ -154,7 +154,7 @@ fn a_probe_is_answered_in_its_own_time() {
     assert_eq!(line.hear().0, [""; 0], "nothing waits for the guest");
     let effect = line.open();
     line.host.probe(1_500);
-    // A probe that would end later does not put the end off.
+    // A later probe does not extend an earlier one.
     line.host.tick(500);
     line.host.probe(1_500);
     assert_eq!(line.hear().0, ["fs_list", "ping"]);

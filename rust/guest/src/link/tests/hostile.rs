@@ -1,9 +1,7 @@
-//! A guest that means harm: every frame it should not send, and a hundred thousand streams that
-//! nobody thought of.
+//! A hostile guest: every frame that it must not send, and 100,000 random streams.
 //!
-//! The same for each: a typed failure for the session it concerns, nothing for the others where the
-//! frame names one, no panic, no effect without an end, no effect with two, and memory within
-//! bounds.
+//! In each case the session of the frame gets a typed failure and other sessions are not affected,
+//! every effect ends exactly once, memory is bounded, and nothing panics.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -91,7 +89,7 @@ struct Harness {
     deframer: Deframer,
     sorts: Arc<[Sort]>,
     next: u64,
-    /// Effects that are to end.
+    /// The effects that have not ended.
     open: BTreeMap<EffectId, ()>,
     /// The names of the messages that the host sent.
     sent: Vec<String>,
@@ -306,7 +304,7 @@ fn encoded(id: u32, message: Message) -> Vec<u8> {
         .expect("it can be written")
 }
 
-/// What breaks the link: whose request it was cannot be told, or the peer is no peer.
+/// Frames that end the link, because their request is not known or they are not valid frames.
 fn fatal_frames() -> Vec<(&'static str, Vec<u8>)> {
     let empty = || Item::map::<&str, Item>([]);
     let uint = Item::Uint;
@@ -426,7 +424,7 @@ fn fatal_frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What breaks one request and names it.
+/// Frames that abort one request.
 fn request_frames() -> Vec<(&'static str, Vec<u8>)> {
     let empty = || Item::map::<&str, Item>([]);
     let map = |entries: &[(&str, Item)]| Item::map(entries.iter().cloned());
@@ -563,7 +561,7 @@ fn what_breaks_a_request_is_a_contract_violation_for_its_session_only() {
             failure.detail
         );
         assert_eq!(harness.outcome(second), None, "{name}");
-        // The other session goes on as if nothing had been.
+        // The other session is not affected.
         harness.say(2, output(b"fine"));
         assert_eq!(
             harness.outcome(second),
@@ -577,7 +575,7 @@ fn what_breaks_a_request_is_a_contract_violation_for_its_session_only() {
             Some(&Outcome::Success(fine)),
             "{name}"
         );
-        // Nothing more comes for the first.
+        // The first session gets no more frames.
         let again = harness.decide(1, &EVERY);
         assert_eq!(
             harness.failure(again).0,
@@ -611,7 +609,7 @@ fn what_the_protocol_does_not_allow_here_is_a_contract_violation() {
             harness.failure(effect),
             (FailureKind::ContractViolation, detail)
         );
-        // Whether it had come before it was asked for makes no difference.
+        // The result is the same if the frame arrives before the effect.
         assert!(harness.open.is_empty());
     }
     let mut harness = Harness::ready();
@@ -750,7 +748,7 @@ fn with_deadline() -> Harness {
     harness
 }
 
-/// Lets time pass as a driver does: with a tick at least every second.
+/// Advances time as a driver does: with a tick at least every second.
 fn pass(harness: &mut Harness, from: u64, to: u64) {
     let seconds = (from..to).step_by(1_000).skip(1);
     seconds.chain([to]).for_each(|at| harness.demux.tick(at));
@@ -769,7 +767,7 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
     harness.settle();
     assert_eq!(harness.failure(effect).0, FailureKind::Timeout);
     assert_eq!(harness.demux.next_deadline(), None);
-    // What the guest says of it afterwards is dropped, and the link is as good as before.
+    // Later frames of the request are dropped, and the link still works.
     harness.say(1, output(b"late"));
     harness.say(1, response(0));
     let ping = harness.ask(
@@ -784,8 +782,7 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
     assert_eq!(harness.outcome(ping), Some(&Outcome::done()));
 }
 
-/// An agent of version 1.0 waits for credit after its command has ended, and cannot report the end
-/// before that.
+/// An agent waits for credit after its command has ended, and cannot report the end before.
 #[test]
 fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
     let mut harness = with_deadline();
@@ -803,14 +800,14 @@ fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
     assert_eq!(harness.failure(effect).0, FailureKind::Timeout);
 }
 
-/// Output that comes without end holds nothing up where the session takes it.
+/// Endless output does not extend the deadline if the session takes it.
 #[test]
 fn a_flood_of_output_does_not_put_the_deadline_off() {
     let mut harness = with_deadline();
     let at = 1_000 + 500 + crate::link::demux::DEADLINE_GRACE;
     for now in (1_000..at).step_by(100) {
         harness.demux.tick(now);
-        // More comes than the session takes in a turn.
+        // More output than the session takes in a turn.
         harness.say(1, output(&[0; 300]));
         harness.say(1, output(&[0; 300]));
         let effect = harness.decide(1, &EVERY);
@@ -827,7 +824,7 @@ fn a_flood_of_output_does_not_put_the_deadline_off() {
     assert_eq!(harness.failure(effect).0, FailureKind::Timeout);
 }
 
-/// A guest that is cancelled and sends little by little has an end, too.
+/// A cancelled request ends, even if the guest sends output in small pieces.
 #[test]
 fn a_trickle_after_a_cancel_has_an_end() {
     for (data, end) in [
@@ -863,7 +860,7 @@ fn credit_of_output_that_is_dropped_is_given_back() {
     harness.exec(1, false);
     let dropped = WINDOW as usize / 30_000 + 1;
     for _ in 0..dropped {
-        // Each choice drops what was chosen before it.
+        // Each choice drops the frame chosen before it.
         harness.say(1, output(&[0; 30_000]));
         let effect = harness.decide(1, &EVERY);
         assert_eq!(harness.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
@@ -900,7 +897,7 @@ fn take_output(harness: &mut Harness) {
 #[test]
 fn a_cancel_that_is_not_answered_has_an_end_and_gives_no_more_credit() {
     let grace = crate::link::demux::CANCEL_GRACE;
-    // Without the cancel, so much output gets new credit.
+    // Without the cancel, this much output gets new credit.
     for is_cancelled in [false, true] {
         let mut harness = Harness::ready();
         harness.exec(1, false);
@@ -917,7 +914,7 @@ fn a_cancel_that_is_not_answered_has_an_end_and_gives_no_more_credit() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     cancel(&mut harness);
-    // Output that was on its way puts the end off, as far as its credit goes.
+    // Output that is still on the line extends the deadline, as far as its credit allows.
     for at in [1_000, 2_000, 3_000] {
         harness.demux.tick(at);
         take_output(&mut harness);
@@ -1131,7 +1128,7 @@ fn single_bytes_on_two_streams_cost_no_more_than_they_must() {
     }
     harness.settle();
     peak = peak.max(harness.demux.buffered_len());
-    // Both windows, half as much again for vectors that grow by doubling, and some frames.
+    // Both windows, half as much again for the growth of vectors, and some frames.
     assert!(peak < 4 * WINDOW as usize, "{peak} bytes");
     let mut bytes: [Vec<u8>; 2] = Default::default();
     while bytes[0].len() + bytes[1].len() < 2 * WINDOW as usize {
@@ -1194,7 +1191,7 @@ fn before_the_handshake_nothing_is_taken() {
     assert!(harness.demux.fault().is_some());
 }
 
-/// A small generator: the same streams on every machine.
+/// A pseudo-random generator, with the same streams on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -1210,7 +1207,7 @@ impl Dice {
     }
 }
 
-/// Frames to begin with: what a guest may say, and what it may not.
+/// The initial frames: allowed and forbidden ones.
 fn vocabulary() -> Vec<Vec<u8>> {
     let read = OpResult::Ok(OpValue::FsRead(FileData {
         eof: true,
@@ -1236,7 +1233,7 @@ fn vocabulary() -> Vec<Vec<u8>> {
             .chain(request_frames())
             .map(|(_, bytes)| bytes),
     );
-    // Long ones only slow the streams down; they have tests of their own.
+    // Long frames only slow the test down; other tests have them.
     words.retain(|word| word.len() < 1000);
     words
 }
@@ -1273,7 +1270,7 @@ fn mutate(stream: &mut Vec<u8>, dice: &mut Dice) {
     }
 }
 
-/// One stream against sessions that run a command, read a file and ping. Says how it ended.
+/// Runs one stream against sessions that run a command, read a file and ping. Returns how it ended.
 fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut harness = if dice.roll(20) == 0 {
@@ -1367,8 +1364,8 @@ fn a_hundred_thousand_streams_do_no_harm() {
     for seed in 1..=100_000 {
         *kinds.entry(survive(seed, &words)).or_default() += 1;
     }
-    // The generator is worth something: streams that pass, that are refused and that break the
-    // rules are all many.
+    // Checks the generator: there are many streams that pass, that are refused, and that violate a
+    // rule.
     assert!(kinds.get(&None).is_some_and(|n| *n > 1_000), "{kinds:?}");
     assert!(
         kinds
@@ -1389,7 +1386,7 @@ fn a_choice_without_payload_uses_its_frame_up() {
     harness.say(1, output(b"one"));
     let chosen = harness.choose(1, &EVERY, false);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
-    // The payload of the same label is that of another frame.
+    // The payload of the same label is taken from another frame.
     let payload = harness.produce(1, "exec_output", CHUNK);
     assert_eq!(harness.outcome(payload), None);
     harness.say(1, output(b"two"));
