@@ -169,7 +169,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_port_that_nobody_can_shut_sleeps() {
+    fn a_port_without_other_shutters_sleeps() {
         let (read, _write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let (port, _) = port(Arc::new(read)).expect("a port");
         let mut fds = [PollFd::new(&port.sleeper, PollFlags::IN)];
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shut_port_lets_its_reader_and_its_writer_go() {
+    fn shutting_a_port_wakes_its_reader_and_writer() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
         let (mut reader, shut_reader) = port(Arc::new(read)).expect("a port");
         let (mut writer, shut_writer) = port(Arc::new(write)).expect("a port");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_within_a_time_ends_with_it() {
+    fn a_read_times_out() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
         let (mut reader, _) = port(Arc::new(read)).expect("a port");
         let (mut buf, timeout) = ([0; 8], Some(Duration::from_millis(20)));

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_is_read_bit_by_bit() {
+    fn reads_the_mask_bit_by_bit() {
         let status = "Name:\tx\nSigBlk:\t0000000000000007\nSigIgn:\t0000000000001003\n";
         assert_eq!(ignored_in(status), [1, 2, 13]);
         assert_eq!(ignored_in("SigIgn:\tffffffff80000000"), Vec::<i32>::new());

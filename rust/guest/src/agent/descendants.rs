@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn descendants_outside_the_group_are_found_through_those_inside() {
+    fn finds_descendants_outside_the_group_through_those_inside() {
         let all = [
             stat(50, 10, 50, 7),
             stat(51, 50, 50, 7),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn children_of_an_orphan_in_the_group_are_found_without_adopting() {
+    fn finds_children_of_an_orphan_in_the_group_without_adopting() {
         let all = [
             stat(50, 10, 50, 7),
             stat(51, 10, 50, 8),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn orphans_that_began_before_the_command_are_not_its_own() {
+    fn orphans_older_than_the_command_are_not_its_own() {
         let all = [
             stat(40, 10, 40, 6),
             stat(49, 10, 49, 7),
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_gone_has_no_descendants() {
+    fn an_exited_command_has_no_descendants() {
         assert_eq!(found(&[stat(51, 50, 51, 7)], true), Vec::<i32>::new());
     }
 
     #[test]
-    fn the_name_of_a_process_may_hold_anything() {
+    fn parses_any_name_of_a_process() {
         let line = "7 (a) R 1) S 3 5 5 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4321 1 2";
         let expected = stat(7, 3, 5, 4321);
         assert_eq!(parse(line), Some(expected));

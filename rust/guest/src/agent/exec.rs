@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn both_streams_and_the_code_come_back() {
+    fn reports_both_streams_and_the_exit_code() {
         let (_control, rx) = begin(&job(&["sh", "-c", "echo out; echo err >&2; exit 3"]));
         let (output, outcome) = finish(&rx);
         assert_eq!(output, [b"out\n".to_vec(), b"err\n".to_vec()]);
@@ -699,7 +699,7 @@ mod tests {
     }
 
     #[test]
-    fn no_credit_no_bytes_and_no_end() {
+    fn without_credit_no_output_and_no_end() {
         let mut job = job(&["sh", "-c", "printf 0123456789; printf err >&2"]);
         job.credit = [4, u64::MAX];
         let (control, rx) = begin(&job);
@@ -728,7 +728,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_without_credit_ends_it() {
+    fn a_cancel_without_credit_ends_the_command() {
         let mut job = job(&["yes"]);
         job.credit = [10, 0];
         let (control, rx) = begin(&job);
@@ -738,7 +738,7 @@ mod tests {
     }
 
     #[test]
-    fn input_goes_through_and_its_room_comes_back() {
+    fn forwards_input_and_returns_its_credit() {
         let mut job = job(&["cat"]);
         job.launch.stdin = true;
         let (control, rx) = begin(&job);
@@ -773,7 +773,7 @@ mod tests {
     }
 
     #[test]
-    fn input_for_a_process_that_does_not_read_is_taken_all_the_same() {
+    fn consumes_input_for_a_process_that_does_not_read() {
         let mut job = job(&["sh", "-c", "exec <&-; sleep 0.3"]);
         job.launch.stdin = true;
         let (control, rx) = begin(&job);
@@ -798,7 +798,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_start_says_why() {
+    fn reports_why_a_command_cannot_start() {
         let (tx, _rx) = unbounded();
         let mut job = job(&["/no/such/program"]);
         let error =

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_becomes_a_record_and_back() {
+    fn a_chunk_round_trips_through_a_record() {
         let sent = Message::ExecOutput(ExecOutput {
             data: b"hi".to_vec(),
             stream: Stream::Stderr,
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_left_out() {
+    fn leaves_out_empty_optional_fields() {
         let list = |items: &[&str]| Value::list(items.iter().map(|s| Value::text(s)).collect());
         let spec = Value::record(vec![
             Value::text("ls"),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_no_record_is_the_one_required_key() {
+    fn a_value_that_is_not_a_record_is_the_only_required_key() {
         let bytes = Value::bytes(b"x");
         let item = payload(MessageKind::StdinData, Some(&bytes), SortId(1), &sorts());
         assert_eq!(item, Ok(Item::map([("data", Item::Bytes(b"x".to_vec()))])));
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_where() {
+    fn reports_the_field_that_does_not_convert() {
         let item = Item::map([
             ("stream", Item::from("stdlog")),
             ("data", Item::Bytes(vec![])),
@@ -408,7 +408,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_of_the_sort(item in any_item(), sort in 0u16..11) {
+        fn converted_values_have_their_sort(item in any_item(), sort in 0u16..11) {
             let (sort, sorts) = (SortId(sort), sorts());
             if let Ok(value) = from_item(item, sort, &sorts) {
                 prop_assert!(value.is_of(sort, &sorts));

@@ -133,7 +133,7 @@ fn a_silent_guest_is_pinged_and_then_lost() {
 }
 
 #[test]
-fn time_in_which_the_host_did_not_run_is_not_silence() {
+fn time_without_the_host_running_is_not_silence() {
     let mut line = Line::ready(Some(15_000));
     let effect = line.open();
     line.pass(0, PING_AFTER);
@@ -148,7 +148,7 @@ fn time_in_which_the_host_did_not_run_is_not_silence() {
 }
 
 #[test]
-fn a_probe_is_answered_in_its_own_time() {
+fn a_probe_has_its_own_timeout() {
     let mut line = Line::ready(Some(60_000));
     line.host.probe(1_500);
     assert_eq!(line.hear().0, [""; 0], "nothing waits for the guest");
@@ -172,7 +172,7 @@ fn a_probe_is_answered_in_its_own_time() {
 }
 
 #[test]
-fn a_guest_that_answers_pings_may_take_its_time() {
+fn a_guest_that_answers_pings_is_not_lost() {
     let mut line = Line::ready(Some(15_000));
     line.open();
     line.carry();
@@ -186,7 +186,7 @@ fn a_guest_that_answers_pings_may_take_its_time() {
 }
 
 #[test]
-fn a_new_agent_in_the_place_of_the_old_is_a_loss_at_once() {
+fn a_replaced_agent_is_lost_at_once() {
     let mut line = Line::ready(Some(15_000));
     let effect = line.open();
     line.carry();
@@ -203,7 +203,7 @@ fn a_new_agent_in_the_place_of_the_old_is_a_loss_at_once() {
 }
 
 #[test]
-fn a_link_with_nothing_open_is_left_alone() {
+fn an_idle_link_is_not_pinged() {
     let mut idle = Line::ready(Some(15_000));
     idle.pass(0, 1_000_000);
     assert_eq!(
@@ -213,7 +213,7 @@ fn a_link_with_nothing_open_is_left_alone() {
 }
 
 #[test]
-fn an_agent_that_says_goodbye_is_lost() {
+fn an_agent_that_closes_the_link_is_lost() {
     let mut line = Line::ready(None);
     let effect = line.open();
     let goodbye = ErrorReply::new(ErrorCode::ShuttingDown, "so long".to_owned());

@@ -498,7 +498,7 @@ fn request_frames() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn what_breaks_the_link_is_a_contract_violation_for_every_session() {
+fn a_frame_that_ends_the_link_is_a_violation_for_every_session() {
     for (name, bytes) in fatal_frames() {
         let mut harness = Harness::ready();
         harness.exec(1, false);
@@ -544,7 +544,7 @@ fn what_breaks_the_link_is_a_contract_violation_for_every_session() {
 }
 
 #[test]
-fn what_breaks_a_request_is_a_contract_violation_for_its_session_only() {
+fn a_frame_that_aborts_a_request_is_a_violation_for_its_session() {
     for (name, bytes) in request_frames() {
         let mut harness = Harness::ready();
         harness.exec(1, false);
@@ -586,7 +586,7 @@ fn what_breaks_a_request_is_a_contract_violation_for_its_session_only() {
 }
 
 #[test]
-fn what_the_protocol_does_not_allow_here_is_a_contract_violation() {
+fn a_message_that_the_protocol_does_not_allow_is_a_violation() {
     let only_end = [(RESPONSE, "exec_response")];
     let only_output = [(OUTPUT, "exec_output")];
     for (labels, message, detail) in [
@@ -626,7 +626,7 @@ fn what_the_protocol_does_not_allow_here_is_a_contract_violation() {
 }
 
 #[test]
-fn a_payload_that_the_protocol_has_no_room_for_is_a_contract_violation() {
+fn a_payload_that_does_not_convert_is_a_violation() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     harness.say(1, response(3));
@@ -643,7 +643,7 @@ fn a_payload_that_the_protocol_has_no_room_for_is_a_contract_violation() {
 }
 
 #[test]
-fn after_the_end_nothing_can_be_expected() {
+fn waiting_after_the_end_is_a_violation() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     harness.say(1, response(0));
@@ -656,7 +656,7 @@ fn after_the_end_nothing_can_be_expected() {
 }
 
 #[test]
-fn a_refusal_without_a_branch_for_it_is_its_own_failure() {
+fn a_refusal_without_a_branch_is_a_failure_of_its_kind() {
     let kinds = [
         (ErrorCode::Busy, FailureKind::Busy),
         (ErrorCode::Denied, FailureKind::Denied),
@@ -679,7 +679,7 @@ fn a_refusal_without_a_branch_for_it_is_its_own_failure() {
 }
 
 #[test]
-fn a_guest_that_is_gone_ends_every_effect_but_what_it_said_is_heard() {
+fn a_lost_guest_ends_every_effect_after_its_last_frames() {
     let mut harness = Harness::ready();
     harness.exec(1, true);
     harness.exec(2, false);
@@ -756,7 +756,7 @@ fn pass(harness: &mut Harness, from: u64, to: u64) {
 }
 
 #[test]
-fn a_guest_that_misses_the_deadline_is_not_waited_for() {
+fn a_missed_deadline_ends_the_request() {
     let mut harness = with_deadline();
     let effect = harness.decide(1, &EVERY);
     let at = 1_000 + 500 + crate::link::demux::DEADLINE_GRACE;
@@ -784,7 +784,7 @@ fn a_guest_that_misses_the_deadline_is_not_waited_for() {
 
 /// An agent waits for credit after its command has ended, and cannot report the end before.
 #[test]
-fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
+fn a_deadline_stops_while_the_session_takes_no_output() {
     let mut harness = with_deadline();
     harness.say(1, output(b"one"));
     pass(&mut harness, 1_000, 61_000);
@@ -802,7 +802,7 @@ fn the_clock_of_a_deadline_stops_while_the_session_does_not_take_what_came() {
 
 /// Endless output does not extend the deadline if the session takes it.
 #[test]
-fn a_flood_of_output_does_not_put_the_deadline_off() {
+fn a_flood_of_output_does_not_extend_the_deadline() {
     let mut harness = with_deadline();
     let at = 1_000 + 500 + crate::link::demux::DEADLINE_GRACE;
     for now in (1_000..at).step_by(100) {
@@ -826,7 +826,7 @@ fn a_flood_of_output_does_not_put_the_deadline_off() {
 
 /// A cancelled request ends, even if the guest sends output in small pieces.
 #[test]
-fn a_trickle_after_a_cancel_has_an_end() {
+fn a_trickle_after_a_cancel_ends() {
     for (data, end) in [
         (&b""[..], crate::link::demux::CANCEL_GRACE),
         (b"x", crate::link::demux::CANCEL_MAX),
@@ -855,7 +855,7 @@ fn a_trickle_after_a_cancel_has_an_end() {
 }
 
 #[test]
-fn credit_of_output_that_is_dropped_is_given_back() {
+fn returns_the_credit_of_dropped_output() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     let dropped = WINDOW as usize / 30_000 + 1;
@@ -895,7 +895,7 @@ fn take_output(harness: &mut Harness) {
 }
 
 #[test]
-fn a_cancel_that_is_not_answered_has_an_end_and_gives_no_more_credit() {
+fn an_unanswered_cancel_ends_and_grants_no_credit() {
     let grace = crate::link::demux::CANCEL_GRACE;
     // Without the cancel, this much output gets new credit.
     for is_cancelled in [false, true] {
@@ -1007,7 +1007,7 @@ fn operations_end_with_their_result_or_a_typed_failure() {
 }
 
 #[test]
-fn what_the_application_asks_wrongly_is_its_own_fault() {
+fn a_wrong_effect_of_the_application_is_invalid_input() {
     let mut harness = Harness::ready();
     let bytes = Value::bytes(b"x");
     let data = |label| Request::Deliver {
@@ -1064,7 +1064,7 @@ fn what_the_application_asks_wrongly_is_its_own_fault() {
 }
 
 #[test]
-fn input_waits_for_credit_and_for_nothing_else() {
+fn input_waits_only_for_credit() {
     let mut harness = Harness::ready();
     harness.exec(1, true);
     let data = Value::bytes(&[7; 2500]);
@@ -1103,7 +1103,7 @@ fn input_waits_for_credit_and_for_nothing_else() {
 }
 
 #[test]
-fn single_bytes_on_two_streams_cost_no_more_than_they_must() {
+fn merges_single_bytes_of_two_streams() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     let mut peak = 0;
@@ -1149,7 +1149,7 @@ fn single_bytes_on_two_streams_cost_no_more_than_they_must() {
 }
 
 #[test]
-fn a_flood_of_pings_is_answered_within_bounds() {
+fn answers_a_flood_of_pings_within_bounds() {
     let mut harness = Harness::ready();
     for id in 1..200_000 {
         harness
@@ -1160,7 +1160,7 @@ fn a_flood_of_pings_is_answered_within_bounds() {
 }
 
 #[test]
-fn before_the_handshake_nothing_is_taken() {
+fn accepts_nothing_before_the_handshake() {
     for message in [
         output(b"x"),
         response(0),
@@ -1358,7 +1358,7 @@ fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
 }
 
 #[test]
-fn a_hundred_thousand_streams_do_no_harm() {
+fn survives_a_hundred_thousand_hostile_streams() {
     let words = vocabulary();
     let mut kinds: BTreeMap<Option<FailureKind>, u32> = BTreeMap::new();
     for seed in 1..=100_000 {
@@ -1380,7 +1380,7 @@ fn a_hundred_thousand_streams_do_no_harm() {
 }
 
 #[test]
-fn a_choice_without_payload_uses_its_frame_up() {
+fn a_choice_without_payload_takes_its_frame() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     harness.say(1, output(b"one"));
@@ -1409,7 +1409,7 @@ fn a_choice_and_its_payload_are_one_frame() {
 }
 
 #[test]
-fn a_choice_whose_payload_is_not_asked_for_uses_its_frame_up() {
+fn drops_the_frame_of_a_choice_whose_payload_is_not_requested() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     harness.say(1, output(b"one"));
@@ -1421,7 +1421,7 @@ fn a_choice_whose_payload_is_not_asked_for_uses_its_frame_up() {
 }
 
 #[test]
-fn a_frame_is_one_message_where_its_data_is_not_asked_for() {
+fn a_payload_without_data_takes_the_whole_frame() {
     let long = vec![7; 200 << 10];
     let mut harness = Harness::ready();
     harness.exec(1, false);
@@ -1441,7 +1441,7 @@ fn a_frame_is_one_message_where_its_data_is_not_asked_for() {
 }
 
 #[test]
-fn a_frame_that_one_role_has_chosen_is_no_payload_of_another() {
+fn a_frame_chosen_by_one_role_is_not_a_payload_of_another() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
     harness.say(1, output(b"one"));

@@ -181,7 +181,7 @@ fn unknown() -> Message {
 // The handshake.
 
 #[test]
-fn the_highest_common_version_is_agreed_or_both_ranges_are_told() {
+fn agrees_on_the_highest_common_version_or_reports_both_ranges() {
     for (host_min, host_max, agent_min, agent_max) in quadruples(5) {
         let (offered, supported) = (range(host_min, host_max), range(agent_min, agent_max));
         let mut out = Vec::new();
@@ -241,7 +241,7 @@ fn quadruples(max: u32) -> impl Iterator<Item = (u32, u32, u32, u32)> {
 
 /// Version N works with N-1 and N-2, whichever side is newer.
 #[test]
-fn every_pair_of_versions_in_the_window_talks() {
+fn every_pair_of_versions_in_the_window_agrees() {
     let window = |newest: u32| range(newest.saturating_sub(VERSION_WINDOW).max(1), newest);
     for host in 1..8_u32 {
         for agent in 1..8_u32 {
@@ -276,7 +276,7 @@ fn every_pair_of_versions_in_the_window_talks() {
 }
 
 #[test]
-fn the_lower_bounds_and_the_common_features_are_agreed() {
+fn agrees_on_the_lower_bounds_and_the_common_features() {
     let pair = Pair::with(
         HostOffer {
             features: Features::of([Feature::Exec, Feature::Files]),
@@ -304,7 +304,7 @@ fn the_lower_bounds_and_the_common_features_are_agreed() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_takes_one_request_at_a_time() {
+fn a_peer_without_a_limit_accepts_one_request_at_a_time() {
     let mut out = Vec::new();
     let mut agent = AgentLink::new(agent_offer());
     let hello = Hello {
@@ -409,7 +409,7 @@ fn a_handshake_out_of_order_ends_the_link() {
 }
 
 #[test]
-fn a_version_that_was_not_offered_is_not_taken() {
+fn refuses_a_version_that_was_not_offered() {
     let mut out = Vec::new();
     let offer = HostOffer {
         versions: range(2, 3),
@@ -520,7 +520,7 @@ fn a_message_for_the_other_side_ends_the_link() {
 }
 
 #[test]
-fn an_id_that_never_was_ends_the_link() {
+fn an_unused_id_ends_the_link() {
     let never = |t| Violation::NeverOpened { t };
     check_fatal_for_host(9, exited(), never(MessageKind::ExecResponse));
     check_fatal_for_host(9, output(Stream::Stdout, 1), never(MessageKind::ExecOutput));
@@ -531,7 +531,7 @@ fn an_id_that_never_was_ends_the_link() {
 }
 
 #[test]
-fn the_id_of_the_link_is_for_no_request() {
+fn a_request_cannot_have_the_id_of_the_link() {
     let wrong = |t| Violation::WrongId { t, id: 0 };
     check_fatal_for_host(0, exited(), wrong(MessageKind::ExecResponse));
     check_fatal_for_host(0, ping(), wrong(MessageKind::Ping));
@@ -554,7 +554,7 @@ fn an_id_that_does_not_rise_ends_the_link() {
 }
 
 #[test]
-fn another_version_after_the_handshake_ends_the_link() {
+fn a_version_that_was_not_agreed_ends_the_link() {
     let mut pair = Pair::new();
     let id = pair.open(exec());
     let envelope = Envelope {
@@ -669,7 +669,7 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
 }
 
 #[test]
-fn output_beyond_its_credit_ends_its_command() {
+fn output_above_its_credit_aborts_the_command() {
     let (way, credit) = (Way::Stdout, 10);
     let exceeded = Violation::CreditExceeded {
         way,
@@ -729,7 +729,7 @@ fn output_beyond_its_credit_ends_its_command() {
 }
 
 #[test]
-fn an_answer_to_something_else_ends_its_request() {
+fn a_wrong_answer_aborts_the_request() {
     let wrong = |request, t| Violation::WrongAnswer { request, t };
     let (execs, reads) = (MessageKind::ExecRequest, MessageKind::FsRead);
     check_one_request(exec(), data(1), wrong(execs, MessageKind::OpResult));
@@ -758,7 +758,7 @@ fn an_answer_to_something_else_ends_its_request() {
 }
 
 #[test]
-fn a_message_of_another_request_ends_its_request() {
+fn a_follow_up_of_another_type_of_request_aborts_the_request() {
     let request = MessageKind::FsRead;
     let wrong = |t| Violation::WrongRequest { request, t };
     let output = output(Stream::Stdout, 1);
@@ -768,7 +768,7 @@ fn a_message_of_another_request_ends_its_request() {
 }
 
 #[test]
-fn a_result_that_is_more_than_was_asked_for_ends_its_request() {
+fn a_result_above_the_bound_of_the_request_aborts_it() {
     check_one_request(read(3), data(4), Violation::ReadTooLong { max: 3, got: 4 });
     let write = Message::FsWrite(FsWrite {
         data: vec![0; 3],
@@ -800,7 +800,7 @@ fn a_result_that_is_more_than_was_asked_for_ends_its_request() {
 }
 
 #[test]
-fn a_listing_out_of_order_ends_its_request() {
+fn an_unsorted_listing_aborts_the_request() {
     let list = |after: Option<&str>, limit| {
         let after = after.map(str::to_owned);
         Message::FsList(FsList {
@@ -841,7 +841,7 @@ fn a_listing_out_of_order_ends_its_request() {
 }
 
 #[test]
-fn credit_without_end_ends_its_command() {
+fn too_much_credit_aborts_the_command() {
     let window = AgentOffer {
         stdin_window: Some(u32::MAX),
         ..agent_offer()
@@ -927,7 +927,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
 }
 
 #[test]
-fn input_that_is_not_wanted_ends_its_command() {
+fn input_without_standard_input_aborts_the_command() {
     check_one_request_of_host(exec(), input(1, None), Violation::NoStdin);
     let (way, credit) = (Way::Stdin, 10);
     let exceeded = Violation::CreditExceeded {
@@ -949,7 +949,7 @@ fn input_that_is_not_wanted_ends_its_command() {
 }
 
 #[test]
-fn input_after_its_end_ends_its_command() {
+fn input_after_its_end_aborts_the_command() {
     let mut pair = Pair::new();
     let id = pair.open(cat(1));
     pair.host
@@ -985,7 +985,7 @@ fn input_after_its_end_ends_its_command() {
 }
 
 #[test]
-fn a_frame_with_a_wrong_payload_ends_its_request_only() {
+fn a_wrong_payload_aborts_only_its_request() {
     let fault = |id, t| {
         let payload = antiphon_codec::Item::Map(Vec::new());
         let fault = Message::from_payload(t, payload).expect_err("fields are missing");
@@ -1045,7 +1045,7 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
 }
 
 #[test]
-fn a_request_that_is_none_is_answered() {
+fn refuses_an_invalid_request_on_its_id() {
     let mut pair = Pair::new();
     let fault = |id, t| {
         let payload = antiphon_codec::Item::Map(Vec::new());
@@ -1105,7 +1105,7 @@ fn a_request_that_is_none_is_answered() {
 // Messages that are not violations.
 
 #[test]
-fn what_crosses_the_end_of_a_request_is_late_and_no_fault() {
+fn ignores_follow_ups_that_cross_the_end_of_a_request() {
     let mut pair = Pair::new();
     let id = pair.open(cat(10));
     pair.host
@@ -1122,7 +1122,7 @@ fn what_crosses_the_end_of_a_request_is_late_and_no_fault() {
 }
 
 #[test]
-fn unknown_types_are_answered_where_somebody_may_wait_and_else_ignored() {
+fn refuses_unknown_types_on_new_ids_and_ignores_others() {
     let mut pair = Pair::new();
     let id = pair.open(exec());
     for ignored in [id, LINK_ID] {
@@ -1153,7 +1153,7 @@ fn unknown_types_are_answered_where_somebody_may_wait_and_else_ignored() {
 }
 
 #[test]
-fn what_was_not_agreed_is_neither_sent_nor_carried_out() {
+fn a_feature_that_was_not_agreed_is_refused_on_both_sides() {
     let mut pair = Pair::with(
         HostOffer::default(),
         AgentOffer {
@@ -1179,7 +1179,7 @@ fn what_was_not_agreed_is_neither_sent_nor_carried_out() {
 }
 
 #[test]
-fn only_requests_are_requested_and_only_what_follows_them_is_sent() {
+fn each_method_sends_only_its_own_messages() {
     let mut pair = Pair::new();
     let id = pair.open(cat(1));
     for message in [
@@ -1218,7 +1218,7 @@ fn only_requests_are_requested_and_only_what_follows_them_is_sent() {
 }
 
 #[test]
-fn the_host_keeps_to_the_agreed_number_of_requests_and_pings() {
+fn the_host_keeps_the_agreed_number_of_requests_and_pings() {
     let offer = HostOffer {
         ids_max: some(2),
         ..HostOffer::default()
@@ -1284,7 +1284,7 @@ fn each_side_answers_the_pings_of_the_other() {
 }
 
 #[test]
-fn either_side_may_end_the_link_with_a_reason() {
+fn either_side_can_close_the_link_with_a_reason() {
     let reply = || ErrorReply::new(ErrorCode::ShuttingDown, "going away");
     let mut pair = Pair::new();
     let id = pair.open(exec());
@@ -1324,7 +1324,7 @@ fn either_side_may_end_the_link_with_a_reason() {
 }
 
 #[test]
-fn a_reason_of_any_length_can_be_sent() {
+fn truncates_long_reasons() {
     let mut pair = Pair::new();
     let reply = ErrorReply::new(ErrorCode::Internal, "é".repeat(1 << 20));
     pair.agent.close(reply, &mut pair.from_agent);
@@ -1333,7 +1333,7 @@ fn a_reason_of_any_length_can_be_sent() {
 }
 
 #[test]
-fn a_frame_beyond_the_peers_bound_is_not_sent_and_changes_nothing() {
+fn a_frame_above_the_peers_bound_is_refused_without_effect() {
     let least = FrameLen::new(FRAME_LEN_MIN).expect("the least");
     let mut pair = Pair::with(
         HostOffer {

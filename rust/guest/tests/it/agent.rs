@@ -1,20 +1,21 @@
 //! The agent over its transports, with real processes.
 
-mod common;
-
+use crate::common;
 use std::num::NonZeroU32;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{
+    Client, agent_command, child, child_of, exec, gone, in_process, pid_in, sh, state,
+};
 use antiphon_guest::agent::{AgentOptions, LINGER};
 use antiphon_wire::{
     Empty, ErrorCode, ExecRequest, ExecWindow, FsClose, FsList, FsMkdir, FsOpen, FsRead,
     FsReadFile, FsRename, FsSeek, FsStat, FsUnlink, FsWrite, FsWriteFile, HostEvent, Message,
     OpErrorCode, OpResult, OpValue, OpenMode, Signal, Signo, Stream, Terminal, Whence,
 };
-use common::{Client, agent_command, child, child_of, exec, gone, in_process, pid_in, sh, state};
 
 fn run(request: ExecRequest) -> common::Exchange {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -23,7 +24,7 @@ fn run(request: ExecRequest) -> common::Exchange {
 }
 
 #[test]
-fn true_false_echo_and_exit_codes() {
+fn runs_commands_and_reports_exit_codes() {
     assert_eq!(run(exec(&["true"])).exit(), (0, None, false));
     assert_eq!(run(exec(&["false"])).exit(), (1, None, false));
     assert_eq!(run(exec(&["echo", "hello", "*"])).stdout, b"hello *\n");
@@ -50,7 +51,7 @@ fn without_argv_the_command_is_its_own_name() {
 }
 
 #[test]
-fn environment_and_directory_are_as_asked() {
+fn applies_environment_and_directory() {
     let mut request = sh("echo $GREETING; pwd; cat");
     request.env = Some(vec!["GREETING=hi=there".to_owned()]);
     request.cwd = Some("/usr".to_owned());
@@ -59,7 +60,7 @@ fn environment_and_directory_are_as_asked() {
 }
 
 #[test]
-fn what_cannot_start_is_an_error_with_its_code() {
+fn a_command_that_cannot_start_has_its_error_code() {
     let missing = run(exec(&["/no/such/program"]));
     assert_eq!(missing.error().0, ErrorCode::NotFound);
     assert!(
@@ -96,7 +97,7 @@ fn what_cannot_start_is_an_error_with_its_code() {
 }
 
 #[test]
-fn signals_and_their_exit() {
+fn reports_the_signal_that_ended_a_command() {
     assert_eq!(run(sh("kill -TERM $$")).exit(), (143, Some(15), false));
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let id = client.request(Message::ExecRequest(sh(
@@ -111,7 +112,7 @@ fn signals_and_their_exit() {
 }
 
 #[test]
-fn a_deadline_ends_the_group_and_says_so() {
+fn a_deadline_kills_the_group_and_is_reported() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut request = sh("sleep 60 & echo $!; wait");
     request.deadline_ms = NonZeroU32::new(200);
@@ -128,7 +129,7 @@ fn a_deadline_ends_the_group_and_says_so() {
 }
 
 #[test]
-fn a_deadline_holds_for_a_host_that_gives_no_credit() {
+fn a_deadline_applies_without_credit() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut request = exec(&["yes"]);
     request.deadline_ms = NonZeroU32::new(200);
@@ -139,7 +140,7 @@ fn a_deadline_holds_for_a_host_that_gives_no_credit() {
 }
 
 #[test]
-fn a_cancel_ends_the_group() {
+fn a_cancel_kills_the_group() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let id = client.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
     while client.stash[&id].stdout.is_empty() {
@@ -153,7 +154,7 @@ fn a_cancel_ends_the_group() {
 }
 
 #[test]
-fn a_grandchild_that_holds_the_pipe_does_not_hold_the_answer() {
+fn a_grandchild_that_holds_the_pipe_does_not_block_the_response() {
     let started = Instant::now();
     let told = run(sh("sleep 60 & echo $!"));
     assert_eq!(told.exit(), (0, None, false));
@@ -166,7 +167,7 @@ fn a_grandchild_that_holds_the_pipe_does_not_hold_the_answer() {
 }
 
 #[test]
-fn large_input_and_output_go_through_small_windows() {
+fn transfers_large_input_and_output_through_small_windows() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut request = exec(&["cat"]);
     request.stdin = Some(true);
@@ -181,7 +182,7 @@ fn large_input_and_output_go_through_small_windows() {
 }
 
 #[test]
-fn a_consumer_without_credit_stops_its_own_stream_only() {
+fn a_stream_without_credit_blocks_only_itself() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut slow = sh("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2");
     slow.stdout_window = Some(1000);
@@ -204,7 +205,7 @@ fn a_consumer_without_credit_stops_its_own_stream_only() {
 }
 
 #[test]
-fn a_limit_of_one_makes_the_second_busy() {
+fn with_a_limit_of_one_a_second_request_is_busy() {
     let options = AgentOptions {
         requests_max: NonZeroU32::MIN,
         ..AgentOptions::default()
@@ -229,7 +230,7 @@ fn a_limit_of_one_makes_the_second_busy() {
 }
 
 #[test]
-fn fifty_commands_at_once() {
+fn runs_fifty_commands_at_once() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let ids: Vec<(u32, usize)> = (0..50)
         .map(|n| {
@@ -247,7 +248,7 @@ fn fifty_commands_at_once() {
 }
 
 #[test]
-fn a_host_that_goes_away_takes_its_commands_with_it() {
+fn kills_the_commands_of_a_host_that_goes_away() {
     let (mut client, agent, stream) = in_process(AgentOptions::default());
     let id = client.request(Message::ExecRequest(sh("sleep 60 & echo $!; wait")));
     while client.stash[&id].stdout.is_empty() {
@@ -312,7 +313,7 @@ fn the_socket_serves_one_host_after_the_other() {
 }
 
 #[test]
-fn a_command_heeds_what_the_agent_ignores() {
+fn a_command_does_not_inherit_ignored_signals() {
     // As a shell starts a background command.
     let agent = agent_command(&["--stdio"]);
     let mut command = Command::new("sh");
@@ -345,7 +346,7 @@ fn on_stdio_the_agent_ends_with_its_host() {
 }
 
 #[test]
-fn the_agent_reaps_what_its_commands_leave() {
+fn the_agent_reaps_orphans_of_commands() {
     let mut agent = agent_command(&["--stdio"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -383,7 +384,7 @@ fn a_broken_frame_closes_the_connection_with_a_reason() {
 }
 
 #[test]
-fn a_request_that_is_wrong_or_unknown_is_answered_and_the_next_one_served() {
+fn refuses_a_wrong_request_and_serves_the_next() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     for (t, id, code) in [
         ("exec_request", 1, ErrorCode::InvalidRequest),
@@ -443,7 +444,7 @@ fn open(client: &mut Client, path: &str, mode: OpenMode) -> u32 {
 }
 
 #[test]
-fn a_file_goes_there_and_back_through_a_handle() {
+fn writes_and_reads_a_file_through_a_handle() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("f").to_string_lossy().into_owned();
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -510,7 +511,7 @@ fn a_file_goes_there_and_back_through_a_handle() {
 }
 
 #[test]
-fn every_open_mode_does_what_it_says() {
+fn applies_every_open_mode() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("f").to_string_lossy().into_owned();
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -575,7 +576,7 @@ fn every_open_mode_does_what_it_says() {
 }
 
 #[test]
-fn handles_are_bounded_and_come_back() {
+fn handles_are_bounded_and_reused() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let request = || {
         Message::FsOpen(FsOpen {
@@ -598,7 +599,7 @@ fn handles_are_bounded_and_come_back() {
 }
 
 #[test]
-fn whole_files_directories_and_names() {
+fn serves_whole_files_directories_and_names() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -655,7 +656,7 @@ fn whole_files_directories_and_names() {
 }
 
 #[test]
-fn a_directory_comes_in_sorted_pages() {
+fn lists_a_directory_in_sorted_pages() {
     use std::os::unix::ffi::OsStrExt;
     let dir = tempfile::tempdir().expect("a directory");
     for n in 0..25 {
@@ -690,7 +691,7 @@ fn a_directory_comes_in_sorted_pages() {
 }
 
 #[test]
-fn a_named_pipe_does_not_stop_the_file_requests() {
+fn a_named_pipe_does_not_block_file_requests() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("pipe").to_string_lossy().into_owned();
     assert_eq!(run(exec(&["mkfifo", &path])).exit().0, 0);
@@ -710,7 +711,7 @@ fn a_named_pipe_does_not_stop_the_file_requests() {
 /// A host that sends arbitrary bytes must not block the agent, make it panic, or leave a process
 /// running.
 #[test]
-fn five_hundred_confused_hosts_do_no_harm() {
+fn survives_five_hundred_faulty_hosts() {
     use std::io::{Read, Write};
     let hello = {
         let mut out = Vec::new();

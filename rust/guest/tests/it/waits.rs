@@ -1,8 +1,7 @@
 //! Waits of the link and of the agent whose peer never answers: each has its own bound.
 //! `docs/guest.md` lists all waits.
 
-mod common;
-
+use crate::common;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -11,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::common::{PATIENCE, in_process, sh};
 use antiphon_guest::agent::AgentOptions;
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::transport::{AGENT_GRACE, Transport};
 use antiphon_wire::{
     AgentLink, AgentOffer, Deframer, Empty, Envelope, Features, Message, Signal, Signo, Terminal,
 };
-use common::{PATIENCE, in_process, sh};
 
 /// A guest that completes the handshake and then sends pings until a write fails or `stop` is set.
 /// It does not read.
@@ -58,7 +57,7 @@ fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
 
 /// The reader thread has read as much as may wait for the driver, and the driver never takes it.
 #[test]
-fn a_link_closes_although_its_driver_takes_nothing() {
+fn a_link_closes_while_its_driver_takes_nothing() {
     let (link, _stop, guest) = flooded();
     thread::sleep(Duration::from_millis(500));
     let begun = Instant::now();
@@ -73,7 +72,7 @@ fn a_link_closes_although_its_driver_takes_nothing() {
 
 /// The writer thread has more to write than the line holds, and the guest never reads.
 #[test]
-fn a_link_closes_although_its_guest_reads_nothing() {
+fn a_link_closes_while_its_guest_reads_nothing() {
     let (mut link, stop, guest) = flooded();
     // Pings are answered up to the bound of the outbox.
     let until = Instant::now() + Duration::from_secs(1);
@@ -110,7 +109,7 @@ fn an_agent_that_does_not_end_with_its_link_is_killed() {
 
 /// More orders than may wait for a command's thread. The reader still continues.
 #[test]
-fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
+fn a_flood_of_messages_to_one_command_does_not_block_the_link() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let script = "trap '' USR1; echo up; exec sleep 68";
     let id = client.request(Message::ExecRequest(sh(script)));
@@ -128,7 +127,7 @@ fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
 
 /// A socket whose owner accepts no connection and whose queue is full.
 #[test]
-fn a_full_queue_of_connections_is_not_waited_for_without_end() {
+fn connecting_to_a_full_queue_times_out() {
     let place = tempfile::TempDir::new().expect("there is room");
     let path = place.path().join("full.sock");
     let address = rustix::net::SocketAddrUnix::new(&path).expect("a path");

@@ -1,6 +1,7 @@
 //! The messages that a session may attribute to its guest, and the protocols that are refused when
 //! they are bound.
 
+use crate::common;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -17,8 +18,6 @@ use antiphon_machine::{
     Arm, Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId,
     Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage, sample,
 };
-
-mod common;
 
 const SORTS: &str = "
 record Spec { cmd: Text, argv: [Text] }
@@ -110,7 +109,7 @@ fn refused(head: &str, body: &str) -> String {
 const OWN: &str = "with a payload of its own, under a name that is not bound yet or without a name";
 
 #[test]
-fn a_message_without_payload_is_refused() {
+fn refuses_a_message_without_payload() {
     let body = "exec_request(Spec) from Host to Agent; exec_output() from Agent to Host;
         exec_response(Status) from Agent to Host;";
     assert_eq!(
@@ -123,7 +122,7 @@ fn a_message_without_payload_is_refused() {
 }
 
 #[test]
-fn a_message_with_a_bound_name_is_refused() {
+fn refuses_a_message_with_a_bound_name() {
     let body = "exec_request(Spec) from Host to Agent;
         exec_response(s: Status) from Agent to Host; exec_response(s) from Agent to Host;";
     assert_eq!(
@@ -146,7 +145,7 @@ fn a_message_with_a_bound_name_is_refused() {
 }
 
 #[test]
-fn a_bound_name_in_a_loop_is_refused() {
+fn refuses_a_bound_name_in_a_loop() {
     let body = "exec_response(s: Status) from Agent to Host;
         rec L { choice at Host { more() from Host to Agent;
           exec_response(s) from Agent to Host; continue L; }
@@ -174,7 +173,7 @@ fn a_bound_name_in_a_loop_is_refused() {
 }
 
 #[test]
-fn a_value_that_was_received_is_refused() {
+fn refuses_a_received_value() {
     let reason = |label| {
         format!("its payload is a name that was received from another role; write `{label}` {OWN}")
     };
@@ -198,7 +197,7 @@ fn a_value_that_was_received_is_refused() {
 }
 
 #[test]
-fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
+fn a_result_of_the_guest_can_be_sent_once() {
     let call = |body: &str| format!("go(path: Text) from Host to Agent; {body}");
     let files = "at Agent { let n = Files.fs_open(path); }";
     opens(
@@ -226,7 +225,7 @@ fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
 }
 
 #[test]
-fn the_copies_of_a_message_to_several_receivers_are_one() {
+fn copies_to_several_receivers_count_as_one_message() {
     opens(HEAD, "exec_response(Status) from Agent to Host, Feeder;");
     opens(
         HEAD,
@@ -258,7 +257,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
 }
 
 #[test]
-fn an_arm_without_payload_is_the_guests_choice() {
+fn an_arm_without_payload_needs_a_choice_of_the_guest() {
     opens(
         HEAD,
         "rec L { choice at Agent { exec_output() from Agent to Host; continue L; }
@@ -266,7 +265,9 @@ fn an_arm_without_payload_is_the_guests_choice() {
     );
     opens(
         HEAD,
-        "choice at Agent { exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host; }
+        "choice at Agent {
+             exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host;
+         }
          or { exec_response(Status) from Agent to Host; }",
     );
     // Only the first message is the guest's choice.
@@ -280,7 +281,7 @@ fn an_arm_without_payload_is_the_guests_choice() {
 }
 
 #[test]
-fn an_arm_that_a_failure_leads_to_needs_a_payload() {
+fn an_arm_after_a_failure_needs_a_payload() {
     let body = "go(path: Text) from Host to Agent;
         choice at Agent { at Agent { let n = Files.fs_open(path) else error; }
           exec_output(n) from Agent to Host; }
@@ -308,7 +309,7 @@ fn an_arm_that_a_failure_leads_to_needs_a_payload() {
 }
 
 #[test]
-fn a_choice_of_the_same_labels_has_its_payloads_everywhere_or_nowhere() {
+fn a_choice_has_its_payloads_everywhere_or_nowhere() {
     let body = "choice at Agent { exec_output(Chunk) from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }
         choice at Agent { exec_output() from Agent to Host; }
@@ -318,7 +319,7 @@ fn a_choice_of_the_same_labels_has_its_payloads_everywhere_or_nowhere() {
 }
 
 #[test]
-fn what_stays_inside_the_guest_is_not_checked() {
+fn messages_inside_the_guest_are_not_checked() {
     opens(
         HEAD,
         "exec_request(spec: Spec) from Host to Agent; attach() from Agent to Sink;
@@ -334,7 +335,7 @@ fn what_stays_inside_the_guest_is_not_checked() {
 }
 
 #[test]
-fn another_guest_is_outside() {
+fn a_role_of_another_guest_is_outside() {
     let image = image(
         "(role Host, role Agent, role Other) uses Files at Agent",
         "go(path: Text) from Host to Agent; at Agent { let n = Files.fs_open(path); }
@@ -374,7 +375,7 @@ fn another_guest_is_outside() {
 }
 
 #[test]
-fn an_interface_alone_makes_no_role_the_guests() {
+fn binding_an_interface_binds_no_role() {
     for image in images(GUEST_FILES) {
         let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
         let guest = driver.add_guest(link());
@@ -442,7 +443,7 @@ fn send(label: LabelId, val: Reg) -> Instruction {
 const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
 
 #[test]
-fn a_role_that_sends_back_what_it_got_is_no_guests() {
+fn refuses_a_role_that_echoes() {
     let image = sample::ping_pong(1);
     Binding::named(&image, ["Client"], []).expect("it decides and produces");
     let told = Binding::named(&image, ["Server"], []).expect_err("it echoes");
@@ -453,7 +454,7 @@ fn a_role_that_sends_back_what_it_got_is_no_guests() {
 }
 
 #[test]
-fn a_payload_of_another_message_or_a_constant_is_refused() {
+fn refuses_a_payload_of_another_message_or_a_constant() {
     let ok = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
@@ -524,7 +525,7 @@ fn a_payload_of_another_message_or_a_constant_is_refused() {
 }
 
 #[test]
-fn a_payload_from_two_paths_came_in_a_frame_on_both() {
+fn a_payload_from_two_paths_needs_a_frame_on_both() {
     let body = "choice at Host { a() from Host to Agent; one(Nat) from Agent to Host; }
         or { b() from Host to Agent; one(Nat) from Agent to Host; }";
     let joined = |second: fn(&CodeImage) -> Instruction| {
@@ -551,7 +552,7 @@ fn a_payload_from_two_paths_came_in_a_frame_on_both() {
 }
 
 #[test]
-fn the_payload_of_an_earlier_round_is_refused() {
+fn refuses_the_payload_of_an_earlier_round() {
     // Produced at the end of each round, and sent in the next round together with a new value.
     let body = "one(Nat) from Agent to Host; one(Nat) from Agent to Host;
         rec L { choice at Host { more() from Host to Agent; one(Nat) from Agent to Host;
@@ -586,7 +587,7 @@ fn the_payload_of_an_earlier_round_is_refused() {
 }
 
 #[test]
-fn a_decision_backs_one_arm_without_payload() {
+fn a_decision_allows_one_arm_without_payload() {
     let body = "choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }
         choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }";
     let arms = |code: &CodeImage, target: u32| Instruction::Offer {
@@ -634,7 +635,7 @@ fn a_decision_backs_one_arm_without_payload() {
 }
 
 #[test]
-fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
+fn the_number_of_a_spawned_program_is_not_a_payload() {
     let spawned = |code: &CodeImage, first: Vec<Instruction>| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         let mut own = vec![Instruction::Spawn {
@@ -671,7 +672,7 @@ fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
 }
 
 #[test]
-fn an_image_that_was_not_verified_is_refused_and_harms_nobody() {
+fn refuses_an_unverified_image_without_a_panic() {
     let wrong = assembled(TWO, |code| {
         let two = label(code, "two");
         vec![

@@ -1,13 +1,11 @@
 //! Every id has exactly one end: with correct peers, with a transport that is lost at any byte, and
 //! with a guest or a host that sends arbitrary bytes.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use crate::common::samples;
 use antiphon_wire::*;
-use common::samples;
 use proptest::prelude::*;
 
 fn some(n: u32) -> NonZeroU32 {
@@ -469,7 +467,7 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
 
 /// 100,000 streams from one seed; a failure names the stream to run again.
 #[test]
-fn no_stream_does_more_than_end_its_link() {
+fn a_hostile_stream_only_ends_its_link() {
     let mut world = World::new(4, Some(100));
     for what in [0, 1, 0, 2] {
         world.act(Action {

@@ -1,10 +1,9 @@
 //! Frames at any split, cut, hostile, and in other well-formed CBOR.
 
-mod common;
-
+use crate::common;
+use crate::common::{fixtures, golden, samples};
 use antiphon_codec::{Item, Limits, decode_strict};
 use antiphon_wire::*;
-use common::{fixtures, golden, samples};
 use proptest::prelude::*;
 
 fn frames() -> Vec<Vec<u8>> {
@@ -33,7 +32,7 @@ fn run<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Envelope>, Defram
 
 proptest! {
     #[test]
-    fn messages_come_out_whole_at_any_split(
+    fn decodes_messages_at_any_split(
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
     ) {
@@ -57,7 +56,7 @@ proptest! {
 }
 
 #[test]
-fn every_message_byte_by_byte_is_the_same() {
+fn decodes_every_message_byte_by_byte() {
     let sent: Vec<_> = samples()
         .into_iter()
         .map(|(_, envelope)| envelope)
@@ -72,7 +71,7 @@ fn every_message_byte_by_byte_is_the_same() {
 }
 
 #[test]
-fn an_end_between_frames_is_clean_and_within_one_is_a_cut() {
+fn an_end_within_a_frame_is_an_error() {
     let frames = frames();
     let stream = frames[..3].concat();
     let ends: Vec<usize> = frames[..3]
@@ -107,7 +106,7 @@ fn an_end_between_frames_is_clean_and_within_one_is_a_cut() {
 
 /// With quadratic work this would take minutes, not a second.
 #[test]
-fn work_is_linear_however_bytes_come() {
+fn work_is_linear_in_the_bytes_pushed() {
     let started = std::time::Instant::now();
     let data = vec![7; 4 << 20];
     let mut long = Vec::new();
@@ -166,7 +165,7 @@ fn work_is_linear_however_bytes_come() {
 }
 
 #[test]
-fn memory_follows_the_bytes_that_came_and_not_those_announced() {
+fn memory_grows_with_the_bytes_received() {
     let mut deframer = Deframer::default();
     deframer.push(&FRAME_LEN_MAX.to_be_bytes());
     deframer.push(b"ten bytes.");
@@ -204,7 +203,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
 }
 
 #[test]
-fn a_smaller_bound_holds_in_both_directions() {
+fn a_smaller_bound_applies_in_both_directions() {
     let len_max = FrameLen::new(FRAME_LEN_MIN).expect("the least");
     let mut out = vec![1, 2, 3];
     let data = vec![0; 5000];
@@ -236,7 +235,7 @@ fn a_smaller_bound_holds_in_both_directions() {
 }
 
 #[test]
-fn data_written_straight_is_the_same_frame() {
+fn direct_encoding_of_data_writes_the_same_frame() {
     let data = b"bytes \x00\xff".to_vec();
     for stream in Stream::ALL {
         let mut straight = Vec::new();
@@ -261,7 +260,7 @@ fn data_written_straight_is_the_same_frame() {
 }
 
 #[test]
-fn a_payload_against_the_schema_is_not_sent() {
+fn refuses_to_encode_a_payload_that_violates_the_schema() {
     let args = vec![SyscallArg::Number(0); 7];
     let cases = [
         (
@@ -493,7 +492,7 @@ fn hostile_payloads() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn every_hostile_stream_ends_in_its_fault() {
+fn every_hostile_stream_has_its_error() {
     let mut names = std::collections::BTreeSet::new();
     for (name, bytes) in hostile() {
         let mut deframer = Deframer::default();
@@ -615,7 +614,7 @@ fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
 
 proptest! {
     #[test]
-    fn a_foreign_encoding_is_the_same_message(choices in prop::collection::vec(any::<u8>(), 64)) {
+    fn accepts_any_well_formed_encoding(choices in prop::collection::vec(any::<u8>(), 64)) {
         for (name, envelope) in samples() {
             let frame = envelope.to_frame().expect("a sample is as the schema has it");
             let item = decode_strict(&frame[HEADER_LEN..], &Limits::default()).expect("strict");
@@ -631,7 +630,7 @@ proptest! {
 }
 
 #[test]
-fn unknown_types_are_kept_and_unknown_keys_are_ignored() {
+fn keeps_unknown_types_and_ignores_unknown_keys() {
     let later = message("fs_watch", Item::map([("path", Item::from("/"))]));
     let (got, _) = run([&later[..]]);
     let unknown = Message::Unknown(UnknownType {
@@ -678,7 +677,7 @@ fn unknown_types_are_kept_and_unknown_keys_are_ignored() {
 }
 
 #[test]
-fn a_deframer_takes_the_agreed_version_only() {
+fn a_deframer_accepts_only_the_agreed_version() {
     let range = VersionRange { min: 1, max: 3 };
     let mut deframer = Deframer::new(FrameLen::DEFAULT, range);
     let ping = |v| Envelope {
@@ -708,7 +707,7 @@ fn a_deframer_takes_the_agreed_version_only() {
 }
 
 #[test]
-fn events_come_out_whole_at_any_split_and_faults_are_passed_over() {
+fn decodes_events_at_any_split_and_skips_faulty_ones() {
     let events = common::events();
     let mut stream = Vec::new();
     for (_, event) in &events {

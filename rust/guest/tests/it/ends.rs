@@ -1,8 +1,6 @@
 //! The ends of commands, hosts and the agent: by themselves, at their bounds, and when the agent is
 //! out of a resource.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -14,12 +12,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
 use antiphon_guest::agent::{AgentOptions, HANDSHAKE_MAX, Place, Stop, serve};
 use antiphon_wire::{
     Deframer, Empty, Envelope, ErrorCode, ErrorReply, ExecWindow, HostEvent, Message, StdinData,
     Stream, Terminal,
 };
-use common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,7 +117,7 @@ fn pid_of(path: &Path) -> i32 {
 }
 
 #[test]
-fn a_command_that_ended_by_itself_has_kept_its_deadline() {
+fn a_command_that_exited_has_met_its_deadline() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut request = sh("sleep 3 & exit 7");
     request.deadline_ms = NonZeroU32::new(300);
@@ -147,7 +145,7 @@ fn output_of_a_command_that_ended_in_time_waits_for_its_reader() {
 }
 
 #[test]
-fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
+fn a_deadline_and_a_cancel_kill_descendants_outside_the_group() {
     // A process whose parent runs, one whose parent has exited, and one whose parent is an orphan
     // within the group.
     for script in [
@@ -178,7 +176,7 @@ fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
 /// A command that starts while another one is killed is a child of the agent, as an adopted orphan
 /// is.
 #[test]
-fn ending_one_command_does_not_touch_another_that_begins() {
+fn killing_one_command_does_not_affect_one_that_starts() {
     let (mut client, mut agent) = child();
     for _ in 0..300 {
         let ended = client.request(Message::ExecRequest(exec(&["sleep", "66"])));
@@ -196,7 +194,7 @@ fn ending_one_command_does_not_touch_another_that_begins() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_is_not_ended_with_a_later_one() {
+fn orphans_of_a_command_are_not_killed_with_a_later_one() {
     let place = TempDir::new().expect("there is room");
     let file = place.path().join("pid");
     let (mut client, mut agent) = child();
@@ -246,7 +244,7 @@ fn sigterm_ends_commands_and_removes_the_socket() {
 }
 
 #[test]
-fn a_host_that_reads_nothing_does_not_hold_up_the_end_of_the_agent() {
+fn a_host_that_does_not_read_does_not_block_the_end_of_the_agent() {
     let agent = Listening::new(AgentOptions::default());
     let mut stream = agent.connect();
     assert!(matches!(probe(&stream), Some(Message::HelloOk(_))));
@@ -282,7 +280,7 @@ fn the_agent_on_standard_streams_outlives_the_signals_of_a_terminal() {
 }
 
 #[test]
-fn one_host_too_many_is_refused_with_the_limit() {
+fn refuses_a_host_above_the_limit() {
     let agent = Listening::new(AgentOptions {
         hosts_max: NonZeroUsize::new(2).expect("not zero"),
         ..AgentOptions::default()
@@ -326,7 +324,7 @@ fn probe(mut stream: &UnixStream) -> Option<Message> {
 }
 
 #[test]
-fn a_connection_without_a_hello_does_not_keep_its_place() {
+fn closes_a_connection_without_a_hello() {
     let agent = Listening::new(AgentOptions {
         hosts_max: NonZeroUsize::MIN,
         ..AgentOptions::default()
@@ -348,7 +346,7 @@ fn a_connection_without_a_hello_does_not_keep_its_place() {
 }
 
 #[test]
-fn the_reason_of_a_violation_comes_before_the_end_of_the_command() {
+fn sends_the_reason_of_a_violation_before_the_end_of_the_command() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     for _ in 0..50 {
         let id = client.request(Message::ExecRequest(exec(&["sleep", "64"])));
@@ -432,7 +430,7 @@ fn others() -> usize {
 
 /// The agent has three threads, a host two more, a command two and a process.
 #[test]
-fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
+fn a_temporary_shortage_of_processes_ends_a_host_and_not_the_agent() {
     let mut limited = Limited::new(&format!("-u {}", others() + 8));
     let stream = limited.connect();
     let mut first = client(stream.try_clone().expect("a descriptor"));
@@ -464,7 +462,7 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
 /// Processes that were killed while no thread could be started are reaped, so they do not count
 /// against the limit.
 #[test]
-fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
+fn bursts_above_the_limit_of_processes_leave_nothing_behind() {
     for spare in [7, 8, 10] {
         let limited = Limited::new(&format!("-u {}", others() + spare));
         let stream = limited.connect();
@@ -495,7 +493,7 @@ fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
 
 /// Whether the agent runs out of descriptors at the connection itself or while serving it.
 #[test]
-fn a_host_for_which_there_is_no_descriptor_is_refused() {
+fn refuses_a_host_without_a_descriptor() {
     for limit in 16..24 {
         refuses_without_descriptors(&format!("-n {limit}"));
     }

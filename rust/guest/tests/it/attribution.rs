@@ -2,9 +2,7 @@
 //! random protocols, with a silent guest and with one that sends random answers.
 
 mod author;
-#[path = "../common/mod.rs"]
-mod common;
-
+use crate::common;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,6 @@
 //! A host on the port of a virtual machine that other hosts have used before.
 
-mod common;
-
+use crate::common;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -87,7 +86,7 @@ fn answer_ping(line: &mut UnixStream) {
 }
 
 #[test]
-fn a_hello_that_was_swallowed_is_said_again() {
+fn repeats_a_hello_that_was_lost() {
     let (link, elapsed) = greet(
         |mut line| {
             let _swallowed = answer(&mut line);
@@ -102,7 +101,7 @@ fn a_hello_that_was_swallowed_is_said_again() {
 }
 
 #[test]
-fn what_was_meant_for_another_host_is_passed_over() {
+fn skips_messages_for_another_host() {
     let (link, _) = greet(
         |mut line| {
             let ping = Envelope::new(7, Message::Ping(Empty {}));
@@ -120,7 +119,7 @@ fn what_was_meant_for_another_host_is_passed_over() {
 
 /// Messages of earlier hosts are answered when the agent, or another one, returns.
 #[test]
-fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
+fn ignores_answers_to_earlier_hosts() {
     let (link, _) = greet(
         |mut line| {
             let hello = heard(&mut line).to_frame().expect("a frame");
@@ -167,7 +166,7 @@ fn a_stale_answer_alone_is_not_a_handshake() {
 
 /// Answers to earlier hosts arrive without end.
 #[test]
-fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
+fn a_flood_of_answers_does_not_extend_the_handshake() {
     let (link, elapsed) = greet(
         |mut line| {
             let stale = answer(&mut line);
@@ -180,7 +179,7 @@ fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
 }
 
 #[test]
-fn a_silent_line_is_reported_as_silent() {
+fn reports_a_silent_line() {
     let (link, elapsed) = greet(
         |mut line| {
             let mut sink = Vec::new();
@@ -260,7 +259,9 @@ fn carry(from: OwnedFd, to: OwnedFd) {
 /// Runs a session that pings the guest.
 fn ping(link: GuestLink) -> Phase {
     let text = "effect Link version 1 { op ping() -> Unit within 5s; }
-        global protocol P(role A, role B) uses Link at A { at A { Link.ping(); } over() from A to B; }";
+        global protocol P(role A, role B) uses Link at A {
+            at A { Link.ping(); } over() from A to B;
+        }";
     let source = Source::new("ping.anti", text);
     let built = compile_source(source, &NoModules, &Limits::default());
     let built = built.unwrap_or_else(|report| panic!("{report}"));
@@ -280,7 +281,7 @@ fn ping(link: GuestLink) -> Phase {
 
 /// Hosts wrote to the line while no agent was there, and a new agent answers all messages.
 #[test]
-fn a_host_is_served_after_hosts_that_found_no_agent() {
+fn serves_a_host_after_hosts_without_an_agent() {
     let wire = Wire::new();
     let mut agent = wire.agent();
     wire.open(PATIENCE).expect("it is served").close();

@@ -1,7 +1,6 @@
 //! Whole sessions: protocol text, machine, driver, link, agent, processes.
 
-mod common;
-
+use crate::common;
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
@@ -298,7 +297,7 @@ fn input_and_output_stream_at_the_same_time() {
 }
 
 #[test]
-fn input_to_a_command_that_has_ended_goes_nowhere() {
+fn input_to_a_command_that_has_ended_is_dropped() {
     let feed = (0..100).map(|_| Feed::Data(vec![7; 30_000]));
     let mut run = Run::start(link().0, spec(&["head", "-c", "3"], true, None), feed);
     assert_eq!(run.end(), CLOSED);
@@ -345,7 +344,7 @@ fn signals_cancel_and_deadline_reach_the_command() {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_an_error_of_the_protocol() {
+fn a_missing_command_is_an_error_of_the_protocol() {
     let mut run = Run::start(link().0, spec(&["/no/such/program"], false, None), []);
     assert_eq!(run.end(), CLOSED);
     let error = run
@@ -360,7 +359,7 @@ fn a_command_that_is_not_there_is_an_error_of_the_protocol() {
 }
 
 #[test]
-fn an_agent_that_is_lost_ends_the_session() {
+fn a_lost_agent_ends_the_session() {
     let (link, knife) = link();
     let mut run = Run::start(
         link,
@@ -446,7 +445,7 @@ fn many(request: &EffectRequest<'_>) -> Reply {
 }
 
 #[test]
-fn what_is_bound_must_be_there() {
+fn refuses_to_bind_unknown_names() {
     let mut driver = Driver::new(Default::default(), FromFn(many), NoSink);
     let guest = driver.add_guest(link().0);
     let error = driver.open(&exec_image(), "me", &Guests::new().roles(guest, ["Angel"]));
@@ -552,7 +551,7 @@ fn copy(protocol: &str, copier: Copier) -> (Copier, Phase) {
 }
 
 #[test]
-fn a_file_is_copied_there_and_back() {
+fn copies_a_file_in_and_out() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("copy").to_string_lossy().into_owned();
     let data: Vec<u8> = (0..1_000_003u32).map(|i| (i % 241) as u8).collect();
@@ -589,7 +588,7 @@ fn a_file_is_copied_there_and_back() {
 }
 
 #[test]
-fn a_file_that_is_not_there_ends_the_session_with_the_guests_reason() {
+fn a_missing_file_ends_the_session_with_the_guests_reason() {
     let from = Copier {
         path: "/no/such/file".into(),
         mode: 1,

@@ -1,6 +1,6 @@
 //! Samples of every message and event, with and without optional fields, and the paths of their
 //! goldens.
-#![allow(dead_code, reason = "every test binary uses a part of this")]
+#![allow(dead_code, reason = "both test programs use a part of it")]
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
