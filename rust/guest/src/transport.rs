@@ -151,8 +151,8 @@ impl Transport {
             }
             // A regular file would receive the messages as its content.
             if !kind.is_char_device() {
-                let said = "it is neither a character device nor a socket";
-                return Err(io::Error::new(ErrorKind::InvalidInput, said));
+                let reason = "it is neither a character device nor a socket";
+                return Err(io::Error::new(ErrorKind::InvalidInput, reason));
             }
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty())?);

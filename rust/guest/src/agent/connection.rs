@@ -536,9 +536,9 @@ impl Host for CommandHost {
         if self.unacknowledged < ACK_LEN_MIN {
             return;
         }
-        let told = u32::try_from(self.unacknowledged).unwrap_or(u32::MAX);
-        self.unacknowledged -= u64::from(told);
-        if let Some(credit) = NonZeroU32::new(told) {
+        let consumed = u32::try_from(self.unacknowledged).unwrap_or(u32::MAX);
+        self.unacknowledged -= u64::from(consumed);
+        if let Some(credit) = NonZeroU32::new(consumed) {
             self.shared
                 .send(self.id, Message::StdinWindow(StdinWindow { credit }));
         }

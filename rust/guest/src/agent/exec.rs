@@ -712,11 +712,12 @@ mod tests {
         assert_eq!(out, b"0123");
         // The other stream is not blocked, and no output is lost after the linger time.
         thread::sleep(LINGER + Duration::from_millis(100));
-        let told: Vec<_> = rx.try_iter().collect();
+        let events: Vec<_> = rx.try_iter().collect();
         assert!(
-            told.iter()
+            events
+                .iter()
                 .all(|t| matches!(t, Event::Output(Pipe::Err, d) if d == b"err")),
-            "{told:?}"
+            "{events:?}"
         );
         control.order(Order::Credit {
             pipe: Pipe::Out,

@@ -100,15 +100,7 @@ impl Walk<'_> {
         for (pc, known) in self.follow() {
             match self.program.code.get(pc.index()) {
                 Some(Instruction::Send { label, val, .. }) => {
-                    let (label, val, selector) = (*label, *val, None);
-                    self.check_send(
-                        &known,
-                        Sending {
-                            label,
-                            val,
-                            selector,
-                        },
-                    )?;
+                    self.check_send(&known, Sending::message(*label, *val))?;
                 }
                 Some(Instruction::Offer { selector, arms, .. }) => {
                     for arm in arms {
@@ -164,15 +156,7 @@ impl Walk<'_> {
         };
         match instruction {
             Instruction::Send { label, val, .. } => {
-                let (label, val, selector) = (*label, *val, None);
-                self.send(
-                    &mut known,
-                    Sending {
-                        label,
-                        val,
-                        selector,
-                    },
-                );
+                self.send(&mut known, Sending::message(*label, *val));
                 vec![(next, known)]
             }
             Instruction::Offer { selector, arms, .. } => {
@@ -528,6 +512,15 @@ impl Walk<'_> {
 }
 
 impl Sending {
+    fn message(label: LabelId, val: Reg) -> Sending {
+        let selector = None;
+        Sending {
+            label,
+            val,
+            selector,
+        }
+    }
+
     fn arm(arm: &Arm, selector: Reg) -> Sending {
         Sending {
             label: arm.label,

@@ -118,14 +118,14 @@ fn a_deadline_kills_the_group_and_is_reported() {
     request.deadline_ms = NonZeroU32::new(200);
     let started = Instant::now();
     let id = client.request(Message::ExecRequest(request));
-    let told = client.wait(id);
-    assert_eq!(told.exit(), (137, Some(9), true));
+    let exchange = client.wait(id);
+    assert_eq!(exchange.exit(), (137, Some(9), true));
     assert!(
         started.elapsed() < Duration::from_secs(3),
         "{:?}",
         started.elapsed()
     );
-    gone(pid_in(&told.stdout));
+    gone(pid_in(&exchange.stdout));
 }
 
 #[test]
@@ -135,8 +135,11 @@ fn a_deadline_applies_without_credit() {
     request.deadline_ms = NonZeroU32::new(200);
     request.stdout_window = Some(5);
     let id = client.request(Message::ExecRequest(request));
-    let told = client.wait(id);
-    assert_eq!((told.exit(), told.stdout.len()), ((137, Some(9), true), 5));
+    let exchange = client.wait(id);
+    assert_eq!(
+        (exchange.exit(), exchange.stdout.len()),
+        ((137, Some(9), true), 5)
+    );
 }
 
 #[test]
@@ -147,23 +150,23 @@ fn a_cancel_kills_the_group() {
         client.pump();
     }
     client.send(id, Message::Cancel(Empty {}));
-    let told = client.wait(id);
-    assert_eq!(told.exit(), (137, Some(9), false));
-    gone(pid_in(&told.stdout));
+    let exchange = client.wait(id);
+    assert_eq!(exchange.exit(), (137, Some(9), false));
+    gone(pid_in(&exchange.stdout));
     assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
 }
 
 #[test]
 fn a_grandchild_that_holds_the_pipe_does_not_block_the_response() {
     let started = Instant::now();
-    let told = run(sh("sleep 60 & echo $!"));
-    assert_eq!(told.exit(), (0, None, false));
+    let exchange = run(sh("sleep 60 & echo $!"));
+    assert_eq!(exchange.exit(), (0, None, false));
     assert!(
         (LINGER..LINGER * 8).contains(&started.elapsed()),
         "{:?}",
         started.elapsed()
     );
-    gone(pid_in(&told.stdout));
+    gone(pid_in(&exchange.stdout));
 }
 
 #[test]
@@ -176,9 +179,9 @@ fn transfers_large_input_and_output_through_small_windows() {
         .collect();
     let id = client.request(Message::ExecRequest(request));
     client.feed(id, &data);
-    let told = client.wait(id);
-    assert_eq!(told.exit(), (0, None, false));
-    assert!(told.stdout == data, "{} bytes", told.stdout.len());
+    let exchange = client.wait(id);
+    assert_eq!(exchange.exit(), (0, None, false));
+    assert!(exchange.stdout == data, "{} bytes", exchange.stdout.len());
 }
 
 #[test]
@@ -200,8 +203,11 @@ fn a_stream_without_credit_blocks_only_itself() {
             stream: Stream::Stdout,
         }),
     );
-    let told = client.wait(slow);
-    assert_eq!((told.stdout.len(), told.stderr.len()), (100_000, 100_000));
+    let exchange = client.wait(slow);
+    assert_eq!(
+        (exchange.stdout.len(), exchange.stderr.len()),
+        (100_000, 100_000)
+    );
 }
 
 #[test]
@@ -241,9 +247,9 @@ fn runs_fifty_commands_at_once() {
         })
         .collect();
     for (id, n) in ids {
-        let told = client.wait(id);
-        assert_eq!(told.exit(), (n as i32, None, false));
-        assert_eq!(told.stdout, format!("{n}\n").into_bytes());
+        let exchange = client.wait(id);
+        assert_eq!(exchange.exit(), (n as i32, None, false));
+        assert_eq!(exchange.stdout, format!("{n}\n").into_bytes());
     }
 }
 
@@ -359,9 +365,9 @@ fn the_agent_reaps_orphans_of_commands() {
     let mut client = Client::new(output, input);
     let script = "setsid sh -c 'echo $$; exec sleep 0.4' </dev/null 2>/dev/null & sleep 0.1";
     let id = client.request(Message::ExecRequest(sh(&format!("{script}; exit 7"))));
-    let told = client.wait(id);
-    assert_eq!(told.exit(), (7, None, false));
-    let pid = pid_in(&told.stdout);
+    let exchange = client.wait(id);
+    assert_eq!(exchange.exit(), (7, None, false));
+    let pid = pid_in(&exchange.stdout);
     let until = Instant::now() + Duration::from_secs(10);
     while state(pid).is_some() {
         assert!(Instant::now() < until, "orphan {pid} is {:?}", state(pid));
@@ -708,23 +714,15 @@ fn a_named_pipe_does_not_block_file_requests() {
     ok(&mut client, Message::FsStat(FsStat { path, follow: None }));
 }
 
-/// A host that sends arbitrary bytes must not block the agent, make it panic, or leave a process
-/// running.
-#[test]
-fn survives_five_hundred_faulty_hosts() {
-    use std::io::{Read, Write};
-    let hello = {
-        let mut out = Vec::new();
-        antiphon_wire::HostLink::new(Default::default(), &mut out).expect("a good offer");
-        out
-    };
+/// The frames that faulty streams are made of.
+fn host_frames(hello: &[u8]) -> Vec<Vec<u8>> {
     let word = |id, message| {
         antiphon_wire::Envelope::new(id, message)
             .to_frame()
             .expect("good")
     };
-    let words = [
-        hello.clone(),
+    vec![
+        hello.to_vec(),
         word(1, Message::ExecRequest(exec(&["true"]))),
         word(
             2,
@@ -766,7 +764,58 @@ fn survives_five_hundred_faulty_hosts() {
         ),
         word(6, Message::Ping(Empty {})),
         word(6, Message::Pong(Empty {})),
-    ];
+    ]
+}
+
+/// Serves one host that sends these bytes. Returns the bytes of the agent.
+fn serve_bytes(n: usize, stream: &[u8]) -> Vec<u8> {
+    use std::io::{Read, Write};
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let options = AgentOptions::default();
+    let agent = thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
+    // The agent may have closed the stream already. Then the write fails.
+    let _ = ours.write_all(stream);
+    ours.shutdown(std::net::Shutdown::Write)
+        .expect("it was open");
+    ours.set_read_timeout(Some(common::PATIENCE))
+        .expect("a good time");
+    let mut answer = Vec::new();
+    match ours.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("host {n}: {error}"),
+    }
+    agent.join().expect("no panic").expect("it serves");
+    answer
+}
+
+/// Checks that each id has at most one terminal message.
+fn check_ends(n: usize, answer: &[u8]) {
+    let mut deframer = antiphon_wire::Deframer::default();
+    deframer.push(answer);
+    let mut ends = std::collections::BTreeMap::new();
+    while let Some(envelope) = deframer.next().expect("the agent writes good frames") {
+        let kind = envelope
+            .message
+            .kind()
+            .expect("the agent says what is known");
+        if kind.role() == antiphon_wire::MessageRole::Terminal && envelope.id != 0 {
+            *ends.entry(envelope.id).or_insert(0) += 1;
+        }
+    }
+    assert!(ends.values().all(|ends| *ends == 1), "host {n}: {ends:?}");
+}
+
+/// A host that sends arbitrary bytes must not block the agent, make it panic, or leave a process
+/// running.
+#[test]
+fn survives_five_hundred_faulty_hosts() {
+    let hello = {
+        let mut out = Vec::new();
+        antiphon_wire::HostLink::new(Default::default(), &mut out).expect("a good offer");
+        out
+    };
+    let words = host_frames(&hello);
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut dice = move |sides: usize| {
         state ^= state << 13;
@@ -791,34 +840,6 @@ fn survives_five_hundred_faulty_hosts() {
                 _ => drop(stream.get_mut(at).map(|byte| *byte ^= 1 << dice(8))),
             }
         }
-        let (mut ours, theirs) = UnixStream::pair().expect("a pair");
-        let options = AgentOptions::default();
-        let agent = thread::spawn(move || antiphon_guest::agent::serve_stream(theirs, &options));
-        // The agent may have closed the stream already. Then the write fails.
-        let _ = ours.write_all(&stream);
-        ours.shutdown(std::net::Shutdown::Write)
-            .expect("it was open");
-        ours.set_read_timeout(Some(common::PATIENCE))
-            .expect("a good time");
-        let mut answer = Vec::new();
-        match ours.read_to_end(&mut answer) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("host {n}: {error}"),
-        }
-        agent.join().expect("no panic").expect("it serves");
-        let mut deframer = antiphon_wire::Deframer::default();
-        deframer.push(&answer);
-        let mut ends = std::collections::BTreeMap::new();
-        while let Some(envelope) = deframer.next().expect("the agent writes good frames") {
-            let kind = envelope
-                .message
-                .kind()
-                .expect("the agent says what is known");
-            if kind.role() == antiphon_wire::MessageRole::Terminal && envelope.id != 0 {
-                *ends.entry(envelope.id).or_insert(0) += 1;
-            }
-        }
-        assert!(ends.values().all(|ends| *ends == 1), "host {n}: {ends:?}");
+        check_ends(n, &serve_bytes(n, &stream));
     }
 }

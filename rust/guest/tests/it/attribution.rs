@@ -16,8 +16,8 @@ use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
-    Class, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort, SortId, Stamp,
-    State, Value, VerifiedImage,
+    Class, EffectHandler, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort,
+    SortId, Stamp, State, Value, VerifiedImage,
 };
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecOutput,
@@ -51,11 +51,11 @@ fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
 struct Written {
     /// The request of the session that it was for.
     request: usize,
-    what: Said,
+    what: Content,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Said {
+enum Content {
     /// The rest of an output, and whether no part was taken.
     Output {
         stream: u64,
@@ -134,7 +134,7 @@ impl Serving {
             let op = Op::FsStat;
             self.write(
                 id,
-                Said::Failure,
+                Content::Failure,
                 Message::OpResult(OpResult::Err { op, error }),
             )?;
             return Ok(true);
@@ -148,7 +148,7 @@ impl Serving {
                 mtime_ms: None,
             };
             let result = Message::OpResult(OpResult::Ok(OpValue::FsStat(stat)));
-            self.write(id, Said::Size { size }, result)?;
+            self.write(id, Content::Size { size }, result)?;
             return Ok(true);
         }
         self.requests += 1;
@@ -164,7 +164,7 @@ impl Serving {
             0 => {
                 let message = number.to_string();
                 let reply = ErrorReply::new(ErrorCode::Internal, message.clone());
-                self.write(id, Said::Refusal { message }, Message::Error(reply))
+                self.write(id, Content::Refusal { message }, Message::Error(reply))
             }
             1 | 2 => {
                 let exit_code = number as i32;
@@ -176,7 +176,7 @@ impl Serving {
                 let exit_code = i64::from(exit_code);
                 self.write(
                     id,
-                    Said::Response { exit_code },
+                    Content::Response { exit_code },
                     Message::ExecResponse(response),
                 )
             }
@@ -189,7 +189,7 @@ impl Serving {
                     true => (1, Stream::Stderr),
                     false => (0, Stream::Stdout),
                 };
-                let said = Said::Output {
+                let said = Content::Output {
                     stream,
                     data: data.clone(),
                 };
@@ -207,7 +207,7 @@ impl Serving {
         1_000_000 + self.next
     }
 
-    fn write(&mut self, id: u32, what: Said, message: Message) -> std::io::Result<()> {
+    fn write(&mut self, id: u32, what: Content, message: Message) -> std::io::Result<()> {
         let frame = Envelope::new(id, message)
             .to_frame()
             .expect("it can be written");
@@ -283,10 +283,24 @@ struct Ran {
     alone: bool,
 }
 
+/// An application that chooses at random.
+fn application(mut dice: Dice) -> impl EffectHandler {
+    FromFn(move |request: &EffectRequest<'_>| {
+        let sorts = &request.image().image().sorts;
+        Reply::Now(match request.class() {
+            Class::Decide { labels, .. } => Outcome::chosen(labels[dice.below(labels.len())]),
+            Class::Produce { .. } | Class::Command | Class::Observe | Class::Check => {
+                Outcome::Success(own(request.result_sort(), sorts))
+            }
+            Class::Deliver { .. } => Outcome::done(),
+        })
+    })
+}
+
 /// Runs a session to its end.
 fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, OpenError> {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let knife = ours.try_clone().expect("a descriptor");
+    let handle = ours.try_clone().expect("a descriptor");
     let written = Arc::new(Mutex::new(Vec::new()));
     let seed = match guest {
         Guest::Silent => 0,
@@ -309,13 +323,8 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     } else {
         &GUESTS[..1]
     };
-    let place = |name: &&str| {
-        image
-            .image()
-            .roles
-            .iter()
-            .position(|role| role.name == *name)
-    };
+    let of_image = &image.image().roles;
+    let place = |name: &&str| of_image.iter().position(|role| role.name == *name);
     let inside = roles.iter().filter_map(place);
     let witness = Witness {
         image: Arc::clone(image),
@@ -328,17 +337,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         automaton.states.iter().any(sends)
     });
     let alone = speakers.count() < 2;
-    let mut dice = Dice(seed ^ 1);
-    let application = FromFn(move |request: &EffectRequest<'_>| {
-        let sorts = &request.image().image().sorts;
-        Reply::Now(match request.class() {
-            Class::Decide { labels, .. } => Outcome::chosen(labels[dice.below(labels.len())]),
-            Class::Produce { .. } | Class::Command | Class::Observe | Class::Check => {
-                Outcome::Success(own(request.result_sort(), sorts))
-            }
-            Class::Deliver { .. } => Outcome::done(),
-        })
-    });
+    let application = application(Dice(seed ^ 1));
     let mut driver = Driver::new(Default::default(), application, witness);
     let id: GuestId = driver.add_guest(link);
     let mut guests = Guests::new().roles(id, roles.iter().copied());
@@ -355,13 +354,13 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         }
     }
     if rest == Rest::Idle {
-        let _ = knife.shutdown(std::net::Shutdown::Both);
+        let _ = handle.shutdown(std::net::Shutdown::Both);
         rest = driver.run_for(common::PATIENCE);
     }
     assert_ne!(rest, Rest::Idle, "without its guest a session ends");
     let messages = driver.close().1.seen;
     // The guest reads until its line ends, and this handle keeps the line open.
-    let _ = knife.shutdown(std::net::Shutdown::Both);
+    let _ = handle.shutdown(std::net::Shutdown::Both);
     let _ = served.join().expect("the guest does not panic");
     let written = std::mem::take(&mut *written.lock().expect("no panic"));
     Ok(Ran {
@@ -377,7 +376,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
 struct Matching<'a> {
     messages: &'a [Attributed],
     /// The rest of each frame.
-    frames: Vec<Option<Said>>,
+    frames: Vec<Option<Content>>,
     requests: Vec<usize>,
     /// Whether one role takes all frames. Then no frame is skipped.
     strict: bool,
@@ -394,7 +393,7 @@ impl Matching<'_> {
             failures: ran
                 .written
                 .iter()
-                .filter(|w| w.what == Said::Failure)
+                .filter(|w| w.what == Content::Failure)
                 .count(),
             strict: ran.alone,
         };
@@ -418,7 +417,8 @@ impl Matching<'_> {
                 continue;
             }
             self.frames[n] = left;
-            if self.from(at + 1, at) || (matches!(frame, Said::Size { .. }) && self.labelled(at)) {
+            if self.from(at + 1, at) || (matches!(frame, Content::Size { .. }) && self.labelled(at))
+            {
                 return true;
             }
             self.frames[n] = Some(frame);
@@ -444,7 +444,7 @@ impl Matching<'_> {
 
     /// Whether the frames before this one were taken, or belonged to an earlier request.
     fn may_take(&self, n: usize) -> bool {
-        let of_operation = |said: &Said| label(said).is_none();
+        let of_operation = |said: &Content| label(said).is_none();
         if !self.strict || self.frames[n].as_ref().is_some_and(of_operation) {
             return true;
         }
@@ -467,43 +467,47 @@ impl Matching<'_> {
     }
 }
 
-/// The rest of a frame after this message was taken from it; `None` if the message does not fit the frame.
-fn after(message: &Attributed, frame: &Said) -> Option<Option<Said>> {
+/// The rest of a frame after this message was taken from it; `None` if it does not fit the frame.
+fn after(message: &Attributed, frame: &Content) -> Option<Option<Content>> {
     let fields: &[Value] = match &message.payload {
         Value::Unit => &[],
         Value::Record(fields) => fields,
         _ => return None,
     };
-    if let Said::Size { size } = frame {
+    if let Content::Size { size } = frame {
         return (fields == [Value::Nat(*size)]).then_some(None);
     }
     if label(frame) != Some(&message.label) {
         return None;
     }
     match (frame, fields) {
-        (Said::Output { .. } | Said::Response { .. } | Said::Refusal { .. }, []) => Some(None),
-        (Said::Output { stream, .. }, [Value::Nat(of)]) => (stream == of).then_some(None),
-        (Said::Output { stream, data }, [Value::Nat(of), Value::Bytes(piece)]) => {
+        (Content::Output { .. } | Content::Response { .. } | Content::Refusal { .. }, []) => {
+            Some(None)
+        }
+        (Content::Output { stream, .. }, [Value::Nat(of)]) => (stream == of).then_some(None),
+        (Content::Output { stream, data }, [Value::Nat(of), Value::Bytes(piece)]) => {
             let rest = data.strip_prefix(&piece[..]).filter(|_| stream == of)?;
-            Some((!rest.is_empty()).then(|| Said::Output {
+            Some((!rest.is_empty()).then(|| Content::Output {
                 stream: *stream,
                 data: rest.to_vec(),
             }))
         }
-        (Said::Response { exit_code }, [Value::Int(code)]) => (exit_code == code).then_some(None),
-        (Said::Refusal { message }, [Value::Text(_), Value::Text(text)]) => {
+        (Content::Response { exit_code }, [Value::Int(code)]) => {
+            (exit_code == code).then_some(None)
+        }
+        (Content::Refusal { message }, [Value::Text(_), Value::Text(text)]) => {
             (message[..] == text[..]).then_some(None)
         }
         _ => None,
     }
 }
 
-fn label(said: &Said) -> Option<&'static str> {
+fn label(said: &Content) -> Option<&'static str> {
     match said {
-        Said::Output { .. } => Some("exec_output"),
-        Said::Response { .. } => Some("exec_response"),
-        Said::Refusal { .. } => Some("error"),
-        Said::Size { .. } | Said::Failure => None,
+        Content::Output { .. } => Some("exec_output"),
+        Content::Response { .. } => Some("exec_response"),
+        Content::Refusal { .. } => Some("error"),
+        Content::Size { .. } | Content::Failure => None,
     }
 }
 

@@ -314,8 +314,11 @@ fn a_choice_has_its_payloads_everywhere_or_nowhere() {
         or { exec_response(Status) from Agent to Host; }
         choice at Agent { exec_output() from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }";
-    let told = refused(HEAD, body);
-    assert!(told.contains("in one place and not in another"), "{told}");
+    let refusal = refused(HEAD, body);
+    assert!(
+        refusal.contains("in one place and not in another"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -446,10 +449,12 @@ const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
 fn refuses_a_role_that_echoes() {
     let image = sample::ping_pong(1);
     Binding::named(&image, ["Client"], []).expect("it decides and produces");
-    let told = Binding::named(&image, ["Server"], []).expect_err("it echoes");
+    let refusal = Binding::named(&image, ["Server"], []).expect_err("it echoes");
     assert!(
-        told.to_string().contains("was received from another role"),
-        "{told}"
+        refusal
+            .to_string()
+            .contains("was received from another role"),
+        "{refusal}"
     );
 }
 
@@ -480,11 +485,17 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
             Instruction::Halt,
         ]
     });
-    let told = bind(other)
+    let refusal = bind(other)
         .expect_err("it is the payload of `two`")
         .to_string();
-    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
-    assert!(told.contains("was asked for as that of `two`"), "{told}");
+    assert!(
+        refusal.contains("`one` from `Agent` to `Host`"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("was asked for as that of `two`"),
+        "{refusal}"
+    );
     let constant = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
@@ -498,10 +509,10 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
             Instruction::Halt,
         ]
     });
-    let told = bind(constant).expect_err("nobody was asked").to_string();
+    let refusal = bind(constant).expect_err("nobody was asked").to_string();
     assert!(
-        told.contains("the guest is not asked for its payload"),
-        "{told}"
+        refusal.contains("the guest is not asked for its payload"),
+        "{refusal}"
     );
     // A copy in another register is the same value.
     let moved = assembled(
@@ -520,8 +531,8 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
             ]
         },
     );
-    let told = bind(moved).expect_err("one frame").to_string();
-    assert!(told.contains("was sent before"), "{told}");
+    let refusal = bind(moved).expect_err("one frame").to_string();
+    assert!(refusal.contains("was sent before"), "{refusal}");
 }
 
 #[test]
@@ -543,12 +554,12 @@ fn a_payload_from_two_paths_needs_a_frame_on_both() {
         })
     };
     bind(joined(|code| produce(code, "one", Reg(1)))).expect("each path has its frame");
-    let told = bind(joined(|_| Instruction::Set {
+    let refusal = bind(joined(|_| Instruction::Set {
         dst: Reg(1),
         value: Value::Nat(1),
     }));
-    let told = told.expect_err("one path has none").to_string();
-    assert!(told.contains("from different places"), "{told}");
+    let refusal = refusal.expect_err("one path has none").to_string();
+    assert!(refusal.contains("from different places"), "{refusal}");
 }
 
 #[test]
@@ -577,12 +588,12 @@ fn refuses_the_payload_of_an_earlier_round() {
             Instruction::Halt,
         ]
     });
-    let told = bind(old)
+    let refusal = bind(old)
         .expect_err("the second round sends it again")
         .to_string();
     assert!(
-        told.contains("was sent before") || told.contains("different places"),
-        "{told}"
+        refusal.contains("was sent before") || refusal.contains("different places"),
+        "{refusal}"
     );
 }
 
@@ -628,10 +639,13 @@ fn a_decision_allows_one_arm_without_payload() {
             Instruction::Halt,
         ]
     });
-    let told = bind(kept)
+    let refusal = bind(kept)
         .expect_err("one decision, two messages")
         .to_string();
-    assert!(told.contains("may not be the one that chose it"), "{told}");
+    assert!(
+        refusal.contains("may not be the one that chose it"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -661,10 +675,13 @@ fn the_number_of_a_spawned_program_is_not_a_payload() {
         code
     };
     let number = with_child(assembled(TWO, |code| spawned(code, vec![])));
-    let told = bind(number)
+    let refusal = bind(number)
         .expect_err("the number is no frame")
         .to_string();
-    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
+    assert!(
+        refusal.contains("`one` from `Agent` to `Host`"),
+        "{refusal}"
+    );
     let asked = assembled(TWO, |code| {
         spawned(code, vec![produce(code, "one", Reg(1))])
     });
@@ -689,6 +706,9 @@ fn refuses_an_unverified_image_without_a_panic() {
         ]
     });
     let image = VerifiedImage::unchecked(wrong);
-    let told = Binding::of(&image, vec![RoleId(1), RoleId(7)], &[9]).expect_err("it is refused");
-    assert!(told.to_string().contains("verify the image"), "{told}");
+    let refusal = Binding::of(&image, vec![RoleId(1), RoleId(7)], &[9]).expect_err("it is refused");
+    assert!(
+        refusal.to_string().contains("verify the image"),
+        "{refusal}"
+    );
 }

@@ -45,7 +45,7 @@ where
 }
 
 /// The next message on a line.
-fn heard(line: &mut UnixStream) -> Envelope {
+fn next_message(line: &mut UnixStream) -> Envelope {
     let mut frames = Deframer::default();
     let mut byte = [0];
     loop {
@@ -60,7 +60,7 @@ fn heard(line: &mut UnixStream) -> Envelope {
 
 /// Reads the next `hello` on a line and answers it as an agent of this system.
 fn answer_of(line: &mut UnixStream, system: &str) -> Vec<u8> {
-    let envelope = heard(line);
+    let envelope = next_message(line);
     assert!(
         matches!(envelope.message, Message::Hello(_)),
         "{envelope:?}"
@@ -78,7 +78,7 @@ fn answer(line: &mut UnixStream) -> Vec<u8> {
 
 /// Answers the ping that ends a handshake.
 fn answer_ping(line: &mut UnixStream) {
-    let envelope = heard(line);
+    let envelope = next_message(line);
     assert!(matches!(envelope.message, Message::Ping(_)), "{envelope:?}");
     let pong = Envelope::new(envelope.id, Message::Pong(Empty {}));
     let pong = pong.to_frame().expect("a frame");
@@ -122,7 +122,7 @@ fn skips_messages_for_another_host() {
 fn ignores_answers_to_earlier_hosts() {
     let (link, _) = greet(
         |mut line| {
-            let hello = heard(&mut line).to_frame().expect("a frame");
+            let hello = next_message(&mut line).to_frame().expect("a frame");
             let (mut other, mut agent) = UnixStream::pair().expect("a pair");
             let mut answered = |system: &str| {
                 other.write_all(&hello).expect("there is room");

@@ -478,37 +478,7 @@ fn values(op: Op) -> Vec<(&'static str, OpValue)> {
         }
         Op::FsReadFile => vec![("ok", OpValue::FsReadFile(data()))],
         Op::FsWriteFile => vec![("ok", OpValue::FsWriteFile(written()))],
-        Op::FsList => {
-            let entry = |kind, name, size| Entry {
-                kind,
-                name: text(name),
-                size,
-            };
-            let entries = vec![
-                entry(FileKind::Directory, "etc", None),
-                entry(FileKind::File, "init", Some(0)),
-                entry(FileKind::Symlink, "lib", None),
-                entry(FileKind::Other, "null", None),
-            ];
-            vec![
-                (
-                    "full",
-                    OpValue::FsList(Listing {
-                        more: true,
-                        entries,
-                        unlisted: Some(1),
-                    }),
-                ),
-                (
-                    "min",
-                    OpValue::FsList(Listing {
-                        more: false,
-                        entries: Vec::new(),
-                        unlisted: None,
-                    }),
-                ),
-            ]
-        }
+        Op::FsList => listings(),
         Op::FsMkdir => vec![("ok", OpValue::FsMkdir(Empty {}))],
         Op::FsUnlink => vec![("ok", OpValue::FsUnlink(Empty {}))],
         Op::FsRename => vec![("ok", OpValue::FsRename(Empty {}))],
@@ -526,6 +496,38 @@ fn values(op: Op) -> Vec<(&'static str, OpValue)> {
             ]
         }
     }
+}
+
+fn listings() -> Vec<(&'static str, OpValue)> {
+    let entry = |kind, name, size| Entry {
+        kind,
+        name: text(name),
+        size,
+    };
+    let entries = vec![
+        entry(FileKind::Directory, "etc", None),
+        entry(FileKind::File, "init", Some(0)),
+        entry(FileKind::Symlink, "lib", None),
+        entry(FileKind::Other, "null", None),
+    ];
+    vec![
+        (
+            "full",
+            OpValue::FsList(Listing {
+                more: true,
+                entries,
+                unlisted: Some(1),
+            }),
+        ),
+        (
+            "min",
+            OpValue::FsList(Listing {
+                more: false,
+                entries: Vec::new(),
+                unlisted: None,
+            }),
+        ),
+    ]
 }
 
 fn rest(add: Add<'_>) {

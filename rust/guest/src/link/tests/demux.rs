@@ -28,7 +28,7 @@ impl Line {
             guest: AgentLink::new(offer),
             frames: Deframer::default(),
         };
-        assert_eq!(line.carry(), ["hello"]);
+        assert_eq!(line.deliver(), ["hello"]);
         assert!(matches!(line.host.handshake(), Some(Ok(_))));
         line.host.tick(0);
         line
@@ -41,28 +41,28 @@ impl Line {
     }
 
     /// Delivers the host's messages to the guest, and the guest's answers to the host.
-    fn carry(&mut self) -> Vec<String> {
-        let (heard, answers) = self.hear();
-        self.host_hears(&answers);
-        heard
+    fn deliver(&mut self) -> Vec<String> {
+        let (names, answers) = self.deliver_to_guest();
+        self.deliver_to_host(&answers);
+        names
     }
 
     /// Delivers the host's messages to the guest. Returns their names, and the guest's answers.
-    fn hear(&mut self) -> (Vec<String>, Vec<u8>) {
+    fn deliver_to_guest(&mut self) -> (Vec<String>, Vec<u8>) {
         self.frames.push(&self.host.take_out());
-        let (mut heard, mut answers) = (Vec::new(), Vec::new());
+        let (mut names, mut answers) = (Vec::new(), Vec::new());
         while let Some(envelope) = self.frames.next().expect("the host writes good frames") {
-            heard.push(envelope.message.name().to_owned());
+            names.push(envelope.message.name().to_owned());
             let event = self.guest.receive(envelope, &mut answers);
             assert!(matches!(
                 event.expect("the host keeps the rules"),
                 AgentEvent::Ready(_) | AgentEvent::Pinged | AgentEvent::Request { .. }
             ));
         }
-        (heard, answers)
+        (names, answers)
     }
 
-    fn host_hears(&mut self, bytes: &[u8]) {
+    fn deliver_to_host(&mut self, bytes: &[u8]) {
         let mut frames = Deframer::default();
         frames.push(bytes);
         while let Some(frame) = frames.next().transpose() {
@@ -114,14 +114,14 @@ fn a_silent_guest_is_pinged_and_then_lost() {
     let mut line = Line::ready(Some(15_000));
     line.pass(0, 5_000);
     let effect = line.open();
-    assert_eq!(line.hear().0, ["fs_list"]);
+    assert_eq!(line.deliver_to_guest().0, ["fs_list"]);
     assert_eq!(line.host.next_deadline(), Some(5_000 + PING_AFTER));
     line.pass(5_000, 5_000 + PING_AFTER - 1);
-    assert_eq!(line.hear().0, [""; 0]);
+    assert_eq!(line.deliver_to_guest().0, [""; 0]);
 
     let pinged = 5_000 + PING_AFTER;
     line.host.tick(pinged);
-    assert_eq!(line.hear().0, ["ping"]);
+    assert_eq!(line.deliver_to_guest().0, ["ping"]);
     line.pass(pinged, pinged + 15_000 - 1);
     assert_eq!(line.end(), None);
     assert!(!line.host.is_silent());
@@ -137,7 +137,7 @@ fn time_without_the_host_running_is_not_silence() {
     let mut line = Line::ready(Some(15_000));
     let effect = line.open();
     line.pass(0, PING_AFTER);
-    assert_eq!(line.hear().0, ["fs_list", "ping"]);
+    assert_eq!(line.deliver_to_guest().0, ["fs_list", "ping"]);
     // The host was stopped for an hour, and only one second of it counts.
     let back = PING_AFTER + 3_600_000;
     line.host.tick(back);
@@ -151,13 +151,17 @@ fn time_without_the_host_running_is_not_silence() {
 fn a_probe_has_its_own_timeout() {
     let mut line = Line::ready(Some(60_000));
     line.host.probe(1_500);
-    assert_eq!(line.hear().0, [""; 0], "nothing waits for the guest");
+    assert_eq!(
+        line.deliver_to_guest().0,
+        [""; 0],
+        "nothing waits for the guest"
+    );
     let effect = line.open();
     line.host.probe(1_500);
     // A later probe does not extend an earlier one.
     line.host.tick(500);
     line.host.probe(1_500);
-    assert_eq!(line.hear().0, ["fs_list", "ping"]);
+    assert_eq!(line.deliver_to_guest().0, ["fs_list", "ping"]);
     line.host.tick(1_499);
     assert_eq!(line.end(), None);
     line.host.tick(1_500);
@@ -166,7 +170,7 @@ fn a_probe_has_its_own_timeout() {
     let mut line = Line::ready(None);
     line.open();
     line.host.probe(1_500);
-    line.carry();
+    line.deliver();
     line.pass(0, 100_000);
     assert_eq!(line.end(), None, "it has answered, and silence has no end");
 }
@@ -175,11 +179,11 @@ fn a_probe_has_its_own_timeout() {
 fn a_guest_that_answers_pings_is_not_lost() {
     let mut line = Line::ready(Some(15_000));
     line.open();
-    line.carry();
+    line.deliver();
     let mut pings = 0;
     for second in 0..100 {
         line.host.tick(second * 1_000);
-        pings += line.carry().iter().filter(|name| *name == "ping").count();
+        pings += line.deliver().iter().filter(|name| *name == "ping").count();
     }
     assert_eq!(line.end(), None);
     assert!((30..=100).contains(&pings), "{pings}");
@@ -189,7 +193,7 @@ fn a_guest_that_answers_pings_is_not_lost() {
 fn a_replaced_agent_is_lost_at_once() {
     let mut line = Line::ready(Some(15_000));
     let effect = line.open();
-    line.carry();
+    line.deliver();
     line.host.tick(PING_AFTER);
     line.host.tick(PING_AFTER * 2);
     let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
@@ -198,7 +202,7 @@ fn a_replaced_agent_is_lost_at_once() {
     let ping = line.frames.next().expect("a good frame").expect("a ping");
     let mut answer = Vec::new();
     assert!(line.guest.receive(ping, &mut answer).is_err());
-    line.host_hears(&answer);
+    line.deliver_to_host(&answer);
     assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
 }
 
@@ -207,7 +211,7 @@ fn an_idle_link_is_not_pinged() {
     let mut idle = Line::ready(Some(15_000));
     idle.pass(0, 1_000_000);
     assert_eq!(
-        (idle.hear().0, idle.host.next_deadline()),
+        (idle.deliver_to_guest().0, idle.host.next_deadline()),
         (Vec::new(), None)
     );
 }

@@ -114,7 +114,7 @@ impl Harness {
 
     fn ready() -> Harness {
         let mut harness = Harness::before_handshake();
-        harness.say(0, hello_ok());
+        harness.send(0, hello_ok());
         assert!(matches!(harness.demux.handshake(), Some(Ok(_))));
         harness
     }
@@ -199,7 +199,7 @@ impl Harness {
         self.ask(session, Request::Produce { role, label, sort })
     }
 
-    fn say(&mut self, id: u32, message: Message) {
+    fn send(&mut self, id: u32, message: Message) {
         self.push(
             &Envelope::new(id, message)
                 .to_frame()
@@ -306,6 +306,11 @@ fn encoded(id: u32, message: Message) -> Vec<u8> {
 
 /// Frames that end the link, because their request is not known or they are not valid frames.
 fn fatal_frames() -> Vec<(&'static str, Vec<u8>)> {
+    [malformed_frames(), misplaced_frames()].concat()
+}
+
+/// Frames whose body or envelope does not decode.
+fn malformed_frames() -> Vec<(&'static str, Vec<u8>)> {
     let empty = || Item::map::<&str, Item>([]);
     let uint = Item::Uint;
     let text = |s: &str| Item::from(s);
@@ -368,6 +373,13 @@ fn fatal_frames() -> Vec<(&'static str, Vec<u8>)> {
             "payload no map",
             frame(uint(1), text("exec_output"), uint(1), uint(1)),
         ),
+    ]
+}
+
+/// Messages that the guest must not send, or not on their id.
+fn misplaced_frames() -> Vec<(&'static str, Vec<u8>)> {
+    let empty = || Item::map::<&str, Item>([]);
+    vec![
         ("output for nobody", encoded(77, output(b"x"))),
         ("end for nobody", encoded(77, response(0))),
         ("result for nobody", encoded(77, Message::Pong(Empty {}))),
@@ -426,6 +438,11 @@ fn fatal_frames() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Frames that abort one request.
 fn request_frames() -> Vec<(&'static str, Vec<u8>)> {
+    [invalid_messages(), invalid_responses()].concat()
+}
+
+/// Messages that a request cannot have.
+fn invalid_messages() -> Vec<(&'static str, Vec<u8>)> {
     let empty = || Item::map::<&str, Item>([]);
     let map = |entries: &[(&str, Item)]| Item::map(entries.iter().cloned());
     let bytes = || Item::Bytes(b"x".to_vec());
@@ -452,23 +469,6 @@ fn request_frames() -> Vec<(&'static str, Vec<u8>)> {
                 map(&[("data", "x".into()), ("stream", "stdout".into())]),
             ),
         ),
-        ("end without code", payload("exec_response", 1, empty())),
-        (
-            "end with a code beyond",
-            payload(
-                "exec_response",
-                1,
-                map(&[("exit_code", Item::Uint(1 << 40))]),
-            ),
-        ),
-        (
-            "end with no signal",
-            payload(
-                "exec_response",
-                1,
-                map(&[("exit_code", Item::Uint(1)), ("signal", Item::Uint(65))]),
-            ),
-        ),
         (
             "error without a known code",
             payload(
@@ -493,6 +493,30 @@ fn request_frames() -> Vec<(&'static str, Vec<u8>)> {
         (
             "another version",
             frame(Item::Uint(9), "exec_output".into(), Item::Uint(1), empty()),
+        ),
+    ]
+}
+
+/// An `exec_response` with an invalid payload.
+fn invalid_responses() -> Vec<(&'static str, Vec<u8>)> {
+    let map = |entries: &[(&str, Item)]| Item::map(entries.iter().cloned());
+    vec![
+        ("end without code", payload("exec_response", 1, map(&[]))),
+        (
+            "end with a code beyond",
+            payload(
+                "exec_response",
+                1,
+                map(&[("exit_code", Item::Uint(1 << 40))]),
+            ),
+        ),
+        (
+            "end with no signal",
+            payload(
+                "exec_response",
+                1,
+                map(&[("exit_code", Item::Uint(1)), ("signal", Item::Uint(65))]),
+            ),
         ),
     ]
 }
@@ -562,7 +586,7 @@ fn a_frame_that_aborts_a_request_is_a_violation_for_its_session() {
         );
         assert_eq!(harness.outcome(second), None, "{name}");
         // The other session is not affected.
-        harness.say(2, output(b"fine"));
+        harness.send(2, output(b"fine"));
         assert_eq!(
             harness.outcome(second),
             Some(&Outcome::chosen(OUTPUT)),
@@ -604,7 +628,7 @@ fn a_message_that_the_protocol_does_not_allow_is_a_violation() {
         let mut harness = Harness::ready();
         harness.exec(1, false);
         let effect = harness.decide(1, labels);
-        harness.say(1, message);
+        harness.send(1, message);
         assert_eq!(
             harness.failure(effect),
             (FailureKind::ContractViolation, detail)
@@ -614,14 +638,14 @@ fn a_message_that_the_protocol_does_not_allow_is_a_violation() {
     }
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(b"x"));
+    harness.send(1, output(b"x"));
     let effect = harness.decide(1, &only_end);
     assert_eq!(harness.failure(effect).0, FailureKind::ContractViolation);
 
     let mut harness = Harness::ready();
     harness.exec(1, false);
     let effect = harness.produce(1, "exec_response", STATUS);
-    harness.say(1, output(b"x"));
+    harness.send(1, output(b"x"));
     assert_eq!(harness.failure(effect).0, FailureKind::ContractViolation);
 }
 
@@ -629,7 +653,7 @@ fn a_message_that_the_protocol_does_not_allow_is_a_violation() {
 fn a_payload_that_does_not_convert_is_a_violation() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, response(3));
+    harness.send(1, response(3));
     let chosen = harness.decide(1, &EVERY);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(RESPONSE)));
     let effect = harness.produce(1, "exec_response", CHUNK);
@@ -646,7 +670,7 @@ fn a_payload_that_does_not_convert_is_a_violation() {
 fn waiting_after_the_end_is_a_violation() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, response(0));
+    harness.send(1, response(0));
     let chosen = harness.decide(1, &EVERY);
     let status = harness.produce(1, "exec_response", STATUS);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(RESPONSE)));
@@ -670,7 +694,7 @@ fn a_refusal_without_a_branch_is_a_failure_of_its_kind() {
         let mut harness = Harness::ready();
         harness.exec(1, false);
         let effect = harness.decide(1, &EVERY[..2]);
-        harness.say(1, refused(code));
+        harness.send(1, refused(code));
         assert_eq!(
             harness.failure(effect),
             (kind, format!("{}: no", code.name()).as_str())
@@ -683,8 +707,8 @@ fn a_lost_guest_ends_every_effect_after_its_last_frames() {
     let mut harness = Harness::ready();
     harness.exec(1, true);
     harness.exec(2, false);
-    harness.say(1, output(b"last words"));
-    harness.say(2, response(0));
+    harness.send(1, output(b"last words"));
+    harness.send(2, response(0));
     let full = Value::bytes(&[0; 2000]);
     let write = harness.ask(
         1,
@@ -694,20 +718,13 @@ fn a_lost_guest_ends_every_effect_after_its_last_frames() {
             sort: BYTES,
         },
     );
-    let call = harness.ask(
-        3,
-        Request::Call {
-            operation: "ping",
-            args: &[],
-            result: UNIT,
-        },
-    );
+    let call = ping(&mut harness, 3);
     assert_eq!(harness.open.len(), 2, "the write has credit for half of it");
     harness.lost();
     assert_eq!(harness.failure(write).0, FailureKind::Lost);
     assert_eq!(harness.failure(call).0, FailureKind::Lost);
-    let heard = harness.decide(1, &EVERY);
-    assert_eq!(harness.outcome(heard), Some(&Outcome::chosen(OUTPUT)));
+    let last = harness.decide(1, &EVERY);
+    assert_eq!(harness.outcome(last), Some(&Outcome::chosen(OUTPUT)));
     let next = harness.decide(1, &EVERY);
     assert_eq!(harness.failure(next).0, FailureKind::Lost);
     let ended = harness.decide(2, &EVERY);
@@ -716,7 +733,7 @@ fn a_lost_guest_ends_every_effect_after_its_last_frames() {
         let mut harness = Harness::ready();
         harness.exec(1, false);
         let effect = harness.decide(1, &EVERY);
-        harness.say(0, refused(ErrorCode::ShuttingDown));
+        harness.send(0, refused(ErrorCode::ShuttingDown));
         harness.failure(effect).1.to_owned()
     };
     assert_eq!(closing, "the guest closed the link: shutting_down: no");
@@ -768,17 +785,10 @@ fn a_missed_deadline_ends_the_request() {
     assert_eq!(harness.failure(effect).0, FailureKind::Timeout);
     assert_eq!(harness.demux.next_deadline(), None);
     // Later frames of the request are dropped, and the link still works.
-    harness.say(1, output(b"late"));
-    harness.say(1, response(0));
-    let ping = harness.ask(
-        2,
-        Request::Call {
-            operation: "ping",
-            args: &[],
-            result: UNIT,
-        },
-    );
-    harness.say(2, Message::Pong(Empty {}));
+    harness.send(1, output(b"late"));
+    harness.send(1, response(0));
+    let ping = ping(&mut harness, 2);
+    harness.send(2, Message::Pong(Empty {}));
     assert_eq!(harness.outcome(ping), Some(&Outcome::done()));
 }
 
@@ -786,7 +796,7 @@ fn a_missed_deadline_ends_the_request() {
 #[test]
 fn a_deadline_stops_while_the_session_takes_no_output() {
     let mut harness = with_deadline();
-    harness.say(1, output(b"one"));
+    harness.send(1, output(b"one"));
     pass(&mut harness, 1_000, 61_000);
     let effect = harness.decide(1, &EVERY);
     assert_eq!(harness.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
@@ -808,8 +818,8 @@ fn a_flood_of_output_does_not_extend_the_deadline() {
     for now in (1_000..at).step_by(100) {
         harness.demux.tick(now);
         // More output than the session takes in a turn.
-        harness.say(1, output(&[0; 300]));
-        harness.say(1, output(&[0; 300]));
+        harness.send(1, output(&[0; 300]));
+        harness.send(1, output(&[0; 300]));
         let effect = harness.decide(1, &EVERY);
         assert_eq!(
             harness.outcome(effect),
@@ -837,7 +847,7 @@ fn a_trickle_after_a_cancel_ends() {
         let (mut failed_at, mut effect) = (None, harness.decide(1, &EVERY));
         for now in (0..60_000).step_by(500) {
             harness.demux.tick(now);
-            harness.say(1, output(data));
+            harness.send(1, output(data));
             match harness.outcome(effect) {
                 Some(Outcome::Failure(_)) => {
                     failed_at = Some(now);
@@ -861,7 +871,7 @@ fn returns_the_credit_of_dropped_output() {
     let dropped = WINDOW as usize / 30_000 + 1;
     for _ in 0..dropped {
         // Each choice drops the frame chosen before it.
-        harness.say(1, output(&[0; 30_000]));
+        harness.send(1, output(&[0; 30_000]));
         let effect = harness.decide(1, &EVERY);
         assert_eq!(harness.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
     }
@@ -886,7 +896,7 @@ fn cancel(harness: &mut Harness) {
 
 /// The guest sends two pieces of output, and the session takes them.
 fn take_output(harness: &mut Harness) {
-    harness.say(1, output(&[0; 60_000]));
+    harness.send(1, output(&[0; 60_000]));
     for _ in 0..2 {
         let effect = harness.decide(1, &EVERY);
         assert_eq!(harness.outcome(effect), Some(&Outcome::chosen(OUTPUT)));
@@ -929,26 +939,38 @@ fn an_unanswered_cancel_ends_and_grants_no_credit() {
     assert!(detail.contains("was cancelled"), "{detail}");
 }
 
+/// Asks for 4 bytes of a file.
+fn read_file(harness: &mut Harness, session: u32) -> EffectId {
+    let read = Value::record(vec![Value::Nat(1), Value::Nat(4)]);
+    let request = Request::Call {
+        operation: "fs_read",
+        args: &[(&read, READ)],
+        result: DATA,
+    };
+    harness.ask(session, request)
+}
+
+fn ping(harness: &mut Harness, session: u32) -> EffectId {
+    let request = Request::Call {
+        operation: "ping",
+        args: &[],
+        result: UNIT,
+    };
+    harness.ask(session, request)
+}
+
+fn data(data: &[u8]) -> OpResult {
+    OpResult::Ok(OpValue::FsRead(FileData {
+        eof: false,
+        data: data.into(),
+    }))
+}
+
 #[test]
 fn operations_end_with_their_result_or_a_typed_failure() {
-    let read = Value::record(vec![Value::Nat(1), Value::Nat(4)]);
-    let ask = |harness: &mut Harness| {
-        let want = Request::Call {
-            operation: "fs_read",
-            args: &[(&read, READ)],
-            result: DATA,
-        };
-        harness.ask(1, want)
-    };
-    let data = |data: &[u8]| {
-        OpResult::Ok(OpValue::FsRead(FileData {
-            eof: false,
-            data: data.into(),
-        }))
-    };
     let mut harness = Harness::ready();
-    let good = ask(&mut harness);
-    harness.say(1, Message::OpResult(data(b"1234")));
+    let good = read_file(&mut harness, 1);
+    harness.send(1, Message::OpResult(data(b"1234")));
     let value = Value::record(vec![Value::Bool(false), Value::bytes(b"1234")]);
     assert_eq!(harness.outcome(good), Some(&Outcome::Success(value)));
 
@@ -991,16 +1013,9 @@ fn operations_end_with_their_result_or_a_typed_failure() {
         (error(OpErrorCode::Io), FailureKind::Internal),
     ] {
         let mut harness = Harness::ready();
-        let effect = ask(&mut harness);
-        let other = harness.ask(
-            2,
-            Request::Call {
-                operation: "ping",
-                args: &[],
-                result: UNIT,
-            },
-        );
-        harness.say(1, Message::OpResult(result.clone()));
+        let effect = read_file(&mut harness, 1);
+        let other = ping(&mut harness, 2);
+        harness.send(1, Message::OpResult(result.clone()));
         assert_eq!(harness.failure(effect).0, kind, "{result:?}");
         assert_eq!(harness.outcome(other), None, "{result:?}");
     }
@@ -1077,9 +1092,9 @@ fn input_waits_only_for_credit() {
         },
     );
     assert_eq!(harness.outcome(write), None);
-    harness.say(1, window(1000));
+    harness.send(1, window(1000));
     assert_eq!(harness.outcome(write), None);
-    harness.say(1, window(500));
+    harness.send(1, window(500));
     assert_eq!(harness.outcome(write), Some(&Outcome::done()));
     let eof = harness.ask(
         1,
@@ -1090,7 +1105,7 @@ fn input_waits_only_for_credit() {
         },
     );
     assert_eq!(harness.outcome(eof), Some(&Outcome::done()));
-    harness.say(1, response(0));
+    harness.send(1, response(0));
     let late = harness.ask(
         1,
         Request::Deliver {
@@ -1168,26 +1183,19 @@ fn accepts_nothing_before_the_handshake() {
         window(1),
     ] {
         let mut harness = Harness::before_handshake();
-        harness.say(1, message);
+        harness.send(1, message);
         assert!(harness.demux.fault().is_some());
         assert!(harness.demux.handshake().is_none());
     }
     let mut harness = Harness::before_handshake();
-    let call = harness.ask(
-        1,
-        Request::Call {
-            operation: "ping",
-            args: &[],
-            result: UNIT,
-        },
-    );
+    let call = ping(&mut harness, 1);
     assert_eq!(harness.failure(call).0, FailureKind::Unavailable);
     let Message::HelloOk(mut ok) = hello_ok() else {
         panic!()
     };
     ok.protocol_version = 7;
     let mut harness = Harness::before_handshake();
-    harness.say(0, Message::HelloOk(ok));
+    harness.send(0, Message::HelloOk(ok));
     assert!(harness.demux.fault().is_some());
 }
 
@@ -1270,6 +1278,31 @@ fn mutate(stream: &mut Vec<u8>, dice: &mut Dice) {
     }
 }
 
+/// Decides and takes the next frame of a session, unless a decision is outstanding. An error is a
+/// value that is not of its sort.
+fn take_frame(harness: &mut Harness, session: u32, asked: &mut Vec<EffectId>) -> Result<(), Value> {
+    let is_waiting =
+        |effect: &EffectId| effect.session.0 == session && harness.outcome(*effect).is_none();
+    if asked.iter().any(is_waiting) {
+        return Ok(());
+    }
+    let chosen = harness.decide(session, &EVERY);
+    asked.push(chosen);
+    let Some(Outcome::Success(Value::Nat(label))) = harness.outcome(chosen) else {
+        return Ok(());
+    };
+    let (label, sort) = match label {
+        0 => ("exec_output", CHUNK),
+        1 => ("exec_response", STATUS),
+        _ => ("error", ERROR),
+    };
+    let produced = harness.produce(session, label, sort);
+    match harness.outcome(produced) {
+        Some(Outcome::Success(value)) if !value.is_of(sort, &harness.sorts) => Err(value.clone()),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Runs one stream against sessions that run a command, read a file and ping. Returns how it ended.
 fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -1287,23 +1320,8 @@ fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
         harness.exec(1, true);
         harness.exec(2, false);
     }
-    let read = Value::record(vec![Value::Nat(1), Value::Nat(4)]);
-    harness.ask(
-        3,
-        Request::Call {
-            operation: "fs_read",
-            args: &[(&read, READ)],
-            result: DATA,
-        },
-    );
-    harness.ask(
-        3,
-        Request::Call {
-            operation: "ping",
-            args: &[],
-            result: UNIT,
-        },
-    );
+    read_file(&mut harness, 3);
+    ping(&mut harness, 3);
     let data = Value::bytes(&[1; 1500]);
     harness.ask(
         1,
@@ -1319,28 +1337,8 @@ fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
         harness.push(piece);
         rest = next;
         for session in 1..3 {
-            if !asked
-                .iter()
-                .any(|effect| effect.session.0 == session && harness.outcome(*effect).is_none())
-            {
-                let chosen = harness.decide(session, &EVERY);
-                asked.push(chosen);
-                if let Some(Outcome::Success(Value::Nat(label))) = harness.outcome(chosen).cloned()
-                {
-                    let (label, sort) = match label {
-                        0 => ("exec_output", CHUNK),
-                        1 => ("exec_response", STATUS),
-                        _ => ("error", ERROR),
-                    };
-                    let produced = harness.produce(session, label, sort);
-                    if let Some(Outcome::Success(value)) = harness.outcome(produced) {
-                        assert!(
-                            value.is_of(sort, &harness.sorts),
-                            "stream {seed}: {value:?}"
-                        );
-                    }
-                }
-            }
+            let took = take_frame(&mut harness, session, &mut asked);
+            assert!(took.is_ok(), "stream {seed}: {took:?}");
         }
         let held = harness.demux.buffered_len() + harness.deframer.held_len();
         assert!(held < 64 << 10, "stream {seed}: {held} bytes are held");
@@ -1383,13 +1381,13 @@ fn survives_a_hundred_thousand_hostile_streams() {
 fn a_choice_without_payload_takes_its_frame() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(b"one"));
+    harness.send(1, output(b"one"));
     let chosen = harness.choose(1, &EVERY, false);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
     // The payload of the same label is taken from another frame.
     let payload = harness.produce(1, "exec_output", CHUNK);
     assert_eq!(harness.outcome(payload), None);
-    harness.say(1, output(b"two"));
+    harness.send(1, output(b"two"));
     let two = Value::record(vec![Value::Nat(0), Value::bytes(b"two")]);
     assert_eq!(harness.outcome(payload), Some(&Outcome::Success(two)));
 }
@@ -1398,7 +1396,7 @@ fn a_choice_without_payload_takes_its_frame() {
 fn a_choice_and_its_payload_are_one_frame() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(b"one"));
+    harness.send(1, output(b"one"));
     let chosen = harness.decide(1, &EVERY);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
     let payload = harness.produce(1, "exec_output", CHUNK);
@@ -1412,8 +1410,8 @@ fn a_choice_and_its_payload_are_one_frame() {
 fn drops_the_frame_of_a_choice_whose_payload_is_not_requested() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(b"one"));
-    harness.say(1, response(3));
+    harness.send(1, output(b"one"));
+    harness.send(1, response(3));
     let chosen = harness.decide(1, &EVERY);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
     let next = harness.decide(1, &EVERY);
@@ -1425,7 +1423,7 @@ fn a_payload_without_data_takes_the_whole_frame() {
     let long = vec![7; 200 << 10];
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(&long));
+    harness.send(1, output(&long));
     let chosen = harness.choose(1, &EVERY, false);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
     let next = harness.choose(1, &EVERY, false);
@@ -1433,7 +1431,7 @@ fn a_payload_without_data_takes_the_whole_frame() {
 
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(&long));
+    harness.send(1, output(&long));
     let payload = harness.produce(1, "exec_output", UNIT);
     assert_eq!(harness.outcome(payload), Some(&Outcome::done()));
     let next = harness.produce(1, "exec_output", UNIT);
@@ -1444,7 +1442,7 @@ fn a_payload_without_data_takes_the_whole_frame() {
 fn a_frame_chosen_by_one_role_is_not_a_payload_of_another() {
     let mut harness = Harness::ready();
     harness.exec(1, false);
-    harness.say(1, output(b"one"));
+    harness.send(1, output(b"one"));
     let chosen = harness.decide(1, &EVERY);
     assert_eq!(harness.outcome(chosen), Some(&Outcome::chosen(OUTPUT)));
     let other = Request::Produce {
