@@ -156,9 +156,10 @@ impl GuestLink {
             shared,
         } = transport;
         let awaited = Awaited::default();
-        let handshake = match shared {
-            true => Some(SharedHandshake::new(&offer, awaited.clone())?),
-            false => None,
+        let handshake = if shared {
+            Some(SharedHandshake::new(&offer, awaited.clone())?)
+        } else {
+            None
         };
         let demux = Demux::new(offer.clone())?;
         let (read, incoming) = bounded(READS_MAX);
@@ -405,9 +406,10 @@ impl GuestLink {
             let _ = thread.join();
         }
         // An agent that does not answer is killed at once.
-        let grace = match self.demux.is_silent() {
-            true => Duration::ZERO,
-            false => AGENT_GRACE,
+        let grace = if self.demux.is_silent() {
+            Duration::ZERO
+        } else {
+            AGENT_GRACE
         };
         self.ending.reap(grace);
     }
@@ -576,9 +578,10 @@ fn read_loop(
                     None => deframer.push(bytes),
                     Some(mut seeking) => {
                         let found = seeking.push(bytes);
-                        match found.last() == Some(&Found::Pong) {
-                            true => deframer.push(&seeking.rest()),
-                            false => seeker = Some(seeking),
+                        if found.last() == Some(&Found::Pong) {
+                            deframer.push(&seeking.rest());
+                        } else {
+                            seeker = Some(seeking);
                         }
                         for found in found {
                             if read.send(Incoming::Found(found)).is_err() {

@@ -147,3 +147,54 @@ impl<T> Outbox<T> {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+    use crate::port::port;
+
+    #[test]
+    fn writes_in_order_and_drops_guards_afterwards() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
+        let (port, _shutter) = port(Arc::new(write)).expect("a port");
+        let (outbox, guard) = (Outbox::new(4), Arc::new(()));
+        for bytes in [b"one", b"two"] {
+            outbox.push(bytes.to_vec(), Arc::clone(&guard));
+        }
+        assert_eq!((outbox.len(), Arc::strong_count(&guard)), (6, 3));
+        let (writer, mut rooms) = (outbox.clone(), 0);
+        let writing = thread::spawn(move || {
+            writer.write_loop(port, || rooms += 1);
+            rooms
+        });
+        outbox.wait_until_empty(Instant::now() + Duration::from_secs(20));
+        assert_eq!((outbox.len(), Arc::strong_count(&guard)), (0, 1));
+        outbox.close();
+        outbox.push(b"late".to_vec(), guard);
+        assert_eq!(writing.join().expect("no panic"), 1);
+        let mut buf = [0; 8];
+        assert_eq!(rustix::io::read(&read, &mut buf), Ok(6));
+        assert_eq!(&buf[..6], b"onetwo");
+    }
+
+    #[test]
+    fn a_full_queue_blocks_until_it_has_room_or_is_stopped() {
+        let outbox = Outbox::new(4);
+        outbox.push(vec![0; 4], ());
+        outbox.wait_for_room();
+        outbox.push(vec![0; 1], ());
+        let waiting = thread::spawn({
+            let outbox = outbox.clone();
+            move || outbox.wait_for_room()
+        });
+        thread::sleep(Duration::from_millis(30));
+        assert!(!waiting.is_finished());
+        outbox.stop_waiting();
+        waiting.join().expect("no panic");
+    }
+}

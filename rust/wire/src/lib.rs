@@ -23,7 +23,7 @@ pub use file::*;
 pub use frame::*;
 pub use link::{
     AgentEvent, AgentLink, AgentOffer, Agreed, Credit, FollowUp, HostEvent, HostLink, HostOffer,
-    LinkViolation, OpenRequest, Phase, SendError, Terminal, Violation, Way,
+    LinkViolation, OpenRequest, Phase, SendError, StdStream, Terminal, Violation,
 };
 pub use message::*;
 pub use result::*;

@@ -19,7 +19,7 @@ pub use agent::{AgentEvent, AgentLink, FollowUp};
 pub use agree::{AgentOffer, Agreed, HostOffer};
 pub use host::{HostEvent, HostLink, Terminal};
 pub use open::{Credit, OpenRequest};
-pub use violation::{LinkViolation, Phase, SendError, Violation, Way};
+pub use violation::{LinkViolation, Phase, SendError, StdStream, Violation};
 
 use crate::bounds::LINK_ID;
 use crate::frame::Envelope;

@@ -364,6 +364,7 @@ impl Running {
 /// The process's standard input.
 struct Input {
     pipe: Option<OwnedFd>,
+    /// Input that was not written yet. Bounded by the credit of standard input.
     pending: VecDeque<Vec<u8>>,
     /// How many bytes of the first pending chunk were written.
     written: usize,

@@ -125,7 +125,9 @@ pub(crate) struct Demux {
     backlog: usize,
     exchanges: BTreeMap<SessionId, Exchange>,
     owners: BTreeMap<u32, Owner>,
+    /// Outcomes that the driver has not taken. Bounded by the number of outstanding effects.
     completions: VecDeque<Completion>,
+    /// The tick of the last [`tick`](Self::tick).
     now: u64,
     handshake: Option<Result<HelloOk, HelloErr>>,
     fault: Option<Fault>,

@@ -102,11 +102,14 @@ pub(crate) struct Exchange {
     pub(crate) started: bool,
     /// Whether the open request has standard input.
     pub(crate) has_stdin: bool,
+    /// The frames that were not taken yet. Bounded by the credit of the streams: see `FRAMES_MAX`.
     pub(crate) inbox: VecDeque<Frame>,
     /// The role that received the first frame's label as a choice and requests its payload next.
     /// Until then the frame stays in the inbox.
     pub(crate) chosen: Option<RoleId>,
     pub(crate) waiting: Option<(EffectId, Wanted)>,
+    /// Input that waits for credit. Bounded by the number of roles, each of which waits for its
+    /// write.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) fault: Option<Fault>,
     /// The tick at which the host stops waiting for the end of the open request.

@@ -277,7 +277,7 @@ fn the_socket_serves_one_host_after_the_other() {
         .spawn()
         .expect("it starts");
     let connect = || {
-        let until = Instant::now() + common::PATIENCE;
+        let until = Instant::now() + common::TIMEOUT;
         let stream = loop {
             match UnixStream::connect(&path) {
                 Ok(stream) => break stream,
@@ -777,7 +777,7 @@ fn serve_bytes(n: usize, stream: &[u8]) -> Vec<u8> {
     let _ = ours.write_all(stream);
     ours.shutdown(std::net::Shutdown::Write)
         .expect("it was open");
-    ours.set_read_timeout(Some(common::PATIENCE))
+    ours.set_read_timeout(Some(common::TIMEOUT))
         .expect("a good time");
     let mut answer = Vec::new();
     match ours.read_to_end(&mut answer) {

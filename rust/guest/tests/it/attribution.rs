@@ -185,17 +185,18 @@ impl Serving {
                 if self.dice.one_in(12) {
                     data.resize(LONG_LEN, b'.');
                 }
-                let (stream, of) = match self.dice.one_in(3) {
-                    true => (1, Stream::Stderr),
-                    false => (0, Stream::Stdout),
+                let (stream, of) = if self.dice.one_in(3) {
+                    (1, Stream::Stderr)
+                } else {
+                    (0, Stream::Stdout)
                 };
-                let said = Content::Output {
+                let content = Content::Output {
                     stream,
                     data: data.clone(),
                 };
                 self.write(
                     id,
-                    said,
+                    content,
                     Message::ExecOutput(ExecOutput { data, stream: of }),
                 )
             }
@@ -317,7 +318,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     // It ends with its line, whatever it was about to send.
     let served = thread::spawn(move || serving.run());
     let transport = Transport::stream(ours).expect("a transport");
-    let link = GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link");
+    let link = GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link");
     let roles = if bound.sink {
         &GUESTS[..]
     } else {
@@ -355,7 +356,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     }
     if rest == Rest::Idle {
         let _ = handle.shutdown(std::net::Shutdown::Both);
-        rest = driver.run_for(common::PATIENCE);
+        rest = driver.run_for(common::TIMEOUT);
     }
     assert_ne!(rest, Rest::Idle, "without its guest a session ends");
     let messages = driver.close().1.seen;
@@ -444,13 +445,13 @@ impl Matching<'_> {
 
     /// Whether the frames before this one were taken, or belonged to an earlier request.
     fn may_take(&self, n: usize) -> bool {
-        let of_operation = |said: &Content| label(said).is_none();
+        let of_operation = |content: &Content| label(content).is_none();
         if !self.strict || self.frames[n].as_ref().is_some_and(of_operation) {
             return true;
         }
         let passed_over = (0..n).filter(|before| match &self.frames[*before] {
             None => false,
-            Some(said) => !of_operation(said) && self.requests[*before] == self.requests[n],
+            Some(content) => !of_operation(content) && self.requests[*before] == self.requests[n],
         });
         passed_over.count() <= self.failures
     }
@@ -502,8 +503,8 @@ fn after(message: &Attributed, frame: &Content) -> Option<Option<Content>> {
     }
 }
 
-fn label(said: &Content) -> Option<&'static str> {
-    match said {
+fn label(content: &Content) -> Option<&'static str> {
+    match content {
         Content::Output { .. } => Some("exec_output"),
         Content::Response { .. } => Some("exec_response"),
         Content::Refusal { .. } => Some("error"),

@@ -64,7 +64,7 @@ fn link() -> GuestLink {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     thread::spawn(move || serve_stream(theirs, &AgentOptions::default()));
     let transport = Transport::stream(ours).expect("a transport");
-    GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link")
+    GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link")
 }
 
 fn nobody(_: &EffectRequest<'_>) -> Reply {

@@ -14,7 +14,7 @@ use antiphon_wire::{
     Message, StdinData, Stream, Terminal,
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Client {
     pub(crate) link: HostLink,
@@ -70,12 +70,12 @@ impl Client {
     /// The next message, without passing it to the link's state machine.
     pub(crate) fn envelope(&mut self) -> Envelope {
         self.events
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TIMEOUT)
             .expect("the agent answers")
     }
 
     pub(crate) fn event(&mut self) -> HostEvent {
-        self.try_event(PATIENCE).expect("the agent answers")
+        self.try_event(TIMEOUT).expect("the agent answers")
     }
 
     pub(crate) fn try_event(&mut self, timeout: Duration) -> Option<HostEvent> {
@@ -97,7 +97,7 @@ impl Client {
     /// Whether the agent has closed the stream.
     pub(crate) fn closed(&mut self) -> bool {
         loop {
-            match self.events.recv_timeout(PATIENCE) {
+            match self.events.recv_timeout(TIMEOUT) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return false,
                 Err(RecvTimeoutError::Disconnected) => return true,

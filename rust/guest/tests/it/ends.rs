@@ -20,7 +20,7 @@ use antiphon_wire::{
 };
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An agent in this process that listens on a socket.
 struct Listening {
@@ -64,7 +64,7 @@ fn client(stream: UnixStream) -> Client {
 fn wait_for(socket: &Path) {
     let begun = Instant::now();
     while !socket.exists() {
-        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not listen");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -80,7 +80,7 @@ fn leave(client: Client, stream: &UnixStream) {
 fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
     let mut bytes = Vec::new();
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("it is a socket");
     // If the agent closes with unread bytes, the connection is reset.
     let _ = stream.read_to_end(&mut bytes);
@@ -111,7 +111,7 @@ fn pid_of(path: &Path) -> i32 {
         if text.ends_with(b"\n") {
             return pid_in(&text);
         }
-        assert!(begun.elapsed() < PATIENCE, "no process number came");
+        assert!(begun.elapsed() < TIMEOUT, "no process number came");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -296,7 +296,7 @@ fn refuses_a_host_above_the_limit() {
     leave(first, &stream);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place is not given back");
     }
     assert_eq!(second.call(Message::Ping(Empty {})), Terminal::Pong);
     agent.stop.stop();
@@ -339,7 +339,7 @@ fn closes_a_connection_without_a_hello() {
     assert!(begun.elapsed() >= HANDSHAKE_MAX && begun.elapsed() < HANDSHAKE_MAX * 2);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place is not given back");
     }
     agent.stop.stop();
     agent.serving.join().expect("it ends well");
@@ -455,7 +455,7 @@ fn a_temporary_shortage_of_processes_ends_a_host_and_not_the_agent() {
         if matches!(probe(&stream), Some(Message::HelloOk(_))) {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not recover");
     }
 }
 
@@ -485,7 +485,7 @@ fn bursts_above_the_limit_of_processes_leave_nothing_behind() {
                 break;
             }
             let found = String::from_utf8_lossy(&found);
-            assert!(begun.elapsed() < PATIENCE, "{spare} spare: {found}");
+            assert!(begun.elapsed() < TIMEOUT, "{spare} spare: {found}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -516,6 +516,6 @@ fn refuses_without_descriptors(limit: &str) {
     taken.clear();
     let begun = Instant::now();
     while !matches!(probe(&limited.connect()), Some(Message::HelloOk(_))) {
-        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not recover");
     }
 }

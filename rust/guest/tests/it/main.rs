@@ -4,6 +4,7 @@ mod agent;
 mod attribution;
 mod binding;
 mod common;
+mod driver;
 mod ends;
 mod file_limit;
 mod protocols;

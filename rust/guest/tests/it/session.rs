@@ -52,7 +52,7 @@ fn link() -> (GuestLink, UnixStream) {
     let knife = ours.try_clone().expect("a descriptor");
     let transport = Transport::stream(ours).expect("a transport");
     (
-        GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link"),
+        GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link"),
         knife,
     )
 }
@@ -60,7 +60,7 @@ fn link() -> (GuestLink, UnixStream) {
 /// A link to an agent process.
 fn child_link() -> GuestLink {
     let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");
-    GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link")
+    GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link")
 }
 
 fn spec(argv: &[&str], stdin: bool, deadline_ms: Option<u64>) -> Value {
@@ -222,7 +222,7 @@ impl Run {
     }
 
     fn end(&mut self) -> Phase {
-        assert_eq!(self.driver.run_for(common::PATIENCE), Rest::Done);
+        assert_eq!(self.driver.run_for(common::TIMEOUT), Rest::Done);
         self.driver
             .kernel()
             .session(self.session)
@@ -423,7 +423,7 @@ fn several_sessions_share_one_link() {
                 .expect("it opens")
         })
         .collect();
-    assert_eq!(driver.run_for(common::PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(common::TIMEOUT), Rest::Done);
     for session in sessions {
         assert_eq!(
             driver.kernel().session(session).expect("opened").phase(),
@@ -541,7 +541,7 @@ fn copy(protocol: &str, copier: Copier) -> (Copier, Phase) {
     let session = driver
         .open(&image(GUEST_FILES, protocol), "me", &guests)
         .expect("it opens");
-    assert_eq!(driver.run_for(common::PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(common::TIMEOUT), Rest::Done);
     let phase = driver
         .kernel()
         .session(session)

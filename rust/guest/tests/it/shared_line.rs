@@ -22,7 +22,7 @@ use antiphon_wire::{
 };
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves one host on a socket with a script. Returns the link and how long opening it took.
 fn greet<S>(script: S, patience: Duration) -> (Result<GuestLink, LinkError>, Duration)
@@ -94,7 +94,7 @@ fn repeats_a_hello_that_was_lost() {
             line.write_all(&second).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
     assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
@@ -112,7 +112,7 @@ fn skips_messages_for_another_host() {
             line.write_all(&answer).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
 }
@@ -141,7 +141,7 @@ fn ignores_answers_to_earlier_hosts() {
             line.write_all(&own).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(
         link.expect("it was answered").hello().guest_os,
@@ -175,7 +175,7 @@ fn a_flood_of_answers_does_not_extend_the_handshake() {
         Duration::from_secs(2),
     );
     assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
-    assert!(elapsed < PATIENCE, "{elapsed:?}");
+    assert!(elapsed < TIMEOUT, "{elapsed:?}");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn ping(link: GuestLink) -> Phase {
     let guest = driver.add_guest(link);
     let guests = Guests::new().interfaces(guest, ["Link"]);
     let session = driver.open(&image, "test", &guests).expect("it opens");
-    assert_eq!(driver.run_for(PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(TIMEOUT), Rest::Done);
     let session = driver.kernel().session(session).expect("it was opened");
     let phase = session.phase();
     driver.close();
@@ -284,7 +284,7 @@ fn ping(link: GuestLink) -> Phase {
 fn serves_a_host_after_hosts_without_an_agent() {
     let wire = Wire::new();
     let mut agent = wire.agent();
-    wire.open(PATIENCE).expect("it is served").close();
+    wire.open(TIMEOUT).expect("it is served").close();
     agent.kill().expect("it is ours");
     agent.wait().expect("it is ours");
     let unserved = wire.open(Duration::from_secs(5));
@@ -296,7 +296,7 @@ fn serves_a_host_after_hosts_without_an_agent() {
 
     let mut agent = wire.agent();
     for _ in 0..3 {
-        let link = wire.open(PATIENCE).expect("it is served");
+        let link = wire.open(TIMEOUT).expect("it is served");
         // The link still works after all stale messages have arrived.
         thread::sleep(Duration::from_millis(200));
         assert_eq!(ping(link), Phase::Terminal(End::Closed));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, in_process, sh};
+use crate::common::{TIMEOUT, in_process, sh};
 use antiphon_guest::agent::AgentOptions;
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::transport::{AGENT_GRACE, Transport};
@@ -51,7 +51,7 @@ fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
     let stop = Arc::new(AtomicBool::new(false));
     let guest = flooding_guest(theirs, stop.clone());
     let transport = Transport::stream(ours).expect("a transport");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE);
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT);
     (link.expect("it is answered"), stop, guest)
 }
 
@@ -100,7 +100,7 @@ fn an_agent_that_does_not_end_with_its_link_is_killed() {
     let mut command = Command::new("sh");
     command.args(["-c", &script]);
     let transport = Transport::spawn(command).expect("sh starts");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT).expect("it is answered");
     let begun = Instant::now();
     link.close();
     let taken = begun.elapsed();
@@ -145,7 +145,7 @@ fn connecting_to_a_full_queue_times_out() {
     );
     let taken = begun.elapsed();
     assert!(
-        (Duration::from_secs(10)..PATIENCE).contains(&taken),
+        (Duration::from_secs(10)..TIMEOUT).contains(&taken),
         "{taken:?}"
     );
 
@@ -160,7 +160,7 @@ fn connecting_to_a_full_queue_times_out() {
 #[test]
 fn a_stopped_agent_is_killed_at_once() {
     let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT).expect("it is answered");
     let own = std::process::id().to_string();
     let found = Command::new("pgrep")
         .args(["-P", &own, "-f", "antiphon-agent --stdio"])

@@ -3,7 +3,7 @@ use crate::frame::{Envelope, FrameError, encode_exec_output, encode_typed};
 use crate::link::open::{Open, OpenIds};
 use crate::link::state::{Core, State};
 use crate::link::{
-    AgentOffer, Agreed, Credit, LinkViolation, OpenRequest, Phase, SendError, Violation, Way,
+    AgentOffer, Agreed, Credit, LinkViolation, OpenRequest, Phase, SendError, StdStream, Violation,
     check_message, write_answer,
 };
 use crate::message::{
@@ -258,14 +258,14 @@ impl AgentLink {
     /// How much may be sent on an output stream now; `None` if the id is not an open command.
     #[must_use]
     pub fn output_credit(&self, id: u32, stream: Stream) -> Option<Credit> {
-        self.core.credit(id, Way::from(stream))
+        self.core.credit(id, StdStream::from(stream))
     }
 
     /// How much input the host may send before it needs more credit; `None` if the id is not an
     /// open command.
     #[must_use]
     pub fn stdin_credit(&self, id: u32) -> Option<Credit> {
-        self.core.credit(id, Way::Stdin)
+        self.core.credit(id, StdStream::Stdin)
     }
 
     /// The number of ignored messages: a measure for the owner's log.

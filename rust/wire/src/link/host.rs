@@ -3,7 +3,7 @@ use crate::frame::{Envelope, FrameError, encode_stdin_data, encode_typed};
 use crate::link::open::Open;
 use crate::link::state::{Core, State};
 use crate::link::{
-    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, Violation, Way,
+    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, StdStream, Violation,
     check_message, write_answer,
 };
 use crate::message::{
@@ -313,14 +313,14 @@ impl HostLink {
     /// How much input may be sent to a command now; `None` if the id is not an open command.
     #[must_use]
     pub fn stdin_credit(&self, id: u32) -> Option<Credit> {
-        self.core.credit(id, Way::Stdin)
+        self.core.credit(id, StdStream::Stdin)
     }
 
     /// How much a command may send on an output stream before it needs more credit; `None` if the
     /// id is not an open command.
     #[must_use]
     pub fn output_credit(&self, id: u32, stream: Stream) -> Option<Credit> {
-        self.core.credit(id, Way::from(stream))
+        self.core.credit(id, StdStream::from(stream))
     }
 
     /// The number of ignored messages: a measure for the owner's log.
@@ -380,7 +380,8 @@ impl HostLink {
             }
             GuestMessage::StdinWindow(window) => {
                 let granted = window.credit.get();
-                let credit = self.follow_up(id, t, |open| open.grant(t, Way::Stdin, granted))?;
+                let credit =
+                    self.follow_up(id, t, |open| open.grant(t, StdStream::Stdin, granted))?;
                 Ok(match credit {
                     Some(credit) => HostEvent::StdinCredit { id, credit },
                     None => HostEvent::Ignored,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::bounds::{LIST_LEN, LIST_LEN_MAX, WINDOW_MAX};
-use crate::link::{Violation, Way};
+use crate::link::{StdStream, Violation};
 use crate::message::{
     Empty, ExecRequest, GuestMessage, HostFollowUp, HostRequest, MessageKind, Stream,
 };
@@ -30,10 +30,10 @@ impl Credit {
         }
     }
 
-    fn spend(&mut self, way: Way, got: u64) -> Result<(), Violation> {
+    fn spend(&mut self, stream: StdStream, got: u64) -> Result<(), Violation> {
         match self {
             Self::Bytes(credit) if *credit < got => Err(Violation::CreditExceeded {
-                way,
+                stream,
                 credit: *credit,
                 got,
             }),
@@ -45,11 +45,11 @@ impl Credit {
         }
     }
 
-    fn grant(&mut self, way: Way, granted: u32) -> Result<(), Violation> {
+    fn grant(&mut self, stream: StdStream, granted: u32) -> Result<(), Violation> {
         match self {
             Self::Bytes(credit) if *credit + u64::from(granted) > WINDOW_MAX => {
                 Err(Violation::CreditOverflow {
-                    way,
+                    stream,
                     credit: *credit,
                     granted,
                 })
@@ -129,16 +129,16 @@ impl Streams {
         }
     }
 
-    fn credit(&mut self, way: Way) -> &mut Credit {
-        match way {
-            Way::Stdin => &mut self.stdin_credit,
-            Way::Stdout => &mut self.stdout_credit,
-            Way::Stderr => &mut self.stderr_credit,
+    fn credit(&mut self, stream: StdStream) -> &mut Credit {
+        match stream {
+            StdStream::Stdin => &mut self.stdin_credit,
+            StdStream::Stdout => &mut self.stdout_credit,
+            StdStream::Stderr => &mut self.stderr_credit,
         }
     }
 }
 
-impl From<Stream> for Way {
+impl From<Stream> for StdStream {
     fn from(stream: Stream) -> Self {
         match stream {
             Stream::Stdout => Self::Stdout,
@@ -190,9 +190,9 @@ impl Open {
     }
 
     /// The credit of a stream, if this is a command.
-    pub(super) fn credit(&self, way: Way) -> Option<Credit> {
+    pub(super) fn credit(&self, stream: StdStream) -> Option<Credit> {
         match self.expects {
-            Expects::Exec(mut streams) => Some(*streams.credit(way)),
+            Expects::Exec(mut streams) => Some(*streams.credit(stream)),
             Expects::Data(_)
             | Expects::Written(_)
             | Expects::Entries { .. }
@@ -203,10 +203,10 @@ impl Open {
 
     /// Output of the command.
     pub(super) fn output(&mut self, stream: Stream, len: usize) -> Result<(), Violation> {
-        let way = Way::from(stream);
+        let stream = StdStream::from(stream);
         self.streams(MessageKind::ExecOutput)?
-            .credit(way)
-            .spend(way, wide(len))
+            .credit(stream)
+            .spend(stream, wide(len))
     }
 
     /// Input for the command.
@@ -217,7 +217,7 @@ impl Open {
             Stdin::Ended => return Err(Violation::AfterEof),
             Stdin::Open => {}
         }
-        streams.stdin_credit.spend(Way::Stdin, wide(len))?;
+        streams.stdin_credit.spend(StdStream::Stdin, wide(len))?;
         if eof {
             streams.stdin = Stdin::Ended;
         }
@@ -228,11 +228,11 @@ impl Open {
     pub(super) fn grant(
         &mut self,
         t: MessageKind,
-        way: Way,
+        stream: StdStream,
         credit: u32,
     ) -> Result<Credit, Violation> {
-        let total = self.streams(t)?.credit(way);
-        total.grant(way, credit)?;
+        let total = self.streams(t)?.credit(stream);
+        total.grant(stream, credit)?;
         Ok(*total)
     }
 
@@ -246,8 +246,8 @@ impl Open {
                 self.stdin(input.data.len(), input.eof == Some(true))?;
             }
             HostFollowUp::ExecWindow(window) => {
-                let (t, way) = (MessageKind::ExecWindow, Way::from(window.stream));
-                return self.grant(t, way, window.credit.get()).map(Some);
+                let (t, stream) = (MessageKind::ExecWindow, StdStream::from(window.stream));
+                return self.grant(t, stream, window.credit.get()).map(Some);
             }
             HostFollowUp::Signal(_) => drop(self.streams(MessageKind::Signal)?),
             HostFollowUp::Cancel(Empty {}) => self.cancel()?,
@@ -260,9 +260,9 @@ impl Open {
         let t = message.kind();
         match message {
             GuestMessage::ExecOutput(output) => self.output(output.stream, output.data.len()),
-            GuestMessage::StdinWindow(window) => {
-                self.grant(t, Way::Stdin, window.credit.get()).map(drop)
-            }
+            GuestMessage::StdinWindow(window) => self
+                .grant(t, StdStream::Stdin, window.credit.get())
+                .map(drop),
             GuestMessage::OpResult(result) => self.end(t, Some(result)),
             GuestMessage::ExecResponse(_) | GuestMessage::Error(_) | GuestMessage::Pong(_) => {
                 self.end(t, None)

@@ -4,7 +4,8 @@ use crate::bounds::{HANDSHAKE_VERSION, LINK_ID};
 use crate::frame::{EncodeError, Envelope, FrameError, encode_typed};
 use crate::link::open::{Open, OpenIds};
 use crate::link::{
-    Agreed, Credit, LinkViolation, OpenRequest, Phase, SendError, Violation, Way, report_violation,
+    Agreed, Credit, LinkViolation, OpenRequest, Phase, SendError, StdStream, Violation,
+    report_violation,
 };
 use crate::message::{FrameLen, MessageKind, Typed};
 
@@ -68,8 +69,8 @@ impl Core {
         self.ignored_count
     }
 
-    pub(super) fn credit(&self, id: u32, way: Way) -> Option<Credit> {
-        self.ids.peek(id)?.credit(way)
+    pub(super) fn credit(&self, id: u32, stream: StdStream) -> Option<Credit> {
+        self.ids.peek(id)?.credit(stream)
     }
 
     /// The violation that any message is after the end of the link, `None` before it.

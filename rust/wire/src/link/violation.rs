@@ -5,7 +5,7 @@ use crate::result::Op;
 
 /// A standard stream of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum StdStream {
     /// Standard input, from host to guest.
     Stdin,
     /// Standard output, from guest to host.
@@ -14,7 +14,7 @@ pub enum Way {
     Stderr,
 }
 
-impl Way {
+impl StdStream {
     /// Every stream.
     pub const ALL: &'static [Self] = &[Self::Stdin, Self::Stdout, Self::Stderr];
 
@@ -29,7 +29,7 @@ impl Way {
     }
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for StdStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
@@ -160,20 +160,20 @@ pub enum Violation {
     #[error("standard input has ended")]
     AfterEof,
     /// More bytes than the stream has credit for.
-    #[error("{got} bytes of {way} were sent with credit for {credit}")]
+    #[error("{got} bytes of {stream} were sent with credit for {credit}")]
     CreditExceeded {
         /// The stream.
-        way: Way,
+        stream: StdStream,
         /// The credit before the message.
         credit: u64,
         /// The number of bytes sent.
         got: u64,
     },
     /// More credit than a stream can have.
-    #[error("{way} has credit for {credit} bytes and cannot take {granted} more")]
+    #[error("{stream} has credit for {credit} bytes and cannot take {granted} more")]
     CreditOverflow {
         /// The stream.
-        way: Way,
+        stream: StdStream,
         /// The credit before.
         credit: u64,
         /// The credit granted.

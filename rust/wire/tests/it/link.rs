@@ -670,9 +670,9 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
 
 #[test]
 fn output_above_its_credit_aborts_the_command() {
-    let (way, credit) = (Way::Stdout, 10);
+    let (stream, credit) = (StdStream::Stdout, 10);
     let exceeded = Violation::CreditExceeded {
-        way,
+        stream,
         credit,
         got: 11,
     };
@@ -849,9 +849,9 @@ fn too_much_credit_aborts_the_command() {
     let mut pair = Pair::with(HostOffer::default(), window);
     let id = pair.open(cat(1));
     let grant = Message::StdinWindow(StdinWindow { credit: some(1) });
-    let (way, credit) = (Way::Stdin, WINDOW_MAX);
+    let (stream, credit) = (StdStream::Stdin, WINDOW_MAX);
     let violation = Violation::CreditOverflow {
-        way,
+        stream,
         credit,
         granted: 1,
     };
@@ -929,9 +929,9 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
 #[test]
 fn input_without_standard_input_aborts_the_command() {
     check_one_request_of_host(exec(), input(1, None), Violation::NoStdin);
-    let (way, credit) = (Way::Stdin, 10);
+    let (stream, credit) = (StdStream::Stdin, 10);
     let exceeded = Violation::CreditExceeded {
-        way,
+        stream,
         credit,
         got: 11,
     };
