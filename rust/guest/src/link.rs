@@ -227,7 +227,7 @@ impl GuestLink {
             }
             let left = until.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(left) {
-                Ok(incoming) => self.absorb(incoming),
+                Ok(incoming) => self.on_incoming(incoming),
                 Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(timeout)),
                 Err(RecvTimeoutError::Disconnected) => self.reader_ended(),
             }
@@ -292,7 +292,7 @@ impl GuestLink {
             });
             crossbeam_channel::select! {
                 recv(self.incoming) -> incoming => match incoming {
-                    Ok(incoming) => self.absorb(incoming),
+                    Ok(incoming) => self.on_incoming(incoming),
                     Err(_) => self.reader_ended(),
                 },
                 recv(self.written) -> note => if note.is_err() {
@@ -322,14 +322,14 @@ impl GuestLink {
         }
         // One read at a time: its frames are handled before the next, so that few are held.
         match self.incoming.try_recv() {
-            Ok(incoming) => self.absorb(incoming),
+            Ok(incoming) => self.on_incoming(incoming),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => self.reader_ended(),
         }
     }
 
     /// Handles a report of the reader thread.
-    pub(crate) fn absorb(&mut self, incoming: Incoming) {
+    pub(crate) fn on_incoming(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.receive(f)),
             // The search for answers ends with the handshake.
@@ -354,7 +354,7 @@ impl GuestLink {
             let Ok(incoming) = self.incoming.try_recv() else {
                 break;
             };
-            self.absorb(incoming);
+            self.on_incoming(incoming);
         }
         if self.alive.swap(false, Ordering::AcqRel) {
             self.demux.on_bytes();

@@ -63,10 +63,16 @@ fn parse(
             _ => return Err(format!("unknown argument `{name}`")),
         };
         if place.replace(named).is_some() {
-            return Err("only one place can be served".to_owned());
+            return Err(
+                "only one of `--stdio`, `--unix`, `--serial` and `--port-name` can be given"
+                    .to_owned(),
+            );
         }
     }
-    Ok(Some((place.ok_or("no place to serve was given")?, options)))
+    Ok(Some((
+        place.ok_or("one of `--stdio`, `--unix`, `--serial` and `--port-name` must be given")?,
+        options,
+    )))
 }
 
 fn number<N: FromStr>(name: &str, value: &OsString) -> Result<N, String> {

@@ -390,12 +390,12 @@ impl Walk<'_> {
         if self.roles.contains(&to) || self.is_copy(known, sending, transition.sort) {
             return Ok(());
         }
-        self.backed(known, sending, to, transition.sort)
+        self.check_backed(known, sending, to, transition.sort)
             .map_err(|reason| self.refused(sending.label, Some(to), reason))
     }
 
     /// Checks that a message to a role outside of the guest has its own frame.
-    fn backed(
+    fn check_backed(
         &self,
         known: &Known,
         sending: Sending,
@@ -404,9 +404,9 @@ impl Walk<'_> {
     ) -> Result<(), Unbacked> {
         match known.get(sending.val) {
             Held::Frame { is_sent: true, .. } => Err(Unbacked::SentBefore),
-            Held::Frame { from, .. } => {
-                from.iter().try_for_each(|pc| self.fits(*pc, sending.label))
-            }
+            Held::Frame { from, .. } => from
+                .iter()
+                .try_for_each(|pc| self.check_label(*pc, sending.label)),
             Held::Decision { .. } | Held::Other(_) if self.is_unit(sort) => {
                 let Some(selector) = sending.selector else {
                     return Err(Unbacked::NoPayload);
@@ -423,7 +423,7 @@ impl Walk<'_> {
     }
 
     /// Checks that the payload requested by an instruction can be that of this label.
-    fn fits(&self, pc: Pc, sent: LabelId) -> Result<(), Unbacked> {
+    fn check_label(&self, pc: Pc, sent: LabelId) -> Result<(), Unbacked> {
         match self.asked_at(pc).and_then(|asked| self.class(asked)) {
             Some(Class::Produce { label, .. }) if *label != sent => Err(Unbacked::OfAnother {
                 label: self.image.label_name(*label).to_owned(),

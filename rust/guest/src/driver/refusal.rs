@@ -24,7 +24,7 @@ pub enum OpenError {
         name: String,
     },
     /// The guest does not belong to this driver.
-    #[error("the driver has {guests} guests and no number {}", .guest.0)]
+    #[error("guest {} does not exist: the driver has {guests}", .guest.0)]
     NoGuest {
         /// The guest that was bound.
         guest: GuestId,

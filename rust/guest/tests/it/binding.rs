@@ -363,7 +363,7 @@ fn a_role_of_another_guest_is_outside() {
         "{error}"
     );
     let both = Guests::new().roles(one, ["Agent"]).roles(two, ["Agent"]);
-    let error = open(both).expect_err("who would answer?");
+    let error = open(both).expect_err("no agent answers");
     assert_eq!(
         error.to_string(),
         "`Agent` is bound to two guests; bind it to one"

@@ -296,7 +296,7 @@ fn refuses_a_host_above_the_limit() {
     leave(first, &stream);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < TIMEOUT, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
     }
     assert_eq!(second.call(Message::Ping(Empty {})), Terminal::Pong);
     agent.stop.stop();
@@ -339,7 +339,7 @@ fn closes_a_connection_without_a_hello() {
     assert!(begun.elapsed() >= HANDSHAKE_MAX && begun.elapsed() < HANDSHAKE_MAX * 2);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < TIMEOUT, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
     }
     agent.stop.stop();
     agent.serving.join().expect("it ends well");

@@ -332,7 +332,7 @@ impl AgentLink {
             })),
             MessageRole::Request => {
                 let request = HostRequest::try_from(message).map_err(wrong)?;
-                self.core.ids.rising(id, t).map_err(broken)?;
+                self.core.ids.check_rising(id, t).map_err(broken)?;
                 Ok(self.receive_request(id, request, agreed, out))
             }
             MessageRole::OneWay => {

@@ -365,7 +365,7 @@ impl OpenIds {
     }
 
     /// Refuses an id of a request that is not greater than all earlier ids.
-    pub(super) fn rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
+    pub(super) fn check_rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
         if id <= self.last {
             return Err(Violation::IdNotRising { t, last: self.last });
         }

@@ -549,7 +549,7 @@ fn every_hostile_stream_has_its_error() {
 // The same messages in other well-formed CBOR.
 
 /// Writes `item` in one of its forms that are not deterministic.
-fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
+fn write_other_form(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
     let mut head = |out: &mut Vec<u8>, major: u8, n: u64| {
         let major = major << 5;
         let least = match n {
@@ -596,15 +596,15 @@ fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
         Item::Array(items) => {
             out.push(0x9f);
             for item in items {
-                sloppy(item, choose, out);
+                write_other_form(item, choose, out);
             }
             out.push(0xff);
         }
         Item::Map(entries) => {
             head(out, 5, len(entries.len()));
             for (key, value) in entries.iter().rev() {
-                sloppy(key, choose, out);
-                sloppy(value, choose, out);
+                write_other_form(key, choose, out);
+                write_other_form(value, choose, out);
             }
         }
         Item::Bool(value) => out.push(if *value { 0xf5 } else { 0xf4 }),
@@ -621,7 +621,7 @@ proptest! {
             let mut next = choices.iter().cycle();
             let mut choose = |n: u8| next.next().copied().unwrap_or(0) % n.max(1);
             let mut body = Vec::new();
-            sloppy(&item, &mut choose, &mut body);
+            write_other_form(&item, &mut choose, &mut body);
             prop_assert_ne!(&body[..], &frame[HEADER_LEN..], "{}", name);
             let (got, _) = run([&framed(&body)[..]]);
             prop_assert_eq!(got, [envelope], "{}", name);

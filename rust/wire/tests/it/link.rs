@@ -98,13 +98,13 @@ impl Pair {
     }
 
     /// Delivers a message of a faulty agent to the host.
-    fn hand_host(&mut self, id: u32, message: Message) -> Result<HostEvent, LinkViolation> {
+    fn deliver_to_host(&mut self, id: u32, message: Message) -> Result<HostEvent, LinkViolation> {
         self.host
             .receive(Envelope::new(id, message), &mut self.from_host)
     }
 
     /// Delivers a message of a faulty host to the agent.
-    fn hand_agent(&mut self, id: u32, message: Message) -> Result<AgentEvent, LinkViolation> {
+    fn deliver_to_agent(&mut self, id: u32, message: Message) -> Result<AgentEvent, LinkViolation> {
         self.agent
             .receive(Envelope::new(id, message), &mut self.from_agent)
     }
@@ -388,7 +388,7 @@ fn a_handshake_out_of_order_ends_the_link() {
     // A second one is a violation.
     let mut pair = Pair::new();
     let got = pair
-        .hand_agent(0, hello_of(&HostOffer::default()))
+        .deliver_to_agent(0, hello_of(&HostOffer::default()))
         .expect_err("again");
     let (t, phase) = (MessageKind::Hello, Phase::Ready);
     assert_eq!(got.violation, Violation::HandshakeAgain { t, phase });
@@ -444,7 +444,7 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let open = pair.open(exec());
     let got = pair
-        .hand_host(id, message.clone())
+        .deliver_to_host(id, message.clone())
         .expect_err("a violation");
     assert_eq!(
         got,
@@ -459,7 +459,7 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     assert!(matches!(told.message, Message::Error(_)), "{told:?}");
     assert_eq!(pair.host.phase(), Phase::Broken);
     // Every later call returns the same violation, and nothing more is sent.
-    assert_eq!(pair.hand_host(open, exited()), Err(got));
+    assert_eq!(pair.deliver_to_host(open, exited()), Err(got));
     assert_eq!(
         pair.host.request(ping(), &mut pair.from_host),
         Err(SendError::NotReady {
@@ -478,7 +478,7 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
 fn check_fatal_for_agent(id: u32, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let open = pair.open(exec());
-    let got = pair.hand_agent(id, message).expect_err("a violation");
+    let got = pair.deliver_to_agent(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -491,7 +491,7 @@ fn check_fatal_for_agent(id: u32, message: Message, expected: Violation) {
     assert_eq!(told.id, LINK_ID);
     assert!(matches!(told.message, Message::Error(_)), "{told:?}");
     assert_eq!(pair.agent.phase(), Phase::Broken);
-    assert_eq!(pair.hand_agent(open, input(1, None)), Err(got));
+    assert_eq!(pair.deliver_to_agent(open, input(1, None)), Err(got));
     let lost = OpenRequest {
         id: open,
         request: MessageKind::ExecRequest,
@@ -600,7 +600,7 @@ fn nothing_follows_a_terminal_message() {
         );
         assert!(pair.from_agent.is_empty());
         // The host refuses it.
-        let got = pair.hand_host(id, second).expect_err("after the end");
+        let got = pair.deliver_to_host(id, second).expect_err("after the end");
         assert_eq!(
             got,
             LinkViolation {
@@ -632,7 +632,7 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
     let terminal = message
         .kind()
         .is_some_and(|kind| kind.role() == MessageRole::Terminal);
-    let got = pair.hand_host(id, message).expect_err("a violation");
+    let got = pair.deliver_to_host(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -652,14 +652,14 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
         assert_eq!((told.id, told.message), (id, Message::Cancel(Empty {})));
         // Later messages are ignored, up to and including the terminal message.
         assert_eq!(
-            pair.hand_host(id, output(Stream::Stdout, 1)),
+            pair.deliver_to_host(id, output(Stream::Stdout, 1)),
             Ok(HostEvent::Ignored)
         );
-        assert_eq!(pair.hand_host(id, exited()), Ok(HostEvent::Ignored));
+        assert_eq!(pair.deliver_to_host(id, exited()), Ok(HostEvent::Ignored));
         assert_eq!(pair.host.ignored_count(), 2);
     }
     assert!(matches!(
-        pair.hand_host(other, exited()),
+        pair.deliver_to_host(other, exited()),
         Ok(HostEvent::Ended {
             terminal: Terminal::Exec(_),
             ..
@@ -863,7 +863,7 @@ fn too_much_credit_aborts_the_command() {
             violation: violation.clone()
         })
     );
-    let got = pair.hand_host(id, grant).expect_err("too much");
+    let got = pair.deliver_to_host(id, grant).expect_err("too much");
     assert_eq!(
         got,
         LinkViolation {
@@ -893,7 +893,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
         })
     );
     assert!(pair.from_host.is_empty());
-    let got = pair.hand_agent(id, message).expect_err("a violation");
+    let got = pair.deliver_to_agent(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -904,7 +904,10 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
     );
     // The agent must still send the terminal message, and ignores later messages for the request.
     let none = AgentEvent::Settled { refused: None };
-    assert_eq!(pair.hand_agent(id, Message::Cancel(Empty {})), Ok(none));
+    assert_eq!(
+        pair.deliver_to_agent(id, Message::Cancel(Empty {})),
+        Ok(none)
+    );
     let open: Vec<_> = pair.agent.open_requests().map(|open| open.id).collect();
     assert_eq!(open, [other]);
     pair.agent
@@ -915,7 +918,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
         Ok(HostEvent::Ended { terminal: Terminal::Error(reply), .. })
             if reply.code == ErrorCode::InvalidRequest
     ));
-    let cancel = pair.hand_agent(other, Message::Cancel(Empty {}));
+    let cancel = pair.deliver_to_agent(other, Message::Cancel(Empty {}));
     let follow_up = FollowUp::Cancel;
     assert_eq!(
         cancel,
@@ -972,7 +975,7 @@ fn input_after_its_end_aborts_the_command() {
         })
     );
     let got = pair
-        .hand_agent(id, input(0, Some(true)))
+        .deliver_to_agent(id, input(0, Some(true)))
         .expect_err("after the end");
     assert_eq!(
         got,
@@ -1004,7 +1007,7 @@ fn a_wrong_payload_aborts_only_its_request() {
     let again = fault(one, MessageKind::ExecOutput);
     let ignored = Ok(HostEvent::Ignored);
     assert_eq!(pair.host.reject(again, &mut pair.from_host), ignored);
-    assert_eq!(pair.hand_host(one, exited()), ignored);
+    assert_eq!(pair.deliver_to_host(one, exited()), ignored);
     // A wrong terminal message: the guest has ended the request, so no `cancel` is sent.
     let got = pair
         .host
@@ -1126,11 +1129,11 @@ fn refuses_unknown_types_on_new_ids_and_ignores_others() {
     let mut pair = Pair::new();
     let id = pair.open(exec());
     for ignored in [id, LINK_ID] {
-        let got = pair.hand_agent(ignored, unknown());
+        let got = pair.deliver_to_agent(ignored, unknown());
         assert_eq!(got, Ok(AgentEvent::Settled { refused: None }));
         assert!(pair.from_agent.is_empty());
     }
-    let got = pair.hand_agent(id + 1, unknown());
+    let got = pair.deliver_to_agent(id + 1, unknown());
     assert_eq!(
         got,
         Ok(AgentEvent::Settled {
@@ -1143,8 +1146,8 @@ fn refuses_unknown_types_on_new_ids_and_ignores_others() {
         matches!(&answer.message, Message::Error(reply) if reply.code == ErrorCode::Unsupported)
     );
     assert_eq!(pair.agent.ignored_count(), 2);
-    assert_eq!(pair.hand_host(id, unknown()), Ok(HostEvent::Ignored));
-    assert_eq!(pair.hand_host(99, unknown()), Ok(HostEvent::Ignored));
+    assert_eq!(pair.deliver_to_host(id, unknown()), Ok(HostEvent::Ignored));
+    assert_eq!(pair.deliver_to_host(99, unknown()), Ok(HostEvent::Ignored));
     assert_eq!(pair.host.ignored_count(), 2);
     assert_eq!(
         (pair.host.phase(), pair.agent.phase()),
@@ -1169,7 +1172,7 @@ fn a_feature_that_was_not_agreed_is_refused_on_both_sides() {
         })
     );
     assert!(pair.from_host.is_empty());
-    let got = pair.hand_agent(1, read(1));
+    let got = pair.deliver_to_agent(1, read(1));
     assert_eq!(
         got,
         Ok(AgentEvent::Settled {
@@ -1243,7 +1246,7 @@ fn the_host_keeps_the_agreed_number_of_requests_and_pings() {
     );
     messages(&mut pair.from_host);
     assert!(matches!(
-        pair.hand_host(one, exited()),
+        pair.deliver_to_host(one, exited()),
         Ok(HostEvent::Ended { .. })
     ));
     pair.host
@@ -1302,7 +1305,7 @@ fn either_side_can_close_the_link_with_a_reason() {
         (pair.host.lost(), pair.agent.lost()),
         (vec![lost], vec![lost])
     );
-    let got = pair.hand_host(id, exited()).expect_err("closed");
+    let got = pair.deliver_to_host(id, exited()).expect_err("closed");
     let (t, phase) = ("exec_response".to_owned(), Phase::Closed);
     assert_eq!(got.violation, Violation::AfterLink { t, phase });
 
@@ -1318,7 +1321,9 @@ fn either_side_can_close_the_link_with_a_reason() {
             .collect::<Vec<_>>(),
         [id]
     );
-    let got = pair.hand_agent(id, input(1, None)).expect_err("closed");
+    let got = pair
+        .deliver_to_agent(id, input(1, None))
+        .expect_err("closed");
     let (t, phase) = ("stdin_data".to_owned(), Phase::Closed);
     assert_eq!(got.violation, Violation::AfterLink { t, phase });
 }

@@ -43,7 +43,7 @@ struct World {
     opened: BTreeMap<u32, MessageKind>,
     ended: BTreeSet<u32>,
     /// The requests that the agent has not ended.
-    owed: BTreeMap<u32, HostRequest>,
+    unanswered: BTreeMap<u32, HostRequest>,
     sent_len: BTreeMap<u32, usize>,
     got_len: BTreeMap<u32, usize>,
 }
@@ -76,7 +76,7 @@ impl World {
             to_host,
             opened: BTreeMap::new(),
             ended: BTreeSet::new(),
-            owed: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             sent_len: BTreeMap::new(),
             got_len: BTreeMap::new(),
         }
@@ -96,14 +96,14 @@ impl World {
         assert!(self.ended.insert(id), "{id} ended twice");
     }
 
-    fn let_to_agent(&mut self, len: usize) {
+    fn deliver_to_agent(&mut self, len: usize) {
         for envelope in self.to_agent.deliver(len) {
             let got = self.agent.receive(envelope, &mut self.to_host.bytes);
             match got.expect("the host keeps the rules") {
                 AgentEvent::Request { id, request } => {
-                    assert!(self.owed.insert(id, request).is_none());
+                    assert!(self.unanswered.insert(id, request).is_none());
                 }
-                AgentEvent::FollowUp { id, .. } => assert!(self.owed.contains_key(&id)),
+                AgentEvent::FollowUp { id, .. } => assert!(self.unanswered.contains_key(&id)),
                 AgentEvent::Pinged | AgentEvent::Ponged { .. } => {}
                 AgentEvent::Settled { refused } => assert_eq!(refused, None),
                 other => panic!("{other:?}"),
@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    fn let_to_host(&mut self, len: usize) {
+    fn deliver_to_host(&mut self, len: usize) {
         for envelope in self.to_host.deliver(len) {
             let got = self.host.receive(envelope, &mut self.to_agent.bytes);
             match got.expect("the agent keeps the rules") {
@@ -138,7 +138,7 @@ impl World {
     fn act(&mut self, action: Action) {
         let Action { what, pick, len } = action;
         let open = Self::pick(self.host.open_requests().map(|open| open.id), pick);
-        let owed = Self::pick(self.owed.keys().copied(), pick);
+        let unanswered = Self::pick(self.unanswered.keys().copied(), pick);
         let short = u32::try_from(len).expect("short");
         match what {
             0 => self.request(Message::ExecRequest(ExecRequest {
@@ -152,8 +152,8 @@ impl World {
                 offset: None,
             })),
             2 => self.request(Message::Ping(Empty {})),
-            3 => self.let_to_agent(len),
-            4 => self.let_to_host(len),
+            3 => self.deliver_to_agent(len),
+            4 => self.deliver_to_host(len),
             5 => {
                 if let Some((id, credit)) =
                     open.and_then(|id| Some((id, self.host.stdin_credit(id)?)))
@@ -175,9 +175,9 @@ impl World {
             7 => self.follow(open, Message::Signal(Signal { signo: Signo::INT })),
             8 => self.follow(open, Message::Cancel(Empty {})),
             9 => {
-                let owed =
-                    owed.and_then(|id| Some((id, self.agent.output_credit(id, Stream::Stdout)?)));
-                if let Some((id, credit)) = owed {
+                let unanswered = unanswered
+                    .and_then(|id| Some((id, self.agent.output_credit(id, Stream::Stdout)?)));
+                if let Some((id, credit)) = unanswered {
                     let data = vec![2; credit.cap(len)];
                     self.agent
                         .send_output(id, Stream::Stdout, &data, &mut self.to_host.bytes)
@@ -186,7 +186,7 @@ impl World {
                 }
             }
             10 => {
-                if let Some(id) = owed.filter(|id| self.agent.stdin_credit(*id).is_some()) {
+                if let Some(id) = unanswered.filter(|id| self.agent.stdin_credit(*id).is_some()) {
                     let grant = Message::StdinWindow(StdinWindow {
                         credit: some(short + 1),
                     });
@@ -199,7 +199,7 @@ impl World {
                 let _ = self.agent.ping(&mut self.to_host.bytes);
             }
             _ => {
-                if let Some(id) = owed {
+                if let Some(id) = unanswered {
                     self.finish(id, what);
                 }
             }
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn finish(&mut self, id: u32, how: u8) {
-        let message = match self.owed.remove(&id) {
+        let message = match self.unanswered.remove(&id) {
             Some(HostRequest::ExecRequest(_)) if how == 12 => Message::ExecResponse(ExecResponse {
                 signal: None,
                 exit_code: 0,
@@ -236,7 +236,7 @@ impl World {
         };
         self.agent
             .send(id, message, &mut self.to_host.bytes)
-            .expect("it is owed");
+            .expect("the request is open");
     }
 
     /// Both sides have the same credit when no bytes are between them.
@@ -289,14 +289,14 @@ proptest! {
         if !lose {
             // All bytes arrive, and the agent ends its requests.
             for _ in 0..3 {
-                world.let_to_agent(usize::MAX);
-                world.let_to_host(usize::MAX);
+                world.deliver_to_agent(usize::MAX);
+                world.deliver_to_host(usize::MAX);
             }
             world.check_credit();
-            for id in world.owed.keys().copied().collect::<Vec<_>>() {
+            for id in world.unanswered.keys().copied().collect::<Vec<_>>() {
                 world.finish(id, 12);
             }
-            world.let_to_host(usize::MAX);
+            world.deliver_to_host(usize::MAX);
             prop_assert_eq!(world.to_host.deframer.finish(), Ok(()));
             prop_assert_eq!(&world.got_len, &world.sent_len);
             prop_assert_eq!(world.host.open_requests().count(), 0);
@@ -310,7 +310,7 @@ proptest! {
         let opened: BTreeSet<_> = world.opened.keys().copied().collect();
         prop_assert_eq!(world.ended, opened);
         let still: Vec<_> = world.agent.lost().iter().map(|open| open.id).collect();
-        prop_assert_eq!(still, world.owed.into_keys().collect::<Vec<_>>());
+        prop_assert_eq!(still, world.unanswered.into_keys().collect::<Vec<_>>());
     }
 }
 
@@ -429,7 +429,7 @@ fn attack_host(world: &World, bytes: &[u8], dice: &mut Dice, tally: &mut Tally) 
 /// Feeds `bytes` to the agent. Every accepted request can be ended once until the link is lost.
 fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
     let (mut agent, mut deframer) = (world.agent.clone(), Deframer::default());
-    let mut owed: BTreeSet<u32> = world.owed.keys().copied().collect();
+    let mut unanswered: BTreeSet<u32> = world.unanswered.keys().copied().collect();
     let mut out = Vec::new();
     deframer.push(bytes);
     loop {
@@ -441,7 +441,7 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
         match got {
             Ok(AgentEvent::Request { id, .. }) => {
                 tally.taken += 1;
-                assert!(owed.insert(id), "{id} opened twice");
+                assert!(unanswered.insert(id), "{id} opened twice");
             }
             Ok(_) => tally.taken += 1,
             Err(violation) if violation.fatal => {
@@ -452,17 +452,17 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
                 tally.of_request += 1;
                 // Its terminal message can be sent once.
                 let reply = || Message::Error(violation.reply());
-                if owed.remove(&violation.id) {
+                if unanswered.remove(&violation.id) {
                     agent
                         .send(violation.id, reply(), &mut out)
-                        .expect("it is owed");
+                        .expect("the request is open");
                 }
                 assert!(agent.send(violation.id, reply(), &mut out).is_err());
             }
         }
     }
     let lost: BTreeSet<_> = agent.lost().iter().map(|open| open.id).collect();
-    assert_eq!(lost, owed);
+    assert_eq!(lost, unanswered);
 }
 
 /// 100,000 streams from one seed; a failure names the stream to run again.
@@ -476,8 +476,8 @@ fn a_hostile_stream_only_ends_its_link() {
             len: 50,
         });
     }
-    world.let_to_agent(usize::MAX);
-    assert_eq!((world.opened.len(), world.owed.len()), (4, 3));
+    world.deliver_to_agent(usize::MAX);
+    assert_eq!((world.opened.len(), world.unanswered.len()), (4, 3));
     let samples: Vec<_> = samples()
         .into_iter()
         .map(|(_, envelope)| envelope)

@@ -1216,7 +1216,7 @@ impl Dice {
 }
 
 /// The initial frames: allowed and forbidden ones.
-fn vocabulary() -> Vec<Vec<u8>> {
+fn initial_frames() -> Vec<Vec<u8>> {
     let read = OpResult::Ok(OpValue::FsRead(FileData {
         eof: true,
         data: b"1234".to_vec(),
@@ -1304,7 +1304,7 @@ fn take_frame(harness: &mut Harness, session: u32, asked: &mut Vec<EffectId>) ->
 }
 
 /// Runs one stream against sessions that run a command, read a file and ping. Returns how it ended.
-fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
+fn run_stream(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut harness = if dice.roll(20) == 0 {
         Harness::before_handshake()
@@ -1357,10 +1357,10 @@ fn survive(seed: u64, words: &[Vec<u8>]) -> Option<FailureKind> {
 
 #[test]
 fn survives_a_hundred_thousand_hostile_streams() {
-    let words = vocabulary();
+    let words = initial_frames();
     let mut kinds: BTreeMap<Option<FailureKind>, u32> = BTreeMap::new();
     for seed in 1..=100_000 {
-        *kinds.entry(survive(seed, &words)).or_default() += 1;
+        *kinds.entry(run_stream(seed, &words)).or_default() += 1;
     }
     // Checks the generator: there are many streams that pass, that are refused, and that violate a
     // rule.
