@@ -462,7 +462,7 @@ names! {
         Syscall = "syscall",
     }
 
-    /// Why the versions have none in common.
+    /// Why the two sides have no version in common.
     pub enum HelloErrCode {
         /// The newest version of the host is older than the oldest of the guest.
         TooOld = "protocol-version-too-old",

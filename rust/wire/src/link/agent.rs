@@ -18,7 +18,7 @@ pub enum AgentEvent {
     /// The handshake is complete and its answer is written. From now on the deframer must accept
     /// only the agreed version.
     Ready(Agreed),
-    /// The versions have none in common. The refusal is written; send it and close the link.
+    /// The two sides have no version in common. The refusal is written; send it and close the link.
     Refused(HelloErr),
     /// A request to carry out. It must get exactly one terminal message.
     Request {

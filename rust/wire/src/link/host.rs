@@ -31,7 +31,7 @@ pub enum Terminal {
 pub enum HostEvent {
     /// The handshake is complete. From now on the deframer must accept only the agreed version.
     Ready(HelloOk),
-    /// The versions have none in common. The guest closes the link.
+    /// The two sides have no version in common. The guest closes the link.
     Refused(HelloErr),
     /// A command wrote output.
     Output {

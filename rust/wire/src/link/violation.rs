@@ -42,7 +42,7 @@ pub enum Phase {
     Handshake,
     /// Requests can be sent.
     Ready,
-    /// A side closed the link, or the versions have none in common.
+    /// A side closed the link, or the two sides have no version in common.
     Closed,
     /// The peer violated a rule.
     Broken,
