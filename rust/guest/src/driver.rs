@@ -87,8 +87,8 @@ impl Remote {
     /// Delivers an outcome that the application deferred, or cancels a session. An input that the
     /// machine refuses has no effect but an entry in the audit.
     ///
-    /// Waits while the inbox is full. Must not be called by a handler on the driver's own thread,
-    /// which would wait for itself; [`try_send`](Self::try_send) never waits.
+    /// Waits while the inbox is full. A handler on the driver's own thread would then wait for
+    /// itself; it should call [`try_send`](Self::try_send), which never waits.
     ///
     /// # Errors
     /// [`InboxError::Gone`] with the input when the driver no longer exists.

@@ -157,7 +157,7 @@ impl App {
             self.over = true;
             if let (Some((effect, outcome)), Some(remote)) = (self.waiting.take(), &self.remote) {
                 remote
-                    .send(Ingress::Outcome { effect, outcome })
+                    .try_send(Ingress::Outcome { effect, outcome })
                     .expect("the driver listens");
             }
         }
