@@ -6,14 +6,14 @@ use antiphon_codec::Limits;
 
 use crate::field::{FieldFault, FieldFaultKind, payloads};
 
-/// The major version of the link that this crate speaks by preference.
+/// The major version of the link that this crate prefers.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The additions to [`PROTOCOL_VERSION`] that this crate knows: raised by every new message type
 /// and every new optional field, so that each peer can see what the other one may know.
 pub const PROTOCOL_MINOR: u32 = 0;
 
-/// How many majors back a peer is still understood: version N talks with N-1 and N-2.
+/// How many older major versions are supported: version N works with N-1 and N-2.
 pub const VERSION_WINDOW: u32 = 2;
 
 /// The version in the envelope of `hello`, `hello_ok` and `hello_err`. It never changes, because
@@ -49,7 +49,7 @@ pub const WINDOW_MAX: u64 = u32::MAX as u64;
 /// The default number of requests that may be open at once.
 pub const IDS_MAX: u32 = 64;
 
-/// The number of requests that may be open at once if a peer does not say: one.
+/// The number of requests that may be open at once if a peer does not give one.
 pub const IDS_MAX_UNSAID: u32 = 1;
 
 /// How many pings a side may have open. One is enough to check that the peer lives; a few more
@@ -70,7 +70,7 @@ pub const FRAME_ITEMS_MAX: usize = 65_536;
 /// The most entries in one `fs_list` result.
 pub const LIST_LEN_MAX: usize = 4096;
 
-/// The most entries in one `fs_list` result if the request does not say.
+/// The most entries in one `fs_list` result if the request does not give a number.
 pub const LIST_LEN: u32 = 1024;
 
 /// The most arguments of a system call.
@@ -117,7 +117,8 @@ fn in_order(range: &VersionRange) -> Result<(), FieldFault> {
 }
 
 impl VersionRange {
-    /// The versions this crate speaks: [`PROTOCOL_VERSION`] and the [`VERSION_WINDOW`] before it.
+    /// The versions that this crate supports: [`PROTOCOL_VERSION`] and the [`VERSION_WINDOW`]
+    /// before it.
     pub const SUPPORTED: Self = Self {
         min: if PROTOCOL_VERSION > VERSION_WINDOW {
             PROTOCOL_VERSION - VERSION_WINDOW

@@ -79,7 +79,7 @@ pub enum FieldFaultKind {
     /// A required key is missing.
     #[error("is missing")]
     Missing,
-    /// The value has another shape than the schema gives it.
+    /// The shape of the value is not that of the schema.
     #[error("must be {expected}, got {got}")]
     Shape {
         /// The shape in the schema.

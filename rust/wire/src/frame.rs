@@ -146,7 +146,7 @@ impl Envelope {
     }
 }
 
-/// The version in the envelope of `message` on a link that speaks `agreed`.
+/// The version in the envelope of `message` on a link with the version `agreed`.
 pub(crate) fn version_of(message: &Message, agreed: u32) -> u32 {
     match message.kind().map(MessageKind::role) {
         Some(MessageRole::Handshake) => HANDSHAKE_VERSION,

@@ -72,7 +72,7 @@ fn write_answer(out: &mut Vec<u8>, v: u32, id: u32, mut message: Message) {
     );
 }
 
-/// Appends the `error` that says why the link ends.
+/// Appends the `error` with the reason for the end of the link.
 fn report_violation(out: &mut Vec<u8>, v: u32, violation: &LinkViolation) {
     write_answer(out, v, LINK_ID, Message::Error(violation.reply()));
 }

@@ -234,7 +234,7 @@ struct Connection<'a> {
     shared_line: bool,
 }
 
-/// Whether a connection goes on.
+/// Whether a connection continues.
 enum Next {
     On,
     Stop(Ended),

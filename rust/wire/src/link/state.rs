@@ -73,7 +73,7 @@ impl Core {
         self.ids.peek(id)?.credit(stream)
     }
 
-    /// The violation that any message is after the end of the link, `None` before it.
+    /// The violation by a message after the end of the link; `None` before the end.
     pub(super) fn ended(&self, envelope: &Envelope) -> Option<LinkViolation> {
         match &self.state {
             State::Handshake | State::Ready(_) => None,
@@ -86,8 +86,8 @@ impl Core {
         }
     }
 
-    /// The violation that an unreadable frame is after the end of the link. Returns the error
-    /// before the end.
+    /// The violation by an undecodable frame after the end of the link. Before the end, returns the
+    /// error of the frame.
     pub(super) fn ended_by(&self, error: FrameError) -> Result<FrameError, LinkViolation> {
         match &self.state {
             State::Handshake | State::Ready(_) => Ok(error),
@@ -96,8 +96,8 @@ impl Core {
         }
     }
 
-    /// Judges an unreadable frame whose request has the flag `aborted`, `None` if it has no open
-    /// request. Returns `None` if the frame is ignored.
+    /// Returns the violation that an undecodable frame is, or `None` if the frame is ignored.
+    /// `aborted` is the flag of its open request; `None` if it has none.
     pub(super) fn judge_frame(
         &mut self,
         error: FrameError,
