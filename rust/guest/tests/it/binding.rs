@@ -509,12 +509,15 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
             Instruction::Halt,
         ]
     });
-    let refusal = bind(constant).expect_err("nobody was asked").to_string();
+    let refusal = bind(constant).expect_err("it is a constant").to_string();
     assert!(
         refusal.contains("the guest is not asked for its payload"),
         "{refusal}"
     );
-    // A copy in another register is the same value.
+}
+
+#[test]
+fn a_copy_in_another_register_is_the_same_value() {
     let moved = assembled(
         "one(Nat) from Agent to Host; one(Nat) from Agent to Host;",
         |code| {
