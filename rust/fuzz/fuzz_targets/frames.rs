@@ -1,7 +1,7 @@
 //! A stream of any bytes, at any split, into both sides of a link.
 //!
-//! The first byte of the input says how the rest is read: as the stream itself, or as bodies that
-//! get the right lengths put before them, so that mutation does not stop at the framing.
+//! The first byte of the input selects how the rest is read: as the stream itself, or as bodies to
+//! which the right lengths are added, so that mutations get past the framing.
 #![no_main]
 
 use antiphon_wire::{
@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     agent(&stream);
 });
 
-/// Bodies, each behind one byte that is its length here, with the lengths of the wire.
+/// Reads bodies with a length of one byte, and writes them with the length of the wire.
 fn framed(mut rest: &[u8]) -> Vec<u8> {
     let mut stream = Vec::new();
     while let Some((len, after)) = rest.split_first() {
@@ -43,7 +43,7 @@ fn framed(mut rest: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// Pieces whose lengths vary with `seed`, empty ones too.
+/// Splits the stream into pieces whose lengths depend on `seed`; some are empty.
 fn split(stream: &[u8], seed: u8) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let (mut rest, mut state) = (stream, u32::from(seed) | 1);
@@ -62,7 +62,7 @@ fn len_max() -> FrameLen {
     FrameLen::new(4096).expect("the least that is allowed")
 }
 
-/// Everything that comes out of the pieces, up to a fatal error, and how the stream ends.
+/// The messages and errors of the pieces, up to a fatal error, and the result at the end.
 fn messages(pieces: &[&[u8]]) -> Messages {
     let mut deframer = Deframer::new(len_max(), VersionRange::SUPPORTED);
     let mut out = Vec::new();
@@ -89,7 +89,7 @@ fn messages(pieces: &[&[u8]]) -> Messages {
     (out, deframer.finish())
 }
 
-/// What was understood can be said again, and is understood as the same.
+/// A decoded message can be encoded, and decodes to the same.
 fn round_trip(envelope: &Envelope) {
     let Ok(frame) = envelope.to_frame() else {
         return;
@@ -118,7 +118,7 @@ fn events(pieces: &[&[u8]]) {
     }
 }
 
-/// A hostile guest: the host answers, refuses or ends, and every request it made ends once.
+/// A hostile guest: every request of the host ends once.
 fn host(stream: &[u8]) {
     let mut out = Vec::new();
     let mut link = HostLink::new(HostOffer::default(), &mut out).expect("the default offer");
@@ -129,7 +129,7 @@ fn host(stream: &[u8]) {
         match deframer.next() {
             Ok(None) => break,
             Ok(Some(envelope)) => {
-                // What the guest says of itself is what the host asks of it.
+                // The host requests each message that the guest sends.
                 let message = envelope.message.clone();
                 asked += usize::from(link.request(message, &mut out).is_ok());
                 let _ = link.receive(envelope, &mut out);

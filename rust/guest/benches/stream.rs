@@ -1,5 +1,4 @@
-//! What a session over a real agent process costs: bytes through it, and its whole life for
-//! nothing.
+//! The cost of a session over a real agent process: its throughput, and its start and end.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -71,7 +70,7 @@ impl App {
         self.over = true;
         if let (Some((effect, outcome)), Some(remote)) = (self.waiting.take(), &self.remote) {
             remote
-                .send(Ingress::Outcome { effect, outcome })
+                .try_send(Ingress::Outcome { effect, outcome })
                 .expect("the driver listens");
         }
     }

@@ -1,8 +1,8 @@
 //! The loop around a machine whose effects are answered by an application and by guests.
 //!
-//! A [`Driver`] owns the machine, routes each effect to whoever its role or interface is bound to,
-//! and brings every outcome in. It is the one place where real time becomes ticks: a tick is a
-//! millisecond since the driver was made.
+//! A [`Driver`] owns the machine, routes each effect to the application or to the guest that its
+//! role or interface is bound to, and passes every outcome to the machine. It alone converts real
+//! time to ticks: a tick is a millisecond since the driver was created.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -16,7 +16,7 @@
 //! let transport = Transport::spawn(std::process::Command::new("antiphon-agent"))?;
 //! let link = GuestLink::open(transport, Default::default(), Duration::from_secs(5))?;
 //! let application = FromFn(|request: &EffectRequest<'_>| {
-//!     println!("{} is told something", request.role_name());
+//!     println!("a message for {}", request.role_name());
 //!     Reply::Now(Outcome::done())
 //! });
 //! let mut driver = Driver::new(Default::default(), application, NoSink);
@@ -39,7 +39,7 @@ use antiphon_machine::{
     EffectHandler, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel,
     Rest, RoleId, SessionId, Sink, VerifiedImage,
 };
-use crossbeam_channel::{Receiver, Select, Sender, unbounded};
+use crossbeam_channel::{Receiver, Select, SendError, Sender, TrySendError, bounded};
 
 use crate::link::{Completion, GuestLink};
 
@@ -47,42 +47,74 @@ pub use binding::Binding;
 pub use refusal::{OpenError, Unbacked};
 pub use router::{GuestId, Guests, Router};
 
-/// Steps between two looks at what came from outside: some milliseconds of work.
+/// The most steps between two checks for inputs: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
 
-/// Reaches a driver from other threads. Clones reach the same driver.
-#[derive(Clone, Debug)]
-pub struct Remote(Sender<Order>);
+/// The most inputs of other threads that wait for a driver. Above it the application answers faster
+/// than the machine runs; its threads then wait, or get [`InboxError::Full`].
+pub const INBOX_LEN_MAX: usize = 1024;
 
-/// A request of another thread to a driver.
-#[derive(Debug)]
-enum Order {
-    Input(Ingress),
-    Probe(Duration),
+/// The most probes that wait for a driver. Few threads probe, and only at a user's request.
+const PROBES_MAX: usize = 16;
+
+/// Sends inputs to a driver on another thread. Clones reach the same driver.
+///
+/// At most [`INBOX_LEN_MAX`] inputs wait. It works as `antiphon_machine::threaded::Remote` does,
+/// and also sends probes.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    inputs: Sender<Ingress>,
+    probes: Sender<Duration>,
 }
 
-/// The driver is gone.
+/// Why an input was not delivered to a driver, with the input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    /// [`INBOX_LEN_MAX`] inputs wait already.
+    #[error("{INBOX_LEN_MAX} inputs wait for the driver; send again later")]
+    Full(Ingress),
+    /// The driver no longer exists.
+    #[error("the driver is gone")]
+    Gone(Ingress),
+}
+
+/// The driver no longer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the driver is gone")]
 pub struct DriverGone;
 
 impl Remote {
     /// Delivers an outcome that the application deferred, or cancels a session. An input that the
-    /// machine refuses has no effect besides an entry in the audit.
+    /// machine refuses has no effect but an entry in the audit.
+    ///
+    /// Waits while the inbox is full. A handler on the driver's own thread would then wait for
+    /// itself; it should call [`try_send`](Self::try_send), which never waits.
     ///
     /// # Errors
-    /// [`DriverGone`].
-    pub fn send(&self, input: Ingress) -> Result<(), DriverGone> {
-        self.0.send(Order::Input(input)).map_err(|_| DriverGone)
+    /// [`InboxError::Gone`] with the input when the driver no longer exists.
+    pub fn send(&self, input: Ingress) -> Result<(), InboxError> {
+        let gone = |SendError(input)| InboxError::Gone(input);
+        self.inputs.send(input).map_err(gone)
     }
 
-    /// Pings every guest with an open request; a guest from which nothing arrives within that time
-    /// is `lost`. See [`GuestLink::probe`].
+    /// As [`send`](Self::send), if the inbox has room.
+    ///
+    /// # Errors
+    /// [`InboxError`] with the input when the inbox is full or the driver no longer exists.
+    pub fn try_send(&self, input: Ingress) -> Result<(), InboxError> {
+        self.inputs.try_send(input).map_err(|error| match error {
+            TrySendError::Full(input) => InboxError::Full(input),
+            TrySendError::Disconnected(input) => InboxError::Gone(input),
+        })
+    }
+
+    /// Pings every guest with an open request. A guest from which nothing arrives within `timeout`
+    /// is `lost`. See [`GuestLink::probe`]. Waits while many probes are pending.
     ///
     /// # Errors
     /// [`DriverGone`].
-    pub fn probe(&self, patience: Duration) -> Result<(), DriverGone> {
-        self.0.send(Order::Probe(patience)).map_err(|_| DriverGone)
+    pub fn probe(&self, timeout: Duration) -> Result<(), DriverGone> {
+        self.probes.send(timeout).map_err(|_| DriverGone)
     }
 }
 
@@ -90,9 +122,10 @@ impl Remote {
 #[derive(Debug)]
 pub struct Driver<A, S> {
     machine: ProtocolMachine<Router<A>, S>,
-    orders: Receiver<Order>,
+    inputs: Receiver<Ingress>,
+    probes: Receiver<Duration>,
     remote: Remote,
-    /// The sessions that guests know of and that have not ended.
+    /// The sessions that are bound to guests and have not ended.
     bound: Vec<SessionId>,
     begun: Instant,
 }
@@ -106,17 +139,22 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             roles: BTreeMap::new(),
             interfaces: BTreeMap::new(),
         };
-        let (remote, orders) = unbounded();
+        let (sender, inputs) = bounded(INBOX_LEN_MAX);
+        let (probe_sender, probes) = bounded(PROBES_MAX);
         Driver {
             machine: ProtocolMachine::with_sink(config, router, sink),
-            orders,
-            remote: Remote(remote),
+            inputs,
+            probes,
+            remote: Remote {
+                inputs: sender,
+                probes: probe_sender,
+            },
             bound: Vec::new(),
             begun: Instant::now(),
         }
     }
 
-    /// Takes a guest in.
+    /// Adds a guest.
     pub fn add_guest(&mut self, link: GuestLink) -> GuestId {
         let guests = &mut self.machine.handler().guests;
         guests.push(link);
@@ -126,8 +164,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
     /// Opens a session.
     ///
     /// # Errors
-    /// When a name is not the protocol's or is bound to two guests, a role of a guest would send a
-    /// message that was in no frame of the guest, or the machine has no room.
+    /// If the protocol does not have a name, a name is bound to two guests, a role of a guest would
+    /// send a message that was not in a frame of the guest, or the machine has no room.
     pub fn open(
         &mut self,
         image: &Arc<VerifiedImage>,
@@ -162,7 +200,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         Ok(session)
     }
 
-    /// What each guest is bound to.
+    /// The binding of each guest.
     fn bindings(
         &mut self,
         image: &VerifiedImage,
@@ -179,7 +217,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         (0..guests).map(binding).collect()
     }
 
-    /// Finds the rows of the names, and the guest that each is bound to.
+    /// Finds the row of each name, and the guest that it is bound to.
     fn named<T: Ord>(
         &mut self,
         names: &[(GuestId, String)],
@@ -200,15 +238,15 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         Ok(found)
     }
 
-    /// Reaches this driver from other threads.
+    /// A sender to this driver for other threads.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
-    /// Runs until every session has ended, or nothing from outside can help those left.
+    /// Runs until every session has ended, or no input can unblock the sessions that are left.
     ///
-    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. An effect of the application that is never
-    /// answered keeps it waiting; one of a guest always ends.
+    /// Returns [`Rest::Done`] or [`Rest::Stuck`]. It waits as long as an effect of the application
+    /// is outstanding; an effect of a guest always ends.
     pub fn run(&mut self) -> Rest {
         loop {
             if let Some(rest) = self.turn(None) {
@@ -217,10 +255,10 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Runs as far as it goes without waiting longer than that for the world. [`Rest::Idle`] if it
-    /// is still waiting.
-    pub fn run_for(&mut self, patience: Duration) -> Rest {
-        let until = Instant::now() + patience;
+    /// As [`run`](Self::run), for at most `timeout`. Returns [`Rest::Idle`] if it still waits for
+    /// inputs. For a driver that must regain control, such as during a clean-up.
+    pub fn run_for(&mut self, timeout: Duration) -> Rest {
+        let until = Instant::now() + timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if let Some(rest) = self.turn(Some(left)) {
@@ -232,8 +270,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// One round: step, send, take what came, wait for more.
-    fn turn(&mut self, patience: Option<Duration>) -> Option<Rest> {
+    /// One round: steps, sends, handles inputs, and waits for more if there is nothing to do.
+    fn turn(&mut self, timeout: Option<Duration>) -> Option<Rest> {
         self.advance();
         let rest = self.machine.run(STEPS_MAX);
         self.end_sessions();
@@ -249,18 +287,18 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             self.end_premature();
         }
         if !self.take_inputs() && waits {
-            self.wait(patience);
+            self.wait(timeout);
             self.take_inputs();
         }
         None
     }
 
-    /// Brings real time into the machine.
+    /// Advances the machine's clock to real time.
     fn advance(&mut self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ticks = now.saturating_sub(self.machine.kernel().clock());
         if ticks > 0 {
-            // Time that passes is refused by nobody.
+            // The machine never refuses to advance the clock.
             let _ = self.machine.ingress(Ingress::AdvanceClock { ticks });
         }
         for guest in &mut self.machine.handler().guests {
@@ -268,7 +306,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Tells guests of sessions that have ended.
+    /// Removes the sessions that have ended from the guests.
     fn end_sessions(&mut self) {
         let mut bound = std::mem::take(&mut self.bound);
         bound.retain(|session| {
@@ -291,8 +329,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.bound = bound;
     }
 
-    /// Ends the effects of sessions in which nothing but a message of a guest is waited for, and no
-    /// request was made: a guest sends nothing by itself.
+    /// Fails the effects of sessions in which all effects wait for a message of a guest before any
+    /// request was made: a guest only answers.
     fn end_premature(&mut self) {
         for session in &self.bound {
             let kernel = self.machine.kernel();
@@ -307,21 +345,21 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         }
     }
 
-    /// Takes what has come; says whether anything has.
+    /// Handles waiting inputs. Returns whether there were any.
     fn take_inputs(&mut self) -> bool {
         let mut any = false;
-        while let Ok(order) = self.orders.try_recv() {
+        // A bounded number, so that a fast sender does not keep the machine from running.
+        for input in self.inputs.try_iter().take(INBOX_LEN_MAX) {
             any = true;
-            match order {
-                // A late outcome, a second cancel: the machine has noted it.
-                Order::Input(input) => drop(self.machine.ingress(input)),
-                Order::Probe(patience) => {
-                    // The wait for the answer begins now, not when the driver last looked.
-                    self.advance();
-                    let guests = &mut self.machine.handler().guests;
-                    guests.iter_mut().for_each(|guest| guest.probe(patience));
-                }
-            }
+            // The audit has an entry for an input that is refused: a late outcome, a second cancel.
+            let _ = self.machine.ingress(input);
+        }
+        if let Ok(timeout) = self.probes.try_recv() {
+            any = true;
+            // The timeout of the probe starts now, not when the driver last read the clock.
+            self.advance();
+            let guests = &mut self.machine.handler().guests;
+            guests.iter_mut().for_each(|guest| guest.probe(timeout));
         }
         for n in 0..self.machine.handler().guests.len() {
             let guests = &mut self.machine.handler().guests;
@@ -341,8 +379,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.machine.handler().guests.get_mut(guest)?.completion()
     }
 
-    /// Waits until something has come, or time has.
-    fn wait(&mut self, patience: Option<Duration>) {
+    /// Waits for an input, the next deadline, or the timeout.
+    fn wait(&mut self, timeout: Option<Duration>) {
         let now = self.machine.kernel().clock();
         let machine = self.machine.kernel().next_deadline();
         let router = self.machine.handler();
@@ -354,17 +392,18 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         let left = deadlines
             .min()
             .map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
-        let timeout = [left, patience].into_iter().flatten().min();
+        let shortest = [left, timeout].into_iter().flatten().min();
         let mut select = Select::new();
-        select.recv(&self.orders);
+        select.recv(&self.inputs);
+        select.recv(&self.probes);
         let router = self.machine.handler();
         for guest in &router.guests {
             let (incoming, written) = guest.incoming();
             select.recv(incoming);
             select.recv(written);
         }
-        match timeout {
-            Some(timeout) => drop(select.ready_timeout(timeout)),
+        match shortest {
+            Some(shortest) => drop(select.ready_timeout(shortest)),
             None => drop(select.ready()),
         }
     }
@@ -374,12 +413,12 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         &mut self.machine.handler().application
     }
 
-    /// A guest, if there is one of that number.
+    /// The guest with this id; `None` if it belongs to another driver.
     pub fn guest(&mut self, guest: GuestId) -> Option<&mut GuestLink> {
         self.machine.handler().guests.get_mut(guest.0)
     }
 
-    /// The machine's kernel, to look at.
+    /// The machine's kernel, for inspection.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         self.machine.kernel()
     }
@@ -389,7 +428,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.machine.sink()
     }
 
-    /// Ends the links to the guests and gives back the application and the sink.
+    /// Closes the links to the guests and returns the application and the sink.
     pub fn close(self) -> (A, S) {
         let (application, sink, guests) = self.into_parts();
         guests.into_iter().for_each(GuestLink::close);

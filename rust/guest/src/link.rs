@@ -1,39 +1,39 @@
 //! The guest as an effect handler.
 //!
-//! Roles and interfaces that are bound to the guest ask a [`GuestLink`]. What the protocol sends to
-//! such a role becomes a frame, what the guest sends becomes an outcome, and a frame that the
-//! protocol does not allow where it stands is a failure that faults the session. The names are the
-//! link's own: a label is a message type, a field of a payload is a key, an operation is a request.
-//! So a new protocol over the same guest needs no new code.
+//! A [`GuestLink`] answers the effects of the roles and interfaces that are bound to the guest. A
+//! message that the protocol sends to such a role becomes a frame, and a frame of the guest becomes
+//! an outcome. A frame that the protocol does not allow at that point is a failure, which faults
+//! the session. Names map directly: a label is a message type, a field of a payload is a key, an
+//! operation is a request. So a new protocol over the same guest needs no new code.
 //!
 //! | the machine asks | the link does |
 //! | --- | --- |
 //! | `deliver` of a request, `exec_request` | sends it; the session's next messages have its id |
 //! | `deliver` of `stdin_data` | sends it when there is credit |
-//! | `deliver` of `stdin_eof` | ends standard input: `stdin_data` with nothing but its end |
-//! | `deliver` of `signal`, `cancel` | sends it; after the request's end nobody is there to tell |
-//! | `deliver` of `detach` | nothing: the host's side of the talk is over |
+//! | `deliver` of `stdin_eof` | ends standard input: `stdin_data` with `eof` and no data |
+//! | `deliver` of `signal`, `cancel` | sends it; after the end of the request it does nothing |
+//! | `deliver` of `detach` | nothing; the host's side of the exchange ends |
 //! | `decide` | the label is the type of the next frame of the session's request |
-//! | `produce` | the payload is that frame's, or the next one's where nothing was decided |
-//! | an operation, `ping`, `fs_read` | sends it with an id of its own; the outcome is its result |
-//! | anything between two roles of the guest | is done at once: it stays inside the guest |
+//! | `produce` | the payload of that frame, or of the next one if nothing was decided |
+//! | an operation, `ping`, `fs_read` | sends it with its own id; the outcome is its result |
+//! | anything between two roles of the guest | succeeds at once: it stays inside the guest |
 //!
 //! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as
-//! `lost`. A guest that sends nothing for a second while it has something to answer is pinged; one
-//! that does not answer within [`SILENCE_MAX`], or [`SILENCE_MAX_SHARED`] on a line that does not
-//! end with its agent, is lost.
+//! `lost`. A guest that sends nothing for a second while a request is open is pinged. If nothing
+//! arrives within [`SILENCE_MAX`] after that, or [`SILENCE_MAX_SHARED`] on a line that outlives its
+//! agent, the guest is lost.
 
 mod convert;
 mod demux;
-mod greet;
-#[cfg(test)]
-mod hostile;
+mod exchange;
+mod handshake;
 mod seek;
-mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,38 +44,39 @@ use antiphon_machine::{
 use antiphon_wire::{
     Deframer, Envelope, FrameError, HelloErr, HelloOk, HostLink, HostOffer, SendError,
 };
-use crossbeam_channel::{
-    Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, unbounded,
-};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never};
 
 pub use demux::Completion;
-use demux::{Ask, BACKLOG_MAX, Demux, Want};
-use greet::Greeting;
+use demux::{Ask, BACKLOG_MAX, Demux, Request};
+use exchange::Branch;
+use handshake::SharedHandshake;
 use seek::{Awaited, Found, Seeker};
-use talk::Branch;
 
 use crate::driver::Binding;
+use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::transport::{AGENT_GRACE, Ending, Transport};
 
-/// Bytes taken from the transport at once.
+/// The most bytes of one read from the transport.
 const READ_LEN: usize = 256 << 10;
 
-/// Reads whose frames may wait for the driver. With [`READ_LEN`] it bounds what is decoded and not
-/// taken; then the reader stops and the transport's own flow control holds the guest.
+/// The most reads whose frames wait for the driver. With [`READ_LEN`] it bounds the frames that are
+/// decoded and not handled. Above it the reader stops, and the transport's flow control stops the
+/// guest.
 const READS_MAX: usize = 8;
 
-/// How long a guest that was pinged may be silent before it is lost.
+/// How long a guest may be silent after a ping before it is lost.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// The same on a line that does not end with its agent, such as the port of a virtual machine. A
-/// guest that is starved by its machine, or halted to be copied, comes back within this time.
+/// [`SILENCE_MAX`] for a line that outlives its agent, such as the port of a virtual machine. A
+/// guest that gets no processor time, or is halted while its machine is copied, returns within this
+/// time.
 pub const SILENCE_MAX_SHARED: Duration = Duration::from_secs(15);
 
-/// How long what was said last may take to leave when a link is closed.
+/// How long the last messages may take to be written when a link is closed.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
-/// Why there is no link.
+/// Why a link could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The offer cannot be sent.
@@ -84,7 +85,7 @@ pub enum LinkError {
     /// The process is out of threads.
     #[error("cannot start the link: {0}")]
     Resources(#[from] std::io::Error),
-    /// The guest speaks no version that this host does.
+    /// The guest supports none of the versions of this host.
     #[error(
         "the guest refused the link: {} (it speaks {}, this host offered {})",
         .0.message, .0.supported, .0.offered
@@ -93,7 +94,7 @@ pub enum LinkError {
     /// The guest did not answer in time.
     #[error("the guest did not answer within {} ms", .0.as_millis())]
     Silent(Duration),
-    /// The guest's answer breaks the rules of the link.
+    /// The guest's answer violates the rules of the link.
     #[error("the guest's answer to the handshake is not valid: {0}")]
     Broken(String),
     /// The guest closed the link, or is gone.
@@ -101,49 +102,52 @@ pub enum LinkError {
     Closed(String),
 }
 
-/// A link to a guest, as the handler of the roles and interfaces that are bound to it.
+/// A link to a guest: the handler of the roles and interfaces that are bound to the guest.
 ///
-/// It is driven by one thread, mostly by a [`Driver`](crate::driver::Driver): effects go in through
-/// [`handle`](EffectHandler::handle), [`flush`](Self::flush) sends what they wrote, and
-/// [`poll`](Self::poll) waits for outcomes. Two threads of its own read and write; the reader stops
-/// when the driver does not take what it read.
+/// One thread drives it, usually that of a [`Driver`](crate::driver::Driver):
+/// [`handle`](EffectHandler::handle) accepts effects, [`flush`](Self::flush) sends the messages
+/// that they wrote, and [`poll`](Self::poll) waits for outcomes. The link has two threads of its
+/// own that read and write; the reader stops while the driver does not take its frames.
 #[derive(Debug)]
 pub struct GuestLink {
     demux: Demux,
     hello: HelloOk,
     bound: BTreeMap<SessionId, Binding>,
-    /// The sorts of the images seen, by digest: a request borrows its image, an answer comes later.
+    /// The sorts of the images seen, by digest. A request only borrows its image, and the answer
+    /// that needs the sorts comes later.
     sorts: Vec<([u8; 32], Arc<[Sort]>)>,
     incoming: Receiver<Incoming>,
     written: Receiver<()>,
-    outgoing: Option<Sender<Vec<u8>>>,
-    backlog: Arc<AtomicUsize>,
-    /// Set when bytes come: a message may take longer on a slow line than silence may.
+    /// The queue of the writer thread. The demultiplexer holds back input and pongs while it is
+    /// full; requests are bounded by the ids that were agreed, credit by the output received.
+    outbox: Outbox<()>,
+    /// Set when bytes are received. On a slow line one message can take longer than the guest may
+    /// be silent.
     alive: Arc<AtomicBool>,
     ending: Ending,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the reader thread saw.
+/// A report of the reader thread.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// Frames, in order.
+    /// Received frames, in order.
     Frames(Vec<Result<Envelope, FrameError>>),
     /// An answer on a shared line during the handshake.
     Found(Found),
-    /// Nothing more comes, and why.
+    /// The end of the input, with the reason.
     End(String),
 }
 
 impl GuestLink {
-    /// Shakes hands with the guest.
+    /// Opens a link: performs the handshake with the guest.
     ///
     /// # Errors
-    /// When there is no answer within `patience`, or none that is good.
+    /// If no valid answer arrives within `timeout`.
     pub fn open(
         transport: Transport,
         offer: HostOffer,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<GuestLink, LinkError> {
         let Transport {
             reader,
@@ -152,42 +156,46 @@ impl GuestLink {
             shared,
         } = transport;
         let awaited = Awaited::default();
-        let greeting = match shared {
-            true => Some(Greeting::new(&offer, awaited.clone())?),
-            false => None,
+        let handshake = if shared {
+            Some(SharedHandshake::new(&offer, awaited.clone())?)
+        } else {
+            None
         };
         let demux = Demux::new(offer.clone())?;
         let (read, incoming) = bounded(READS_MAX);
         let versions = antiphon_wire::VersionRange::SUPPORTED;
         let deframer = Deframer::new(offer.frame_len_max, versions);
         let seeker = shared.then(|| Seeker::new(awaited));
-        let (outgoing, queue) = unbounded();
+        let outbox = Outbox::new(BACKLOG_MAX);
+        let queue = outbox.clone();
         let (note, written) = bounded(1);
-        let backlog = Arc::new(AtomicUsize::new(0));
-        let counted = backlog.clone();
         let alive = Arc::new(AtomicBool::new(false));
         let life = alive.clone();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let mut link = GuestLink {
             demux,
-            hello: unknown(),
+            hello: placeholder_hello(),
             bound: BTreeMap::new(),
             sorts: Vec::new(),
             incoming,
             written,
-            outgoing: Some(outgoing),
-            backlog,
+            outbox,
             alive,
             ending,
             threads: Vec::new(),
         };
         let reading = move || read_loop(reader, deframer, seeker, &read, &life);
         link.threads.push(thread("link reader").spawn(reading)?);
-        let writing = move || write_loop(writer, &queue, &counted, &note);
+        let writing = move || {
+            queue.write_loop(writer, || {
+                // The channel holds one note; a second one would say the same.
+                let _ = note.try_send(());
+            });
+        };
         link.threads.push(thread("link writer").spawn(writing)?);
-        match greeting {
-            Some(greeting) => link.greet_shared(greeting, offer, patience)?,
-            None => link.greet(patience)?,
+        match handshake {
+            Some(handshake) => link.handshake_shared(handshake, offer, timeout)?,
+            None => link.handshake(timeout)?,
         }
         link.set_silence(Some(if shared {
             SILENCE_MAX_SHARED
@@ -197,12 +205,12 @@ impl GuestLink {
         Ok(link)
     }
 
-    /// The handshake on a line of its own: the first message is the answer.
-    fn greet(&mut self, patience: Duration) -> Result<(), LinkError> {
+    /// The handshake on a private line, where the first message is the answer.
+    fn handshake(&mut self, timeout: Duration) -> Result<(), LinkError> {
         self.flush();
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         loop {
-            match self.demux.greeting() {
+            match self.demux.handshake() {
                 Some(Ok(hello)) => {
                     self.hello = hello.clone();
                     return Ok(());
@@ -219,28 +227,21 @@ impl GuestLink {
             }
             let left = until.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(left) {
-                Ok(incoming) => self.absorb(incoming),
-                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(patience)),
+                Ok(incoming) => self.on_incoming(incoming),
+                Err(RecvTimeoutError::Timeout) => return Err(LinkError::Silent(timeout)),
                 Err(RecvTimeoutError::Disconnected) => self.reader_ended(),
             }
         }
     }
 
-    fn greet_shared(
+    fn handshake_shared(
         &mut self,
-        greeting: Greeting,
+        handshake: SharedHandshake,
         offer: HostOffer,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), LinkError> {
-        let outgoing = self.outgoing.clone();
-        let send = |bytes: Vec<u8>| {
-            if let Some(outgoing) = &outgoing {
-                self.backlog.fetch_add(bytes.len(), Ordering::AcqRel);
-                // A writer that has ended has found the transport closed; the reader reports it.
-                let _ = outgoing.send(bytes);
-            }
-        };
-        let (answer, last_id) = greeting.run(&self.incoming, send, patience)?;
+        let send = |bytes: Vec<u8>| self.outbox.push(bytes, ());
+        let (answer, last_id) = handshake.run(&self.incoming, send, timeout)?;
         let link = HostLink::with_answer(offer, &answer, last_id);
         let link = link.map_err(|violation| LinkError::Broken(violation.to_string()))?;
         self.demux = Demux::ready(link);
@@ -248,20 +249,20 @@ impl GuestLink {
         Ok(())
     }
 
-    /// Sets how long a guest that was pinged may be silent before it is lost. `None`: it is never lost
-    /// because of silence.
+    /// Sets how long a guest may be silent after a ping before it is lost. `None`: a silent guest
+    /// is not pinged and never lost.
     pub fn set_silence(&mut self, silence: Option<Duration>) {
         self.demux.set_silence(silence.map(ticks));
     }
 
-    /// Pings the guest, and reports it as `lost` when nothing arrives from it within that time. Does
-    /// nothing when no request is open.
-    pub fn probe(&mut self, patience: Duration) {
-        self.demux.probe(ticks(patience));
+    /// Pings the guest, and reports it as `lost` if nothing arrives within `timeout`. Does nothing
+    /// if no request is open.
+    pub fn probe(&mut self, timeout: Duration) {
+        self.demux.probe(ticks(timeout));
         self.flush();
     }
 
-    /// What the guest said of itself.
+    /// The guest's answer in the handshake.
     pub fn hello(&self) -> &HelloOk {
         &self.hello
     }
@@ -271,18 +272,14 @@ impl GuestLink {
         self.bound.insert(session, binding);
     }
 
-    /// Sends what effects have written.
+    /// Sends the messages that effects have written.
     pub fn flush(&mut self) {
-        let out = self.demux.take_out();
-        if let (false, Some(outgoing)) = (out.is_empty(), &self.outgoing) {
-            self.backlog.fetch_add(out.len(), Ordering::AcqRel);
-            // A writer that has ended has found the transport closed; the reader says so.
-            let _ = outgoing.send(out);
-        }
-        self.demux.set_backlog(self.backlog.load(Ordering::Acquire));
+        self.outbox.push(self.demux.take_out(), ());
+        self.demux.set_backlog(self.outbox.len());
     }
 
-    /// The next outcome, waiting for one at most that long. Sends first what effects have written.
+    /// Waits for the next outcome, at most for `timeout`. First sends the messages that effects
+    /// have written.
     pub fn poll(&mut self, timeout: Duration) -> Option<Completion> {
         let until = Instant::now().checked_add(timeout);
         loop {
@@ -295,7 +292,7 @@ impl GuestLink {
             });
             crossbeam_channel::select! {
                 recv(self.incoming) -> incoming => match incoming {
-                    Ok(incoming) => self.absorb(incoming),
+                    Ok(incoming) => self.on_incoming(incoming),
                     Err(_) => self.reader_ended(),
                 },
                 recv(self.written) -> note => if note.is_err() {
@@ -306,114 +303,113 @@ impl GuestLink {
         }
     }
 
-    /// An outcome that is there already.
+    /// The next outcome, without waiting.
     pub(crate) fn completion(&mut self) -> Option<Completion> {
         self.demux.completion()
     }
 
-    /// What to wait for: frames, and room to write.
+    /// The channels to wait for: received frames, and room in the outbox.
     pub(crate) fn incoming(&self) -> (&Receiver<Incoming>, &Receiver<()>) {
         (&self.incoming, &self.written)
     }
 
-    /// Takes what has come, without waiting.
+    /// Handles at most one report of the reader thread, without waiting.
     pub(crate) fn take_incoming(&mut self) {
         match self.written.try_recv() {
-            Ok(()) => self.demux.set_backlog(self.backlog.load(Ordering::Acquire)),
+            Ok(()) => self.demux.set_backlog(self.outbox.len()),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => self.written = never(),
         }
-        // One read at a time: what it brings is taken before the next, so that little is held.
+        // One read at a time: its frames are handled before the next, so that few are held.
         match self.incoming.try_recv() {
-            Ok(incoming) => self.absorb(incoming),
+            Ok(incoming) => self.on_incoming(incoming),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => self.reader_ended(),
         }
     }
 
-    /// Takes what the reader thread saw.
-    pub(crate) fn absorb(&mut self, incoming: Incoming) {
+    /// Handles a report of the reader thread.
+    pub(crate) fn on_incoming(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.frame(f)),
-            // The search ends with the handshake.
+            Incoming::Frames(frames) => frames.into_iter().for_each(|f| self.demux.receive(f)),
+            // The search for answers ends with the handshake.
             Incoming::Found(_) => {}
             Incoming::End(reason) => self.demux.lost(&reason),
         }
     }
 
     fn reader_ended(&mut self) {
-        // It says why before it goes, but for a frame that broke the link, which says it itself.
+        // The reader reports its reason before it ends, or a frame with a fatal error.
         self.demux.lost("the reader has ended");
         self.incoming = never();
     }
 
-    /// Says how far time has come, in ticks of the machine that asks. Deadlines of commands, and of
-    /// operations that have a budget, are kept by this clock on the host's side, too.
+    /// Advances the link's clock to `now`, in ticks of the machine that issues the effects. The
+    /// host also enforces the deadlines of commands, and of operations with a budget, by this
+    /// clock.
     pub fn tick(&mut self, now: u64) {
-        // Whether the guest is silent is seen by what has come, not by what was taken. A guest that
-        // sends faster than this takes does not keep the driver here.
+        // Silence is judged by the bytes received, so waiting frames are handled first. Their
+        // number is bounded, so that a fast guest does not keep the driver here.
         for _ in 0..READS_MAX {
             let Ok(incoming) = self.incoming.try_recv() else {
                 break;
             };
-            self.absorb(incoming);
+            self.on_incoming(incoming);
         }
         if self.alive.swap(false, Ordering::AcqRel) {
-            self.demux.alive();
+            self.demux.on_bytes();
         }
         self.demux.tick(now);
     }
 
-    /// The first tick at which [`tick`](Self::tick) must be called.
+    /// The next tick at which [`tick`](Self::tick) must be called.
     pub fn next_deadline(&self) -> Option<u64> {
         self.demux.next_deadline()
     }
 
-    /// Effects of a session that wait for a message although no request was made.
+    /// The number of a session's effects that wait for a message before any request was made.
     pub(crate) fn premature(&self, session: SessionId) -> usize {
         self.demux.premature(session)
     }
 
-    /// Fails them.
+    /// Fails the effects that [`premature`](Self::premature) counts.
     pub(crate) fn fail_premature(&mut self, session: SessionId) {
         self.demux.fail_premature(session);
     }
 
-    /// Forgets a session that has ended: what it began is called off.
+    /// Removes a session that has ended and cancels its open requests.
     pub fn end_session(&mut self, session: SessionId) {
         self.bound.remove(&session);
         self.demux.end_session(session);
     }
 
-    /// Bytes held for sessions that have not taken them, and for the guest.
+    /// The number of bytes held for sessions and for the guest.
     pub fn buffered_len(&self) -> usize {
-        self.demux.buffered_len() + self.backlog.load(Ordering::Acquire)
+        self.demux.buffered_len() + self.outbox.len()
     }
 
-    /// Says goodbye: what was written leaves, then the transport ends, and an agent that was
-    /// started for this link is waited for. What is still open is lost.
+    /// Closes the link: writes the queued messages, closes the transport, and waits for the agent
+    /// if this link started it. Open requests are lost.
     pub fn close(mut self) {
         self.shut();
     }
 
     fn shut(&mut self) {
         self.flush();
-        self.outgoing = None;
-        let until = Instant::now() + FLUSH_GRACE;
-        while self.backlog.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.outbox.close();
+        self.outbox.wait_until_empty(Instant::now() + FLUSH_GRACE);
         self.ending.shut_writer();
-        // The reader may be waiting for room: without a receiver it is told so.
+        // The reader may be waiting for room in the channel. Dropping the receiver wakes it.
         self.incoming = never();
         self.ending.shut_reader();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        // An agent that does not answer does not end by itself either.
-        let grace = match self.demux.is_silent() {
-            true => Duration::ZERO,
-            false => AGENT_GRACE,
+        // An agent that does not answer is killed at once.
+        let grace = if self.demux.is_silent() {
+            Duration::ZERO
+        } else {
+            AGENT_GRACE
         };
         self.ending.reap(grace);
     }
@@ -454,10 +450,10 @@ impl EffectHandler for GuestLink {
         let args: Vec<(&Value, SortId)> =
             request.args().zip(operation.args.iter().copied()).collect();
         let name = |label: &LabelId| image.label_name(*label);
-        let want = match request.class() {
+        let asked = match request.class() {
             Class::Deliver { peer, .. } if inside(peer) => return Reply::Now(Outcome::done()),
             Class::Produce { peer, .. } if inside(peer) => {
-                return Reply::Now(zero(request.result_sort(), &image.image().sorts));
+                return Reply::Now(placeholder(request.result_sort(), &image.image().sorts));
             }
             Class::Decide { peer, .. } if inside(peer) => {
                 let detail = "two roles of the guest leave a choice to each other";
@@ -474,13 +470,13 @@ impl EffectHandler for GuestLink {
                     has_payload: binding.has_payload(role, request.operation_id(), *label),
                 };
                 let branches = labels.iter().map(branch).collect();
-                Want::Decide { role, branches }
+                Request::Decide { role, branches }
             }
             Class::Produce { label, .. } => {
                 let Some(role) = request.role() else {
                     return Reply::Now(not_bound());
                 };
-                Want::Produce {
+                Request::Produce {
                     role,
                     label: name(label),
                     sort: request.result_sort(),
@@ -488,13 +484,13 @@ impl EffectHandler for GuestLink {
             }
             Class::Deliver { label, .. } => {
                 let (value, sort) = args.first().copied().unzip();
-                Want::Deliver {
+                Request::Deliver {
                     label: name(label),
                     value,
                     sort: sort.unwrap_or_default(),
                 }
             }
-            Class::Command | Class::Observe | Class::Check => Want::Call {
+            Class::Command | Class::Observe | Class::Check => Request::Call {
                 operation: &operation.name,
                 args: &args,
                 result: request.result_sort(),
@@ -505,20 +501,20 @@ impl EffectHandler for GuestLink {
             effect,
             deadline: request.deadline(),
             sorts: &sorts,
-            want,
+            request: asked,
         })
     }
 }
 
-/// The failure of a question in a session, or by a coroutine, that is not bound to the guest.
+/// The failure of an effect whose session or role is not bound to the guest.
 fn not_bound() -> Outcome {
     let detail = "the role is not bound to the guest; bind it with `GuestLink::bind`";
     Outcome::failure(FailureKind::InvalidInput, detail)
 }
 
-/// The value of a sort that says nothing: what one role of the guest sends another is nobody's
-/// business here.
-fn zero(sort: SortId, sorts: &[Sort]) -> Outcome {
+/// A placeholder of the sort, for a message between two roles of the guest, whose content stays
+/// inside the guest.
+fn placeholder(sort: SortId, sorts: &[Sort]) -> Outcome {
     fn value(sort: SortId, sorts: &[Sort]) -> Option<Value> {
         Some(match sorts.get(sort.index())? {
             Sort::Unit => Value::Unit,
@@ -548,7 +544,7 @@ fn ticks(duration: Duration) -> u64 {
 }
 
 /// The placeholder until the guest has answered the handshake.
-fn unknown() -> HelloOk {
+fn placeholder_hello() -> HelloOk {
     HelloOk {
         minor: None,
         ids_max: None,
@@ -582,9 +578,10 @@ fn read_loop(
                     None => deframer.push(bytes),
                     Some(mut seeking) => {
                         let found = seeking.push(bytes);
-                        match found.last() == Some(&Found::Pong) {
-                            true => deframer.push(&seeking.rest()),
-                            false => seeker = Some(seeking),
+                        if found.last() == Some(&Found::Pong) {
+                            deframer.push(&seeking.rest());
+                        } else {
+                            seeker = Some(seeking);
                         }
                         for found in found {
                             if read.send(Incoming::Found(found)).is_err() {
@@ -618,16 +615,4 @@ fn read_loop(
         }
     };
     let _ = read.send(Incoming::End(reason));
-}
-
-fn write_loop(mut port: Port, queue: &Receiver<Vec<u8>>, backlog: &AtomicUsize, note: &Sender<()>) {
-    let mut broken = false;
-    for bytes in queue {
-        // After an error the queue is still emptied, so that the count comes down.
-        broken = broken || port.write_all(&bytes).is_err();
-        let before = backlog.fetch_sub(bytes.len(), Ordering::AcqRel);
-        if before >= BACKLOG_MAX && before - bytes.len() < BACKLOG_MAX {
-            let _ = note.try_send(());
-        }
-    }
 }

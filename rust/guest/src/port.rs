@@ -1,5 +1,4 @@
-//! One end of a byte stream that can be shut from another thread, whatever kind of descriptor it
-//! is.
+//! One end of a byte stream, over any kind of descriptor, that can be shut from another thread.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,15 +12,16 @@ use rustix::io::Errno;
 
 use crate::wake::{Sleeper, Waker, wake_pair};
 
-/// Capacity asked for a pipe: what an unprivileged process may have.
+/// The requested capacity of a pipe, in bytes: the most that an unprivileged process can have.
 const PIPE_LEN: usize = 1 << 20;
 
-/// How long a message on a shared line may stop growing. Its host is gone then, unseen: a virtual
-/// machine closes and opens its port so fast that the guest may never find it closed. Without this
-/// bound the rest of a message that was cut would swallow the next host's `hello`.
+/// How long an unfinished message on a shared line may wait for its next bytes. After it the host
+/// is taken to be gone, which the guest may not see otherwise: a virtual machine closes and reopens
+/// its port too fast. Without this bound an unfinished message would swallow the next host's
+/// `hello`.
 pub(crate) const STALL_MAX: Duration = Duration::from_millis(500);
 
-/// Makes an end of a stream and what shuts it.
+/// Makes an end of a stream and its shutter.
 pub(crate) fn port(fd: Arc<OwnedFd>) -> io::Result<(Port, Shutter)> {
     let (waker, sleeper) = wake_pair()?;
     let shutter = Shutter {
@@ -38,17 +38,17 @@ pub(crate) fn port(fd: Arc<OwnedFd>) -> io::Result<(Port, Shutter)> {
     ))
 }
 
-/// An end of a stream: read from, or written to, by one thread.
+/// An end of a stream, which one thread reads or writes.
 #[derive(Debug)]
 pub(crate) struct Port {
     fd: Arc<OwnedFd>,
     sleeper: Sleeper,
-    /// Held here too: without anybody who could shut it, the port would seem to be woken all the
-    /// time.
+    /// Kept alive here: if the last waker were dropped, the sleeper's pipe would always be
+    /// readable.
     shutter: Shutter,
 }
 
-/// Shuts a [`Port`]: whoever waits in it comes back.
+/// Shuts a [`Port`], so that a thread that waits in it returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutter {
     shut: Arc<AtomicBool>,
@@ -68,18 +68,20 @@ impl Shutter {
 }
 
 impl Port {
-    /// Reads what is there, waiting for the first byte; 0 at the end and once the port is shut.
+    /// Reads the available bytes, waiting for the first one. Returns 0 at the end of the stream and
+    /// once the port is shut.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.read_within(buf, None)
     }
 
-    /// As [`read`](Self::read); an error of the kind `TimedOut` when nothing comes for that long.
+    /// As [`read`](Self::read), with an error of the kind `TimedOut` if nothing arrives within
+    /// `timeout`.
     pub(crate) fn read_within(
         &mut self,
         buf: &mut [u8],
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> io::Result<usize> {
-        let until = patience.map(|patience| Instant::now() + patience);
+        let until = timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let is_ready = !self.wait_within(PollFlags::IN, left)?.is_empty();
@@ -87,7 +89,7 @@ impl Port {
                 return Ok(0);
             }
             let is_late = left.is_some_and(|left| left.is_zero());
-            // The descriptor may be a blocking one: it is read only when there is something.
+            // The descriptor may be a blocking one, so it is read only when it is readable.
             match is_ready.then(|| rustix::io::read(&*self.fd, &mut *buf)) {
                 None | Some(Err(Errno::AGAIN)) if is_late => {
                     return Err(ErrorKind::TimedOut.into());
@@ -98,7 +100,7 @@ impl Port {
         }
     }
 
-    /// Writes all of it; an error once the port is shut.
+    /// Writes all bytes. Fails once the port is shut.
     pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.shutter.is_shut() {
@@ -129,7 +131,7 @@ impl Port {
             PollFd::from_borrowed_fd(fd, flags),
             PollFd::new(&self.sleeper, PollFlags::IN),
         ];
-        // A time too long to be written down is no limit.
+        // A time that does not fit a `Timespec` is no limit.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
             Ok(_) => Ok(fds[0].revents()),
@@ -139,16 +141,15 @@ impl Port {
     }
 }
 
-/// Asks for a larger pipe, so that a chunk does not stop half-way. A system that has no room works
-/// with what it has.
-pub(crate) fn widen(pipe: &OwnedFd) {
+/// Requests a larger pipe, so that a chunk fits. If the system refuses, the pipe stays as it is.
+pub(crate) fn enlarge_pipe(pipe: &OwnedFd) {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LEN);
     #[cfg(not(target_os = "linux"))]
     let _ = pipe;
 }
 
-/// A terminal would change bytes on their way.
+/// Puts a terminal into raw mode; otherwise it would change the bytes.
 pub(crate) fn make_raw(fd: &OwnedFd) -> rustix::io::Result<()> {
     let stat = rustix::fs::fstat(fd)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
@@ -168,7 +169,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_port_that_nobody_can_shut_sleeps() {
+    fn a_port_without_other_shutters_sleeps() {
         let (read, _write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let (port, _) = port(Arc::new(read)).expect("a port");
         let mut fds = [PollFd::new(&port.sleeper, PollFlags::IN)];
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shut_port_lets_its_reader_and_its_writer_go() {
+    fn shutting_a_port_wakes_its_reader_and_writer() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
         let (mut reader, shut_reader) = port(Arc::new(read)).expect("a port");
         let (mut writer, shut_writer) = port(Arc::new(write)).expect("a port");
@@ -197,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn a_read_within_a_time_ends_with_it() {
+    fn a_read_times_out() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
         let (mut reader, _) = port(Arc::new(read)).expect("a port");
-        let (mut buf, patience) = ([0; 8], Some(Duration::from_millis(20)));
+        let (mut buf, timeout) = ([0; 8], Some(Duration::from_millis(20)));
         let late = reader
-            .read_within(&mut buf, patience)
+            .read_within(&mut buf, timeout)
             .expect_err("nothing was written");
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         rustix::io::write(&write, b"late").expect("there is room");
         assert_eq!(
-            reader.read_within(&mut buf, patience).expect("it is there"),
+            reader.read_within(&mut buf, timeout).expect("it is there"),
             4
         );
     }

@@ -1,4 +1,4 @@
-//! How a host reaches an agent: a child process, a Unix socket, a serial line.
+//! The transports between a host and an agent: a child process, a Unix socket, a serial line.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -14,25 +14,25 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
-use crate::port::{Port, Shutter, port, widen};
+use crate::port::{Port, Shutter, enlarge_pipe, port};
 
-/// How long an agent that was started here may take to end once its input has, before it is killed.
-/// It kills its commands first, which takes it a moment.
+/// How long a started agent may take to exit after the end of its input before it is killed. It
+/// kills its commands first.
 pub const AGENT_GRACE: Duration = Duration::from_secs(4);
 
-/// How long a killed agent may take to be gone.
+/// How long a killed agent may take to exit.
 const KILLED_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a socket may take to have room for another connection. One whose owner accepts none, being
-/// stopped or busy, has a full queue, and connecting would wait for it without end.
+/// How long a socket may take to have room for another connection. If its owner is stopped or busy,
+/// its queue is full, and a blocking connect would never return.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// How often a full queue is tried again.
+/// The interval between two attempts to connect to a full queue.
 const CONNECT_POLL: Duration = Duration::from_millis(20);
 
-/// Connects to a Unix socket, waiting at most that long for room in its queue.
-pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let until = Instant::now() + patience;
+/// Connects to a Unix socket, waiting at most `timeout` for room in its queue.
+pub(crate) fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + timeout;
     let address = SocketAddrUnix::new(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -41,7 +41,7 @@ pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream>
             Ok(()) => break,
             Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(CONNECT_POLL),
             Err(Errno::AGAIN) => {
-                let seconds = patience.as_secs();
+                let seconds = timeout.as_secs();
                 let reason = format!("its queue of connections stayed full for {seconds} s");
                 return Err(io::Error::new(ErrorKind::TimedOut, reason));
             }
@@ -54,7 +54,7 @@ pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream>
     Ok(stream)
 }
 
-/// Why there is no transport.
+/// Why a transport could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The agent could not be started.
@@ -75,19 +75,18 @@ pub enum TransportError {
     },
 }
 
-/// A byte stream to an agent and back.
+/// A byte stream in both directions between a host and an agent.
 #[derive(Debug)]
 pub struct Transport {
     pub(crate) reader: Port,
     pub(crate) writer: Port,
     pub(crate) ending: Ending,
-    /// Whether the line may have been another host's before, and does not end when its agent does.
-    /// So it is with the port of a virtual machine, whether it is reached by a socket or as a
-    /// device.
+    /// Whether other hosts may have used the line before, and the line outlives its agent. The port
+    /// of a virtual machine is such a line, whether it is a socket or a device.
     pub(crate) shared: bool,
 }
 
-/// What ends a transport.
+/// The handles that end a transport.
 #[derive(Debug)]
 pub(crate) struct Ending {
     reader: Shutter,
@@ -96,8 +95,8 @@ pub(crate) struct Ending {
 }
 
 impl Transport {
-    /// Starts an agent and speaks to it on its standard input and output. Its standard error goes
-    /// where the command says; inherited if it says nothing.
+    /// Starts an agent and uses its standard input and output. Its standard error is that of the
+    /// command, by default inherited.
     ///
     /// # Errors
     /// [`TransportError::Spawn`].
@@ -115,8 +114,8 @@ impl Transport {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| failed(ErrorKind::BrokenPipe.into()))?;
         let (input, output) = (OwnedFd::from(input), OwnedFd::from(output));
-        widen(&input);
-        widen(&output);
+        enlarge_pipe(&input);
+        enlarge_pipe(&output);
         match Transport::of(Arc::new(output), Arc::new(input)) {
             Ok(transport) => Ok(transport.with_child(child)),
             Err(error) => {
@@ -139,8 +138,8 @@ impl Transport {
         })
     }
 
-    /// Opens a serial line. Where the path is a socket, as a virtual machine offers for its port,
-    /// connects to it.
+    /// Opens a serial line, or connects to a socket if the path is one, as the port of a virtual
+    /// machine can be.
     ///
     /// # Errors
     /// [`TransportError::Open`].
@@ -150,10 +149,10 @@ impl Transport {
             if kind.is_socket() {
                 return Transport::stream(connect(path, CONNECT_MAX)?);
             }
-            // Whatever is said on a line would be written into a file.
+            // A regular file would receive the messages as its content.
             if !kind.is_char_device() {
-                let said = "it is neither a character device nor a socket";
-                return Err(io::Error::new(ErrorKind::InvalidInput, said));
+                let reason = "it is neither a character device nor a socket";
+                return Err(io::Error::new(ErrorKind::InvalidInput, reason));
             }
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let fd = Arc::new(rustix::fs::open(path, flags, Mode::empty())?);
@@ -173,14 +172,14 @@ impl Transport {
     /// Uses a connected stream.
     ///
     /// # Errors
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     pub fn stream(stream: UnixStream) -> io::Result<Transport> {
         let fd = Arc::new(OwnedFd::from(stream));
         Transport::of(fd.clone(), fd)
     }
 
     fn of(input: Arc<OwnedFd>, output: Arc<OwnedFd>) -> io::Result<Transport> {
-        // A write that cannot go on must be left when the link is closed.
+        // Non-blocking, so that a stalled write can be abandoned when the link is closed.
         let flags = rustix::fs::fcntl_getfl(&*output)?;
         rustix::fs::fcntl_setfl(&*output, flags | OFlags::NONBLOCK)?;
         let (reader, shut_reader) = port(input)?;
@@ -205,38 +204,38 @@ impl Transport {
 }
 
 impl Ending {
-    /// Ends what goes out, at once.
+    /// Ends the output at once.
     pub(crate) fn shut_writer(&self) {
         self.writer.shut();
     }
 
-    /// Ends what comes in, at once.
+    /// Ends the input at once.
     pub(crate) fn shut_reader(&self) {
         self.reader.shut();
     }
 
-    /// Waits for an agent that was started here; kills it when it does not end within that time.
+    /// Waits for an agent that was started here, and kills it if it does not exit within `grace`.
     pub(crate) fn reap(&mut self, grace: Duration) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
         if let Some(status) = wait(&mut child, grace) {
             return Some(status);
         }
         let _ = child.kill();
-        // A killed process that is still there is stuck in the kernel, and is left to it.
+        // A killed process that does not exit is stuck in the kernel. It is not waited for.
         wait(&mut child, KILLED_GRACE)
     }
 }
 
-/// Whether a child is stopped and so cannot end by itself. Known on Linux only; elsewhere `false`.
+/// Whether a child is stopped and so cannot exit by itself. Known on Linux only; elsewhere `false`.
 fn is_stopped(child: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
     let state = |stat: &str| stat.rsplit_once(") ")?.1.chars().next();
     stat.is_ok_and(|stat| matches!(state(&stat), Some('T' | 't')))
 }
 
-/// Waits for the end of a child that is not stopped, at most that long.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let until = Instant::now() + patience;
+/// Waits for the exit of a child that is not stopped, at most for `timeout`.
+fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + timeout;
     let mut pause = Duration::from_micros(200);
     loop {
         if let Ok(Some(status)) = child.try_wait() {

@@ -1,4 +1,4 @@
-//! Waking a thread that sits in `poll`: a pipe with at most one byte in it.
+//! Wakes a thread that waits in `poll`, with a pipe that holds at most one byte.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// Makes a connected pair. Fails when the process is out of descriptors.
+/// Makes a connected pair. Fails if the process is out of descriptors.
 pub(crate) fn wake_pair() -> io::Result<(Waker, Sleeper)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let raised = Arc::new(AtomicBool::new(false));
@@ -18,7 +18,8 @@ pub(crate) fn wake_pair() -> io::Result<(Waker, Sleeper)> {
     Ok((waker, Sleeper { read, raised }))
 }
 
-/// The end that wakes. Cheap to clone; waking twice before the sleeper looks costs one write.
+/// The end that wakes the sleeper. Cheap to clone; waking twice before [`Sleeper::reset`] costs one
+/// write.
 #[derive(Clone, Debug)]
 pub(crate) struct Waker {
     write: Arc<OwnedFd>,
@@ -36,14 +37,14 @@ impl Waker {
     /// Makes the sleeper's descriptor readable.
     pub(crate) fn wake(&self) {
         if !self.raised.swap(true, Ordering::AcqRel) {
-            // A full pipe is readable already, and a sleeper that is gone needs no waking.
+            // A full pipe is readable already, and a dropped sleeper need not be woken.
             let _ = rustix::io::write(&*self.write, &[1]);
         }
     }
 }
 
 impl Sleeper {
-    /// Takes the wake-up back. What it announced must be looked at after this call, never before.
+    /// Clears the wake-up. Check for work after this call, not before, or a wake-up is lost.
     pub(crate) fn reset(&self) {
         let mut sink = [0; 8];
         let _ = rustix::io::read(&self.read, &mut sink);

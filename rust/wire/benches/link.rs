@@ -1,4 +1,4 @@
-//! How fast data goes through both sides of a link, without a transport between them.
+//! The throughput of both sides of a link, without a transport.
 
 use std::hint::black_box;
 
@@ -45,7 +45,7 @@ impl Pair {
         }
     }
 
-    /// Output of the agent to the event at the host, `count` frames in one write.
+    /// Carries output from the agent to the host's events, `count` frames in one write.
     fn carry(&mut self, data: &[u8], count: usize, out: &mut Vec<u8>) -> usize {
         out.clear();
         for _ in 0..count {
@@ -53,7 +53,7 @@ impl Pair {
                 .send_output(self.id, Stream::Stdout, data, out)
                 .expect("no bound");
         }
-        // As a reader of a pipe gives it.
+        // In pieces, as from a pipe.
         let mut len = 0;
         for piece in out.chunks(64 << 10) {
             self.deframer.push(piece);

@@ -6,77 +6,77 @@ use antiphon_codec::Limits;
 
 use crate::field::{FieldFault, FieldFaultKind, payloads};
 
-/// The major version of the link that this crate speaks by preference.
+/// The major version of the link that this crate prefers.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The additions to [`PROTOCOL_VERSION`] that this crate knows: raised by every new message type
-/// and every new optional field, so that a peer can tell what the other may know.
+/// and every new optional field, so that each peer can see what the other one may know.
 pub const PROTOCOL_MINOR: u32 = 0;
 
-/// How many majors back a peer is still understood: version N talks with N-1 and N-2.
+/// How many older major versions are supported: version N works with N-1 and N-2.
 pub const VERSION_WINDOW: u32 = 2;
 
-/// The version in the envelope of `hello`, `hello_ok` and `hello_err`, for ever: who does not
-/// know which version the peer speaks must still be able to ask.
+/// The version in the envelope of `hello`, `hello_ok` and `hello_err`. It never changes, because
+/// these are sent before the peers have agreed on a version.
 pub const HANDSHAKE_VERSION: u32 = 1;
 
-/// The id of what belongs to the link as a whole and to no request.
+/// The id of messages that belong to the link as a whole and not to a request.
 pub const LINK_ID: u32 = 0;
 
-/// The longest frame body, unless a peer offers less. Large enough for a listing of a large
-/// directory, small enough that a link of a thousand sessions cannot exhaust a machine.
+/// The longest frame body, in bytes, unless a peer offers less. Large enough for a listing of a
+/// large directory, small enough that a link of a thousand sessions cannot exhaust a machine.
 pub const FRAME_LEN_MAX: u32 = 4 << 20;
 
-/// The least that a peer may offer as its longest frame: below this an error with its message
-/// would not fit.
+/// The least that a peer may offer as its longest frame body, in bytes: an `error` with its message
+/// must fit.
 pub const FRAME_LEN_MIN: u32 = 4096;
 
-/// The bytes of a frame around the data of `exec_output`, `stdin_data`, `fs_write` and the like,
-/// at most, paths aside: envelope, keys and heads.
+/// The most bytes that a frame has around the data of `exec_output`, `stdin_data`, `fs_write` and
+/// similar messages: envelope, keys and heads, without paths.
 pub const FRAME_OVERHEAD_LEN: u32 = 128;
 
-/// The length of one data chunk by default: large enough that the frame around it costs nothing,
-/// small enough that another stream waits for less than a millisecond.
+/// The default length of a data chunk, in bytes: large enough that the cost of its frame is
+/// negligible, small enough that another stream waits less than a millisecond.
 pub const DATA_LEN: u32 = 64 << 10;
 
-/// The initial credit of a stream by default: four chunks in flight keep a local pipe busy.
+/// The default initial credit of a stream, in bytes: four chunks in flight keep a local pipe busy.
 pub const WINDOW: u32 = 4 * DATA_LEN;
 
-/// The most credit that a stream may hold. Beyond it a peer that grants without end is refused
-/// rather than counted with wider numbers.
+/// The most credit that a stream may have, in bytes. A grant beyond it is a violation, so that
+/// credit fits 32 bits.
 pub const WINDOW_MAX: u64 = u32::MAX as u64;
 
-/// How many requests may be open at once by default.
+/// The default number of requests that may be open at once.
 pub const IDS_MAX: u32 = 64;
 
-/// How many requests a peer may have open that does not say: one at a time.
+/// The number of requests that may be open at once if a peer does not give one.
 pub const IDS_MAX_UNSAID: u32 = 1;
 
-/// How many pings a side may have open. One is enough to see that a peer lives; a few more
+/// How many pings a side may have open. One is enough to check that the peer lives; a few more
 /// measure its latency.
 pub const PINGS_MAX: usize = 16;
 
 /// The longest message type, in bytes.
 pub const TYPE_LEN_MAX: usize = 64;
 
-/// The deepest nesting of a frame: the deepest message has six levels, foreign additions may add
-/// as much again.
+/// The deepest nesting of a frame. The deepest message has six levels; the rest is room for
+/// additions of later versions.
 pub const FRAME_DEPTH_MAX: u32 = 16;
 
-/// The most CBOR items in one frame: 4,096 directory entries with all their fields, with room
-/// for as much again. It bounds the memory of a decoded frame, which is several times its bytes.
+/// The most CBOR items in one frame: twice the number in 4,096 directory entries with all fields.
+/// It bounds the memory of a decoded frame, which is several times the length of the frame.
 pub const FRAME_ITEMS_MAX: usize = 65_536;
 
 /// The most entries in one `fs_list` result.
 pub const LIST_LEN_MAX: usize = 4096;
 
-/// The entries in one `fs_list` result when the request does not say.
+/// The most entries in one `fs_list` result if the request does not give a number.
 pub const LIST_LEN: u32 = 1024;
 
-/// The arguments of a system call, at most.
+/// The most arguments of a system call.
 pub const SYSCALL_ARGS_MAX: usize = 6;
 
-/// The buffers of a system call, at most: one for each argument.
+/// The most buffers of a system call: one for each argument.
 pub const SYSCALL_BUFS_MAX: usize = SYSCALL_ARGS_MAX;
 
 /// The bounds under which a frame body is decoded.
@@ -89,7 +89,7 @@ pub fn frame_limits(frame_len_max: u32) -> Limits {
     }
 }
 
-/// The longest data chunk whose frame a peer with this bound accepts.
+/// The longest data chunk, in bytes, whose frame a peer with this bound accepts.
 #[must_use]
 pub fn data_len_max(frame_len_max: u32) -> u32 {
     frame_len_max.saturating_sub(FRAME_OVERHEAD_LEN)
@@ -117,7 +117,8 @@ fn in_order(range: &VersionRange) -> Result<(), FieldFault> {
 }
 
 impl VersionRange {
-    /// The versions this crate speaks: [`PROTOCOL_VERSION`] and the [`VERSION_WINDOW`] before it.
+    /// The versions that this crate supports: [`PROTOCOL_VERSION`] and the [`VERSION_WINDOW`]
+    /// before it.
     pub const SUPPORTED: Self = Self {
         min: if PROTOCOL_VERSION > VERSION_WINDOW {
             PROTOCOL_VERSION - VERSION_WINDOW

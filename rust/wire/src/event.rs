@@ -1,8 +1,8 @@
-//! The event stream: what observers of a run are told.
+//! The event stream, which reports to observers what happens in a run.
 //!
-//! A stream of events has the frames of the link, a length and a body, and another body: an
-//! [`EventFrame`] in place of an [`Envelope`](crate::Envelope). It goes one way, so it has no
-//! handshake; its version stands in every frame.
+//! Its frames are a length and a body, as on the link, but the body is an [`EventFrame`] and not an
+//! [`Envelope`](crate::Envelope). The stream has one direction and so no handshake: every frame has
+//! its version.
 
 use antiphon_codec::{Encoder, Item, decode_lenient};
 
@@ -14,11 +14,11 @@ use crate::message::FrameLen;
 names! {
     /// How a session ended.
     pub enum SessionOutcome {
-        /// Every role came to its end.
+        /// Every role reached its end.
         Closed = "closed",
         /// It was cancelled.
         Cancelled = "cancelled",
-        /// It was given up by its owner.
+        /// Its owner aborted it.
         Aborted = "aborted",
         /// A fault ended it.
         Faulted = "faulted",
@@ -28,39 +28,39 @@ names! {
     pub enum FailureName {
         /// Not allowed.
         Denied = "denied",
-        /// Its budget ran out.
+        /// Its time budget was used up.
         Timeout = "timeout",
         /// It was cancelled.
         Cancelled = "cancelled",
-        /// Nobody could do it.
+        /// No handler could perform it.
         Unavailable = "unavailable",
-        /// Its arguments made no sense.
+        /// Its arguments were invalid.
         InvalidInput = "invalid_input",
-        /// The authority for it had run out.
+        /// The authority for it had expired.
         StaleAuthority = "stale_authority",
-        /// Who did it broke the protocol.
+        /// The handler violated its contract.
         ContractViolation = "contract_violation",
-        /// Who was to do it went away.
+        /// The handler went away.
         Lost = "lost",
-        /// Who was to do it had too much to do.
+        /// The handler was overloaded.
         Busy = "busy",
-        /// A fault of who was to do it.
+        /// The handler failed internally.
         Internal = "internal",
     }
 
     /// What kind of fault it was.
     pub enum FaultCode {
-        /// A communication that the protocol does not allow.
+        /// A message that the protocol does not allow.
         Protocol = "protocol",
-        /// A message that the link does not allow.
+        /// A message that the rules of the link do not allow.
         Link = "link",
         /// The guest went away.
         Lost = "lost",
         /// A bound was reached.
         Limit = "limit",
-        /// The program of a role is at fault.
+        /// The program of a role failed.
         Program = "program",
-        /// A fault of the runtime itself.
+        /// The runtime itself failed.
         Internal = "internal",
     }
 
@@ -103,9 +103,9 @@ impl Field for ImageDigest {
 payloads! {
     /// A session began.
     pub struct SessionOpened {
-        /// What it runs.
+        /// The image that it runs.
         pub image: ImageDigest,
-        /// Its number.
+        /// The number of the session.
         pub session: u32,
         /// The name of its protocol.
         pub protocol: String,
@@ -113,41 +113,41 @@ payloads! {
 
     /// A session ended.
     pub struct SessionClosed {
-        /// How.
+        /// How it ended.
         pub outcome: SessionOutcome,
-        /// Its number.
+        /// The number of the session.
         pub session: u32,
     }
 
-    /// A session asks something of the world.
+    /// A session issued an effect.
     pub struct EffectIssued {
-        /// The role that asks.
+        /// The role that issued it.
         pub role: String,
         /// The number of the effect in its session.
         pub effect: u64,
         /// The session.
         pub session: u32,
-        /// The interface it asks of.
+        /// The interface of its operation.
         pub interface: String,
-        /// The operation it asks for.
+        /// The name of its operation.
         pub operation: String,
     }
 
-    /// The world answered.
+    /// An effect was resolved.
     pub struct EffectResolved {
         /// The number of the effect in its session.
         pub effect: u64,
-        /// Why it failed; absent: it did not.
+        /// Why it failed; absent: it succeeded.
         pub failure: Option<FailureName>,
         /// The session.
         pub session: u32,
     }
 
-    /// How much a stream has carried so far.
+    /// How many bytes a stream has carried so far.
     pub struct Chunks {
-        /// How many bytes, from the start.
+        /// The number of bytes since the start.
         pub bytes: u64,
-        /// How many chunks, from the start.
+        /// The number of chunks since the start.
         pub count: u64,
         /// The number of the effect in its session.
         pub effect: u64,
@@ -157,13 +157,13 @@ payloads! {
         pub session: u32,
     }
 
-    /// Something went wrong in a session.
+    /// A fault occurred in a session.
     pub struct FaultSeen {
-        /// What kind of fault.
+        /// The kind of fault.
         pub code: FaultCode,
-        /// The effect during which it happened; absent: none.
+        /// The effect during which it occurred; absent: none.
         pub effect: Option<u64>,
-        /// What happened, for people.
+        /// A description for people.
         pub message: String,
         /// The session.
         pub session: u32,
@@ -189,7 +189,7 @@ macro_rules! events {
             }
         }
 
-        /// Something that happened.
+        /// An event of a run.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Event {
             $( $(#[$doc])* $variant($payload), )*
@@ -230,13 +230,13 @@ events! {
     SessionOpened(SessionOpened) = "session_opened";
     /// A session ended.
     SessionClosed(SessionClosed) = "session_closed";
-    /// A session asks something of the world.
+    /// A session issued an effect.
     EffectIssued(EffectIssued) = "effect_issued";
-    /// The world answered.
+    /// An effect was resolved.
     EffectResolved(EffectResolved) = "effect_resolved";
-    /// How much a stream has carried so far.
+    /// How many bytes a stream has carried so far.
     Chunks(Chunks) = "chunks";
-    /// Something went wrong in a session.
+    /// A fault occurred in a session.
     Fault(FaultSeen) = "fault";
 }
 
@@ -269,15 +269,15 @@ impl Field for Event {
 }
 
 payloads! {
-    /// An event and when it happened.
+    /// An event with its time and its number.
     pub struct EventFrame {
-        /// The major version in which the event is to be understood.
+        /// The major version of the event's encoding.
         pub v: u32,
-        /// When, in milliseconds since 1970-01-01 UTC by the clock of who tells it.
+        /// The time by the sender's clock, in milliseconds since 1970-01-01 UTC.
         pub ts: u64,
-        /// Its number in this stream: from 0, one more each time. A gap is a loss.
+        /// Its number in this stream, counted from 0. A gap means that events were lost.
         pub seq: u64,
-        /// What happened.
+        /// The event.
         pub event: Event,
     }
 }
@@ -297,17 +297,17 @@ impl EventFrame {
     /// Appends the frame to `out`: length and body.
     ///
     /// # Errors
-    /// When a name or a message is so long that the body exceeds
-    /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX). `out` is then as it was.
+    /// If names and messages are so long that the body exceeds
+    /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX). `out` is then unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         put_body(out, FrameLen::DEFAULT, |encoder| self.write(encoder))
     }
 
-    /// Understands a frame body, the bytes after the length.
+    /// Decodes a frame body, the bytes after the length.
     ///
     /// # Errors
-    /// Everything but [`FrameError::TooLong`] and [`FrameError::Cut`]. An event of an unknown
-    /// kind is a fault of the field `event.kind`.
+    /// Any [`FrameError`] but `TooLong` and `Cut`. An event of an unknown kind is a fault of the
+    /// field `event.kind`.
     pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
         let item =
             decode_lenient(body, &frame_limits(FRAME_LEN_MAX)).map_err(FrameError::Malformed)?;
@@ -324,7 +324,7 @@ impl EventFrame {
     }
 }
 
-/// The version is looked at before the rest: a later one may have another rest.
+/// The version in a frame body. It is read first, because the rest may differ in a later version.
 fn version(item: &Item) -> Result<u32, FieldFault> {
     match item.field("v") {
         Some(v) => u32::read(v.clone()).map_err(|fault| fault.under("v")),
@@ -333,23 +333,24 @@ fn version(item: &Item) -> Result<u32, FieldFault> {
     }
 }
 
-/// Bytes in at any split, events out. Bounded and linear as [`Deframer`](crate::Deframer) is.
+/// Makes events of received bytes, however they are split. Its memory and work are bounded as those
+/// of a [`Deframer`](crate::Deframer).
 #[derive(Clone, Debug, Default)]
 pub struct EventDeframer {
     bodies: Bodies,
 }
 
 impl EventDeframer {
-    /// Takes bytes as they came.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bodies.push(bytes);
     }
 
-    /// The next event, or none until more bytes come.
+    /// The next event; `None` until more bytes are pushed.
     ///
     /// # Errors
-    /// What is wrong with the next frame. A frame that is no event, or is in a version that is not
-    /// spoken here, is passed over; one that is too long or is not well-formed ends the stream.
+    /// The error of the next frame. A frame that is not an event, or has an unsupported version, is
+    /// skipped; a frame that is too long or malformed ends the stream.
     #[expect(
         clippy::should_implement_trait,
         reason = "an end that is no end is no iterator"
@@ -366,7 +367,7 @@ impl EventDeframer {
             })
     }
 
-    /// Says that no more bytes come.
+    /// Checks the end of the stream: no more bytes will be pushed.
     ///
     /// # Errors
     /// As [`Deframer::finish`](crate::Deframer::finish).

@@ -1,11 +1,11 @@
-//! How one typed value stands on the wire, and what is wrong when it does not.
+//! The encoding of typed values as fields, and the errors of fields that do not decode.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 use antiphon_codec::{Encoder, Item};
 
-/// The shape of a value on the wire, as far as one look at its head tells.
+/// The shape of a value on the wire, as its CBOR head shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shape {
     /// An unsigned or negative integer.
@@ -20,7 +20,7 @@ pub enum Shape {
     Map,
     /// `true` or `false`.
     Bool,
-    /// `null`. No field of this protocol has it: what is absent is left out.
+    /// `null`. No field of this protocol has it: an absent field is left out.
     Null,
     /// A floating-point number. No field of this protocol has one.
     Float,
@@ -62,47 +62,48 @@ impl fmt::Display for Shape {
     }
 }
 
-/// One field of a payload as the schema has it.
+/// One field of a payload in the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSpec {
     /// The key in the map.
     pub key: &'static str,
     /// Whether the key may be left out.
     pub optional: bool,
-    /// What the value looks like.
+    /// The shape of its value.
     pub shape: Shape,
 }
 
-/// What is wrong with a field.
+/// The error of a field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldFaultKind {
-    /// A required key is not there.
+    /// A required key is missing.
     #[error("is missing")]
     Missing,
-    /// The value has another shape than the schema gives it.
+    /// The shape of the value is not that of the schema.
     #[error("must be {expected}, got {got}")]
     Shape {
-        /// What the schema has.
+        /// The shape in the schema.
         expected: Shape,
-        /// What came.
+        /// The value received.
         got: Shape,
     },
     /// An integer is outside its range.
     #[error("must be between {min} and {max}, got {got}")]
     Range {
-        /// Least value allowed.
+        /// The least value allowed.
         min: i128,
-        /// Greatest value allowed.
+        /// The greatest value allowed.
         max: i128,
-        /// What came.
+        /// The value received.
         got: i128,
     },
-    /// A name is not one of the closed list of this field.
+    /// A name is not in the closed list of this field.
     #[error("must be one of {}, got `{got}`", known.join(", "))]
     Name {
         /// The whole list.
         known: &'static [&'static str],
-        /// What came, cut to [`NAME_SHOWN_LEN_MAX`] characters and without control characters.
+        /// The name received, truncated to [`NAME_SHOWN_LEN_MAX`] characters and without control
+        /// characters.
         got: String,
     },
     /// More elements, or more bytes, than the schema allows.
@@ -110,10 +111,10 @@ pub enum FieldFaultKind {
     TooMany {
         /// The greatest number allowed.
         max: usize,
-        /// What came.
+        /// The value received.
         got: usize,
     },
-    /// A byte string of a fixed length has another.
+    /// A byte string has the wrong length.
     #[error("must have {expected} bytes, got {got}")]
     Length {
         /// The length it must have.
@@ -121,35 +122,35 @@ pub enum FieldFaultKind {
         /// The length it has.
         got: usize,
     },
-    /// Bits that have no meaning, or a combination of bits that has none.
+    /// Bits, or a combination of bits, without a meaning.
     #[error("has bits {got:#b} that mean nothing here, known are {known:#b}")]
     Bits {
         /// The bits that have a meaning.
         known: u32,
-        /// What came.
+        /// The value received.
         got: u32,
     },
     /// The lower end of a range is above its upper end.
     #[error("must not be above {max}, got {min}")]
     Inverted {
-        /// The lower end as it came.
+        /// The lower end received.
         min: u32,
-        /// The upper end as it came.
+        /// The upper end received.
         max: u32,
     },
 }
 
-/// How much of a foreign name an error shows. Long enough for every name of the protocol, short
-/// enough that a hostile peer cannot fill a log line.
+/// The most characters of a peer's name in an error. Long enough for every name of the protocol,
+/// short enough that a hostile peer cannot flood a log.
 pub const NAME_SHOWN_LEN_MAX: usize = 48;
 
-/// A field of a message that is not as the schema has it.
+/// A field of a message that violates the schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field `{path}` {kind}")]
 pub struct FieldFault {
-    /// Where: keys and element numbers from the payload down, joined by dots.
+    /// The path to the field: keys and element numbers from the payload down, joined by dots.
     pub path: String,
-    /// What is wrong.
+    /// The error.
     pub kind: FieldFaultKind,
 }
 
@@ -185,7 +186,7 @@ impl FieldFault {
     }
 }
 
-/// `name` as an error may show it: bounded, nothing that moves a terminal's cursor.
+/// `name` in a form that is safe in an error: bounded, and without control characters.
 pub(crate) fn shown(name: &str) -> String {
     name.chars()
         .filter(|c| !c.is_control())
@@ -193,20 +194,20 @@ pub(crate) fn shown(name: &str) -> String {
         .collect()
 }
 
-/// A value with a fixed form on the wire.
+/// A value with a fixed encoding.
 ///
-/// `write` and `into_item` give the same data: the first as bytes straight into a frame, the
-/// second as a tree for those who look at a message generically. `read` is their inverse.
+/// `write` encodes it directly into a frame, `into_item` makes a tree for generic access to a
+/// message. Both give the same data, and `read` is the inverse of `into_item`.
 pub(crate) trait Field: Sized {
     const SHAPE: Shape;
     const OPTIONAL: bool = false;
 
-    /// Whether the key is written at all.
+    /// Whether the key is written.
     fn present(&self) -> bool {
         true
     }
 
-    /// What an absent key means; `None` where the key is required.
+    /// The value of an absent key; `None` if the key is required.
     fn absent() -> Option<Self> {
         None
     }
@@ -215,7 +216,7 @@ pub(crate) trait Field: Sized {
     fn into_item(self) -> Item;
     fn read(item: Item) -> Result<Self, FieldFault>;
 
-    /// Refuses a value that Rust's type allows and the schema does not.
+    /// Refuses a value that the Rust type allows and the schema does not.
     fn check(&self) -> Result<(), FieldFault> {
         Ok(())
     }
@@ -252,7 +253,7 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// An integer of any width, as CBOR has it.
+/// Reads an integer of any CBOR width.
 fn read_int(item: &Item) -> Result<i128, FieldFault> {
     match item {
         Item::Uint(n) => Ok(i128::from(*n)),
@@ -429,7 +430,7 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
-/// The entries of a map that came from a peer, taken out by key. What nobody takes is ignored.
+/// The entries of a received map, taken out by key. Entries with unknown keys are ignored.
 pub(crate) struct Entries(Vec<(Item, Item)>);
 
 impl Entries {
@@ -456,10 +457,10 @@ impl Entries {
     }
 }
 
-/// Whether `keys` stand in the order of their CBOR encodings: shorter first, then bytewise.
+/// Whether `keys` are in the order of their CBOR encodings: shorter first, then bytewise.
 ///
-/// The tables below are checked with it when they are compiled, so that writing the fields in the
-/// order of their declaration is the deterministic form.
+/// The tables below are checked with it at compile time. So the fields in declared order are the
+/// deterministic encoding.
 pub(crate) const fn in_wire_order(keys: &[&str]) -> bool {
     let mut index = 1;
     while index < keys.len() {
@@ -500,7 +501,7 @@ macro_rules! payloads {
         }
 
         impl $name {
-            /// The fields of this map, in the order in which they stand on the wire.
+            /// The fields of this map, in wire order.
             pub const FIELDS: &'static [$crate::field::FieldSpec] = &[
                 $( $crate::field::FieldSpec {
                     key: stringify!($field),
@@ -580,7 +581,7 @@ macro_rules! names {
         impl $name {
             /// Every variant, in declared order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            /// The names of [`Self::ALL`] as they stand on the wire.
+            /// The wire names of [`Self::ALL`].
             pub const NAMES: &'static [&'static str] = &[$($text),*];
 
             /// The name on the wire.

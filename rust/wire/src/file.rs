@@ -1,7 +1,7 @@
 //! The payloads of the file requests and of their results.
 //!
-//! Paths are text. A name that is not UTF-8 cannot be addressed in version 1; a listing counts
-//! such names instead of hiding them.
+//! Paths are text. Version 1 cannot address a name that is not UTF-8; a listing reports how many
+//! such names it left out.
 
 use antiphon_codec::{Encoder, Item};
 
@@ -17,18 +17,18 @@ impl OpenMode {
     pub const READ: Self = Self(1 << 0);
     /// The file can be written.
     pub const WRITE: Self = Self(1 << 1);
-    /// The file is made when it is not there.
+    /// The file is created if it does not exist.
     pub const CREATE: Self = Self(1 << 2);
-    /// What is in the file is dropped.
+    /// The file is truncated.
     pub const TRUNCATE: Self = Self(1 << 3);
     /// Every write goes to the end of the file.
     pub const APPEND: Self = Self(1 << 4);
-    /// With `CREATE`: the file must not be there yet.
+    /// With `CREATE`: the file must not exist yet.
     pub const EXCLUSIVE: Self = Self(1 << 5);
     /// Every bit that has a meaning.
     pub const KNOWN: Self = Self((1 << 6) - 1);
 
-    /// The mode with these bits, if each of them has a meaning.
+    /// The mode with these bits, if each bit has a meaning.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Option<Self> {
         if bits & !Self::KNOWN.0 == 0 {
@@ -81,7 +81,7 @@ impl Field for OpenMode {
     }
 }
 
-/// The permission bits of a file, as POSIX has them: `0o7777` at most.
+/// The POSIX permission bits of a file: at most `0o7777`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permissions(u32);
 
@@ -89,7 +89,7 @@ impl Permissions {
     /// The greatest value.
     pub const MAX: u32 = 0o7777;
 
-    /// These bits, if they are permission bits.
+    /// The permissions with these bits, if all are permission bits.
     #[must_use]
     pub const fn new(bits: u32) -> Option<Self> {
         if bits <= Self::MAX {
@@ -130,7 +130,7 @@ impl Field for Permissions {
 }
 
 names! {
-    /// From where a seek counts.
+    /// The origin of a seek.
     pub enum Whence {
         /// The start of the file.
         Start = "start",
@@ -140,7 +140,7 @@ names! {
         End = "end",
     }
 
-    /// What a path names.
+    /// The kind of file that a path names.
     pub enum FileKind {
         /// A regular file.
         File = "file",
@@ -156,21 +156,23 @@ names! {
 payloads! {
     /// Open a file. Its result is [`Opened`].
     pub struct FsOpen {
-        /// How.
+        /// How it is opened.
         pub mode: OpenMode,
-        /// Which.
+        /// Its path.
         pub path: String,
-        /// The permissions of a file that is made; absent: `0o644`. The guest's umask applies.
+        /// The permissions of a file that is created; absent: `0o644`. The guest's umask applies.
         pub perm: Option<Permissions>,
     }
 
     /// Read from an open file. Its result is [`FileData`].
     pub struct FsRead {
-        /// How many bytes at most. Fewer come at the end of the file, and where a frame is full.
+        /// The most bytes to read. The result has fewer at the end of the file and when the frame
+        /// is full.
         pub len: u32,
         /// The file.
         pub handle: u32,
-        /// From where; the cursor stays. Absent: from the cursor, which moves.
+        /// The offset to read from, which leaves the cursor unchanged. Absent: the cursor, which
+        /// moves.
         pub offset: Option<u64>,
     }
 
@@ -180,7 +182,8 @@ payloads! {
         pub data: Vec<u8>,
         /// The file.
         pub handle: u32,
-        /// Where; the cursor stays. Absent: at the cursor, which moves.
+        /// The offset to write at, which leaves the cursor unchanged. Absent: the cursor, which
+        /// moves.
         pub offset: Option<u64>,
     }
 
@@ -188,79 +191,80 @@ payloads! {
     pub struct FsSeek {
         /// The file.
         pub handle: u32,
-        /// How far, forwards or backwards.
+        /// The distance in bytes; negative: backwards.
         pub offset: i64,
-        /// From where.
+        /// The origin of the distance.
         pub whence: Whence,
     }
 
     /// Close an open file. Its result is empty.
     pub struct FsClose {
-        /// The file. The handle means nothing afterwards, whatever the result.
+        /// The file. The handle is invalid afterwards, whatever the result.
         pub handle: u32,
     }
 
     /// Describe what a path names. Its result is [`Stat`].
     pub struct FsStat {
-        /// Which path.
+        /// The path.
         pub path: String,
-        /// Whether a symbolic link is followed; absent: it is.
+        /// Whether a symbolic link is followed; absent: yes.
         pub follow: Option<bool>,
     }
 
     /// Read a part of a file by its path. Its result is [`FileData`].
     pub struct FsReadFile {
-        /// How many bytes at most; absent: as many as a frame holds.
+        /// The most bytes to read; absent: as many as a frame holds.
         pub len: Option<u32>,
-        /// Which file.
+        /// The path of the file.
         pub path: String,
-        /// From where; absent: the start.
+        /// The offset to read from; absent: 0.
         pub offset: Option<u64>,
     }
 
-    /// Write a part of a file by its path. Its result is [`Written`]: all of it, or an error.
+    /// Write a part of a file by its path. Its result is [`Written`] with the full length, or an
+    /// error.
     pub struct FsWriteFile {
         /// The bytes.
         pub data: Vec<u8>,
-        /// Which file. It is made when it is not there.
+        /// The path of the file. The file is created if it does not exist.
         pub path: String,
-        /// The permissions of a file that is made; absent: `0o644`. The guest's umask applies.
+        /// The permissions of a file that is created; absent: `0o644`. The guest's umask applies.
         pub perm: Option<Permissions>,
-        /// Where; what else is in the file stays. Absent: the file holds `data` and no more.
+        /// The offset to write at, which keeps the rest of the file. Absent: `data` replaces the
+        /// whole content.
         pub offset: Option<u64>,
     }
 
     /// List a directory, without `.` and `..`. Its result is [`Listing`].
     pub struct FsList {
-        /// Which directory.
+        /// The path of the directory.
         pub path: String,
-        /// Names after this one only, in the order of their bytes; absent: from the first.
+        /// Only names after this one are listed, in bytewise order; absent: all names.
         pub after: Option<String>,
-        /// How many entries at most; absent: [`LIST_LEN`](crate::LIST_LEN). The guest may send
-        /// fewer.
+        /// The most entries; absent: [`LIST_LEN`](crate::LIST_LEN). The guest may send fewer.
         pub limit: Option<std::num::NonZeroU32>,
     }
 
     /// Make a directory. Its result is empty.
     pub struct FsMkdir {
-        /// Which.
+        /// The path.
         pub path: String,
-        /// Its permissions; absent: `0o755`. The guest's umask applies.
+        /// The directory's permissions; absent: `0o755`. The guest's umask applies.
         pub perm: Option<Permissions>,
-        /// Whether missing parents are made, and a directory that is there is no error; absent:
-        /// neither.
+        /// Whether missing parents are created and an existing directory is accepted; absent: no.
         pub parents: Option<bool>,
     }
 
     /// Remove a file or an empty directory. Its result is empty.
     pub struct FsUnlink {
-        /// Whether `path` names a directory; absent: it does not.
+        /// Whether `path` names a directory; absent: no.
         pub dir: Option<bool>,
-        /// Which.
+        /// The path.
         pub path: String,
     }
 
-    /// Rename a file or a directory, over what is there. Its result is empty.
+    /// Rename a file or a directory. An existing file at the new path is replaced. Its result is
+    /// empty.
     pub struct FsRename {
         /// The new path.
         pub to: String,
@@ -270,7 +274,7 @@ payloads! {
 
     /// The result of [`FsOpen`].
     pub struct Opened {
-        /// Names the open file on this link, until it is closed or the link ends.
+        /// The handle of the open file on this link, valid until it is closed or the link ends.
         pub handle: u32,
     }
 
@@ -290,25 +294,26 @@ payloads! {
 
     /// The result of [`FsSeek`].
     pub struct Position {
-        /// Where the cursor is now, from the start.
+        /// The new position of the cursor, from the start.
         pub position: u64,
     }
 
     /// The result of [`FsStat`].
     pub struct Stat {
-        /// What it is.
+        /// Its kind.
         pub kind: FileKind,
         /// Its permissions.
         pub perm: Permissions,
         /// Its length in bytes.
         pub size: u64,
-        /// When its content last changed, in milliseconds since 1970-01-01 UTC; absent: not known.
+        /// The time of the last change of its content, in milliseconds since 1970-01-01 UTC;
+        /// absent: not known.
         pub mtime_ms: Option<i64>,
     }
 
     /// One entry of a directory.
     pub struct Entry {
-        /// What it is; a link is not followed.
+        /// Its kind; a symbolic link is not followed.
         pub kind: FileKind,
         /// Its name, without the path.
         pub name: String,
@@ -318,12 +323,13 @@ payloads! {
 
     /// The result of [`FsList`].
     pub struct Listing where not_too_long {
-        /// Whether names come after the last of these.
+        /// Whether the directory has names after the last entry.
         pub more: bool,
-        /// The entries in the order of the bytes of their names, at most
+        /// The entries in the bytewise order of their names, at most
         /// [`LIST_LEN_MAX`](crate::LIST_LEN_MAX).
         pub entries: Vec<Entry>,
-        /// How many names of the whole directory are not UTF-8 and so not listed; absent: none.
+        /// How many names in the whole directory are not UTF-8 and therefore not listed; absent:
+        /// none.
         pub unlisted: Option<u32>,
     }
 }

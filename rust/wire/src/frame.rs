@@ -1,50 +1,50 @@
-//! Frames: a message with its envelope, to bytes and back, at any split.
+//! Frames: encoding and decoding a message with its envelope.
 
 use antiphon_codec::{DecodeError, Encoder, Item, decode_lenient};
 
 use crate::bounds::{FRAME_LEN_MAX, HANDSHAKE_VERSION, TYPE_LEN_MAX, VersionRange, frame_limits};
 use crate::field::{Entries, FieldFault, FieldFaultKind, Shape};
 use crate::message::{
-    ErrorCode, ErrorReply, FrameLen, Message, MessageKind, MessageRole, Stream, UnknownType,
+    ErrorCode, ErrorReply, FrameLen, Message, MessageKind, MessageRole, Stream, Typed, UnknownType,
 };
 
-/// The bytes of the length before each frame body.
+/// The length of the header before each frame body, in bytes: the length of the body, big-endian.
 pub const HEADER_LEN: usize = 4;
 
-/// A message and what stands around it in its frame.
+/// A message with its version and its request id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The major version in which the payload is to be understood.
+    /// The major version of the payload's encoding.
     pub v: u32,
-    /// Which request it belongs to; [`LINK_ID`](crate::LINK_ID) for the link itself.
+    /// The id of the request it belongs to; [`LINK_ID`](crate::LINK_ID) for the link itself.
     pub id: u32,
-    /// The type and its payload.
+    /// The message: its type and its payload.
     pub message: Message,
 }
 
-/// Why a message is not sent.
+/// Why a message cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// The frame would be longer than the peer takes.
+    /// The frame would be longer than the peer accepts.
     #[error("the frame body is {len} bytes, the peer takes {max}; send the data in parts")]
     TooLong {
         /// The length of the body.
         len: usize,
-        /// The longest that the peer takes.
+        /// The longest body that the peer accepts.
         max: u32,
     },
-    /// The payload is not as the schema has it.
+    /// The payload violates the schema.
     #[error("`{t}`: {fault}")]
     Payload {
         /// The message type.
         t: MessageKind,
-        /// What is wrong.
+        /// The error.
         fault: FieldFault,
     },
 }
 
 impl Envelope {
-    /// A message in the version that this crate prefers, or, for the handshake, in
+    /// A message in the version that this crate prefers. A message of the handshake is in
     /// [`HANDSHAKE_VERSION`].
     #[must_use]
     pub fn new(id: u32, message: Message) -> Self {
@@ -55,18 +55,15 @@ impl Envelope {
         }
     }
 
-    /// Appends the frame to `out`: length, envelope, payload. Takes time linear in the frame and
-    /// copies data once, from the message to `out`.
+    /// Appends the frame to `out`: length, envelope, payload. Takes time linear in the frame's
+    /// length and copies data once, from the message to `out`.
     ///
     /// # Errors
-    /// When the body is longer than `len_max`, or the payload is not as the schema has it. `out`
-    /// is then as it was.
+    /// If the body is longer than `len_max`, or the payload violates the schema. `out` is then
+    /// unchanged.
     pub fn encode(&self, out: &mut Vec<u8>, len_max: FrameLen) -> Result<(), EncodeError> {
-        if let Err(fault) = self.message.check() {
-            // An unknown type has no payload that could be wrong.
-            if let Some(t) = self.message.kind() {
-                return Err(EncodeError::Payload { t, fault });
-            }
+        if let (Some(t), Err(fault)) = (self.message.kind(), self.message.check()) {
+            return Err(EncodeError::Payload { t, fault });
         }
         encode_with(
             out,
@@ -80,7 +77,7 @@ impl Envelope {
         )
     }
 
-    /// The frame as its own buffer, under the default bound.
+    /// The frame in a new buffer, under the default bound.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -90,14 +87,14 @@ impl Envelope {
         Ok(out)
     }
 
-    /// Understands a frame body, the bytes after the length.
+    /// Decodes a frame body, the bytes after the length.
     ///
-    /// Any well-formed CBOR is taken, unknown keys are ignored, an unknown type is kept as
-    /// [`Message::Unknown`]. Takes time linear in `body` times the number of fields of the
-    /// message; memory is bounded by the number of items in a frame.
+    /// Any well-formed CBOR is accepted, unknown keys are ignored, and an unknown type becomes
+    /// [`Message::Unknown`]. Takes time linear in the length of `body` times the number of fields
+    /// of the message; memory is bounded by the number of items in a frame.
     ///
     /// # Errors
-    /// Everything but [`FrameError::TooLong`] and [`FrameError::Cut`].
+    /// Any [`FrameError`] but `TooLong` and `Cut`.
     pub fn decode(body: &[u8], versions: VersionRange) -> Result<Self, FrameError> {
         let len_max = u32::try_from(body.len())
             .unwrap_or(FRAME_LEN_MAX)
@@ -149,7 +146,7 @@ impl Envelope {
     }
 }
 
-/// The version in the envelope of `message` on a link that speaks `agreed`.
+/// The version in the envelope of `message` on a link with the version `agreed`.
 pub(crate) fn version_of(message: &Message, agreed: u32) -> u32 {
     match message.kind().map(MessageKind::role) {
         Some(MessageRole::Handshake) => HANDSHAKE_VERSION,
@@ -157,10 +154,27 @@ pub(crate) fn version_of(message: &Message, agreed: u32) -> u32 {
     }
 }
 
-/// Appends an `exec_output` frame without a copy of `data` in between.
+/// Appends the frame of a message whose type is known, as [`Envelope::encode`] does.
+pub(crate) fn encode_typed(
+    out: &mut Vec<u8>,
+    v: u32,
+    id: u32,
+    message: &impl Typed,
+    len_max: FrameLen,
+) -> Result<(), EncodeError> {
+    let t = message.kind();
+    message
+        .check()
+        .map_err(|fault| EncodeError::Payload { t, fault })?;
+    encode_with(out, v, id, t.name(), len_max, |encoder| {
+        message.write_payload(encoder);
+    })
+}
+
+/// Appends an `exec_output` frame without an intermediate copy of `data`.
 ///
 /// # Errors
-/// When the body is longer than `len_max`. `out` is then as it was.
+/// If the body is longer than `len_max`. `out` is then unchanged.
 pub fn encode_exec_output(
     out: &mut Vec<u8>,
     v: u32,
@@ -186,11 +200,11 @@ pub fn encode_exec_output(
     )
 }
 
-/// Appends a `stdin_data` frame without a copy of `data` in between. `eof` is written only when
+/// Appends a `stdin_data` frame without an intermediate copy of `data`. `eof` is written only when
 /// standard input ends here.
 ///
 /// # Errors
-/// When the body is longer than `len_max`. `out` is then as it was.
+/// If the body is longer than `len_max`. `out` is then unchanged.
 pub fn encode_stdin_data(
     out: &mut Vec<u8>,
     v: u32,
@@ -236,7 +250,7 @@ fn encode_with(
     })
 }
 
-/// Appends a length and the body that `write` makes, or nothing when the body is too long.
+/// Appends a length and the body that `write` writes, or nothing if the body is too long.
 pub(crate) fn put_body(
     out: &mut Vec<u8>,
     len_max: FrameLen,
@@ -261,13 +275,13 @@ pub(crate) fn put_body(
     }
 }
 
-/// What is wrong with the bytes of a peer.
+/// An error in the bytes of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The length before a frame is above the bound. Nothing was allocated for it.
+    /// The announced length of a frame is above the bound. Nothing was allocated for it.
     #[error("a frame of {len} bytes was announced, at most {max} are allowed")]
     TooLong {
-        /// The length as announced.
+        /// The announced length.
         len: u32,
         /// The bound.
         max: u32,
@@ -278,38 +292,39 @@ pub enum FrameError {
     /// The body is not a map with `v`, `t`, `id` and `p` of the right shapes.
     #[error("an envelope is not as it must be: {0}")]
     Envelope(FieldFault),
-    /// The envelope has a version that is not spoken here.
+    /// The envelope has a version that is not supported on this link.
     #[error("version {got} is not spoken on this link, only {supported}")]
     Version {
         /// The id in the envelope.
         id: u32,
         /// The version in the envelope.
         got: u32,
-        /// What is spoken.
+        /// The supported versions.
         supported: VersionRange,
     },
-    /// The payload is not as the schema has it.
+    /// The payload violates the schema.
     #[error("`{t}` with id {id} is not as the schema has it: {fault}")]
     Payload {
         /// The id in the envelope.
         id: u32,
         /// The message type.
         t: MessageKind,
-        /// What is wrong.
+        /// The error.
         fault: FieldFault,
     },
     /// The bytes end in the middle of a frame.
     #[error("the stream ended in a frame: {held} bytes came, {needed} were needed")]
     Cut {
-        /// The bytes of this frame that came, its length included.
+        /// The bytes of this frame that were received, header included.
         held: usize,
-        /// The bytes that were needed to go on: of the length, or of the whole frame.
+        /// The bytes that were needed: those of the header, or of the whole frame.
         needed: usize,
     },
 }
 
 impl FrameError {
-    /// Whether the link cannot go on: where the next frame begins, or who is meant, is not known.
+    /// Whether the link cannot go on: it is not known where the next frame begins, or which request
+    /// the frame belongs to.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
@@ -320,7 +335,7 @@ impl FrameError {
         }
     }
 
-    /// The id in the envelope, if it was understood.
+    /// The id in the envelope, if it was decoded.
     #[must_use]
     pub const fn id(&self) -> Option<u32> {
         match self {
@@ -331,7 +346,7 @@ impl FrameError {
         }
     }
 
-    /// The `error` that tells the peer.
+    /// The `error` that reports this to the peer.
     #[must_use]
     pub fn reply(&self) -> ErrorReply {
         let (code, supported) = match self {
@@ -349,9 +364,9 @@ impl FrameError {
     }
 }
 
-/// Bytes in at any split, messages out.
+/// Makes messages of received bytes, however they are split.
 ///
-/// Push what came, then take messages until there are none, then push more:
+/// Push received bytes, take messages until there are none, then push more:
 ///
 /// ```
 /// use antiphon_wire::{Deframer, Empty, Envelope, Message};
@@ -370,13 +385,13 @@ impl FrameError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It holds at most one unfinished frame and what was pushed since the last message was taken.
-/// A frame longer than the bound is refused from its length alone, and memory for a frame grows
-/// with the bytes that came, never with the length that was announced. Work is linear in the
-/// bytes pushed, however they are split.
+/// It holds at most one unfinished frame and the bytes pushed since the last message was taken. A
+/// frame longer than the bound is refused when its length is read. Memory grows with the bytes
+/// received, never with the announced length. Work is linear in the number of bytes pushed, however
+/// they are split.
 ///
-/// After a fatal error ([`FrameError::is_fatal`]) the same error comes for ever. After another
-/// one the next frame follows.
+/// After a fatal error ([`FrameError::is_fatal`]) every call returns the same error. After another
+/// error the next frame follows.
 #[derive(Clone, Debug, Default)]
 pub struct Deframer {
     bodies: Bodies,
@@ -384,7 +399,7 @@ pub struct Deframer {
 }
 
 impl Deframer {
-    /// Takes frames of at most `len_max` bytes in one of `versions`.
+    /// Accepts frames whose body has at most `len_max` bytes, in one of `versions`.
     #[must_use]
     pub const fn new(len_max: FrameLen, versions: VersionRange) -> Self {
         Self {
@@ -393,20 +408,20 @@ impl Deframer {
         }
     }
 
-    /// From the next frame on, takes only these versions: what a handshake agreed on.
+    /// Accepts only these versions from the next frame on, as after a handshake.
     pub fn set_versions(&mut self, versions: VersionRange) {
         self.versions = versions;
     }
 
-    /// Takes bytes as they came. After a fatal error they are dropped.
+    /// Appends received bytes. After a fatal error they are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bodies.push(bytes);
     }
 
-    /// The next message, or none until more bytes come.
+    /// The next message; `None` until more bytes are pushed.
     ///
     /// # Errors
-    /// What is wrong with the next frame.
+    /// The error of the next frame.
     #[expect(
         clippy::should_implement_trait,
         reason = "an end that is no end is no iterator"
@@ -419,33 +434,34 @@ impl Deframer {
         )
     }
 
-    /// Says that no more bytes come.
+    /// Checks the end of the stream: no more bytes will be pushed.
     ///
     /// # Errors
-    /// The fatal error there was, or [`FrameError::Cut`] when bytes of an unfinished frame are
-    /// held. A stream that ends between two frames ends well.
+    /// The earlier fatal error, or [`FrameError::Cut`] if an unfinished frame is held. The end
+    /// between two frames is not an error.
     pub fn finish(&self) -> Result<(), FrameError> {
         self.bodies.finish()
     }
 
-    /// How many bytes are held: those of frames that were not taken yet.
+    /// The number of bytes held: those of frames that were not taken yet.
     #[must_use]
     pub fn held_len(&self) -> usize {
         self.bodies.held_len()
     }
 
-    /// How many bytes of memory are reserved for them.
+    /// The capacity of the buffer that holds them, in bytes. For owners of many links, who account
+    /// for their memory.
     #[must_use]
     pub fn reserved_len(&self) -> usize {
         self.bodies.held.capacity()
     }
 }
 
-/// Frame bodies out of bytes, whatever is in them.
+/// Splits received bytes into frame bodies, whatever their content.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bodies {
     held: Vec<u8>,
-    /// Where in `held` the first frame not yet taken begins.
+    /// Where the first frame that was not taken begins in `held`.
     start: usize,
     len_max: FrameLen,
     poison: Option<FrameError>,
@@ -465,7 +481,8 @@ impl Bodies {
         if self.poison.is_some() {
             return;
         }
-        // Moved only when at least as much is dropped as is moved: linear over all pushes.
+        // Bytes are moved only if at least as many are dropped, so the work is linear over all
+        // pushes.
         if self.start > 0 && self.start >= self.held.len() - self.start {
             self.held.drain(..self.start);
             self.start = 0;
@@ -473,7 +490,8 @@ impl Bodies {
         self.held.extend_from_slice(bytes);
     }
 
-    /// Takes the next body. What `is_fatal` says of an error of `decode` is remembered for ever.
+    /// Takes the next body and decodes it. An error of `decode` that `is_fatal` is kept for all
+    /// later calls.
     pub(crate) fn next_with<T>(
         &mut self,
         decode: impl FnOnce(&[u8]) -> Result<T, FrameError>,
@@ -526,7 +544,7 @@ impl Bodies {
         self.held.get(self.start..).unwrap_or_default()
     }
 
-    /// The length of the next frame body, once its four bytes are there and within the bound.
+    /// The length of the next frame body, once its four bytes have been received.
     fn announced(&self) -> Result<Option<usize>, FrameError> {
         let Some((header, _)) = self.unread().split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
@@ -535,11 +553,11 @@ impl Bodies {
         if len > max {
             return Err(FrameError::TooLong { len, max });
         }
-        // At most 4 MiB: it fits every address space.
+        // At most 4 MiB, so the conversion cannot fail.
         Ok(usize::try_from(len).ok())
     }
 
-    /// Everything was taken. A burst leaves no more memory behind than a link of chunks needs.
+    /// Empties the buffer. After a burst it gives memory back down to [`KEPT_LEN`].
     fn empty(&mut self) {
         self.held.clear();
         self.held.shrink_to(KEPT_LEN);
@@ -554,6 +572,6 @@ impl Bodies {
     }
 }
 
-/// How much memory a deframer keeps while nothing is held: a few chunks, so that a stream of them
-/// does not allocate, and no more, so that a thousand idle links are cheap.
+/// The capacity that a deframer keeps while it holds nothing, in bytes: a few chunks, so that a
+/// stream of chunks does not allocate, and no more, so that a thousand idle links are cheap.
 const KEPT_LEN: usize = 256 << 10;

@@ -1,10 +1,10 @@
 //! The link between a host and a guest agent, as state machines without I/O.
 //!
-//! Bytes come in at any split and messages come out ([`Deframer`]); messages go out as frames
-//! ([`Envelope::encode`]). Nothing here reads, writes, waits or knows the time.
+//! A [`Deframer`] makes messages of received bytes, however they are split; [`Envelope::encode`]
+//! makes a frame of a message. Nothing in this crate does I/O, waits, or reads a clock.
 //!
-//! What stands on the wire is specified in `docs/rfcs/0001-guest-link.md` and, field by field, in
-//! `docs/schema/guest-link-v1.cddl`. Both are compared with this crate by its tests.
+//! The wire format is specified in `docs/rfcs/0001-guest-link.md` and, field by field, in
+//! `docs/schema/guest-link-v1.cddl`. The tests compare both with this crate.
 
 mod bounds;
 mod event;
@@ -14,6 +14,7 @@ mod frame;
 mod link;
 mod message;
 mod result;
+mod text;
 
 pub use bounds::*;
 pub use event::*;
@@ -22,7 +23,8 @@ pub use file::*;
 pub use frame::*;
 pub use link::{
     AgentEvent, AgentLink, AgentOffer, Agreed, Credit, FollowUp, HostEvent, HostLink, HostOffer,
-    LinkViolation, OpenRequest, Phase, SendError, Terminal, Violation, Way,
+    LinkViolation, OpenRequest, Phase, SendError, StdStream, Terminal, Violation,
 };
 pub use message::*;
 pub use result::*;
+pub use text::truncated;

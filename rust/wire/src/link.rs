@@ -1,41 +1,43 @@
 //! The state machines of both sides of a link.
 //!
-//! [`HostLink`] and [`AgentLink`] see every message that comes and goes. They agree on a version,
-//! know which ids are open, what each stream may still send, and which message may follow which.
-//! What a peer must not send is a [`LinkViolation`]; what this side must not send is a
-//! [`SendError`], and both follow from the same rules.
+//! [`HostLink`] and [`AgentLink`] see every message that is received and sent. They agree on a
+//! version, know which ids are open, count the credit of each stream, and decide which message may
+//! follow which. A message that the peer must not send is a [`LinkViolation`], one that this side
+//! must not send is a [`SendError`]; both follow from the same rules.
 //!
-//! Neither has a clock: who drives a link sends `cancel` when a deadline passes, and calls
-//! `lost` when the transport ends.
+//! Neither has a clock: the owner of a link sends `cancel` when a deadline passes, and calls `lost`
+//! when the transport ends.
 
 mod agent;
 mod agree;
 mod host;
 mod open;
+mod state;
 mod violation;
 
 pub use agent::{AgentEvent, AgentLink, FollowUp};
 pub use agree::{AgentOffer, Agreed, HostOffer};
 pub use host::{HostEvent, HostLink, Terminal};
 pub use open::{Credit, OpenRequest};
-pub use violation::{LinkViolation, Phase, SendError, Violation, Way};
+pub use violation::{LinkViolation, Phase, SendError, StdStream, Violation};
 
 use crate::bounds::LINK_ID;
 use crate::frame::Envelope;
 use crate::message::{Direction, FrameLen, Message, MessageKind, MessageRole};
+use crate::text::truncated;
 
-/// The longest reason in an `error` that a link writes by itself, in bytes. With its frame it
-/// stays far below [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN), so that it can always be sent.
+/// The longest reason in an `error` that a link writes by itself, in bytes. Its frame stays far
+/// below [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN), so it can always be sent.
 const REASON_LEN_MAX: usize = 1024;
 
-/// The rules that hold on both sides for every message after the handshake; `not_mine` is the
-/// direction that this side sends in.
-fn admit(
+/// Checks the rules that hold on both sides for every message after the handshake. `sent` is the
+/// direction in which only this side sends.
+fn check_message(
     t: MessageKind,
     v: u32,
     id: u32,
     agreed: u32,
-    not_mine: Direction,
+    sent: Direction,
 ) -> Result<(), Violation> {
     if t.role() == MessageRole::Handshake {
         return Err(Violation::HandshakeAgain {
@@ -46,7 +48,7 @@ fn admit(
     if v != agreed {
         return Err(Violation::VersionNotAgreed { agreed, got: v });
     }
-    if t.direction() == not_mine {
+    if t.direction() == sent {
         return Err(Violation::WrongDirection { t });
     }
     if id == LINK_ID && t != MessageKind::Error {
@@ -55,12 +57,12 @@ fn admit(
     Ok(())
 }
 
-/// Appends a message that a link answers by itself.
-fn answer(out: &mut Vec<u8>, v: u32, id: u32, mut message: Message) {
+/// Appends a message that a link sends by itself.
+fn write_answer(out: &mut Vec<u8>, v: u32, id: u32, mut message: Message) {
     if let Message::Error(reply) = &mut message {
-        while reply.message.len() > REASON_LEN_MAX {
-            reply.message.pop();
-        }
+        reply
+            .message
+            .truncate(truncated(&reply.message, REASON_LEN_MAX).len());
     }
     let v = crate::frame::version_of(&message, v);
     let sent = Envelope { v, id, message }.encode(out, FrameLen::DEFAULT);
@@ -70,8 +72,16 @@ fn answer(out: &mut Vec<u8>, v: u32, id: u32, mut message: Message) {
     );
 }
 
-/// Tells the peer why the link ends.
-fn complain(out: &mut Vec<u8>, v: u32, violation: &LinkViolation) {
-    let reply = violation.reply();
-    answer(out, v, LINK_ID, Message::Error(reply));
+/// Appends the `error` with the reason for the end of the link.
+fn report_violation(out: &mut Vec<u8>, v: u32, violation: &LinkViolation) {
+    write_answer(out, v, LINK_ID, Message::Error(violation.reply()));
+}
+
+impl SendError {
+    /// The refusal of a message that this side does not send, or not by this method.
+    fn wrong_message(message: &Message) -> Self {
+        Self::WrongMessage {
+            t: message.name().to_owned(),
+        }
+    }
 }

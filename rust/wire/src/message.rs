@@ -1,8 +1,7 @@
 //! Every message of the link, each with its typed payload.
 //!
-//! The tables in this file are the one place where a message is written down: the struct, its
-//! encoder, its decoder, the generic view and the list that the schema is compared with all
-//! follow from them.
+//! A message is declared once, in the tables of this file. Its struct, encoder, decoder, generic
+//! view, role, and the list that the schema is compared with are generated from them.
 
 use std::num::NonZeroU32;
 
@@ -18,7 +17,7 @@ use crate::file::{
 };
 use crate::result::{OpResult, Syscall};
 
-/// Who sends a message.
+/// The side that sends a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Only the host sends it.
@@ -29,14 +28,14 @@ pub enum Direction {
     Both,
 }
 
-/// What a message does to its id.
+/// The effect of a message on its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageRole {
-    /// Belongs to the handshake, on id 0, before anything else.
+    /// Belongs to the handshake, on id 0, before all other messages.
     Handshake,
     /// Opens its id. Exactly one terminal message ends it.
     Request,
-    /// Belongs to an open id and leaves it open.
+    /// Belongs to an open id, which stays open.
     OneWay,
     /// Ends its id.
     Terminal,
@@ -45,7 +44,8 @@ pub enum MessageRole {
 macro_rules! messages {
     ($(
         $(#[$doc:meta])*
-        $variant:ident($payload:ty) = $name:literal, $role:ident, $direction:ident;
+        $variant:ident($payload:ty) = $name:literal, $role:ident, $direction:ident
+            $(, answer: $answer:ident)? $(, feature: $feature:ident)?;
     )*) => {
         /// The type of a message, without its payload.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ macro_rules! messages {
                 }
             }
 
-            /// The message type with this name, if there is one.
+            /// The message type with this name; `None` for an unknown name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
@@ -74,7 +74,7 @@ macro_rules! messages {
                 }
             }
 
-            /// What a message of this type does to its id.
+            /// The effect of a message of this type on its id.
             #[must_use]
             pub const fn role(self) -> MessageRole {
                 match self {
@@ -82,11 +82,29 @@ macro_rules! messages {
                 }
             }
 
-            /// Who sends a message of this type.
+            /// The side that sends a message of this type.
             #[must_use]
             pub const fn direction(self) -> Direction {
                 match self {
                     $( Self::$variant => Direction::$direction, )*
+                }
+            }
+
+            /// The terminal message that answers a request of this type. `error` answers any
+            /// request. `None` for a message that is not a request.
+            #[must_use]
+            pub const fn answer(self) -> Option<Self> {
+                match self {
+                    $( Self::$variant => optional!($(Self::$answer)?), )*
+                }
+            }
+
+            /// The feature that must be agreed before a request of this type is sent; `None` if
+            /// none is needed.
+            #[must_use]
+            pub const fn feature(self) -> Option<Feature> {
+                match self {
+                    $( Self::$variant => optional!($(Feature::$feature)?), )*
                 }
             }
 
@@ -103,12 +121,12 @@ macro_rules! messages {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Message {
             $( $(#[$doc])* $variant($payload), )*
-            /// A type that this version does not know. Its payload is not kept.
+            /// A message of a type that this version does not know. Its payload is dropped.
             Unknown(UnknownType),
         }
 
         impl Message {
-            /// The type, if it is a known one.
+            /// The type; `None` for an unknown one.
             #[must_use]
             pub const fn kind(&self) -> Option<MessageKind> {
                 match self {
@@ -117,10 +135,10 @@ macro_rules! messages {
                 }
             }
 
-            /// Makes a message of its type and the tree of its payload. Unknown keys are ignored.
+            /// Makes a message of a type from the tree of its payload. Unknown keys are ignored.
             ///
             /// # Errors
-            /// The first field that is not as the schema has it.
+            /// The first field that violates the schema.
             pub fn from_payload(kind: MessageKind, payload: Item) -> Result<Self, FieldFault> {
                 Ok(match kind {
                     $( MessageKind::$variant => {
@@ -129,7 +147,8 @@ macro_rules! messages {
                 })
             }
 
-            /// The payload as a tree; an empty map for an unknown type. Data is moved, not copied.
+            /// The payload as a tree; an empty map for an unknown type. Data is moved and not
+            /// copied.
             #[must_use]
             pub fn into_payload(self) -> Item {
                 match self {
@@ -138,7 +157,7 @@ macro_rules! messages {
                 }
             }
 
-            /// Refuses a payload that the schema does not allow although its Rust type does.
+            /// Refuses a payload that the Rust type allows and the schema does not.
             ///
             /// # Errors
             /// The first such field.
@@ -158,20 +177,181 @@ macro_rules! messages {
                 }
             }
         }
+
+        narrow! {
+            requests {} follow_ups {} from_guest {}
+            rows { $( { $(#[$doc])* $variant($payload) } $role $direction; )* }
+        }
+    };
+}
+
+/// `Some` of the argument, or `None` without one.
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+/// Sorts the rows of the table by role and direction into the enums of messages that one side
+/// handles. Each step takes one row.
+macro_rules! narrow {
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows {}
+    ) => {
+        narrowed! {
+            /// A request that a host can send. A guest can send `ping`, too; each link answers it
+            /// by itself.
+            pub enum HostRequest { $($request)* }
+        }
+        narrowed! {
+            /// A message that a host sends on the id of an open request.
+            pub enum HostFollowUp { $($follow_up)* }
+        }
+        narrowed! {
+            /// A message that a guest sends after the handshake.
+            pub enum GuestMessage { $($guest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Handshake $direction:ident; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Request HostToGuest; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* $row } follow_ups { $($follow_up)* } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt Request Both; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* $row } follow_ups { $($follow_up)* }
+            from_guest { $($guest)* $row }
+            rows { $($rest)* }
+        }
+    };
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt OneWay HostToGuest; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* $row } from_guest { $($guest)* }
+            rows { $($rest)* }
+        }
+    };
+    // One-way messages of the guest, and terminal messages. A host also sends two of the latter:
+    // `pong` to a ping of the guest, and `error` to close the link.
+    (
+        requests { $($request:tt)* } follow_ups { $($follow_up:tt)* } from_guest { $($guest:tt)* }
+        rows { $row:tt $role:ident $direction:ident; $($rest:tt)* }
+    ) => {
+        narrow! {
+            requests { $($request)* } follow_ups { $($follow_up)* } from_guest { $($guest)* $row }
+            rows { $($rest)* }
+        }
+    };
+}
+
+/// A message whose type is known.
+pub(crate) trait Typed {
+    /// Its type.
+    fn kind(&self) -> MessageKind;
+    /// Refuses a payload that the Rust type allows and the schema does not.
+    fn check(&self) -> Result<(), FieldFault>;
+    /// Writes its payload.
+    fn write_payload(&self, out: &mut Encoder<'_>);
+}
+
+/// Declares an enum of some of the messages.
+macro_rules! narrowed {
+    (
+        $(#[$doc:meta])*
+        pub enum $name:ident {
+            $( { $(#[$variant_doc:meta])* $variant:ident($payload:ty) } )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $( $(#[$variant_doc])* $variant($payload), )*
+        }
+
+        impl $name {
+            /// The type.
+            #[must_use]
+            pub const fn kind(&self) -> MessageKind {
+                match self {
+                    $( Self::$variant(_) => MessageKind::$variant, )*
+                }
+            }
+        }
+
+        impl Typed for $name {
+            fn kind(&self) -> MessageKind {
+                self.kind()
+            }
+
+            fn check(&self) -> Result<(), FieldFault> {
+                match self {
+                    $( Self::$variant(payload) => Field::check(payload), )*
+                }
+            }
+
+            fn write_payload(&self, out: &mut Encoder<'_>) {
+                match self {
+                    $( Self::$variant(payload) => payload.write(out), )*
+                }
+            }
+        }
+
+        impl TryFrom<Message> for $name {
+            /// The given message, if it is not one of these.
+            type Error = Message;
+
+            fn try_from(message: Message) -> Result<Self, Message> {
+                match message {
+                    $( Message::$variant(payload) => Ok(Self::$variant(payload)), )*
+                    other => Err(other),
+                }
+            }
+        }
+
+        impl From<$name> for Message {
+            fn from(message: $name) -> Message {
+                match message {
+                    $( $name::$variant(payload) => Message::$variant(payload), )*
+                }
+            }
+        }
     };
 }
 
 messages! {
     /// The host offers its versions and features.
     Hello(Hello) = "hello", Handshake, HostToGuest;
-    /// The guest takes the highest common version.
+    /// The guest accepts the highest common version.
     HelloOk(HelloOk) = "hello_ok", Handshake, GuestToHost;
-    /// The guest finds no common version. The link is closed after it.
+    /// The guest supports none of the versions. It closes the link.
     HelloErr(HelloErr) = "hello_err", Handshake, GuestToHost;
 
     /// Run a command.
-    ExecRequest(ExecRequest) = "exec_request", Request, HostToGuest;
-    /// Bytes the command wrote.
+    ExecRequest(ExecRequest) = "exec_request", Request, HostToGuest,
+        answer: ExecResponse, feature: Exec;
+    /// Bytes that the command wrote.
     ExecOutput(ExecOutput) = "exec_output", OneWay, GuestToHost;
     /// Bytes for the command to read.
     StdinData(StdinData) = "stdin_data", OneWay, HostToGuest;
@@ -185,114 +365,64 @@ messages! {
     ExecResponse(ExecResponse) = "exec_response", Terminal, GuestToHost;
 
     /// Open a file.
-    FsOpen(FsOpen) = "fs_open", Request, HostToGuest;
+    FsOpen(FsOpen) = "fs_open", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Read from an open file.
-    FsRead(FsRead) = "fs_read", Request, HostToGuest;
+    FsRead(FsRead) = "fs_read", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Write to an open file.
-    FsWrite(FsWrite) = "fs_write", Request, HostToGuest;
+    FsWrite(FsWrite) = "fs_write", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Move the cursor of an open file.
-    FsSeek(FsSeek) = "fs_seek", Request, HostToGuest;
+    FsSeek(FsSeek) = "fs_seek", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Close an open file.
-    FsClose(FsClose) = "fs_close", Request, HostToGuest;
+    FsClose(FsClose) = "fs_close", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Describe what a path names.
-    FsStat(FsStat) = "fs_stat", Request, HostToGuest;
+    FsStat(FsStat) = "fs_stat", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Read a part of a file by its path.
-    FsReadFile(FsReadFile) = "fs_read_file", Request, HostToGuest;
+    FsReadFile(FsReadFile) = "fs_read_file", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Write a part of a file by its path.
-    FsWriteFile(FsWriteFile) = "fs_write_file", Request, HostToGuest;
+    FsWriteFile(FsWriteFile) = "fs_write_file", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// List a directory, one page at a time.
-    FsList(FsList) = "fs_list", Request, HostToGuest;
+    FsList(FsList) = "fs_list", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Make a directory.
-    FsMkdir(FsMkdir) = "fs_mkdir", Request, HostToGuest;
+    FsMkdir(FsMkdir) = "fs_mkdir", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Remove a file or an empty directory.
-    FsUnlink(FsUnlink) = "fs_unlink", Request, HostToGuest;
+    FsUnlink(FsUnlink) = "fs_unlink", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Rename a file or a directory.
-    FsRename(FsRename) = "fs_rename", Request, HostToGuest;
+    FsRename(FsRename) = "fs_rename", Request, HostToGuest,
+        answer: OpResult, feature: Files;
     /// Make a system call.
-    Syscall(Syscall) = "syscall", Request, HostToGuest;
+    Syscall(Syscall) = "syscall", Request, HostToGuest,
+        answer: OpResult, feature: Syscall;
     /// The result of a file request or a system call.
     OpResult(OpResult) = "op_result", Terminal, GuestToHost;
 
-    /// Are you there?
-    Ping(Empty) = "ping", Request, Both;
-    /// I am.
+    /// Ask whether the peer is alive.
+    Ping(Empty) = "ping", Request, Both, answer: Pong;
+    /// Answer a ping.
     Pong(Empty) = "pong", Terminal, Both;
-    /// End a request early. Its terminal message still comes.
+    /// End a request early. Its terminal message still follows.
     Cancel(Empty) = "cancel", OneWay, HostToGuest;
-    /// The request was not carried out, or, on id 0, the link cannot go on.
+    /// The request was not carried out, or, on id 0, the link ends.
     Error(ErrorReply) = "error", Terminal, Both;
 }
 
 impl MessageKind {
-    /// What must have been agreed before a request of this type, if anything.
-    #[must_use]
-    pub const fn feature(self) -> Option<Feature> {
-        match self {
-            Self::ExecRequest => Some(Feature::Exec),
-            Self::FsOpen
-            | Self::FsRead
-            | Self::FsWrite
-            | Self::FsSeek
-            | Self::FsClose
-            | Self::FsStat
-            | Self::FsReadFile
-            | Self::FsWriteFile
-            | Self::FsList
-            | Self::FsMkdir
-            | Self::FsUnlink
-            | Self::FsRename => Some(Feature::Files),
-            Self::Syscall => Some(Feature::Syscall),
-            Self::Hello
-            | Self::HelloOk
-            | Self::HelloErr
-            | Self::ExecOutput
-            | Self::StdinData
-            | Self::ExecWindow
-            | Self::StdinWindow
-            | Self::Signal
-            | Self::ExecResponse
-            | Self::OpResult
-            | Self::Ping
-            | Self::Pong
-            | Self::Cancel
-            | Self::Error => None,
-        }
-    }
-
     /// Whether a terminal message of type `terminal` may end a request of this type. `error` may
-    /// end any.
+    /// end any request.
     #[must_use]
-    pub const fn is_answered_by(self, terminal: Self) -> bool {
-        match self {
-            Self::ExecRequest => matches!(terminal, Self::ExecResponse | Self::Error),
-            Self::Ping => matches!(terminal, Self::Pong | Self::Error),
-            Self::FsOpen
-            | Self::FsRead
-            | Self::FsWrite
-            | Self::FsSeek
-            | Self::FsClose
-            | Self::FsStat
-            | Self::FsReadFile
-            | Self::FsWriteFile
-            | Self::FsList
-            | Self::FsMkdir
-            | Self::FsUnlink
-            | Self::FsRename
-            | Self::Syscall => matches!(terminal, Self::OpResult | Self::Error),
-            Self::Hello
-            | Self::HelloOk
-            | Self::HelloErr
-            | Self::ExecOutput
-            | Self::StdinData
-            | Self::ExecWindow
-            | Self::StdinWindow
-            | Self::Signal
-            | Self::ExecResponse
-            | Self::OpResult
-            | Self::Pong
-            | Self::Cancel
-            | Self::Error => false,
-        }
+    pub fn is_answered_by(self, terminal: Self) -> bool {
+        self.answer()
+            .is_some_and(|answer| terminal == answer || terminal == Self::Error)
     }
 }
 
@@ -303,7 +433,7 @@ impl std::fmt::Display for MessageKind {
 }
 
 impl Message {
-    /// The name in the envelope's `t`, also of an unknown type.
+    /// The name in the envelope's `t`, for an unknown type as received.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -316,15 +446,15 @@ impl Message {
 /// A message type that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownType {
-    /// The name as it came, at most [`TYPE_LEN_MAX`](crate::TYPE_LEN_MAX) bytes.
+    /// The name as received, at most [`TYPE_LEN_MAX`](crate::TYPE_LEN_MAX) bytes.
     pub t: String,
 }
 
 names! {
-    /// A family of requests that a peer knows or serves. A name that is not in this list is
-    /// ignored in a handshake, so that a newer peer can offer more.
+    /// A family of requests that a peer knows or serves. Unknown names are ignored in a handshake,
+    /// so that a newer peer can offer more.
     pub enum Feature {
-        /// `exec_request` and what belongs to it.
+        /// `exec_request` and its follow-up messages.
         Exec = "exec",
         /// The `fs_*` requests.
         Files = "files",
@@ -332,7 +462,7 @@ names! {
         Syscall = "syscall",
     }
 
-    /// Why there is no common version.
+    /// Why the two sides have no version in common.
     pub enum HelloErrCode {
         /// The newest version of the host is older than the oldest of the guest.
         TooOld = "protocol-version-too-old",
@@ -348,45 +478,45 @@ names! {
         Stderr = "stderr",
     }
 
-    /// Why a request was not carried out, or why the link cannot go on.
+    /// Why a request was not carried out, or why the link ends.
     pub enum ErrorCode {
-        /// The message is not as the schema has it, or not allowed now.
+        /// The message violates the schema, or is not allowed now.
         InvalidRequest = "invalid_request",
         /// The message type or the feature is not served here.
         Unsupported = "unsupported",
-        /// The version in the envelope is not the agreed one; `supported` says what would be.
+        /// The version in the envelope is not the agreed one; `supported` has the agreed one.
         UnsupportedVersion = "unsupported_version",
         /// No request is open under this id.
         UnknownId = "unknown_id",
-        /// As many requests are open as were agreed.
+        /// The agreed number of requests is open already.
         Busy = "busy",
         /// The answer, or the data, is longer than the agreed frame.
         TooLarge = "too_large",
-        /// The guest may not do this.
+        /// The guest does not have the permission.
         Denied = "denied",
-        /// There is no such command.
+        /// The command was not found.
         NotFound = "not_found",
-        /// The command is there and could not be started.
+        /// The command was found and could not be started.
         SpawnFailed = "spawn_failed",
         /// The request was cancelled before it had an effect to report.
         Cancelled = "cancelled",
         /// The deadline passed before it had an effect to report.
         TimedOut = "timed_out",
-        /// The guest is going away.
+        /// The guest is shutting down.
         ShuttingDown = "shutting_down",
-        /// A fault of the guest itself.
+        /// The guest failed internally.
         Internal = "internal",
     }
 }
 
-/// The features a peer offers: a set of those this version knows.
+/// A set of features that a peer offers, of those that this version knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
     bits: u32,
 }
 
 impl Features {
-    /// All that this version knows.
+    /// All features that this version knows.
     #[must_use]
     pub fn all() -> Self {
         Self::of(Feature::ALL.iter().copied())
@@ -406,7 +536,7 @@ impl Features {
         self.bits & bit(feature) != 0
     }
 
-    /// What both offer.
+    /// The features that both offer.
     #[must_use]
     pub const fn common(self, other: Self) -> Self {
         Self {
@@ -423,7 +553,7 @@ impl Features {
     }
 }
 
-/// A place of its own for each feature; it is not what stands on the wire.
+/// The bit of a feature in the set. It is not sent: on the wire a feature is its name.
 const fn bit(feature: Feature) -> u32 {
     1 << feature as u32
 }
@@ -464,7 +594,7 @@ impl Signo {
     /// The signal that asks a process to end.
     pub const TERM: Self = Self(15);
 
-    /// The signal with this number, if there is one.
+    /// The signal with this number; `None` outside of the range.
     #[must_use]
     pub fn new(signo: i32) -> Option<Self> {
         (Self::MIN..=Self::MAX)
@@ -501,32 +631,31 @@ impl Field for Signo {
 }
 
 payloads! {
-    /// The payload of a message that carries nothing but its id.
+    /// The payload of a message that has no fields.
     pub struct Empty {}
 
     /// The host's offer.
     pub struct Hello where offers_in_order {
         /// The newest addition to `protocol_version` that the host knows; absent: 0.
         pub minor: Option<u32>,
-        /// How many requests the host may have open at once; absent:
-        /// [`IDS_MAX_UNSAID`].
+        /// The most requests that the host will have open at once; absent: [`IDS_MAX_UNSAID`].
         pub ids_max: Option<NonZeroU32>,
-        /// What the host knows.
+        /// The features that the host knows.
         pub features: Features,
-        /// The oldest major version the host speaks.
+        /// The oldest major version that the host supports.
         pub min_version: u32,
-        /// The longest frame body the host takes, in bytes; absent:
+        /// The longest frame body that the host accepts, in bytes; absent:
         /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
         pub frame_len_max: Option<FrameLen>,
-        /// The newest major version the host speaks, at least `min_version`.
+        /// The newest major version that the host supports, at least `min_version`.
         pub protocol_version: u32,
     }
 
-    /// The guest's answer: what holds from here on.
+    /// The guest's answer, with what both sides use from now on.
     pub struct HelloOk {
         /// The newest addition to `protocol_version` that the guest knows; absent: 0.
         pub minor: Option<u32>,
-        /// How many requests the guest takes at once; absent: [`IDS_MAX_UNSAID`].
+        /// The most requests that the guest accepts at once; absent: [`IDS_MAX_UNSAID`].
         pub ids_max: Option<NonZeroU32>,
         /// The guest's operating system, for people.
         pub guest_os: String,
@@ -534,24 +663,24 @@ payloads! {
         pub stdin_window: Option<u32>,
         /// The agent's own version, for people.
         pub agent_version: String,
-        /// The longest frame body the guest takes, in bytes; absent:
+        /// The longest frame body that the guest accepts, in bytes; absent:
         /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
         pub frame_len_max: Option<FrameLen>,
-        /// What the guest serves.
+        /// The features that the guest serves.
         pub agent_features: Features,
-        /// The version of every frame from here on: the highest in both ranges.
+        /// The version of every later frame: the highest in both ranges.
         pub protocol_version: u32,
     }
 
     /// The guest's refusal.
     pub struct HelloErr {
-        /// Who of the two is too old.
+        /// Which side is too old.
         pub code: HelloErrCode,
         /// The reason, for people.
         pub message: String,
-        /// The range the host offered, as the guest understood it.
+        /// The range that the host offered, as the guest received it.
         pub offered: VersionRange,
-        /// The range the guest speaks.
+        /// The range that the guest supports.
         pub supported: VersionRange,
     }
 
@@ -563,11 +692,11 @@ payloads! {
         pub cwd: Option<String>,
         /// Additions to the agent's environment, `KEY=VALUE` each; absent: none.
         pub env: Option<Vec<String>>,
-        /// The arguments, the command's own name as the first; absent: `cmd` alone.
+        /// The arguments, starting with the command's own name; absent: `cmd` alone.
         pub argv: Option<Vec<String>>,
         /// Whether `stdin_data` follows; absent or false: standard input is empty.
         pub stdin: Option<bool>,
-        /// How long the command may run, in milliseconds; absent: for ever.
+        /// How long the command may run, in milliseconds; absent: without limit.
         pub deadline_ms: Option<NonZeroU32>,
         /// The initial credit of standard error, in bytes; absent: no flow control there.
         pub stderr_window: Option<u32>,
@@ -577,57 +706,57 @@ payloads! {
 
     /// Bytes that the command wrote.
     pub struct ExecOutput {
-        /// The bytes. They are never interpreted on the way.
+        /// The bytes, which the link never interprets.
         pub data: Vec<u8>,
-        /// Where it wrote them.
+        /// The stream that it wrote to.
         pub stream: Stream,
     }
 
     /// Bytes for the command to read.
     pub struct StdinData {
-        /// Whether standard input ends after `data`; absent: it does not.
+        /// Whether standard input ends after `data`; absent: no.
         pub eof: Option<bool>,
-        /// The bytes; none are allowed, to send the end alone.
+        /// The bytes; may be empty, to send only the end.
         pub data: Vec<u8>,
     }
 
     /// More credit for an output stream.
     pub struct ExecWindow {
-        /// How many bytes more the guest may send.
+        /// How many more bytes the guest may send.
         pub credit: NonZeroU32,
-        /// On which stream.
+        /// The stream.
         pub stream: Stream,
     }
 
     /// More credit for standard input.
     pub struct StdinWindow {
-        /// How many bytes more the host may send.
+        /// How many more bytes the host may send.
         pub credit: NonZeroU32,
     }
 
     /// A signal for the process group of the command.
     pub struct Signal {
-        /// Which one.
+        /// The signal.
         pub signo: Signo,
     }
 
     /// How the command ended.
     pub struct ExecResponse {
-        /// The signal that ended it; absent: it exited by itself.
+        /// The signal that ended it; absent: it exited.
         pub signal: Option<Signo>,
-        /// Its exit code; 128 + `signal` where a signal ended it.
+        /// Its exit code; 128 + `signal` if a signal ended it.
         pub exit_code: i32,
-        /// Whether the agent ended it because its deadline passed; absent: it did not.
+        /// Whether the agent ended it because its deadline passed; absent: no.
         pub timed_out: Option<bool>,
     }
 
-    /// Why a request was not carried out, or, on id 0, why the link cannot go on.
+    /// Why a request was not carried out, or, on id 0, why the link ends.
     pub struct ErrorReply {
         /// The reason.
         pub code: ErrorCode,
         /// The reason, for people.
         pub message: String,
-        /// What the sender speaks; only with `unsupported_version`.
+        /// The versions that the sender supports; only with `unsupported_version`.
         pub supported: Option<VersionRange>,
     }
 }
@@ -644,7 +773,7 @@ fn offers_in_order(hello: &Hello) -> Result<(), FieldFault> {
 }
 
 impl Hello {
-    /// The range of versions on offer.
+    /// The offered range of versions.
     #[must_use]
     pub const fn versions(&self) -> VersionRange {
         VersionRange {
@@ -653,7 +782,7 @@ impl Hello {
         }
     }
 
-    /// How many requests the host may have open at once.
+    /// The most requests that the host will have open at once.
     #[must_use]
     pub fn ids_max(&self) -> u32 {
         self.ids_max.map_or(IDS_MAX_UNSAID, NonZeroU32::get)
@@ -661,7 +790,7 @@ impl Hello {
 }
 
 impl HelloOk {
-    /// How many requests the guest takes at once.
+    /// The most requests that the guest accepts at once.
     #[must_use]
     pub fn ids_max(&self) -> u32 {
         self.ids_max.map_or(IDS_MAX_UNSAID, NonZeroU32::get)
@@ -669,7 +798,7 @@ impl HelloOk {
 }
 
 impl ExecRequest {
-    /// The command alone: no arguments, nothing to read, no deadline, no flow control.
+    /// A request with the command alone: no arguments, no input, no deadline, no flow control.
     #[must_use]
     pub const fn new(cmd: String) -> Self {
         Self {
@@ -686,7 +815,7 @@ impl ExecRequest {
 }
 
 impl ErrorReply {
-    /// A refusal that needs no version range.
+    /// An error without a version range.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
@@ -697,15 +826,15 @@ impl ErrorReply {
     }
 }
 
-/// The longest frame body that a peer takes, in bytes.
+/// The longest frame body that a peer accepts, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameLen(u32);
 
 impl FrameLen {
-    /// What holds where a peer says nothing.
+    /// The length that applies if a peer does not give one.
     pub const DEFAULT: Self = Self(crate::bounds::FRAME_LEN_MAX);
 
-    /// This length, if it lies between [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN) and
+    /// The given length, if it is between [`FRAME_LEN_MIN`](crate::FRAME_LEN_MIN) and
     /// [`FRAME_LEN_MAX`](crate::FRAME_LEN_MAX).
     #[must_use]
     pub fn new(len: u32) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! `syscall`, and `op_result`: what came of a file request or a system call.
+//! `syscall` and `op_result`, the result of a file request or a system call.
 
 use antiphon_codec::{Encoder, Item};
 
@@ -17,30 +17,31 @@ pub enum SyscallArg {
 }
 
 payloads! {
-    /// Points at a buffer of the same request.
+    /// Refers to a buffer of the same request.
     pub struct BufferRef {
-        /// Its number, from 0.
+        /// The buffer's number, from 0.
         pub buf: u32,
     }
 
     /// Make a system call. Its result is [`SyscallResult`].
     pub struct Syscall where buffers_exist {
-        /// Its number on the guest's machine.
+        /// The number of the call on the guest's machine.
         pub nr: u32,
         /// Its arguments, at most [`SYSCALL_ARGS_MAX`](crate::SYSCALL_ARGS_MAX).
         pub args: Vec<SyscallArg>,
-        /// The buffers that arguments point at, at most
+        /// The buffers that arguments refer to, at most
         /// [`SYSCALL_BUFS_MAX`](crate::SYSCALL_BUFS_MAX).
         pub bufs: Vec<Vec<u8>>,
     }
 
     /// The result of [`Syscall`].
     pub struct SyscallResult {
-        /// What it returned.
+        /// The value that it returned.
         pub ret: i64,
         /// The error number; 0 for none.
         pub errno: i32,
-        /// The buffers afterwards, as many as there were before. Left out when there were none.
+        /// The buffers after the call, as many as in the request. The key is left out if there are
+        /// none.
         pub out_bufs: OutBufs,
     }
 
@@ -48,9 +49,9 @@ payloads! {
     pub struct OpError {
         /// The reason.
         pub code: OpErrorCode,
-        /// The guest's own error number; absent: the failure has none.
+        /// The guest's error number; absent: the failure has none.
         pub errno: Option<i32>,
-        /// The reason, for people.
+        /// A description for people.
         pub message: String,
     }
 }
@@ -66,7 +67,7 @@ fn buffers_exist(call: &Syscall) -> Result<(), FieldFault> {
     too_many("bufs", SYSCALL_BUFS_MAX, call.bufs.len())?;
     for (index, arg) in call.args.iter().enumerate() {
         if let &SyscallArg::Buffer(BufferRef { buf }) = arg {
-            // At most six buffers: the conversion cannot change the number.
+            // At most six buffers, so the conversion cannot fail.
             let len = i128::try_from(call.bufs.len()).unwrap_or(i128::MAX);
             if i128::from(buf) >= len {
                 let kind = FieldFaultKind::Range {
@@ -106,7 +107,7 @@ impl Field for SyscallArg {
     }
 }
 
-/// The buffers of a system call afterwards; the key is left out when there are none.
+/// The buffers after a system call. The key is left out if there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutBufs(pub Vec<Vec<u8>>);
 
@@ -149,53 +150,53 @@ impl Field for OutBufs {
 }
 
 names! {
-    /// Whether an operation did what was asked.
+    /// Whether an operation succeeded.
     pub enum Outcome {
-        /// It did.
+        /// It succeeded.
         Ok = "ok",
-        /// It did not.
+        /// It failed.
         Err = "err",
     }
 
     /// Why an operation failed.
     pub enum OpErrorCode {
-        /// There is no such file or directory.
+        /// The file or directory does not exist.
         NotFound = "not_found",
-        /// It is there and must not be.
+        /// The file or directory exists and must not.
         AlreadyExists = "already_exists",
         /// The guest's system does not allow it.
         PermissionDenied = "permission_denied",
-        /// A directory was needed.
+        /// The path must name a directory and does not.
         NotADirectory = "not_a_directory",
-        /// A directory was not allowed.
+        /// The path names a directory and must not.
         IsADirectory = "is_a_directory",
         /// The directory is not empty.
         NotEmpty = "not_empty",
-        /// No file is open under this handle.
+        /// The handle does not name an open file.
         BadHandle = "bad_handle",
-        /// The handle was not opened for this, or the arguments make no sense together.
+        /// The handle was not opened for this operation, or the arguments are invalid together.
         InvalidInput = "invalid_input",
-        /// As many files are open as the agent allows.
+        /// The agent's limit of open files is reached.
         TooManyOpen = "too_many_open",
-        /// No room is left.
+        /// The file system is full.
         NoSpace = "no_space",
-        /// The file system cannot be written.
+        /// The file system is read-only.
         ReadOnly = "read_only",
-        /// Anything else; `errno` and `message` say what.
+        /// Any other error; `errno` and `message` describe it.
         Io = "io",
     }
 }
 
-/// What came of a file request or a system call.
+/// The result of a file request or a system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpResult {
-    /// It did what was asked.
+    /// It succeeded.
     Ok(OpValue),
     /// It failed.
     Err {
-        /// Which request it was.
+        /// The operation.
         op: Op,
-        /// Why.
+        /// Why it failed.
         error: OpError,
     },
 }
@@ -210,7 +211,7 @@ macro_rules! operations {
         }
 
         impl Op {
-            /// The request that this operation is.
+            /// The request with this operation.
             #[must_use]
             pub const fn request(self) -> MessageKind {
                 match self {
@@ -218,13 +219,13 @@ macro_rules! operations {
                 }
             }
 
-            /// The operation that a request is, if `op_result` answers it.
+            /// The operation of a request, if `op_result` answers it.
             #[must_use]
             pub fn of(request: MessageKind) -> Option<Self> {
                 Self::ALL.iter().copied().find(|op| op.request() == request)
             }
 
-            /// The fields of the value of a success.
+            /// The fields of the value of a successful result.
             #[must_use]
             pub const fn value_fields(self) -> &'static [FieldSpec] {
                 match self {
@@ -233,14 +234,14 @@ macro_rules! operations {
             }
         }
 
-        /// What an operation gave.
+        /// The value of a successful operation.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum OpValue {
             $( $(#[$doc])* $op($value), )*
         }
 
         impl OpValue {
-            /// Which request it answers.
+            /// The operation that it answers.
             #[must_use]
             pub const fn op(&self) -> Op {
                 match self {
@@ -254,7 +255,9 @@ macro_rules! operations {
                 }
             }
 
-            fn into_item(self) -> Item {
+            /// The value as a tree. Its data is moved, not copied.
+            #[must_use]
+            pub fn into_item(self) -> Item {
                 match self {
                     $( Self::$op(value) => value.into_item(), )*
                 }
@@ -276,36 +279,36 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Of [`FsOpen`](crate::FsOpen).
+    /// The result of [`FsOpen`](crate::FsOpen).
     FsOpen(Opened) = "fs_open";
-    /// Of [`FsRead`](crate::FsRead).
+    /// The result of [`FsRead`](crate::FsRead).
     FsRead(FileData) = "fs_read";
-    /// Of [`FsWrite`](crate::FsWrite).
+    /// The result of [`FsWrite`](crate::FsWrite).
     FsWrite(Written) = "fs_write";
-    /// Of [`FsSeek`](crate::FsSeek).
+    /// The result of [`FsSeek`](crate::FsSeek).
     FsSeek(Position) = "fs_seek";
-    /// Of [`FsClose`](crate::FsClose).
+    /// The result of [`FsClose`](crate::FsClose).
     FsClose(Empty) = "fs_close";
-    /// Of [`FsStat`](crate::FsStat).
+    /// The result of [`FsStat`](crate::FsStat).
     FsStat(Stat) = "fs_stat";
-    /// Of [`FsReadFile`](crate::FsReadFile).
+    /// The result of [`FsReadFile`](crate::FsReadFile).
     FsReadFile(FileData) = "fs_read_file";
-    /// Of [`FsWriteFile`](crate::FsWriteFile).
+    /// The result of [`FsWriteFile`](crate::FsWriteFile).
     FsWriteFile(Written) = "fs_write_file";
-    /// Of [`FsList`](crate::FsList).
+    /// The result of [`FsList`](crate::FsList).
     FsList(Listing) = "fs_list";
-    /// Of [`FsMkdir`](crate::FsMkdir).
+    /// The result of [`FsMkdir`](crate::FsMkdir).
     FsMkdir(Empty) = "fs_mkdir";
-    /// Of [`FsUnlink`](crate::FsUnlink).
+    /// The result of [`FsUnlink`](crate::FsUnlink).
     FsUnlink(Empty) = "fs_unlink";
-    /// Of [`FsRename`](crate::FsRename).
+    /// The result of [`FsRename`](crate::FsRename).
     FsRename(Empty) = "fs_rename";
-    /// Of [`Syscall`].
+    /// The result of [`Syscall`].
     Syscall(SyscallResult) = "syscall";
 }
 
 impl OpResult {
-    /// The fields of this map, in the order in which they stand on the wire.
+    /// The fields of this map, in wire order.
     pub const FIELDS: &'static [FieldSpec] = &[
         FieldSpec {
             key: "op",
@@ -324,7 +327,7 @@ impl OpResult {
         },
     ];
 
-    /// Which request it answers.
+    /// The operation that it answers.
     #[must_use]
     pub const fn op(&self) -> Op {
         match self {
@@ -333,7 +336,7 @@ impl OpResult {
         }
     }
 
-    /// Whether the operation did what was asked.
+    /// Whether the operation succeeded.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {

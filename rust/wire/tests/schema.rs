@@ -1,5 +1,7 @@
-//! The schema against the goldens and against the code, in both directions.
+//! The schema against the goldens and against the code, in both directions. A program of its own,
+//! because CI reports it on its own line.
 
+#[path = "it/common.rs"]
 mod common;
 
 use std::collections::BTreeSet;
@@ -18,8 +20,8 @@ impl Schema {
     fn load() -> Self {
         let path = root().join("docs/schema/guest-link-v1.cddl");
         let text = std::fs::read_to_string(path).expect("the schema");
-        // The parser of the library cannot read the least signed 64-bit number, its tree can
-        // hold it: so the number is set there.
+        // The library cannot parse the least signed 64-bit number, but its tree can hold it. So the
+        // number is replaced in the tree.
         let (least, near) = ("-9223372036854775808", "-9223372036854775807");
         assert_eq!(
             text.matches(least).count(),
@@ -58,7 +60,7 @@ impl Schema {
             .node
     }
 
-    /// The keys of a map rule, each with whether it is optional.
+    /// The keys of a map rule, and whether each is optional.
     fn keys(&self, rule: &str) -> BTreeSet<(String, bool)> {
         let Node::Map(map) = self.node(rule) else {
             panic!("`{rule}` is not a map");
@@ -76,7 +78,7 @@ impl Schema {
             .collect()
     }
 
-    /// The texts of a rule that is a choice of texts, or one text.
+    /// The texts of a rule that is one text or a choice of texts.
     fn names(&self, rule: &str) -> BTreeSet<String> {
         match self.node(rule) {
             Node::Choice(choice) => choice.options.iter().map(literal).collect(),
@@ -84,7 +86,7 @@ impl Schema {
         }
     }
 
-    /// The names of the rules that a rule is a choice of.
+    /// The names of the alternatives of a rule.
     fn rules(&self, rule: &str) -> BTreeSet<String> {
         let Node::Choice(choice) = self.node(rule) else {
             panic!("`{rule}` is not a choice");
@@ -121,7 +123,7 @@ fn event_body(event: &EventFrame) -> Vec<u8> {
 }
 
 #[test]
-fn every_golden_follows_the_schema() {
+fn every_golden_matches_the_schema() {
     let schema = Schema::load();
     for (name, envelope) in samples() {
         let bytes = std::fs::read(common::fixtures().join(format!("{name}.cbor")))
@@ -155,9 +157,9 @@ fn fields(fields: &[FieldSpec]) -> BTreeSet<(String, bool)> {
         .collect()
 }
 
-/// The schema has no message, key or name that the code has not, and the other way round.
+/// The schema and the code have the same messages, keys and names.
 #[test]
-fn the_schema_and_the_code_have_the_same_parts() {
+fn the_schema_and_the_code_have_the_same_messages() {
     let schema = Schema::load();
     let by = |direction| {
         let kinds = MessageKind::ALL
@@ -243,18 +245,18 @@ fn the_schema_and_the_code_have_the_same_maps_and_names() {
     }
 }
 
-/// What is done to one place of a golden.
+/// A change at one place of a golden.
 #[derive(Clone, Debug)]
 enum Change {
-    /// The value there is another.
+    /// Replaces the value.
     Replace(Item),
-    /// The key is gone.
+    /// Removes the key.
     Drop,
-    /// The map there has a key that nobody knows.
+    /// Adds an unknown key to the map.
     Unknown,
 }
 
-/// Every change of `item`, with the place of it as keys and numbers joined by dots.
+/// Every change of `item`, with its path: keys and numbers joined by dots.
 fn changes(item: &Item, place: &str, found: &mut Vec<(String, Change, Item)>) {
     for value in replacements().into_iter().filter(|value| value != item) {
         found.push((place.to_owned(), Change::Replace(value.clone()), value));
@@ -352,19 +354,19 @@ fn replacements() -> Vec<Item> {
     values
 }
 
-/// Where a receiver takes more than a sender may send.
+/// Changes that a receiver accepts although a sender must not send them.
 fn is_lenient(t: &str, place: &str, change: &Change) -> bool {
     match change {
         Change::Unknown => true,
         Change::Drop => false,
         Change::Replace(value) => match place {
-            // Who may use id 0 is a rule of the link, not of a frame.
+            // The use of id 0 is a rule of the link, not of a frame.
             "id" => true,
-            // A type that is not known is kept as such.
+            // An unknown type is decoded as such.
             "t" => matches!(value, Item::Text(_)),
-            // No buffers may be said in two ways.
+            // An empty list of buffers has two encodings.
             "p.value.out_bufs" => *value == Item::Array(Vec::new()),
-            // A feature that is not known is not agreed.
+            // An unknown feature is ignored.
             _ if place.starts_with("p.features.") || place.starts_with("p.agent_features.") => {
                 matches!(value, Item::Text(_)) && t.starts_with("hello")
             }
@@ -373,14 +375,14 @@ fn is_lenient(t: &str, place: &str, change: &Change) -> bool {
     }
 }
 
-/// What CDDL cannot say: a relation between two values.
+/// Relations between two values, which CDDL cannot express.
 fn is_relation(t: &str, place: &str) -> bool {
     let range = place.ends_with(".min") || place.ends_with(".max");
     let buffers = t == "syscall" && (place.starts_with("p.args") || place.starts_with("p.bufs"));
     range || place == "p.min_version" || place == "p.protocol_version" || buffers
 }
 
-/// Each golden, changed in every place in every way: the schema and the decoder judge alike.
+/// Each golden, changed at every place in every way: the schema and the decoder agree.
 #[test]
 fn the_schema_refuses_what_the_code_refuses() {
     let schema = Schema::load();
@@ -408,7 +410,7 @@ fn the_schema_refuses_what_the_code_refuses() {
             if by_schema { taken += 1 } else { refused += 1 }
         }
     }
-    // A schema that takes everything, or a list of changes that changes nothing, is no check.
+    // Checks the test itself: the schema must refuse some changes, and accept some.
     assert!(
         refused > 5000 && taken > 200,
         "refused {refused}, taken {taken}"

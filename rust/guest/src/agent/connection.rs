@@ -1,56 +1,60 @@
-//! One host: its requests, who carries them out, and the one way back.
+//! The connection of one host: its requests and their answers.
 //!
-//! The reader thread takes messages and starts what they ask for; each command has its own thread,
-//! file requests share one. Whoever has something to say puts it through the link and into the
-//! queue of the writer thread in one go, so that the order on the wire is the order in which the
-//! link saw it.
+//! The reader thread receives messages and starts the work that they request. Each command has its
+//! own thread, and file requests share one. A thread that sends a message passes it to the link and
+//! to the queue of the writer thread under one lock, so messages are written in the order in which
+//! the link saw them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecRequest,
-    ExecResponse, FRAME_OVERHEAD_LEN, Feature, Features, FollowUp, FrameError, LinkViolation,
-    Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
+    ExecResponse, FRAME_OVERHEAD_LEN, Feature, Features, FollowUp, FrameError, HostRequest,
+    LinkViolation, Message, Phase, Signo, StdinWindow, Stream, VersionRange, WINDOW, data_len_max,
+    truncated,
 };
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::io::Errno;
 
 use super::AgentOptions;
-use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Pipe, Ticket, Verdict};
+use super::exec::{self, Control, Host, Job, KILL_GRACE, Order, Outcome, Pipe, Ticket};
 use super::files::{FileRequest, Files};
-use super::process::{Launch, LaunchError, Nursery, signal_of};
+use super::process::{Launch, LaunchError, ProcessTable, signal_of};
+use crate::outbox::Outbox;
 use crate::port::{Port, STALL_MAX, Shutter};
 
-/// Bytes taken from the transport at once.
+/// The most bytes of one read from the transport.
 const READ_LEN: usize = 256 << 10;
 
-/// Bytes that may wait for the transport before file results and answers wait, too: a few large
-/// results. Output of commands has its own bound, per command.
+/// The most bytes that may wait for the transport while the connection still reads messages and
+/// serves file requests: a few large results.
+///
+/// More bytes than this can only be: the answers to the messages of one read, one file result, and
+/// for each command the chunks that its thread counts ([`Ticket`]).
 const BACKLOG_MAX: usize = 8 << 20;
 
-/// How long what is queued may take to leave once the host has stopped talking.
+/// How long the queued messages may take to be written after the host has ended its input.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection may last before it has brought a `hello`. A host sends one first thing;
-/// a connection without one must not keep its place from others. A line that hosts use one after
-/// the other has no such bound: without a host it is silent.
+/// How long a connection may take to send a `hello`. A host sends it first; a connection without
+/// one must not count against the limit of hosts. A shared line has no such bound: it is silent as
+/// long as it has no host.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Room in the queue of the thread of files beyond the number of requests that a host may have
-/// open. Beyond that the reader waits, so that their data has a bound.
+/// Capacity of the queue of the file thread, in addition to the number of requests that a host may
+/// have open. Above it the reader waits, so that the data of the requests is bounded.
 const FILE_REQUESTS_SPARE: usize = 4;
 
-/// Input that must have been taken before the host is told: an eighth of the default window, so
-/// that a host that sends single bytes is not told of each.
-const TOLD_LEN_MIN: u64 = (WINDOW / 8) as u64;
+/// The number of input bytes that must be consumed before the host gets credit for them: an eighth
+/// of the default window, so that single bytes do not each cost a message.
+const ACK_LEN_MIN: u64 = (WINDOW / 8) as u64;
 
-/// Bytes of the sentence in an `error`.
+/// The most bytes of the message in an `error`.
 const REASON_LEN_MAX: usize = 1024;
 
 /// How a connection ended.
@@ -58,57 +62,53 @@ const REASON_LEN_MAX: usize = 1024;
 pub(crate) enum Ended {
     /// The host is gone.
     Gone,
-    /// The host has broken the rules, or was refused.
+    /// The host violated a rule, closed the link, or was refused.
     Broken,
-    /// Another host has begun on the same stream.
-    Next(Box<Begun>),
+    /// Another host has started on the same stream.
+    Next(Box<NextHost>),
 }
 
-/// Whose a stream is.
+/// The hosts of a stream.
 #[derive(Debug)]
 pub(crate) enum Line {
-    /// One host's.
+    /// One host uses it.
     Private,
-    /// One host's after the other: a `hello` in the middle is a new host. The one that has begun
-    /// already, if any.
-    Shared(Option<Box<Begun>>),
+    /// Several hosts use it, one after the other: another `hello` is a new host. Holds the host
+    /// that has started already, if any.
+    Shared(Option<Box<NextHost>>),
 }
 
-/// A host that began on the stream of another one.
+/// A host that has started on the stream of another one.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct NextHost {
     hello: Envelope,
     deframer: Deframer,
 }
 
-/// Serves one host until it is gone. When this returns, nothing that the host started is left but
-/// processes that the kernel will not let go.
+/// Serves one host until it is gone. When this returns, all work of the host has ended, except
+/// processes that are stuck in the kernel.
 pub(crate) fn serve(
     (mut reader, shut_reader): (Port, Shutter),
     writer: (Port, Shutter),
     line: Line,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<Ended> {
     let (shared_line, first) = match line {
         Line::Private => (false, None),
         Line::Shared(first) => (true, first),
     };
-    let (outgoing, queue) = unbounded();
     let shared = Arc::new(Shared {
         inner: Mutex::new(Inner {
             link: AgentLink::new(offer(options)),
             running: BTreeMap::new(),
             ended: BTreeSet::new(),
-            outgoing,
         }),
         changed: Condvar::new(),
-        backlog: Mutex::new(0),
-        drained: Condvar::new(),
-        stopped: AtomicBool::new(false),
+        outbox: Outbox::new(BACKLOG_MAX),
     });
     let (port, shutter) = writer;
-    let writing = start_writer(port, queue, &shared)?;
+    let writing = start_writer(port, &shared)?;
     let stopping = options.stop.on_stop({
         let shared = shared.clone();
         move || {
@@ -118,7 +118,7 @@ pub(crate) fn serve(
     });
     let mut connection = Connection {
         shared: shared.clone(),
-        nursery,
+        processes,
         filing: None,
         requests_max: options.requests_max,
         shared_line,
@@ -140,30 +140,20 @@ fn offer(options: &AgentOptions) -> AgentOffer {
     offer
 }
 
-/// What the threads of a connection share.
+/// The state that the threads of a connection share.
 struct Shared {
     inner: Mutex<Inner>,
-    /// A command has ended.
+    /// Notified when a command has ended.
     changed: Condvar,
-    /// Bytes that wait for the transport.
-    backlog: Mutex<usize>,
-    drained: Condvar,
-    /// Whether the agent is ending.
-    stopped: AtomicBool,
+    /// The queue of the writer thread.
+    outbox: Outbox<Option<Ticket>>,
 }
 
 struct Inner {
     link: AgentLink,
     running: BTreeMap<u32, Control>,
-    /// Commands that ended before they were entered among those that run.
+    /// Commands that ended before they were entered into `running`.
     ended: BTreeSet<u32>,
-    outgoing: Sender<Outgoing>,
-}
-
-struct Outgoing {
-    bytes: Vec<u8>,
-    /// Dropped when the bytes have left.
-    _ticket: Option<Ticket>,
 }
 
 impl Shared {
@@ -171,104 +161,58 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses the link, and queues what that wrote before anybody else can.
-    fn speak<T>(
+    /// Calls `write` with the link, and queues what it wrote before another thread can write.
+    fn with_link<T>(
         &self,
         ticket: Option<Ticket>,
-        say: impl FnOnce(&mut AgentLink, &mut Vec<u8>) -> T,
+        write: impl FnOnce(&mut AgentLink, &mut Vec<u8>) -> T,
     ) -> T {
         let mut inner = self.lock();
         let mut bytes = Vec::new();
-        let said = say(&mut inner.link, &mut bytes);
-        if !bytes.is_empty() {
-            *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) += bytes.len();
-            // A writer that is gone has found the transport closed; the reader will, too.
-            let _ = inner.outgoing.send(Outgoing {
-                bytes,
-                _ticket: ticket,
-            });
-        }
-        said
+        let result = write(&mut inner.link, &mut bytes);
+        self.outbox.push(bytes, ticket);
+        result
     }
 
-    /// Sends what belongs to a request. What the host cannot take becomes the request's `error`.
+    /// Sends a message of a request. If a terminal message is too large for the host, sends an
+    /// `error` instead.
     fn send(&self, id: u32, message: Message) {
-        self.speak(None, |link, out| {
+        self.with_link(None, |link, out| {
             let terminal = matches!(message, Message::OpResult(_) | Message::ExecResponse(_));
             if let Err(error) = link.send(id, message, out)
                 && terminal
             {
                 let reply = ErrorReply::new(ErrorCode::TooLarge, error.to_string());
-                // A link that is not ready any more has no one to tell.
+                // If the link has ended, the error cannot be sent either.
                 let _ = link.send(id, Message::Error(reply), out);
             }
         });
     }
 
-    /// Tells the host that the agent is ending, and has the connection end.
+    /// Closes the link with `shutting_down` and ends the connection.
     fn shut_down(&self) {
         let reason = "the agent is shutting down".to_owned();
         let reply = ErrorReply::new(ErrorCode::ShuttingDown, reason);
-        self.speak(None, |link, out| link.close(reply, out));
-        self.stopped.store(true, Ordering::Release);
-        let _backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        self.drained.notify_all();
-    }
-
-    /// Waits until the transport has taken most of the queued messages, or the agent is ending.
-    fn wait_for_room(&self) {
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        while *backlog > BACKLOG_MAX && !self.stopped.load(Ordering::Acquire) {
-            backlog = self
-                .drained
-                .wait(backlog)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn left(&self, len: usize) {
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        *backlog = backlog.saturating_sub(len);
-        self.drained.notify_all();
+        self.with_link(None, |link, out| link.close(reply, out));
+        self.outbox.stop_waiting();
     }
 }
 
-fn start_writer(
-    mut port: Port,
-    queue: Receiver<Outgoing>,
-    shared: &Arc<Shared>,
-) -> io::Result<JoinHandle<()>> {
+fn start_writer(port: Port, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new().name("writer".into()).spawn(move || {
-        let mut broken = false;
-        // After an error the queue is still emptied, so that nobody waits for room in it.
-        for outgoing in queue {
-            broken = broken || port.write_all(&outgoing.bytes).is_err();
-            shared.left(outgoing.bytes.len());
-        }
-    })
+    thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || shared.outbox.write_loop(port, || {}))
 }
 
-/// Closes the queue, gives what is in it some time to leave, and ends the writer.
+/// Closes the queue, gives its messages some time to be written, and ends the writer.
 fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
-    shared.lock().outgoing = unbounded().0;
+    shared.outbox.close();
     let until = Instant::now() + FLUSH_GRACE;
-    let mut backlog = shared
-        .backlog
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    while *backlog > 0 {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        let waited = shared.drained.wait_timeout(backlog, left);
-        backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
-    }
-    drop(backlog);
+    shared.outbox.wait_until_empty(until);
     shutter.shut();
-    // A write to a pipe cannot be interrupted. Its thread is left to it then, for the process is
-    // about to end.
+    // A write to a blocking pipe cannot be interrupted. Its thread is then abandoned, because the
+    // process is about to exit.
     let mut pause = Duration::from_micros(20);
     while !writing.is_finished() && Instant::now() < until + FLUSH_GRACE {
         thread::sleep(pause);
@@ -279,18 +223,18 @@ fn finish_writer(shared: &Shared, writing: JoinHandle<()>, shutter: &Shutter) {
     }
 }
 
-/// What the reader thread owns.
+/// The state of the reader thread.
 struct Connection<'a> {
     shared: Arc<Shared>,
-    nursery: &'a Nursery,
-    /// Starts with the first file request.
+    processes: &'a ProcessTable,
+    /// The queue of the file thread, which starts with the first file request.
     filing: Option<Sender<(u32, FileRequest)>>,
     requests_max: NonZeroU32,
-    /// Whether a `hello` in the middle means that another host has begun.
+    /// Whether another `hello` means that another host has started.
     shared_line: bool,
 }
 
-/// Whether a connection goes on.
+/// Whether a connection continues.
 enum Next {
     On,
     Stop(Ended),
@@ -298,28 +242,28 @@ enum Next {
 }
 
 impl Connection<'_> {
-    fn read_loop(&mut self, reader: &mut Port, first: Option<Box<Begun>>) -> Ended {
+    fn read_loop(&mut self, reader: &mut Port, first: Option<Box<NextHost>>) -> Ended {
         let mut deframer = Deframer::default();
         let mut buf = vec![0; READ_LEN];
         let mut next = Next::On;
         if let Some(begun) = first {
             deframer = begun.deframer;
             deframer.set_versions(VersionRange::SUPPORTED);
-            next = self.take(begun.hello, &mut deframer);
+            next = self.receive(begun.hello, &mut deframer);
         }
         let begun = Instant::now();
         loop {
             match next {
                 Next::On => {}
                 Next::Stop(ended) => return ended,
-                Next::Restart(hello) => return Ended::Next(Box::new(Begun { hello, deframer })),
+                Next::Restart(hello) => return Ended::Next(Box::new(NextHost { hello, deframer })),
             }
             next = match deframer.next() {
-                Ok(Some(envelope)) => self.take(envelope, &mut deframer),
+                Ok(Some(envelope)) => self.receive(envelope, &mut deframer),
                 Err(error) => self.reject(error),
                 Ok(None) => {
-                    self.shared.wait_for_room();
-                    match reader.read_within(&mut buf, self.patience(begun, &deframer)) {
+                    self.shared.outbox.wait_for_room();
+                    match reader.read_within(&mut buf, self.timeout(begun, &deframer)) {
                         Err(error) if error.kind() == ErrorKind::TimedOut && !self.shared_line => {
                             self.refuse_silent();
                             Next::Stop(Ended::Gone)
@@ -335,62 +279,63 @@ impl Connection<'_> {
         }
     }
 
-    /// How long the next bytes may take to come.
-    fn patience(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
+    /// How long the next bytes may take to arrive.
+    fn timeout(&self, begun: Instant, deframer: &Deframer) -> Option<Duration> {
         if self.shared_line {
-            // A message that stops in the middle, on a line that other hosts use afterwards.
+            // An unfinished message must not block a line that other hosts use afterwards.
             return (deframer.held_len() > 0).then_some(STALL_MAX);
         }
         let is_waiting = self.shared.lock().link.phase() == Phase::Handshake;
         is_waiting.then(|| HANDSHAKE_MAX.saturating_sub(begun.elapsed()))
     }
 
-    /// Tells a peer that has not sent a `hello` why its connection ends.
+    /// Closes the link with the reason for a peer that has not sent a `hello`.
     fn refuse_silent(&self) {
         let seconds = HANDSHAKE_MAX.as_secs();
         let reason = format!("no `hello` came within {seconds} s");
         let reply = ErrorReply::new(ErrorCode::TimedOut, reason);
-        self.shared.speak(None, |link, out| link.close(reply, out));
+        self.shared
+            .with_link(None, |link, out| link.close(reply, out));
     }
 
-    fn take(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
+    fn receive(&mut self, envelope: Envelope, deframer: &mut Deframer) -> Next {
         let hello = matches!(envelope.message, Message::Hello(_));
         if hello && self.shared_line && self.shared.lock().link.phase() == Phase::Ready {
             return Next::Restart(envelope);
         }
-        let granted = match &envelope.message {
-            Message::ExecWindow(window) => window.credit.get(),
-            _ => 0,
-        };
         match self
             .shared
-            .speak(None, |link, out| link.receive(envelope, out))
+            .with_link(None, |link, out| link.receive(envelope, out))
         {
-            Ok(event) => self.follow(event, granted, deframer),
-            Err(violation) => self.condemn(&violation),
+            Ok(event) => self.on_event(event, deframer),
+            Err(violation) => self.on_violation(&violation),
         }
     }
 
     fn reject(&mut self, error: FrameError) -> Next {
-        match self.shared.speak(None, |link, out| link.reject(error, out)) {
+        match self
+            .shared
+            .with_link(None, |link, out| link.reject(error, out))
+        {
             Ok(_answered) => Next::On,
-            Err(violation) => self.condemn(&violation),
+            Err(violation) => self.on_violation(&violation),
         }
     }
 
-    /// The host broke a rule: the request it concerns is stopped, or the connection is.
-    fn condemn(&mut self, violation: &LinkViolation) -> Next {
+    /// Handles a violation by the host: stops its request, or the connection.
+    fn on_violation(&mut self, violation: &LinkViolation) -> Next {
         if violation.fatal {
             return Next::Stop(Ended::Broken);
         }
-        // First the reason: the end of the command that is killed for it would hide it.
+        // The reason is sent first. Otherwise the terminal message of the killed command would come
+        // before it.
         self.shared
             .send(violation.id, Message::Error(violation.reply()));
         self.order(violation.id, Order::Cancel);
         Next::On
     }
 
-    fn follow(&mut self, event: AgentEvent, granted: u32, deframer: &mut Deframer) -> Next {
+    fn on_event(&mut self, event: AgentEvent, deframer: &mut Deframer) -> Next {
         match event {
             AgentEvent::Ready(agreed) => {
                 let version = agreed.version;
@@ -399,18 +344,20 @@ impl Connection<'_> {
                     max: version,
                 });
             }
-            AgentEvent::Request { id, message } => self.request(id, message),
-            AgentEvent::FollowUp { id, follow_up } => self.follow_up(id, follow_up, granted),
+            AgentEvent::Request { id, request } => self.request(id, request),
+            AgentEvent::FollowUp { id, follow_up } => self.follow_up(id, follow_up),
             AgentEvent::Pinged | AgentEvent::Ponged { .. } | AgentEvent::Settled { .. } => {}
             AgentEvent::Refused(_) | AgentEvent::Closing(_) => return Next::Stop(Ended::Broken),
         }
         Next::On
     }
 
-    fn follow_up(&mut self, id: u32, follow_up: FollowUp, granted: u32) {
+    fn follow_up(&mut self, id: u32, follow_up: FollowUp) {
         let order = match follow_up {
             FollowUp::Stdin { data, eof } => Order::Input { data, eof },
-            FollowUp::Credit { stream, .. } => {
+            FollowUp::Credit {
+                stream, granted, ..
+            } => {
                 let pipe = match stream {
                     Stream::Stdout => Pipe::Out,
                     Stream::Stderr => Pipe::Err,
@@ -429,47 +376,35 @@ impl Connection<'_> {
         self.order(id, order);
     }
 
-    /// Gives an order to a command; a file request has nothing to be told.
+    /// Passes an order to a command. File requests take no orders.
     fn order(&self, id: u32, order: Order) {
-        // Not under the lock: a full queue of orders is emptied by a thread that may need it.
+        // Not under the lock: if the queue of orders is full, the thread that empties it may need
+        // the lock.
         let control = self.shared.lock().running.get(&id).cloned();
         if let Some(control) = control {
             control.order(order);
         }
     }
 
-    fn request(&mut self, id: u32, message: Message) {
-        let request = match message {
-            Message::ExecRequest(request) => return self.exec(id, request),
-            Message::FsOpen(r) => FileRequest::Open(r),
-            Message::FsRead(r) => FileRequest::Read(r),
-            Message::FsWrite(r) => FileRequest::Write(r),
-            Message::FsSeek(r) => FileRequest::Seek(r),
-            Message::FsClose(r) => FileRequest::Close(r),
-            Message::FsStat(r) => FileRequest::Stat(r),
-            Message::FsReadFile(r) => FileRequest::ReadFile(r),
-            Message::FsWriteFile(r) => FileRequest::WriteFile(r),
-            Message::FsList(r) => FileRequest::List(r),
-            Message::FsMkdir(r) => FileRequest::Mkdir(r),
-            Message::FsUnlink(r) => FileRequest::Unlink(r),
-            Message::FsRename(r) => FileRequest::Rename(r),
-            Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecOutput(_)
-            | Message::StdinData(_)
-            | Message::ExecWindow(_)
-            | Message::StdinWindow(_)
-            | Message::Signal(_)
-            | Message::ExecResponse(_)
-            | Message::Syscall(_)
-            | Message::OpResult(_)
-            | Message::Ping(_)
-            | Message::Pong(_)
-            | Message::Cancel(_)
-            | Message::Error(_)
-            | Message::Unknown(_) => {
-                let reason = format!("`{}` is not served here", message.name());
+    fn request(&mut self, id: u32, request: HostRequest) {
+        let request = match request {
+            HostRequest::ExecRequest(request) => return self.exec(id, request),
+            HostRequest::FsOpen(r) => FileRequest::Open(r),
+            HostRequest::FsRead(r) => FileRequest::Read(r),
+            HostRequest::FsWrite(r) => FileRequest::Write(r),
+            HostRequest::FsSeek(r) => FileRequest::Seek(r),
+            HostRequest::FsClose(r) => FileRequest::Close(r),
+            HostRequest::FsStat(r) => FileRequest::Stat(r),
+            HostRequest::FsReadFile(r) => FileRequest::ReadFile(r),
+            HostRequest::FsWriteFile(r) => FileRequest::WriteFile(r),
+            HostRequest::FsList(r) => FileRequest::List(r),
+            HostRequest::FsMkdir(r) => FileRequest::Mkdir(r),
+            HostRequest::FsUnlink(r) => FileRequest::Unlink(r),
+            HostRequest::FsRename(r) => FileRequest::Rename(r),
+            // Not reachable: the link answers pings, and refuses system calls, which were not
+            // offered.
+            HostRequest::Syscall(_) | HostRequest::Ping(_) => {
+                let reason = format!("`{}` is not served here", request.kind());
                 let reply = ErrorReply::new(ErrorCode::Unsupported, reason);
                 return self.shared.send(id, Message::Error(reply));
             }
@@ -496,16 +431,16 @@ impl Connection<'_> {
                 stdin: request.stdin.unwrap_or(false),
             },
         };
-        let host = Talker {
+        let host = CommandHost {
             id,
             shared: self.shared.clone(),
-            untold: 0,
+            unacknowledged: 0,
         };
-        // Not under the lock: starting may take long, and the link goes on.
-        match exec::start(self.nursery, &job, host) {
+        // Not under the lock, because starting may take long.
+        match exec::start(self.processes, &job, host) {
             Ok(control) => {
                 let mut inner = self.shared.lock();
-                // It may have ended already.
+                // The command may have ended already.
                 if !inner.ended.remove(&id) {
                     inner.running.insert(id, control);
                 }
@@ -533,13 +468,13 @@ impl Connection<'_> {
             self.filing = Some(orders);
         }
         if let Some(requests) = &self.filing {
-            // Its thread ends only when this end of the channel is dropped.
+            // The file thread ends only when this sender is dropped.
             let _ = requests.send((id, request));
         }
         Ok(())
     }
 
-    /// Ends what the host has started.
+    /// Ends all work that the host has started.
     fn stop(&mut self) {
         let mut inner = self.shared.lock();
         let _ = inner.link.lost();
@@ -548,7 +483,8 @@ impl Connection<'_> {
         for control in controls {
             control.order(Order::Cancel);
         }
-        // One file operation may be under way; the rest find the link closed and cost nothing.
+        // One file operation may be in progress. Later ones see that the link has ended and do
+        // nothing.
         self.filing = None;
         let until = Instant::now() + KILL_GRACE + FLUSH_GRACE;
         let mut inner = self.shared.lock();
@@ -565,7 +501,7 @@ impl Connection<'_> {
 
 fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: &Shared) {
     for (id, request) in requests {
-        shared.wait_for_room();
+        shared.outbox.wait_for_room();
         if shared.lock().link.phase() != Phase::Ready {
             return;
         }
@@ -573,53 +509,53 @@ fn file_loop(mut files: Files, requests: &Receiver<(u32, FileRequest)>, shared: 
     }
 }
 
-/// Says on the link what a command's thread has to say.
-struct Talker {
+/// Sends the messages of a command's thread.
+struct CommandHost {
     id: u32,
     shared: Arc<Shared>,
-    /// Bytes of input taken that the host was not told of yet.
-    untold: u64,
+    /// Input bytes consumed for which the host got no credit yet.
+    unacknowledged: u64,
 }
 
-impl Host for Talker {
+impl Host for CommandHost {
     fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
         let stream = match pipe {
             Pipe::Out => Stream::Stdout,
             Pipe::Err => Stream::Stderr,
         };
-        self.shared.speak(Some(ticket), |link, out| {
+        self.shared.with_link(Some(ticket), |link, out| {
             out.reserve_exact(data.len() + FRAME_OVERHEAD_LEN as usize);
-            // The only error left is a link, or a request, that is over: nobody wants the bytes
-            // then.
+            // The only possible error is that the link or the request has ended. The bytes are then
+            // dropped.
             let _ = link.send_output(self.id, stream, &data, out);
         });
     }
 
     fn input_taken(&mut self, bytes: u64) {
-        self.untold += bytes;
-        if self.untold < TOLD_LEN_MIN {
+        self.unacknowledged += bytes;
+        if self.unacknowledged < ACK_LEN_MIN {
             return;
         }
-        let told = u32::try_from(self.untold).unwrap_or(u32::MAX);
-        self.untold -= u64::from(told);
-        if let Some(credit) = NonZeroU32::new(told) {
+        let consumed = u32::try_from(self.unacknowledged).unwrap_or(u32::MAX);
+        self.unacknowledged -= u64::from(consumed);
+        if let Some(credit) = NonZeroU32::new(consumed) {
             self.shared
                 .send(self.id, Message::StdinWindow(StdinWindow { credit }));
         }
     }
 
-    fn end(self, verdict: Verdict) {
-        let message = match verdict {
-            Verdict::Done { exit, timed_out } => Message::ExecResponse(ExecResponse {
+    fn end(self, outcome: Outcome) {
+        let message = match outcome {
+            Outcome::Done { exit, timed_out } => Message::ExecResponse(ExecResponse {
                 exit_code: exit.code,
                 signal: exit.signal.and_then(Signo::new),
                 timed_out: timed_out.then_some(true),
             }),
-            Verdict::Unkillable => Message::Error(ErrorReply::new(
+            Outcome::Unkillable => Message::Error(ErrorReply::new(
                 ErrorCode::Internal,
                 "the process was killed and did not end".to_owned(),
             )),
-            Verdict::Broken(error) => {
+            Outcome::Broken(error) => {
                 let reason = format!("the process could not be watched: {error}");
                 Message::Error(ErrorReply::new(ErrorCode::Internal, reason))
             }
@@ -636,8 +572,8 @@ impl Host for Talker {
 
 fn refusal(error: &LaunchError) -> ErrorReply {
     let code = match error {
-        // `not_found` and `denied` are about the command. A directory that cannot be entered is a
-        // request that cannot be carried out, whatever the command is.
+        // `not_found` and `denied` are about the command. A working directory that cannot be
+        // entered is an invalid request, whatever the command.
         LaunchError::Name | LaunchError::Env { .. } | LaunchError::Cwd { .. } => {
             ErrorCode::InvalidRequest
         }
@@ -649,7 +585,7 @@ fn refusal(error: &LaunchError) -> ErrorReply {
             _ => ErrorCode::SpawnFailed,
         },
     };
-    ErrorReply::new(code, cut(error.to_string()))
+    ErrorReply::new(code, truncated(&error.to_string(), REASON_LEN_MAX))
 }
 
 /// Whether the system was out of processes, threads, descriptors or memory: a later attempt may
@@ -660,12 +596,4 @@ fn is_shortage(error: &io::Error) -> bool {
         errno,
         Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
     )
-}
-
-/// A reason that fits any frame, whatever the path in it.
-fn cut(mut reason: String) -> String {
-    while reason.len() > REASON_LEN_MAX {
-        reason.pop();
-    }
-    reason
 }

@@ -1,26 +1,26 @@
-//! Ending the processes that a command has started outside its process group.
+//! Kills the processes that a command has started outside its process group.
 //!
 //! A signal to the group does not reach a process that has called `setsid` or `setpgid`. Linux
-//! shows who started whom in `/proc`, and hands a process whose parent has ended to the nearest
-//! *subreaper*; when that is the agent, such an orphan is a child of the agent that the agent did
-//! not start.
+//! lists the parent of each process in `/proc`, and hands a process whose parent has exited to the
+//! nearest *subreaper*. If that is the agent, such an orphan is a child of the agent that the agent
+//! did not start.
 //!
-//! The processes are stopped before they are killed: a stopped process starts no other, so the
-//! search ends, and every parent still exists when its children are searched for.
+//! The processes are stopped before they are killed. A stopped process cannot start others, so the
+//! search ends, and each parent still exists when its children are searched for.
 
 use rustix::process::Pid;
 
-/// Where the search begins.
+/// The start of the search.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Root {
     /// The command, which has not been reaped.
     pub(super) pid: Pid,
-    /// Whether orphans that this process has adopted since the command began are its descendants.
+    /// Whether orphans that this process has adopted since the command started are its descendants.
     pub(super) adopts: bool,
 }
 
-/// Kills the descendants of a command that are outside its process group. The group is left to the
-/// caller. On a system without `/proc` this does nothing.
+/// Kills the descendants of a command that are outside its process group. The caller kills the
+/// group. Does nothing on a system without `/proc`.
 pub(super) fn kill(root: Root) {
     #[cfg(target_os = "linux")]
     linux::kill(root);
@@ -39,24 +39,24 @@ mod linux {
 
     use super::Root;
 
-    /// Searches before the processes found are killed: each finds the children that the last ones
-    /// were starting. A command that starts processes faster than this finds them loses the rest
-    /// of its group only.
+    /// The most searches before the processes found are killed. Each search finds the children
+    /// started during the previous one. If a command starts processes faster than they are found,
+    /// only its group and the processes found are killed.
     const SEARCHES_MAX: usize = 16;
 
-    /// What `/proc/PID/stat` says of a process.
+    /// The fields of `/proc/PID/stat` that are needed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct Stat {
         pub(super) pid: i32,
         pub(super) parent: i32,
         pub(super) group: i32,
-        /// When it began, in ticks since the system was started.
+        /// When the process started, in ticks since the system was started.
         pub(super) began: u64,
         pub(super) is_zombie: bool,
     }
 
     pub(super) fn kill(root: Root) {
-        // By number and time of start, so that a number that is used again is another process.
+        // Identified by number and start time, so that a reused number is another process.
         let mut found = BTreeSet::new();
         for _ in 0..SEARCHES_MAX {
             let before = found.len();
@@ -78,8 +78,9 @@ mod linux {
         }
     }
 
-    /// Sends a signal to the process of that number that began then. A descriptor holds the number
-    /// while the time is compared; without one a moment is left in which it could change hands.
+    /// Sends a signal to the process with this number and start time. A process descriptor keeps
+    /// the number from being reused while the start time is compared. Without one the number could
+    /// be reused in between.
     fn signal(pid: i32, began: u64, signal: Signal) {
         let Some(number) = Pid::from_raw(pid) else {
             return;
@@ -94,13 +95,13 @@ mod linux {
         };
     }
 
-    /// The descendants of the root that are outside its group, as the list shows them.
+    /// The descendants of the root that are outside its group, according to the list.
     pub(super) fn outside(all: &[Stat], root: Root, this: Pid) -> Vec<Stat> {
         let (root_pid, this) = (root.pid.as_raw_nonzero().get(), this.as_raw_nonzero().get());
         let Some(began) = all.iter().find(|stat| stat.pid == root_pid) else {
             return Vec::new();
         };
-        // Orphans that began with the command or after it. Within one tick numbers say which.
+        // Orphans that started after the command. Within one tick the numbers give the order.
         let is_later = |stat: &Stat| {
             (stat.began, stat.pid) > (began.began, root_pid) && stat.group != root_pid
         };
@@ -137,7 +138,8 @@ mod linux {
         parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads a line of `/proc/PID/stat`. The name in it may hold anything, closing brackets too.
+    /// Parses a line of `/proc/PID/stat`. The name in it may have any characters, also closing
+    /// brackets.
     pub(super) fn parse(line: &str) -> Option<Stat> {
         let (pid, rest) = line.split_once(" (")?;
         let mut fields = rest.rsplit_once(") ")?.1.split(' ');
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn descendants_outside_the_group_are_found_through_those_inside() {
+    fn finds_descendants_outside_the_group_through_those_inside() {
         let all = [
             stat(50, 10, 50, 7),
             stat(51, 50, 50, 7),
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn children_of_an_orphan_in_the_group_are_found_without_adopting() {
+    fn finds_children_of_an_orphan_in_the_group_without_adopting() {
         let all = [
             stat(50, 10, 50, 7),
             stat(51, 10, 50, 8),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn orphans_that_began_before_the_command_are_not_its_own() {
+    fn orphans_older_than_the_command_are_not_its_own() {
         let all = [
             stat(40, 10, 40, 6),
             stat(49, 10, 49, 7),
@@ -228,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_gone_has_no_descendants() {
+    fn an_exited_command_has_no_descendants() {
         assert_eq!(found(&[stat(51, 50, 51, 7)], true), Vec::<i32>::new());
     }
 
     #[test]
-    fn the_name_of_a_process_may_hold_anything() {
+    fn parses_any_name_of_a_process() {
         let line = "7 (a) R 1) S 3 5 5 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4321 1 2";
         let expected = stat(7, 3, 5, 4321);
         assert_eq!(parse(line), Some(expected));

@@ -1,13 +1,13 @@
 //! One running command: a thread that moves bytes between the process's pipes and the link.
 //!
-//! The thread sits in one `poll` over the pipes and a wake-up, so nothing it does can block: not a
-//! process that reads no input, not a host that gives no credit, not a link that is slow. Whatever
-//! happens, it ends with exactly one [`Verdict`].
+//! The thread waits only in one `poll` over the pipes and a wake-up. So it is blocked neither by a
+//! process that does not read its input, nor by a host that gives no credit, nor by a slow link. It
+//! always ends with exactly one [`Outcome`].
 //!
-//! After the process has ended, a process that it left behind may still hold its pipes open. Such a
-//! pipe is read for [`LINGER`]; then the group is killed and what is in the pipes is the end of the
-//! output. Output that has been read waits for credit as long as the link lives: the deadline is
-//! the process's and stops with it.
+//! After the process has exited, a process that it left behind may hold its pipes open. Such a pipe
+//! is read for [`LINGER`]; then the group is killed, and the bytes in the pipes are the end of the
+//! output. Output that was read waits for credit as long as the link lives: the deadline applies
+//! only to the process.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,29 +22,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::process::{Exit, Launch, LaunchError, Nursery, Process};
+use super::process::{Exit, Launch, LaunchError, Process, ProcessTable};
 use crate::wake::{Sleeper, Waker, wake_pair};
 
-/// Bytes of one chunk of output: with its record it stays within the machine's payload bound.
+/// The most bytes of one chunk of output. With the record around it, it stays within the machine's
+/// bound of a payload.
 pub(crate) const CHUNK_LEN_MAX: usize = 32 << 10;
 
-/// How long a process's pipes may stay open after its end. A shell's last child needs microseconds.
+/// How long a process's pipes may stay open after its exit. The last child of a shell needs
+/// microseconds.
 pub const LINGER: Duration = Duration::from_millis(500);
 
-/// How long a killed process may take to end before its host is told that it did not. Only a
-/// process that is stuck in the kernel takes longer than a moment.
+/// How long a killed process may take to exit before the host gets an error. Only a process that is
+/// stuck in the kernel takes long.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
 
-/// Bytes read from one pipe after its group was killed: what a pipe holds at most. A process that
-/// left the group could go on writing for ever.
+/// The most bytes read from one pipe after the group was killed: the capacity of a pipe. A process
+/// outside the group could write without end.
 const REMAINDER_MAX: usize = 1 << 20;
 
-/// Orders waiting for one command. They are taken within one turn of the loop; more than this is a
-/// flood that waits.
+/// The most orders that wait for one command. All are handled in one turn of the loop; above it the
+/// reader thread waits.
 const ORDERS_MAX: usize = 64;
 
-/// Chunks of one command waiting for the link. Two streams with a chunk each in the making and in
-/// the writing.
+/// The most chunks of one command in the outbox. Enough that both streams are read while chunks of
+/// both are written.
 const QUEUED_MAX: usize = 8;
 
 /// Standard output or standard error.
@@ -56,48 +58,48 @@ pub(crate) enum Pipe {
     Err = 1,
 }
 
-/// What the host says to a running command.
+/// An order of the host to a running command.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Bytes for the standard input, and whether they are the last.
+    /// Bytes for standard input, and whether they are the last.
     Input { data: Vec<u8>, eof: bool },
-    /// More bytes of that stream may be sent.
+    /// More credit for a stream.
     Credit { pipe: Pipe, bytes: u64 },
     /// A signal for the group.
     Signal(Signal),
-    /// Kill the group and come to an end.
+    /// Kill the group and end the command.
     Cancel,
 }
 
-/// How a command ended: the one terminal event of its request.
+/// How a command ended: the only terminal event of its request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    /// It ran and ended.
+pub(crate) enum Outcome {
+    /// It exited.
     Done { exit: Exit, timed_out: bool },
-    /// It was killed and is still there.
+    /// It was killed and did not exit.
     Unkillable,
     /// The agent could not watch it.
     Broken(io::Error),
 }
 
-/// Where a command's events go. Called from the command's own thread; must not block.
+/// The receiver of a command's events. Called from the command's thread; must not block.
 pub(crate) trait Host: Send + 'static {
-    /// A chunk of output, 1 to [`CHUNK_LEN_MAX`] bytes. The ticket is dropped when the chunk has
-    /// left.
+    /// A chunk of output, 1 to [`CHUNK_LEN_MAX`] bytes. The ticket is dropped when the chunk was
+    /// written.
     fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket);
-    /// That many bytes of input have been taken, so that as many more may come.
+    /// That many bytes of input were consumed, so the host may send as many more.
     fn input_taken(&mut self, bytes: u64);
-    /// The command is over. Nothing comes after it.
-    fn end(self, verdict: Verdict);
+    /// The command has ended. No event follows.
+    fn end(self, outcome: Outcome);
 }
 
-/// What a host asks for.
+/// A command to run, with its limits.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) launch: Launch,
     /// How long the process may run.
     pub(crate) deadline: Option<Duration>,
-    /// Bytes of standard output and standard error that may be sent before credit comes.
+    /// The initial credit of standard output and standard error, in bytes.
     pub(crate) credit: [u64; 2],
 }
 
@@ -108,7 +110,7 @@ pub(crate) struct Control {
     waker: Waker,
 }
 
-/// Counts the chunks of one command that are on their way out.
+/// Counts the chunks of one command in the outbox.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     queued: Arc<AtomicUsize>,
@@ -117,7 +119,8 @@ pub(crate) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // The command stops reading at the bound; it goes on when half of its chunks have left.
+        // The command stops reading at the bound and continues when half of its chunks were
+        // written.
         if self.queued.fetch_sub(1, Ordering::AcqRel) == QUEUED_MAX / 2 + 1 {
             self.waker.wake();
         }
@@ -125,7 +128,7 @@ impl Drop for Ticket {
 }
 
 impl Control {
-    /// Gives an order. One to a command that is over goes nowhere.
+    /// Gives an order. An order to a command that has ended is dropped.
     pub(crate) fn order(&self, order: Order) {
         match self.orders.try_send(order) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => self.waker.wake(),
@@ -137,9 +140,13 @@ impl Control {
     }
 }
 
-/// Starts the command and its thread. On any error nothing is left running.
-pub(crate) fn start(nursery: &Nursery, job: &Job, host: impl Host) -> Result<Control, LaunchError> {
-    let process = nursery.spawn(&job.launch)?;
+/// Starts the command and its thread. After an error nothing is left running.
+pub(crate) fn start(
+    processes: &ProcessTable,
+    job: &Job,
+    host: impl Host,
+) -> Result<Control, LaunchError> {
+    let process = processes.spawn(&job.launch)?;
     watch(process, job, host).map_err(|error| LaunchError::Spawn {
         cmd: job.launch.cmd.clone(),
         error,
@@ -193,42 +200,42 @@ struct Running {
     streams: [Stream; 2],
     deadline: Option<Instant>,
     timed_out: bool,
-    /// When the deadline, a cancel or the end of the linger time killed the group.
+    /// When the deadline or a cancel killed the group.
     killed_at: Option<Instant>,
     exited_at: Option<Instant>,
     exit: Option<Exit>,
-    /// Whether an empty pipe counts as an ended one.
+    /// Whether an empty pipe counts as closed.
     closing: bool,
 }
 
 impl Running {
     fn run(mut self, mut process: Process, mut host: impl Host) {
-        let verdict = loop {
+        let outcome = loop {
             match self.turn(&mut process, &mut host) {
                 Ok(None) => {}
-                Ok(Some(verdict)) => break verdict,
-                Err(error) => break Verdict::Broken(error),
+                Ok(Some(outcome)) => break outcome,
+                Err(error) => break Outcome::Broken(error),
             }
         };
-        // A process that is not reaped by now is killed and waited for elsewhere.
+        // If the process was not reaped, its drop kills it and waits on another thread.
         drop(process);
-        host.end(verdict);
+        host.end(outcome);
     }
 
-    fn turn(&mut self, process: &mut Process, host: &mut impl Host) -> io::Result<Option<Verdict>> {
+    fn turn(&mut self, process: &mut Process, host: &mut impl Host) -> io::Result<Option<Outcome>> {
         self.sleeper.reset();
         self.take_orders(process, host);
         self.input.flush(host);
         self.pump(host)?;
-        if let Some(verdict) = self.advance(process, host, Instant::now())? {
-            return Ok(Some(verdict));
+        if let Some(outcome) = self.advance(process, host, Instant::now())? {
+            return Ok(Some(outcome));
         }
         self.sleep()?;
         Ok(None)
     }
 
     fn take_orders(&mut self, process: &Process, host: &mut impl Host) {
-        // Only what is there now: a host that never stops talking must not keep the output waiting.
+        // A bounded number: a host that sends orders without pause must not delay the output.
         for _ in 0..ORDERS_MAX {
             let Ok(order) = self.orders.try_recv() else {
                 return;
@@ -237,26 +244,26 @@ impl Running {
                 Order::Input { data, eof } => self.input.push(data, eof, host),
                 Order::Credit { pipe, bytes } => self.streams[pipe as usize].grant(bytes),
                 Order::Signal(signal) => process.signal(signal),
-                Order::Cancel => self.cut(process, Instant::now(), host),
+                Order::Cancel => self.abort(process, Instant::now(), host),
             }
         }
         self.waker.wake();
     }
 
-    /// Ends the command now: what the host has room for is sent, the rest of the output is lost.
-    fn cut(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
+    /// Ends the command now. Output is sent as far as its credit allows, and the rest is lost.
+    fn abort(&mut self, process: &Process, now: Instant, host: &mut impl Host) {
         process.kill_all();
         self.killed_at.get_or_insert(now);
         self.deadline = None;
         self.closing = true;
-        // An error here ends the stream, which is what is wanted.
+        // After an error the streams are closed, as without one.
         let _ = self.pump(host);
         for stream in &mut self.streams {
             stream.close();
         }
     }
 
-    /// Moves output from the pipes to the host, as far as credit and queue go.
+    /// Moves output from the pipes to the host, as far as credit and the outbox allow.
     fn pump(&mut self, host: &mut impl Host) -> io::Result<()> {
         for stream in &mut self.streams {
             loop {
@@ -279,25 +286,25 @@ impl Running {
         Ok(())
     }
 
-    /// What time and the process's end have brought.
+    /// Applies the exit of the process and the deadlines. Returns the outcome at the end.
     fn advance(
         &mut self,
         process: &mut Process,
         host: &mut impl Host,
         now: Instant,
-    ) -> io::Result<Option<Verdict>> {
+    ) -> io::Result<Option<Outcome>> {
         if self.exited_at.is_none() && self.has_exited(process, now) {
             self.exited_at = Some(now);
-            // A process that has ended has kept its deadline.
+            // A process that has exited has met its deadline.
             self.deadline = None;
             self.input.close();
-            // What the process wrote last may have come after the last look into its pipes.
+            // The process may have written after the last read of its pipes.
             self.waker.wake();
             return Ok(None);
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             self.timed_out = true;
-            self.cut(process, now, host);
+            self.abort(process, now, host);
         }
         let drained = self.streams.iter().all(Stream::is_done);
         let lingered = self.exited_at.is_some_and(|at| now >= at + LINGER);
@@ -310,17 +317,17 @@ impl Running {
             self.exit = Some(process.reap()?);
         }
         if let (Some(exit), true) = (self.exit, drained) {
-            return Ok(Some(Verdict::Done {
+            return Ok(Some(Outcome::Done {
                 exit,
                 timed_out: self.timed_out,
             }));
         }
         let overdue = self.killed_at.is_some_and(|at| now >= at + KILL_GRACE);
-        Ok((overdue && self.exited_at.is_none()).then_some(Verdict::Unkillable))
+        Ok((overdue && self.exited_at.is_none()).then_some(Outcome::Unkillable))
     }
 
-    /// Whether the process has ended. At the deadline the kernel is asked: the thread that watches
-    /// for the end may be late.
+    /// Whether the process has exited. At the deadline it asks the kernel, because the thread that
+    /// waits for the exit may be late.
     fn has_exited(&self, process: &Process, now: Instant) -> bool {
         let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
         self.exited.load(Ordering::Acquire) || (is_due && process.has_exited())
@@ -357,8 +364,9 @@ impl Running {
 /// The process's standard input.
 struct Input {
     pipe: Option<OwnedFd>,
+    /// Input that was not written yet. Bounded by the credit of standard input.
     pending: VecDeque<Vec<u8>>,
-    /// How much of the first pending chunk is written.
+    /// How many bytes of the first pending chunk were written.
     written: usize,
     eof: bool,
 }
@@ -378,8 +386,8 @@ impl Input {
 
     fn push(&mut self, data: Vec<u8>, eof: bool, host: &mut impl Host) {
         if self.pipe.is_none() || self.eof {
-            // Nobody reads it. The room is given back, so that the host's writer does not wait for
-            // ever.
+            // The input has no reader. It counts as consumed, so that the host does not wait for
+            // credit for ever.
             host.input_taken(data.len() as u64);
             return;
         }
@@ -402,8 +410,7 @@ impl Input {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // The process closed its input: the rest goes nowhere, like a write to any closed
-                // pipe.
+                // The process closed its input, so the rest is dropped.
                 Err(_) => self.discard(host),
             }
         }
@@ -438,9 +445,9 @@ struct Stream {
     pipe: Pipe,
     fd: Option<OwnedFd>,
     credit: u64,
-    /// A chunk that was read and has no credit yet. While it is there nothing more is read.
+    /// A chunk that was read and has no credit yet. While it is held, nothing more is read.
     held: Vec<u8>,
-    /// Bytes read since an empty pipe counts as an ended one.
+    /// Bytes read since an empty pipe counts as closed.
     remainder: usize,
 }
 
@@ -462,7 +469,7 @@ impl Stream {
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// What may be sent now.
+    /// The bytes that may be sent now.
     fn take_chunk(&mut self) -> Option<Vec<u8>> {
         let len = usize::try_from(self.credit)
             .unwrap_or(usize::MAX)
@@ -475,7 +482,7 @@ impl Stream {
         Some(std::mem::replace(&mut self.held, rest))
     }
 
-    /// Reads a chunk if none is held. Says whether there is one to send that was not there before.
+    /// Reads a chunk if none is held. Returns whether it should be called again after sending.
     fn fill(&mut self, closing: bool) -> io::Result<bool> {
         let Some(fd) = self.fd.as_ref().filter(|_| self.held.is_empty()) else {
             return Ok(false);
@@ -509,7 +516,7 @@ impl Stream {
             .map(AsFd::as_fd)
     }
 
-    /// Whether somebody still holds the other end open.
+    /// Whether a process still holds the other end open.
     fn has_writer(&self) -> bool {
         let Some(fd) = &self.fd else { return false };
         let mut fds = [PollFd::new(fd, PollFlags::empty())];
@@ -530,12 +537,12 @@ impl Stream {
 fn prepare(pipe: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(pipe)?;
     rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
-    crate::port::widen(pipe);
+    crate::port::enlarge_pipe(pipe);
     Ok(())
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    // Rounded up: waking before the time would only mean to sleep again.
+    // Rounded up, because waking early would only cause another sleep.
     let duration = duration.saturating_add(Duration::from_micros(500));
     Timespec::try_from(duration).unwrap_or(Timespec {
         tv_sec: i64::MAX,
@@ -549,28 +556,28 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     #[derive(Debug)]
-    enum Told {
+    enum Event {
         Output(Pipe, Vec<u8>),
         Taken(u64),
-        End(Verdict),
+        End(Outcome),
     }
 
-    struct Recorder(Sender<Told>);
+    struct Recorder(Sender<Event>);
 
     impl Host for Recorder {
         fn output(&mut self, pipe: Pipe, data: Vec<u8>, ticket: Ticket) {
             drop(ticket);
             self.0
-                .send(Told::Output(pipe, data))
+                .send(Event::Output(pipe, data))
                 .expect("the test listens");
         }
 
         fn input_taken(&mut self, bytes: u64) {
-            self.0.send(Told::Taken(bytes)).expect("the test listens");
+            self.0.send(Event::Taken(bytes)).expect("the test listens");
         }
 
-        fn end(self, verdict: Verdict) {
-            self.0.send(Told::End(verdict)).expect("the test listens");
+        fn end(self, outcome: Outcome) {
+            self.0.send(Event::End(outcome)).expect("the test listens");
         }
     }
 
@@ -589,48 +596,48 @@ mod tests {
         }
     }
 
-    fn begin(job: &Job) -> (Control, Receiver<Told>) {
+    fn begin(job: &Job) -> (Control, Receiver<Event>) {
         let (tx, rx) = unbounded();
         (
-            start(&Nursery::default(), job, Recorder(tx)).expect("the program is there"),
+            start(&ProcessTable::default(), job, Recorder(tx)).expect("the program is there"),
             rx,
         )
     }
 
-    /// Standard output, standard error, and the verdict.
-    fn finish(rx: &Receiver<Told>) -> ([Vec<u8>; 2], Verdict) {
+    /// Standard output, standard error, and the outcome.
+    fn finish(rx: &Receiver<Event>) -> ([Vec<u8>; 2], Outcome) {
         let mut output = [Vec::new(), Vec::new()];
         loop {
             match rx
                 .recv_timeout(Duration::from_secs(20))
                 .expect("a command ends")
             {
-                Told::Output(pipe, data) => {
+                Event::Output(pipe, data) => {
                     assert!((1..=CHUNK_LEN_MAX).contains(&data.len()));
                     output[pipe as usize].extend(data);
                 }
-                Told::Taken(_) => {}
-                Told::End(verdict) => {
-                    assert!(rx.recv().is_err(), "nothing comes after the verdict");
-                    return (output, verdict);
+                Event::Taken(_) => {}
+                Event::End(outcome) => {
+                    assert!(rx.recv().is_err(), "nothing comes after the outcome");
+                    return (output, outcome);
                 }
             }
         }
     }
 
-    fn exit(verdict: &Verdict) -> (i32, Option<i32>, bool) {
-        let Verdict::Done { exit, timed_out } = verdict else {
-            panic!("{verdict:?}")
+    fn exit(outcome: &Outcome) -> (i32, Option<i32>, bool) {
+        let Outcome::Done { exit, timed_out } = outcome else {
+            panic!("{outcome:?}")
         };
         (exit.code, exit.signal, *timed_out)
     }
 
     #[test]
-    fn both_streams_and_the_code_come_back() {
+    fn reports_both_streams_and_the_exit_code() {
         let (_control, rx) = begin(&job(&["sh", "-c", "echo out; echo err >&2; exit 3"]));
-        let (output, verdict) = finish(&rx);
+        let (output, outcome) = finish(&rx);
         assert_eq!(output, [b"out\n".to_vec(), b"err\n".to_vec()]);
-        assert_eq!(exit(&verdict), (3, None, false));
+        assert_eq!(exit(&outcome), (3, None, false));
     }
 
     #[test]
@@ -639,8 +646,8 @@ mod tests {
         job.deadline = Some(Duration::from_millis(300));
         let started = Instant::now();
         let (_control, rx) = begin(&job);
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (137, Some(9), true));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (137, Some(9), true));
         assert!(started.elapsed() < Duration::from_secs(5));
         let pid: i32 = String::from_utf8_lossy(&output[0])
             .trim()
@@ -653,7 +660,7 @@ mod tests {
         let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
         let until = Instant::now() + Duration::from_secs(5);
         let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
-        // A zombie that nobody has reaped yet is as dead as one that was.
+        // A zombie has ended, too.
         while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z ")) {
             assert!(Instant::now() < until, "process {pid:?} is still there");
             thread::sleep(Duration::from_millis(5));
@@ -664,8 +671,8 @@ mod tests {
     fn a_grandchild_that_holds_the_pipe_delays_the_end_by_the_linger_time_only() {
         let started = Instant::now();
         let (_control, rx) = begin(&job(&["sh", "-c", "sleep 100 & echo $!"]));
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
         assert!(started.elapsed() >= LINGER && started.elapsed() < LINGER * 6);
         gone(
             String::from_utf8_lossy(&output[0])
@@ -682,8 +689,8 @@ mod tests {
             "-c",
             "setsid sh -c 'yes & echo $! >&2; wait' &",
         ]));
-        let (output, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (output, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
         let pid: i32 = String::from_utf8_lossy(&output[1])
             .trim()
             .parse()
@@ -693,46 +700,47 @@ mod tests {
     }
 
     #[test]
-    fn no_credit_no_bytes_and_no_end() {
+    fn without_credit_no_output_and_no_end() {
         let mut job = job(&["sh", "-c", "printf 0123456789; printf err >&2"]);
         job.credit = [4, u64::MAX];
         let (control, rx) = begin(&job);
         let mut out = Vec::new();
         while out.len() < 4 {
-            if let Told::Output(Pipe::Out, data) = rx.recv().expect("it wrote") {
+            if let Event::Output(Pipe::Out, data) = rx.recv().expect("it wrote") {
                 out.extend(data);
             }
         }
         assert_eq!(out, b"0123");
-        // The other stream is not held up, and after the linger time nothing is lost.
+        // The other stream is not blocked, and no output is lost after the linger time.
         thread::sleep(LINGER + Duration::from_millis(100));
-        let told: Vec<_> = rx.try_iter().collect();
+        let events: Vec<_> = rx.try_iter().collect();
         assert!(
-            told.iter()
-                .all(|t| matches!(t, Told::Output(Pipe::Err, d) if d == b"err")),
-            "{told:?}"
+            events
+                .iter()
+                .all(|t| matches!(t, Event::Output(Pipe::Err, d) if d == b"err")),
+            "{events:?}"
         );
         control.order(Order::Credit {
             pipe: Pipe::Out,
             bytes: 100,
         });
-        let (output, verdict) = finish(&rx);
+        let (output, outcome) = finish(&rx);
         assert_eq!(output[0], b"456789");
-        assert_eq!(exit(&verdict), (0, None, false));
+        assert_eq!(exit(&outcome), (0, None, false));
     }
 
     #[test]
-    fn a_cancel_without_credit_ends_it() {
+    fn a_cancel_without_credit_ends_the_command() {
         let mut job = job(&["yes"]);
         job.credit = [10, 0];
         let (control, rx) = begin(&job);
         control.order(Order::Cancel);
-        let (_, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (137, Some(9), false));
+        let (_, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (137, Some(9), false));
     }
 
     #[test]
-    fn input_goes_through_and_its_room_comes_back() {
+    fn forwards_input_and_returns_its_credit() {
         let mut job = job(&["cat"]);
         job.launch.stdin = true;
         let (control, rx) = begin(&job);
@@ -753,21 +761,21 @@ mod tests {
             })
         };
         let (mut taken, mut output) = (0, Vec::new());
-        let verdict = loop {
+        let outcome = loop {
             match rx.recv_timeout(Duration::from_secs(20)).expect("cat ends") {
-                Told::Output(_, data) => output.extend(data),
-                Told::Taken(bytes) => taken += bytes,
-                Told::End(verdict) => break verdict,
+                Event::Output(_, data) => output.extend(data),
+                Event::Taken(bytes) => taken += bytes,
+                Event::End(outcome) => break outcome,
             }
         };
         feeder.join().expect("it fed");
-        assert_eq!(exit(&verdict), (0, None, false));
+        assert_eq!(exit(&outcome), (0, None, false));
         assert!(output == data);
         assert_eq!(taken, data.len() as u64);
     }
 
     #[test]
-    fn input_for_a_process_that_does_not_read_is_taken_all_the_same() {
+    fn consumes_input_for_a_process_that_does_not_read() {
         let mut job = job(&["sh", "-c", "exec <&-; sleep 0.3"]);
         job.launch.stdin = true;
         let (control, rx) = begin(&job);
@@ -777,36 +785,38 @@ mod tests {
                 eof: false,
             });
         }
-        let (_, verdict) = finish(&rx);
-        assert_eq!(exit(&verdict), (0, None, false));
+        let (_, outcome) = finish(&rx);
+        assert_eq!(exit(&outcome), (0, None, false));
     }
 
     #[test]
     fn a_signal_reaches_the_group() {
-        // Short sleeps: a shell that gets a signal just before it starts one takes its trap after it.
+        // Short sleeps: a shell runs its trap only after the current one.
         let script = "trap 'exit 5' USR1; echo up; while :; do sleep 0.05; done";
         let (control, rx) = begin(&job(&["sh", "-c", script]));
-        assert!(matches!(rx.recv(), Ok(Told::Output(Pipe::Out, _))));
+        assert!(matches!(rx.recv(), Ok(Event::Output(Pipe::Out, _))));
         control.order(Order::Signal(Signal::USR1));
         assert_eq!(exit(&finish(&rx).1), (5, None, false));
     }
 
     #[test]
-    fn what_cannot_start_says_why() {
+    fn reports_why_a_command_cannot_start() {
         let (tx, _rx) = unbounded();
         let mut job = job(&["/no/such/program"]);
-        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        let error =
+            start(&ProcessTable::default(), &job, Recorder(tx.clone())).expect_err("not there");
         assert_eq!(
             error.to_string(),
             "`/no/such/program`: No such file or directory (os error 2)"
         );
         job.launch.cmd = "true".to_owned();
         job.launch.cwd = Some("/no/such/dir".to_owned());
-        let error = start(&Nursery::default(), &job, Recorder(tx.clone())).expect_err("not there");
+        let error =
+            start(&ProcessTable::default(), &job, Recorder(tx.clone())).expect_err("not there");
         assert!(matches!(error, LaunchError::Cwd { .. }), "{error}");
         job.launch.cwd = None;
         job.launch.env = vec!["NOVALUE".to_owned()];
-        let error = start(&Nursery::default(), &job, Recorder(tx)).expect_err("no value");
+        let error = start(&ProcessTable::default(), &job, Recorder(tx)).expect_err("no value");
         assert!(matches!(error, LaunchError::Env { .. }), "{error}");
     }
 }

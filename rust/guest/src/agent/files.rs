@@ -1,8 +1,7 @@
-//! The file requests of one connection: a bounded table of open files and what is done to them.
+//! The file requests of one connection, with a bounded table of open files.
 //!
-//! Every request gives one result. Nothing here waits for another process: a named pipe or a
-//! terminal is opened without blocking, and reading one that holds nothing is an error, not a
-//! pause.
+//! Every request has one result. No request waits for another process: a named pipe or a terminal
+//! is opened without blocking, and reading an empty one is an error.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
@@ -13,15 +12,15 @@ use antiphon_wire::{
     Empty, Entry, FileData, FileKind, FsClose, FsList, FsMkdir, FsOpen, FsRead, FsReadFile,
     FsRename, FsSeek, FsStat, FsUnlink, FsWrite, FsWriteFile, LIST_LEN, LIST_LEN_MAX, Listing, Op,
     OpError, OpErrorCode, OpResult, OpValue, OpenMode, Opened, Permissions, Position, Stat, Whence,
-    Written,
+    Written, truncated,
 };
 use rustix::fs::OFlags;
 
-/// Files that one connection may hold open: enough for a copy of many files at once, below the
-/// usual limit of 1024 descriptors even with every command of the connection running.
+/// The most open files of one connection: enough to copy many files at once, and below the usual
+/// limit of 1024 descriptors even if all commands of the connection run.
 pub(crate) const HANDLES_MAX: usize = 256;
 
-/// Bytes of an error's sentence, so that it fits any frame whatever the path.
+/// The most bytes of an error's message, so that it fits any frame, whatever the path.
 const MESSAGE_LEN_MAX: usize = 512;
 
 const FILE_PERM: u32 = 0o644;
@@ -31,7 +30,7 @@ const NO_PERM: Permissions = match Permissions::new(0) {
     None => unreachable!(),
 };
 
-/// The open files of one connection. Dropped, it closes them.
+/// The open files of one connection. They are closed on drop.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     open: BTreeMap<u32, File>,
@@ -57,7 +56,7 @@ pub(crate) enum FileRequest {
     Rename(FsRename),
 }
 
-/// Why a request failed, before it is put into the words of the link.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
     #[error("no file is open under handle {0}")]
@@ -73,7 +72,7 @@ enum FileError {
 type Done = Result<OpValue, FileError>;
 
 impl Files {
-    /// No open files. Results hold at most `data_len_max` bytes of data.
+    /// A table without open files. Results have at most `data_len_max` bytes of data.
     pub(crate) fn new(data_len_max: usize) -> Files {
         Files {
             open: BTreeMap::new(),
@@ -82,7 +81,7 @@ impl Files {
         }
     }
 
-    /// Carries a request out.
+    /// Serves a request.
     pub(crate) fn serve(&mut self, request: FileRequest) -> OpResult {
         let (op, done) = match request {
             FileRequest::Open(r) => (Op::FsOpen, self.open(&r)),
@@ -123,7 +122,7 @@ impl Files {
         let file = options
             .open(&request.path)
             .map_err(|error| failed(&request.path, error))?;
-        // Every handle below the bound is free or open, so this ends within `HANDLES_MAX` turns.
+        // At most `HANDLES_MAX` handles are taken, so this ends within as many turns.
         while self.open.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
@@ -195,7 +194,7 @@ impl Files {
         let read = if request.offset.is_some() {
             read_up_to(len, offset, |buf, at| file.read_at(buf, at))
         } else {
-            // From the start: this way a device or a pipe can be read, too.
+            // Without an offset, so that a device or a pipe can be read, too.
             read_up_to(len, 0, |buf, _| (&file).read(buf))
         };
         read.map(OpValue::FsReadFile)
@@ -283,7 +282,7 @@ fn list(request: &FsList) -> Done {
 }
 
 fn entry(directory: &str, name: String) -> Entry {
-    // Gone since it was listed: still a name of the directory as it was read.
+    // The file may have been removed since it was listed; its name is still returned.
     let meta = fs::symlink_metadata(std::path::Path::new(directory).join(&name)).ok();
     let kind = meta.as_ref().map_or(FileKind::Other, kind_of);
     let size = meta
@@ -320,14 +319,15 @@ fn rename(request: &FsRename) -> Done {
 
 fn options(perm: Option<Permissions>) -> OpenOptions {
     let mut options = OpenOptions::new();
-    // Opening a pipe must not wait for its other end, nor a terminal become the agent's own.
+    // Opening a pipe must not wait for its other end, and a terminal must not become the agent's
+    // controlling terminal.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     options.custom_flags(flags.bits().cast_signed());
     options.mode(perm.map_or(FILE_PERM, Permissions::bits));
     options
 }
 
-/// Reads until `len` bytes are there or the end is reached.
+/// Reads until `len` bytes were read or the end is reached.
 fn read_up_to(
     len: usize,
     offset: u64,
@@ -347,7 +347,7 @@ fn read_up_to(
             }
             Ok(more) => filled += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // What a pipe or a terminal holds now; the end is not known.
+            // The bytes that a pipe or a terminal holds now; its end is not known.
             Err(error) if error.kind() == ErrorKind::WouldBlock && filled > 0 => break,
             Err(error) => return Err(error),
         }
@@ -377,7 +377,7 @@ fn kind_of(meta: &Metadata) -> FileKind {
 }
 
 fn len_u32(len: usize) -> u32 {
-    // Data comes in a frame, whose length is 32 bits.
+    // The data was in a frame, whose length has 32 bits.
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
@@ -402,12 +402,7 @@ fn name_shown(name: &str) -> String {
 
 impl FileError {
     fn report(&self) -> OpError {
-        let mut message = self.to_string();
-        let mut end = message.len().min(MESSAGE_LEN_MAX);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
+        let message = truncated(&self.to_string(), MESSAGE_LEN_MAX).to_owned();
         let (code, errno) = match self {
             FileError::Handle(_) => (OpErrorCode::BadHandle, None),
             FileError::TooMany => (OpErrorCode::TooManyOpen, None),
@@ -433,8 +428,8 @@ fn code_of(error: &io::Error) -> OpErrorCode {
         ErrorKind::InvalidInput => OpErrorCode::InvalidInput,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpErrorCode::NoSpace,
         ErrorKind::ReadOnlyFilesystem => OpErrorCode::ReadOnly,
-        // The list of the standard library is open; what the link has no word for is `io` with its
-        // number.
+        // The list of the standard library is open. Errors that the link has no name for are `io`
+        // with their number.
         _ => match error
             .raw_os_error()
             .map(rustix::io::Errno::from_raw_os_error)

@@ -1,4 +1,4 @@
-//! The agent: what runs inside the guest and does what a host asks.
+//! The agent, which runs inside the guest and serves the requests of hosts.
 //!
 //! ```no_run
 //! use antiphon_guest::agent::{AgentOptions, Place, serve};
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A host may run commands ([`antiphon_wire::ExecRequest`]) and work on files (`fs_*`). Every
-//! request gets exactly one terminal message. When the host goes away, what it started is killed,
-//! its files are closed, and, except on standard input and output, the next host is served.
+//! request gets exactly one terminal message. When the host goes away, its commands are killed and
+//! its files are closed. Then, except on standard input and output, the next host is served.
 
 mod connection;
 mod descendants;
@@ -38,34 +38,32 @@ use rustix::net::SendFlags;
 pub use connection::HANDSHAKE_MAX;
 use connection::{Ended, Line};
 pub use exec::{KILL_GRACE, LINGER};
-use process::Nursery;
+use process::ProcessTable;
 pub use program::run;
 pub use stop::Stop;
 
 use crate::port::port;
 use crate::wake::{Sleeper, wake_pair};
 
-/// Hosts that an agent on a socket serves at once where the options do not say. Each may run as
-/// many commands as the options say.
+/// The default number of hosts that an agent on a socket serves at once.
 pub const HOSTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
-/// How long an agent that was stopped waits for its hosts' threads: longer than a killed command
-/// may take to end and its last messages to leave.
+/// How long a stopped agent waits for its hosts' threads: longer than a killed command may take to
+/// exit and its last messages to be written.
 const STOP_GRACE: Duration = Duration::from_secs(6);
 
-/// Where virtio-serial ports have their names.
+/// The directory with the names of virtio-serial ports.
 const PORTS: &str = "/sys/class/virtio-ports";
 
-/// How long an agent on a port waits before it looks again for a host that is not there: the kernel
-/// offers nothing to wait for.
+/// The interval at which an agent on a port checks for a host. The kernel has no event for it.
 const HOST_POLL: Duration = Duration::from_millis(20);
 
-/// Where an agent listens.
+/// Where an agent serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Standard input and output. The agent ends with its host.
     Stdio,
-    /// A Unix socket, made with mode 0600. A socket that nobody listens on any more is replaced.
+    /// A Unix socket, created with mode 0600. A socket without a listener is replaced.
     Unix(PathBuf),
     /// A serial line or virtio-serial port by its path.
     Serial(PathBuf),
@@ -73,18 +71,17 @@ pub enum Place {
     PortName(String),
 }
 
-/// What an agent allows.
+/// The limits of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentOptions {
-    /// Requests that one host may have open at once; with 1 a second one is answered `busy`.
+    /// The most requests that one host may have open at once. One more is answered with `busy`.
     pub requests_max: NonZeroU32,
-    /// Hosts that an agent on a socket serves at once. One more is refused as `busy`.
+    /// The most hosts that an agent on a socket serves at once. One more is refused with `busy`.
     pub hosts_max: NonZeroUsize,
-    /// Whether orphans that the kernel hands to this process are reaped. Needed for process 1 and
-    /// for a subreaper, and wrong elsewhere: it takes the exit status of every child that the agent
-    /// did not start.
+    /// Whether to reap orphans that the kernel hands to this process. Needed in process 1 and in a
+    /// subreaper, and wrong elsewhere: it reaps every child that the agent did not start.
     pub reap_orphans: bool,
-    /// Ends the agent from another thread.
+    /// Stops the agent from another thread.
     pub stop: Stop,
 }
 
@@ -118,7 +115,7 @@ pub enum AgentError {
         /// Why.
         error: io::Error,
     },
-    /// No virtio-serial port has that name.
+    /// No virtio-serial port has this name.
     #[error("no virtio-serial port is named `{name}`; the names are in {PORTS}/*/name")]
     NoPort {
         /// The name.
@@ -129,73 +126,77 @@ pub enum AgentError {
     Resources(#[from] io::Error),
 }
 
-/// Serves hosts at that place: on [`Place::Stdio`] one, elsewhere until [`Stop::stop`] is called.
+/// Serves hosts: one on [`Place::Stdio`], elsewhere any number until [`Stop::stop`] is called.
 ///
-/// A program that is an agent and nothing else calls [`run`], which handles signals too.
+/// A program that is only an agent calls [`run`], which also handles signals.
 ///
 /// # Errors
-/// When the place cannot be used, or the process is out of resources when it starts. A shortage
-/// later costs a host its connection and not the agent its life.
+/// If the place cannot be used, or the process is out of resources at the start. A later shortage
+/// only ends the connection of a host.
 pub fn serve(place: &Place, options: &AgentOptions) -> Result<(), AgentError> {
-    let nursery = Nursery::default();
+    let processes = ProcessTable::default();
     if options.reap_orphans {
-        nursery.reap_orphans()?;
+        processes.reap_orphans()?;
     }
     match place {
         Place::Stdio => {
             let input = io::stdin().as_fd().try_clone_to_owned()?;
             let output = io::stdout().as_fd().try_clone_to_owned()?;
-            Ok(serve_pair(input, output, options, &nursery)?)
+            Ok(serve_pair(input, output, options, &processes)?)
         }
-        Place::Unix(path) => serve_socket(path, options, &nursery),
-        Place::Serial(path) => serve_line(path, options, &nursery),
+        Place::Unix(path) => serve_socket(path, options, &processes),
+        Place::Serial(path) => serve_line(path, options, &processes),
         Place::PortName(name) => {
             let path = port_of(name).ok_or_else(|| AgentError::NoPort { name: name.clone() })?;
-            serve_line(&path, options, &nursery)
+            serve_line(&path, options, &processes)
         }
     }
 }
 
-/// Serves one host on an open stream and returns when it is gone. For an agent inside another
-/// process.
+/// Serves one host on an open stream and returns when the host is gone. For a process that embeds
+/// an agent.
 ///
 /// # Errors
-/// When the process is out of threads or descriptors.
+/// If the process is out of threads or descriptors.
 pub fn serve_stream(stream: UnixStream, options: &AgentOptions) -> Result<(), AgentError> {
     let stream = Arc::new(OwnedFd::from(stream));
-    Ok(serve_connected(&stream, options, &Nursery::default())?)
+    Ok(serve_connected(&stream, options, &ProcessTable::default())?)
 }
 
 fn serve_connected(
     stream: &Arc<OwnedFd>,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<()> {
     rustix::io::ioctl_fionbio(stream, true)?;
     let (reader, writer) = (port(stream.clone())?, port(stream.clone())?);
-    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
+    connection::serve(reader, writer, Line::Private, options, processes).map(|_| ())
 }
 
 fn serve_pair(
     input: OwnedFd,
     output: OwnedFd,
     options: &AgentOptions,
-    nursery: &Nursery,
+    processes: &ProcessTable,
 ) -> io::Result<()> {
-    crate::port::widen(&input);
-    crate::port::widen(&output);
+    crate::port::enlarge_pipe(&input);
+    crate::port::enlarge_pipe(&output);
     let (reader, writer) = (port(Arc::new(input))?, port(Arc::new(output))?);
-    connection::serve(reader, writer, Line::Private, options, nursery).map(|_| ())
+    connection::serve(reader, writer, Line::Private, options, processes).map(|_| ())
 }
 
-fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<(), AgentError> {
+fn serve_socket(
+    path: &Path,
+    options: &AgentOptions,
+    processes: &ProcessTable,
+) -> Result<(), AgentError> {
     let failed = |error| AgentError::Listen {
         path: path.to_owned(),
         error,
     };
     let (waker, sleeper) = wake_pair()?;
     let listener = listen(path).map_err(failed)?;
-    // A host that connected may be gone when it is taken, and must not hold up the next.
+    // A host may be gone before it is accepted. Accepting must then not block.
     listener.set_nonblocking(true)?;
     let made = identity(path);
     let stopping = options.stop.on_stop(move || waker.wake());
@@ -208,16 +209,17 @@ fn serve_socket(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Resul
             break;
         }
         match listener.accept() {
-            Ok((stream, _)) => hosts.serve(stream, options, nursery),
+            Ok((stream, _)) => hosts.serve(stream, options, processes),
             Err(error) => {
                 spare.refuse(&listener, &error);
-                // A host that is gone already, or a shortage: no reason to ask again at once.
+                // The host is gone already, or the process is out of resources. Retrying at once
+                // would spin.
                 thread::sleep(HOST_POLL);
             }
         }
     }
     drop(stopping);
-    // Another agent may have put its own socket there since.
+    // Another agent may have replaced the socket since.
     if made.is_some() && identity(path) == made {
         let _ = std::fs::remove_file(path);
     }
@@ -233,7 +235,7 @@ fn wait_for_connection(listener: &UnixListener, sleeper: &Sleeper) -> io::Result
     ];
     match poll(&mut fds, None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
-        // The kernel has no memory for the wait: it will have some later.
+        // The kernel is out of memory for the moment.
         Err(Errno::NOMEM) => {
             thread::sleep(HOST_POLL);
             Ok(())
@@ -242,7 +244,7 @@ fn wait_for_connection(listener: &UnixListener, sleeper: &Sleeper) -> io::Result
     }
 }
 
-/// Device and number of a file.
+/// The device and inode of a file.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let about = std::fs::symlink_metadata(path).ok()?;
@@ -253,22 +255,22 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 #[derive(Clone, Default)]
 struct Hosts(Arc<(Mutex<usize>, Condvar)>);
 
-/// A host that counts until it is dropped.
+/// A host that is counted until this is dropped.
 struct Counted(Hosts);
 
 impl Hosts {
-    /// Serves a host in a thread of its own, or refuses it.
-    fn serve(&self, stream: UnixStream, options: &AgentOptions, nursery: &Nursery) {
+    /// Serves a host in its own thread, or refuses it.
+    fn serve(&self, stream: UnixStream, options: &AgentOptions, processes: &ProcessTable) {
         let stream = Arc::new(OwnedFd::from(stream));
         let max = options.hosts_max.get();
         let Some(counted) = self.count(max) else {
             let reason = format!("the limit of {max} hosts (`--hosts-max`) is reached");
             return refuse(&stream, &reason);
         };
-        let (options, nursery, served) = (options.clone(), nursery.clone(), stream.clone());
+        let (options, processes, served) = (options.clone(), processes.clone(), stream.clone());
         let serving = thread::Builder::new().name("host".into()).spawn(move || {
             let _counted = counted;
-            if let Err(error) = serve_connected(&served, &options, &nursery) {
+            if let Err(error) = serve_connected(&served, &options, &processes) {
                 refuse(
                     &served,
                     &format!("the agent is short of resources: {error}"),
@@ -292,9 +294,9 @@ impl Hosts {
         Some(Counted(self.clone()))
     }
 
-    /// Waits until all are gone, at most that long.
-    fn wait(&self, patience: Duration) {
-        let until = Instant::now() + patience;
+    /// Waits until all hosts are gone, at most for `timeout`.
+    fn wait(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
         let (count, changed) = &*self.0;
         let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
         while *count > 0 {
@@ -316,8 +318,8 @@ impl Drop for Counted {
     }
 }
 
-/// A descriptor held in reserve. When the process is out of descriptors, it is closed so that one
-/// more connection can be accepted and refused, which otherwise would wait for an answer.
+/// A descriptor in reserve. When the process is out of descriptors, it is closed so that one more
+/// connection can be accepted and refused. Without it the host would wait for an answer.
 struct Spare(Option<OwnedFd>);
 
 impl Default for Spare {
@@ -328,7 +330,7 @@ impl Default for Spare {
 }
 
 impl Spare {
-    /// Refuses the host that could not be taken, if that was for want of descriptors.
+    /// Refuses a host that could not be accepted because the process is out of descriptors.
     fn refuse(&mut self, listener: &UnixListener, error: &io::Error) {
         if !matches!(
             Errno::from_io_error(error),
@@ -348,11 +350,12 @@ impl Spare {
     }
 }
 
-/// Tells a host that has just connected that it is not served.
+/// Sends a new host the reason why it is not served.
 fn refuse(stream: &OwnedFd, reason: &str) {
     let reply = ErrorReply::new(ErrorCode::Busy, reason.to_owned());
     if let Ok(frame) = Envelope::new(LINK_ID, Message::Error(reply)).to_frame() {
-        // The buffer of a new connection has room for it. A host that is gone needs no answer.
+        // The buffer of a new connection has room for it. If the host is gone, the error does not
+        // matter.
         let _ = rustix::net::send(stream, &frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
@@ -360,7 +363,7 @@ fn refuse(stream: &OwnedFd, reason: &str) {
 fn listen(path: &Path) -> io::Result<UnixListener> {
     let stale = std::fs::symlink_metadata(path).is_ok_and(|meta| {
         use std::os::unix::fs::FileTypeExt;
-        // A socket whose queue is full has an owner, if one that does not look.
+        // A socket whose queue is full has a listener, although a slow one.
         let is_dead = |error: io::Error| error.kind() != io::ErrorKind::TimedOut;
         let asked = crate::transport::connect(path, Duration::ZERO);
         meta.file_type().is_socket() && asked.err().is_some_and(is_dead)
@@ -368,7 +371,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     if stale {
         std::fs::remove_file(path)?;
     }
-    // Made under a name of its own and then moved: at its path it is never open to others.
+    // Created under a temporary name and then linked, so that it never has other permissions at its
+    // path.
     let made = path.with_extension(format!("{}.new", std::process::id()));
     let listener = UnixListener::bind(&made)?;
     let moved = rustix::fs::chmod(&made, Mode::RUSR | Mode::WUSR)
@@ -378,7 +382,11 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     moved.map(|()| listener)
 }
 
-fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<(), AgentError> {
+fn serve_line(
+    path: &Path,
+    options: &AgentOptions,
+    processes: &ProcessTable,
+) -> Result<(), AgentError> {
     let failed = |error: Errno| AgentError::Open {
         path: path.to_owned(),
         error: error.into(),
@@ -394,19 +402,26 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
             wait_for_host(&fd, &sleeper)?;
         }
         let line = Line::Shared(first);
-        let serve =
-            || connection::serve(port(fd.clone())?, port(fd.clone())?, line, options, nursery);
+        let serve = || {
+            connection::serve(
+                port(fd.clone())?,
+                port(fd.clone())?,
+                line,
+                options,
+                processes,
+            )
+        };
         first = match serve() {
             Ok(Ended::Next(next)) => Some(next),
             Ok(Ended::Gone) => None,
-            // No thread or descriptor is left. The host repeats its `hello`.
+            // The process is out of threads or descriptors. The host repeats its `hello`.
             Err(_) => {
                 thread::sleep(HOST_POLL);
                 None
             }
             Ok(Ended::Broken) => {
-                // Where the next message begins is not known; a host that begins anew waits for an
-                // answer.
+                // The start of the next message is not known. What was received is dropped; a new
+                // host repeats its `hello`.
                 thread::sleep(HOST_POLL);
                 discard(&fd);
                 None
@@ -416,8 +431,8 @@ fn serve_line(path: &Path, options: &AgentOptions, nursery: &Nursery) -> Result<
     Ok(())
 }
 
-/// Waits until a host has sent something, or the agent is stopped. Without a host a port is
-/// readable all the time and holds nothing.
+/// Waits until a host has sent something, or the agent is stopped. A port without a host is always
+/// readable and empty.
 fn wait_for_host(fd: &OwnedFd, sleeper: &Sleeper) -> io::Result<()> {
     loop {
         let mut fds = [
@@ -436,7 +451,7 @@ fn wait_for_host(fd: &OwnedFd, sleeper: &Sleeper) -> io::Result<()> {
 
 fn discard(fd: &OwnedFd) {
     let mut sink = [0; 4096];
-    // A host that floods the line is served garbage in return, in turns.
+    // Bounded, so that a host that sends without pause cannot keep the agent here.
     for _ in 0..1024 {
         if !matches!(rustix::io::read(fd, &mut sink), Ok(1..)) {
             return;

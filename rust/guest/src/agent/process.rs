@@ -1,8 +1,8 @@
-//! Starting, killing and reaping the processes that a host asks for.
+//! Starts, kills and reaps the processes of commands.
 //!
-//! Each process leads its own group, so that a signal reaches what it started too. Its exit is
-//! *noticed* first and it is *reaped* last: while it is a zombie its number cannot be given to
-//! another process, so a signal to the group never hits a stranger.
+//! Each process leads its own group, so that a signal also reaches the processes that it started.
+//! Its exit is *noticed* first and it is *reaped* last. While it is a zombie, its number cannot be
+//! reused, so a signal to the group never reaches an unrelated process.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,19 +24,19 @@ use crate::signals;
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
-    /// The program: a path, or a name to be looked up in `PATH`.
+    /// The program: a path, or a name that is looked up in `PATH`.
     pub(crate) cmd: String,
-    /// The arguments, the program's own name as the first; `cmd` alone if none.
+    /// The arguments, starting with the program's own name; if empty, `cmd` alone.
     pub(crate) argv: Vec<String>,
-    /// `KEY=VALUE`, laid over the agent's environment.
+    /// Entries `KEY=VALUE`, added to the agent's environment.
     pub(crate) env: Vec<String>,
-    /// The working directory; the agent's own if none.
+    /// The working directory; `None`: the agent's own.
     pub(crate) cwd: Option<String>,
-    /// Whether the host will send standard input; `/dev/null` if not.
+    /// Whether the host will send standard input; otherwise it is `/dev/null`.
     pub(crate) stdin: bool,
 }
 
-/// Why nothing was started.
+/// Why a command was not started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
     #[error("the name of the program is empty or holds a zero byte")]
@@ -52,13 +52,13 @@ pub(crate) enum LaunchError {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// Its exit code, or 128 plus the signal's number.
+    /// Its exit code, or 128 plus the number of the signal.
     pub(crate) code: i32,
     /// The signal that ended it.
     pub(crate) signal: Option<i32>,
 }
 
-/// A started process. Dropped before it was reaped, it is killed.
+/// A started process. It is killed if this is dropped before it was reaped.
 #[derive(Debug)]
 pub(crate) struct Process {
     /// `None` once it has been reaped.
@@ -66,12 +66,12 @@ pub(crate) struct Process {
     pid: Pid,
     /// Whether no other command has run at the same time.
     alone: Arc<AtomicBool>,
-    nursery: Nursery,
+    processes: ProcessTable,
 }
 
-/// Which children of this process are commands, so that the orphan reaper takes only orphans.
+/// The children of this process that are commands. All other children are orphans and are reaped.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Nursery {
+pub(crate) struct ProcessTable {
     shared: Arc<Shared>,
 }
 
@@ -81,23 +81,23 @@ struct Shared {
     changed: Condvar,
     /// Whether the kernel hands orphans to this process.
     adopts: AtomicBool,
-    /// Killed children for whose end no thread could be started to wait. They are reaped by the
-    /// reaper of orphans, or before the next command starts.
+    /// Killed children that could not get a thread to wait for them. They are reaped by the thread
+    /// for orphans, or before the next command starts.
     unreaped: Mutex<Vec<Child>>,
 }
 
 /// The commands of an agent.
 #[derive(Debug, Default)]
 struct Known {
-    /// Those that run, each with its flag `alone`.
+    /// The running commands, each with its flag [`Process::alone`].
     commands: HashMap<Pid, Arc<AtomicBool>>,
-    /// How many are being started.
+    /// The number of commands that are being started.
     starting: usize,
 }
 
-/// A command that is being started, until it is dropped.
+/// A command that is being started, until this is dropped.
 struct Starting<'n> {
-    nursery: &'n Nursery,
+    processes: &'n ProcessTable,
     is_alone: bool,
 }
 
@@ -105,7 +105,7 @@ impl Starting<'_> {
     /// Enters the process into the table.
     fn finish(self, child: &Child) -> (Pid, Arc<AtomicBool>) {
         let pid = Pid::from_child(child);
-        let mut known = self.nursery.known();
+        let mut known = self.processes.known();
         let is_alone = self.is_alone && known.starting == 1 && known.commands.is_empty();
         let alone = Arc::new(AtomicBool::new(is_alone));
         known.commands.insert(pid, alone.clone());
@@ -115,13 +115,13 @@ impl Starting<'_> {
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        self.nursery.known().starting -= 1;
-        self.nursery.shared.changed.notify_all();
+        self.processes.known().starting -= 1;
+        self.processes.shared.changed.notify_all();
     }
 }
 
-/// Whether this process has any child. Before a command starts, such a child is an orphan that an
-/// earlier command left, and what becomes an orphan later may be of that one.
+/// Whether this process has any child. Before a command starts, a child is an orphan of an earlier
+/// command, and later orphans may belong to that command, too.
 fn has_children() -> bool {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     !matches!(
@@ -130,15 +130,15 @@ fn has_children() -> bool {
     )
 }
 
-impl Nursery {
-    /// Starts the process with pipes for its output, and for its input if asked.
+impl ProcessTable {
+    /// Starts a process with pipes for its output, and for its input if requested.
     ///
-    /// Starting may take long, on a file system that does not answer. No lock is held over it, so
-    /// other commands can be started and ended meanwhile.
+    /// This may take long on a file system that does not answer. No lock is held meanwhile, so
+    /// other commands can be started and ended.
     pub(crate) fn spawn(&self, launch: &Launch) -> Result<Process, LaunchError> {
         let mut command = command_of(launch)?;
         give_back_ignored_signals();
-        // Before it starts: zombies count against the limit of processes.
+        // Before the start, because zombies count against the limit of processes.
         self.reap_killed();
         let starting = self.begin();
         let spawned = command.spawn();
@@ -151,12 +151,12 @@ impl Nursery {
             child: Some(child),
             pid,
             alone,
-            nursery: self.clone(),
+            processes: self.clone(),
         })
     }
 
-    /// Notes that a command is about to start. Until it is in the table, its process looks like an
-    /// orphan.
+    /// Records that a command is about to start. Until it is in the table, its process looks like
+    /// an orphan.
     fn begin(&self) -> Starting<'_> {
         let mut known = self.known();
         known.starting += 1;
@@ -165,21 +165,21 @@ impl Nursery {
         }
         let is_alone = known.starting == 1 && known.commands.is_empty() && !has_children();
         Starting {
-            nursery: self,
+            processes: self,
             is_alone,
         }
     }
 
-    /// Reaps, for ever, the orphans that the kernel hands to this process. For process 1 and
-    /// subreapers.
+    /// Starts a thread that reaps the orphans that the kernel hands to this process. For process 1
+    /// and subreapers.
     pub(crate) fn reap_orphans(&self) -> io::Result<()> {
-        // To process 1 come the orphans of the whole system, not only those of commands.
+        // Process 1 gets the orphans of the whole system, not only those of commands.
         let adopts = std::process::id() != 1;
         self.shared.adopts.store(adopts, Ordering::Relaxed);
-        let nursery = self.clone();
+        let processes = self.clone();
         thread::Builder::new()
             .name("orphans".into())
-            .spawn(move || nursery.orphan_loop())?;
+            .spawn(move || processes.orphan_loop())?;
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl Nursery {
             let pid = match nix::sys::wait::waitid(Id::All, peek) {
                 Ok(status) => status.pid().and_then(|pid| Pid::from_raw(pid.as_raw())),
                 Err(nix::errno::Errno::EINTR) => continue,
-                // No child at all, so no orphan either: only a spawn can change that.
+                // The process has no child, so no orphan. Only a spawn can change that.
                 Err(_) => None,
             };
             let known = self.known();
@@ -197,8 +197,8 @@ impl Nursery {
                 Some(pid) if known.starting == 0 && !known.commands.contains_key(&pid) => {
                     let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
                 }
-                // It may be a command: one that is being started, one that waits to be reaped by its
-                // owner, which takes at most the linger time of `exec`, or one without an owner.
+                // It may be a command that is being started, that will be reaped by its owner
+                // within the linger time of `exec`, or that has no owner.
                 Some(_) if self.has_killed() => {
                     drop(known);
                     self.reap_killed();
@@ -215,7 +215,7 @@ impl Nursery {
         self.shared.changed.notify_all();
     }
 
-    /// Whether [`reap_killed`](Self::reap_killed) has a process to reap that has ended.
+    /// Whether [`reap_killed`](Self::reap_killed) would reap a process.
     fn has_killed(&self) -> bool {
         let unreaped = self.unreaped();
         unreaped
@@ -228,7 +228,7 @@ impl Nursery {
         unreaped.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps what [`Process`] left behind for want of a thread.
+    /// Reaps the exited children that could not get a thread to wait for them.
     fn reap_killed(&self) {
         let mut reaped = Vec::new();
         self.unreaped().retain_mut(|child| match child.try_wait() {
@@ -238,7 +238,7 @@ impl Nursery {
                 false
             }
         });
-        // After that lock, which is taken under the one of the table elsewhere.
+        // After that lock is released: elsewhere it is taken while the table is locked.
         reaped.into_iter().for_each(|pid| self.forget(pid));
     }
 
@@ -258,7 +258,7 @@ impl Nursery {
 }
 
 impl Process {
-    /// Takes the pipes: input if it was asked for, output, error output.
+    /// Takes the pipes: standard input if requested, standard output, standard error.
     pub(crate) fn take_pipes(&mut self) -> (Option<OwnedFd>, Option<OwnedFd>, Option<OwnedFd>) {
         let Some(child) = &mut self.child else {
             return (None, None, None);
@@ -268,8 +268,7 @@ impl Process {
         (input, output, child.stderr.take().map(OwnedFd::from))
     }
 
-    /// Calls `notice` from another thread once the process has ended. The process is not reaped by
-    /// it.
+    /// Calls `notice` from another thread once the process has exited. Does not reap it.
     pub(crate) fn on_exit(&self, notice: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let pid = self.pid;
         thread::Builder::new().name("exit".into()).spawn(move || {
@@ -280,8 +279,8 @@ impl Process {
         Ok(())
     }
 
-    /// Sends a signal to the process's group. A group that is gone is no error; after the reaping,
-    /// when its number may be a stranger's, nothing is sent.
+    /// Sends a signal to the process's group, if it exists. After the process was reaped, nothing
+    /// is sent, because its number may have been reused.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.child.is_some() {
             let _ = rustix::process::kill_process_group(self.pid, signal);
@@ -293,15 +292,16 @@ impl Process {
         self.signal(Signal::KILL);
     }
 
-    /// Kills the process's group and its descendants outside the group. Those whose parents have
-    /// ended are found when this process adopts orphans and no other command has run at the same
-    /// time; with several commands nothing says whose they were, and they are left alone.
+    /// Kills the process's group and its descendants outside the group. Descendants whose parents
+    /// have exited are found only if this process adopts orphans and no other command has run at
+    /// the same time. With several commands it is not known which one an orphan belongs to, and it
+    /// is not killed.
     pub(crate) fn kill_all(&self) {
         if self.child.is_some() {
-            // Held over the search, so that no other command begins to start: its process is a child
-            // of this one as an orphan is, and must not be taken for one.
-            let known = self.nursery.known();
-            let adopts = self.nursery.shared.adopts.load(Ordering::Relaxed);
+            // Locked during the search, so that no other command starts: until it is in the table,
+            // its process would be taken for an orphan.
+            let known = self.processes.known();
+            let adopts = self.processes.shared.adopts.load(Ordering::Relaxed);
             let is_alone = known.starting == 0 && self.alone.load(Ordering::Relaxed);
             descendants::kill(Root {
                 pid: self.pid,
@@ -312,20 +312,20 @@ impl Process {
         self.kill_group();
     }
 
-    /// Whether the process has ended, as far as the kernel knows.
+    /// Whether the process has exited, according to the kernel.
     pub(crate) fn has_exited(&self) -> bool {
         has_exited(self.pid)
     }
 
-    /// Waits for the end and reaps. Returns at once after the exit was noticed; the second call
-    /// finds nothing.
+    /// Waits for the exit and reaps the process. Returns at once after the exit was noticed. Fails
+    /// if the process was reaped already.
     pub(crate) fn reap(&mut self) -> io::Result<Exit> {
         let Some(mut child) = self.child.take() else {
             return Err(io::ErrorKind::NotFound.into());
         };
         let status = child.wait();
-        self.nursery.forget(self.pid);
-        self.nursery.reap_killed();
+        self.processes.forget(self.pid);
+        self.processes.reap_killed();
         status.map(exit_of)
     }
 }
@@ -339,11 +339,11 @@ impl Drop for Process {
         let Some(child) = self.child.take() else {
             return;
         };
-        // It may be stuck in the kernel, so this thread does not wait for it. The child goes
-        // through a cell, from which it is taken back when no thread can be started.
-        let (pid, nursery) = (self.pid, self.nursery.clone());
+        // The process may be stuck in the kernel, so another thread waits for it. The child is
+        // passed in a cell, so that it can be taken back if the thread cannot be started.
+        let (pid, processes) = (self.pid, self.processes.clone());
         let cell = Arc::new(Mutex::new(Some(child)));
-        let (taken, known) = (cell.clone(), nursery.clone());
+        let (taken, known) = (cell.clone(), processes.clone());
         let take = |cell: &Mutex<Option<Child>>| {
             cell.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
@@ -357,23 +357,23 @@ impl Drop for Process {
         if started.is_err()
             && let Some(child) = take(&cell)
         {
-            nursery.unreaped().push(child);
-            // Under the lock of the table, or the reaper of orphans, which looks at it before it
-            // waits, could miss this.
-            let known = nursery.known();
-            nursery.shared.changed.notify_all();
+            processes.unreaped().push(child);
+            // Notified while the table is locked. Otherwise the thread for orphans could miss it
+            // between its check and its wait.
+            let known = processes.known();
+            processes.shared.changed.notify_all();
             drop(known);
         }
     }
 }
 
-/// Whether a child has ended and waits to be reaped.
+/// Whether a child has exited and was not reaped yet.
 fn has_exited(pid: Pid) -> bool {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     matches!(rustix::process::waitid(WaitId::Pid(pid), peek), Ok(Some(_)))
 }
 
-/// The signal of that number, if the kernel has one for processes to use.
+/// The signal with this number; `None` if the kernel does not name one.
 pub(crate) fn signal_of(signo: i32) -> Option<Signal> {
     Signal::from_named_raw(signo)
 }
@@ -383,7 +383,7 @@ fn command_of(launch: &Launch) -> Result<Command, LaunchError> {
         return Err(LaunchError::Name);
     }
     if let Some(cwd) = &launch.cwd {
-        // `spawn` cannot say whether it was the directory or the program that was not found.
+        // The error of `spawn` does not show whether the directory or the program was not found.
         check_cwd(cwd).map_err(|error| LaunchError::Cwd {
             cwd: cwd.clone(),
             error,
@@ -416,17 +416,18 @@ fn command_of(launch: &Launch) -> Result<Command, LaunchError> {
     Ok(command)
 }
 
-/// What this process ignores, whatever it starts would ignore too, and a shell could not even trap it: so it is with an
-/// interrupt in the background of a script. A signal that has a handler is given back as it was made when a program starts,
-/// so what is ignored here gets one that does nothing. Linux says what that is; elsewhere nothing is done.
+/// Keeps commands from inheriting ignored signals, which a shell could not even trap. In the
+/// background of a script, for instance, interrupts are ignored. A signal with a handler has its
+/// default action in a started program, so each ignored signal gets a handler that does nothing.
+/// Does nothing where the ignored signals are not known, see [`signals::ignored`].
 fn give_back_ignored_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for signo in signals::ignored() {
-            // Rust ignores a broken pipe itself, and gives it back itself. Who ignores that a terminal stops him may write to it;
-            // with a handler he would be interrupted each time.
+            // Rust itself ignores SIGPIPE, and restores it in a child. A process that ignores
+            // SIGTTOU may write to the terminal; with a handler every write would fail with EINTR.
             if ![SIGPIPE, SIGTTIN, SIGTTOU].contains(&signo) && !FORBIDDEN.contains(&signo) {
-                // One that cannot be had stays ignored.
+                // A signal that cannot have a handler stays ignored.
                 let _ = signal_hook::flag::register(signo, Arc::default());
             }
         }
@@ -437,7 +438,7 @@ fn check_cwd(cwd: &str) -> io::Result<()> {
     if !std::fs::metadata(cwd)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    // The right to enter it, for the effective user: the one as which the command will run.
+    // Checked for the effective user, as which the command will run.
     let (here, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::EACCESS);
     Ok(rustix::fs::accessat(
         here,

@@ -1,14 +1,14 @@
-//! Ending an agent in good order from another thread.
+//! Stops an agent gracefully from another thread.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ends an agent that serves in another thread, such as when a signal arrives.
+/// Stops an agent that serves in another thread, for instance when a signal arrives.
 ///
-/// Clones end the same agent. Once [`stop`](Self::stop) was called, every host gets an `error` with
-/// the code `shutting_down`, the commands are ended, the socket is removed, and
-/// [`serve`](super::serve) returns.
+/// Clones stop the same agent. After [`stop`](Self::stop) every host gets an `error` with the code
+/// `shutting_down`, the commands are killed, the socket is removed, and [`serve`](super::serve)
+/// returns.
 ///
 /// ```
 /// use antiphon_guest::agent::{AgentOptions, Place, serve};
@@ -32,14 +32,14 @@ struct State {
     calls: BTreeMap<u64, Box<dyn Fn() + Send>>,
 }
 
-/// Takes a call back when it is dropped.
+/// Unregisters a call on drop.
 pub(super) struct Registered {
     stop: Stop,
     number: u64,
 }
 
 impl Stop {
-    /// Ends the agent. Returns at once; later calls do nothing.
+    /// Stops the agent. Returns at once.
     pub fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
@@ -51,8 +51,8 @@ impl Stop {
         self.state().stopped
     }
 
-    /// Has `call` called when the agent is stopped: at once if it was stopped before. It must not
-    /// block.
+    /// Registers a call for when the agent is stopped, which is made at once if it was stopped
+    /// before. `call` must not block.
     pub(super) fn on_stop(&self, call: impl Fn() + Send + 'static) -> Registered {
         let mut state = self.state();
         if state.stopped {
@@ -75,7 +75,7 @@ impl Stop {
 impl Drop for Registered {
     fn drop(&mut self) {
         let call = self.stop.state().calls.remove(&self.number);
-        // Dropped without the lock: the closure may own another registration.
+        // Dropped without the lock, because the closure may own another registration.
         drop(call);
     }
 }
@@ -87,7 +87,7 @@ impl fmt::Debug for Stop {
     }
 }
 
-/// Two options are equal when they end the same agent.
+/// Two values are equal if they stop the same agent.
 impl PartialEq for Stop {
     fn eq(&self, other: &Stop) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

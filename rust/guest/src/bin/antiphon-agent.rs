@@ -1,4 +1,4 @@
-//! The agent as a program of its own: small, static, without a shell.
+//! The agent as a program.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -22,9 +22,9 @@ virtio-serial port of that name. SIGTERM ends the agent and its commands.
 ";
 
 fn main() -> ExitCode {
-    // A write beyond the limit for files then fails and is reported to the host; the signal alone
-    // would end the agent. What the agent starts gets the default again. If there can be no
-    // handler, only this case is worse.
+    // With a handler, a write beyond the limit of a file's size fails and is reported to the host.
+    // The default action would end the agent. Commands get the default action again. Without a
+    // handler only this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     match parse(std::env::args_os().skip(1)) {
         Ok(Some((place, options))) => match run(&place, options) {
@@ -63,10 +63,16 @@ fn parse(
             _ => return Err(format!("unknown argument `{name}`")),
         };
         if place.replace(named).is_some() {
-            return Err("only one place can be served".to_owned());
+            return Err(
+                "only one of `--stdio`, `--unix`, `--serial` and `--port-name` can be given"
+                    .to_owned(),
+            );
         }
     }
-    Ok(Some((place.ok_or("no place to serve was given")?, options)))
+    Ok(Some((
+        place.ok_or("one of `--stdio`, `--unix`, `--serial` and `--port-name` must be given")?,
+        options,
+    )))
 }
 
 fn number<N: FromStr>(name: &str, value: &OsString) -> Result<N, String> {
@@ -75,7 +81,7 @@ fn number<N: FromStr>(name: &str, value: &OsString) -> Result<N, String> {
 }
 
 fn fail(reason: &str, code: u8) -> ExitCode {
-    // Without a standard error there is nobody to tell; the code remains.
+    // If standard error is closed, only the exit code reports the failure.
     let _ = writeln!(std::io::stderr(), "antiphon-agent: {reason}");
     ExitCode::from(code)
 }

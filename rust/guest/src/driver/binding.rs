@@ -1,16 +1,15 @@
 //! The check of an image before a session is bound to a guest: every message that the session
 //! attributes to the guest must have been in a frame.
 //!
-//! The machine asks the link for payloads (`produce`) and choices (`decide`). It asks nothing
-//! before it sends a message without payload, or one whose payload it has in a register already, so
-//! a recording could show messages that the guest never sent. [`Binding::of`] follows the program of
-//! each role of the guest along all of its paths and keeps, for each register, whether its value
-//! came in a frame that was not used yet. It refuses a send that cannot be shown to have a frame of
-//! its own.
+//! The machine requests payloads (`produce`) and choices (`decide`) from the link. It requests
+//! nothing before it sends a message without payload, or with a payload that is in a register
+//! already, so a recording could show messages that the guest never sent. [`Binding::of`] analyses
+//! all paths of the program of each role of the guest. For each register it tracks whether the
+//! value came in a frame that was not used yet. It refuses a send that may not have its own frame.
 //!
-//! A frame backs one send: either as the payload, or as the choice of an arm without payload. The
-//! copies of one message to several receivers count as one send. What two roles of the guest say to
-//! each other stays in the guest and is not checked.
+//! A frame allows one send: of its payload, or of the arm without payload that it chose. The copies
+//! of one message to several receivers count as one send. Messages between two roles of the guest
+//! stay in the guest and are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +21,8 @@ use antiphon_machine::{
 use super::known::{Copying, Held, Known, Source};
 use super::refusal::{OpenError, Unbacked};
 
-/// Which roles of a session are a guest's, and which of its choices are followed by a payload.
+/// The roles of a session that are bound to a guest, and the choices of these roles that are
+/// followed by a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Binding {
     roles: Vec<RoleId>,
@@ -33,7 +33,7 @@ impl Binding {
     /// Binds these roles, and the interfaces in these rows of the image, to one guest.
     ///
     /// # Errors
-    /// The first send of one of the roles that has no frame of the guest.
+    /// The first send of one of the roles that may not have a frame of the guest.
     pub fn of(
         image: &VerifiedImage,
         roles: Vec<RoleId>,
@@ -61,13 +61,14 @@ impl Binding {
         Ok(Binding { roles, payloads })
     }
 
-    /// Whether the role is the guest's: messages between two such roles stay inside it.
+    /// Whether the role is bound to the guest. Messages between two such roles stay inside the
+    /// guest.
     pub fn is_inside(&self, role: RoleId) -> bool {
         self.roles.contains(&role)
     }
 
-    /// Whether the role asks for a payload after that decision has chosen that label. If it does
-    /// not, the decision uses up its frame.
+    /// Whether the role requests a payload after this decision has chosen this label. If not, the
+    /// decision takes the frame.
     pub fn has_payload(&self, role: RoleId, decision: OperationId, label: LabelId) -> bool {
         self.payloads.contains(&(role, decision, label))
     }
@@ -78,11 +79,11 @@ impl Binding {
 struct Sending {
     label: LabelId,
     val: Reg,
-    /// Of an arm, the register that holds the decision.
+    /// For an arm, the register with the decision.
     selector: Option<Reg>,
 }
 
-/// The way through the program of one role.
+/// The analysis of the program of one role.
 struct Walk<'a> {
     image: &'a VerifiedImage,
     role: RoleId,
@@ -92,28 +93,20 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Checks every send, and returns for each decision and label that is sent whether its payload
-    /// is asked for.
+    /// Checks every send. Returns for each decision and sent label whether the payload is
+    /// requested.
     fn check(&self) -> Result<BTreeMap<(OperationId, LabelId), bool>, OpenError> {
         let mut asked = BTreeMap::new();
         for (pc, known) in self.follow() {
             match self.program.code.get(pc.index()) {
                 Some(Instruction::Send { label, val, .. }) => {
-                    let (label, val, selector) = (*label, *val, None);
-                    self.check_send(
-                        &known,
-                        Sending {
-                            label,
-                            val,
-                            selector,
-                        },
-                    )?;
+                    self.check_send(&known, Sending::message(*label, *val))?;
                 }
                 Some(Instruction::Offer { selector, arms, .. }) => {
                     for arm in arms {
                         let sending = Sending::arm(arm, *selector);
                         self.check_send(&known, sending)?;
-                        self.note(&known, sending, &mut asked)?;
+                        self.record_payload(&known, sending, &mut asked)?;
                     }
                 }
                 Some(_) | None => {}
@@ -124,8 +117,8 @@ impl Walk<'_> {
 
     /// The knowledge before each reachable instruction.
     ///
-    /// Each visit takes something away from what is known, of a bounded number of origins in
-    /// each register, so it ends.
+    /// It terminates because each visit reduces the knowledge, and each register has a bounded
+    /// number of origins.
     fn follow(&self) -> BTreeMap<Pc, Known> {
         let count = usize::from(self.program.registers);
         let start = Known {
@@ -155,7 +148,7 @@ impl Walk<'_> {
         all
     }
 
-    /// Where control goes from an instruction, and what is known there.
+    /// The successors of an instruction, with the knowledge before each.
     fn after(&self, pc: Pc, mut known: Known) -> Vec<(Pc, Known)> {
         let next = Pc(pc.0.saturating_add(1));
         let Some(instruction) = self.program.code.get(pc.index()) else {
@@ -163,15 +156,7 @@ impl Walk<'_> {
         };
         match instruction {
             Instruction::Send { label, val, .. } => {
-                let (label, val, selector) = (*label, *val, None);
-                self.send(
-                    &mut known,
-                    Sending {
-                        label,
-                        val,
-                        selector,
-                    },
-                );
+                self.send(&mut known, Sending::message(*label, *val));
                 vec![(next, known)]
             }
             Instruction::Offer { selector, arms, .. } => {
@@ -205,7 +190,7 @@ impl Walk<'_> {
                 ..
             } => self.ask(pc, known, *operation, (*dst, Some(*witness)), *on_failure),
             Instruction::Spawn { dst, .. } => {
-                // A program that is spawned has no endpoint: it sends nothing.
+                // A spawned program has no endpoint, so it sends nothing.
                 known.copying = None;
                 known.set(*dst, Held::Other(Source::Constant));
                 vec![(next, known)]
@@ -263,9 +248,9 @@ impl Walk<'_> {
             Held::Frame { from, .. } => from.clone(),
             Held::Decision { .. } | Held::Other(_) => Vec::new(),
         };
-        known.spend(&from);
+        known.mark_sent(&from);
         if let Some(selector) = sending.selector {
-            known.spend_decision(selector);
+            known.mark_used(selector);
         }
         let label = sending.label;
         let may_be_copied = !from.is_empty() || sending.selector.is_some();
@@ -276,7 +261,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Whether a message is the copy, for one more receiver, of the one before it.
+    /// Whether a message is a copy of the previous one for another receiver.
     fn is_copy(&self, known: &Known, sending: Sending, sort: SortId) -> bool {
         let Some(copying) = &known.copying else {
             return false;
@@ -308,7 +293,8 @@ impl Walk<'_> {
         known
     }
 
-    /// An effect: with its result, and with its failure where that goes on.
+    /// The successors of an effect: after its result, and after its failure if the program handles
+    /// that.
     fn ask(
         &self,
         pc: Pc,
@@ -337,7 +323,7 @@ impl Walk<'_> {
         after
     }
 
-    /// What the result of an operation is.
+    /// The origin of the result of an operation.
     fn result(&self, pc: Pc, operation: OperationId) -> Held {
         let frame = Held::Frame {
             from: vec![pc],
@@ -398,18 +384,18 @@ impl Walk<'_> {
 
     fn check_send(&self, known: &Known, sending: Sending) -> Result<(), OpenError> {
         let Some((to, transition)) = self.transition(known, sending.label) else {
-            // A verified image does not come here; in any other the machine would fault.
+            // Not reachable with a verified image. With another one the machine would fault here.
             return Err(self.refused(sending.label, None, Unbacked::Unfollowed));
         };
         if self.roles.contains(&to) || self.is_copy(known, sending, transition.sort) {
             return Ok(());
         }
-        self.backed(known, sending, to, transition.sort)
+        self.check_backed(known, sending, to, transition.sort)
             .map_err(|reason| self.refused(sending.label, Some(to), reason))
     }
 
-    /// Whether a message to a role outside of the guest has a frame of its own.
-    fn backed(
+    /// Checks that a message to a role outside of the guest has its own frame.
+    fn check_backed(
         &self,
         known: &Known,
         sending: Sending,
@@ -418,9 +404,9 @@ impl Walk<'_> {
     ) -> Result<(), Unbacked> {
         match known.get(sending.val) {
             Held::Frame { is_sent: true, .. } => Err(Unbacked::SentBefore),
-            Held::Frame { from, .. } => {
-                from.iter().try_for_each(|pc| self.fits(*pc, sending.label))
-            }
+            Held::Frame { from, .. } => from
+                .iter()
+                .try_for_each(|pc| self.check_label(*pc, sending.label)),
             Held::Decision { .. } | Held::Other(_) if self.is_unit(sort) => {
                 let Some(selector) = sending.selector else {
                     return Err(Unbacked::NoPayload);
@@ -436,8 +422,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether what an instruction asked for may be the payload of that label.
-    fn fits(&self, pc: Pc, sent: LabelId) -> Result<(), Unbacked> {
+    /// Checks that the payload requested by an instruction can be that of this label.
+    fn check_label(&self, pc: Pc, sent: LabelId) -> Result<(), Unbacked> {
         match self.asked_at(pc).and_then(|asked| self.class(asked)) {
             Some(Class::Produce { label, .. }) if *label != sent => Err(Unbacked::OfAnother {
                 label: self.image.label_name(*label).to_owned(),
@@ -446,7 +432,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the guest has chosen that label, by a frame that nothing else was taken from.
+    /// Whether the guest has chosen this label with a frame that was not used otherwise.
     fn is_decided(&self, selector: &Held, sent: LabelId, to: RoleId) -> bool {
         let Held::Decision {
             at,
@@ -472,9 +458,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes whether the payload of an arm is asked for after the decision for it. The link sees
-    /// only which operation the decision is, so it must be so wherever that operation is used.
-    fn note(
+    /// Records whether the payload of an arm is requested after its decision. The link knows only
+    /// the operation of the decision, so the answer must be the same wherever the operation is
+    /// used.
+    fn record_payload(
         &self,
         known: &Known,
         sending: Sending,
@@ -525,6 +512,15 @@ impl Walk<'_> {
 }
 
 impl Sending {
+    fn message(label: LabelId, val: Reg) -> Sending {
+        let selector = None;
+        Sending {
+            label,
+            val,
+            selector,
+        }
+    }
+
     fn arm(arm: &Arm, selector: Reg) -> Sending {
         Sending {
             label: arm.label,

@@ -1,37 +1,37 @@
-//! The origins of the values in a role's registers: whether each came in a frame of the guest.
+//! The origins of the values in a role's registers: whether a value came in a frame of the guest.
 
 use antiphon_machine::{LabelId, OperationId, Pc, Reg, RoleId, StateId};
 
-/// Instructions that one value may come from, on different paths. It bounds the work at joins; a
-/// value of more sources is refused.
+/// The most instructions that one value may come from, on different paths. It bounds the work at
+/// joins; a value with more origins is refused.
 const ORIGINS_MAX: usize = 8;
 
-/// Where a register's value comes from.
+/// The origin of a register's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// A frame, taken by the last execution of one of these instructions.
     Frame { from: Vec<Pc>, is_sent: bool },
     /// The guest's decision, taken from a frame by the last execution of this instruction, and the
-    /// `produce` that was asked first since then. If it is not certain, then on some path a failed
-    /// call has put another label in its place.
+    /// first `produce` since then. It is not certain if a failed call has replaced the label on
+    /// some path.
     Decision {
         at: Pc,
         asked: Option<OperationId>,
         is_certain: bool,
     },
-    /// No frame.
+    /// Not a frame.
     Other(Source),
 }
 
-/// Where a value comes from that did not come in a frame.
+/// The origin of a value that did not come in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Constant,
     Received,
     FailureCode,
-    /// A `produce` or `decide` towards a role of the guest.
+    /// A `produce` or `decide` for a message to a role of the guest.
     Inside,
-    /// An operation of an interface that is not the guest's.
+    /// An operation of an interface that is not bound to the guest.
     Operation(OperationId),
     /// A decision that was used.
     Used,
@@ -71,7 +71,7 @@ impl Known {
     }
 
     /// Marks the values of these origins as sent, in every register that has a copy.
-    pub(super) fn spend(&mut self, sent: &[Pc]) {
+    pub(super) fn mark_sent(&mut self, sent: &[Pc]) {
         for held in &mut self.registers {
             if let Held::Frame { from, is_sent } = held
                 && from.iter().any(|pc| sent.contains(pc))
@@ -82,7 +82,7 @@ impl Known {
     }
 
     /// Marks a decision as used, in every register that has a copy.
-    pub(super) fn spend_decision(&mut self, selector: Reg) {
+    pub(super) fn mark_used(&mut self, selector: Reg) {
         let Held::Decision { at, .. } = *self.get(selector) else {
             return;
         };
@@ -93,7 +93,7 @@ impl Known {
         }
     }
 
-    /// Forgets the results of an instruction that is about to be executed again.
+    /// Drops the origins of an instruction that is about to be executed again.
     pub(super) fn forget(&mut self, pc: Pc) {
         for held in &mut self.registers {
             let is_old = match held {
@@ -107,7 +107,7 @@ impl Known {
         }
     }
 
-    /// A payload is asked for: the first after a decision may be that of its label.
+    /// Records the request of a payload: the first one after a decision may be for its label.
     pub(super) fn note_asked(&mut self, operation: OperationId) {
         for held in &mut self.registers {
             if let Held::Decision { asked, .. } = held {
@@ -116,7 +116,7 @@ impl Known {
         }
     }
 
-    /// Keeps what is known on both ways. Returns whether that is less than before.
+    /// Keeps the knowledge that holds on both paths. Returns whether it is less than before.
     pub(super) fn join(&mut self, other: Known) -> bool {
         let before = self.clone();
         if self.state != other.state {

@@ -1,4 +1,4 @@
-//! Why a session is not opened.
+//! The errors of opening a session.
 
 use antiphon_machine::Refusal;
 
@@ -7,7 +7,7 @@ use super::router::GuestId;
 /// Why a session was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The protocol has no such role.
+    /// The protocol does not have the role.
     #[error("protocol `{protocol}` has no role `{name}`")]
     NoRole {
         /// The protocol's name.
@@ -15,7 +15,7 @@ pub enum OpenError {
         /// The role that was bound.
         name: String,
     },
-    /// The protocol has no such interface.
+    /// The protocol does not have the interface.
     #[error("protocol `{protocol}` has no interface `{name}`")]
     NoInterface {
         /// The protocol's name.
@@ -23,12 +23,12 @@ pub enum OpenError {
         /// The interface that was bound.
         name: String,
     },
-    /// The driver has no such guest.
-    #[error("the driver has {guests} guests and no number {}", .guest.0)]
+    /// The guest does not belong to this driver.
+    #[error("guest {} does not exist: the driver has {guests}", .guest.0)]
     NoGuest {
         /// The guest that was bound.
         guest: GuestId,
-        /// How many there are.
+        /// The number of guests of the driver.
         guests: usize,
     },
     /// A role or an interface is bound to two guests.
@@ -37,7 +37,7 @@ pub enum OpenError {
         /// The role or interface.
         name: String,
     },
-    /// A role of the guest would send a message that was in no frame of the guest.
+    /// A role of the guest would send a message that was not in a frame of the guest.
     #[error(
         "`{label}` from `{role}` to `{receiver}` would be attributed to the guest without a frame \
          of its own: {}",
@@ -50,7 +50,7 @@ pub enum OpenError {
         label: String,
         /// The role that it would be sent to.
         receiver: String,
-        /// Why it has no frame.
+        /// Why it does not have a frame.
         reason: Unbacked,
     },
     /// The machine refused the session.
@@ -58,43 +58,43 @@ pub enum OpenError {
     Refused(Refusal),
 }
 
-/// Why a message has no frame of the guest.
+/// Why a message does not have a frame of the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unbacked {
     /// It has no payload, and is not an arm of a choice of the guest.
     NoPayload,
-    /// It has no payload, and on some path to it the guest has not chosen it.
+    /// It has no payload, and the guest has not chosen it on some path.
     NotChosen,
     /// Its payload is a name that the role received.
     Received,
     /// Its payload was sent before.
     SentBefore,
-    /// Its payload is not a value that the guest is asked for.
+    /// Its payload is a value that is not requested from the guest.
     Constant,
-    /// Its payload is not certain to be one value that the guest was asked for.
+    /// Its payload may be one of several values.
     Mixed,
     /// Its payload is that of a message that stays inside the guest.
     Inside,
-    /// Its payload was asked for as the payload of another message.
+    /// Its payload was requested for another message.
     OfAnother {
         /// The label of that message.
         label: String,
     },
-    /// Its payload is the result of an operation that is not the guest's.
+    /// Its payload is the result of an operation that is not bound to the guest.
     Operation {
         /// The operation's interface.
         interface: String,
         /// The operation.
         operation: String,
     },
-    /// The same choice is followed by a request for the payload in one place and not in another.
+    /// The same choice is followed by a request for the payload at one place and not at another.
     BothWays,
     /// The image was not verified, and its program does not follow its automaton.
     Unfollowed,
 }
 
 impl Unbacked {
-    /// Says what is wrong with a message of that label, and how to mend it.
+    /// Explains the error of a message with this label, and how to fix it.
     fn explain(&self, label: &str) -> String {
         let own = format!(
             "write `{label}` with a payload of its own, under a name that is not bound yet or \

@@ -1,4 +1,4 @@
-//! Who answers which effect: the application, or the guest that the role or interface is bound to.
+//! Routes each effect to the application, or to the guest that its role or interface is bound to.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use crate::link::GuestLink;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GuestId(pub(super) usize);
 
-/// Which roles and interfaces of a session are a guest's. Everything else is the application's.
+/// The roles and interfaces of a session that are bound to guests. The application handles all
+/// others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guests {
     pub(super) roles: Vec<(GuestId, String)>,
@@ -21,12 +22,12 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// Nothing is a guest's.
+    /// Binds nothing to a guest.
     pub fn new() -> Guests {
         Guests::default()
     }
 
-    /// These roles, by name, are that guest's.
+    /// Binds the roles with these names to the guest.
     #[must_use]
     pub fn roles<N: Into<String>>(
         mut self,
@@ -38,7 +39,7 @@ impl Guests {
         self
     }
 
-    /// The operations of these interfaces, by name, are that guest's, whichever role asks.
+    /// Binds the operations of the interfaces with these names to the guest, for all roles.
     #[must_use]
     pub fn interfaces<N: Into<String>>(
         mut self,
@@ -52,8 +53,8 @@ impl Guests {
 }
 
 impl Binding {
-    /// Binds the roles and interfaces of these names to one guest. [`Driver::open`] does it, too;
-    /// this finds out without a machine and a link.
+    /// Binds the roles and interfaces with these names to one guest, as [`Driver::open`] does.
+    /// Checks a binding without a machine and a link.
     ///
     /// # Errors
     /// As [`Driver::open`].
@@ -72,7 +73,7 @@ impl Binding {
     }
 }
 
-/// The role of that name.
+/// The role with this name.
 pub(super) fn role(code: &CodeImage, name: &str) -> Result<RoleId, OpenError> {
     let at = code.roles.iter().position(|role| role.name == name);
     let unknown = || OpenError::NoRole {
@@ -84,7 +85,7 @@ pub(super) fn role(code: &CodeImage, name: &str) -> Result<RoleId, OpenError> {
         .ok_or_else(unknown)
 }
 
-/// The row of the interface of that name.
+/// The row of the interface with this name.
 pub(super) fn interface(code: &CodeImage, name: &str) -> Result<u16, OpenError> {
     let at = code.interfaces.iter().position(|row| row.name == name);
     let unknown = || OpenError::NoInterface {
@@ -94,7 +95,7 @@ pub(super) fn interface(code: &CodeImage, name: &str) -> Result<u16, OpenError> 
     at.and_then(|n| u16::try_from(n).ok()).ok_or_else(unknown)
 }
 
-/// Puts each effect to the application or to the guest it is bound to.
+/// The handler that routes each effect.
 #[derive(Debug)]
 pub struct Router<A> {
     pub(super) application: A,

@@ -1,9 +1,9 @@
-//! Between the values of a protocol and the payloads of the link.
+//! Conversion between the values of a protocol and the payloads of the link.
 //!
-//! The rule is one: a record stands for a map, its field names are the keys. An optional field that
-//! is empty is a key that is left out, a variant of an enumeration is its name, a payload that is
-//! no record is the one required key of its message. What the payload has and the record has not is
-//! ignored, as everywhere on the link.
+//! A record is a map whose keys are the record's field names. An empty optional field is a key that
+//! is left out, and a variant of an enumeration is its name. A value that is not a record is the
+//! one required key of its message. Keys of a payload that the record does not have are ignored, as
+//! everywhere on the link.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use antiphon_codec::Item;
 use antiphon_machine::{Form, Sort, SortId, Value};
 use antiphon_wire::{FieldSpec, MessageKind, Shape};
 
-/// What kept a value or a payload from being converted.
+/// Why a value or a payload cannot be converted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}expected {expected}, got {got}", in_field(.path))]
-pub(crate) struct Misfit {
+pub(crate) struct ConvertError {
     /// The fields from the payload down, joined by dots.
     pub(crate) path: String,
     pub(crate) expected: String,
@@ -29,16 +29,16 @@ fn in_field(path: &str) -> String {
     }
 }
 
-impl Misfit {
-    fn new(expected: impl fmt::Display, got: impl fmt::Display) -> Misfit {
-        Misfit {
+impl ConvertError {
+    fn new(expected: impl fmt::Display, got: impl fmt::Display) -> ConvertError {
+        ConvertError {
             path: String::new(),
             expected: expected.to_string(),
             got: got.to_string(),
         }
     }
 
-    fn under(mut self, field: &str) -> Misfit {
+    fn under(mut self, field: &str) -> ConvertError {
         self.path = if self.path.is_empty() {
             field.to_owned()
         } else {
@@ -48,13 +48,13 @@ impl Misfit {
     }
 }
 
-/// The payload of a message of that type, from the value that a protocol sends with its label.
+/// Converts the value that a protocol sends with a label to the payload of a message of this type.
 pub(crate) fn payload(
     kind: MessageKind,
     value: Option<&Value>,
     sort: SortId,
     sorts: &[Sort],
-) -> Result<Item, Misfit> {
+) -> Result<Item, ConvertError> {
     let Some(value) = value else {
         return Ok(Item::Map(Vec::new()));
     };
@@ -62,7 +62,8 @@ pub(crate) fn payload(
         (Value::Unit, _) => Ok(Item::Map(Vec::new())),
         (Value::Record(_), _) => item(value, sort, sorts),
         _ => {
-            let key = sole_key(kind.fields()).ok_or_else(|| not_sole(kind.name(), value.form()))?;
+            let key = only_required_key(kind.fields())
+                .ok_or_else(|| not_one_key(kind.name(), value.form()))?;
             Ok(Item::Map(vec![(
                 Item::Text(key.to_owned()),
                 item(value, sort, sorts)?,
@@ -71,49 +72,74 @@ pub(crate) fn payload(
     }
 }
 
-/// The value of that sort that a payload with these fields stands for.
+/// Splits the bytes of `data` off a value for `stdin_data`. Returns the value with empty bytes in
+/// their place, and the bytes, which are shared and not copied. `None` if the value has none.
+pub(crate) fn split_data(value: &Value, sort: SortId, sorts: &[Sort]) -> Option<(Value, Value)> {
+    match (value, sorts.get(sort.index())?) {
+        (Value::Bytes(_), _) => Some((Value::bytes(&[]), value.clone())),
+        (Value::Record(values), Sort::Record { fields, .. }) => {
+            let at = fields.iter().position(|(name, _)| name == "data")?;
+            let data = values.get(at)?.clone();
+            let mut rest = values.to_vec();
+            *rest.get_mut(at)? = Value::bytes(&[]);
+            matches!(data, Value::Bytes(_)).then(|| (Value::record(rest), data))
+        }
+        _ => None,
+    }
+}
+
+/// The bytes of a value; empty if it is of another form.
+pub(crate) fn bytes_of(value: &Value) -> &[u8] {
+    match value {
+        Value::Bytes(bytes) => bytes,
+        _ => &[],
+    }
+}
+
+/// Converts a payload with these fields to a value of this sort.
 pub(crate) fn value(
     payload: Item,
     fields: &[FieldSpec],
     sort: SortId,
     sorts: &[Sort],
-) -> Result<Value, Misfit> {
+) -> Result<Value, ConvertError> {
     match sorts.get(sort.index()) {
         Some(Sort::Unit) => Ok(Value::Unit),
         Some(Sort::Record { .. }) | None => from_item(payload, sort, sorts),
-        // An answer without content to a question of yes or no: it came.
+        // An answer without fields is true as a boolean: it arrived.
         Some(Sort::Bool) if fields.is_empty() => Ok(Value::Bool(true)),
         Some(other) => {
-            let key = sole_key(fields).ok_or_else(|| not_sole("the payload", other_name(other)))?;
+            let key = only_required_key(fields)
+                .ok_or_else(|| not_one_key("the payload", sort_name(other)))?;
             let Item::Map(entries) = payload else {
-                return Err(Misfit::new("a map", Shape::of(&payload)));
+                return Err(ConvertError::new("a map", Shape::of(&payload)));
             };
             let found = entries.into_iter().find(|(k, _)| k.as_text() == Some(key));
-            let (_, item) = found.ok_or_else(|| Misfit::new("a value", "none").under(key))?;
-            from_item(item, sort, sorts).map_err(|misfit| misfit.under(key))
+            let (_, item) = found.ok_or_else(|| ConvertError::new("a value", "none").under(key))?;
+            from_item(item, sort, sorts).map_err(|error| error.under(key))
         }
     }
 }
 
-fn not_sole(what: &str, got: impl fmt::Display) -> Misfit {
-    Misfit::new(
+fn not_one_key(what: &str, got: impl fmt::Display) -> ConvertError {
+    ConvertError::new(
         format!("a record, because {what} has not just one required field"),
         got,
     )
 }
 
-/// The one key that must be there.
-fn sole_key(fields: &[FieldSpec]) -> Option<&'static str> {
+/// The only required key; `None` if there are none or several.
+fn only_required_key(fields: &[FieldSpec]) -> Option<&'static str> {
     let mut required = fields.iter().filter(|field| !field.optional);
     let sole = required.next()?;
     required.next().is_none().then_some(sole.key)
 }
 
-fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
-    let misfit = |sort: &Sort| Misfit::new(other_name(sort), value.form());
+fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, ConvertError> {
+    let error = |sort: &Sort| ConvertError::new(sort_name(sort), value.form());
     let sort = sorts
         .get(sort.index())
-        .ok_or_else(|| Misfit::new("a sort", "none"))?;
+        .ok_or_else(|| ConvertError::new("a sort", "none"))?;
     Ok(match (value, sort) {
         (Value::Unit, Sort::Unit) => Item::Map(Vec::new()),
         (Value::Bool(b), Sort::Bool) => Item::Bool(*b),
@@ -123,7 +149,7 @@ fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
         (Value::Bytes(bytes), Sort::Bytes | Sort::Foreign { .. }) => Item::Bytes(bytes.to_vec()),
         (Value::Nat(n), Sort::Enum { variants, .. }) => {
             let variant = usize::try_from(*n).ok().and_then(|n| variants.get(n));
-            Item::Text(variant.ok_or_else(|| misfit(sort))?.clone())
+            Item::Text(variant.ok_or_else(|| error(sort))?.clone())
         }
         (Value::List(items), Sort::List(of)) => {
             let items: Result<_, _> = items.iter().map(|value| item(value, *of, sorts)).collect();
@@ -134,39 +160,44 @@ fn item(value: &Value, sort: SortId, sorts: &[Sort]) -> Result<Item, Misfit> {
             Some(value) => item(value, *of, sorts)?,
             None => Item::Null,
         },
-        _ => return Err(misfit(sort)),
+        _ => return Err(error(sort)),
     })
 }
 
-fn record(values: &[Value], fields: &[(String, SortId)], sorts: &[Sort]) -> Result<Item, Misfit> {
+fn record(
+    values: &[Value],
+    fields: &[(String, SortId)],
+    sorts: &[Sort],
+) -> Result<Item, ConvertError> {
     let mut entries = Vec::with_capacity(fields.len());
     for (value, (name, sort)) in values.iter().zip(fields) {
         let optional = matches!(sorts.get(sort.index()), Some(Sort::Option(_)));
         if optional && matches!(value, Value::List(items) if items.is_empty()) {
             continue;
         }
-        let item = item(value, *sort, sorts).map_err(|misfit| misfit.under(name))?;
+        let item = item(value, *sort, sorts).map_err(|error| error.under(name))?;
         entries.push((Item::Text(name.clone()), item));
     }
     Ok(Item::Map(entries))
 }
 
-fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> {
+fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, ConvertError> {
     let sort = sorts
         .get(sort.index())
-        .ok_or_else(|| Misfit::new("a sort", "none"))?;
+        .ok_or_else(|| ConvertError::new("a sort", "none"))?;
     let got = Shape::of(&item);
-    let misfit = || Misfit::new(other_name(sort), got);
+    let error = || ConvertError::new(sort_name(sort), got);
     Ok(match (sort, item) {
         (Sort::Unit, _) => Value::Unit,
         (Sort::Bool, Item::Bool(b)) => Value::Bool(b),
         (Sort::Nat, Item::Uint(n)) => Value::Nat(n),
-        (Sort::Int, item) => Value::Int(item.as_int().ok_or_else(misfit)?),
+        (Sort::Int, item) => Value::Int(item.as_int().ok_or_else(error)?),
         (Sort::Text, Item::Text(text)) => Value::from(text),
         (Sort::Bytes | Sort::Foreign { .. }, Item::Bytes(bytes)) => Value::from(bytes),
         (Sort::Enum { variants, .. }, Item::Text(text)) => {
             let variant = variants.iter().position(|variant| *variant == text);
-            let unknown = || Misfit::new(format!("one of {}", variants.join(", ")), "another name");
+            let unknown =
+                || ConvertError::new(format!("one of {}", variants.join(", ")), "another name");
             Value::Nat(variant.ok_or_else(unknown)? as u64)
         }
         (Sort::List(of), Item::Array(items)) => {
@@ -179,7 +210,7 @@ fn from_item(item: Item, sort: SortId, sorts: &[Sort]) -> Result<Value, Misfit> 
         (Sort::Option(_), Item::Null) => Value::option(None),
         (Sort::Option(of), item) => Value::option(Some(from_item(item, *of, sorts)?)),
         (Sort::Record { fields, .. }, Item::Map(entries)) => from_map(entries, fields, sorts)?,
-        _ => return Err(misfit()),
+        _ => return Err(error()),
     })
 }
 
@@ -187,7 +218,7 @@ fn from_map(
     entries: Vec<(Item, Item)>,
     fields: &[(String, SortId)],
     sorts: &[Sort],
-) -> Result<Value, Misfit> {
+) -> Result<Value, ConvertError> {
     let mut slots: Vec<Option<Item>> = vec![None; fields.len()];
     for (key, item) in entries {
         let named = |(name, _): &(String, SortId)| key.as_text() == Some(name);
@@ -200,20 +231,19 @@ fn from_map(
         let value = match (slot, sorts.get(sort.index())) {
             (Some(item), _) => from_item(item, *sort, sorts),
             (None, Some(Sort::Option(_))) => Ok(Value::option(None)),
-            // Optional truth values are left out on the link when they are false, and so are empty
-            // lists.
+            // The link leaves out optional booleans that are false, and empty lists.
             (None, Some(Sort::Bool)) => Ok(Value::Bool(false)),
             (None, Some(Sort::List(_))) => Ok(Value::list(Vec::new())),
-            (None, Some(sort)) => Err(Misfit::new(other_name(sort), "nothing")),
-            (None, None) => Err(Misfit::new("a sort", "none")),
+            (None, Some(sort)) => Err(ConvertError::new(sort_name(sort), "nothing")),
+            (None, None) => Err(ConvertError::new("a sort", "none")),
         };
-        values.push(value.map_err(|misfit| misfit.under(name))?);
+        values.push(value.map_err(|error| error.under(name))?);
     }
     Ok(Value::record(values))
 }
 
-/// A sort's form, for people.
-fn other_name(sort: &Sort) -> String {
+/// A description of a sort in an error.
+fn sort_name(sort: &Sort) -> String {
     let form = match sort {
         Sort::Unit => Form::Unit,
         Sort::Bool => Form::Bool,
@@ -271,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_becomes_a_record_and_back() {
+    fn a_chunk_round_trips_through_a_record() {
         let sent = Message::ExecOutput(ExecOutput {
             data: b"hi".to_vec(),
             stream: Stream::Stderr,
@@ -291,7 +321,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_left_out() {
+    fn input_bytes_are_shared_with_the_value() {
+        let data = Value::bytes(b"hi");
+        let (rest, split) = split_data(&data, SortId(1), &sorts()).expect("it has bytes");
+        assert_eq!((rest, &split), (Value::bytes(&[]), &data));
+        let (Value::Bytes(split), Value::Bytes(data)) = (&split, &data) else {
+            panic!("{split:?}")
+        };
+        assert!(std::ptr::eq(&**split, &**data));
+
+        let chunk = Value::record(vec![Value::Nat(0), Value::bytes(b"hi")]);
+        let (rest, split) = split_data(&chunk, CHUNK, &sorts()).expect("it has bytes");
+        let empty = Value::record(vec![Value::Nat(0), Value::bytes(&[])]);
+        assert_eq!((rest, split), (empty, Value::bytes(b"hi")));
+        assert_eq!(split_data(&Value::text("hi"), SortId(0), &sorts()), None);
+    }
+
+    #[test]
+    fn leaves_out_empty_optional_fields() {
         let list = |items: &[&str]| Value::list(items.iter().map(|s| Value::text(s)).collect());
         let spec = Value::record(vec![
             Value::text("ls"),
@@ -305,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_no_record_is_the_one_required_key() {
+    fn a_value_that_is_not_a_record_is_the_only_required_key() {
         let bytes = Value::bytes(b"x");
         let item = payload(MessageKind::StdinData, Some(&bytes), SortId(1), &sorts());
         assert_eq!(item, Ok(Item::map([("data", Item::Bytes(b"x".to_vec()))])));
@@ -317,19 +364,19 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_where() {
+    fn reports_the_field_that_does_not_convert() {
         let item = Item::map([
             ("stream", Item::from("stdlog")),
             ("data", Item::Bytes(vec![])),
         ]);
-        let misfit = from_item(item, CHUNK, &sorts()).expect_err("no such stream");
+        let error = from_item(item, CHUNK, &sorts()).expect_err("no such stream");
         assert_eq!(
-            misfit.to_string(),
+            error.to_string(),
             "in field `stream`: expected one of stdout, stderr, got another name"
         );
-        let misfit = from_item(Item::Map(vec![]), CHUNK, &sorts()).expect_err("empty");
+        let error = from_item(Item::Map(vec![]), CHUNK, &sorts()).expect_err("empty");
         assert_eq!(
-            misfit.to_string(),
+            error.to_string(),
             "in field `stream`: expected enum `Stream`, got nothing"
         );
     }
@@ -361,7 +408,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_of_the_sort(item in any_item(), sort in 0u16..11) {
+        fn converted_values_have_their_sort(item in any_item(), sort in 0u16..11) {
             let (sort, sorts) = (SortId(sort), sorts());
             if let Ok(value) = from_item(item, sort, &sorts) {
                 prop_assert!(value.is_of(sort, &sorts));

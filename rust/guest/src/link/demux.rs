@@ -1,8 +1,8 @@
-//! All sessions over one link, without I/O: requests in, frames out; frames in, outcomes out.
+//! All sessions over one link, without I/O: makes frames of requests, and outcomes of frames.
 //!
-//! Everything that the guest sends ends here. Output is kept within the credit that was given, one
-//! terminal frame per request, and what breaks a rule ends the session it concerns, or, where no
-//! session can be named, all of them.
+//! It receives everything that the guest sends. Credit bounds the output that is held for a
+//! session, and each request has one terminal frame. A frame that violates a rule ends the session
+//! of its request, or all sessions if it names none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
@@ -15,78 +15,78 @@ use antiphon_machine::{
 use antiphon_wire::{
     Empty, Envelope, ErrorReply, ExecWindow, FrameError, HelloErr, HelloOk, HostEvent, HostLink,
     HostOffer, LinkViolation, Message, MessageKind, MessageRole, OpErrorCode, OpResult, SendError,
-    Signal, Stream, Terminal, WINDOW,
+    Signal, Stream, Terminal, WINDOW, truncated,
 };
 
-use super::convert::{self, Misfit};
-use super::talk::{
-    Branch, Fault, Frame, PIECE_LEN_MAX, Served, Talk, Wanted, Write, done, refusal,
+use super::convert::{self, ConvertError};
+use super::exchange::{
+    Branch, Exchange, Fault, Frame, PIECE_LEN_MAX, Served, Wanted, Write, done, refusal,
 };
 
-/// Bytes on their way to the guest before input waits although it has credit: a guest that reads
-/// nothing must not fill the memory.
+/// Bytes waiting to be written above which input waits although it has credit, so that a guest that
+/// does not read cannot fill the memory.
 pub(crate) const BACKLOG_MAX: usize = 1 << 20;
 
-/// Ticks that a guest has beyond a command's deadline to say that it killed it; then the host stops
-/// waiting.
+/// Ticks after a command's deadline within which the guest must report that it killed the command.
+/// Then the host stops waiting.
 pub(crate) const DEADLINE_GRACE: u64 = 5_000;
 
-/// Ticks of silence, with something open, after which the guest is asked whether it lives. On a
-/// line that outlives its agent, a new agent in the place of a dead one says that it does not know
-/// this host; so a loss is found after about this time.
+/// Ticks of silence with an open request after which the guest is pinged. On a line that outlives
+/// its agent, a new agent answers the ping with an error, so the loss of the old agent is found
+/// after about this time.
 pub(crate) const PING_AFTER: u64 = 1_000;
 
-/// The longest time between two ticks that counts in full while an answer is awaited. During a
-/// longer time this host did not run: it was stopped, or its machine was asleep.
+/// The longest time between two ticks that counts in full towards silence. If more time has passed,
+/// this host did not run: it was stopped, or its machine was suspended.
 pub(crate) const TICK_MAX: u64 = 2 * PING_AFTER;
 
-/// Ticks that a guest has to end a request after its `cancel`, or after the last output that came
-/// since. An agent needs two seconds at most, to find that a process cannot be killed.
+/// Ticks after a `cancel`, or after later output, within which the guest must end the request. An
+/// agent needs at most two seconds, to find that a process cannot be killed.
 pub(crate) const CANCEL_GRACE: u64 = 5_000;
 
-/// Ticks that a guest has in all to end a request after its `cancel`.
+/// Ticks after a `cancel` within which the guest must end the request, however much output follows.
 pub(crate) const CANCEL_MAX: u64 = 4 * CANCEL_GRACE;
 
-/// Bytes of the message in an `error` that are kept.
+/// The most bytes of the message of an `error` that are kept.
 const REASON_LEN_MAX: usize = 1024;
 
-/// A label that closes standard input: `stdin_data` with nothing but its end.
+/// The label that closes standard input. It is sent as `stdin_data` with `eof` and no data.
 pub(crate) const STDIN_EOF: &str = "stdin_eof";
 
-/// A label that ends the host's side of a talk and is no frame.
+/// The label that ends the host's side of an exchange. Nothing is sent.
 pub(crate) const DETACH: &str = "detach";
 
-/// An effect put to the guest.
+/// An effect for the guest.
 #[derive(Debug)]
 pub(crate) struct Ask<'a> {
     pub(crate) effect: EffectId,
-    /// The tick at which the machine gives up.
+    /// The tick at which the machine ends the effect.
     pub(crate) deadline: Option<u64>,
     pub(crate) sorts: &'a Arc<[Sort]>,
-    pub(crate) want: Want<'a>,
+    pub(crate) request: Request<'a>,
 }
 
-/// What is asked.
+/// What an effect requests of the guest.
 #[derive(Debug)]
-pub(crate) enum Want<'a> {
-    /// Which of these labels the guest sends next.
+pub(crate) enum Request<'a> {
+    /// Which of these labels the guest chose: the type of its next frame.
     Decide {
         role: RoleId,
         branches: Vec<Branch<&'a str>>,
     },
-    /// The payload of this label, which the guest sends.
+    /// The payload of the guest's next frame, which must have this label.
     Produce {
         role: RoleId,
         label: &'a str,
         sort: SortId,
     },
-    /// This message is for the guest.
+    /// Send this message to the guest.
     Deliver {
         label: &'a str,
         value: Option<&'a Value>,
         sort: SortId,
     },
-    /// An operation of an interface.
+    /// Perform an operation of an interface.
     Call {
         operation: &'a str,
         args: &'a [(&'a Value, SortId)],
@@ -94,20 +94,20 @@ pub(crate) enum Want<'a> {
     },
 }
 
-/// An effect that was answered later.
+/// The outcome of an effect that was answered later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// Which effect.
+    /// The effect.
     pub effect: EffectId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// Who waits for the end of an open id. For an id that was given up there is nobody: what comes for
-/// it is dropped.
+/// The owner of an open id, which receives its frames. A cancelled id has no owner, and its frames
+/// are dropped.
 #[derive(Debug)]
 enum Owner {
-    Talk(SessionId),
+    Exchange(SessionId),
     Call {
         effect: EffectId,
         deadline: Option<u64>,
@@ -121,40 +121,42 @@ enum Owner {
 pub(crate) struct Demux {
     link: HostLink,
     out: Vec<u8>,
-    /// Bytes handed on and not written yet, as the transport last said.
+    /// Bytes in the outbox that were not written yet, as last reported.
     backlog: usize,
-    talks: BTreeMap<SessionId, Talk>,
+    exchanges: BTreeMap<SessionId, Exchange>,
     owners: BTreeMap<u32, Owner>,
+    /// Outcomes that the driver has not taken. Bounded by the number of outstanding effects.
     completions: VecDeque<Completion>,
+    /// The tick of the last [`tick`](Self::tick).
     now: u64,
-    greeting: Option<Result<HelloOk, HelloErr>>,
+    handshake: Option<Result<HelloOk, HelloErr>>,
     fault: Option<Fault>,
     liveness: Liveness,
 }
 
-/// Watches whether the guest lives.
+/// The watch over a silent guest.
 #[derive(Debug, Default)]
 struct Liveness {
-    /// Ticks of silence after a ping after which the guest is lost; it is never lost if none.
+    /// Ticks of silence after a ping after which the guest is lost. `None`: never.
     silence: Option<u64>,
-    /// Whether something came since the last tick.
-    heard: bool,
-    /// The tick at which the silence began, or the ping in it was sent.
+    /// Whether bytes were received since the last tick.
+    has_received: bool,
+    /// The tick at which the silence began, or at which the ping was sent.
     since: u64,
-    /// Ticks that the guest has to answer the ping that was sent.
+    /// Ticks after the ping within which something must arrive; `None` if no ping was sent.
     pinged: Option<u64>,
-    /// Whether the guest was given up because of its silence.
+    /// Whether the guest was lost because of its silence.
     is_lost: bool,
 }
 
 impl Liveness {
-    /// The tick at which a guest that stays silent is pinged or lost.
+    /// The tick at which a guest that stays silent is pinged, or lost.
     fn due(&self) -> Option<u64> {
-        let patience = match self.pinged {
-            Some(patience) => patience,
+        let timeout = match self.pinged {
+            Some(timeout) => timeout,
             None => self.silence.map(|_| PING_AFTER)?,
         };
-        Some(self.since.saturating_add(patience))
+        Some(self.since.saturating_add(timeout))
     }
 }
 
@@ -166,7 +168,7 @@ impl Demux {
         Ok(Demux::of(link, out))
     }
 
-    /// A link whose handshake has been made.
+    /// A link whose handshake is complete.
     pub(crate) fn ready(link: HostLink) -> Demux {
         Demux::of(link, Vec::new())
     }
@@ -176,31 +178,31 @@ impl Demux {
             link,
             out,
             backlog: 0,
-            talks: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             owners: BTreeMap::new(),
             completions: VecDeque::new(),
             now: 0,
-            greeting: None,
+            handshake: None,
             fault: None,
             liveness: Liveness::default(),
         }
     }
 
-    /// Sets after how many ticks of silence the guest is lost; never if none.
+    /// Sets after how many ticks of silence after a ping the guest is lost. `None`: never.
     pub(crate) fn set_silence(&mut self, silence: Option<u64>) {
         self.liveness.silence = silence;
     }
 
-    // What the transport does.
+    // Calls for the transport.
 
-    /// Takes what is to be written.
+    /// Takes the bytes to write.
     pub(crate) fn take_out(&mut self) -> Vec<u8> {
         let out = std::mem::take(&mut self.out);
         self.backlog += out.len();
         out
     }
 
-    /// How many of the bytes handed on are not written yet.
+    /// Reports how many of the bytes taken were not written yet.
     pub(crate) fn set_backlog(&mut self, backlog: usize) {
         let full = self.is_full();
         self.backlog = backlog;
@@ -209,55 +211,55 @@ impl Demux {
         }
     }
 
-    /// Something has come from the guest, if not a whole message.
-    pub(crate) fn alive(&mut self) {
-        self.liveness.heard = true;
+    /// Reports that bytes were received, perhaps not a whole message.
+    pub(crate) fn on_bytes(&mut self) {
+        self.liveness.has_received = true;
     }
 
-    /// Takes a frame, or why there is none.
-    pub(crate) fn frame(&mut self, frame: Result<Envelope, FrameError>) {
-        self.liveness.heard = true;
+    /// Handles a frame, or the error of one.
+    pub(crate) fn receive(&mut self, frame: Result<Envelope, FrameError>) {
+        self.liveness.has_received = true;
         let before = self.out.len();
         let event = match frame {
             Ok(envelope) => self.link.receive(envelope, &mut self.out),
             Err(error) => self.link.reject(error, &mut self.out),
         };
         match event {
-            // A guest that asks without end and does not read is answered no more.
+            // A guest that sends pings and does not read gets no more answers.
             Ok(HostEvent::Pinged) if self.is_full() => self.out.truncate(before),
-            Ok(event) => self.take(event),
-            Err(violation) => self.violated(&violation),
+            Ok(event) => self.on_event(event),
+            Err(violation) => self.on_violation(&violation),
         }
     }
 
-    /// Asks the guest whether it lives; one that says nothing for that many ticks is lost. Does
-    /// nothing when nothing is open: then nothing waits for the guest.
-    pub(crate) fn probe(&mut self, patience: u64) {
+    /// Pings the guest, which is lost if nothing arrives within `timeout` ticks. Does nothing if no
+    /// request is open, because then nothing waits for the guest.
+    pub(crate) fn probe(&mut self, timeout: u64) {
         let is_sooner = self.liveness.pinged.is_none_or(|left| {
             let due = self.liveness.since.saturating_add(left);
-            due > self.now.saturating_add(patience)
+            due > self.now.saturating_add(timeout)
         });
         if !self.owners.is_empty() && is_sooner {
-            self.ping(patience);
+            self.ping(timeout);
         }
     }
 
-    fn ping(&mut self, patience: u64) {
-        (self.liveness.pinged, self.liveness.since) = (Some(patience), self.now);
-        self.liveness.heard = false;
-        // A link that cannot ping is over, and its requests with it.
+    fn ping(&mut self, timeout: u64) {
+        (self.liveness.pinged, self.liveness.since) = (Some(timeout), self.now);
+        self.liveness.has_received = false;
+        // A link that cannot send a ping has ended, with all of its requests.
         let _ = self.link.request(Message::Ping(Empty {}), &mut self.out);
     }
 
-    /// Whether the guest was given up because it said nothing.
+    /// Whether the guest was lost because of its silence.
     pub(crate) fn is_silent(&self) -> bool {
         self.liveness.is_lost
     }
 
-    /// Asks a silent guest whether it lives, and gives it up when it goes on being silent.
+    /// Pings a silent guest, and ends the link if the silence continues.
     fn check_liveness(&mut self) {
         let (now, idle) = (self.now, self.owners.is_empty());
-        if self.liveness.heard || idle {
+        if self.liveness.has_received || idle {
             self.liveness = Liveness {
                 since: now,
                 silence: self.liveness.silence,
@@ -279,45 +281,45 @@ impl Demux {
         }
     }
 
-    /// Excludes the time in which this host did not run, and, for the end of a command, the time in
-    /// which this host itself blocked the guest's output.
-    fn forgive(&mut self, now: u64) {
+    /// Excludes time from the clocks: from all the time in which this host did not run, and from a
+    /// command's deadline also the time in which the session blocked the command's output.
+    fn exclude_stopped_time(&mut self, now: u64) {
         let gap = now.saturating_sub(self.now);
         let stopped = if gap > TICK_MAX { gap - PING_AFTER } else { 0 };
         self.liveness.since = self.liveness.since.saturating_add(stopped).min(now);
-        for talk in self.talks.values_mut() {
-            // A session that takes what comes does not hold the guest up, however much comes.
-            let has_taken = std::mem::take(&mut talk.has_taken);
-            let is_held_up = !talk.inbox.is_empty() && !has_taken;
+        for exchange in self.exchanges.values_mut() {
+            // A session that takes its frames does not block the guest, however many arrive.
+            let has_taken = std::mem::take(&mut exchange.has_taken);
+            let is_held_up = !exchange.inbox.is_empty() && !has_taken;
             let forgiven = if is_held_up { gap } else { stopped };
-            talk.deadline = talk.deadline.map(|at| at.saturating_add(forgiven));
+            exchange.deadline = exchange.deadline.map(|at| at.saturating_add(forgiven));
         }
     }
 
-    /// The transport has ended.
+    /// Handles the end of the transport.
     pub(crate) fn lost(&mut self, reason: &str) {
         let _ = self.link.lost();
         self.fail_all(&Fault::new(FailureKind::Lost, reason));
     }
 
-    /// Time has come this far, in ticks.
+    /// Advances the clock to `now`, in ticks.
     pub(crate) fn tick(&mut self, now: u64) {
-        self.forgive(now);
+        self.exclude_stopped_time(now);
         self.now = now;
         let late = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now);
         let overdue: Vec<SessionId> = self
-            .talks
+            .exchanges
             .iter()
-            .filter(|(_, talk)| late(talk.deadline))
+            .filter(|(_, exchange)| late(exchange.deadline))
             .map(|(id, _)| *id)
             .collect();
         for session in overdue {
-            let talk = self.talks.get(&session);
-            let reason = match talk.and_then(|talk| talk.cancelled_at) {
+            let exchange = self.exchanges.get(&session);
+            let reason = match exchange.and_then(|exchange| exchange.cancelled_at) {
                 Some(_) => "the guest did not end the command that was cancelled",
                 None => "the guest did not keep the deadline",
             };
-            self.give_up(session, &Fault::new(FailureKind::Timeout, reason));
+            self.end_exchange(session, &Fault::new(FailureKind::Timeout, reason));
         }
         let calls: Vec<u32> = self
             .owners
@@ -326,37 +328,37 @@ impl Demux {
             .map(|(id, _)| *id)
             .collect();
         for id in calls {
-            // The machine has ended the effect by itself.
-            self.abandon(id);
+            // The machine has ended the effect at its own deadline.
+            self.cancel_request(id);
         }
         self.check_liveness();
     }
 
-    /// The first tick at which [`tick`](Self::tick) has something to do.
+    /// The next tick at which [`tick`](Self::tick) must be called.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let calls = self.owners.values().filter_map(|owner| match owner {
             Owner::Call { deadline, .. } => *deadline,
-            Owner::Talk(_) => None,
+            Owner::Exchange(_) => None,
         });
-        // While something is open, ticks come often enough to tell silence from a stop of this
-        // host.
+        // While a request is open, ticks are frequent enough to distinguish silence of the guest
+        // from a stop of this host.
         let is_open = !self.owners.is_empty();
         let liveness = [
             self.liveness.due(),
             Some(self.now.saturating_add(PING_AFTER)),
         ];
-        self.talks
+        self.exchanges
             .values()
-            .filter_map(|talk| talk.deadline)
+            .filter_map(|exchange| exchange.deadline)
             .chain(calls)
             .chain(liveness.into_iter().flatten().filter(|_| is_open))
             .min()
     }
 
-    // What the driver asks.
+    // Calls for the driver.
 
-    pub(crate) fn greeting(&self) -> Option<&Result<HelloOk, HelloErr>> {
-        self.greeting.as_ref()
+    pub(crate) fn handshake(&self) -> Option<&Result<HelloOk, HelloErr>> {
+        self.handshake.as_ref()
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {
@@ -367,9 +369,14 @@ impl Demux {
         self.completions.pop_front()
     }
 
-    /// Bytes held for sessions and for the transport.
+    /// The number of bytes held for sessions and for the transport.
     pub(crate) fn buffered_len(&self) -> usize {
-        self.out.len() + self.talks.values().map(Talk::buffered_len).sum::<usize>()
+        self.out.len()
+            + self
+                .exchanges
+                .values()
+                .map(Exchange::buffered_len)
+                .sum::<usize>()
     }
 
     pub(crate) fn ask(&mut self, ask: Ask<'_>) -> Reply {
@@ -389,18 +396,23 @@ impl Demux {
             .map_or(Reply::Later, |last| Reply::Now(last.outcome))
     }
 
-    /// How many effects of a session wait for a message of the guest although no request was made. A
-    /// guest sends nothing by itself.
+    /// The number of a session's effects that wait for a message of the guest before any request
+    /// was made. A guest only answers.
     pub(crate) fn premature(&self, session: SessionId) -> usize {
-        let talk = self.talks.get(&session);
-        usize::from(talk.is_some_and(|talk| talk.waiting.is_some() && !talk.started))
+        let exchange = self.exchanges.get(&session);
+        usize::from(
+            exchange.is_some_and(|exchange| exchange.waiting.is_some() && !exchange.started),
+        )
     }
 
-    /// Ends the effects that [`premature`](Self::premature) counts: nothing else is going on in
-    /// their session, so that no request will be made.
+    /// Fails the effects that [`premature`](Self::premature) counts. The caller has found that no
+    /// request can follow in their session.
     pub(crate) fn fail_premature(&mut self, session: SessionId) {
-        let talk = self.talks.get_mut(&session).filter(|talk| !talk.started);
-        if let Some((effect, wanted)) = talk.and_then(|talk| talk.waiting.take()) {
+        let exchange = self
+            .exchanges
+            .get_mut(&session)
+            .filter(|exchange| !exchange.started);
+        if let Some((effect, wanted)) = exchange.and_then(|exchange| exchange.waiting.take()) {
             let names: Vec<&str> = match &wanted {
                 Wanted::Decide { branches, .. } => branches.iter().map(|b| &*b.name).collect(),
                 Wanted::Produce { label, .. } => vec![&**label],
@@ -412,45 +424,47 @@ impl Demux {
         }
     }
 
-    /// The session is over: what it began is called off and nothing of it is kept.
+    /// Removes a session that has ended and cancels its open requests.
     pub(crate) fn end_session(&mut self, session: SessionId) {
         let of_session = |owner: &Owner| match owner {
-            Owner::Talk(owner) => *owner == session,
+            Owner::Exchange(owner) => *owner == session,
             Owner::Call { effect, .. } => effect.session == session,
         };
         let ids = self.owners.iter().filter(|(_, owner)| of_session(owner));
         let ids: Vec<u32> = ids.map(|(id, _)| *id).collect();
         for id in ids {
-            self.abandon(id);
+            self.cancel_request(id);
         }
-        self.talks.remove(&session);
+        self.exchanges.remove(&session);
     }
 
     // Effects.
 
-    /// Begins an effect. It may end with a completion at once; an error is its outcome.
+    /// Begins an effect. It may add its completion at once. An error is the outcome of the effect.
     fn begin(&mut self, ask: Ask<'_>) -> Result<(), Outcome> {
         let Ask {
             effect,
             deadline,
             sorts,
-            want,
+            request,
         } = ask;
-        match want {
-            Want::Decide { role, branches } => {
+        match request {
+            Request::Decide { role, branches } => {
                 let branches = branches.into_iter().map(Branch::into_owned).collect();
-                self.want(effect, role, Wanted::Decide { role, branches })
+                self.wait_for(effect, role, Wanted::Decide { role, branches })
             }
-            Want::Produce { role, label, sort } => {
+            Request::Produce { role, label, sort } => {
                 let wanted = Wanted::Produce {
                     label: label.into(),
                     sort,
                     sorts: Arc::clone(sorts),
                 };
-                self.want(effect, role, wanted)
+                self.wait_for(effect, role, wanted)
             }
-            Want::Deliver { label, value, sort } => self.deliver(effect, label, value, sort, sorts),
-            Want::Call {
+            Request::Deliver { label, value, sort } => {
+                self.deliver(effect, label, value, sort, sorts)
+            }
+            Request::Call {
                 operation,
                 args,
                 result,
@@ -472,17 +486,17 @@ impl Demux {
         }
     }
 
-    fn want(&mut self, effect: EffectId, role: RoleId, wanted: Wanted) -> Result<(), Outcome> {
+    fn wait_for(&mut self, effect: EffectId, role: RoleId, wanted: Wanted) -> Result<(), Outcome> {
         let fault = self.fault.clone();
-        let talk = self.talks.entry(effect.session).or_default();
-        if talk.waiting.is_some() || talk.is_chosen_by_other(role) {
+        let exchange = self.exchanges.entry(effect.session).or_default();
+        if exchange.waiting.is_some() || exchange.is_chosen_by_other(role) {
             let detail = "two roles of the session wait for the guest at the same time";
             return Err(Outcome::failure(FailureKind::InvalidInput, detail));
         }
         if let Some(fault) = fault {
-            talk.fail(&fault);
+            exchange.fail(&fault);
         }
-        talk.waiting = Some((effect, wanted));
+        exchange.waiting = Some((effect, wanted));
         self.serve(effect.session);
         Ok(())
     }
@@ -498,33 +512,42 @@ impl Demux {
         let session = effect.session;
         let kind = match label {
             DETACH => return self.finish(effect),
-            STDIN_EOF => return self.write(effect, Vec::new(), true),
+            STDIN_EOF => return self.write(effect, Value::bytes(&[]), true),
             _ => MessageKind::from_name(label).ok_or_else(|| no_message(label))?,
         };
-        let payload = convert::payload(kind, value, sort, sorts).map_err(|why| bad(label, &why))?;
+        let (rest, data) = value
+            .filter(|_| kind == MessageKind::StdinData)
+            .and_then(|value| convert::split_data(value, sort, sorts))
+            .unzip();
+        let value = rest.as_ref().or(value);
+        let payload = convert::payload(kind, value, sort, sorts)
+            .map_err(|why| conversion_failure(label, &why))?;
         if kind.role() == MessageRole::Request {
             return self.open(effect, kind, payload);
         }
         let message = Message::from_payload(kind, payload)
             .map_err(|why| invalid(&format!("`{label}`: {why}")))?;
         match message {
-            Message::StdinData(input) => self.write(effect, input.data, input.eof.unwrap_or(false)),
+            Message::StdinData(input) => {
+                let data = data.unwrap_or_else(|| Value::from(input.data));
+                self.write(effect, data, input.eof.unwrap_or(false))
+            }
             Message::Signal(Signal { .. }) | Message::Cancel(Empty {}) => {
-                let talk = self.talks.entry(session).or_default();
-                if !talk.started {
+                let exchange = self.exchanges.entry(session).or_default();
+                if !exchange.started {
                     return Err(invalid(&format!("`{label}` before any request")));
                 }
-                if let Some(id) = talk.open {
+                if let Some(id) = exchange.open {
                     if matches!(message, Message::Cancel(_)) {
-                        talk.cancelled_at.get_or_insert(self.now);
+                        exchange.cancelled_at.get_or_insert(self.now);
                         let by = self.now.saturating_add(CANCEL_GRACE);
-                        talk.deadline = Some(talk.deadline.map_or(by, |at| at.min(by)));
+                        exchange.deadline = Some(exchange.deadline.map_or(by, |at| at.min(by)));
                     }
                     self.link
                         .send(id, message, &mut self.out)
-                        .map_err(|why| unsent(&why))?;
+                        .map_err(|why| send_failure(&why))?;
                 }
-                // After the end of the request there is nothing left to tell.
+                // After the end of the request nothing needs to be sent.
                 self.finish(effect)
             }
             _ => Err(no_message(label)),
@@ -536,13 +559,13 @@ impl Demux {
         Ok(())
     }
 
-    /// Sends the request of a session.
+    /// Sends the request that opens a session's exchange.
     fn open(&mut self, effect: EffectId, kind: MessageKind, payload: Item) -> Result<(), Outcome> {
         let session = effect.session;
         if self
-            .talks
+            .exchanges
             .get(&session)
-            .is_some_and(|talk| talk.open.is_some())
+            .is_some_and(|exchange| exchange.open.is_some())
         {
             return Err(Outcome::failure(
                 FailureKind::Busy,
@@ -554,7 +577,7 @@ impl Demux {
         let (mut windows, mut deadline, mut has_stdin) = ([WINDOW; 2], None, false);
         if let Message::ExecRequest(exec) = &mut message {
             has_stdin = exec.stdin.unwrap_or(false);
-            // Without a window a guest could send without end, so there always is one.
+            // Without a window the guest could send without limit, so a missing one is added.
             windows = [
                 *exec.stdout_window.get_or_insert(WINDOW),
                 *exec.stderr_window.get_or_insert(WINDOW),
@@ -565,17 +588,17 @@ impl Demux {
             deadline = after.map(|after| self.now.saturating_add(after));
         }
         let id = self.request(message)?;
-        self.owners.insert(id, Owner::Talk(session));
-        let talk = self.talks.entry(session).or_default();
-        let waiting = talk.waiting.take();
-        *talk = Talk {
+        self.owners.insert(id, Owner::Exchange(session));
+        let exchange = self.exchanges.entry(session).or_default();
+        let waiting = exchange.waiting.take();
+        *exchange = Exchange {
             open: Some(id),
             started: true,
             has_stdin,
             windows,
             deadline,
             waiting,
-            ..Talk::default()
+            ..Exchange::default()
         };
         self.finish(effect)
     }
@@ -586,19 +609,19 @@ impl Demux {
         }
         self.link
             .request(message, &mut self.out)
-            .map_err(|why| unsent(&why))
+            .map_err(|why| send_failure(&why))
     }
 
-    fn write(&mut self, effect: EffectId, data: Vec<u8>, eof: bool) -> Result<(), Outcome> {
-        let talk = self.talks.entry(effect.session).or_default();
-        if !talk.started {
+    fn write(&mut self, effect: EffectId, data: Value, eof: bool) -> Result<(), Outcome> {
+        let exchange = self.exchanges.entry(effect.session).or_default();
+        if !exchange.started {
             return Err(invalid("input before any request"));
         }
-        if data.is_empty() && eof && !talk.has_stdin {
-            // The command's input is empty from the start.
+        if convert::bytes_of(&data).is_empty() && eof && !exchange.has_stdin {
+            // The command was started with empty input.
             return self.finish(effect);
         }
-        talk.writes.push_back(Write {
+        exchange.writes.push_back(Write {
             effect,
             data,
             start: 0,
@@ -608,16 +631,17 @@ impl Demux {
         Ok(())
     }
 
-    /// Sends as much of a session's input as there is credit for.
+    /// Sends as much of a session's input as its credit allows.
     fn write_for(&mut self, session: SessionId) {
-        while let Some(talk) = self.talks.get_mut(&session) {
-            let (open, Some(write)) = (talk.open, talk.writes.front_mut()) else {
+        while let Some(exchange) = self.exchanges.get_mut(&session) {
+            let (open, Some(write)) = (exchange.open, exchange.writes.front_mut()) else {
                 return;
             };
-            let rest = write.data.get(write.start..).unwrap_or_default();
+            let data = convert::bytes_of(&write.data);
+            let rest = data.get(write.start..).unwrap_or_default();
             let outcome = match open {
-                // The command is over; its input goes nowhere, like a write to a closed pipe.
-                None => talk.fault.as_ref().map_or_else(done, Fault::outcome),
+                // The command has ended. Its input is dropped and the write succeeds.
+                None => exchange.fault.as_ref().map_or_else(done, Fault::outcome),
                 Some(id) => {
                     let credit = self
                         .link
@@ -638,19 +662,19 @@ impl Demux {
                         match self.link.send_stdin(id, piece, eof, &mut self.out) {
                             Ok(()) if last => done(),
                             Ok(()) => continue,
-                            Err(why) => unsent(&why),
+                            Err(why) => send_failure(&why),
                         }
                     }
                 }
             };
-            if let Some(write) = talk.writes.pop_front() {
+            if let Some(write) = exchange.writes.pop_front() {
                 self.complete(write.effect, outcome);
             }
         }
     }
 
     fn write_all(&mut self) {
-        let sessions: Vec<SessionId> = self.talks.keys().copied().collect();
+        let sessions: Vec<SessionId> = self.exchanges.keys().copied().collect();
         for session in sessions {
             self.write_for(session);
         }
@@ -666,31 +690,34 @@ impl Demux {
 
     // Frames.
 
-    fn take(&mut self, event: HostEvent) {
+    fn on_event(&mut self, event: HostEvent) {
         match event {
-            HostEvent::Ready(hello) => self.greeting = Some(Ok(hello)),
+            HostEvent::Ready(hello) => self.handshake = Some(Ok(hello)),
             HostEvent::Refused(refusal) => {
-                let reason = format!("the guest refused the link: {}", cut(&refusal.message));
-                self.greeting = Some(Err(refusal));
+                let reason = format!(
+                    "the guest refused the link: {}",
+                    truncated(&refusal.message, REASON_LEN_MAX)
+                );
+                self.handshake = Some(Err(refusal));
                 self.fail_all(&Fault::new(FailureKind::Lost, reason));
             }
             HostEvent::Output { id, stream, data } => {
-                if let Some(Owner::Talk(session)) = self.owners.get(&id) {
+                if let Some(Owner::Exchange(session)) = self.owners.get(&id) {
                     let session = *session;
-                    if let Some(talk) = self.talks.get_mut(&session) {
-                        if let Some(at) = talk.cancelled_at.filter(|_| !data.is_empty()) {
-                            // A slow line may still have much to bring; a guest that sends little
-                            // by little has no more time than that.
+                    if let Some(exchange) = self.exchanges.get_mut(&session) {
+                        if let Some(at) = exchange.cancelled_at.filter(|_| !data.is_empty()) {
+                            // A slow line may still carry much output, so each chunk extends the
+                            // deadline, but not beyond `CANCEL_MAX`.
                             let by = self.now.saturating_add(CANCEL_GRACE);
-                            talk.deadline = Some(by.min(at.saturating_add(CANCEL_MAX)));
+                            exchange.deadline = Some(by.min(at.saturating_add(CANCEL_MAX)));
                         }
-                        talk.hear(stream, data);
+                        exchange.on_output(stream, data);
                         self.serve(session);
                     }
                 }
             }
             HostEvent::StdinCredit { id, .. } => {
-                if let Some(Owner::Talk(session)) = self.owners.get(&id) {
+                if let Some(Owner::Exchange(session)) = self.owners.get(&id) {
                     self.write_for(*session);
                 }
             }
@@ -700,7 +727,7 @@ impl Demux {
                 let reason = format!(
                     "the guest closed the link: {}: {}",
                     reply.code.name(),
-                    cut(&reply.message)
+                    truncated(&reply.message, REASON_LEN_MAX)
                 );
                 self.lost(&reason);
             }
@@ -709,17 +736,17 @@ impl Demux {
 
     fn end(&mut self, id: u32, mut terminal: Terminal) {
         if let Terminal::Error(reply) = &mut terminal {
-            reply.message = cut(&reply.message).to_owned();
+            reply.message = truncated(&reply.message, REASON_LEN_MAX).to_owned();
         }
         match self.owners.remove(&id) {
-            Some(Owner::Talk(session)) => {
-                let Some(talk) = self.talks.get_mut(&session) else {
+            Some(Owner::Exchange(session)) => {
+                let Some(exchange) = self.exchanges.get_mut(&session) else {
                     return;
                 };
-                talk.open = None;
-                talk.deadline = None;
+                exchange.open = None;
+                exchange.deadline = None;
                 let len = terminal_len(&terminal);
-                talk.inbox.push_back(Frame::of(terminal, len));
+                exchange.inbox.push_back(Frame::of(terminal, len));
                 self.serve(session);
                 self.write_for(session);
             }
@@ -736,19 +763,19 @@ impl Demux {
         }
     }
 
-    /// Gives a waiting role what has come for it.
+    /// Answers a waiting effect with the frames received, if possible.
     fn serve(&mut self, session: SessionId) {
-        let Some(talk) = self.talks.get_mut(&session) else {
+        let Some(exchange) = self.exchanges.get_mut(&session) else {
             return;
         };
-        let Some((effect, wanted)) = talk.waiting.take() else {
+        let Some((effect, wanted)) = exchange.waiting.take() else {
             return;
         };
-        match talk.serve(&wanted) {
-            Served::Later => talk.waiting = Some((effect, wanted)),
+        match exchange.serve(&wanted) {
+            Served::Later => exchange.waiting = Some((effect, wanted)),
             Served::Now { outcome, taken } => {
                 if let Some((stream, len)) = taken {
-                    talk.owe(stream, len);
+                    exchange.consume(stream, len);
                 }
                 self.complete(effect, outcome);
             }
@@ -758,24 +785,25 @@ impl Demux {
                     Outcome::Success(_) => String::new(),
                 };
                 self.complete(effect, outcome);
-                self.give_up(session, &Fault::new(FailureKind::ContractViolation, detail));
+                self.end_exchange(session, &Fault::new(FailureKind::ContractViolation, detail));
             }
         }
-        self.give_credit(session);
+        self.grant_credit(session);
     }
 
-    /// Gives back the credit that is due, whether a frame was delivered or dropped.
-    fn give_credit(&mut self, session: SessionId) {
-        let Some(talk) = self.talks.get_mut(&session) else {
+    /// Returns the credit of consumed output to the guest, whether its frames were delivered or
+    /// dropped.
+    fn grant_credit(&mut self, session: SessionId) {
+        let Some(exchange) = self.exchanges.get_mut(&session) else {
             return;
         };
-        let (Some(id), None) = (talk.open, talk.cancelled_at) else {
+        let (Some(id), None) = (exchange.open, exchange.cancelled_at) else {
             return;
         };
         for stream in [Stream::Stdout, Stream::Stderr] {
-            if let Some(credit) = NonZeroU32::new(talk.take_due_credit(stream)) {
+            if let Some(credit) = NonZeroU32::new(exchange.take_due_credit(stream)) {
                 let window = Message::ExecWindow(ExecWindow { stream, credit });
-                // Credit beyond what a stream may have is not needed.
+                // A grant above the maximum is refused by the link, and is not needed.
                 let _ = self.link.send(id, window, &mut self.out);
             }
         }
@@ -783,39 +811,43 @@ impl Demux {
 
     // Ends.
 
-    fn violated(&mut self, violation: &LinkViolation) {
+    fn on_violation(&mut self, violation: &LinkViolation) {
         let fault = Fault::new(FailureKind::ContractViolation, violation.to_string());
         if violation.fatal {
             let _ = self.link.lost();
             self.fail_all(&fault);
             return;
         }
-        // The link has given the id up by itself and called it off.
+        // The link itself has aborted the request and sent its `cancel`.
         match self.owners.remove(&violation.id) {
-            Some(Owner::Talk(session)) => self.fail(session, &fault),
+            Some(Owner::Exchange(session)) => self.fail(session, &fault),
             Some(Owner::Call { effect, .. }) => self.complete(effect, fault.outcome()),
             None => {}
         }
     }
 
-    /// Ends a session's talk from this side.
-    fn give_up(&mut self, session: SessionId, fault: &Fault) {
-        if let Some(id) = self.talks.get(&session).and_then(|talk| talk.open) {
-            self.abandon(id);
+    /// Ends a session's exchange with a fault.
+    fn end_exchange(&mut self, session: SessionId, fault: &Fault) {
+        if let Some(id) = self
+            .exchanges
+            .get(&session)
+            .and_then(|exchange| exchange.open)
+        {
+            self.cancel_request(id);
         }
         self.fail(session, fault);
     }
 
-    /// Calls a request off; nobody waits for its end.
-    fn abandon(&mut self, id: u32) {
+    /// Cancels a request. Its later frames are dropped.
+    fn cancel_request(&mut self, id: u32) {
         self.owners.remove(&id);
-        // A request that cannot be called off, a ping, ends by itself.
+        // A ping cannot be cancelled; it ends by itself.
         let _ = self.link.send(id, Message::Cancel(Empty {}), &mut self.out);
     }
 
     fn fail(&mut self, session: SessionId, fault: &Fault) {
-        if let Some(talk) = self.talks.get_mut(&session) {
-            talk.fail(fault);
+        if let Some(exchange) = self.exchanges.get_mut(&session) {
+            exchange.fail(fault);
             self.serve(session);
             self.write_for(session);
         }
@@ -828,14 +860,14 @@ impl Demux {
                 self.complete(effect, fault.outcome());
             }
         }
-        let sessions: Vec<SessionId> = self.talks.keys().copied().collect();
+        let sessions: Vec<SessionId> = self.exchanges.keys().copied().collect();
         for session in sessions {
             self.fail(session, &fault);
         }
     }
 }
 
-/// The request that a call of an operation is.
+/// The request message of an operation.
 fn request_of(
     operation: &str,
     args: &[(&Value, SortId)],
@@ -854,7 +886,8 @@ fn request_of(
             )));
         }
     };
-    let payload = convert::payload(kind, value, sort, sorts).map_err(|why| bad(operation, &why))?;
+    let payload = convert::payload(kind, value, sort, sorts)
+        .map_err(|why| conversion_failure(operation, &why))?;
     Message::from_payload(kind, payload).map_err(|why| invalid(&format!("`{operation}`: {why}")))
 }
 
@@ -862,13 +895,17 @@ fn request_of(
 fn outcome_of(terminal: Terminal, sort: SortId, sorts: &[Sort]) -> Outcome {
     let (payload, fields) = match terminal {
         Terminal::Op(OpResult::Err { error, .. }) => {
-            let detail = format!("{}: {}", error.code.name(), cut(&error.message));
+            let detail = format!(
+                "{}: {}",
+                error.code.name(),
+                truncated(&error.message, REASON_LEN_MAX)
+            );
             return Outcome::failure(kind_of(error.code), &detail);
         }
         Terminal::Error(reply) => return refusal(&reply),
-        Terminal::Op(result) => {
-            let fields = result.op().value_fields();
-            (value_of(result), fields)
+        Terminal::Op(OpResult::Ok(value)) => {
+            let fields = value.op().value_fields();
+            (value.into_item(), fields)
         }
         Terminal::Pong => (Item::Map(Vec::new()), MessageKind::Pong.fields()),
         Terminal::Exec(end) => (
@@ -878,22 +915,11 @@ fn outcome_of(terminal: Terminal, sort: SortId, sorts: &[Sort]) -> Outcome {
     };
     match convert::value(payload, fields, sort, sorts) {
         Ok(value) => Outcome::Success(value),
-        Err(misfit) => {
-            let detail = format!("the guest's result: {misfit}");
+        Err(error) => {
+            let detail = format!("the guest's result: {error}");
             Outcome::failure(FailureKind::ContractViolation, &detail)
         }
     }
-}
-
-/// The payload of a good result, out of its envelope of outcome and operation.
-fn value_of(result: OpResult) -> Item {
-    let Item::Map(entries) = Message::OpResult(result).into_payload() else {
-        return Item::Map(Vec::new());
-    };
-    let value = entries
-        .into_iter()
-        .find(|(key, _)| key.as_text() == Some("value"));
-    value.map_or(Item::Map(Vec::new()), |(_, value)| value)
 }
 
 fn kind_of(code: OpErrorCode) -> FailureKind {
@@ -923,7 +949,7 @@ fn invalid(detail: &str) -> Outcome {
     Outcome::failure(FailureKind::InvalidInput, detail)
 }
 
-fn bad(label: &str, why: &Misfit) -> Outcome {
+fn conversion_failure(label: &str, why: &ConvertError) -> Outcome {
     invalid(&format!("`{label}`: {why}"))
 }
 
@@ -933,8 +959,8 @@ fn no_message(label: &str) -> Outcome {
     ))
 }
 
-/// Why the link did not take a message.
-fn unsent(why: &SendError) -> Outcome {
+/// The failure of an effect whose message the link refused.
+fn send_failure(why: &SendError) -> Outcome {
     let kind = match why {
         SendError::NotReady { .. } => FailureKind::Unavailable,
         SendError::Busy { .. } => FailureKind::Busy,
@@ -945,231 +971,4 @@ fn unsent(why: &SendError) -> Outcome {
         | SendError::Encode(_) => FailureKind::InvalidInput,
     };
     Outcome::failure(kind, &why.to_string())
-}
-
-fn cut(message: &str) -> &str {
-    let mut end = message.len().min(REASON_LEN_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.get(..end).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use antiphon_wire::{AgentEvent, AgentLink, AgentOffer, Deframer, ErrorCode, Features};
-
-    use super::*;
-
-    /// The two ends of a line.
-    struct Line {
-        host: Demux,
-        guest: AgentLink,
-        frames: Deframer,
-    }
-
-    impl Line {
-        /// A line after the handshake.
-        fn ready(silence: Option<u64>) -> Line {
-            let mut host = Demux::new(HostOffer::default()).expect("a good offer");
-            host.set_silence(silence);
-            let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
-            let mut line = Line {
-                host,
-                guest: AgentLink::new(offer),
-                frames: Deframer::default(),
-            };
-            assert_eq!(line.carry(), ["hello"]);
-            assert!(matches!(line.host.greeting(), Some(Ok(_))));
-            line.host.tick(0);
-            line
-        }
-
-        /// Lets time pass as a driver does: with a tick at least every second.
-        fn pass(&mut self, from: u64, to: u64) {
-            let seconds = (from..to).step_by(1_000).skip(1);
-            seconds.chain([to]).for_each(|at| self.host.tick(at));
-        }
-
-        /// Carries what the host said to the guest, and the guest's answers back.
-        fn carry(&mut self) -> Vec<String> {
-            let (heard, answers) = self.hear();
-            self.host_hears(&answers);
-            heard
-        }
-
-        /// Carries what the host said to the guest only; gives the names, and the guest's answers.
-        fn hear(&mut self) -> (Vec<String>, Vec<u8>) {
-            self.frames.push(&self.host.take_out());
-            let (mut heard, mut answers) = (Vec::new(), Vec::new());
-            while let Some(envelope) = self.frames.next().expect("the host writes good frames") {
-                heard.push(envelope.message.name().to_owned());
-                let event = self.guest.receive(envelope, &mut answers);
-                assert!(matches!(
-                    event.expect("the host keeps the rules"),
-                    AgentEvent::Ready(_) | AgentEvent::Pinged | AgentEvent::Request { .. }
-                ));
-            }
-            (heard, answers)
-        }
-
-        fn host_hears(&mut self, bytes: &[u8]) {
-            let mut frames = Deframer::default();
-            frames.push(bytes);
-            while let Some(frame) = frames.next().transpose() {
-                self.host.frame(frame);
-            }
-        }
-
-        /// Opens a request that the guest does not answer.
-        fn open(&mut self) -> EffectId {
-            let effect = EffectId {
-                session: SessionId(1),
-                number: 0,
-            };
-            let sorts: Arc<[Sort]> = Arc::from([
-                Sort::Unit,
-                Sort::Text,
-                Sort::Record {
-                    name: "Dir".into(),
-                    fields: vec![("path".into(), SortId(1))],
-                },
-            ]);
-            let path = Value::record(vec![Value::text("/")]);
-            let want = Want::Call {
-                operation: "fs_list",
-                args: &[(&path, SortId(2))],
-                result: SortId(0),
-            };
-            let reply = self.host.ask(Ask {
-                effect,
-                deadline: None,
-                sorts: &sorts,
-                want,
-            });
-            assert_eq!(reply, Reply::Later);
-            effect
-        }
-
-        fn end(&mut self) -> Option<(EffectId, FailureKind)> {
-            let Completion { effect, outcome } = self.host.completion()?;
-            match outcome {
-                Outcome::Failure(failure) => Some((effect, failure.kind)),
-                Outcome::Success(value) => panic!("nothing was answered, got {value:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_silent_guest_is_pinged_and_then_lost() {
-        let mut line = Line::ready(Some(15_000));
-        line.pass(0, 5_000);
-        let effect = line.open();
-        assert_eq!(line.hear().0, ["fs_list"]);
-        assert_eq!(line.host.next_deadline(), Some(5_000 + PING_AFTER));
-        line.pass(5_000, 5_000 + PING_AFTER - 1);
-        assert_eq!(line.hear().0, [""; 0]);
-
-        let pinged = 5_000 + PING_AFTER;
-        line.host.tick(pinged);
-        assert_eq!(line.hear().0, ["ping"]);
-        line.pass(pinged, pinged + 15_000 - 1);
-        assert_eq!(line.end(), None);
-        assert!(!line.host.is_silent());
-        line.host.tick(pinged + 15_000);
-        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
-        line.host.tick(pinged + 16_000);
-        assert!(line.host.is_silent(), "it is not forgotten");
-        assert_eq!(line.host.next_deadline(), None);
-    }
-
-    #[test]
-    fn time_in_which_the_host_did_not_run_is_not_silence() {
-        let mut line = Line::ready(Some(15_000));
-        let effect = line.open();
-        line.pass(0, PING_AFTER);
-        assert_eq!(line.hear().0, ["fs_list", "ping"]);
-        // The host was stopped for an hour, of which one tick counts.
-        let back = PING_AFTER + 3_600_000;
-        line.host.tick(back);
-        line.pass(back, back + 15_000 - PING_AFTER - 1);
-        assert_eq!(line.end(), None);
-        line.host.tick(back + 15_000 - PING_AFTER);
-        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
-    }
-
-    #[test]
-    fn a_probe_is_answered_in_its_own_time() {
-        let mut line = Line::ready(Some(60_000));
-        line.host.probe(1_500);
-        assert_eq!(line.hear().0, [""; 0], "nothing waits for the guest");
-        let effect = line.open();
-        line.host.probe(1_500);
-        // A probe that would end later does not put the end off.
-        line.host.tick(500);
-        line.host.probe(1_500);
-        assert_eq!(line.hear().0, ["fs_list", "ping"]);
-        line.host.tick(1_499);
-        assert_eq!(line.end(), None);
-        line.host.tick(1_500);
-        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
-
-        let mut line = Line::ready(None);
-        line.open();
-        line.host.probe(1_500);
-        line.carry();
-        line.pass(0, 100_000);
-        assert_eq!(line.end(), None, "it has answered, and silence has no end");
-    }
-
-    #[test]
-    fn a_guest_that_answers_pings_may_take_its_time() {
-        let mut line = Line::ready(Some(15_000));
-        line.open();
-        line.carry();
-        let mut pings = 0;
-        for second in 0..100 {
-            line.host.tick(second * 1_000);
-            pings += line.carry().iter().filter(|name| *name == "ping").count();
-        }
-        assert_eq!(line.end(), None);
-        assert!((30..=100).contains(&pings), "{pings}");
-    }
-
-    #[test]
-    fn a_new_agent_in_the_place_of_the_old_is_a_loss_at_once() {
-        let mut line = Line::ready(Some(15_000));
-        let effect = line.open();
-        line.carry();
-        line.host.tick(PING_AFTER);
-        line.host.tick(PING_AFTER * 2);
-        let offer = AgentOffer::new(Features::all(), "linux".to_owned(), "1".to_owned());
-        line.guest = AgentLink::new(offer);
-        line.frames.push(&line.host.take_out());
-        let ping = line.frames.next().expect("a good frame").expect("a ping");
-        let mut answer = Vec::new();
-        assert!(line.guest.receive(ping, &mut answer).is_err());
-        line.host_hears(&answer);
-        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
-    }
-
-    #[test]
-    fn a_link_with_nothing_open_is_left_alone() {
-        let mut idle = Line::ready(Some(15_000));
-        idle.pass(0, 1_000_000);
-        assert_eq!(
-            (idle.hear().0, idle.host.next_deadline()),
-            (Vec::new(), None)
-        );
-    }
-
-    #[test]
-    fn an_agent_that_says_goodbye_is_lost() {
-        let mut line = Line::ready(None);
-        let effect = line.open();
-        let goodbye = ErrorReply::new(ErrorCode::ShuttingDown, "so long".to_owned());
-        line.host
-            .frame(Ok(Envelope::new(0, Message::Error(goodbye))));
-        assert_eq!(line.end(), Some((effect, FailureKind::Lost)));
-    }
 }

@@ -4,21 +4,21 @@ use crate::bounds::{IDS_MAX, PROTOCOL_MINOR, VersionRange, WINDOW};
 use crate::link::Violation;
 use crate::message::{Features, FrameLen, Hello, HelloErr, HelloErrCode, HelloOk};
 
-/// What a host offers in its handshake.
+/// A host's offer in its handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOffer {
-    /// The versions it speaks.
+    /// The supported versions.
     pub versions: VersionRange,
-    /// What it knows.
+    /// The known features.
     pub features: Features,
-    /// How many requests it may have open at once, pings aside.
+    /// The most requests that the host will have open at once, not counting pings.
     pub ids_max: NonZeroU32,
-    /// The longest frame body it takes.
+    /// The longest frame body that this side accepts.
     pub frame_len_max: FrameLen,
 }
 
 impl Default for HostOffer {
-    /// Everything this crate knows, under its default bounds.
+    /// All features that this crate knows, with its default bounds.
     fn default() -> Self {
         Self {
             versions: VersionRange::SUPPORTED,
@@ -43,7 +43,7 @@ impl HostOffer {
         }
     }
 
-    /// What holds after the guest's answer.
+    /// The agreement that results from the guest's answer.
     pub(crate) fn agree(&self, ok: &HelloOk) -> Result<Agreed, Violation> {
         if !self.versions.contains(ok.protocol_version) {
             let (offered, got) = (self.versions, ok.protocol_version);
@@ -59,18 +59,18 @@ impl HostOffer {
     }
 }
 
-/// What an agent offers in its answer.
+/// An agent's offer in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentOffer {
-    /// The versions it speaks.
+    /// The supported versions.
     pub versions: VersionRange,
-    /// What it serves.
+    /// The features that it serves.
     pub features: Features,
-    /// How many requests it takes at once, pings aside.
+    /// The most requests that it accepts at once, not counting pings.
     pub ids_max: NonZeroU32,
-    /// The longest frame body it takes.
+    /// The longest frame body that this side accepts.
     pub frame_len_max: FrameLen,
-    /// The initial credit of every standard input, in bytes; none: no flow control there.
+    /// The initial credit of every standard input, in bytes; `None`: no flow control.
     pub stdin_window: Option<u32>,
     /// Its operating system, for people.
     pub guest_os: String,
@@ -79,7 +79,7 @@ pub struct AgentOffer {
 }
 
 impl AgentOffer {
-    /// Everything this crate knows but system calls, under its default bounds.
+    /// An offer of these features, with the default bounds of this crate.
     #[must_use]
     pub fn new(features: Features, guest_os: String, agent_version: String) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl AgentOffer {
         }
     }
 
-    /// The answer to a host's offer and what holds after it, or the refusal.
+    /// The answer to a host's offer and the resulting agreement, or the refusal.
     pub(crate) fn agree(&self, hello: &Hello) -> Result<(HelloOk, Agreed), HelloErr> {
         let offered = hello.versions();
         let Some(version) = self.versions.highest_common(offered) else {
@@ -137,17 +137,17 @@ impl AgentOffer {
     }
 }
 
-/// What both sides hold to after the handshake.
+/// The result of the handshake, which binds both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// The version of every frame.
     pub version: u32,
-    /// What may be requested.
+    /// The features that both sides have.
     pub features: Features,
-    /// How many requests may be open at once, pings aside.
+    /// The most requests that may be open at once, not counting pings.
     pub ids_max: u32,
-    /// The initial credit of every standard input, in bytes; none: no flow control there.
+    /// The initial credit of every standard input, in bytes; `None`: no flow control.
     pub stdin_window: Option<u32>,
-    /// The longest frame body that the peer takes.
+    /// The longest frame body that the peer accepts.
     pub peer_frame_len_max: FrameLen,
 }

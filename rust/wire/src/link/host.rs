@@ -1,44 +1,45 @@
 use crate::bounds::{HANDSHAKE_VERSION, LINK_ID, PINGS_MAX};
-use crate::frame::{Envelope, FrameError, encode_stdin_data};
-use crate::link::open::{Open, OpenIds};
+use crate::frame::{Envelope, FrameError, encode_stdin_data, encode_typed};
+use crate::link::open::Open;
+use crate::link::state::{Core, State};
 use crate::link::{
-    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, Violation, Way, admit,
-    answer, complain,
+    Agreed, Credit, HostOffer, LinkViolation, OpenRequest, Phase, SendError, StdStream, Violation,
+    check_message, write_answer,
 };
 use crate::message::{
-    Direction, Empty, ErrorReply, ExecResponse, HelloErr, HelloOk, Message, MessageKind,
-    MessageRole, Stream,
+    Direction, Empty, ErrorReply, ExecResponse, GuestMessage, HelloErr, HelloOk, HostFollowUp,
+    HostRequest, Message, MessageKind, MessageRole, Stream,
 };
 use crate::result::OpResult;
 
-/// The one message that ends a request.
+/// The message that ended a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// A command ended.
     Exec(ExecResponse),
-    /// A file request or a system call gave a result.
+    /// A file request or a system call has its result.
     Op(OpResult),
-    /// The guest lives.
+    /// The guest answered a ping.
     Pong,
     /// The request was not carried out.
     Error(ErrorReply),
 }
 
-/// What a host learns from a message.
+/// What a received message means for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum HostEvent {
-    /// The handshake is over. From here on the deframer takes only the agreed version.
+    /// The handshake is complete. From now on the deframer must accept only the agreed version.
     Ready(HelloOk),
-    /// There is no common version. The guest closes the link.
+    /// The two sides have no version in common. The guest closes the link.
     Refused(HelloErr),
-    /// A command wrote.
+    /// A command wrote output.
     Output {
         /// The id of the command.
         id: u32,
-        /// Where it wrote.
+        /// The stream that it wrote to.
         stream: Stream,
-        /// What it wrote.
+        /// The bytes.
         data: Vec<u8>,
     },
     /// More input may be sent.
@@ -48,38 +49,38 @@ pub enum HostEvent {
         /// How many bytes may be sent now, this credit included.
         credit: Credit,
     },
-    /// A request ended. Nothing more comes on its id.
+    /// A request ended. No more messages follow on its id.
     Ended {
         /// Its id.
         id: u32,
-        /// What it was.
+        /// The type of the request.
         request: MessageKind,
-        /// How it ended.
+        /// The message that ended it.
         terminal: Terminal,
     },
-    /// The guest asked whether the host lives; the answer is written.
+    /// The guest sent a ping; the answer is written.
     Pinged,
-    /// A message that asks for nothing: of an unknown type, or late on an id that was given up.
+    /// The message was ignored: it has an unknown type, or the id of an aborted request.
     Ignored,
-    /// The guest ends the link. Every open id is lost.
+    /// The guest closed the link. Every open request is lost.
     Closing(ErrorReply),
 }
 
 /// The host's side of a link.
 ///
-/// What it has to say is appended to the `out` that its methods take; send that before anything
-/// else. Drive it so:
+/// Its methods append what must be sent to `out`; send that before anything else. How to drive it:
 ///
 /// 1. [`HostLink::new`] writes the `hello`.
-/// 2. Give [`HostLink::receive`] every message of a [`Deframer`](crate::Deframer), and
-///    [`HostLink::reject`] every error of it. After [`HostEvent::Ready`] requests may be sent.
-/// 3. [`HostLink::request`] opens an id, [`HostLink::send`] and [`HostLink::send_stdin`] follow it
-///    up, [`HostEvent::Ended`] ends it: exactly one for each id.
-/// 4. When the transport ends, [`HostLink::lost`] ends what is still open.
+/// 2. Pass every message of a [`Deframer`](crate::Deframer) to [`HostLink::receive`], and every
+///    error of the deframer to [`HostLink::reject`]. After [`HostEvent::Ready`] requests may be
+///    sent.
+/// 3. [`HostLink::request`] opens an id, [`HostLink::send`] and [`HostLink::send_stdin`] send
+///    follow-ups on it. Exactly one [`HostEvent::Ended`] ends each id.
+/// 4. When the transport ends, [`HostLink::lost`] ends the requests that are still open.
 ///
-/// A [`LinkViolation`] that is not fatal ends one request: the id takes no more part, a `cancel`
-/// for it is written, and [`HostLink::lost`] does not list it again. After a fatal one the same
-/// violation comes for ever.
+/// A [`LinkViolation`] that is not fatal aborts one request: later messages on its id are ignored,
+/// a `cancel` for it is written, and [`HostLink::lost`] does not list it. After a fatal violation
+/// every call returns the same violation.
 ///
 /// ```
 /// use antiphon_wire::{
@@ -117,25 +118,14 @@ pub enum HostEvent {
 #[derive(Clone, Debug)]
 pub struct HostLink {
     offer: HostOffer,
-    state: State,
-    ids: OpenIds,
-    ignored_count: u64,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Asked,
-    Ready(Agreed),
-    Closed,
-    Broken(LinkViolation),
-    Lost,
+    core: Core,
 }
 
 impl HostLink {
     /// Writes the `hello` and waits for the answer.
     ///
     /// # Errors
-    /// When the offer is none that the schema allows.
+    /// If the offer violates the schema.
     pub fn new(offer: HostOffer, out: &mut Vec<u8>) -> Result<Self, SendError> {
         let hello = Envelope {
             v: HANDSHAKE_VERSION,
@@ -145,18 +135,16 @@ impl HostLink {
         hello.encode(out, Default::default())?;
         Ok(Self {
             offer,
-            state: State::Asked,
-            ids: OpenIds::default(),
-            ignored_count: 0,
+            core: Core::new(State::Handshake),
         })
     }
 
-    /// A link whose handshake was made otherwise, as on a line where answers to other hosts come
-    /// first: `answer` is the guest's answer to this host. Its ids go on after `last_id`, the
-    /// highest that was used with that guest (0: none).
+    /// A link whose handshake was made elsewhere, as on a line where answers to other hosts come
+    /// first. `answer` is the guest's answer to this host. Ids start after `last_id`, the greatest
+    /// id used with that guest (0: none).
     ///
     /// # Errors
-    /// When the answer is not one to this offer.
+    /// If the answer does not match the offer.
     pub fn with_answer(
         offer: HostOffer,
         answer: &HelloOk,
@@ -164,103 +152,80 @@ impl HostLink {
     ) -> Result<Self, LinkViolation> {
         let agreed = offer.agree(answer);
         let agreed = agreed.map_err(|why| LinkViolation::of_link(LINK_ID, why))?;
-        let mut ids = OpenIds::default();
-        ids.use_up(last_id);
-        Ok(Self {
-            offer,
-            state: State::Ready(agreed),
-            ids,
-            ignored_count: 0,
-        })
+        let mut core = Core::new(State::Ready(agreed));
+        core.ids.use_up(last_id);
+        Ok(Self { offer, core })
     }
 
     // Inputs.
 
-    /// Takes a message of the guest. Answers that need nobody's decision are appended to `out`.
+    /// Receives a message of the guest. Answers that the link gives by itself are appended to
+    /// `out`.
     ///
     /// # Errors
-    /// When the guest must not send this, now or at all.
+    /// If the guest must not send this message now.
     pub fn receive(
         &mut self,
         envelope: Envelope,
         out: &mut Vec<u8>,
     ) -> Result<HostEvent, LinkViolation> {
-        let taken = match &self.state {
-            State::Broken(violation) => return Err(violation.clone()),
-            State::Closed | State::Lost => {
-                let t = envelope.message.name().to_owned();
-                let violation = Violation::AfterLink {
-                    t,
-                    phase: self.phase(),
-                };
-                return Err(LinkViolation::of_link(envelope.id, violation));
-            }
-            State::Asked => self.take_answer(envelope),
-            State::Ready(agreed) => {
+        if let Some(violation) = self.core.ended(&envelope) {
+            return Err(violation);
+        }
+        let event = match self.core.agreed() {
+            None => self.receive_answer(envelope),
+            Some(agreed) => {
                 let version = agreed.version;
-                self.take(envelope, version, out)
+                self.receive_message(envelope, version, out)
             }
         };
-        taken.map_err(|violation| self.violated(violation, out))
+        event.map_err(|violation| self.apply_violation(violation, out))
     }
 
-    /// Takes a frame that could not be understood. One whose payload is wrong ends its request;
-    /// every other ends the link.
+    /// Receives the error of a frame that could not be decoded. A wrong payload aborts its request;
+    /// every other error ends the link.
     ///
     /// # Errors
-    /// Always, unless the request was given up before: then the frame is ignored.
+    /// Always, unless the request was aborted before: then the frame is ignored.
     pub fn reject(
         &mut self,
         error: FrameError,
         out: &mut Vec<u8>,
     ) -> Result<HostEvent, LinkViolation> {
-        match &self.state {
-            State::Broken(violation) => return Err(violation.clone()),
-            State::Closed | State::Lost => return Err(LinkViolation::of_frame(error)),
-            State::Asked | State::Ready(_) => {}
-        }
+        let error = self.core.ended_by(error)?;
         let id = error.id().unwrap_or(LINK_ID);
-        let condemned = self.ids.peek(id).map(|open| open.condemned);
+        let aborted = self.core.ids.peek(id).map(|open| open.aborted);
         if let FrameError::Payload { t, .. } = &error
             && t.role() == MessageRole::Terminal
         {
-            // The guest has ended this id, if badly.
-            self.ids.remove(id);
+            // The guest has ended this id, although with a bad message.
+            self.core.ids.remove(id);
         }
-        let fatal = error.is_fatal() || condemned.is_none();
-        if condemned == Some(true) && !fatal {
-            return Ok(self.ignored());
+        match self.core.judge_frame(error, aborted) {
+            None => Ok(HostEvent::Ignored),
+            Some(violation) => Err(self.apply_violation(violation, out)),
         }
-        let violation = Violation::Frame(Box::new(error));
-        Err(self.violated(
-            LinkViolation {
-                id,
-                fatal,
-                violation,
-            },
-            out,
-        ))
     }
 
-    /// The transport ended: gives every request that will have no terminal message any more.
-    /// The second call gives none.
+    /// Handles the end of the transport. Returns the requests that will have no terminal message.
+    /// The second call returns none.
     #[must_use]
     pub fn lost(&mut self) -> Vec<OpenRequest> {
-        if let State::Asked | State::Ready(_) = self.state {
-            self.state = State::Lost;
-        }
-        self.ids.drain()
+        self.core.lose()
     }
 
     // Commands.
 
-    /// Sends a request and gives its id.
+    /// Sends a request and returns its id.
     ///
     /// # Errors
-    /// When the link does not take it now, or it was not agreed; then nothing was written.
+    /// If the link is not ready or has too many open requests, or the feature was not agreed; then
+    /// nothing was written.
     pub fn request(&mut self, message: Message, out: &mut Vec<u8>) -> Result<u32, SendError> {
-        let agreed = self.agreed_or_error()?;
-        let t = request_kind(&message)?;
+        let agreed = self.core.require_agreed()?;
+        let request =
+            HostRequest::try_from(message).map_err(|message| SendError::wrong_message(&message))?;
+        let t = request.kind();
         if let Some(feature) = t.feature()
             && !agreed.features.contains(feature)
         {
@@ -272,39 +237,34 @@ impl HostLink {
         } else {
             usize::try_from(agreed.ids_max).unwrap_or(usize::MAX)
         };
-        let open = self.ids.count(ping);
+        let open = self.core.ids.count(ping);
         if open >= max {
             return Err(SendError::Busy { open, max });
         }
-        let id = self.ids.next_id().ok_or(SendError::IdsUsed)?;
-        let (v, len_max, window) = (
-            agreed.version,
-            agreed.peer_frame_len_max,
-            agreed.stdin_window,
-        );
-        let envelope = Envelope { v, id, message };
-        envelope.encode(out, len_max)?;
-        self.ids.insert(id, Open::of(t, &envelope.message, window));
+        let id = self.core.ids.next_id().ok_or(SendError::IdsUsed)?;
+        encode_typed(out, agreed.version, id, &request, agreed.peer_frame_len_max)?;
+        self.core
+            .ids
+            .insert(id, Open::of(&request, agreed.stdin_window));
         Ok(id)
     }
 
     /// Sends what belongs to an open request: `stdin_data`, `exec_window`, `signal`, `cancel`.
     ///
     /// # Errors
-    /// When the guest would take it for a violation; then nothing was written.
+    /// If the guest would treat it as a violation; then nothing was written.
     pub fn send(&mut self, id: u32, message: Message, out: &mut Vec<u8>) -> Result<(), SendError> {
-        let agreed = self.agreed_or_error()?;
-        let (v, len_max, start) = (agreed.version, agreed.peer_frame_len_max, out.len());
-        let envelope = Envelope { v, id, message };
-        envelope.encode(out, len_max)?;
-        self.follow(id, &envelope.message)
-            .inspect_err(|_| out.truncate(start))
+        self.core.require_agreed()?;
+        let message = HostFollowUp::try_from(message)
+            .map_err(|message| SendError::wrong_message(&message))?;
+        self.core
+            .send(id, &message, out, |open| open.follow_up(&message).map(drop))
     }
 
-    /// Sends input for a command, straight from `data` to `out`.
+    /// Sends input for a command, copied directly from `data` to `out`.
     ///
     /// # Errors
-    /// When there is no credit for it, or input has ended, or the command takes none; then
+    /// If it exceeds the credit, or input has ended, or the command has no standard input; then
     /// nothing was written.
     pub fn send_stdin(
         &mut self,
@@ -313,83 +273,65 @@ impl HostLink {
         eof: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let agreed = self.agreed_or_error()?;
-        let (v, len_max, start) = (agreed.version, agreed.peer_frame_len_max, out.len());
-        encode_stdin_data(out, v, id, data, eof, len_max)?;
-        let t = MessageKind::StdinData;
-        self.ids
-            .find(id, t)
-            .and_then(|open| open.stdin(data.len(), eof))
-            .map_err(|violation| SendError::Rule { id, violation })
-            .inspect_err(|_| out.truncate(start))
+        self.core.send_with(
+            id,
+            MessageKind::StdinData,
+            out,
+            |out, v, len_max| encode_stdin_data(out, v, id, data, eof, len_max),
+            |open| open.stdin(data.len(), eof),
+        )
     }
 
-    /// Ends the link with a reason for the guest. Every open id is lost; ask [`Self::lost`].
+    /// Closes the link with a reason for the guest. Every open request is lost; [`Self::lost`]
+    /// lists them.
     pub fn close(&mut self, reply: ErrorReply, out: &mut Vec<u8>) {
-        if let State::Ready(agreed) = &self.state {
-            answer(out, agreed.version, LINK_ID, Message::Error(reply));
+        if let Some(agreed) = self.core.agreed() {
+            write_answer(out, agreed.version, LINK_ID, Message::Error(reply));
         }
-        if let State::Asked | State::Ready(_) = self.state {
-            self.state = State::Closed;
-        }
+        self.core.close();
     }
 
     // Questions.
 
-    /// How far the link is.
+    /// The phase of the link.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        match self.state {
-            State::Asked => Phase::Handshake,
-            State::Ready(_) => Phase::Ready,
-            State::Closed => Phase::Closed,
-            State::Broken(_) => Phase::Broken,
-            State::Lost => Phase::Lost,
-        }
+        self.core.phase()
     }
 
-    /// What was agreed, once the link is ready.
+    /// The result of the handshake; `None` unless the link is ready.
     #[must_use]
     pub const fn agreed(&self) -> Option<&Agreed> {
-        match &self.state {
-            State::Ready(agreed) => Some(agreed),
-            State::Asked | State::Closed | State::Broken(_) | State::Lost => None,
-        }
+        self.core.agreed()
     }
 
-    /// What is open, in the order of ids. Requests given up after a violation are not among them.
+    /// The open requests in the order of their ids, without aborted ones.
     pub fn open_requests(&self) -> impl Iterator<Item = OpenRequest> + '_ {
-        self.ids.iter()
+        self.core.ids.iter()
     }
 
-    /// How much input a command may be sent now; none if there is no such command open.
+    /// How much input may be sent to a command now; `None` if the id is not an open command.
     #[must_use]
     pub fn stdin_credit(&self, id: u32) -> Option<Credit> {
-        self.ids.peek(id)?.credit(Way::Stdin)
+        self.core.credit(id, StdStream::Stdin)
     }
 
-    /// How much a command may send on an output stream before it needs more credit; none if there
-    /// is no such command open.
+    /// How much a command may send on an output stream before it needs more credit; `None` if the
+    /// id is not an open command.
     #[must_use]
     pub fn output_credit(&self, id: u32, stream: Stream) -> Option<Credit> {
-        self.ids.peek(id)?.credit(Way::from(stream))
+        self.core.credit(id, StdStream::from(stream))
     }
 
-    /// How many messages were ignored.
+    /// The number of ignored messages: a measure for the owner's log.
     #[must_use]
     pub const fn ignored_count(&self) -> u64 {
-        self.ignored_count
+        self.core.ignored_count()
     }
 
-    // How a message is taken.
+    // Received messages.
 
-    fn agreed_or_error(&self) -> Result<&Agreed, SendError> {
-        self.agreed().ok_or(SendError::NotReady {
-            phase: self.phase(),
-        })
-    }
-
-    fn take_answer(&mut self, envelope: Envelope) -> Result<HostEvent, LinkViolation> {
+    fn receive_answer(&mut self, envelope: Envelope) -> Result<HostEvent, LinkViolation> {
         let Envelope { id, message, .. } = envelope;
         let broken = |violation| LinkViolation::of_link(id, violation);
         if let (Some(t), true) = (message.kind(), id != LINK_ID) {
@@ -397,15 +339,15 @@ impl HostLink {
         }
         if let Message::HelloOk(ok) = message {
             let agreed = self.offer.agree(&ok).map_err(broken)?;
-            self.state = State::Ready(agreed);
+            self.core.state = State::Ready(agreed);
             return Ok(HostEvent::Ready(ok));
         }
         if let Message::HelloErr(refusal) = message {
-            self.state = State::Closed;
+            self.core.close();
             return Ok(HostEvent::Refused(refusal));
         }
         if let Message::Error(reply) = message {
-            self.state = State::Closed;
+            self.core.close();
             return Ok(HostEvent::Closing(reply));
         }
         Err(broken(Violation::BeforeHandshake {
@@ -413,7 +355,7 @@ impl HostLink {
         }))
     }
 
-    fn take(
+    fn receive_message(
         &mut self,
         envelope: Envelope,
         agreed: u32,
@@ -421,73 +363,47 @@ impl HostLink {
     ) -> Result<HostEvent, LinkViolation> {
         let Envelope { v, id, message } = envelope;
         let Some(t) = message.kind() else {
-            return Ok(self.ignored());
+            return Ok(self.ignore());
         };
         let broken = |violation| LinkViolation::of_link(id, violation);
-        admit(t, v, id, agreed, Direction::HostToGuest).map_err(broken)?;
+        check_message(t, v, id, agreed, Direction::HostToGuest).map_err(broken)?;
+        let message =
+            GuestMessage::try_from(message).map_err(|_| broken(Violation::WrongDirection { t }))?;
         match message {
-            Message::ExecOutput(output) => {
+            GuestMessage::ExecOutput(output) => {
                 let (stream, data) = (output.stream, output.data);
-                self.follow_up(id, t, |open| open.output(stream, data.len()))
-                    .map(|taken| {
-                        taken.map_or(HostEvent::Ignored, |()| HostEvent::Output {
-                            id,
-                            stream,
-                            data,
-                        })
-                    })
+                let taken = self.follow_up(id, t, |open| open.output(stream, data.len()))?;
+                Ok(match taken {
+                    Some(()) => HostEvent::Output { id, stream, data },
+                    None => HostEvent::Ignored,
+                })
             }
-            Message::StdinWindow(window) => {
+            GuestMessage::StdinWindow(window) => {
                 let granted = window.credit.get();
-                let taken = self.follow_up(id, t, |open| {
-                    open.grant(t, Way::Stdin, granted)?;
-                    Ok(open.credit(Way::Stdin).unwrap_or(Credit::Unlimited))
-                })?;
-                Ok(
-                    taken.map_or(HostEvent::Ignored, |credit| HostEvent::StdinCredit {
-                        id,
-                        credit,
-                    }),
-                )
+                let credit =
+                    self.follow_up(id, t, |open| open.grant(t, StdStream::Stdin, granted))?;
+                Ok(match credit {
+                    Some(credit) => HostEvent::StdinCredit { id, credit },
+                    None => HostEvent::Ignored,
+                })
             }
-            Message::ExecResponse(response) => self.end(id, t, Terminal::Exec(response)),
-            Message::OpResult(result) => self.end(id, t, Terminal::Op(result)),
-            Message::Pong(Empty {}) => self.end(id, t, Terminal::Pong),
-            Message::Error(reply) if id == LINK_ID => {
-                self.state = State::Closed;
+            GuestMessage::ExecResponse(response) => self.end(id, t, Terminal::Exec(response)),
+            GuestMessage::OpResult(result) => self.end(id, t, Terminal::Op(result)),
+            GuestMessage::Pong(Empty {}) => self.end(id, t, Terminal::Pong),
+            GuestMessage::Error(reply) if id == LINK_ID => {
+                self.core.close();
                 Ok(HostEvent::Closing(reply))
             }
-            Message::Error(reply) => self.end(id, t, Terminal::Error(reply)),
-            Message::Ping(Empty {}) => {
-                answer(out, agreed, id, Message::Pong(Empty {}));
+            GuestMessage::Error(reply) => self.end(id, t, Terminal::Error(reply)),
+            GuestMessage::Ping(Empty {}) => {
+                write_answer(out, agreed, id, Message::Pong(Empty {}));
                 Ok(HostEvent::Pinged)
             }
-            Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecRequest(_)
-            | Message::StdinData(_)
-            | Message::ExecWindow(_)
-            | Message::Signal(_)
-            | Message::FsOpen(_)
-            | Message::FsRead(_)
-            | Message::FsWrite(_)
-            | Message::FsSeek(_)
-            | Message::FsClose(_)
-            | Message::FsStat(_)
-            | Message::FsReadFile(_)
-            | Message::FsWriteFile(_)
-            | Message::FsList(_)
-            | Message::FsMkdir(_)
-            | Message::FsUnlink(_)
-            | Message::FsRename(_)
-            | Message::Syscall(_)
-            | Message::Cancel(_)
-            | Message::Unknown(_) => Err(broken(Violation::WrongDirection { t })),
         }
     }
 
-    /// Applies a rule to the open request of a message; none when that request was given up.
+    /// Applies a rule to the open request of a message. Returns `None` if that request was
+    /// aborted.
     fn follow_up<T>(
         &mut self,
         id: u32,
@@ -495,11 +411,12 @@ impl HostLink {
         rule: impl FnOnce(&mut Open) -> Result<T, Violation>,
     ) -> Result<Option<T>, LinkViolation> {
         let open = self
+            .core
             .ids
             .find(id, t)
             .map_err(|why| LinkViolation::of_link(id, why))?;
-        if open.condemned {
-            self.ignored_count = self.ignored_count.saturating_add(1);
+        if open.aborted {
+            self.core.count_ignored();
             return Ok(None);
         }
         rule(open)
@@ -514,10 +431,11 @@ impl HostLink {
         terminal: Terminal,
     ) -> Result<HostEvent, LinkViolation> {
         let open = self
+            .core
             .ids
             .find(id, t)
             .map_err(|why| LinkViolation::of_link(id, why))?;
-        let (request, condemned) = (open.request, open.condemned);
+        let (request, aborted) = (open.request, open.aborted);
         let result = match &terminal {
             Terminal::Op(result) => Some(result),
             Terminal::Exec(_) | Terminal::Pong | Terminal::Error(_) => None,
@@ -525,10 +443,10 @@ impl HostLink {
         let judged = open
             .end(t, result)
             .map_err(|why| LinkViolation::of_request(id, why));
-        // A terminal message ends its id even when it is the wrong one: nothing else may follow.
-        self.ids.remove(id);
-        if condemned {
-            return Ok(self.ignored());
+        // A terminal message ends its id even if it is the wrong one: nothing else may follow.
+        self.core.ids.remove(id);
+        if aborted {
+            return Ok(self.ignore());
         }
         judged.map(|()| HostEvent::Ended {
             id,
@@ -537,79 +455,22 @@ impl HostLink {
         })
     }
 
-    fn follow(&mut self, id: u32, message: &Message) -> Result<(), SendError> {
-        let wrong = || SendError::WrongMessage {
-            t: message.name().to_owned(),
-        };
-        let t = message.kind().ok_or_else(wrong)?;
-        if t.role() != MessageRole::OneWay || t.direction() != Direction::HostToGuest {
-            return Err(wrong());
-        }
-        let rule = |violation| SendError::Rule { id, violation };
-        let open = self.ids.find(id, t).map_err(rule)?;
-        match message {
-            Message::StdinData(input) => open.stdin(input.data.len(), input.eof == Some(true)),
-            Message::ExecWindow(window) => {
-                open.grant(t, Way::from(window.stream), window.credit.get())
-            }
-            Message::Signal(_) => open.signal(),
-            Message::Cancel(_) => open.cancel(),
-            Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecRequest(_)
-            | Message::ExecOutput(_)
-            | Message::StdinWindow(_)
-            | Message::ExecResponse(_)
-            | Message::FsOpen(_)
-            | Message::FsRead(_)
-            | Message::FsWrite(_)
-            | Message::FsSeek(_)
-            | Message::FsClose(_)
-            | Message::FsStat(_)
-            | Message::FsReadFile(_)
-            | Message::FsWriteFile(_)
-            | Message::FsList(_)
-            | Message::FsMkdir(_)
-            | Message::FsUnlink(_)
-            | Message::FsRename(_)
-            | Message::Syscall(_)
-            | Message::OpResult(_)
-            | Message::Ping(_)
-            | Message::Pong(_)
-            | Message::Error(_)
-            | Message::Unknown(_) => return Err(wrong()),
-        }
-        .map_err(rule)
-    }
-
-    fn ignored(&mut self) -> HostEvent {
-        self.ignored_count = self.ignored_count.saturating_add(1);
+    fn ignore(&mut self) -> HostEvent {
+        self.core.count_ignored();
         HostEvent::Ignored
     }
 
-    /// Keeps a violation: of a request, by giving it up; of the link, for ever.
-    fn violated(&mut self, violation: LinkViolation, out: &mut Vec<u8>) -> LinkViolation {
-        let v = self
-            .agreed()
-            .map_or(HANDSHAKE_VERSION, |agreed| agreed.version);
+    /// Applies a violation: a fatal one ends the link for good, another one aborts its request.
+    fn apply_violation(&mut self, violation: LinkViolation, out: &mut Vec<u8>) -> LinkViolation {
         if violation.fatal {
-            complain(out, v, &violation);
-            self.state = State::Broken(violation.clone());
-        } else if let Ok(open) = self.ids.find(violation.id, MessageKind::Cancel) {
-            open.condemned = true;
-            answer(out, v, violation.id, Message::Cancel(Empty {}));
+            self.core.break_link(&violation, out);
+        } else {
+            let v = self.core.version();
+            if let Ok(open) = self.core.ids.find(violation.id, MessageKind::Cancel) {
+                open.aborted = true;
+                write_answer(out, v, violation.id, Message::Cancel(Empty {}));
+            }
         }
         violation
     }
-}
-
-/// The type of a message that is a request.
-pub(super) fn request_kind(message: &Message) -> Result<MessageKind, SendError> {
-    message
-        .kind()
-        .filter(|kind| kind.role() == MessageRole::Request)
-        .ok_or_else(|| SendError::WrongMessage {
-            t: message.name().to_owned(),
-        })
 }

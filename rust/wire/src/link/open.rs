@@ -1,16 +1,18 @@
 use std::collections::BTreeMap;
 
 use crate::bounds::{LIST_LEN, LIST_LEN_MAX, WINDOW_MAX};
-use crate::link::{Violation, Way};
-use crate::message::{ExecRequest, Message, MessageKind, Stream};
+use crate::link::{StdStream, Violation};
+use crate::message::{
+    Empty, ExecRequest, GuestMessage, HostFollowUp, HostRequest, MessageKind, Stream,
+};
 use crate::result::{OpResult, OpValue};
 
-/// What a stream may still send.
+/// The credit of a stream: how much may still be sent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Credit {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(u64),
-    /// Without end: no flow control was asked for.
+    /// No limit: no flow control was requested.
     Unlimited,
 }
 
@@ -28,10 +30,10 @@ impl Credit {
         }
     }
 
-    fn spend(&mut self, way: Way, got: u64) -> Result<(), Violation> {
+    fn spend(&mut self, stream: StdStream, got: u64) -> Result<(), Violation> {
         match self {
             Self::Bytes(credit) if *credit < got => Err(Violation::CreditExceeded {
-                way,
+                stream,
                 credit: *credit,
                 got,
             }),
@@ -43,11 +45,11 @@ impl Credit {
         }
     }
 
-    fn grant(&mut self, way: Way, granted: u32) -> Result<(), Violation> {
+    fn grant(&mut self, stream: StdStream, granted: u32) -> Result<(), Violation> {
         match self {
             Self::Bytes(credit) if *credit + u64::from(granted) > WINDOW_MAX => {
                 Err(Violation::CreditOverflow {
-                    way,
+                    stream,
                     credit: *credit,
                     granted,
                 })
@@ -61,7 +63,7 @@ impl Credit {
     }
 }
 
-/// An open request, for those who ask what is open.
+/// An open request, in a list of open requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRequest {
     /// Its id.
@@ -70,30 +72,31 @@ pub struct OpenRequest {
     pub request: MessageKind,
 }
 
-/// What is to be known about an open request to judge what comes next on its id.
+/// The state of an open request that decides which messages may follow on its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Open {
     pub(super) request: MessageKind,
-    /// A violation was reported: what still comes is dropped until the terminal message.
-    pub(super) condemned: bool,
+    /// Whether a violation was reported. Later messages are then ignored until the terminal
+    /// message.
+    pub(super) aborted: bool,
     expects: Expects,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expects {
     Exec(Streams),
-    /// At most so many bytes.
+    /// At most this number of bytes.
     Data(u32),
-    /// At most so many bytes said to be written.
+    /// At most this number of bytes reported as written.
     Written(usize),
-    /// So many entries at most, all after this name.
+    /// At most `max` entries, all after this name.
     Entries {
         max: u32,
         after: Option<String>,
     },
-    /// So many buffers back.
+    /// This number of buffers.
     Buffers(usize),
-    /// Nothing that could be too much.
+    /// A result without a bound.
     Plain,
 }
 
@@ -126,16 +129,16 @@ impl Streams {
         }
     }
 
-    fn credit(&mut self, way: Way) -> &mut Credit {
-        match way {
-            Way::Stdin => &mut self.stdin_credit,
-            Way::Stdout => &mut self.stdout_credit,
-            Way::Stderr => &mut self.stderr_credit,
+    fn credit(&mut self, stream: StdStream) -> &mut Credit {
+        match stream {
+            StdStream::Stdin => &mut self.stdin_credit,
+            StdStream::Stdout => &mut self.stdout_credit,
+            StdStream::Stderr => &mut self.stderr_credit,
         }
     }
 }
 
-impl From<Stream> for Way {
+impl From<Stream> for StdStream {
     fn from(stream: Stream) -> Self {
         match stream {
             Stream::Stdout => Self::Stdout,
@@ -145,45 +148,31 @@ impl From<Stream> for Way {
 }
 
 impl Open {
-    /// The state of a request that has just been sent or received.
-    pub(super) fn of(request: MessageKind, message: &Message, stdin_window: Option<u32>) -> Self {
-        let expects = match message {
-            Message::ExecRequest(exec) => Expects::Exec(Streams::of(exec, stdin_window)),
-            Message::FsRead(read) => Expects::Data(read.len),
-            Message::FsReadFile(read) => Expects::Data(read.len.unwrap_or(u32::MAX)),
-            Message::FsWrite(write) => Expects::Written(write.data.len()),
-            Message::FsWriteFile(write) => Expects::Written(write.data.len()),
-            Message::FsList(list) => Expects::Entries {
+    /// The state of a request that was just sent or received.
+    pub(super) fn of(request: &HostRequest, stdin_window: Option<u32>) -> Self {
+        let expects = match request {
+            HostRequest::ExecRequest(exec) => Expects::Exec(Streams::of(exec, stdin_window)),
+            HostRequest::FsRead(read) => Expects::Data(read.len),
+            HostRequest::FsReadFile(read) => Expects::Data(read.len.unwrap_or(u32::MAX)),
+            HostRequest::FsWrite(write) => Expects::Written(write.data.len()),
+            HostRequest::FsWriteFile(write) => Expects::Written(write.data.len()),
+            HostRequest::FsList(list) => Expects::Entries {
                 max: list.limit.map_or(LIST_LEN, std::num::NonZeroU32::get),
                 after: list.after.clone(),
             },
-            Message::Syscall(call) => Expects::Buffers(call.bufs.len()),
-            Message::FsOpen(_)
-            | Message::FsSeek(_)
-            | Message::FsClose(_)
-            | Message::FsStat(_)
-            | Message::FsMkdir(_)
-            | Message::FsUnlink(_)
-            | Message::FsRename(_)
-            | Message::Ping(_)
-            | Message::Hello(_)
-            | Message::HelloOk(_)
-            | Message::HelloErr(_)
-            | Message::ExecOutput(_)
-            | Message::StdinData(_)
-            | Message::ExecWindow(_)
-            | Message::StdinWindow(_)
-            | Message::Signal(_)
-            | Message::ExecResponse(_)
-            | Message::OpResult(_)
-            | Message::Pong(_)
-            | Message::Cancel(_)
-            | Message::Error(_)
-            | Message::Unknown(_) => Expects::Plain,
+            HostRequest::Syscall(call) => Expects::Buffers(call.bufs.len()),
+            HostRequest::FsOpen(_)
+            | HostRequest::FsSeek(_)
+            | HostRequest::FsClose(_)
+            | HostRequest::FsStat(_)
+            | HostRequest::FsMkdir(_)
+            | HostRequest::FsUnlink(_)
+            | HostRequest::FsRename(_)
+            | HostRequest::Ping(_) => Expects::Plain,
         };
         Self {
-            request,
-            condemned: false,
+            request: request.kind(),
+            aborted: false,
             expects,
         }
     }
@@ -201,9 +190,9 @@ impl Open {
     }
 
     /// The credit of a stream, if this is a command.
-    pub(super) fn credit(&self, way: Way) -> Option<Credit> {
+    pub(super) fn credit(&self, stream: StdStream) -> Option<Credit> {
         match self.expects {
-            Expects::Exec(mut streams) => Some(*streams.credit(way)),
+            Expects::Exec(mut streams) => Some(*streams.credit(stream)),
             Expects::Data(_)
             | Expects::Written(_)
             | Expects::Entries { .. }
@@ -214,10 +203,10 @@ impl Open {
 
     /// Output of the command.
     pub(super) fn output(&mut self, stream: Stream, len: usize) -> Result<(), Violation> {
-        let way = Way::from(stream);
+        let stream = StdStream::from(stream);
         self.streams(MessageKind::ExecOutput)?
-            .credit(way)
-            .spend(way, wide(len))
+            .credit(stream)
+            .spend(stream, wide(len))
     }
 
     /// Input for the command.
@@ -228,25 +217,64 @@ impl Open {
             Stdin::Ended => return Err(Violation::AfterEof),
             Stdin::Open => {}
         }
-        streams.stdin_credit.spend(Way::Stdin, wide(len))?;
+        streams.stdin_credit.spend(StdStream::Stdin, wide(len))?;
         if eof {
             streams.stdin = Stdin::Ended;
         }
         Ok(())
     }
 
-    /// More credit for a stream.
-    pub(super) fn grant(&mut self, t: MessageKind, way: Way, credit: u32) -> Result<(), Violation> {
-        self.streams(t)?.credit(way).grant(way, credit)
+    /// More credit for a stream. Returns its credit afterwards.
+    pub(super) fn grant(
+        &mut self,
+        t: MessageKind,
+        stream: StdStream,
+        credit: u32,
+    ) -> Result<Credit, Violation> {
+        let total = self.streams(t)?.credit(stream);
+        total.grant(stream, credit)?;
+        Ok(*total)
     }
 
-    /// A signal for the command.
-    pub(super) fn signal(&mut self) -> Result<(), Violation> {
-        self.streams(MessageKind::Signal).map(|_| ())
+    /// A follow-up of the host. Returns the new credit after a grant.
+    pub(super) fn follow_up(
+        &mut self,
+        message: &HostFollowUp,
+    ) -> Result<Option<Credit>, Violation> {
+        match message {
+            HostFollowUp::StdinData(input) => {
+                self.stdin(input.data.len(), input.eof == Some(true))?;
+            }
+            HostFollowUp::ExecWindow(window) => {
+                let (t, stream) = (MessageKind::ExecWindow, StdStream::from(window.stream));
+                return self.grant(t, stream, window.credit.get()).map(Some);
+            }
+            HostFollowUp::Signal(_) => drop(self.streams(MessageKind::Signal)?),
+            HostFollowUp::Cancel(Empty {}) => self.cancel()?,
+        }
+        Ok(None)
     }
 
-    /// The host wants the request to end early.
-    pub(super) fn cancel(&self) -> Result<(), Violation> {
+    /// A message of the agent for the request. A ping does not belong to a request.
+    pub(super) fn reply(&mut self, message: &GuestMessage) -> Result<(), Violation> {
+        let t = message.kind();
+        match message {
+            GuestMessage::ExecOutput(output) => self.output(output.stream, output.data.len()),
+            GuestMessage::StdinWindow(window) => self
+                .grant(t, StdStream::Stdin, window.credit.get())
+                .map(drop),
+            GuestMessage::OpResult(result) => self.end(t, Some(result)),
+            GuestMessage::ExecResponse(_) | GuestMessage::Error(_) | GuestMessage::Pong(_) => {
+                self.end(t, None)
+            }
+            GuestMessage::Ping(_) => Err(Violation::WrongRequest {
+                request: self.request,
+                t,
+            }),
+        }
+    }
+
+    fn cancel(&self) -> Result<(), Violation> {
         if self.request == MessageKind::Ping {
             let (request, t) = (self.request, MessageKind::Cancel);
             return Err(Violation::WrongRequest { request, t });
@@ -275,7 +303,7 @@ impl Open {
         }
     }
 
-    /// Whether a result is one that the request can have.
+    /// Checks a result against the bounds of the request.
     fn value(&self, value: &OpValue) -> Result<(), Violation> {
         match (&self.expects, value) {
             (Expects::Data(max), OpValue::FsRead(read) | OpValue::FsReadFile(read)) => {
@@ -309,7 +337,7 @@ impl Open {
                     return Err(Violation::BufferCount { expected, got });
                 }
             }
-            // The operation was compared with the request before; the rest has no bound.
+            // The operation was compared with the request before; the other results have no bound.
             _ => {}
         }
         Ok(())
@@ -322,8 +350,8 @@ fn wide(len: usize) -> u64 {
 
 /// The open ids of one side, and the greatest it has used.
 ///
-/// Ids rise. So an id that is not open either has ended or was never used, and which of the two
-/// is known without keeping the ended ones.
+/// Ids rise. So the greatest id is enough to know whether an id that is not open has ended or was
+/// never used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenIds {
     open: BTreeMap<u32, Open>,
@@ -331,20 +359,20 @@ pub(super) struct OpenIds {
 }
 
 impl OpenIds {
-    /// The next id, if any is left.
+    /// The next id; `None` if all were used.
     pub(super) fn next_id(&self) -> Option<u32> {
         self.last.checked_add(1)
     }
 
-    /// Refuses an id that a request must not have.
-    pub(super) fn rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
+    /// Refuses an id of a request that is not greater than all earlier ids.
+    pub(super) fn check_rising(&self, id: u32, t: MessageKind) -> Result<(), Violation> {
         if id <= self.last {
             return Err(Violation::IdNotRising { t, last: self.last });
         }
         Ok(())
     }
 
-    /// Counts an id as used without opening it: its request was answered on the spot.
+    /// Counts an id as used without opening it, because its request was answered at once.
     pub(super) fn use_up(&mut self, id: u32) {
         self.last = self.last.max(id);
     }
@@ -375,7 +403,7 @@ impl OpenIds {
         id <= self.last
     }
 
-    /// How many are open, pings (not) among them.
+    /// The number of open pings, or of the other open requests.
     pub(super) fn count(&self, pings: bool) -> usize {
         self.open
             .values()
@@ -386,14 +414,14 @@ impl OpenIds {
     pub(super) fn iter(&self) -> impl Iterator<Item = OpenRequest> + '_ {
         self.open
             .iter()
-            .filter(|(_, open)| !open.condemned)
+            .filter(|(_, open)| !open.aborted)
             .map(|(&id, open)| OpenRequest {
                 id,
                 request: open.request,
             })
     }
 
-    /// Everything that is open, and nothing is afterwards.
+    /// Removes and returns the open requests.
     pub(super) fn drain(&mut self) -> Vec<OpenRequest> {
         let lost = self.iter().collect();
         self.open.clear();

@@ -3,9 +3,9 @@ use crate::frame::{EncodeError, FrameError};
 use crate::message::{ErrorCode, ErrorReply, Feature, MessageKind};
 use crate::result::Op;
 
-/// A stream of a command, named as it is sent.
+/// A standard stream of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum StdStream {
     /// Standard input, from host to guest.
     Stdin,
     /// Standard output, from guest to host.
@@ -14,11 +14,11 @@ pub enum Way {
     Stderr,
 }
 
-impl Way {
+impl StdStream {
     /// Every stream.
     pub const ALL: &'static [Self] = &[Self::Stdin, Self::Stdout, Self::Stderr];
 
-    /// The name of the stream.
+    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,22 +29,22 @@ impl Way {
     }
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for StdStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// How far a link is.
+/// The phase of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// The handshake is not over.
+    /// The handshake is in progress.
     Handshake,
-    /// Requests flow.
+    /// Requests can be sent.
     Ready,
-    /// A side ended the link, or found no common version.
+    /// A side closed the link, or the two sides have no version in common.
     Closed,
-    /// The peer broke the rules.
+    /// The peer violated a rule.
     Broken,
     /// The transport ended.
     Lost,
@@ -62,32 +62,32 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// A rule of the link that a message breaks.
+/// A rule of the link that a message violates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// Something else came before the handshake was over.
+    /// Another message came before the end of the handshake.
     #[error("`{t}` came before the handshake was over")]
     BeforeHandshake {
-        /// The message type, as text because it may be an unknown one.
+        /// The message type, as text because it can be unknown.
         t: String,
     },
-    /// A message of the handshake came after it, or was not asked for.
+    /// A message of the handshake came after its end, or was not expected.
     #[error("`{t}` is not expected while the link is {phase}")]
     HandshakeAgain {
         /// The message type.
         t: MessageKind,
-        /// How far the link is.
+        /// The phase of the link.
         phase: Phase,
     },
     /// The guest chose a version that the host did not offer.
     #[error("version {got} was chosen, {offered} was offered")]
     VersionNotOffered {
-        /// What the host offered.
+        /// The versions that the host offered.
         offered: VersionRange,
-        /// What the guest chose.
+        /// The version that the guest chose.
         got: u32,
     },
-    /// An envelope has another version than the agreed one.
+    /// An envelope does not have the agreed version.
     #[error("an envelope has version {got}, {agreed} was agreed")]
     VersionNotAgreed {
         /// The agreed version.
@@ -95,13 +95,13 @@ pub enum Violation {
         /// The version in the envelope.
         got: u32,
     },
-    /// A message that only the other side sends.
+    /// A message that only the receiving side may send.
     #[error("`{t}` is not for this side to receive")]
     WrongDirection {
         /// The message type.
         t: MessageKind,
     },
-    /// A request, or what belongs to one, on the id of the link, or a handshake on another.
+    /// A request or its follow-up on the id of the link, or a handshake on another id.
     #[error("`{t}` may not have id {id}")]
     WrongId {
         /// The message type.
@@ -109,27 +109,27 @@ pub enum Violation {
         /// The id.
         id: u32,
     },
-    /// No request was ever open under this id.
+    /// The id was never used by a request.
     #[error("`{t}` has an id that no request had")]
     NeverOpened {
         /// The message type.
         t: MessageKind,
     },
-    /// The request under this id has had its terminal message.
+    /// The request with this id has had its terminal message.
     #[error("`{t}` has an id that has ended")]
     AfterEnd {
         /// The message type.
         t: MessageKind,
     },
-    /// A request has an id that is not above all earlier ones.
+    /// The id of a request is not greater than all earlier ids.
     #[error("`{t}` must have an id above {last}")]
     IdNotRising {
         /// The message type.
         t: MessageKind,
-        /// The greatest id so far.
+        /// The greatest id used so far.
         last: u32,
     },
-    /// A terminal message does not answer this request.
+    /// A terminal message does not answer this type of request.
     #[error("`{t}` does not answer `{request}`")]
     WrongAnswer {
         /// The request.
@@ -137,7 +137,7 @@ pub enum Violation {
         /// The terminal message.
         t: MessageKind,
     },
-    /// A result is of another operation than the request.
+    /// A result's operation is not that of the request.
     #[error("a result of `{op}` does not answer `{request}`")]
     WrongOp {
         /// The request.
@@ -145,7 +145,7 @@ pub enum Violation {
         /// The operation in the result.
         op: Op,
     },
-    /// A message that does not belong to this kind of request.
+    /// A message that does not belong to this type of request.
     #[error("`{t}` does not belong to `{request}`")]
     WrongRequest {
         /// The request.
@@ -153,92 +153,92 @@ pub enum Violation {
         /// The message type.
         t: MessageKind,
     },
-    /// Input for a command that was started without.
+    /// Input for a command that was started without standard input.
     #[error("the command was started without standard input")]
     NoStdin,
-    /// Input after its end.
+    /// Input after the end of standard input.
     #[error("standard input has ended")]
     AfterEof,
-    /// More bytes than there is credit for.
-    #[error("{got} bytes of {way} were sent with credit for {credit}")]
+    /// More bytes than the stream has credit for.
+    #[error("{got} bytes of {stream} were sent with credit for {credit}")]
     CreditExceeded {
         /// The stream.
-        way: Way,
-        /// The credit before.
+        stream: StdStream,
+        /// The credit before the message.
         credit: u64,
-        /// The bytes sent.
+        /// The number of bytes sent.
         got: u64,
     },
-    /// More credit than a stream can hold.
-    #[error("{way} has credit for {credit} bytes and cannot take {granted} more")]
+    /// More credit than a stream can have.
+    #[error("{stream} has credit for {credit} bytes and cannot take {granted} more")]
     CreditOverflow {
         /// The stream.
-        way: Way,
+        stream: StdStream,
         /// The credit before.
         credit: u64,
         /// The credit granted.
         granted: u32,
     },
-    /// The result of a system call has another number of buffers than the call.
+    /// The result of a system call does not have as many buffers as the call.
     #[error("the call had {expected} buffers, its result has {got}")]
     BufferCount {
-        /// How many the call had.
+        /// The number in the call.
         expected: usize,
-        /// How many the result has.
+        /// The number in the result.
         got: usize,
     },
-    /// More bytes were read than were asked for.
+    /// The result has more bytes than the request asked for.
     #[error("{max} bytes were asked for, {got} came")]
     ReadTooLong {
-        /// How many were asked for.
+        /// The number in the request.
         max: u32,
-        /// How many came.
+        /// The number in the result.
         got: usize,
     },
-    /// More bytes were said to be written than were sent.
+    /// The result reports more bytes written than were sent.
     #[error("{max} bytes were sent to be written, {got} are said to be")]
     WrittenTooLong {
-        /// How many were sent.
+        /// The number of bytes sent.
         max: usize,
-        /// How many are said to be written.
+        /// The number of bytes reported as written.
         got: u32,
     },
-    /// More entries than were asked for.
+    /// The result has more entries than the request asked for.
     #[error("{max} entries were asked for, {got} came")]
     ListTooLong {
-        /// How many were asked for.
+        /// The number in the request.
         max: u32,
-        /// How many came.
+        /// The number in the result.
         got: usize,
     },
-    /// Entries are not in the order of their names, or not after the name that was given.
+    /// Entries are not in the order of their names, or not after the name in the request.
     #[error("entry {index} of a listing is not after the one before it")]
     ListUnsorted {
-        /// The number of the entry, from 0.
+        /// The index of the entry, from 0.
         index: usize,
     },
-    /// A frame that could not be understood.
+    /// A frame that could not be decoded.
     #[error(transparent)]
     Frame(Box<FrameError>),
-    /// Something came after the link ended.
+    /// A message came after the end of the link.
     #[error("`{t}` came while the link was {phase}")]
     AfterLink {
-        /// The message type, as text because it may be an unknown one.
+        /// The message type, as text because it can be unknown.
         t: String,
-        /// How the link ended.
+        /// The phase of the link after its end.
         phase: Phase,
     },
 }
 
-/// A peer broke a rule of the link.
+/// A violation of a rule of the link by the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("id {id}: {violation}")]
 pub struct LinkViolation {
-    /// The id of the message; [`LINK_ID`](crate::LINK_ID) where it had none.
+    /// The id of the message; [`LINK_ID`](crate::LINK_ID) if it has none.
     pub id: u32,
-    /// Whether the whole link ends. Otherwise only the request under `id` does.
+    /// Whether the whole link ends. Otherwise only the request with this `id` ends.
     pub fatal: bool,
-    /// Which rule.
+    /// The rule.
     pub violation: Violation,
 }
 
@@ -259,13 +259,13 @@ impl LinkViolation {
         }
     }
 
-    /// A frame that could not be understood, on a link that has ended.
+    /// A frame that could not be decoded, on a link that has ended.
     pub(crate) fn of_frame(error: FrameError) -> Self {
         let id = error.id().unwrap_or(LINK_ID);
         Self::of_link(id, Violation::Frame(Box::new(error)))
     }
 
-    /// The `error` that tells the peer.
+    /// The `error` that reports this to the peer.
     #[must_use]
     pub fn reply(&self) -> ErrorReply {
         match &self.violation {
@@ -306,39 +306,39 @@ impl LinkViolation {
     }
 }
 
-/// Why this side does not send a message. Nothing was written and nothing changed.
+/// Why this side does not send a message. Nothing was written and no state changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The link is not ready.
     #[error("the link is {phase}")]
     NotReady {
-        /// How far it is.
+        /// The phase of the link.
         phase: Phase,
     },
-    /// As many requests are open as were agreed.
+    /// The agreed number of requests is open already.
     #[error("{open} requests are open, {max} were agreed; wait for one to end")]
     Busy {
-        /// How many are open.
+        /// The number of open requests.
         open: usize,
-        /// How many may be.
+        /// The agreed number.
         max: usize,
     },
-    /// Every id was used. A new link has new ones.
+    /// Every id was used. A new link starts with new ids.
     #[error("every id of this link was used; open a new link")]
     IdsUsed,
-    /// The peer does not serve this.
+    /// The peer does not serve the feature of the request.
     #[error("`{feature}` was not agreed in the handshake")]
     NotAgreed {
         /// The missing feature.
         feature: Feature,
     },
-    /// The message does not go this way, or not through this method.
+    /// This side does not send the message, or not with this method.
     #[error("`{t}` is not sent this way")]
     WrongMessage {
-        /// The message type, as text because it may be an unknown one.
+        /// The message type, as text because it can be unknown.
         t: String,
     },
-    /// The peer would take it for a violation.
+    /// The peer would treat it as a violation.
     #[error("id {id}: {violation}")]
     Rule {
         /// The id.
@@ -346,7 +346,7 @@ pub enum SendError {
         /// The rule.
         violation: Violation,
     },
-    /// It cannot be written.
+    /// It cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }

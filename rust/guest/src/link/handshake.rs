@@ -1,12 +1,11 @@
-//! The handshake.
+//! The handshake on a shared line.
 //!
-//! On a line that other hosts have used before, and whose agent may have been replaced, an answer
-//! to a `hello` need not be the answer to this host's: what earlier hosts asked is answered first,
-//! perhaps by another agent with another offer. Version 1 has no field by which an answer names its
-//! question, but a line keeps its order, and ids need not begin at 1. So the host follows its
-//! `hello` with a `ping` whose id it draws at random. When the answer to that ping comes, every
-//! answer to an earlier question has come before it, and the last answer to a `hello` is the one to
-//! its own.
+//! If other hosts have used the line before, an answer to a `hello` may be meant for another host:
+//! earlier messages are answered first, perhaps by another agent with another offer. In version 1
+//! an answer does not name its `hello`, but a line keeps the order of messages, and ids need not
+//! start at 1. So the host sends a `ping` with a random id after its `hello`. When the answer to
+//! that ping arrives, all answers to earlier messages have arrived, and the last answer to a
+//! `hello` is the one for this host.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -18,17 +17,17 @@ use super::seek::{Awaited, Found};
 use super::{Incoming, LinkError};
 use crate::port::STALL_MAX;
 
-/// How often `hello` is sent on a shared line until it is answered. The rest of what a host before
-/// sent may swallow the first. Well above the agent's patience with a message that does not grow,
-/// for each `hello` makes such a message grow.
+/// The interval at which `hello` is repeated on a shared line until it is answered. An unfinished
+/// message of an earlier host may swallow the first `hello`. The interval is well above the agent's
+/// timeout for an unfinished message, because each `hello` extends such a message.
 const HELLO_EVERY: Duration = STALL_MAX.saturating_mul(3);
 
 /// The handshake on a shared line.
 #[derive(Debug)]
-pub(super) struct Greeting {
+pub(super) struct SharedHandshake {
     hello: Vec<u8>,
     awaited: Awaited,
-    /// The id of the last ping. The first is drawn at random, from the lower half of all ids.
+    /// The id of the last ping. The first is random, in the lower half of all ids.
     ping: u32,
     /// Whether a ping was sent since the last `hello`.
     is_pinged: bool,
@@ -36,12 +35,12 @@ pub(super) struct Greeting {
     refusal: Option<HelloErr>,
 }
 
-impl Greeting {
-    /// Prepares a handshake that offers this.
-    pub(super) fn new(offer: &HostOffer, awaited: Awaited) -> Result<Greeting, LinkError> {
+impl SharedHandshake {
+    /// Prepares a handshake with this offer.
+    pub(super) fn new(offer: &HostOffer, awaited: Awaited) -> Result<SharedHandshake, LinkError> {
         let mut hello = Vec::new();
         HostLink::new(offer.clone(), &mut hello)?;
-        Ok(Greeting {
+        Ok(SharedHandshake {
             hello,
             awaited,
             ping: (RandomState::new().hash_one(std::process::id()) as u32) >> 1,
@@ -51,23 +50,25 @@ impl Greeting {
         })
     }
 
-    /// Shakes hands; `send` writes to the line, and what the reader thread finds comes by
-    /// `incoming`. Returns the answer, and the highest id that was used.
+    /// Performs the handshake. `send` writes to the line, and `incoming` receives the reports of
+    /// the reader thread. Returns the answer and the greatest id that was used.
     pub(super) fn run(
         mut self,
         incoming: &Receiver<Incoming>,
         mut send: impl FnMut(Vec<u8>),
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(HelloOk, u32), LinkError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         let mut again = Instant::now();
         loop {
             let now = Instant::now();
-            // Looked at here, for a guest that never pauses.
+            // Checked here for a guest that sends without pause, so that `recv_timeout` never times
+            // out.
             if now >= until {
-                return Err(LinkError::Silent(patience));
+                return Err(LinkError::Silent(timeout));
             }
-            // Once the answer to the ping was found, it only has to come through the channel.
+            // If the answer to the ping was found already, it is in the channel and no `hello` is
+            // repeated.
             if again <= now && self.awaited.withdraw() {
                 if let Some(refusal) = self.refusal.take().filter(|_| self.answer.is_none()) {
                     return Err(LinkError::Refused(refusal));
@@ -102,7 +103,7 @@ impl Greeting {
                     self.ping += 1;
                     let ping = Envelope::new(self.ping, Message::Ping(Empty {}));
                     self.awaited.await_ping(self.ping);
-                    // A ping always makes a frame.
+                    // Encoding a ping cannot fail.
                     send(ping.to_frame().unwrap_or_default());
                 }
                 None

@@ -1,7 +1,5 @@
-//! How commands, hosts and the agent itself end: by themselves, at their bounds, and when the agent
-//! is short of something.
-
-mod common;
+//! The ends of commands, hosts and the agent: by themselves, at their bounds, and when the agent is
+//! out of a resource.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,15 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
 use antiphon_guest::agent::{AgentOptions, HANDSHAKE_MAX, Place, Stop, serve};
 use antiphon_wire::{
     Deframer, Empty, Envelope, ErrorCode, ErrorReply, ExecWindow, HostEvent, Message, StdinData,
     Stream, Terminal,
 };
-use common::{Client, agent_command, child, exec, gone, in_process, pid_in, sh, state};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An agent in this process that listens on a socket.
 struct Listening {
@@ -66,25 +64,25 @@ fn client(stream: UnixStream) -> Client {
 fn wait_for(socket: &Path) {
     let begun = Instant::now();
     while !socket.exists() {
-        assert!(begun.elapsed() < PATIENCE, "the agent does not listen");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not listen");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Closes the connection of a client, whose own thread holds it too.
+/// Closes the connection of a client, which the client's thread also holds.
 fn leave(client: Client, stream: &UnixStream) {
     drop(client);
     let both = std::net::Shutdown::Both;
     stream.shutdown(both).expect("it was open");
 }
 
-/// Everything that comes from the agent until it closes the connection.
+/// Reads all messages of the agent until it closes the connection.
 fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
     let mut bytes = Vec::new();
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("it is a socket");
-    // An agent that closes without having read what was sent resets the connection.
+    // If the agent closes with unread bytes, the connection is reset.
     let _ = stream.read_to_end(&mut bytes);
     let mut deframer = Deframer::default();
     deframer.push(&bytes);
@@ -105,7 +103,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill starts").success());
 }
 
-/// Waits until a file holds a process number.
+/// Waits until a file contains a process number.
 fn pid_of(path: &Path) -> i32 {
     let begun = Instant::now();
     loop {
@@ -113,13 +111,13 @@ fn pid_of(path: &Path) -> i32 {
         if text.ends_with(b"\n") {
             return pid_in(&text);
         }
-        assert!(begun.elapsed() < PATIENCE, "no process number came");
+        assert!(begun.elapsed() < TIMEOUT, "no process number came");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
-fn a_command_that_ended_by_itself_has_kept_its_deadline() {
+fn a_command_that_exited_has_met_its_deadline() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let mut request = sh("sleep 3 & exit 7");
     request.deadline_ms = NonZeroU32::new(300);
@@ -147,8 +145,8 @@ fn output_of_a_command_that_ended_in_time_waits_for_its_reader() {
 }
 
 #[test]
-fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
-    // One whose parent is still there, one whose parent has ended, and one whose parent is an orphan
+fn a_deadline_and_a_cancel_kill_descendants_outside_the_group() {
+    // A process whose parent runs, one whose parent has exited, and one whose parent is an orphan
     // within the group.
     for script in [
         "setsid sh -c 'echo $$; exec sleep 61' & sleep 61",
@@ -175,9 +173,10 @@ fn a_deadline_and_a_cancel_end_descendants_outside_the_group() {
     }
 }
 
-/// A command that begins while another one is ended is a child of the agent, as an adopted orphan is.
+/// A command that starts while another one is killed is a child of the agent, as an adopted orphan
+/// is.
 #[test]
-fn ending_one_command_does_not_touch_another_that_begins() {
+fn killing_one_command_does_not_affect_one_that_starts() {
     let (mut client, mut agent) = child();
     for _ in 0..300 {
         let ended = client.request(Message::ExecRequest(exec(&["sleep", "66"])));
@@ -195,7 +194,7 @@ fn ending_one_command_does_not_touch_another_that_begins() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_is_not_ended_with_a_later_one() {
+fn orphans_of_a_command_are_not_killed_with_a_later_one() {
     let place = TempDir::new().expect("there is room");
     let file = place.path().join("pid");
     let (mut client, mut agent) = child();
@@ -245,7 +244,7 @@ fn sigterm_ends_commands_and_removes_the_socket() {
 }
 
 #[test]
-fn a_host_that_reads_nothing_does_not_hold_up_the_end_of_the_agent() {
+fn a_host_that_does_not_read_does_not_block_the_end_of_the_agent() {
     let agent = Listening::new(AgentOptions::default());
     let mut stream = agent.connect();
     assert!(matches!(probe(&stream), Some(Message::HelloOk(_))));
@@ -254,7 +253,7 @@ fn a_host_that_reads_nothing_does_not_hold_up_the_end_of_the_agent() {
     let request = Envelope::new(1, Message::ExecRequest(request)).to_frame();
     let request = request.expect("a frame");
     stream.write_all(&request).expect("there is room");
-    // Until the socket and the queue behind it are full.
+    // Until the socket and the outbox are full.
     thread::sleep(Duration::from_millis(300));
     let begun = Instant::now();
     agent.stop.stop();
@@ -273,7 +272,7 @@ fn the_agent_on_standard_streams_outlives_the_signals_of_a_terminal() {
         signal(&agent, name);
         assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
     }
-    // Its commands get them as a program gets them that was just started.
+    // Its commands have the default actions.
     let id = client.request(Message::ExecRequest(sh("kill -HUP $$")));
     assert_eq!(client.wait(id).exit(), (129, Some(1), false));
     signal(&agent, "TERM");
@@ -281,7 +280,7 @@ fn the_agent_on_standard_streams_outlives_the_signals_of_a_terminal() {
 }
 
 #[test]
-fn one_host_too_many_is_refused_with_the_limit() {
+fn refuses_a_host_above_the_limit() {
     let agent = Listening::new(AgentOptions {
         hosts_max: NonZeroUsize::new(2).expect("not zero"),
         ..AgentOptions::default()
@@ -297,7 +296,7 @@ fn one_host_too_many_is_refused_with_the_limit() {
     leave(first, &stream);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
     }
     assert_eq!(second.call(Message::Ping(Empty {})), Terminal::Pong);
     agent.stop.stop();
@@ -309,7 +308,7 @@ fn probe(mut stream: &UnixStream) -> Option<Message> {
     let mut hello = Vec::new();
     let offer = antiphon_wire::HostOffer::default();
     antiphon_wire::HostLink::new(offer, &mut hello).expect("a good offer");
-    // One that is refused may be closed already.
+    // A refused connection may be closed already.
     let _ = stream.write_all(&hello);
     let mut deframer = Deframer::default();
     let mut byte = [0];
@@ -325,14 +324,14 @@ fn probe(mut stream: &UnixStream) -> Option<Message> {
 }
 
 #[test]
-fn a_connection_without_a_hello_does_not_keep_its_place() {
+fn closes_a_connection_without_a_hello() {
     let agent = Listening::new(AgentOptions {
         hosts_max: NonZeroUsize::MIN,
         ..AgentOptions::default()
     });
     let begun = Instant::now();
     let mut silent = agent.connect();
-    // The beginning of a message is not a message.
+    // A part of a message does not count.
     silent.write_all(&[0, 0]).expect("there is room");
     let reply = refusal(&silent);
     assert_eq!(reply.code, ErrorCode::TimedOut);
@@ -340,14 +339,14 @@ fn a_connection_without_a_hello_does_not_keep_its_place() {
     assert!(begun.elapsed() >= HANDSHAKE_MAX && begun.elapsed() < HANDSHAKE_MAX * 2);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < PATIENCE, "the place is not given back");
+        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
     }
     agent.stop.stop();
     agent.serving.join().expect("it ends well");
 }
 
 #[test]
-fn the_reason_of_a_violation_comes_before_the_end_of_the_command() {
+fn sends_the_reason_of_a_violation_before_the_end_of_the_command() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     for _ in 0..50 {
         let id = client.request(Message::ExecRequest(exec(&["sleep", "64"])));
@@ -364,7 +363,7 @@ fn the_reason_of_a_violation_comes_before_the_end_of_the_command() {
     }
 }
 
-/// An agent on a socket that runs under a limit of the shell's `ulimit`, as a user of its own.
+/// An agent on a socket that runs under a limit of `ulimit`, as its own user.
 struct Limited {
     place: TempDir,
     agent: Child,
@@ -375,19 +374,19 @@ impl Limited {
         let place = TempDir::new().expect("there is room");
         let open = fs::Permissions::from_mode(0o777);
         fs::set_permissions(place.path(), open).expect("it is ours");
-        // The user may not be able to reach the program where it was built.
+        // The user may not have access to the directory of the build.
         let program = place.path().join("agent");
-        // Copied by another program: a file that this one has open for writing may be open in a
-        // child that another test is starting, and could not be run.
+        // Copied by another program. If this process wrote the file, a child that another test
+        // starts could inherit the descriptor, and the file could not be run.
         let built = env!("CARGO_BIN_EXE_antiphon-agent");
         let copied = Command::new("cp").arg(built).arg(&program).status();
         assert!(copied.expect("cp starts").success());
         let script = format!("ulimit {limit}; exec ./agent --unix ./agent.sock");
-        // Not `sh`: its `ulimit` may not know processes, or by another letter.
+        // Not `sh`, whose `ulimit` may not support the limit of processes.
         let mut command = Command::new("bash");
         command.args(["-c", &script]).current_dir(place.path());
         if rustix::process::geteuid().is_root() {
-            // A user of its own: processes are counted by user.
+            // Its own user, because the limit of processes is per user.
             let user = 40_000 + std::process::id() % 10_000;
             command.uid(user).gid(user);
         }
@@ -408,11 +407,11 @@ impl Drop for Limited {
     }
 }
 
-/// The threads of other processes that count against the limit of the agent's user.
+/// The threads of other processes of the agent's user, which count against the limit.
 fn others() -> usize {
     let user = rustix::process::geteuid();
     if user.is_root() {
-        // The agent gets a user of its own.
+        // The agent has its own user.
         return 0;
     }
     let tasks = |process: fs::DirEntry| {
@@ -431,7 +430,7 @@ fn others() -> usize {
 
 /// The agent has three threads, a host two more, a command two and a process.
 #[test]
-fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
+fn a_temporary_shortage_of_processes_ends_a_host_and_not_the_agent() {
     let mut limited = Limited::new(&format!("-u {}", others() + 8));
     let stream = limited.connect();
     let mut first = client(stream.try_clone().expect("a descriptor"));
@@ -439,7 +438,7 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
     while first.stash[&id].stdout.is_empty() {
         first.pump();
     }
-    // One more thread or process would be too many.
+    // One more thread or process would exceed the limit.
     let second = first.request(Message::ExecRequest(exec(&["true"])));
     let refused = first.wait(second);
     assert_eq!(refused.error().0, ErrorCode::Busy, "{:?}", refused.error());
@@ -456,14 +455,14 @@ fn a_passing_shortage_of_processes_costs_a_host_and_not_the_agent() {
         if matches!(probe(&stream), Some(Message::HelloOk(_))) {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not recover");
     }
 }
 
-/// Processes that were killed when no thread could be started are reaped, so that they do not count
+/// Processes that were killed while no thread could be started are reaped, so they do not count
 /// against the limit.
 #[test]
-fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
+fn bursts_above_the_limit_of_processes_leave_nothing_behind() {
     for spare in [7, 8, 10] {
         let limited = Limited::new(&format!("-u {}", others() + spare));
         let stream = limited.connect();
@@ -486,15 +485,15 @@ fn bursts_beyond_the_limit_of_processes_leave_nothing_behind() {
                 break;
             }
             let found = String::from_utf8_lossy(&found);
-            assert!(begun.elapsed() < PATIENCE, "{spare} spare: {found}");
+            assert!(begun.elapsed() < TIMEOUT, "{spare} spare: {found}");
             thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// Whether descriptors end at the connection itself or at one of those that serving it takes.
+/// Whether the agent runs out of descriptors at the connection itself or while serving it.
 #[test]
-fn a_host_for_which_there_is_no_descriptor_is_refused() {
+fn refuses_a_host_without_a_descriptor() {
     for limit in 16..24 {
         refuses_without_descriptors(&format!("-n {limit}"));
     }
@@ -517,6 +516,6 @@ fn refuses_without_descriptors(limit: &str) {
     taken.clear();
     let begun = Instant::now();
     while !matches!(probe(&limited.connect()), Some(Message::HelloOk(_))) {
-        assert!(begun.elapsed() < PATIENCE, "the agent does not recover");
+        assert!(begun.elapsed() < TIMEOUT, "the agent does not recover");
     }
 }

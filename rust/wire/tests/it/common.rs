@@ -1,13 +1,13 @@
-//! One sample of every message and event, with everything optional there and with nothing of it,
-//! and the places of the files they are compared with.
-#![allow(dead_code, reason = "every test binary uses a part of this")]
+//! Samples of every message and event, with and without optional fields, and the paths of their
+//! goldens.
+#![allow(dead_code, reason = "both test programs use a part of it")]
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use antiphon_wire::*;
 
-/// Where the goldens of version 1 are.
+/// The directory of the goldens of version 1.
 pub(crate) fn fixtures() -> PathBuf {
     root().join("fixtures/wire/v1")
 }
@@ -17,7 +17,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Whether goldens are to be rewritten rather than compared.
+/// Whether goldens are written and not compared.
 pub(crate) fn bless() -> bool {
     std::env::var_os("BLESS").is_some_and(|value| value == "1")
 }
@@ -44,7 +44,7 @@ pub(crate) fn golden(path: &std::path::Path, got: &[u8]) {
     }
 }
 
-/// Text as it is and other bytes in hexadecimal, both cut.
+/// Text, or other bytes in hexadecimal, truncated.
 fn shown(bytes: &[u8]) -> String {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n') => text.to_owned(),
@@ -432,7 +432,7 @@ fn results(add: Add<'_>) {
         }
     }
     for (number, code) in OpErrorCode::ALL.iter().enumerate() {
-        // The first has no number of the guest's own.
+        // The first has no error number.
         let errno = i32::try_from(number).ok().filter(|number| *number > 0);
         let error = OpError {
             code: *code,
@@ -449,7 +449,7 @@ fn results(add: Add<'_>) {
     }
 }
 
-/// The values that a success of `op` may have: with everything optional, and without.
+/// The values of a successful `op`: with and without optional fields.
 fn values(op: Op) -> Vec<(&'static str, OpValue)> {
     let data = || FileData {
         eof: true,
@@ -478,37 +478,7 @@ fn values(op: Op) -> Vec<(&'static str, OpValue)> {
         }
         Op::FsReadFile => vec![("ok", OpValue::FsReadFile(data()))],
         Op::FsWriteFile => vec![("ok", OpValue::FsWriteFile(written()))],
-        Op::FsList => {
-            let entry = |kind, name, size| Entry {
-                kind,
-                name: text(name),
-                size,
-            };
-            let entries = vec![
-                entry(FileKind::Directory, "etc", None),
-                entry(FileKind::File, "init", Some(0)),
-                entry(FileKind::Symlink, "lib", None),
-                entry(FileKind::Other, "null", None),
-            ];
-            vec![
-                (
-                    "full",
-                    OpValue::FsList(Listing {
-                        more: true,
-                        entries,
-                        unlisted: Some(1),
-                    }),
-                ),
-                (
-                    "min",
-                    OpValue::FsList(Listing {
-                        more: false,
-                        entries: Vec::new(),
-                        unlisted: None,
-                    }),
-                ),
-            ]
-        }
+        Op::FsList => listings(),
         Op::FsMkdir => vec![("ok", OpValue::FsMkdir(Empty {}))],
         Op::FsUnlink => vec![("ok", OpValue::FsUnlink(Empty {}))],
         Op::FsRename => vec![("ok", OpValue::FsRename(Empty {}))],
@@ -526,6 +496,38 @@ fn values(op: Op) -> Vec<(&'static str, OpValue)> {
             ]
         }
     }
+}
+
+fn listings() -> Vec<(&'static str, OpValue)> {
+    let entry = |kind, name, size| Entry {
+        kind,
+        name: text(name),
+        size,
+    };
+    let entries = vec![
+        entry(FileKind::Directory, "etc", None),
+        entry(FileKind::File, "init", Some(0)),
+        entry(FileKind::Symlink, "lib", None),
+        entry(FileKind::Other, "null", None),
+    ];
+    vec![
+        (
+            "full",
+            OpValue::FsList(Listing {
+                more: true,
+                entries,
+                unlisted: Some(1),
+            }),
+        ),
+        (
+            "min",
+            OpValue::FsList(Listing {
+                more: false,
+                entries: Vec::new(),
+                unlisted: None,
+            }),
+        ),
+    ]
 }
 
 fn rest(add: Add<'_>) {

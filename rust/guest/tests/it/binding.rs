@@ -1,5 +1,7 @@
-//! What a session may attribute to its guest: which protocols are refused when they are bound.
+//! The messages that a session may attribute to its guest, and the protocols that are refused when
+//! they are bound.
 
+use crate::common;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -16,8 +18,6 @@ use antiphon_machine::{
     Arm, Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId,
     Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage, sample,
 };
-
-mod common;
 
 const SORTS: &str = "
 record Spec { cmd: Text, argv: [Text] }
@@ -50,7 +50,7 @@ fn images(text: &str) -> Vec<Arc<VerifiedImage>> {
         .collect()
 }
 
-/// The image of a protocol whose roles and body are given.
+/// Compiles a protocol with these roles and this body.
 fn image(head: &str, body: &str) -> Arc<VerifiedImage> {
     let text = format!("{SORTS} global protocol P{head} {{ {body} }}");
     images(&text).remove(0)
@@ -64,14 +64,14 @@ fn link() -> GuestLink {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     thread::spawn(move || serve_stream(theirs, &AgentOptions::default()));
     let transport = Transport::stream(ours).expect("a transport");
-    GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link")
+    GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link")
 }
 
 fn nobody(_: &EffectRequest<'_>) -> Reply {
     Reply::Now(Outcome::done())
 }
 
-/// Opens a session in which `Agent` and `Sink` and the interface `Files` are the guest's.
+/// Opens a session in which `Agent`, `Sink` and the interface `Files` are bound to the guest.
 fn open(image: &Arc<VerifiedImage>) -> Result<(), OpenError> {
     let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
     let guest = driver.add_guest(link());
@@ -93,7 +93,7 @@ fn opens(head: &str, body: &str) {
     }
 }
 
-/// The message of the refusal, after the part that is the same for all.
+/// The message of the refusal, without the part that all have in common.
 fn refused(head: &str, body: &str) -> String {
     let error = match open(&image(head, body)) {
         Err(error @ OpenError::Unbacked { .. }) => error.to_string(),
@@ -109,7 +109,7 @@ fn refused(head: &str, body: &str) -> String {
 const OWN: &str = "with a payload of its own, under a name that is not bound yet or without a name";
 
 #[test]
-fn a_message_without_payload_is_refused() {
+fn refuses_a_message_without_payload() {
     let body = "exec_request(Spec) from Host to Agent; exec_output() from Agent to Host;
         exec_response(Status) from Agent to Host;";
     assert_eq!(
@@ -122,7 +122,7 @@ fn a_message_without_payload_is_refused() {
 }
 
 #[test]
-fn a_message_with_a_bound_name_is_refused() {
+fn refuses_a_message_with_a_bound_name() {
     let body = "exec_request(Spec) from Host to Agent;
         exec_response(s: Status) from Agent to Host; exec_response(s) from Agent to Host;";
     assert_eq!(
@@ -133,7 +133,7 @@ fn a_message_with_a_bound_name_is_refused() {
         )
     );
     opens(HEAD, &body.replace("(s)", "(t: Status)"));
-    // Also under another label, and to another role if something else comes between.
+    // Also with another label, and to another role if another message is in between.
     let other = body.replace(
         "exec_response(s) from Agent to Host",
         "error(s) from Agent to Host",
@@ -145,19 +145,19 @@ fn a_message_with_a_bound_name_is_refused() {
 }
 
 #[test]
-fn a_bound_name_in_a_loop_is_refused() {
+fn refuses_a_bound_name_in_a_loop() {
     let body = "exec_response(s: Status) from Agent to Host;
         rec L { choice at Host { more() from Host to Agent;
           exec_response(s) from Agent to Host; continue L; }
         or { done() from Host to Agent; } }";
     assert!(refused(HEAD, body).contains("was sent before"));
-    // The first send is in the loop, too: the second round has no frame.
+    // The first send is in the loop, too. In the second round it has no frame.
     let body = "at Agent { let n = Files.fs_open(\"x\"); }
         rec L { choice at Host { more() from Host to Agent;
           opened(n) from Agent to Host; continue L; }
         or { done() from Host to Agent; } }";
     assert!(refused(USING, body).contains("was sent before"));
-    // Asked for in each round, it is a frame each.
+    // If the payload is requested in each round, each has a frame.
     opens(
         USING,
         "rec L { choice at Host { more(path: Text) from Host to Agent;
@@ -173,7 +173,7 @@ fn a_bound_name_in_a_loop_is_refused() {
 }
 
 #[test]
-fn a_value_that_was_received_is_refused() {
+fn refuses_a_received_value() {
     let reason = |label| {
         format!("its payload is a name that was received from another role; write `{label}` {OWN}")
     };
@@ -182,14 +182,14 @@ fn a_value_that_was_received_is_refused() {
         refused(HEAD, body),
         format!("`echo` from `Agent` to `Host`: {}", reason("echo"))
     );
-    // Through another role of the guest.
+    // Received from another role of the guest.
     let body = "exec_request(spec: Spec) from Host to Agent; keep(spec) from Agent to Sink;
         echo(spec) from Sink to Feeder;";
     assert_eq!(
         refused(HEAD, body),
         format!("`echo` from `Sink` to `Feeder`: {}", reason("echo"))
     );
-    // An arm that the guest chooses is a frame, but its payload is not in it.
+    // An arm that the guest chooses has a frame, but its payload is not in that frame.
     let body = "exec_request(spec: Spec) from Host to Agent;
         choice at Agent { exec_output(spec) from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }";
@@ -197,7 +197,7 @@ fn a_value_that_was_received_is_refused() {
 }
 
 #[test]
-fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
+fn a_result_of_the_guest_can_be_sent_once() {
     let call = |body: &str| format!("go(path: Text) from Host to Agent; {body}");
     let files = "at Agent { let n = Files.fs_open(path); }";
     opens(
@@ -218,14 +218,14 @@ fn the_result_of_an_operation_is_sent_once_and_only_if_it_is_the_guests() {
              not bound to the same guest; bind `Clock` to that guest, or write `time` {OWN}"
         )
     );
-    // The result of a call of another role reaches the guest's role as a message.
+    // The guest's role receives the result of another role's call as a message.
     let foreign = "at Host { let n = Files.fs_open(\"x\"); } number(n) from Host to Agent;
         number(n) from Agent to Host;";
     assert!(refused(USING, foreign).contains("was received"));
 }
 
 #[test]
-fn the_copies_of_a_message_to_several_receivers_are_one() {
+fn copies_to_several_receivers_count_as_one_message() {
     opens(HEAD, "exec_response(Status) from Agent to Host, Feeder;");
     opens(
         HEAD,
@@ -236,7 +236,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
         "choice at Agent { exec_output(Chunk) from Agent to Host, Feeder; }
          or { exec_response(Status) from Agent to Host, Feeder; }",
     );
-    // In an arm without payload, the choice's frame backs all copies.
+    // In an arm without payload, the frame of the choice allows all copies.
     opens(
         HEAD,
         "choice at Agent { exec_output() from Agent to Host, Feeder; }
@@ -244,7 +244,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
     );
     let none = "exec_output() from Agent to Host, Feeder;";
     assert!(refused(HEAD, none).contains("has no payload"));
-    // The first receiver is inside: the guest is not asked for the payload.
+    // The first receiver is inside the guest, so the payload is not requested from the guest.
     let inside = "exec_response(Status) from Agent to Sink, Host;";
     assert_eq!(
         refused(HEAD, inside),
@@ -257,7 +257,7 @@ fn the_copies_of_a_message_to_several_receivers_are_one() {
 }
 
 #[test]
-fn an_arm_without_payload_is_the_guests_choice() {
+fn an_arm_without_payload_needs_a_choice_of_the_guest() {
     opens(
         HEAD,
         "rec L { choice at Agent { exec_output() from Agent to Host; continue L; }
@@ -265,21 +265,23 @@ fn an_arm_without_payload_is_the_guests_choice() {
     );
     opens(
         HEAD,
-        "choice at Agent { exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host; }
+        "choice at Agent {
+             exec_output() from Agent to Host; exec_output(Chunk) from Agent to Host;
+         }
          or { exec_response(Status) from Agent to Host; }",
     );
-    // Only its first message is.
+    // Only the first message is the guest's choice.
     let second = "choice at Agent { exec_output() from Agent to Host; over() from Agent to Host; }
          or { exec_response() from Agent to Host; }";
     assert!(refused(HEAD, second).starts_with("`over` from `Agent` to `Host`: it has no payload"));
-    // A choice of the host does not bring a frame of the guest.
+    // A choice of the host is not a frame of the guest.
     let hosts = "choice at Host { a() from Host to Agent; yes() from Agent to Host; }
          or { b() from Host to Agent; no() from Agent to Host; }";
     assert!(refused(HEAD, hosts).contains("has no payload"));
 }
 
 #[test]
-fn an_arm_that_a_failure_leads_to_needs_a_payload() {
+fn an_arm_after_a_failure_needs_a_payload() {
     let body = "go(path: Text) from Host to Agent;
         choice at Agent { at Agent { let n = Files.fs_open(path) else error; }
           exec_output(n) from Agent to Host; }
@@ -290,7 +292,7 @@ fn an_arm_that_a_failure_leads_to_needs_a_payload() {
          chose it; give it a payload, if only an empty record: `record Empty {}` and \
          `error(Empty)`"
     );
-    // With a payload it is in a frame, and that is the frame of the choice where the guest chose it.
+    // With a payload the message has a frame: that of the choice, if the guest chose it.
     let image = image(USING, &body.replace("error()", "error(Failure)"));
     open(&image).expect("it opens");
     let binding = Binding::named(&image, ["Agent"], ["Files"]).expect("it is bound");
@@ -307,24 +309,27 @@ fn an_arm_that_a_failure_leads_to_needs_a_payload() {
 }
 
 #[test]
-fn a_choice_of_the_same_labels_has_its_payloads_everywhere_or_nowhere() {
+fn a_choice_has_its_payloads_everywhere_or_nowhere() {
     let body = "choice at Agent { exec_output(Chunk) from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }
         choice at Agent { exec_output() from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }";
-    let told = refused(HEAD, body);
-    assert!(told.contains("in one place and not in another"), "{told}");
+    let refusal = refused(HEAD, body);
+    assert!(
+        refusal.contains("in one place and not in another"),
+        "{refusal}"
+    );
 }
 
 #[test]
-fn what_stays_inside_the_guest_is_not_checked() {
+fn messages_inside_the_guest_are_not_checked() {
     opens(
         HEAD,
         "exec_request(spec: Spec) from Host to Agent; attach() from Agent to Sink;
          keep(spec) from Agent to Sink; back(spec) from Sink to Agent;
          exec_response(Status) from Agent to Host;",
     );
-    // A value may go to a role inside before it leaves.
+    // A value may be sent to a role inside the guest before it leaves the guest.
     opens(
         USING,
         "at Agent { let n = Files.fs_open(\"x\"); } keep(n) from Agent to Sink;
@@ -333,7 +338,7 @@ fn what_stays_inside_the_guest_is_not_checked() {
 }
 
 #[test]
-fn another_guest_is_outside() {
+fn a_role_of_another_guest_is_outside() {
     let image = image(
         "(role Host, role Agent, role Other) uses Files at Agent",
         "go(path: Text) from Host to Agent; at Agent { let n = Files.fs_open(path); }
@@ -358,7 +363,7 @@ fn another_guest_is_outside() {
         "{error}"
     );
     let both = Guests::new().roles(one, ["Agent"]).roles(two, ["Agent"]);
-    let error = open(both).expect_err("who would answer?");
+    let error = open(both).expect_err("no agent answers");
     assert_eq!(
         error.to_string(),
         "`Agent` is bound to two guests; bind it to one"
@@ -373,7 +378,7 @@ fn another_guest_is_outside() {
 }
 
 #[test]
-fn an_interface_alone_makes_no_role_the_guests() {
+fn binding_an_interface_binds_no_role() {
     for image in images(GUEST_FILES) {
         let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
         let guest = driver.add_guest(link());
@@ -383,9 +388,9 @@ fn an_interface_alone_makes_no_role_the_guests() {
     open(&images(GUEST_EXEC).remove(0)).expect("it opens");
 }
 
-// Images that no text compiles to.
+// Images that the compiler never produces.
 
-/// An image whose `Agent` has a program of the test's own.
+/// An image with this program for `Agent`.
 fn assembled(body: &str, program: impl FnOnce(&CodeImage) -> Vec<Instruction>) -> CodeImage {
     let mut code = image(HEAD, body).image().clone();
     let own = program(&code);
@@ -441,18 +446,20 @@ fn send(label: LabelId, val: Reg) -> Instruction {
 const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
 
 #[test]
-fn a_role_that_sends_back_what_it_got_is_no_guests() {
+fn refuses_a_role_that_echoes() {
     let image = sample::ping_pong(1);
     Binding::named(&image, ["Client"], []).expect("it decides and produces");
-    let told = Binding::named(&image, ["Server"], []).expect_err("it echoes");
+    let refusal = Binding::named(&image, ["Server"], []).expect_err("it echoes");
     assert!(
-        told.to_string().contains("was received from another role"),
-        "{told}"
+        refusal
+            .to_string()
+            .contains("was received from another role"),
+        "{refusal}"
     );
 }
 
 #[test]
-fn a_payload_of_another_message_or_a_constant_is_refused() {
+fn refuses_a_payload_of_another_message_or_a_constant() {
     let ok = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
@@ -478,11 +485,17 @@ fn a_payload_of_another_message_or_a_constant_is_refused() {
             Instruction::Halt,
         ]
     });
-    let told = bind(other)
+    let refusal = bind(other)
         .expect_err("it is the payload of `two`")
         .to_string();
-    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
-    assert!(told.contains("was asked for as that of `two`"), "{told}");
+    assert!(
+        refusal.contains("`one` from `Agent` to `Host`"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("was asked for as that of `two`"),
+        "{refusal}"
+    );
     let constant = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
@@ -496,12 +509,15 @@ fn a_payload_of_another_message_or_a_constant_is_refused() {
             Instruction::Halt,
         ]
     });
-    let told = bind(constant).expect_err("nobody was asked").to_string();
+    let refusal = bind(constant).expect_err("it is a constant").to_string();
     assert!(
-        told.contains("the guest is not asked for its payload"),
-        "{told}"
+        refusal.contains("the guest is not asked for its payload"),
+        "{refusal}"
     );
-    // Moving it elsewhere first does not make two of one.
+}
+
+#[test]
+fn a_copy_in_another_register_is_the_same_value() {
     let moved = assembled(
         "one(Nat) from Agent to Host; one(Nat) from Agent to Host;",
         |code| {
@@ -518,12 +534,12 @@ fn a_payload_of_another_message_or_a_constant_is_refused() {
             ]
         },
     );
-    let told = bind(moved).expect_err("one frame").to_string();
-    assert!(told.contains("was sent before"), "{told}");
+    let refusal = bind(moved).expect_err("one frame").to_string();
+    assert!(refusal.contains("was sent before"), "{refusal}");
 }
 
 #[test]
-fn a_payload_from_two_paths_came_in_a_frame_on_both() {
+fn a_payload_from_two_paths_needs_a_frame_on_both() {
     let body = "choice at Host { a() from Host to Agent; one(Nat) from Agent to Host; }
         or { b() from Host to Agent; one(Nat) from Agent to Host; }";
     let joined = |second: fn(&CodeImage) -> Instruction| {
@@ -541,17 +557,17 @@ fn a_payload_from_two_paths_came_in_a_frame_on_both() {
         })
     };
     bind(joined(|code| produce(code, "one", Reg(1)))).expect("each path has its frame");
-    let told = bind(joined(|_| Instruction::Set {
+    let refusal = bind(joined(|_| Instruction::Set {
         dst: Reg(1),
         value: Value::Nat(1),
     }));
-    let told = told.expect_err("one path has none").to_string();
-    assert!(told.contains("from different places"), "{told}");
+    let refusal = refusal.expect_err("one path has none").to_string();
+    assert!(refusal.contains("from different places"), "{refusal}");
 }
 
 #[test]
-fn the_payload_of_an_earlier_round_is_refused() {
-    // Produced at the end of each round, sent in the next one together with a new one.
+fn refuses_the_payload_of_an_earlier_round() {
+    // Produced at the end of each round, and sent in the next round together with a new value.
     let body = "one(Nat) from Agent to Host; one(Nat) from Agent to Host;
         rec L { choice at Host { more() from Host to Agent; one(Nat) from Agent to Host;
           one(Nat) from Agent to Host; continue L; } or { done() from Host to Agent; } }";
@@ -575,17 +591,17 @@ fn the_payload_of_an_earlier_round_is_refused() {
             Instruction::Halt,
         ]
     });
-    let told = bind(old)
+    let refusal = bind(old)
         .expect_err("the second round sends it again")
         .to_string();
     assert!(
-        told.contains("was sent before") || told.contains("different places"),
-        "{told}"
+        refusal.contains("was sent before") || refusal.contains("different places"),
+        "{refusal}"
     );
 }
 
 #[test]
-fn a_decision_backs_one_arm_without_payload() {
+fn a_decision_allows_one_arm_without_payload() {
     let body = "choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }
         choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }";
     let arms = |code: &CodeImage, target: u32| Instruction::Offer {
@@ -626,14 +642,17 @@ fn a_decision_backs_one_arm_without_payload() {
             Instruction::Halt,
         ]
     });
-    let told = bind(kept)
+    let refusal = bind(kept)
         .expect_err("one decision, two messages")
         .to_string();
-    assert!(told.contains("may not be the one that chose it"), "{told}");
+    assert!(
+        refusal.contains("may not be the one that chose it"),
+        "{refusal}"
+    );
 }
 
 #[test]
-fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
+fn the_number_of_a_spawned_program_is_not_a_payload() {
     let spawned = |code: &CodeImage, first: Vec<Instruction>| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         let mut own = vec![Instruction::Spawn {
@@ -659,10 +678,13 @@ fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
         code
     };
     let number = with_child(assembled(TWO, |code| spawned(code, vec![])));
-    let told = bind(number)
+    let refusal = bind(number)
         .expect_err("the number is no frame")
         .to_string();
-    assert!(told.contains("`one` from `Agent` to `Host`"), "{told}");
+    assert!(
+        refusal.contains("`one` from `Agent` to `Host`"),
+        "{refusal}"
+    );
     let asked = assembled(TWO, |code| {
         spawned(code, vec![produce(code, "one", Reg(1))])
     });
@@ -670,7 +692,7 @@ fn a_program_that_is_spawned_sends_nothing_and_its_number_is_no_payload() {
 }
 
 #[test]
-fn an_image_that_was_not_verified_is_refused_and_harms_nobody() {
+fn refuses_an_unverified_image_without_a_panic() {
     let wrong = assembled(TWO, |code| {
         let two = label(code, "two");
         vec![
@@ -687,6 +709,9 @@ fn an_image_that_was_not_verified_is_refused_and_harms_nobody() {
         ]
     });
     let image = VerifiedImage::unchecked(wrong);
-    let told = Binding::of(&image, vec![RoleId(1), RoleId(7)], &[9]).expect_err("it is refused");
-    assert!(told.to_string().contains("verify the image"), "{told}");
+    let refusal = Binding::of(&image, vec![RoleId(1), RoleId(7)], &[9]).expect_err("it is refused");
+    assert!(
+        refusal.to_string().contains("verify the image"),
+        "{refusal}"
+    );
 }

@@ -1,15 +1,13 @@
-//! A limit for files ends a write and not the agent.
-
-mod common;
+//! A limit of the file size fails a write and does not end the agent.
 
 use std::process::Command;
 
+use crate::common::{agent_command, child_of, sh};
 use antiphon_wire::{Empty, FsWriteFile, Message, OpResult, Terminal};
-use common::{agent_command, child_of, sh};
 use signal_hook::consts::SIGXFSZ;
 
 #[test]
-fn a_write_beyond_the_limit_for_files_fails_and_the_agent_goes_on() {
+fn a_write_above_the_file_size_limit_fails_and_the_agent_continues() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("f").to_string_lossy().into_owned();
     let agent = agent_command(&["--stdio"]);
@@ -29,7 +27,7 @@ fn a_write_beyond_the_limit_for_files_fails_and_the_agent_goes_on() {
         other => panic!("{other:?}"),
     }
     assert_eq!(client.call(Message::Ping(Empty {})), Terminal::Pong);
-    // A command is not protected: the signal has its default action there.
+    // In a command the signal has its default action.
     let beyond = format!("head -c 10000 /dev/zero > {}/g", dir.path().display());
     let id = client.request(Message::ExecRequest(sh(&format!("exec {beyond}"))));
     assert_eq!(

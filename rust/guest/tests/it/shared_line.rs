@@ -1,7 +1,6 @@
-//! A host on the port of a virtual machine, where others were before it.
+//! A host on the port of a virtual machine that other hosts have used before.
 
-mod common;
-
+use crate::common;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -23,9 +22,9 @@ use antiphon_wire::{
 };
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves one host on a socket with a script; the link that came of it, and how long that took.
+/// Serves one host on a socket with a script. Returns the link and how long opening it took.
 fn greet<S>(script: S, patience: Duration) -> (Result<GuestLink, LinkError>, Duration)
 where
     S: FnOnce(UnixStream) + Send + 'static,
@@ -46,22 +45,22 @@ where
 }
 
 /// The next message on a line.
-fn heard(line: &mut UnixStream) -> Envelope {
+fn next_message(line: &mut UnixStream) -> Envelope {
     let mut frames = Deframer::default();
     let mut byte = [0];
     loop {
         if let Some(envelope) = frames.next().expect("the host writes good frames") {
             return envelope;
         }
-        // Byte by byte, so that the message behind it stays on the line.
+        // Byte by byte, so that the following message stays on the line.
         line.read_exact(&mut byte).expect("the host is there");
         frames.push(&byte);
     }
 }
 
-/// The next `hello` on a line, and the answer to it by an agent of that system.
+/// Reads the next `hello` on a line and answers it as an agent of this system.
 fn answer_of(line: &mut UnixStream, system: &str) -> Vec<u8> {
-    let envelope = heard(line);
+    let envelope = next_message(line);
     assert!(
         matches!(envelope.message, Message::Hello(_)),
         "{envelope:?}"
@@ -79,7 +78,7 @@ fn answer(line: &mut UnixStream) -> Vec<u8> {
 
 /// Answers the ping that ends a handshake.
 fn answer_ping(line: &mut UnixStream) {
-    let envelope = heard(line);
+    let envelope = next_message(line);
     assert!(matches!(envelope.message, Message::Ping(_)), "{envelope:?}");
     let pong = Envelope::new(envelope.id, Message::Pong(Empty {}));
     let pong = pong.to_frame().expect("a frame");
@@ -87,7 +86,7 @@ fn answer_ping(line: &mut UnixStream) {
 }
 
 #[test]
-fn a_hello_that_was_swallowed_is_said_again() {
+fn repeats_a_hello_that_was_lost() {
     let (link, elapsed) = greet(
         |mut line| {
             let _swallowed = answer(&mut line);
@@ -95,14 +94,14 @@ fn a_hello_that_was_swallowed_is_said_again() {
             line.write_all(&second).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
     assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
 }
 
 #[test]
-fn what_was_meant_for_another_host_is_passed_over() {
+fn skips_messages_for_another_host() {
     let (link, _) = greet(
         |mut line| {
             let ping = Envelope::new(7, Message::Ping(Empty {}));
@@ -113,23 +112,23 @@ fn what_was_meant_for_another_host_is_passed_over() {
             line.write_all(&answer).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(link.expect("it was answered").hello().guest_os, "linux");
 }
 
-/// What earlier hosts asked of an agent that was away is answered when it, or another one, is back.
+/// Messages of earlier hosts are answered when the agent, or another one, returns.
 #[test]
-fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
+fn ignores_answers_to_earlier_hosts() {
     let (link, _) = greet(
         |mut line| {
-            let hello = heard(&mut line).to_frame().expect("a frame");
+            let hello = next_message(&mut line).to_frame().expect("a frame");
             let (mut other, mut agent) = UnixStream::pair().expect("a pair");
             let mut answered = |system: &str| {
                 other.write_all(&hello).expect("there is room");
                 answer_of(&mut agent, system)
             };
-            // Of an agent that was replaced, and the last one cut where it died.
+            // Answers of an agent that was replaced; the last one is cut off.
             let stale = answered("an old agent");
             let pong = Envelope::new(1, Message::Pong(Empty {}));
             line.write_all(&stale).expect("the host reads");
@@ -142,7 +141,7 @@ fn answers_to_earlier_hosts_are_not_taken_for_its_own() {
             line.write_all(&own).expect("the host reads");
             answer_ping(&mut line);
         },
-        PATIENCE,
+        TIMEOUT,
     );
     assert_eq!(
         link.expect("it was answered").hello().guest_os,
@@ -167,7 +166,7 @@ fn a_stale_answer_alone_is_not_a_handshake() {
 
 /// Answers to earlier hosts arrive without end.
 #[test]
-fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
+fn a_flood_of_answers_does_not_extend_the_handshake() {
     let (link, elapsed) = greet(
         |mut line| {
             let stale = answer(&mut line);
@@ -176,11 +175,11 @@ fn a_flood_of_answers_does_not_put_the_end_of_the_handshake_off() {
         Duration::from_secs(2),
     );
     assert!(matches!(link, Err(LinkError::Silent(_))), "{link:?}");
-    assert!(elapsed < PATIENCE, "{elapsed:?}");
+    assert!(elapsed < TIMEOUT, "{elapsed:?}");
 }
 
 #[test]
-fn a_silent_line_is_reported_as_silent() {
+fn reports_a_silent_line() {
     let (link, elapsed) = greet(
         |mut line| {
             let mut sink = Vec::new();
@@ -250,17 +249,19 @@ fn carry(from: OwnedFd, to: OwnedFd) {
         loop {
             match from.read(&mut buf) {
                 Ok(len) => to.write_all(&buf[..len]).expect("the line takes it"),
-                // Nobody has the other side open.
+                // No process has the other side open.
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
     });
 }
 
-/// How a session ends that asks the guest whether it lives.
+/// Runs a session that pings the guest.
 fn ping(link: GuestLink) -> Phase {
     let text = "effect Link version 1 { op ping() -> Unit within 5s; }
-        global protocol P(role A, role B) uses Link at A { at A { Link.ping(); } over() from A to B; }";
+        global protocol P(role A, role B) uses Link at A {
+            at A { Link.ping(); } over() from A to B;
+        }";
     let source = Source::new("ping.anti", text);
     let built = compile_source(source, &NoModules, &Limits::default());
     let built = built.unwrap_or_else(|report| panic!("{report}"));
@@ -271,19 +272,19 @@ fn ping(link: GuestLink) -> Phase {
     let guest = driver.add_guest(link);
     let guests = Guests::new().interfaces(guest, ["Link"]);
     let session = driver.open(&image, "test", &guests).expect("it opens");
-    assert_eq!(driver.run_for(PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(TIMEOUT), Rest::Done);
     let session = driver.kernel().session(session).expect("it was opened");
     let phase = session.phase();
     driver.close();
     phase
 }
 
-/// Hosts wrote to the line while there was no agent, and a new agent answers all of it.
+/// Hosts wrote to the line while no agent was there, and a new agent answers all messages.
 #[test]
-fn a_host_is_served_after_hosts_that_found_no_agent() {
+fn serves_a_host_after_hosts_without_an_agent() {
     let wire = Wire::new();
     let mut agent = wire.agent();
-    wire.open(PATIENCE).expect("it is served").close();
+    wire.open(TIMEOUT).expect("it is served").close();
     agent.kill().expect("it is ours");
     agent.wait().expect("it is ours");
     let unserved = wire.open(Duration::from_secs(5));
@@ -295,8 +296,8 @@ fn a_host_is_served_after_hosts_that_found_no_agent() {
 
     let mut agent = wire.agent();
     for _ in 0..3 {
-        let link = wire.open(PATIENCE).expect("it is served");
-        // The link still stands when everything has come that was on the line.
+        let link = wire.open(TIMEOUT).expect("it is served");
+        // The link still works after all stale messages have arrived.
         thread::sleep(Duration::from_millis(200));
         assert_eq!(ping(link), Phase::Terminal(End::Closed));
     }

@@ -1,11 +1,4 @@
-//! A host for tests: it speaks to an agent through the link's own state machine and checks the
-//! liveness contract on the way.
-
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of it"
-)]
+//! A host for tests, which uses the link's state machine and checks its liveness rules.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -21,25 +14,28 @@ use antiphon_wire::{
     Message, StdinData, Stream, Terminal,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-pub struct Client {
-    pub link: HostLink,
+pub(crate) struct Client {
+    pub(crate) link: HostLink,
     events: Receiver<Envelope>,
     writer: Box<dyn Write>,
-    pub stash: BTreeMap<u32, Exchange>,
+    pub(crate) stash: BTreeMap<u32, Exchange>,
 }
 
-/// What came on an id.
+/// The messages received on an id.
 #[derive(Debug, Default)]
-pub struct Exchange {
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub terminal: Option<Terminal>,
+pub(crate) struct Exchange {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) terminal: Option<Terminal>,
 }
 
 impl Client {
-    pub fn new(mut reader: impl Read + Send + 'static, writer: impl Write + 'static) -> Client {
+    pub(crate) fn new(
+        mut reader: impl Read + Send + 'static,
+        writer: impl Write + 'static,
+    ) -> Client {
         let (tx, events) = channel();
         thread::spawn(move || {
             let mut deframer = Deframer::default();
@@ -66,24 +62,24 @@ impl Client {
         client
     }
 
-    pub fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).expect("the agent reads");
         self.writer.flush().expect("the agent reads");
     }
 
-    /// The next message as it is, past the link's state machine.
-    pub fn envelope(&mut self) -> Envelope {
+    /// The next message, without passing it to the link's state machine.
+    pub(crate) fn envelope(&mut self) -> Envelope {
         self.events
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TIMEOUT)
             .expect("the agent answers")
     }
 
-    pub fn event(&mut self) -> HostEvent {
-        self.try_event(PATIENCE).expect("the agent answers")
+    pub(crate) fn event(&mut self) -> HostEvent {
+        self.try_event(TIMEOUT).expect("the agent answers")
     }
 
-    pub fn try_event(&mut self, patience: Duration) -> Option<HostEvent> {
-        match self.events.recv_timeout(patience) {
+    pub(crate) fn try_event(&mut self, timeout: Duration) -> Option<HostEvent> {
+        match self.events.recv_timeout(timeout) {
             Ok(envelope) => {
                 let mut out = Vec::new();
                 let event = self
@@ -99,9 +95,9 @@ impl Client {
     }
 
     /// Whether the agent has closed the stream.
-    pub fn closed(&mut self) -> bool {
+    pub(crate) fn closed(&mut self) -> bool {
         loop {
-            match self.events.recv_timeout(PATIENCE) {
+            match self.events.recv_timeout(TIMEOUT) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return false,
                 Err(RecvTimeoutError::Disconnected) => return true,
@@ -109,7 +105,7 @@ impl Client {
         }
     }
 
-    pub fn request(&mut self, message: Message) -> u32 {
+    pub(crate) fn request(&mut self, message: Message) -> u32 {
         let mut out = Vec::new();
         let id = self
             .link
@@ -120,7 +116,7 @@ impl Client {
         id
     }
 
-    pub fn send(&mut self, id: u32, message: Message) {
+    pub(crate) fn send(&mut self, id: u32, message: Message) {
         let mut out = Vec::new();
         self.link
             .send(id, message, &mut out)
@@ -128,8 +124,8 @@ impl Client {
         self.raw(&out);
     }
 
-    /// Takes one event into the stash.
-    pub fn pump(&mut self) {
+    /// Receives one event and stores it.
+    pub(crate) fn pump(&mut self) {
         match self.event() {
             HostEvent::Output { id, stream, data } => {
                 assert!((1..=32 << 10).contains(&data.len()));
@@ -152,20 +148,20 @@ impl Client {
         }
     }
 
-    pub fn wait(&mut self, id: u32) -> Exchange {
+    pub(crate) fn wait(&mut self, id: u32) -> Exchange {
         while self.stash[&id].terminal.is_none() {
             self.pump();
         }
         self.stash.remove(&id).expect("it is there")
     }
 
-    pub fn call(&mut self, message: Message) -> Terminal {
+    pub(crate) fn call(&mut self, message: Message) -> Terminal {
         let id = self.request(message);
         self.wait(id).terminal.expect("it ended")
     }
 
-    /// Sends all of it as credit allows.
-    pub fn feed(&mut self, id: u32, data: &[u8]) {
+    /// Sends all of the input, as credit allows.
+    pub(crate) fn feed(&mut self, id: u32, data: &[u8]) {
         let mut sent = 0;
         while sent < data.len() {
             let credit = self.link.stdin_credit(id).expect("it is open");
@@ -188,7 +184,7 @@ impl Client {
     }
 }
 
-pub fn exec(argv: &[&str]) -> ExecRequest {
+pub(crate) fn exec(argv: &[&str]) -> ExecRequest {
     ExecRequest {
         cmd: argv[0].to_owned(),
         cwd: None,
@@ -201,12 +197,12 @@ pub fn exec(argv: &[&str]) -> ExecRequest {
     }
 }
 
-pub fn sh(script: &str) -> ExecRequest {
+pub(crate) fn sh(script: &str) -> ExecRequest {
     exec(&["sh", "-c", script])
 }
 
 impl Exchange {
-    pub fn exit(&self) -> (i32, Option<i32>, bool) {
+    pub(crate) fn exit(&self) -> (i32, Option<i32>, bool) {
         match &self.terminal {
             Some(Terminal::Exec(ExecResponse {
                 exit_code,
@@ -221,7 +217,7 @@ impl Exchange {
         }
     }
 
-    pub fn error(&self) -> (ErrorCode, &str) {
+    pub(crate) fn error(&self) -> (ErrorCode, &str) {
         match &self.terminal {
             Some(Terminal::Error(reply)) => (reply.code, &reply.message),
             other => panic!("no error: {other:?}"),
@@ -230,7 +226,7 @@ impl Exchange {
 }
 
 /// An agent in a thread of this process.
-pub fn in_process(options: AgentOptions) -> (Client, JoinHandle<()>, UnixStream) {
+pub(crate) fn in_process(options: AgentOptions) -> (Client, JoinHandle<()>, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let agent = thread::spawn(move || serve_stream(theirs, &options).expect("it serves"));
     let handle = ours.try_clone().expect("a descriptor");
@@ -241,19 +237,19 @@ pub fn in_process(options: AgentOptions) -> (Client, JoinHandle<()>, UnixStream)
     )
 }
 
-pub fn agent_command(args: &[&str]) -> Command {
+pub(crate) fn agent_command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon-agent"));
     command.args(args);
     command
 }
 
 /// An agent as a child process on its standard streams.
-pub fn child() -> (Client, Child) {
+pub(crate) fn child() -> (Client, Child) {
     child_of(&mut agent_command(&["--stdio"]))
 }
 
-/// Of a command that becomes an agent on its standard streams.
-pub fn child_of(command: &mut Command) -> (Client, Child) {
+/// A client of a command that becomes an agent on its standard streams.
+pub(crate) fn child_of(command: &mut Command) -> (Client, Child) {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -266,8 +262,8 @@ pub fn child_of(command: &mut Command) -> (Client, Child) {
     (Client::new(output, input), child)
 }
 
-/// Waits until the process is gone, or a zombie that its parent will reap.
-pub fn gone(pid: i32) {
+/// Waits until the process has exited or is a zombie.
+pub(crate) fn gone(pid: i32) {
     let until = Instant::now() + Duration::from_secs(10);
     while state(pid).is_some_and(|state| state != 'Z') {
         assert!(Instant::now() < until, "process {pid} is still there");
@@ -276,12 +272,12 @@ pub fn gone(pid: i32) {
 }
 
 /// The state letter of a process.
-pub fn state(pid: i32) -> Option<char> {
+pub(crate) fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-pub fn pid_in(output: &[u8]) -> i32 {
+pub(crate) fn pid_in(output: &[u8]) -> i32 {
     String::from_utf8_lossy(output)
         .trim()
         .parse()

@@ -1,7 +1,7 @@
-//! Waits of the link and of the agent whose waker is gone: each has an end of its own. `docs/guest.md` lists them all.
+//! Waits of the link and of the agent whose peer never answers: each has its own bound.
+//! `docs/guest.md` lists all waits.
 
-mod common;
-
+use crate::common;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::common::{TIMEOUT, in_process, sh};
 use antiphon_guest::agent::AgentOptions;
 use antiphon_guest::link::GuestLink;
 use antiphon_guest::transport::{AGENT_GRACE, Transport};
 use antiphon_wire::{
     AgentLink, AgentOffer, Deframer, Empty, Envelope, Features, Message, Signal, Signo, Terminal,
 };
-use common::{PATIENCE, in_process, sh};
 
-/// A guest that shakes hands, and then pings for as long as its writes go through and `stop` is not set. It reads
-/// nothing.
+/// A guest that completes the handshake and then sends pings until a write fails or `stop` is set.
+/// It does not read.
 fn flooding_guest(mut stream: UnixStream, stop: Arc<AtomicBool>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut frames = Deframer::default();
@@ -51,13 +51,13 @@ fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
     let stop = Arc::new(AtomicBool::new(false));
     let guest = flooding_guest(theirs, stop.clone());
     let transport = Transport::stream(ours).expect("a transport");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE);
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT);
     (link.expect("it is answered"), stop, guest)
 }
 
-/// The reader thread has read all that may wait for the driver, and the driver never takes it.
+/// The reader thread has read as much as may wait for the driver, and the driver never takes it.
 #[test]
-fn a_link_closes_although_its_driver_takes_nothing() {
+fn a_link_closes_while_its_driver_takes_nothing() {
     let (link, _stop, guest) = flooded();
     thread::sleep(Duration::from_millis(500));
     let begun = Instant::now();
@@ -70,11 +70,11 @@ fn a_link_closes_although_its_driver_takes_nothing() {
     guest.join().expect("its write fails");
 }
 
-/// The writer thread has more to write than the line holds, and the guest never reads it.
+/// The writer thread has more to write than the line holds, and the guest never reads.
 #[test]
-fn a_link_closes_although_its_guest_reads_nothing() {
+fn a_link_closes_while_its_guest_reads_nothing() {
     let (mut link, stop, guest) = flooded();
-    // Taking pings writes answers, up to the bound of what may wait.
+    // Pings are answered up to the bound of the outbox.
     let until = Instant::now() + Duration::from_secs(1);
     while Instant::now() < until {
         assert_eq!(link.poll(Duration::from_millis(10)), None);
@@ -100,16 +100,16 @@ fn an_agent_that_does_not_end_with_its_link_is_killed() {
     let mut command = Command::new("sh");
     command.args(["-c", &script]);
     let transport = Transport::spawn(command).expect("sh starts");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT).expect("it is answered");
     let begun = Instant::now();
     link.close();
     let taken = begun.elapsed();
     assert!((AGENT_GRACE..AGENT_GRACE * 2).contains(&taken), "{taken:?}");
 }
 
-/// More than a command's thread can have waiting for it; the reader goes on all the same.
+/// More orders than may wait for a command's thread. The reader still continues.
 #[test]
-fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
+fn a_flood_of_messages_to_one_command_does_not_block_the_link() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
     let script = "trap '' USR1; echo up; exec sleep 68";
     let id = client.request(Message::ExecRequest(sh(script)));
@@ -125,9 +125,9 @@ fn a_flood_of_messages_to_one_command_does_not_hold_up_the_link() {
     assert_eq!(client.wait(id).exit(), (137, Some(9), false));
 }
 
-/// A socket whose owner takes no connection and whose queue is full.
+/// A socket whose owner accepts no connection and whose queue is full.
 #[test]
-fn a_full_queue_of_connections_is_not_waited_for_without_end() {
+fn connecting_to_a_full_queue_times_out() {
     let place = tempfile::TempDir::new().expect("there is room");
     let path = place.path().join("full.sock");
     let address = rustix::net::SocketAddrUnix::new(&path).expect("a path");
@@ -145,22 +145,22 @@ fn a_full_queue_of_connections_is_not_waited_for_without_end() {
     );
     let taken = begun.elapsed();
     assert!(
-        (Duration::from_secs(10)..PATIENCE).contains(&taken),
+        (Duration::from_secs(10)..TIMEOUT).contains(&taken),
         "{taken:?}"
     );
 
-    // An agent does not take the place of one that is only busy.
+    // An agent does not replace the socket of a busy agent.
     let mut agent = common::agent_command(&["--unix", &path.to_string_lossy()]);
     let status = agent.status().expect("it starts");
     assert_eq!(status.code(), Some(1));
     assert!(path.exists());
 }
 
-/// A stopped agent does not end by itself.
+/// A stopped agent does not exit by itself.
 #[test]
 fn a_stopped_agent_is_killed_at_once() {
     let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");
-    let link = GuestLink::open(transport, Default::default(), PATIENCE).expect("it is answered");
+    let link = GuestLink::open(transport, Default::default(), TIMEOUT).expect("it is answered");
     let own = std::process::id().to_string();
     let found = Command::new("pgrep")
         .args(["-P", &own, "-f", "antiphon-agent --stdio"])

@@ -1,4 +1,4 @@
-//! The protocols that come with the crate compile, verify and are in their one form.
+//! The protocols that come with the crate compile, verify and are formatted.
 
 use antiphon_guest::protocols::{GUEST_COPY, GUEST_EXEC, GUEST_FILES};
 use antiphon_language::safety::Limits;

@@ -1,10 +1,8 @@
 //! Every message that a session attributes to its guest was in a frame that the guest wrote: over
-//! random protocols, with a guest that says nothing and with one that says what it likes.
+//! random protocols, with a silent guest and with one that sends random answers.
 
 mod author;
-#[path = "../common/mod.rs"]
-mod common;
-
+use crate::common;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
@@ -18,8 +16,8 @@ use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
-    Class, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort, SortId, Stamp,
-    State, Value, VerifiedImage,
+    Class, EffectHandler, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort,
+    SortId, Stamp, State, Value, VerifiedImage,
 };
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecOutput,
@@ -28,16 +26,16 @@ use antiphon_wire::{
 };
 use author::{Author, Dice, GUESTS};
 
-/// Protocols that compile, of each run of the test.
+/// The number of compiling protocols in each run of the test.
 const PROTOCOLS: usize = 1_200;
 
-/// Texts tried for them: at least one in ten is expected to compile.
+/// The most texts tried: at least one in ten is expected to compile.
 const TEXTS_MAX: u64 = 12_000;
 
-/// How long a session without anything to do is looked at before its guest is taken away.
+/// How long a session may be idle before its guest is disconnected.
 const IDLE: Duration = Duration::from_millis(4);
 
-/// Output that the machine gets in several pieces.
+/// The length of an output that the machine gets in several pieces.
 const LONG_LEN: usize = 60_000;
 
 fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
@@ -51,14 +49,14 @@ fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
 /// A frame that the guest wrote.
 #[derive(Clone, Debug, PartialEq)]
 struct Written {
-    /// Which request of the session it was for.
+    /// The request of the session that it was for.
     request: usize,
-    what: Said,
+    what: Content,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Said {
-    /// The rest of an output, and whether it is still untouched.
+enum Content {
+    /// The rest of an output, and whether no part was taken.
     Output {
         stream: u64,
         data: Vec<u8>,
@@ -73,16 +71,16 @@ enum Said {
     Size {
         size: u64,
     },
-    /// An operation that failed: the message that was chosen before it may not be sent.
+    /// An operation that failed, so the message chosen before it may not be sent.
     Failure,
 }
 
-/// What a guest does with each request.
+/// The behaviour of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guest {
-    /// It answers nothing, and goes.
+    /// It closes the line without an answer.
     Silent,
-    /// It sends what it likes.
+    /// It sends random answers.
     Lying { seed: u64 },
 }
 
@@ -93,7 +91,7 @@ struct Serving {
     stream: UnixStream,
     written: Arc<Mutex<Vec<Written>>>,
     requests: usize,
-    /// Makes each payload another one.
+    /// Makes each payload unique.
     next: u64,
 }
 
@@ -113,8 +111,8 @@ impl Serving {
                 let mut out = Vec::new();
                 let event = link.receive(envelope, &mut out);
                 self.stream.write_all(&out)?;
-                if let Ok(AgentEvent::Request { id, message }) = event
-                    && !self.request(id, &message)?
+                if let Ok(AgentEvent::Request { id, request }) = event
+                    && !self.request(id, &Message::from(request))?
                 {
                     return Ok(());
                 }
@@ -122,7 +120,7 @@ impl Serving {
         }
     }
 
-    /// Answers a request; says whether to go on.
+    /// Answers a request. Returns whether to continue.
     fn request(&mut self, id: u32, message: &Message) -> std::io::Result<bool> {
         if self.guest == Guest::Silent {
             return Ok(false);
@@ -136,7 +134,7 @@ impl Serving {
             let op = Op::FsStat;
             self.write(
                 id,
-                Said::Failure,
+                Content::Failure,
                 Message::OpResult(OpResult::Err { op, error }),
             )?;
             return Ok(true);
@@ -150,7 +148,7 @@ impl Serving {
                 mtime_ms: None,
             };
             let result = Message::OpResult(OpResult::Ok(OpValue::FsStat(stat)));
-            self.write(id, Said::Size { size }, result)?;
+            self.write(id, Content::Size { size }, result)?;
             return Ok(true);
         }
         self.requests += 1;
@@ -166,7 +164,7 @@ impl Serving {
             0 => {
                 let message = number.to_string();
                 let reply = ErrorReply::new(ErrorCode::Internal, message.clone());
-                self.write(id, Said::Refusal { message }, Message::Error(reply))
+                self.write(id, Content::Refusal { message }, Message::Error(reply))
             }
             1 | 2 => {
                 let exit_code = number as i32;
@@ -178,7 +176,7 @@ impl Serving {
                 let exit_code = i64::from(exit_code);
                 self.write(
                     id,
-                    Said::Response { exit_code },
+                    Content::Response { exit_code },
                     Message::ExecResponse(response),
                 )
             }
@@ -187,17 +185,18 @@ impl Serving {
                 if self.dice.one_in(12) {
                     data.resize(LONG_LEN, b'.');
                 }
-                let (stream, of) = match self.dice.one_in(3) {
-                    true => (1, Stream::Stderr),
-                    false => (0, Stream::Stdout),
+                let (stream, of) = if self.dice.one_in(3) {
+                    (1, Stream::Stderr)
+                } else {
+                    (0, Stream::Stdout)
                 };
-                let said = Said::Output {
+                let content = Content::Output {
                     stream,
                     data: data.clone(),
                 };
                 self.write(
                     id,
-                    said,
+                    content,
                     Message::ExecOutput(ExecOutput { data, stream: of }),
                 )
             }
@@ -209,7 +208,7 @@ impl Serving {
         1_000_000 + self.next
     }
 
-    fn write(&mut self, id: u32, what: Said, message: Message) -> std::io::Result<()> {
+    fn write(&mut self, id: u32, what: Content, message: Message) -> std::io::Result<()> {
         let frame = Envelope::new(id, message)
             .to_frame()
             .expect("it can be written");
@@ -231,7 +230,7 @@ struct Attributed {
     payload: Value,
 }
 
-/// Keeps the messages of the guest's roles to others.
+/// Keeps the messages of the guest's roles to other roles.
 struct Witness {
     image: Arc<VerifiedImage>,
     inside: Vec<RoleId>,
@@ -255,7 +254,7 @@ impl Sink for Witness {
     }
 }
 
-/// A value of the application's, which no frame of the guest has.
+/// A value of the application, which no frame of the guest has.
 fn own(sort: SortId, sorts: &[Sort]) -> Value {
     match &sorts[sort.index()] {
         Sort::Unit => Value::Unit,
@@ -271,7 +270,7 @@ fn own(sort: SortId, sorts: &[Sort]) -> Value {
     }
 }
 
-/// What of a session is bound to the guest.
+/// The roles and interfaces that are bound to the guest.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     sink: bool,
@@ -281,14 +280,28 @@ struct Bound {
 struct Ran {
     messages: Vec<Attributed>,
     written: Vec<Written>,
-    /// Whether only one role of the guest asks for frames.
+    /// Whether only one role of the guest takes frames.
     alone: bool,
+}
+
+/// An application that chooses at random.
+fn application(mut dice: Dice) -> impl EffectHandler {
+    FromFn(move |request: &EffectRequest<'_>| {
+        let sorts = &request.image().image().sorts;
+        Reply::Now(match request.class() {
+            Class::Decide { labels, .. } => Outcome::chosen(labels[dice.below(labels.len())]),
+            Class::Produce { .. } | Class::Command | Class::Observe | Class::Check => {
+                Outcome::Success(own(request.result_sort(), sorts))
+            }
+            Class::Deliver { .. } => Outcome::done(),
+        })
+    })
 }
 
 /// Runs a session to its end.
 fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, OpenError> {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let knife = ours.try_clone().expect("a descriptor");
+    let handle = ours.try_clone().expect("a descriptor");
     let written = Arc::new(Mutex::new(Vec::new()));
     let seed = match guest {
         Guest::Silent => 0,
@@ -302,22 +315,17 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         requests: 0,
         next: 0,
     };
-    // It ends when its line does, whatever it was about to say.
+    // It ends with its line, whatever it was about to send.
     let served = thread::spawn(move || serving.run());
     let transport = Transport::stream(ours).expect("a transport");
-    let link = GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link");
+    let link = GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link");
     let roles = if bound.sink {
         &GUESTS[..]
     } else {
         &GUESTS[..1]
     };
-    let place = |name: &&str| {
-        image
-            .image()
-            .roles
-            .iter()
-            .position(|role| role.name == *name)
-    };
+    let of_image = &image.image().roles;
+    let place = |name: &&str| of_image.iter().position(|role| role.name == *name);
     let inside = roles.iter().filter_map(place);
     let witness = Witness {
         image: Arc::clone(image),
@@ -330,21 +338,11 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         automaton.states.iter().any(sends)
     });
     let alone = speakers.count() < 2;
-    let mut dice = Dice(seed ^ 1);
-    let application = FromFn(move |request: &EffectRequest<'_>| {
-        let sorts = &request.image().image().sorts;
-        Reply::Now(match request.class() {
-            Class::Decide { labels, .. } => Outcome::chosen(labels[dice.below(labels.len())]),
-            Class::Produce { .. } | Class::Command | Class::Observe | Class::Check => {
-                Outcome::Success(own(request.result_sort(), sorts))
-            }
-            Class::Deliver { .. } => Outcome::done(),
-        })
-    });
+    let application = application(Dice(seed ^ 1));
     let mut driver = Driver::new(Default::default(), application, witness);
     let id: GuestId = driver.add_guest(link);
     let mut guests = Guests::new().roles(id, roles.iter().copied());
-    // An interface that is never called is not in the image.
+    // An interface without calls is not in the image.
     let interfaces = &image.image().interfaces;
     if bound.files && interfaces.iter().any(|row| row.name == "Files") {
         guests = guests.interfaces(id, ["Files"]);
@@ -357,13 +355,13 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         }
     }
     if rest == Rest::Idle {
-        let _ = knife.shutdown(std::net::Shutdown::Both);
-        rest = driver.run_for(common::PATIENCE);
+        let _ = handle.shutdown(std::net::Shutdown::Both);
+        rest = driver.run_for(common::TIMEOUT);
     }
     assert_ne!(rest, Rest::Idle, "without its guest a session ends");
     let messages = driver.close().1.seen;
-    // The guest reads until its line ends, and the knife holds it open.
-    let _ = knife.shutdown(std::net::Shutdown::Both);
+    // The guest reads until its line ends, and this handle keeps the line open.
+    let _ = handle.shutdown(std::net::Shutdown::Both);
     let _ = served.join().expect("the guest does not panic");
     let written = std::mem::take(&mut *written.lock().expect("no panic"));
     Ok(Ran {
@@ -375,15 +373,15 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
 
 // The property.
 
-/// Looks for a frame of its own for each message, in order.
+/// Finds a separate frame for each message, in order.
 struct Matching<'a> {
     messages: &'a [Attributed],
     /// The rest of each frame.
-    frames: Vec<Option<Said>>,
+    frames: Vec<Option<Content>>,
     requests: Vec<usize>,
-    /// Whether one role asks for all frames: then none is passed over.
+    /// Whether one role takes all frames. Then no frame is skipped.
     strict: bool,
-    /// How often a failed operation may have led away from what was chosen.
+    /// How often a failed operation may have prevented a chosen message.
     failures: usize,
 }
 
@@ -396,15 +394,15 @@ impl Matching<'_> {
             failures: ran
                 .written
                 .iter()
-                .filter(|w| w.what == Said::Failure)
+                .filter(|w| w.what == Content::Failure)
                 .count(),
             strict: ran.alone,
         };
         matching.from(0, 0)
     }
 
-    /// Whether the messages from there on have their frames, with the copies of one message
-    /// beginning at `first`.
+    /// Whether the messages from there on have their frames. The copies of one message start at
+    /// `first`.
     fn from(&mut self, at: usize, first: usize) -> bool {
         let Some(message) = self.messages.get(at) else {
             return true;
@@ -420,7 +418,8 @@ impl Matching<'_> {
                 continue;
             }
             self.frames[n] = left;
-            if self.from(at + 1, at) || (matches!(frame, Said::Size { .. }) && self.labelled(at)) {
+            if self.from(at + 1, at) || (matches!(frame, Content::Size { .. }) && self.labelled(at))
+            {
                 return true;
             }
             self.frames[n] = Some(frame);
@@ -428,7 +427,7 @@ impl Matching<'_> {
         self.is_copy(at, first) && self.from(at + 1, first)
     }
 
-    /// The value is an operation's, and the guest chose the label by a frame.
+    /// The value is the result of an operation, and the guest chose the label with a frame.
     fn labelled(&mut self, at: usize) -> bool {
         for n in 0..self.frames.len() {
             let frame = self.frames[n].clone();
@@ -444,20 +443,20 @@ impl Matching<'_> {
         false
     }
 
-    /// Whether the frames before this one were taken, or were of an earlier request.
+    /// Whether the frames before this one were taken, or belonged to an earlier request.
     fn may_take(&self, n: usize) -> bool {
-        let of_operation = |said: &Said| label(said).is_none();
+        let of_operation = |content: &Content| label(content).is_none();
         if !self.strict || self.frames[n].as_ref().is_some_and(of_operation) {
             return true;
         }
         let passed_over = (0..n).filter(|before| match &self.frames[*before] {
             None => false,
-            Some(said) => !of_operation(said) && self.requests[*before] == self.requests[n],
+            Some(content) => !of_operation(content) && self.requests[*before] == self.requests[n],
         });
         passed_over.count() <= self.failures
     }
 
-    /// Whether the message is a copy, for one more receiver, of the one at `first`.
+    /// Whether the message is a copy, for another receiver, of the one at `first`.
     fn is_copy(&self, at: usize, first: usize) -> bool {
         let message = &self.messages[at];
         first < at
@@ -469,43 +468,47 @@ impl Matching<'_> {
     }
 }
 
-/// The rest of a frame after this message was taken from it; `None` if the message does not fit the frame.
-fn after(message: &Attributed, frame: &Said) -> Option<Option<Said>> {
+/// The rest of a frame after this message was taken from it; `None` if it does not fit the frame.
+fn after(message: &Attributed, frame: &Content) -> Option<Option<Content>> {
     let fields: &[Value] = match &message.payload {
         Value::Unit => &[],
         Value::Record(fields) => fields,
         _ => return None,
     };
-    if let Said::Size { size } = frame {
+    if let Content::Size { size } = frame {
         return (fields == [Value::Nat(*size)]).then_some(None);
     }
     if label(frame) != Some(&message.label) {
         return None;
     }
     match (frame, fields) {
-        (Said::Output { .. } | Said::Response { .. } | Said::Refusal { .. }, []) => Some(None),
-        (Said::Output { stream, .. }, [Value::Nat(of)]) => (stream == of).then_some(None),
-        (Said::Output { stream, data }, [Value::Nat(of), Value::Bytes(piece)]) => {
+        (Content::Output { .. } | Content::Response { .. } | Content::Refusal { .. }, []) => {
+            Some(None)
+        }
+        (Content::Output { stream, .. }, [Value::Nat(of)]) => (stream == of).then_some(None),
+        (Content::Output { stream, data }, [Value::Nat(of), Value::Bytes(piece)]) => {
             let rest = data.strip_prefix(&piece[..]).filter(|_| stream == of)?;
-            Some((!rest.is_empty()).then(|| Said::Output {
+            Some((!rest.is_empty()).then(|| Content::Output {
                 stream: *stream,
                 data: rest.to_vec(),
             }))
         }
-        (Said::Response { exit_code }, [Value::Int(code)]) => (exit_code == code).then_some(None),
-        (Said::Refusal { message }, [Value::Text(_), Value::Text(text)]) => {
+        (Content::Response { exit_code }, [Value::Int(code)]) => {
+            (exit_code == code).then_some(None)
+        }
+        (Content::Refusal { message }, [Value::Text(_), Value::Text(text)]) => {
             (message[..] == text[..]).then_some(None)
         }
         _ => None,
     }
 }
 
-fn label(said: &Said) -> Option<&'static str> {
-    match said {
-        Said::Output { .. } => Some("exec_output"),
-        Said::Response { .. } => Some("exec_response"),
-        Said::Refusal { .. } => Some("error"),
-        Said::Size { .. } | Said::Failure => None,
+fn label(content: &Content) -> Option<&'static str> {
+    match content {
+        Content::Output { .. } => Some("exec_output"),
+        Content::Response { .. } => Some("exec_response"),
+        Content::Refusal { .. } => Some("error"),
+        Content::Size { .. } | Content::Failure => None,
     }
 }
 

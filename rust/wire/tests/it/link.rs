@@ -16,7 +16,7 @@ fn agent_offer() -> AgentOffer {
     AgentOffer::new(Features::all(), "linux".to_owned(), "0.1.0".to_owned())
 }
 
-/// Takes every message out of `bytes`.
+/// Decodes and removes all messages in `bytes`.
 fn messages(bytes: &mut Vec<u8>) -> Vec<Envelope> {
     let mut deframer = Deframer::new(FrameLen::DEFAULT, range(0, u32::MAX));
     deframer.push(bytes);
@@ -35,7 +35,7 @@ fn only(bytes: &mut Vec<u8>) -> Envelope {
     got.remove(0)
 }
 
-/// A host and an agent after their handshake, and what each has written.
+/// A host and an agent after their handshake, with the bytes that each has written.
 struct Pair {
     host: HostLink,
     agent: AgentLink,
@@ -71,7 +71,7 @@ impl Pair {
         }
     }
 
-    /// Sends a request and gives it to the agent.
+    /// Sends a request and delivers it to the agent.
     fn open(&mut self, message: Message) -> u32 {
         let id = self
             .host
@@ -79,11 +79,8 @@ impl Pair {
             .expect("sent");
         let got = self.agent_event().expect("taken");
         match got {
-            AgentEvent::Request {
-                id: got,
-                message: taken,
-            } => {
-                assert_eq!((got, taken), (id, message));
+            AgentEvent::Request { id: got, request } => {
+                assert_eq!((got, Message::from(request)), (id, message));
             }
             other => assert_eq!(other, AgentEvent::Pinged),
         }
@@ -100,14 +97,14 @@ impl Pair {
         self.host.receive(envelope, &mut self.from_host)
     }
 
-    /// What the host makes of a message that a bad agent writes.
-    fn hand_host(&mut self, id: u32, message: Message) -> Result<HostEvent, LinkViolation> {
+    /// Delivers a message of a faulty agent to the host.
+    fn deliver_to_host(&mut self, id: u32, message: Message) -> Result<HostEvent, LinkViolation> {
         self.host
             .receive(Envelope::new(id, message), &mut self.from_host)
     }
 
-    /// What the agent makes of a message that a bad host writes.
-    fn hand_agent(&mut self, id: u32, message: Message) -> Result<AgentEvent, LinkViolation> {
+    /// Delivers a message of a faulty host to the agent.
+    fn deliver_to_agent(&mut self, id: u32, message: Message) -> Result<AgentEvent, LinkViolation> {
         self.agent
             .receive(Envelope::new(id, message), &mut self.from_agent)
     }
@@ -184,7 +181,7 @@ fn unknown() -> Message {
 // The handshake.
 
 #[test]
-fn the_highest_common_version_is_agreed_or_both_ranges_are_told() {
+fn agrees_on_the_highest_common_version_or_reports_both_ranges() {
     for (host_min, host_max, agent_min, agent_max) in quadruples(5) {
         let (offered, supported) = (range(host_min, host_max), range(agent_min, agent_max));
         let mut out = Vec::new();
@@ -242,9 +239,9 @@ fn quadruples(max: u32) -> impl Iterator<Item = (u32, u32, u32, u32)> {
     ranges().flat_map(move |(a, b)| ranges().map(move |(c, d)| (a, b, c, d)))
 }
 
-/// Version N talks with N-1 and N-2, whichever side is the newer one.
+/// Version N works with N-1 and N-2, whichever side is newer.
 #[test]
-fn every_pair_of_versions_in_the_window_talks() {
+fn every_pair_of_versions_in_the_window_agrees() {
     let window = |newest: u32| range(newest.saturating_sub(VERSION_WINDOW).max(1), newest);
     for host in 1..8_u32 {
         for agent in 1..8_u32 {
@@ -279,7 +276,7 @@ fn every_pair_of_versions_in_the_window_talks() {
 }
 
 #[test]
-fn the_lower_bounds_and_the_common_features_are_agreed() {
+fn agrees_on_the_lower_bounds_and_the_common_features() {
     let pair = Pair::with(
         HostOffer {
             features: Features::of([Feature::Exec, Feature::Files]),
@@ -307,7 +304,7 @@ fn the_lower_bounds_and_the_common_features_are_agreed() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_takes_one_request_at_a_time() {
+fn a_peer_without_a_limit_accepts_one_request_at_a_time() {
     let mut out = Vec::new();
     let mut agent = AgentLink::new(agent_offer());
     let hello = Hello {
@@ -337,13 +334,13 @@ fn a_peer_that_says_nothing_takes_one_request_at_a_time() {
     let answer = only(&mut out);
     assert_eq!(answer.id, 2);
     assert!(matches!(answer.message, Message::Error(reply) if reply.code == ErrorCode::Busy));
-    // A ping is answered all the same.
+    // A ping is still answered.
     assert_eq!(
         agent.receive(Envelope::new(3, ping()), &mut out),
         Ok(AgentEvent::Pinged)
     );
     assert_eq!(only(&mut out).message, pong());
-    // When the first has ended the next is taken.
+    // After the end of the first request the next one is accepted.
     agent.send(1, exited(), &mut out).expect("sent");
     assert!(matches!(
         agent.receive(Envelope::new(4, exec()), &mut out),
@@ -367,7 +364,7 @@ fn a_handshake_out_of_order_ends_the_link() {
         let told = only(&mut out);
         assert_eq!((told.id, told.v), (LINK_ID, HANDSHAKE_VERSION));
         assert!(matches!(told.message, Message::Error(_)));
-        // It stays so.
+        // The link stays broken.
         let hello = Envelope::new(0, hello_of(&HostOffer::default()));
         assert_eq!(agent.receive(hello, &mut out), Err(got));
     }
@@ -388,15 +385,15 @@ fn a_handshake_out_of_order_ends_the_link() {
             .expect_err("too early");
         assert_eq!(got.violation, Violation::BeforeHandshake { t });
     }
-    // Neither comes twice.
+    // A second one is a violation.
     let mut pair = Pair::new();
     let got = pair
-        .hand_agent(0, hello_of(&HostOffer::default()))
+        .deliver_to_agent(0, hello_of(&HostOffer::default()))
         .expect_err("again");
     let (t, phase) = (MessageKind::Hello, Phase::Ready);
     assert_eq!(got.violation, Violation::HandshakeAgain { t, phase });
     assert_eq!(pair.agent.phase(), Phase::Broken);
-    // Nor on another id.
+    // So is one on another id.
     let mut out = Vec::new();
     let hello = Envelope::new(7, hello_of(&HostOffer::default()));
     let got = AgentLink::new(agent_offer())
@@ -412,7 +409,7 @@ fn a_handshake_out_of_order_ends_the_link() {
 }
 
 #[test]
-fn a_version_that_was_not_offered_is_not_taken() {
+fn refuses_a_version_that_was_not_offered() {
     let mut out = Vec::new();
     let offer = HostOffer {
         versions: range(2, 3),
@@ -441,13 +438,13 @@ fn a_version_that_was_not_offered_is_not_taken() {
     );
 }
 
-// Faults that end the link.
+// Violations that end the link.
 
 fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let open = pair.open(exec());
     let got = pair
-        .hand_host(id, message.clone())
+        .deliver_to_host(id, message.clone())
         .expect_err("a violation");
     assert_eq!(
         got,
@@ -461,8 +458,8 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
     assert_eq!(told.id, LINK_ID);
     assert!(matches!(told.message, Message::Error(_)), "{told:?}");
     assert_eq!(pair.host.phase(), Phase::Broken);
-    // The same for ever, and nothing more is sent.
-    assert_eq!(pair.hand_host(open, exited()), Err(got));
+    // Every later call returns the same violation, and nothing more is sent.
+    assert_eq!(pair.deliver_to_host(open, exited()), Err(got));
     assert_eq!(
         pair.host.request(ping(), &mut pair.from_host),
         Err(SendError::NotReady {
@@ -481,7 +478,7 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
 fn check_fatal_for_agent(id: u32, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let open = pair.open(exec());
-    let got = pair.hand_agent(id, message).expect_err("a violation");
+    let got = pair.deliver_to_agent(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -494,7 +491,7 @@ fn check_fatal_for_agent(id: u32, message: Message, expected: Violation) {
     assert_eq!(told.id, LINK_ID);
     assert!(matches!(told.message, Message::Error(_)), "{told:?}");
     assert_eq!(pair.agent.phase(), Phase::Broken);
-    assert_eq!(pair.hand_agent(open, input(1, None)), Err(got));
+    assert_eq!(pair.deliver_to_agent(open, input(1, None)), Err(got));
     let lost = OpenRequest {
         id: open,
         request: MessageKind::ExecRequest,
@@ -523,7 +520,7 @@ fn a_message_for_the_other_side_ends_the_link() {
 }
 
 #[test]
-fn an_id_that_never_was_ends_the_link() {
+fn an_unused_id_ends_the_link() {
     let never = |t| Violation::NeverOpened { t };
     check_fatal_for_host(9, exited(), never(MessageKind::ExecResponse));
     check_fatal_for_host(9, output(Stream::Stdout, 1), never(MessageKind::ExecOutput));
@@ -534,7 +531,7 @@ fn an_id_that_never_was_ends_the_link() {
 }
 
 #[test]
-fn the_id_of_the_link_is_for_no_request() {
+fn a_request_cannot_have_the_id_of_the_link() {
     let wrong = |t| Violation::WrongId { t, id: 0 };
     check_fatal_for_host(0, exited(), wrong(MessageKind::ExecResponse));
     check_fatal_for_host(0, ping(), wrong(MessageKind::Ping));
@@ -557,7 +554,7 @@ fn an_id_that_does_not_rise_ends_the_link() {
 }
 
 #[test]
-fn another_version_after_the_handshake_ends_the_link() {
+fn a_version_that_was_not_agreed_ends_the_link() {
     let mut pair = Pair::new();
     let id = pair.open(exec());
     let envelope = Envelope {
@@ -591,7 +588,7 @@ fn nothing_follows_a_terminal_message() {
             .send(id, exited(), &mut pair.from_agent)
             .expect("sent");
         assert!(matches!(pair.host_event(), Ok(HostEvent::Ended { .. })));
-        // The agent's own side does not send it.
+        // The agent's link refuses to send it.
         let t = second.kind().expect("known");
         let violation = Violation::AfterEnd { t };
         assert_eq!(
@@ -602,8 +599,8 @@ fn nothing_follows_a_terminal_message() {
             })
         );
         assert!(pair.from_agent.is_empty());
-        // The host does not take it.
-        let got = pair.hand_host(id, second).expect_err("after the end");
+        // The host refuses it.
+        let got = pair.deliver_to_host(id, second).expect_err("after the end");
         assert_eq!(
             got,
             LinkViolation {
@@ -616,14 +613,14 @@ fn nothing_follows_a_terminal_message() {
     }
 }
 
-// Faults that end one request.
+// Violations that abort one request.
 
-/// The host takes `message` for a violation of the one request, and the other one lives.
+/// Checks that `message` aborts one request at the host and leaves the other one open.
 fn check_one_request(request: Message, message: Message, expected: Violation) {
     let mut pair = Pair::new();
     let other = pair.open(exec());
     let id = pair.open(request);
-    // The agent's own side does not send it.
+    // The agent's link refuses to send it.
     assert_eq!(
         pair.agent.send(id, message.clone(), &mut pair.from_agent),
         Err(SendError::Rule {
@@ -635,7 +632,7 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
     let terminal = message
         .kind()
         .is_some_and(|kind| kind.role() == MessageRole::Terminal);
-    let got = pair.hand_host(id, message).expect_err("a violation");
+    let got = pair.deliver_to_host(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -648,21 +645,21 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
     let open: Vec<_> = pair.host.open_requests().map(|open| open.id).collect();
     assert_eq!(open, [other]);
     if terminal {
-        // The guest has ended it: there is nothing to cancel.
+        // The guest has ended the request, so no `cancel` is sent.
         assert!(pair.from_host.is_empty());
     } else {
         let told = only(&mut pair.from_host);
         assert_eq!((told.id, told.message), (id, Message::Cancel(Empty {})));
-        // What still comes is dropped, up to and with the terminal message.
+        // Later messages are ignored, up to and including the terminal message.
         assert_eq!(
-            pair.hand_host(id, output(Stream::Stdout, 1)),
+            pair.deliver_to_host(id, output(Stream::Stdout, 1)),
             Ok(HostEvent::Ignored)
         );
-        assert_eq!(pair.hand_host(id, exited()), Ok(HostEvent::Ignored));
+        assert_eq!(pair.deliver_to_host(id, exited()), Ok(HostEvent::Ignored));
         assert_eq!(pair.host.ignored_count(), 2);
     }
     assert!(matches!(
-        pair.hand_host(other, exited()),
+        pair.deliver_to_host(other, exited()),
         Ok(HostEvent::Ended {
             terminal: Terminal::Exec(_),
             ..
@@ -672,16 +669,16 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
 }
 
 #[test]
-fn output_beyond_its_credit_ends_its_command() {
-    let (way, credit) = (Way::Stdout, 10);
+fn output_above_its_credit_aborts_the_command() {
+    let (stream, credit) = (StdStream::Stdout, 10);
     let exceeded = Violation::CreditExceeded {
-        way,
+        stream,
         credit,
         got: 11,
     };
     check_one_request(cat(10), output(Stream::Stdout, 11), exceeded);
 
-    // Used up in parts, refilled, used up again; the other stream has no flow control.
+    // The credit is used in parts, refilled, and used again. The other stream has no flow control.
     let mut pair = Pair::new();
     let id = pair.open(cat(10));
     for len in [4, 6] {
@@ -717,6 +714,7 @@ fn output_beyond_its_credit_ends_its_command() {
     let credit = Credit::Bytes(5);
     let follow_up = FollowUp::Credit {
         stream: Stream::Stdout,
+        granted: 5,
         credit,
     };
     assert_eq!(
@@ -731,7 +729,7 @@ fn output_beyond_its_credit_ends_its_command() {
 }
 
 #[test]
-fn an_answer_to_something_else_ends_its_request() {
+fn a_wrong_answer_aborts_the_request() {
     let wrong = |request, t| Violation::WrongAnswer { request, t };
     let (execs, reads) = (MessageKind::ExecRequest, MessageKind::FsRead);
     check_one_request(exec(), data(1), wrong(execs, MessageKind::OpResult));
@@ -760,7 +758,7 @@ fn an_answer_to_something_else_ends_its_request() {
 }
 
 #[test]
-fn a_message_of_another_request_ends_its_request() {
+fn a_follow_up_of_another_type_of_request_aborts_the_request() {
     let request = MessageKind::FsRead;
     let wrong = |t| Violation::WrongRequest { request, t };
     let output = output(Stream::Stdout, 1);
@@ -770,7 +768,7 @@ fn a_message_of_another_request_ends_its_request() {
 }
 
 #[test]
-fn a_result_that_is_more_than_was_asked_for_ends_its_request() {
+fn a_result_above_the_bound_of_the_request_aborts_it() {
     check_one_request(read(3), data(4), Violation::ReadTooLong { max: 3, got: 4 });
     let write = Message::FsWrite(FsWrite {
         data: vec![0; 3],
@@ -802,7 +800,7 @@ fn a_result_that_is_more_than_was_asked_for_ends_its_request() {
 }
 
 #[test]
-fn a_listing_out_of_order_ends_its_request() {
+fn an_unsorted_listing_aborts_the_request() {
     let list = |after: Option<&str>, limit| {
         let after = after.map(str::to_owned);
         Message::FsList(FsList {
@@ -843,7 +841,7 @@ fn a_listing_out_of_order_ends_its_request() {
 }
 
 #[test]
-fn credit_without_end_ends_its_command() {
+fn too_much_credit_aborts_the_command() {
     let window = AgentOffer {
         stdin_window: Some(u32::MAX),
         ..agent_offer()
@@ -851,9 +849,9 @@ fn credit_without_end_ends_its_command() {
     let mut pair = Pair::with(HostOffer::default(), window);
     let id = pair.open(cat(1));
     let grant = Message::StdinWindow(StdinWindow { credit: some(1) });
-    let (way, credit) = (Way::Stdin, WINDOW_MAX);
+    let (stream, credit) = (StdStream::Stdin, WINDOW_MAX);
     let violation = Violation::CreditOverflow {
-        way,
+        stream,
         credit,
         granted: 1,
     };
@@ -865,7 +863,7 @@ fn credit_without_end_ends_its_command() {
             violation: violation.clone()
         })
     );
-    let got = pair.hand_host(id, grant).expect_err("too much");
+    let got = pair.deliver_to_host(id, grant).expect_err("too much");
     assert_eq!(
         got,
         LinkViolation {
@@ -876,7 +874,7 @@ fn credit_without_end_ends_its_command() {
     );
 }
 
-/// The agent takes `message` for a violation of the one request, and the other one lives.
+/// Checks that `message` aborts one request at the agent and leaves the other one open.
 fn check_one_request_of_host(request: Message, message: Message, expected: Violation) {
     let mut pair = Pair::with(
         HostOffer::default(),
@@ -895,7 +893,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
         })
     );
     assert!(pair.from_host.is_empty());
-    let got = pair.hand_agent(id, message).expect_err("a violation");
+    let got = pair.deliver_to_agent(id, message).expect_err("a violation");
     assert_eq!(
         got,
         LinkViolation {
@@ -904,9 +902,12 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
             violation: expected
         }
     );
-    // It still owes the terminal message, and takes nothing more for the request.
+    // The agent must still send the terminal message, and ignores later messages for the request.
     let none = AgentEvent::Settled { refused: None };
-    assert_eq!(pair.hand_agent(id, Message::Cancel(Empty {})), Ok(none));
+    assert_eq!(
+        pair.deliver_to_agent(id, Message::Cancel(Empty {})),
+        Ok(none)
+    );
     let open: Vec<_> = pair.agent.open_requests().map(|open| open.id).collect();
     assert_eq!(open, [other]);
     pair.agent
@@ -917,7 +918,7 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
         Ok(HostEvent::Ended { terminal: Terminal::Error(reply), .. })
             if reply.code == ErrorCode::InvalidRequest
     ));
-    let cancel = pair.hand_agent(other, Message::Cancel(Empty {}));
+    let cancel = pair.deliver_to_agent(other, Message::Cancel(Empty {}));
     let follow_up = FollowUp::Cancel;
     assert_eq!(
         cancel,
@@ -929,11 +930,11 @@ fn check_one_request_of_host(request: Message, message: Message, expected: Viola
 }
 
 #[test]
-fn input_that_is_not_wanted_ends_its_command() {
+fn input_without_standard_input_aborts_the_command() {
     check_one_request_of_host(exec(), input(1, None), Violation::NoStdin);
-    let (way, credit) = (Way::Stdin, 10);
+    let (stream, credit) = (StdStream::Stdin, 10);
     let exceeded = Violation::CreditExceeded {
-        way,
+        stream,
         credit,
         got: 11,
     };
@@ -951,7 +952,7 @@ fn input_that_is_not_wanted_ends_its_command() {
 }
 
 #[test]
-fn input_after_its_end_ends_its_command() {
+fn input_after_its_end_aborts_the_command() {
     let mut pair = Pair::new();
     let id = pair.open(cat(1));
     pair.host
@@ -974,7 +975,7 @@ fn input_after_its_end_ends_its_command() {
         })
     );
     let got = pair
-        .hand_agent(id, input(0, Some(true)))
+        .deliver_to_agent(id, input(0, Some(true)))
         .expect_err("after the end");
     assert_eq!(
         got,
@@ -987,13 +988,13 @@ fn input_after_its_end_ends_its_command() {
 }
 
 #[test]
-fn a_frame_with_a_wrong_payload_ends_its_request_only() {
+fn a_wrong_payload_aborts_only_its_request() {
     let fault = |id, t| {
         let payload = antiphon_codec::Item::Map(Vec::new());
         let fault = Message::from_payload(t, payload).expect_err("fields are missing");
         FrameError::Payload { id, t, fault }
     };
-    // At the host: output that is none. Its command ends, another one does not.
+    // At the host: a wrong output. Its command is aborted, another one is not.
     let mut pair = Pair::new();
     let (one, two) = (pair.open(exec()), pair.open(exec()));
     let got = pair
@@ -1002,12 +1003,12 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
         .expect_err("no output");
     assert!(!got.fatal);
     assert_eq!(only(&mut pair.from_host).message, Message::Cancel(Empty {}));
-    // It is told once; what else is wrong on the id is dropped with the rest.
+    // It is reported once. Later wrong messages on the id are ignored.
     let again = fault(one, MessageKind::ExecOutput);
     let ignored = Ok(HostEvent::Ignored);
     assert_eq!(pair.host.reject(again, &mut pair.from_host), ignored);
-    assert_eq!(pair.hand_host(one, exited()), ignored);
-    // A terminal message that is none: the guest has ended it, nothing is to be cancelled.
+    assert_eq!(pair.deliver_to_host(one, exited()), ignored);
+    // A wrong terminal message: the guest has ended the request, so no `cancel` is sent.
     let got = pair
         .host
         .reject(fault(two, MessageKind::ExecResponse), &mut pair.from_host)
@@ -1015,7 +1016,7 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
     assert!(!got.fatal);
     assert!(pair.from_host.is_empty());
     assert_eq!(pair.host.lost(), []);
-    // For an id that never was, and for what is no frame, the link ends.
+    // An unused id and a malformed frame end the link.
     for error in [
         fault(77, MessageKind::ExecOutput),
         FrameError::TooLong {
@@ -1047,7 +1048,7 @@ fn a_frame_with_a_wrong_payload_ends_its_request_only() {
 }
 
 #[test]
-fn a_request_that_is_none_is_answered() {
+fn refuses_an_invalid_request_on_its_id() {
     let mut pair = Pair::new();
     let fault = |id, t| {
         let payload = antiphon_codec::Item::Map(Vec::new());
@@ -1082,7 +1083,7 @@ fn a_request_that_is_none_is_answered() {
         .reject(fault(4, t), &mut pair.from_agent)
         .expect_err("again");
     assert!(got.fatal);
-    // Before a handshake there is nobody to answer but the link.
+    // Before the handshake every error ends the link.
     let mut out = Vec::new();
     let mut agent = AgentLink::new(agent_offer());
     let other = FrameError::Version {
@@ -1104,10 +1105,10 @@ fn a_request_that_is_none_is_answered() {
     }
 }
 
-// What is no fault.
+// Messages that are not violations.
 
 #[test]
-fn what_crosses_the_end_of_a_request_is_late_and_no_fault() {
+fn ignores_follow_ups_that_cross_the_end_of_a_request() {
     let mut pair = Pair::new();
     let id = pair.open(cat(10));
     pair.host
@@ -1124,15 +1125,15 @@ fn what_crosses_the_end_of_a_request_is_late_and_no_fault() {
 }
 
 #[test]
-fn unknown_types_are_answered_where_somebody_may_wait_and_else_ignored() {
+fn refuses_unknown_types_on_new_ids_and_ignores_others() {
     let mut pair = Pair::new();
     let id = pair.open(exec());
     for ignored in [id, LINK_ID] {
-        let got = pair.hand_agent(ignored, unknown());
+        let got = pair.deliver_to_agent(ignored, unknown());
         assert_eq!(got, Ok(AgentEvent::Settled { refused: None }));
         assert!(pair.from_agent.is_empty());
     }
-    let got = pair.hand_agent(id + 1, unknown());
+    let got = pair.deliver_to_agent(id + 1, unknown());
     assert_eq!(
         got,
         Ok(AgentEvent::Settled {
@@ -1145,8 +1146,8 @@ fn unknown_types_are_answered_where_somebody_may_wait_and_else_ignored() {
         matches!(&answer.message, Message::Error(reply) if reply.code == ErrorCode::Unsupported)
     );
     assert_eq!(pair.agent.ignored_count(), 2);
-    assert_eq!(pair.hand_host(id, unknown()), Ok(HostEvent::Ignored));
-    assert_eq!(pair.hand_host(99, unknown()), Ok(HostEvent::Ignored));
+    assert_eq!(pair.deliver_to_host(id, unknown()), Ok(HostEvent::Ignored));
+    assert_eq!(pair.deliver_to_host(99, unknown()), Ok(HostEvent::Ignored));
     assert_eq!(pair.host.ignored_count(), 2);
     assert_eq!(
         (pair.host.phase(), pair.agent.phase()),
@@ -1155,7 +1156,7 @@ fn unknown_types_are_answered_where_somebody_may_wait_and_else_ignored() {
 }
 
 #[test]
-fn what_was_not_agreed_is_neither_sent_nor_carried_out() {
+fn a_feature_that_was_not_agreed_is_refused_on_both_sides() {
     let mut pair = Pair::with(
         HostOffer::default(),
         AgentOffer {
@@ -1171,7 +1172,7 @@ fn what_was_not_agreed_is_neither_sent_nor_carried_out() {
         })
     );
     assert!(pair.from_host.is_empty());
-    let got = pair.hand_agent(1, read(1));
+    let got = pair.deliver_to_agent(1, read(1));
     assert_eq!(
         got,
         Ok(AgentEvent::Settled {
@@ -1181,7 +1182,7 @@ fn what_was_not_agreed_is_neither_sent_nor_carried_out() {
 }
 
 #[test]
-fn only_requests_are_requested_and_only_what_follows_them_is_sent() {
+fn each_method_sends_only_its_own_messages() {
     let mut pair = Pair::new();
     let id = pair.open(cat(1));
     for message in [
@@ -1220,7 +1221,7 @@ fn only_requests_are_requested_and_only_what_follows_them_is_sent() {
 }
 
 #[test]
-fn the_host_keeps_to_the_agreed_number_of_requests_and_pings() {
+fn the_host_keeps_the_agreed_number_of_requests_and_pings() {
     let offer = HostOffer {
         ids_max: some(2),
         ..HostOffer::default()
@@ -1245,7 +1246,7 @@ fn the_host_keeps_to_the_agreed_number_of_requests_and_pings() {
     );
     messages(&mut pair.from_host);
     assert!(matches!(
-        pair.hand_host(one, exited()),
+        pair.deliver_to_host(one, exited()),
         Ok(HostEvent::Ended { .. })
     ));
     pair.host
@@ -1286,7 +1287,7 @@ fn each_side_answers_the_pings_of_the_other() {
 }
 
 #[test]
-fn either_side_may_end_the_link_with_a_reason() {
+fn either_side_can_close_the_link_with_a_reason() {
     let reply = || ErrorReply::new(ErrorCode::ShuttingDown, "going away");
     let mut pair = Pair::new();
     let id = pair.open(exec());
@@ -1304,7 +1305,7 @@ fn either_side_may_end_the_link_with_a_reason() {
         (pair.host.lost(), pair.agent.lost()),
         (vec![lost], vec![lost])
     );
-    let got = pair.hand_host(id, exited()).expect_err("closed");
+    let got = pair.deliver_to_host(id, exited()).expect_err("closed");
     let (t, phase) = ("exec_response".to_owned(), Phase::Closed);
     assert_eq!(got.violation, Violation::AfterLink { t, phase });
 
@@ -1320,13 +1321,15 @@ fn either_side_may_end_the_link_with_a_reason() {
             .collect::<Vec<_>>(),
         [id]
     );
-    let got = pair.hand_agent(id, input(1, None)).expect_err("closed");
+    let got = pair
+        .deliver_to_agent(id, input(1, None))
+        .expect_err("closed");
     let (t, phase) = ("stdin_data".to_owned(), Phase::Closed);
     assert_eq!(got.violation, Violation::AfterLink { t, phase });
 }
 
 #[test]
-fn a_reason_of_any_length_can_be_sent() {
+fn truncates_long_reasons() {
     let mut pair = Pair::new();
     let reply = ErrorReply::new(ErrorCode::Internal, "é".repeat(1 << 20));
     pair.agent.close(reply, &mut pair.from_agent);
@@ -1335,7 +1338,7 @@ fn a_reason_of_any_length_can_be_sent() {
 }
 
 #[test]
-fn a_frame_beyond_the_peers_bound_is_not_sent_and_changes_nothing() {
+fn a_frame_above_the_peers_bound_is_refused_without_effect() {
     let least = FrameLen::new(FRAME_LEN_MIN).expect("the least");
     let mut pair = Pair::with(
         HostOffer {

@@ -1,10 +1,9 @@
 //! Frames at any split, cut, hostile, and in other well-formed CBOR.
 
-mod common;
-
+use crate::common;
+use crate::common::{fixtures, golden, samples};
 use antiphon_codec::{Item, Limits, decode_strict};
 use antiphon_wire::*;
-use common::{fixtures, golden, samples};
 use proptest::prelude::*;
 
 fn frames() -> Vec<Vec<u8>> {
@@ -18,7 +17,7 @@ fn frames() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What comes out of a deframer that is given `pieces`.
+/// The messages and errors of a deframer that gets `pieces`.
 fn run<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Envelope>, Deframer) {
     let mut deframer = Deframer::default();
     let mut got = Vec::new();
@@ -33,7 +32,7 @@ fn run<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Envelope>, Defram
 
 proptest! {
     #[test]
-    fn messages_come_out_whole_at_any_split(
+    fn decodes_messages_at_any_split(
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
     ) {
@@ -57,7 +56,7 @@ proptest! {
 }
 
 #[test]
-fn every_message_byte_by_byte_is_the_same() {
+fn decodes_every_message_byte_by_byte() {
     let sent: Vec<_> = samples()
         .into_iter()
         .map(|(_, envelope)| envelope)
@@ -66,13 +65,13 @@ fn every_message_byte_by_byte_is_the_same() {
     let (got, deframer) = run(stream.chunks(1));
     assert_eq!(got, sent);
     assert_eq!(deframer.finish(), Ok(()));
-    // And all at once, taken later.
+    // Also if all bytes are pushed first.
     let (got, _) = run([&stream[..]]);
     assert_eq!(got, sent);
 }
 
 #[test]
-fn an_end_between_frames_is_clean_and_within_one_is_a_cut() {
+fn an_end_within_a_frame_is_an_error() {
     let frames = frames();
     let stream = frames[..3].concat();
     let ends: Vec<usize> = frames[..3]
@@ -105,9 +104,9 @@ fn an_end_between_frames_is_clean_and_within_one_is_a_cut() {
     }
 }
 
-/// With work that grows as the square of the bytes this takes minutes and more, not a second.
+/// With quadratic work this would take minutes, not a second.
 #[test]
-fn work_is_linear_however_bytes_come() {
+fn work_is_linear_in_the_bytes_pushed() {
     let started = std::time::Instant::now();
     let data = vec![7; 4 << 20];
     let mut long = Vec::new();
@@ -132,7 +131,7 @@ fn work_is_linear_however_bytes_come() {
     assert_eq!(got.len(), count);
     assert_eq!(deframer.held_len(), 0);
 
-    // Taken one at a time while one more comes each time, behind a long backlog.
+    // A long backlog: one frame is taken for each frame pushed.
     let mut deframer = Deframer::default();
     let backlog = ping.repeat(4 * count);
     deframer.push(&backlog);
@@ -147,7 +146,7 @@ fn work_is_linear_however_bytes_come() {
         "{reserved} bytes for a backlog that does not grow"
     );
 
-    // Taken one at a time between pushes, with a tail that never empties.
+    // A backlog that never empties: one frame is taken between two pushes.
     let mut deframer = Deframer::default();
     let mut taken = 0;
     deframer.push(&ping[..3]);
@@ -166,7 +165,7 @@ fn work_is_linear_however_bytes_come() {
 }
 
 #[test]
-fn memory_follows_the_bytes_that_came_and_not_those_announced() {
+fn memory_grows_with_the_bytes_received() {
     let mut deframer = Deframer::default();
     deframer.push(&FRAME_LEN_MAX.to_be_bytes());
     deframer.push(b"ten bytes.");
@@ -177,7 +176,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
         deframer.reserved_len()
     );
 
-    // One byte more than the bound is refused at once, and for ever, and keeps nothing.
+    // A length above the bound is refused at once and for good, and nothing is kept.
     let mut deframer = Deframer::default();
     deframer.push(&(FRAME_LEN_MAX + 1).to_be_bytes());
     let error = FrameError::TooLong {
@@ -191,7 +190,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
     assert_eq!(deframer.finish(), Err(error));
     assert_eq!(deframer.reserved_len(), 0);
 
-    // A burst leaves little behind.
+    // After a burst most memory is given back.
     let burst = Envelope::new(1, Message::Ping(Empty {}))
         .to_frame()
         .expect("a ping");
@@ -204,7 +203,7 @@ fn memory_follows_the_bytes_that_came_and_not_those_announced() {
 }
 
 #[test]
-fn a_smaller_bound_holds_in_both_directions() {
+fn a_smaller_bound_applies_in_both_directions() {
     let len_max = FrameLen::new(FRAME_LEN_MIN).expect("the least");
     let mut out = vec![1, 2, 3];
     let data = vec![0; 5000];
@@ -236,7 +235,7 @@ fn a_smaller_bound_holds_in_both_directions() {
 }
 
 #[test]
-fn data_written_straight_is_the_same_frame() {
+fn direct_encoding_of_data_writes_the_same_frame() {
     let data = b"bytes \x00\xff".to_vec();
     for stream in Stream::ALL {
         let mut straight = Vec::new();
@@ -261,7 +260,7 @@ fn data_written_straight_is_the_same_frame() {
 }
 
 #[test]
-fn a_payload_against_the_schema_is_not_sent() {
+fn refuses_to_encode_a_payload_that_violates_the_schema() {
     let args = vec![SyscallArg::Number(0); 7];
     let cases = [
         (
@@ -320,7 +319,7 @@ fn a_payload_against_the_schema_is_not_sent() {
     }
 }
 
-/// A whole page of the longest kind is decoded: the bound on items leaves room for it.
+/// A full page of entries with all fields is within the bound of items.
 #[test]
 fn a_full_page_of_entries_fits_a_frame() {
     let entries: Vec<_> = (0..LIST_LEN_MAX)
@@ -341,7 +340,7 @@ fn a_full_page_of_entries_fits_a_frame() {
     assert_eq!(got, [sent]);
 }
 
-// What a hostile peer sends.
+// Streams of a hostile peer.
 
 fn framed(body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(body.len()).expect("short");
@@ -375,7 +374,7 @@ fn ping_of(v: Item, id: Item) -> Vec<u8> {
     envelope(v, Item::from("ping"), id, no_payload())
 }
 
-/// Streams that must each end in a fault, by name.
+/// Streams that must each end in an error, by name.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     [hostile_bodies(), hostile_envelopes(), hostile_payloads()].concat()
 }
@@ -493,7 +492,7 @@ fn hostile_payloads() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn every_hostile_stream_ends_in_its_fault() {
+fn every_hostile_stream_has_its_error() {
     let mut names = std::collections::BTreeSet::new();
     for (name, bytes) in hostile() {
         let mut deframer = Deframer::default();
@@ -524,11 +523,11 @@ fn every_hostile_stream_ends_in_its_fault() {
         );
         names.extend([format!("{name}.bytes"), format!("{name}.fault")]);
 
-        // After a fault of one frame the next one is read; after a fatal one nothing is.
+        // After an error of one frame the next one is read; after a fatal error no frame is.
         let good = Envelope::new(1, Message::Ping(Empty {}));
         deframer.push(&good.to_frame().expect("a ping"));
         match (&fault, fault.is_fatal()) {
-            // Here the pushed ping filled up the cut frame.
+            // Here the pushed ping completed the cut frame.
             (FrameError::Cut { .. }, _) => {}
             (_, true) => assert_eq!(deframer.next(), Err(fault), "{name}"),
             (_, false) => assert_eq!(deframer.next(), Ok(Some(good)), "{name}"),
@@ -549,8 +548,8 @@ fn every_hostile_stream_ends_in_its_fault() {
 
 // The same messages in other well-formed CBOR.
 
-/// Writes `item` in one of the many forms that are not the deterministic one.
-fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
+/// Writes `item` in one of its forms that are not deterministic.
+fn write_other_form(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
     let mut head = |out: &mut Vec<u8>, major: u8, n: u64| {
         let major = major << 5;
         let least = match n {
@@ -597,15 +596,15 @@ fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
         Item::Array(items) => {
             out.push(0x9f);
             for item in items {
-                sloppy(item, choose, out);
+                write_other_form(item, choose, out);
             }
             out.push(0xff);
         }
         Item::Map(entries) => {
             head(out, 5, len(entries.len()));
             for (key, value) in entries.iter().rev() {
-                sloppy(key, choose, out);
-                sloppy(value, choose, out);
+                write_other_form(key, choose, out);
+                write_other_form(value, choose, out);
             }
         }
         Item::Bool(value) => out.push(if *value { 0xf5 } else { 0xf4 }),
@@ -615,14 +614,14 @@ fn sloppy(item: &Item, choose: &mut dyn FnMut(u8) -> u8, out: &mut Vec<u8>) {
 
 proptest! {
     #[test]
-    fn a_foreign_encoding_is_the_same_message(choices in prop::collection::vec(any::<u8>(), 64)) {
+    fn accepts_any_well_formed_encoding(choices in prop::collection::vec(any::<u8>(), 64)) {
         for (name, envelope) in samples() {
             let frame = envelope.to_frame().expect("a sample is as the schema has it");
             let item = decode_strict(&frame[HEADER_LEN..], &Limits::default()).expect("strict");
             let mut next = choices.iter().cycle();
             let mut choose = |n: u8| next.next().copied().unwrap_or(0) % n.max(1);
             let mut body = Vec::new();
-            sloppy(&item, &mut choose, &mut body);
+            write_other_form(&item, &mut choose, &mut body);
             prop_assert_ne!(&body[..], &frame[HEADER_LEN..], "{}", name);
             let (got, _) = run([&framed(&body)[..]]);
             prop_assert_eq!(got, [envelope], "{}", name);
@@ -631,7 +630,7 @@ proptest! {
 }
 
 #[test]
-fn unknown_types_are_kept_and_unknown_keys_are_ignored() {
+fn keeps_unknown_types_and_ignores_unknown_keys() {
     let later = message("fs_watch", Item::map([("path", Item::from("/"))]));
     let (got, _) = run([&later[..]]);
     let unknown = Message::Unknown(UnknownType {
@@ -678,7 +677,7 @@ fn unknown_types_are_kept_and_unknown_keys_are_ignored() {
 }
 
 #[test]
-fn a_deframer_takes_the_agreed_version_only() {
+fn a_deframer_accepts_only_the_agreed_version() {
     let range = VersionRange { min: 1, max: 3 };
     let mut deframer = Deframer::new(FrameLen::DEFAULT, range);
     let ping = |v| Envelope {
@@ -708,7 +707,7 @@ fn a_deframer_takes_the_agreed_version_only() {
 }
 
 #[test]
-fn events_come_out_whole_at_any_split_and_faults_are_passed_over() {
+fn decodes_events_at_any_split_and_skips_faulty_ones() {
     let events = common::events();
     let mut stream = Vec::new();
     for (_, event) in &events {

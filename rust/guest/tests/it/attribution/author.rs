@@ -42,7 +42,7 @@ effect Files version 1 { op fs_stat(path: Text) -> Size within 5s; }
 const HOSTS: [&str; 2] = ["Host", "Feeder"];
 pub(crate) const GUESTS: [&str; 2] = ["Agent", "Sink"];
 
-/// A bound name, who knows it, and its sort.
+/// A bound name, the roles that know it, and its sort.
 #[derive(Clone)]
 struct Name {
     name: String,
@@ -58,7 +58,7 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// The text of a protocol, which may be none that compiles.
+    /// The text of a protocol, which may fail to compile.
     pub(crate) fn protocol(seed: u64) -> String {
         let mut author = Author {
             dice: Dice(seed),
@@ -144,7 +144,7 @@ impl Author {
         }
     }
 
-    /// A choice of the guest. Only the two that it concerns take part in the branches, most times.
+    /// A choice of the guest. Mostly only its two roles take part in the branches.
     fn choice(&mut self, roles: &[&'static str], depth: usize, again: Option<&str>) {
         let guests: Vec<_> = roles
             .iter()

@@ -1,20 +1,18 @@
-//! Every id gets exactly one end: with peers that keep the rules, with a transport that is lost
-//! at any byte, and with a guest or a host that sends anything at all.
-
-mod common;
+//! Every id has exactly one end: with correct peers, with a transport that is lost at any byte, and
+//! with a guest or a host that sends arbitrary bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use crate::common::samples;
 use antiphon_wire::*;
-use common::samples;
 use proptest::prelude::*;
 
 fn some(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).expect("not zero")
 }
 
-/// A byte pipe with a state machine's input at its end.
+/// A byte pipe with the deframer of its receiver.
 #[derive(Clone, Default)]
 struct Pipe {
     bytes: Vec<u8>,
@@ -22,7 +20,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Lets at most `len` bytes through and gives the messages that are whole.
+    /// Delivers at most `len` bytes and returns the complete messages.
     fn deliver(&mut self, len: usize) -> Vec<Envelope> {
         let rest = self.bytes.split_off(len.min(self.bytes.len()));
         self.deframer
@@ -35,7 +33,7 @@ impl Pipe {
     }
 }
 
-/// Both sides, what is on its way between them, and what an observer has counted.
+/// Both sides, the bytes between them, and the counts of an observer.
 #[derive(Clone)]
 struct World {
     host: HostLink,
@@ -44,8 +42,8 @@ struct World {
     to_host: Pipe,
     opened: BTreeMap<u32, MessageKind>,
     ended: BTreeSet<u32>,
-    /// What the agent still owes an end.
-    owed: BTreeMap<u32, Message>,
+    /// The requests that the agent has not ended.
+    unanswered: BTreeMap<u32, HostRequest>,
     sent_len: BTreeMap<u32, usize>,
     got_len: BTreeMap<u32, usize>,
 }
@@ -78,7 +76,7 @@ impl World {
             to_host,
             opened: BTreeMap::new(),
             ended: BTreeSet::new(),
-            owed: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             sent_len: BTreeMap::new(),
             got_len: BTreeMap::new(),
         }
@@ -98,14 +96,14 @@ impl World {
         assert!(self.ended.insert(id), "{id} ended twice");
     }
 
-    fn let_to_agent(&mut self, len: usize) {
+    fn deliver_to_agent(&mut self, len: usize) {
         for envelope in self.to_agent.deliver(len) {
             let got = self.agent.receive(envelope, &mut self.to_host.bytes);
             match got.expect("the host keeps the rules") {
-                AgentEvent::Request { id, message } => {
-                    assert!(self.owed.insert(id, message).is_none());
+                AgentEvent::Request { id, request } => {
+                    assert!(self.unanswered.insert(id, request).is_none());
                 }
-                AgentEvent::FollowUp { id, .. } => assert!(self.owed.contains_key(&id)),
+                AgentEvent::FollowUp { id, .. } => assert!(self.unanswered.contains_key(&id)),
                 AgentEvent::Pinged | AgentEvent::Ponged { .. } => {}
                 AgentEvent::Settled { refused } => assert_eq!(refused, None),
                 other => panic!("{other:?}"),
@@ -113,7 +111,7 @@ impl World {
         }
     }
 
-    fn let_to_host(&mut self, len: usize) {
+    fn deliver_to_host(&mut self, len: usize) {
         for envelope in self.to_host.deliver(len) {
             let got = self.host.receive(envelope, &mut self.to_agent.bytes);
             match got.expect("the agent keeps the rules") {
@@ -131,7 +129,7 @@ impl World {
         }
     }
 
-    /// One of the open ids of the host, or of those the agent works on.
+    /// One of the ids.
     fn pick(ids: impl Iterator<Item = u32>, pick: usize) -> Option<u32> {
         let ids: Vec<_> = ids.collect();
         ids.get(pick % ids.len().max(1)).copied()
@@ -140,7 +138,7 @@ impl World {
     fn act(&mut self, action: Action) {
         let Action { what, pick, len } = action;
         let open = Self::pick(self.host.open_requests().map(|open| open.id), pick);
-        let owed = Self::pick(self.owed.keys().copied(), pick);
+        let unanswered = Self::pick(self.unanswered.keys().copied(), pick);
         let short = u32::try_from(len).expect("short");
         match what {
             0 => self.request(Message::ExecRequest(ExecRequest {
@@ -154,14 +152,14 @@ impl World {
                 offset: None,
             })),
             2 => self.request(Message::Ping(Empty {})),
-            3 => self.let_to_agent(len),
-            4 => self.let_to_host(len),
+            3 => self.deliver_to_agent(len),
+            4 => self.deliver_to_host(len),
             5 => {
                 if let Some((id, credit)) =
                     open.and_then(|id| Some((id, self.host.stdin_credit(id)?)))
                 {
                     let data = vec![1; credit.cap(len)];
-                    // Refused after its end, and then nothing is written.
+                    // Refused after the end of input; then nothing is written.
                     let _ = self
                         .host
                         .send_stdin(id, &data, len == 7, &mut self.to_agent.bytes);
@@ -177,9 +175,9 @@ impl World {
             7 => self.follow(open, Message::Signal(Signal { signo: Signo::INT })),
             8 => self.follow(open, Message::Cancel(Empty {})),
             9 => {
-                let owed =
-                    owed.and_then(|id| Some((id, self.agent.output_credit(id, Stream::Stdout)?)));
-                if let Some((id, credit)) = owed {
+                let unanswered = unanswered
+                    .and_then(|id| Some((id, self.agent.output_credit(id, Stream::Stdout)?)));
+                if let Some((id, credit)) = unanswered {
                     let data = vec![2; credit.cap(len)];
                     self.agent
                         .send_output(id, Stream::Stdout, &data, &mut self.to_host.bytes)
@@ -188,7 +186,7 @@ impl World {
                 }
             }
             10 => {
-                if let Some(id) = owed.filter(|id| self.agent.stdin_credit(*id).is_some()) {
+                if let Some(id) = unanswered.filter(|id| self.agent.stdin_credit(*id).is_some()) {
                     let grant = Message::StdinWindow(StdinWindow {
                         credit: some(short + 1),
                     });
@@ -201,7 +199,7 @@ impl World {
                 let _ = self.agent.ping(&mut self.to_host.bytes);
             }
             _ => {
-                if let Some(id) = owed {
+                if let Some(id) = unanswered {
                     self.finish(id, what);
                 }
             }
@@ -210,7 +208,7 @@ impl World {
 
     fn follow(&mut self, open: Option<u32>, message: Message) {
         if let Some(id) = open {
-            // Refused for another kind of request, and then nothing is written.
+            // Refused for another type of request; then nothing is written.
             let before = self.to_agent.bytes.len();
             if self
                 .host
@@ -223,13 +221,13 @@ impl World {
     }
 
     fn finish(&mut self, id: u32, how: u8) {
-        let message = match self.owed.remove(&id) {
-            Some(Message::ExecRequest(_)) if how == 12 => Message::ExecResponse(ExecResponse {
+        let message = match self.unanswered.remove(&id) {
+            Some(HostRequest::ExecRequest(_)) if how == 12 => Message::ExecResponse(ExecResponse {
                 signal: None,
                 exit_code: 0,
                 timed_out: None,
             }),
-            Some(Message::FsRead(read)) if how == 12 => {
+            Some(HostRequest::FsRead(read)) if how == 12 => {
                 let data = vec![3; usize::try_from(read.len).expect("short")];
                 Message::OpResult(OpResult::Ok(OpValue::FsRead(FileData { eof: false, data })))
             }
@@ -238,10 +236,10 @@ impl World {
         };
         self.agent
             .send(id, message, &mut self.to_host.bytes)
-            .expect("it is owed");
+            .expect("the request is open");
     }
 
-    /// Both sides count the same credit when nothing is on its way.
+    /// Both sides have the same credit when no bytes are between them.
     fn check_credit(&self) {
         for open in self.host.open_requests() {
             for stream in Stream::ALL {
@@ -275,8 +273,8 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    /// Peers that keep the rules never see a violation, and each id has one end, whenever the
-    /// transport goes.
+    /// Correct peers never report a violation, and each id has one end, whenever the transport is
+    /// lost.
     #[test]
     fn every_id_has_exactly_one_end(
         actions in prop::collection::vec(action(), 0..120),
@@ -289,16 +287,16 @@ proptest! {
             world.act(action);
         }
         if !lose {
-            // Everything arrives, and the agent does what it owes.
+            // All bytes arrive, and the agent ends its requests.
             for _ in 0..3 {
-                world.let_to_agent(usize::MAX);
-                world.let_to_host(usize::MAX);
+                world.deliver_to_agent(usize::MAX);
+                world.deliver_to_host(usize::MAX);
             }
             world.check_credit();
-            for id in world.owed.keys().copied().collect::<Vec<_>>() {
+            for id in world.unanswered.keys().copied().collect::<Vec<_>>() {
                 world.finish(id, 12);
             }
-            world.let_to_host(usize::MAX);
+            world.deliver_to_host(usize::MAX);
             prop_assert_eq!(world.to_host.deframer.finish(), Ok(()));
             prop_assert_eq!(&world.got_len, &world.sent_len);
             prop_assert_eq!(world.host.open_requests().count(), 0);
@@ -312,11 +310,11 @@ proptest! {
         let opened: BTreeSet<_> = world.opened.keys().copied().collect();
         prop_assert_eq!(world.ended, opened);
         let still: Vec<_> = world.agent.lost().iter().map(|open| open.id).collect();
-        prop_assert_eq!(still, world.owed.into_keys().collect::<Vec<_>>());
+        prop_assert_eq!(still, world.unanswered.into_keys().collect::<Vec<_>>());
     }
 }
 
-// Anything at all.
+// Arbitrary bytes.
 
 /// Numbers from a seed (splitmix64): the same on every machine.
 struct Dice(u64);
@@ -349,16 +347,16 @@ fn stream(dice: &mut Dice, good: &[Envelope]) -> Vec<u8> {
             .encode(&mut bytes, FrameLen::DEFAULT)
             .expect("a sample");
         match dice.below(8) {
-            // A byte of the body is another.
+            // Another byte in the body.
             0 => {
                 let at = start + HEADER_LEN + dice.below(bytes.len() - start - HEADER_LEN);
                 bytes[at] ^= u8::try_from(1 + dice.below(255)).expect("a byte");
             }
-            // The length is another.
+            // Another length.
             1 => bytes[start + 3] = bytes[start + 3].wrapping_add(1),
-            // The end is missing.
+            // Cut off.
             2 => bytes.truncate(start + dice.below(bytes.len() - start)),
-            // Random bytes follow.
+            // Followed by random bytes.
             3 => {
                 let noise = dice.below(12);
                 bytes.extend((0..noise).map(|_| dice.next().to_le_bytes()[0]));
@@ -369,7 +367,7 @@ fn stream(dice: &mut Dice, good: &[Envelope]) -> Vec<u8> {
     bytes
 }
 
-/// How a hostile stream went, to know that the streams reach what they are for.
+/// Counts of how the hostile streams ended, to check that they reach all cases.
 #[derive(Default, Debug)]
 struct Tally {
     taken: usize,
@@ -428,10 +426,10 @@ fn attack_host(world: &World, bytes: &[u8], dice: &mut Dice, tally: &mut Tally) 
     );
 }
 
-/// Feeds `bytes` to the agent. Every request it took is owed an end until the link is lost.
+/// Feeds `bytes` to the agent. Every accepted request can be ended once until the link is lost.
 fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
     let (mut agent, mut deframer) = (world.agent.clone(), Deframer::default());
-    let mut owed: BTreeSet<u32> = world.owed.keys().copied().collect();
+    let mut unanswered: BTreeSet<u32> = world.unanswered.keys().copied().collect();
     let mut out = Vec::new();
     deframer.push(bytes);
     loop {
@@ -443,7 +441,7 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
         match got {
             Ok(AgentEvent::Request { id, .. }) => {
                 tally.taken += 1;
-                assert!(owed.insert(id), "{id} opened twice");
+                assert!(unanswered.insert(id), "{id} opened twice");
             }
             Ok(_) => tally.taken += 1,
             Err(violation) if violation.fatal => {
@@ -452,24 +450,24 @@ fn attack_agent(world: &World, bytes: &[u8], tally: &mut Tally) {
             }
             Err(violation) => {
                 tally.of_request += 1;
-                // Its terminal message can still be sent, once.
+                // Its terminal message can be sent once.
                 let reply = || Message::Error(violation.reply());
-                if owed.remove(&violation.id) {
+                if unanswered.remove(&violation.id) {
                     agent
                         .send(violation.id, reply(), &mut out)
-                        .expect("it is owed");
+                        .expect("the request is open");
                 }
                 assert!(agent.send(violation.id, reply(), &mut out).is_err());
             }
         }
     }
     let lost: BTreeSet<_> = agent.lost().iter().map(|open| open.id).collect();
-    assert_eq!(lost, owed);
+    assert_eq!(lost, unanswered);
 }
 
 /// 100,000 streams from one seed; a failure names the stream to run again.
 #[test]
-fn no_stream_does_more_than_end_its_link() {
+fn a_hostile_stream_only_ends_its_link() {
     let mut world = World::new(4, Some(100));
     for what in [0, 1, 0, 2] {
         world.act(Action {
@@ -478,8 +476,8 @@ fn no_stream_does_more_than_end_its_link() {
             len: 50,
         });
     }
-    world.let_to_agent(usize::MAX);
-    assert_eq!((world.opened.len(), world.owed.len()), (4, 3));
+    world.deliver_to_agent(usize::MAX);
+    assert_eq!((world.opened.len(), world.unanswered.len()), (4, 3));
     let samples: Vec<_> = samples()
         .into_iter()
         .map(|(_, envelope)| envelope)

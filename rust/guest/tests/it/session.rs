@@ -1,7 +1,6 @@
 //! Whole sessions: protocol text, machine, driver, link, agent, processes.
 
-mod common;
-
+use crate::common;
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
@@ -46,14 +45,14 @@ fn exec_image() -> Arc<VerifiedImage> {
     image(GUEST_EXEC, "Exec")
 }
 
-/// A link to an agent in a thread of this process, and the stream to cut.
+/// A link to an agent in a thread of this process, and the stream that a test can cut.
 fn link() -> (GuestLink, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     thread::spawn(move || serve_stream(theirs, &AgentOptions::default()));
     let knife = ours.try_clone().expect("a descriptor");
     let transport = Transport::stream(ours).expect("a transport");
     (
-        GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link"),
+        GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link"),
         knife,
     )
 }
@@ -61,7 +60,7 @@ fn link() -> (GuestLink, UnixStream) {
 /// A link to an agent process.
 fn child_link() -> GuestLink {
     let transport = Transport::spawn(common::agent_command(&["--stdio"])).expect("it starts");
-    GuestLink::open(transport, Default::default(), common::PATIENCE).expect("a link")
+    GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link")
 }
 
 fn spec(argv: &[&str], stdin: bool, deadline_ms: Option<u64>) -> Value {
@@ -96,7 +95,7 @@ struct App {
     spec: Value,
     feed: VecDeque<Feed>,
     seen: Arc<Mutex<Seen>>,
-    /// The feeder's open question, and its answer once the command is over.
+    /// The feeder's outstanding effect, and its outcome after the command has ended.
     waiting: Option<(EffectId, Outcome)>,
     over: bool,
     remote: Option<Remote>,
@@ -158,7 +157,7 @@ impl App {
             self.over = true;
             if let (Some((effect, outcome)), Some(remote)) = (self.waiting.take(), &self.remote) {
                 remote
-                    .send(Ingress::Outcome { effect, outcome })
+                    .try_send(Ingress::Outcome { effect, outcome })
                     .expect("the driver listens");
             }
         }
@@ -187,7 +186,7 @@ impl EffectHandler for App {
     }
 }
 
-/// Keeps what faulted.
+/// Keeps the faults.
 #[derive(Default)]
 struct Faults(Vec<String>);
 
@@ -223,7 +222,7 @@ impl Run {
     }
 
     fn end(&mut self) -> Phase {
-        assert_eq!(self.driver.run_for(common::PATIENCE), Rest::Done);
+        assert_eq!(self.driver.run_for(common::TIMEOUT), Rest::Done);
         self.driver
             .kernel()
             .session(self.session)
@@ -298,7 +297,7 @@ fn input_and_output_stream_at_the_same_time() {
 }
 
 #[test]
-fn input_to_a_command_that_has_ended_goes_nowhere() {
+fn input_to_a_command_that_has_ended_is_dropped() {
     let feed = (0..100).map(|_| Feed::Data(vec![7; 30_000]));
     let mut run = Run::start(link().0, spec(&["head", "-c", "3"], true, None), feed);
     assert_eq!(run.end(), CLOSED);
@@ -312,8 +311,8 @@ fn signals_cancel_and_deadline_reach_the_command() {
     while run.output()[0].is_empty() {
         assert_eq!(run.driver.run_for(Duration::from_millis(20)), Rest::Idle);
     }
-    // The feeder has asked and waits; the answer comes from outside, as a terminal's interrupt
-    // would.
+    // The feeder's effect is outstanding. The answer comes from outside, as an interrupt of a
+    // terminal would.
     let app = run.driver.application();
     app.feed.push_back(Feed::Signal(2));
     let (effect, _) = app.waiting.take().expect("the feeder waits");
@@ -345,7 +344,7 @@ fn signals_cancel_and_deadline_reach_the_command() {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_an_error_of_the_protocol() {
+fn a_missing_command_is_an_error_of_the_protocol() {
     let mut run = Run::start(link().0, spec(&["/no/such/program"], false, None), []);
     assert_eq!(run.end(), CLOSED);
     let error = run
@@ -360,7 +359,7 @@ fn a_command_that_is_not_there_is_an_error_of_the_protocol() {
 }
 
 #[test]
-fn an_agent_that_is_lost_ends_the_session() {
+fn a_lost_agent_ends_the_session() {
     let (link, knife) = link();
     let mut run = Run::start(
         link,
@@ -424,7 +423,7 @@ fn several_sessions_share_one_link() {
                 .expect("it opens")
         })
         .collect();
-    assert_eq!(driver.run_for(common::PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(common::TIMEOUT), Rest::Done);
     for session in sessions {
         assert_eq!(
             driver.kernel().session(session).expect("opened").phase(),
@@ -433,7 +432,7 @@ fn several_sessions_share_one_link() {
     }
 }
 
-/// An application that runs `seq` up to the session's number and does not listen.
+/// An application that runs `seq` up to the session's number and ignores the output.
 fn many(request: &EffectRequest<'_>) -> Reply {
     Reply::Now(match request.class() {
         Class::Decide { .. } => request.choose("detach").expect("it may always detach"),
@@ -446,7 +445,7 @@ fn many(request: &EffectRequest<'_>) -> Reply {
 }
 
 #[test]
-fn what_is_bound_must_be_there() {
+fn refuses_to_bind_unknown_names() {
     let mut driver = Driver::new(Default::default(), FromFn(many), NoSink);
     let guest = driver.add_guest(link().0);
     let error = driver.open(&exec_image(), "me", &Guests::new().roles(guest, ["Angel"]));
@@ -462,7 +461,7 @@ fn what_is_bound_must_be_there() {
     );
 }
 
-/// Copies in, or out, with the shipped protocol.
+/// Copies a file in or out with the shipped protocol.
 struct Copier {
     path: String,
     mode: u64,
@@ -542,7 +541,7 @@ fn copy(protocol: &str, copier: Copier) -> (Copier, Phase) {
     let session = driver
         .open(&image(GUEST_FILES, protocol), "me", &guests)
         .expect("it opens");
-    assert_eq!(driver.run_for(common::PATIENCE), Rest::Done);
+    assert_eq!(driver.run_for(common::TIMEOUT), Rest::Done);
     let phase = driver
         .kernel()
         .session(session)
@@ -552,7 +551,7 @@ fn copy(protocol: &str, copier: Copier) -> (Copier, Phase) {
 }
 
 #[test]
-fn a_file_is_copied_there_and_back() {
+fn copies_a_file_in_and_out() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("copy").to_string_lossy().into_owned();
     let data: Vec<u8> = (0..1_000_003u32).map(|i| (i % 241) as u8).collect();
@@ -589,7 +588,7 @@ fn a_file_is_copied_there_and_back() {
 }
 
 #[test]
-fn a_file_that_is_not_there_ends_the_session_with_the_guests_reason() {
+fn a_missing_file_ends_the_session_with_the_guests_reason() {
     let from = Copier {
         path: "/no/such/file".into(),
         mode: 1,

@@ -1,5 +1,5 @@
-//! What one session has to do with the guest: its open request, the frames that came for it, and
-//! who waits for them.
+//! The exchange of one session with the guest: its open request, the frames received for it, and
+//! the effect that waits for a frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use antiphon_wire::{ErrorReply, ExecOutput, Message, MessageKind, Stream, Termin
 
 use super::convert;
 
-/// Bytes of output that a protocol gets at once: with its record this stays within the machine's
-/// payload bound.
+/// The most bytes of output in one payload. With the record around it, it stays within the
+/// machine's bound of a payload.
 pub(crate) const PIECE_LEN_MAX: usize = 32 << 10;
 
-/// Frames that wait before small ones of a stream are put together. Below it every chunk stays as
-/// it came; above it the guest writes faster than its session reads, and single bytes would cost
-/// more memory than they carry.
+/// The number of waiting frames above which output is appended to the last frame of its stream.
+/// Above it the guest writes faster than its session reads, and frames of single bytes would cost
+/// far more memory than their data.
 const FRAMES_MAX: usize = 64;
 
-/// What a frame costs besides its data, for the count of buffered bytes.
+/// The memory of a frame without its data, in the count of buffered bytes.
 const FRAME_COST: usize = 64;
 
-/// A frame that came and was not taken yet.
+/// A received frame that was not taken yet.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// A piece of output; what lies before `start` was taken.
+    /// Output. The bytes before `start` were taken.
     Output {
         stream: Stream,
         data: Vec<u8>,
@@ -45,8 +45,7 @@ pub(crate) enum Frame {
 pub(crate) struct Branch<N> {
     pub(crate) label: LabelId,
     pub(crate) name: N,
-    /// Whether the role asks for the payload next. If it does not, the choice is all that is taken
-    /// from the frame.
+    /// Whether the role requests the payload next. If not, the choice alone takes the frame.
     pub(crate) has_payload: bool,
 }
 
@@ -60,15 +59,15 @@ impl Branch<&str> {
     }
 }
 
-/// Which frame a role waits for.
+/// The frame that a role waits for.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    /// Any of these labels; the choice is the guest's.
+    /// A frame with any of these labels, which is the guest's choice.
     Decide {
         role: RoleId,
         branches: Vec<Branch<Box<str>>>,
     },
-    /// The payload of this label, as a value of this sort.
+    /// The payload of a frame with this label, as a value of this sort.
     Produce {
         label: Box<str>,
         sort: SortId,
@@ -80,56 +79,61 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) effect: EffectId,
-    pub(crate) data: Vec<u8>,
+    /// The bytes, shared with the value that the protocol sent.
+    pub(crate) data: Value,
+    /// The number of bytes that were sent.
     pub(crate) start: usize,
     pub(crate) eof: bool,
 }
 
-/// Why a session gets nothing from the guest any more.
+/// Why a session receives no more frames.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: FailureKind,
     pub(crate) detail: Arc<str>,
 }
 
-/// A session's side of the link.
+/// The exchange of one session.
 #[derive(Debug, Default)]
-pub(crate) struct Talk {
+pub(crate) struct Exchange {
     /// The open request.
     pub(crate) open: Option<u32>,
-    /// Whether there was a request at all.
+    /// Whether a request was ever made.
     pub(crate) started: bool,
-    /// Whether the open request takes input.
+    /// Whether the open request has standard input.
     pub(crate) has_stdin: bool,
+    /// The frames that were not taken yet. Bounded by the credit of the streams: see `FRAMES_MAX`.
     pub(crate) inbox: VecDeque<Frame>,
-    /// The role that was answered a choice with the first frame, and asks for its payload next.
-    /// Until then the frame stays where it is.
+    /// The role that received the first frame's label as a choice and requests its payload next.
+    /// Until then the frame stays in the inbox.
     pub(crate) chosen: Option<RoleId>,
     pub(crate) waiting: Option<(EffectId, Wanted)>,
+    /// Input that waits for credit. Bounded by the number of roles, each of which waits for its
+    /// write.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) fault: Option<Fault>,
-    /// When the host stops waiting for the end of the open request, in milliseconds.
+    /// The tick at which the host stops waiting for the end of the open request.
     pub(crate) deadline: Option<u64>,
-    /// When the open request was cancelled, in milliseconds.
+    /// The tick at which the open request was cancelled.
     pub(crate) cancelled_at: Option<u64>,
-    /// Whether a frame was taken since the driver last looked at the time.
+    /// Whether a frame was taken since the last tick.
     pub(crate) has_taken: bool,
-    /// The credit that each stream began with.
+    /// The initial credit of each stream.
     pub(crate) windows: [u32; 2],
-    /// Bytes taken for which no credit was given back yet.
-    pub(crate) owed: [u32; 2],
+    /// Bytes taken whose credit was not returned yet.
+    pub(crate) consumed: [u32; 2],
 }
 
-/// What came of looking for a wanted frame.
+/// The result of looking for a wanted frame.
 pub(crate) enum Served {
-    /// Nothing has come yet.
+    /// The frame has not arrived yet.
     Later,
-    /// This is the outcome; so many bytes of that stream were taken by it.
+    /// The outcome of the effect, and how many bytes of which stream it took.
     Now {
         outcome: Outcome,
         taken: Option<(Stream, u32)>,
     },
-    /// The frame that came is none that the protocol allows here.
+    /// The first frame is not allowed by the protocol here.
     Violation { outcome: Outcome },
 }
 
@@ -184,7 +188,7 @@ impl Frame {
             }
     }
 
-    /// The bytes of output that are taken with the frame.
+    /// The stream and the number of bytes that are taken with the frame.
     fn taken(&self) -> Option<(Stream, u32)> {
         match self {
             Frame::Output {
@@ -214,25 +218,25 @@ impl Frame {
     }
 }
 
-impl Talk {
-    /// Bytes held for this session.
+impl Exchange {
+    /// The number of bytes held for this session.
     pub(crate) fn buffered_len(&self) -> usize {
         let frames = self.inbox.iter().map(Frame::len);
         let writes = self
             .writes
             .iter()
-            .map(|write| FRAME_COST + write.data.len());
+            .map(|write| FRAME_COST + convert::bytes_of(&write.data).len());
         frames.chain(writes).sum()
     }
 
-    /// Keeps output until it is wanted. Empty output says nothing.
-    pub(crate) fn hear(&mut self, stream: Stream, mut data: Vec<u8>) {
+    /// Keeps output until an effect takes it. Empty output is dropped.
+    pub(crate) fn on_output(&mut self, stream: Stream, mut data: Vec<u8>) {
         if data.is_empty() {
             return;
         }
         if self.inbox.len() >= FRAMES_MAX {
-            // The order between the two streams is lost here. They are two pipes: it never was more
-            // than likely.
+            // This loses the order between the two streams. The guest reads them from two pipes, so
+            // their order was never certain.
             let last = self.inbox.iter_mut().rev().find_map(|frame| match frame {
                 Frame::Output {
                     stream: of, data, ..
@@ -252,8 +256,7 @@ impl Talk {
         });
     }
 
-    /// Nothing more is to be had; what came and was not taken is dropped if the guest broke the
-    /// rules.
+    /// Ends the exchange. Frames that were not taken are dropped, except if the guest is lost.
     pub(crate) fn fail(&mut self, fault: &Fault) {
         if fault.kind != FailureKind::Lost {
             self.inbox.clear();
@@ -264,12 +267,12 @@ impl Talk {
         self.fault.get_or_insert_with(|| fault.clone());
     }
 
-    /// Whether the first frame is for another role than this one, which has chosen it.
+    /// Whether another role has received the first frame's label and its payload is still due.
     pub(crate) fn is_chosen_by_other(&self, role: RoleId) -> bool {
         self.chosen.is_some_and(|chosen| chosen != role)
     }
 
-    /// Looks for what is wanted.
+    /// Answers a waiting effect from the inbox.
     pub(crate) fn serve(&mut self, wanted: &Wanted) -> Served {
         match wanted {
             Wanted::Decide { role, branches } => self.decide(*role, branches),
@@ -277,17 +280,17 @@ impl Talk {
         }
     }
 
-    /// A frame backs one message: with a payload it is taken when that is asked for, without one it
-    /// is taken here.
+    /// Answers a choice. A frame is one message: if its payload is requested next, that takes it,
+    /// otherwise the choice takes it here.
     fn decide(&mut self, role: RoleId, branches: &[Branch<Box<str>>]) -> Served {
         self.drop_chosen();
         let Some(kind) = self.inbox.front().map(Frame::kind) else {
-            return self.nothing();
+            return self.no_frame();
         };
         let name = kind.name();
         let Some(branch) = branches.iter().find(|branch| *branch.name == *name) else {
             let names: Vec<&str> = branches.iter().map(|branch| &*branch.name).collect();
-            return self.unwanted(&names.join(", "));
+            return self.wrong_frame(&names.join(", "));
         };
         let taken = if branch.has_payload {
             self.chosen = Some(role);
@@ -301,30 +304,30 @@ impl Talk {
         }
     }
 
-    /// Drops the frame that was chosen and whose payload was not asked for: a call between the two
-    /// has failed, and the protocol went another way.
+    /// Drops a chosen frame whose payload was not requested, because a call in between has failed
+    /// and the protocol took another path.
     fn drop_chosen(&mut self) {
         if self.chosen.take().is_none() {
             return;
         }
         if let Some((stream, len)) = self.take(PIECE_LEN_MAX).and_then(|frame| frame.taken()) {
-            self.owe(stream, len);
+            self.consume(stream, len);
         }
     }
 
     /// Records consumed bytes, whose credit must be returned.
-    pub(crate) fn owe(&mut self, stream: Stream, len: u32) {
-        let owed = &mut self.owed[slot(stream)];
-        *owed = owed.saturating_add(len);
+    pub(crate) fn consume(&mut self, stream: Stream, len: u32) {
+        let consumed = &mut self.consumed[index(stream)];
+        *consumed = consumed.saturating_add(len);
     }
 
-    /// The credit of a stream that is due: in quarters of the window, which is often enough that the
-    /// guest never waits and seldom enough to cost nothing.
+    /// Takes the credit of a stream that should be returned now. It is returned in quarters of the
+    /// window: often enough that the guest does not wait, and seldom enough to be cheap.
     pub(crate) fn take_due_credit(&mut self, stream: Stream) -> u32 {
-        let window = self.windows[slot(stream)];
-        let owed = &mut self.owed[slot(stream)];
-        if *owed >= window / 4 {
-            std::mem::take(owed)
+        let window = self.windows[index(stream)];
+        let consumed = &mut self.consumed[index(stream)];
+        if *consumed >= window / 4 {
+            std::mem::take(consumed)
         } else {
             0
         }
@@ -333,18 +336,19 @@ impl Talk {
     fn produce(&mut self, label: &str, sort: SortId, sorts: &[Sort]) -> Served {
         self.chosen = None;
         match self.inbox.front().map(Frame::kind) {
-            None => return self.nothing(),
+            None => return self.no_frame(),
             Some(kind) if kind.name() == label => {}
-            Some(_) => return self.unwanted(label),
+            Some(_) => return self.wrong_frame(label),
         }
-        // Without its data each piece would be the same message once more.
+        // A payload without the data takes the whole frame. Otherwise each piece would repeat the
+        // message.
         let len_max = if has_data(sort, sorts) {
             PIECE_LEN_MAX
         } else {
             usize::MAX
         };
         let Some(frame) = self.take(len_max) else {
-            return self.nothing();
+            return self.no_frame();
         };
         let (kind, taken) = (frame.kind(), frame.taken());
         match convert::value(frame.into_payload(), kind.fields(), sort, sorts) {
@@ -352,11 +356,11 @@ impl Talk {
                 outcome: Outcome::Success(value),
                 taken,
             },
-            Err(misfit) => violation(&format!("`{kind}` from the guest: {misfit}")),
+            Err(error) => violation(&format!("`{kind}` from the guest: {error}")),
         }
     }
 
-    /// Takes the first frame, or of output at most that much.
+    /// Takes the first frame, or at most `len_max` bytes of output.
     fn take(&mut self, len_max: usize) -> Option<Frame> {
         self.has_taken = true;
         if let Some(Frame::Output {
@@ -378,7 +382,7 @@ impl Talk {
         self.inbox.pop_front()
     }
 
-    fn nothing(&self) -> Served {
+    fn no_frame(&self) -> Served {
         if let Some(fault) = &self.fault {
             return Served::Now {
                 outcome: fault.outcome(),
@@ -391,15 +395,14 @@ impl Talk {
         Served::Later
     }
 
-    /// The first frame is none of those wanted.
-    fn unwanted(&mut self, wanted: &str) -> Served {
+    /// The result if the first frame is not wanted.
+    fn wrong_frame(&mut self, wanted: &str) -> Served {
         let frame = self.inbox.pop_front();
         if let Some(Frame::End {
             error: Some(reply), ..
         }) = &frame
         {
-            // Saying that it did not work is no breach of contract, even where the protocol has no
-            // word for it.
+            // An `error` is a failure and not a violation, even if the protocol does not handle it.
             let outcome = refusal(reply);
             return Served::Now {
                 outcome,
@@ -411,15 +414,15 @@ impl Talk {
     }
 }
 
-/// The place of a stream in the accounts of a request.
-fn slot(stream: Stream) -> usize {
+/// The index of a stream in the arrays of credit.
+fn index(stream: Stream) -> usize {
     match stream {
         Stream::Stdout => 0,
         Stream::Stderr => 1,
     }
 }
 
-/// Whether a value of the sort has the bytes of an output.
+/// Whether a value of the sort has the output's data.
 fn has_data(sort: SortId, sorts: &[Sort]) -> bool {
     match sorts.get(sort.index()) {
         Some(Sort::Record { fields, .. }) => fields.iter().any(|(name, _)| name == "data"),
@@ -433,7 +436,7 @@ fn violation(detail: &str) -> Served {
     }
 }
 
-/// The failure that an `error` of the guest is.
+/// The outcome for an `error` of the guest.
 pub(crate) fn refusal(reply: &ErrorReply) -> Outcome {
     use antiphon_wire::ErrorCode;
     let kind = match reply.code {
@@ -453,7 +456,7 @@ pub(crate) fn refusal(reply: &ErrorReply) -> Outcome {
     Outcome::failure(kind, &format!("{}: {}", reply.code.name(), reply.message))
 }
 
-/// The value of a unit, for effects that are done and say nothing.
+/// The outcome of an effect that succeeded without a result.
 pub(crate) fn done() -> Outcome {
     Outcome::Success(Value::Unit)
 }

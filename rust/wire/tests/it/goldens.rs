@@ -1,12 +1,11 @@
-//! Every wire-facing type against exact bytes. `BLESS=1` writes them.
+//! Every type of the wire against exact bytes. `BLESS=1` writes them.
 
-mod common;
-
+use crate::common;
 use std::collections::BTreeSet;
 
+use crate::common::{events, fixtures, golden, root, samples};
 use antiphon_codec::{Item, Limits, decode_strict, diagnostic};
 use antiphon_wire::*;
-use common::{events, fixtures, golden, root, samples};
 
 /// The body of a frame, after its length.
 fn body(frame: &[u8]) -> &[u8] {
@@ -14,7 +13,7 @@ fn body(frame: &[u8]) -> &[u8] {
 }
 
 #[test]
-fn every_message_has_its_bytes() {
+fn every_message_matches_its_golden() {
     let mut stream = Vec::new();
     for (name, envelope) in samples() {
         let frame = envelope
@@ -32,12 +31,12 @@ fn every_message_has_its_bytes() {
         assert_eq!(decoded, Ok(envelope), "{name}");
         stream.extend_from_slice(&frame);
     }
-    // All of them as they follow each other on a link: this pins the length before a frame.
+    // All frames in one stream, which also pins the length before each frame.
     golden(&fixtures().join("messages.frames"), &stream);
 }
 
 #[test]
-fn every_event_has_its_bytes() {
+fn every_event_matches_its_golden() {
     let mut stream = Vec::new();
     for (name, event) in events() {
         let mut frame = Vec::new();
@@ -57,7 +56,7 @@ fn every_event_has_its_bytes() {
 }
 
 #[test]
-fn no_golden_is_left_over() {
+fn every_golden_has_a_sample() {
     let mut expected = BTreeSet::new();
     let both = |name: String| [format!("{name}.cbor"), format!("{name}.diag")];
     expected.extend(samples().into_iter().flat_map(|(name, _)| both(name)));
@@ -72,7 +71,7 @@ fn no_golden_is_left_over() {
         for entry in std::fs::read_dir(folder).expect("the goldens") {
             let entry = entry.expect("an entry");
             let name = entry.file_name().into_string().expect("a name");
-            // The surfaces and the hostile frames have tests of their own.
+            // The surfaces and the hostile frames have their own tests.
             let other = name.starts_with("surface-") || entry.path().is_dir();
             if !other {
                 found.insert(format!("{prefix}{name}"));
@@ -97,9 +96,9 @@ fn keys(entries: &[(Item, Item)]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// A message, or a field of one, that no sample has would be pinned by nothing.
+/// Without a sample, no golden would pin a message or a field.
 #[test]
-fn the_samples_have_every_field_and_lack_every_optional_one() {
+fn samples_cover_every_field_with_and_without() {
     for kind in MessageKind::ALL {
         let payloads: Vec<_> = samples()
             .into_iter()
@@ -173,10 +172,10 @@ fn check_fields(name: &str, fields: &[FieldSpec], payloads: &[Vec<(Item, Item)>]
     }
 }
 
-/// What a peer may see of version 1, as text. A released surface is never rewritten: whoever
-/// changes the surface raises [`PROTOCOL_MINOR`] (or the major) and gets a new file.
+/// The surface of version 1, as text. The file of a released surface is never rewritten. A change
+/// of the surface raises [`PROTOCOL_MINOR`] (or the major) and gets a new file.
 #[test]
-fn the_surface_is_that_of_its_version() {
+fn the_surface_matches_its_version() {
     let path = fixtures().join(format!("surface-{PROTOCOL_VERSION}.{PROTOCOL_MINOR}.txt"));
     let surface = surface();
     if !path.exists() && common::bless() {
@@ -242,7 +241,7 @@ fn fields_text(fields: &[FieldSpec]) -> String {
         .collect()
 }
 
-/// The table of messages in the specification is made from the code, between two marks.
+/// The table of messages in the specification, between two marks, is generated from the code.
 #[test]
 fn the_specification_lists_every_message() {
     let path = root().join("docs/rfcs/0001-guest-link.md");
@@ -291,9 +290,9 @@ fn message_table() -> String {
     table
 }
 
-/// The generic view of a message is the same message.
+/// The generic view of a message has the same content.
 #[test]
-fn a_payload_turned_to_an_item_and_back_is_the_same() {
+fn payloads_round_trip_through_items() {
     for (name, envelope) in samples() {
         let kind = envelope.message.kind().expect("samples are of known types");
         let item = envelope.message.clone().into_payload();
@@ -314,7 +313,7 @@ fn a_payload_turned_to_an_item_and_back_is_the_same() {
 }
 
 #[test]
-fn names_lead_back_to_their_types() {
+fn names_round_trip() {
     for kind in MessageKind::ALL {
         assert_eq!(MessageKind::from_name(kind.name()), Some(*kind));
     }
@@ -327,5 +326,11 @@ fn names_lead_back_to_their_types() {
     for kind in MessageKind::ALL {
         let request = kind.role() == MessageRole::Request;
         assert_eq!(kind.is_answered_by(MessageKind::Error), request, "{kind}");
+        let has_op = Op::of(*kind).is_some();
+        assert_eq!(
+            kind.answer() == Some(MessageKind::OpResult),
+            has_op,
+            "{kind}"
+        );
     }
 }
