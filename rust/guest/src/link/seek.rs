@@ -3,7 +3,7 @@
 //! A virtual machine's port does not separate connections. The first bytes on the line can be
 //! messages that the guest sent to the previous host, answers to that host's `hello`s among them,
 //! and they can start in the middle of a message. Until the handshake is over, the received bytes
-//! are therefore searched for an answer at every offset, and all other bytes are skipped. `greet`
+//! are therefore searched for an answer at every offset, and all other bytes are skipped. `handshake`
 //! tells this host's answers from others.
 
 use std::sync::Arc;
