@@ -1,49 +1,49 @@
-# Shortcuts; each one is a `cargo xtask` command, so nothing here is needed.
+# Shortcuts. Each one is a `cargo` command, so just is optional.
 
 _list:
     @just --list --unsorted
 
-# What CI runs: set up, then every lane
+# Everything CI runs: set-up, then every lane
 [group('check')]
 test *LANES:
     cargo xtask test {{ LANES }}
 
-# The lanes that take seconds: formatting, lints, structure
+# The fast lanes: formatting, lints, structure
 [group('check')]
 check:
     cargo xtask test fmt clippy tidy
 
-# The Lean model and its proofs; arguments name modules
+# Build the Lean model and its proofs; arguments name modules
 [group('check')]
 lean *ARGS:
     cargo xtask lean {{ ARGS }}
 
-# The model and the kernel run the same cases: --types, --suite, --all; --long for 20,000 random ones
+# Compare the model and the kernel: --types, --suite, --all; --long for 20,000 random cases
 [group('check')]
 check-parity *ARGS:
     cargo xtask parity {{ ARGS }}
 
-# What a release stands on, from nothing: proofs, axioms, theorems, corpus, parity, replays
+# Check everything a release depends on, from scratch: proofs, axioms, theorems, parity, replays
 [group('check')]
 check-release-conformance *PARTS:
     cargo xtask conformance {{ PARTS }}
 
-# The real virtual machine alone
+# Run the tests against a real virtual machine
 [group('check')]
 vm:
     cargo xtask vm
 
-# The package for browsers and Node, rust/wasm/pkg; --test runs its tests too
+# Build the package for browsers and Node, rust/wasm/pkg; --test also runs its tests
 [group('build')]
 wasm *ARGS:
     cargo xtask wasm {{ ARGS }}
 
-# Rewrite snapshots, goldens, digests of the corpus from what the code does now; review the diff
+# Rewrite snapshots, goldens and corpus digests from the code's present output; review the diff
 [group('change')]
 bless *ARGS:
     cargo xtask bless {{ ARGS }}
 
-# Rewrite the list of theorems from the proofs; review the diff
+# Rewrite the list of theorems; review the diff
 [group('change')]
 theorems:
     cargo xtask lean --inventory
@@ -53,32 +53,32 @@ theorems:
 fmt:
     cargo fmt --all
 
-# Benches; arguments go to criterion
+# Run the benches; arguments go to criterion
 [group('measure')]
 bench *ARGS:
     cargo xtask bench {{ ARGS }}
 
-# Side by side with others; prints the tables and writes them into docs/performance.md
+# Measure against other runtimes, print the tables and write them into docs/performance.md
 [group('measure')]
 bench-peers *ARGS:
     cargo xtask bench-peers {{ ARGS }}
 
-# Fails for each ratio that is below its floor; `--without wasm` leaves ratios out
+# Fail if a measured ratio is below its floor; `--without wasm` skips ratios
 [group('measure')]
 bench-check *ARGS:
     cargo xtask bench-check {{ ARGS }}
 
-# Fuzz one target: `just fuzz frames 1000000`
+# Run one fuzz target: `just fuzz frames 1000000`
 [group('measure')]
 fuzz TARGET RUNS="1000000":
     cargo xtask fuzz {{ TARGET }} --runs {{ RUNS }}
 
-# The API documentation, opened
+# Build the API documentation and open it
 [group('read')]
 docs:
     cargo doc --workspace --no-deps --open
 
-# Get what the tests need; prefers what is there
+# Install what the tests need and is missing
 [group('read')]
 setup:
     cargo xtask setup

@@ -1,4 +1,4 @@
-//! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes
+//! The lanes of `cargo xtask test`, in the order in which they run: lanes that fail quickly come
 //! first.
 
 use std::collections::BTreeSet;
@@ -12,18 +12,18 @@ use crate::report::{Report, Tally};
 use crate::tree::Tree;
 use crate::{lean, parity, run, setup, tidy, vm, wasm};
 
-/// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
-/// needs more than this hangs.
+/// A build of the whole workspace from scratch on two slow cores takes some minutes. A lane that
+/// needs more time than this hangs.
 pub(crate) const LANE_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
-/// Lines of a failed lane's output that are shown; the log has all of them.
+/// How many lines of a failed lane's output are printed; the log has the whole output.
 const SHOWN_MAX: usize = 400;
 
-/// The target that compares the wire's schema, goldens and code. It has a line of its own in the
-/// table: were it renamed or lost among the others, nobody would miss it.
+/// The test target that compares the wire's schema, goldens and code. The table has a separate
+/// line for it, so that the run fails if the target is renamed or removed.
 const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
-/// One lane; some come to more than one report.
+/// A lane. Some lanes give several reports.
 struct Lane {
     name: &'static str,
     run: fn(&Tree) -> Vec<Report>,
@@ -64,7 +64,7 @@ const LANES: [Lane; 11] = [
     },
     Lane {
         name: "parity",
-        run: |tree| parity::lane(tree, &parity::Wanted::ALL),
+        run: |tree| parity::lane(tree, &parity::Parts::ALL),
     },
     Lane {
         name: "wasm",
@@ -76,26 +76,26 @@ const LANES: [Lane; 11] = [
     },
 ];
 
-/// Names of the lanes, for the command line.
+/// The names of the lanes, for the command line.
 pub(crate) fn names() -> Vec<&'static str> {
     LANES.iter().map(|lane| lane.name).collect()
 }
 
-/// Runs the lanes named, or all; says which were not asked for.
-pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
+/// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
+pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let mut reports = Vec::new();
-    let mut left_out = Vec::new();
+    let mut others = Vec::new();
     for lane in &LANES {
-        if wanted.is_empty() || wanted.iter().any(|name| name == lane.name) {
-            let of_lane = (lane.run)(tree);
-            of_lane.iter().for_each(Report::tell);
-            reports.extend(of_lane);
+        if requested.is_empty() || requested.iter().any(|name| name == lane.name) {
+            let lane_reports = (lane.run)(tree);
+            lane_reports.iter().for_each(Report::print);
+            reports.extend(lane_reports);
         } else {
-            left_out.push(lane.name);
+            others.push(lane.name);
         }
     }
-    if !left_out.is_empty() {
-        println!("\nnot asked for: {}", left_out.join(", "));
+    if !others.is_empty() {
+        println!("\nnot requested: {}", others.join(", "));
     }
     reports
 }
@@ -106,7 +106,8 @@ fn fmt(tree: &Tree) -> Report {
     Job::new("fmt", "formatting of every file").check(tree, &mut command)
 }
 
-/// All features, so that what is compiled only for the virtual machine is read too.
+/// Runs clippy with all features, so that it also reads code that only the virtual machine's tests
+/// compile.
 fn clippy(tree: &Tree) -> Report {
     let mut command = tree.cargo("clippy");
     command.args([
@@ -121,15 +122,16 @@ fn clippy(tree: &Tree) -> Report {
     Job::new("clippy", about).check(tree, &mut command)
 }
 
-/// The integration tests of the bridge have Lean run for minutes; they are the lane `parity`. The programs that the others
-/// start, `antiphon` and `antiphon-agent`, cargo builds before any test runs.
+/// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
+/// are the lane `parity`. Cargo builds the programs that tests start, `antiphon` and
+/// `antiphon-agent`, before any test runs.
 fn tests(tree: &Tree) -> Vec<Report> {
-    let elsewhere: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
-    let here = tree.packages.iter().flat_map(|package| &package.tests);
-    let here = here
+    let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
+    let targets = tree.packages.iter().flat_map(|package| &package.tests);
+    let targets = targets
         .map(String::as_str)
-        .filter(|name| !elsewhere.contains(name));
-    let mut command = cargo_test(tree, here.collect::<BTreeSet<_>>());
+        .filter(|name| !other_lanes.contains(name));
+    let mut command = cargo_test(tree, targets.collect::<BTreeSet<_>>());
     command.args(["--lib", "--bins", "--examples"]);
     let about = "unit tests of every crate, integration tests of every crate but the bridge";
     let mut ran = Job::new("tests", about).test(tree, &mut command);
@@ -137,10 +139,10 @@ fn tests(tree: &Tree) -> Vec<Report> {
     vec![ran.report(), schema]
 }
 
-/// `cargo test` of these integration tests, whatever crate has them.
+/// `cargo test` of these integration tests, in any crate.
 ///
-/// Always of the whole workspace: which features a dependency is compiled with goes by the packages that are asked for,
-/// and every other choice of packages compiles half of them once more.
+/// It always names the whole workspace. The features of a dependency depend on which packages are
+/// selected, so another selection would compile half of the dependencies again.
 pub(crate) fn cargo_test<'a>(tree: &Tree, tests: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = tree.cargo("test");
     command.args(["--workspace", "--no-fail-fast"]);
@@ -148,10 +150,10 @@ pub(crate) fn cargo_test<'a>(tree: &Tree, tests: impl IntoIterator<Item = &'a st
     command
 }
 
-/// Builds a program of the workspace, with the features that tests have: see [`cargo_test`].
+/// Builds a program of the workspace with the features that tests have: see [`cargo_test`].
 pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
     let mut command = tree.cargo("build");
-    // The examples are what makes it so: they may use what only tests depend on.
+    // Examples may use dev-dependencies, so cargo selects the same features as for tests.
     command.args(["--workspace", "--bin", name, "--examples"]);
     command
 }
@@ -175,11 +177,11 @@ fn docs(tree: &Tree) -> Report {
 
 /// A program that a lane runs.
 pub(crate) struct Job<'a> {
-    /// The lane; its log has this name.
+    /// The name of the lane and of its log.
     name: &'static str,
     about: &'a str,
     deadline: Duration,
-    talks: bool,
+    streams: bool,
 }
 
 impl<'a> Job<'a> {
@@ -188,14 +190,14 @@ impl<'a> Job<'a> {
             name,
             about,
             deadline: LANE_DEADLINE,
-            talks: false,
+            streams: false,
         }
     }
 
-    /// What its tests say is shown as it comes: the figures are what it is run for. Others are
-    /// heard only when they fail.
-    pub(crate) fn talking(mut self) -> Self {
-        self.talks = true;
+    /// Prints the tests' output while they run, because the output has the figures the lane is run
+    /// for. The output of other jobs is printed only if they fail.
+    pub(crate) fn streaming(mut self) -> Self {
+        self.streams = true;
         self
     }
 
@@ -204,15 +206,15 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Runs it as one check: well when it ends well.
+    /// Runs the program as one check, which passes if the program exits with success.
     pub(crate) fn check(&self, tree: &Tree, command: &mut Command) -> Report {
         let ran = self.watch(tree, command);
         Report::of_check(self.name, ran.elapsed, ran.outcome)
     }
 
-    /// Runs a `cargo test`, whose tests are counted.
+    /// Runs `cargo test` and counts its tests.
     pub(crate) fn test(&self, tree: &Tree, command: &mut Command) -> Ran {
-        // Goldens are compared, never written, whatever the environment of the caller says.
+        // Goldens are compared and never written, whatever the caller's environment asks for.
         command
             .env("INSTA_UPDATE", "no")
             .env_remove("INSTA_FORCE_PASS")
@@ -220,20 +222,20 @@ impl<'a> Job<'a> {
         self.watch(tree, command)
     }
 
-    /// Runs a program to its end, and shows what is to be shown of what it says.
+    /// Runs a program until it exits, and prints the part of its output that matters.
     fn watch(&self, tree: &Tree, command: &mut Command) -> Ran {
         let name = self.name;
         let log = tree.target.join("xtask").join(format!("{name}.log"));
-        // The log and the counting want plain lines.
+        // The log and the counter need plain lines.
         command
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let mut progress = Progress::start(name, self.about);
         let mut reading = LibTest::default();
         let ended = run::watched(command, self.deadline, &log, &mut progress, |line| {
-            let kept = reading.kept.len();
+            let shown = reading.shown.len();
             let note = reading.line(line);
-            if self.talks && reading.kept.len() > kept && !line.trim().is_empty() {
+            if self.streams && reading.shown.len() > shown && !line.trim().is_empty() {
                 progress::clear_line();
                 println!("  | {line}");
             }
@@ -245,9 +247,9 @@ impl<'a> Job<'a> {
             Ok(status) => Err(Problem::Lane { status, log }),
             Err(problem) => Err(problem),
         };
-        if outcome.is_err() && !self.talks {
-            let hidden = reading.kept.len().saturating_sub(SHOWN_MAX);
-            for line in reading.kept.iter().skip(hidden) {
+        if outcome.is_err() && !self.streams {
+            let hidden = reading.shown.len().saturating_sub(SHOWN_MAX);
+            for line in reading.shown.iter().skip(hidden) {
                 println!("  | {line}");
             }
         }
@@ -260,7 +262,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// A `cargo test` that has ended, and what was read of it.
+/// The result of a program of a lane, with the counts read from its output.
 pub(crate) struct Ran {
     name: &'static str,
     elapsed: Duration,
@@ -269,12 +271,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Takes one target out, to be a line of its own in the table; it fails there when it did not
-    /// run.
+    /// Moves one target into a report of its own, which fails if the target did not run.
     pub(crate) fn take(&mut self, name: &'static str, target: &str) -> Report {
         let tally = self.reading.take(target);
         if self.reading.tally.failed == 0 && tally.failed > 0 {
-            // The program ended badly for this target's sake alone.
+            // The program failed only because of this target.
             self.outcome = Ok(());
         }
         Report::of_tests(name, Duration::ZERO, tally, Ok(()))

@@ -1,8 +1,8 @@
-//! The Lean model: builds its modules, runs them, and sees that nothing unproved slips in. Which
-//! Lean does it is [`toolchain`]'s to say; both kinds build the same sources, warnings are errors.
+//! The Lean model: builds and runs its modules, and checks that nothing unproved gets in.
+//! [`toolchain`] selects the Lean. Both kinds build the same sources, with warnings as errors.
 //!
-//! Everything made stands in `target/lean`: `out/` (built modules), `lane` (which Lean there is),
-//! and `run`, the program by which tests and tools run a module.
+//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and `run`,
+//! the program with which tests and tools run a module.
 
 mod audit;
 mod axioms;
@@ -33,31 +33,36 @@ use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
 
-/// Gets a Lean, if there is none, and writes down which; gives its name and whether it was there.
+/// Installs a Lean if there is none. Returns its description, and whether it was installed before.
 pub(crate) fn set_up(tree: &Tree, progress: &mut Progress) -> Result<(String, bool), Problem> {
     let (lean, cached) = Lean::set_up(tree, progress)?;
-    write_down(tree, &lean)?;
-    Ok((lean.shown(), cached))
+    publish(tree, &lean)?;
+    Ok((lean.description(), cached))
 }
 
-/// Sees that there is a Lean and that tests find the program that runs it; gives its name.
+/// Finds a Lean and writes the program with which tests run it. Returns its description.
 pub(crate) fn ready(tree: &Tree) -> Result<String, Problem> {
     let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
-    Ok(lean.shown())
+    publish(tree, &lean)?;
+    Ok(lean.description())
 }
 
-/// Everything about the model: all modules built, no refused word or axiom, the theorems as listed.
+/// Builds all modules, searches them for refused words and axioms, and compares the list of
+/// theorems.
 pub(crate) fn lane(tree: &Tree, from_scratch: bool) -> Report {
     let mut progress = Progress::start("lean", "the Lean model and its proofs");
-    let mut told = Told::default();
-    let outcome = told.everything(tree, from_scratch, &mut progress);
+    let mut log = Log::default();
+    let outcome = log.check_everything(tree, from_scratch, &mut progress);
     progress.finish();
-    Report::of_tests("lean", progress.elapsed(), told.tally, outcome).with_details(told.details)
+    Report::of_tests("lean", progress.elapsed(), log.tally, outcome).with_details(log.details)
 }
 
-/// Builds these modules and what they import.
-pub(crate) fn some(tree: &Tree, names: &[String], from_scratch: bool) -> Result<ExitCode, Problem> {
+/// Builds these modules and their imports.
+pub(crate) fn build_named(
+    tree: &Tree,
+    names: &[String],
+    from_scratch: bool,
+) -> Result<ExitCode, Problem> {
     let mut progress = Progress::start("lean", "some modules of the Lean model");
     let modules = Modules::read(&toolchain::sources(tree))?;
     let wanted = names
@@ -65,17 +70,17 @@ pub(crate) fn some(tree: &Tree, names: &[String], from_scratch: bool) -> Result<
         .map(|name| modules.named(name).map(str::to_owned));
     let order = modules.order(&wanted.collect::<Result<_, _>>()?)?;
     let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
+    publish(tree, &lean)?;
     let built = build_all(tree, &lean, &modules, &order, from_scratch, &mut progress);
     progress.finish();
     let built = built?;
-    println!("Lean lane: {}", lean.shown());
+    println!("Lean lane: {}", lean.description());
     println!(
         "{}, {:.1} s",
-        built.shown(),
+        built.summary(),
         progress.elapsed().as_secs_f64()
     );
-    Ok(if built.is_whole() {
+    Ok(if built.is_complete() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -111,15 +116,15 @@ pub(crate) fn check_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
     })
 }
 
-/// What a lane has found out so far; it is told even when the lane cannot go on.
+/// The results of the lane so far. They are reported even if a later step fails.
 #[derive(Default)]
-struct Told {
+struct Log {
     tally: Tally,
     details: Vec<String>,
 }
 
-impl Told {
-    fn everything(
+impl Log {
+    fn check_everything(
         &mut self,
         tree: &Tree,
         from_scratch: bool,
@@ -127,42 +132,42 @@ impl Told {
     ) -> Result<(), Problem> {
         let modules = Modules::read(&toolchain::sources(tree))?;
         self.audit(&modules);
-        self.inventory(tree, &modules)?;
+        self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
         let lean = Lean::find(tree)?;
-        write_down(tree, &lean)?;
-        self.details.push(format!("Lean lane: {}", lean.shown()));
+        publish(tree, &lean)?;
+        self.details
+            .push(format!("Lean lane: {}", lean.description()));
         let built = build_all(tree, &lean, &modules, &order, from_scratch, progress)?;
         self.tally.passed += count(built.elaborated.len() + built.cached.len());
         self.tally.failed += count(built.failed.len());
         self.tally.skipped += count(built.unreached.len());
-        self.details.push(built.shown());
+        self.details.push(built.summary());
         self.details.extend(built.slowest());
-        if built.is_whole() {
-            progress.note("which axioms the proofs rest on".to_owned());
-            self.axioms(tree, &modules)?;
+        if built.is_complete() {
+            progress.note("checking the axioms of the proofs".to_owned());
+            self.check_axioms(tree, &modules)?;
         }
         Ok(())
     }
 
-    fn axioms(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
-        let axioms::Axioms { looked, findings } = axioms::look(tree, modules)?;
+    fn check_axioms(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
+        let axioms::Axioms { checked, findings } = axioms::check(tree, modules)?;
         self.tally.passed += 1;
         self.tally.failed += count(findings.len());
-        let told = format!(
-            "{looked} looked through: {} on other axioms",
+        self.details.push(format!(
+            "{checked} checked: {} depend on other axioms",
             findings.len()
-        );
-        self.details.push(told);
+        ));
         self.details
             .extend(findings.iter().map(|line| format!("        {line}")));
         Ok(())
     }
 
     fn audit(&mut self, modules: &Modules) {
-        let of_module =
+        let audit_one =
             |(_, module): (_, &modules::Module)| audit::findings(&module.file, &module.text);
-        let findings: Vec<String> = modules.iter().flat_map(of_module).collect();
+        let findings: Vec<String> = modules.iter().flat_map(audit_one).collect();
         self.tally.failed += count(findings.len());
         self.details.push(format!(
             "{} files audited: {} refused words",
@@ -176,17 +181,16 @@ impl Told {
         );
     }
 
-    fn inventory(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
+    fn compare_inventory(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
         let theorems = inventory::of(modules)?;
         let differences = inventory::differences(tree, &theorems)?;
         self.tally.failed += count(differences.len());
         self.tally.passed += count(theorems.len());
-        let told = format!(
+        self.details.push(format!(
             "{} theorems listed: {} differences",
             theorems.len(),
             differences.len()
-        );
-        self.details.push(told);
+        ));
         self.details.extend(
             differences
                 .into_iter()
@@ -210,27 +214,29 @@ fn build_all(
             if from_scratch {
                 build::clean(tree)?;
             }
-            build::bring_up(tree, npm, modules, order, progress).map(|(built, _lock)| built)
+            build::build(tree, npm, modules, order, progress).map(|(built, _lock)| built)
         }
     }
 }
 
-/// For others: which Lean there is, and a program that runs a module by it.
-fn write_down(tree: &Tree, lean: &Lean) -> Result<(), Problem> {
+/// Writes two files for tests and tools: which Lean was found, and a program that runs a module.
+fn publish(tree: &Tree, lean: &Lean) -> Result<(), Problem> {
     let place = tree.target.join("lean");
     fs::create_dir_all(place.join("out")).map_err(Problem::file(&place))?;
-    write_if_new(&place.join("lane"), &format!("{}\n", lean.shown()), 0o644)?;
-    let us = std::env::current_exe().map_err(Problem::file(&place))?;
-    // A build that ran meanwhile has put a new program in our place, and the system says so behind our name.
-    let us = match us.to_str().and_then(|name| name.strip_suffix(" (deleted)")) {
-        Some(name) => PathBuf::from(name),
-        None => us,
-    };
-    write_if_new(&place.join("run"), &program::script(&us), 0o755)
+    let lane = format!("{}\n", lean.description());
+    replace_if_different(&place.join("lane"), &lane, 0o644)?;
+    let xtask = std::env::current_exe().map_err(Problem::file(&place))?;
+    // If a build has replaced this program since it started, Linux appends a mark to its path.
+    let path = xtask
+        .to_str()
+        .and_then(|name| name.strip_suffix(" (deleted)"));
+    let xtask = path.map_or_else(|| xtask.clone(), PathBuf::from);
+    replace_if_different(&place.join("run"), &program::script(&xtask), 0o755)
 }
 
-/// Others may be reading: a file is replaced as a whole, and only when it has to be.
-fn write_if_new(path: &std::path::Path, text: &str, mode: u32) -> Result<(), Problem> {
+/// Replaces a file atomically, because other processes may be reading it, and only if its content
+/// differs.
+fn replace_if_different(path: &std::path::Path, text: &str, mode: u32) -> Result<(), Problem> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! What can go wrong while building and testing, with the facts and, where there is one, the way
-//! out.
+//! The errors of building and testing, with their facts and, if there is one, a hint how to
+//! continue.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,41 +19,41 @@ pub(crate) enum Problem {
     #[error("{status}; the whole output is in `{}`", log.display())]
     Lane { status: ExitStatus, log: PathBuf },
     #[error("`{command}` did not end within {} s and was killed", deadline.as_secs())]
-    Late { command: String, deadline: Duration },
+    Timeout { command: String, deadline: Duration },
     #[error("`{}`: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("`{}` is not there: {mend}", path.display())]
-    Absent { path: PathBuf, mend: String },
+    #[error("`{}` is missing: {hint}", path.display())]
+    Absent { path: PathBuf, hint: String },
     #[error("cannot read the output of `{command}`: expected {expected}")]
     Output {
         command: &'static str,
         expected: &'static str,
     },
-    #[error("`{}` is linked dynamically; the guest has no loader", path.display())]
+    #[error("`{}` is dynamically linked, but the guest has no loader", path.display())]
     Dynamic { path: PathBuf },
-    #[error("`{}` has the path `{place}` of this machine in it", module.display())]
-    Telling { module: PathBuf, place: String },
-    #[error("missing: {}", facts.join("; "))]
-    Missing { facts: Vec<String> },
-    #[error("{what} is not what was expected: it has `{found}`, not `{expected}`")]
+    #[error("`{}` contains the path `{place}` of this machine", module.display())]
+    LeaksPath { module: PathBuf, place: String },
+    #[error("could not install: {}", names.join("; "))]
+    Missing { names: Vec<String> },
+    #[error("wrong digest for {what}: expected `{expected}`, got `{found}`")]
     Digest {
         what: String,
         expected: &'static str,
         found: String,
     },
-    #[error("lean.js is not what was expected: `{text}` stands there {count} times")]
-    Mend { text: &'static str, count: usize },
-    #[error("Lean runs on Node {major}, and there is no package of it for {os} on {arch}")]
+    #[error("cannot patch lean.js: `{text}` occurs {count} times, expected once")]
+    Patch { text: &'static str, count: usize },
+    #[error("Lean needs Node {major}, and npm has no package of it for {os} on {arch}")]
     Node {
         major: u32,
         os: &'static str,
         arch: &'static str,
     },
-    #[error("there is no Lean: {why}, and npm's is not installed; `cargo xtask setup` does that")]
+    #[error("no Lean found: {why}, and npm's is not installed; run `cargo xtask setup`")]
     NoLean { why: String },
     #[error("there is no module `{name}` under `lean/`")]
     NoModule { name: String },
-    #[error("{file}:{line}: there is no module `{name}` to import")]
+    #[error("{file}:{line}: imports `{name}`, which does not exist")]
     Import {
         file: String,
         line: usize,
@@ -61,9 +61,9 @@ pub(crate) enum Problem {
     },
     #[error("modules import each other: {}", modules.join(", "))]
     Cycle { modules: Vec<String> },
-    #[error("the axioms of the proofs could not be looked through: {why}")]
+    #[error("cannot check the axioms of the proofs: {why}")]
     Axioms { why: String },
-    #[error("what `{}` imports is not built: {built}", file.display())]
+    #[error("the imports of `{}` do not build: {built}", file.display())]
     Imports { file: PathBuf, built: String },
     #[error("{file}:{line}: the statement of `{name}` has no end")]
     Statement {
@@ -71,7 +71,7 @@ pub(crate) enum Problem {
         line: usize,
         name: String,
     },
-    #[error("the virtual machine lane needs an x86-64 Linux host, this is {os} on {arch}")]
+    #[error("the virtual machine needs an x86-64 Linux host, this is {os} on {arch}")]
     Host {
         os: &'static str,
         arch: &'static str,
@@ -79,21 +79,21 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    pub(crate) fn absent(path: &Path, mend: &str) -> Self {
+    pub(crate) fn absent(path: &Path, hint: &str) -> Self {
         Self::Absent {
             path: path.to_owned(),
-            mend: mend.to_owned(),
+            hint: hint.to_owned(),
         }
     }
 
-    /// For `map_err` over calls on one file.
+    /// For `map_err` after operations on one file.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { path, source }
     }
 }
 
-/// Enough of a program's last words to see why it failed.
+/// The last lines of a program's output, enough to see why it failed.
 fn tail(output: &str) -> String {
     const LINES_MAX: usize = 12;
     let lines: Vec<&str> = output.trim_end().lines().collect();

@@ -1,10 +1,10 @@
-//! What a person sees while a lane runs: on a terminal one line that is rewritten, elsewhere a line
-//! now and then, so that a log shows life without drowning in it.
+//! Shows progress while a lane runs: on a terminal one line that is rewritten, elsewhere a line
+//! every half minute, so that a log shows that the lane is alive and stays short.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Off a terminal, time between two signs of life.
+/// The time between two progress lines if the output is not a terminal.
 const BEAT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Progress {
@@ -25,7 +25,7 @@ impl Progress {
         progress
     }
 
-    /// For what is mostly over at once: shows nothing before the first beat.
+    /// For work that usually takes no time: prints nothing before the first beat.
     pub(crate) fn quiet(lane: &'static str, about: &str) -> Self {
         let now = Instant::now();
         Self {
@@ -41,12 +41,12 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// What the lane is at now.
+    /// Sets the text that describes the present step.
     pub(crate) fn note(&mut self, note: String) {
         self.note = note;
     }
 
-    /// Shows life, if it is time to.
+    /// Prints a progress line if one is due.
     pub(crate) fn beat(&mut self) {
         let pause = if self.terminal {
             Duration::from_millis(200)
@@ -64,8 +64,7 @@ impl Progress {
             self.note
         );
         if self.terminal {
-            // Cut to a width that does not wrap on any usual terminal; a wrapped line is not
-            // rewritten.
+            // Shorter than any usual terminal is wide: a wrapped line could not be rewritten.
             let short: String = line.chars().take(78).collect();
             print!("\r\x1b[2K{short}");
             let _ = io::stdout().flush();
@@ -74,13 +73,13 @@ impl Progress {
         }
     }
 
-    /// Takes the rewritten line away.
+    /// Erases the progress line.
     pub(crate) fn finish(&self) {
         clear_line();
     }
 }
 
-/// Takes a rewritten line away, if there can be one, to write something else in its place.
+/// Erases the progress line of a terminal, so that another line can take its place.
 pub(crate) fn clear_line() {
     if io::stdout().is_terminal() {
         print!("\r\x1b[2K");
@@ -88,7 +87,7 @@ pub(crate) fn clear_line() {
     }
 }
 
-/// Minutes and seconds, as on a clock.
+/// Formats a time as minutes and seconds.
 pub(crate) fn clock(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }

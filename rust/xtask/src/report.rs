@@ -1,4 +1,4 @@
-//! What lanes come to, and how it is told.
+//! The results of lanes, and how they are printed.
 
 use std::ops::Add;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::problem::Problem;
 
-/// Counts of one lane or of one test binary.
+/// The counts of one lane or of one test binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
@@ -26,20 +26,20 @@ impl Add for Tally {
     }
 }
 
-/// What one lane came to.
+/// The result of one lane.
 pub(crate) struct Report {
     name: &'static str,
     tally: Tally,
-    /// How many checks came to an end, well or not.
+    /// How many checks ran to their end, passed or failed.
     ran: u64,
     elapsed: Duration,
-    /// Lines that say what ran.
+    /// Lines that list what ran.
     details: Vec<String>,
     problem: Option<String>,
 }
 
 impl Report {
-    /// A lane that is one check.
+    /// The report of a lane with a single check.
     pub(crate) fn of_check(
         name: &'static str,
         elapsed: Duration,
@@ -58,8 +58,8 @@ impl Report {
         Self::of_tests(name, elapsed, tally, outcome)
     }
 
-    /// A lane of many tests. What ran nothing, left something out, or ended badly without a failed
-    /// test counts as one failure: a lane cannot come out green by doing less.
+    /// The report of a lane with many tests. A lane that ran no test, skipped one, or failed outside
+    /// a test counts as one failure, so that a lane cannot pass by doing less.
     pub(crate) fn of_tests(
         name: &'static str,
         elapsed: Duration,
@@ -76,7 +76,7 @@ impl Report {
                     failed: 0,
                     skipped: 0,
                 } => Some("no test ran".to_owned()),
-                Tally { skipped: 1.., .. } => Some(format!("{} not run", tally.skipped)),
+                Tally { skipped: 1.., .. } => Some(format!("{} did not run", tally.skipped)),
                 Tally { failed: 1.., .. } => Some(format!("{} failed", tally.failed)),
                 Tally { .. } => None,
             });
@@ -93,13 +93,13 @@ impl Report {
         }
     }
 
-    /// Says what ran, below the lane's own line.
+    /// Adds lines that list what ran, printed before the lane's own line.
     pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
         self.details = details;
         self
     }
 
-    /// Adds the time of what had to be done first.
+    /// Adds the time of a preparatory step.
     pub(crate) fn after(mut self, first: &Self) -> Self {
         self.elapsed += first.elapsed;
         self
@@ -109,8 +109,8 @@ impl Report {
         self.problem.is_some()
     }
 
-    /// Tells of the lane as soon as it has ended.
-    pub(crate) fn tell(&self) {
+    /// Prints the details and the result of the lane.
+    pub(crate) fn print(&self) {
         for line in &self.details {
             println!("  {line}");
         }
@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-/// The table of all lanes and the closing line; the exit code says the same.
+/// Prints the table of all lanes and the closing line. The exit code is success if all passed.
 pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
     println!("\n{}", table(reports));
     let total = reports
@@ -149,9 +149,9 @@ pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
     }
 }
 
-/// Tells of one lane that runs by itself, and concludes.
-pub(crate) fn alone(report: Report) -> ExitCode {
-    report.tell();
+/// Prints the report of a lane that runs by itself, and the table.
+pub(crate) fn conclude_one(report: Report) -> ExitCode {
+    report.print();
     conclude(&[report])
 }
 
@@ -204,7 +204,7 @@ mod tests {
             skipped: 0,
         };
         let problem = Problem::Missing {
-            facts: vec!["the rest".to_owned()],
+            names: vec!["the rest".to_owned()],
         };
         Report::of_tests("lane", Duration::ZERO, tally, Err(problem))
     }
@@ -217,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_left_something_out_fails() {
+    fn a_lane_that_skipped_a_test_fails() {
         let report = tests(7, 0, 2);
-        assert_eq!(report.problem.as_deref(), Some("2 not run"));
+        assert_eq!(report.problem.as_deref(), Some("2 did not run"));
         assert_eq!(
             report.tally,
             Tally {
@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_crashed_between_tests_fails() {
+    fn a_lane_that_fails_outside_a_test_fails() {
         assert_eq!(crashed(7, 0).tally.failed, 1);
         assert_eq!(crashed(7, 3).tally.failed, 3);
     }
 
     #[test]
-    fn a_lane_whose_tests_pass_is_green() {
+    fn a_lane_whose_tests_pass_passes() {
         let report = tests(7, 0, 0);
         assert!(report.problem.is_none());
         assert_eq!(
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_one_line_a_lane() {
+    fn the_table_has_a_line_per_lane() {
         let reports = [tests(12, 0, 0), tests(3, 1, 0)];
         let expected = "\
 lane       result   passed   failed  skipped      time
@@ -262,7 +262,7 @@ lane       FAILED        3        1        0     0.0 s
     }
 
     #[test]
-    fn nothing_at_all_is_not_success() {
+    fn a_run_without_lanes_fails() {
         assert_eq!(conclude(&[]), ExitCode::FAILURE);
         assert_eq!(conclude(&[tests(1, 0, 0)]), ExitCode::SUCCESS);
         assert_eq!(conclude(&[tests(1, 1, 0)]), ExitCode::FAILURE);

@@ -1,5 +1,5 @@
-//! Gets what the tests need. What is there is kept; what is missing is fetched by the means that
-//! this machine has; what cannot be had is said, with the reason.
+//! Installs what the tests need and is missing, by the means that the machine has. Reports what
+//! could not be installed, with the reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,17 +10,17 @@ use crate::report::Report;
 use crate::tree::Tree;
 use crate::{lean, run, vm, wasm};
 
-/// Something the tests need.
+/// A tool that the tests need.
 struct Need {
     what: &'static str,
-    /// Program and arguments that end well when it is there.
+    /// A program with arguments that exits with success if the tool is installed.
     probe: (&'static str, &'static [&'static str]),
     source: Source,
 }
 
-/// Where it comes from.
+/// How a tool is installed.
 enum Source {
-    /// A component of the Rust toolchain, by rustup.
+    /// A component of the Rust toolchain, installed by rustup.
     Component(&'static str),
     /// A Debian package.
     Debian(&'static str),
@@ -39,7 +39,7 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         what: "static busybox",
-        // A dynamic one answers too, but only the static package owns this path on Debian.
+        // Running busybox is not enough: a dynamically linked one would answer too.
         probe: ("dpkg-query", &["--status", "busybox-static"]),
         source: Source::Debian("busybox-static"),
     },
@@ -55,7 +55,7 @@ const NEEDS: [Need; 5] = [
     },
 ];
 
-/// Useful, but no test of `cargo xtask test` needs it.
+/// Tools that are useful but not needed by any lane of `cargo xtask test`.
 const EXTRAS: [(&str, &str, &[&str]); 4] = [
     ("just", "shortcuts for the commands", &["--version"]),
     (
@@ -77,7 +77,7 @@ const EXTRAS: [(&str, &str, &[&str]); 4] = [
 
 /// The set-up as a lane.
 pub(crate) fn lane(tree: &Tree) -> Report {
-    let mut progress = Progress::start("setup", "getting what the tests need");
+    let mut progress = Progress::start("setup", "installing what the tests need");
     let outcome = everything(tree, &mut progress);
     progress.finish();
     Report::of_check("setup", progress.elapsed(), outcome)
@@ -89,56 +89,57 @@ fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
     for need in &NEEDS {
         let (program, arguments) = need.probe;
         if run::works(program, arguments) {
-            println!("  have   {}", need.what);
+            println!("  found      {}", need.what);
             continue;
         }
         match need.source {
-            Source::Component(name) => tell(need.what, component(name), &mut missing),
+            Source::Component(name) => note(need.what, component(name), &mut missing),
             Source::Debian(name) => packages.push((need.what, name)),
         }
     }
     if !packages.is_empty() {
         let names: Vec<&str> = packages.iter().map(|(_, name)| *name).collect();
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
-        tell(&what.join(", "), install(&names), &mut missing);
+        note(&what.join(", "), install(&names), &mut missing);
     }
     match vm::qemu::fetch(tree) {
-        Ok((version, true)) => println!("  have   {version}"),
-        Ok((version, false)) => println!("  got    {version}"),
-        Err(problem) => tell("QEMU for x86-64", Err(problem), &mut missing),
+        Ok((version, true)) => println!("  found      {version}"),
+        Ok((version, false)) => println!("  installed  {version}"),
+        Err(problem) => note("QEMU for x86-64", Err(problem), &mut missing),
     }
     match vm::kernel::fetch(tree) {
-        Ok(kernel) if kernel.cached => println!("  have   guest kernel {}", kernel.version),
-        Ok(kernel) => println!("  got    guest kernel {}", kernel.version),
-        Err(problem) => tell("guest kernel", Err(problem), &mut missing),
+        Ok(kernel) if kernel.cached => println!("  found      guest kernel {}", kernel.version),
+        Ok(kernel) => println!("  installed  guest kernel {}", kernel.version),
+        Err(problem) => note("guest kernel", Err(problem), &mut missing),
     }
     match wasm::set_up() {
-        Ok((maker, true)) => println!("  have   WASM, {maker}"),
-        Ok((maker, false)) => println!("  got    WASM, {maker}"),
-        Err(problem) => tell("WASM", Err(problem), &mut missing),
+        Ok((compiler, true)) => println!("  found      WASM, {compiler}"),
+        Ok((compiler, false)) => println!("  installed  WASM, {compiler}"),
+        Err(problem) => note("WASM", Err(problem), &mut missing),
     }
     match lean::set_up(tree, progress) {
-        Ok((lane, true)) => println!("  have   Lean, {lane}"),
-        Ok((lane, false)) => println!("  got    Lean, {lane}"),
-        Err(problem) => tell("Lean", Err(problem), &mut missing),
+        Ok((lane, true)) => println!("  found      Lean, {lane}"),
+        Ok((lane, false)) => println!("  installed  Lean, {lane}"),
+        Err(problem) => note("Lean", Err(problem), &mut missing),
     }
-    for (program, use_of_it, arguments) in EXTRAS {
+    for (program, purpose, arguments) in EXTRAS {
         if !run::works(program, arguments) {
-            println!("  not here, and no test needs it: {program} ({use_of_it})");
+            println!("  optional, not installed: {program} ({purpose})");
         }
     }
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(Problem::Missing { facts: missing })
+        Err(Problem::Missing { names: missing })
     }
 }
 
-fn tell(what: &str, outcome: Result<(), Problem>, missing: &mut Vec<String>) {
+/// Prints the outcome of an installation, and adds it to `missing` if it failed.
+fn note(what: &str, outcome: Result<(), Problem>, missing: &mut Vec<String>) {
     match outcome {
-        Ok(()) => println!("  got    {what}"),
+        Ok(()) => println!("  installed  {what}"),
         Err(problem) => {
-            println!("  failed {what}: {problem}");
+            println!("  failed     {what}: {problem}");
             missing.push(what.to_owned());
         }
     }
@@ -151,7 +152,7 @@ fn component(name: &str) -> Result<(), Problem> {
 pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     with_lists(|| {
         let mut command = as_root("apt-get");
-        // Nothing that is there goes for it: a compiler of the machine's own least of all.
+        // An installed package is never removed for it, least of all the machine's compiler.
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
@@ -160,16 +161,16 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     })
 }
 
-/// Package lists may be absent or older than the mirror: they are brought up to date when `get` fails without that, and it gets a
-/// second chance.
-pub(crate) fn with_lists<T>(get: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
-    get().or_else(|_| {
+/// Calls `fetch`, and once more after `apt-get update` if it fails: the package lists may be absent
+/// or older than the mirror.
+pub(crate) fn with_lists<T>(fetch: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    fetch().or_else(|_| {
         run::output(as_root("apt-get").arg("update"))?;
-        get()
+        fetch()
     })
 }
 
-/// Through sudo when we are not root and there is one that does not ask.
+/// A command that runs as root: by sudo, if we are not root and sudo exists.
 fn as_root(program: &str) -> Command {
     let root = run::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let mut command = if !root && Path::new("/usr/bin/sudo").exists() {

@@ -1,10 +1,11 @@
-//! The virtual machine that tests talk to: Debian's cloud kernel under QEMU without hardware help,
-//! an initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket
-//! here.
+//! The virtual machine of the tests: Debian's cloud kernel under QEMU with software emulation, an
+//! initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket on
+//! the host.
 //!
-//! Everything stands in `target/vm`: `kernel/` and, if the system has none, `qemu/` (fetched once), `cargo/` (the agent's own build),
-//! `initrd`, and `boot`, the script that starts it all on a socket and a console file of the
-//! caller's choice. The test is `rust/cli/tests/vm.rs`; it finds the directory by `ANTIPHON_VM`.
+//! All files are in `target/vm`: `kernel/` and, if the system has no QEMU, `qemu/` (both fetched
+//! once), `cargo/` (the build of the agent), `initrd`, and `boot`, the script that starts the
+//! machine with a given socket and console file. The test is `rust/cli/tests/vm.rs`, which finds the
+//! directory by `ANTIPHON_VM`.
 
 mod agent;
 mod debian;
@@ -24,13 +25,13 @@ use crate::report::Report;
 use crate::run;
 use crate::tree::Tree;
 
-/// The test, which no other lane runs.
+/// The test target; only this lane runs it.
 pub(crate) const TEST: &str = "vm";
 
-/// Starts the machine. The arguments are the socket of the port and where the console goes.
+/// The script that starts the machine. Its arguments are the socket of the port and the console.
 const BOOT: &str = include_str!("vm/boot.sh");
 
-/// The virtual machine's own test as a lane: what it needs is built, and it is told where that is.
+/// Builds the guest and runs the virtual machine's test.
 pub(crate) fn lane(tree: &Tree) -> Report {
     let mut progress = Progress::start("vm", "building the guest: agent, initramfs");
     let built = build(tree, &mut progress);
@@ -41,24 +42,24 @@ pub(crate) fn lane(tree: &Tree) -> Report {
     };
     let mut command = lanes::cargo_test(tree, [TEST]);
     command.args(["--features", "antiphon/vm"]);
-    // One machine at a time: software emulation takes a core for itself.
+    // One machine at a time: software emulation uses a whole core.
     command.args(["--", "--test-threads=1", "--nocapture"]);
     command.env("ANTIPHON_VM", place);
     let about = "tests against a real virtual machine";
     Job::new("vm", about).test(tree, &mut command).report()
 }
 
-/// Boots it for a person.
+/// Boots the machine for interactive use.
 pub(crate) fn boot(tree: &Tree) -> Result<ExitCode, Problem> {
     let mut progress = Progress::start("vm", "building the guest: agent, initramfs");
     let place = build(tree, &mut progress)?;
     progress.finish();
     let port = place.join("port.sock");
-    println!("port: serial:{}; ends with Ctrl-C", port.display());
+    println!("port: serial:{}; stop with Ctrl-C", port.display());
     run::attached(Command::new(place.join("boot")).arg(port).arg("stdio"))
 }
 
-/// Builds all of it and gives the directory. Doing it again is cheap.
+/// Builds all parts and returns their directory. A second call is cheap.
 fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     if (os, arch) != ("linux", "x86_64") {

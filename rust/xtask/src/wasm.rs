@@ -1,8 +1,8 @@
-//! The package for browsers and Node: the module, the JavaScript around it, its types, and their tests.
+//! The package for browsers and Node: the module, its JavaScript, its types, and their tests.
 //!
-//! The target comes from rustup where it has it or can get it, and else from Debian's compiler with the standard library
-//! built here. `target/wasm` holds `cargo/` (the builds), `parity/` (a module that runs corpora too) and `corpus/`;
-//! the package itself is `rust/wasm/pkg`.
+//! The compiler is the toolchain's own if rustup has or can install the target; otherwise it is
+//! Debian's, which builds the standard library first. `target/wasm` has `cargo/` (the builds),
+//! `parity/` (a module that also runs corpora) and `corpus/`; the package itself is `rust/wasm/pkg`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,10 @@ const PROFILE: &str = "wasm";
 const DEBIAN: [&str; 4] = ["rustc-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// The oldest Node with a test runner that can be told how to report.
+/// The oldest Node whose test runner has a choice of reporters.
 const NODE_MAJOR_MIN: u32 = 20;
 
-/// Files of the package that stand in the source tree, and the licences.
+/// The files of the package that are copied from the source tree.
 const FILES: [(&str, &str); 5] = [
     ("rust/wasm/package/node.mjs", "node.mjs"),
     ("rust/wasm/package/node.d.mts", "node.d.mts"),
@@ -39,24 +39,26 @@ const FILES: [(&str, &str); 5] = [
     ("LICENSE-MIT", "LICENSE-MIT"),
 ];
 
-/// What makes the target.
-enum Maker {
-    /// The toolchain that runs this program has it.
+/// The compiler for the target.
+enum Compiler {
+    /// The toolchain that runs this program; it has the target.
     Own,
-    /// Debian's compiler, which makes the standard library first.
+    /// Debian's compiler, which builds the standard library first.
     Debian { library: PathBuf },
 }
 
-impl Maker {
-    fn shown(&self) -> &'static str {
+impl Compiler {
+    fn description(&self) -> &'static str {
         match self {
-            Maker::Own => "the toolchain's own target",
-            Maker::Debian { .. } => "Debian's compiler, standard library built here",
+            Compiler::Own => "the toolchain's own target",
+            Compiler::Debian { .. } => {
+                "Debian's compiler with a standard library built from source"
+            }
         }
     }
 
-    /// What there is.
-    fn find() -> Option<Maker> {
+    /// The compiler that is installed.
+    fn find() -> Option<Compiler> {
         let libraries = |rustc: &str| {
             let print = ["--print", "target-libdir", "--target", TRIPLE];
             let place = run::output(Command::new(rustc).args(print)).ok()?;
@@ -66,39 +68,41 @@ impl Maker {
             Some(files.any(|file| is_core(&file.file_name().to_string_lossy())))
         };
         if libraries("rustc") == Some(true) {
-            return Some(Maker::Own);
+            return Some(Compiler::Own);
         }
         let sysroot = run::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
         let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
         let has_linker = run::works("rust-lld", &["-flavor", "wasm", "--version"]);
-        (library.join("std/src/lib.rs").exists() && has_linker).then_some(Maker::Debian { library })
+        (library.join("std/src/lib.rs").exists() && has_linker)
+            .then_some(Compiler::Debian { library })
     }
 
-    fn get() -> Result<Maker, Problem> {
+    fn install() -> Result<Compiler, Problem> {
         let added = run::output(Command::new("rustup").args(["target", "add", TRIPLE]));
-        if let Some(maker) = Maker::find() {
-            return Ok(maker);
+        if let Some(compiler) = Compiler::find() {
+            return Ok(compiler);
         }
         setup::install(&DEBIAN)?;
-        Maker::find().ok_or_else(|| match added {
+        Compiler::find().ok_or_else(|| match added {
             Err(problem) => problem,
             Ok(_) => Problem::absent(
                 Path::new(DEBIAN_RUSTC),
-                "neither rustup nor Debian's packages gave a compiler for WASM",
+                "neither rustup nor Debian's packages provide a compiler for WASM",
             ),
         })
     }
 }
 
-/// Gets what builds the target. Whether it was there is said beside.
+/// Installs a compiler for the target if there is none. Returns its description, and whether it was
+/// installed before.
 pub(crate) fn set_up() -> Result<(&'static str, bool), Problem> {
-    match Maker::find() {
-        Some(maker) => Ok((maker.shown(), true)),
-        None => Ok((Maker::get()?.shown(), false)),
+    match Compiler::find() {
+        Some(compiler) => Ok((compiler.description(), true)),
+        None => Ok((Compiler::install()?.description(), false)),
     }
 }
 
-/// Builds the package for a person.
+/// Builds the package and lists its files.
 pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     let mut progress = Progress::start("wasm", "building the package");
     let place = build(tree, &mut progress)?;
@@ -110,8 +114,8 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the package and runs its tests, in Node and in Chromium, and those of the page that replays with it; each is a
-/// report.
+/// Builds the package and runs its tests in Node and in Chromium, and the tests of the page of
+/// `antiphon view`, which uses it. Returns a report for each.
 pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     let mut progress = Progress::start("wasm", "building the package for browsers and Node");
     let built = build(tree, &mut progress).and_then(|package| {
@@ -151,7 +155,7 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     ]
 }
 
-/// The package in `rust/wasm/pkg`, from nothing.
+/// Builds the package in `rust/wasm/pkg`, which is emptied first.
 fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let module = module(tree, &[], progress)?;
     let place = tree.root.join("rust/wasm/pkg");
@@ -189,7 +193,7 @@ fn manifest_text() -> String {
     format!("{manifest:#}\n")
 }
 
-/// A module that runs corpora too, and the corpus with what the native kernel makes of it.
+/// Builds a module that also runs corpora, and writes the corpus with the native kernel's results.
 fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let place = tree.target.join("wasm/parity");
     let module = module(tree, &["--features", "parity"], progress)?;
@@ -205,21 +209,21 @@ fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
 }
 
 fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<PathBuf, Problem> {
-    let maker = Maker::find().map_or_else(Maker::get, Ok)?;
+    let compiler = Compiler::find().map_or_else(Compiler::install, Ok)?;
     let place = tree.target.join("wasm/cargo");
     let mut command = tree.cargo("build");
     command.args(["--package", PACKAGE, "--lib", "--profile", PROFILE]);
     command.args(["--target", TRIPLE]).args(features);
     command.arg("--target-dir").arg(&place);
     let mut hidden = hidden(tree)?;
-    if let Maker::Debian { library } = &maker {
+    if let Compiler::Debian { library } = &compiler {
         command.arg("-Zbuild-std=std,panic_abort");
         command
             .env("RUSTC", DEBIAN_RUSTC)
             .env("RUSTC_BOOTSTRAP", "1");
         hidden.push((library.clone(), "std"));
     }
-    // The bytes are the same wherever it was built, and tell nothing about where that was.
+    // The module's bytes must not depend on the directories of this machine, nor contain them.
     let flags: Vec<String> = hidden
         .iter()
         .map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()))
@@ -233,14 +237,14 @@ fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<Pat
         let place = place.as_os_str().as_encoded_bytes();
         if bytes.windows(place.len()).any(|window| window == place) {
             let place = String::from_utf8_lossy(place).into_owned();
-            return Err(Problem::Telling { module, place });
+            return Err(Problem::LeaksPath { module, place });
         }
     }
     Ok(module)
 }
 
-/// Folders of this machine that the compiler would write into the module, and what stands there in their place. The
-/// later ones count for more.
+/// The directories of this machine that the compiler would write into the module, each with its
+/// replacement. If several match, the last one wins.
 fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -256,7 +260,7 @@ fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
     Ok(hidden)
 }
 
-/// The JavaScript and the types around a module, by a program of this crate.
+/// Generates the JavaScript and the types for a module, with a program of this crate.
 fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Result<(), Problem> {
     if place.exists() {
         fs::remove_dir_all(place).map_err(Problem::file(place))?;
@@ -271,7 +275,7 @@ fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Re
     finish(tree, "wasm-bindgen", &mut command, progress)
 }
 
-/// Runs a program to its good end.
+/// Runs a program that must exit with success.
 fn finish(
     tree: &Tree,
     name: &'static str,
@@ -296,15 +300,15 @@ fn finish(
     })
 }
 
-/// A Node that is new enough: the machine's own, or the one that set-up got for Lean.
+/// A Node that is new enough: the machine's own, or the one that set-up installed for Lean.
 fn node(tree: &Tree) -> Result<PathBuf, Problem> {
     let ours = tree.root.join(".tools/lean/bin/node");
     let found = [PathBuf::from("node"), ours.clone()]
         .into_iter()
         .find(|node| is_new_enough(node));
     found.ok_or_else(|| {
-        let mend = format!("the tests need Node {NODE_MAJOR_MIN} or later on the path or there");
-        Problem::absent(&ours, &mend)
+        let hint = format!("the tests need Node {NODE_MAJOR_MIN} or later, here or on the path");
+        Problem::absent(&ours, &hint)
     })
 }
 
@@ -319,7 +323,7 @@ fn is_new_enough(node: &Path) -> bool {
         .is_some_and(|major| major >= NODE_MAJOR_MIN)
 }
 
-/// Runs tests that report in TAP, and counts them.
+/// Runs tests that report their results as TAP, and counts them.
 fn tap(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
     let mut progress = Progress::start(name, about);
     let log = tree.target.join("xtask").join(format!("{name}.log"));
@@ -352,7 +356,8 @@ fn tap(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> R
     Report::of_tests(name, progress.elapsed(), tally, outcome).with_details(details)
 }
 
-/// A line of TAP's end: `# pass 12`. What was cancelled, skipped or left to do did not run.
+/// Counts the tests of a summary line of TAP such as `# pass 12`. Tests that were cancelled, skipped
+/// or marked `todo` did not run.
 fn counted(line: &str) -> Tally {
     let mut tally = Tally::default();
     let words: Vec<&str> = line.split(' ').collect();
@@ -388,8 +393,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_tap_is_counted() {
-        let text = "ok 1 - one\n# pass 3\n# fail 1\n# cancelled 0\n# skipped 2\n# duration_ms 5\n# pass on 9";
+    fn the_summary_lines_of_tap_are_counted() {
+        let text = "ok 1 - one\n# pass 3\n# fail 1\n# cancelled 0\n# skipped 2\n\
+                    # duration_ms 5\n# pass on 9";
         let tally = text
             .lines()
             .map(counted)
@@ -403,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_names_files_that_are_made() {
+    fn the_manifest_names_files_of_the_package() {
         let manifest: serde_json::Value = serde_json::from_str(&manifest_text()).expect("JSON");
         assert_eq!(manifest["name"], PACKAGE);
         assert_eq!(manifest["exports"]["."]["node"]["default"], "./node.mjs");

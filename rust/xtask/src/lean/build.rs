@@ -1,8 +1,8 @@
-//! Builds modules with npm's Lean: in the order of their imports, two at a time, and only those
+//! Builds modules with npm's Lean: in the order of their imports, two at a time, and only modules
 //! whose source, imports or Lean have changed.
 //!
-//! `target/lean/out` holds what Lean makes of each module and, beside it, `.key`: the hash of all
-//! that it was made from, written last.
+//! `target/lean/out` has Lean's output for each module and a file `.key` with the hash of its inputs,
+//! which is written last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,37 +20,37 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::tree::Tree;
 
-/// Each process takes some 3 GB.
-const AT_ONCE: usize = 2;
+/// How many processes run at a time: each takes some 3 GB of memory.
+const PROCESSES_MAX: usize = 2;
 
-/// How often life is shown.
+/// How often the progress line is updated.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How many of the slowest modules are named.
+/// How many of the slowest modules are listed.
 const SLOWEST_SHOWN: usize = 5;
 
-/// What Lean writes for a module, and what is written beside it.
-const MADE: [&str; 5] = ["key", "olean", "olean.server", "olean.private", "ir"];
+/// The extensions of the files of a built module: the key, and Lean's output.
+const OUTPUTS: [&str; 5] = ["key", "olean", "olean.server", "olean.private", "ir"];
 
-/// What a build came to, as names of modules.
+/// The result of a build, as names of modules.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
     pub(crate) elaborated: BTreeSet<String>,
     pub(crate) cached: BTreeSet<String>,
     pub(crate) failed: BTreeSet<String>,
-    /// Not tried, because something they import failed.
+    /// Not built, because a module that they import failed.
     pub(crate) unreached: BTreeSet<String>,
-    /// How long each took that was elaborated, where that is known.
+    /// The time of each elaborated module, if known.
     pub(crate) times: Vec<(Duration, String)>,
 }
 
 impl Built {
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.unreached.is_empty()
     }
 
-    /// One line for a person.
-    pub(crate) fn shown(&self) -> String {
+    /// The counts, as one line.
+    pub(crate) fn summary(&self) -> String {
         let counts = [
             (&self.elaborated, "elaborated"),
             (&self.cached, "cached"),
@@ -65,7 +65,8 @@ impl Built {
         format!("{total} modules: {}", parts.join(", "))
     }
 
-    /// Which modules to divide when a build takes too long; nothing when none was elaborated.
+    /// A line with the slowest modules, the first to divide if a build takes too long. `None` if no
+    /// module was elaborated.
     pub(crate) fn slowest(&self) -> Option<String> {
         let mut times = self.times.clone();
         times.sort();
@@ -76,12 +77,12 @@ impl Built {
     }
 }
 
-/// Where the built modules are.
+/// The directory of the built modules.
 pub(crate) fn out(tree: &Tree) -> PathBuf {
     tree.target.join("lean/out")
 }
 
-/// Forgets everything built.
+/// Deletes all built modules.
 pub(crate) fn clean(tree: &Tree) -> Result<(), Problem> {
     let _lock = Lock::exclusive(&tree.target.join("lean"))?;
     let out = out(tree);
@@ -91,9 +92,9 @@ pub(crate) fn clean(tree: &Tree) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Brings modules up to date, which are given in the order of their imports. While the lock that
-/// comes with the answer is held, nobody changes them.
-pub(crate) fn bring_up(
+/// Builds the modules that are out of date. `order` lists them in the order of their imports. While
+/// the returned lock is held, no other process changes the built modules.
+pub(crate) fn build(
     tree: &Tree,
     npm: &Npm,
     modules: &Modules,
@@ -111,7 +112,7 @@ pub(crate) fn bring_up(
         };
         return Ok((built, lock));
     }
-    // Whoever held the lock meanwhile may have built some.
+    // Another process may have built some of them while this one waited for the lock.
     let lock = lock.into_exclusive()?;
     let built = job.run(progress)?;
     Ok((built, lock.into_shared()?))
@@ -138,16 +139,16 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Modules that need not be built.
+    /// The modules that are up to date.
     fn fresh(&self) -> BTreeSet<String> {
         let fresh = self.modules.iter().filter(|(name, _)| {
-            let key = fs::read_to_string(self.made(name, "key"));
-            key.is_ok_and(|key| key == self.keys[name]) && self.made(name, "olean").is_file()
+            let key = fs::read_to_string(self.output(name, "key"));
+            key.is_ok_and(|key| key == self.keys[name]) && self.output(name, "olean").is_file()
         });
         fresh.map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    fn made(&self, name: &str, extension: &str) -> PathBuf {
+    fn output(&self, name: &str, extension: &str) -> PathBuf {
         let path = name.replace('.', "/");
         self.out.join(format!("{path}.{extension}"))
     }
@@ -164,8 +165,8 @@ impl<'a> Job<'a> {
         let (sender, ended) = channel();
         std::thread::scope(|scope| {
             loop {
-                built.give_up(&mut waiting);
-                while running.len() < AT_ONCE {
+                built.skip_unreachable(&mut waiting);
+                while running.len() < PROCESSES_MAX {
                     let ready = waiting
                         .iter()
                         .position(|(_, module)| built.has_all(&module.imports));
@@ -189,7 +190,7 @@ impl<'a> Job<'a> {
                     Ok((name, time, elaborated)) => {
                         running.remove(name);
                         built.times.push((time, name.to_owned()));
-                        built.take(name, elaborated?, progress);
+                        built.record(name, elaborated?, progress);
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
                 }
@@ -199,38 +200,38 @@ impl<'a> Job<'a> {
     }
 
     fn elaborate(&self, name: &str, module: &Module) -> Result<Elaborated, Problem> {
-        for extension in MADE {
-            let path = self.made(name, extension);
+        for extension in OUTPUTS {
+            let path = self.output(name, extension);
             if path.exists() {
                 fs::remove_file(&path).map_err(Problem::file(&path))?;
             }
         }
-        let olean = self.made(name, "olean");
+        let olean = self.output(name, "olean");
         let place = olean.parent().unwrap_or(&self.out);
         fs::create_dir_all(place).map_err(Problem::file(place))?;
         let source = self.sources.join(&module.file);
         let mut command = checking(self.npm, &self.out, &self.sources);
         command.arg("-o").arg(&olean).arg(&source);
         let mut elaborated = elaborate(&mut command, &format!("lean/{}", module.file))?;
-        // Lean has read the file itself, maybe after somebody wrote to it.
+        // Lean has read the file itself, possibly after a change.
         let text = fs::read_to_string(&source).map_err(Problem::file(&source))?;
         if text != module.text {
             elaborated
                 .failure
-                .get_or_insert("it was changed meanwhile".to_owned());
+                .get_or_insert("the file changed during the build".to_owned());
         } else if elaborated.failure.is_none() && !olean.is_file() {
             elaborated.failure = Some("Lean wrote no .olean".to_owned());
         }
         if elaborated.failure.is_none() {
-            let key = self.made(name, "key");
+            let key = self.output(name, "key");
             fs::write(&key, &self.keys[name]).map_err(Problem::file(&key))?;
         }
         Ok(elaborated)
     }
 }
 
-/// A Lean that checks a file strictly, with messages for programs. It leaves files where it runs,
-/// so that is not among the sources.
+/// A Lean that checks a file with warnings as errors and messages as JSON. It leaves files in its
+/// working directory, so that is not the directory of the sources.
 pub(crate) fn checking(npm: &Npm, out: &Path, sources: &Path) -> Command {
     let mut command = npm.lean(out);
     command
@@ -247,12 +248,13 @@ impl Built {
         imports.iter().all(has)
     }
 
-    /// Moves what imports something that failed out of `waiting`.
-    fn give_up(&mut self, waiting: &mut Vec<&(&str, &Module)>) {
-        // In the order of imports, so one pass sees all.
+    /// Removes modules from `waiting` whose imports failed.
+    fn skip_unreachable(&mut self, waiting: &mut Vec<&(&str, &Module)>) {
+        // The modules are in the order of imports, so one pass finds all.
         waiting.retain(|(name, module)| {
-            let lost = |name: &String| self.failed.contains(name) || self.unreached.contains(name);
-            let reachable = !module.imports.iter().any(lost);
+            let is_lost =
+                |name: &String| self.failed.contains(name) || self.unreached.contains(name);
+            let reachable = !module.imports.iter().any(is_lost);
             if !reachable {
                 self.unreached.insert((*name).to_owned());
             }
@@ -260,7 +262,7 @@ impl Built {
         });
     }
 
-    fn take(&mut self, name: &str, elaborated: Elaborated, progress: &Progress) {
+    fn record(&mut self, name: &str, elaborated: Elaborated, progress: &Progress) {
         let Elaborated { messages, failure } = elaborated;
         if !messages.is_empty() || failure.is_some() {
             progress.finish();
@@ -275,7 +277,7 @@ impl Built {
     }
 }
 
-/// For each module, in the order of imports, the hash of all that its build depends on.
+/// The hash of all inputs of each module's build. `modules` are in the order of imports.
 fn keys<'a>(id: &str, modules: &[(&'a str, &Module)]) -> BTreeMap<&'a str, String> {
     let mut keys: BTreeMap<&str, String> = BTreeMap::new();
     for (name, module) in modules {
@@ -288,7 +290,7 @@ fn keys<'a>(id: &str, modules: &[(&'a str, &Module)]) -> BTreeMap<&'a str, Strin
             .into_iter()
             .chain(imported);
         for part in parts {
-            // With its length, so that no two lists of parts are the same bytes.
+            // The length before each part keeps different lists of parts apart.
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -320,11 +322,11 @@ mod tests {
         assert_ne!(before["A"], after["A"]);
         assert_ne!(before["B"], after["B"]);
         assert_eq!(before["C"], after["C"]);
-        assert_ne!(before["C"], of("lean, mended", &a)["C"]);
+        assert_ne!(before["C"], of("lean, patched", &a)["C"]);
     }
 
     #[test]
-    fn what_imports_a_failure_is_not_reached_and_what_was_slow_is_named() {
+    fn modules_that_import_a_failed_one_are_not_built_and_slow_ones_are_listed() {
         let modules = [module("", &["A"]), module("", &["B"]), module("", &[])];
         let listed = [("B", &modules[0]), ("C", &modules[1]), ("D", &modules[2])];
         let mut waiting = listed.iter().collect();
@@ -337,11 +339,11 @@ mod tests {
         }
         assert_eq!(built.slowest().as_deref(), Some("slowest: A 30 s, E 3 s"));
         built.failed.insert("A".to_owned());
-        built.give_up(&mut waiting);
+        built.skip_unreachable(&mut waiting);
         assert_eq!(waiting.len(), 1);
-        assert!(!built.is_whole());
+        assert!(!built.is_complete());
         assert_eq!(
-            built.shown(),
+            built.summary(),
             "3 modules: 0 elaborated, 0 cached, 1 failed, 2 not reached"
         );
     }

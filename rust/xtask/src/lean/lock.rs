@@ -1,5 +1,5 @@
-//! Who may read the built modules, and who may change them. The lock belongs to an open file, so it
-//! ends with its process however that ends.
+//! The lock on the built modules, for readers and one writer. It belongs to an open file, so the
+//! system releases it when the process ends in any way.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,27 +16,27 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// To read; others may read too.
+    /// Locks for reading; other processes may also read.
     pub(crate) fn shared(place: &Path) -> Result<Self, Problem> {
         Self::open(place)?.into_shared()
     }
 
-    /// To change; nobody else reads or changes.
+    /// Locks for writing; no other process may read or write.
     pub(crate) fn exclusive(place: &Path) -> Result<Self, Problem> {
         Self::open(place)?.into_exclusive()
     }
 
-    /// Somebody else may hold it in between.
+    /// Converts the lock. Another process may hold it for writing in between.
     pub(crate) fn into_exclusive(self) -> Result<Self, Problem> {
         let operations = (
             FlockOperation::NonBlockingLockExclusive,
             FlockOperation::LockExclusive,
         );
-        self.turn(operations)
+        self.convert(operations)
     }
 
     pub(crate) fn into_shared(self) -> Result<Self, Problem> {
-        self.turn((
+        self.convert((
             FlockOperation::NonBlockingLockShared,
             FlockOperation::LockShared,
         ))
@@ -49,9 +49,12 @@ impl Lock {
         Ok(Self { file, path })
     }
 
-    /// Tries, and says so when it has to wait.
-    fn turn(self, (at_once, waiting): (FlockOperation, FlockOperation)) -> Result<Self, Problem> {
-        let outcome = match flock(&self.file, at_once) {
+    /// Locks without waiting if possible; otherwise prints a line and waits.
+    fn convert(
+        self,
+        (try_now, waiting): (FlockOperation, FlockOperation),
+    ) -> Result<Self, Problem> {
+        let outcome = match flock(&self.file, try_now) {
             Err(Errno::WOULDBLOCK) => {
                 println!("  waiting for another process that uses the built Lean modules");
                 flock(&self.file, waiting)
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_read_or_one_changes() {
+    fn a_writer_excludes_readers() {
         let place = std::env::temp_dir().join(format!("xtask-lock-{}", std::process::id()));
         let one = Lock::shared(&place).expect("free");
         let two = Lock::shared(&place).expect("shared");

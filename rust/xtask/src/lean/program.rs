@@ -1,5 +1,5 @@
-//! Runs the `main` of a file by Lean's interpreter, or only checks a file; the file may be a module
-//! of the model or one made elsewhere that imports some.
+//! Runs the `main` of a file with Lean's interpreter, or only checks a file. The file may be a module
+//! of the model, or another file that imports such modules.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,47 +7,47 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::lean::build::{self, bring_up};
+use crate::lean::build;
 use crate::lean::bundle::bundle;
 use crate::lean::elaborate::{COMPLETED, Elaborated, Message, NOISE, elaborate};
 use crate::lean::lock::Lock;
 use crate::lean::modules::Modules;
 use crate::lean::toolchain::{self, Lean};
-use crate::lean::{native, write_down};
+use crate::lean::{native, publish};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::run as programs;
 use crate::tree::Tree;
 
-/// The packaged Lean says these around a run of `main`, on its standard output.
+/// The lines that the packaged Lean prints on standard output before and after it runs `main`.
 const MAIN_STARTS: &str = "[DEBUG:G] Now calling lean_shell_main";
 const MAIN_RETURNED: &str = "[DEBUG:G] lean_shell_main returned";
 
-/// What Lean says of an exception that nothing caught.
+/// How Lean's message about an uncaught exception starts.
 const UNCAUGHT: &str = "uncaught exception:";
 
 /// The text of `target/lean/run`.
-pub(crate) fn script(us: &Path) -> String {
+pub(crate) fn script(xtask: &Path) -> String {
     format!(
         "#!/bin/sh\n\
          # run FILE [ARG...]: runs the `main` of a Lean file; --check FILE: only checks it.\n\
-         # FILE is below lean/ or absolute. What it imports is brought up to date first.\n\
+         # FILE is absolute or below lean/. Its imports are built first.\n\
          unset CARGO_MANIFEST_DIR\n\
          case ${{1-}} in --check) ;; *) set -- --run \"$@\" ;; esac\n\
          exec '{}' lean \"$@\"\n",
-        us.display().to_string().replace('\'', "'\\''")
+        xtask.display().to_string().replace('\'', "'\\''")
     )
 }
 
-/// Runs a file's `main` with arguments. Success is that the file is without errors and `main` came
-/// back without an exception; the packaged Lean does not hand on what `main` returns.
+/// Runs a file's `main` with arguments. It succeeds if the file has no errors and `main` returned
+/// without an exception. The packaged Lean does not pass on the exit code of `main`.
 pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> {
     let Some((file, arguments)) = words.split_first() else {
         let sources = toolchain::sources(tree);
-        return Err(Problem::absent(&sources, "no file was named"));
+        return Err(Problem::absent(&sources, "no file was given"));
     };
     let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
+    publish(tree, &lean)?;
     match lean {
         Lean::Native { .. } => {
             let Prepared { path, _lock, .. } = prepare(tree, Path::new(file))?;
@@ -55,37 +55,37 @@ pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> 
             programs::attached(command.args(arguments))
         }
         Lean::Npm(npm) => {
-            let whole = put_together(tree, Path::new(file))?;
-            let mut command = npm.lean(whole.parent().unwrap_or(&whole));
-            command.current_dir(whole.parent().unwrap_or(&whole));
-            command.arg("--run").arg(&whole).args(arguments);
+            let bundled = write_bundle(tree, Path::new(file))?;
+            let mut command = npm.lean(bundled.parent().unwrap_or(&bundled));
+            command.current_dir(bundled.parent().unwrap_or(&bundled));
+            command.arg("--run").arg(&bundled).args(arguments);
             interpret(&mut command)
         }
     }
 }
 
-/// Writes a file and all of ours that it imports as one file, named by its content, and says where.
-fn put_together(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
+/// Bundles a file with its imports into one file, which is named by its hash, and returns the path.
+fn write_bundle(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
     let sources = toolchain::sources(tree);
     let path = sources.join(file);
     let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
     let modules = Modules::read(&sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
-    let whole = bundle(&modules, &order, &text);
+    let bundled = bundle(&modules, &order, &text);
     let place = build::out(tree).with_file_name("programs");
     fs::create_dir_all(&place).map_err(Problem::file(&place))?;
-    let name = blake3::hash(whole.as_bytes()).to_hex();
+    let name = blake3::hash(bundled.as_bytes()).to_hex();
     let path = place.join(format!("Program_{}.lean", &name[..16]));
     if !path.exists() {
-        // Written beside and renamed: another run may be reading it.
+        // Written under another name and renamed, so that no process reads a part of it.
         let fresh = place.join(format!("fresh-{}-{}", &name[..16], std::process::id()));
-        fs::write(&fresh, &whole).map_err(Problem::file(&fresh))?;
+        fs::write(&fresh, &bundled).map_err(Problem::file(&fresh))?;
         fs::rename(&fresh, &path).map_err(Problem::file(&path))?;
     }
     Ok(path)
 }
 
-/// Only elaborates a file, with warnings as errors.
+/// Elaborates a file without running it, with warnings as errors.
 pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
     let Prepared { lean, path, _lock } = prepare(tree, file)?;
     let npm = match lean {
@@ -105,14 +105,14 @@ pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a file says while it is elaborated.
+/// The output of the elaboration of a file.
 pub(crate) struct Examined {
     pub(crate) lines: Vec<String>,
-    /// Why it is not accepted.
+    /// Why the file was not accepted.
     pub(crate) failure: Option<String>,
 }
 
-/// As [`check`], for whoever reads what is said.
+/// As [`check`], but returns the messages instead of printing them.
 pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
     let Prepared { lean, path, _lock } = prepare(tree, file)?;
     match lean {
@@ -120,10 +120,10 @@ pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
             let mut command = native::checking(tree, &path);
             let done = command.stdin(Stdio::null()).output();
             let done = done.map_err(programs::start_of(&command))?;
-            let said = String::from_utf8_lossy(&done.stdout);
+            let output = String::from_utf8_lossy(&done.stdout);
             let failure = (!done.status.success()).then(|| done.status.to_string());
             Ok(Examined {
-                lines: said.lines().map(str::to_owned).collect(),
+                lines: output.lines().map(str::to_owned).collect(),
                 failure,
             })
         }
@@ -140,7 +140,7 @@ pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
     }
 }
 
-/// A Lean, and a file all of whose imports are built and stay so while the lock is held.
+/// A Lean and a file whose imports are built. They stay unchanged while the lock is held.
 struct Prepared {
     lean: Lean,
     path: PathBuf,
@@ -154,26 +154,26 @@ fn prepare(tree: &Tree, file: &Path) -> Result<Prepared, Problem> {
     let modules = Modules::read(&sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
     let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
-    let mut progress = Progress::quiet("lean", "what a file imports");
+    publish(tree, &lean)?;
+    let mut progress = Progress::quiet("lean", "the imports of a file");
     let (built, _lock) = match &lean {
         Lean::Native { .. } => (native::build(tree, &order, false, &mut progress)?, None),
         Lean::Npm(npm) => {
-            let (built, lock) = bring_up(tree, npm, &modules, &order, &mut progress)?;
+            let (built, lock) = build::build(tree, npm, &modules, &order, &mut progress)?;
             (built, Some(lock))
         }
     };
     progress.finish();
-    if !built.is_whole() {
+    if !built.is_complete() {
         return Err(Problem::Imports {
             file: path,
-            built: built.shown(),
+            built: built.summary(),
         });
     }
     Ok(Prepared { lean, path, _lock })
 }
 
-/// Runs the packaged Lean and passes on what the program itself says.
+/// Runs the packaged Lean and forwards the output of the program itself.
 fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
     command
         .stdin(Stdio::null())
@@ -182,9 +182,10 @@ fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
     let mut child = command.spawn().map_err(programs::start_of(command))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (returned, raised) = std::thread::scope(|scope| {
-        let errors = scope.spawn(|| stderr.is_none_or(|stream| pass_errors(stream, io::stderr())));
-        let returned = stdout.is_some_and(|stream| pass_output(stream, io::stdout()));
-        // A reader that fell over has seen no good end.
+        let errors =
+            scope.spawn(|| stderr.is_none_or(|stream| forward_errors(stream, io::stderr())));
+        let returned = stdout.is_some_and(|stream| forward_output(stream, io::stdout()));
+        // A panic of the reader counts as a failure of the program.
         (returned, errors.join().unwrap_or(true))
     });
     child.wait().map_err(programs::start_of(command))?;
@@ -195,14 +196,14 @@ fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
     })
 }
 
-/// Passes on what stands between the two signs of `main`; true when both were there.
-fn pass_output(from: impl Read, mut to: impl Write) -> bool {
+/// Forwards the output between the two marks of `main`. Returns whether both marks were found.
+fn forward_output(from: impl Read, mut to: impl Write) -> bool {
     let mut started = false;
     for line in lines(from) {
         if !started {
             started = line.starts_with(MAIN_STARTS.as_bytes());
         } else if let Some(at) = find(&line, MAIN_RETURNED.as_bytes()) {
-            // A last line of the program's own that does not end stands before it.
+            // The program's last line, if it has no line end, precedes the mark on the same line.
             let _ = to.write_all(&line[..at]);
             return true;
         } else {
@@ -212,9 +213,9 @@ fn pass_output(from: impl Read, mut to: impl Write) -> bool {
     false
 }
 
-/// Passes on what is said after the file was elaborated without errors, or all but Lean's own notes
-/// when it was not. True when that is so, or when an exception was not caught.
-fn pass_errors(from: impl Read, mut to: impl Write) -> bool {
+/// Forwards the lines after the elaboration of the file, or, if the file has errors, all lines but
+/// Lean's debug lines. Returns whether the file has errors or an exception was not caught.
+fn forward_errors(from: impl Read, mut to: impl Write) -> bool {
     let mut before = Vec::new();
     let mut elaborated = false;
     let mut raised = false;
@@ -234,7 +235,7 @@ fn pass_errors(from: impl Read, mut to: impl Write) -> bool {
     raised || !elaborated
 }
 
-/// Lines with their ends, in whatever bytes the program writes.
+/// Lines with their line ends, as bytes.
 fn lines(from: impl Read) -> impl Iterator<Item = Vec<u8>> {
     let mut reader = BufReader::new(from);
     std::iter::from_fn(move || {
@@ -253,35 +254,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_main_says_is_passed_on() {
+    fn only_the_output_of_main_is_forwarded() {
         let output = "[DEBUG:F] first 200 chars: def main\n  out\n\
                       [DEBUG:G] Now calling lean_shell_main...\nout\nlast\
                       [DEBUG:G] lean_shell_main returned, processing result...\n";
-        let mut passed = Vec::new();
-        assert!(pass_output(output.as_bytes(), &mut passed));
-        assert_eq!(passed, b"out\nlast");
-        let (cut, _) = output.split_once("last").expect("it is there");
-        assert!(!pass_output(cut.as_bytes(), &mut Vec::new()));
+        let mut forwarded = Vec::new();
+        assert!(forward_output(output.as_bytes(), &mut forwarded));
+        assert_eq!(forwarded, b"out\nlast");
+        let (truncated, _) = output.split_once("last").expect("it contains the word");
+        assert!(!forward_output(truncated.as_bytes(), &mut Vec::new()));
     }
 
     #[test]
-    fn an_exception_or_an_error_is_no_success() {
-        let say = |text: &str| {
-            let mut passed = Vec::new();
-            let bad = pass_errors(text.as_bytes(), &mut passed);
-            (bad, String::from_utf8(passed).expect("text"))
+    fn an_exception_or_an_error_is_a_failure() {
+        let forward = |text: &str| {
+            let mut forwarded = Vec::new();
+            let failed = forward_errors(text.as_bytes(), &mut forwarded);
+            (failed, String::from_utf8(forwarded).expect("text"))
         };
         let start = "[DEBUG:I] x\n  - y.olean\n[DEBUG:K] runFrontend completed, env? = true\n";
-        assert_eq!(say(&format!("{start}err\n")), (false, "err\n".to_owned()));
+        let output = format!("{start}err\n");
+        assert_eq!(forward(&output), (false, "err\n".to_owned()));
         let raised = format!("{start}uncaught exception: why\n");
-        assert_eq!(say(&raised), (true, "uncaught exception: why\n".to_owned()));
+        let message = "uncaught exception: why\n".to_owned();
+        assert_eq!(forward(&raised), (true, message));
         let absent = "[DEBUG:I] x\nno such file\n  file: y\n";
-        assert_eq!(say(absent), (true, "no such file\n".to_owned()));
-        assert!(say(&start.replace("true", "false")).0);
+        assert_eq!(forward(absent), (true, "no such file\n".to_owned()));
+        assert!(forward(&start.replace("true", "false")).0);
     }
 
     #[test]
-    fn the_script_takes_any_path() {
+    fn the_script_quotes_the_path() {
         let text = script(Path::new("/a b/it's/xtask"));
         assert!(
             text.ends_with("exec '/a b/it'\\''s/xtask' lean \"$@\"\n"),

@@ -1,4 +1,4 @@
-//! The agent, linked statically: the guest has no libraries.
+//! The agent, statically linked, because the guest has no libraries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::tree::Tree;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds it in a target directory of its own, so that its flags do not undo the other builds.
+/// Builds the agent in a separate target directory, because its flags would invalidate other builds.
 pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let place = tree.target.join("vm/cargo");
     let mut command = tree.cargo("build");
@@ -53,7 +53,7 @@ pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Pro
     Ok(agent)
 }
 
-/// A dynamic program names its loader in a program header of its own kind.
+/// A dynamic program names its loader in a `PT_INTERP` program header.
 fn check_static(path: &Path) -> Result<(), Problem> {
     let bytes = fs::read(path).map_err(Problem::file(path))?;
     match asks_for_loader(&bytes) {
@@ -63,13 +63,12 @@ fn check_static(path: &Path) -> Result<(), Problem> {
         }),
         None => Err(Problem::absent(
             path,
-            "what is there is no 64-bit ELF program",
+            "expected a 64-bit little-endian ELF program",
         )),
     }
 }
 
-/// Whether an ELF file (64-bit, little-endian) has a `PT_INTERP` header; nothing when it is no such
-/// file.
+/// Whether a 64-bit little-endian ELF file has a `PT_INTERP` header; `None` for any other file.
 fn asks_for_loader(bytes: &[u8]) -> Option<bool> {
     const PT_INTERP: u32 = 3;
     if bytes.get(..6)? != b"\x7fELF\x02\x01" {
@@ -93,7 +92,7 @@ fn asks_for_loader(bytes: &[u8]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    /// An ELF header with these program headers, each only its kind.
+    /// An ELF header with program headers of these kinds and no other content.
     fn elf(kinds: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0; 64];
         bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_not_called_static() {
+    fn a_script_or_a_truncated_program_is_not_static() {
         assert_eq!(asks_for_loader(b"#!/bin/sh\n"), None);
         let cut = elf(&[1, 2]);
         assert_eq!(asks_for_loader(&cut[..cut.len() - 2]), None);

@@ -1,5 +1,5 @@
-//! Debian packages that are unpacked into a directory of ours and not installed: nothing of the machine changes, and nothing of it
-//! has to go for them. apt checks their signature chain.
+//! Debian packages, unpacked into our own directory and not installed, so that the system stays
+//! unchanged. apt verifies their signatures.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::process::Command;
 use crate::problem::Problem;
 use crate::run;
 
-/// Unpacks the package into `place`, after what was there is gone; with `dependencies`, also what it needs and the system lacks.
+/// Unpacks a package into `place`, which is emptied first. With `dependencies`, also unpacks the
+/// packages that it depends on and the system lacks.
 pub(super) fn unpack(place: &Path, package: &str, dependencies: bool) -> Result<(), Problem> {
     if place.exists() {
         fs::remove_dir_all(place).map_err(Problem::file(place))?;
@@ -18,7 +19,7 @@ pub(super) fn unpack(place: &Path, package: &str, dependencies: bool) -> Result<
     get.current_dir(place);
     match dependencies {
         false => get.args(["download", package]),
-        // Without a lock, since nothing is installed; so nobody need be root for it.
+        // Nothing is installed, so no lock is needed; taking it would require root.
         true => get
             .args(["install", "--download-only", "--yes"])
             .args(["--no-install-recommends", "-o", "Debug::NoLocking=1", "-o"])

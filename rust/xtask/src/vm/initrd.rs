@@ -1,4 +1,4 @@
-//! The guest's file system: busybox, the agent, the modules and the script that runs first.
+//! The guest's file system: busybox, the agent, the kernel modules and the init script.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::vm::kernel::Kernel;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Writes the archive. It is not compressed: unpacking would cost more than loading it.
+/// Writes the archive, uncompressed: decompressing would take longer than loading it.
 pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(), Problem> {
     let stage = archive.with_extension("d");
     if stage.exists() {
@@ -49,7 +49,7 @@ pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(),
     pack(&stage, &list, archive)
 }
 
-/// `cpio` in the one format that the kernel reads, with everything owned by root.
+/// Runs `cpio` with the only format that the kernel reads, and root as the owner of all files.
 fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     let file = fs::File::create(archive).map_err(Problem::file(archive))?;
     let start = |source| Problem::Start {
@@ -69,7 +69,7 @@ fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
         .stdout(file)
         .spawn()
         .map_err(start)?;
-    // Taken, so that it is closed and cpio sees the end of the list.
+    // `take` closes the pipe after writing, so that cpio sees the end of the list.
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(list.as_bytes()).map_err(start)?;
     }
@@ -84,7 +84,7 @@ fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     })
 }
 
-/// The program of Debian's static package; other busyboxes may be dynamic.
+/// The program of Debian's static package; another busybox may be dynamically linked.
 fn busybox() -> Result<PathBuf, Problem> {
     let list = run::output(Command::new("dpkg-query").args(["--listfiles", "busybox-static"]))?;
     list.lines()
@@ -96,7 +96,7 @@ fn busybox() -> Result<PathBuf, Problem> {
         })
 }
 
-/// Newer kernels come with compressed modules, which busybox does not load.
+/// Reads a module and decompresses it if needed: busybox cannot load compressed modules.
 fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
     if path.extension().is_none_or(|extension| extension != "xz") {
         return read(path);

@@ -1,4 +1,5 @@
-//! The guest's kernel: the package that Debian's cloud kernel package depends on, unpacked and not installed.
+//! The guest's kernel: the package that Debian's cloud kernel package depends on, unpacked and not
+//! installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::{run, setup};
 
-/// Its only dependency is the current kernel.
+/// The package whose only dependency is the current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Modules that the port needs, each after those it builds on.
+/// The modules that the port needs, each after its dependencies.
 const MODULES: [&str; 6] = [
     "virtio_ring",
     "virtio",
@@ -23,16 +24,16 @@ const MODULES: [&str; 6] = [
 ];
 
 pub(crate) struct Kernel {
-    /// Name of the package it came in.
+    /// The name of its package.
     pub(crate) version: String,
     pub(crate) image: PathBuf,
-    /// Module files in the order in which they are loaded. A module that is built in is not here.
+    /// The module files in loading order, without modules that are built into the kernel.
     pub(crate) modules: Vec<PathBuf>,
-    /// True when it was there already.
+    /// Whether it was unpacked before this call.
     pub(crate) cached: bool,
 }
 
-/// Gives the kernel, from `target/vm/kernel` if it is there in full.
+/// Returns the kernel from `target/vm/kernel`, and fetches it first if it is not complete there.
 pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
     let place = tree.target.join("vm/kernel");
     if let Ok(kernel) = unpacked(&place) {
@@ -43,7 +44,7 @@ pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
         debian::unpack(&place, &package, false)?;
         Ok(package)
     })?;
-    // Written last: a directory without it is unfinished.
+    // Written last: a directory without it is incomplete.
     let mark = place.join("package");
     fs::write(&mark, package).map_err(Problem::file(&mark))?;
     unpacked(&place).map(|kernel| Kernel {
@@ -52,7 +53,7 @@ pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
     })
 }
 
-/// The kernel's package.
+/// The name of the current kernel's package.
 fn current() -> Result<String, Problem> {
     let depends = run::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
     let package = depends
@@ -62,17 +63,17 @@ fn current() -> Result<String, Problem> {
     Ok(package
         .ok_or(Problem::Output {
             command: "apt-cache depends",
-            expected: "the kernel's package",
+            expected: "the name of a kernel package",
         })?
         .to_owned())
 }
 
-/// Reads what was unpacked; an error if anything is missing.
+/// Finds the parts of an unpacked kernel. Fails if one is missing.
 fn unpacked(place: &Path) -> Result<Kernel, Problem> {
     let mark = place.join("package");
     let version = fs::read_to_string(&mark).map_err(Problem::file(&mark))?;
     let image = only(&place.join("boot"), |name| name.starts_with("vmlinuz-"))?;
-    // Where `/lib` is a link to `/usr/lib`, packages come with the latter.
+    // Packages for systems where `/lib` is a link to `/usr/lib` contain the latter path.
     let tops = [place.join("lib/modules"), place.join("usr/lib/modules")];
     let top = tops.iter().find(|top| top.is_dir()).unwrap_or(&tops[0]);
     let release = only(top, |_| true)?;
@@ -102,7 +103,7 @@ fn unpacked(place: &Path) -> Result<Kernel, Problem> {
     })
 }
 
-/// The first file of one of these names, anywhere below.
+/// The first file with one of these names below a directory.
 fn find(place: &Path, names: &[String]) -> Result<Option<PathBuf>, Problem> {
     for entry in fs::read_dir(place).map_err(Problem::file(place))? {
         let path = entry.map_err(Problem::file(place))?.path();
@@ -117,7 +118,7 @@ fn find(place: &Path, names: &[String]) -> Result<Option<PathBuf>, Problem> {
     Ok(None)
 }
 
-/// The one entry whose name is accepted.
+/// The only entry whose name is accepted. Fails if there are none or several.
 fn only(place: &Path, accept: impl Fn(&str) -> bool) -> Result<PathBuf, Problem> {
     let entries = fs::read_dir(place).map_err(Problem::file(place))?;
     let mut found = entries

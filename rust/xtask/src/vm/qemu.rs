@@ -1,5 +1,5 @@
-//! The emulator: the system's, or Debian's unpacked beside the guest. Installed, it would drive out tools that the system has of
-//! another release of it.
+//! The emulator: the system's QEMU, or Debian's, unpacked into `target/vm`. It is not installed,
+//! because that could remove tools of another QEMU release from the system.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::{run, setup};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Gives its version, and whether it was there already: on the path, or in `target/vm/qemu`.
+/// Returns its version, and whether it was present before: on the path, or in `target/vm/qemu`.
 pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
     if let Ok(version) = version(Command::new(PROGRAM)) {
         return Ok((version, true));
     }
     let place = tree.target.join("vm/qemu");
-    // Written last: a directory without it is unfinished.
+    // Written last: a directory without it is incomplete.
     let mark = place.join("version");
     if mark.exists()
         && let Ok(version) = version(unpacked(&place))
@@ -36,7 +36,7 @@ fn version(mut qemu: Command) -> Result<String, Problem> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// As `boot.sh` starts it.
+/// The unpacked QEMU, started as `boot.sh` starts it.
 fn unpacked(place: &Path) -> Command {
     let libraries = ["usr/lib", "lib"].map(|lib| place.join(lib).join("x86_64-linux-gnu"));
     let mut command = Command::new(place.join("usr/bin").join(PROGRAM));
