@@ -3,8 +3,9 @@
 
 use std::process::{Command, ExitCode};
 
+use antiphon_build_support::process;
+
 use crate::problem::Problem;
-use crate::run;
 use crate::tree::Tree;
 
 /// The page that has the tables; a complete run rewrites them.
@@ -35,12 +36,14 @@ pub(crate) fn check(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Probl
 
 /// Runs the unit tests of the bench itself.
 pub(crate) fn test(tree: &Tree) -> Result<ExitCode, Problem> {
-    run::attached(cargo(tree, "test")?.args(["--release", "--locked"]))
+    Ok(process::attached(
+        cargo(tree, "test")?.args(["--release", "--locked"]),
+    )?)
 }
 
 /// Builds both programs, because the one that runs starts the other, whose heap is counted.
 fn bench(tree: &Tree, words: &[String]) -> Result<ExitCode, Problem> {
-    let built = run::attached(cargo(tree, "build")?.args(["--release", "--locked", "--bins"]))?;
+    let built = process::attached(cargo(tree, "build")?.args(["--release", "--locked", "--bins"]))?;
     if built != ExitCode::SUCCESS {
         return Ok(built);
     }
@@ -54,7 +57,7 @@ fn bench(tree: &Tree, words: &[String]) -> Result<ExitCode, Problem> {
         "--",
     ]);
     command.args(words).arg("--root").arg(&tree.root);
-    run::attached(&mut command)
+    Ok(process::attached(&mut command)?)
 }
 
 fn cargo(tree: &Tree, name: &str) -> Result<Command, Problem> {

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
 use crate::lanes::{self, Job};
 use crate::lean;
 use crate::parity;
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
-use crate::run;
 use crate::tree::Tree;
 
 /// A driver of the machine on which recordings are replayed.
@@ -34,21 +35,21 @@ const DRIVERS: [Driver; 2] = [
 /// A part of conformance.
 struct Part {
     name: &'static str,
-    run: fn(&Tree) -> Vec<Report>,
+    run: fn(&Tree, &mut Console) -> Vec<Report>,
 }
 
 const PARTS: [Part; 3] = [
     Part {
         name: "lean",
-        run: |tree| vec![lean::lane(tree, true)],
+        run: |tree, console| vec![lean::lane(tree, true, console)],
     },
     Part {
         name: "parity",
-        run: |tree| parity::lane(tree, &parity::Parts::ALL),
+        run: |tree, console| parity::lane(tree, &parity::Parts::ALL, console),
     },
     Part {
         name: "replay",
-        run: |tree| vec![replay(tree)],
+        run: |tree, console| vec![replay(tree, console)],
     },
 ];
 
@@ -61,10 +62,13 @@ pub(crate) fn names() -> Vec<&'static str> {
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let is_requested =
         |part: &&Part| requested.is_empty() || requested.iter().any(|name| name == part.name);
+    let mut console = Console::stdout();
     let mut reports = Vec::new();
     for part in PARTS.iter().filter(is_requested) {
-        let part_reports = (part.run)(tree);
-        part_reports.iter().for_each(Report::print);
+        let part_reports = (part.run)(tree, &mut console);
+        for report in &part_reports {
+            report.print(&mut console);
+        }
         reports.extend(part_reports);
     }
     let others: Vec<&str> = PARTS
@@ -82,14 +86,14 @@ pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
 }
 
 /// Replays every recording among the fixtures on every driver, with the command-line program.
-fn replay(tree: &Tree) -> Report {
+fn replay(tree: &Tree, console: &mut Console) -> Report {
     let about = "building the command-line program";
     let mut build = lanes::cargo_build_program(tree, "antiphon");
-    let built = Job::new("replay", about).check(tree, &mut build);
+    let built = Job::new("replay", about).check(tree, console, &mut build);
     if built.failed() {
         return built;
     }
-    let progress = Progress::start("replay", "every recording on every driver");
+    console.begin("replay", "every recording on every driver");
     let names = DRIVERS.map(|driver| driver.name).join(", ");
     let mut details = vec![format!("drivers in this checkout: {names}")];
     let mut tally = Tally::default();
@@ -101,7 +105,7 @@ fn replay(tree: &Tree) -> Report {
             for driver in &DRIVERS {
                 let mut replay = Command::new(&program);
                 replay.arg("replay").args(driver.options).arg(recording);
-                let (passed, result) = compare(run::output(&mut replay), &mut first);
+                let (passed, result) = compare(process::output(&mut replay), &mut first);
                 if passed {
                     tally.passed += 1;
                 } else {
@@ -111,15 +115,18 @@ fn replay(tree: &Tree) -> Report {
             }
         }
     });
-    progress.finish();
-    Report::of_tests("replay", progress.elapsed(), tally, outcome)
+    console.finish();
+    Report::of_tests("replay", console.elapsed(), tally, outcome)
         .with_details(details)
         .after(&built)
 }
 
 /// Compares the output of a replay, which includes digests, with that of the first driver. Returns
 /// whether the replay passed, and a line that describes it.
-fn compare(replayed: Result<String, Problem>, first: &mut Option<String>) -> (bool, String) {
+fn compare(
+    replayed: Result<String, support::Problem>,
+    first: &mut Option<String>,
+) -> (bool, String) {
     let output = match replayed {
         Ok(output) => output,
         Err(problem) => return (false, problem.to_string()),
@@ -160,9 +167,7 @@ mod tests {
         let (passed, result) = compare(output("cd"), &mut first);
         assert!(!passed && result.contains("state  cd"), "{result}");
         let failed = compare(
-            Err(Problem::Missing {
-                names: vec!["x".to_owned()],
-            }),
+            Err(support::Problem::absent(Path::new("a.rec"), "record it")),
             &mut first,
         );
         assert!(!failed.0, "{failed:?}");

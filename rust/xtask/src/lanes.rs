@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
-use crate::progress::{self, Progress};
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
-use crate::{lean, parity, run, setup, tidy, vm, wasm};
+use crate::{lean, parity, setup, tidy, vm, wasm};
 
 /// A build of the whole workspace from scratch on two slow cores takes some minutes. A lane that
 /// needs more time than this hangs.
@@ -26,25 +28,25 @@ const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 /// A lane. Some lanes give several reports.
 struct Lane {
     name: &'static str,
-    run: fn(&Tree) -> Vec<Report>,
+    run: fn(&Tree, &mut Console) -> Vec<Report>,
 }
 
 const LANES: [Lane; 11] = [
     Lane {
         name: "setup",
-        run: |tree| vec![setup::lane(tree)],
+        run: |tree, console| vec![setup::lane(tree, console)],
     },
     Lane {
         name: "tidy",
-        run: |tree| vec![tidy::lane(tree)],
+        run: |tree, console| vec![tidy::lane(tree, console)],
     },
     Lane {
         name: "fmt",
-        run: |tree| vec![fmt(tree)],
+        run: |tree, console| vec![fmt(tree, console)],
     },
     Lane {
         name: "clippy",
-        run: |tree| vec![clippy(tree)],
+        run: |tree, console| vec![clippy(tree, console)],
     },
     Lane {
         name: "tests",
@@ -52,19 +54,19 @@ const LANES: [Lane; 11] = [
     },
     Lane {
         name: "doctests",
-        run: |tree| vec![doctests(tree)],
+        run: |tree, console| vec![doctests(tree, console)],
     },
     Lane {
         name: "docs",
-        run: |tree| vec![docs(tree)],
+        run: |tree, console| vec![docs(tree, console)],
     },
     Lane {
         name: "lean",
-        run: |tree| vec![lean::lane(tree, false)],
+        run: |tree, console| vec![lean::lane(tree, false, console)],
     },
     Lane {
         name: "parity",
-        run: |tree| parity::lane(tree, &parity::Parts::ALL),
+        run: |tree, console| parity::lane(tree, &parity::Parts::ALL, console),
     },
     Lane {
         name: "wasm",
@@ -72,7 +74,7 @@ const LANES: [Lane; 11] = [
     },
     Lane {
         name: "vm",
-        run: |tree| vec![vm::lane(tree)],
+        run: |tree, console| vec![vm::lane(tree, console)],
     },
 ];
 
@@ -83,12 +85,15 @@ pub(crate) fn names() -> Vec<&'static str> {
 
 /// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
+    let mut console = Console::stdout();
     let mut reports = Vec::new();
     let mut others = Vec::new();
     for lane in &LANES {
         if requested.is_empty() || requested.iter().any(|name| name == lane.name) {
-            let lane_reports = (lane.run)(tree);
-            lane_reports.iter().for_each(Report::print);
+            let lane_reports = (lane.run)(tree, &mut console);
+            for report in &lane_reports {
+                report.print(&mut console);
+            }
             reports.extend(lane_reports);
         } else {
             others.push(lane.name);
@@ -100,15 +105,15 @@ pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     reports
 }
 
-fn fmt(tree: &Tree) -> Report {
+fn fmt(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("fmt");
     command.args(["--all", "--check", "--", "--color=never"]);
-    Job::new("fmt", "formatting of every file").check(tree, &mut command)
+    Job::new("fmt", "formatting of every file").check(tree, console, &mut command)
 }
 
 /// Runs clippy with all features, so that it also reads code that only the virtual machine's tests
 /// compile.
-fn clippy(tree: &Tree) -> Report {
+fn clippy(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("clippy");
     command.args([
         "--workspace",
@@ -119,13 +124,13 @@ fn clippy(tree: &Tree) -> Report {
         "warnings",
     ]);
     let about = "lints of every target, warnings are errors";
-    Job::new("clippy", about).check(tree, &mut command)
+    Job::new("clippy", about).check(tree, console, &mut command)
 }
 
 /// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
 /// are the lane `parity`. Cargo builds the programs that tests start, `antiphon` and
 /// `antiphon-agent`, before any test runs.
-fn tests(tree: &Tree) -> Vec<Report> {
+fn tests(tree: &Tree, console: &mut Console) -> Vec<Report> {
     let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
     let targets = tree.packages.iter().flat_map(|package| &package.tests);
     let targets = targets
@@ -134,7 +139,7 @@ fn tests(tree: &Tree) -> Vec<Report> {
     let mut command = cargo_test(tree, targets.collect::<BTreeSet<_>>());
     command.args(["--lib", "--bins", "--examples"]);
     let about = "unit tests of every crate, integration tests of every crate but the bridge";
-    let mut ran = Job::new("tests", about).test(tree, &mut command);
+    let mut ran = Job::new("tests", about).test(tree, console, &mut command);
     let schema = ran.take("schema", SCHEMA_TARGET);
     vec![ran.report(), schema]
 }
@@ -158,21 +163,21 @@ pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
     command
 }
 
-fn doctests(tree: &Tree) -> Report {
+fn doctests(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("test");
     command.args(["--workspace", "--no-fail-fast", "--doc"]);
     let about = "examples in the documentation of every crate";
     Job::new("doctests", about)
-        .test(tree, &mut command)
+        .test(tree, console, &mut command)
         .report()
 }
 
-fn docs(tree: &Tree) -> Report {
+fn docs(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("doc");
     command.args(["--workspace", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     let about = "documentation of every crate, warnings are errors";
-    Job::new("docs", about).check(tree, &mut command)
+    Job::new("docs", about).check(tree, console, &mut command)
 }
 
 /// A program that a lane runs.
@@ -207,55 +212,61 @@ impl<'a> Job<'a> {
     }
 
     /// Runs the program as one check, which passes if the program exits with success.
-    pub(crate) fn check(&self, tree: &Tree, command: &mut Command) -> Report {
-        let ran = self.watch(tree, command);
+    pub(crate) fn check(
+        &self,
+        tree: &Tree,
+        console: &mut Console,
+        command: &mut Command,
+    ) -> Report {
+        let ran = self.watch(tree, console, command);
         Report::of_check(self.name, ran.elapsed, ran.outcome)
     }
 
     /// Runs `cargo test` and counts its tests.
-    pub(crate) fn test(&self, tree: &Tree, command: &mut Command) -> Ran {
+    pub(crate) fn test(&self, tree: &Tree, console: &mut Console, command: &mut Command) -> Ran {
         // Goldens are compared and never written, whatever the caller's environment asks for.
         command
             .env("INSTA_UPDATE", "no")
             .env_remove("INSTA_FORCE_PASS")
             .env_remove("BLESS");
-        self.watch(tree, command)
+        self.watch(tree, console, command)
     }
 
     /// Runs a program until it exits, and prints the part of its output that matters.
-    fn watch(&self, tree: &Tree, command: &mut Command) -> Ran {
+    fn watch(&self, tree: &Tree, console: &mut Console, command: &mut Command) -> Ran {
         let name = self.name;
         let log = tree.target.join("xtask").join(format!("{name}.log"));
         // The log and the counter need plain lines.
         command
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
-        let mut progress = Progress::start(name, self.about);
+        console.begin(name, self.about);
         let mut reading = LibTest::default();
-        let ended = run::watched(command, self.deadline, &log, &mut progress, |line| {
+        let ended = process::watched(command, self.deadline, &log, console, |console, line| {
             let shown = reading.shown.len();
             let note = reading.line(line);
             if self.streams && reading.shown.len() > shown && !line.trim().is_empty() {
-                progress::clear_line();
-                println!("  | {line}");
+                console.line(&format!("  | {line}"));
             }
-            note
+            if let Some(note) = note {
+                console.note(note);
+            }
         });
-        progress.finish();
+        console.finish();
         let outcome = match ended {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Problem::Lane { status, log }),
-            Err(problem) => Err(problem),
+            Ok(status) => Err(support::Problem::Exit { status, log }.into()),
+            Err(problem) => Err(problem.into()),
         };
         if outcome.is_err() && !self.streams {
             let hidden = reading.shown.len().saturating_sub(SHOWN_MAX);
             for line in reading.shown.iter().skip(hidden) {
-                println!("  | {line}");
+                console.line(&format!("  | {line}"));
             }
         }
         Ran {
             name,
-            elapsed: progress.elapsed(),
+            elapsed: console.elapsed(),
             reading,
             outcome,
         }

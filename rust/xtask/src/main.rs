@@ -14,9 +14,7 @@ mod lean;
 mod libtest;
 mod parity;
 mod problem;
-mod progress;
 mod report;
-mod run;
 mod setup;
 mod tidy;
 mod tree;
@@ -27,6 +25,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
 use clap::{Args, Parser, Subcommand};
 
 use crate::problem::Problem;
@@ -182,25 +182,33 @@ fn main() -> ExitCode {
 
 fn run_task(task: Task) -> Result<ExitCode, Problem> {
     let tree = Tree::locate()?;
+    let console = &mut Console::stdout();
     match task {
         Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes))),
-        Task::Setup => Ok(report::conclude_one(setup::lane(&tree))),
-        Task::Vm { boot: false } => Ok(report::conclude_one(vm::lane(&tree))),
+        Task::Setup => {
+            let report = setup::lane(&tree, console);
+            Ok(report::conclude_lane(&[report], console))
+        }
+        Task::Vm { boot: false } => {
+            let report = vm::lane(&tree, console);
+            Ok(report::conclude_lane(&[report], console))
+        }
         Task::Vm { boot: true } => vm::boot(&tree),
         Task::Wasm { test: false } => wasm::package(&tree),
         Task::Wasm { test: true } => {
-            let reports = wasm::lane(&tree);
-            reports.iter().for_each(report::Report::print);
-            Ok(report::conclude(&reports))
+            let reports = wasm::lane(&tree, console);
+            Ok(report::conclude_lane(&reports, console))
         }
         Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Parity(arguments) => {
-            let reports = parity::lane(&tree, &arguments.parts());
-            reports.iter().for_each(report::Report::print);
-            Ok(report::conclude(&reports))
+            let reports = parity::lane(&tree, &arguments.parts(), console);
+            Ok(report::conclude_lane(&reports, console))
         }
         Task::Conformance { parts } => Ok(report::conclude(&conformance::run(&tree, &parts))),
-        Task::Tidy => Ok(report::conclude_one(tidy::lane(&tree))),
+        Task::Tidy => {
+            let report = tidy::lane(&tree, console);
+            Ok(report::conclude_lane(&[report], console))
+        }
         Task::Bless { arguments } => bless(&tree, &arguments),
         Task::Bench { arguments } => benches(&tree, &arguments),
         Task::BenchPeers { arguments } => bench::peers(&tree, &arguments),
@@ -230,7 +238,9 @@ fn lean(tree: &Tree, arguments: &LeanArguments) -> Result<ExitCode, Problem> {
     } else if !modules.is_empty() {
         lean::build_named(tree, modules, *from_scratch)
     } else {
-        Ok(report::conclude_one(lean::lane(tree, *from_scratch)))
+        let console = &mut Console::stdout();
+        let report = lean::lane(tree, *from_scratch, console);
+        Ok(report::conclude_lane(&[report], console))
     }
 }
 
@@ -241,10 +251,10 @@ fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
         let mut command = tree.cargo("test");
         command.env("INSTA_UPDATE", "always").env("BLESS", "1");
         command.arg("--no-fail-fast").args(packages);
-        run::attached(command.args(arguments))
+        process::attached(command.args(arguments))
     };
     if arguments.iter().any(|a| a == "-p" || a == "--package") {
-        return bless_packages(&[], arguments);
+        return Ok(bless_packages(&[], arguments)?);
     }
     let most = bless_packages(&["--workspace", "--exclude", parity::PACKAGE], arguments)?;
     // Most tests of the bridge run Lean for minutes and have no golden.
@@ -264,7 +274,7 @@ fn benches(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     if !arguments.iter().any(|a| a == "-p" || a == "--package") {
         command.args(["--workspace", "--benches"]);
     }
-    run::attached(command.args(arguments))
+    Ok(process::attached(command.args(arguments))?)
 }
 
 fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
@@ -289,7 +299,7 @@ fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
     );
     command.arg("--");
     command.arg(format!("-runs={runs}"));
-    run::attached(&mut command)
+    Ok(process::attached(&mut command)?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+
 use crate::lanes::{self, Job};
 use crate::lean;
 use crate::report::Report;
@@ -51,33 +53,33 @@ impl Parts {
 }
 
 /// Runs the parts and returns a report for each. Without a Lean it returns one failed report.
-pub(crate) fn lane(tree: &Tree, parts: &Parts) -> Vec<Report> {
+pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
     match lean::ready(tree) {
-        Ok(lean) => println!("Lean lane: {lean}"),
+        Ok(lean) => console.line(&format!("Lean lane: {lean}")),
         Err(problem) => return vec![Report::of_check("parity", Duration::ZERO, Err(problem))],
     }
     let mut reports = Vec::new();
     if parts.types {
-        reports.push(types(tree));
+        reports.push(types(tree, console));
     }
     if parts.suite {
-        reports.extend(suite(tree, parts.long));
-        reports.push(mutants(tree));
+        reports.extend(suite(tree, parts.long, console));
+        reports.push(mutants(tree, console));
     }
     reports
 }
 
-fn types(tree: &Tree) -> Report {
+fn types(tree: &Tree, console: &mut Console) -> Report {
     let mut command = lanes::cargo_test(tree, [TYPES]);
     let about = "the kernel's types against the model's";
     Job::new("types", about)
         .streaming()
-        .test(tree, streaming(&mut command))
+        .test(tree, console, streaming(&mut command))
         .report()
 }
 
 /// The suite is compiled without the feature `mutants`, so it compares the kernel that is shipped.
-fn suite(tree: &Tree, long: bool) -> [Report; 2] {
+fn suite(tree: &Tree, long: bool, console: &mut Console) -> [Report; 2] {
     let targets = targets(tree).filter(|name| ![TYPES, MUTANTS].contains(name));
     let mut command = lanes::cargo_test(tree, targets);
     let about = "the kernel against the model, case by case";
@@ -87,20 +89,20 @@ fn suite(tree: &Tree, long: bool) -> [Report; 2] {
         command.env(variable, cases);
         job = job.within(LONG_DEADLINE);
     }
-    let mut ran = job.test(tree, streaming(&mut command));
+    let mut ran = job.test(tree, console, streaming(&mut command));
     let corpus = ran.take("corpus", CORPUS_TARGET);
     [ran.report(), corpus]
 }
 
 /// Runs the machine's and the suite's tests of mutated kernels: a test must detect each mutant.
-fn mutants(tree: &Tree) -> Report {
+fn mutants(tree: &Tree, console: &mut Console) -> Report {
     let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
     let mut command = lanes::cargo_test(tree, [MUTANTS]);
     command.args(["--features", &features]);
     let about = "mutated kernels, each of which a case must detect";
     Job::new("mutants", about)
         .streaming()
-        .test(tree, streaming(&mut command))
+        .test(tree, console, streaming(&mut command))
         .report()
 }
 

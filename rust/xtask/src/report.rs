@@ -4,6 +4,8 @@ use std::ops::Add;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+
 use crate::problem::Problem;
 
 /// The counts of one lane or of one test binary.
@@ -110,9 +112,9 @@ impl Report {
     }
 
     /// Prints the details and the result of the lane.
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, console: &mut Console) {
         for line in &self.details {
-            println!("  {line}");
+            console.line(&format!("  {line}"));
         }
         let Tally {
             passed,
@@ -125,12 +127,12 @@ impl Report {
             "FAILED"
         };
         let time = seconds(self.elapsed);
-        println!(
+        console.line(&format!(
             "{}: {verdict}, {} ran, {passed} passed, {failed} failed, {skipped} skipped, {time}",
             self.name, self.ran
-        );
+        ));
         if let Some(problem) = &self.problem {
-            println!("  {}", problem.replace('\n', "\n  "));
+            console.line(&format!("  {}", problem.replace('\n', "\n  ")));
         }
     }
 }
@@ -149,10 +151,10 @@ pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
     }
 }
 
-/// Prints the report of a lane that runs by itself, and the table.
-pub(crate) fn conclude_one(report: Report) -> ExitCode {
-    report.print();
-    conclude(&[report])
+/// Prints the reports of a lane that runs by itself, and the table.
+pub(crate) fn conclude_lane(reports: &[Report], console: &mut Console) -> ExitCode {
+    reports.iter().for_each(|report| report.print(console));
+    conclude(reports)
 }
 
 fn table(reports: &[Report]) -> String {

@@ -4,11 +4,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
+
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::Report;
 use crate::tree::Tree;
-use crate::{lean, run, vm, wasm};
+use crate::{lean, vm, wasm};
 
 /// A tool that the tests need.
 struct Need {
@@ -76,55 +78,57 @@ const EXTRAS: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// The set-up as a lane.
-pub(crate) fn lane(tree: &Tree) -> Report {
-    let mut progress = Progress::start("setup", "installing what the tests need");
-    let outcome = everything(tree, &mut progress);
-    progress.finish();
-    Report::of_check("setup", progress.elapsed(), outcome)
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("setup", "installing what the tests need");
+    let outcome = everything(tree, console);
+    console.finish();
+    Report::of_check("setup", console.elapsed(), outcome)
 }
 
-fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
+fn everything(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
     let mut missing = Vec::new();
     let mut packages = Vec::new();
     for need in &NEEDS {
         let (program, arguments) = need.probe;
-        if run::works(program, arguments) {
-            println!("  found      {}", need.what);
+        if process::works(program, arguments) {
+            console.line(&format!("  found      {}", need.what));
             continue;
         }
         match need.source {
-            Source::Component(name) => note(need.what, component(name), &mut missing),
+            Source::Component(name) => note(need.what, component(name), &mut missing, console),
             Source::Debian(name) => packages.push((need.what, name)),
         }
     }
     if !packages.is_empty() {
         let names: Vec<&str> = packages.iter().map(|(_, name)| *name).collect();
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
-        note(&what.join(", "), install(&names), &mut missing);
+        note(&what.join(", "), install(&names), &mut missing, console);
     }
     match vm::qemu::fetch(tree) {
-        Ok((version, true)) => println!("  found      {version}"),
-        Ok((version, false)) => println!("  installed  {version}"),
-        Err(problem) => note("QEMU for x86-64", Err(problem), &mut missing),
+        Ok((version, true)) => console.line(&format!("  found      {version}")),
+        Ok((version, false)) => console.line(&format!("  installed  {version}")),
+        Err(problem) => note("QEMU for x86-64", Err(problem), &mut missing, console),
     }
     match vm::kernel::fetch(tree) {
-        Ok(kernel) if kernel.cached => println!("  found      guest kernel {}", kernel.version),
-        Ok(kernel) => println!("  installed  guest kernel {}", kernel.version),
-        Err(problem) => note("guest kernel", Err(problem), &mut missing),
+        Ok(kernel) if kernel.cached => {
+            console.line(&format!("  found      guest kernel {}", kernel.version))
+        }
+        Ok(kernel) => console.line(&format!("  installed  guest kernel {}", kernel.version)),
+        Err(problem) => note("guest kernel", Err(problem), &mut missing, console),
     }
     match wasm::set_up() {
-        Ok((compiler, true)) => println!("  found      WASM, {compiler}"),
-        Ok((compiler, false)) => println!("  installed  WASM, {compiler}"),
-        Err(problem) => note("WASM", Err(problem), &mut missing),
+        Ok((compiler, true)) => console.line(&format!("  found      WASM, {compiler}")),
+        Ok((compiler, false)) => console.line(&format!("  installed  WASM, {compiler}")),
+        Err(problem) => note("WASM", Err(problem), &mut missing, console),
     }
-    match lean::set_up(tree, progress) {
-        Ok((lane, true)) => println!("  found      Lean, {lane}"),
-        Ok((lane, false)) => println!("  installed  Lean, {lane}"),
-        Err(problem) => note("Lean", Err(problem), &mut missing),
+    match lean::set_up(tree, console) {
+        Ok((lane, true)) => console.line(&format!("  found      Lean, {lane}")),
+        Ok((lane, false)) => console.line(&format!("  installed  Lean, {lane}")),
+        Err(problem) => note("Lean", Err(problem), &mut missing, console),
     }
     for (program, purpose, arguments) in EXTRAS {
-        if !run::works(program, arguments) {
-            println!("  optional, not installed: {program} ({purpose})");
+        if !process::works(program, arguments) {
+            console.line(&format!("  optional, not installed: {program} ({purpose})"));
         }
     }
     if missing.is_empty() {
@@ -135,18 +139,24 @@ fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
 }
 
 /// Prints the outcome of an installation, and adds it to `missing` if it failed.
-fn note(what: &str, outcome: Result<(), Problem>, missing: &mut Vec<String>) {
+fn note(
+    what: &str,
+    outcome: Result<(), Problem>,
+    missing: &mut Vec<String>,
+    console: &mut Console,
+) {
     match outcome {
-        Ok(()) => println!("  installed  {what}"),
+        Ok(()) => console.line(&format!("  installed  {what}")),
         Err(problem) => {
-            println!("  failed     {what}: {problem}");
+            console.line(&format!("  failed     {what}: {problem}"));
             missing.push(what.to_owned());
         }
     }
 }
 
 fn component(name: &str) -> Result<(), Problem> {
-    run::output(Command::new("rustup").args(["component", "add", name])).map(drop)
+    process::output(Command::new("rustup").args(["component", "add", name]))?;
+    Ok(())
 }
 
 pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
@@ -157,7 +167,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .args(packages);
-        run::output(&mut command).map(drop)
+        process::output(&mut command)?;
+        Ok(())
     })
 }
 
@@ -165,14 +176,14 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
 /// or older than the mirror.
 pub(crate) fn with_lists<T>(fetch: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
     fetch().or_else(|_| {
-        run::output(as_root("apt-get").arg("update"))?;
+        process::output(as_root("apt-get").arg("update"))?;
         fetch()
     })
 }
 
 /// A command that runs as root: by sudo, if we are not root and sudo exists.
 fn as_root(program: &str) -> Command {
-    let root = run::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let mut command = if !root && Path::new("/usr/bin/sudo").exists() {
         let mut command = Command::new("sudo");
         command.args([

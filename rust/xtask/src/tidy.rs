@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use antiphon_build_support::console::Console;
+
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::{Package, Tree};
 
 /// For each crate, the crates of the workspace it may depend on. A crate that is not listed is a
 /// violation, so a new crate needs a line here first.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("antiphon-build-support", &[]),
+    ("antiphon-lean-driver", &["antiphon-build-support"]),
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
     ("antiphon-language", &["antiphon-codec", "antiphon-machine"]),
@@ -52,7 +55,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
             "antiphon-record",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["antiphon-build-support", "antiphon-lean-driver"]),
 ];
 
 /// For each crate, the crates that only its tests may also depend on. The two crates must be of the
@@ -93,15 +96,15 @@ const IMPURE: [(&str, &str); 14] = [
 type Reasons = BTreeMap<String, BTreeSet<String>>;
 
 /// Runs the rules as a lane in which each rule is one check.
-pub(crate) fn lane(tree: &Tree) -> Report {
-    let progress = Progress::start("tidy", "structure of the workspace");
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("tidy", "structure of the workspace");
     let checked = check(tree);
-    progress.finish();
+    console.finish();
     match checked {
         Ok((tally, details)) => {
-            Report::of_tests("tidy", progress.elapsed(), tally, Ok(())).with_details(details)
+            Report::of_tests("tidy", console.elapsed(), tally, Ok(())).with_details(details)
         }
-        Err(problem) => Report::of_check("tidy", progress.elapsed(), Err(problem)),
+        Err(problem) => Report::of_check("tidy", console.elapsed(), Err(problem)),
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::{self as support, process};
+use antiphon_lean_driver::Project;
 use serde_json::Value;
 
 use crate::problem::Problem;
-use crate::run;
 
 /// A checkout.
 pub(crate) struct Tree {
@@ -43,13 +44,13 @@ impl Tree {
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let mut command = cargo_at(&here, "metadata");
         command.args(["--format-version", "1"]);
-        let text = run::output(&mut command)?;
-        let unreadable = || Problem::Output {
+        let text = process::output(&mut command)?;
+        let unreadable = || support::Problem::Output {
             command: "cargo metadata",
             expected: "its JSON, version 1",
         };
         let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        Self::read(&json).ok_or_else(unreadable)
+        Ok(Self::read(&json).ok_or_else(unreadable)?)
     }
 
     fn read(json: &Value) -> Option<Self> {
@@ -97,6 +98,16 @@ impl Tree {
     /// `cargo NAME` in the root directory, with the cargo that started this program.
     pub(crate) fn cargo(&self, name: &str) -> Command {
         cargo_at(&self.root, name)
+    }
+
+    /// The Lean project in `lean/`.
+    pub(crate) fn lean(&self) -> Project {
+        Project {
+            sources: self.root.join("lean"),
+            output: self.target.join("lean"),
+            logs: self.target.join("xtask"),
+            toolchain: self.root.join(".tools/lean"),
+        }
     }
 
     /// Every package that `name` links, directly or indirectly, without `name` itself.

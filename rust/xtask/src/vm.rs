@@ -18,11 +18,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
+
 use crate::lanes::{self, Job};
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::Report;
-use crate::run;
 use crate::tree::Tree;
 
 /// The test target; only this lane runs it.
@@ -32,13 +33,13 @@ pub(crate) const TEST: &str = "vm";
 const BOOT: &str = include_str!("vm/boot.sh");
 
 /// Builds the guest and runs the virtual machine's test.
-pub(crate) fn lane(tree: &Tree) -> Report {
-    let mut progress = Progress::start("vm", "building the guest: agent, initramfs");
-    let built = build(tree, &mut progress);
-    progress.finish();
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("vm", "building the guest: agent, initramfs");
+    let built = build(tree, console);
+    console.finish();
     let place = match built {
         Ok(place) => place,
-        Err(problem) => return Report::of_check("vm", progress.elapsed(), Err(problem)),
+        Err(problem) => return Report::of_check("vm", console.elapsed(), Err(problem)),
     };
     let mut command = lanes::cargo_test(tree, [TEST]);
     command.args(["--features", "antiphon/vm"]);
@@ -46,21 +47,25 @@ pub(crate) fn lane(tree: &Tree) -> Report {
     command.args(["--", "--test-threads=1", "--nocapture"]);
     command.env("ANTIPHON_VM", place);
     let about = "tests against a real virtual machine";
-    Job::new("vm", about).test(tree, &mut command).report()
+    Job::new("vm", about)
+        .test(tree, console, &mut command)
+        .report()
 }
 
 /// Boots the machine for interactive use.
 pub(crate) fn boot(tree: &Tree) -> Result<ExitCode, Problem> {
-    let mut progress = Progress::start("vm", "building the guest: agent, initramfs");
-    let place = build(tree, &mut progress)?;
-    progress.finish();
+    let mut console = Console::stdout();
+    console.begin("vm", "building the guest: agent, initramfs");
+    let place = build(tree, &mut console)?;
+    console.finish();
     let port = place.join("port.sock");
     println!("port: serial:{}; stop with Ctrl-C", port.display());
-    run::attached(Command::new(place.join("boot")).arg(port).arg("stdio"))
+    let mut boot = Command::new(place.join("boot"));
+    Ok(process::attached(boot.arg(port).arg("stdio"))?)
 }
 
 /// Builds all parts and returns their directory. A second call is cheap.
-fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     if (os, arch) != ("linux", "x86_64") {
         return Err(Problem::Host { os, arch });
@@ -68,7 +73,7 @@ fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
     let place = tree.target.join("vm");
     qemu::fetch(tree)?;
     let kernel = kernel::fetch(tree)?;
-    let agent = agent::build(tree, progress)?;
+    let agent = agent::build(tree, console)?;
     initrd::build(&place.join("initrd"), &kernel, &agent)?;
     let link = place.join("vmlinuz");
     fs::copy(&kernel.image, &link).map_err(Problem::file(&link))?;

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+use antiphon_lean_driver::installed_node;
 use serde_json::json;
 
 use crate::lanes::{self, LANE_DEADLINE};
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
-use crate::run;
 use crate::setup;
 use crate::tree::Tree;
 
@@ -61,7 +62,7 @@ impl Compiler {
     fn find() -> Option<Compiler> {
         let libraries = |rustc: &str| {
             let print = ["--print", "target-libdir", "--target", TRIPLE];
-            let place = run::output(Command::new(rustc).args(print)).ok()?;
+            let place = process::output(Command::new(rustc).args(print)).ok()?;
             let place = PathBuf::from(place.trim());
             let is_core = |name: &str| name.starts_with("libcore-");
             let mut files = fs::read_dir(place).ok()?.flatten();
@@ -70,21 +71,22 @@ impl Compiler {
         if libraries("rustc") == Some(true) {
             return Some(Compiler::Own);
         }
-        let sysroot = run::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
+        let sysroot =
+            process::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
         let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
-        let has_linker = run::works("rust-lld", &["-flavor", "wasm", "--version"]);
+        let has_linker = process::works("rust-lld", &["-flavor", "wasm", "--version"]);
         (library.join("std/src/lib.rs").exists() && has_linker)
             .then_some(Compiler::Debian { library })
     }
 
     fn install() -> Result<Compiler, Problem> {
-        let added = run::output(Command::new("rustup").args(["target", "add", TRIPLE]));
+        let added = process::output(Command::new("rustup").args(["target", "add", TRIPLE]));
         if let Some(compiler) = Compiler::find() {
             return Ok(compiler);
         }
         setup::install(&DEBIAN)?;
         Compiler::find().ok_or_else(|| match added {
-            Err(problem) => problem,
+            Err(problem) => problem.into(),
             Ok(_) => Problem::absent(
                 Path::new(DEBIAN_RUSTC),
                 "neither rustup nor Debian's packages provide a compiler for WASM",
@@ -104,9 +106,10 @@ pub(crate) fn set_up() -> Result<(&'static str, bool), Problem> {
 
 /// Builds the package and lists its files.
 pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
-    let mut progress = Progress::start("wasm", "building the package");
-    let place = build(tree, &mut progress)?;
-    progress.finish();
+    let mut console = Console::stdout();
+    console.begin("wasm", "building the package");
+    let place = build(tree, &mut console)?;
+    console.finish();
     for entry in sorted(&place)? {
         let len = fs::metadata(&entry).map_err(Problem::file(&entry))?.len();
         println!("{len:>9}  {}", shown(tree, &entry));
@@ -116,28 +119,28 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
 
 /// Builds the package and runs its tests in Node and in Chromium, and the tests of the page of
 /// `antiphon view`, which uses it. Returns a report for each.
-pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
-    let mut progress = Progress::start("wasm", "building the package for browsers and Node");
-    let built = build(tree, &mut progress).and_then(|package| {
-        let parity = parity(tree, &mut progress)?;
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Vec<Report> {
+    console.begin("wasm", "building the package for browsers and Node");
+    let built = build(tree, console).and_then(|package| {
+        let parity = parity(tree, console)?;
         let mut program = lanes::cargo_build_program(tree, "antiphon");
-        finish(tree, "wasm-program", &mut program, &mut progress)?;
+        finish(tree, "wasm-program", &mut program, console)?;
         Ok((package, parity, node(tree)?))
     });
-    progress.finish();
-    let elapsed = progress.elapsed();
+    console.finish();
+    let elapsed = console.elapsed();
     let (package, parity, node) = match built {
         Ok(built) => built,
         Err(problem) => return vec![Report::of_check("wasm", elapsed, Err(problem))],
     };
-    let tests = |name, file: &str, about: &str| {
+    let mut tests = |name, file: &str, about: &str| {
         let mut command = Command::new(&node);
         command.arg("--test-reporter=tap").current_dir(&tree.root);
         command.arg(tree.root.join("rust").join(file));
         command.env("ANTIPHON_WASM", &package);
         command.env("ANTIPHON_WASM_PARITY", &parity);
         command.env("ANTIPHON", tree.target.join("debug/antiphon"));
-        tap(tree, name, about, &mut command)
+        tap(tree, name, about, console, &mut command)
     };
     vec![
         Report::of_check("wasm", elapsed, Ok(())),
@@ -156,10 +159,10 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
 }
 
 /// Builds the package in `rust/wasm/pkg`, which is emptied first.
-fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
-    let module = module(tree, &[], progress)?;
+fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
+    let module = module(tree, &[], console)?;
     let place = tree.root.join("rust/wasm/pkg");
-    bind(tree, &module, &place, progress)?;
+    bind(tree, &module, &place, console)?;
     for (from, to) in FILES {
         let (from, to) = (tree.root.join(from), place.join(to));
         fs::copy(&from, &to).map_err(Problem::file(&from))?;
@@ -194,21 +197,21 @@ fn manifest_text() -> String {
 }
 
 /// Builds a module that also runs corpora, and writes the corpus with the native kernel's results.
-fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+fn parity(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let place = tree.target.join("wasm/parity");
-    let module = module(tree, &["--features", "parity"], progress)?;
-    bind(tree, &module, &place, progress)?;
+    let module = module(tree, &["--features", "parity"], console)?;
+    bind(tree, &module, &place, console)?;
     let mut command = tree.cargo("build");
     command.args(["--workspace", "--features", "antiphon-wasm/parity"]);
     command.args(["--example", "corpus"]);
-    finish(tree, "wasm-corpus-build", &mut command, progress)?;
+    finish(tree, "wasm-corpus-build", &mut command, console)?;
     let mut corpus = Command::new(tree.target.join("debug/examples/corpus"));
     corpus.current_dir(&tree.root).arg(&place);
-    finish(tree, "wasm-corpus", &mut corpus, progress)?;
+    finish(tree, "wasm-corpus", &mut corpus, console)?;
     Ok(place)
 }
 
-fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<PathBuf, Problem> {
+fn module(tree: &Tree, features: &[&str], console: &mut Console) -> Result<PathBuf, Problem> {
     let compiler = Compiler::find().map_or_else(Compiler::install, Ok)?;
     let place = tree.target.join("wasm/cargo");
     let mut command = tree.cargo("build");
@@ -230,7 +233,7 @@ fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<Pat
         .collect();
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env_remove("RUSTFLAGS");
-    finish(tree, "wasm-build", &mut command, progress)?;
+    finish(tree, "wasm-build", &mut command, console)?;
     let module = place.join(TRIPLE).join(PROFILE).join("antiphon_wasm.wasm");
     let bytes = fs::read(&module).map_err(Problem::file(&module))?;
     for (place, _) in &hidden {
@@ -261,7 +264,7 @@ fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
 }
 
 /// Generates the JavaScript and the types for a module, with a program of this crate.
-fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Result<(), Problem> {
+fn bind(tree: &Tree, module: &Path, place: &Path, console: &mut Console) -> Result<(), Problem> {
     if place.exists() {
         fs::remove_dir_all(place).map_err(Problem::file(place))?;
     }
@@ -272,7 +275,7 @@ fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Re
         .args(["--bin", "bindgen", "--"])
         .arg(module)
         .arg(place);
-    finish(tree, "wasm-bindgen", &mut command, progress)
+    finish(tree, "wasm-bindgen", &mut command, console)
 }
 
 /// Runs a program that must exit with success.
@@ -280,29 +283,30 @@ fn finish(
     tree: &Tree,
     name: &'static str,
     command: &mut Command,
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<(), Problem> {
     command.env("CARGO_TERM_COLOR", "never");
     command.env("CARGO_TERM_PROGRESS_WHEN", "never");
     let log = tree.target.join("xtask").join(format!("{name}.log"));
     let mut output = String::new();
-    let status = run::watched(command, LANE_DEADLINE, &log, progress, |line| {
+    let status = process::watched(command, LANE_DEADLINE, &log, console, |console, line| {
         output = output.clone() + line + "\n";
-        Some(line.trim().to_owned())
+        console.note(line.trim().to_owned());
     })?;
     if status.success() {
         return Ok(());
     }
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command: name.to_owned(),
         status,
         output,
-    })
+    }
+    .into())
 }
 
 /// A Node that is new enough: the machine's own, or the one that set-up installed for Lean.
 fn node(tree: &Tree) -> Result<PathBuf, Problem> {
-    let ours = tree.root.join(".tools/lean/bin/node");
+    let ours = installed_node(&tree.lean());
     let found = [PathBuf::from("node"), ours.clone()]
         .into_iter()
         .find(|node| is_new_enough(node));
@@ -317,43 +321,53 @@ fn is_new_enough(node: &Path) -> bool {
         let version = text.trim().strip_prefix('v')?;
         version.split('.').next()?.parse::<u32>().ok()
     };
-    let version = run::output(Command::new(node).arg("--version")).ok();
+    let version = process::output(Command::new(node).arg("--version")).ok();
     version
         .and_then(major)
         .is_some_and(|major| major >= NODE_MAJOR_MIN)
 }
 
 /// Runs tests that report their results as TAP, and counts them.
-fn tap(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
-    let mut progress = Progress::start(name, about);
+fn tap(
+    tree: &Tree,
+    name: &'static str,
+    about: &str,
+    console: &mut Console,
+    command: &mut Command,
+) -> Report {
+    console.begin(name, about);
     let log = tree.target.join("xtask").join(format!("{name}.log"));
     let mut tally = Tally::default();
     let mut details = Vec::new();
     let mut shown = Vec::new();
-    let ended = run::watched(
+    let ended = process::watched(
         command,
         Duration::from_secs(10 * 60),
         &log,
-        &mut progress,
-        |line| {
+        console,
+        |console, line| {
             tally = tally + counted(line);
             if let Some(figure) = line.trim_start().strip_prefix("# figure: ") {
                 details.push(figure.to_owned());
             }
             shown.push(line.to_owned());
-            line.trim_start().strip_prefix("ok ").map(str::to_owned)
+            if let Some(test) = line.trim_start().strip_prefix("ok ") {
+                console.note(test.to_owned());
+            }
         },
     );
-    progress.finish();
+    console.finish();
     let outcome = match ended {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Problem::Lane { status, log }),
-        Err(problem) => Err(problem),
+        Ok(status) => Err(support::Problem::Exit { status, log }.into()),
+        Err(problem) => Err(problem.into()),
     };
     if outcome.is_err() {
-        shown.iter().for_each(|line| println!("  | {line}"));
+        for line in &shown {
+            console.line(&format!("  | {line}"));
+        }
     }
-    Report::of_tests(name, progress.elapsed(), tally, outcome).with_details(details)
+    Report::of_tests(name, console.elapsed(), tally, outcome).with_details(details)
 }
 
 /// Counts the tests of a summary line of TAP such as `# pass 12`. Tests that were cancelled, skipped

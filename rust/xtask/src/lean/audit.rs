@@ -2,7 +2,7 @@
 //! outside the model pass as the model. They are refused outside comments and literals.
 //! [`axioms`](super::axioms) finds what a search for words cannot.
 
-use crate::lean::source::{Source, tokens};
+use antiphon_lean_driver::{Source, tokens};
 
 /// Each refused word, and where it is allowed.
 const REFUSED: [(&str, Allowed); 12] = [

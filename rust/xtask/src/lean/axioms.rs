@@ -3,9 +3,10 @@
 
 use std::fs;
 
+use antiphon_build_support::console::Console;
+use antiphon_lean_driver::{Modules, examine};
+
 use crate::lean::inventory::is_proof;
-use crate::lean::modules::Modules;
-use crate::lean::program;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
@@ -27,13 +28,17 @@ pub(crate) struct Axioms {
 
 /// Checks every listed theorem and all declarations of ours that it depends on. All modules must be
 /// built.
-pub(crate) fn check(tree: &Tree, modules: &Modules) -> Result<Axioms, Problem> {
+pub(crate) fn check(
+    tree: &Tree,
+    modules: &Modules,
+    console: &mut Console,
+) -> Result<Axioms, Problem> {
     let proofs = modules.iter().filter(|(_, module)| is_proof(module));
     let proofs = proofs.map(|(name, _)| name.to_owned()).collect();
     let text = file(&modules.order(&proofs)?);
     let path = tree.target.join("lean/Axioms.lean");
     fs::write(&path, text).map_err(Problem::file(&path))?;
-    let examined = program::examine(tree, &path)?;
+    let examined = examine(&tree.lean(), &path, console)?;
     read(&examined.lines, examined.failure)
 }
 

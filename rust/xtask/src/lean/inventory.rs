@@ -5,11 +5,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use antiphon_lean_driver::{Module, Modules, Source, Token, tokens};
 use serde_json::{Value, json};
 
-use crate::lean::modules::{Module, Modules};
-use crate::lean::source::{Source, Token, tokens};
-use crate::lean::toolchain;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
@@ -79,13 +77,13 @@ pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
 }
 
 pub(crate) fn write(tree: &Tree, theorems: &Theorems) -> Result<(), Problem> {
-    let path = toolchain::sources(tree).join(FILE);
+    let path = tree.lean().sources.join(FILE);
     fs::write(&path, listed(theorems)).map_err(Problem::file(&path))
 }
 
 /// The differences between the list and the sources, a line each.
 pub(crate) fn differences(tree: &Tree, theorems: &Theorems) -> Result<Vec<String>, Problem> {
-    let path = toolchain::sources(tree).join(FILE);
+    let path = tree.lean().sources.join(FILE);
     let list = match fs::read_to_string(&path) {
         Ok(list) => list,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

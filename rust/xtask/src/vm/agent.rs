@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
+use crate::lanes::LANE_DEADLINE;
 use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::run;
 use crate::tree::Tree;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the agent in a separate target directory, because its flags would invalidate other builds.
-pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
+pub(crate) fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let place = tree.target.join("vm/cargo");
     let mut command = tree.cargo("build");
     command.args([
@@ -30,23 +32,19 @@ pub(crate) fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Pro
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     let log = tree.target.join("xtask/vm-agent.log");
     let mut output = String::new();
-    let status = run::watched(
-        &mut command,
-        crate::lanes::LANE_DEADLINE,
-        &log,
-        progress,
-        |line| {
-            output = output.clone() + line + "\n";
-            Some(format!("building the agent: {}", line.trim()))
-        },
-    )?;
+    let watch = |console: &mut Console, line: &str| {
+        output = output.clone() + line + "\n";
+        console.note(format!("building the agent: {}", line.trim()));
+    };
+    let status = process::watched(&mut command, LANE_DEADLINE, &log, console, watch)?;
     if !status.success() {
         let command = "cargo build --bin antiphon-agent".to_owned();
-        return Err(Problem::Failed {
+        return Err(support::Problem::Failed {
             command,
             status,
             output,
-        });
+        }
+        .into());
     }
     let agent = place.join(TRIPLE).join("release/antiphon-agent");
     check_static(&agent)?;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::process;
+
 use crate::problem::Problem;
-use crate::run;
 
 /// Unpacks a package into `place`, which is emptied first. With `dependencies`, also unpacks the
 /// packages that it depends on and the system lacks.
@@ -26,11 +27,11 @@ pub(super) fn unpack(place: &Path, package: &str, dependencies: bool) -> Result<
             .arg(format!("Dir::Cache::archives={}", place.display()))
             .arg(package),
     };
-    run::output(&mut get)?;
+    process::output(&mut get)?;
     for entry in fs::read_dir(place).map_err(Problem::file(place))? {
         let archive = entry.map_err(Problem::file(place))?.path();
         if archive.extension().is_some_and(|end| end == "deb") {
-            run::output(Command::new("dpkg").arg("-x").arg(&archive).arg(place))?;
+            process::output(Command::new("dpkg").arg("-x").arg(&archive).arg(place))?;
             fs::remove_file(&archive).map_err(Problem::file(&archive))?;
         }
     }

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use antiphon_build_support::{self as support, process};
+
 use crate::problem::Problem;
-use crate::run;
 use crate::vm::kernel::Kernel;
 
 const INIT: &str = include_str!("init.sh");
@@ -52,7 +53,7 @@ pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(),
 /// Runs `cpio` with the only format that the kernel reads, and root as the owner of all files.
 fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     let file = fs::File::create(archive).map_err(Problem::file(archive))?;
-    let start = |source| Problem::Start {
+    let start = |source| support::Problem::Start {
         program: "cpio".to_owned(),
         source,
     };
@@ -77,23 +78,25 @@ fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     if status.success() {
         return Ok(());
     }
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command: "cpio --create".to_owned(),
         status,
         output: String::new(),
-    })
+    }
+    .into())
 }
 
 /// The program of Debian's static package; another busybox may be dynamically linked.
 fn busybox() -> Result<PathBuf, Problem> {
-    let list = run::output(Command::new("dpkg-query").args(["--listfiles", "busybox-static"]))?;
-    list.lines()
+    let list = process::output(Command::new("dpkg-query").args(["--listfiles", "busybox-static"]))?;
+    let program = list
+        .lines()
         .map(PathBuf::from)
-        .find(|path| path.ends_with("bin/busybox"))
-        .ok_or(Problem::Output {
-            command: "dpkg-query --listfiles",
-            expected: "bin/busybox",
-        })
+        .find(|path| path.ends_with("bin/busybox"));
+    Ok(program.ok_or(support::Problem::Output {
+        command: "dpkg-query --listfiles",
+        expected: "bin/busybox",
+    })?)
 }
 
 /// Reads a module and decompresses it if needed: busybox cannot load compressed modules.
@@ -107,7 +110,7 @@ fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
         .arg(path)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|source| Problem::Start {
+        .map_err(|source| support::Problem::Start {
             program: "xz".to_owned(),
             source,
         })?;
@@ -115,11 +118,12 @@ fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
         return Ok(output.stdout);
     }
     let command = format!("xz --decompress {}", path.display());
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command,
         status: output.status,
         output: String::new(),
-    })
+    }
+    .into())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {

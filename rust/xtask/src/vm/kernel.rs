@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::{self as support, process};
+
 use super::debian;
 use crate::problem::Problem;
+use crate::setup;
 use crate::tree::Tree;
-use crate::{run, setup};
 
 /// The package whose only dependency is the current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
@@ -55,13 +57,13 @@ pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
 
 /// The name of the current kernel's package.
 fn current() -> Result<String, Problem> {
-    let depends = run::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
+    let depends = process::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
     let package = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
         .find(|name| name.starts_with("linux-image-"));
     Ok(package
-        .ok_or(Problem::Output {
+        .ok_or(support::Problem::Output {
             command: "apt-cache depends",
             expected: "the name of a kernel package",
         })?

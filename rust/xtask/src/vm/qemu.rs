@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::process;
+
 use super::debian;
 use crate::problem::Problem;
+use crate::setup;
 use crate::tree::Tree;
-use crate::{run, setup};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -32,7 +34,7 @@ pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
 }
 
 fn version(mut qemu: Command) -> Result<String, Problem> {
-    let text = run::output(qemu.arg("--version"))?;
+    let text = process::output(qemu.arg("--version"))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use antiphon_build_support::{self as support, process};
 use serde_json::Value;
 
-use crate::problem::Problem;
-use crate::run;
+use crate::Problem;
 
 /// A file that takes longer than this on one slow core must be divided.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -82,12 +82,12 @@ pub(crate) fn elaborate(command: &mut Command, file: &str) -> Result<Elaborated,
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(run::start_of(command))?;
+    let mut child = command.spawn().map_err(process::start_of(command))?;
     let (sender, lines) = channel();
     let streams = (child.stdout.take(), child.stderr.take());
     if let (Some(stdout), Some(stderr)) = streams {
-        run::send_lines(stdout, sender.clone());
-        run::send_lines(stderr, sender);
+        process::send_lines(stdout, sender.clone());
+        process::send_lines(stderr, sender);
     }
     let mut reading = Reading::default();
     let started = Instant::now();
@@ -101,14 +101,12 @@ pub(crate) fn elaborate(command: &mut Command, file: &str) -> Result<Elaborated,
                 let _ = child.kill();
                 let _ = child.wait();
                 let command = format!("lean {file}");
-                return Err(Problem::Timeout {
-                    command,
-                    deadline: DEADLINE,
-                });
+                let deadline = DEADLINE;
+                return Err(support::Problem::Timeout { command, deadline }.into());
             }
         }
     }
-    let status = child.wait().map_err(run::start_of(command))?;
+    let status = child.wait().map_err(process::start_of(command))?;
     Ok(reading.conclude(status.success(), &status.to_string()))
 }
 

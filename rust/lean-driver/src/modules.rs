@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::lean::source::{Source, tokens};
-use crate::problem::Problem;
+use crate::Problem;
+use crate::source::{Source, tokens};
 
 /// The directory of this project's modules, which is also the first part of their names.
 const OURS: &str = "Runtime";
@@ -15,20 +15,26 @@ const CORE: [&str; 3] = ["Init", "Std", "Lean"];
 
 /// Modules by name.
 #[derive(Debug)]
-pub(crate) struct Modules(BTreeMap<String, Module>);
+pub struct Modules(BTreeMap<String, Module>);
 
+/// A module.
 #[derive(Debug)]
-pub(crate) struct Module {
+pub struct Module {
     /// The path below `lean/`, separated by `/`.
-    pub(crate) file: String,
-    pub(crate) text: String,
+    pub file: String,
+    /// The text of the file.
+    pub text: String,
     /// The modules of this project that it imports.
-    pub(crate) imports: BTreeSet<String>,
+    pub imports: BTreeSet<String>,
 }
 
 impl Modules {
-    /// Reads every module under `place`.
-    pub(crate) fn read(place: &Path) -> Result<Self, Problem> {
+    /// Reads every module below the directory of the sources.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or an import does not exist.
+    pub fn read(place: &Path) -> Result<Self, Problem> {
         let mut files = Vec::new();
         let top = place.join(OURS);
         if top.is_dir() {
@@ -70,15 +76,26 @@ impl Modules {
         Ok(Self(modules))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// The number of modules.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Module)> {
+    /// Whether there are no modules.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The modules with their names, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Module)> {
         self.0.iter().map(|(name, module)| (name.as_str(), module))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Module> {
+    /// The module with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Module> {
         self.0.get(name)
     }
 
@@ -87,8 +104,12 @@ impl Modules {
         imports(file, text, &self.0.keys().cloned().collect())
     }
 
-    /// The module with this name or path, with or without `lean/`.
-    pub(crate) fn named(&self, name: &str) -> Result<&str, Problem> {
+    /// The name of the module that is given by name or path, with or without `lean/`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such module.
+    pub fn named(&self, name: &str) -> Result<&str, Problem> {
         let path = name.strip_prefix("lean/").unwrap_or(name);
         let wanted = if path.ends_with(".lean") {
             module_name(path)
@@ -103,8 +124,12 @@ impl Modules {
         }
     }
 
-    /// These modules and all their imports, each after its imports. Fails if imports form a cycle.
-    pub(crate) fn order(&self, wanted: &BTreeSet<String>) -> Result<Vec<&str>, Problem> {
+    /// These modules and all their imports, each after its imports.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a module does not exist or imports form a cycle.
+    pub fn order(&self, wanted: &BTreeSet<String>) -> Result<Vec<&str>, Problem> {
         let mut order = Vec::new();
         let mut done = BTreeSet::new();
         for name in wanted {
@@ -114,7 +139,11 @@ impl Modules {
     }
 
     /// Every module, each after its imports.
-    pub(crate) fn order_of_all(&self) -> Result<Vec<&str>, Problem> {
+    ///
+    /// # Errors
+    ///
+    /// Fails if imports form a cycle.
+    pub fn order_of_all(&self) -> Result<Vec<&str>, Problem> {
         self.order(&self.0.keys().cloned().collect())
     }
 

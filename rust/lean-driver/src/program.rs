@@ -4,20 +4,19 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::lean::build;
-use crate::lean::bundle::bundle;
-use crate::lean::elaborate::{COMPLETED, Elaborated, Message, NOISE, elaborate};
-use crate::lean::lock::Lock;
-use crate::lean::modules::Modules;
-use crate::lean::toolchain::{self, Lean};
-use crate::lean::{native, publish};
-use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::run as programs;
-use crate::tree::Tree;
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
+
+use crate::bundle::bundle;
+use crate::elaborate::{COMPLETED, Elaborated, Message, NOISE, elaborate};
+use crate::lock::Lock;
+use crate::modules::Modules;
+use crate::toolchain::Lean;
+use crate::{Problem, Project, build, native};
 
 /// The lines that the packaged Lean prints on standard output before and after it runs `main`.
 const MAIN_STARTS: &str = "[DEBUG:G] Now calling lean_shell_main";
@@ -26,8 +25,8 @@ const MAIN_RETURNED: &str = "[DEBUG:G] lean_shell_main returned";
 /// How Lean's message about an uncaught exception starts.
 const UNCAUGHT: &str = "uncaught exception:";
 
-/// The text of `target/lean/run`.
-pub(crate) fn script(xtask: &Path) -> String {
+/// The text of the script `run`.
+fn script(xtask: &Path) -> String {
     format!(
         "#!/bin/sh\n\
          # run FILE [ARG...]: runs the `main` of a Lean file; --check FILE: only checks it.\n\
@@ -39,23 +38,59 @@ pub(crate) fn script(xtask: &Path) -> String {
     )
 }
 
+/// Writes two files for tests and tools: `lane`, a line that describes the Lean, and `run`, a script
+/// that runs or checks a file. The script starts the present program, which must understand
+/// `lean --run FILE ARGUMENT...` and `lean --check FILE`.
+///
+/// # Errors
+///
+/// Fails if a file cannot be written.
+pub fn publish(project: &Project, lean: &Lean) -> Result<(), Problem> {
+    let place = &project.output;
+    let out = project.out();
+    fs::create_dir_all(&out).map_err(Problem::file(&out))?;
+    let lane = format!("{}\n", lean.description());
+    replace_if_different(&place.join("lane"), &lane, 0o644)?;
+    let xtask = std::env::current_exe().map_err(Problem::file(place))?;
+    // If a build has replaced this program since it started, Linux appends a mark to its path.
+    let path = xtask
+        .to_str()
+        .and_then(|name| name.strip_suffix(" (deleted)"));
+    let xtask = path.map_or_else(|| xtask.clone(), PathBuf::from);
+    replace_if_different(&place.join("run"), &script(&xtask), 0o755)
+}
+
+/// Replaces a file atomically, because other processes may be reading it, and only if its content
+/// differs.
+fn replace_if_different(path: &Path, text: &str, mode: u32) -> Result<(), Problem> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let draft = path.with_extension(std::process::id().to_string());
+    fs::write(&draft, text).map_err(Problem::file(&draft))?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).map_err(Problem::file(&draft))?;
+    fs::rename(&draft, path).map_err(Problem::file(path))
+}
+
 /// Runs a file's `main` with arguments. It succeeds if the file has no errors and `main` returned
 /// without an exception. The packaged Lean does not pass on the exit code of `main`.
-pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> {
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, or if its imports do not exist or do not build.
+pub fn run(project: &Project, words: &[OsString]) -> Result<ExitCode, Problem> {
     let Some((file, arguments)) = words.split_first() else {
-        let sources = toolchain::sources(tree);
-        return Err(Problem::absent(&sources, "no file was given"));
+        return Err(Problem::absent(&project.sources, "no file was given"));
     };
-    let lean = Lean::find(tree)?;
-    publish(tree, &lean)?;
-    match lean {
+    match Lean::find(project)? {
         Lean::Native { .. } => {
-            let Prepared { path, _lock, .. } = prepare(tree, Path::new(file))?;
-            let mut command = native::program(tree, &path)?;
-            programs::attached(command.args(arguments))
+            let Prepared { path, _lock, .. } =
+                prepare(project, Path::new(file), &mut Console::stdout())?;
+            let mut command = native::program(project, &path)?;
+            Ok(process::attached(command.args(arguments))?)
         }
         Lean::Npm(npm) => {
-            let bundled = write_bundle(tree, Path::new(file))?;
+            let bundled = write_bundle(project, Path::new(file))?;
             let mut command = npm.lean(bundled.parent().unwrap_or(&bundled));
             command.current_dir(bundled.parent().unwrap_or(&bundled));
             command.arg("--run").arg(&bundled).args(arguments);
@@ -65,14 +100,13 @@ pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> 
 }
 
 /// Bundles a file with its imports into one file, which is named by its hash, and returns the path.
-fn write_bundle(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
-    let sources = toolchain::sources(tree);
-    let path = sources.join(file);
+fn write_bundle(project: &Project, file: &Path) -> Result<PathBuf, Problem> {
+    let path = project.path(file);
     let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
-    let modules = Modules::read(&sources)?;
+    let modules = Modules::read(&project.sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
     let bundled = bundle(&modules, &order, &text);
-    let place = build::out(tree).with_file_name("programs");
+    let place = project.output.join("programs");
     fs::create_dir_all(&place).map_err(Problem::file(&place))?;
     let name = blake3::hash(bundled.as_bytes()).to_hex();
     let path = place.join(format!("Program_{}.lean", &name[..16]));
@@ -85,41 +119,53 @@ fn write_bundle(tree: &Tree, file: &Path) -> Result<PathBuf, Problem> {
     Ok(path)
 }
 
-/// Elaborates a file without running it, with warnings as errors.
-pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
-    let Prepared { lean, path, _lock } = prepare(tree, file)?;
+/// Elaborates a file without running it, with warnings as errors, and prints its messages.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, or if its imports do not exist or do not build.
+pub fn check(project: &Project, file: &Path, console: &mut Console) -> Result<ExitCode, Problem> {
+    let Prepared { lean, path, _lock } = prepare(project, file, console)?;
     let npm = match lean {
-        Lean::Native { .. } => return programs::attached(&mut native::checking(tree, &path)),
+        Lean::Native { .. } => {
+            return Ok(process::attached(&mut native::checking(project, &path))?);
+        }
         Lean::Npm(npm) => npm,
     };
-    let mut command = build::checking(&npm, &build::out(tree), &toolchain::sources(tree));
+    let mut command = build::checking(&npm, &project.out(), &project.sources);
     let shown = file.display().to_string();
     let elaborated = elaborate(command.arg(&path), &shown)?;
     for message in &elaborated.messages {
-        println!("{message}");
+        console.line(&message.to_string());
     }
     if let Some(failure) = elaborated.failure {
-        println!("FAILED {shown}: {failure}");
+        console.line(&format!("FAILED {shown}: {failure}"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The output of the elaboration of a file.
-pub(crate) struct Examined {
-    pub(crate) lines: Vec<String>,
+#[derive(Debug)]
+pub struct Examined {
+    /// The lines of its messages.
+    pub lines: Vec<String>,
     /// Why the file was not accepted.
-    pub(crate) failure: Option<String>,
+    pub failure: Option<String>,
 }
 
-/// As [`check`], but returns the messages instead of printing them.
-pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
-    let Prepared { lean, path, _lock } = prepare(tree, file)?;
+/// As [`check()`], but returns the messages instead of printing them.
+///
+/// # Errors
+///
+/// As [`check()`].
+pub fn examine(project: &Project, file: &Path, console: &mut Console) -> Result<Examined, Problem> {
+    let Prepared { lean, path, _lock } = prepare(project, file, console)?;
     match lean {
         Lean::Native { .. } => {
-            let mut command = native::checking(tree, &path);
+            let mut command = native::checking(project, &path);
             let done = command.stdin(Stdio::null()).output();
-            let done = done.map_err(programs::start_of(&command))?;
+            let done = done.map_err(process::start_of(&command))?;
             let output = String::from_utf8_lossy(&done.stdout);
             let failure = (!done.status.success()).then(|| done.status.to_string());
             Ok(Examined {
@@ -128,7 +174,7 @@ pub(crate) fn examine(tree: &Tree, file: &Path) -> Result<Examined, Problem> {
             })
         }
         Lean::Npm(npm) => {
-            let mut command = build::checking(&npm, &build::out(tree), &toolchain::sources(tree));
+            let mut command = build::checking(&npm, &project.out(), &project.sources);
             let shown = file.display().to_string();
             let Elaborated { messages, failure } = elaborate(command.arg(&path), &shown)?;
             let lines = messages.iter().flat_map(Message::lines);
@@ -147,23 +193,21 @@ struct Prepared {
     _lock: Option<Lock>,
 }
 
-fn prepare(tree: &Tree, file: &Path) -> Result<Prepared, Problem> {
-    let sources = toolchain::sources(tree);
-    let path = sources.join(file);
+fn prepare(project: &Project, file: &Path, console: &mut Console) -> Result<Prepared, Problem> {
+    let path = project.path(file);
     let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
-    let modules = Modules::read(&sources)?;
+    let modules = Modules::read(&project.sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
-    let lean = Lean::find(tree)?;
-    publish(tree, &lean)?;
-    let mut progress = Progress::quiet("lean", "the imports of a file");
+    let lean = Lean::find(project)?;
+    console.begin_quietly("lean", "the imports of a file");
     let (built, _lock) = match &lean {
-        Lean::Native { .. } => (native::build(tree, &order, false, &mut progress)?, None),
+        Lean::Native { .. } => (native::build(project, &order, false, console)?, None),
         Lean::Npm(npm) => {
-            let (built, lock) = build::build(tree, npm, &modules, &order, &mut progress)?;
+            let (built, lock) = build::build(project, npm, &modules, &order, console)?;
             (built, Some(lock))
         }
     };
-    progress.finish();
+    console.finish();
     if !built.is_complete() {
         return Err(Problem::Imports {
             file: path,
@@ -179,7 +223,7 @@ fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(programs::start_of(command))?;
+    let mut child = command.spawn().map_err(process::start_of(command))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (returned, raised) = std::thread::scope(|scope| {
         let errors =
@@ -188,7 +232,7 @@ fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
         // A panic of the reader counts as a failure of the program.
         (returned, errors.join().unwrap_or(true))
     });
-    child.wait().map_err(programs::start_of(command))?;
+    child.wait().map_err(process::start_of(command))?;
     Ok(if returned && !raised {
         ExitCode::SUCCESS
     } else {

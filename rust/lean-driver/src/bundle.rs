@@ -3,15 +3,16 @@
 //! The packaged Lean can run only the code of the file that it is given. Of an imported module it
 //! has the theorems and definitions, but no compiled code. So a program is bundled before it runs.
 
-use crate::lean::modules::Modules;
-use crate::lean::source::Source;
+use crate::modules::Modules;
+use crate::source::Source;
 
 /// The lines with which every module starts; the parts of a bundle leave them out.
 const HEADER: [&str; 2] = ["module", "@[expose] public section"];
 
 /// Returns `text` after the modules in `order`, which are all of the project's modules that it
 /// imports, each after its own imports. Imports of Lean's own modules are moved to the top.
-pub(crate) fn bundle(modules: &Modules, order: &[&str], text: &str) -> String {
+#[must_use]
+pub fn bundle(modules: &Modules, order: &[&str], text: &str) -> String {
     let mut imports = Vec::new();
     let mut body = String::new();
     let texts = order.iter().filter_map(|name| modules.get(name));

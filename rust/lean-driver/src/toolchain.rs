@@ -1,30 +1,38 @@
 //! Selects the Lean to use: the native one, with `lake`, or npm's.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::lean::npm::Npm;
-use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::run;
-use crate::tree::Tree;
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
+use crate::npm::Npm;
+use crate::{Problem, Project};
 
 /// An installed Lean.
-pub(crate) enum Lean {
+#[derive(Debug)]
+pub enum Lean {
     /// `lake` and `lean` of the version in `lean/lean-toolchain`, installed by elan or otherwise.
-    Native { version: String },
-    /// See [`crate::lean::npm`].
+    Native {
+        /// The output of `lean --version`.
+        version: String,
+    },
+    /// Lean compiled for Node.
     Npm(Npm),
 }
 
 impl Lean {
     /// The installed Lean; the native one is preferred.
-    pub(crate) fn find(tree: &Tree) -> Result<Self, Problem> {
-        let native = native(tree);
+    ///
+    /// # Errors
+    ///
+    /// Fails if neither is installed.
+    pub fn find(project: &Project) -> Result<Self, Problem> {
+        let native = native(project);
         match native {
             Ok(version) => Ok(Self::Native { version }),
-            Err(why) => Npm::find(tree)
+            Err(why) => Npm::find(project)
                 .map(Self::Npm)
                 .ok_or(Problem::NoLean { why }),
         }
@@ -32,16 +40,21 @@ impl Lean {
 
     /// The installed Lean. If there is none, installs npm's. Also returns whether it was installed
     /// before.
-    pub(crate) fn set_up(tree: &Tree, progress: &mut Progress) -> Result<(Self, bool), Problem> {
-        if let Err(Problem::NoLean { why }) = Self::find(tree) {
-            println!("  …          {why}: installing npm's Lean");
-            return Ok((Self::Npm(Npm::install(tree, progress)?), false));
+    ///
+    /// # Errors
+    ///
+    /// Fails if npm's Lean cannot be installed.
+    pub fn set_up(project: &Project, console: &mut Console) -> Result<(Self, bool), Problem> {
+        if let Err(Problem::NoLean { why }) = Self::find(project) {
+            console.line(&format!("  …          {why}: installing npm's Lean"));
+            return Ok((Self::Npm(Npm::install(project, console)?), false));
         }
-        Self::find(tree).map(|found| (found, true))
+        Self::find(project).map(|found| (found, true))
     }
 
     /// The kind of Lean and its versions, for a person.
-    pub(crate) fn description(&self) -> String {
+    #[must_use]
+    pub fn description(&self) -> String {
         match self {
             Self::Native { version } => format!("native ({version})"),
             Self::Npm(npm) => npm.description(),
@@ -49,22 +62,17 @@ impl Lean {
     }
 }
 
-/// The directory of the Lean sources.
-pub(crate) fn sources(tree: &Tree) -> PathBuf {
-    tree.root.join("lean")
-}
-
 /// The output of `lean --version` if `lake` and `lean` are installed in the required version;
 /// otherwise the reason why they cannot be used.
-fn native(tree: &Tree) -> Result<String, String> {
-    let place = sources(tree);
-    match run::output(Command::new("lake").arg("--version").current_dir(&place)) {
+fn native(project: &Project) -> Result<String, String> {
+    let place = &project.sources;
+    match process::output(Command::new("lake").arg("--version").current_dir(place)) {
         Ok(_) => {}
-        Err(Problem::Start { .. }) => return Err("`lake` is not installed".to_owned()),
+        Err(support::Problem::Start { .. }) => return Err("`lake` is not installed".to_owned()),
         Err(problem) => return Err(format!("`lake` does not start: {problem}")),
     }
-    let required = required_version(&place).ok_or("`lean/lean-toolchain` has no version")?;
-    let version = run::output(Command::new("lean").arg("--version").current_dir(&place));
+    let required = required_version(place).ok_or("`lean/lean-toolchain` has no version")?;
+    let version = process::output(Command::new("lean").arg("--version").current_dir(place));
     match version {
         Ok(text) if has_version(&text, &required) => Ok(text.trim().to_owned()),
         Ok(text) => Err(format!(

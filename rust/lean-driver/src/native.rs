@@ -4,79 +4,79 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use crate::lean::build::Built;
-use crate::lean::toolchain;
-use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::run;
-use crate::tree::Tree;
+use std::time::Duration;
+
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
+use crate::build::Built;
+use crate::{Problem, Project};
+
+/// A build of all modules on two slow cores takes a quarter of an hour; a longer one hangs.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// The file that is also a program of the lake package, and the program's name.
 const PROGRAM: (&str, &str) = ("Runtime/Oracle.lean", "oracle");
 
 /// Builds these modules. `lean/lakefile.toml` makes warnings errors.
 pub(crate) fn build(
-    tree: &Tree,
+    project: &Project,
     order: &[&str],
     from_scratch: bool,
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<Built, Problem> {
     if from_scratch {
-        run::output(&mut lake(tree, "clean"))?;
+        process::output(&mut lake(project, "clean"))?;
     }
-    let mut command = lake(tree, "build");
+    let mut command = lake(project, "build");
     // The prefix `+` marks the name of a module, not of a target.
     command.args(order.iter().map(|name| format!("+{name}")));
-    let log = tree.target.join("xtask/lean-lake.log");
+    let log = project.log("lean-lake.log");
     let mut lines = Vec::new();
-    let status = run::watched(
-        &mut command,
-        crate::lanes::LANE_DEADLINE,
-        &log,
-        progress,
-        |line| {
-            lines.push(line.to_owned());
-            Some(line.trim().to_owned())
-        },
-    )?;
+    let watch = |console: &mut Console, line: &str| {
+        lines.push(line.to_owned());
+        console.note(line.trim().to_owned());
+    };
+    let status = process::watched(&mut command, DEADLINE, &log, console, watch)?;
     let built = read(order, &lines);
     if !built.failed.is_empty() {
-        progress.finish();
-        lines.iter().for_each(|line| println!("  | {line}"));
+        for line in &lines {
+            console.line(&format!("  | {line}"));
+        }
     } else if !status.success() {
-        return Err(Problem::Lane { status, log });
+        return Err(support::Problem::Exit { status, log }.into());
     }
     Ok(built)
 }
 
 /// `lake` in the directory of this project's package.
-pub(crate) fn lake(tree: &Tree, task: &str) -> Command {
+pub(crate) fn lake(project: &Project, task: &str) -> Command {
     let mut command = Command::new("lake");
     command
-        .current_dir(toolchain::sources(tree))
+        .current_dir(&project.sources)
         .args(["--no-ansi", task]);
     command
 }
 
 /// A Lean that checks a file with warnings as errors.
-pub(crate) fn checking(tree: &Tree, file: &Path) -> Command {
-    let mut command = lake(tree, "env");
+pub(crate) fn checking(project: &Project, file: &Path) -> Command {
+    let mut command = lake(project, "env");
     command.args(["lean", "-DwarningAsError=true"]).arg(file);
     command
 }
 
 /// The command that runs the `main` of a file whose imports are built: the package's own program if
 /// the file is one, otherwise the interpreter.
-pub(crate) fn program(tree: &Tree, file: &Path) -> Result<Command, Problem> {
-    let sources = toolchain::sources(tree);
+pub(crate) fn program(project: &Project, file: &Path) -> Result<Command, Problem> {
+    let sources = &project.sources;
     let (source, name) = PROGRAM;
     if file == sources.join(source) {
-        run::output(lake(tree, "build").arg(name))?;
+        process::output(lake(project, "build").arg(name))?;
         let mut command = Command::new(sources.join(".lake/build/bin").join(name));
-        command.current_dir(&sources);
+        command.current_dir(sources);
         return Ok(command);
     }
-    let mut command = lake(tree, "env");
+    let mut command = lake(project, "env");
     command.args(["lean", "--run"]).arg(file);
     Ok(command)
 }

@@ -11,14 +11,13 @@ use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::lean::elaborate::{Elaborated, elaborate};
-use crate::lean::lock::Lock;
-use crate::lean::modules::{Module, Modules};
-use crate::lean::npm::Npm;
-use crate::lean::toolchain;
-use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::tree::Tree;
+use antiphon_build_support::console::Console;
+
+use crate::elaborate::{Elaborated, elaborate};
+use crate::lock::Lock;
+use crate::modules::{Module, Modules};
+use crate::npm::Npm;
+use crate::{Problem, Project};
 
 /// How many processes run at a time: each takes some 3 GB of memory.
 const PROCESSES_MAX: usize = 2;
@@ -34,23 +33,29 @@ const OUTPUTS: [&str; 5] = ["key", "olean", "olean.server", "olean.private", "ir
 
 /// The result of a build, as names of modules.
 #[derive(Debug, Default)]
-pub(crate) struct Built {
-    pub(crate) elaborated: BTreeSet<String>,
-    pub(crate) cached: BTreeSet<String>,
-    pub(crate) failed: BTreeSet<String>,
+pub struct Built {
+    /// Modules that Lean has elaborated.
+    pub elaborated: BTreeSet<String>,
+    /// Modules that were up to date.
+    pub cached: BTreeSet<String>,
+    /// Modules with errors.
+    pub failed: BTreeSet<String>,
     /// Not built, because a module that they import failed.
-    pub(crate) unreached: BTreeSet<String>,
+    pub unreached: BTreeSet<String>,
     /// The time of each elaborated module, if known.
-    pub(crate) times: Vec<(Duration, String)>,
+    pub times: Vec<(Duration, String)>,
 }
 
 impl Built {
-    pub(crate) fn is_complete(&self) -> bool {
+    /// Whether all modules are built.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.unreached.is_empty()
     }
 
     /// The counts, as one line.
-    pub(crate) fn summary(&self) -> String {
+    #[must_use]
+    pub fn summary(&self) -> String {
         let counts = [
             (&self.elaborated, "elaborated"),
             (&self.cached, "cached"),
@@ -67,7 +72,8 @@ impl Built {
 
     /// A line with the slowest modules, the first to divide if a build takes too long. `None` if no
     /// module was elaborated.
-    pub(crate) fn slowest(&self) -> Option<String> {
+    #[must_use]
+    pub fn slowest(&self) -> Option<String> {
         let mut times = self.times.clone();
         times.sort();
         let slowest = times.iter().rev().take(SLOWEST_SHOWN);
@@ -77,15 +83,10 @@ impl Built {
     }
 }
 
-/// The directory of the built modules.
-pub(crate) fn out(tree: &Tree) -> PathBuf {
-    tree.target.join("lean/out")
-}
-
 /// Deletes all built modules.
-pub(crate) fn clean(tree: &Tree) -> Result<(), Problem> {
-    let _lock = Lock::exclusive(&tree.target.join("lean"))?;
-    let out = out(tree);
+pub(crate) fn clean(project: &Project, console: &mut Console) -> Result<(), Problem> {
+    let _lock = Lock::exclusive(&project.output, console)?;
+    let out = project.out();
     if out.exists() {
         fs::remove_dir_all(&out).map_err(Problem::file(&out))?;
     }
@@ -95,15 +96,14 @@ pub(crate) fn clean(tree: &Tree) -> Result<(), Problem> {
 /// Builds the modules that are out of date. `order` lists them in the order of their imports. While
 /// the returned lock is held, no other process changes the built modules.
 pub(crate) fn build(
-    tree: &Tree,
+    project: &Project,
     npm: &Npm,
     modules: &Modules,
     order: &[&str],
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<(Built, Lock), Problem> {
-    let place = tree.target.join("lean");
-    let job = Job::new(tree, npm, modules, order);
-    let lock = Lock::shared(&place)?;
+    let job = Job::new(project, npm, modules, order);
+    let lock = Lock::shared(&project.output, console)?;
     let fresh = job.fresh();
     if fresh.len() == order.len() {
         let built = Built {
@@ -113,9 +113,9 @@ pub(crate) fn build(
         return Ok((built, lock));
     }
     // Another process may have built some of them while this one waited for the lock.
-    let lock = lock.into_exclusive()?;
-    let built = job.run(progress)?;
-    Ok((built, lock.into_shared()?))
+    let lock = lock.into_exclusive(console)?;
+    let built = job.run(console)?;
+    Ok((built, lock.into_shared(console)?))
 }
 
 struct Job<'a> {
@@ -127,13 +127,13 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(tree: &Tree, npm: &'a Npm, modules: &'a Modules, order: &[&'a str]) -> Self {
+    fn new(project: &Project, npm: &'a Npm, modules: &'a Modules, order: &[&'a str]) -> Self {
         let with_module = |name: &&'a str| modules.get(name).map(|module| (*name, module));
         let modules: Vec<_> = order.iter().filter_map(with_module).collect();
         Self {
             npm,
-            sources: toolchain::sources(tree),
-            out: out(tree),
+            sources: project.sources.clone(),
+            out: project.out(),
             keys: keys(npm.id(), &modules),
             modules,
         }
@@ -153,7 +153,7 @@ impl<'a> Job<'a> {
         self.out.join(format!("{path}.{extension}"))
     }
 
-    fn run(&self, progress: &mut Progress) -> Result<Built, Problem> {
+    fn run(&self, console: &mut Console) -> Result<Built, Problem> {
         let mut built = Built {
             cached: self.fresh(),
             ..Built::default()
@@ -185,16 +185,16 @@ impl<'a> Job<'a> {
                 }
                 let done = total - waiting.len() - running.len();
                 let names: Vec<&str> = running.iter().copied().collect();
-                progress.note(format!("{done} of {total}, at {}", names.join(", ")));
+                console.note(format!("{done} of {total}, at {}", names.join(", ")));
                 match ended.recv_timeout(TICK) {
                     Ok((name, time, elaborated)) => {
                         running.remove(name);
                         built.times.push((time, name.to_owned()));
-                        built.record(name, elaborated?, progress);
+                        built.record(name, elaborated?, console);
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
                 }
-                progress.beat();
+                console.beat();
             }
         })
     }
@@ -262,14 +262,13 @@ impl Built {
         });
     }
 
-    fn record(&mut self, name: &str, elaborated: Elaborated, progress: &Progress) {
+    fn record(&mut self, name: &str, elaborated: Elaborated, console: &mut Console) {
         let Elaborated { messages, failure } = elaborated;
-        if !messages.is_empty() || failure.is_some() {
-            progress.finish();
+        for message in messages {
+            console.line(&format!("  {message}"));
         }
-        messages.iter().for_each(|message| println!("  {message}"));
         if let Some(failure) = failure {
-            println!("  FAILED {name}: {failure}");
+            console.line(&format!("  FAILED {name}: {failure}"));
             self.failed.insert(name.to_owned());
         } else {
             self.elaborated.insert(name.to_owned());

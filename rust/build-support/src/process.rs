@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::problem::Problem;
-use crate::progress::Progress;
+use crate::Problem;
+use crate::console::Console;
 
 /// How often the state of a running program is polled.
 const TICK: Duration = Duration::from_millis(250);
@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(250);
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Runs a short program and returns its standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
+pub fn output(command: &mut Command) -> Result<String, Problem> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -36,7 +36,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
 }
 
 /// Whether the program can be started and exits with success.
-pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+pub fn works(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -47,21 +47,21 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// Runs a program on this terminal and returns its exit code.
-pub(crate) fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
+pub fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
     let status = command.status().map_err(start_of(command))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs a program of a lane. Every line of its output goes to `log` and to `on_line`. If `on_line`
-/// returns a text, that becomes the lane's progress note. After `deadline` the program and all
-/// processes it started are killed.
-pub(crate) fn watched(
+/// Runs a program of a lane. Every line of its output goes to `log` and to `on_line`, which may set
+/// the console's note or print. After `deadline` the program and all processes it started are
+/// killed.
+pub fn watched(
     command: &mut Command,
     deadline: Duration,
     log: &Path,
-    progress: &mut Progress,
-    mut on_line: impl FnMut(&str) -> Option<String>,
+    console: &mut Console,
+    mut on_line: impl FnMut(&mut Console, &str),
 ) -> Result<ExitStatus, Problem> {
     if let Some(place) = log.parent() {
         std::fs::create_dir_all(place).map_err(Problem::file(place))?;
@@ -85,9 +85,7 @@ pub(crate) fn watched(
         match lines.recv_timeout(TICK) {
             Ok(line) => {
                 writeln!(log_file, "{line}").map_err(Problem::file(log))?;
-                if let Some(note) = on_line(&line) {
-                    progress.note(note);
-                }
+                on_line(console, &line);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -95,7 +93,7 @@ pub(crate) fn watched(
                 return Ok(status);
             }
         }
-        progress.beat();
+        console.beat();
         if ended.is_none() {
             ended = child
                 .try_wait()
@@ -124,7 +122,7 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
 }
 
 /// Starts a thread that sends each line, until the input ends or the receiver is dropped.
-pub(crate) fn send_lines(reader: impl Read + Send + 'static, sender: Sender<String>) {
+pub fn send_lines(reader: impl Read + Send + 'static, sender: Sender<String>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut line = Vec::new();
@@ -178,7 +176,7 @@ fn children_of(parent: u32) -> Vec<u32> {
 }
 
 /// For `map_err` after operations on a program.
-pub(crate) fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
+pub fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
     let program = command.get_program().to_string_lossy().into_owned();
     move |source| Problem::Start { program, source }
 }
@@ -199,17 +197,17 @@ fn command_line(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::Status;
 
     /// Runs a shell script as a lane would.
     fn script(text: &str, name: &str, deadline: Duration) -> (Result<ExitStatus, Problem>, String) {
         let log = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
         let mut command = Command::new("sh");
         command.args(["-c", text]);
-        let mut progress = Progress::start("test", "a script");
+        let mut console = Console::buffered(Status::default());
         let mut seen = Vec::new();
-        let ended = watched(&mut command, deadline, &log, &mut progress, |line| {
+        let ended = watched(&mut command, deadline, &log, &mut console, |_, line| {
             seen.push(line.to_owned());
-            None
         });
         let logged = std::fs::read_to_string(&log).expect("the log is written");
         std::fs::remove_file(&log).expect("the log is ours");

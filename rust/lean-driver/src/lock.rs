@@ -4,10 +4,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use antiphon_build_support::console::Console;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::problem::Problem;
+use crate::Problem;
 
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -17,29 +18,30 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Locks for reading; other processes may also read.
-    pub(crate) fn shared(place: &Path) -> Result<Self, Problem> {
-        Self::open(place)?.into_shared()
+    pub(crate) fn shared(place: &Path, console: &mut Console) -> Result<Self, Problem> {
+        Self::open(place)?.into_shared(console)
     }
 
     /// Locks for writing; no other process may read or write.
-    pub(crate) fn exclusive(place: &Path) -> Result<Self, Problem> {
-        Self::open(place)?.into_exclusive()
+    pub(crate) fn exclusive(place: &Path, console: &mut Console) -> Result<Self, Problem> {
+        Self::open(place)?.into_exclusive(console)
     }
 
     /// Converts the lock. Another process may hold it for writing in between.
-    pub(crate) fn into_exclusive(self) -> Result<Self, Problem> {
+    pub(crate) fn into_exclusive(self, console: &mut Console) -> Result<Self, Problem> {
         let operations = (
             FlockOperation::NonBlockingLockExclusive,
             FlockOperation::LockExclusive,
         );
-        self.convert(operations)
+        self.convert(operations, console)
     }
 
-    pub(crate) fn into_shared(self) -> Result<Self, Problem> {
-        self.convert((
+    pub(crate) fn into_shared(self, console: &mut Console) -> Result<Self, Problem> {
+        let operations = (
             FlockOperation::NonBlockingLockShared,
             FlockOperation::LockShared,
-        ))
+        );
+        self.convert(operations, console)
     }
 
     fn open(place: &Path) -> Result<Self, Problem> {
@@ -53,10 +55,11 @@ impl Lock {
     fn convert(
         self,
         (try_now, waiting): (FlockOperation, FlockOperation),
+        console: &mut Console,
     ) -> Result<Self, Problem> {
         let outcome = match flock(&self.file, try_now) {
             Err(Errno::WOULDBLOCK) => {
-                println!("  waiting for another process that uses the built Lean modules");
+                console.line("  waiting for another process that uses the built Lean modules");
                 flock(&self.file, waiting)
             }
             outcome => outcome,
@@ -73,8 +76,9 @@ mod tests {
     #[test]
     fn a_writer_excludes_readers() {
         let place = std::env::temp_dir().join(format!("xtask-lock-{}", std::process::id()));
-        let one = Lock::shared(&place).expect("free");
-        let two = Lock::shared(&place).expect("shared");
+        let mut console = Console::stdout();
+        let one = Lock::shared(&place, &mut console).expect("free");
+        let two = Lock::shared(&place, &mut console).expect("shared");
         let try_now = |lock: &Lock| flock(&lock.file, FlockOperation::NonBlockingLockExclusive);
         assert_eq!(try_now(&one), Err(Errno::WOULDBLOCK));
         drop(two);

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::problem::Problem;
-use crate::progress::Progress;
-use crate::run;
-use crate::tree::Tree;
+use crate::{Problem, Project};
 
 /// The package, at the only version supported.
 const LEAN: Package = Package {
@@ -155,7 +154,8 @@ struct Patch {
 }
 
 /// An installed Lean of npm.
-pub(crate) struct Npm {
+#[derive(Debug)]
+pub struct Npm {
     place: PathBuf,
     node: PathBuf,
     node_version: String,
@@ -163,8 +163,8 @@ pub(crate) struct Npm {
 
 impl Npm {
     /// The installed Lean, if the installation is complete.
-    pub(crate) fn find(tree: &Tree) -> Option<Self> {
-        let place = place(tree);
+    pub(crate) fn find(project: &Project) -> Option<Self> {
+        let place = project.toolchain.clone();
         if fs::read_to_string(place.join("stamp")).ok()? != STAMP {
             return None;
         }
@@ -181,24 +181,24 @@ impl Npm {
     }
 
     /// Installs it in `.tools/lean`, which it replaces only when the installation is complete.
-    pub(crate) fn install(tree: &Tree, progress: &mut Progress) -> Result<Self, Problem> {
+    pub(crate) fn install(project: &Project, console: &mut Console) -> Result<Self, Problem> {
         let node = match system_node() {
             Some(_) => None,
             None => Some(node_package()?),
         };
-        let stage = tree
-            .root
-            .join(format!(".tools/lean.{}", std::process::id()));
-        let done = lay_out(tree, &stage, node, progress).and_then(|()| {
-            let place = place(tree);
+        let stage = project
+            .toolchain
+            .with_extension(std::process::id().to_string());
+        let done = lay_out(project, &stage, node, console).and_then(|()| {
+            let place = project.toolchain.clone();
             remove(&place)?;
             fs::rename(&stage, &place).map_err(Problem::file(&place))
         });
         remove(&stage)?;
         done?;
-        Self::find(tree).ok_or_else(|| {
+        Self::find(project).ok_or_else(|| {
             let hint = "it was just installed there, but it does not start";
-            Problem::absent(&place(tree).join("bin/node"), hint)
+            Problem::absent(&project.toolchain.join("bin/node"), hint)
         })
     }
 
@@ -225,15 +225,11 @@ impl Npm {
     }
 }
 
-fn place(tree: &Tree) -> PathBuf {
-    tree.root.join(".tools/lean")
-}
-
 fn lay_out(
-    tree: &Tree,
+    project: &Project,
     stage: &Path,
     node: Option<Package>,
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<(), Problem> {
     remove(stage)?;
     let (npm, bin) = (stage.join("npm"), stage.join("bin"));
@@ -242,14 +238,14 @@ fn lay_out(
         fs::create_dir_all(place).map_err(Problem::file(place))?;
     }
     let packages: Vec<Package> = [Some(LEAN), node].into_iter().flatten().collect();
-    download(tree, &npm, &packages, progress)?;
+    download(project, &npm, &packages, console)?;
 
     let package = npm.join("node_modules").join(LEAN.name);
     for (name, expected) in FILES {
-        announce(progress, format!("checking {name}"));
+        announce(console, format!("checking {name}"));
         check_digest(&package.join(name), expected)?;
     }
-    announce(progress, "unpacking Lean's library".to_owned());
+    announce(console, "unpacking Lean's library".to_owned());
     let mut tar = Command::new("tar");
     // The archive was made on macOS and has an AppleDouble file `._NAME` for every file.
     tar.args([
@@ -259,7 +255,7 @@ fn lay_out(
         "--exclude=._*",
         "-C",
     ]);
-    run::output(tar.arg(&library).current_dir(&package))?;
+    process::output(tar.arg(&library).current_dir(&package))?;
     rename(&package.join("lean.wasm"), &bin.join("lean.wasm"))?;
     let script = package.join("lean.js");
     let text = fs::read_to_string(&script).map_err(Problem::file(&script))?;
@@ -277,17 +273,17 @@ fn lay_out(
 
 /// Installs exactly these packages in `place`, without running their scripts.
 fn download(
-    tree: &Tree,
+    project: &Project,
     place: &Path,
     packages: &[Package],
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<(), Problem> {
     let named: Vec<String> = packages
         .iter()
         .map(|p| format!("{} {}", p.name, p.version))
         .collect();
     announce(
-        progress,
+        console,
         format!("downloading {} with npm", named.join(", ")),
     );
     let mut manifest = json!({ "private": true, "dependencies": {} });
@@ -301,14 +297,14 @@ fn download(
         .current_dir(place)
         .args(["install", "--ignore-scripts", "--no-audit"]);
     command.args(["--no-fund", "--no-bin-links", "--no-update-notifier"]);
-    let log = tree.target.join("xtask/lean-npm.log");
-    let status = run::watched(&mut command, INSTALL_DEADLINE, &log, progress, |_| None)?;
+    let log = project.log("lean-npm.log");
+    let status = process::watched(&mut command, INSTALL_DEADLINE, &log, console, |_, _| {})?;
     if !status.success() {
-        return Err(Problem::Lane { status, log });
+        return Err(support::Problem::Exit { status, log }.into());
     }
     let lock = place.join("node_modules/.package-lock.json");
     let text = fs::read_to_string(&lock).map_err(Problem::file(&lock))?;
-    let unreadable = Problem::Output {
+    let unreadable = support::Problem::Output {
         command: "npm install",
         expected: "its list of packages as JSON",
     };
@@ -407,6 +403,12 @@ fn remove_unused_exports(text: &str) -> Result<String, Problem> {
     .concat())
 }
 
+/// The Node that set-up has installed for Lean, if it is there.
+#[must_use]
+pub fn installed_node(project: &Project) -> PathBuf {
+    project.toolchain.join("bin/node")
+}
+
 fn node_package() -> Result<Package, Problem> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let found = NODES.iter().find(|(o, a, _)| (*o, *a) == (os, arch));
@@ -425,16 +427,16 @@ fn system_node() -> Option<(PathBuf, String)> {
 
 /// The version of a Node, if it starts and is new enough.
 fn node_version(node: &Path) -> Option<String> {
-    let text = run::output(Command::new(node).arg("--version")).ok()?;
+    let text = process::output(Command::new(node).arg("--version")).ok()?;
     let version = text.trim().strip_prefix('v')?;
     let major: u32 = version.split('.').next()?.parse().ok()?;
     (major >= NODE_MAJOR_MIN).then(|| version.to_owned())
 }
 
-/// Prints a step that takes long at once, because the next progress line may come too late.
-fn announce(progress: &mut Progress, note: String) {
-    println!("  …      {note}");
-    progress.note(note);
+/// Prints a step that takes long at once, because the next console line may come too late.
+fn announce(console: &mut Console, note: String) {
+    console.line(&format!("  …          {note}"));
+    console.note(note);
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// The kind of a part of the text that is not code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     /// A line comment, or a block comment with its nested comments. Doc strings are comments.
     Comment,
     /// A string or a character, with its quotes.
@@ -13,13 +13,15 @@ pub(crate) enum Kind {
 }
 
 /// A text and the positions of its comments and literals, in order.
-pub(crate) struct Source {
+pub struct Source {
     text: String,
     spans: Vec<(Range<usize>, Kind)>,
 }
 
 impl Source {
-    pub(crate) fn read(text: &str) -> Self {
+    /// Reads a text. Any text is accepted.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
         let mut reader = Reader {
             text,
             at: 0,
@@ -34,17 +36,20 @@ impl Source {
     }
 
     /// The text with comments and literals replaced by spaces. Lengths and lines stay the same.
-    pub(crate) fn code(&self) -> String {
+    #[must_use]
+    pub fn code(&self) -> String {
         self.without(|_| true)
     }
 
     /// The text with comments replaced by spaces. Lengths and lines stay the same.
-    pub(crate) fn uncommented(&self) -> String {
+    #[must_use]
+    pub fn uncommented(&self) -> String {
         self.without(|kind| kind == Kind::Comment)
     }
 
     /// The last doc string that ends before `place`: the position of its end, and its text.
-    pub(crate) fn doc_before(&self, place: usize) -> Option<(usize, &str)> {
+    #[must_use]
+    pub fn doc_before(&self, place: usize) -> Option<(usize, &str)> {
         let mut docs = self.spans.iter().rev().filter_map(|(span, _)| {
             let doc = self.text[span.clone()].strip_prefix("/--")?;
             Some((span.end, doc.strip_suffix("-/")?))
@@ -53,7 +58,8 @@ impl Source {
     }
 
     /// The number of the line of `place`, from 1.
-    pub(crate) fn line(&self, place: usize) -> usize {
+    #[must_use]
+    pub fn line(&self, place: usize) -> usize {
         self.text[..place].matches('\n').count() + 1
     }
 
@@ -75,25 +81,31 @@ impl Source {
 
 /// A word or a symbol of the code, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
-    pub(crate) at: usize,
-    pub(crate) text: &'a str,
+pub struct Token<'a> {
+    /// The position of its first byte.
+    pub at: usize,
+    /// The word or symbol.
+    pub text: &'a str,
 }
 
 impl Token<'_> {
     /// Whether it is a name or a keyword; `A.b` is one name.
-    pub(crate) fn is_word(&self) -> bool {
+    #[must_use]
+    pub fn is_word(&self) -> bool {
         self.text.starts_with(starts_word)
     }
 
-    pub(crate) fn end(&self) -> usize {
+    /// The position after its last byte.
+    #[must_use]
+    pub fn end(&self) -> usize {
         self.at + self.text.len()
     }
 }
 
 /// The words and symbols of code. A symbol is one character, except `:=` and symbols like `||` and
 /// `<|`, because a single `:` or `|` has another meaning.
-pub(crate) fn tokens(code: &str) -> Vec<Token<'_>> {
+#[must_use]
+pub fn tokens(code: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = code[at..].chars().next() {
