@@ -34,6 +34,14 @@ pub enum Problem {
         command: &'static str,
         expected: &'static str,
     },
+    #[error("there is no directory for the cache: set ANTIPHON_CACHE to an absolute path")]
+    NoCache,
+    #[error("cannot cache `{}`: its name has a tab, a line end or no valid text", path.display())]
+    CachePath { path: PathBuf },
+    #[error("the cached table has {rows_max} rows, its maximum")]
+    TableFull { rows_max: usize },
+    #[error("the cached table has another value for row {row}: run `cargo xtask cache --clear`")]
+    TableConflict { row: String },
 }
 
 impl Problem {
