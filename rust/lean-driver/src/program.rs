@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use antiphon_build_support::cache::Check;
 use antiphon_build_support::console::Console;
 use antiphon_build_support::process;
 
@@ -82,7 +83,7 @@ pub fn run(project: &Project, words: &[OsString]) -> Result<ExitCode, Problem> {
     let Some((file, arguments)) = words.split_first() else {
         return Err(Problem::absent(&project.sources, "no file was given"));
     };
-    match Lean::find(project)? {
+    match Lean::find(project, Check::Sizes, &mut Console::stdout())? {
         Lean::Native { .. } => {
             let Prepared { path, _lock, .. } =
                 prepare(project, Path::new(file), &mut Console::stdout())?;
@@ -132,7 +133,7 @@ pub fn check(project: &Project, file: &Path, console: &mut Console) -> Result<Ex
         }
         Lean::Npm(npm) => npm,
     };
-    let mut command = build::checking(&npm, &project.out(), &project.sources);
+    let mut command = npm.checking(&project.out(), &project.sources);
     let shown = file.display().to_string();
     let elaborated = elaborate(command.arg(&path), &shown)?;
     for message in &elaborated.messages {
@@ -174,7 +175,7 @@ pub fn examine(project: &Project, file: &Path, console: &mut Console) -> Result<
             })
         }
         Lean::Npm(npm) => {
-            let mut command = build::checking(&npm, &project.out(), &project.sources);
+            let mut command = npm.checking(&project.out(), &project.sources);
             let shown = file.display().to_string();
             let Elaborated { messages, failure } = elaborate(command.arg(&path), &shown)?;
             let lines = messages.iter().flat_map(Message::lines);
@@ -198,12 +199,12 @@ fn prepare(project: &Project, file: &Path, console: &mut Console) -> Result<Prep
     let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
     let modules = Modules::read(&project.sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
-    let lean = Lean::find(project)?;
+    let lean = Lean::find(project, Check::Sizes, console)?;
     console.begin_quietly("lean", "the imports of a file");
     let (built, _lock) = match &lean {
         Lean::Native { .. } => (native::build(project, &order, false, console)?, None),
         Lean::Npm(npm) => {
-            let (built, lock) = build::build(project, npm, &modules, &order, console)?;
+            let (built, lock) = build::build(project, npm, &modules, &order, false, console)?;
             (built, Some(lock))
         }
     };

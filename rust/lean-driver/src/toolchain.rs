@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::cache::Check;
 use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
 
@@ -23,18 +24,20 @@ pub enum Lean {
 }
 
 impl Lean {
-    /// The installed Lean; the native one is preferred.
+    /// The installed Lean; the native one is preferred. `check` says how thoroughly the files of
+    /// npm's Lean are verified.
     ///
     /// # Errors
     ///
     /// Fails if neither is installed.
-    pub fn find(project: &Project) -> Result<Self, Problem> {
+    pub fn find(project: &Project, check: Check, console: &mut Console) -> Result<Self, Problem> {
         let native = native(project);
         match native {
             Ok(version) => Ok(Self::Native { version }),
-            Err(why) => Npm::find(project)
-                .map(Self::Npm)
-                .ok_or(Problem::NoLean { why }),
+            Err(why) => {
+                let npm = Npm::find(project, check, console)?;
+                npm.map(Self::Npm).ok_or(Problem::NoLean { why })
+            }
         }
     }
 
@@ -45,11 +48,12 @@ impl Lean {
     ///
     /// Fails if npm's Lean cannot be installed.
     pub fn set_up(project: &Project, console: &mut Console) -> Result<(Self, bool), Problem> {
-        if let Err(Problem::NoLean { why }) = Self::find(project) {
+        let found = Self::find(project, Check::Digests, console);
+        if let Err(Problem::NoLean { why }) = found {
             console.line(&format!("  …          {why}: installing npm's Lean"));
             return Ok((Self::Npm(Npm::install(project, console)?), false));
         }
-        Self::find(project).map(|found| (found, true))
+        found.map(|lean| (lean, true))
     }
 
     /// The kind of Lean and its versions, for a person.

@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use antiphon_build_support::cache::Check;
 use antiphon_build_support::console::Console;
 use antiphon_lean_driver::{self as driver, Lean, Module, Modules};
 
@@ -28,13 +29,13 @@ pub(crate) fn set_up(tree: &Tree, console: &mut Console) -> Result<(String, bool
 }
 
 /// Finds a Lean and writes the program with which tests run it. Returns its description.
-pub(crate) fn ready(tree: &Tree) -> Result<String, Problem> {
-    Ok(find(tree)?.description())
+pub(crate) fn ready(tree: &Tree, console: &mut Console) -> Result<String, Problem> {
+    Ok(find(tree, console)?.description())
 }
 
-fn find(tree: &Tree) -> Result<Lean, Problem> {
+fn find(tree: &Tree, console: &mut Console) -> Result<Lean, Problem> {
     let project = tree.lean();
-    let lean = Lean::find(&project)?;
+    let lean = Lean::find(&project, Check::Digests, console)?;
     driver::publish(&project, &lean)?;
     Ok(lean)
 }
@@ -62,7 +63,7 @@ pub(crate) fn build_named(
         .iter()
         .map(|name| modules.named(name).map(str::to_owned));
     let order = modules.order(&wanted.collect::<Result<_, _>>()?)?;
-    let lean = find(tree)?;
+    let lean = find(tree, &mut console)?;
     let project = tree.lean();
     let built = driver::build(
         &project,
@@ -133,7 +134,7 @@ impl Log {
         self.audit(&modules);
         self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
-        let lean = find(tree)?;
+        let lean = find(tree, console)?;
         self.details
             .push(format!("Lean lane: {}", lean.description()));
         let project = tree.lean();

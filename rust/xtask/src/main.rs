@@ -8,7 +8,9 @@
 )]
 
 mod bench;
+mod cache;
 mod conformance;
+mod inputs;
 mod lanes;
 mod lean;
 mod libtest;
@@ -79,6 +81,12 @@ enum Task {
     },
     /// Check the structure of the workspace
     Tidy,
+    /// List the cache outside the checkout ($ANTIPHON_CACHE, else ~/.cache/antiphon)
+    Cache {
+        /// Remove all of its entries
+        #[arg(long)]
+        clear: bool,
+    },
     /// Rewrite snapshots and goldens from the code's present output
     Bless {
         /// Arguments for `cargo test`, to bless only a part (`-p antiphon-wire`)
@@ -209,6 +217,8 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
             let report = tidy::lane(&tree, console);
             Ok(report::conclude_lane(&[report], console))
         }
+        Task::Cache { clear: false } => cache::list(&tree.cache),
+        Task::Cache { clear: true } => cache::clear(&tree.cache),
         Task::Bless { arguments } => bless(&tree, &arguments),
         Task::Bench { arguments } => benches(&tree, &arguments),
         Task::BenchPeers { arguments } => bench::peers(&tree, &arguments),

@@ -54,7 +54,7 @@ impl Parts {
 
 /// Runs the parts and returns a report for each. Without a Lean it returns one failed report.
 pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
-    match lean::ready(tree) {
+    match lean::ready(tree, console) {
         Ok(lean) => console.line(&format!("Lean lane: {lean}")),
         Err(problem) => return vec![Report::of_check("parity", Duration::ZERO, Err(problem))],
     }

@@ -104,16 +104,20 @@ fn everything(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
         note(&what.join(", "), install(&names), &mut missing, console);
     }
-    match vm::qemu::fetch(tree) {
+    match vm::qemu::fetch(tree, console) {
         Ok((version, true)) => console.line(&format!("  found      {version}")),
         Ok((version, false)) => console.line(&format!("  installed  {version}")),
         Err(problem) => note("QEMU for x86-64", Err(problem), &mut missing, console),
     }
-    match vm::kernel::fetch(tree) {
-        Ok(kernel) if kernel.cached => {
-            console.line(&format!("  found      guest kernel {}", kernel.version))
-        }
-        Ok(kernel) => console.line(&format!("  installed  guest kernel {}", kernel.version)),
+    match vm::kernel::fetch(tree, console) {
+        Ok(kernel) if kernel.cached => console.line(&format!(
+            "  found      guest kernel {}",
+            kernel.parts.version
+        )),
+        Ok(kernel) => console.line(&format!(
+            "  installed  guest kernel {}",
+            kernel.parts.version
+        )),
         Err(problem) => note("guest kernel", Err(problem), &mut missing, console),
     }
     match wasm::set_up() {

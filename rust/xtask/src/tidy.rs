@@ -308,6 +308,8 @@ fn metadata(packages: &[Package]) -> Vec<String> {
 mod tests {
     use std::path::PathBuf;
 
+    use antiphon_build_support::cache::Cache;
+
     use super::*;
 
     fn package(name: &str, uses: &[&str]) -> Package {
@@ -397,6 +399,7 @@ text | `other` | x |";
             Tree {
                 root: PathBuf::new(),
                 target: PathBuf::new(),
+                cache: Cache::at(PathBuf::new(), 0, 0),
                 packages: Vec::new(),
                 links,
             }

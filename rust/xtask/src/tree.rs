@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::cache::Cache;
 use antiphon_build_support::{self as support, process};
 use antiphon_lean_driver::Project;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use crate::problem::Problem;
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
+    pub(crate) cache: Cache,
     pub(crate) packages: Vec<Package>,
     /// For every package of the dependency graph, the packages it links (normal dependencies only).
     pub(crate) links: BTreeMap<String, BTreeSet<String>>,
@@ -50,10 +52,11 @@ impl Tree {
             expected: "its JSON, version 1",
         };
         let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        Ok(Self::read(&json).ok_or_else(unreadable)?)
+        let cache = Cache::locate()?;
+        Ok(Self::read(&json, cache).ok_or_else(unreadable)?)
     }
 
-    fn read(json: &Value) -> Option<Self> {
+    fn read(json: &Value, cache: Cache) -> Option<Self> {
         let members: BTreeSet<&str> = json["workspace_members"]
             .as_array()?
             .iter()
@@ -90,6 +93,7 @@ impl Tree {
         Some(Self {
             root: PathBuf::from(json["workspace_root"].as_str()?),
             target: PathBuf::from(json["target_directory"].as_str()?),
+            cache,
             packages,
             links,
         })
@@ -106,7 +110,7 @@ impl Tree {
             sources: self.root.join("lean"),
             output: self.target.join("lean"),
             logs: self.target.join("xtask"),
-            toolchain: self.root.join(".tools/lean"),
+            cache: self.cache.clone(),
         }
     }
 

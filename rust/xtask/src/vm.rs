@@ -2,10 +2,10 @@
 //! initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket on
 //! the host.
 //!
-//! All files are in `target/vm`: `kernel/` and, if the system has no QEMU, `qemu/` (both fetched
-//! once), `cargo/` (the build of the agent), `initrd`, and `boot`, the script that starts the
-//! machine with a given socket and console file. The test is `rust/cli/tests/vm.rs`, which finds the
-//! directory by `ANTIPHON_VM`.
+//! All files are in `target/vm`: `vmlinuz`, `initrd`, `qemu/` if the system has no QEMU, `cargo/` (the
+//! build of the agent), and `boot`, the script that starts the machine with a given socket and
+//! console file. Kernel, QEMU and agent are taken from the cache if they are there. The test is
+//! `rust/cli/tests/vm.rs`, which finds the directory by `ANTIPHON_VM`.
 
 mod agent;
 mod debian;
@@ -71,12 +71,14 @@ fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
         return Err(Problem::Host { os, arch });
     }
     let place = tree.target.join("vm");
-    qemu::fetch(tree)?;
-    let kernel = kernel::fetch(tree)?;
+    qemu::fetch(tree, console)?;
+    let kernel = kernel::fetch(tree, console)?;
     let agent = agent::build(tree, console)?;
-    initrd::build(&place.join("initrd"), &kernel, &agent)?;
+    let program = agent.path().join(agent::PROGRAM);
+    fs::create_dir_all(&place).map_err(Problem::file(&place))?;
+    initrd::build(&place.join("initrd"), &kernel.parts, &program)?;
     let link = place.join("vmlinuz");
-    fs::copy(&kernel.image, &link).map_err(Problem::file(&link))?;
+    fs::copy(&kernel.parts.image, &link).map_err(Problem::file(&link))?;
     let script = place.join("boot");
     fs::write(&script, BOOT).map_err(Problem::file(&script))?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use antiphon_build_support::cache::{Check, Entry};
 use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
-use antiphon_lean_driver::installed_node;
+use antiphon_lean_driver::Node;
 use serde_json::json;
 
+use crate::inputs;
 use crate::lanes::{self, LANE_DEADLINE};
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
@@ -21,6 +23,10 @@ use crate::setup;
 use crate::tree::Tree;
 
 const PACKAGE: &str = "antiphon-wasm";
+
+/// The program that generates the JavaScript, and the kind of its cache entry.
+const BINDGEN: &str = "bindgen";
+const BINDGEN_KIND: &str = "wasm-bindgen";
 const TRIPLE: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "wasm";
 
@@ -125,7 +131,7 @@ pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Vec<Report> {
         let parity = parity(tree, console)?;
         let mut program = lanes::cargo_build_program(tree, "antiphon");
         finish(tree, "wasm-program", &mut program, console)?;
-        Ok((package, parity, node(tree)?))
+        Ok((package, parity, Nodejs::find(tree, console)?))
     });
     console.finish();
     let elapsed = console.elapsed();
@@ -134,7 +140,7 @@ pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Vec<Report> {
         Err(problem) => return vec![Report::of_check("wasm", elapsed, Err(problem))],
     };
     let mut tests = |name, file: &str, about: &str| {
-        let mut command = Command::new(&node);
+        let mut command = Command::new(&node.program);
         command.arg("--test-reporter=tap").current_dir(&tree.root);
         command.arg(tree.root.join("rust").join(file));
         command.env("ANTIPHON_WASM", &package);
@@ -269,13 +275,33 @@ fn bind(tree: &Tree, module: &Path, place: &Path, console: &mut Console) -> Resu
         fs::remove_dir_all(place).map_err(Problem::file(place))?;
     }
     fs::create_dir_all(place).map_err(Problem::file(place))?;
-    let mut command = tree.cargo("run");
-    command.args(["--package", "xtask", "--features", "bindgen"]);
-    command
-        .args(["--bin", "bindgen", "--"])
-        .arg(module)
-        .arg(place);
+    let bindgen = bindgen(tree, console)?;
+    let mut command = Command::new(bindgen.path().join(BINDGEN));
+    command.current_dir(&tree.root).arg(module).arg(place);
     finish(tree, "wasm-bindgen", &mut command, console)
+}
+
+/// Returns the generator from the cache, and builds it first if it is not there.
+fn bindgen(tree: &Tree, console: &mut Console) -> Result<Entry, Problem> {
+    let place = tree.root.join("rust/xtask");
+    let key = inputs::of_cargo(tree, "wasm-bindgen 1")?
+        .file("manifest", &place.join("Cargo.toml"))?
+        .file("source", &place.join("src/bindgen.rs"))?;
+    let build = |content: &Path, console: &mut Console| {
+        let mut command = tree.cargo("build");
+        command.args(["--package", "xtask", "--features", "bindgen"]);
+        command.args(["--bin", BINDGEN]);
+        finish(tree, "wasm-bindgen-build", &mut command, console)?;
+        let (built, target) = (
+            tree.target.join("debug").join(BINDGEN),
+            content.join(BINDGEN),
+        );
+        fs::copy(&built, &target).map_err(Problem::file(&built))?;
+        Ok::<(), Problem>(())
+    };
+    let key = key.finish();
+    let (entry, _) = tree.cache.get_or_put(BINDGEN_KIND, &key, console, build)?;
+    Ok(entry)
 }
 
 /// Runs a program that must exit with success.
@@ -304,16 +330,33 @@ fn finish(
     .into())
 }
 
-/// A Node that is new enough: the machine's own, or the one that set-up installed for Lean.
-fn node(tree: &Tree) -> Result<PathBuf, Problem> {
-    let ours = installed_node(&tree.lean());
-    let found = [PathBuf::from("node"), ours.clone()]
-        .into_iter()
-        .find(|node| is_new_enough(node));
-    found.ok_or_else(|| {
-        let hint = format!("the tests need Node {NODE_MAJOR_MIN} or later, here or on the path");
-        Problem::absent(&ours, &hint)
-    })
+/// A Node that is new enough for the tests.
+struct Nodejs {
+    program: PathBuf,
+    /// Keeps a Node of the cache from being removed.
+    _cached: Option<Node>,
+}
+
+impl Nodejs {
+    /// The machine's own, or the one that set-up has installed for Lean.
+    fn find(tree: &Tree, console: &mut Console) -> Result<Self, Problem> {
+        let own = PathBuf::from("node");
+        if is_new_enough(&own) {
+            return Ok(Self {
+                program: own,
+                _cached: None,
+            });
+        }
+        let node = Node::find(&tree.lean(), Check::Sizes, console)?;
+        let node = node.ok_or_else(|| {
+            let hint = format!("the tests need Node {NODE_MAJOR_MIN} or later on the path");
+            Problem::absent(&own, &hint)
+        })?;
+        Ok(Self {
+            program: node.program().to_owned(),
+            _cached: Some(node),
+        })
+    }
 }
 
 fn is_new_enough(node: &Path) -> bool {

@@ -152,7 +152,8 @@ fn a_damaged_entry_is_reported_and_replaced() {
 
 #[test]
 fn every_kind_of_damage_is_found() {
-    let change: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let change: [(&str, Damage); 5] = [
         ("file", |path| write(&path.join("content/file"), "texx")),
         ("added", |path| write(&path.join("content/other"), "")),
         ("removed", |path| {

@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use antiphon_build_support::{self as support, process};
 
 use crate::problem::Problem;
-use crate::vm::kernel::Kernel;
+use crate::vm::kernel::Parts;
 
 const INIT: &str = include_str!("init.sh");
 
 /// Writes the archive, uncompressed: decompressing would take longer than loading it.
-pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(), Problem> {
+pub(crate) fn build(archive: &Path, kernel: &Parts, agent: &Path) -> Result<(), Problem> {
     let stage = archive.with_extension("d");
     if stage.exists() {
         fs::remove_dir_all(&stage).map_err(Problem::file(&stage))?;

@@ -5,12 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::cache::Entry;
+use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
 
 use super::debian;
 use crate::problem::Problem;
-use crate::setup;
 use crate::tree::Tree;
+use crate::{inputs, setup};
+
+/// The kind of the cache entry.
+const KIND: &str = "guest-kernel";
 
 /// The package whose only dependency is the current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
@@ -25,33 +30,41 @@ const MODULES: [&str; 6] = [
     "virtio_console",
 ];
 
+/// The kernel, in an entry of the cache.
 pub(crate) struct Kernel {
+    pub(crate) parts: Parts,
+    /// Whether it was in the cache.
+    pub(crate) cached: bool,
+    _entry: Entry,
+}
+
+/// The parts of a kernel.
+pub(crate) struct Parts {
     /// The name of its package.
     pub(crate) version: String,
     pub(crate) image: PathBuf,
     /// The module files in loading order, without modules that are built into the kernel.
     pub(crate) modules: Vec<PathBuf>,
-    /// Whether it was unpacked before this call.
-    pub(crate) cached: bool,
 }
 
-/// Returns the kernel from `target/vm/kernel`, and fetches it first if it is not complete there.
-pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
-    let place = tree.target.join("vm/kernel");
-    if let Ok(kernel) = unpacked(&place) {
-        return Ok(kernel);
-    }
-    let package = setup::with_lists(|| {
-        let package = current()?;
-        debian::unpack(&place, &package, false)?;
-        Ok(package)
-    })?;
-    // Written last: a directory without it is incomplete.
-    let mark = place.join("package");
-    fs::write(&mark, package).map_err(Problem::file(&mark))?;
-    unpacked(&place).map(|kernel| Kernel {
-        cached: false,
-        ..kernel
+/// Returns the kernel from the cache, and fetches it first if it is not there.
+pub(crate) fn fetch(tree: &Tree, console: &mut Console) -> Result<Kernel, Problem> {
+    let key = inputs::of_debian(META_PACKAGE).finish();
+    let unpack = |content: &Path, _: &mut Console| {
+        let package = setup::with_lists(|| {
+            let package = current()?;
+            debian::unpack(content, &package, false)?;
+            Ok(package)
+        })?;
+        let mark = content.join("package");
+        fs::write(&mark, package).map_err(Problem::file(&mark))
+    };
+    let (entry, cached) = tree.cache.get_or_put(KIND, &key, console, unpack)?;
+    let parts = unpacked(entry.path())?;
+    Ok(Kernel {
+        parts,
+        cached,
+        _entry: entry,
     })
 }
 
@@ -71,7 +84,7 @@ fn current() -> Result<String, Problem> {
 }
 
 /// Finds the parts of an unpacked kernel. Fails if one is missing.
-fn unpacked(place: &Path) -> Result<Kernel, Problem> {
+fn unpacked(place: &Path) -> Result<Parts, Problem> {
     let mark = place.join("package");
     let version = fs::read_to_string(&mark).map_err(Problem::file(&mark))?;
     let image = only(&place.join("boot"), |name| name.starts_with("vmlinuz-"))?;
@@ -97,11 +110,10 @@ fn unpacked(place: &Path) -> Result<Kernel, Problem> {
             )
         })?);
     }
-    Ok(Kernel {
+    Ok(Parts {
         version,
         image,
         modules,
-        cached: true,
     })
 }
 

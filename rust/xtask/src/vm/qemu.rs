@@ -5,17 +5,23 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::console::Console;
 use antiphon_build_support::process;
 
 use super::debian;
 use crate::problem::Problem;
-use crate::setup;
 use crate::tree::Tree;
+use crate::{inputs, setup};
 
 const PROGRAM: &str = "qemu-system-x86_64";
+const PACKAGE: &str = "qemu-system-x86";
 
-/// Returns its version, and whether it was present before: on the path, or in `target/vm/qemu`.
-pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
+/// The kind of the cache entry.
+const KIND: &str = "qemu";
+
+/// Returns its version, and whether it was present before: on the path, in `target/vm/qemu`, or in
+/// the cache.
+pub(crate) fn fetch(tree: &Tree, console: &mut Console) -> Result<(String, bool), Problem> {
     if let Ok(version) = version(Command::new(PROGRAM)) {
         return Ok((version, true));
     }
@@ -27,10 +33,18 @@ pub(crate) fn fetch(tree: &Tree) -> Result<(String, bool), Problem> {
     {
         return Ok((version, true));
     }
-    setup::with_lists(|| debian::unpack(&place, "qemu-system-x86", true))?;
+    let key = inputs::of_debian(PACKAGE).finish();
+    let unpack = |content: &Path, _: &mut Console| {
+        setup::with_lists(|| debian::unpack(content, PACKAGE, true))
+    };
+    let (entry, cached) = tree.cache.get_or_put(KIND, &key, console, unpack)?;
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(Problem::file(&place))?;
+    }
+    entry.copy_to(&place)?;
     let version = version(unpacked(&place))?;
     fs::write(&mark, &version).map_err(Problem::file(&mark))?;
-    Ok((version, false))
+    Ok((version, cached))
 }
 
 fn version(mut qemu: Command) -> Result<String, Problem> {
