@@ -67,7 +67,7 @@ pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     for part in PARTS.iter().filter(is_requested) {
         let part_reports = (part.run)(tree, &mut console);
         for report in &part_reports {
-            report.print(&mut console);
+            report.print(&mut |line| console.line(line));
         }
         reports.extend(part_reports);
     }

@@ -1,5 +1,4 @@
-//! The lanes of `cargo xtask test`, in the order in which they run: lanes that fail quickly come
-//! first.
+//! The lanes of `cargo xtask test`. Lanes that fail quickly come first.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -11,6 +10,7 @@ use antiphon_build_support::{self as support, process};
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
+use crate::runner::{self, Load, Stdout, Task};
 use crate::tree::Tree;
 use crate::{lean, parity, setup, tidy, vm, wasm};
 
@@ -25,57 +25,82 @@ const SHOWN_MAX: usize = 400;
 /// line for it, so that the run fails if the target is renamed or removed.
 const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
+/// The test target that runs Lean for minutes on recordings of the command-line program.
+const CERTIFY: &str = "certify";
+
 /// A lane. Some lanes give several reports.
 struct Lane {
     name: &'static str,
+    load: Load,
+    after: &'static [&'static str],
+    needs: &'static [&'static str],
     run: fn(&Tree, &mut Console) -> Vec<Report>,
 }
 
-const LANES: [Lane; 11] = [
-    Lane {
-        name: "setup",
-        run: |tree, console| vec![setup::lane(tree, console)],
-    },
-    Lane {
-        name: "tidy",
-        run: |tree, console| vec![tidy::lane(tree, console)],
-    },
-    Lane {
-        name: "fmt",
-        run: |tree, console| vec![fmt(tree, console)],
-    },
-    Lane {
-        name: "clippy",
-        run: |tree, console| vec![clippy(tree, console)],
-    },
-    Lane {
-        name: "tests",
-        run: tests,
-    },
-    Lane {
-        name: "doctests",
-        run: |tree, console| vec![doctests(tree, console)],
-    },
-    Lane {
-        name: "docs",
-        run: |tree, console| vec![docs(tree, console)],
-    },
-    Lane {
-        name: "lean",
-        run: |tree, console| vec![lean::lane(tree, false, console)],
-    },
-    Lane {
-        name: "parity",
-        run: |tree, console| parity::lane(tree, &parity::Parts::ALL, console),
-    },
-    Lane {
-        name: "wasm",
-        run: wasm::lane,
-    },
-    Lane {
-        name: "vm",
-        run: |tree, console| vec![vm::lane(tree, console)],
-    },
+impl Lane {
+    /// A lane that uses the cores.
+    const fn new(name: &'static str, run: fn(&Tree, &mut Console) -> Vec<Report>) -> Self {
+        Self {
+            name,
+            load: Load::Cores,
+            after: &[],
+            needs: &[],
+            run,
+        }
+    }
+
+    /// The lane mostly waits, so it may run beside one that uses the cores.
+    const fn waiting(mut self) -> Self {
+        self.load = Load::Waiting;
+        self
+    }
+
+    /// These lanes run first, if they are requested.
+    const fn after(mut self, lanes: &'static [&'static str]) -> Self {
+        self.after = lanes;
+        self
+    }
+
+    /// These lanes run first, also if they are not requested, and must pass.
+    const fn needs(mut self, lanes: &'static [&'static str]) -> Self {
+        self.needs = lanes;
+        self
+    }
+}
+
+/// The lanes in the order in which they start if nothing else orders them.
+const LANES: [Lane; 15] = [
+    Lane::new("setup", |_, console| vec![setup::lane(console)]).waiting(),
+    Lane::new("tidy", |tree, console| vec![tidy::lane(tree, console)]),
+    Lane::new("downloads", |tree, console| {
+        vec![setup::downloads(tree, console)]
+    })
+    .waiting()
+    .after(&["setup"]),
+    Lane::new("fmt", |tree, console| vec![fmt(tree, console)]).after(&["setup"]),
+    Lane::new("clippy", |tree, console| vec![clippy(tree, console)]).after(&["setup"]),
+    // Tests have deadlines, so they do not run beside a download.
+    Lane::new("tests", tests).after(&["setup", "downloads"]),
+    Lane::new("doctests", |tree, console| vec![doctests(tree, console)]).after(&["setup"]),
+    Lane::new("docs", |tree, console| vec![docs(tree, console)]).after(&["setup"]),
+    Lane::new("wasm", |tree, console| vec![wasm::lane(tree, console)]).after(&["setup"]),
+    Lane::new("browsers", wasm::browsers)
+        .waiting()
+        .needs(&["wasm"]),
+    Lane::new("guest", |tree, console| vec![vm::guest(tree, console)])
+        .after(&["setup", "downloads"]),
+    Lane::new("vm", |tree, console| vec![vm::lane(tree, console)])
+        .waiting()
+        .needs(&["guest"]),
+    Lane::new("lean", |tree, console| {
+        vec![lean::lane(tree, false, console)]
+    })
+    .after(&["setup", "downloads"]),
+    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean"]),
+    Lane::new("parity", |tree, console| {
+        parity::lane(tree, &parity::Parts::ALL, console)
+    })
+    .after(&["lean"]),
 ];
 
 /// The names of the lanes, for the command line.
@@ -83,22 +108,40 @@ pub(crate) fn names() -> Vec<&'static str> {
     LANES.iter().map(|lane| lane.name).collect()
 }
 
+/// The lanes with these names and the lanes that they need, in order; all lanes if no name is given.
+fn select(requested: &[String]) -> Vec<&'static Lane> {
+    let is_requested = |lane: &Lane| {
+        let depends = |other: &Lane| other.needs.contains(&lane.name);
+        let named = |lane: &Lane| requested.iter().any(|name| name == lane.name);
+        // A needed lane needs no other one; see the tests.
+        requested.is_empty() || named(lane) || LANES.iter().any(|l| named(l) && depends(l))
+    };
+    LANES.iter().filter(|lane| is_requested(lane)).collect()
+}
+
 /// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
-    let mut console = Console::stdout();
-    let mut reports = Vec::new();
-    let mut others = Vec::new();
-    for lane in &LANES {
-        if requested.is_empty() || requested.iter().any(|name| name == lane.name) {
-            let lane_reports = (lane.run)(tree, &mut console);
-            for report in &lane_reports {
-                report.print(&mut console);
-            }
-            reports.extend(lane_reports);
-        } else {
-            others.push(lane.name);
+    let lanes = select(requested);
+    let reports = if let [lane] = lanes[..] {
+        // The output of a single lane need not be kept back.
+        let mut console = Console::stdout();
+        let reports = (lane.run)(tree, &mut console);
+        for report in &reports {
+            report.print(&mut |line| console.line(line));
         }
-    }
+        reports
+    } else {
+        let tasks = lanes.iter().map(|lane| Task {
+            name: lane.name,
+            load: lane.load,
+            after: lane.after,
+            needs: lane.needs,
+            run: Box::new(|console| (lane.run)(tree, console)),
+        });
+        runner::run(tasks.collect(), &mut Stdout::new())
+    };
+    let is_selected = |name: &&str| lanes.iter().any(|lane| lane.name == *name);
+    let others: Vec<&str> = names().into_iter().filter(|n| !is_selected(n)).collect();
     if !others.is_empty() {
         println!("\nnot requested: {}", others.join(", "));
     }
@@ -128,10 +171,10 @@ fn clippy(tree: &Tree, console: &mut Console) -> Report {
 }
 
 /// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
-/// are the lane `parity`. Cargo builds the programs that tests start, `antiphon` and
+/// are the lane `parity`, those of `antiphon certify` the lane `certify`. Cargo builds the programs that tests start, `antiphon` and
 /// `antiphon-agent`, before any test runs.
 fn tests(tree: &Tree, console: &mut Console) -> Vec<Report> {
-    let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
+    let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST, CERTIFY]).collect();
     let targets = tree.packages.iter().flat_map(|package| &package.tests);
     let targets = targets
         .map(String::as_str)
@@ -161,6 +204,19 @@ pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
     // Examples may use dev-dependencies, so cargo selects the same features as for tests.
     command.args(["--workspace", "--bin", name, "--examples"]);
     command
+}
+
+/// Runs the tests of `antiphon certify`, after Lean is known to be there. One test at a time: a
+/// process of npm's Lean takes up to 3 GB.
+fn certify(tree: &Tree, console: &mut Console) -> Report {
+    if let Err(problem) = lean::ready(tree, console) {
+        return Report::of_check("certify", Duration::ZERO, Err(problem));
+    }
+    let mut command = cargo_test(tree, [CERTIFY]);
+    command.args(["--", "--test-threads=1"]);
+    let about = "theorems of recordings, checked by Lean";
+    let ran = Job::new("certify", about).test(tree, console, &mut command);
+    ran.report()
 }
 
 fn doctests(tree: &Tree, console: &mut Console) -> Report {
@@ -301,5 +357,34 @@ impl Ran {
         let details = ran_something.map(Target::to_string).collect();
         Report::of_tests(self.name, self.elapsed, self.reading.tally, self.outcome)
             .with_details(details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(requested: &[&str]) -> Vec<&'static str> {
+        let requested: Vec<String> = requested.iter().map(|name| (*name).to_owned()).collect();
+        select(&requested).iter().map(|lane| lane.name).collect()
+    }
+
+    #[test]
+    fn a_requested_lane_brings_the_lanes_it_needs() {
+        assert_eq!(selected(&["vm"]), ["guest", "vm"]);
+        assert_eq!(selected(&["browsers", "fmt"]), ["fmt", "wasm", "browsers"]);
+        assert_eq!(selected(&["parity"]), ["parity"]);
+        assert_eq!(selected(&[]), names());
+    }
+
+    #[test]
+    fn lanes_name_only_lanes_that_come_before_them() {
+        for (position, lane) in LANES.iter().enumerate() {
+            for name in lane.after.iter().chain(lane.needs) {
+                let before = LANES.iter().take(position).find(|l| l.name == *name);
+                let before = before.unwrap_or_else(|| panic!("{} names {name}", lane.name));
+                assert!(!lane.needs.contains(name) || before.needs.is_empty());
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ mod libtest;
 mod parity;
 mod problem;
 mod report;
+mod runner;
 mod setup;
 mod tidy;
 mod tree;
@@ -26,6 +27,7 @@ mod wasm;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use antiphon_build_support::console::Console;
 use antiphon_build_support::process;
@@ -191,31 +193,41 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> Result<ExitCode, Problem> {
     let tree = Tree::locate()?;
     let console = &mut Console::stdout();
+    let started = Instant::now();
     match task {
-        Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes))),
+        Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes), started)),
         Task::Setup => {
-            let report = setup::lane(&tree, console);
-            Ok(report::conclude_lane(&[report], console))
+            let reports = [setup::lane(console), setup::downloads(&tree, console)];
+            Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Vm { boot: false } => {
-            let report = vm::lane(&tree, console);
-            Ok(report::conclude_lane(&[report], console))
+            let mut reports = vec![vm::guest(&tree, console)];
+            if !reports[0].failed() {
+                reports.push(vm::lane(&tree, console));
+            }
+            Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Vm { boot: true } => vm::boot(&tree),
         Task::Wasm { test: false } => wasm::package(&tree),
         Task::Wasm { test: true } => {
-            let reports = wasm::lane(&tree, console);
-            Ok(report::conclude_lane(&reports, console))
+            let mut reports = vec![wasm::lane(&tree, console)];
+            if !reports[0].failed() {
+                reports.extend(wasm::browsers(&tree, console));
+            }
+            Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Parity(arguments) => {
             let reports = parity::lane(&tree, &arguments.parts(), console);
-            Ok(report::conclude_lane(&reports, console))
+            Ok(report::conclude_lane(&reports, started, console))
         }
-        Task::Conformance { parts } => Ok(report::conclude(&conformance::run(&tree, &parts))),
+        Task::Conformance { parts } => {
+            let reports = conformance::run(&tree, &parts);
+            Ok(report::conclude(&reports, started))
+        }
         Task::Tidy => {
             let report = tidy::lane(&tree, console);
-            Ok(report::conclude_lane(&[report], console))
+            Ok(report::conclude_lane(&[report], started, console))
         }
         Task::Cache { clear: false } => cache::list(&tree.cache),
         Task::Cache { clear: true } => cache::clear(&tree.cache),
@@ -248,9 +260,9 @@ fn lean(tree: &Tree, arguments: &LeanArguments) -> Result<ExitCode, Problem> {
     } else if !modules.is_empty() {
         lean::build_named(tree, modules, *from_scratch)
     } else {
-        let console = &mut Console::stdout();
+        let (started, console) = (Instant::now(), &mut Console::stdout());
         let report = lean::lane(tree, *from_scratch, console);
-        Ok(report::conclude_lane(&[report], console))
+        Ok(report::conclude_lane(&[report], started, console))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Add;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_build_support::console::Console;
 
@@ -95,6 +95,27 @@ impl Report {
         }
     }
 
+    /// The report of a lane that did not run to its end.
+    pub(crate) fn failed_check(name: &'static str, elapsed: Duration, problem: &str) -> Self {
+        let tally = Tally {
+            failed: 1,
+            ..Tally::default()
+        };
+        Self {
+            name,
+            tally,
+            ran: 0,
+            elapsed,
+            details: Vec::new(),
+            problem: Some(problem.to_owned()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Adds lines that list what ran, printed before the lane's own line.
     pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
         self.details = details;
@@ -112,9 +133,9 @@ impl Report {
     }
 
     /// Prints the details and the result of the lane.
-    pub(crate) fn print(&self, console: &mut Console) {
-        for line in &self.details {
-            console.line(&format!("  {line}"));
+    pub(crate) fn print(&self, line: &mut dyn FnMut(&str)) {
+        for detail in &self.details {
+            line(&format!("  {detail}"));
         }
         let Tally {
             passed,
@@ -127,19 +148,20 @@ impl Report {
             "FAILED"
         };
         let time = seconds(self.elapsed);
-        console.line(&format!(
+        line(&format!(
             "{}: {verdict}, {} ran, {passed} passed, {failed} failed, {skipped} skipped, {time}",
             self.name, self.ran
         ));
         if let Some(problem) = &self.problem {
-            console.line(&format!("  {}", problem.replace('\n', "\n  ")));
+            line(&format!("  {}", problem.replace('\n', "\n  ")));
         }
     }
 }
 
-/// Prints the table of all lanes and the closing line. The exit code is success if all passed.
-pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
-    println!("\n{}", table(reports));
+/// Prints the table of all lanes, the time since `started` and the closing line. The exit code is
+/// success if all passed.
+pub(crate) fn conclude(reports: &[Report], started: Instant) -> ExitCode {
+    println!("\n{}", table(reports, started.elapsed()));
     let total = reports
         .iter()
         .fold(Tally::default(), |sum, report| sum + report.tally);
@@ -152,12 +174,18 @@ pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
 }
 
 /// Prints the reports of a lane that runs by itself, and the table.
-pub(crate) fn conclude_lane(reports: &[Report], console: &mut Console) -> ExitCode {
-    reports.iter().for_each(|report| report.print(console));
-    conclude(reports)
+pub(crate) fn conclude_lane(
+    reports: &[Report],
+    started: Instant,
+    console: &mut Console,
+) -> ExitCode {
+    for report in reports {
+        report.print(&mut |line| console.line(line));
+    }
+    conclude(reports, started)
 }
 
-fn table(reports: &[Report]) -> String {
+fn table(reports: &[Report], total: Duration) -> String {
     let mut text = format!(
         "{:<10} {:<6} {:>8} {:>8} {:>8} {:>9}\n",
         "lane", "result", "passed", "failed", "skipped", "time"
@@ -179,6 +207,8 @@ fn table(reports: &[Report]) -> String {
             report.name
         );
     }
+    // Lanes run at the same time, so this is not the sum of their times.
+    text += &format!("{:<44} {:>9}\n", "total", seconds(total));
     text
 }
 
@@ -259,14 +289,16 @@ mod tests {
 lane       result   passed   failed  skipped      time
 lane       ok           12        0        0     0.0 s
 lane       FAILED        3        1        0     0.0 s
+total                                           61.0 s
 ";
-        assert_eq!(table(&reports), expected);
+        assert_eq!(table(&reports, Duration::from_secs(61)), expected);
     }
 
     #[test]
     fn a_run_without_lanes_fails() {
-        assert_eq!(conclude(&[]), ExitCode::FAILURE);
-        assert_eq!(conclude(&[tests(1, 0, 0)]), ExitCode::SUCCESS);
-        assert_eq!(conclude(&[tests(1, 1, 0)]), ExitCode::FAILURE);
+        let now = Instant::now();
+        assert_eq!(conclude(&[], now), ExitCode::FAILURE);
+        assert_eq!(conclude(&[tests(1, 0, 0)], now), ExitCode::SUCCESS);
+        assert_eq!(conclude(&[tests(1, 1, 0)], now), ExitCode::FAILURE);
     }
 }

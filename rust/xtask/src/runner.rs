@@ -21,6 +21,9 @@ pub(crate) enum Load {
     Waiting,
 }
 
+/// The function of a lane, which prints on its console and returns at least one report.
+pub(crate) type Run<'a> = Box<dyn FnOnce(&mut Console) -> Vec<Report> + Send + 'a>;
+
 /// A lane to run.
 pub(crate) struct Task<'a> {
     pub(crate) name: &'static str,
@@ -29,7 +32,7 @@ pub(crate) struct Task<'a> {
     pub(crate) after: &'static [&'static str],
     /// Lanes whose results this one uses: it fails without running if one of them fails.
     pub(crate) needs: &'static [&'static str],
-    pub(crate) run: Box<dyn FnOnce(&mut Console) -> Vec<Report> + Send + 'a>,
+    pub(crate) run: Run<'a>,
 }
 
 /// How often progress is shown.
@@ -108,6 +111,12 @@ pub(crate) fn run(tasks: Vec<Task<'_>>, screen: &mut impl Screen) -> Vec<Report>
             screen.progress(&shown);
         }
     });
+    for (position, task) in waiting {
+        let why = "it did not run: it waits for lanes that wait for it";
+        let report = Report::failed_check(task.name, Duration::ZERO, why);
+        report.print(&mut |text| screen.line(text));
+        reports.insert(position, vec![report]);
+    }
     reports.into_values().flatten().collect()
 }
 
@@ -117,13 +126,13 @@ fn take_ready<'a>(
     load: Load,
     running: &BTreeMap<Load, Running>,
 ) -> Option<(usize, Task<'a>)> {
-    let is_pending = |name: &&str| {
+    let is_pending = |name: &&'static str| {
         waiting.iter().any(|(_, task)| task.name == *name)
             || running.values().any(|lane| lane.name == *name)
     };
     let ready = waiting.iter().position(|(_, task)| {
         let mut before = task.after.iter().chain(task.needs);
-        task.load == load && !before.any(|name| is_pending(&name))
+        task.load == load && !before.any(is_pending)
     })?;
     Some(waiting.remove(ready))
 }
@@ -143,9 +152,8 @@ fn start<'scope, 'a: 'scope>(
     scope.spawn(move || {
         // A panic must not end the other lanes, nor leave the runner waiting.
         let reports = catch_unwind(AssertUnwindSafe(|| run(&mut console)));
-        let reports = reports.unwrap_or_else(|_| {
-            vec![Report::failed_check(name, started.elapsed(), "it panicked")]
-        });
+        let reports = reports
+            .unwrap_or_else(|_| vec![Report::failed_check(name, started.elapsed(), "it panicked")]);
         let lines = console.take_lines();
         // The runner receives until all lanes have ended.
         let _ = sender.send(Ended {
@@ -353,6 +361,17 @@ mod tests {
         };
         let reports = run(vec![first, second, third], &mut Lines::default());
         assert_eq!(names(&reports), ["first", "second", "third"]);
+        assert!(reports.iter().all(Report::failed));
+    }
+
+    #[test]
+    fn lanes_that_wait_for_each_other_fail() {
+        let tasks = [("a", &["b"]), ("b", &["a"])].map(|(name, after)| Task {
+            after,
+            ..task(name, Load::Cores, |_| panic!("it must not run"))
+        });
+        let reports = run(tasks.into(), &mut Lines::default());
+        assert_eq!(names(&reports), ["a", "b"]);
         assert!(reports.iter().all(Report::failed));
     }
 

@@ -77,16 +77,43 @@ const EXTRAS: [(&str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// The set-up as a lane.
-pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
-    console.begin("setup", "installing what the tests need");
-    let outcome = everything(tree, console);
-    console.finish();
-    Report::of_check("setup", console.elapsed(), outcome)
+/// Installs the tools of the Rust toolchain and of the system.
+pub(crate) fn lane(console: &mut Console) -> Report {
+    run(
+        "setup",
+        "installing the tools that the tests need",
+        console,
+        tools,
+    )
 }
 
-fn everything(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
+/// Downloads Lean, and the parts of the virtual machine.
+pub(crate) fn downloads(tree: &Tree, console: &mut Console) -> Report {
+    let about = "downloading Lean and the guest";
+    run("downloads", about, console, |missing, console| {
+        fetch(tree, missing, console);
+    })
+}
+
+fn run(
+    name: &'static str,
+    about: &str,
+    console: &mut Console,
+    install: impl FnOnce(&mut Vec<String>, &mut Console),
+) -> Report {
+    console.begin(name, about);
     let mut missing = Vec::new();
+    install(&mut missing, console);
+    console.finish();
+    let outcome = if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::Missing { names: missing })
+    };
+    Report::of_check(name, console.elapsed(), outcome)
+}
+
+fn tools(missing: &mut Vec<String>, console: &mut Console) {
     let mut packages = Vec::new();
     for need in &NEEDS {
         let (program, arguments) = need.probe;
@@ -95,50 +122,49 @@ fn everything(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
             continue;
         }
         match need.source {
-            Source::Component(name) => note(need.what, component(name), &mut missing, console),
+            Source::Component(name) => note(need.what, component(name), missing, console),
             Source::Debian(name) => packages.push((need.what, name)),
         }
     }
     if !packages.is_empty() {
         let names: Vec<&str> = packages.iter().map(|(_, name)| *name).collect();
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
-        note(&what.join(", "), install(&names), &mut missing, console);
+        note(&what.join(", "), install(&names), missing, console);
     }
-    match vm::qemu::fetch(tree, console) {
-        Ok((version, true)) => console.line(&format!("  found      {version}")),
-        Ok((version, false)) => console.line(&format!("  installed  {version}")),
-        Err(problem) => note("QEMU for x86-64", Err(problem), &mut missing, console),
-    }
-    match vm::kernel::fetch(tree, console) {
-        Ok(kernel) if kernel.cached => console.line(&format!(
-            "  found      guest kernel {}",
-            kernel.parts.version
-        )),
-        Ok(kernel) => console.line(&format!(
-            "  installed  guest kernel {}",
-            kernel.parts.version
-        )),
-        Err(problem) => note("guest kernel", Err(problem), &mut missing, console),
-    }
-    match wasm::set_up() {
-        Ok((compiler, true)) => console.line(&format!("  found      WASM, {compiler}")),
-        Ok((compiler, false)) => console.line(&format!("  installed  WASM, {compiler}")),
-        Err(problem) => note("WASM", Err(problem), &mut missing, console),
-    }
-    match lean::set_up(tree, console) {
-        Ok((lane, true)) => console.line(&format!("  found      Lean, {lane}")),
-        Ok((lane, false)) => console.line(&format!("  installed  Lean, {lane}")),
-        Err(problem) => note("Lean", Err(problem), &mut missing, console),
-    }
+    let wasm = wasm::set_up().map(|(compiler, found)| (format!("WASM, {compiler}"), found));
+    note_found("WASM", wasm, missing, console);
     for (program, purpose, arguments) in EXTRAS {
         if !process::works(program, arguments) {
             console.line(&format!("  optional, not installed: {program} ({purpose})"));
         }
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Problem::Missing { names: missing })
+}
+
+fn fetch(tree: &Tree, missing: &mut Vec<String>, console: &mut Console) {
+    let qemu = vm::qemu::fetch(tree, console);
+    note_found("QEMU for x86-64", qemu, missing, console);
+    let kernel = vm::kernel::fetch(tree, console);
+    let kernel = kernel.map(|kernel| {
+        let version = kernel.parts.version;
+        (format!("guest kernel {version}"), kernel.cached)
+    });
+    note_found("guest kernel", kernel, missing, console);
+    let lean = lean::set_up(tree, console);
+    let lean = lean.map(|(lane, found)| (format!("Lean, {lane}"), found));
+    note_found("Lean", lean, missing, console);
+}
+
+/// As [`note`], for a part that has a description and may have been present before.
+fn note_found(
+    what: &str,
+    outcome: Result<(String, bool), Problem>,
+    missing: &mut Vec<String>,
+    console: &mut Console,
+) {
+    match outcome {
+        Ok((what, true)) => console.line(&format!("  found      {what}")),
+        Ok((what, false)) => note(&what, Ok(()), missing, console),
+        Err(problem) => note(what, Err(problem), missing, console),
     }
 }
 

@@ -29,33 +29,41 @@ use crate::tree::Tree;
 /// The test target; only this lane runs it.
 pub(crate) const TEST: &str = "vm";
 
+const ABOUT: &str = "building the guest: agent, initramfs";
+
 /// The script that starts the machine. Its arguments are the socket of the port and the console.
 const BOOT: &str = include_str!("vm/boot.sh");
 
-/// Builds the guest and runs the virtual machine's test.
-pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
-    console.begin("vm", "building the guest: agent, initramfs");
+/// Builds the guest: kernel, agent, initramfs, and the script that boots them.
+pub(crate) fn guest(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("guest", ABOUT);
     let built = build(tree, console);
     console.finish();
-    let place = match built {
-        Ok(place) => place,
-        Err(problem) => return Report::of_check("vm", console.elapsed(), Err(problem)),
-    };
+    Report::of_check("guest", console.elapsed(), built.map(drop))
+}
+
+/// Runs the virtual machine's test. The guest must be built.
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
     let mut command = lanes::cargo_test(tree, [TEST]);
     command.args(["--features", "antiphon/vm"]);
     // One machine at a time: software emulation uses a whole core.
     command.args(["--", "--test-threads=1", "--nocapture"]);
-    command.env("ANTIPHON_VM", place);
+    command.env("ANTIPHON_VM", place(tree));
     let about = "tests against a real virtual machine";
     Job::new("vm", about)
         .test(tree, console, &mut command)
         .report()
 }
 
+/// The directory of the machine.
+fn place(tree: &Tree) -> PathBuf {
+    tree.target.join("vm")
+}
+
 /// Boots the machine for interactive use.
 pub(crate) fn boot(tree: &Tree) -> Result<ExitCode, Problem> {
     let mut console = Console::stdout();
-    console.begin("vm", "building the guest: agent, initramfs");
+    console.begin("vm", ABOUT);
     let place = build(tree, &mut console)?;
     console.finish();
     let port = place.join("port.sock");
@@ -70,7 +78,7 @@ fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     if (os, arch) != ("linux", "x86_64") {
         return Err(Problem::Host { os, arch });
     }
-    let place = tree.target.join("vm");
+    let place = place(tree);
     qemu::fetch(tree, console)?;
     let kernel = kernel::fetch(tree, console)?;
     let agent = agent::build(tree, console)?;

@@ -123,33 +123,36 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the package and runs its tests in Node and in Chromium, and the tests of the page of
-/// `antiphon view`, which uses it. Returns a report for each.
-pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Vec<Report> {
+/// Builds everything that the tests of the package need: the package, a module that runs corpora, and
+/// the command-line program.
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
     console.begin("wasm", "building the package for browsers and Node");
-    let built = build(tree, console).and_then(|package| {
-        let parity = parity(tree, console)?;
+    let built = build(tree, console).and_then(|_| {
+        parity(tree, console)?;
         let mut program = lanes::cargo_build_program(tree, "antiphon");
-        finish(tree, "wasm-program", &mut program, console)?;
-        Ok((package, parity, Nodejs::find(tree, console)?))
+        finish(tree, "wasm-program", &mut program, console)
     });
     console.finish();
-    let elapsed = console.elapsed();
-    let (package, parity, node) = match built {
-        Ok(built) => built,
-        Err(problem) => return vec![Report::of_check("wasm", elapsed, Err(problem))],
+    Report::of_check("wasm", console.elapsed(), built)
+}
+
+/// Runs the package's tests in Node and in Chromium, and the tests of the page of `antiphon view`,
+/// which uses it. Returns a report for each. The package must be built.
+pub(crate) fn browsers(tree: &Tree, console: &mut Console) -> Vec<Report> {
+    let node = match Nodejs::find(tree, console) {
+        Ok(node) => node,
+        Err(problem) => return vec![Report::of_check("node", Duration::ZERO, Err(problem))],
     };
     let mut tests = |name, file: &str, about: &str| {
         let mut command = Command::new(&node.program);
         command.arg("--test-reporter=tap").current_dir(&tree.root);
         command.arg(tree.root.join("rust").join(file));
-        command.env("ANTIPHON_WASM", &package);
-        command.env("ANTIPHON_WASM_PARITY", &parity);
+        command.env("ANTIPHON_WASM", package_place(tree));
+        command.env("ANTIPHON_WASM_PARITY", parity_place(tree));
         command.env("ANTIPHON", tree.target.join("debug/antiphon"));
         tap(tree, name, about, console, &mut command)
     };
     vec![
-        Report::of_check("wasm", elapsed, Ok(())),
         tests("node", "wasm/tests/node.mjs", "the package in Node"),
         tests(
             "chromium",
@@ -164,10 +167,20 @@ pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Vec<Report> {
     ]
 }
 
+/// The directory of the package.
+fn package_place(tree: &Tree) -> PathBuf {
+    tree.root.join("rust/wasm/pkg")
+}
+
+/// The directory of the module that runs corpora, with the corpus.
+fn parity_place(tree: &Tree) -> PathBuf {
+    tree.target.join("wasm/parity")
+}
+
 /// Builds the package in `rust/wasm/pkg`, which is emptied first.
 fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let module = module(tree, &[], console)?;
-    let place = tree.root.join("rust/wasm/pkg");
+    let place = package_place(tree);
     bind(tree, &module, &place, console)?;
     for (from, to) in FILES {
         let (from, to) = (tree.root.join(from), place.join(to));
@@ -203,8 +216,8 @@ fn manifest_text() -> String {
 }
 
 /// Builds a module that also runs corpora, and writes the corpus with the native kernel's results.
-fn parity(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
-    let place = tree.target.join("wasm/parity");
+fn parity(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
+    let place = parity_place(tree);
     let module = module(tree, &["--features", "parity"], console)?;
     bind(tree, &module, &place, console)?;
     let mut command = tree.cargo("build");
@@ -213,8 +226,7 @@ fn parity(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     finish(tree, "wasm-corpus-build", &mut command, console)?;
     let mut corpus = Command::new(tree.target.join("debug/examples/corpus"));
     corpus.current_dir(&tree.root).arg(&place);
-    finish(tree, "wasm-corpus", &mut corpus, console)?;
-    Ok(place)
+    finish(tree, "wasm-corpus", &mut corpus, console)
 }
 
 fn module(tree: &Tree, features: &[&str], console: &mut Console) -> Result<PathBuf, Problem> {
