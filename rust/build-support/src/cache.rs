@@ -166,8 +166,8 @@ impl Cache {
     }
 
     /// Writes an entry: `fill` writes its files into an empty directory. An entry with this key is
-    /// replaced, unless another process uses it and it is not damaged. Afterwards removes the entries
-    /// that were not used for the longest time until the cache is within its bounds.
+    /// replaced, unless another process uses it and it is not damaged. Afterwards removes the
+    /// entries that were not used for the longest time until the cache is within its bounds.
     ///
     /// # Errors
     ///
@@ -225,8 +225,8 @@ impl Cache {
         ))
     }
 
-    /// The entry if it is in the cache, otherwise a new one that `fill` writes. The flag says whether
-    /// it was in the cache.
+    /// The entry if it is in the cache, otherwise a new one that `fill` writes. The flag says
+    /// whether it was in the cache.
     ///
     /// # Errors
     ///
@@ -284,8 +284,8 @@ impl Cache {
         Ok((removed, in_use))
     }
 
-    /// Removes the entries that were not used for the longest time until the bounds hold. Entries in
-    /// use stay, so the cache may exceed its bounds as long as they are used.
+    /// Removes the entries that were not used for the longest time until the bounds hold. Entries
+    /// in use stay, so the cache may exceed its bounds as long as they are used.
     fn trim(&self) -> Result<(), Problem> {
         let mut entries = self.entries()?;
         let mut bytes: u64 = entries.iter().map(|found| found.bytes).sum();

@@ -37,7 +37,8 @@ use antiphon_build_support::console::Console;
 pub struct Project {
     /// The directory of the sources, with `lean-toolchain` and, for a native Lean, `lakefile.toml`.
     pub sources: PathBuf,
-    /// The directory of all output: `out/` (built modules), `programs/` (bundles), `lane` and `run`.
+    /// The directory of all output: `out/` (built modules), `programs/` (bundles), `lane` and
+    /// `run`.
     pub output: PathBuf,
     /// The directory of the logs of programs that the driver runs.
     pub logs: PathBuf,

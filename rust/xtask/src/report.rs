@@ -60,8 +60,8 @@ impl Report {
         Self::of_tests(name, elapsed, tally, outcome)
     }
 
-    /// The report of a lane with many tests. A lane that ran no test, skipped one, or failed outside
-    /// a test counts as one failure, so that a lane cannot pass by doing less.
+    /// The report of a lane with many tests. A lane that ran no test, skipped one, or failed
+    /// outside a test counts as one failure, so that a lane cannot pass by doing less.
     pub(crate) fn of_tests(
         name: &'static str,
         elapsed: Duration,

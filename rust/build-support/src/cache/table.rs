@@ -28,8 +28,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a table. It is empty if the entry is missing or damaged; a damaged entry is reported on
-    /// the console.
+    /// Reads a table. It is empty if the entry is missing or damaged; a damaged entry is reported
+    /// on the console.
     ///
     /// # Errors
     ///

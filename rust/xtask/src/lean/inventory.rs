@@ -457,7 +457,8 @@ theorem more : (fun b => true || b) <| true || false := rfl
     #[test]
     fn a_statement_includes_the_variables_in_scope_and_no_others() {
         let text = "section\nvariable {a : Nat} (h : a = 1) -- why\n  [Inhabited Nat]\n\
-                    include h\n@[simp] theorem one : a = a := rfl\nend\ntheorem two : 1 = 1 := rfl\n";
+                    include h\n@[simp] theorem one : a = a := rfl\nend\n\
+                    theorem two : 1 = 1 := rfl\n";
         let theorems = read_text(text);
         let one = "variable {a : Nat} (h : a = 1) [Inhabited Nat] include h theorem one : a = a";
         assert_eq!(statement(&theorems, "one"), hash(one));

@@ -1,7 +1,8 @@
 #!/bin/sh
-# boot PORT CONSOLE: starts the machine in the directory of this script. PORT is the path of the Unix
-# socket to create for the guest's virtio-serial port; CONSOLE is a file for the guest's console, or
-# `stdio`. It always uses software emulation, so that the machine is the same on every host.
+# boot PORT CONSOLE: starts the machine in the directory of this script. PORT is the path of the
+# Unix socket to create for the guest's virtio-serial port; CONSOLE is a file for the guest's
+# console, or `stdio`. It always uses software emulation, so that the machine is the same on every
+# host.
 set -eu
 here=$(dirname "$0")
 case $2 in stdio) console=stdio ;; *) console=file:$2 ;; esac

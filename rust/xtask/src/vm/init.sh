@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first process of the guest: loads the drivers of the port, then runs the agent on it in a loop,
-# so that an agent that dies is replaced.
+# The first process of the guest: loads the drivers of the port, then runs the agent on it in a
+# loop, so that an agent that dies is replaced.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root
