@@ -2,8 +2,8 @@
 //!
 //! An entry is a directory of files. Its [`Key`] is the digest of all inputs of the result, so an
 //! entry is never out of date. Entries are written under a temporary name and then renamed, so no
-//! process sees an incomplete one. Each entry has a manifest with the digests of its files, which is
-//! verified when the entry is used. A damaged entry is reported and treated as missing.
+//! process sees an incomplete one. Each entry has a manifest with the digests of its files, which
+//! is verified when the entry is used. A damaged entry is reported and treated as missing.
 //!
 //! The directory is that of the variable `ANTIPHON_CACHE`, otherwise `antiphon` in the user's cache
 //! directory: `$XDG_CACHE_HOME` or `~/.cache`. Below it:
@@ -14,8 +14,8 @@
 //! v1/tmp/                 entries that are being written or removed
 //! ```
 //!
-//! Several processes may use the cache at once. A process holds a shared lock on the directory of an
-//! entry while it uses it, and an entry that is in use is not removed.
+//! Several processes may use the cache at once. A process holds a shared lock on the directory of
+//! an entry while it uses it, and an entry that is in use is not removed.
 
 mod entry;
 mod key;
@@ -101,14 +101,12 @@ struct Found {
 }
 
 impl Cache {
-    /// The cache of this user.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the environment names no directory.
-    pub fn locate() -> Result<Self, Problem> {
-        let root = root(|name| std::env::var_os(name)).ok_or(Problem::NoCache)?;
-        Ok(Self::at(root, BYTES_MAX, ENTRIES_MAX))
+    /// The cache of this user, or one in `fallback` if the environment names no directory.
+    #[must_use]
+    pub fn locate(fallback: &Path) -> Self {
+        let root = root(|name| std::env::var_os(name));
+        let root = root.unwrap_or_else(|| fallback.to_owned());
+        Self::at(root, BYTES_MAX, ENTRIES_MAX)
     }
 
     /// A cache in a directory, which is created with the first entry, with these bounds.

@@ -19,7 +19,8 @@ const BEAT_TERMINAL: Duration = Duration::from_millis(200);
 /// Shorter than any usual terminal is wide: a wrapped line could not be rewritten.
 const WIDTH: usize = 78;
 
-/// How many lines a buffered console keeps. A lane that prints more has its whole output in its log.
+/// How many lines a buffered console keeps. A lane that prints more has its whole output in its
+/// log.
 const LINES_MAX: usize = 10_000;
 
 /// The output of one lane.

@@ -1,5 +1,5 @@
-//! What Antiphon's build tools share: running other programs, showing their progress, and a cache of
-//! their results outside the checkout.
+//! What Antiphon's build tools share: running other programs, showing their progress, and a cache
+//! of their results outside the checkout.
 //!
 //! The crate has few dependencies on purpose: it is compiled before anything else can run.
 

@@ -34,8 +34,6 @@ pub enum Problem {
         command: &'static str,
         expected: &'static str,
     },
-    #[error("there is no directory for the cache: set ANTIPHON_CACHE to an absolute path")]
-    NoCache,
     #[error("cannot cache `{}`: its name has a tab, a line end or no valid text", path.display())]
     CachePath { path: PathBuf },
     #[error("the cached table has {rows_max} rows, its maximum")]

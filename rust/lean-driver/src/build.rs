@@ -2,8 +2,8 @@
 //! that are not in the cache.
 //!
 //! The key of a module in the cache is the digest of everything its output may depend on: its text,
-//! the keys of its imports, Lean with its patches, and the options. `out` in the output directory has
-//! Lean's output for each module and a file `.key` with the key and the digest of the output.
+//! the keys of its imports, Lean with its patches, and the options. `out` in the output directory
+//! has Lean's output for each module and a file `.key` with the key and the digest of the output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

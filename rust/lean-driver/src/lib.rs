@@ -1,10 +1,10 @@
 //! Builds and runs the modules of a Lean project with the Lean that the machine has: a native one,
-//! or npm's, which is Lean compiled for Node. [`toolchain`] selects it. Both build the same sources,
-//! with warnings as errors.
+//! or npm's, which is Lean compiled for Node. [`toolchain`] selects it. Both build the same
+//! sources, with warnings as errors.
 //!
-//! [`build()`] builds modules, [`run`] runs the `main` of a file, [`check`] and [`examine`] elaborate
-//! a file, and [`publish`] writes a script with which other programs do the same. [`Modules`] and
-//! [`Source`] read the sources.
+//! [`build()`] builds modules, [`run`] runs the `main` of a file, [`check`] and [`examine`]
+//! elaborate a file, and [`publish`] writes a script with which other programs do the same.
+//! [`Modules`] and [`Source`] read the sources.
 
 mod build;
 mod bundle;

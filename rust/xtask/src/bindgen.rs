@@ -1,5 +1,6 @@
-//! Generates the JavaScript and the types for a WASM module: `bindgen MODULE DIRECTORY`. `Cargo.lock`
-//! keeps the generator and the library in the module at one version, and nothing must be installed.
+//! Generates the JavaScript and the types for a WASM module: `bindgen MODULE DIRECTORY`.
+//! `Cargo.lock` keeps the generator and the library in the module at one version, and nothing must
+//! be installed.
 
 use std::process::ExitCode;
 

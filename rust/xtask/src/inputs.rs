@@ -15,8 +15,8 @@ const OTHER_DIRECTORIES: [&str; 4] = ["benches", "examples", "target", "tests"];
 /// How the names of variables start that change what cargo builds.
 const VARIABLES: [&str; 4] = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC"];
 
-/// Starts the key of a build with cargo: compiler, linker, configuration and locked dependencies. The
-/// caller adds the sources and the arguments.
+/// Starts the key of a build with cargo: compiler, linker, configuration and locked dependencies.
+/// The caller adds the sources and the arguments.
 pub(crate) fn of_cargo(tree: &Tree, name: &str) -> Result<KeyBuilder, Problem> {
     let mut rustc = Command::new("rustc");
     let mut key = KeyBuilder::new(name)

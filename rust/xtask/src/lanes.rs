@@ -108,7 +108,8 @@ pub(crate) fn names() -> Vec<&'static str> {
     LANES.iter().map(|lane| lane.name).collect()
 }
 
-/// The lanes with these names and the lanes that they need, in order; all lanes if no name is given.
+/// The lanes with these names and the lanes that they need, in order; all lanes if no name is
+/// given.
 fn select(requested: &[String]) -> Vec<&'static Lane> {
     let is_requested = |lane: &Lane| {
         let depends = |other: &Lane| other.needs.contains(&lane.name);
@@ -171,8 +172,8 @@ fn clippy(tree: &Tree, console: &mut Console) -> Report {
 }
 
 /// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
-/// are the lane `parity`, those of `antiphon certify` the lane `certify`. Cargo builds the programs that tests start, `antiphon` and
-/// `antiphon-agent`, before any test runs.
+/// are the lane `parity`, those of `antiphon certify` the lane `certify`. Cargo builds the programs
+/// that tests start, `antiphon` and `antiphon-agent`, before any test runs.
 fn tests(tree: &Tree, console: &mut Console) -> Vec<Report> {
     let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST, CERTIFY]).collect();
     let targets = tree.packages.iter().flat_map(|package| &package.tests);

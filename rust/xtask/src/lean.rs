@@ -1,8 +1,8 @@
 //! The Lean model: builds and runs its modules, and checks that nothing unproved gets in. The crate
 //! `antiphon-lean-driver` does the building and running.
 //!
-//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and `run`,
-//! the program with which tests and tools run a module.
+//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and
+//! `run`, the program with which tests and tools run a module.
 
 mod audit;
 mod axioms;

@@ -1,6 +1,6 @@
-//! Runs lanes in two slots: one for a lane that uses the cores, and one for a lane that mostly waits
-//! for a download or for another program. A lane's output is kept and printed when the lane ends, so
-//! that the outputs of two lanes do not mix.
+//! Runs lanes in two slots: one for a lane that uses the cores, and one for a lane that mostly
+//! waits for a download or for another program. A lane's output is kept and printed when the lane
+//! ends, so that the outputs of two lanes do not mix.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,8 +66,8 @@ struct Ended {
     reports: Vec<Report>,
 }
 
-/// Runs the lanes and returns their reports in the order of the lanes. A lane that can start first is
-/// started first.
+/// Runs the lanes and returns their reports in the order of the lanes. A lane that can start first
+/// is started first.
 pub(crate) fn run(tasks: Vec<Task<'_>>, screen: &mut impl Screen) -> Vec<Report> {
     let mut waiting: Vec<(usize, Task<'_>)> = tasks.into_iter().enumerate().collect();
     let mut running: BTreeMap<Load, Running> = BTreeMap::new();

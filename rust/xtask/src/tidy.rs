@@ -65,8 +65,8 @@ const TESTS_MAY_USE: [(&str, &[&str]); 1] = [
     ("antiphon-guest", &["antiphon-language"]),
 ];
 
-/// The pure crates: their dependencies may not access a clock, randomness, input and output, threads
-/// or the operating system.
+/// The pure crates: their dependencies may not access a clock, randomness, input and output,
+/// threads or the operating system.
 const PURE: [&str; 4] = [
     "antiphon-codec",
     "antiphon-machine",

@@ -52,11 +52,10 @@ impl Tree {
             expected: "its JSON, version 1",
         };
         let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        let cache = Cache::locate()?;
-        Ok(Self::read(&json, cache).ok_or_else(unreadable)?)
+        Ok(Self::read(&json).ok_or_else(unreadable)?)
     }
 
-    fn read(json: &Value, cache: Cache) -> Option<Self> {
+    fn read(json: &Value) -> Option<Self> {
         let members: BTreeSet<&str> = json["workspace_members"]
             .as_array()?
             .iter()
@@ -90,10 +89,11 @@ impl Tree {
                 }
             }
         }
+        let target = PathBuf::from(json["target_directory"].as_str()?);
         Some(Self {
             root: PathBuf::from(json["workspace_root"].as_str()?),
-            target: PathBuf::from(json["target_directory"].as_str()?),
-            cache,
+            cache: Cache::locate(&target.join("cache")),
+            target,
             packages,
             links,
         })

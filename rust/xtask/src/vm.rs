@@ -2,8 +2,8 @@
 //! initramfs of busybox and the static agent, and one virtio-serial port, which is a Unix socket on
 //! the host.
 //!
-//! All files are in `target/vm`: `vmlinuz`, `initrd`, `qemu/` if the system has no QEMU, `cargo/` (the
-//! build of the agent), and `boot`, the script that starts the machine with a given socket and
+//! All files are in `target/vm`: `vmlinuz`, `initrd`, `qemu/` if the system has no QEMU, `cargo/`
+//! (the build of the agent), and `boot`, the script that starts the machine with a given socket and
 //! console file. Kernel, QEMU and agent are taken from the cache if they are there. The test is
 //! `rust/cli/tests/vm.rs`, which finds the directory by `ANTIPHON_VM`.
 
@@ -34,18 +34,31 @@ const ABOUT: &str = "building the guest: agent, initramfs";
 /// The script that starts the machine. Its arguments are the socket of the port and the console.
 const BOOT: &str = include_str!("vm/boot.sh");
 
-/// Builds the guest: kernel, agent, initramfs, and the script that boots them.
+/// Builds the guest (kernel, agent, initramfs, and the script that boots them) and its test.
 pub(crate) fn guest(tree: &Tree, console: &mut Console) -> Report {
     console.begin("guest", ABOUT);
     let built = build(tree, console);
     console.finish();
-    Report::of_check("guest", console.elapsed(), built.map(drop))
+    let built = Report::of_check("guest", console.elapsed(), built.map(drop));
+    if built.failed() {
+        return built;
+    }
+    // The lane `vm` runs beside lanes that compile, so it should not compile itself.
+    let about = "building the virtual machine's test";
+    let mut command = test(tree);
+    let compiled = Job::new("guest", about).check(tree, console, command.arg("--no-run"));
+    compiled.after(&built)
+}
+
+fn test(tree: &Tree) -> Command {
+    let mut command = lanes::cargo_test(tree, [TEST]);
+    command.args(["--features", "antiphon/vm"]);
+    command
 }
 
 /// Runs the virtual machine's test. The guest must be built.
 pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
-    let mut command = lanes::cargo_test(tree, [TEST]);
-    command.args(["--features", "antiphon/vm"]);
+    let mut command = test(tree);
     // One machine at a time: software emulation uses a whole core.
     command.args(["--", "--test-threads=1", "--nocapture"]);
     command.env("ANTIPHON_VM", place(tree));

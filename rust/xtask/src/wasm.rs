@@ -2,7 +2,8 @@
 //!
 //! The compiler is the toolchain's own if rustup has or can install the target; otherwise it is
 //! Debian's, which builds the standard library first. `target/wasm` has `cargo/` (the builds),
-//! `parity/` (a module that also runs corpora) and `corpus/`; the package itself is `rust/wasm/pkg`.
+//! `parity/` (a module that also runs corpora) and `corpus/`; the package itself is
+//! `rust/wasm/pkg`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ const BINDGEN_KIND: &str = "wasm-bindgen";
 const TRIPLE: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "wasm";
 
-/// Debian's compiler that can make the target, with the source of its standard library and a linker.
+/// Debian's compiler that can make the target, with the source of its standard library and a
+/// linker.
 const DEBIAN: [&str; 4] = ["rustc-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
@@ -123,8 +125,8 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds everything that the tests of the package need: the package, a module that runs corpora, and
-/// the command-line program.
+/// Builds everything that the tests of the package need: the package, a module that runs corpora,
+/// and the command-line program.
 pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
     console.begin("wasm", "building the package for browsers and Node");
     let built = build(tree, console).and_then(|_| {
@@ -425,8 +427,8 @@ fn tap(
     Report::of_tests(name, console.elapsed(), tally, outcome).with_details(details)
 }
 
-/// Counts the tests of a summary line of TAP such as `# pass 12`. Tests that were cancelled, skipped
-/// or marked `todo` did not run.
+/// Counts the tests of a summary line of TAP such as `# pass 12`. Tests that were cancelled,
+/// skipped or marked `todo` did not run.
 fn counted(line: &str) -> Tally {
     let mut tally = Tally::default();
     let words: Vec<&str> = line.split(' ').collect();

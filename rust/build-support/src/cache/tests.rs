@@ -198,7 +198,7 @@ fn an_entry_that_cannot_be_filled_is_not_stored() {
     let mut place = Place::new("unfilled");
     let failed = place.cache.put::<Problem>("kind", &key("a"), |content| {
         write(&content.join("file"), "half");
-        Err(Problem::NoCache)
+        Err(Problem::absent(content, "a test"))
     });
     assert!(failed.is_err());
     assert!(place.get(&key("a")).is_none());

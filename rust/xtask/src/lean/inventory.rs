@@ -36,8 +36,8 @@ pub(crate) struct Theorem {
     pub(crate) statement: String,
 }
 
-/// The words that start a declaration or another command. A statement ends before such a word, and a
-/// doc string before it belongs to that command.
+/// The words that start a declaration or another command. A statement ends before such a word, and
+/// a doc string before it belongs to that command.
 const COMMANDS: [&str; 19] = [
     "theorem",
     "def",

@@ -38,7 +38,8 @@ pub(crate) fn build(tree: &Tree, console: &mut Console) -> Result<Entry, Problem
     Ok(entry)
 }
 
-/// Builds the agent in a separate target directory, because its flags would invalidate other builds.
+/// Builds the agent in a separate target directory, because its flags would invalidate other
+/// builds.
 fn compile(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let place = tree.target.join("vm/cargo");
     let mut command = tree.cargo("build");
