@@ -1,5 +1,5 @@
 //! Builds and runs the modules of a Lean project with the Lean that the machine has: a native one,
-//! or npm's, which is Lean compiled for Node. [`toolchain`] selects it. Both build the same
+//! or npm's, which is Lean compiled for Node. [`Lean`] selects it. Both build the same
 //! sources, with warnings as errors.
 //!
 //! [`build()`] builds modules, [`run`] runs the `main` of a file, [`check`] and [`examine`]

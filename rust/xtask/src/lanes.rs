@@ -96,11 +96,12 @@ const LANES: [Lane; 15] = [
         vec![lean::lane(tree, false, console)]
     })
     .after(&["setup", "downloads"]),
-    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean"]),
+    // After `vm`, because cargo may replace the program that its tests start.
+    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean", "vm"]),
     Lane::new("parity", |tree, console| {
         parity::lane(tree, &parity::Parts::ALL, console)
     })
-    .after(&["lean"]),
+    .after(&["lean", "vm"]),
 ];
 
 /// The names of the lanes, for the command line.

@@ -2,8 +2,8 @@
 //!
 //! The compiler is the toolchain's own if rustup has or can install the target; otherwise it is
 //! Debian's, which builds the standard library first. `target/wasm` has `cargo/` (the builds),
-//! `parity/` (a module that also runs corpora) and `corpus/`; the package itself is
-//! `rust/wasm/pkg`.
+//! `parity/` (a module that also runs corpora) and `antiphon`, the program that tests start; the
+//! package itself is `rust/wasm/pkg`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,8 +131,12 @@ pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
     console.begin("wasm", "building the package for browsers and Node");
     let built = build(tree, console).and_then(|_| {
         parity(tree, console)?;
-        let mut program = lanes::cargo_build_program(tree, "antiphon");
-        finish(tree, "wasm-program", &mut program, console)
+        let mut build = lanes::cargo_build_program(tree, "antiphon");
+        finish(tree, "wasm-program", &mut build, console)?;
+        // A copy, because other lanes may build the program again while the tests use it.
+        let (built, copy) = (tree.target.join("debug/antiphon"), program(tree));
+        fs::copy(&built, &copy).map_err(Problem::file(&built))?;
+        Ok(())
     });
     console.finish();
     Report::of_check("wasm", console.elapsed(), built)
@@ -151,7 +155,7 @@ pub(crate) fn browsers(tree: &Tree, console: &mut Console) -> Vec<Report> {
         command.arg(tree.root.join("rust").join(file));
         command.env("ANTIPHON_WASM", package_place(tree));
         command.env("ANTIPHON_WASM_PARITY", parity_place(tree));
-        command.env("ANTIPHON", tree.target.join("debug/antiphon"));
+        command.env("ANTIPHON", program(tree));
         tap(tree, name, about, console, &mut command)
     };
     vec![
@@ -172,6 +176,11 @@ pub(crate) fn browsers(tree: &Tree, console: &mut Console) -> Vec<Report> {
 /// The directory of the package.
 fn package_place(tree: &Tree) -> PathBuf {
     tree.root.join("rust/wasm/pkg")
+}
+
+/// The command-line program that the tests start.
+fn program(tree: &Tree) -> PathBuf {
+    tree.target.join("wasm/antiphon")
 }
 
 /// The directory of the module that runs corpora, with the corpus.
