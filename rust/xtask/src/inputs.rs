@@ -84,3 +84,73 @@ pub(crate) fn of_debian(package: &str) -> KeyBuilder {
         .input("architecture", std::env::consts::ARCH)
         .input("package", package)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use antiphon_build_support::cache::Cache;
+
+    use super::*;
+    use crate::tree::Package;
+
+    /// A checkout of the crates `a`, which links `b`, and `c`.
+    fn checkout(root: &Path) -> Tree {
+        let write = |path: &str| {
+            let path = root.join(path);
+            let parent = path.parent().expect("it is below the root");
+            fs::create_dir_all(parent).expect("it can be created");
+            fs::write(path, "").expect("it can be written");
+        };
+        for file in ["Cargo.lock", "Cargo.toml", ".cargo/config.toml"] {
+            write(file);
+        }
+        let packages = ["a", "b", "c"].map(|name| {
+            for file in ["Cargo.toml", "src/lib.rs", "tests/t.rs"] {
+                write(&format!("{name}/{file}"));
+            }
+            Package {
+                name: name.to_owned(),
+                manifest: root.join(name).join("Cargo.toml"),
+                ..Package::default()
+            }
+        });
+        let linked = [("a".to_owned(), ["b".to_owned()].into())];
+        Tree {
+            root: root.to_owned(),
+            target: root.join("target"),
+            cache: Cache::at(root.join("cache"), 0, 0),
+            packages: packages.into(),
+            links: BTreeMap::from(linked),
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_build_depends_on_the_sources_it_links_and_on_locked_versions() {
+        let root = std::env::temp_dir().join(format!("xtask-inputs-{}", std::process::id()));
+        let tree = checkout(&root);
+        let key = || {
+            let key = of_cargo(&tree, "test 1").expect("the files can be read");
+            let key = with_crate(&tree, key, "a").expect("the files can be read");
+            key.finish()
+        };
+        let mut last = key();
+        assert_eq!(last, key());
+        for (path, counts) in [
+            ("a/src/lib.rs", true),
+            ("b/src/lib.rs", true),
+            ("b/Cargo.toml", true),
+            ("Cargo.lock", true),
+            ("Cargo.toml", true),
+            ("b/tests/t.rs", false),
+            ("c/src/lib.rs", false),
+        ] {
+            fs::write(root.join(path), "changed").expect("it can be written");
+            let next = key();
+            assert_eq!(next != last, counts, "{path}");
+            last = next;
+        }
+        fs::remove_dir_all(&root).expect("it exists");
+    }
+}

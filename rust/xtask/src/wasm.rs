@@ -339,7 +339,8 @@ fn finish(
     let log = tree.target.join("xtask").join(format!("{name}.log"));
     let mut output = String::new();
     let status = process::watched(command, LANE_DEADLINE, &log, console, |console, line| {
-        output = output.clone() + line + "\n";
+        output.push_str(line);
+        output.push('\n');
         console.note(line.trim().to_owned());
     })?;
     if status.success() {

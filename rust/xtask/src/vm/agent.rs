@@ -54,7 +54,8 @@ fn compile(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let log = tree.target.join("xtask/vm-agent.log");
     let mut output = String::new();
     let watch = |console: &mut Console, line: &str| {
-        output = output.clone() + line + "\n";
+        output.push_str(line);
+        output.push('\n');
         console.note(format!("building the agent: {}", line.trim()));
     };
     let status = process::watched(&mut command, LANE_DEADLINE, &log, console, watch)?;
