@@ -200,7 +200,9 @@ fn not_run(name: &'static str, missing: &str) -> Report {
 impl Running {
     fn shown(&self) -> String {
         let (name, status) = (self.name, self.status.get());
-        format!("{name} {} {status}", clock(self.started.elapsed()))
+        // Most lanes have a single step with their own name.
+        let step = status.strip_prefix(name).map_or(&*status, str::trim_start);
+        format!("{name} {} {step}", clock(self.started.elapsed()))
     }
 }
 
@@ -307,6 +309,20 @@ mod tests {
             let one = at(&format!("{lane} one")).expect("it is printed");
             assert_eq!(at(&format!("{lane} two")), Some(one + 1));
         }
+    }
+
+    #[test]
+    fn a_running_lane_is_shown_with_its_time_and_its_step() {
+        let lane = Running {
+            name: "wasm",
+            started: Instant::now(),
+            status: Status::default(),
+        };
+        let mut console = Console::buffered(lane.status.clone());
+        console.begin("wasm", "building");
+        assert_eq!(lane.shown(), "wasm 0:00 building");
+        console.begin("node", "testing");
+        assert_eq!(lane.shown(), "wasm 0:00 node testing");
     }
 
     #[test]
