@@ -11,6 +11,7 @@
 //! Nothing is normalised, summarised or left out. Generators are deterministic: a seed gives the
 //! same cases on every machine.
 
+pub mod answers;
 pub mod case;
 pub mod certificates;
 pub mod certify;
