@@ -95,7 +95,7 @@ pub enum CompareError {
         /// The cases that the model wrote.
         got: u64,
     },
-    /// The model's output goes on after the corpus has ended.
+    /// The model's output continues after the end of the corpus.
     #[error("the model wrote more than the {expected} cases of the corpus")]
     TooMany {
         /// The cases of the corpus.
