@@ -78,6 +78,11 @@ fuzz TARGET RUNS="1000000":
 docs:
     cargo doc --workspace --no-deps --open
 
+# Build a release: static programs with the page of `view`, and their digests
+[group('build')]
+release:
+    cargo xtask release
+
 # List the cache of built and downloaded files; --clear empties it
 [group('read')]
 cache *ARGS:

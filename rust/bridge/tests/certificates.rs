@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
+use antiphon_bridge::answers::{Digest, output_digest};
 use antiphon_bridge::certificates::{Claim, Verdict, certify};
 use antiphon_bridge::random;
 use antiphon_bridge::scope::Part;
@@ -21,7 +22,7 @@ use antiphon_machine::{Canonical, CodeImage, VerifiedImage, sample};
 
 mod common;
 
-use common::oracle;
+use common::{CERTIFICATE, Kept, oracle};
 
 /// The number of random images that are certified and judged.
 const RANDOM_IMAGES: usize = 300;
@@ -529,6 +530,21 @@ impl Tamperer<'_> {
     }
 }
 
+impl Question {
+    /// The digest of what the model is given.
+    fn digest(&self) -> Digest {
+        let Claim { image, certificate } = &self.claim;
+        let parts = [output_digest(image), output_digest(certificate)];
+        output_digest(&parts.concat())
+    }
+
+    /// The digest of the compiler's verdict as the model would write it.
+    fn verdict(&self) -> Digest {
+        let verdict = self.claim.verdict().map(|verdict| verdict.to_string());
+        output_digest(verdict.unwrap_or_default().as_bytes())
+    }
+}
+
 /// The verdicts of both sides.
 #[derive(Default)]
 struct Judged {
@@ -686,7 +702,19 @@ fn both_checkers_agree_on_valid_and_tampered_certificates() {
 
     let (start, oracle) = (Instant::now(), oracle());
     let mut judged = Judged::default();
-    let portions = portions(&questions);
+    let mut kept = Kept::open(CERTIFICATE);
+    let count = questions.len();
+    let (asked, known): (Vec<Question>, Vec<Question>) =
+        questions.into_iter().partition(|question| {
+            kept.answers
+                .must_ask(&question.digest(), || question.verdict())
+        });
+    // The model's known verdict has the digest of this one, so it is the same text.
+    for question in &known {
+        let verdict = question.claim.verdict().map(|verdict| verdict.to_string());
+        judged.add(question, &verdict.expect("every readable image verifies"));
+    }
+    let portions = portions(&asked);
     let judge = |portion: &[Question]| {
         let claims = portion.iter().map(|question| question.claim.clone());
         oracle.judge(&claims.collect::<Vec<Claim>>())
@@ -706,12 +734,21 @@ fn both_checkers_agree_on_valid_and_tampered_certificates() {
             let model = model.unwrap_or_else(|error| panic!("{error}"));
             for (question, model) in portion.iter().zip(&model) {
                 judged.add(question, model);
+                let verdict = output_digest(model.as_bytes());
+                assert!(
+                    kept.answers.add(question.digest(), verdict),
+                    "{}",
+                    question.name
+                );
             }
         }
     }
+    kept.save();
     println!(
-        "{} claims in {} processes; {:.1} s",
-        questions.len(),
+        "{count} claims, {} of them compared with the model's known verdicts, {} judged in {} \
+         processes; {:.1} s",
+        known.len(),
+        asked.len(),
         portions.len(),
         start.elapsed().as_secs_f64()
     );

@@ -14,7 +14,7 @@ use antiphon_machine::mutant::{self, Mutant};
 
 mod common;
 
-use common::{Kept, oracle};
+use common::{Kept, ORACLE, oracle};
 
 /// Stands for the place of a divergence when the mutant fails an assertion before the comparison.
 const ASSERTION: &str = "the kernel's own assertion";
@@ -22,7 +22,7 @@ const ASSERTION: &str = "the kernel's own assertion";
 /// The model's output of each case. Where its digest is known and the right kernel's output has that
 /// digest, they are the same bytes.
 fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
-    let mut kept = Kept::open();
+    let mut kept = Kept::open(ORACLE);
     let mut outputs = Vec::new();
     let done = oracle().compare_known(cases, &mut kept.answers, |_, outs| {
         outputs.push(run::encode(outs));

@@ -10,12 +10,14 @@
 mod bench;
 mod cache;
 mod conformance;
+mod elf;
 mod inputs;
 mod lanes;
 mod lean;
 mod libtest;
 mod parity;
 mod problem;
+mod release;
 mod report;
 mod runner;
 mod setup;
@@ -83,6 +85,8 @@ enum Task {
         #[arg(value_parser = conformance::names())]
         parts: Vec<String>,
     },
+    /// Build a release: static programs with the page of `view`, and their digests
+    Release,
     /// Check the structure of the workspace
     Tidy,
     /// List the cache outside the checkout ($ANTIPHON_CACHE, else ~/.cache/antiphon)
@@ -256,6 +260,7 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
             let reports = conformance::run(&tree, &parts);
             Ok(report::conclude(&reports, started))
         }
+        Task::Release => release::build(&tree),
         Task::Tidy => {
             let report = tidy::lane(&tree, console);
             Ok(report::conclude_lane(&[report], started, console))

@@ -37,13 +37,14 @@ const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 /// A process of npm's Lean takes up to 3 GB, and one test runs up to two of them at a time.
 const ONE_TEST_AT_A_TIME: &str = "--test-threads=1";
 
-/// The variables that tell the tests which answers of the model they may use: the digest of the
-/// oracle, the shard that is asked again, and the cache. The bridge's tests read them.
-const DIGEST_VARIABLE: &str = "ANTIPHON_ORACLE_DIGEST";
-const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
+/// The programs whose answers are kept, each with the variable that tells the tests its digest.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("Runtime/Oracle.lean", "ANTIPHON_ORACLE_DIGEST"),
+    ("Runtime/Certificate.lean", "ANTIPHON_CERTIFICATE_DIGEST"),
+];
 
-/// The program whose answers are kept.
-const ORACLE: &str = "Runtime/Oracle.lean";
+/// The variable that tells the tests the shard that is asked again.
+const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
 
 /// The number of shards: a run asks the model again for the cases of one of them.
 const SHARDS: u8 = 16;
@@ -77,12 +78,19 @@ impl Kept {
         command: &mut Command,
         console: &mut Console,
     ) -> Result<String, Problem> {
-        let digest = lean::program_digest(tree, ORACLE, console)?;
-        let (Kept::AllBut(shard), Some(digest)) = (self, digest) else {
-            command.env_remove(DIGEST_VARIABLE);
-            return Ok("the model is asked for every case".to_owned());
+        let all = "the model is asked for every case";
+        PROGRAMS.iter().for_each(|(_, variable)| {
+            command.env_remove(variable);
+        });
+        let Kept::AllBut(shard) = self else {
+            return Ok(all.to_owned());
         };
-        command.env(DIGEST_VARIABLE, digest);
+        for (file, variable) in PROGRAMS {
+            let Some(digest) = lean::program_digest(tree, file, console)? else {
+                return Ok(format!("{all}: a native Lean is fast enough"));
+            };
+            command.env(variable, digest);
+        }
         command.env(SHARD_VARIABLE, shard.to_string());
         command.env(VARIABLE, tree.cache.root());
         Ok(format!(

@@ -13,7 +13,7 @@ pub(crate) enum Problem {
     Tool(#[from] support::Problem),
     #[error(transparent)]
     Lean(#[from] lean_driver::Problem),
-    #[error("`{}` is dynamically linked, but the guest has no loader", path.display())]
+    #[error("`{}` is dynamically linked, but it must run without a loader", path.display())]
     Dynamic { path: PathBuf },
     #[error("`{}` contains the path `{place}` of this machine", module.display())]
     LeaksPath { module: PathBuf, place: String },

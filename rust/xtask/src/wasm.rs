@@ -189,7 +189,7 @@ fn parity_place(tree: &Tree) -> PathBuf {
 }
 
 /// Builds the package in `rust/wasm/pkg`, which is emptied first.
-fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
+pub(crate) fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
     let module = module(tree, &[], console)?;
     let place = package_place(tree);
     bind(tree, &module, &place, console)?;
@@ -256,28 +256,35 @@ fn module(tree: &Tree, features: &[&str], console: &mut Console) -> Result<PathB
         hidden.push((library.clone(), "std"));
     }
     // The module's bytes must not depend on the directories of this machine, nor contain them.
-    let flags: Vec<String> = hidden
-        .iter()
-        .map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()))
-        .collect();
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", remap(&hidden).join("\u{1f}"));
     command.env_remove("RUSTFLAGS");
     finish(tree, "wasm-build", &mut command, console)?;
     let module = place.join(TRIPLE).join(PROFILE).join("antiphon_wasm.wasm");
-    let bytes = fs::read(&module).map_err(Problem::file(&module))?;
-    for (place, _) in &hidden {
+    check_hidden(&module, &hidden)?;
+    Ok(module)
+}
+
+/// Fails if a built file contains one of the directories of this machine.
+pub(crate) fn check_hidden(
+    built: &Path,
+    hidden: &[(PathBuf, &'static str)],
+) -> Result<(), Problem> {
+    let bytes = fs::read(built).map_err(Problem::file(built))?;
+    for (place, _) in hidden {
         let place = place.as_os_str().as_encoded_bytes();
         if bytes.windows(place.len()).any(|window| window == place) {
-            let place = String::from_utf8_lossy(place).into_owned();
-            return Err(Problem::LeaksPath { module, place });
+            return Err(Problem::LeaksPath {
+                module: built.to_owned(),
+                place: String::from_utf8_lossy(place).into_owned(),
+            });
         }
     }
-    Ok(module)
+    Ok(())
 }
 
 /// The directories of this machine that the compiler would write into the module, each with its
 /// replacement. If several match, the last one wins.
-fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
+pub(crate) fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut hidden = vec![(tree.root.clone(), "antiphon")];
@@ -290,6 +297,13 @@ fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
         }
     }
     Ok(hidden)
+}
+
+/// The compiler's flags that replace these directories in its output.
+pub(crate) fn remap(hidden: &[(PathBuf, &'static str)]) -> Vec<String> {
+    let flag =
+        |(place, name): &(PathBuf, &str)| format!("--remap-path-prefix={}={name}", place.display());
+    hidden.iter().map(flag).collect()
 }
 
 /// Generates the JavaScript and the types for a module, with a program of this crate.
@@ -328,7 +342,7 @@ fn bindgen(tree: &Tree, console: &mut Console) -> Result<Entry, Problem> {
 }
 
 /// Runs a program that must exit with success.
-fn finish(
+pub(crate) fn finish(
     tree: &Tree,
     name: &'static str,
     command: &mut Command,

@@ -53,7 +53,7 @@ impl Suite {
         let start = Instant::now();
         let (mut actions, mut states) = (Vec::new(), 0);
         let coverage = &mut self.coverage;
-        let mut kept = Kept::open();
+        let mut kept = Kept::open(ORACLE);
         let done = oracle().compare_known(&self.cases, &mut kept.answers, |case, outs| {
             coverage.add(case, outs);
             observe(actions.len(), case, outs);
@@ -114,9 +114,10 @@ impl Suite {
     }
 }
 
-/// Set by `cargo xtask`: the digest of the oracle's text with its imports, of Lean and of its
-/// patches. Without it no answer of the model is kept.
-const PROGRAM_VARIABLE: &str = "ANTIPHON_ORACLE_DIGEST";
+/// The model's programs whose answers are kept: the variable that `cargo xtask` sets to the digest
+/// of the program's text with its imports, of Lean and of its patches. Without it no answer is kept.
+pub(crate) const ORACLE: &str = "ANTIPHON_ORACLE_DIGEST";
+pub(crate) const CERTIFICATE: &str = "ANTIPHON_CERTIFICATE_DIGEST";
 
 /// Set by `cargo xtask`: the number of the shard whose cases the model is asked again.
 const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
@@ -131,8 +132,9 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn open() -> Kept {
-        let Ok(program) = std::env::var(PROGRAM_VARIABLE) else {
+    /// The known answers of a program, named by its variable.
+    pub(crate) fn open(program: &str) -> Kept {
+        let Ok(program) = std::env::var(program) else {
             let answers = Answers::unknown();
             return Kept {
                 answers,

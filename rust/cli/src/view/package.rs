@@ -20,8 +20,9 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// Finds the package: in the folder named on the command line or in the environment, else
-    /// beside the installed program, else in the checkout that the program was built in.
+    /// Finds the package: in the folder named on the command line or in the environment, else the
+    /// one included in the program, else beside the installed program, else in the checkout that
+    /// the program was built in.
     pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
         let named = named.map(Path::to_owned);
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
@@ -29,6 +30,9 @@ impl Package {
                 true => Package::read(&folder),
                 false => Err(SystemError::NoSuchPackage { folder }.into()),
             };
+        }
+        if let Some(included) = Package::included() {
+            return Ok(included);
         }
         let installed = checkout::folders()?.nth(1);
         let installed = installed.map(|folder| folder.join("share/antiphon/wasm"));
@@ -41,6 +45,19 @@ impl Package {
             Some(folder) => Package::read(&folder),
             None => Err(SystemError::NoPackage.into()),
         }
+    }
+
+    #[cfg(viewer_included)]
+    fn included() -> Option<Package> {
+        Some(Package {
+            script: include_str!(env!("ANTIPHON_VIEWER_SCRIPT")).to_owned(),
+            module: include_bytes!(env!("ANTIPHON_VIEWER_MODULE")).to_vec(),
+        })
+    }
+
+    #[cfg(not(viewer_included))]
+    fn included() -> Option<Package> {
+        None
     }
 
     fn read(folder: &Path) -> Result<Package, Problem> {
