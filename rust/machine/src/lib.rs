@@ -32,6 +32,7 @@ mod schedule;
 pub mod schema;
 mod session;
 pub mod step;
+pub mod text;
 mod thin_deque;
 #[cfg(feature = "threads")]
 pub mod threaded;
