@@ -377,10 +377,15 @@ impl Literal {
                 Value::list(items.collect::<Result<_, _>>()?)
             }
             (Sort::Option(_), Literal::Word(word)) if word == NONE => Value::option(None),
-            (Sort::Option(item), Literal::Some(literal)) => {
-                Value::option(Some(literal.value(*item, image)?))
+            // In a verified image a sort contains only earlier ones. Any other is not followed, so
+            // that the conversion ends.
+            (Sort::Option(item), literal) if *item < sort => {
+                let item_literal = match literal {
+                    Literal::Some(inner) => inner,
+                    literal => literal,
+                };
+                Value::option(Some(item_literal.value(*item, image)?))
             }
-            (Sort::Option(item), literal) => Value::option(Some(literal.value(*item, image)?)),
             (Sort::Record { name, fields }, Literal::Record(given)) => {
                 record(name, fields, given, image)?
             }
@@ -389,26 +394,7 @@ impl Literal {
                 let items = pairs.map(|(literal, (_, sort))| literal.value(*sort, image));
                 Value::record(items.collect::<Result<_, _>>()?)
             }
-            (Sort::Enum { variants, .. }, Literal::Number(n)) => {
-                let number = usize::try_from(*n).ok();
-                let name = number.and_then(|n| variants.get(n));
-                self.by_number(name, sort, image)?
-            }
-            (Sort::Arm(labels), Literal::Number(n)) => {
-                let label = labels.iter().find(|label| i128::from(label.0) == *n);
-                let name = label.and_then(|label| image.labels.get(label.index()));
-                self.by_number(name, sort, image)?
-            }
-            (Sort::Enum { variants, .. }, Literal::Word(word)) => {
-                position(word, variants.iter().map(String::as_str))?
-            }
-            (Sort::Arm(labels), Literal::Word(word)) => {
-                let names = labels.iter().filter_map(|l| image.labels.get(l.index()));
-                let Value::Nat(row) = position(word, names.map(String::as_str))? else {
-                    return Err(self.form_error(sort, image));
-                };
-                Value::Nat(labels.get(row as usize).map_or(0, |l| u64::from(l.0)))
-            }
+            (Sort::Enum { .. } | Sort::Arm(_), literal) => literal.choice(kind, sort, image)?,
             (
                 Sort::Unit
                 | Sort::Bool
@@ -418,27 +404,55 @@ impl Literal {
                 | Sort::Bytes
                 | Sort::Foreign { .. }
                 | Sort::List(_)
-                | Sort::Record { .. }
-                | Sort::Enum { .. }
-                | Sort::Arm(_),
+                | Sort::Option(_)
+                | Sort::Record { .. },
                 _,
             ) => return Err(self.form_error(sort, image)),
         };
         Ok(value)
     }
 
-    /// The number as a variant or a label with this name, unless the name is a word.
-    fn by_number(
-        &self,
-        name: Option<&String>,
-        sort: SortId,
-        image: &CodeImage,
-    ) -> Result<Value, ConvertError> {
-        match (self, name) {
-            (Literal::Number(n), Some(name)) if !is_word(name) => u64::try_from(*n)
-                .map(Value::Nat)
-                .map_err(|_| self.form_error(sort, image)),
-            _ => Err(self.form_error(sort, image)),
+    /// Converts a word to a variant or a label, or a number to one whose name is not a word.
+    fn choice(&self, kind: &Sort, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
+        let choices: Vec<(u64, &str)> = match kind {
+            Sort::Enum { variants, .. } => {
+                let names = variants.iter().map(String::as_str);
+                (0u64..).zip(names).collect()
+            }
+            Sort::Arm(labels) => {
+                let labels = labels.iter();
+                let named = labels.filter_map(|label| {
+                    let name = image.labels.get(label.index())?;
+                    Some((u64::from(label.0), name.as_str()))
+                });
+                named.collect()
+            }
+            Sort::Unit
+            | Sort::Bool
+            | Sort::Nat
+            | Sort::Int
+            | Sort::Text
+            | Sort::Bytes
+            | Sort::List(_)
+            | Sort::Option(_)
+            | Sort::Record { .. }
+            | Sort::Foreign { .. } => Vec::new(),
+        };
+        let mut found = choices.iter().filter(|(n, name)| match self {
+            Literal::Word(word) => word == name,
+            Literal::Number(number) => i128::from(*n) == *number && !is_word(name),
+            _ => false,
+        });
+        match (found.next(), self) {
+            (Some((n, _)), _) => Ok(Value::Nat(*n)),
+            (None, Literal::Word(word)) => {
+                let known = choices.iter().map(|(_, name)| format!("`{name}`"));
+                Err(ConvertError::NoSuchWord {
+                    word: line(word),
+                    known: known.collect::<Vec<_>>().join(", "),
+                })
+            }
+            (None, _) => Err(self.form_error(sort, image)),
         }
     }
 
@@ -505,23 +519,4 @@ fn record(
         }
     }
     Ok(Value::record(values))
-}
-
-fn position<'n>(
-    word: &str,
-    names: impl Iterator<Item = &'n str> + Clone,
-) -> Result<Value, ConvertError> {
-    match names.clone().position(|name| name == word) {
-        Some(row) => Ok(Value::Nat(row as u64)),
-        None => {
-            let known = names
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            Err(ConvertError::NoSuchWord {
-                word: line(word),
-                known,
-            })
-        }
-    }
 }

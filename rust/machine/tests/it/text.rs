@@ -404,6 +404,17 @@ fn a_literal_that_nests_too_deep_is_an_error() {
 }
 
 #[test]
+fn a_sort_that_contains_itself_has_no_values() {
+    let image = CodeImage {
+        sorts: vec![Sort::Option(SortId(0))],
+        ..CodeImage::default()
+    };
+    let error = read_of("7", SortId(0), &image);
+    let expected = "expected `sort 0?`, got the number `7`";
+    assert_eq!(error, Err(expected.to_owned()));
+}
+
+#[test]
 fn nested_optional_values_have_different_texts() {
     let (option, variants) = (SortId(1), SortId(3));
     let words = ["none", "some", "a b"].map(str::to_owned).to_vec();
