@@ -498,13 +498,16 @@ impl RowObserver for Rows {
             | Source::Diverged(_) => false,
         };
         let label = row.label.zip(image);
+        // A role's rows are found by role and peer. A request about a message to the role, made by
+        // the other role's host, is not one of them.
+        let peer = row.peer.filter(|_| row.label.is_some());
         let entry = Row {
             step: row.step,
             clock: row.clock,
             end: 0,
             session: row.session.map_or(NONE, |session| session.0),
             role: self.role(image, row.role),
-            peer: self.role(image, row.peer),
+            peer: self.role(image, peer),
             label: label.map_or(NONE, |(label, image)| self.name(image.label_name(label))),
             kind: row.kind,
             by_step,
