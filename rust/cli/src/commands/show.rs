@@ -122,7 +122,8 @@ fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<
 fn documents(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     let mut out = output.stdout();
     let header = json!({
-        "event": "header", "version": VERSION, "tool": timeline.header().tool, "source": timeline.header().source,
+        "event": "header", "version": VERSION,
+        "tool": timeline.header().tool, "source": timeline.header().source,
         "policy": timeline.header().config.policy.name(),
         "notes": timeline.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
     });
