@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
+use std::str::FromStr;
 
 use antiphon_codec::{Encoder, Limits};
 use antiphon_language::automaton::LocalAutomaton;
@@ -65,6 +66,38 @@ impl fmt::Display for Verdict {
                 "refused: a step leads from configuration {n} out of the certificate"
             ),
         }
+    }
+}
+
+/// A line that is not the text of a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a verdict, got `{got}`")]
+pub struct UnknownVerdict {
+    /// The line.
+    pub got: String,
+}
+
+impl FromStr for Verdict {
+    type Err = UnknownVerdict;
+
+    /// Reads the text that [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Verdict, UnknownVerdict> {
+        let mut parts = text.split(|c: char| !c.is_ascii_digit());
+        let digits = parts.find(|part| !part.is_empty());
+        let n = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        let all = [
+            Verdict::Accepted,
+            Verdict::NoImage,
+            Verdict::NoCertificate,
+            Verdict::Foreign(n),
+            Verdict::NoStart,
+            Verdict::Bad(n),
+            Verdict::Leak(n),
+        ];
+        let found = all.into_iter().find(|verdict| verdict.to_string() == text);
+        found.ok_or_else(|| UnknownVerdict {
+            got: text.to_owned(),
+        })
     }
 }
 
@@ -142,14 +175,17 @@ pub fn write_claims<'c>(
 /// Reads a file of verdicts: a line for each claim, in the claims' order.
 ///
 /// # Errors
-/// When reading fails, or the file's last line is missing.
-pub fn read_verdicts(from: impl BufRead) -> io::Result<Vec<String>> {
+/// When reading fails, a line is not a verdict, or the file's last line is missing.
+pub fn read_verdicts(from: impl BufRead) -> io::Result<Vec<Verdict>> {
     let mut lines = from.lines().collect::<io::Result<Vec<_>>>()?;
     if lines.pop().is_none_or(|last| last != VERDICTS_END) {
         let error = format!("the verdicts do not end with `{VERDICTS_END}`");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
     }
-    Ok(lines)
+    let verdicts = lines.iter().map(|line| line.parse());
+    verdicts
+        .collect::<Result<_, UnknownVerdict>>()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
@@ -190,9 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn cut_off_verdicts_are_refused() {
+    fn verdicts_are_read_as_they_are_printed() {
+        let verdicts = vec![
+            Verdict::Accepted,
+            Verdict::NoImage,
+            Verdict::NoCertificate,
+            Verdict::Foreign(0),
+            Verdict::NoStart,
+            Verdict::Bad(17),
+            Verdict::Leak(usize::MAX),
+        ];
+        let lines: String = verdicts.iter().map(|line| format!("{line}\n")).collect();
+        let read = read_verdicts(format!("{lines}complete\n").as_bytes());
+        assert_eq!(read.expect("a complete file"), verdicts);
         let read = read_verdicts(&b"accepted\nrefused: x\ncomplete\n"[..]);
-        assert_eq!(read.expect("whole"), ["accepted", "refused: x"]);
+        let error = read.expect_err("not a verdict").to_string();
+        assert_eq!(error, "expected a verdict, got `refused: x`");
+    }
+
+    #[test]
+    fn cut_off_verdicts_are_refused() {
         for cut in [&b""[..], b"accepted\n", b"accepted\ncompl"] {
             let error = read_verdicts(cut).expect_err("cut off").to_string();
             assert_eq!(error, "the verdicts do not end with `complete`");

@@ -9,7 +9,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::answers::{Answers, Digest, case_digest, output_digest};
 use crate::case::Case;
-use crate::certificates::{Claim, read_verdicts, write_claims};
+use crate::certificates::{Claim, Verdict, read_verdicts, write_claims};
 use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
 use crate::output::OutputReader;
@@ -143,11 +143,11 @@ impl Oracle {
         Ok(std::fs::read_to_string(output)?)
     }
 
-    /// The model's verdict on each claim: `accepted`, or `refused` with the reason.
+    /// The model's verdict on each claim.
     ///
     /// # Errors
     /// When the process cannot be started, fails, or does not judge every claim.
-    pub fn judge(&self, claims: &[Claim]) -> Result<Vec<String>, OracleError> {
+    pub fn judge(&self, claims: &[Claim]) -> Result<Vec<Verdict>, OracleError> {
         let folder = tempfile::tempdir()?;
         let folder = folder.path();
         let (input, output) = (folder.join("claims"), folder.join("verdicts"));

@@ -557,15 +557,15 @@ struct Judged {
 }
 
 impl Judged {
-    fn add(&mut self, question: &Question, model: &str) {
+    fn add(&mut self, question: &Question, model: Verdict) {
         let (name, tampering) = (&question.name, question.tampering);
         let verdict = question.claim.verdict();
         let verdict = verdict.expect("every readable image verifies");
-        if model != verdict.to_string() {
+        if model != verdict {
             let difference = format!("{name}: the compiler says {verdict}, the model {model}");
             self.differences.push(difference);
         }
-        let is_accepted = model == Verdict::Accepted.to_string();
+        let is_accepted = model == Verdict::Accepted;
         assert!(tampering != Tampering::No || is_accepted, "{name}: {model}");
         assert!(!tampering.is_fatal() || !is_accepted, "{name}: accepted");
         let column = usize::from(!is_accepted);
@@ -732,7 +732,7 @@ fn both_checkers_agree_on_valid_and_tampered_certificates() {
         });
         for (portion, model) in two.iter().zip(verdicts) {
             let model = model.unwrap_or_else(|error| panic!("{error}"));
-            for (question, model) in portion.iter().zip(&model) {
+            for (question, model) in portion.iter().zip(model) {
                 judged.add(question, model);
                 let verdict = output_digest(model.as_bytes());
                 assert!(

@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use antiphon_machine::text::Literal;
 use antiphon_machine::{Class, EffectHandler, EffectRequest, FailureKind, Outcome, Reply, Value};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::fields::{Fields, record};
 use crate::interrupt::Interrupt;
-use crate::literal::Literal;
 use crate::same_file::is_same_file;
 
 /// Bytes of a chunk: with the other fields of its record, a chunk fits a payload of 64 KiB.

@@ -1,9 +1,9 @@
 //! Draws rows as a Mermaid sequence diagram.
 
-use antiphon_machine::VerifiedImage;
+use antiphon_record::rows::RowKind;
 
 use crate::overflow::{Overflow, Totals};
-use crate::rows::{Kind, Row};
+use crate::rows::NamedRow;
 
 /// Draws the messages and calls of a run as a Mermaid sequence diagram, up to a bound that Mermaid
 /// can still draw. Beyond the bound, the first and last rows of trouble and ends of sessions are
@@ -59,12 +59,11 @@ impl Diagram {
     /// participants.
     pub(crate) fn row(
         &mut self,
-        row: &Row,
-        image: Option<&VerifiedImage>,
+        row: NamedRow<'_>,
         number: impl Fn(&str) -> Option<usize>,
     ) -> Option<String> {
         self.totals.add(row);
-        let line = match draw(row, image, number) {
+        let line = match draw(row, number) {
             Drawn::Line(line) => line.trim_end().to_owned() + "\n",
             Drawn::OtherRole => {
                 self.other_roles += 1;
@@ -126,50 +125,58 @@ enum Drawn {
     Nothing,
 }
 
-fn draw(row: &Row, image: Option<&VerifiedImage>, number: impl Fn(&str) -> Option<usize>) -> Drawn {
+fn draw(row: NamedRow<'_>, number: impl Fn(&str) -> Option<usize>) -> Drawn {
     let place = |name: &Option<String>| number(name.as_deref()?);
-    let values = mermaid(&row.values_text(image, DRAWN_VALUE));
-    let (what, note) = (mermaid(&row.what), mermaid(&row.note));
+    let values = || mermaid(&row.values(DRAWN_VALUE));
+    let (role, subject, note) = (row.role(), mermaid(&row.subject()), mermaid(&row.note()));
     let over = |place: usize, text: String| Drawn::Line(format!("    Note over P{place}: {text}"));
     // Trouble is always drawn; a role outside the diagram is named in the text.
-    let trouble = |name: &Option<String>, text: String| match (place(name), name) {
+    let trouble = |text: String| match (place(&role), &role) {
         (Some(place), _) => over(place, text),
         (None, Some(name)) => over(0, format!("{} {text}", mermaid(name))),
         (None, None) => over(0, text),
     };
-    match row.kind {
-        Kind::Sent => match (place(&row.from), place(&row.to)) {
-            (Some(from), Some(to)) => {
-                // A dashed arrow is a message inside the guest.
-                let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
-                Drawn::Line(format!("    P{from}{arrow}P{to}: {what} {values}"))
+    let effect = || format!("effect {}", row.row.number.unwrap_or_default());
+    match row.kind() {
+        RowKind::Sent | RowKind::Offered => {
+            let (from, to) = row.ends();
+            match (place(&from), place(&to)) {
+                (Some(from), Some(to)) => {
+                    // A dashed arrow is a message inside the guest.
+                    let arrow = if row.is_inside_guest { "-->>" } else { "->>" };
+                    Drawn::Line(format!("    P{from}{arrow}P{to}: {subject} {}", values()))
+                }
+                (_, _) => Drawn::OtherRole,
             }
-            (_, _) => Drawn::OtherRole,
-        },
-        Kind::Called => match place(&row.from) {
-            Some(place) => over(place, format!("{what}({values})")),
+        }
+        RowKind::Request if row.is_call() => match place(&role) {
+            Some(place) => over(place, format!("{subject}({})", values())),
             None => Drawn::OtherRole,
         },
-        Kind::Failed => trouble(&row.to, format!("{what} failed {note}")),
-        Kind::TimedOut => {
-            let number = row.number.unwrap_or_default();
-            trouble(&row.from, format!("effect {number} timed out"))
-        }
-        Kind::FailureBranch => trouble(&row.from, format!("goes on after a failure: {note}")),
-        Kind::Faulted => trouble(&row.from, format!("faulted: {note}")),
-        Kind::Cancelled => over(0, format!("cancellation {note}")),
-        Kind::Refused => over(0, format!("refused: {note}")),
-        Kind::Diverged => over(0, format!("DIVERGED {note}")),
-        Kind::Ended => over(0, what),
-        Kind::Opened
-        | Kind::Received
-        | Kind::HostAsked
-        | Kind::HostAnswered
-        | Kind::Answered
-        | Kind::Witness
-        | Kind::Halted
-        | Kind::Clock
-        | Kind::Checkpoint => Drawn::Nothing,
+        RowKind::EffectFailed => trouble(format!("{subject} failed {note}")),
+        RowKind::EffectInvalidated => trouble(format!("{} is invalidated", effect())),
+        RowKind::TimeoutIssued => trouble(format!("{} timed out", effect())),
+        RowKind::FailureBranchEntered => trouble(format!("goes on after a failure: {note}")),
+        RowKind::Faulted => trouble(format!("faulted: {note}")),
+        RowKind::CancellationRequested => over(0, "cancellation requested".to_owned()),
+        RowKind::Cancelled => over(0, "cancellation complete".to_owned()),
+        RowKind::Refused => over(0, format!("refused: {note}")),
+        RowKind::Diverged => over(0, format!("DIVERGED {note}")),
+        RowKind::SessionTerminal => over(0, subject),
+        RowKind::Opened
+        | RowKind::Received
+        | RowKind::Chose
+        | RowKind::Request
+        | RowKind::EffectIssued
+        | RowKind::EffectResolved
+        | RowKind::WitnessIssued
+        | RowKind::WitnessExpired
+        | RowKind::Spawned
+        | RowKind::Halted
+        | RowKind::Closed
+        | RowKind::EpochAdvanced
+        | RowKind::Input
+        | RowKind::Checkpoint => Drawn::Nothing,
     }
 }
 
@@ -188,6 +195,13 @@ fn mermaid(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_machine::{
+        CoroutineId, EdgeId, EffectId, End, Event, Fault, LabelId, Message, ObsEvent, OperationId,
+        RoleId, SessionId, Stamp, Value,
+    };
+    use antiphon_record::Request;
+    use antiphon_record::rows::{Row, Source};
+
     use super::*;
 
     #[test]
@@ -200,28 +214,23 @@ mod tests {
     #[test]
     fn a_diagram_keeps_trouble_and_ends_beyond_its_bound() {
         let (mut diagram, _) = Diagram::bounded(["A"].into_iter(), 10, 3);
-        let called = Row {
-            kind: Kind::Called,
-            ..empty()
-        };
-        let faulted = Row {
-            kind: Kind::Faulted,
-            note: "why".to_owned(),
-            ..empty()
-        };
-        let ended = |what: &str| Row {
-            kind: Kind::Ended,
-            what: what.to_owned(),
-            ..empty()
-        };
+        let called = request();
+        let faulted = happened(
+            RowKind::Faulted,
+            Event::Faulted {
+                coroutine: CoroutineId(0),
+                fault: Fault::WrongOperation,
+            },
+        );
+        let ended = |end: End| happened(RowKind::SessionTerminal, Event::SessionTerminal { end });
         let mut drawn = 0;
         let mut rows = vec![called.clone(); 20];
         rows.push(faulted);
-        rows.push(ended("faulted"));
+        rows.push(ended(End::Faulted));
         rows.extend(vec![called; 5]);
-        rows.extend((0..20).map(|_| ended("closed")));
+        rows.extend((0..20).map(|_| ended(End::Closed)));
         for row in &rows {
-            drawn += usize::from(diagram.row(row, None, |_| Some(0)).is_some());
+            drawn += usize::from(diagram.row(named(row), |_| Some(0)).is_some());
         }
         assert_eq!(drawn, 10);
         let text = diagram.end(Some("the recording ends here"));
@@ -230,7 +239,7 @@ mod tests {
             .map(|line| line.strip_prefix("    Note over P0: ").expect("notes only"));
         let expected = [
             "10 left out here",
-            "faulted: why",
+            "faulted: the instruction does not fit the operation it names",
             "faulted",
             "5 left out here",
             "closed",
@@ -250,32 +259,81 @@ mod tests {
     #[test]
     fn counts_rows_of_other_roles_and_names_their_trouble() {
         let (mut diagram, _) = Diagram::bounded(["A"].into_iter(), 10, 3);
+        let message = Message {
+            edge: EdgeId(0),
+            sequence: 0,
+            label: LabelId(0),
+            payload: Value::Unit,
+        };
         let sent = Row {
-            to: Some("B".to_owned()),
-            ..empty()
+            peer: Some(RoleId(1)),
+            ..happened(RowKind::Sent, Event::Sent(message))
         };
-        assert_eq!(
-            diagram.row(&sent, None, |name| (name == "A").then_some(0)),
-            None
-        );
+        let place = |name: &str| (name == "role 0").then_some(0);
+        assert_eq!(diagram.row(named(&sent), place), None);
+        let timed_out = Event::TimeoutIssued {
+            number: 7,
+            witness: 0,
+        };
         let timed_out = Row {
-            kind: Kind::TimedOut,
-            from: Some("B".to_owned()),
             number: Some(7),
-            ..empty()
+            ..happened(RowKind::TimeoutIssued, timed_out)
         };
-        let line = diagram.row(&timed_out, None, |_| None);
+        let line = diagram.row(named(&timed_out), |_| None);
         assert_eq!(
             line.as_deref(),
-            Some("    Note over P0: B effect 7 timed out\n")
+            Some("    Note over P0: role 0 effect 7 timed out\n")
         );
         assert!(diagram.end(None).contains("1 of other roles are not drawn"));
     }
 
-    fn empty() -> Row {
-        Row {
-            from: Some("A".to_owned()),
-            ..Row::new(Kind::Sent, 0, 0, None)
+    fn named(row: &Row) -> NamedRow<'_> {
+        NamedRow {
+            row,
+            image: None,
+            is_inside_guest: false,
         }
+    }
+
+    fn row(kind: RowKind, source: Source) -> Row {
+        Row {
+            kind,
+            step: 0,
+            clock: 0,
+            session: None,
+            role: Some(RoleId(0)),
+            peer: None,
+            label: None,
+            operation: None,
+            number: None,
+            source,
+        }
+    }
+
+    fn happened(kind: RowKind, event: Event) -> Row {
+        let stamp = Stamp {
+            session: SessionId(0),
+            index: 0,
+            step: 0,
+            clock: 0,
+        };
+        row(kind, Source::Event(ObsEvent { stamp, event }))
+    }
+
+    fn request() -> Row {
+        let effect = EffectId {
+            session: SessionId(0),
+            number: 0,
+        };
+        let request = Request {
+            step: 0,
+            effect,
+            role: Some(RoleId(0)),
+            operation: OperationId(0),
+            args: vec![],
+            attempt: 0,
+            deadline: None,
+        };
+        row(RowKind::Request, Source::Request(request))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use antiphon_machine::text::Literal;
 use antiphon_machine::{CodeImage, EffectRequest, Sort, SortId, Value, VerifiedImage};
 
-use crate::literal::Literal;
 use crate::streams::Piece;
 
 /// Makes the record that the request asks for. Given fields that the record does not have are left

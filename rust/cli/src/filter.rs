@@ -5,10 +5,10 @@
 //! direction of text or are invisible are replaced, because they make a line look like another one.
 //! Only text for a person is filtered, never data.
 
-use antiphon_record::text::{REPLACEMENT, misleads};
+use antiphon_machine::text::{REPLACEMENT, misleads};
 use vte::{Parser, Perform};
 
-pub(crate) use antiphon_record::text::line;
+pub(crate) use antiphon_machine::text::line;
 
 /// Filters a stream. The result does not depend on how the stream is split into pieces.
 #[derive(Default)]

@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use antiphon_guest::driver::Remote;
+use antiphon_machine::text::Literal;
 use antiphon_machine::{
     Class, EffectHandler, EffectId, EffectRequest, FailureKind, Ingress, LabelId, Outcome, Reply,
     SessionId, SortId, Value, VerifiedImage,
 };
 
 use crate::fields::{Fields, payload};
-use crate::literal::Literal;
 use crate::streams::{
     InputStream, OutputFormat, OutputStream, Piece, Progress, Stream, StreamEvent, has_input,
 };

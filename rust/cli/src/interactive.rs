@@ -2,10 +2,10 @@
 
 use std::io;
 
+use antiphon_machine::text::{Cursor, Printer};
 use antiphon_machine::{Class, EffectHandler, EffectRequest, Outcome, Reply, Sort};
 
 use crate::filter;
-use crate::literal::{Cursor, sort_name};
 use crate::output::to_stderr;
 use crate::script::{Answer, answer};
 use crate::standard::Lines;
@@ -87,7 +87,7 @@ fn read(line: &[u8], request: &EffectRequest<'_>) -> Result<Reply, String> {
 fn prompt(request: &EffectRequest<'_>) -> String {
     let image = request.image();
     let role = filter::line(request.role_name());
-    let sort = sort_name(request.result_sort(), image.image());
+    let sort = Printer::new(image.image()).sort(request.result_sort());
     match request.class() {
         Class::Decide { peer, .. } => {
             format!(

@@ -1,9 +1,10 @@
 //! Prints rows as lines of text.
 
-use antiphon_machine::VerifiedImage;
+use antiphon_machine::{CoroutineId, End, Event};
+use antiphon_record::rows::{RowKind, Source};
 
 use crate::output::{DIM, ERROR, NAME, Output, SUCCESS, WARNING};
-use crate::rows::{Kind, Row};
+use crate::rows::NamedRow;
 
 /// The width of a value in a line, in characters.
 const SHOWN: usize = 72;
@@ -18,36 +19,23 @@ pub(crate) fn head(output: &Output) -> String {
 
 /// Returns a row as a line with its line end. Session 0 is named only if the caller knows of other
 /// sessions.
-pub(crate) fn line(
-    row: &Row,
-    image: Option<&VerifiedImage>,
-    output: &Output,
-    has_others: bool,
-) -> String {
-    let (actor, action) = describe(row, image);
+pub(crate) fn line(row: NamedRow<'_>, output: &Output, has_others: bool) -> String {
+    let (actor, action) = describe(row);
     let pad = " ".repeat(ACTOR_WIDTH.saturating_sub(actor.chars().count()));
-    let style = match row.kind {
-        Kind::Failed | Kind::TimedOut | Kind::Refused | Kind::Cancelled | Kind::FailureBranch => {
-            WARNING
-        }
-        Kind::Faulted | Kind::Diverged => ERROR,
-        Kind::Ended if row.what == "closed" => SUCCESS,
-        Kind::Ended => WARNING,
-        Kind::Opened
-        | Kind::Sent
-        | Kind::Received
-        | Kind::HostAsked
-        | Kind::HostAnswered
-        | Kind::Called
-        | Kind::Answered
-        | Kind::Witness
-        | Kind::Halted
-        | Kind::Clock
-        | Kind::Checkpoint => NAME,
+    let (kind, is_closed) = (row.kind(), row.subject() == End::Closed.name());
+    let style = if matches!(kind, RowKind::Faulted | RowKind::Diverged) {
+        ERROR
+    } else if kind == RowKind::SessionTerminal {
+        if is_closed { SUCCESS } else { WARNING }
+    } else if kind.is_trouble() {
+        WARNING
+    } else {
+        NAME
     };
-    let place = output.paint(DIM, &format!("{:>7} {:>7}", row.step, row.clock));
+    let place = output.paint(DIM, &format!("{:>7} {:>7}", row.row.step, row.row.clock));
     // Most recordings have one session, which needs no number.
-    let session = row.session.filter(|session| has_others || *session > 0);
+    let session = row.row.session.map(|session| session.0);
+    let session = session.filter(|session| has_others || *session > 0);
     let session = session
         .map(|session| format!("[{session}] "))
         .unwrap_or_default();
@@ -57,69 +45,108 @@ pub(crate) fn line(
     )
 }
 
+/// The coroutine of an event without a role: it was spawned.
+fn coroutine(row: NamedRow<'_>) -> Option<CoroutineId> {
+    let Source::Event(event) = &row.row.source else {
+        return None;
+    };
+    match event.event {
+        Event::EffectIssued { coroutine, .. }
+        | Event::FailureBranchEntered { coroutine, .. }
+        | Event::Halted { coroutine }
+        | Event::Faulted { coroutine, .. } => Some(coroutine),
+        Event::Opened { .. }
+        | Event::Sent(_)
+        | Event::Offered(_)
+        | Event::Received(_)
+        | Event::Chose(_)
+        | Event::EffectResolved { .. }
+        | Event::EffectFailed { .. }
+        | Event::EffectInvalidated { .. }
+        | Event::WitnessIssued { .. }
+        | Event::WitnessExpired { .. }
+        | Event::TimeoutIssued { .. }
+        | Event::CancellationRequested { .. }
+        | Event::Cancelled { .. }
+        | Event::Spawned { .. }
+        | Event::Closed
+        | Event::SessionTerminal { .. }
+        | Event::EpochAdvanced { .. } => None,
+    }
+}
+
 /// Describes a row: the actor, and what it does.
-fn describe(row: &Row, image: Option<&VerifiedImage>) -> (String, String) {
-    let values = row.values_text(image, SHOWN);
-    let (from, to) = (
-        row.from.as_deref().unwrap_or("?"),
-        row.to.as_deref().unwrap_or("?"),
-    );
-    let spaced = |text: &str| {
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!(" {text}")
-        }
-    };
-    let noted = |text: String| match row.note.is_empty() {
+fn describe(row: NamedRow<'_>) -> (String, String) {
+    let (kind, subject, note) = (row.kind(), row.subject(), row.note());
+    let number = row.row.number.unwrap_or_default();
+    let role = row.role().unwrap_or_else(|| match coroutine(row) {
+        Some(coroutine) => format!("coroutine {coroutine}"),
+        None => "?".to_owned(),
+    });
+    let session = |action: String| ("session".to_owned(), action);
+    let witness = |action: String| ("witness".to_owned(), action);
+    let noted = |text: String| match note.is_empty() {
         true => text,
-        false => format!("{text}  ({})", row.note),
+        false => format!("{text}  ({note})"),
     };
-    let inside = |text: String| match row.is_inside_guest {
-        true => format!("{text}  (inside the guest)"),
-        false => text,
+    let is_of_host = row.row.is_of_host(row.image);
+    match kind {
+        RowKind::Sent | RowKind::Offered | RowKind::Received | RowKind::Chose => message(row),
+        RowKind::Request if is_of_host => {
+            let values = row.values(SHOWN);
+            let space = if values.is_empty() { "" } else { " " };
+            let action = noted(format!("{subject}{space}{values}"));
+            (format!("{role} ? host"), action)
+        }
+        RowKind::Request => {
+            let call = format!("{subject}({})", row.values(SHOWN));
+            (format!("{role} calls"), noted(call))
+        }
+        RowKind::EffectIssued => (role, noted(format!("issues effect {number}, {subject}"))),
+        RowKind::EffectResolved => {
+            let verb = if is_of_host { "! host" } else { "gets" };
+            let result = format!("{subject} = {}", row.values(SHOWN));
+            (format!("{role} {verb}"), result)
+        }
+        RowKind::EffectFailed => (format!("{role} gets"), format!("{subject} failed: {note}")),
+        RowKind::EffectInvalidated => (role, format!("effect {number} is invalidated")),
+        RowKind::TimeoutIssued => (role, format!("effect {number} timed out")),
+        RowKind::WitnessIssued => witness(noted(format!("{number} issued"))),
+        RowKind::WitnessExpired => witness(format!("{number} expired")),
+        RowKind::Opened => session(noted(format!("opened {subject}"))),
+        RowKind::Spawned => session(noted(format!("spawned {subject}"))),
+        RowKind::CancellationRequested => session("cancellation requested".to_owned()),
+        RowKind::Cancelled => session("cancellation complete".to_owned()),
+        RowKind::Closed => session("reached its end".to_owned()),
+        RowKind::SessionTerminal => session(format!("ended: {subject}")),
+        RowKind::EpochAdvanced => session(format!("advanced to {note}")),
+        RowKind::FailureBranchEntered => (role, format!("goes on after a failure: {note}")),
+        RowKind::Faulted => (role, format!("faulted: {note}")),
+        RowKind::Halted => (role, "is done".to_owned()),
+        RowKind::Input => match row.ticks() {
+            Some(_) => ("clock".to_owned(), note),
+            None => ("input".to_owned(), note),
+        },
+        RowKind::Refused => ("refused".to_owned(), note),
+        RowKind::Checkpoint => ("checkpoint".to_owned(), note),
+        RowKind::Diverged => ("DIVERGED".to_owned(), note),
+    }
+}
+
+/// Describes a message that enters or leaves its buffer.
+fn message(row: NamedRow<'_>) -> (String, String) {
+    let (from, to) = row.ends();
+    let name = |role: Option<String>| role.unwrap_or_else(|| "?".to_owned());
+    let (from, to, label) = (name(from), name(to), row.subject());
+    let (actor, action) = if row.is_receipt() {
+        (format!("{from} ⇢ {to}"), format!("{label} is taken"))
+    } else {
+        let values = row.values(SHOWN);
+        let space = if values.is_empty() { "" } else { " " };
+        (format!("{from} → {to}"), format!("{label}{space}{values}"))
     };
-    let what = &row.what;
-    match row.kind {
-        Kind::Sent => (
-            format!("{from} → {to}"),
-            inside(format!("{what}{}", spaced(&values))),
-        ),
-        Kind::Received => (format!("{from} ⇢ {to}"), inside(format!("{what} is taken"))),
-        Kind::HostAsked => (
-            format!("{from} ? host"),
-            noted(format!("{what}{}", spaced(&values))),
-        ),
-        Kind::HostAnswered => (format!("{to} ! host"), format!("{what} = {values}")),
-        Kind::Called => (format!("{from} calls"), noted(format!("{what}({values})"))),
-        Kind::Answered => (format!("{to} gets"), format!("{what} = {values}")),
-        Kind::Failed => (format!("{to} gets"), format!("{what} failed: {}", row.note)),
-        Kind::TimedOut => {
-            let number = row.number.unwrap_or_default();
-            (from.to_owned(), format!("effect {number} timed out"))
-        }
-        Kind::Witness => {
-            let number = row.number.unwrap_or_default();
-            ("witness".to_owned(), noted(format!("{number} {what}")))
-        }
-        Kind::Opened => ("session".to_owned(), noted(format!("opened {what}"))),
-        Kind::Cancelled => ("session".to_owned(), format!("cancellation {}", row.note)),
-        Kind::FailureBranch => (
-            from.to_owned(),
-            format!("goes on after a failure: {}", row.note),
-        ),
-        Kind::Faulted => (from.to_owned(), format!("faulted: {}", row.note)),
-        Kind::Halted => (from.to_owned(), "is done".to_owned()),
-        Kind::Ended => ("session".to_owned(), format!("ended: {what}")),
-        Kind::Clock => {
-            let passing = match what.as_str() {
-                "1" => "1 tick passes".to_owned(),
-                ticks => format!("{ticks} ticks pass"),
-            };
-            ("clock".to_owned(), passing)
-        }
-        Kind::Refused => ("refused".to_owned(), row.note.clone()),
-        Kind::Checkpoint => ("checkpoint".to_owned(), row.note.clone()),
-        Kind::Diverged => ("DIVERGED".to_owned(), row.note.clone()),
+    match row.is_inside_guest {
+        true => (actor, format!("{action}  (inside the guest)")),
+        false => (actor, action),
     }
 }

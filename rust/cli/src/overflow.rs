@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_record::describe::count;
+use antiphon_record::rows::RowKind;
 
-use crate::rows::{Kind, Row};
+use crate::rows::NamedRow;
 
 /// The first and the last items of a sequence, each with its position, and the number of all items.
 #[derive(Debug)]
@@ -70,11 +71,11 @@ impl<T> Overflow<T> {
     }
 
     /// Counts a row, and keeps it if it is trouble or the end of a session.
-    pub(crate) fn push(&mut self, place: u64, row: &Row, make: impl FnOnce() -> T) {
+    pub(crate) fn push(&mut self, place: u64, row: NamedRow<'_>, make: impl FnOnce() -> T) {
         self.totals.add(row);
-        if row.kind == Kind::Ended {
+        if row.kind() == RowKind::SessionTerminal {
             self.ends.push(place, make());
-        } else if row.kind.is_trouble() {
+        } else if row.kind().is_trouble() {
             self.trouble.push(place, make());
         }
     }
@@ -119,16 +120,19 @@ impl<T> Overflow<T> {
 /// Counts of rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    kinds: BTreeMap<Kind, u64>,
+    kinds: BTreeMap<RowKind, u64>,
+    /// The number of calls of interfaces.
+    calls: u64,
     /// The number of sessions by their end.
     ends: BTreeMap<String, u64>,
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, row: &Row) {
-        *self.kinds.entry(row.kind).or_default() += 1;
-        if row.kind == Kind::Ended {
-            *self.ends.entry(row.what.clone()).or_default() += 1;
+    pub(crate) fn add(&mut self, row: NamedRow<'_>) {
+        *self.kinds.entry(row.kind()).or_default() += 1;
+        self.calls += u64::from(row.is_call());
+        if row.kind() == RowKind::SessionTerminal {
+            *self.ends.entry(row.subject()).or_default() += 1;
         }
     }
 
@@ -137,7 +141,7 @@ impl Totals {
         self.kinds.values().sum()
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> u64 {
+    fn of(&self, kind: RowKind) -> u64 {
         self.kinds.get(&kind).copied().unwrap_or(0)
     }
 
@@ -158,8 +162,11 @@ impl Totals {
     /// Summarises the rows in one line.
     pub(crate) fn summary(&self) -> String {
         let mut parts = vec![
-            count(self.of(Kind::Sent), "message"),
-            count(self.of(Kind::Called), "call"),
+            count(
+                self.of(RowKind::Sent) + self.of(RowKind::Offered),
+                "message",
+            ),
+            count(self.calls, "call"),
         ];
         parts.extend(Some(self.trouble()).filter(|trouble| !trouble.is_empty()));
         let ends = self.ends();

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use antiphon_machine::text::{ConvertError, Cursor, Literal, ParseError, Printer, show};
 use antiphon_machine::{
     Class, CodeImage, EffectHandler, EffectRequest, FailureKind, LabelId, Outcome, Reply, RoleId,
     SortId, State, Value, VerifiedImage,
 };
 
 use crate::filter;
-use crate::literal::{ConvertError, Cursor, Literal, ParseError, show, sort_name};
 
 /// The most answers in a script once its repetitions are expanded.
 const ANSWERS_MAX: usize = 1 << 20;
@@ -651,7 +651,8 @@ pub(crate) fn answer(
                 | Literal::Bytes(_)
                 | Literal::List(_)
                 | Literal::Record(_)
-                | Literal::Tuple(_) => Err((
+                | Literal::Tuple(_)
+                | Literal::Some(_) => Err((
                     Some(at),
                     ScriptFault::Expected("the detail as a text in quotes"),
                 )),
@@ -818,7 +819,7 @@ impl EffectHandler for Scripted {
 /// Describes a request in a sentence that begins with the role.
 pub(crate) fn describe_request(request: &EffectRequest<'_>) -> String {
     let (image, role) = (request.image(), filter::line(request.role_name()));
-    let sort = || sort_name(request.result_sort(), image.image());
+    let sort = || Printer::new(image.image()).sort(request.result_sort());
     match request.class() {
         Class::Decide { labels, peer } => {
             let labels: Vec<String> = labels

@@ -1,10 +1,11 @@
 //! The state of a session: as text, and as JSON.
 
+use antiphon_machine::text::show;
 use antiphon_machine::{On, Phase, ProtocolMachineKernel, Session, Status, VerifiedImage};
 use antiphon_record::{RegisterSorts, describe};
 
 use crate::filter;
-use crate::literal;
+use crate::json;
 use crate::output::{NAME, Output};
 
 /// The width of a value, in characters.
@@ -38,7 +39,7 @@ pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &O
         text.push_str(&format!("  {role} {state:<10} {status:<28} {at}\n"));
         let sorts = RegisterSorts::of(image, coroutine.program);
         for (n, value) in coroutine.registers.iter().enumerate() {
-            let shown = literal::show(value, sorts.sort(n, value), image.image(), SHOWN);
+            let shown = show(value, sorts.sort(n, value), image.image(), SHOWN);
             text.push_str(&format!("    r{n:<3} {shown}\n"));
         }
     }
@@ -46,7 +47,7 @@ pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &O
         for parcel in edge.queue.iter() {
             let sort = describe::payload_sort(image, (*from, *to), parcel.label, &parcel.payload);
             let (from, to) = (image.role_name(*from), image.role_name(*to));
-            let payload = literal::show(&parcel.payload, sort, image.image(), SHOWN);
+            let payload = show(&parcel.payload, sort, image.image(), SHOWN);
             let label = image.label_name(parcel.label);
             let line = format!("{from} → {to} #{}: {label}", parcel.sequence);
             text.push_str(&format!(
@@ -59,14 +60,13 @@ pub(crate) fn text(kernel: &ProtocolMachineKernel, session: &Session, output: &O
 }
 
 /// Returns a session's state as JSON.
-pub(crate) fn json(kernel: &ProtocolMachineKernel, session: &Session) -> serde_json::Value {
+pub(crate) fn document(kernel: &ProtocolMachineKernel, session: &Session) -> serde_json::Value {
     let image = kernel.image(session);
     let code = Some(image.image());
     let coroutines = session.coroutines().iter().map(|coroutine| {
         let sorts = RegisterSorts::of(image, coroutine.program);
         let registers = coroutine.registers.iter().enumerate();
-        let registers =
-            registers.map(|(n, value)| literal::json(value, sorts.sort(n, value), code));
+        let registers = registers.map(|(n, value)| json::value(value, sorts.sort(n, value), code));
         let state = coroutine
             .role
             .and_then(|role| session.endpoints().get(role.index()));
@@ -90,7 +90,7 @@ pub(crate) fn json(kernel: &ProtocolMachineKernel, session: &Session) -> serde_j
                 serde_json::json!({
                     "label": image.label_name(label),
                     "number": parcel.sequence,
-                    "payload": literal::json(payload, sort, code),
+                    "payload": json::value(payload, sort, code),
                 })
             });
             serde_json::json!({

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use antiphon_machine::{ProtocolMachineKernel, SessionId, VerifiedImage};
-use antiphon_record::{Entry, Moment, Tail, Verdict, describe};
+use antiphon_record::rows::{Row, RowBuilder, RowKind};
+use antiphon_record::{Tail, Verdict};
 
 use crate::filter;
 use crate::problem::Problem;
-use crate::rows::{Kind, Row, Rows};
+use crate::rows::NamedRow;
 
 /// An iterator over the rows of a recording.
 pub(crate) struct Timeline {
     moments: antiphon_record::Timeline<File>,
-    rows: Rows,
+    rows: RowBuilder,
     path: std::path::PathBuf,
     /// The names of the guest's roles, as the rows show them.
     guest_roles: Vec<String>,
@@ -36,7 +37,7 @@ impl Timeline {
             .collect();
         Ok(Timeline {
             moments,
-            rows: Rows::default(),
+            rows: RowBuilder::default(),
             path: path.to_owned(),
             guest_roles,
         })
@@ -46,26 +47,39 @@ impl Timeline {
         self.moments.header()
     }
 
-    /// Returns the next row and the image that its names are from.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a row, its image, or why there is none"
-    )]
-    pub(crate) fn next(&mut self) -> Result<Option<(Row, Option<Arc<VerifiedImage>>)>, Problem> {
+    /// Returns the next row.
+    pub(crate) fn next(&mut self) -> Result<Option<TimelineRow>, Problem> {
         loop {
             let Some(moment) = self.moments.next() else {
                 return Ok(None);
             };
             let moment = moment.map_err(|error| Problem::replay(&self.path, error))?;
             let kernel = self.moments.kernel();
-            if let Some((mut row, session)) = row_of(&mut self.rows, &moment, kernel) {
-                row.mark_inside(&self.guest_roles);
-                return Ok(Some((
+            if let Some(row) = self.rows.moment(moment, kernel) {
+                let mut row = TimelineRow {
+                    image: row.session.and_then(|session| image(kernel, session)),
                     row,
-                    session.and_then(|session| image(kernel, session)),
-                )));
+                    is_inside_guest: false,
+                };
+                if row.named().is_answer() {
+                    continue;
+                }
+                row.is_inside_guest = self.is_inside_guest(row.named());
+                return Ok(Some(row));
             }
         }
+    }
+
+    /// Whether the row is a message between two roles of the guest.
+    fn is_inside_guest(&self, row: NamedRow<'_>) -> bool {
+        let is_message = matches!(
+            row.kind(),
+            RowKind::Sent | RowKind::Offered | RowKind::Received | RowKind::Chose
+        );
+        let is_guest =
+            |name: Option<String>| name.is_some_and(|name| self.guest_roles.contains(&name));
+        let (from, to) = row.ends();
+        is_message && !self.guest_roles.is_empty() && is_guest(from) && is_guest(to)
     }
 
     /// The number of records that were found intact.
@@ -84,43 +98,26 @@ impl Timeline {
     }
 }
 
-fn row_of(
-    rows: &mut Rows,
-    moment: &Moment,
-    kernel: &ProtocolMachineKernel,
-) -> Option<(Row, Option<SessionId>)> {
-    let (step, clock) = (kernel.step_index(), kernel.clock());
-    let other = |kind, note: String| Row {
-        note: filter::line(&note),
-        ..Row::new(kind, step, clock, None)
-    };
-    match moment {
-        Moment::Event(event) => {
-            let session = event.stamp.session;
-            let row = rows.event(event, image(kernel, session).as_deref())?;
-            Some((row, Some(session)))
-        }
-        Moment::Entry { entry, .. } => match entry {
-            Entry::Request(request) => {
-                let session = request.effect.session;
-                let row = rows.request(request, clock, image(kernel, session).as_deref());
-                Some((row, Some(session)))
-            }
-            Entry::Input { step, input } => rows.input(*step, clock, input).map(|row| (row, None)),
-            Entry::Refused(refusal) => Some((other(Kind::Refused, refusal.to_string()), None)),
-            Entry::Checkpoint(_) | Entry::End(_) => {
-                Some((other(Kind::Checkpoint, describe::entry(None, entry)), None))
-            }
-            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) | Entry::Wave { .. } => None,
-        },
-        Moment::Diverged(divergence) => {
-            let note = format!(
-                "{}: expected {}, got {}",
-                divergence.difference.name(),
-                divergence.expected,
-                divergence.got
-            );
-            Some((other(Kind::Diverged, note), divergence.session))
+/// A row of a recording.
+#[derive(Debug)]
+pub(crate) struct TimelineRow {
+    pub(crate) row: Row,
+    image: Option<Arc<VerifiedImage>>,
+    is_inside_guest: bool,
+}
+
+impl TimelineRow {
+    /// The image of the row's session.
+    pub(crate) fn image(&self) -> Option<&VerifiedImage> {
+        self.image.as_deref()
+    }
+
+    /// The row with its names.
+    pub(crate) fn named(&self) -> NamedRow<'_> {
+        NamedRow {
+            row: &self.row,
+            image: self.image(),
+            is_inside_guest: self.is_inside_guest,
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::global::{self, Argument, VarId};
 mod minimise;
 mod text;
 
-pub use text::{Names, TextError, TextErrorKind, sort_texts};
-pub(crate) use text::{action_text, branch_text, quoted};
+pub use text::{Names, TextError, TextErrorKind};
+pub(crate) use text::{action_text, branch_text};
 
 /// A role's local session type with its local code: deterministic, minimal, and numbered in
 /// breadth-first order.

@@ -77,7 +77,8 @@ impl Sorts {
             .map_or(&Shape::Unit, |(shape, _)| shape)
     }
 
-    /// The sort as written.
+    /// The sort as written, for diagnostics. `machine::text` prints the machine's sorts; these have
+    /// no table of an image yet.
     pub(crate) fn show(&self, row: SortRef) -> String {
         match self.shape(row) {
             Shape::Unit => "Unit".into(),

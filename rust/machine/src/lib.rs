@@ -36,6 +36,7 @@ pub mod schema;
 mod session;
 mod sink;
 pub mod step;
+pub mod text;
 mod thin_deque;
 #[cfg(feature = "threads")]
 pub mod threaded;

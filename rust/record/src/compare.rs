@@ -19,12 +19,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use antiphon_machine::{End, RoleId, VerifiedImage};
+use antiphon_machine::{End, RoleId, VerifiedImage, text};
 
 use crate::describe;
 use crate::reader::Tail;
 use crate::replay::ReplayError;
-use crate::text;
 use feed::{Content, Feed, Item, Track, TrackKind};
 use headers::notes;
 use lane::{Counts, Lane, Mismatch};

@@ -1,6 +1,7 @@
 //! Requests, outcomes, inputs, events and entries on one line each, with the names of an image if
 //! there is one. [`Printer`] prints their parts.
 
+use antiphon_machine::text::Printer;
 use antiphon_machine::{
     EdgeId, Event, Failure, Ingress, Instruction, LabelId, Message, ObsEvent, Operation,
     OperationId, Outcome, Pick, ProtocolMachineKernel, RoleId, SessionId, SortId, State, Value,
@@ -8,7 +9,8 @@ use antiphon_machine::{
 };
 
 use crate::entry::{Checkpoint, Entry, Request};
-use crate::text::Printer;
+
+pub use antiphon_machine::text::digest;
 
 /// A number with a noun, in the singular for 1. For a noun with an irregular plural pass a pair.
 pub fn count<'n>(number: u64, noun: impl Into<Noun<'n>>) -> String {
@@ -188,12 +190,6 @@ pub fn passing(ticks: u64) -> String {
         1 => "1 tick passes".to_owned(),
         ticks => format!("{ticks} ticks pass"),
     }
-}
-
-/// The first bytes of a digest.
-pub fn digest(digest: &[u8; 32]) -> String {
-    let [a, b, c, d, e, f, ..] = digest;
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}…")
 }
 
 /// An entry of a recording. `image` is that of the entry's session, if it concerns one.

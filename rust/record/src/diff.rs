@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use antiphon_machine::text::{Excerpt, Printer};
 use antiphon_machine::{
     Canonical, CodeImage, EffectId, Ingress, OperationId, Outcome, SessionId, Value, VerifiedImage,
 };
@@ -13,7 +14,6 @@ use crate::describe::{self, count};
 use crate::divergence::{Field, differing_fields};
 use crate::entry::{Entry, Header};
 use crate::reader::{Reader, Tail};
-use crate::text::{Excerpt, Printer};
 
 /// The result of comparing the entries of two recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]

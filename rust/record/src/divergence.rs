@@ -1,5 +1,6 @@
 //! The first difference between a replay and its recording.
 
+use antiphon_machine::text::{Excerpt, Printer};
 use antiphon_machine::{
     ObsEvent, Pc, ProtocolMachineKernel, Refusal, SessionId, VerifiedImage, WaveRefusal,
 };
@@ -7,7 +8,6 @@ use antiphon_machine::{
 use crate::checks::stop_of;
 use crate::describe;
 use crate::entry::{Entry, Request, Stop};
-use crate::text::{Excerpt, Printer};
 
 /// The first difference between a replay and its recording.
 ///

@@ -27,7 +27,6 @@ mod registers;
 mod replay;
 mod report;
 pub mod rows;
-pub mod text;
 mod timeline;
 mod writer;
 

@@ -1,7 +1,7 @@
 //! A run as rows, one for each event, request, input and entry: the common vocabulary of timelines,
 //! JSON documents, diagrams and pages.
 //!
-//! [`RowSink`] observes a machine, live or in a replay, and passes on its rows.
+//! [`RowSink`] observes a machine, live or in a replay, and passes its rows to a [`RowObserver`].
 //! [`RowBuilder::moment`] returns the rows of a recording's timeline. A row has typed facts, and
 //! methods that print them with the names of the session's image. Its users only have to lay out
 //! the texts.
@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use antiphon_machine::text::{Printer, line};
 use antiphon_machine::{
     Class, CoroutineId, EffectId, EffectRequest, Event, Ingress, LabelId, ObsEvent, OperationId,
     ProtocolMachineKernel, Refusal, RoleId, SessionId, Sink, SortId, Stamp, Value, VerifiedImage,
@@ -17,7 +18,6 @@ use antiphon_machine::{
 use crate::describe;
 use crate::divergence::Divergence;
 use crate::entry::{Entry, Request};
-use crate::text::{Printer, line};
 use crate::timeline::Moment;
 
 macro_rules! kinds {
@@ -414,6 +414,26 @@ pub struct RowBuilder {
 }
 
 impl RowBuilder {
+    /// A builder for the rows that follow this state of a machine.
+    pub fn of(kernel: &ProtocolMachineKernel) -> RowBuilder {
+        let mut builder = RowBuilder::default();
+        for session in kernel.sessions() {
+            let image = kernel.image(session);
+            for effect in session.effects() {
+                let id = EffectId {
+                    session: session.id(),
+                    number: effect.number,
+                };
+                let outstanding = Outstanding {
+                    role: role_of(effect.coroutine, Some(image)),
+                    operation: effect.operation,
+                };
+                builder.outstanding.insert(id, outstanding);
+            }
+        }
+        builder
+    }
+
     /// The row of an event. `image` is that of its session.
     pub fn event(&mut self, event: ObsEvent, image: Option<&VerifiedImage>) -> Row {
         let Stamp {
@@ -590,9 +610,24 @@ fn role_of(coroutine: CoroutineId, image: Option<&VerifiedImage>) -> Option<Role
     (role.index() < roles).then_some(role)
 }
 
-/// A sink that passes on a row for each report of a machine, with the image of the row's session.
-#[derive(Clone, Debug)]
-pub struct RowSink<F> {
+/// Receives the rows of a run.
+pub trait RowObserver {
+    /// A row, with the image of its session if it concerns one.
+    fn row(&mut self, row: Row, image: Option<&VerifiedImage>);
+
+    /// An image was loaded. Sessions of it can follow.
+    fn loaded(&mut self, _image: &Arc<VerifiedImage>) {}
+}
+
+impl<F: FnMut(Row, Option<&VerifiedImage>)> RowObserver for F {
+    fn row(&mut self, row: Row, image: Option<&VerifiedImage>) {
+        self(row, image);
+    }
+}
+
+/// A sink that passes a row for each report of a machine to an observer.
+#[derive(Clone, Debug, Default)]
+pub struct RowSink<O> {
     builder: RowBuilder,
     images: BTreeMap<[u8; 32], Arc<VerifiedImage>>,
     /// The image of each session, in the order of the sessions' numbers.
@@ -600,20 +635,30 @@ pub struct RowSink<F> {
     clock: u64,
     /// Ticks of the last input, until the machine has refused it or reports something else.
     ticks: u64,
-    on_row: F,
+    observer: O,
 }
 
-impl<F: FnMut(Row, Option<&VerifiedImage>)> RowSink<F> {
-    /// A sink that calls `on_row` for each row.
-    pub fn new(on_row: F) -> RowSink<F> {
+impl<O: RowObserver> RowSink<O> {
+    /// A sink for a machine without images and sessions.
+    pub fn new(observer: O) -> RowSink<O> {
         RowSink {
             builder: RowBuilder::default(),
             images: BTreeMap::new(),
             sessions: Vec::new(),
             clock: 0,
             ticks: 0,
-            on_row,
+            observer,
         }
+    }
+
+    /// The observer of the rows.
+    pub fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// The observer of the rows.
+    pub fn observer_mut(&mut self) -> &mut O {
+        &mut self.observer
     }
 
     fn image(&self, session: SessionId) -> Option<Arc<VerifiedImage>> {
@@ -627,11 +672,12 @@ impl<F: FnMut(Row, Option<&VerifiedImage>)> RowSink<F> {
     }
 }
 
-impl<F: FnMut(Row, Option<&VerifiedImage>)> Sink for RowSink<F> {
+impl<O: RowObserver> Sink for RowSink<O> {
     fn loaded(&mut self, image: &VerifiedImage) {
         let digest = *image.digest();
         let entry = self.images.entry(digest);
-        entry.or_insert_with(|| Arc::new(image.clone()));
+        let image = entry.or_insert_with(|| Arc::new(image.clone()));
+        self.observer.loaded(image);
     }
 
     fn event(&mut self, stamp: &Stamp, event: Event) {
@@ -646,7 +692,7 @@ impl<F: FnMut(Row, Option<&VerifiedImage>)> Sink for RowSink<F> {
             event,
         };
         let row = self.builder.event(event, image.as_deref());
-        (self.on_row)(row, image.as_deref());
+        self.observer.row(row, image.as_deref());
     }
 
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
@@ -655,7 +701,7 @@ impl<F: FnMut(Row, Option<&VerifiedImage>)> Sink for RowSink<F> {
         let row = self
             .builder
             .request(Request::of(step, request), clock, image);
-        (self.on_row)(row, image);
+        self.observer.row(row, image);
     }
 
     fn ingress(&mut self, step: u64, input: &Ingress) {
@@ -666,12 +712,12 @@ impl<F: FnMut(Row, Option<&VerifiedImage>)> Sink for RowSink<F> {
         if let Ingress::AdvanceClock { ticks } = input {
             self.ticks = *ticks;
         }
-        (self.on_row)(row, image.as_deref());
+        self.observer.row(row, image.as_deref());
     }
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.ticks = 0;
         let row = self.builder.refused((step, self.clock), *refusal);
-        (self.on_row)(row, None);
+        self.observer.row(row, None);
     }
 }

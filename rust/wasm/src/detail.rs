@@ -1,68 +1,49 @@
 //! The full values that a row's line shortens. They are not stored: the step is replayed again on
 //! request.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-
+use antiphon_machine::text::{Printed, Printer};
 use antiphon_machine::{
-    CodeImage, EffectId, Event, Ingress, LabelId, OperationId, Outcome, ProtocolMachineKernel,
-    SessionId, Sort, SortId, Stamp, Value, VerifiedImage,
+    Event, Ingress, ObsEvent, Outcome, ProtocolMachineKernel, SortId, Value, VerifiedImage,
 };
-use antiphon_record::{Request, describe};
+use antiphon_record::describe;
+use antiphon_record::rows::{Row, RowBuilder, Source};
 use serde::Serialize;
-
-use crate::image::sort_text;
 
 /// The maximum length of a value's text, in bytes. A longer value is cut and marked as cut.
 const TEXT_LEN_MAX: usize = 1 << 20;
 
-/// What a row is about.
-#[derive(Clone, Debug)]
-pub(crate) enum Captured {
-    Event(Stamp, Event),
-    Request(Request),
-    Input(Ingress),
-    Refused,
-}
-
-/// Captures one of the things that happen at a step.
+/// Captures one of the rows of a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Capture {
     step: u64,
-    /// How many of the step's rows come before it.
+    /// The number of rows of the step that precede it.
     before: usize,
-    pub(crate) captured: Option<Captured>,
-    /// The operations of outstanding effects, which determine the sorts of their results.
-    pub(crate) operations: BTreeMap<EffectId, OperationId>,
+    builder: RowBuilder,
+    row: Option<Row>,
 }
 
 impl Capture {
+    /// Captures the row of this step that `before` rows of the step precede. The kernel has not
+    /// taken the step yet.
     pub(crate) fn new(step: u64, before: usize, kernel: &ProtocolMachineKernel) -> Capture {
-        let mut operations = BTreeMap::new();
-        for session in kernel.sessions() {
-            for effect in session.effects() {
-                let id = EffectId {
-                    session: session.id(),
-                    number: effect.number,
-                };
-                operations.insert(id, effect.operation);
-            }
-        }
         Capture {
             step,
             before,
-            captured: None,
-            operations,
+            builder: RowBuilder::of(kernel),
+            row: None,
         }
     }
 
-    pub(crate) fn record(&mut self, step: u64, captured: impl FnOnce() -> Captured) {
-        if step != self.step || self.captured.is_some() {
+    /// Makes a row, and keeps it if it is the one to be captured. The row's values need no image
+    /// until they are printed.
+    pub(crate) fn record(&mut self, make: impl FnOnce(&mut RowBuilder) -> Row) {
+        let row = make(&mut self.builder);
+        if row.step != self.step || self.row.is_some() {
             return;
         }
         match self.before.checked_sub(1) {
             Some(before) => self.before = before,
-            None => self.captured = Some(captured()),
+            None => self.row = Some(row),
         }
     }
 }
@@ -97,261 +78,132 @@ struct Failure {
 
 /// The captured row in full.
 pub(crate) fn of(capture: &Capture, kernel: &ProtocolMachineKernel) -> Detail {
-    let image_of = |session| describe::image_of(kernel, session);
-    match &capture.captured {
-        Some(Captured::Event(stamp, event)) => {
-            of_event(capture, stamp.session, event, image_of(stamp.session))
+    let Some(row) = &capture.row else {
+        return Detail::default();
+    };
+    let session = row.session;
+    let image = session.and_then(|session| describe::image_of(kernel, session));
+    let printer = Printer::of(image.map(VerifiedImage::image));
+    let operation = row.operation.map(|operation| printer.operation(operation));
+    let detail = match &row.source {
+        Source::Event(ObsEvent { event, .. }) => of_event(row, event, image),
+        Source::Request(request) => Detail {
+            effect: Some(request.effect.number),
+            attempt: Some(request.attempt),
+            deadline: request.deadline,
+            what: Some("arguments"),
+            values: values(row, image),
+            ..Detail::default()
+        },
+        Source::Input(Ingress::Outcome { effect, outcome }) => {
+            of_outcome(row, effect.number, outcome, image)
         }
-        Some(Captured::Request(request)) => of_request(request, image_of(request.effect.session)),
-        Some(Captured::Input(Ingress::Outcome { effect, outcome })) => {
-            of_outcome(capture, *effect, outcome, image_of(effect.session))
-        }
-        Some(Captured::Input(_) | Captured::Refused) | None => Detail::default(),
+        Source::Input(
+            Ingress::Open { .. } | Ingress::AdvanceClock { .. } | Ingress::Cancel { .. },
+        )
+        | Source::Refused(_)
+        | Source::Checkpoint(_)
+        | Source::Diverged(_) => Detail::default(),
+    };
+    Detail {
+        operation,
+        ..detail
     }
 }
 
-fn of_event(
-    capture: &Capture,
-    session: SessionId,
-    event: &Event,
-    image: Option<&VerifiedImage>,
-) -> Detail {
-    let effect = |number| EffectId { session, number };
+fn of_event(row: &Row, event: &Event, image: Option<&VerifiedImage>) -> Detail {
     match event {
-        Event::Sent(m) | Event::Offered(m) | Event::Received(m) | Event::Chose(m) => Detail {
-            what: Some("payload"),
-            values: vec![full(&m.payload, sort_of_label(image, m.label), image)],
-            ..Detail::default()
-        },
+        Event::Sent(m) | Event::Offered(m) | Event::Received(m) | Event::Chose(m) => {
+            let sort = image.and_then(|image| describe::message_sort(image, m));
+            Detail {
+                what: Some("payload"),
+                values: vec![full(&m.payload, sort, image)],
+                ..Detail::default()
+            }
+        }
         Event::EffectIssued {
             number,
-            operation,
             attempt,
             deadline,
             ..
         } => Detail {
             effect: Some(*number),
-            operation: Some(describe::operation(image, *operation)),
             attempt: Some(*attempt),
             deadline: *deadline,
             ..Detail::default()
         },
-        Event::EffectResolved { number, result } => {
-            let outcome = Outcome::Success(result.clone());
-            of_outcome(capture, effect(*number), &outcome, image)
-        }
-        Event::EffectFailed { number, failure } => {
-            let outcome = Outcome::Failure(failure.clone());
-            of_outcome(capture, effect(*number), &outcome, image)
-        }
+        Event::EffectResolved { number, .. } => Detail {
+            effect: Some(*number),
+            what: Some("result"),
+            values: values(row, image),
+            ..Detail::default()
+        },
+        Event::EffectFailed { number, failure } => Detail {
+            effect: Some(*number),
+            what: Some("result"),
+            failure: Some(Failure::of(failure)),
+            ..Detail::default()
+        },
         Event::EffectInvalidated { number }
         | Event::WitnessIssued { number, .. }
         | Event::TimeoutIssued { number, .. } => Detail {
             effect: Some(*number),
             ..Detail::default()
         },
-        _ => Detail::default(),
+        Event::Opened { .. }
+        | Event::WitnessExpired { .. }
+        | Event::CancellationRequested { .. }
+        | Event::Cancelled { .. }
+        | Event::FailureBranchEntered { .. }
+        | Event::Spawned { .. }
+        | Event::Halted { .. }
+        | Event::Faulted { .. }
+        | Event::Closed
+        | Event::SessionTerminal { .. }
+        | Event::EpochAdvanced { .. } => Detail::default(),
     }
 }
 
-fn of_request(request: &Request, image: Option<&VerifiedImage>) -> Detail {
-    let operation = image.and_then(|i| i.image().operations.get(request.operation.index()));
-    let sorts = operation.map_or(&[][..], |operation| &operation.args);
-    let args = request.args.iter().enumerate();
-    Detail {
-        effect: Some(request.effect.number),
-        operation: Some(describe::operation(image, request.operation)),
-        attempt: Some(request.attempt),
-        deadline: request.deadline,
-        what: Some("arguments"),
-        values: args
-            .map(|(n, value)| full(value, sorts.get(n).copied(), image))
-            .collect(),
-        failure: None,
-    }
-}
-
-fn of_outcome(
-    capture: &Capture,
-    effect: EffectId,
-    outcome: &Outcome,
-    image: Option<&VerifiedImage>,
-) -> Detail {
-    let operation_id = capture.operations.get(&effect).copied();
-    let operation =
-        operation_id.and_then(|id| image.and_then(|i| i.image().operations.get(id.index())));
-    let mut detail = Detail {
-        effect: Some(effect.number),
-        operation: operation_id.map(|id| describe::operation(image, id)),
-        what: Some("result"),
-        ..Detail::default()
+fn of_outcome(row: &Row, effect: u64, outcome: &Outcome, image: Option<&VerifiedImage>) -> Detail {
+    let operation = row.operation;
+    let operation = operation.and_then(|id| describe::operation_row(image, id));
+    let sort = operation.map(|operation| operation.result);
+    let (values, failure) = match outcome {
+        Outcome::Success(value) => (vec![full(value, sort, image)], None),
+        Outcome::Failure(failure) => (Vec::new(), Some(Failure::of(failure))),
     };
-    match outcome {
-        Outcome::Success(value) => {
-            let sort = operation.map(|operation| operation.result);
-            detail.values = vec![full(value, sort, image)];
-        }
-        Outcome::Failure(failure) => {
-            detail.failure = Some(Failure {
-                kind: failure.kind.to_string(),
-                detail: failure.detail.to_string(),
-            });
-        }
+    Detail {
+        effect: Some(effect),
+        what: Some("result"),
+        values,
+        failure,
+        ..Detail::default()
     }
-    detail
 }
 
-/// The sort of a label's payload. A label has the same sort in all of an image's automata.
-fn sort_of_label(image: Option<&VerifiedImage>, label: LabelId) -> Option<SortId> {
-    let image = image?;
-    let mut points = image.image().roles.iter().flat_map(|role| {
-        let states = role.automaton.states.iter();
-        states.flat_map(|state| match state {
-            antiphon_machine::State::Send { branches, .. }
-            | antiphon_machine::State::Recv { branches, .. } => &branches[..],
-            antiphon_machine::State::End => &[],
-        })
-    });
-    points
-        .find(|branch| branch.label == label)
-        .map(|branch| branch.sort)
+impl Failure {
+    fn of(failure: &antiphon_machine::Failure) -> Failure {
+        Failure {
+            kind: failure.kind.to_string(),
+            detail: failure.detail.to_string(),
+        }
+    }
+}
+
+fn values(row: &Row, image: Option<&VerifiedImage>) -> Vec<FullValue> {
+    let values = row.values(image).into_iter();
+    values
+        .map(|(value, sort)| full(value, sort, image))
+        .collect()
 }
 
 fn full(value: &Value, sort: Option<SortId>, image: Option<&VerifiedImage>) -> FullValue {
-    let code = image.map(VerifiedImage::image);
-    let mut writer = Writer {
-        text: String::new(),
-        cut: false,
-    };
-    writer.value(value, sort.zip(code), 0);
+    let printer = Printer::of(image.map(VerifiedImage::image));
+    let whole = printer.with_width(TEXT_LEN_MAX).indented();
+    let Printed { text, is_cut } = whole.print(value, sort);
     FullValue {
-        sort: sort.zip(code).map(|(sort, code)| sort_text(sort, code)),
-        text: writer.text,
-        cut: writer.cut,
-    }
-}
-
-type Of<'i> = Option<(SortId, &'i CodeImage)>;
-
-struct Writer {
-    text: String,
-    cut: bool,
-}
-
-impl Writer {
-    fn put(&mut self, text: &str) {
-        if self.text.len() + text.len() > TEXT_LEN_MAX {
-            self.cut = true;
-        } else if !self.cut {
-            self.text.push_str(text);
-        }
-    }
-
-    fn line(&mut self, depth: usize) {
-        self.put("\n");
-        self.put(&"  ".repeat(depth));
-    }
-
-    fn value(&mut self, value: &Value, of: Of<'_>, depth: usize) {
-        if self.cut {
-            return;
-        }
-        let sort = of.and_then(|(sort, image)| image.sorts.get(sort.index()));
-        let child = |sort: SortId| of.map(|(_, image)| (sort, image));
-        match (value, sort) {
-            (Value::Unit, _) => self.put("()"),
-            (Value::Bool(b), _) => self.put(&b.to_string()),
-            (Value::Nat(n), Some(Sort::Enum { variants, .. })) => {
-                self.name(variants.get(*n as usize), *n);
-            }
-            (Value::Nat(n), Some(Sort::Arm(_))) => {
-                let labels = of.map(|(_, image)| &image.labels);
-                self.name(labels.and_then(|labels| labels.get(*n as usize)), *n);
-            }
-            (Value::Nat(n), _) => self.put(&n.to_string()),
-            (Value::Int(i), _) => self.put(&i.to_string()),
-            (Value::Text(text), _) => self.put(&format!("{text:?}")),
-            (Value::Bytes(bytes), _) => self.bytes(bytes),
-            (Value::List(items), sort) => {
-                let item = match sort {
-                    Some(Sort::List(item) | Sort::Option(item)) => child(*item),
-                    Some(_) | None => None,
-                };
-                self.items(
-                    ('[', ']'),
-                    items.iter().map(|value| (None, value, item)),
-                    depth,
-                );
-            }
-            (Value::Record(items), Some(Sort::Record { fields, .. })) => {
-                let fields = fields.iter().zip(items.iter());
-                let fields =
-                    fields.map(|((name, sort), value)| (Some(&name[..]), value, child(*sort)));
-                self.items(('{', '}'), fields, depth);
-            }
-            (Value::Record(items), _) => {
-                self.items(
-                    ('{', '}'),
-                    items.iter().map(|value| (None, value, None)),
-                    depth,
-                );
-            }
-            (Value::Endpoint(role), _) => self.put(&format!("endpoint {role}")),
-            (Value::Evidence(number), _) => self.put(&format!("evidence {number}")),
-        }
-    }
-
-    fn name(&mut self, name: Option<&String>, number: u64) {
-        match name {
-            Some(name) => self.put(name),
-            None => self.put(&number.to_string()),
-        }
-    }
-
-    /// Writes hexadecimal digits, followed by the text if the bytes are UTF-8.
-    fn bytes(&mut self, bytes: &[u8]) {
-        const SHOWN_MAX: usize = TEXT_LEN_MAX / 4;
-        let shown = &bytes[..bytes.len().min(SHOWN_MAX)];
-        let mut text = String::with_capacity(2 * shown.len() + 4);
-        text.push_str("h'");
-        for byte in shown {
-            // Writing to a `String` cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('\'');
-        self.put(&text);
-        match std::str::from_utf8(shown) {
-            Ok(plain) if !plain.is_empty() => self.put(&format!(" {plain:?}")),
-            Ok(_) | Err(_) => {}
-        }
-        self.cut |= shown.len() < bytes.len();
-    }
-
-    fn items<'v>(
-        &mut self,
-        (open, close): (char, char),
-        items: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value, Of<'v>)>,
-        depth: usize,
-    ) {
-        let len = items.len();
-        self.put(&open.to_string());
-        for (n, (name, value, of)) in items.enumerate() {
-            if self.cut {
-                return;
-            }
-            self.line(depth + 1);
-            if let Some(name) = name {
-                self.put(name);
-                self.put(": ");
-            }
-            self.value(value, of, depth + 1);
-            if n + 1 < len {
-                self.put(",");
-            }
-        }
-        if len > 0 {
-            self.line(depth);
-        }
-        self.put(&close.to_string());
+        sort: sort.map(|sort| printer.sort(sort)),
+        text,
+        cut: is_cut,
     }
 }

@@ -7,7 +7,8 @@ use antiphon_language::diagnostic::Json;
 use antiphon_language::safety::Limits;
 use antiphon_language::source::{FileId, Source};
 use antiphon_language::{LoadError, Loader, Report, compile_source, format, parse};
-use antiphon_machine::{Canonical, Class, CodeImage, Sort, SortId, State, VerifiedImage};
+use antiphon_machine::text::Printer;
+use antiphon_machine::{Canonical, Class, CodeImage, State, VerifiedImage};
 use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
@@ -209,6 +210,7 @@ impl Image {
 
 pub(crate) fn describe(verified: &VerifiedImage) -> serde_json::Value {
     let image = verified.image();
+    let printer = Printer::new(image);
     let roles = image.roles.iter().map(|role| {
         let states = role.automaton.states.iter().map(|state| {
             let (action, peer, branches) = match state {
@@ -219,7 +221,7 @@ pub(crate) fn describe(verified: &VerifiedImage) -> serde_json::Value {
             let branches = branches.iter().map(|branch| {
                 json!({
                     "label": verified.label_name(branch.label),
-                    "sort": sort_text(branch.sort, image),
+                    "sort": printer.sort(branch.sort),
                     "next": branch.next.0,
                 })
             });
@@ -233,13 +235,13 @@ pub(crate) fn describe(verified: &VerifiedImage) -> serde_json::Value {
     });
     let operations = image.operations.iter().map(|operation| {
         let interface = image.interfaces.get(usize::from(operation.interface));
-        let args = operation.args.iter().map(|sort| sort_text(*sort, image));
+        let args = operation.args.iter().map(|sort| printer.sort(*sort));
         json!({
             "interface": interface.map_or("", |interface| &interface.name),
             "name": operation.name,
             "class": class_name(&operation.class),
             "args": args.collect::<Vec<_>>(),
-            "result": sort_text(operation.result, image),
+            "result": printer.sort(operation.result),
             "budget": operation.budget,
             "retries": operation.retries,
         })
@@ -263,36 +265,5 @@ pub(crate) fn class_name(class: &Class) -> &'static str {
         Class::Command => "command",
         Class::Observe => "observe",
         Class::Check => "check",
-    }
-}
-
-/// A short text of a sort: its outermost form with its components, one level deep.
-pub(crate) fn sort_text(id: SortId, image: &CodeImage) -> String {
-    let outer = |id: &SortId| match image.sorts.get(id.index()) {
-        None => "?".to_owned(),
-        Some(Sort::Unit) => "Unit".to_owned(),
-        Some(Sort::Bool) => "Bool".to_owned(),
-        Some(Sort::Nat) => "Nat".to_owned(),
-        Some(Sort::Int) => "Int".to_owned(),
-        Some(Sort::Text) => "Text".to_owned(),
-        Some(Sort::Bytes) => "Bytes".to_owned(),
-        Some(Sort::List(_)) => "List".to_owned(),
-        Some(Sort::Option(_)) => "Option".to_owned(),
-        Some(Sort::Record { name, .. }) if name.is_empty() => "Tuple".to_owned(),
-        Some(Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name }) => {
-            name.clone()
-        }
-        Some(Sort::Arm(_)) => "Label".to_owned(),
-    };
-    match image.sorts.get(id.index()) {
-        Some(Sort::List(item)) => format!("List<{}>", outer(item)),
-        Some(Sort::Option(item)) => format!("Option<{}>", outer(item)),
-        Some(Sort::Record { fields, .. }) => {
-            let fields = fields
-                .iter()
-                .map(|(name, sort)| format!("{name}: {}", outer(sort)));
-            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
-        }
-        Some(_) | None => outer(&id),
     }
 }

@@ -9,7 +9,6 @@
 
 mod detail;
 mod image;
-mod kinds;
 mod machine;
 #[cfg(feature = "parity")]
 mod parity;

@@ -8,11 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use antiphon_machine::text::Printer;
 use antiphon_machine::{
     Class, DeterminismMode, EffectHandler, EffectId, EffectRequest, FailureKind, Ingress,
     OperationId, Outcome, ProtocolMachine, ProtocolMachineConfig, Refusal, Reply, Rest, RoleId,
     SchedulingPolicy, SessionId, Taken, TraceDigest, Turn, VerifiedImage,
 };
+use antiphon_record::rows::RowSink;
 use antiphon_record::{Flush, Header, Recorder};
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use serde::Deserialize;
@@ -20,16 +22,16 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
-use crate::image::{Image, class_name, sort_text};
+use crate::image::{Image, class_name};
 use crate::problem::{self, Problem, count, count_or, hex};
 use crate::replay::{rows, session_in_full, sessions};
-use crate::rows::Rows;
+use crate::rows::{Rows, SharedRows};
 use crate::values::{from_js, nat, to_js, unsigned};
 
 /// The sinks that observe the machine: a recorder, the digest of the trace, the rows.
 type Sinks = (
     Option<Recorder<Vec<u8>>>,
-    (Option<TraceDigest>, Option<SharedRows>),
+    (Option<TraceDigest>, Option<RowSink<SharedRows>>),
 );
 
 /// The machine's own handler. It queues requests until JavaScript can be called without the machine
@@ -41,28 +43,6 @@ impl EffectHandler for PendingRequests {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         self.0.push_back(request.effect());
         Reply::Later
-    }
-}
-
-/// Rows shared with the JavaScript object, which reads windows of them while they grow.
-#[derive(Debug, Default)]
-struct SharedRows(Rc<RefCell<Rows>>);
-
-impl antiphon_machine::Sink for SharedRows {
-    fn event(&mut self, stamp: &antiphon_machine::Stamp, event: antiphon_machine::Event) {
-        self.0.borrow_mut().event(stamp, event);
-    }
-    fn loaded(&mut self, image: &VerifiedImage) {
-        self.0.borrow_mut().loaded(image);
-    }
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        self.0.borrow_mut().request(step, request);
-    }
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.0.borrow_mut().ingress(step, input);
-    }
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        self.0.borrow_mut().refused(step, refusal);
     }
 }
 
@@ -250,8 +230,8 @@ impl Machine {
         let config = options.config.read()?;
         let recorder = recorder(options.record, &config)?;
         let trace = options.trace.then(TraceDigest::default);
-        let rows = options.rows.then(SharedRows::default);
-        let shared = rows.as_ref().map(|rows| Rc::clone(&rows.0));
+        let rows = options.rows.then(|| RowSink::new(SharedRows::default()));
+        let shared = rows.as_ref().map(|rows| Rc::clone(&rows.observer().0));
         let sinks = (recorder, (trace, rows));
         let machine = ProtocolMachine::with_sink(config, PendingRequests::default(), sinks);
         Ok(Machine {
@@ -784,7 +764,7 @@ impl Inner {
     fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let (_, (_, rows)) = self.machine.sink();
         if let Some(rows) = rows {
-            rows.0.borrow_mut().turn();
+            rows.observer().0.borrow_mut().turn();
         }
         self.machine.turns(steps_max)
     }
@@ -891,7 +871,7 @@ fn template(request: &EffectRequest<'_>) -> Object {
         "label": one,
         "labels": several,
         "peer": peer.map(|peer| verified.role_name(peer)),
-        "result": sort_text(request.result_sort(), verified.image()),
+        "result": Printer::new(verified.image()).sort(request.result_sort()),
         "args": [],
         "attempt": 0,
         "deadline": null,

@@ -8,18 +8,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use antiphon_machine::{
-    EffectId, EffectRequest, Event, Ingress, Phase, ProtocolMachineKernel, Refusal, Sink, Stamp,
+    EffectRequest, Event, Ingress, ObsEvent, Phase, ProtocolMachineKernel, Refusal, Sink, Stamp,
     VerifiedImage,
 };
+use antiphon_record::rows::RowSink;
 use antiphon_record::{
     Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Request,
     Tail, Verdict,
 };
 use serde_json::json;
 
-use crate::detail::{self, Capture, Captured};
+use crate::detail::{self, Capture};
 use crate::problem::{Problem, hex};
-use crate::rows::Rows;
+use crate::rows::{Rows, SharedRows};
 
 /// The initial number of steps between snapshots. It doubles when there are too many snapshots.
 const SPACING: u64 = 1024;
@@ -39,7 +40,7 @@ type Source = Cursor<Arc<[u8]>>;
 /// again, or are captured to show one in full.
 #[derive(Clone, Debug)]
 enum Tap {
-    Rows(Rc<RefCell<Rows>>),
+    Rows(Box<RowSink<SharedRows>>),
     Capture(Box<Capture>),
     Off,
 }
@@ -63,10 +64,11 @@ pub(crate) struct Player {
 
 impl Player {
     pub(crate) fn open(bytes: Vec<u8>) -> Result<Player, Problem> {
-        let rows = Rc::new(RefCell::new(Rows::default()));
+        let shared = SharedRows::default();
+        let rows = Rc::clone(&shared.0);
         let source = Cursor::new(Arc::from(bytes));
-        let mut ahead = Replay::with_sink(source, Tap::Rows(Rc::clone(&rows)))
-            .map_err(|error| of_replay(&error))?;
+        let tap = Tap::Rows(Box::new(RowSink::new(shared)));
+        let mut ahead = Replay::with_sink(source, tap).map_err(|error| of_replay(&error))?;
         let start = silenced(&ahead);
         // Processes the inputs before the first step.
         let mut player = Player {
@@ -278,7 +280,7 @@ fn silenced(replay: &Replay<Source, Tap>) -> Replay<Source, Tap> {
 
 fn rows_turn(replay: &mut Replay<Source, Tap>) {
     if let Tap::Rows(rows) = replay.sink() {
-        rows.borrow_mut().turn();
+        rows.observer().0.borrow_mut().turn();
     }
 }
 
@@ -396,20 +398,10 @@ impl Sink for Tap {
 
     fn event(&mut self, stamp: &Stamp, event: Event) {
         match self {
-            Tap::Rows(rows) => rows.borrow_mut().event(stamp, event),
+            Tap::Rows(rows) => rows.event(stamp, event),
             Tap::Capture(capture) => {
-                if let Event::EffectIssued {
-                    number, operation, ..
-                } = &event
-                {
-                    let session = stamp.session;
-                    let effect = EffectId {
-                        session,
-                        number: *number,
-                    };
-                    capture.operations.insert(effect, *operation);
-                }
-                capture.record(stamp.step, || Captured::Event(*stamp, event));
+                let stamp = *stamp;
+                capture.record(|builder| builder.event(ObsEvent { stamp, event }, None));
             }
             Tap::Off => {}
         }
@@ -417,15 +409,16 @@ impl Sink for Tap {
 
     fn loaded(&mut self, image: &VerifiedImage) {
         if let Tap::Rows(rows) = self {
-            rows.borrow_mut().loaded(image);
+            rows.loaded(image);
         }
     }
 
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         match self {
-            Tap::Rows(rows) => rows.borrow_mut().request(step, request),
+            Tap::Rows(rows) => rows.request(step, request),
             Tap::Capture(capture) => {
-                capture.record(step, || Captured::Request(Request::of(step, request)))
+                let request = Request::of(step, request);
+                capture.record(|builder| builder.request(request, 0, None));
             }
             Tap::Off => {}
         }
@@ -433,16 +426,20 @@ impl Sink for Tap {
 
     fn ingress(&mut self, step: u64, input: &Ingress) {
         match self {
-            Tap::Rows(rows) => rows.borrow_mut().ingress(step, input),
-            Tap::Capture(capture) => capture.record(step, || Captured::Input(input.clone())),
+            Tap::Rows(rows) => rows.ingress(step, input),
+            Tap::Capture(capture) => {
+                capture.record(|builder| builder.input((step, 0), input.clone(), None));
+            }
             Tap::Off => {}
         }
     }
 
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         match self {
-            Tap::Rows(rows) => rows.borrow_mut().refused(step, refusal),
-            Tap::Capture(capture) => capture.record(step, || Captured::Refused),
+            Tap::Rows(rows) => rows.refused(step, refusal),
+            Tap::Capture(capture) => {
+                capture.record(|builder| builder.refused((step, 0), *refusal));
+            }
             Tap::Off => {}
         }
     }

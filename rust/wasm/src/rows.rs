@@ -2,17 +2,14 @@
 //! numbers with one text each, and become JavaScript objects only when they are shown. A row takes
 //! forty bytes and its line.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use antiphon_machine::{
-    CoroutineId, EffectId, EffectRequest, Event, Ingress, Message, ObsEvent, Refusal, RoleId,
-    SessionId, Sink, Stamp, VerifiedImage,
-};
-use antiphon_record::{Request, describe};
+use antiphon_machine::{RoleId, SessionId, VerifiedImage};
+use antiphon_record::rows::{self, RowKind, RowObserver, Source};
 use serde::{Deserialize, Serialize};
-
-use crate::kinds::{Counts, Kind};
 
 /// The number of rows in a block. A row's block follows from its number; a search visits the blocks
 /// in order.
@@ -41,7 +38,7 @@ struct Row {
     role: u32,
     peer: u32,
     label: u32,
-    kind: Kind,
+    kind: RowKind,
     /// Whether it is the effect of a step rather than of an input.
     by_step: bool,
 }
@@ -112,11 +109,11 @@ pub(crate) struct Related {
 }
 
 impl Related {
-    fn note(&mut self, kind: Option<Kind>, row: usize) {
+    fn note(&mut self, kind: Option<RowKind>, row: usize) {
         let place = match kind {
-            Some(Kind::Request) => &mut self.request,
-            Some(Kind::Input) => &mut self.answer,
-            Some(Kind::EffectResolved | Kind::EffectFailed | Kind::EffectInvalidated) => {
+            Some(RowKind::Request) => &mut self.request,
+            Some(RowKind::Input) => &mut self.answer,
+            Some(RowKind::EffectResolved | RowKind::EffectFailed | RowKind::EffectInvalidated) => {
                 &mut self.ended
             }
             Some(_) | None => return,
@@ -135,7 +132,7 @@ pub(crate) struct Window<'r> {
     rows: Vec<Shown<'r>>,
 }
 
-/// All rows so far. It is a sink, so that a machine and a replay fill it alike.
+/// All rows so far, of a machine or of a replay.
 #[derive(Debug)]
 pub(crate) struct Rows {
     /// [`ROWS_MAX`] and [`BEYOND_MAX`], or smaller values in tests.
@@ -145,14 +142,10 @@ pub(crate) struct Rows {
     len: usize,
     names: Vec<String>,
     by_name: BTreeMap<String, u32>,
+    /// The loaded images, by digest.
     images: BTreeMap<[u8; 32], Arc<VerifiedImage>>,
-    /// The image of each session, by session number.
-    sessions: Vec<Option<Arc<VerifiedImage>>>,
     /// The number of rows of each session.
     counts: Vec<u32>,
-    /// The roles that issued the outstanding effects.
-    issuers: BTreeMap<EffectId, u32>,
-    clock: u64,
     /// Whether events are currently caused by an input.
     by_input: bool,
     /// The counts of everything that happened, kept or not.
@@ -182,10 +175,7 @@ impl Rows {
             names: Vec::new(),
             by_name: BTreeMap::new(),
             images: BTreeMap::new(),
-            sessions: Vec::new(),
             counts: Vec::new(),
-            issuers: BTreeMap::new(),
-            clock: 0,
             by_input: false,
             totals: Counts::default(),
             left_out: Counts::default(),
@@ -216,13 +206,13 @@ impl Rows {
     }
 
     /// Whether one more row of the kind is kept.
-    fn admits(&mut self, kind: Kind) -> bool {
+    fn admits(&mut self, kind: RowKind) -> bool {
         if !self.is_full() {
             return true;
         }
         let place = match kind {
-            Kind::SessionTerminal => &mut self.ends,
-            kind if kind.is_problem() => &mut self.problems,
+            RowKind::SessionTerminal => &mut self.ends,
+            kind if kind.is_trouble() => &mut self.problems,
             _ => return false,
         };
         let has_room = *place < self.beyond_max;
@@ -324,11 +314,11 @@ impl Rows {
                 return None;
             }
             let number_text = match entry.kind {
-                Kind::EffectIssued
-                | Kind::EffectResolved
-                | Kind::EffectFailed
-                | Kind::EffectInvalidated => text.strip_prefix("effect "),
-                Kind::Request | Kind::Input => text.split_once('.').map(|(_, rest)| rest),
+                RowKind::EffectIssued
+                | RowKind::EffectResolved
+                | RowKind::EffectFailed
+                | RowKind::EffectInvalidated => text.strip_prefix("effect "),
+                RowKind::Request | RowKind::Input => text.split_once('.').map(|(_, rest)| rest),
                 _ => None,
             };
             let digits = number_text?.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -338,7 +328,7 @@ impl Rows {
         // An effect is issued once per attempt; all of these rows come before the answer.
         for row in (0..=row).rev() {
             match names(row) {
-                Some(Kind::EffectIssued) => {
+                Some(RowKind::EffectIssued) => {
                     related.issued = Some(row as u32);
                     break;
                 }
@@ -406,7 +396,7 @@ impl Rows {
         };
         let mut kinds = 0_u32;
         for name in filter.kinds.iter().flatten() {
-            let kind = Kind::ALL.iter().find(|kind| kind.name() == name);
+            let kind = RowKind::ALL.iter().find(|kind| kind.name() == name);
             kinds |= 1 << *kind.ok_or_else(|| format!("unknown kind of row `{name}`"))? as u8;
         }
         let kinds = filter.kinds.as_ref().map(|_| kinds);
@@ -441,10 +431,6 @@ impl Rows {
         self.images.values().map(AsRef::as_ref)
     }
 
-    fn image(&self, session: SessionId) -> Option<Arc<VerifiedImage>> {
-        self.sessions.get(session.index()).cloned().flatten()
-    }
-
     fn name(&mut self, name: &str) -> u32 {
         if let Some(id) = self.by_name.get(name) {
             return *id;
@@ -460,75 +446,6 @@ impl Rows {
             Some((image, role)) => self.name(image.role_name(role)),
             None => NONE,
         }
-    }
-
-    /// The role of a coroutine. The first coroutines run the roles, in order.
-    fn role_of(&mut self, image: Option<&VerifiedImage>, coroutine: CoroutineId) -> u32 {
-        let role = RoleId(coroutine.0);
-        let is_role = image.is_some_and(|image| role.index() < image.image().roles.len());
-        self.role(image, is_role.then_some(role))
-    }
-
-    /// Sets the roles and the label of an event's row, and tracks which role issued each effect.
-    fn set_roles(
-        &mut self,
-        row: &mut Row,
-        image: Option<&VerifiedImage>,
-        session: SessionId,
-        event: &Event,
-    ) {
-        let effect = |number: &u64| EffectId {
-            session,
-            number: *number,
-        };
-        match event {
-            Event::Sent(message) | Event::Offered(message) => {
-                (row.role, row.peer) = self.message_roles(image, message);
-                row.label = self.label(image, message);
-            }
-            Event::Received(message) | Event::Chose(message) => {
-                (row.peer, row.role) = self.message_roles(image, message);
-                row.label = self.label(image, message);
-            }
-            Event::EffectIssued {
-                number, coroutine, ..
-            } => {
-                row.role = self.role_of(image, *coroutine);
-                self.issuers.insert(effect(number), row.role);
-            }
-            Event::EffectResolved { number, .. }
-            | Event::EffectFailed { number, .. }
-            | Event::EffectInvalidated { number } => {
-                row.role = self.issuers.remove(&effect(number)).unwrap_or(NONE);
-            }
-            Event::WitnessIssued { number, .. } | Event::TimeoutIssued { number, .. } => {
-                let issuer = self.issuers.get(&effect(number));
-                row.role = issuer.copied().unwrap_or(NONE);
-            }
-            Event::FailureBranchEntered { coroutine, .. }
-            | Event::Spawned { coroutine, .. }
-            | Event::Halted { coroutine }
-            | Event::Faulted { coroutine, .. } => row.role = self.role_of(image, *coroutine),
-            Event::Opened { .. }
-            | Event::WitnessExpired { .. }
-            | Event::CancellationRequested { .. }
-            | Event::Cancelled { .. }
-            | Event::Closed
-            | Event::SessionTerminal { .. }
-            | Event::EpochAdvanced { .. } => {}
-        }
-    }
-
-    /// A message's sender and receiver.
-    fn message_roles(&mut self, image: Option<&VerifiedImage>, message: &Message) -> (u32, u32) {
-        let edge = image.and_then(|image| image.edges().get(message.edge.index()).copied());
-        let from = self.role(image, edge.map(|(from, _)| from));
-        let to = self.role(image, edge.map(|(_, to)| to));
-        (from, to)
-    }
-
-    fn label(&mut self, image: Option<&VerifiedImage>, message: &Message) -> u32 {
-        image.map_or(NONE, |image| self.name(image.label_name(message.label)))
     }
 
     fn push(&mut self, mut row: Row, text: &str) {
@@ -552,20 +469,6 @@ impl Rows {
         block.rows.push(row);
         self.len += 1;
     }
-
-    fn entry(&self, kind: Kind, step: u64, session: Option<SessionId>) -> Row {
-        Row {
-            step,
-            clock: self.clock,
-            end: 0,
-            session: session.map_or(NONE, |session| session.0),
-            role: NONE,
-            peer: NONE,
-            label: NONE,
-            kind,
-            by_step: false,
-        }
-    }
 }
 
 /// Whether `text` contains `needle`, ignoring ASCII case. The needle is in lower case; `line` is a
@@ -577,63 +480,91 @@ fn contains(text: &str, needle: &str, line: &mut String) -> bool {
     line.contains(needle)
 }
 
-impl Sink for Rows {
-    fn loaded(&mut self, image: &VerifiedImage) {
-        let digest = *image.digest();
-        self.images
-            .entry(digest)
-            .or_insert_with(|| Arc::new(image.clone()));
-    }
-
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.clock = stamp.clock;
-        if let Event::Opened { image, .. } = &event {
+impl RowObserver for Rows {
+    fn row(&mut self, row: rows::Row, image: Option<&VerifiedImage>) {
+        if row.kind == RowKind::Opened {
             // Sessions are numbered in the order in which they are opened.
-            self.sessions.push(self.images.get(image).cloned());
             self.counts.push(0);
         }
-        let image = self.image(stamp.session);
-        let image = image.as_deref();
-        let mut row = self.entry(Kind::of(&event), stamp.step, Some(stamp.session));
-        row.by_step = !self.by_input;
-        self.set_roles(&mut row, image, stamp.session, &event);
-        let event = ObsEvent {
-            stamp: *stamp,
-            event,
+        let by_step = match &row.source {
+            Source::Event(_) => !self.by_input,
+            Source::Input(_) => {
+                self.by_input = true;
+                false
+            }
+            Source::Request(_)
+            | Source::Refused(_)
+            | Source::Checkpoint(_)
+            | Source::Diverged(_) => false,
         };
-        self.push(row, &describe::event(image, &event));
+        let label = row.label.zip(image);
+        // A role's rows are found by role and peer. A request about a message to the role, made by
+        // the other role's host, is not one of them.
+        let peer = row.peer.filter(|_| row.label.is_some());
+        let entry = Row {
+            step: row.step,
+            clock: row.clock,
+            end: 0,
+            session: row.session.map_or(NONE, |session| session.0),
+            role: self.role(image, row.role),
+            peer: self.role(image, peer),
+            label: label.map_or(NONE, |(label, image)| self.name(image.label_name(label))),
+            kind: row.kind,
+            by_step,
+        };
+        self.push(entry, &row.text(image));
     }
 
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        let mut row = self.entry(Kind::Request, step, Some(request.effect().session));
-        row.role = self.role(Some(request.image()), request.role());
-        let text = describe::request(Some(request.image()), &Request::of(step, request));
-        self.push(row, &text);
+    fn loaded(&mut self, image: &Arc<VerifiedImage>) {
+        self.images.insert(*image.digest(), Arc::clone(image));
+    }
+}
+
+/// Rows shared with the JavaScript object, which reads windows while more rows are added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedRows(pub(crate) Rc<RefCell<Rows>>);
+
+impl RowObserver for SharedRows {
+    fn row(&mut self, row: rows::Row, image: Option<&VerifiedImage>) {
+        self.0.borrow_mut().row(row, image);
     }
 
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.by_input = true;
-        let session = match input {
-            Ingress::Outcome { effect, .. } => Some(effect.session),
-            Ingress::Cancel { session, .. } => Some(*session),
-            Ingress::Open { .. } | Ingress::AdvanceClock { .. } => None,
-        };
-        let mut row = self.entry(Kind::Input, step, session);
-        if let Ingress::Outcome { effect, .. } = input {
-            row.role = self.issuers.get(effect).copied().unwrap_or(NONE);
+    fn loaded(&mut self, image: &Arc<VerifiedImage>) {
+        self.0.borrow_mut().loaded(image);
+    }
+}
+
+/// The number of rows of each kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts([u64; RowKind::ALL.len()]);
+
+impl Counts {
+    fn add(&mut self, kind: RowKind) {
+        if let Some(count) = self.0.get_mut(kind as usize) {
+            *count += 1;
         }
-        self.push(row, &describe::input(input));
     }
 
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        let row = self.entry(Kind::Refused, step, None);
-        self.push(row, &refusal.to_string());
+    fn of(&self, kind: RowKind) -> u64 {
+        self.0.get(kind as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The counts above 0, by name.
+    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
+        let kinds = RowKind::ALL.iter();
+        let counts = kinds.map(|kind| (kind.name(), self.of(*kind)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use antiphon_machine::{End, SessionId};
+    use antiphon_machine::{End, Event, ObsEvent, Stamp};
+    use antiphon_record::rows::RowBuilder;
 
     use super::*;
 
@@ -644,7 +575,8 @@ mod tests {
             step,
             clock: 0,
         };
-        rows.event(&stamp, event);
+        let row = RowBuilder::default().event(ObsEvent { stamp, event }, None);
+        rows.row(row, None);
     }
 
     #[test]
@@ -661,7 +593,7 @@ mod tests {
         assert!(rows.is_full());
         assert_eq!(rows.len(), 5 + 2 + 1);
         assert_eq!(rows.totals().sum(), 12);
-        assert_eq!(rows.totals().of(Kind::Cancelled), 3);
+        assert_eq!(rows.totals().of(RowKind::Cancelled), 3);
         let left_out = rows.left_out().by_name();
         assert_eq!(
             left_out,

@@ -154,7 +154,7 @@ export interface Request {
   labels: string[] | null;
   /** The other role, of `produce`, `decide` and `deliver`. */
   peer: string | null;
-  /** A short text of the result's sort. */
+  /** The result's sort, in the notation of protocols. */
   result: string;
   args: Value[];
   /** The number of earlier attempts. */
@@ -269,7 +269,10 @@ export interface Rows {
   rows: Row[];
 }
 
-/** A value as text; `cut` when it was longer than a megabyte. */
+/**
+ * A value in the notation of scripts, with a line for each item and field; `cut` when it was longer
+ * than a megabyte.
+ */
 export interface FullValue {
   sort: string | null;
   text: string;

@@ -515,7 +515,7 @@ test("row details: full values and the other rows of the effect", async (api) =>
   machine.runSync({ handle: ({ class: kind }) => (kind === "produce" ? { ok: note } : undefined) });
   const replay = replayed(api, machine.finishRecording());
   const { rows } = replay.rows(0, 100);
-  const whole = `{\n  who: ${JSON.stringify(who)},\n  mood: sad,\n  raw: h'6869' "hi"\n}`;
+  const whole = `{\n  who: ${JSON.stringify(who)},\n  mood: sad,\n  raw: b"hi"\n}`;
   const of = (kind, nth = 0) => rows.filter((row) => row.kind === kind)[nth].row;
   for (const [row, what] of [
     [of("sent"), "payload"],

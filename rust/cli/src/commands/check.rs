@@ -104,7 +104,7 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     if output.json {
         let found = json!({
             "name": name, "configurations": count, "buffer_bound": bound,
-            "model": model.as_ref().map(|model| &model.verdict),
+            "model": model.as_ref().map(|model| model.verdict.to_string()),
             "lean": model.as_ref().map(|model| &model.lean),
         });
         output.document(&found)?;
@@ -116,15 +116,15 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     ))?;
     if let Some(model) = &model {
         let head = output.paint(if model.accepts() { SUCCESS } else { ERROR }, "model");
-        let (verdict, lean) = (filter::line(&model.verdict), filter::line(&model.lean));
-        output.print(&format!("{head}: {verdict}, by Lean, {lean}\n"))?;
+        let lean = filter::line(&model.lean);
+        output.print(&format!("{head}: {}, by Lean, {lean}\n", model.verdict))?;
     }
     Ok(exit)
 }
 
 /// The verdict of the model's checker.
 struct Model {
-    verdict: String,
+    verdict: Verdict,
     lean: String,
 }
 
@@ -144,7 +144,7 @@ impl Model {
     }
 
     fn accepts(&self) -> bool {
-        self.verdict == Verdict::Accepted.to_string()
+        self.verdict == Verdict::Accepted
     }
 }
 

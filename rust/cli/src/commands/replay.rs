@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
                 .kernel()
                 .sessions()
                 .iter()
-                .map(|s| state::json(replay.kernel(), s))
+                .map(|s| state::document(replay.kernel(), s))
                 .collect();
         }
         output.document(&document)?;

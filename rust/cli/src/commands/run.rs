@@ -10,6 +10,7 @@ use std::str::FromStr;
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::threaded::{NativeThreadedDriver, PerLane, ThreadedProtocolMachine};
 use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
+use antiphon_record::rows::RowSink;
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
 
@@ -138,7 +139,7 @@ fn policy_parser() -> impl clap::builder::TypedValueParser<Value = SchedulingPol
 const OWNER: &str = "antiphon run";
 
 /// One lane for each session, so that each session has its own hosts.
-type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowPrinter)>;
+type Machine = ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowSink<RowPrinter>)>;
 
 pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     let limits = WaveLimits::of(args)?;
@@ -152,7 +153,7 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     let notes = vec![("command".to_owned(), "run".to_owned())];
     let header = || header(&config, &protocol.text, notes);
     let recording = Recording::begin(&args.recording, header, output)?;
-    let printer = RowPrinter::new(*output, &image, args.all, args.sessions > 1);
+    let printer = RowSink::new(RowPrinter::new(*output, args.all, args.sessions > 1));
     let machine = Machine::with_driver(config, hosts, (recording, printer), driver);
     let mut machine = machine.with_wave(limits.width, limits.quantum);
     let stop = drive_sessions(&mut machine, &image, args, &limits);
@@ -161,7 +162,7 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     let recorded = Recorded::end(recording, &kernel);
     let stop = recorded.result(stop)?;
     let unreadable = hosts.iter().find_map(Hosts::unreadable);
-    if let Some(problem) = printer.problem().or(unreadable) {
+    if let Some(problem) = printer.observer_mut().problem().or(unreadable) {
         return recorded.result(Err(problem));
     }
     let summary = Summary::of(&kernel, &stop, &hosts);

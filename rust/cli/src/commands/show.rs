@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use antiphon_machine::VerifiedImage;
+use antiphon_machine::SessionId;
 use clap::Args;
 use serde_json::json;
 
@@ -16,9 +15,12 @@ use crate::image::role_names;
 use crate::lines;
 use crate::output::{HEADING, Output, write_document};
 use crate::problem::{Problem, UsageError};
-use crate::rows::Row;
 use crate::tail;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, TimelineRow};
+
+/// The version of the documents of `--json`: of their keys and the names of their events. It grows
+/// when one is renamed or removed.
+const VERSION: u32 = 1;
 
 /// Show the contents of a recording
 ///
@@ -90,18 +92,18 @@ fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<
     out.write_all(head.as_bytes()).map_err(Problem::stdout)?;
     // Each line is held until the next one is known: session 0 is numbered only if there is another
     // session, and sessions are opened one after another.
-    let mut held: Option<(Row, Option<Arc<VerifiedImage>>)> = None;
+    let mut held: Option<TimelineRow> = None;
     let mut has_others = false;
     loop {
         let next = timeline.next();
-        if let Ok(Some((row, _))) = &next {
-            if !args.all && !row.kind.is_plain() {
+        if let Ok(Some(row)) = &next {
+            if !args.all && row.named().is_detail() {
                 continue;
             }
-            has_others |= row.session > Some(0);
+            has_others |= row.row.session > Some(SessionId(0));
         }
-        if let Some((row, image)) = held.take() {
-            let line = lines::line(&row, image.as_deref(), output, has_others);
+        if let Some(row) = held.take() {
+            let line = lines::line(row.named(), output, has_others);
             out.write_all(line.as_bytes()).map_err(Problem::stdout)?;
         }
         held = next?;
@@ -120,13 +122,14 @@ fn print_lines(timeline: &mut Timeline, args: &Show, output: &Output) -> Result<
 fn documents(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     let mut out = output.stdout();
     let header = json!({
-        "event": "header", "tool": timeline.header().tool, "source": timeline.header().source,
+        "event": "header", "version": VERSION,
+        "tool": timeline.header().tool, "source": timeline.header().source,
         "policy": timeline.header().config.policy.name(),
         "notes": timeline.header().notes.iter().cloned().collect::<BTreeMap<_, _>>(),
     });
     write_document(&mut out, &header)?;
-    while let Some((row, image)) = timeline.next()? {
-        write_document(&mut out, &row.document(image.as_deref()))?;
+    while let Some(row) = timeline.next()? {
+        write_document(&mut out, &row.named().document())?;
     }
     if let Some(mut tail) = timeline.tail().map(tail::json) {
         tail["event"] = json!("tail");
@@ -141,9 +144,9 @@ fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
     let mut out = output.stdout();
     let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(Problem::stdout);
     let mut begun: Option<(Diagram, Vec<String>)> = None;
-    while let Some((row, image)) = timeline.next()? {
+    while let Some(row) = timeline.next()? {
         if begun.is_none() {
-            let names = image.as_deref().map(role_names).unwrap_or_default();
+            let names = row.image().map(role_names).unwrap_or_default();
             if names.is_empty() {
                 continue;
             }
@@ -153,7 +156,7 @@ fn diagram(timeline: &mut Timeline, output: &Output) -> Result<(), Problem> {
         }
         if let Some((diagram, names)) = &mut begun {
             let number = |name: &str| names.iter().position(|known| known == name);
-            if let Some(line) = diagram.row(&row, image.as_deref(), number) {
+            if let Some(line) = diagram.row(row.named(), number) {
                 write(&line)?;
             }
         }

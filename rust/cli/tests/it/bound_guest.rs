@@ -99,13 +99,13 @@ fn messages_inside_the_guest_are_marked() {
     let inside: Vec<_> = documents
         .iter()
         .filter(|document| document["inside_guest"] == true)
-        .map(|document| (&document["event"], &document["from"], &document["to"]))
+        .map(|document| (&document["event"], &document["role"], &document["peer"]))
         .collect();
     assert_eq!(
         inside,
         [
             (&"sent".into(), &"Agent".into(), &"Sink".into()),
-            (&"received".into(), &"Agent".into(), &"Sink".into())
+            (&"received".into(), &"Sink".into(), &"Agent".into())
         ]
     );
     let diagram = dir.run_ok(&["show", "--mermaid", "e.rec"]);

@@ -148,11 +148,11 @@ test("an effect shows what was asked and answered", async () => {
   await key(page, "j", "j");
   assert.match(await chosen(page), /Client asks host.decide ping\|stop to Server/);
   const told = await page.text("#row");
-  assert.match(told, /answered Labelping/);
+  assert.match(told, /answered ping \| stopping/);
   assert.match(told, /of this effect: issued \(row 2\) answer \(row 4\) ended \(row 5\)/);
   await page.click("#row .links button:nth-of-type(2)");
   await settled(page);
-  assert.match(await chosen(page), /0\.0 answered: 0/);
+  assert.match(await chosen(page), /0\.0 answered: ping/);
   await done(page);
 });
 

@@ -18,7 +18,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use antiphon_machine::{LabelId, Operation, OperationId, RoleId, Sort, SortId, StateId};
+use antiphon_machine::text::Printer;
+use antiphon_machine::{CodeImage, LabelId, Operation, OperationId, RoleId, SortId, StateId};
 
 use super::{Action, LocalAutomaton, LocalBranch, LocalKind, LocalState, Operand, Origin};
 use crate::global::{CheckedProtocol, VarId};
@@ -102,7 +103,7 @@ impl Names {
 
     /// The names of a protocol's tables.
     pub fn of(protocol: &CheckedProtocol) -> Names {
-        let sorts = sort_texts(protocol.sorts());
+        let sorts = sort_texts(protocol);
         let operation = |operation: &Operation| {
             let interface = protocol.interfaces().get(usize::from(operation.interface));
             let interface = interface.map_or("", |interface| interface.name.as_str());
@@ -143,56 +144,21 @@ impl Names {
     }
 }
 
-/// The maximum length of a sort's text, in bytes. Longer texts are cut; [`Names`] then appends the
-/// sort's number where two are equal.
+/// The number of characters after which a sort's text is cut. [`Names`] then appends the sort's
+/// number where two are equal.
 const SORT_TEXT_MAX: usize = 200;
 
-/// The sorts as the language writes them, by index. A reference to a later sort, which no valid
-/// image has, is written `?`.
-pub fn sort_texts(sorts: &[Sort]) -> Vec<String> {
-    let mut texts: Vec<String> = vec![];
-    for sort in sorts {
-        let inner = |sort: &SortId| texts.get(sort.index()).map_or("?", String::as_str);
-        let mut text = match sort {
-            Sort::Unit => UNIT.to_owned(),
-            Sort::Bool => "Bool".to_owned(),
-            Sort::Nat => "Nat".to_owned(),
-            Sort::Int => "Int".to_owned(),
-            Sort::Text => "Text".to_owned(),
-            Sort::Bytes => "Bytes".to_owned(),
-            Sort::List(item) => format!("[{}]", inner(item)),
-            Sort::Option(item) => format!("{}?", inner(item)),
-            Sort::Record { name, fields } if name.is_empty() => {
-                // Fields without a name are named by their index.
-                let field = |(index, (name, sort)): (usize, &(String, SortId))| {
-                    let sort = inner(sort);
-                    if *name == index.to_string() {
-                        sort.to_owned()
-                    } else {
-                        format!("{name}: {sort}")
-                    }
-                };
-                let fields: Vec<_> = fields.iter().enumerate().map(field).collect();
-                format!("({})", fields.join(", "))
-            }
-            Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name } => {
-                name.clone()
-            }
-            Sort::Arm(labels) => {
-                let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
-                format!("<{}>", labels.join(" "))
-            }
-        };
-        if text.len() > SORT_TEXT_MAX {
-            text = text
-                .chars()
-                .take(SORT_TEXT_MAX)
-                .chain("…".chars())
-                .collect();
-        }
-        texts.push(text);
-    }
-    texts
+/// The texts of a protocol's sorts, by index.
+fn sort_texts(protocol: &CheckedProtocol) -> Vec<String> {
+    // The printer takes its names from an image.
+    let tables = CodeImage {
+        sorts: protocol.sorts().to_vec(),
+        labels: protocol.labels().to_vec(),
+        ..CodeImage::default()
+    };
+    let printer = Printer::new(&tables).with_width(SORT_TEXT_MAX);
+    let sorts = (0..tables.sorts.len()).map(|sort| SortId(sort as u16));
+    sorts.map(|sort| printer.sort(sort)).collect()
 }
 
 fn distinct(mut names: Vec<String>) -> Vec<String> {
@@ -315,7 +281,7 @@ fn operand_text(operand: &Operand, names: &Names) -> String {
 }
 
 /// The text in quotes, escaped to fit on one line.
-pub(crate) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -13,4 +13,5 @@ mod json;
 mod language_page;
 mod limits;
 mod random;
+mod sorts;
 mod syntax_trees;

@@ -16,6 +16,7 @@ mod picks;
 mod properties;
 mod scheduling;
 mod steps;
+mod text;
 #[cfg(feature = "threads")]
 mod threaded_lane_runtime;
 mod verify;

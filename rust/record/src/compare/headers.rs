@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use antiphon_machine::ProtocolMachineConfig;
+use antiphon_machine::{ProtocolMachineConfig, text};
 
 use crate::describe::{self, count};
 use crate::entry::Header;
-use crate::text;
 
 /// Describes each difference of the headers.
 pub(super) fn notes(left: &Header, right: &Header) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! Prints items and differences.
 
+use antiphon_machine::text::{self, Excerpt, Printer};
 use antiphon_machine::{Fault, OperationId, SortId, Value, VerifiedImage};
 
 use super::feed::{Content, Piece, Sent};
 use crate::describe;
-use crate::text::{self, Excerpt, Printer};
 
 /// Bytes of a stream that are shown before a difference, and from it on.
 pub(super) const CONTEXT: usize = 16;

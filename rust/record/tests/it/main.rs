@@ -1,4 +1,4 @@
-//! Tests of recordings: writing, reading, damage, replay, comparison, text.
+//! Tests of recordings: writing, reading, damage, replay, comparison, rows.
 
 mod compare;
 mod damage;
@@ -6,7 +6,6 @@ mod divergence;
 mod format;
 mod input;
 mod medium;
-mod printing;
 mod replay;
 mod rows;
 mod runs;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use antiphon_machine::text::Printer;
 use antiphon_machine::{
-    Event, Failure, FailureKind, Fault, Ingress, ObsEvent, ProtocolMachine, SessionId, Stamp,
-    VerifiedImage, sample,
+    EffectRequest, Event, Failure, FailureKind, Fault, FromFn, Ingress, ObsEvent, ProtocolMachine,
+    Reply, SessionId, Stamp, VerifiedImage, sample,
 };
 use antiphon_record::rows::{Row, RowBuilder, RowKind, RowSink, Source};
-use antiphon_record::text::Printer;
 use antiphon_record::{Replay, Timeline, describe};
 
 use crate::runs::{Host, full, recorded, small_of};
@@ -162,6 +162,33 @@ fn a_failed_effect_has_its_operation_and_its_role() {
     let coroutine = antiphon_machine::CoroutineId(7);
     let faulted = row_of(3, Event::Faulted { coroutine, fault });
     assert_eq!(faulted.role, None, "a spawned coroutine has no role");
+}
+
+#[test]
+fn a_builder_of_a_running_machine_knows_the_outstanding_effects() {
+    let later = FromFn(|_: &EffectRequest<'_>| Reply::Later);
+    let mut machine = ProtocolMachine::new(full().config, later);
+    let image = sample::ping_pong(1);
+    let opened = machine.load_choreography(&image, "me");
+    opened.expect("there is room");
+    machine.run(u64::MAX);
+    let session = &machine.kernel().sessions()[0];
+    let effect = session.effects().first().expect("a role has asked");
+    let stamp = Stamp {
+        session: session.id(),
+        index: 0,
+        step: 0,
+        clock: 0,
+    };
+    let event = Event::EffectInvalidated {
+        number: effect.number,
+    };
+    let event = ObsEvent { stamp, event };
+    let row = RowBuilder::of(machine.kernel()).event(event.clone(), Some(&image));
+    assert_eq!(row.operation, Some(effect.operation));
+    assert_eq!(row.role.map(|role| role.0), Some(effect.coroutine.0));
+    let unknown = RowBuilder::default().event(event, Some(&image));
+    assert_eq!((unknown.operation, unknown.role), (None, None));
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn drive(machine: &mut Machine, limits: &WaveLimits, steps_max: u64, signal: &At
         if recording.as_ref().is_some_and(Recording::must_stop) {
             return Stop::RecordingFailed;
         }
-        if printer.has_failed() {
+        if printer.observer().has_failed() {
             return Stop::OutputFailed;
         }
         match round {

@@ -1,8 +1,9 @@
-use antiphon_machine::{Canonical, Sort, SortId, Value};
-
 use super::printer::Line;
-use super::{Printer, line};
-use crate::describe;
+use super::{Printer, digest, line};
+use crate::canonical::Canonical;
+use crate::ids::SortId;
+use crate::image::Sort;
+use crate::value::Value;
 
 /// Characters or bytes before a difference that an excerpt shows.
 const BEFORE: usize = 16;
@@ -51,8 +52,7 @@ impl Printer<'_> {
         };
         let (mut left_text, mut right_text) = (side(left), side(right));
         if left_text == right_text {
-            let digest =
-                |value: &Value| describe::digest(blake3::hash(&value.to_bytes()).as_bytes());
+            let digest = |value: &Value| digest(blake3::hash(&value.to_bytes()).as_bytes());
             left_text.push_str(&format!(", digest {}", digest(left)));
             right_text.push_str(&format!(", digest {}", digest(right)));
         }
@@ -238,9 +238,8 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use antiphon_machine::CodeImage;
-
     use super::*;
+    use crate::image::CodeImage;
 
     const NAT: SortId = SortId(0);
     const TEXT: SortId = SortId(1);

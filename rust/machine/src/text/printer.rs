@@ -1,13 +1,14 @@
 use std::fmt::Write;
 
-use antiphon_machine::{
-    Arm, Class, CodeImage, Fault, Instruction, LabelId, OperationId, Pc, ProgramId, Reg, RoleId,
-    Sort, SortId, Value,
-};
-
+use super::literal::{NONE, SOME, is_word};
 use super::{line, misleads};
+use crate::fault::Fault;
+use crate::ids::{LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortId};
+use crate::image::{Arm, Class, CodeImage, Instruction, Sort};
+use crate::value::Value;
 
-/// Prints values, sorts, instructions and faults on one line each.
+/// Prints values, sorts, instructions and faults, on one line each unless the printer is
+/// [indented](Self::indented).
 ///
 /// Names come from an image and are made safe for a terminal by [`line()`](super::line()). Without
 /// an image, or where it has no name, numbers are printed.
@@ -15,6 +16,17 @@ use super::{line, misleads};
 pub struct Printer<'i> {
     image: Option<&'i CodeImage>,
     width: usize,
+    is_indented: bool,
+}
+
+/// The text of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The text.
+    pub text: String,
+    /// Whether the width was too small for all of the value. The text of a value that is not cut
+    /// can be read back; see [`Literal`](super::Literal).
+    pub is_cut: bool,
 }
 
 impl<'i> Printer<'i> {
@@ -31,6 +43,7 @@ impl<'i> Printer<'i> {
         Printer {
             image,
             width: Printer::WIDTH,
+            is_indented: false,
         }
     }
 
@@ -41,12 +54,30 @@ impl<'i> Printer<'i> {
         Printer { width, ..self }
     }
 
+    /// Puts each item of a list and each field of a record on a line of its own, indented by two
+    /// blanks a level.
+    #[must_use]
+    pub fn indented(self) -> Printer<'i> {
+        Printer {
+            is_indented: true,
+            ..self
+        }
+    }
+
     /// A value in the notation of scripts, with the names of its sort. When it is cut, the text
     /// ends with the number of bytes or items that are missing.
     pub fn value(&self, value: &Value, sort: Option<SortId>) -> String {
+        self.print(value, sort).text
+    }
+
+    /// A value as [`value`](Self::value) prints it, and whether it is cut.
+    pub fn print(&self, value: &Value, sort: Option<SortId>) -> Printed {
         let mut out = Line::new(*self);
         out.value(value, sort);
-        out.text
+        Printed {
+            text: out.text,
+            is_cut: out.is_cut,
+        }
     }
 
     /// Quoted text, as a value of sort `Text` is printed.
@@ -106,6 +137,34 @@ impl<'i> Printer<'i> {
             Class::Command | Class::Observe | Class::Check => String::new(),
         };
         format!("{interface}{}{message}", line(&row.name))
+    }
+
+    /// The instruction at this place of a program. A branch on a choice of the host, which directly
+    /// follows the request for it, has the names of the labels.
+    pub fn instruction_at(&self, code: &[Instruction], pc: usize) -> Option<String> {
+        let instruction = code.get(pc)?;
+        let before = pc.checked_sub(1).and_then(|pc| code.get(pc));
+        Some(match (before, instruction) {
+            (
+                Some(Instruction::Invoke { operation, dst, .. }),
+                Instruction::Branch { cond, table },
+            ) if dst == cond && self.is_choice(*operation) => {
+                let label = |number: u64| match u16::try_from(number) {
+                    Ok(id) => self.label(LabelId(id)),
+                    Err(_) => number.to_string(),
+                };
+                let rows = joined(table, ", ", |(n, pc)| format!("{} -> {pc}", label(*n)));
+                format!("branch r{cond} {{ {rows} }}")
+            }
+            (_, instruction) => self.instruction(instruction),
+        })
+    }
+
+    fn is_choice(&self, id: OperationId) -> bool {
+        let row = self
+            .image
+            .and_then(|image| image.operations.get(id.index()));
+        matches!(row.map(|row| &row.class), Some(Class::Decide { .. }))
     }
 
     /// An instruction with its operands.
@@ -220,6 +279,39 @@ impl<'i> Printer<'i> {
         format!("{operation} ({args}){failure}")
     }
 
+    /// The name of a number that is a variant or a label of the sort. `None` if the sort does not
+    /// have the number, or the name could not be read back.
+    fn word(&self, sort: &'i Sort, number: u64) -> Option<&'i str> {
+        let row = usize::try_from(number).ok()?;
+        let name = match sort {
+            Sort::Enum { variants, .. } => variants.get(row)?.as_str(),
+            Sort::Arm(_) => self.image?.labels.get(row)?.as_str(),
+            Sort::Unit
+            | Sort::Bool
+            | Sort::Nat
+            | Sort::Int
+            | Sort::Text
+            | Sort::Bytes
+            | Sort::List(_)
+            | Sort::Option(_)
+            | Sort::Record { .. }
+            | Sort::Foreign { .. } => return None,
+        };
+        is_word(name).then_some(name)
+    }
+
+    /// Whether a value of this sort is written `none` or `some(...)`, so that an optional value
+    /// with this item must be written `some(item)`.
+    fn is_like_none(&self, value: &Value, sort: SortId) -> bool {
+        match (value, self.sort_row(Some(sort))) {
+            (Value::List(items), Some(Sort::Option(item))) => items
+                .first()
+                .is_none_or(|value| self.is_like_none(value, *item)),
+            (Value::Nat(n), Some(row)) => self.word(row, *n) == Some(NONE),
+            _ => false,
+        }
+    }
+
     /// The row of a sort, if the image has it.
     pub(super) fn sort_row(&self, sort: Option<SortId>) -> Option<&'i Sort> {
         self.image?.sorts.get(sort?.index())
@@ -239,6 +331,9 @@ fn joined<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> Strin
 pub(super) struct Line<'i> {
     pub(super) printer: Printer<'i>,
     pub(super) text: String,
+    is_cut: bool,
+    /// Lists and records around the current position.
+    depth: usize,
 }
 
 impl<'i> Line<'i> {
@@ -246,6 +341,8 @@ impl<'i> Line<'i> {
         Line {
             printer,
             text: String::new(),
+            is_cut: false,
+            depth: 0,
         }
     }
 
@@ -262,18 +359,22 @@ impl<'i> Line<'i> {
         match (value, self.printer.sort_row(sort)) {
             (Value::Unit, _) => self.text.push_str("()"),
             (Value::Bool(b), _) => self.push(format_args!("{b}")),
-            (Value::Nat(n), Some(Sort::Enum { variants, .. })) => self.word(variants, *n),
-            (Value::Nat(n), Some(Sort::Arm(_))) => {
-                let labels = self.printer.image.map_or(&[][..], |image| &image.labels);
-                self.word(labels, *n);
-            }
-            (Value::Nat(n), _) => self.push(format_args!("{n}")),
+            (Value::Nat(n), Some(sort)) => match self.printer.word(sort, *n) {
+                Some(word) => self.text.push_str(word),
+                None => self.push(format_args!("{n}")),
+            },
+            (Value::Nat(n), None) => self.push(format_args!("{n}")),
             (Value::Int(n), _) => self.push(format_args!("{n}")),
             (Value::Text(text), _) => self.quoted(text),
             (Value::Bytes(bytes), _) => self.bytes(bytes),
             (Value::List(items), Some(Sort::Option(item))) => match items.first() {
+                Some(value) if self.printer.is_like_none(value, *item) => {
+                    self.text.push_str(SOME);
+                    self.value(value, Some(*item));
+                    self.text.push(')');
+                }
                 Some(value) => self.value(value, Some(*item)),
-                None => self.text.push_str("none"),
+                None => self.text.push_str(NONE),
             },
             (Value::List(items), sort) => {
                 let item = match sort {
@@ -283,7 +384,7 @@ impl<'i> Line<'i> {
                 self.items('[', ']', items.iter().map(|value| (None, value, item)));
             }
             (Value::Record(items), Some(Sort::Record { name, fields })) => {
-                let named = !name.is_empty();
+                let named = !name.is_empty() && fields.iter().all(|(field, _)| is_word(field));
                 let fields = fields.iter().zip(items.iter());
                 let items = fields.map(|((field, sort), value)| {
                     (named.then_some(field.as_str()), value, Some(*sort))
@@ -299,15 +400,6 @@ impl<'i> Line<'i> {
         }
     }
 
-    /// The name in this row, or the number where there is none.
-    fn word(&mut self, names: &[String], number: u64) {
-        let row = usize::try_from(number).ok();
-        match row.and_then(|row| names.get(row)) {
-            Some(name) => self.text.push_str(&line(name)),
-            None => self.push(format_args!("{number}")),
-        }
-    }
-
     fn items<'v>(
         &mut self,
         open: char,
@@ -316,11 +408,19 @@ impl<'i> Line<'i> {
     ) {
         let len = items.len();
         self.text.push(open);
+        self.depth += 1;
         for (n, (name, value, sort)) in items.enumerate() {
-            if n > 0 {
-                self.text.push_str(", ");
+            match (n, self.printer.is_indented) {
+                (0, false) => {}
+                (0, true) => self.new_line(),
+                (_, false) => self.text.push_str(", "),
+                (_, true) => {
+                    self.text.push(',');
+                    self.new_line();
+                }
             }
             if self.is_full() {
+                self.is_cut = true;
                 self.push(format_args!("… {} more", len - n));
                 break;
             }
@@ -329,13 +429,23 @@ impl<'i> Line<'i> {
             }
             self.value(value, sort);
         }
+        self.depth -= 1;
+        if self.printer.is_indented && len > 0 {
+            self.new_line();
+        }
         self.text.push(close);
+    }
+
+    fn new_line(&mut self) {
+        self.text.push('\n');
+        self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
     fn quoted(&mut self, text: &str) {
         self.text.push('"');
         for (at, c) in text.char_indices() {
             if self.is_full() {
+                self.is_cut = true;
                 self.push(format_args!("\"… {} bytes more", text.len() - at));
                 return;
             }
@@ -361,6 +471,7 @@ impl<'i> Line<'i> {
         self.text.push_str("b\"");
         for (at, byte) in bytes.iter().enumerate() {
             if self.is_full() {
+                self.is_cut = true;
                 self.push(format_args!("\"… {} bytes more", bytes.len() - at));
                 return;
             }

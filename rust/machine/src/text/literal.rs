@@ -1,80 +1,129 @@
-//! Values as text, in scripts and in timelines. Both have one syntax, so a value in a timeline can
-//! be copied into a script.
-//!
-//! `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)`
-//! for the fields of an unnamed payload list, a bare word for a variant, `none` for an absent
-//! optional value.
+//! The reader of values: a text becomes a literal, and a literal with a sort a value.
 
-use antiphon_machine::{CodeImage, Sort, SortId, Value};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use super::{Printer, line};
+use crate::bounds::SORT_DEPTH_MAX;
+use crate::ids::SortId;
+use crate::image::{CodeImage, Sort};
+use crate::value::Value;
 
-use crate::filter;
+/// How deep a literal may nest. Values nest as deep as sorts do; the double leaves room for
+/// literals whose error is better reported as an error of their sort.
+const DEPTH_MAX: u32 = 2 * SORT_DEPTH_MAX;
 
-pub(crate) use antiphon_record::text::show;
+/// Whether the name can be read as a word: letters, digits, `_`, `.` and `'`, not starting with a
+/// digit.
+pub(super) fn is_word(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_inside_word)
+}
 
-/// How deep a literal may nest. Sorts nest to a depth of 16, so a deeper literal has no sort.
-const DEPTH_MAX: u32 = 32;
+fn is_inside_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.' | '\'')
+}
+
+/// The word for an absent optional value.
+pub(super) const NONE: &str = "none";
+
+/// The start of a present optional value. A variant may also be named `some`, but no parenthesis
+/// follows a variant.
+pub(super) const SOME: &str = "some(";
 
 /// A literal whose sort is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Literal {
+pub enum Literal {
+    /// A bare word: a truth value, a variant, a label, or `none`.
     Word(String),
+    /// A whole number.
     Number(i128),
+    /// Text in quotes.
     Text(String),
+    /// Bytes in quotes after a `b`.
     Bytes(Vec<u8>),
+    /// Items in brackets.
     List(Vec<Literal>),
+    /// Named fields in braces, in the order of the text.
     Record(Vec<(String, Literal)>),
+    /// Unnamed fields in parentheses. Without fields it is the unit value.
     Tuple(Vec<Literal>),
+    /// A present optional value, `some(item)`.
+    Some(Box<Literal>),
 }
 
-/// A syntax error: what was expected, and at which byte of the line.
+/// A syntax error and its place in the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ParseError {
-    pub(crate) at: usize,
-    pub(crate) expected: &'static str,
+pub struct ParseError {
+    /// The byte offset in the line.
+    pub at: usize,
+    /// The expected text.
+    pub expected: &'static str,
 }
 
 /// Why a literal is not a value of a sort.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConvertError {
+pub enum ConvertError {
+    /// The literal has another form, or is a number outside the sort's range.
     #[error("expected {expected}, got {got}")]
-    Form { expected: String, got: String },
+    Form {
+        /// The sort, in quotes.
+        expected: String,
+        /// The form of the literal.
+        got: String,
+    },
+    /// A record literal has a field that the sort does not have.
     #[error("`{sort}` has no field `{field}`; it has {known}")]
     NoSuchField {
+        /// The sort.
         sort: String,
+        /// The field's name.
         field: String,
+        /// The names of the sort's fields, in quotes.
         known: String,
     },
+    /// A record literal has no value for a field that is not optional.
     #[error("field `{field}` of `{sort}` is missing")]
-    FieldMissing { sort: String, field: String },
+    FieldMissing {
+        /// The sort.
+        sort: String,
+        /// The field's name.
+        field: String,
+    },
+    /// A record literal has a field twice.
     #[error("field `{field}` is given twice")]
-    FieldTwice { field: String },
+    FieldTwice {
+        /// The field's name.
+        field: String,
+    },
+    /// A word is not one of the sort's variants or labels.
     #[error("`{word}` is none of {known}")]
-    NoSuchWord { word: String, known: String },
+    NoSuchWord {
+        /// The word.
+        word: String,
+        /// The sort's variants or labels, in quotes.
+        known: String,
+    },
 }
 
 /// A position in a line.
 #[derive(Clone, Debug)]
-pub(crate) struct Cursor<'t> {
+pub struct Cursor<'t> {
     line: &'t str,
     at: usize,
 }
 
 impl<'t> Cursor<'t> {
-    pub(crate) fn new(line: &'t str) -> Cursor<'t> {
+    /// The start of a line, after its blanks.
+    pub fn new(line: &'t str) -> Cursor<'t> {
         let mut cursor = Cursor { line, at: 0 };
         cursor.skip_blank();
         cursor
     }
 
     /// The byte offset of the position.
-    pub(crate) fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.at
     }
 
     /// Whether only a comment is left.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.rest().is_empty() || self.rest().starts_with('#')
     }
 
@@ -109,12 +158,14 @@ impl<'t> Cursor<'t> {
 
     /// Takes a name: letters, digits and `_`, not starting with a digit, possibly with dots between
     /// names.
-    pub(crate) fn word(&mut self, expected: &'static str) -> Result<&'t str, ParseError> {
+    ///
+    /// # Errors
+    /// The position and `expected`, unless a name is next.
+    pub fn word(&mut self, expected: &'static str) -> Result<&'t str, ParseError> {
         let rest = self.rest();
-        let inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'');
-        let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+        let end = rest.find(|c| !is_inside_word(c)).unwrap_or(rest.len());
         let word = &rest[..end];
-        if !word.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+        if !is_word(word) {
             return self.fail(expected);
         }
         self.at += end;
@@ -123,7 +174,10 @@ impl<'t> Cursor<'t> {
     }
 
     /// Takes a whole number without a sign.
-    pub(crate) fn count(&mut self, expected: &'static str) -> Result<u64, ParseError> {
+    ///
+    /// # Errors
+    /// The position and `expected`, unless a number that fits in 64 bits is next.
+    pub fn count(&mut self, expected: &'static str) -> Result<u64, ParseError> {
         let rest = self.rest();
         let end = rest
             .find(|c: char| !c.is_ascii_digit())
@@ -139,7 +193,10 @@ impl<'t> Cursor<'t> {
     }
 
     /// Takes a literal.
-    pub(crate) fn literal(&mut self) -> Result<Literal, ParseError> {
+    ///
+    /// # Errors
+    /// The first position at which the text is not a literal, or nests too deep.
+    pub fn literal(&mut self) -> Result<Literal, ParseError> {
         self.literal_at(0)
     }
 
@@ -160,9 +217,20 @@ impl<'t> Cursor<'t> {
             Some('(') => self.items('(', ')', depth).map(Literal::Tuple),
             Some('{') => self.fields(depth),
             Some(c) if c.is_ascii_digit() || c == '-' => self.number(),
+            Some('s') if rest.starts_with(SOME) => self.some(depth),
             Some(_) | None => self
                 .word("a value")
                 .map(|word| Literal::Word(word.to_owned())),
+        }
+    }
+
+    fn some(&mut self, depth: u32) -> Result<Literal, ParseError> {
+        self.at += SOME.len();
+        self.skip_blank();
+        let item = self.literal_at(depth + 1)?;
+        match self.take(')') {
+            true => Ok(Literal::Some(Box::new(item))),
+            false => self.fail("`)`"),
         }
     }
 
@@ -281,8 +349,12 @@ impl<'t> Cursor<'t> {
 }
 
 impl Literal {
-    /// Converts the literal to a value of that sort.
-    pub(crate) fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
+    /// Converts the literal to a value of that sort. The fields of a named record can also be given
+    /// without their names. A variant or a label whose name is not a word is given by its number.
+    ///
+    /// # Errors
+    /// When the literal is not a value of the sort, or the image does not have the sort.
+    pub fn value(&self, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
         let Some(kind) = image.sorts.get(sort.index()) else {
             return Err(self.form_error(sort, image));
         };
@@ -304,8 +376,16 @@ impl Literal {
                 let items = items.iter().map(|i| i.value(*item, image));
                 Value::list(items.collect::<Result<_, _>>()?)
             }
-            (Sort::Option(_), Literal::Word(word)) if word == "none" => Value::option(None),
-            (Sort::Option(item), literal) => Value::option(Some(literal.value(*item, image)?)),
+            (Sort::Option(_), Literal::Word(word)) if word == NONE => Value::option(None),
+            // In a verified image a sort contains only earlier ones. Any other is not followed, so
+            // that the conversion ends.
+            (Sort::Option(item), literal) if *item < sort => {
+                let item_literal = match literal {
+                    Literal::Some(inner) => inner,
+                    literal => literal,
+                };
+                Value::option(Some(item_literal.value(*item, image)?))
+            }
             (Sort::Record { name, fields }, Literal::Record(given)) => {
                 record(name, fields, given, image)?
             }
@@ -314,16 +394,7 @@ impl Literal {
                 let items = pairs.map(|(literal, (_, sort))| literal.value(*sort, image));
                 Value::record(items.collect::<Result<_, _>>()?)
             }
-            (Sort::Enum { variants, .. }, Literal::Word(word)) => {
-                position(word, variants.iter().map(String::as_str))?
-            }
-            (Sort::Arm(labels), Literal::Word(word)) => {
-                let names = labels.iter().filter_map(|l| image.labels.get(l.index()));
-                let Value::Nat(row) = position(word, names.map(String::as_str))? else {
-                    return Err(self.form_error(sort, image));
-                };
-                Value::Nat(labels.get(row as usize).map_or(0, |l| u64::from(l.0)))
-            }
+            (Sort::Enum { .. } | Sort::Arm(_), literal) => literal.choice(kind, sort, image)?,
             (
                 Sort::Unit
                 | Sort::Bool
@@ -333,18 +404,61 @@ impl Literal {
                 | Sort::Bytes
                 | Sort::Foreign { .. }
                 | Sort::List(_)
-                | Sort::Record { .. }
-                | Sort::Enum { .. }
-                | Sort::Arm(_),
+                | Sort::Option(_)
+                | Sort::Record { .. },
                 _,
             ) => return Err(self.form_error(sort, image)),
         };
         Ok(value)
     }
 
+    /// Converts a word to a variant or a label, or a number to one whose name is not a word.
+    fn choice(&self, kind: &Sort, sort: SortId, image: &CodeImage) -> Result<Value, ConvertError> {
+        let choices: Vec<(u64, &str)> = match kind {
+            Sort::Enum { variants, .. } => {
+                let names = variants.iter().map(String::as_str);
+                (0u64..).zip(names).collect()
+            }
+            Sort::Arm(labels) => {
+                let labels = labels.iter();
+                let named = labels.filter_map(|label| {
+                    let name = image.labels.get(label.index())?;
+                    Some((u64::from(label.0), name.as_str()))
+                });
+                named.collect()
+            }
+            Sort::Unit
+            | Sort::Bool
+            | Sort::Nat
+            | Sort::Int
+            | Sort::Text
+            | Sort::Bytes
+            | Sort::List(_)
+            | Sort::Option(_)
+            | Sort::Record { .. }
+            | Sort::Foreign { .. } => Vec::new(),
+        };
+        let mut found = choices.iter().filter(|(n, name)| match self {
+            Literal::Word(word) => word == name,
+            Literal::Number(number) => i128::from(*n) == *number && !is_word(name),
+            _ => false,
+        });
+        match (found.next(), self) {
+            (Some((n, _)), _) => Ok(Value::Nat(*n)),
+            (None, Literal::Word(word)) => {
+                let known = choices.iter().map(|(_, name)| format!("`{name}`"));
+                Err(ConvertError::NoSuchWord {
+                    word: line(word),
+                    known: known.collect::<Vec<_>>().join(", "),
+                })
+            }
+            (None, _) => Err(self.form_error(sort, image)),
+        }
+    }
+
     fn form_error(&self, sort: SortId, image: &CodeImage) -> ConvertError {
         let got = match self {
-            Literal::Word(word) => format!("the word `{}`", filter::line(word)),
+            Literal::Word(word) => format!("the word `{}`", line(word)),
             Literal::Number(number) => format!("the number `{number}`"),
             Literal::Text(_) => "text".to_owned(),
             Literal::Bytes(_) => "bytes".to_owned(),
@@ -352,9 +466,10 @@ impl Literal {
             Literal::Record(_) => "a record".to_owned(),
             Literal::Tuple(items) if items.is_empty() => "`()`".to_owned(),
             Literal::Tuple(items) => format!("a list of {} fields", items.len()),
+            Literal::Some(_) => "`some(...)`".to_owned(),
         };
         ConvertError::Form {
-            expected: format!("`{}`", sort_name(sort, image)),
+            expected: format!("`{}`", Printer::new(image).sort(sort)),
             got,
         }
     }
@@ -404,236 +519,4 @@ fn record(
         }
     }
     Ok(Value::record(values))
-}
-
-fn position<'n>(
-    word: &str,
-    names: impl Iterator<Item = &'n str> + Clone,
-) -> Result<Value, ConvertError> {
-    match names.clone().position(|name| name == word) {
-        Some(row) => Ok(Value::Nat(row as u64)),
-        None => {
-            let known = names
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            Err(ConvertError::NoSuchWord {
-                word: filter::line(word),
-                known,
-            })
-        }
-    }
-}
-
-/// A sort in the syntax of protocols.
-pub(crate) fn sort_name(sort: SortId, image: &CodeImage) -> String {
-    let Some(kind) = image.sorts.get(sort.index()) else {
-        return format!("sort {sort}");
-    };
-    match kind {
-        Sort::Unit => "Unit".to_owned(),
-        Sort::Bool => "Bool".to_owned(),
-        Sort::Nat => "Nat".to_owned(),
-        Sort::Int => "Int".to_owned(),
-        Sort::Text => "Text".to_owned(),
-        Sort::Bytes => "Bytes".to_owned(),
-        // A sort refers only to sorts before it; any other reference is not followed.
-        Sort::List(item) if item < &sort => format!("[{}]", sort_name(*item, image)),
-        Sort::Option(item) if item < &sort => format!("{}?", sort_name(*item, image)),
-        Sort::List(item) | Sort::Option(item) => format!("sort {item}"),
-        Sort::Record { name, fields } if name.is_empty() => {
-            let earlier = fields.iter().filter(|(_, field)| field < &sort);
-            let fields = earlier
-                .map(|(_, field)| sort_name(*field, image))
-                .collect::<Vec<_>>();
-            format!("({})", fields.join(", "))
-        }
-        Sort::Record { name, .. } | Sort::Enum { name, .. } | Sort::Foreign { name } => {
-            filter::line(name)
-        }
-        Sort::Arm(labels) => {
-            let names = labels
-                .iter()
-                .filter_map(|label| image.labels.get(label.index()));
-            names
-                .map(|name| filter::line(name))
-                .collect::<Vec<_>>()
-                .join(" | ")
-        }
-    }
-}
-
-/// A value as JSON: texts and numbers as they are, bytes in base64, fields and variants by name.
-pub(crate) fn json(
-    value: &Value,
-    sort: Option<SortId>,
-    image: Option<&CodeImage>,
-) -> serde_json::Value {
-    use serde_json::json;
-    let row = sort.and_then(|sort| image?.sorts.get(sort.index()));
-    let each = |items: &[Value], sort: Option<SortId>| {
-        items.iter().map(|item| json(item, sort, image)).collect()
-    };
-    match (value, row) {
-        (Value::Unit, _) => serde_json::Value::Null,
-        (Value::Bool(b), _) => json!(b),
-        (Value::Nat(n), Some(Sort::Enum { variants, .. })) => match variants.get(*n as usize) {
-            Some(name) => json!(name),
-            None => json!(n),
-        },
-        (Value::Nat(n), Some(Sort::Arm(_))) => {
-            match image.and_then(|image| image.labels.get(*n as usize)) {
-                Some(name) => json!(name),
-                None => json!(n),
-            }
-        }
-        (Value::Nat(n), _) => json!(n),
-        (Value::Int(n), _) => json!(n),
-        (Value::Text(text), _) => json!(&**text),
-        (Value::Bytes(bytes), _) => json!({ "base64": BASE64_STANDARD.encode(&**bytes) }),
-        (Value::List(items), Some(Sort::Option(item))) => match items.first() {
-            Some(value) => json(value, Some(*item), image),
-            None => serde_json::Value::Null,
-        },
-        (Value::List(items), Some(Sort::List(item))) => each(items, Some(*item)),
-        (Value::List(items), _) => each(items, None),
-        (Value::Record(items), Some(Sort::Record { name, fields })) if !name.is_empty() => {
-            let fields = fields.iter().zip(items.iter());
-            let fields = fields
-                .map(|((field, sort), value)| (field.clone(), json(value, Some(*sort), image)));
-            serde_json::Value::Object(fields.collect())
-        }
-        (Value::Record(items), Some(Sort::Record { fields, .. })) => {
-            let fields = fields.iter().zip(items.iter());
-            fields
-                .map(|((_, sort), value)| json(value, Some(*sort), image))
-                .collect()
-        }
-        (Value::Record(items), _) => each(items, None),
-        (Value::Endpoint(role), _) => json!({ "endpoint": role.0 }),
-        (Value::Evidence(number), _) => json!({ "witness": number }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn image() -> CodeImage {
-        let nat = SortId(1);
-        CodeImage {
-            labels: vec!["ok".to_owned(), "quit".to_owned()],
-            sorts: vec![
-                Sort::Unit,
-                Sort::Nat,
-                Sort::Text,
-                Sort::Bytes,
-                Sort::List(nat),
-                Sort::Option(nat),
-                Sort::Enum {
-                    name: "Stream".to_owned(),
-                    variants: vec!["out".to_owned(), "err".to_owned()],
-                },
-                Sort::Record {
-                    name: "Chunk".to_owned(),
-                    fields: vec![
-                        ("stream".to_owned(), SortId(6)),
-                        ("len".to_owned(), SortId(5)),
-                    ],
-                },
-                Sort::Record {
-                    name: String::new(),
-                    fields: vec![(String::new(), nat), (String::new(), SortId(2))],
-                },
-                Sort::Int,
-                Sort::Bool,
-            ],
-            ..CodeImage::default()
-        }
-    }
-
-    fn read(text: &str, sort: u16) -> Result<Value, String> {
-        let mut cursor = Cursor::new(text);
-        let literal = cursor
-            .literal()
-            .map_err(|u| format!("{}: expected {}", u.at, u.expected))?;
-        assert!(cursor.is_done(), "`{}` is left", cursor.rest());
-        literal
-            .value(SortId(sort), &image())
-            .map_err(|m| m.to_string())
-    }
-
-    #[test]
-    fn shown_values_parse_back() {
-        for (text, sort) in [
-            ("()", 0),
-            ("18446744073709551615", 1),
-            (r#""a \"b\" \\ \n\t\u{1b}\u{202e} ü""#, 2),
-            (r#"b"\x00\xff \"a\" \\ \n""#, 3),
-            ("[1, 2, 3]", 4),
-            ("[]", 4),
-            ("none", 5),
-            ("7", 5),
-            ("err", 6),
-            ("{stream: out, len: none}", 7),
-            (r#"(7, "x")"#, 8),
-            ("-9223372036854775808", 9),
-            ("true", 10),
-        ] {
-            let value = read(text, sort).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
-            assert!(value.is_of(SortId(sort), &image().sorts), "{text}");
-            assert_eq!(show(&value, Some(SortId(sort)), &image(), 1000), text);
-        }
-    }
-
-    #[test]
-    fn reports_every_error() {
-        for (text, sort, expected) in [
-            ("-1", 1, "expected `Nat`, got the number `-1`"),
-            ("\"x\"", 1, "expected `Nat`, got text"),
-            ("both", 6, "`both` is none of `out`, `err`"),
-            (
-                "{stream: out, size: 1}",
-                7,
-                "`Chunk` has no field `size`; it has `stream`, `len`",
-            ),
-            ("{len: 1}", 7, "field `stream` of `Chunk` is missing"),
-            (
-                "{stream: out, stream: err}",
-                7,
-                "field `stream` is given twice",
-            ),
-            ("(7)", 8, "expected `(Nat, Text)`, got a list of 1 fields"),
-            ("[1, [2]]", 4, "expected `Nat`, got a list"),
-            ("\"abc", 2, "4: expected `\"`"),
-            ("[1 2]", 4, "3: expected `,` or the end of the list"),
-            (
-                "99999999999999999999",
-                1,
-                "expected `Nat`, got the number `99999999999999999999`",
-            ),
-        ] {
-            assert_eq!(read(text, sort), Err(expected.to_owned()), "{text}");
-        }
-        let message = read(r#""\x41""#, 2).expect_err("a byte is no text");
-        assert!(message.starts_with("1: "), "{message}");
-    }
-
-    #[test]
-    fn deep_nesting_is_an_error() {
-        let deep = "[".repeat(100_000);
-        assert!(Cursor::new(&deep).literal().is_err());
-    }
-
-    #[test]
-    fn long_values_are_cut_and_counted() {
-        let value = Value::bytes(&[b'a'; 1000]);
-        let text = show(&value, Some(SortId(3)), &image(), 16);
-        assert_eq!(text, "b\"aaaaaaaaaaaaaa\"… 986 bytes more");
-        let value = Value::list((0..100).map(Value::Nat).collect());
-        assert_eq!(
-            show(&value, Some(SortId(4)), &image(), 10),
-            "[0, 1, 2, … 97 more]"
-        );
-    }
 }

@@ -1,19 +1,28 @@
 //! Text for people: values, sorts, instructions and faults with the names of an image, and the
-//! first difference of two values.
+//! first difference of two values. [`Literal`] reads values back.
 //!
-//! Values have the notation of scripts, which the command line also parses: `()`, `true`, `7`,
-//! `-7`, `"text"`, `b"bytes\x00"`, `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an
-//! unnamed payload list, a bare word for a variant or a label, `none` for an absent optional value.
+//! Values have the notation of scripts: `()`, `true`, `7`, `-7`, `"text"`, `b"bytes\x00"`,
+//! `[a, b]`, `{field: a, other: b}`, `(a, b)` for the fields of an unnamed payload list, a bare
+//! word for a variant or a label, `none` for an absent optional value. A present optional value is
+//! written like its item, unless the item itself is written `none` or `some(...)`: then it is
+//! `some(item)`. A variant or a label whose name is not a word is written as its number. So a text
+//! that is not cut is read back as the same value, for every sort of a verified image.
+//!
 //! Sorts have the notation of protocols: `Nat`, `[Nat]`, `Text?`, `(Nat, Text)`, and the names of
-//! records, enumerations and foreign sorts.
+//! records, enumerations and foreign sorts. The sort of a choice, which protocols cannot name, is
+//! the list of its labels: `ping | stop`.
 
 mod excerpt;
+mod literal;
 mod printer;
 
-use antiphon_machine::{CodeImage, SortId, Value};
+use crate::ids::SortId;
+use crate::image::CodeImage;
+use crate::value::Value;
 
 pub use excerpt::Excerpt;
-pub use printer::Printer;
+pub use literal::{ConvertError, Cursor, Literal, ParseError};
+pub use printer::{Printed, Printer};
 
 /// Text from outside on one line: control characters are escaped, misleading ones replaced.
 pub fn line(text: &str) -> String {
@@ -38,6 +47,12 @@ pub fn misleads(c: char) -> bool {
         c,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
     )
+}
+
+/// The first bytes of a digest, in hexadecimal digits.
+pub fn digest(digest: &[u8; 32]) -> String {
+    let [a, b, c, d, e, f, ..] = digest;
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}…")
 }
 
 /// A value as text on one line: [`Printer::value`] with the names of the image and this width.
