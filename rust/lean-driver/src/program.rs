@@ -324,18 +324,14 @@ mod tests {
     #[test]
     fn a_digest_changes_with_each_line_and_with_lean() {
         let text = "module\ndef a := 1\ndef b := 2\n";
-        let digest = super::digest_of(text, "lean 1");
-        assert_eq!(digest, super::digest_of(text, "lean 1"));
-        assert_ne!(digest, super::digest_of(text, "lean 2"));
+        let digest = digest_of(text, "lean 1");
+        assert_eq!(digest, digest_of(text, "lean 1"));
+        assert_ne!(digest, digest_of(text, "lean 2"));
         for (at, line) in text.lines().enumerate() {
             let mut lines: Vec<&str> = text.lines().collect();
             let changed = format!("{line} ");
             lines[at] = &changed;
-            assert_ne!(
-                digest,
-                super::digest_of(&lines.join("\n"), "lean 1"),
-                "{line}"
-            );
+            assert_ne!(digest, digest_of(&lines.join("\n"), "lean 1"), "{line}");
         }
     }
 
