@@ -1,7 +1,8 @@
-//! What two runs of the same sessions may differ in, and whether they do in more.
+//! The envelope of concurrent runs: in what two runs of the same sessions may differ.
 //!
-//! Sessions have nothing in common, so in what order their steps lie between each other means nothing: that is the envelope of a
-//! run with concurrency. [`EnvelopeDiff`] says whether two runs are equal, differ within it, or are outside, and by what.
+//! Sessions share no state, so the order in which the steps of different sessions interleave has no
+//! meaning. [`EnvelopeDiff`] reports whether two runs are equal, differ only in that order, or
+//! differ in more, and in what.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,8 @@ use crate::input::Ingress;
 use crate::kernel::ProtocolMachineKernel;
 use crate::sink::Sink;
 
-/// Everything that a run shows: an observer. [`close`](Self::close) adds how the sessions stand at the end.
+/// An observer that records all of a run. [`close`](Self::close) adds the final state of the
+/// sessions.
 #[derive(Clone, Debug, Default)]
 pub struct RunLog {
     events: Vec<ObsEvent>,
@@ -22,7 +24,7 @@ pub struct RunLog {
     clock: u64,
 }
 
-/// What happens in a run and is no event of a session.
+/// An input or a refusal, which is not an event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Apart {
     Input(Ingress),
@@ -32,12 +34,12 @@ enum Apart {
 /// How two runs differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopeDiff {
-    /// In nothing: the same events with the same stamps in the same order.
+    /// They do not: the same events with the same stamps in the same order.
     Equal,
-    /// Each session's events are the same, in the same order, at the same times, and so is its end. The steps of different sessions
-    /// lie otherwise between each other.
+    /// Each session has the same events, in the same order, at the same clock readings, and the
+    /// same final state. The steps of different sessions interleave differently.
     Reordered,
-    /// In more than that.
+    /// They differ in more than the interleaving.
     Outside(Outside),
 }
 
@@ -46,39 +48,39 @@ pub enum EnvelopeDiff {
 pub enum Outside {
     /// A session is in one run only.
     Missing {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
     /// A session's events differ.
     Trace {
-        /// Which session.
+        /// The session.
         session: SessionId,
-        /// At which of its events, from 0.
+        /// The position of the first event that differs, from 0.
         at: usize,
     },
-    /// A session's end differs, though its events do not.
+    /// A session's final state differs, though its events do not.
     State {
-        /// Which session.
+        /// The session.
         session: SessionId,
     },
-    /// What belongs to no session differs: time, refusals of what concerns no session or one that is not there.
+    /// An input or refusal that belongs to no session differs.
     Apart {
-        /// At which of those, from 0.
+        /// The position of the first one that differs, from 0.
         at: usize,
     },
-    /// What was put to a session from outside, or refused it, differs.
+    /// An input to a session, or its refusal, differs.
     Inputs {
-        /// Which session.
+        /// The session.
         session: SessionId,
-        /// At which of those, from 0.
+        /// The position of the first one that differs, from 0.
         at: usize,
     },
-    /// The clock at the end differs.
+    /// The final clock differs.
     Clock,
 }
 
 impl RunLog {
-    /// Adds how the machine stands.
+    /// Adds the final state of the machine.
     pub fn close(&mut self, kernel: &ProtocolMachineKernel) {
         let digests = kernel
             .sessions()
@@ -88,7 +90,7 @@ impl RunLog {
         self.clock = kernel.clock();
     }
 
-    /// The events, in the order in which they were told.
+    /// The events, in the order in which they were observed.
     pub fn events(&self) -> &[ObsEvent] {
         &self.events
     }
@@ -98,7 +100,7 @@ impl RunLog {
         grouped(&self.events, |told| told.stamp.session)
     }
 
-    /// What was put to each session, and to the machine.
+    /// The inputs and refusals of each session, and under `None` those of the machine.
     fn inputs(&self) -> BTreeMap<Option<SessionId>, Vec<&Apart>> {
         grouped(&self.apart, Apart::session)
     }
@@ -112,13 +114,14 @@ fn grouped<T, K: Ord>(items: &[T], group: impl Fn(&T) -> K) -> BTreeMap<K, Vec<&
     groups
 }
 
-/// Where two lists differ first.
+/// The first position at which two lists differ.
 fn differing<T>(a: &[T], b: &[T], same: impl Fn(&T, &T) -> bool) -> Option<usize> {
     let at = a.iter().zip(b).position(|(a, b)| !same(a, b));
     at.or_else(|| (a.len() != b.len()).then(|| a.len().min(b.len())))
 }
 
-/// Whether the event is the same but for the machine's step index, which is not the session's.
+/// Whether two events are equal but for the machine's step index, which depends on the
+/// interleaving.
 fn same_event(a: &ObsEvent, b: &ObsEvent) -> bool {
     let step = b.stamp.step;
     Stamp { step, ..a.stamp } == b.stamp && a.event == b.event
@@ -156,7 +159,7 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
 }
 
 impl Apart {
-    /// The session that it is put to; `None`: it concerns the machine.
+    /// The session that it concerns; `None` for the machine.
     fn session(&self) -> Option<SessionId> {
         match self {
             Apart::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
@@ -181,7 +184,8 @@ impl Apart {
 }
 
 impl EnvelopeDiff {
-    /// How the runs differ. Linear in both, but for a factor of their sessions where one has many inputs.
+    /// How the runs differ. The time is linear in the events and inputs, times the logarithm of the
+    /// number of sessions.
     pub fn between(a: &RunLog, b: &RunLog) -> EnvelopeDiff {
         match outside(a, b) {
             Some(outside) => EnvelopeDiff::Outside(outside),
@@ -190,7 +194,7 @@ impl EnvelopeDiff {
         }
     }
 
-    /// Whether concurrency explains the difference.
+    /// Whether the runs differ in their interleaving at most.
     pub fn is_within(&self) -> bool {
         !matches!(self, EnvelopeDiff::Outside(_))
     }

@@ -1,12 +1,12 @@
-//! Wrong kernels, for testing what should tell them from the right one.
+//! Wrong kernels, for testing whether a comparison finds them.
 //!
-//! A mutant is one place of the kernel that goes wrong on purpose: a bound that is off by one, a check left out, two
-//! events the wrong way round. A comparison of two implementations that finds no difference proves something only if
-//! it finds one for each of these. With the cargo feature `mutants`, which is for tests only and off by default,
-//! [`with`] runs code under one of them; without the feature `active` is the constant `false`, and nothing of this is
-//! in the program.
+//! A mutant is one deliberate mistake in the kernel: a bound that is off by one, a missing check,
+//! two events in the wrong order. A comparison of two implementations that finds no difference is
+//! evidence only if it finds one for each mutant. With the cargo feature `mutants`, which is for
+//! tests only and off by default, [`with`] runs code under one mutant. Without the feature `active`
+//! is the constant `false`, and the mutants are not compiled in.
 
-/// A way to be wrong.
+/// A deliberate mistake in the kernel.
 #[cfg(feature = "mutants")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mutant {
@@ -14,11 +14,11 @@ pub struct Mutant {
     pub number: u16,
     /// Its name.
     pub name: &'static str,
-    /// What is wrong under it.
+    /// What is wrong.
     pub what: &'static str,
 }
 
-// A constant that no place of the kernel asks for is dead code, and the compiler says so.
+// The compiler reports a constant that the kernel does not use as dead code.
 macro_rules! mutants {
     ($($number:literal $name:ident $what:literal)*) => {
         $(pub(crate) const $name: u16 = $number;)*
@@ -146,8 +146,8 @@ std::thread_local! {
     static ACTIVE: std::cell::Cell<u16> = const { std::cell::Cell::new(0) };
 }
 
-/// Runs this with one mutant active on this thread, and restores what was active before, also when it panics. A number
-/// that no mutant has runs the right kernel.
+/// Runs the closure with one mutant active on this thread, and restores the previous one, also
+/// after a panic. A number without a mutant runs the correct kernel.
 #[cfg(feature = "mutants")]
 pub fn with<T>(number: u16, run: impl FnOnce() -> T) -> T {
     struct Restore(u16);
@@ -167,20 +167,20 @@ pub(crate) fn active(number: u16) -> bool {
     ACTIVE.get() == number
 }
 
-/// Whether no mutant is active on this thread: a wrong kernel may break any invariant, and is to be
-/// found by a comparison of what it does.
+/// Whether no mutant is active on this thread. Invariant checks are skipped under a mutant: it may
+/// break any invariant, and the test must find it by comparing behaviour.
 #[cfg(all(feature = "mutants", any(test, debug_assertions)))]
 pub(crate) fn is_none_active() -> bool {
     ACTIVE.get() == 0
 }
 
-/// Whether no mutant is active: always, and known when compiled.
+/// Whether no mutant is active: constant `true` without the feature.
 #[cfg(all(not(feature = "mutants"), any(test, debug_assertions)))]
 pub(crate) const fn is_none_active() -> bool {
     true
 }
 
-/// Whether this mutant is active: never, and whoever asks knows when compiled.
+/// Whether this mutant is active: constant `false` without the feature.
 #[cfg(not(feature = "mutants"))]
 #[inline(always)]
 pub(crate) const fn active(_number: u16) -> bool {

@@ -10,14 +10,15 @@ use crate::mutant::{self, active};
 
 /// Every ready coroutine of every session, each once, in queue order.
 ///
-/// For `Cooperative` and `RoundRobin` a ring, constant time. For `Priority` and `ProgressAware`, which do not always
-/// pick the head, a map ordered by rank and then by the ticket drawn on entry: logarithmic time.
+/// For `Cooperative` and `RoundRobin` it is a ring, with constant-time operations. `Priority` and
+/// `ProgressAware` do not always pick the head; for them it is a map ordered by rank and then by a
+/// ticket drawn on entry, with logarithmic time.
 ///
-/// Entries of a session that has ended stay until they come to the head; whoever takes the head passes over them.
+/// Entries of a session that has ended stay until they reach the head; the caller skips them there.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadyQueue {
     order: Order,
-    /// The ticket of the next who enters: later ones are larger.
+    /// The ticket of the next entry; tickets only grow.
     tickets: u64,
 }
 
@@ -33,13 +34,13 @@ struct Ranked {
     places: BTreeMap<Pick, (u8, u64)>,
 }
 
-/// An entry of the queue, as it stands there.
+/// An entry of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Queued {
     pub(crate) pick: Pick,
-    /// Lower ones are picked first; a ring has no ranks.
+    /// A lower rank is picked first; a ring has no ranks.
     pub(crate) rank: u8,
-    /// Lower ones came first.
+    /// A lower ticket entered earlier.
     pub(crate) ticket: u64,
 }
 
@@ -65,7 +66,7 @@ impl ReadyQueue {
         ReadyQueue { order, tickets: 0 }
     }
 
-    /// What the policy picks.
+    /// The entry that the policy picks.
     #[inline]
     pub(crate) fn head(&self) -> Option<Pick> {
         match &self.order {
@@ -81,7 +82,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Enters at the back.
+    /// Adds an entry at the back.
     #[inline(always)]
     pub(crate) fn push(&mut self, pick: Pick, rank: u8) {
         let ticket = self.tickets;
@@ -89,7 +90,7 @@ impl ReadyQueue {
         self.insert(Queued { pick, rank, ticket });
     }
 
-    /// Takes a place behind all others, with a ticket that was drawn before.
+    /// Adds an entry at the back, with a ticket that was drawn before.
     #[inline(always)]
     fn insert(&mut self, entry: Queued) {
         match &mut self.order {
@@ -98,8 +99,8 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes out what was picked. In a ring a policy's pick is the head still, because whoever is woken enters at the
-    /// back; a pick by somebody else may stand anywhere, and is searched for.
+    /// Removes an entry. The policy's pick is still the head of a ring, because woken coroutines
+    /// enter at the back. Any other entry is searched for, in linear time.
     #[inline(always)]
     pub(crate) fn take(&mut self, pick: Pick) {
         match &mut self.order {
@@ -127,7 +128,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Whether it is queued. Linear in a ring.
+    /// Whether the coroutine is queued. Linear in a ring.
     pub(crate) fn holds(&self, pick: Pick) -> bool {
         match &self.order {
             Order::Ring(ring) => ring.iter().any(|(_, queued)| *queued == pick),
@@ -135,7 +136,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Changes the rank of a queued coroutine; its place in queue order stays.
+    /// Changes the rank of a queued coroutine. Its place in queue order stays.
     pub(crate) fn rank(&mut self, pick: Pick, rank: u8) {
         let Order::Ranked(ranked) = &mut self.order else {
             return;
@@ -148,7 +149,7 @@ impl ReadyQueue {
         ranked.by_rank.insert(*place, pick);
     }
 
-    /// The entries in queue order. A ranked queue is sorted for it.
+    /// The entries in queue order. For a ranked queue, they are sorted first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Queued> {
         match &self.order {
             Order::Ring(ring) => Either::Left(ring.iter().map(|(ticket, pick)| Queued {
@@ -174,7 +175,7 @@ impl ReadyQueue {
         self.entries().map(|entry| entry.pick)
     }
 
-    /// The picks in the order in which the policy would come to them if none of them moved.
+    /// The picks in the order in which the policy would pick them if none moved.
     pub(crate) fn by_preference(&self) -> impl Iterator<Item = Pick> {
         match &self.order {
             Order::Ring(ring) => Either::Left(ring.iter().map(|(_, pick)| *pick)),
@@ -182,8 +183,8 @@ impl ReadyQueue {
         }
     }
 
-    /// Becomes a queue of nobody, of the same kind as `other`, whose tickets go on from its: to be filled with entries of it by
-    /// [`enter`](Self::enter).
+    /// Clears this queue and makes it continue `other`: the same kind of order, and the next ticket
+    /// number. [`enter`](Self::enter) then copies entries of `other`.
     pub(crate) fn follow(&mut self, other: &ReadyQueue) {
         match (&mut self.order, &other.order) {
             (Order::Ring(ring), Order::Ring(_)) => ring.clear(),
@@ -197,21 +198,23 @@ impl ReadyQueue {
         self.tickets = other.tickets;
     }
 
-    /// Takes over an entry of the queue that is followed. Entries are taken over in queue order.
+    /// Adds an entry of the queue that this one continues. Entries must be added in queue order.
     pub(crate) fn enter(&mut self, entry: Queued) {
         debug_assert!(entry.ticket < self.tickets, "it was drawn before");
         self.insert(entry);
     }
 
-    /// Makes what became of parts of this queue its own. `part_of` gives the number of the part that the session's
-    /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
+    /// Replaces the entries of some sessions with those of the queues (parts) that continued this
+    /// one for them. `part_of` returns the index of the part that has a session's entries. Entries
+    /// that never moved keep their place; the others follow at the back, part by part.
     ///
-    /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
+    /// Linear in the queue and in the parts; a ranked queue takes logarithmic time for each entry
+    /// of a part.
     pub(crate) fn merge(&mut self, part_of: impl Fn(Pick) -> Option<usize>, parts: &[&ReadyQueue]) {
         let start = self.tickets;
         match &mut self.order {
             Order::Ring(ring) => {
-                // Who never moved stands at the front of his part, in the order in which he stands here.
+                // Entries that never moved come first in their part, in their present order.
                 let mut next = vec![0; parts.len()];
                 ring.retain(|entry| {
                     let Some(part) = part_of(entry.1) else {

@@ -1,7 +1,8 @@
-//! The schema of everything that has canonical bytes: which types there are, their alternatives, their fields, in order.
+//! The schema of everything that has canonical bytes: the types, their alternatives, and their
+//! fields in order.
 //!
-//! It is read off the types themselves, by the same macros that give them their bytes, so it cannot say otherwise. The
-//! bridge compares it with the model's.
+//! The macros that encode the types also derive the schema, so the two cannot differ. The bridge
+//! compares it with the model's.
 
 use crate::buffer::{Buffer, Parcel};
 use crate::config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
@@ -18,7 +19,7 @@ use crate::session::{
 };
 use crate::value::{Form, Value};
 
-/// The rows of the given types, in their order.
+/// The rows of the given types, in order.
 macro_rules! rows_of {
     ($($type:ty)*) => {{
         let mut rows = Vec::new();
@@ -37,7 +38,7 @@ pub fn schema() -> Vec<Row> {
     }
 }
 
-/// The fields in the order in which a type's bytes have them.
+/// The schema of a structure: its fields in the order of its bytes.
 macro_rules! structures {
     ($($name:ident { $($field:ident),* $(,)? })*) => {$(
         impl Described for $name {
@@ -58,7 +59,8 @@ impl Described for Buffer {
     }
 }
 
-// These two have their bytes written by hand: a session names its image by digest, an edge puts its count first.
+// The encodings of these two are written by hand: a session names its image by digest, and an edge
+// puts its count first.
 structures! {
     Session {
         id, image, phase, live, epoch, events, effects_issued, witnesses_issued, endpoints, coroutines, edges, effects,
