@@ -1,4 +1,4 @@
-//! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
+//! The kernel: all sessions, the ready queue and the clock. Only a step or an input changes them.
 
 mod checks;
 mod footprint;
@@ -28,12 +28,13 @@ use crate::sink::Sink;
 use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
 
-/// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
+/// The sole authority over the state of a run: it owns every session, picks the coroutine that
+/// steps, and takes every input.
 ///
-/// A kernel is passive. [`step`](Self::step) takes one semantic step and says what it came to; when that is
-/// [`Step::Effect`], whoever drives asks the world ([`request`](Self::request)) and brings the answer in as
-/// [`Ingress::Outcome`]. It knows no clock, no randomness, no thread and no I/O: the same inputs at the same step
-/// indices give the same states, events and digests, always.
+/// A kernel is passive. [`step`](Self::step) takes one semantic step and returns its result. When
+/// that is [`Step::Effect`], the driver puts the [`request`](Self::request) to a handler and passes
+/// the outcome in as [`Ingress::Outcome`]. The kernel uses no clock, randomness, thread or I/O: the
+/// same inputs at the same step indices always give the same states, events and digests.
 #[derive(Clone, Debug)]
 pub struct ProtocolMachineKernel {
     config: ProtocolMachineConfig,
@@ -44,19 +45,20 @@ pub struct ProtocolMachineKernel {
     step_index: u64,
     /// Sessions that have not ended.
     active: usize,
-    /// Entries of the ready queue whose session has ended; they are dropped when they come to the head.
+    /// Entries of the ready queue whose session has ended. They are dropped when they reach the
+    /// head.
     lingering: usize,
     /// Effects that are outstanding, in all sessions.
     outstanding: usize,
-    /// When outstanding effects time out. May hold some that a session's end invalidated, but never as the first: see
-    /// `note_deadline` and `forget_deadlines`.
+    /// When outstanding effects time out. It may hold effects that a session's end has invalidated,
+    /// but never as the first entry: see `keep_deadline` and `drop_stale_deadlines`.
     deadlines: BTreeSet<(u64, EffectId)>,
     /// Sessions that may have live witnesses.
     witnessed: BTreeSet<SessionId>,
 }
 
-/// The kernel's account of a run of steps of one session: settled when it is dropped, and so also
-/// when a handler or a sink panics. The effect is then outstanding and the machine consistent.
+/// The kernel's account of a run of steps of one session. It is settled when it is dropped, also
+/// when a handler or a sink panics: the effect is then outstanding, and the machine is consistent.
 struct Account<'k> {
     kernel: &'k mut ProtocolMachineKernel,
     session: SessionId,
@@ -123,8 +125,8 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Makes an image known, so that sessions of it can be opened. An image is known by its content: loading an equal
-    /// one again does nothing.
+    /// Makes an image known, so that sessions can be opened with it. Images are identified by
+    /// content: loading an equal one again does nothing. Linear in the images.
     pub fn load(&mut self, image: &Arc<VerifiedImage>) {
         if self.image_row(image.digest()).is_none() {
             self.images.push(Arc::clone(image));
@@ -189,9 +191,9 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Takes one step of this coroutine, whatever the policy would pick. Returns `None`, and changes
-    /// nothing, when it is not in the ready queue. For a schedule that was made elsewhere. Linear in
-    /// the queue.
+    /// Takes one step of this coroutine, whatever the policy would pick: for a schedule that was
+    /// made elsewhere. Returns `None`, and changes nothing, when the coroutine is not in the ready
+    /// queue. Linear in the queue.
     pub fn step_pick<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Option<Turn> {
         let session = self.sessions.get(pick.session.index())?;
         // The queue may still hold coroutines of a session that has ended.
@@ -203,8 +205,8 @@ impl ProtocolMachineKernel {
         Some(Turn::Stepped { pick, step })
     }
 
-    /// Steps a ready coroutine, then others of its session as long as the policy picks them. Returns
-    /// which one took the last step, its result, and how many steps were taken.
+    /// Steps a ready coroutine, then others of its session as long as the policy picks them.
+    /// Returns which one took the last step, its result, and how many steps were taken.
     #[inline(always)]
     fn step_ready<S: Sink>(
         &mut self,
@@ -245,7 +247,7 @@ impl ProtocolMachineKernel {
         (who, step, taken)
     }
 
-    /// Enters at the back, with the rank that the policy gives it now.
+    /// Adds a coroutine at the back, with its present rank under the policy.
     #[inline(always)]
     fn enqueue(&mut self, pick: Pick) {
         let (sessions, images) = (&self.sessions, &self.images);
@@ -264,8 +266,9 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
-    /// so that it stays proportional to what is outstanding at constant amortised cost.
+    /// Effects that a session's end has invalidated stay in the set. When they outnumber the
+    /// outstanding ones, they are removed: the set stays proportional to the outstanding effects,
+    /// at constant amortised cost.
     fn keep_deadline(&mut self, deadline: u64, effect: EffectId) {
         self.deadlines.insert((deadline, effect));
         if self.deadlines.len() > 2 * self.outstanding + 64 {
@@ -277,8 +280,8 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Takes deadlines out until the first one is an outstanding effect's. Each was put in once: constant amortised
-    /// cost, and the next deadline is always at hand.
+    /// Removes deadlines from the front until the first one belongs to an outstanding effect, so
+    /// that the next deadline is always the first. Each was inserted once: constant amortised cost.
     fn forget_deadlines(&mut self) {
         while let Some((_, effect)) = self.deadlines.first()
             && self.request(*effect).is_none()
@@ -335,7 +338,8 @@ impl ProtocolMachineKernel {
     /// Takes an input.
     ///
     /// # Errors
-    /// A [`Refusal`] when the input does not fit the state; nothing but the sink's record of it has changed then.
+    /// A [`Refusal`] when the input does not fit the state. Nothing has changed then; the sink has
+    /// been notified of the input and of its refusal.
     pub fn ingress<S: Sink>(&mut self, input: Ingress, sink: &mut S) -> Result<Taken, Refusal> {
         sink.ingress(self.step_index, &input);
         let taken = match input {
@@ -376,7 +380,7 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// As [`assert_machine`](Self::assert_machine), once in [`CHECK_STEPS`] steps.
+    /// Calls [`assert_machine`](Self::assert_machine) once every [`CHECK_STEPS`] steps.
     #[inline]
     fn assert_steps(&self, taken: u64) {
         if self.step_index / CHECK_STEPS != self.step_index.saturating_sub(taken) / CHECK_STEPS {
@@ -558,7 +562,7 @@ impl ProtocolMachineKernel {
         first.copied()
     }
 
-    /// Expires the witnesses whose time has come, in the order of (time, session, number).
+    /// Expires the witnesses that are due, ordered by time, session and number.
     fn expire_witnesses<S: Sink>(&mut self, sink: &mut S) {
         let mut due: Vec<(u64, SessionId, u64)> = Vec::new();
         for id in &self.witnessed {
@@ -654,7 +658,8 @@ impl ProtocolMachineKernel {
         self.image_row(digest).map(|row| &self.images[row])
     }
 
-    /// The clock reading at which the next outstanding effect times out. Constant time but for the tree's height.
+    /// The clock reading at which the next outstanding effect times out. Logarithmic in the
+    /// outstanding effects.
     pub fn next_deadline(&self) -> Option<u64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }

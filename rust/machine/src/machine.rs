@@ -53,12 +53,13 @@ pub enum RoundError {
 /// [`Rest::Idle`], outcomes that the handler deferred ([`Reply::Later`]) are still missing: pass
 /// each to [`ingress`](Self::ingress) as an [`Ingress::Outcome`], report the passing of time with
 /// [`Ingress::AdvanceClock`], and run again. [`Rest::Done`] is the end, and [`Rest::Stuck`] lists
-/// the coroutines that wait for each other. A fault ends its session and no other. A round of this
+/// the coroutines that nothing can unblock. A fault ends its session and no other. A round of this
 /// machine is one semantic step, whatever the concurrency.
 ///
 /// ```
 /// use antiphon_machine::{Class, EffectRequest, FromFn, Outcome, ProtocolMachine, Reply, Rest};
 /// # let image = antiphon_machine::sample::ping_pong(1);
+///
 /// // The Client's host sends two pings, then stops. Other requests only deliver messages.
 /// let mut pings = 0;
 /// let host = FromFn(|request: &EffectRequest<'_>| {

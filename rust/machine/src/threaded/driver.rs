@@ -1,4 +1,5 @@
-//! The driver: runs waves on a pool, and puts what is asked to handlers. It changes nothing but through the kernel.
+//! The driver: runs waves on a pool and puts requests to handlers. It changes a machine only
+//! through its kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,36 +14,36 @@ use crate::outcome::Reply;
 use crate::sink::Sink;
 use crate::wave::{WaveCertificate, WaveRefusal};
 
-/// Threads that a driver may have: more than any machine has cores, and few enough to start.
+/// Threads that a driver may have: more than machines have cores, and few enough to start.
 pub const WORKERS_MAX: usize = 1024;
 
-/// Sessions of a wave, unless told otherwise: planning looks through the whole queue, so that few sessions at a time would be
-/// dear where there are many. Outcomes that come later are taken in between two waves: with [`QUANTUM`] a full one takes two
-/// cores some 10 ms.
+/// Default number of sessions in a wave. Planning scans the whole queue, so narrow waves would be
+/// expensive with many sessions. Late outcomes are taken in between two waves; with [`QUANTUM`] a
+/// full wave takes about 10 ms on two cores.
 pub const WIDTH: u32 = 4096;
 
-/// Steps of a session in a wave, unless told otherwise: some 5 µs of work, against 0.1 to 0.2 µs that it takes to plan and
-/// check it, to hand it to a thread and to take it back.
+/// Default number of steps of a session in a wave: about 5 µs of work. Planning and checking a
+/// session and handing it to a thread and back takes 0.1 to 0.2 µs.
 pub const QUANTUM: u32 = 256;
 
-/// Why a driver could not be made.
+/// Why a driver was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// Nobody could run anything.
+    /// The number of workers is 0.
     #[error("a driver needs at least 1 worker, got 0")]
     NoWorkers,
-    /// More than any machine has use for.
+    /// The number of workers exceeds [`WORKERS_MAX`].
     #[error("a driver has at most {WORKERS_MAX} workers, got {got}")]
     TooManyWorkers {
-        /// What was asked for.
+        /// The number of workers.
         got: usize,
     },
-    /// The system gave no thread.
+    /// The system did not start the threads.
     #[error("the threads could not be started: {0}")]
     Start(#[from] rayon::ThreadPoolBuildError),
 }
 
-/// What a driver has done, and why not more at a time.
+/// What a driver has done, and what kept it from doing more at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaveReport {
     /// Waves that were run.
@@ -51,42 +52,43 @@ pub struct WaveReport {
     pub picks: u64,
     /// Steps taken in them.
     pub steps: u64,
-    /// Steps taken one by one, by rounds of concurrency 1 and in place of waves that did not check.
+    /// Steps taken one by one, in rounds of concurrency 1 and in place of refused waves.
     pub turns: u64,
-    /// Ready coroutines that were not picked because another one of their session was.
+    /// Ready coroutines that were left out because another one of their session was picked.
     pub session_taken: u64,
-    /// Ready coroutines that were not picked because the wave was as wide as was asked for.
+    /// Ready coroutines that were left out because the wave had reached its width.
     pub width_reached: u64,
-    /// Certificates that did not check, by reason: see [`WaveRefusal::NAMES`].
+    /// Refused certificates, by the number of the reason: see [`WaveRefusal::NAMES`].
     pub fallbacks: [u64; WaveRefusal::NAMES.len()],
-    /// Calls of a handler that panicked; each ended as a failure `internal` of its effect.
+    /// Calls of a handler that panicked. Each one failed its effect with `internal`.
     pub panics: u64,
 }
 
-/// Threads that run waves, the caller's among them. It knows no session: [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
+/// The threads that run waves, one of which is the caller's. It has no sessions:
+/// [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
 #[derive(Debug)]
 pub struct NativeThreadedDriver {
     pool: Pool,
     certificate: WaveCertificate,
     buffers: WaveBuffers,
     report: WaveReport,
-    /// The one thing that threads share; nobody waits for it, and nothing goes by it.
+    /// The only state that threads share. No thread waits for it, and no decision depends on it.
     panics: AtomicU64,
 }
 
 impl NativeThreadedDriver {
-    /// A driver with so many workers: at least one, at most [`WORKERS_MAX`], and the caller's thread alone where the system
-    /// gives no others.
+    /// A driver with `workers` threads, clamped to 1 to [`WORKERS_MAX`]. It uses the caller's
+    /// thread alone if the system cannot start the others.
     pub fn with_workers(workers: usize) -> NativeThreadedDriver {
         let workers = workers.clamp(1, WORKERS_MAX);
         NativeThreadedDriver::try_with_workers(workers)
             .unwrap_or_else(|_| NativeThreadedDriver::of(Pool::alone()))
     }
 
-    /// A driver with exactly so many workers.
+    /// A driver with exactly `workers` threads.
     ///
     /// # Errors
-    /// When the number is out of range, or the threads cannot be started.
+    /// The number is out of range, or the threads cannot be started.
     pub fn try_with_workers(workers: usize) -> Result<NativeThreadedDriver, DriverError> {
         match workers {
             0 => Err(DriverError::NoWorkers),
@@ -105,7 +107,7 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// How many workers it has, the caller's thread among them.
+    /// How many threads it has, the caller's included.
     pub fn workers(&self) -> usize {
         self.pool.workers()
     }
@@ -118,15 +120,16 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// Runs every job of a wave, and puts what it asks to the handler of its lane: for who calls
-    /// [`ProtocolMachineKernel::wave`] himself.
+    /// Runs every job of a wave, and puts its request to the handler of its lane: for callers of
+    /// [`ProtocolMachineKernel::wave`].
     pub fn run_jobs<H: Handlers>(&self, jobs: &mut [Job<'_>], handlers: &mut H) {
         run_jobs(&self.pool, &self.panics, jobs, handlers, |job, reply| {
             job.answer(reply)
         });
     }
 
-    /// Plans a wave of at most `width` sessions and runs it; a turn, which says why, where nobody is ready.
+    /// Plans a wave of at most `width` sessions and runs it. If no coroutine is ready, takes a
+    /// turn, which returns the reason.
     pub fn round<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -149,7 +152,8 @@ impl NativeThreadedDriver {
         round
     }
 
-    /// Runs the certificate if it checks, else takes one turn. What is asked on the way is put to a handler.
+    /// Runs the certificate if it checks, otherwise takes one turn. Requests on the way are put to
+    /// a handler.
     pub fn round_with<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -180,7 +184,7 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// Takes in what the handlers said in the wave that was run, in the order of its picks.
+    /// Takes in the handlers' replies of the last wave, in the order of its picks.
     fn answer<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -213,7 +217,7 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// One step as the policy wants it, and the handler's answer if it asked something.
+    /// Takes one step of the policy's pick, and puts its request to the handler if it issued one.
     pub fn turn<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -261,7 +265,7 @@ fn ask<H: Handlers, S: Sink>(
     machine::ask(kernel, &mut contained, sink, effect);
 }
 
-/// `keep` is told what the handlers say.
+/// Runs the jobs, and gives each reply of a handler to `keep`.
 fn run_jobs<H: Handlers>(
     pool: &Pool,
     panics: &AtomicU64,
@@ -274,7 +278,8 @@ fn run_jobs<H: Handlers>(
     let lane_of = |job: &Job<'_>| sharing.lane::<H>(job.session());
     let placed = jobs.iter_mut().map(|job| (lane_of(job), job));
     let mut jobs: Vec<(usize, &mut Job<'_>)> = placed.collect();
-    // Mostly they are in order already, which is noticed. On a lane they stay in the order of the picks.
+    // The jobs are usually in order already, which the sort detects. It is stable: within a lane
+    // they stay in the order of the picks.
     jobs.sort_by_key(|(lane, _)| *lane);
     let mut handlers = handlers.lanes(count).enumerate();
     let lanes = jobs.chunk_by_mut(|(one, _), (other, _)| one == other);

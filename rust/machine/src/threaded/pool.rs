@@ -1,10 +1,12 @@
-//! The threads of a driver: the caller's own and those of a pool, which stay awake between two waves.
+//! The threads of a driver: the caller's own and a pool's, which stay awake between waves.
 //!
-//! Waves are short and follow each other closely. Where a thread sleeps in between, each wave waits for the system to wake it:
-//! some 100 µs on a virtual machine, as long as a hundred calls of a handler take. So a thread that has nothing to do
-//! looks for the next wave a little longer before it sleeps, and gives its core to whoever else wants it meanwhile.
+//! Waves are short and follow each other closely. If a thread slept in between, each wave would
+//! wait for the system to wake it: about 100 µs on a virtual machine, as long as a hundred calls of
+//! a handler. An idle thread therefore polls for the next wave for a short time before it sleeps,
+//! and yields its core to other threads meanwhile.
 //!
-//! Nothing is synchronised by hand: who takes a lane is decided by its lock, and that all have ended by the scope.
+//! There is no synchronisation written by hand: a lock decides which thread runs a lane, and a
+//! rayon scope waits for the end of all lanes.
 
 use std::hint;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,28 +15,30 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// How often a thread that looks for the next wave offers its core to others before it sleeps. Counted and not timed, for the
-/// machine knows no clock: some 250 µs, longer than what lies between two waves of a thousand sessions.
+/// How many times a thread that polls for the next wave yields its core before it sleeps. A count
+/// and not a time, because the machine has no clock: about 250 µs, longer than the gap between two
+/// waves of a thousand sessions.
 const OFFERS: u32 = 64;
 
-/// Looks between two offers: a few microseconds.
+/// Polls between two yields: a few microseconds.
 const LOOKS: u32 = 128;
 
-/// What a scope takes to count a thread out, several times over, in looks: half a microsecond.
+/// Spin-loop turns after the last worker has signalled: about half a microsecond, several times
+/// what the scope takes to count a thread out.
 const MOMENT: u32 = 64;
 
-/// The threads.
+/// The caller's thread and the pool's.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// None where the caller's thread is enough.
+    /// `None` if there is only the caller's thread.
     others: Option<ThreadPool>,
     workers: usize,
-    /// Those who linger do so until this is dropped.
+    /// Idle workers poll until this sender is dropped.
     lingering: Mutex<Option<Sender<()>>>,
 }
 
 impl Pool {
-    /// The caller's thread and `workers - 1` others.
+    /// The caller's thread and `workers - 1` more.
     pub(super) fn new(workers: usize) -> Result<Pool, ThreadPoolBuildError> {
         let mut pool = Pool::alone();
         if workers > 1 {
@@ -46,7 +50,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The caller's thread.
+    /// Only the caller's thread.
     pub(super) fn alone() -> Pool {
         Pool {
             others: None,
@@ -55,13 +59,14 @@ impl Pool {
         }
     }
 
-    /// How many threads it has, the caller's among them.
+    /// How many threads it has, the caller's included.
     pub(super) fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Runs each lane once, and comes back when all of them have ended. Each thread begins with a part of its own, the same one
-    /// in each wave, so that it finds in its cache what it left there; then it helps the others.
+    /// Runs each lane once, and returns when all have ended. A single lane runs on the calling
+    /// thread. Each thread begins with its own share of the lanes, which is the same in each wave,
+    /// so that their data is still in its cache; then it runs lanes that others have left.
     pub(super) fn run<L: Send>(&self, lanes: Vec<L>, run: impl Fn(L) + Sync) {
         let workers = self.workers.min(lanes.len());
         let Some(others) = self.others.as_ref().filter(|_| workers > 1) else {
@@ -91,7 +96,8 @@ impl Pool {
             *held(&self.lingering) = None;
             work(0);
             linger(&ended);
-            // The scope counts them out a moment after they said so. Who asks it before that sleeps until he is woken.
+            // Workers signal slightly before the scope's counter drops. Spin briefly, so that the
+            // caller does not park and need a wake-up.
             (0..MOMENT).for_each(|_| hint::spin_loop());
         });
         let (lingering, next) = bounded(1);
@@ -103,12 +109,12 @@ impl Pool {
     }
 }
 
-/// Nobody panics while he holds one of these locks.
+/// Locks. No thread panics while it holds one of these locks, so poisoning is ignored.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until nobody holds the other end any more, but not for long.
+/// Polls until the last sender is dropped, but only for a short time.
 fn linger(until: &Receiver<()>) {
     for _ in 0..OFFERS {
         for _ in 0..LOOKS {
@@ -146,7 +152,8 @@ mod tests {
         }
     }
 
-    /// Two lanes that wait for each other end only where each has a thread; one alone stays with the caller.
+    /// Two lanes that wait for each other end only if each has a thread. A single lane runs on the
+    /// caller's.
     #[test]
     fn lanes_are_run_at_the_same_time_and_one_alone_by_the_caller() {
         let pool = Pool::new(2).expect("threads");

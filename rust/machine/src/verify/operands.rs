@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Every operand of every instruction, on a path or not, names something that is there.
+/// Checks that every operand of every instruction, reachable or not, names something that exists.
 pub(super) fn check_operands(image: &CodeImage) -> Checked {
     for (n, program) in (0u16..).map(ProgramId).zip(&image.programs) {
         let place = Place::Program(n);
@@ -119,7 +119,8 @@ impl Operands<'_> {
         }
     }
 
-    /// A constant is made of what anybody can make, and is no deeper than a value of some sort can be.
+    /// Checks that a constant contains only values that a program may make, and nests no deeper
+    /// than a sort may.
     fn constant(&self, value: &Value, depth: u32) -> Checked {
         let (depth_max, what) = (SORT_DEPTH_MAX as usize, "levels of nesting");
         at_most(self.place, what, depth as usize, depth_max)?;

@@ -1,8 +1,8 @@
-//! Paths: what is known of each register on every way through a program.
+//! Paths: what is certain about each register on every path through a program.
 
 use super::*;
 
-/// What is certain of a register.
+/// What is certain about a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Known {
     /// Exactly this value.
@@ -69,7 +69,7 @@ pub(super) fn check_paths(image: &CodeImage) -> Checked {
 }
 
 impl Paths<'_> {
-    /// Control reaches `pc` with this frame.
+    /// Joins the frame into that of `pc`, and queues `pc` for a visit if its frame changed.
     fn flow(&mut self, program: ProgramId, pc: Pc, frame: Frame) -> Checked {
         let place = Place::Instruction(program, pc);
         let Some(slot) = self.frames[program.index()].get_mut(pc.index()) else {
@@ -207,7 +207,7 @@ impl Paths<'_> {
                 let count = usize::from(image.programs[child.index()].registers);
                 let mut registers = vec![Known::Exactly(Value::Unit); count];
                 for (slot, arg) in registers.iter_mut().zip(args) {
-                    // The endpoint stays with its holder; a copy is of no use to the child.
+                    // Only the holder may use an endpoint, so a copy is of no use to the child.
                     *slot = match &frame.registers[arg.index()] {
                         Known::Endpoint => Known::Nothing,
                         known => known.clone(),
@@ -246,7 +246,7 @@ impl Paths<'_> {
     }
 }
 
-/// An instruction under the magnifying glass.
+/// An instruction with the frame in which control reaches it.
 struct At<'a> {
     image: &'a CodeImage,
     program: ProgramId,
@@ -314,8 +314,9 @@ impl<'a> At<'a> {
         Ok(operation.result)
     }
 
-    /// The arms that the selector can hold. All arms of an `Offer` must be possible: an arm that cannot be reached
-    /// would make a choice of fewer branches look like one of more.
+    /// The arms, if they match the numbers that the selector can hold. Every arm of an `Offer` must
+    /// be possible: an unreachable arm would make a choice look as if it had more branches than it
+    /// has.
     fn possible_arms(&self, selector: Reg, arms: &[Arm]) -> Result<Vec<Arm>, VerifyError> {
         let numbers = self.numbers(selector);
         let covered = numbers.as_ref().is_some_and(|numbers| {
@@ -331,7 +332,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// The rows of a branch that the condition can hold; every number that it can hold must have one.
+    /// The rows that the condition can select. Every number that the condition can hold must have a
+    /// row.
     fn possible_rows(&self, cond: Reg, table: &[(u64, Pc)]) -> Result<Vec<(u64, Pc)>, VerifyError> {
         let Some(numbers) = self.numbers(cond) else {
             return self.refuse(Kind::NotTotal { register: cond });
@@ -371,7 +373,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// What a register holds on the way that its number has chosen: still a `Bool` where that is what gave the number.
+    /// What a register holds after a branch on this number: a `Bool` if the number came from one.
     fn chosen(&self, register: Reg, number: u64) -> Known {
         match &self.frame.registers[register.index()] {
             Known::Exactly(value) => Known::Exactly(value.clone()),
@@ -427,7 +429,8 @@ impl Known {
         }
     }
 
-    /// What is certain when either may be the case. Each answer is `self`, or strictly less certain: so visits end.
+    /// What is certain when either may be the case. The result is `self` or strictly less certain,
+    /// so the visits end.
     fn meet(&self, other: Known, sorts: &[Sort]) -> Known {
         if *self == other {
             return other;
@@ -464,7 +467,7 @@ impl Known {
     }
 }
 
-/// Whether every value of the one sort is of the other.
+/// Whether every value of sort `a` is of sort `b`.
 fn included(a: SortId, b: SortId, sorts: &[Sort]) -> bool {
     Inclusion {
         sorts,
@@ -473,9 +476,10 @@ fn included(a: SortId, b: SortId, sorts: &[Sort]) -> bool {
     .holds(a, b)
 }
 
-/// A question about two sorts. Sorts may share their parts, so that the trees they stand for are exponentially larger
-/// than the table: a pair that was found to be included is not looked at again, and one that was not ends the question.
-/// Linear in the pairs met; the depth of the recursion is that of sorts.
+/// Compares two sorts. Sorts may share their parts, so a sort written out as a tree can be
+/// exponentially larger than the table. A pair that was found to be included is therefore not
+/// compared again, and a pair that was not ends the comparison. Linear in the pairs met; the
+/// recursion is as deep as the sorts.
 struct Inclusion<'a> {
     sorts: &'a [Sort],
     seen: HashSet<(SortId, SortId)>,
