@@ -297,7 +297,7 @@ fn issue_witness<S: Sink>(
     number
 }
 
-/// Times out an effect whose budget has run out. Returns `None` if it is no longer outstanding.
+/// Times out an effect whose budget has run out. Returns `None` if it is not outstanding.
 pub(crate) fn expire<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,

@@ -115,6 +115,14 @@ impl Next<'_> {
             }
         }
     }
+
+    #[inline]
+    fn event(&self, message: Message) -> Event {
+        match self {
+            Next::Only(..) => Event::Received(message),
+            Next::Table(_) => Event::Chose(message),
+        }
+    }
 }
 
 #[inline(always)]
@@ -176,10 +184,7 @@ pub(super) fn receive<S: Sink>(
             sequence: parcel.sequence,
             payload: parcel.payload.clone(),
         };
-        match message.next {
-            Next::Only(..) => Event::Received(event),
-            Next::Table(_) => Event::Chose(event),
-        }
+        message.next.event(event)
     });
     edge.queue.receive(slot);
     endpoints[role.index()].state = transition.next;

@@ -31,7 +31,7 @@ pub(crate) use life::cancel;
 use life::{Child, close, fail, halt, spawn};
 use messages::{Incoming, Next, Outgoing, chosen_arm, receive, send};
 
-/// The data that a step may read besides its session. It does not change during a step.
+/// The data that a step may read in addition to its session. It does not change during a step.
 #[derive(Clone, Copy, Debug)]
 // The order keeps the index away from the clock, its neighbour in the kernel. Copied together, the
 // two would be loaded wider than the index was just stored, which stalls on store forwarding.

@@ -58,7 +58,7 @@ pub struct Point {
 pub struct VerifyError {
     /// The place in the image.
     pub place: Place,
-    /// What is wrong.
+    /// The reason.
     pub kind: VerifyErrorKind,
 }
 
@@ -77,13 +77,13 @@ pub enum Place {
     Instruction(ProgramId, Pc),
 }
 
-/// What is wrong with an image.
+/// Why an image was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyErrorKind {
     /// A table or list is longer than its bound.
     #[error("{what}: {len} is over the bound of {max}")]
     TooLong {
-        /// What is counted.
+        /// The unit of the count.
         what: &'static str,
         /// How many there are.
         len: usize,
@@ -97,7 +97,7 @@ pub enum VerifyErrorKind {
         what: &'static str,
     },
     /// Two rows have the same name, or two branches have the same label.
-    #[error("{what} is there twice")]
+    #[error("{what} occurs twice")]
     Twice {
         /// The row or label that occurs twice.
         what: String,
@@ -119,7 +119,7 @@ pub enum VerifyErrorKind {
         got: SortId,
     },
     /// A state sends to, or receives from, its own role.
-    #[error("the role speaks with itself")]
+    #[error("the role communicates with itself")]
     SelfMessage,
     /// There are fewer programs than roles.
     #[error("{roles} roles need as many programs, got {programs}")]
@@ -175,7 +175,8 @@ pub enum VerifyErrorKind {
     /// A selector or condition may hold a number that is not in the table, or the table has a row
     /// for a number that it cannot hold.
     #[error(
-        "register {register} is not certain to hold one of the numbers of the table, and all of them"
+        "register {register} is not certain to hold one of the numbers of the table, and all of \
+         them"
     )]
     NotTotal {
         /// The register.

@@ -73,24 +73,14 @@ impl Operands<'_> {
                 args,
                 dst,
                 on_failure,
-            } => {
-                self.operation(*operation)?;
-                self.registers(args)?;
-                self.registers(&[*dst])?;
-                on_failure.map_or(Ok(()), |target| self.target(target))
-            }
+            } => self.request(*operation, args, &[*dst], *on_failure),
             Instruction::Check {
                 operation,
                 args,
                 dst,
                 witness,
                 on_failure,
-            } => {
-                self.operation(*operation)?;
-                self.registers(args)?;
-                self.registers(&[*dst, *witness])?;
-                on_failure.map_or(Ok(()), |target| self.target(target))
-            }
+            } => self.request(*operation, args, &[*dst, *witness], *on_failure),
             Instruction::Spawn { program, args, dst } => {
                 let programs = &self.image.programs;
                 row(self.place, "program", program.index(), programs.len())?;
@@ -155,6 +145,19 @@ impl Operands<'_> {
 
     fn label(&self, label: LabelId) -> Checked {
         row(self.place, "label", label.index(), self.image.labels.len())
+    }
+
+    fn request(
+        &self,
+        operation: OperationId,
+        args: &[Reg],
+        results: &[Reg],
+        on_failure: Option<Pc>,
+    ) -> Checked {
+        self.operation(operation)?;
+        self.registers(args)?;
+        self.registers(results)?;
+        on_failure.map_or(Ok(()), |target| self.target(target))
     }
 
     fn operation(&self, operation: OperationId) -> Checked {
