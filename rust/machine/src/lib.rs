@@ -65,4 +65,4 @@ pub use session::{
 pub use sink::{NoSink, Sink};
 pub use value::{Form, Value};
 pub use verify::{Place, Point, VerifiedImage, VerifyError, VerifyErrorKind};
-pub use wave::{Footprint, Key, WaveCertificate, WavePick, WaveRefusal};
+pub use wave::{Fallbacks, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};

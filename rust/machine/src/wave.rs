@@ -67,11 +67,11 @@ pub enum Key {
     },
 }
 
-/// Why a certificate was refused. No part of it has been run.
+/// Why a certificate was refused. No step has been taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WaveRefusal {
     /// It was made for another step.
-    #[error("it is of step {got}, and the machine is at step {expected}")]
+    #[error("it was planned for step {got}, and the machine is at step {expected}")]
     Step {
         /// The machine's.
         expected: u64,
@@ -79,13 +79,13 @@ pub enum WaveRefusal {
         got: u64,
     },
     /// It was made for another ready queue.
-    #[error("its queue is not the machine's: they differ at place {at}")]
+    #[error("its queue differs from the machine's at position {at}")]
     Queue {
         /// The first position at which they differ.
         at: usize,
     },
     /// It has no picks.
-    #[error("it picks nobody")]
+    #[error("it has no picks")]
     NoPicks,
     /// The policy would pick another coroutine first.
     #[error("its first pick is not the policy's")]
@@ -96,13 +96,13 @@ pub enum WaveRefusal {
         got: Pick,
     },
     /// A pick has a quantum of 0.
-    #[error("the pick in row {row} may take no step")]
+    #[error("the pick in row {row} has a quantum of 0")]
     NoQuantum {
         /// The pick's position in the certificate.
         row: usize,
     },
     /// The policy would step another coroutine of that session.
-    #[error("the pick in row {row} is not the next of its session")]
+    #[error("the pick in row {row} is not the one that the policy would step next in its session")]
     NotNext {
         /// The pick's position in the certificate.
         row: usize,
@@ -122,39 +122,56 @@ pub enum WaveRefusal {
         lane: u32,
     },
     /// Two picks are of the same session.
-    #[error("two picks are of session {}", session.0)]
+    #[error("two picks step session {}", session.0)]
     SessionTwice {
         /// The session.
         session: SessionId,
     },
 }
 
-impl WaveRefusal {
-    /// The names of all reasons, in the order of their numbers.
-    pub const NAMES: [&'static str; 9] = [
-        "step",
-        "queue",
-        "no_picks",
-        "first_pick",
-        "no_quantum",
-        "not_next",
-        "footprint",
-        "lane_twice",
-        "session_twice",
-    ];
+/// How many certificates were refused, by reason: a field for each [`WaveRefusal`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the count of the reason of that name")]
+pub struct Fallbacks {
+    pub step: u64,
+    pub queue: u64,
+    pub no_picks: u64,
+    pub first_pick: u64,
+    pub no_quantum: u64,
+    pub not_next: u64,
+    pub footprint: u64,
+    pub lane_twice: u64,
+    pub session_twice: u64,
+}
 
-    /// The reason's number: its position in [`NAMES`](Self::NAMES).
-    pub const fn number(&self) -> usize {
-        match self {
-            WaveRefusal::Step { .. } => 0,
-            WaveRefusal::Queue { .. } => 1,
-            WaveRefusal::NoPicks => 2,
-            WaveRefusal::FirstPick { .. } => 3,
-            WaveRefusal::NoQuantum { .. } => 4,
-            WaveRefusal::NotNext { .. } => 5,
-            WaveRefusal::Footprint { .. } => 6,
-            WaveRefusal::LaneTwice { .. } => 7,
-            WaveRefusal::SessionTwice { .. } => 8,
-        }
+impl Fallbacks {
+    /// Counts a refusal under its reason.
+    pub fn count(&mut self, refusal: &WaveRefusal) {
+        *match refusal {
+            WaveRefusal::Step { .. } => &mut self.step,
+            WaveRefusal::Queue { .. } => &mut self.queue,
+            WaveRefusal::NoPicks => &mut self.no_picks,
+            WaveRefusal::FirstPick { .. } => &mut self.first_pick,
+            WaveRefusal::NoQuantum { .. } => &mut self.no_quantum,
+            WaveRefusal::NotNext { .. } => &mut self.not_next,
+            WaveRefusal::Footprint { .. } => &mut self.footprint,
+            WaveRefusal::LaneTwice { .. } => &mut self.lane_twice,
+            WaveRefusal::SessionTwice { .. } => &mut self.session_twice,
+        } += 1;
+    }
+
+    /// The name of each reason, in snake case, with its count.
+    pub fn by_name(&self) -> [(&'static str, u64); 9] {
+        [
+            ("step", self.step),
+            ("queue", self.queue),
+            ("no_picks", self.no_picks),
+            ("first_pick", self.first_pick),
+            ("no_quantum", self.no_quantum),
+            ("not_next", self.not_next),
+            ("footprint", self.footprint),
+            ("lane_twice", self.lane_twice),
+            ("session_twice", self.session_twice),
+        ]
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::handlers::{Contained, Handlers, Sharing};
+use super::handlers::{CatchPanics, Handlers, LaneMap};
 use super::pool::Pool;
 use crate::effect::EffectHandler;
 use crate::ids::EffectId;
@@ -12,7 +12,7 @@ use crate::kernel::{Answer, Job, ProtocolMachineKernel, WaveBuffers};
 use crate::machine::{self, Round};
 use crate::outcome::Reply;
 use crate::sink::Sink;
-use crate::wave::{WaveCertificate, WaveRefusal};
+use crate::wave::{Fallbacks, WaveCertificate};
 
 /// Threads that a driver may have: more than machines have cores, and few enough to start.
 pub const WORKERS_MAX: usize = 1024;
@@ -58,8 +58,8 @@ pub struct WaveReport {
     pub session_taken: u64,
     /// Ready coroutines that were left out because the wave had reached its width.
     pub width_reached: u64,
-    /// Refused certificates, by the number of the reason: see [`WaveRefusal::NAMES`].
-    pub fallbacks: [u64; WaveRefusal::NAMES.len()],
+    /// Refused certificates, by reason.
+    pub fallbacks: Fallbacks,
     /// Calls of a handler that panicked. Each one failed its effect with `internal`.
     pub panics: u64,
 }
@@ -82,7 +82,7 @@ impl NativeThreadedDriver {
     pub fn with_workers(workers: usize) -> NativeThreadedDriver {
         let workers = workers.clamp(1, WORKERS_MAX);
         NativeThreadedDriver::try_with_workers(workers)
-            .unwrap_or_else(|_| NativeThreadedDriver::of(Pool::alone()))
+            .unwrap_or_else(|_| NativeThreadedDriver::with_pool(Pool::caller_only()))
     }
 
     /// A driver with exactly `workers` threads.
@@ -93,11 +93,11 @@ impl NativeThreadedDriver {
         match workers {
             0 => Err(DriverError::NoWorkers),
             got if got > WORKERS_MAX => Err(DriverError::TooManyWorkers { got }),
-            _ => Ok(NativeThreadedDriver::of(Pool::new(workers)?)),
+            _ => Ok(NativeThreadedDriver::with_pool(Pool::new(workers)?)),
         }
     }
 
-    fn of(pool: Pool) -> NativeThreadedDriver {
+    fn with_pool(pool: Pool) -> NativeThreadedDriver {
         NativeThreadedDriver {
             pool,
             certificate: WaveCertificate::default(),
@@ -112,7 +112,7 @@ impl NativeThreadedDriver {
         self.pool.workers()
     }
 
-    /// What it has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         WaveReport {
             panics: self.panics.load(Ordering::Relaxed),
@@ -140,13 +140,12 @@ impl NativeThreadedDriver {
     ) -> Round {
         let mut certificate = std::mem::take(&mut self.certificate);
         let planned = kernel.plan_into(width, quantum, &mut certificate);
-        let round = match certificate.picks.is_empty() {
-            true => Round::Turn(self.turn(kernel, handlers, sink)),
-            false => {
-                self.report.session_taken += planned.session_taken;
-                self.report.width_reached += planned.width_reached;
-                self.round_with(kernel, &certificate, handlers, sink)
-            }
+        let round = if certificate.picks.is_empty() {
+            Round::Turn(self.turn(kernel, handlers, sink))
+        } else {
+            self.report.session_taken += planned.session_taken;
+            self.report.width_reached += planned.width_reached;
+            self.round_with(kernel, &certificate, handlers, sink)
         };
         self.certificate = certificate;
         round
@@ -162,14 +161,15 @@ impl NativeThreadedDriver {
         sink: &mut S,
     ) -> Round {
         let (pool, panics) = (&self.pool, &self.panics);
-        let keep: fn(&mut Job<'_>, Reply) = match sink.wants_events() || sink.wants_inputs() {
-            true => |job, reply| job.answer(reply),
-            false => |job, reply| job.take_in(reply),
+        let keep: fn(&mut Job<'_>, Reply) = if sink.wants_events() || sink.wants_inputs() {
+            |job, reply| job.answer(reply)
+        } else {
+            |job, reply| job.take_in(reply)
         };
         let run = |jobs: &mut [Job<'_>]| run_jobs(pool, panics, jobs, handlers, keep);
         match kernel.wave(certificate, &mut self.buffers, sink, run) {
             Err(refusal) => {
-                self.report.fallbacks[refusal.number()] += 1;
+                self.report.fallbacks.count(&refusal);
                 Round::Turn(self.turn(kernel, handlers, sink))
             }
             Ok(steps) => {
@@ -259,10 +259,10 @@ fn ask<H: Handlers, S: Sink>(
     sink: &mut S,
     effect: EffectId,
 ) {
-    let sharing = Sharing::new(handlers.count(workers), 1);
-    let handler = handlers.lane(sharing.lane::<H>(effect.session));
-    let mut contained = Contained { handler, panics };
-    machine::ask(kernel, &mut contained, sink, effect);
+    let lane_map = LaneMap::new(handlers.count(workers), 1);
+    let handler = handlers.lane(lane_map.lane::<H>(effect.session));
+    let mut handler = CatchPanics { handler, panics };
+    machine::ask(kernel, &mut handler, sink, effect);
 }
 
 /// Runs the jobs, and gives each reply of a handler to `keep`.
@@ -274,8 +274,8 @@ fn run_jobs<H: Handlers>(
     keep: fn(&mut Job<'_>, Reply),
 ) {
     let count = handlers.count(pool.workers());
-    let sharing = Sharing::new(count, jobs.len());
-    let lane_of = |job: &Job<'_>| sharing.lane::<H>(job.session());
+    let lane_map = LaneMap::new(count, jobs.len());
+    let lane_of = |job: &Job<'_>| lane_map.lane::<H>(job.session());
     let placed = jobs.iter_mut().map(|job| (lane_of(job), job));
     let mut jobs: Vec<(usize, &mut Job<'_>)> = placed.collect();
     // The jobs are usually in order already, which the sort detects. It is stable: within a lane
@@ -285,7 +285,7 @@ fn run_jobs<H: Handlers>(
     let lanes = jobs.chunk_by_mut(|(one, _), (other, _)| one == other);
     let lanes = lanes.filter_map(|jobs| {
         let (_, handler) = handlers.find(|(lane, _)| *lane == jobs[0].0)?;
-        Some((Contained { handler, panics }, jobs))
+        Some((CatchPanics { handler, panics }, jobs))
     });
     pool.run(lanes.collect(), |(mut handler, jobs)| {
         for (_, job) in jobs {

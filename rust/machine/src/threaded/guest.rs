@@ -68,10 +68,10 @@ pub struct Remote(Sender<Ingress>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InboxError {
     /// The inbox is full: it has [`INBOX_LEN_MAX`] inputs.
-    #[error("{INBOX_LEN_MAX} inputs wait already")]
+    #[error("the inbox is full: it has {INBOX_LEN_MAX} inputs")]
     Full(Ingress),
     /// The machine has been dropped.
-    #[error("the machine is no more")]
+    #[error("the machine has been dropped")]
     Gone(Ingress),
 }
 
@@ -174,7 +174,7 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         self.refused
     }
 
-    /// What the driver has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         self.machine.report()
     }

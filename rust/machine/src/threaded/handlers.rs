@@ -41,8 +41,8 @@ pub trait Handlers {
 pub struct Shared<H>(pub H);
 
 /// Lanes for each worker of a [`Shared`] handler, where a lane is only a share of the work. With
-/// several of them, a worker that finishes early takes over lanes of the others.
-const SHARES: usize = 32;
+/// many lanes, a worker that finishes early takes over lanes of the others.
+const LANES_PER_WORKER: usize = 32;
 
 impl<H: Sync> Handlers for Shared<H>
 where
@@ -56,7 +56,7 @@ where
     fn count(&self, workers: usize) -> usize {
         match workers {
             0 | 1 => 1,
-            workers => workers * SHARES,
+            workers => workers * LANES_PER_WORKER,
         }
     }
 
@@ -121,18 +121,18 @@ impl<H: EffectHandler + Send> Handlers for PerLane<H> {
 
 /// Assigns the sessions of a wave to lanes.
 #[derive(Debug)]
-pub(super) struct Sharing {
+pub(super) struct LaneMap {
     count: usize,
     /// How many sessions with consecutive numbers share a lane, if the driver may choose it.
-    stretch: usize,
+    neighbours: usize,
 }
 
-impl Sharing {
+impl LaneMap {
     /// For `count` lanes and `sessions` sessions.
-    pub(super) fn new(count: usize, sessions: usize) -> Sharing {
+    pub(super) fn new(count: usize, sessions: usize) -> LaneMap {
         let count = count.max(1);
-        let stretch = sessions.div_ceil(count).max(1);
-        Sharing { count, stretch }
+        let neighbours = sessions.div_ceil(count).max(1);
+        LaneMap { count, neighbours }
     }
 
     /// The lane of a session.
@@ -141,19 +141,19 @@ impl Sharing {
     /// walks through memory in order, and the processor prefetches the next one. The lane depends
     /// on the number alone, so a session mostly keeps its lane, and its cache, from wave to wave.
     pub(super) fn lane<H: Handlers>(&self, session: SessionId) -> usize {
-        let beside = || session.index() / self.stretch;
-        H::lane_of(session, self.count).unwrap_or_else(beside) % self.count
+        let any = || session.index() / self.neighbours;
+        H::lane_of(session, self.count).unwrap_or_else(any) % self.count
     }
 }
 
 /// A handler that turns a panic into a failure of the effect.
 #[derive(Debug)]
-pub(super) struct Contained<'p, H> {
+pub(super) struct CatchPanics<'p, H> {
     pub(super) handler: H,
     pub(super) panics: &'p AtomicU64,
 }
 
-impl<H: EffectHandler> EffectHandler for Contained<'_, H> {
+impl<H: EffectHandler> EffectHandler for CatchPanics<'_, H> {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         // State that the handler leaves half changed is its own: it borrows only the request from
         // the machine.
@@ -175,15 +175,15 @@ mod tests {
 
     /// The lanes of the sessions with these numbers.
     fn lanes<H: Handlers>(numbers: impl ExactSizeIterator<Item = u32>, count: usize) -> Vec<usize> {
-        let sharing = Sharing::new(count, numbers.len());
-        numbers.map(|n| sharing.lane::<H>(SessionId(n))).collect()
+        let lane_map = LaneMap::new(count, numbers.len());
+        numbers.map(|n| lane_map.lane::<H>(SessionId(n))).collect()
     }
 
     type Any = Shared<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
     type Own = PerLane<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
 
     #[test]
-    fn neighbours_share_a_lane_where_any_lane_will_do() {
+    fn neighbours_share_a_lane_if_the_driver_may_choose() {
         assert_eq!(lanes::<Any>(0..8, 4), [0, 0, 1, 1, 2, 2, 3, 3]);
         assert_eq!(lanes::<Any>(6..12, 3), [0, 0, 1, 1, 2, 2]);
         // With no more sessions than lanes, each session has its own lane.
@@ -192,7 +192,7 @@ mod tests {
 
     /// One session with a much lower number does not put all others on one lane.
     #[test]
-    fn numbers_far_apart_are_shared_out_all_the_same() {
+    fn distant_numbers_are_spread_over_the_lanes() {
         let numbers: Vec<u32> = std::iter::once(0).chain(99_000..100_000).collect();
         let lanes = lanes::<Any>(numbers.into_iter(), 64);
         let on = |lane| lanes.iter().filter(|l| **l == lane).count();
@@ -203,14 +203,14 @@ mod tests {
 
     /// A handler with state gets the same sessions, whichever others are in the wave.
     #[test]
-    fn a_handler_of_a_lane_keeps_its_sessions() {
+    fn a_lane_keeps_its_sessions() {
         assert_eq!(lanes::<Own>(0..8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
         assert_eq!(lanes::<Own>(5..8, 3), [2, 0, 1]);
     }
 
     /// A lane number out of range wraps around, so every request reaches some handler.
     #[test]
-    fn a_lane_that_is_not_there_is_another_one() {
+    fn a_lane_out_of_range_wraps_around() {
         struct Beyond(Own);
         impl Handlers for Beyond {
             type Lane<'a> = <Own as Handlers>::Lane<'a>;

@@ -5,7 +5,7 @@
 //! a handler. An idle thread therefore polls for the next wave for a short time before it sleeps,
 //! and yields its core to other threads meanwhile.
 //!
-//! There is no synchronisation written by hand: a lock decides which thread runs a lane, and a
+//! Locks and scopes do all the synchronisation: a lock decides which thread runs a lane, and a
 //! rayon scope waits for the end of all lanes.
 
 use std::hint;
@@ -18,14 +18,14 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 /// How many times a thread that polls for the next wave yields its core before it sleeps. A count
 /// and not a time, because the machine has no clock: about 250 µs, longer than the gap between two
 /// waves of a thousand sessions.
-const OFFERS: u32 = 64;
+const YIELDS_MAX: u32 = 64;
 
 /// Polls between two yields: a few microseconds.
-const LOOKS: u32 = 128;
+const POLLS_PER_YIELD: u32 = 128;
 
 /// Spin-loop turns after the last worker has signalled: about half a microsecond, several times
 /// what the scope takes to count a thread out.
-const MOMENT: u32 = 64;
+const SETTLE_SPINS: u32 = 64;
 
 /// The caller's thread and the pool's.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ pub(super) struct Pool {
     others: Option<ThreadPool>,
     workers: usize,
     /// Idle workers poll until this sender is dropped.
-    lingering: Mutex<Option<Sender<()>>>,
+    keep_awake: Mutex<Option<Sender<()>>>,
 }
 
 impl Pool {
     /// The caller's thread and `workers - 1` more.
     pub(super) fn new(workers: usize) -> Result<Pool, ThreadPoolBuildError> {
-        let mut pool = Pool::alone();
+        let mut pool = Pool::caller_only();
         if workers > 1 {
             let others = ThreadPoolBuilder::new().num_threads(workers - 1);
             let others = others.thread_name(|n| format!("antiphon worker {}", n + 1));
@@ -51,11 +51,11 @@ impl Pool {
     }
 
     /// Only the caller's thread.
-    pub(super) fn alone() -> Pool {
+    pub(super) fn caller_only() -> Pool {
         Pool {
             others: None,
             workers: 1,
-            lingering: Mutex::default(),
+            keep_awake: Mutex::default(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Pool {
         let work = |worker: usize| {
             let (before, own) = lanes.split_at(worker * lanes.len() / workers);
             for lane in own.iter().chain(before) {
-                let taken = held(lane).take();
+                let taken = locked(lane).take();
                 taken.into_iter().for_each(&run);
             }
         };
@@ -93,32 +93,32 @@ impl Pool {
                 });
             }
             drop(working);
-            *held(&self.lingering) = None;
+            *locked(&self.keep_awake) = None;
             work(0);
-            linger(&ended);
+            poll_until_closed(&ended);
             // Workers signal slightly before the scope's counter drops. Spin briefly, so that the
             // caller does not park and need a wake-up.
-            (0..MOMENT).for_each(|_| hint::spin_loop());
+            (0..SETTLE_SPINS).for_each(|_| hint::spin_loop());
         });
-        let (lingering, next) = bounded(1);
-        *held(&self.lingering) = Some(lingering);
+        let (keep_awake, next) = bounded(1);
+        *locked(&self.keep_awake) = Some(keep_awake);
         for _ in 1..workers {
             let next = next.clone();
-            others.spawn(move || linger(&next));
+            others.spawn(move || poll_until_closed(&next));
         }
     }
 }
 
 /// Locks. No thread panics while it holds one of these locks, so poisoning is ignored.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Polls until the last sender is dropped, but only for a short time.
-fn linger(until: &Receiver<()>) {
-    for _ in 0..OFFERS {
-        for _ in 0..LOOKS {
-            if until.try_recv() != Err(TryRecvError::Empty) {
+fn poll_until_closed(signal: &Receiver<()>) {
+    for _ in 0..YIELDS_MAX {
+        for _ in 0..POLLS_PER_YIELD {
+            if signal.try_recv() != Err(TryRecvError::Empty) {
                 return;
             }
             hint::spin_loop();
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_lane_is_run_once_wave_after_wave() {
+    fn runs_each_lane_once_in_every_wave() {
         for workers in [1, 2, 3, 8] {
             let pool = Pool::new(workers).expect("threads");
             assert_eq!(pool.workers(), workers);
@@ -155,23 +155,26 @@ mod tests {
     /// Two lanes that wait for each other end only if each has a thread. A single lane runs on the
     /// caller's.
     #[test]
-    fn lanes_are_run_at_the_same_time_and_one_alone_by_the_caller() {
+    fn lanes_run_concurrently_and_a_single_lane_on_the_caller() {
         let pool = Pool::new(2).expect("threads");
         let threads: Mutex<Vec<ThreadId>> = Mutex::default();
         let (arrived, others) = bounded::<()>(2);
         for _ in 0..100 {
             pool.run(vec![(); 2], |()| {
-                threads.lock().expect("whole").push(thread::current().id());
-                arrived.send(()).expect("there is room");
+                threads
+                    .lock()
+                    .expect("not poisoned")
+                    .push(thread::current().id());
+                arrived.send(()).expect("room for both");
                 let start = Instant::now();
                 while others.len() < 2 {
-                    assert!(start.elapsed() < Duration::from_secs(60), "nobody came");
+                    assert!(start.elapsed() < Duration::from_secs(60), "no other lane");
                     thread::yield_now();
                 }
             });
             assert_eq!(others.try_iter().count(), 2);
         }
-        let pairs = threads.into_inner().expect("whole");
+        let pairs = threads.into_inner().expect("not poisoned");
         assert!(pairs.chunks(2).all(|pair| pair[0] != pair[1]));
         pool.run(vec![thread::current().id()], |caller| {
             assert_eq!(thread::current().id(), caller);
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_when_the_other_lanes_have_ended() {
+    fn a_panic_reaches_the_caller_after_the_other_lanes_ended() {
         let pool = Pool::new(3).expect("threads");
         for bad in 0..12 {
             let ended = AtomicU32::new(0);
