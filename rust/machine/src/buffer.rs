@@ -33,7 +33,7 @@ impl Buffer {
         usize::from(self.head.is_some()) + self.tail.len()
     }
 
-    /// Whether there is no message.
+    /// Whether the buffer is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
@@ -81,11 +81,12 @@ impl Buffer {
     pub(crate) fn receive(&mut self, place: &mut Value) {
         let Some(head) = &mut self.head else { return };
         head.payload.move_to(place);
-        match self.tail.is_empty() {
+        if self.tail.is_empty() {
             // The payload was moved out, so the message owns no memory; `forget` avoids its drop
             // glue.
-            true => std::mem::forget(self.head.take()),
-            false => self.head = self.tail.pop_front(),
+            std::mem::forget(self.head.take());
+        } else {
+            self.head = self.tail.pop_front();
         }
     }
 
@@ -121,7 +122,7 @@ mod tests {
 
     /// Compares the buffer with a `VecDeque` under the same pushes and pops.
     #[test]
-    fn a_buffer_is_a_queue() {
+    fn a_buffer_behaves_like_a_queue() {
         let (mut buffer, mut queue) = (Buffer::default(), VecDeque::new());
         for n in 0u64..200 {
             // Runs of pushes and pops of changing length, down to empty and up again.

@@ -61,12 +61,12 @@ macro_rules! named {
 }
 
 named! {
-    u8 = "u8"; u16 = "u16"; u32 = "u32"; u64 = "u64"; i64 = "i64"; bool = "bool";
-    String = "Text"; Arc<str> = "Text"; Arc<Box<str>> = "Text"; Arc<Box<[u8]>> = "Bytes"; Arc<Box<[Value]>> = "List(Value)"; [u8; 32] = "Digest";
-    RoleId = "RoleId"; LabelId = "LabelId"; SortId = "SortId"; EdgeId = "EdgeId"; OperationId = "OperationId";
-    ProgramId = "ProgramId"; StateId = "StateId"; Pc = "Pc"; Reg = "Reg"; SessionId = "SessionId";
-    CoroutineId = "CoroutineId";
-    BTreeMap<String, u8> = "List(Pair(Text)(u8))";
+    u8 = "u8"; u16 = "u16"; u32 = "u32"; u64 = "u64"; i64 = "i64"; bool = "bool"; String = "Text";
+    Arc<str> = "Text"; Arc<Box<str>> = "Text"; Arc<Box<[u8]>> = "Bytes";
+    Arc<Box<[Value]>> = "List(Value)"; [u8; 32] = "Digest"; RoleId = "RoleId"; LabelId = "LabelId";
+    SortId = "SortId"; EdgeId = "EdgeId"; OperationId = "OperationId"; ProgramId = "ProgramId";
+    StateId = "StateId"; Pc = "Pc"; Reg = "Reg"; SessionId = "SessionId";
+    CoroutineId = "CoroutineId"; BTreeMap<String, u8> = "List(Pair(Text)(u8))";
 }
 
 fn list_of<T: Described>() -> String {

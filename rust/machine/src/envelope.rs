@@ -19,14 +19,14 @@ use crate::sink::Sink;
 #[derive(Clone, Debug, Default)]
 pub struct RunLog {
     events: Vec<ObsEvent>,
-    apart: Vec<Apart>,
+    inputs: Vec<InputEntry>,
     states: Vec<[u8; 32]>,
     clock: u64,
 }
 
 /// An input or a refusal, which is not an event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Apart {
+enum InputEntry {
     Input(Ingress),
     Refused(Refusal),
 }
@@ -96,13 +96,13 @@ impl RunLog {
     }
 
     /// Events by session.
-    fn traces(&self) -> BTreeMap<SessionId, Vec<&ObsEvent>> {
-        grouped(&self.events, |told| told.stamp.session)
+    fn events_by_session(&self) -> BTreeMap<SessionId, Vec<&ObsEvent>> {
+        grouped(&self.events, |event| event.stamp.session)
     }
 
     /// The inputs and refusals of each session, and under `None` those of the machine.
-    fn inputs(&self) -> BTreeMap<Option<SessionId>, Vec<&Apart>> {
-        grouped(&self.apart, Apart::session)
+    fn inputs_by_session(&self) -> BTreeMap<Option<SessionId>, Vec<&InputEntry>> {
+        grouped(&self.inputs, InputEntry::session)
     }
 }
 
@@ -128,7 +128,7 @@ fn same_event(a: &ObsEvent, b: &ObsEvent) -> bool {
 }
 
 fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
-    let (inputs, others) = (a.inputs(), b.inputs());
+    let (inputs, others) = (a.inputs_by_session(), b.inputs_by_session());
     for of in inputs.keys().chain(others.keys()) {
         let row = |inputs: &BTreeMap<_, Vec<_>>| inputs.get(of).cloned().unwrap_or_default();
         if let Some(at) = differing(&row(&inputs), &row(&others), |a, b| a == b) {
@@ -138,7 +138,7 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
             });
         }
     }
-    let (traces, others) = (a.traces(), b.traces());
+    let (traces, others) = (a.events_by_session(), b.events_by_session());
     for session in traces.keys().chain(others.keys()).copied() {
         let (Some(trace), Some(other)) = (traces.get(&session), others.get(&session)) else {
             return Some(Outside::Missing { session });
@@ -158,22 +158,22 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
     (a.clock != b.clock).then_some(Outside::Clock)
 }
 
-impl Apart {
+impl InputEntry {
     /// The session that it concerns; `None` for the machine.
     fn session(&self) -> Option<SessionId> {
         match self {
-            Apart::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
-            Apart::Input(Ingress::Cancel { session, .. }) => Some(*session),
-            Apart::Input(Ingress::Open { .. } | Ingress::AdvanceClock { .. }) => None,
-            Apart::Refused(
+            InputEntry::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
+            InputEntry::Input(Ingress::Cancel { session, .. }) => Some(*session),
+            InputEntry::Input(Ingress::Open { .. } | Ingress::AdvanceClock { .. }) => None,
+            InputEntry::Refused(
                 Refusal::NoSuchSession { session }
                 | Refusal::SessionEnded { session }
                 | Refusal::NotOwner { session },
             ) => Some(*session),
-            Apart::Refused(Refusal::Late { effect } | Refusal::NeverIssued { effect }) => {
+            InputEntry::Refused(Refusal::Late { effect } | Refusal::NeverIssued { effect }) => {
                 Some(effect.session)
             }
-            Apart::Refused(
+            InputEntry::Refused(
                 Refusal::NoSuchImage
                 | Refusal::SessionBound { .. }
                 | Refusal::OwnerTooLong { .. }
@@ -189,7 +189,7 @@ impl EnvelopeDiff {
     pub fn between(a: &RunLog, b: &RunLog) -> EnvelopeDiff {
         match outside(a, b) {
             Some(outside) => EnvelopeDiff::Outside(outside),
-            None if a.events == b.events && a.apart == b.apart => EnvelopeDiff::Equal,
+            None if a.events == b.events && a.inputs == b.inputs => EnvelopeDiff::Equal,
             None => EnvelopeDiff::Reordered,
         }
     }
@@ -206,11 +206,11 @@ impl Sink for RunLog {
     }
 
     fn ingress(&mut self, _: u64, input: &Ingress) {
-        self.apart.push(Apart::Input(input.clone()));
+        self.inputs.push(InputEntry::Input(input.clone()));
     }
 
     fn refused(&mut self, _: u64, refusal: &Refusal) {
-        self.apart.push(Apart::Refused(*refusal));
+        self.inputs.push(InputEntry::Refused(*refusal));
     }
 }
 
@@ -219,7 +219,7 @@ impl fmt::Display for EnvelopeDiff {
         match self {
             EnvelopeDiff::Equal => f.write_str("equal"),
             EnvelopeDiff::Reordered => {
-                f.write_str("within the envelope: the same sessions, otherwise between each other")
+                f.write_str("equivalent: same per-session traces, different interleaving")
             }
             EnvelopeDiff::Outside(outside) => write!(f, "outside the envelope: {outside}"),
         }
@@ -237,13 +237,13 @@ impl fmt::Display for Outside {
             Outside::Apart { at } => {
                 write!(
                     f,
-                    "what is put to the machine differs, at input or refusal {at}"
+                    "the inputs to the machine differ at input or refusal {at}"
                 )
             }
             Outside::Inputs { session, at } => {
                 write!(
                     f,
-                    "what is put to session {session} differs, at input or refusal {at}"
+                    "the inputs to session {session} differ at input or refusal {at}"
                 )
             }
             Outside::Clock => f.write_str("the clocks differ"),

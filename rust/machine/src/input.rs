@@ -86,7 +86,7 @@ pub struct Wait {
     pub pick: Pick,
     /// The role that it was started for; `None` for a spawned coroutine.
     pub role: Option<RoleId>,
-    /// What it waits for.
+    /// The edge, and whether it is empty or full.
     pub on: On,
     /// The only coroutine of the session that could unblock it.
     pub server: Option<CoroutineId>,

@@ -93,14 +93,14 @@ impl Watch {
         }
         for session in kernel.sessions() {
             for (role, endpoint) in (0..u16::MAX).map(RoleId).zip(session.endpoints()) {
-                let told = self
+                let expected = self
                     .states
                     .get(&(session.id(), role))
                     .copied()
                     .unwrap_or(StateId(0));
-                if told != endpoint.state {
+                if expected != endpoint.state {
                     let what = format!(
-                        "role {role} is in {}, its events say {told}",
+                        "role {role} is in {}, its events lead to {expected}",
                         endpoint.state
                     );
                     self.found(3, session.id(), what);
@@ -123,7 +123,7 @@ impl Watch {
                     *last = bytes;
                     let id = session.id();
                     if self.ended.contains(&id) {
-                        self.found(6, id, "it changed after its end".to_owned());
+                        self.found(6, id, "the session changed after its end".to_owned());
                     }
                 }
             }
@@ -215,7 +215,11 @@ impl Sink for Watch {
             | Event::EffectInvalidated { number } => self.effect_ends(id, number),
             Event::SessionTerminal { .. } => {
                 if self.open.range((id, 0)..=(id, u64::MAX)).next().is_some() {
-                    self.found(5, id, "the session ended with an effect hanging".to_owned());
+                    self.found(
+                        5,
+                        id,
+                        "the session ended with an effect outstanding".to_owned(),
+                    );
                 }
             }
             Event::Opened { .. }

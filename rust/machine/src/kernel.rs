@@ -47,7 +47,7 @@ pub struct ProtocolMachineKernel {
     active: usize,
     /// Entries of the ready queue whose session has ended. They are dropped when they reach the
     /// head.
-    lingering: usize,
+    stale_entries: usize,
     /// Effects that are outstanding, in all sessions.
     outstanding: usize,
     /// When outstanding effects time out. It may hold effects that a session's end has invalidated,
@@ -103,7 +103,7 @@ impl Account<'_> {
                 },
             );
         }
-        kernel.note_end(id);
+        kernel.settle_end(id);
     }
 }
 
@@ -118,7 +118,7 @@ impl ProtocolMachineKernel {
             clock: 0,
             step_index: 0,
             active: 0,
-            lingering: 0,
+            stale_entries: 0,
             outstanding: 0,
             deadlines: BTreeSet::new(),
             witnessed: BTreeSet::new(),
@@ -186,8 +186,8 @@ impl ProtocolMachineKernel {
             if self.is_active(pick) {
                 return Some(pick);
             }
-            self.queue.take(pick);
-            self.lingering -= 1;
+            self.queue.remove(pick);
+            self.stale_entries -= 1;
         }
     }
 
@@ -197,7 +197,7 @@ impl ProtocolMachineKernel {
     pub fn step_pick<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Option<Turn> {
         let session = self.sessions.get(pick.session.index())?;
         // The queue may still hold coroutines of a session that has ended.
-        if session.phase != Phase::Active || !self.queue.holds(pick) {
+        if session.phase != Phase::Active || !self.queue.contains(pick) {
             self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
@@ -258,7 +258,7 @@ impl ProtocolMachineKernel {
     }
 
     /// Keeps the deadline of the effect that its session issued last.
-    fn note_deadline(&mut self, effect: EffectId) {
+    fn keep_last_deadline(&mut self, effect: EffectId) {
         let session = &self.sessions[effect.session.index()];
         let issued = session.effects.last().filter(|e| e.number == effect.number);
         if let Some(deadline) = issued.and_then(|e| e.deadline) {
@@ -282,7 +282,7 @@ impl ProtocolMachineKernel {
 
     /// Removes deadlines from the front until the first one belongs to an outstanding effect, so
     /// that the next deadline is always the first. Each was inserted once: constant amortised cost.
-    fn forget_deadlines(&mut self) {
+    fn drop_stale_deadlines(&mut self) {
         while let Some((_, effect)) = self.deadlines.first()
             && self.request(*effect).is_none()
         {
@@ -290,14 +290,15 @@ impl ProtocolMachineKernel {
         }
     }
 
-    fn note_end(&mut self, session: SessionId) {
+    /// The bookkeeping for a session that may have ended.
+    fn settle_end(&mut self, session: SessionId) {
         let s = &self.sessions[session.index()];
         if matches!(s.phase, Phase::Terminal(_)) {
             let queued = |coroutine: &&Coroutine| coroutine.status == Status::Ready;
-            self.lingering += s.coroutines.iter().filter(queued).count();
+            self.stale_entries += s.coroutines.iter().filter(queued).count();
             self.active -= 1;
             self.witnessed.remove(&session);
-            self.forget_deadlines();
+            self.drop_stale_deadlines();
         }
     }
 
@@ -456,9 +457,10 @@ impl ProtocolMachineKernel {
             step: self.step_index,
         };
         // Most machines have no deadlines at all.
-        let deadline = match self.deadlines.is_empty() {
-            true => None,
-            false => session.effects.iter().find(|e| e.number == effect.number),
+        let deadline = if self.deadlines.is_empty() {
+            None
+        } else {
+            session.effects.iter().find(|e| e.number == effect.number)
         };
         let deadline = deadline.and_then(|e| e.deadline);
         let before = session.effects.len();
@@ -467,7 +469,7 @@ impl ProtocolMachineKernel {
         self.outstanding = self.outstanding + session.effects.len() - before;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, effect));
-            self.forget_deadlines();
+            self.drop_stale_deadlines();
         }
         self.settle_resumed(effect.session, resumed, has_witnesses);
         self.assert_session(effect.session);
@@ -493,8 +495,8 @@ impl ProtocolMachineKernel {
                     self.enqueue_others(pick);
                 }
             }
-            Resumed::Reissued(effect) => self.note_deadline(effect),
-            Resumed::Faulted(_) => self.note_end(session),
+            Resumed::Reissued(effect) => self.keep_last_deadline(effect),
+            Resumed::Faulted(_) => self.settle_end(session),
         }
     }
 
@@ -503,7 +505,7 @@ impl ProtocolMachineKernel {
         let all: Vec<Pick> = self.queue.in_order().collect();
         for pick in all {
             if pick != first {
-                self.queue.take(pick);
+                self.queue.remove(pick);
                 self.enqueue(pick);
             }
         }
@@ -544,7 +546,7 @@ impl ProtocolMachineKernel {
                 self.settle_resumed(effect.session, resumed, has_witnesses);
             }
         }
-        self.forget_deadlines();
+        self.drop_stale_deadlines();
         self.expire_witnesses(sink);
         self.assert_machine();
         Ok(Taken::Advanced { expired })
@@ -618,7 +620,7 @@ impl ProtocolMachineKernel {
         };
         self.outstanding -= session.effects.len();
         step::cancel(&cx, session, sink);
-        self.note_end(id);
+        self.settle_end(id);
         self.assert_session(id);
         Ok(Taken::Cancelled)
     }
@@ -653,11 +655,6 @@ impl ProtocolMachineKernel {
         &self.images[session.image as usize]
     }
 
-    /// A loaded image, by its digest.
-    pub fn image_by_digest(&self, digest: &[u8; 32]) -> Option<&Arc<VerifiedImage>> {
-        self.image_row(digest).map(|row| &self.images[row])
-    }
-
     /// The clock reading at which the next outstanding effect times out. Logarithmic in the
     /// outstanding effects.
     pub fn next_deadline(&self) -> Option<u64> {
@@ -672,12 +669,12 @@ impl ProtocolMachineKernel {
     /// The ready coroutines, in queue order.
     pub fn ready(&self) -> Vec<Pick> {
         let mut picks: Vec<Pick> = self.queue.in_order().collect();
-        if self.lingering > 0 {
+        if self.stale_entries > 0 {
             picks.retain(|pick| self.is_active(*pick));
         }
         debug_assert!(
             picks.iter().all(|pick| self.is_active(*pick)),
-            "who lingers is counted"
+            "every stale entry is counted"
         );
         picks
     }

@@ -175,9 +175,10 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     /// How many steps the sink allows at a time.
     #[inline]
     fn at_once(&self, steps_max: u64) -> u64 {
-        match self.sink.wants_steps() {
-            true => 1,
-            false => steps_max,
+        if self.sink.wants_steps() {
+            1
+        } else {
+            steps_max
         }
     }
 

@@ -119,11 +119,6 @@ impl FailureKind {
         self as u64
     }
 
-    /// The kind with this number.
-    pub fn of_code(code: u64) -> Option<FailureKind> {
-        FailureKind::ALL.get(usize::try_from(code).ok()?).copied()
-    }
-
     /// The kind's name in snake case.
     pub const fn name(self) -> &'static str {
         match self {

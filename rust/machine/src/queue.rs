@@ -31,7 +31,7 @@ enum Order {
 #[derive(Clone, Debug, Default)]
 struct Ranked {
     by_rank: BTreeMap<(u8, u64), Pick>,
-    places: BTreeMap<Pick, (u8, u64)>,
+    by_pick: BTreeMap<Pick, (u8, u64)>,
 }
 
 /// An entry of the queue.
@@ -47,8 +47,8 @@ pub(crate) struct Queued {
 impl Ranked {
     fn insert(&mut self, entry: Queued) {
         let Queued { pick, rank, ticket } = entry;
-        debug_assert!(!self.places.contains_key(&pick), "a coroutine queues once");
-        self.places.insert(pick, (rank, ticket));
+        debug_assert!(!self.by_pick.contains_key(&pick), "a coroutine queues once");
+        self.by_pick.insert(pick, (rank, ticket));
         self.by_rank.insert((rank, ticket), pick);
     }
 }
@@ -102,26 +102,26 @@ impl ReadyQueue {
     /// Removes an entry. The policy's pick is still the head of a ring, because woken coroutines
     /// enter at the back. Any other entry is searched for, in linear time.
     #[inline(always)]
-    pub(crate) fn take(&mut self, pick: Pick) {
+    pub(crate) fn remove(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) if ring.front().is_some_and(|(_, head)| *head == pick) => {
                 ring.pop_front();
             }
-            Order::Ring(_) | Order::Ranked(_) => self.take_out(pick),
+            Order::Ring(_) | Order::Ranked(_) => self.search_and_remove(pick),
         }
     }
 
-    fn take_out(&mut self, pick: Pick) {
+    fn search_and_remove(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) => {
                 let at = ring.iter().position(|(_, queued)| *queued == pick);
-                debug_assert!(at.is_some(), "who is taken out was queued");
+                debug_assert!(at.is_some(), "a removed pick is queued");
                 if let Some(at) = at {
                     ring.remove(at);
                 }
             }
             Order::Ranked(ranked) => {
-                if let Some(place) = ranked.places.remove(&pick) {
+                if let Some(place) = ranked.by_pick.remove(&pick) {
                     ranked.by_rank.remove(&place);
                 }
             }
@@ -129,19 +129,19 @@ impl ReadyQueue {
     }
 
     /// Whether the coroutine is queued. Linear in a ring.
-    pub(crate) fn holds(&self, pick: Pick) -> bool {
+    pub(crate) fn contains(&self, pick: Pick) -> bool {
         match &self.order {
             Order::Ring(ring) => ring.iter().any(|(_, queued)| *queued == pick),
-            Order::Ranked(ranked) => ranked.places.contains_key(&pick),
+            Order::Ranked(ranked) => ranked.by_pick.contains_key(&pick),
         }
     }
 
     /// Changes the rank of a queued coroutine. Its place in queue order stays.
-    pub(crate) fn rank(&mut self, pick: Pick, rank: u8) {
+    pub(crate) fn set_rank(&mut self, pick: Pick, rank: u8) {
         let Order::Ranked(ranked) = &mut self.order else {
             return;
         };
-        let Some(place) = ranked.places.get_mut(&pick) else {
+        let Some(place) = ranked.by_pick.get_mut(&pick) else {
             return;
         };
         ranked.by_rank.remove(place);
@@ -163,7 +163,7 @@ impl ReadyQueue {
                     rank: place.0,
                     ticket: place.1,
                 };
-                let mut entries: Vec<_> = ranked.places.iter().map(entry).collect();
+                let mut entries: Vec<_> = ranked.by_pick.iter().map(entry).collect();
                 entries.sort_unstable_by_key(|entry| entry.ticket);
                 Either::Right(entries.into_iter())
             }
@@ -189,7 +189,7 @@ impl ReadyQueue {
         match (&mut self.order, &other.order) {
             (Order::Ring(ring), Order::Ring(_)) => ring.clear(),
             (Order::Ranked(ranked), Order::Ranked(_)) => {
-                ranked.places.clear();
+                ranked.by_pick.clear();
                 ranked.by_rank.clear();
             }
             (own, Order::Ring(_)) => *own = Order::Ring(VecDeque::new()),
@@ -200,7 +200,7 @@ impl ReadyQueue {
 
     /// Adds an entry of the queue that this one continues. Entries must be added in queue order.
     pub(crate) fn enter(&mut self, entry: Queued) {
-        debug_assert!(entry.ticket < self.tickets, "it was drawn before");
+        debug_assert!(entry.ticket < self.tickets, "the ticket was drawn before");
         self.insert(entry);
     }
 
@@ -227,7 +227,7 @@ impl ReadyQueue {
                 });
             }
             Order::Ranked(ranked) => {
-                ranked.places.retain(|pick, _| part_of(*pick).is_none());
+                ranked.by_pick.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
                 let entries = parts.iter().flat_map(|part| part.entries());
                 let before = entries.filter(|entry| entry.ticket < start);
@@ -264,7 +264,7 @@ mod tests {
     use crate::ids::{CoroutineId, SessionId};
 
     #[test]
-    fn a_queue_that_follows_another_is_of_its_kind() {
+    fn a_queue_takes_on_the_kind_of_the_queue_it_continues() {
         let pick = |session| Pick {
             session: SessionId(session),
             coroutine: CoroutineId(0),

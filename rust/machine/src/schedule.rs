@@ -160,7 +160,7 @@ impl Run<'_, '_> {
 
     #[inline(always)]
     fn remove(&mut self, who: CoroutineId) {
-        self.queue.take(self.pick(who));
+        self.queue.remove(self.pick(who));
     }
 
     /// Moves the coroutine that stepped behind all others, and behind the one that it made ready.
@@ -289,6 +289,6 @@ fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who:
     };
     if let Some(coroutine) = session.server(cx.image, on) {
         let session = session.id;
-        queue.rank(Pick { session, coroutine }, 0);
+        queue.set_rank(Pick { session, coroutine }, 0);
     }
 }

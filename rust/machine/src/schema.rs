@@ -31,10 +31,11 @@ macro_rules! rows_of {
 /// Every type that has canonical bytes.
 pub fn schema() -> Vec<Row> {
     rows_of! {
-        CodeImage Role Automaton State Transition Sort Interface Operation Class Program Instruction Arm Value Form
-        ProtocolMachineConfig SchedulingPolicy DeterminismMode Session Phase End Endpoint Coroutine Status On Edge Parcel
-        Effect Witness WitnessKind Stamp ObsEvent Event Message Fault Table Action FailureKind Outcome Failure EffectId
-        Refusal Ingress Pick Step Resumed Taken Rest Wait
+        CodeImage Role Automaton State Transition Sort Interface Operation Class Program Instruction
+        Arm Value Form ProtocolMachineConfig SchedulingPolicy DeterminismMode Session Phase End
+        Endpoint Coroutine Status On Edge Parcel Effect Witness WitnessKind Stamp ObsEvent Event
+        Message Fault Table Action FailureKind Outcome Failure EffectId Refusal Ingress Pick Step
+        Resumed Taken Rest Wait
     }
 }
 
@@ -63,8 +64,8 @@ impl Described for Buffer {
 // puts its count first.
 structures! {
     Session {
-        id, image, phase, live, epoch, events, effects_issued, witnesses_issued, endpoints, coroutines, edges, effects,
-        witnesses, owner,
+        id, image, phase, live, epoch, events, effects_issued, witnesses_issued, endpoints,
+        coroutines, edges, effects, witnesses, owner,
     }
     Edge { sent, queue }
 }
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_says_types_alternatives_and_fields_in_order() {
+    fn lists_types_alternatives_and_fields_in_order() {
         let rows = schema();
         let shown = |row: &Row| {
             let fields = row.fields.iter().map(|(name, of)| format!(" {name}:{of}"));

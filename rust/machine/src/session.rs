@@ -134,7 +134,7 @@ pub struct Witness {
     pub expires: u64,
     /// The effect it is evidence of.
     pub effect: u64,
-    /// What it is evidence for.
+    /// The kind of evidence.
     pub kind: WitnessKind,
 }
 

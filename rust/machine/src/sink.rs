@@ -293,7 +293,7 @@ mod tests {
     /// A composed sink wants what any of its parts wants. Otherwise a recorder next to another
     /// observer would miss it.
     #[test]
-    fn what_one_of_them_wants_is_wanted() {
+    fn a_composed_sink_wants_what_any_part_wants() {
         let each = [false, true];
         let all = each.map(|a| each.map(|b| each.map(|c| [a, b, c])));
         let all = all.as_flattened().as_flattened();
@@ -311,6 +311,10 @@ mod tests {
         impl Sink for Silent {
             fn event(&mut self, _: &Stamp, _: Event) {}
         }
-        assert_eq!(wants(Silent), [true; 3], "who says nothing misses nothing");
+        assert_eq!(
+            wants(Silent),
+            [true; 3],
+            "a sink wants everything by default"
+        );
     }
 }

@@ -80,7 +80,7 @@ mod tests {
 
     /// An emptied queue equals one that never had an entry, and a new queue takes one word.
     #[test]
-    fn empty_is_empty() {
+    fn an_emptied_queue_equals_a_new_one() {
         let mut queue = ThinDeque::default();
         assert_eq!(size_of_val(&queue), size_of::<usize>());
         assert!(queue.is_empty() && queue.pop_front().is_none() && queue.pop_back().is_none());

@@ -183,7 +183,7 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         None
     }
 
-    /// What the driver has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         self.driver.report()
     }

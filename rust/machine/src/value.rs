@@ -116,9 +116,10 @@ impl Value {
     /// `*place = self`, inlined for the common forms.
     #[inline(always)]
     pub(crate) fn put(self, place: &mut Value) {
-        match place.is_plain() {
-            true => std::mem::forget(std::mem::replace(place, self)),
-            false => *place = self,
+        if place.is_plain() {
+            std::mem::forget(std::mem::replace(place, self));
+        } else {
+            *place = self;
         }
     }
 
@@ -157,9 +158,10 @@ impl Value {
     /// [`copy_to`](Self::copy_to).
     #[inline(always)]
     pub(crate) fn move_to(&mut self, place: &mut Value) {
-        match self.is_plain() {
-            true => self.copy_to(place),
-            false => std::mem::take(self).put(place),
+        if self.is_plain() {
+            self.copy_to(place);
+        } else {
+            std::mem::take(self).put(place);
         }
     }
 

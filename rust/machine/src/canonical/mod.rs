@@ -50,11 +50,11 @@ pub trait Canonical: Sized {
 pub struct ReadError {
     /// Where, from the start of the input.
     pub offset: usize,
-    /// What is wrong there.
+    /// The error.
     pub kind: ReadErrorKind,
 }
 
-/// What is wrong with the bytes.
+/// How bytes differ from the canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadErrorKind {
     /// The bytes are not deterministic CBOR, or not of the expected kind.
@@ -183,12 +183,18 @@ macro_rules! structure {
 
 /// An alternative: the array of its number and its fields.
 macro_rules! alternatives {
-    ($name:ident { $($number:literal = $variant:ident $({ $($field:ident),* })? $(( $($item:ident),* ))?,)* }) => {
+    ($name:ident {$(
+        $number:literal = $variant:ident $({ $($field:ident),* })? $(( $($item:ident),* ))?,
+    )*}) => {
         impl Canonical for $name {
             fn encode(&self, out: &mut Encoder<'_>) {
                 match self {$(
                     $name::$variant $({ $($field),* })? $(( $($item),* ))? => {
-                        let len = [stringify!($variant) $($(, stringify!($field))*)? $($(, stringify!($item))*)?].len();
+                        let len = [
+                            stringify!($variant)
+                            $($(, stringify!($field))*)?
+                            $($(, stringify!($item))*)?
+                        ].len();
                         out.array(len).uint($number);
                         $($($field.encode(out);)*)?
                         $($($item.encode(out);)*)?
@@ -204,7 +210,11 @@ macro_rules! alternatives {
                 }
                 match from.uint()? {
                     $($number => {
-                        let expected = [stringify!($variant) $($(, stringify!($field))*)? $($(, stringify!($item))*)?].len();
+                        let expected = [
+                            stringify!($variant)
+                            $($(, stringify!($field))*)?
+                            $($(, stringify!($item))*)?
+                        ].len();
                         if got != expected {
                             let what = concat!(stringify!($name), "::", stringify!($variant));
                             let kind = ReadErrorKind::Length { what, expected, got };
@@ -270,7 +280,8 @@ macro_rules! list {
             }
             fn rows() -> Vec<Row> {
                 let names = (0..).zip([$(stringify!($variant)),*]);
-                names.map(|(n, name)| described::row(stringify!($name), n, name, Vec::new())).collect()
+                let row = |(n, name)| described::row(stringify!($name), n, name, Vec::new());
+                names.map(row).collect()
             }
         }
     };

@@ -24,7 +24,7 @@ pub struct Broken {
     pub number: u8,
     /// The session.
     pub session: SessionId,
-    /// What was found.
+    /// A description of the violation.
     pub what: String,
 }
 

@@ -57,7 +57,7 @@ struct JobBuffer {
     answer: Answer,
 }
 
-/// What a job changed, as far as the kernel keeps account of it.
+/// The changes of a job that the kernel must account for.
 #[derive(Clone, Copy, Debug)]
 struct JobResult {
     /// Outstanding effects before and after.
@@ -229,9 +229,10 @@ impl ProtocolMachineKernel {
             same = same && claimed.get(at) == Some(&pick);
             at += usize::from(same);
         });
-        match same && at == claimed.len() {
-            true => Ok(()),
-            false => Err(WaveRefusal::Queue { at }),
+        if same && at == claimed.len() {
+            Ok(())
+        } else {
+            Err(WaveRefusal::Queue { at })
         }
     }
 
@@ -263,7 +264,7 @@ impl ProtocolMachineKernel {
     /// the sessions are not read, because they are far apart in memory. Callers that want all picks
     /// use `for_each`, which matches on the kind of the queue once and not for each pick.
     fn ready_in(&self, picks: impl Iterator<Item = Pick>) -> impl Iterator<Item = Pick> {
-        let all = self.lingering == 0;
+        let all = self.stale_entries == 0;
         picks.filter(move |pick| all || self.is_active(*pick))
     }
 
@@ -356,7 +357,7 @@ impl ProtocolMachineKernel {
                 self.keep_deadline(deadline, EffectId { session, number });
             }
             if result.ended {
-                self.note_end(buffer.session);
+                self.settle_end(buffer.session);
             }
         }
         self.step_index - start
@@ -483,14 +484,13 @@ impl<'a> Job<'a> {
         buffer.events.clear();
         buffer.answer = Answer::Reply(Reply::Later);
         let effects_before = self.session.effects.len();
-        let last = match self.common.wants_events {
-            true => {
-                let mut events = std::mem::take(&mut self.buffer.events);
-                let last = self.run_with(&mut events);
-                self.buffer.events = events;
-                last
-            }
-            false => self.run_with(&mut NoSink),
+        let last = if self.common.wants_events {
+            let mut events = std::mem::take(&mut self.buffer.events);
+            let last = self.run_with(&mut events);
+            self.buffer.events = events;
+            last
+        } else {
+            self.run_with(&mut NoSink)
         };
         let effects = &self.session.effects;
         let issued = effects.last().filter(|_| matches!(last, Step::Effect(_)));
