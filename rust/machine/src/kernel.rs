@@ -156,7 +156,7 @@ impl ProtocolMachineKernel {
         sink: &mut S,
         driver: &mut D,
     ) -> (Turn, u64) {
-        let Some(mut pick) = self.head() else {
+        let Some(mut pick) = self.next_pick() else {
             self.assert_machine();
             return (Turn::Rest(self.rest()), 0);
         };
@@ -171,7 +171,7 @@ impl ProtocolMachineKernel {
                 Step::Effect(_) => D::CONTINUES,
                 Step::Halted | Step::Faulted(_) => false,
             };
-            match self.queue.head() {
+            match self.queue.peek() {
                 Some(next) if continues && taken < steps_max && self.is_active(next) => pick = next,
                 Some(_) | None => return (Turn::Stepped { pick, step }, taken),
             }
@@ -180,9 +180,9 @@ impl ProtocolMachineKernel {
 
     /// The policy's pick. Removes entries before it whose session has ended.
     #[inline]
-    fn head(&mut self) -> Option<Pick> {
+    fn next_pick(&mut self) -> Option<Pick> {
         loop {
-            let pick = self.queue.head()?;
+            let pick = self.queue.peek()?;
             if self.is_active(pick) {
                 return Some(pick);
             }

@@ -68,7 +68,7 @@ impl ReadyQueue {
 
     /// The entry that the policy picks.
     #[inline]
-    pub(crate) fn head(&self) -> Option<Pick> {
+    pub(crate) fn peek(&self) -> Option<Pick> {
         match &self.order {
             Order::Ring(ring) => ring.front().map(|(_, pick)| *pick),
             Order::Ranked(ranked) => {
@@ -279,9 +279,9 @@ mod tests {
                 let mut follows = ReadyQueue::new(before);
                 follows.push(pick(7), 0);
                 follows.follow(&followed);
-                assert_eq!(follows.head(), None);
+                assert_eq!(follows.peek(), None);
                 followed.entries().for_each(|entry| follows.enter(entry));
-                assert_eq!(follows.head(), Some(pick(first)), "{before:?}");
+                assert_eq!(follows.peek(), Some(pick(first)), "{before:?}");
                 assert!(follows.in_order().eq(followed.in_order()));
             }
         }

@@ -153,7 +153,7 @@ impl Run<'_, '_> {
     fn next(&self) -> Option<CoroutineId> {
         let next = self
             .queue
-            .head()
+            .peek()
             .filter(|next| next.session == self.session.id);
         next.map(|next| next.coroutine)
     }

@@ -523,7 +523,7 @@ impl<'a> Job<'a> {
             if asks || ended || *run.taken >= quantum {
                 return step;
             }
-            match run.queue.head() {
+            match run.queue.peek() {
                 Some(next) => who = next.coroutine,
                 None => return step,
             }

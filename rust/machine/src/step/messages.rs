@@ -103,7 +103,7 @@ pub(super) enum Next<'a> {
 
 impl Next<'_> {
     #[inline]
-    fn after(&self, got: LabelId) -> Option<Pc> {
+    fn target(&self, got: LabelId) -> Option<Pc> {
         match self {
             Next::Only(label, pc) => (got == *label).then_some(*pc),
             Next::Table(table) => {
@@ -163,7 +163,7 @@ pub(super) fn receive<S: Sink>(
             state: endpoints[role.index()].state,
             got,
         })?;
-    let pc = message.next.after(got).ok_or(Fault::UnexpectedMessage {
+    let pc = message.next.target(got).ok_or(Fault::UnexpectedMessage {
         edge: point.edge,
         got,
     })?;
