@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use antiphon_machine::WaveRefusal;
 use antiphon_machine::threaded::WaveReport;
 use serde_json::{Value, json};
 
@@ -71,7 +70,7 @@ pub(crate) fn document(report: &WaveReport) -> Value {
 
 /// The reasons for which waves fell back to single steps, with their counts.
 fn fallbacks(report: &WaveReport) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = WaveRefusal::NAMES.into_iter().zip(report.fallbacks);
+    let counts = report.fallbacks.by_name().into_iter();
     counts.filter(|(_, count)| *count > 0)
 }
 
@@ -86,8 +85,8 @@ mod tests {
             panics: 2,
             ..WaveReport::default()
         };
-        report.fallbacks[1] = 3;
-        report.fallbacks[8] = 1;
+        report.fallbacks.queue = 3;
+        report.fallbacks.session_twice = 1;
         insta::assert_snapshot!(table(&report));
         let fallbacks = json!({ "queue": 3, "session_twice": 1 });
         assert_eq!(document(&report)["fallbacks"], fallbacks);

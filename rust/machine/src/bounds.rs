@@ -1,18 +1,23 @@
-//! The bounds that are part of the format: an image outside them is refused at load, whatever the configuration.
+//! The bounds that are part of the format. Verification refuses an image that exceeds one, whatever
+//! the configuration.
 
-/// Registers of a coroutine. Sixteen fit in six cache lines, and programs of two-party pieces need fewer than ten.
+/// Registers of a coroutine. Sixteen fit in six cache lines; the programs of two-party protocols
+/// need fewer than ten.
 pub const REGISTERS_MAX: u8 = 16;
 
-/// Roles of an image. The safety exploration, the ready queue and people stop coping long before.
+/// Roles of an image. The safety exploration, the ready queue and readers of a protocol reach their
+/// limits well before it.
 pub const ROLES_MAX: usize = 64;
 
-/// Labels, operations, interfaces and programs of an image, each: room for generated protocols, below the 16-bit ids.
+/// Labels, operations, interfaces and programs of an image, for each table: room for generated
+/// protocols, and below the 16-bit ids.
 pub const TABLE_LEN_MAX: usize = 4096;
 
 /// Sorts of an image.
 pub const SORTS_MAX: usize = 4096;
 
-/// How deep sorts may nest, and so how deep a value can be: bounds the stack of everything that walks one.
+/// Depth to which sorts may nest, and so the depth of a value. It bounds the stack of every
+/// recursive walk.
 pub const SORT_DEPTH_MAX: u32 = 16;
 
 /// States of one role's automaton.
@@ -27,16 +32,16 @@ pub const BRANCHES_MAX: usize = 1024;
 /// Bytes of a name.
 pub const NAME_LEN_MAX: usize = 256;
 
-/// Bytes of an encoded constant: as much as a payload, so that whatever can be sent can be written down, and comparing
-/// constants where paths meet stays cheap.
+/// Bytes of an encoded constant: as many as a payload may have, so that a program can write any
+/// value that it can send. It keeps comparing constants where paths meet cheap.
 pub const CONSTANT_LEN_MAX: usize = 64 << 10;
 
-/// Bytes of an encoded image: what a loader reads before it gives up.
+/// Bytes of an encoded image: the most that a loader reads.
 pub const IMAGE_LEN_MAX: usize = 8 << 20;
 
-/// Bytes of the sentence in a failure: enough for a path and a reason, too little to smuggle a payload.
+/// Bytes of a failure's detail: enough for a path and a reason, too few to carry a payload.
 pub const DETAIL_LEN_MAX: usize = 1024;
 
-/// Steps of a wave: picks times quantum. The events of a wave are kept until it is done, so this bounds memory to some hundred
-/// megabytes at worst; it is four times what waves have by default.
+/// Steps of a wave: picks times quantum. A wave keeps its events until it is committed, so this
+/// bounds their memory to a few hundred megabytes at worst. Waves have a quarter of it by default.
 pub const WAVE_STEPS_MAX: u64 = 1 << 20;

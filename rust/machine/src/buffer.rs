@@ -1,4 +1,4 @@
-//! The buffer of an edge: a queue whose oldest message stands in the session itself.
+//! The buffer of an edge: a queue that stores its oldest message in the session itself.
 
 use crate::ids::LabelId;
 use crate::thin_deque::ThinDeque;
@@ -15,13 +15,13 @@ pub struct Parcel {
     pub label: LabelId,
 }
 
-/// Messages on their way, oldest first.
+/// Messages in transit, oldest first.
 ///
-/// Most edges hold at most one message at a time. That one needs no memory of its own: an idle session stays small,
-/// and a machine that steps through many sessions reads one place less.
+/// Most edges hold at most one message at a time, and that one needs no allocation. An idle session
+/// stays small, and a machine that steps many sessions reads less memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buffer {
-    /// The oldest message; `None` only when there is none at all.
+    /// The oldest message; `None` only when the buffer is empty.
     head: Option<Parcel>,
     tail: ThinDeque<Parcel>,
 }
@@ -33,7 +33,7 @@ impl Buffer {
         usize::from(self.head.is_some()) + self.tail.len()
     }
 
-    /// Whether there is no message.
+    /// Whether the buffer is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
@@ -45,7 +45,7 @@ impl Buffer {
         self.head.as_ref()
     }
 
-    /// Adds a message behind the others. The bound is the caller's to keep.
+    /// Adds a message at the back.
     #[inline]
     pub fn push_back(&mut self, parcel: Parcel) {
         if self.head.is_none() {
@@ -55,7 +55,7 @@ impl Buffer {
         }
     }
 
-    /// Adds a message with a copy of the payload, made in its place: [`push_back`](Self::push_back) for a step.
+    /// Adds a message with a copy of the payload, which is written in place.
     #[inline]
     pub(crate) fn send(&mut self, payload: &Value, sequence: u64, label: LabelId) {
         if self.head.is_some() {
@@ -75,19 +75,22 @@ impl Buffer {
         payload.copy_to(&mut head.payload);
     }
 
-    /// Takes the oldest message, its payload to a place: [`pop_front`](Self::pop_front) for a step.
+    /// Moves the payload of the oldest message to `place` and removes the message. Does nothing
+    /// when the buffer is empty.
     #[inline]
     pub(crate) fn receive(&mut self, place: &mut Value) {
         let Some(head) = &mut self.head else { return };
         head.payload.move_to(place);
-        match self.tail.is_empty() {
-            // What is left of it has nothing to give back.
-            true => std::mem::forget(self.head.take()),
-            false => self.head = self.tail.pop_front(),
+        if self.tail.is_empty() {
+            // The payload was moved out, so the message owns no memory; `forget` avoids its drop
+            // glue.
+            std::mem::forget(self.head.take());
+        } else {
+            self.head = self.tail.pop_front();
         }
     }
 
-    /// Takes the oldest message.
+    /// Removes the oldest message.
     #[inline]
     pub fn pop_front(&mut self) -> Option<Parcel> {
         let head = self.head.take()?;
@@ -117,9 +120,9 @@ mod tests {
 
     use super::*;
 
-    /// Whatever is pushed and popped, it behaves as the plain queue does.
+    /// Compares the buffer with a `VecDeque` under the same pushes and pops.
     #[test]
-    fn a_buffer_is_a_queue() {
+    fn a_buffer_behaves_like_a_queue() {
         let (mut buffer, mut queue) = (Buffer::default(), VecDeque::new());
         for n in 0u64..200 {
             // Runs of pushes and pops of changing length, down to empty and up again.

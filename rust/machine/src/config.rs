@@ -1,29 +1,33 @@
-//! How a machine is set up. Part of every recording, because it is part of the meaning of a run.
+//! The configuration of a machine. It is part of every recording, because it decides what a run
+//! does.
 
 use std::collections::BTreeMap;
 
-/// The machine's configuration: bounds, scheduling policy and what determinism a recording promises.
+/// The machine's configuration: bounds, the scheduling policy, and the determinism that a recording
+/// promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolMachineConfig {
     /// Which ready coroutine steps next.
     pub policy: SchedulingPolicy,
-    /// The priorities that [`SchedulingPolicy::Priority`] goes by: role name to priority, 255 first; a role that is not
-    /// named has 0. A spawned coroutine has its parent's.
+    /// Priorities for [`SchedulingPolicy::Priority`], by role name; 255 is the highest, and a role
+    /// that is not listed has 0. A spawned coroutine has its parent's.
     pub priorities: BTreeMap<String, u8>,
-    /// Messages an edge can hold. 64 lets a sender of 32 KiB chunks run two pipes ahead, in 2 MiB.
+    /// Messages an edge can hold. 64 chunks of 32 KiB, 2 MiB, let a sender fill two pipes ahead.
     pub buffer_len_max: u32,
-    /// Bytes of the encoding of a payload, an argument or a result. 64 KiB: larger data is sent in chunks, so that no
-    /// single message can hold up a link or a recording window.
+    /// Bytes of the encoding of a payload, an argument or a result. Larger data is sent in chunks,
+    /// so that no single message holds up a link or a recording window.
     pub payload_len_max: u32,
-    /// Coroutines of a session, spawned ones included. 64 bounds the scans over a session.
+    /// Coroutines of a session, spawned and halted ones included. It bounds the scans over a
+    /// session.
     pub coroutines_max: u16,
-    /// Sessions of a machine, ended ones included. A million idle ones take less than 2 GiB.
+    /// Sessions of a machine, ended ones included. A million idle sessions take less than 2 GiB.
     pub sessions_max: u32,
-    /// Witnesses of a session that are live at a time; one more expires the oldest.
+    /// Live witnesses of a session. One more expires the oldest.
     pub witnesses_max: u32,
-    /// Ticks after which a witness expires by itself. A minute, by the convention of 1 ms a tick.
+    /// Ticks after which a witness expires. The default is a minute, by the convention of 1 ms a
+    /// tick.
     pub witness_ttl: u64,
-    /// Ticks that an effect may take whose operation names no budget; `None`: any time.
+    /// Budget, in ticks, of an effect whose operation has none of its own; `None`: no limit.
     pub effect_budget: Option<u64>,
     /// What a recording promises about its replay.
     pub determinism_mode: DeterminismMode,
@@ -49,14 +53,15 @@ impl Default for ProtocolMachineConfig {
 /// Which ready coroutine steps next. A policy orders steps; it never changes what a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SchedulingPolicy {
-    /// The head of the queue; it stays at the head until it blocks, yields or ends. The canonical policy.
+    /// The head of the queue, where it stays until it blocks, yields or ends. The canonical policy.
     Cooperative,
     /// The head of the queue; after its step it goes to the back.
     RoundRobin,
     /// The highest priority, ties in queue order; after its step it goes to the back.
     Priority,
-    /// The first in the queue that holds a progress token, else the head; after its step it goes to the back. A
-    /// coroutine holds a token while another one is blocked on an edge that only it can serve.
+    /// The first in the queue that holds a progress token, else the head; after its step it goes to
+    /// the back. A coroutine holds a token while another one is blocked on an edge that only the
+    /// first can serve.
     ProgressAware,
 }
 
@@ -80,14 +85,16 @@ impl SchedulingPolicy {
     }
 }
 
-/// What a recording promises about its replay, and so what is recorded and compared.
+/// What a recording promises about its replay. It decides what is recorded and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeterminismMode {
     /// Requests, outcomes, and the digests of state and trace at every checkpoint.
     Full,
-    /// Requests and outcomes; no digests. For replaying with outcomes that were edited on purpose.
+    /// Requests and outcomes, without digests: for replays with outcomes that were edited on
+    /// purpose.
     ModuloEffects,
-    /// As `Full`, but the trace is compared session by session, so that the order among sessions may differ.
+    /// As `Full`, but traces are compared session by session, so the order among sessions may
+    /// differ.
     ModuloCommutativity,
     /// As `Full`; the machine takes outcomes from a recording only.
     Replay,

@@ -9,33 +9,34 @@ use crate::value::Value;
 /// One structure, or one alternative of a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The type.
+    /// The name of the type.
     pub type_name: String,
     /// The alternative's number; 0 for a structure.
     pub number: u64,
     /// The alternative's name; `mk` for a structure.
     pub name: String,
-    /// The fields, in order: name and type. A type's arguments stand in parentheses behind it: `List(u8)`.
+    /// The fields in order: name and type. A type's arguments follow it in parentheses: `List(u8)`.
     pub fields: Vec<(String, String)>,
 }
 
 /// A type that the schema can name.
 pub(crate) trait Described {
-    /// Its name with its arguments.
+    /// The type's name with its arguments.
     fn type_name() -> String;
 
-    /// Its rows; none for a type that has no parts of its own.
+    /// The type's rows; none for a type without parts of its own.
     fn rows() -> Vec<Row> {
         Vec::new()
     }
 }
 
-/// The name of the type of what a function picks out of a structure. The function is not called.
+/// A field's name and the name of its type, which is inferred from the accessor. The accessor is
+/// not called.
 pub(crate) fn field<S, T: Described>(name: &str, _: fn(&S) -> &T) -> (String, String) {
     (name.to_owned(), T::type_name())
 }
 
-/// As [`field`], of an alternative.
+/// As [`field`], for a field of an alternative.
 pub(crate) fn part<S, T: Described>(name: &str, _: fn(&S) -> Option<&T>) -> (String, String) {
     (name.to_owned(), T::type_name())
 }
@@ -60,12 +61,12 @@ macro_rules! named {
 }
 
 named! {
-    u8 = "u8"; u16 = "u16"; u32 = "u32"; u64 = "u64"; i64 = "i64"; bool = "bool";
-    String = "Text"; Arc<str> = "Text"; Arc<Box<str>> = "Text"; Arc<Box<[u8]>> = "Bytes"; Arc<Box<[Value]>> = "List(Value)"; [u8; 32] = "Digest";
-    RoleId = "RoleId"; LabelId = "LabelId"; SortId = "SortId"; EdgeId = "EdgeId"; OperationId = "OperationId";
-    ProgramId = "ProgramId"; StateId = "StateId"; Pc = "Pc"; Reg = "Reg"; SessionId = "SessionId";
-    CoroutineId = "CoroutineId";
-    BTreeMap<String, u8> = "List(Pair(Text)(u8))";
+    u8 = "u8"; u16 = "u16"; u32 = "u32"; u64 = "u64"; i64 = "i64"; bool = "bool"; String = "Text";
+    Arc<str> = "Text"; Arc<Box<str>> = "Text"; Arc<Box<[u8]>> = "Bytes";
+    Arc<Box<[Value]>> = "List(Value)"; [u8; 32] = "Digest"; RoleId = "RoleId"; LabelId = "LabelId";
+    SortId = "SortId"; EdgeId = "EdgeId"; OperationId = "OperationId"; ProgramId = "ProgramId";
+    StateId = "StateId"; Pc = "Pc"; Reg = "Reg"; SessionId = "SessionId";
+    CoroutineId = "CoroutineId"; BTreeMap<String, u8> = "List(Pair(Text)(u8))";
 }
 
 fn list_of<T: Described>() -> String {

@@ -1,4 +1,4 @@
-//! Digests: what parity and replay compare.
+//! Digests, which parity tests and replays compare.
 
 use antiphon_codec::Encoder;
 
@@ -17,8 +17,8 @@ pub const MACHINE_TAG: &str = "antiphon.machine.v1";
 /// Starts the hashed bytes of a trace.
 pub const TRACE_TAG: &str = "antiphon.trace.v1";
 
-/// Events are hashed in blocks of this many bytes: enough for the hash to use the processor's width, few enough to
-/// stay in its first cache.
+/// Events are hashed in blocks of this many bytes: enough for the hash to use wide instructions,
+/// few enough to stay in the first-level cache.
 const BLOCK_LEN: usize = 16 << 10;
 
 impl ProtocolMachineKernel {
@@ -32,8 +32,8 @@ impl ProtocolMachineKernel {
         Some(bytes)
     }
 
-    /// The canonical bytes of the whole machine: step index, clock, ready queue, and the sessions in the order of
-    /// their numbers. Linear in its size.
+    /// The canonical bytes of the whole machine: step index, clock, ready queue, and the sessions
+    /// in the order of their numbers. Linear in its size.
     pub fn state_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut out = Encoder::new(&mut bytes);
@@ -68,7 +68,8 @@ impl ProtocolMachineKernel {
     }
 }
 
-/// A sink that keeps nothing of the events but their digest: BLAKE3 of the tag and every event's canonical bytes.
+/// A sink that keeps only a digest of the events: BLAKE3 of the tag and every event's canonical
+/// bytes.
 #[derive(Clone, Debug)]
 pub struct TraceDigest {
     hasher: blake3::Hasher,
@@ -87,10 +88,10 @@ impl Default for TraceDigest {
 }
 
 impl TraceDigest {
-    /// Takes an event that somebody else keeps.
+    /// Adds an event that is kept elsewhere.
     #[inline]
     pub fn add(&mut self, stamp: &Stamp, event: &Event) {
-        // An `ObsEvent`, without making one.
+        // The bytes of an `ObsEvent`, without building one.
         let mut out = Encoder::new(&mut self.block);
         out.array(2);
         stamp.encode(&mut out);

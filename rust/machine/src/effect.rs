@@ -1,8 +1,9 @@
-//! Effects: what the machine asks of the world, and what the world answers.
+//! Effects: requests of the machine to the outside world, and their outcomes.
 //!
-//! An `Invoke` or `Check` yields a request and its coroutine waits. The driver asks the [`EffectHandler`]; the outcome
-//! comes back at once ([`Reply::Now`]) or later, as [`Ingress::Outcome`](crate::Ingress::Outcome). Both take the same
-//! way into the machine. A handler returns data and holds no reference to machine state.
+//! An `Invoke` or `Check` issues a request, and its coroutine blocks. The driver asks the
+//! [`EffectHandler`]. The outcome arrives at once ([`Reply::Now`]) or later, as
+//! [`Ingress::Outcome`](crate::Ingress::Outcome); the machine treats both alike. A handler returns
+//! data and holds no reference to the machine's state.
 
 use crate::ids::{EffectId, OperationId, Pc, Reg, RoleId, SessionId, SortId};
 use crate::image::{Class, Instruction, Operation, Sort};
@@ -12,12 +13,13 @@ use crate::session::{Coroutine, Effect, Session};
 use crate::value::Value;
 use crate::verify::VerifiedImage;
 
-/// Whoever performs effects: application code, a guest, a script, a recording.
+/// The code that performs effects: an application, a guest, a script, or a recording.
 pub trait EffectHandler {
-    /// Performs or begins the requested effect.
+    /// Performs the requested effect, or begins it.
     ///
-    /// Called exactly once per effect (a retry is a new effect). With [`Reply::Later`] the outcome must come in as
-    /// ingress, or the effect's budget ends it. A handler that panics has not answered.
+    /// Called exactly once per effect; a retry is a new effect. After [`Reply::Later`] the outcome
+    /// must arrive as ingress, or the effect ends when its budget runs out. If the handler panics,
+    /// the effect stays outstanding.
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply;
 }
 
@@ -43,14 +45,15 @@ impl<F: FnMut(&EffectRequest<'_>) -> Reply> EffectHandler for FromFn<F> {
     }
 }
 
-/// A closure that many may call at the same time.
+/// A closure that several threads may call at the same time.
 impl<F: Fn(&EffectRequest<'_>) -> Reply> EffectHandler for &FromFn<F> {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
         (self.0)(request)
     }
 }
 
-/// A request: borrowed from the image and from the asking coroutine's registers, valid during the call.
+/// A request. It borrows from the image and from the coroutine's registers, and is valid during the
+/// call.
 #[derive(Clone, Copy, Debug)]
 pub struct EffectRequest<'a> {
     pub(crate) effect: EffectId,
@@ -64,7 +67,7 @@ pub struct EffectRequest<'a> {
 }
 
 impl<'a> EffectRequest<'a> {
-    /// What the coroutine of a session asks by an effect.
+    /// The request that a coroutine makes with this effect.
     #[inline(always)]
     pub(crate) fn of(
         session: SessionId,
@@ -105,27 +108,27 @@ impl<'a> EffectRequest<'a> {
         ))
     }
 
-    /// The effect to answer; names the session too.
+    /// The effect to answer. It also names the session.
     pub fn effect(&self) -> EffectId {
         self.effect
     }
 
-    /// The role whose coroutine asks; `None` for a spawned coroutine.
+    /// The role of the coroutine that asks; `None` for a spawned coroutine.
     pub fn role(&self) -> Option<RoleId> {
         self.role
     }
 
-    /// The asking role's name, empty for a spawned coroutine.
+    /// The name of that role; empty for a spawned coroutine.
     pub fn role_name(&self) -> &'a str {
         self.role.map_or("", |role| self.image.role_name(role))
     }
 
-    /// The number of the operation asked for.
+    /// The id of the requested operation.
     pub fn operation_id(&self) -> OperationId {
         self.operation
     }
 
-    /// The operation asked for.
+    /// The requested operation.
     pub fn operation(&self) -> &'a Operation {
         &self.image.image().operations[self.operation.index()]
     }
@@ -136,22 +139,22 @@ impl<'a> EffectRequest<'a> {
         &self.image.image().interfaces[interface].name
     }
 
-    /// The class of the operation, with its label for `produce`, `decide` and `deliver`.
+    /// The operation's class, with its label or labels for `produce`, `decide` and `deliver`.
     pub fn class(&self) -> &'a Class {
         &self.operation().class
     }
 
-    /// The image the request comes from: names and sorts.
+    /// The image that the request comes from: it has the names and sorts.
     pub fn image(&self) -> &'a VerifiedImage {
         self.image
     }
 
-    /// The sort that a successful result must have.
+    /// The id of the sort that a successful result must have.
     pub fn result_sort(&self) -> SortId {
         self.operation().result
     }
 
-    /// The sort that a successful result must have, as data.
+    /// The sort that a successful result must have.
     pub fn result(&self) -> &'a Sort {
         &self.image.image().sorts[self.result_sort().index()]
     }
@@ -161,7 +164,7 @@ impl<'a> EffectRequest<'a> {
         self.deadline
     }
 
-    /// How often this request was made before, after a failure `unavailable`.
+    /// How many attempts came before this one; each failed with `unavailable`.
     pub fn attempt(&self) -> u8 {
         self.attempt
     }
@@ -182,7 +185,8 @@ impl<'a> EffectRequest<'a> {
         self.operands.iter().map(move |reg| &registers[reg.index()])
     }
 
-    /// The answer of a `decide`: the label of that name, if it is among those to choose from.
+    /// The outcome that answers a `decide` with the label of this name; `None` if the label is not
+    /// among the choices.
     pub fn choose(&self, name: &str) -> Option<Outcome> {
         let Class::Decide { labels, .. } = self.class() else {
             return None;
@@ -192,7 +196,8 @@ impl<'a> EffectRequest<'a> {
     }
 }
 
-/// The operands of an `Invoke` or a `Check`: what the effect asks for, and where its outcome goes.
+/// The operands of an `Invoke` or a `Check`: what the effect requests, and where its outcome is
+/// stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Invocation<'a> {
     pub(crate) operation: OperationId,
@@ -204,7 +209,8 @@ pub(crate) struct Invocation<'a> {
 }
 
 impl<'a> Invocation<'a> {
-    /// The instruction that a coroutine with an outstanding effect is still at; `None` for any other.
+    /// The instruction that a coroutine with an outstanding effect is at; `None` for any other
+    /// coroutine.
     #[inline(always)]
     pub(crate) fn of(image: &'a VerifiedImage, coroutine: &Coroutine) -> Option<Invocation<'a>> {
         let (operation, args, dst, witness, on_failure) =

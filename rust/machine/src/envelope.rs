@@ -1,7 +1,8 @@
-//! What two runs of the same sessions may differ in, and whether they do in more.
+//! The envelope of concurrent runs: in what two runs of the same sessions may differ.
 //!
-//! Sessions have nothing in common, so in what order their steps lie between each other means nothing: that is the envelope of a
-//! run with concurrency. [`EnvelopeDiff`] says whether two runs are equal, differ within it, or are outside, and by what.
+//! Sessions share no state, so the order in which the steps of different sessions interleave has no
+//! meaning. [`EnvelopeDiff`] reports whether two runs are equal, differ only in that order, or
+//! differ in more, and in what.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,18 +14,19 @@ use crate::input::Ingress;
 use crate::kernel::ProtocolMachineKernel;
 use crate::sink::Sink;
 
-/// Everything that a run shows: an observer. [`close`](Self::close) adds how the sessions stand at the end.
+/// An observer that records all of a run. [`close`](Self::close) adds the final state of the
+/// sessions.
 #[derive(Clone, Debug, Default)]
 pub struct RunLog {
     events: Vec<ObsEvent>,
-    apart: Vec<Apart>,
+    inputs: Vec<InputEntry>,
     states: Vec<[u8; 32]>,
     clock: u64,
 }
 
-/// What happens in a run and is no event of a session.
+/// An input or a refusal, which is not an event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Apart {
+enum InputEntry {
     Input(Ingress),
     Refused(Refusal),
 }
@@ -32,12 +34,12 @@ enum Apart {
 /// How two runs differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopeDiff {
-    /// In nothing: the same events with the same stamps in the same order.
+    /// They do not: the same events with the same stamps in the same order.
     Equal,
-    /// Each session's events are the same, in the same order, at the same times, and so is its end. The steps of different sessions
-    /// lie otherwise between each other.
+    /// Each session has the same events, in the same order, at the same clock readings, and the
+    /// same final state. The steps of different sessions interleave differently.
     Reordered,
-    /// In more than that.
+    /// They differ in more than the interleaving.
     Outside(Outside),
 }
 
@@ -46,39 +48,39 @@ pub enum EnvelopeDiff {
 pub enum Outside {
     /// A session is in one run only.
     Missing {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
     /// A session's events differ.
     Trace {
-        /// Which session.
+        /// The session.
         session: SessionId,
-        /// At which of its events, from 0.
+        /// The position of the first event that differs, from 0.
         at: usize,
     },
-    /// A session's end differs, though its events do not.
+    /// A session's final state differs, though its events do not.
     State {
-        /// Which session.
+        /// The session.
         session: SessionId,
     },
-    /// What belongs to no session differs: time, refusals of what concerns no session or one that is not there.
+    /// An input or refusal that belongs to no session differs.
     Apart {
-        /// At which of those, from 0.
+        /// The position of the first one that differs, from 0.
         at: usize,
     },
-    /// What was put to a session from outside, or refused it, differs.
+    /// An input to a session, or its refusal, differs.
     Inputs {
-        /// Which session.
+        /// The session.
         session: SessionId,
-        /// At which of those, from 0.
+        /// The position of the first one that differs, from 0.
         at: usize,
     },
-    /// The clock at the end differs.
+    /// The final clock differs.
     Clock,
 }
 
 impl RunLog {
-    /// Adds how the machine stands.
+    /// Adds the final state of the machine.
     pub fn close(&mut self, kernel: &ProtocolMachineKernel) {
         let digests = kernel
             .sessions()
@@ -88,19 +90,19 @@ impl RunLog {
         self.clock = kernel.clock();
     }
 
-    /// The events, in the order in which they were told.
+    /// The events, in the order in which they were observed.
     pub fn events(&self) -> &[ObsEvent] {
         &self.events
     }
 
     /// Events by session.
-    fn traces(&self) -> BTreeMap<SessionId, Vec<&ObsEvent>> {
-        grouped(&self.events, |told| told.stamp.session)
+    fn events_by_session(&self) -> BTreeMap<SessionId, Vec<&ObsEvent>> {
+        grouped(&self.events, |event| event.stamp.session)
     }
 
-    /// What was put to each session, and to the machine.
-    fn inputs(&self) -> BTreeMap<Option<SessionId>, Vec<&Apart>> {
-        grouped(&self.apart, Apart::session)
+    /// The inputs and refusals of each session, and under `None` those of the machine.
+    fn inputs_by_session(&self) -> BTreeMap<Option<SessionId>, Vec<&InputEntry>> {
+        grouped(&self.inputs, InputEntry::session)
     }
 }
 
@@ -112,20 +114,21 @@ fn grouped<T, K: Ord>(items: &[T], group: impl Fn(&T) -> K) -> BTreeMap<K, Vec<&
     groups
 }
 
-/// Where two lists differ first.
+/// The first position at which two lists differ.
 fn differing<T>(a: &[T], b: &[T], same: impl Fn(&T, &T) -> bool) -> Option<usize> {
     let at = a.iter().zip(b).position(|(a, b)| !same(a, b));
     at.or_else(|| (a.len() != b.len()).then(|| a.len().min(b.len())))
 }
 
-/// Whether the event is the same but for the machine's step index, which is not the session's.
+/// Whether two events are equal but for the machine's step index, which depends on the
+/// interleaving.
 fn same_event(a: &ObsEvent, b: &ObsEvent) -> bool {
     let step = b.stamp.step;
     Stamp { step, ..a.stamp } == b.stamp && a.event == b.event
 }
 
 fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
-    let (inputs, others) = (a.inputs(), b.inputs());
+    let (inputs, others) = (a.inputs_by_session(), b.inputs_by_session());
     for of in inputs.keys().chain(others.keys()) {
         let row = |inputs: &BTreeMap<_, Vec<_>>| inputs.get(of).cloned().unwrap_or_default();
         if let Some(at) = differing(&row(&inputs), &row(&others), |a, b| a == b) {
@@ -135,7 +138,7 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
             });
         }
     }
-    let (traces, others) = (a.traces(), b.traces());
+    let (traces, others) = (a.events_by_session(), b.events_by_session());
     for session in traces.keys().chain(others.keys()).copied() {
         let (Some(trace), Some(other)) = (traces.get(&session), others.get(&session)) else {
             return Some(Outside::Missing { session });
@@ -155,22 +158,22 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
     (a.clock != b.clock).then_some(Outside::Clock)
 }
 
-impl Apart {
-    /// The session that it is put to; `None`: it concerns the machine.
+impl InputEntry {
+    /// The session that it concerns; `None` for the machine.
     fn session(&self) -> Option<SessionId> {
         match self {
-            Apart::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
-            Apart::Input(Ingress::Cancel { session, .. }) => Some(*session),
-            Apart::Input(Ingress::Open { .. } | Ingress::AdvanceClock { .. }) => None,
-            Apart::Refused(
+            InputEntry::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
+            InputEntry::Input(Ingress::Cancel { session, .. }) => Some(*session),
+            InputEntry::Input(Ingress::Open { .. } | Ingress::AdvanceClock { .. }) => None,
+            InputEntry::Refused(
                 Refusal::NoSuchSession { session }
                 | Refusal::SessionEnded { session }
                 | Refusal::NotOwner { session },
             ) => Some(*session),
-            Apart::Refused(Refusal::Late { effect } | Refusal::NeverIssued { effect }) => {
+            InputEntry::Refused(Refusal::Late { effect } | Refusal::NeverIssued { effect }) => {
                 Some(effect.session)
             }
-            Apart::Refused(
+            InputEntry::Refused(
                 Refusal::NoSuchImage
                 | Refusal::SessionBound { .. }
                 | Refusal::OwnerTooLong { .. }
@@ -181,16 +184,17 @@ impl Apart {
 }
 
 impl EnvelopeDiff {
-    /// How the runs differ. Linear in both, but for a factor of their sessions where one has many inputs.
+    /// How the runs differ. The time is linear in the events and inputs, times the logarithm of the
+    /// number of sessions.
     pub fn between(a: &RunLog, b: &RunLog) -> EnvelopeDiff {
         match outside(a, b) {
             Some(outside) => EnvelopeDiff::Outside(outside),
-            None if a.events == b.events && a.apart == b.apart => EnvelopeDiff::Equal,
+            None if a.events == b.events && a.inputs == b.inputs => EnvelopeDiff::Equal,
             None => EnvelopeDiff::Reordered,
         }
     }
 
-    /// Whether concurrency explains the difference.
+    /// Whether the runs differ in their interleaving at most.
     pub fn is_within(&self) -> bool {
         !matches!(self, EnvelopeDiff::Outside(_))
     }
@@ -202,11 +206,11 @@ impl Sink for RunLog {
     }
 
     fn ingress(&mut self, _: u64, input: &Ingress) {
-        self.apart.push(Apart::Input(input.clone()));
+        self.inputs.push(InputEntry::Input(input.clone()));
     }
 
     fn refused(&mut self, _: u64, refusal: &Refusal) {
-        self.apart.push(Apart::Refused(*refusal));
+        self.inputs.push(InputEntry::Refused(*refusal));
     }
 }
 
@@ -215,7 +219,7 @@ impl fmt::Display for EnvelopeDiff {
         match self {
             EnvelopeDiff::Equal => f.write_str("equal"),
             EnvelopeDiff::Reordered => {
-                f.write_str("within the envelope: the same sessions, otherwise between each other")
+                f.write_str("equivalent: same per-session traces, different interleaving")
             }
             EnvelopeDiff::Outside(outside) => write!(f, "outside the envelope: {outside}"),
         }
@@ -233,13 +237,13 @@ impl fmt::Display for Outside {
             Outside::Apart { at } => {
                 write!(
                     f,
-                    "what is put to the machine differs, at input or refusal {at}"
+                    "the inputs to the machine differ at input or refusal {at}"
                 )
             }
             Outside::Inputs { session, at } => {
                 write!(
                     f,
-                    "what is put to session {session} differs, at input or refusal {at}"
+                    "the inputs to session {session} differ at input or refusal {at}"
                 )
             }
             Outside::Clock => f.write_str("the clocks differ"),

@@ -1,4 +1,4 @@
-//! What an observer sees. Observation never changes a run.
+//! What a sink observes. Observation never changes a run.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ pub struct Stamp {
 /// An event with its stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObsEvent {
-    /// When and where.
+    /// When and where it happened.
     pub stamp: Stamp,
-    /// What.
+    /// What happened.
     pub event: Event,
 }
 
-/// What happened. The order within a session is fixed: see the crate's semantics.
+/// What happened. `docs/semantics.md` fixes the order within a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The session began.
@@ -41,23 +41,23 @@ pub enum Event {
     },
     /// A message was accepted into the buffer of its edge.
     Sent(Message),
-    /// As `Sent`, by an internal choice.
+    /// As `Sent`, by an internal choice (`Offer`).
     Offered(Message),
     /// A message was taken from the buffer of its edge.
     Received(Message),
-    /// As `Received`, by an external choice.
+    /// As `Received`, by an external choice (`Choose`).
     Chose(Message),
     /// An effect was issued.
     EffectIssued {
         /// Its number in the session.
         number: u64,
-        /// Who asks.
+        /// The coroutine that asks.
         coroutine: CoroutineId,
-        /// What is asked.
+        /// The requested operation.
         operation: OperationId,
-        /// How often it was asked before.
+        /// How many attempts came before this one.
         attempt: u8,
-        /// When it times out.
+        /// The clock reading, in ticks, at which it times out; `None`: never.
         deadline: Option<u64>,
     },
     /// An effect succeeded.
@@ -71,7 +71,7 @@ pub enum Event {
     EffectFailed {
         /// Its number.
         number: u64,
-        /// How.
+        /// How it failed.
         failure: Failure,
     },
     /// An effect was outstanding when its session ended; its outcome will be refused.
@@ -86,7 +86,7 @@ pub enum Event {
         /// The effect it is evidence of.
         number: u64,
     },
-    /// A witness is no longer good.
+    /// A witness expired, or was dropped by the bound on witnesses or by its session's end.
     WitnessExpired {
         /// Its number.
         witness: u64,
@@ -110,7 +110,7 @@ pub enum Event {
     },
     /// A failure became visible: a program took its failure branch, or a fault follows.
     FailureBranchEntered {
-        /// Whose failure.
+        /// The coroutine that failed.
         coroutine: CoroutineId,
         /// What failed.
         cause: Fault,
@@ -119,36 +119,36 @@ pub enum Event {
     Spawned {
         /// Its number.
         coroutine: CoroutineId,
-        /// What it runs.
+        /// Its program.
         program: ProgramId,
     },
-    /// A coroutine came to its end.
+    /// A coroutine reached its end.
     Halted {
-        /// Which.
+        /// The coroutine.
         coroutine: CoroutineId,
     },
     /// A coroutine faulted.
     Faulted {
-        /// Which.
+        /// The coroutine.
         coroutine: CoroutineId,
-        /// Why.
+        /// Its fault.
         fault: Fault,
     },
-    /// The protocol came to its end.
+    /// The protocol reached its end.
     Closed,
-    /// The session ended; nothing of it changes any more but its epoch.
+    /// The session ended. It never changes again, but for its epoch in the event that follows.
     SessionTerminal {
-        /// How.
+        /// How it ended.
         end: End,
     },
-    /// The session's epoch advanced: handles from before are stale.
+    /// The session's epoch advanced: earlier handles are stale.
     EpochAdvanced {
         /// The new epoch.
         epoch: u64,
     },
 }
 
-/// A message, as it passes into or out of a buffer.
+/// A message that enters or leaves a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Its edge: sender and receiver.

@@ -1,13 +1,14 @@
-//! What ends a coroutine, and with it its session; and what an input is refused for.
+//! Faults, which end a coroutine and its session, and refusals of inputs.
 
 use crate::ids::{EdgeId, EffectId, LabelId, Pc, Reg, RoleId, SessionId, SortId, StateId};
 use crate::outcome::FailureKind;
 use crate::value::Form;
 
-/// Why a coroutine faulted: facts, never a sentence in place of one.
+/// Why a coroutine faulted, as data.
 ///
-/// A fault is contained: it ends its session and no other. A session of a verified image and a safe protocol can only
-/// see `EffectFailed`, `PayloadTooLarge` and `CoroutineBound`; the others are what a step says to an image that lied.
+/// A fault is contained: it ends its session and no other. A session of a verified image and a safe
+/// protocol can fault only with `EffectFailed`, `PayloadTooLarge` or `CoroutineBound`. The others
+/// are the result of a step on an image that was not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// An operand names a register that the coroutine does not have.
@@ -21,7 +22,7 @@ pub enum Fault {
     /// Control left the program.
     #[error("instruction {pc} is out of the {len} instructions of this program")]
     PcOutOfBounds {
-        /// Where control went.
+        /// The address that control reached.
         pc: Pc,
         /// How many instructions there are.
         len: u32,
@@ -29,7 +30,7 @@ pub enum Fault {
     /// An operand names a row that a table of the image does not have.
     #[error("row {index} is not in the image's table of {table}")]
     NoSuchRow {
-        /// Which table.
+        /// The table.
         table: Table,
         /// The row asked for.
         index: u32,
@@ -39,7 +40,7 @@ pub enum Fault {
     NotAnEndpoint {
         /// The operand.
         register: Reg,
-        /// What it holds.
+        /// The form of its value.
         got: Form,
     },
     /// The endpoint is held by another coroutine.
@@ -47,7 +48,7 @@ pub enum Fault {
     NotHolder {
         /// The endpoint's role.
         role: RoleId,
-        /// Who holds it.
+        /// The coroutine that holds it.
         holder: u16,
     },
     /// The role's automaton does not admit this kind of action now.
@@ -59,9 +60,9 @@ pub enum Fault {
         role: RoleId,
         /// Its state.
         state: StateId,
-        /// What the instruction does.
+        /// The action of the instruction.
         expected: Action,
-        /// What the state admits.
+        /// The action that the state admits.
         got: Action,
     },
     /// The role's automaton does not admit this label now.
@@ -69,7 +70,7 @@ pub enum Fault {
     WrongLabel {
         /// The role.
         role: RoleId,
-        /// Its state; its branches are what was expected.
+        /// Its state, whose branches are the labels that were expected.
         state: StateId,
         /// The label sent or received.
         got: LabelId,
@@ -90,36 +91,37 @@ pub enum Fault {
         /// The limit.
         max: u32,
     },
-    /// A message arrived that the instruction has no place for.
+    /// A message arrived for which the instruction has no branch.
     #[error("message {got} arrived on edge {edge} and the instruction has no branch for it")]
     UnexpectedMessage {
-        /// Where it arrived.
+        /// The edge that it arrived on.
         edge: EdgeId,
         /// Its label.
         got: LabelId,
     },
-    /// The selector of an internal choice holds none of the arms' labels.
+    /// The selector of an internal choice is not the label of an arm.
     #[error("the selector holds {got}, which is none of the arms")]
     SelectorOutside {
-        /// What it holds, if it is a number at all.
+        /// The number that it holds.
         got: u64,
     },
-    /// The condition of a branch holds none of the table's numbers.
+    /// The condition of a branch is not in its table.
     #[error("the condition holds {got}, which is not in the table")]
     NoSuchBranch {
-        /// What it holds.
+        /// The number that it holds.
         got: u64,
     },
     /// A register that must hold a number or truth value does not.
     #[error("a number was expected, got a value of form {got}")]
     NotANumber {
-        /// The form of what it holds.
+        /// The form of its value.
         got: Form,
     },
-    /// An operation was asked for with the wrong number of arguments, or by the wrong instruction.
+    /// The instruction does not match the class of its operation, or has the wrong number of
+    /// arguments.
     #[error("the instruction does not fit the operation it names")]
     WrongOperation,
-    /// A coroutine would be one too many.
+    /// The session has as many coroutines as it may have.
     #[error("the session has {max} coroutines, which is the limit")]
     CoroutineBound {
         /// The limit.
@@ -133,7 +135,7 @@ pub enum Fault {
         /// How it failed.
         kind: FailureKind,
     },
-    /// The program ends while a role is not at its end.
+    /// The program ends while one of its roles is not in an end state.
     #[error("role {role} is in state {state}, which is not an end")]
     EndpointOpen {
         /// The role.
@@ -162,7 +164,7 @@ pub enum Table {
     Edges,
 }
 
-/// What a role may do next.
+/// The kind of action that a state of an automaton admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is what its name says")]
 pub enum Action {
@@ -198,7 +200,7 @@ pub enum Refusal {
         /// The effect named.
         effect: EffectId,
     },
-    /// The one who asks does not own the session.
+    /// The requester does not own the session.
     #[error("session {session} has another owner")]
     NotOwner {
         /// The session named.
@@ -207,7 +209,7 @@ pub enum Refusal {
     /// The image has not been loaded into this machine.
     #[error("the image to open a session of is not loaded")]
     NoSuchImage,
-    /// A session would be one too many.
+    /// The machine has as many sessions as it may have.
     #[error("the machine has {max} sessions, which is the limit")]
     SessionBound {
         /// The limit.
@@ -221,7 +223,7 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
-    /// The clock would pass its end.
+    /// The clock would exceed its last tick.
     #[error("the clock cannot advance by {ticks} ticks")]
     ClockOverflow {
         /// The ticks asked for.

@@ -1,6 +1,7 @@
 //! The small integers that name things inside the machine.
 //!
-//! Names (`"Host"`, `"exec_output"`) live in the image and appear again in diagnostics; a step compares integers only.
+//! Names (`"Host"`, `"exec_output"`) are stored in the image and used in diagnostics; a step
+//! compares integers only.
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {$(
@@ -9,7 +10,7 @@ macro_rules! ids {
         pub struct $name(pub $inner);
 
         impl $name {
-            /// The number as an index into the table that this id names a row of.
+            /// The id as an index into the table whose row it names.
             #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
@@ -31,11 +32,12 @@ ids! {
     LabelId(u16);
     /// A sort of an image: a row of `CodeImage::sorts`.
     SortId(u16);
-    /// An ordered pair of roles that speak, numbered by `VerifiedImage`.
+    /// An ordered pair of roles that communicate, numbered by `VerifiedImage`.
     EdgeId(u16);
     /// An operation of an image: a row of `CodeImage::operations`.
     OperationId(u16);
-    /// A program of an image: a row of `CodeImage::programs`. The first ones are the roles' own.
+    /// A program of an image: a row of `CodeImage::programs`. The first ones belong to the roles,
+    /// in their order.
     ProgramId(u16);
     /// A state of one role's automaton: a row of `Automaton::states`.
     StateId(u32);
@@ -43,21 +45,22 @@ ids! {
     Pc(u32);
     /// A register of a coroutine.
     Reg(u8);
-    /// A session of a machine, in the order of opening, never used twice.
+    /// A session of a machine, in the order of opening. Never reused.
     SessionId(u32);
-    /// A coroutine of a session, in the order of creation; coroutine `r` runs role `r`.
+    /// A coroutine of a session, in the order of creation. Coroutine `r` runs the program of role
+    /// `r`.
     CoroutineId(u16);
 }
 
 /// An effect of a session.
 ///
-/// Numbers count from 0 within the session, so that a step needs nothing global to allocate one, and a session's
-/// trace does not depend on what other sessions do.
+/// Numbers count from 0 within the session, so a step allocates one without global state, and a
+/// session's trace does not depend on other sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EffectId {
     /// The session that issued the effect.
     pub session: SessionId,
-    /// Its number within that session, from 0, never used twice.
+    /// Its number within that session, from 0. Never reused.
     pub number: u64,
 }
 
@@ -67,7 +70,7 @@ impl std::fmt::Display for EffectId {
     }
 }
 
-/// A coroutine that can step.
+/// A coroutine of a machine, chosen to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pick {
     /// Its session.

@@ -1,11 +1,11 @@
-//! What a protocol compiles to: tables of names and, per role, a program and a local automaton.
+//! The compiled form of a protocol: tables of names and, per role, a program and a local automaton.
 //!
-//! A [`CodeImage`] is data from anywhere: its fields are public and nothing about it is trusted. Only
-//! [`CodeImage::verify`] makes a [`VerifiedImage`](crate::VerifiedImage), and only that can be loaded.
+//! A [`CodeImage`] is untrusted data with public fields. Only [`CodeImage::verify`] makes a
+//! [`VerifiedImage`](crate::VerifiedImage) of it, and only that can be loaded.
 
 use crate::ids::{LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortId, StateId};
-// A constant of an instruction is a value, and a value is of a sort of the image: the two files name
-// each other.
+// A constant of an instruction is a value, and a value has a sort of the image, so the modules
+// `image` and `value` refer to each other.
 use crate::value::Value;
 
 /// A compiled protocol, content-addressed by the BLAKE3 digest of its deterministic CBOR.
@@ -19,17 +19,17 @@ pub struct CodeImage {
     pub roles: Vec<Role>,
     /// The message labels' names.
     pub labels: Vec<String>,
-    /// The sorts. A sort refers only to sorts before it, so every sort is finite.
+    /// The sorts. A sort refers only to earlier sorts, so every sort is finite.
     pub sorts: Vec<Sort>,
     /// The effect interfaces.
     pub interfaces: Vec<Interface>,
     /// The operations of all interfaces.
     pub operations: Vec<Operation>,
-    /// The programs: first one per role in role order, then those that only `Spawn` starts.
+    /// The programs: one per role, in role order, then the programs that only `Spawn` starts.
     pub programs: Vec<Program>,
 }
 
-/// A role: its name and what it may say and hear.
+/// A role: its name and its local type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     /// The role's name.
@@ -38,7 +38,7 @@ pub struct Role {
     pub automaton: Automaton,
 }
 
-/// A role's local session type. Recursion is an edge back, never unfolding.
+/// A role's local session type. Recursion is a transition to an earlier state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Automaton {
     /// The states; state 0 is where a session starts.
@@ -48,20 +48,20 @@ pub struct Automaton {
 /// A state of a local automaton.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The role has nothing more to say or hear.
+    /// The role neither sends nor receives any more.
     End,
-    /// The role sends one of the branches' labels to `to`; with several branches the choice is its own.
+    /// The role sends one of the branches' labels to `to`. With several branches, the role chooses.
     Send {
         /// The receiver.
         to: RoleId,
-        /// What may be sent, labels distinct, at least one.
+        /// The messages that it may send: at least one, with distinct labels.
         branches: Vec<Transition>,
     },
     /// The role receives one of the branches' labels from `from`.
     Recv {
         /// The sender.
         from: RoleId,
-        /// What may arrive, labels distinct, at least one.
+        /// The messages that may arrive: at least one, with distinct labels.
         branches: Vec<Transition>,
     },
 }
@@ -73,14 +73,14 @@ pub struct Transition {
     pub label: LabelId,
     /// The sort of its payload.
     pub sort: SortId,
-    /// The state after it.
+    /// The next state.
     pub next: StateId,
 }
 
 /// The type of a payload, an argument or a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sort {
-    /// Nothing but its presence.
+    /// A single value, without content.
     Unit,
     /// Truth values.
     Bool,
@@ -98,7 +98,7 @@ pub enum Sort {
     Option(SortId),
     /// Named fields, in this order.
     Record {
-        /// The record's name, for people; empty for the tuple of an unnamed payload list.
+        /// The record's name, for display; empty for the tuple of an unnamed payload list.
         name: String,
         /// Field names and sorts.
         fields: Vec<(String, SortId)>,
@@ -110,28 +110,29 @@ pub enum Sort {
         /// Its variants.
         variants: Vec<String>,
     },
-    /// A type of another language: bytes that the machine does not look into.
+    /// A type of another language: bytes that the machine does not interpret.
     Foreign {
-        /// The name the protocol gives it.
+        /// Its name in the protocol.
         name: String,
     },
-    /// A choice among labels: a `Nat` that is one of these label ids. The result sort of `host.decide`.
+    /// A choice among labels: a `Nat` that is one of these label ids. The result sort of
+    /// `host.decide`.
     Arm(Vec<LabelId>),
 }
 
-/// A named set of operations that a role may ask of the world.
+/// A named set of operations that a role may request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// The interface's name; `host` is the implicit one that the compiler speaks to.
+    /// The interface's name. `host` is the implicit interface that the compiler uses.
     pub name: String,
     /// Its version.
     pub version: u32,
 }
 
-/// An operation that `Invoke` or `Check` asks for.
+/// An operation that `Invoke` or `Check` requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The interface it belongs to: a row of `CodeImage::interfaces`.
+    /// Its interface: a row of `CodeImage::interfaces`.
     pub interface: u16,
     /// Its name within the interface.
     pub name: String,
@@ -141,65 +142,66 @@ pub struct Operation {
     pub args: Vec<SortId>,
     /// The sort of its result.
     pub result: SortId,
-    /// How many ticks the world may take before the effect fails with `timeout`; `None`: no limit of its own.
+    /// Ticks after which the effect fails with `timeout`; `None`: the configuration's budget
+    /// applies.
     pub budget: Option<u64>,
-    /// How often the machine asks again, by itself, after a failure `unavailable`.
+    /// How many times the machine repeats the request by itself after a failure `unavailable`.
     pub retries: u8,
 }
 
 /// The authority class of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The host of a role is asked for the payload of a message it is about to send.
+    /// Asks the host of a role for the payload of a message that the role is about to send.
     Produce {
         /// The message's label.
         label: LabelId,
-        /// To whom it will go.
+        /// The receiver.
         peer: RoleId,
     },
-    /// The host of a role is asked which of these labels to send.
+    /// Asks the host of a role which of these labels to send.
     Decide {
         /// The labels, in the order of the automaton's branches.
         labels: Vec<LabelId>,
-        /// To whom the message will go.
+        /// The receiver of the message.
         peer: RoleId,
     },
-    /// The host of a role is told a message that the role has received.
+    /// Gives the host of a role a message that the role has received.
     Deliver {
         /// The message's label.
         label: LabelId,
-        /// From whom it came.
+        /// The sender.
         peer: RoleId,
     },
-    /// A command: it may change the world.
+    /// A command: it may change the outside world.
     Command,
-    /// An observation: it reads the world and promises nothing.
+    /// An observation: it reads the outside world, without a guarantee.
     Observe,
-    /// An authoritative read: its success is evidence, kept as a witness.
+    /// An authoritative read: a success is evidence, which is kept as a witness.
     Check,
 }
 
-/// Instructions and how many registers they need.
+/// The code of a coroutine, and how many registers it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// A name for people.
+    /// A name for display.
     pub name: String,
     /// How many registers a coroutine of this program has, at most
-    /// [`REGISTERS_MAX`](crate::bounds::REGISTERS_MAX). In a role's program register 0 starts as the role's endpoint,
-    /// every other register as unit.
+    /// [`REGISTERS_MAX`](crate::bounds::REGISTERS_MAX). In a role's program, register 0 starts as
+    /// the role's endpoint; every other register starts as unit.
     pub registers: u8,
     /// The instructions. Execution starts at 0.
     pub code: Vec<Instruction>,
 }
 
-/// An instruction. Its meaning is given by [`step`](crate::step::step) alone.
+/// An instruction. [`step`](crate::step::step) defines its meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
     /// Send `label` with the payload in `val` over the endpoint in `chan`.
     Send {
         /// Holds the endpoint.
         chan: Reg,
-        /// What is sent.
+        /// The label to send.
         label: LabelId,
         /// Holds the payload.
         val: Reg,
@@ -208,12 +210,12 @@ pub enum Instruction {
     Receive {
         /// Holds the endpoint.
         chan: Reg,
-        /// What must arrive.
+        /// The label that must arrive.
         label: LabelId,
-        /// Takes the payload.
+        /// Receives the payload.
         dst: Reg,
     },
-    /// Internal choice: send the arm whose label id stands in `selector`.
+    /// Internal choice: send the arm whose label id is in `selector`.
     Offer {
         /// Holds the endpoint.
         chan: Reg,
@@ -222,79 +224,81 @@ pub enum Instruction {
         /// The arms, labels distinct.
         arms: Vec<Arm>,
     },
-    /// External choice: receive any label of the table, go where it says.
+    /// External choice: receive any label of the table and go to its target.
     Choose {
         /// Holds the endpoint.
         chan: Reg,
-        /// Takes the payload.
+        /// Receives the payload.
         dst: Reg,
-        /// Label and where to go on, labels distinct.
+        /// Labels and their targets, labels distinct.
         table: Vec<(LabelId, Pc)>,
     },
-    /// Ask the world: issue an effect and wait for its outcome.
+    /// Issue an effect and wait for its outcome.
     Invoke {
-        /// The operation asked for.
+        /// The requested operation.
         operation: OperationId,
         /// Registers that hold the arguments.
         args: Vec<Reg>,
-        /// Takes the result, or the failure kind's code.
+        /// Receives the result, or the code of the failure's kind.
         dst: Reg,
-        /// Where a failure goes; `None`: a failure faults the session.
+        /// The target after a failure; `None`: a failure faults the session.
         on_failure: Option<Pc>,
     },
-    /// Ask the world for evidence: as `Invoke`, of an operation of class `Check`; success also issues a witness.
+    /// Request evidence: as `Invoke`, for an operation of class `Check`. A success also issues a
+    /// witness.
     Check {
-        /// The operation asked for.
+        /// The requested operation.
         operation: OperationId,
         /// Registers that hold the arguments.
         args: Vec<Reg>,
-        /// Takes the result, or the failure kind's code.
+        /// Receives the result, or the code of the failure's kind.
         dst: Reg,
-        /// Takes the evidence.
+        /// Receives the evidence.
         witness: Reg,
-        /// Where a failure goes; `None`: a failure faults the session.
+        /// The target after a failure; `None`: a failure faults the session.
         on_failure: Option<Pc>,
     },
     /// Start another coroutine of this session.
     Spawn {
-        /// What it runs.
+        /// The program that it runs.
         program: ProgramId,
-        /// Registers whose values become its registers 0, 1, …
+        /// Registers whose values are copied to its registers 0, 1, …
         args: Vec<Reg>,
-        /// Takes the new coroutine's number.
+        /// Receives the new coroutine's number.
         dst: Reg,
     },
     /// `dst := value`.
     Set {
-        /// Takes the value.
+        /// Receives the value.
         dst: Reg,
         /// A constant; never an endpoint or evidence.
         value: Value,
     },
     /// `dst := src`.
     Move {
-        /// Takes the value.
+        /// Receives the value.
         dst: Reg,
-        /// Holds it, and keeps it.
+        /// Holds the value, which is copied.
         src: Reg,
     },
     /// Go to `target`.
     Jump {
-        /// Where to.
+        /// The address of the next instruction.
         target: Pc,
     },
-    /// Go where the table says for the number (or truth value: 0, 1) in `cond`.
+    /// Go to the target of the number in `cond`; truth values count as 0 and 1.
     Branch {
         /// Holds the number.
         cond: Reg,
-        /// Number and where to go on, numbers distinct.
+        /// Numbers and their targets, numbers distinct.
         table: Vec<(u64, Pc)>,
     },
-    /// Give way to the next ready coroutine.
+    /// Let the next ready coroutine step.
     Yield,
-    /// End the session: every endpoint at its end, every buffer empty.
+    /// End the session. Every endpoint must be at its end and every buffer empty.
     Close,
-    /// End the coroutine: its endpoints at their end. The last one closes the session.
+    /// End the coroutine. Its endpoints must be at their ends. The last coroutine to halt closes
+    /// the session.
     Halt,
 }
 
@@ -305,6 +309,6 @@ pub struct Arm {
     pub label: LabelId,
     /// Holds the payload.
     pub val: Reg,
-    /// Where to go on.
+    /// The address of the next instruction.
     pub target: Pc,
 }

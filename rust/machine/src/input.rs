@@ -1,4 +1,4 @@
-//! What goes into a kernel, and what a turn and an input result in.
+//! The inputs of a kernel, and the results of inputs and steps.
 
 use std::sync::Arc;
 
@@ -13,55 +13,55 @@ pub enum Ingress {
     Open {
         /// The image's digest.
         image: [u8; 32],
-        /// Who may cancel it: a name of at most 256 bytes.
+        /// The owner, who may cancel the session: a name of at most 256 bytes.
         owner: Arc<str>,
     },
     /// The outcome of an effect.
     Outcome {
-        /// Which effect.
+        /// The effect.
         effect: EffectId,
         /// How it ended.
         outcome: Outcome,
     },
-    /// Time has passed. The clock moves in no other way.
+    /// Time has passed. Only this input moves the clock.
     AdvanceClock {
-        /// How much, in ticks.
+        /// How many ticks have passed.
         ticks: u64,
     },
-    /// Call a session off.
+    /// Cancel a session.
     Cancel {
-        /// Which session.
+        /// The session.
         session: SessionId,
-        /// Who asks; must be the owner.
+        /// The requester, which must be the owner.
         owner: Arc<str>,
     },
 }
 
-/// What an input came to.
+/// What an input did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// A session was opened.
     Opened(SessionId),
-    /// An outcome was taken.
+    /// The outcome of an effect was taken in.
     Resumed(Resumed),
     /// The clock was advanced.
     Advanced {
-        /// How many effects timed out by it.
+        /// How many effects timed out.
         expired: u32,
     },
-    /// A session was called off.
+    /// A session was cancelled.
     Cancelled,
 }
 
-/// What a turn of the kernel came to.
+/// The result of one turn of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Turn {
     /// A step was taken.
     Stepped {
-        /// Who stepped.
+        /// The coroutine that stepped.
         pick: Pick,
-        /// What it came to.
+        /// The step's result.
         step: Step,
     },
     /// No coroutine is ready.
@@ -71,64 +71,64 @@ pub enum Turn {
 /// Why no coroutine is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// The world owes outcomes.
+    /// Effects are outstanding.
     Idle,
     /// Every session has ended.
     Done,
-    /// Sessions are left that no outcome can help: who waits, for what, and who could serve it.
+    /// Sessions are left that no outcome can unblock: their blocked coroutines.
     Stuck(Vec<Wait>),
 }
 
-/// A coroutine that waits for an edge.
+/// A coroutine that is blocked on an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Who waits.
+    /// The coroutine that waits.
     pub pick: Pick,
-    /// The role it was started for.
+    /// The role that it was started for; `None` for a spawned coroutine.
     pub role: Option<RoleId>,
-    /// For what.
+    /// The edge, and whether it is empty or full.
     pub on: On,
-    /// The one coroutine of the session that could serve it.
+    /// The only coroutine of the session that could unblock it.
     pub server: Option<CoroutineId>,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Step {
-    /// The instruction was done; the coroutine can go on.
+    /// The instruction was executed, and the coroutine is still ready.
     Ran,
-    /// The instruction was done; the coroutine gives way.
+    /// The instruction was executed, and lets other coroutines step first.
     Yielded,
-    /// Nothing was done: the coroutine waits for an edge.
+    /// The instruction was not executed: the coroutine waits for an edge.
     Blocked(On),
-    /// An effect was issued: its request is to be put to the handler.
+    /// An effect was issued; its request must be put to the handler.
     Effect(EffectId),
-    /// The coroutine came to its end.
+    /// The coroutine reached its end.
     Halted,
     /// The coroutine faulted, and its session with it.
     Faulted(Fault),
 }
 
-/// A step's result, and whom it made ready.
+/// A step's result, and the coroutine that it made ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Stepped {
-    /// What the step came to.
+    /// The result.
     pub step: Step,
-    /// The coroutine that can go on because of it: one that was blocked, or a new one.
+    /// The coroutine that the step made ready: one that was blocked, or a new one.
     pub woken: Option<CoroutineId>,
 }
 
-/// What taking an outcome came to.
+/// What an outcome did to the coroutine that waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Resumed {
-    /// The coroutine can go on.
+    /// The coroutine is ready.
     Ready(CoroutineId),
-    /// The effect is asked again, under a new number.
+    /// The request was made again, as a new effect.
     Reissued(EffectId),
-    /// The failure had no branch: the session ended by a fault.
+    /// The instruction has no failure branch: the session ended with a fault.
     Faulted(Fault),
 }
 
@@ -137,7 +137,7 @@ pub enum Resumed {
 pub enum On {
     /// A message on this edge.
     Empty(EdgeId),
-    /// Room on this edge.
+    /// Space on this edge.
     Full(EdgeId),
     /// The outcome of this effect, by its number in the session.
     Effect(u64),

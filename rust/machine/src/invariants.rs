@@ -1,7 +1,7 @@
 //! A sink that checks the invariants of the machine along a whole run.
 //!
-//! [`ProtocolMachineKernel::check`] checks one state; [`Watch`] also checks what only a history shows.
-//! The numbers are those of `docs/semantics.md`.
+//! [`ProtocolMachineKernel::check`] checks one state; [`Watch`] also checks what only a history
+//! shows. The numbers are those of `docs/semantics.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,27 +14,28 @@ pub use crate::kernel::{Broken, CHECK_STEPS};
 use crate::session::Phase;
 use crate::sink::Sink;
 
-/// A sink that checks every invariant along a run, and keeps the first one that is broken.
+/// A sink that checks every invariant along a run and keeps the first one that is broken.
 ///
-/// Costs a whole encoding of the machine a step; for tests and simulation.
+/// Each step encodes the whole machine, so it is meant for tests and simulation.
 #[derive(Debug, Default)]
 pub struct Watch {
     broken: Option<Broken>,
     /// Canonical bytes of each session after the last step or input.
     last: Vec<Vec<u8>>,
-    /// Sessions that events were seen of since.
+    /// Sessions that had events since the last boundary.
     touched: BTreeSet<SessionId>,
-    /// 2, 3: sequence numbers and states as the events tell them.
+    /// Invariants 2 and 3: sequence numbers and states, as the events give them.
     sent: BTreeMap<(SessionId, EdgeId), u64>,
     taken: BTreeMap<(SessionId, EdgeId), u64>,
-    /// 5: effects issued and not ended.
+    /// Invariant 5: effects that were issued and have not ended.
     open: BTreeSet<(SessionId, u64)>,
     indices: BTreeMap<SessionId, u64>,
     ended: BTreeSet<SessionId>,
     moves: Vec<(SessionId, Move)>,
     states: BTreeMap<(SessionId, RoleId), StateId>,
     steps: u64,
-    /// Whether what was touched since the last boundary was touched by an input, which may touch many sessions.
+    /// Whether an input caused the events since the last boundary. An input may touch many
+    /// sessions.
     by_input: bool,
 }
 
@@ -51,7 +52,7 @@ impl Watch {
         self.broken.as_ref()
     }
 
-    /// How many steps were watched.
+    /// How many times the machine reported steps to this sink.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -66,7 +67,7 @@ impl Watch {
         }
     }
 
-    /// 3: the communications of each role are a path of its automaton.
+    /// Invariant 3: the communications of each role are a path of its automaton.
     fn follow(&mut self, kernel: &ProtocolMachineKernel) {
         for (id, Move { edge, label, sends }) in std::mem::take(&mut self.moves) {
             let Some(session) = kernel.session(id) else {
@@ -92,14 +93,14 @@ impl Watch {
         }
         for session in kernel.sessions() {
             for (role, endpoint) in (0..u16::MAX).map(RoleId).zip(session.endpoints()) {
-                let told = self
+                let expected = self
                     .states
                     .get(&(session.id(), role))
                     .copied()
                     .unwrap_or(StateId(0));
-                if told != endpoint.state {
+                if expected != endpoint.state {
                     let what = format!(
-                        "role {role} is in {}, its events say {told}",
+                        "role {role} is in {}, its events lead to {expected}",
                         endpoint.state
                     );
                     self.found(3, session.id(), what);
@@ -108,7 +109,8 @@ impl Watch {
         }
     }
 
-    /// 6 and 7: a terminal session never changes, and only the one that stepped does.
+    /// Invariants 6 and 7: a terminal session never changes, and only the session that stepped
+    /// does.
     fn compare(&mut self, kernel: &ProtocolMachineKernel) {
         for (n, session) in kernel.sessions().iter().enumerate() {
             let Some(bytes) = kernel.session_bytes(session.id()) else {
@@ -121,7 +123,7 @@ impl Watch {
                     *last = bytes;
                     let id = session.id();
                     if self.ended.contains(&id) {
-                        self.found(6, id, "it changed after its end".to_owned());
+                        self.found(6, id, "the session changed after its end".to_owned());
                     }
                 }
             }
@@ -131,7 +133,7 @@ impl Watch {
         }
     }
 
-    /// 7: one step touches one session.
+    /// Invariant 7: one step touches one session.
     fn boundary(&mut self, by_input: bool) {
         if self.touched.len() > 1 && !self.by_input {
             let touched: Vec<_> = self.touched.iter().copied().collect();
@@ -172,10 +174,9 @@ impl Watch {
         }
     }
 
-    /// Compares the whole machine with what it was before a refused input.
-    ///
-    /// 8: refused input changes nothing. The kernel cannot be seen from inside [`Sink::refused`], so the test hands in
-    /// the bytes from before and after.
+    /// Invariant 8: a refused input changes nothing. Compares the canonical bytes of the machine
+    /// before and after such an input. The caller supplies them, because [`Sink::refused`] does not
+    /// see the kernel.
     pub fn unchanged(&mut self, before: &[u8], after: &[u8]) {
         if before != after {
             self.found(
@@ -214,7 +215,11 @@ impl Sink for Watch {
             | Event::EffectInvalidated { number } => self.effect_ends(id, number),
             Event::SessionTerminal { .. } => {
                 if self.open.range((id, 0)..=(id, u64::MAX)).next().is_some() {
-                    self.found(5, id, "the session ended with an effect hanging".to_owned());
+                    self.found(
+                        5,
+                        id,
+                        "the session ended with an effect outstanding".to_owned(),
+                    );
                 }
             }
             Event::Opened { .. }

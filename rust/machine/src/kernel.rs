@@ -1,4 +1,4 @@
-//! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
+//! The kernel: all sessions, the ready queue and the clock. Only a step or an input changes them.
 
 mod checks;
 mod footprint;
@@ -28,12 +28,13 @@ use crate::sink::Sink;
 use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
 
-/// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
+/// The sole authority over the state of a run: it owns every session, picks the coroutine that
+/// steps, and takes every input.
 ///
-/// A kernel is passive. [`step`](Self::step) takes one semantic step and says what it came to; when that is
-/// [`Step::Effect`], whoever drives asks the world ([`request`](Self::request)) and brings the answer in as
-/// [`Ingress::Outcome`]. It knows no clock, no randomness, no thread and no I/O: the same inputs at the same step
-/// indices give the same states, events and digests, always.
+/// A kernel is passive. [`step`](Self::step) takes one semantic step and returns its result. When
+/// that is [`Step::Effect`], the driver puts the [`request`](Self::request) to a handler and passes
+/// the outcome in as [`Ingress::Outcome`]. The kernel uses no clock, randomness, thread or I/O: the
+/// same inputs at the same step indices always give the same states, events and digests.
 #[derive(Clone, Debug)]
 pub struct ProtocolMachineKernel {
     config: ProtocolMachineConfig,
@@ -44,19 +45,20 @@ pub struct ProtocolMachineKernel {
     step_index: u64,
     /// Sessions that have not ended.
     active: usize,
-    /// Entries of the ready queue whose session has ended; they are dropped when they come to the head.
-    lingering: usize,
+    /// Entries of the ready queue whose session has ended. They are dropped when they reach the
+    /// head.
+    stale_entries: usize,
     /// Effects that are outstanding, in all sessions.
     outstanding: usize,
-    /// When outstanding effects time out. May hold some that a session's end invalidated, but never as the first: see
-    /// `note_deadline` and `forget_deadlines`.
+    /// When outstanding effects time out. It may hold effects that a session's end has invalidated,
+    /// but never as the first entry: see `keep_deadline` and `drop_stale_deadlines`.
     deadlines: BTreeSet<(u64, EffectId)>,
     /// Sessions that may have live witnesses.
     witnessed: BTreeSet<SessionId>,
 }
 
-/// The kernel's account of a run of steps of one session: settled when it is dropped, and so also
-/// when a handler or a sink panics. The effect is then outstanding and the machine consistent.
+/// The kernel's account of a run of steps of one session. It is settled when it is dropped, also
+/// when a handler or a sink panics: the effect is then outstanding, and the machine is consistent.
 struct Account<'k> {
     kernel: &'k mut ProtocolMachineKernel,
     session: SessionId,
@@ -101,7 +103,7 @@ impl Account<'_> {
                 },
             );
         }
-        kernel.note_end(id);
+        kernel.settle_end(id);
     }
 }
 
@@ -116,15 +118,15 @@ impl ProtocolMachineKernel {
             clock: 0,
             step_index: 0,
             active: 0,
-            lingering: 0,
+            stale_entries: 0,
             outstanding: 0,
             deadlines: BTreeSet::new(),
             witnessed: BTreeSet::new(),
         }
     }
 
-    /// Makes an image known, so that sessions of it can be opened. An image is known by its content: loading an equal
-    /// one again does nothing.
+    /// Makes an image known, so that sessions can be opened with it. Images are identified by
+    /// content: loading an equal one again does nothing. Linear in the images.
     pub fn load(&mut self, image: &Arc<VerifiedImage>) {
         if self.image_row(image.digest()).is_none() {
             self.images.push(Arc::clone(image));
@@ -154,7 +156,7 @@ impl ProtocolMachineKernel {
         sink: &mut S,
         driver: &mut D,
     ) -> (Turn, u64) {
-        let Some(mut pick) = self.head() else {
+        let Some(mut pick) = self.next_pick() else {
             self.assert_machine();
             return (Turn::Rest(self.rest()), 0);
         };
@@ -169,7 +171,7 @@ impl ProtocolMachineKernel {
                 Step::Effect(_) => D::CONTINUES,
                 Step::Halted | Step::Faulted(_) => false,
             };
-            match self.queue.head() {
+            match self.queue.peek() {
                 Some(next) if continues && taken < steps_max && self.is_active(next) => pick = next,
                 Some(_) | None => return (Turn::Stepped { pick, step }, taken),
             }
@@ -178,24 +180,24 @@ impl ProtocolMachineKernel {
 
     /// The policy's pick. Removes entries before it whose session has ended.
     #[inline]
-    fn head(&mut self) -> Option<Pick> {
+    fn next_pick(&mut self) -> Option<Pick> {
         loop {
-            let pick = self.queue.head()?;
+            let pick = self.queue.peek()?;
             if self.is_active(pick) {
                 return Some(pick);
             }
-            self.queue.take(pick);
-            self.lingering -= 1;
+            self.queue.remove(pick);
+            self.stale_entries -= 1;
         }
     }
 
-    /// Takes one step of this coroutine, whatever the policy would pick. Returns `None`, and changes
-    /// nothing, when it is not in the ready queue. For a schedule that was made elsewhere. Linear in
-    /// the queue.
+    /// Takes one step of this coroutine, whatever the policy would pick: for a schedule that was
+    /// made elsewhere. Returns `None`, and changes nothing, when the coroutine is not in the ready
+    /// queue. Linear in the queue.
     pub fn step_pick<S: Sink>(&mut self, pick: Pick, sink: &mut S) -> Option<Turn> {
         let session = self.sessions.get(pick.session.index())?;
         // The queue may still hold coroutines of a session that has ended.
-        if session.phase != Phase::Active || !self.queue.holds(pick) {
+        if session.phase != Phase::Active || !self.queue.contains(pick) {
             self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
@@ -203,8 +205,8 @@ impl ProtocolMachineKernel {
         Some(Turn::Stepped { pick, step })
     }
 
-    /// Steps a ready coroutine, then others of its session as long as the policy picks them. Returns
-    /// which one took the last step, its result, and how many steps were taken.
+    /// Steps a ready coroutine, then others of its session as long as the policy picks them.
+    /// Returns which one took the last step, its result, and how many steps were taken.
     #[inline(always)]
     fn step_ready<S: Sink>(
         &mut self,
@@ -245,7 +247,7 @@ impl ProtocolMachineKernel {
         (who, step, taken)
     }
 
-    /// Enters at the back, with the rank that the policy gives it now.
+    /// Adds a coroutine at the back, with its present rank under the policy.
     #[inline(always)]
     fn enqueue(&mut self, pick: Pick) {
         let (sessions, images) = (&self.sessions, &self.images);
@@ -256,7 +258,7 @@ impl ProtocolMachineKernel {
     }
 
     /// Keeps the deadline of the effect that its session issued last.
-    fn note_deadline(&mut self, effect: EffectId) {
+    fn keep_last_deadline(&mut self, effect: EffectId) {
         let session = &self.sessions[effect.session.index()];
         let issued = session.effects.last().filter(|e| e.number == effect.number);
         if let Some(deadline) = issued.and_then(|e| e.deadline) {
@@ -264,8 +266,9 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Effects that a session's end invalidates stay in the set; when they outnumber the outstanding ones it is swept,
-    /// so that it stays proportional to what is outstanding at constant amortised cost.
+    /// Effects that a session's end has invalidated stay in the set. When they outnumber the
+    /// outstanding ones, they are removed: the set stays proportional to the outstanding effects,
+    /// at constant amortised cost.
     fn keep_deadline(&mut self, deadline: u64, effect: EffectId) {
         self.deadlines.insert((deadline, effect));
         if self.deadlines.len() > 2 * self.outstanding + 64 {
@@ -277,9 +280,9 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Takes deadlines out until the first one is an outstanding effect's. Each was put in once: constant amortised
-    /// cost, and the next deadline is always at hand.
-    fn forget_deadlines(&mut self) {
+    /// Removes deadlines from the front until the first one belongs to an outstanding effect, so
+    /// that the next deadline is always the first. Each was inserted once: constant amortised cost.
+    fn drop_stale_deadlines(&mut self) {
         while let Some((_, effect)) = self.deadlines.first()
             && self.request(*effect).is_none()
         {
@@ -287,14 +290,15 @@ impl ProtocolMachineKernel {
         }
     }
 
-    fn note_end(&mut self, session: SessionId) {
+    /// The bookkeeping for a session that may have ended.
+    fn settle_end(&mut self, session: SessionId) {
         let s = &self.sessions[session.index()];
         if matches!(s.phase, Phase::Terminal(_)) {
             let queued = |coroutine: &&Coroutine| coroutine.status == Status::Ready;
-            self.lingering += s.coroutines.iter().filter(queued).count();
+            self.stale_entries += s.coroutines.iter().filter(queued).count();
             self.active -= 1;
             self.witnessed.remove(&session);
-            self.forget_deadlines();
+            self.drop_stale_deadlines();
         }
     }
 
@@ -335,7 +339,8 @@ impl ProtocolMachineKernel {
     /// Takes an input.
     ///
     /// # Errors
-    /// A [`Refusal`] when the input does not fit the state; nothing but the sink's record of it has changed then.
+    /// A [`Refusal`] when the input does not fit the state. Nothing has changed then; the sink has
+    /// been notified of the input and of its refusal.
     pub fn ingress<S: Sink>(&mut self, input: Ingress, sink: &mut S) -> Result<Taken, Refusal> {
         sink.ingress(self.step_index, &input);
         let taken = match input {
@@ -376,7 +381,7 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// As [`assert_machine`](Self::assert_machine), once in [`CHECK_STEPS`] steps.
+    /// Calls [`assert_machine`](Self::assert_machine) once every [`CHECK_STEPS`] steps.
     #[inline]
     fn assert_steps(&self, taken: u64) {
         if self.step_index / CHECK_STEPS != self.step_index.saturating_sub(taken) / CHECK_STEPS {
@@ -452,9 +457,10 @@ impl ProtocolMachineKernel {
             step: self.step_index,
         };
         // Most machines have no deadlines at all.
-        let deadline = match self.deadlines.is_empty() {
-            true => None,
-            false => session.effects.iter().find(|e| e.number == effect.number),
+        let deadline = if self.deadlines.is_empty() {
+            None
+        } else {
+            session.effects.iter().find(|e| e.number == effect.number)
         };
         let deadline = deadline.and_then(|e| e.deadline);
         let before = session.effects.len();
@@ -463,7 +469,7 @@ impl ProtocolMachineKernel {
         self.outstanding = self.outstanding + session.effects.len() - before;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, effect));
-            self.forget_deadlines();
+            self.drop_stale_deadlines();
         }
         self.settle_resumed(effect.session, resumed, has_witnesses);
         self.assert_session(effect.session);
@@ -489,8 +495,8 @@ impl ProtocolMachineKernel {
                     self.enqueue_others(pick);
                 }
             }
-            Resumed::Reissued(effect) => self.note_deadline(effect),
-            Resumed::Faulted(_) => self.note_end(session),
+            Resumed::Reissued(effect) => self.keep_last_deadline(effect),
+            Resumed::Faulted(_) => self.settle_end(session),
         }
     }
 
@@ -499,7 +505,7 @@ impl ProtocolMachineKernel {
         let all: Vec<Pick> = self.queue.in_order().collect();
         for pick in all {
             if pick != first {
-                self.queue.take(pick);
+                self.queue.remove(pick);
                 self.enqueue(pick);
             }
         }
@@ -540,7 +546,7 @@ impl ProtocolMachineKernel {
                 self.settle_resumed(effect.session, resumed, has_witnesses);
             }
         }
-        self.forget_deadlines();
+        self.drop_stale_deadlines();
         self.expire_witnesses(sink);
         self.assert_machine();
         Ok(Taken::Advanced { expired })
@@ -558,7 +564,7 @@ impl ProtocolMachineKernel {
         first.copied()
     }
 
-    /// Expires the witnesses whose time has come, in the order of (time, session, number).
+    /// Expires the witnesses that are due, ordered by time, session and number.
     fn expire_witnesses<S: Sink>(&mut self, sink: &mut S) {
         let mut due: Vec<(u64, SessionId, u64)> = Vec::new();
         for id in &self.witnessed {
@@ -614,7 +620,7 @@ impl ProtocolMachineKernel {
         };
         self.outstanding -= session.effects.len();
         step::cancel(&cx, session, sink);
-        self.note_end(id);
+        self.settle_end(id);
         self.assert_session(id);
         Ok(Taken::Cancelled)
     }
@@ -649,12 +655,8 @@ impl ProtocolMachineKernel {
         &self.images[session.image as usize]
     }
 
-    /// A loaded image, by its digest.
-    pub fn image_by_digest(&self, digest: &[u8; 32]) -> Option<&Arc<VerifiedImage>> {
-        self.image_row(digest).map(|row| &self.images[row])
-    }
-
-    /// The clock reading at which the next outstanding effect times out. Constant time but for the tree's height.
+    /// The clock reading at which the next outstanding effect times out. Logarithmic in the
+    /// outstanding effects.
     pub fn next_deadline(&self) -> Option<u64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -667,12 +669,12 @@ impl ProtocolMachineKernel {
     /// The ready coroutines, in queue order.
     pub fn ready(&self) -> Vec<Pick> {
         let mut picks: Vec<Pick> = self.queue.in_order().collect();
-        if self.lingering > 0 {
+        if self.stale_entries > 0 {
             picks.retain(|pick| self.is_active(*pick));
         }
         debug_assert!(
             picks.iter().all(|pick| self.is_active(*pick)),
-            "who lingers is counted"
+            "every stale entry is counted"
         );
         picks
     }

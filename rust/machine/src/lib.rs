@@ -1,12 +1,14 @@
 //! The protocol machine: session-typed protocols, stepped one semantic step at a time.
 //!
-//! A compiled protocol ([`CodeImage`], checked into a [`VerifiedImage`]) is run by the [`ProtocolMachineKernel`], the
-//! sole authority over what a run is. The [`ProtocolMachine`] drives it: see there for how. Everything the world does
-//! to a run comes in through one door, the [`EffectHandler`], and everything that comes in is an [`Ingress`], so the
-//! same inputs at the same steps give the same run: that is what makes recording and replay exact.
+//! A compiled protocol ([`CodeImage`]) is checked into a [`VerifiedImage`], which the
+//! [`ProtocolMachineKernel`] runs. The kernel is the sole authority over the state of a run. The
+//! [`ProtocolMachine`] drives a kernel; its documentation has an example. A run asks the outside
+//! world through the [`EffectHandler`] only, and everything that enters it is an [`Ingress`]. The
+//! same inputs at the same steps therefore give the same run, which is what makes recording and
+//! replay exact.
 //!
-//! The crate knows no clock, randomness, environment or I/O, and no thread but those of the module `threaded`, which the
-//! feature `threads` adds.
+//! The crate uses no clock, randomness, environment or I/O, and no thread but those of the module
+//! `threaded`, which the feature `threads` adds.
 
 pub mod bounds;
 mod buffer;
@@ -64,4 +66,4 @@ pub use session::{
 pub use sink::{NoSink, Sink};
 pub use value::{Form, Value};
 pub use verify::{Place, Point, VerifiedImage, VerifyError, VerifyErrorKind};
-pub use wave::{Footprint, Key, WaveCertificate, WavePick, WaveRefusal};
+pub use wave::{Fallbacks, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};

@@ -13,16 +13,17 @@ use crate::schedule::Driver;
 use crate::sink::{NoSink, Sink};
 use crate::verify::VerifiedImage;
 
-/// A machine that a scheduler round can be asked of, whatever drives it.
+/// A machine that runs one scheduler round at a time.
 pub trait KernelMachine {
-    /// Executes one scheduler round at the given concurrency. At concurrency 1 it is one turn, whatever drives the machine.
+    /// Runs one scheduler round at the given concurrency. A round of concurrency 1 is one turn, on
+    /// every machine.
     ///
     /// # Errors
     /// [`RoundError::NoConcurrency`] for concurrency 0; nothing has happened then.
     fn kernel_step_round(&mut self, concurrency: usize) -> Result<Round, RoundError>;
 }
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Round {
@@ -32,7 +33,7 @@ pub enum Round {
     Wave {
         /// How many sessions stepped.
         picks: usize,
-        /// How many steps they took together.
+        /// How many steps they took in total.
         steps: u64,
     },
 }
@@ -40,25 +41,26 @@ pub enum Round {
 /// Why a round was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoundError {
-    /// A round of no steps is no round.
+    /// The concurrency was 0.
     #[error("a round needs a concurrency of at least 1, got 0")]
     NoConcurrency,
 }
 
 /// The cooperative machine.
 ///
-/// Drive it like this. [`load_choreography`](Self::load_choreography) opens a session; [`run`](Self::run) steps until
-/// nobody is ready and puts every effect to the handler on the way. When `run` comes back with [`Rest::Idle`], the
-/// world owes outcomes that the handler put off ([`Reply::Later`]): bring each in with [`ingress`](Self::ingress)
-/// ([`Ingress::Outcome`]), tell the passing of time ([`Ingress::AdvanceClock`]), and run again. [`Rest::Done`] is the
-/// end; [`Rest::Stuck`] names who waits for whom. A fault ends its session and no other. A canonical round is one
-/// semantic step whatever the concurrency asked for.
+/// [`load_choreography`](Self::load_choreography) opens a session. [`run`](Self::run) steps until
+/// no coroutine is ready, and puts every effect to the handler on the way. When it returns
+/// [`Rest::Idle`], outcomes that the handler deferred ([`Reply::Later`]) are still missing: pass
+/// each to [`ingress`](Self::ingress) as an [`Ingress::Outcome`], report the passing of time with
+/// [`Ingress::AdvanceClock`], and run again. [`Rest::Done`] is the end, and [`Rest::Stuck`] lists
+/// the coroutines that nothing can unblock. A fault ends its session and no other. A round of this
+/// machine is one semantic step, whatever the concurrency.
 ///
 /// ```
 /// use antiphon_machine::{Class, EffectRequest, FromFn, Outcome, ProtocolMachine, Reply, Rest};
 /// # let image = antiphon_machine::sample::ping_pong(1);
 ///
-/// // The world: the Client's host sends two pings, then says stop. Everything else is told, not asked.
+/// // The Client's host sends two pings, then stops. Other requests only deliver messages.
 /// let mut pings = 0;
 /// let host = FromFn(|request: &EffectRequest<'_>| {
 ///     Reply::Now(match request.class() {
@@ -84,14 +86,14 @@ pub struct ProtocolMachine<H, S = NoSink> {
 }
 
 impl<H: EffectHandler> ProtocolMachine<H> {
-    /// A machine that nobody observes.
+    /// A machine without an observer.
     pub fn new(config: ProtocolMachineConfig, handler: H) -> ProtocolMachine<H> {
         ProtocolMachine::with_sink(config, handler, NoSink)
     }
 }
 
 impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
-    /// A machine whose events go to the sink.
+    /// A machine that reports its events to the sink.
     pub fn with_sink(config: ProtocolMachineConfig, handler: H, sink: S) -> ProtocolMachine<H, S> {
         ProtocolMachine {
             kernel: ProtocolMachineKernel::new(config),
@@ -100,10 +102,11 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         }
     }
 
-    /// Makes the image known and opens a session of it.
+    /// Makes the image known and opens a session with it.
     ///
     /// # Errors
-    /// A [`Refusal`] when the machine has no room for another session or the owner's name is too long.
+    /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
+    /// too long.
     pub fn load_choreography(
         &mut self,
         image: &Arc<VerifiedImage>,
@@ -112,7 +115,8 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         load(&mut self.kernel, &mut self.sink, image, owner)
     }
 
-    /// Takes an input. An effect that is asked again because of it is put to the handler before this returns.
+    /// Takes an input. If it makes the machine repeat a request, the handler is asked before this
+    /// returns.
     ///
     /// # Errors
     /// A [`Refusal`] when the input does not fit the state; nothing has changed then.
@@ -130,10 +134,10 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         self.turns(1).0
     }
 
-    /// As [`turn`](Self::turn), but takes several steps at once, at most `steps_max` of them (one if
-    /// that is 0), until one issues an effect or ends a coroutine, or no coroutine is ready; it may
-    /// return before. A sink that wants every step gets one step at a time. Returns the last step,
-    /// and how many were taken.
+    /// As [`turn`](Self::turn), but takes several steps, at most `steps_max` (one if that is 0),
+    /// until one issues an effect or ends a coroutine, or no coroutine is ready. It may return
+    /// earlier. A sink that wants every step gets one step at a time. Returns the last step, and
+    /// how many were taken.
     #[inline]
     pub fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let at_once = self.at_once(steps_max);
@@ -145,11 +149,12 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         (turn, taken)
     }
 
-    /// Takes steps until no coroutine is ready, or `steps_max` steps were taken: then returns `None`.
+    /// Takes steps until no coroutine is ready, and returns why; `None` after `steps_max` steps.
     ///
     /// An outcome that the handler returns at once is taken in between two steps. A panic of the
-    /// handler goes through; the machine is consistent after it, and the effect outstanding. After a
-    /// panic of a sink that is notified of an event it is not.
+    /// handler reaches the caller; the machine is consistent after it, and the effect is still
+    /// outstanding. After a panic of the sink's [`event`](Sink::event) the machine is not
+    /// consistent.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {
@@ -167,12 +172,13 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         None
     }
 
-    /// How many steps the sink allows at once.
+    /// How many steps the sink allows at a time.
     #[inline]
     fn at_once(&self, steps_max: u64) -> u64 {
-        match self.sink.wants_steps() {
-            true => 1,
-            false => steps_max,
+        if self.sink.wants_steps() {
+            1
+        } else {
+            steps_max
         }
     }
 
@@ -184,7 +190,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         }
     }
 
-    /// The kernel, to look at.
+    /// The kernel, for inspection.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         &self.kernel
     }
@@ -199,13 +205,13 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         &mut self.sink
     }
 
-    /// The sink, the machine being done with.
+    /// The sink. The machine is dropped.
     pub fn into_sink(self) -> S {
         self.sink
     }
 
-    /// The kernel, the handler and the sink, the machine being done with: for a sink that ends by looking at the
-    /// kernel, as a recorder does.
+    /// The kernel, the handler and the sink: for a sink that needs the kernel to finish, such as a
+    /// recorder.
     pub fn into_parts(self) -> (ProtocolMachineKernel, H, S) {
         (self.kernel, self.handler, self.sink)
     }
@@ -220,7 +226,8 @@ impl<H: EffectHandler, S: Sink> KernelMachine for ProtocolMachine<H, S> {
     }
 }
 
-/// Puts each request to the handler when its effect is issued, and continues after it or not.
+/// Puts each request to the handler when its effect is issued. `CONTINUES` is whether the run
+/// continues after it.
 struct Asks<'h, H, const CONTINUES: bool>(&'h mut H);
 
 impl<H: EffectHandler, const CONTINUES: bool> Driver for Asks<'_, H, CONTINUES> {
@@ -233,7 +240,7 @@ impl<H: EffectHandler, const CONTINUES: bool> Driver for Asks<'_, H, CONTINUES> 
     }
 }
 
-/// Makes the image known and opens a session of it, in whatever machine.
+/// Makes the image known and opens a session with it.
 pub(crate) fn load<S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     sink: &mut S,
@@ -254,8 +261,8 @@ pub(crate) fn load<S: Sink>(
     }
 }
 
-/// Puts an outstanding request to the handler and takes in an outcome that it returns at once; does
-/// the same for the request that is made again because of it.
+/// Puts an outstanding request to the handler and takes in an outcome that it returns at once. Does
+/// the same for a request that is repeated because of that outcome.
 pub(crate) fn ask<H: EffectHandler, S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     handler: &mut H,
@@ -272,7 +279,7 @@ pub(crate) fn ask<H: EffectHandler, S: Sink>(
     }
 }
 
-/// Takes in a reply; returns the effect that is issued again because of it, if there is one.
+/// Takes in a reply. Returns the effect that repeats the request, if there is one.
 pub(crate) fn answer<S: Sink>(
     kernel: &mut ProtocolMachineKernel,
     sink: &mut S,

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use crate::ids::LabelId;
 use crate::value::Value;
 
-/// What a handler says to a request.
+/// A handler's answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The outcome is here.
+    /// The outcome.
     Now(Outcome),
-    /// The outcome will come as ingress.
+    /// The outcome will arrive as ingress.
     Later,
 }
 
 impl Reply {
-    /// What dropping does, in line for what most replies are.
+    /// Drops the reply, inlined for the common ones.
     #[inline(always)]
     pub(crate) fn discard(self) {
         match &self {
@@ -28,43 +28,45 @@ impl Reply {
 /// How an effect ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done; the result must be of the operation's result sort.
+    /// It succeeded. The value must have the operation's result sort.
     Success(Value),
-    /// It was not.
+    /// It failed.
     Failure(Failure),
 }
 
 /// Why an effect failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The kind; the protocol can branch on it.
+    /// The kind, on which the protocol can branch.
     pub kind: FailureKind,
-    /// A sentence for people, at most [`DETAIL_LEN_MAX`](crate::bounds::DETAIL_LEN_MAX) bytes; may be empty.
+    /// A sentence for display, at most [`DETAIL_LEN_MAX`](crate::bounds::DETAIL_LEN_MAX) bytes; may
+    /// be empty.
     pub detail: Arc<str>,
 }
 
-/// The kinds of failure: a closed list, numbered as in recordings and as a protocol sees them.
+/// The kinds of failure: a closed list. Recordings and protocols use the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
-    /// Policy or permission said no.
+    /// A policy or a missing permission forbids it.
     Denied = 0,
-    /// It took longer than its budget.
+    /// It exceeded its budget.
     Timeout = 1,
-    /// It was called off.
+    /// It was cancelled.
     Cancelled = 2,
-    /// It cannot be done now; trying again may help.
+    /// It cannot be done now; a retry may succeed.
     Unavailable = 3,
-    /// The arguments make no sense to the world.
+    /// The arguments are not valid for the operation.
     InvalidInput = 4,
     /// It relied on an authority that is no longer current.
     StaleAuthority = 5,
-    /// The other side broke its contract: a result of the wrong sort, a frame the protocol does not allow.
+    /// The handler violated its contract: a result of the wrong sort, or a frame that the protocol
+    /// does not allow.
     ContractViolation = 6,
-    /// The other side is gone and what became of the effect is unknown.
+    /// The handler went away, and whether the effect happened is unknown.
     Lost = 7,
-    /// The other side takes no more requests now.
+    /// The handler accepts no more requests now.
     Busy = 8,
-    /// The other side failed for a reason of its own.
+    /// The handler failed internally.
     Internal = 9,
 }
 
@@ -74,7 +76,7 @@ impl Outcome {
         Outcome::Success(value.into())
     }
 
-    /// Success with nothing to say: the answer to a `deliver`.
+    /// Success without a value: the answer to a `deliver`.
     pub const fn done() -> Outcome {
         Outcome::Success(Value::Unit)
     }
@@ -84,7 +86,7 @@ impl Outcome {
         Outcome::Success(Value::Nat(label.0 as u64))
     }
 
-    /// A failure; a detail that is too long is cut at a character boundary.
+    /// A failure. A detail that is too long is cut at a character boundary.
     pub fn failure(kind: FailureKind, detail: &str) -> Outcome {
         let mut end = detail.len().min(crate::bounds::DETAIL_LEN_MAX);
         while !detail.is_char_boundary(end) {
@@ -112,14 +114,9 @@ impl FailureKind {
         FailureKind::Internal,
     ];
 
-    /// The kind's number, as a protocol sees it in a register.
+    /// The kind's number, as a protocol reads it from a register.
     pub const fn code(self) -> u64 {
         self as u64
-    }
-
-    /// The kind of that number.
-    pub fn of_code(code: u64) -> Option<FailureKind> {
-        FailureKind::ALL.get(usize::try_from(code).ok()?).copied()
     }
 
     /// The kind's name in snake case.

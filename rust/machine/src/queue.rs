@@ -10,14 +10,15 @@ use crate::mutant::{self, active};
 
 /// Every ready coroutine of every session, each once, in queue order.
 ///
-/// For `Cooperative` and `RoundRobin` a ring, constant time. For `Priority` and `ProgressAware`, which do not always
-/// pick the head, a map ordered by rank and then by the ticket drawn on entry: logarithmic time.
+/// For `Cooperative` and `RoundRobin` it is a ring, with constant-time operations. `Priority` and
+/// `ProgressAware` do not always pick the head; for them it is a map ordered by rank and then by a
+/// ticket drawn on entry, with logarithmic time.
 ///
-/// Entries of a session that has ended stay until they come to the head; whoever takes the head passes over them.
+/// Entries of a session that has ended stay until they reach the head; the caller skips them there.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadyQueue {
     order: Order,
-    /// The ticket of the next who enters: later ones are larger.
+    /// The ticket of the next entry; tickets only grow.
     tickets: u64,
 }
 
@@ -30,24 +31,24 @@ enum Order {
 #[derive(Clone, Debug, Default)]
 struct Ranked {
     by_rank: BTreeMap<(u8, u64), Pick>,
-    places: BTreeMap<Pick, (u8, u64)>,
+    by_pick: BTreeMap<Pick, (u8, u64)>,
 }
 
-/// An entry of the queue, as it stands there.
+/// An entry of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Queued {
     pub(crate) pick: Pick,
-    /// Lower ones are picked first; a ring has no ranks.
+    /// A lower rank is picked first; a ring has no ranks.
     pub(crate) rank: u8,
-    /// Lower ones came first.
+    /// A lower ticket entered earlier.
     pub(crate) ticket: u64,
 }
 
 impl Ranked {
     fn insert(&mut self, entry: Queued) {
         let Queued { pick, rank, ticket } = entry;
-        debug_assert!(!self.places.contains_key(&pick), "a coroutine queues once");
-        self.places.insert(pick, (rank, ticket));
+        debug_assert!(!self.by_pick.contains_key(&pick), "a coroutine queues once");
+        self.by_pick.insert(pick, (rank, ticket));
         self.by_rank.insert((rank, ticket), pick);
     }
 }
@@ -65,9 +66,9 @@ impl ReadyQueue {
         ReadyQueue { order, tickets: 0 }
     }
 
-    /// What the policy picks.
+    /// The entry that the policy picks.
     #[inline]
-    pub(crate) fn head(&self) -> Option<Pick> {
+    pub(crate) fn peek(&self) -> Option<Pick> {
         match &self.order {
             Order::Ring(ring) => ring.front().map(|(_, pick)| *pick),
             Order::Ranked(ranked) => {
@@ -81,7 +82,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Enters at the back.
+    /// Adds an entry at the back.
     #[inline(always)]
     pub(crate) fn push(&mut self, pick: Pick, rank: u8) {
         let ticket = self.tickets;
@@ -89,7 +90,7 @@ impl ReadyQueue {
         self.insert(Queued { pick, rank, ticket });
     }
 
-    /// Takes a place behind all others, with a ticket that was drawn before.
+    /// Adds an entry at the back, with a ticket that was drawn before.
     #[inline(always)]
     fn insert(&mut self, entry: Queued) {
         match &mut self.order {
@@ -98,49 +99,49 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes out what was picked. In a ring a policy's pick is the head still, because whoever is woken enters at the
-    /// back; a pick by somebody else may stand anywhere, and is searched for.
+    /// Removes an entry. The policy's pick is still the head of a ring, because woken coroutines
+    /// enter at the back. Any other entry is searched for, in linear time.
     #[inline(always)]
-    pub(crate) fn take(&mut self, pick: Pick) {
+    pub(crate) fn remove(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) if ring.front().is_some_and(|(_, head)| *head == pick) => {
                 ring.pop_front();
             }
-            Order::Ring(_) | Order::Ranked(_) => self.take_out(pick),
+            Order::Ring(_) | Order::Ranked(_) => self.search_and_remove(pick),
         }
     }
 
-    fn take_out(&mut self, pick: Pick) {
+    fn search_and_remove(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) => {
                 let at = ring.iter().position(|(_, queued)| *queued == pick);
-                debug_assert!(at.is_some(), "who is taken out was queued");
+                debug_assert!(at.is_some(), "a removed pick is queued");
                 if let Some(at) = at {
                     ring.remove(at);
                 }
             }
             Order::Ranked(ranked) => {
-                if let Some(place) = ranked.places.remove(&pick) {
+                if let Some(place) = ranked.by_pick.remove(&pick) {
                     ranked.by_rank.remove(&place);
                 }
             }
         }
     }
 
-    /// Whether it is queued. Linear in a ring.
-    pub(crate) fn holds(&self, pick: Pick) -> bool {
+    /// Whether the coroutine is queued. Linear in a ring.
+    pub(crate) fn contains(&self, pick: Pick) -> bool {
         match &self.order {
             Order::Ring(ring) => ring.iter().any(|(_, queued)| *queued == pick),
-            Order::Ranked(ranked) => ranked.places.contains_key(&pick),
+            Order::Ranked(ranked) => ranked.by_pick.contains_key(&pick),
         }
     }
 
-    /// Changes the rank of a queued coroutine; its place in queue order stays.
-    pub(crate) fn rank(&mut self, pick: Pick, rank: u8) {
+    /// Changes the rank of a queued coroutine. Its place in queue order stays.
+    pub(crate) fn set_rank(&mut self, pick: Pick, rank: u8) {
         let Order::Ranked(ranked) = &mut self.order else {
             return;
         };
-        let Some(place) = ranked.places.get_mut(&pick) else {
+        let Some(place) = ranked.by_pick.get_mut(&pick) else {
             return;
         };
         ranked.by_rank.remove(place);
@@ -148,7 +149,7 @@ impl ReadyQueue {
         ranked.by_rank.insert(*place, pick);
     }
 
-    /// The entries in queue order. A ranked queue is sorted for it.
+    /// The entries in queue order. For a ranked queue, they are sorted first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Queued> {
         match &self.order {
             Order::Ring(ring) => Either::Left(ring.iter().map(|(ticket, pick)| Queued {
@@ -162,7 +163,7 @@ impl ReadyQueue {
                     rank: place.0,
                     ticket: place.1,
                 };
-                let mut entries: Vec<_> = ranked.places.iter().map(entry).collect();
+                let mut entries: Vec<_> = ranked.by_pick.iter().map(entry).collect();
                 entries.sort_unstable_by_key(|entry| entry.ticket);
                 Either::Right(entries.into_iter())
             }
@@ -174,7 +175,7 @@ impl ReadyQueue {
         self.entries().map(|entry| entry.pick)
     }
 
-    /// The picks in the order in which the policy would come to them if none of them moved.
+    /// The picks in the order in which the policy would pick them if none moved.
     pub(crate) fn by_preference(&self) -> impl Iterator<Item = Pick> {
         match &self.order {
             Order::Ring(ring) => Either::Left(ring.iter().map(|(_, pick)| *pick)),
@@ -182,13 +183,13 @@ impl ReadyQueue {
         }
     }
 
-    /// Becomes a queue of nobody, of the same kind as `other`, whose tickets go on from its: to be filled with entries of it by
-    /// [`enter`](Self::enter).
+    /// Clears this queue and makes it continue `other`: the same kind of order, and the next ticket
+    /// number. [`enter`](Self::enter) then copies entries of `other`.
     pub(crate) fn follow(&mut self, other: &ReadyQueue) {
         match (&mut self.order, &other.order) {
             (Order::Ring(ring), Order::Ring(_)) => ring.clear(),
             (Order::Ranked(ranked), Order::Ranked(_)) => {
-                ranked.places.clear();
+                ranked.by_pick.clear();
                 ranked.by_rank.clear();
             }
             (own, Order::Ring(_)) => *own = Order::Ring(VecDeque::new()),
@@ -197,21 +198,23 @@ impl ReadyQueue {
         self.tickets = other.tickets;
     }
 
-    /// Takes over an entry of the queue that is followed. Entries are taken over in queue order.
+    /// Adds an entry of the queue that this one continues. Entries must be added in queue order.
     pub(crate) fn enter(&mut self, entry: Queued) {
-        debug_assert!(entry.ticket < self.tickets, "it was drawn before");
+        debug_assert!(entry.ticket < self.tickets, "the ticket was drawn before");
         self.insert(entry);
     }
 
-    /// Makes what became of parts of this queue its own. `part_of` gives the number of the part that the session's
-    /// entries were taken over into. Whoever never moved there keeps his place; the others come behind, part by part.
+    /// Replaces the entries of some sessions with those of the queues (parts) that continued this
+    /// one for them. `part_of` returns the index of the part that has a session's entries. Entries
+    /// that never moved keep their place; the others follow at the back, part by part.
     ///
-    /// Linear in the queue and in the parts; a ranked one takes a logarithm more for whoever was taken over.
+    /// Linear in the queue and in the parts; a ranked queue takes logarithmic time for each entry
+    /// of a part.
     pub(crate) fn merge(&mut self, part_of: impl Fn(Pick) -> Option<usize>, parts: &[&ReadyQueue]) {
         let start = self.tickets;
         match &mut self.order {
             Order::Ring(ring) => {
-                // Who never moved stands at the front of his part, in the order in which he stands here.
+                // Entries that never moved come first in their part, in their present order.
                 let mut next = vec![0; parts.len()];
                 ring.retain(|entry| {
                     let Some(part) = part_of(entry.1) else {
@@ -224,7 +227,7 @@ impl ReadyQueue {
                 });
             }
             Order::Ranked(ranked) => {
-                ranked.places.retain(|pick, _| part_of(*pick).is_none());
+                ranked.by_pick.retain(|pick, _| part_of(*pick).is_none());
                 ranked.by_rank.retain(|_, pick| part_of(*pick).is_none());
                 let entries = parts.iter().flat_map(|part| part.entries());
                 let before = entries.filter(|entry| entry.ticket < start);
@@ -261,7 +264,7 @@ mod tests {
     use crate::ids::{CoroutineId, SessionId};
 
     #[test]
-    fn a_queue_that_follows_another_is_of_its_kind() {
+    fn a_queue_takes_on_the_kind_of_the_queue_it_continues() {
         let pick = |session| Pick {
             session: SessionId(session),
             coroutine: CoroutineId(0),
@@ -276,9 +279,9 @@ mod tests {
                 let mut follows = ReadyQueue::new(before);
                 follows.push(pick(7), 0);
                 follows.follow(&followed);
-                assert_eq!(follows.head(), None);
+                assert_eq!(follows.peek(), None);
                 followed.entries().for_each(|entry| follows.enter(entry));
-                assert_eq!(follows.head(), Some(pick(first)), "{before:?}");
+                assert_eq!(follows.peek(), Some(pick(first)), "{before:?}");
                 assert!(follows.in_order().eq(followed.in_order()));
             }
         }

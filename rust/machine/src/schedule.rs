@@ -1,8 +1,9 @@
-//! Runs of steps: which coroutine of a session steps next, and where the ready queue holds the others.
+//! Runs of steps: which coroutine of a session steps next, and where the ready queue holds the
+//! others.
 //!
 //! A [`Run`] sees one session and one queue, so it is the same for the machine's queue and for the
-//! part of it that a wave gives to one session. It is also the one place where a driver is asked for
-//! an outcome between two steps.
+//! part of it that a wave gives to one session. It is also the one place where a driver is asked
+//! for an outcome between two steps.
 
 use crate::config::SchedulingPolicy;
 use crate::effect::{EffectRequest, Invocation};
@@ -130,8 +131,8 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Asks the driver for the outcome of the effect that the step has issued. Returns the coroutine
-    /// that steps next, if the outcome was taken in.
+    /// Asks the driver for the outcome of the effect that the step has issued. Returns the
+    /// coroutine that steps next, if the outcome was taken in.
     #[inline(always)]
     fn ask<S: Sink, D: Driver>(
         &mut self,
@@ -152,14 +153,14 @@ impl Run<'_, '_> {
     fn next(&self) -> Option<CoroutineId> {
         let next = self
             .queue
-            .head()
+            .peek()
             .filter(|next| next.session == self.session.id);
         next.map(|next| next.coroutine)
     }
 
     #[inline(always)]
     fn remove(&mut self, who: CoroutineId) {
-        self.queue.take(self.pick(who));
+        self.queue.remove(self.pick(who));
     }
 
     /// Moves the coroutine that stepped behind all others, and behind the one that it made ready.
@@ -190,9 +191,9 @@ impl Run<'_, '_> {
     }
 }
 
-/// Puts the request that the coroutine has just issued to the driver. An outcome is taken in at once;
-/// a request that is made again because of it is put to the driver too. Returns whether the coroutine
-/// is ready again. Not inlined, to keep the loop of the other steps small.
+/// Puts the request that the coroutine has just issued to the driver. An outcome is taken in at
+/// once; a request that is made again because of it is put to the driver too. Returns whether the
+/// coroutine is ready again. Not inlined, to keep the loop of the other steps small.
 #[inline(never)]
 fn ask_driver<S: Sink>(
     cx: &Context<'_>,
@@ -234,8 +235,8 @@ fn ask_driver<S: Sink>(
     false
 }
 
-/// Enters a coroutine at the back, with the rank that the policy gives it now. The session is looked
-/// up only where the rank depends on it: it may be far away in memory.
+/// Enters a coroutine at the back, with the rank that the policy gives it now. The session is
+/// looked up only where the rank depends on it: it may be far away in memory.
 #[inline(always)]
 pub(crate) fn enqueue<'a>(
     queue: &mut ReadyQueue,
@@ -277,7 +278,8 @@ fn keeps(policy: SchedulingPolicy) -> bool {
     }
 }
 
-/// The coroutine waits for an edge: the one that can serve it holds a token from now on.
+/// Gives a progress token to the coroutine that can serve this one, which has just blocked on an
+/// edge.
 fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
     if active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED) {
         return;
@@ -287,6 +289,6 @@ fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who:
     };
     if let Some(coroutine) = session.server(cx.image, on) {
         let session = session.id;
-        queue.rank(Pick { session, coroutine }, 0);
+        queue.set_rank(Pick { session, coroutine }, 0);
     }
 }

@@ -1,7 +1,8 @@
-//! The schema of everything that has canonical bytes: which types there are, their alternatives, their fields, in order.
+//! The schema of everything that has canonical bytes: the types, their alternatives, and their
+//! fields in order.
 //!
-//! It is read off the types themselves, by the same macros that give them their bytes, so it cannot say otherwise. The
-//! bridge compares it with the model's.
+//! The macros that encode the types also derive the schema, so the two cannot differ. The bridge
+//! compares it with the model's.
 
 use crate::buffer::{Buffer, Parcel};
 use crate::config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
@@ -18,7 +19,7 @@ use crate::session::{
 };
 use crate::value::{Form, Value};
 
-/// The rows of the given types, in their order.
+/// The rows of the given types, in order.
 macro_rules! rows_of {
     ($($type:ty)*) => {{
         let mut rows = Vec::new();
@@ -30,14 +31,15 @@ macro_rules! rows_of {
 /// Every type that has canonical bytes.
 pub fn schema() -> Vec<Row> {
     rows_of! {
-        CodeImage Role Automaton State Transition Sort Interface Operation Class Program Instruction Arm Value Form
-        ProtocolMachineConfig SchedulingPolicy DeterminismMode Session Phase End Endpoint Coroutine Status On Edge Parcel
-        Effect Witness WitnessKind Stamp ObsEvent Event Message Fault Table Action FailureKind Outcome Failure EffectId
-        Refusal Ingress Pick Step Resumed Taken Rest Wait
+        CodeImage Role Automaton State Transition Sort Interface Operation Class Program Instruction
+        Arm Value Form ProtocolMachineConfig SchedulingPolicy DeterminismMode Session Phase End
+        Endpoint Coroutine Status On Edge Parcel Effect Witness WitnessKind Stamp ObsEvent Event
+        Message Fault Table Action FailureKind Outcome Failure EffectId Refusal Ingress Pick Step
+        Resumed Taken Rest Wait
     }
 }
 
-/// The fields in the order in which a type's bytes have them.
+/// The schema of a structure: its fields in the order of its bytes.
 macro_rules! structures {
     ($($name:ident { $($field:ident),* $(,)? })*) => {$(
         impl Described for $name {
@@ -58,11 +60,12 @@ impl Described for Buffer {
     }
 }
 
-// These two have their bytes written by hand: a session names its image by digest, an edge puts its count first.
+// The encodings of these two are written by hand: a session names its image by digest, and an edge
+// puts its count first.
 structures! {
     Session {
-        id, image, phase, live, epoch, events, effects_issued, witnesses_issued, endpoints, coroutines, edges, effects,
-        witnesses, owner,
+        id, image, phase, live, epoch, events, effects_issued, witnesses_issued, endpoints,
+        coroutines, edges, effects, witnesses, owner,
     }
     Edge { sent, queue }
 }
@@ -72,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_says_types_alternatives_and_fields_in_order() {
+    fn lists_types_alternatives_and_fields_in_order() {
         let rows = schema();
         let shown = |row: &Row| {
             let fields = row.fields.iter().map(|(name, of)| format!(" {name}:{of}"));

@@ -16,38 +16,41 @@ use crate::verify::VerifiedImage;
 
 /// A session's whole state.
 ///
-/// Only `step`, `resume` and the ingress functions of the kernel change one; to everyone else it is read-only.
+/// Only `step`, `resume` and the kernel's ingress functions change a session; to other code it is
+/// read-only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-// In this order, from a cache line's beginning: what every step reads comes first, what few need last, and a visit
-// fetches no line for the sake of another's half.
+// The order of the fields, from the start of a cache line, puts what every step reads first and
+// what few steps read last, so a step fetches few lines.
 #[repr(C, align(64))]
 pub struct Session {
     pub(crate) id: SessionId,
-    /// Which of the machine's images: a row number, so that a step needs no reference count.
+    /// The session's image: an index into the machine's images, so that a step needs no reference
+    /// count.
     pub(crate) image: u32,
     pub(crate) phase: Phase,
     /// Coroutines that have not halted.
     pub(crate) live: u16,
     /// The number of the next event.
     pub(crate) events: u64,
-    // The tables of a session of two roles stand in the session itself: whoever steps through many sessions touches
-    // neighbouring memory. Larger sessions have them on the heap.
+    // The tables of a session of two roles are stored in the session itself: a machine that steps
+    // many sessions then reads adjacent memory. Larger sessions have them on the heap.
     pub(crate) endpoints: SmallVec<[Endpoint; 2]>,
-    /// The number of the next witness: looked at after every visit, to see whether there is a new one.
+    /// The number of the next witness. The kernel compares it after each run of steps, to see
+    /// whether there is a new one.
     pub(crate) witnesses_issued: u64,
     pub(crate) edges: SmallVec<[Edge; 2]>,
     pub(crate) coroutines: SmallVec<[Coroutine; 2]>,
     /// The number of the next effect.
     pub(crate) effects_issued: u64,
-    /// Outstanding effects, in the order of their numbers: at most one per coroutine.
+    /// Outstanding effects, by number: at most one per coroutine.
     pub(crate) effects: SmallVec<[Effect; 2]>,
     pub(crate) epoch: u64,
-    /// Live witnesses, in the order of their numbers.
+    /// Live witnesses, by number.
     pub(crate) witnesses: ThinDeque<Witness>,
     pub(crate) owner: Arc<str>,
 }
 
-// Eight lines of the processor's cache: a ninth would be fetched for nothing with each session.
+// Eight cache lines: a ninth would be fetched with each session for nothing.
 const _: () = assert!(size_of::<Session>() <= 512);
 
 /// Whether a session runs.
@@ -59,7 +62,7 @@ pub enum Phase {
     Terminal(End),
 }
 
-/// The right to speak as a role, and how far the role has come.
+/// The right to communicate as a role, and the state of that role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The one coroutine that may use it.
@@ -71,7 +74,7 @@ pub struct Endpoint {
 /// A thread of control within a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coroutine {
-    /// What it runs.
+    /// The program that it runs.
     pub program: ProgramId,
     /// The role it was started for; `None` when it was spawned.
     pub role: Option<RoleId>,
@@ -92,7 +95,7 @@ pub enum Status {
     Ready,
     /// It waits.
     Blocked(On),
-    /// It has come to its end.
+    /// It has reached its end.
     Halted,
     /// It has faulted.
     Faulted,
@@ -103,35 +106,35 @@ pub enum Status {
 pub struct Edge {
     /// The messages in it, oldest first.
     pub queue: Buffer,
-    /// How many messages were ever accepted: the sequence number of the next one.
+    /// How many messages were ever sent: the sequence number of the next one.
     pub sent: u64,
 }
 
-/// An effect that was issued and is not answered.
+/// An outstanding effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// Its number in the session.
     pub number: u64,
-    /// When it times out, in ticks.
+    /// The clock reading, in ticks, at which it times out; `None`: never.
     pub deadline: Option<u64>,
-    /// What was asked.
+    /// The requested operation.
     pub operation: OperationId,
-    /// Who waits.
+    /// The coroutine that waits for it.
     pub coroutine: CoroutineId,
-    /// How often it was asked before.
+    /// How many attempts came before this one.
     pub attempt: u8,
 }
 
-/// Evidence that is still good.
+/// Evidence that has not expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// Its number in the session.
     pub number: u64,
-    /// When it expires, in ticks.
+    /// The clock reading, in ticks, at which it expires.
     pub expires: u64,
     /// The effect it is evidence of.
     pub effect: u64,
-    /// What it is evidence for.
+    /// The kind of evidence.
     pub kind: WitnessKind,
 }
 
@@ -153,7 +156,8 @@ impl Session {
         owner: Arc<str>,
     ) -> Session {
         let roles = &image.image().roles;
-        // A verified image has few roles; of any other, those that have no number do not exist.
+        // A verified image has few roles. In an unverified one, roles beyond the 16-bit ids are
+        // ignored.
         let roles = &roles[..roles.len().min(usize::from(u16::MAX))];
         let coroutines = (0..u16::MAX).zip(roles).map(|(n, role)| {
             let unnamed = u8::from(active(mutant::UNNAMED_PRIORITY));
@@ -194,12 +198,12 @@ impl Session {
         self.phase
     }
 
-    /// Who opened it.
+    /// The owner, who may cancel it.
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// How often the session's authority has changed hands or ended.
+    /// How many times the session has ended: 0 or 1.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -219,12 +223,12 @@ impl Session {
         &self.edges
     }
 
-    /// The outstanding effects, in the order of their numbers.
+    /// The outstanding effects, by number.
     pub fn effects(&self) -> &[Effect] {
         &self.effects
     }
 
-    /// The live witnesses, in the order of their numbers.
+    /// The live witnesses, by number.
     pub fn witnesses(&self) -> impl Iterator<Item = &Witness> {
         self.witnesses.iter()
     }
@@ -234,12 +238,13 @@ impl Session {
         self.effects_issued
     }
 
-    /// How many events the session has seen.
+    /// How many events the session has had.
     pub fn events_len(&self) -> u64 {
         self.events
     }
 
-    /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.
+    /// The only coroutine that can serve a coroutine that waits for this. `None` for an effect,
+    /// which a handler answers.
     pub(crate) fn server(&self, image: &VerifiedImage, on: On) -> Option<CoroutineId> {
         let role = match on {
             On::Empty(edge) if active(mutant::SERVER_IS_WAITER) => {
@@ -252,7 +257,8 @@ impl Session {
         Some(self.endpoints.get(role.index())?.holder)
     }
 
-    /// Whether some other coroutine is blocked on an edge that only this one can serve. Linear in the coroutines.
+    /// Whether another coroutine is blocked on an edge that only this one can serve. Linear in the
+    /// coroutines.
     pub(crate) fn holds_token(&self, image: &VerifiedImage, who: CoroutineId) -> bool {
         self.coroutines.iter().any(|other| match other.status {
             Status::Blocked(on) => self.server(image, on) == Some(who),
@@ -289,7 +295,7 @@ impl Coroutine {
 }
 
 impl Edge {
-    /// How many messages were ever taken out.
+    /// How many messages were ever received.
     pub fn received(&self) -> u64 {
         self.sent - self.queue.len() as u64
     }

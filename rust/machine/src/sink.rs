@@ -4,31 +4,34 @@ use crate::effect::EffectRequest;
 use crate::event::{Event, ObsEvent, Stamp};
 use crate::fault::Refusal;
 use crate::input::{Ingress, Rest};
-// The kernel is passed to a sink as a whole: recorders and checks read any part of it. So `kernel`
-// and `sink` name each other, in the types of arguments only.
+// A sink is given the whole kernel, because recorders and checks read any part of it. The modules
+// `kernel` and `sink` therefore refer to each other, in argument types only.
 use crate::kernel::ProtocolMachineKernel;
 use crate::verify::VerifiedImage;
 use crate::wave::WavePick;
 
 /// An observer of a run.
 ///
-/// Every method but `event` has an empty default. A sink is told and never asked: nothing it does reaches the run.
+/// Every method but `event` has an empty default. A sink observes only: nothing that it does
+/// changes the run.
 pub trait Sink {
-    /// Whether events are wanted at all. Constant for the life of the sink; `false` lets the kernel build none.
+    /// Whether the sink wants events. Constant for the life of the sink. When `false`, the kernel
+    /// builds none.
     #[inline]
     fn wants_events(&self) -> bool {
         true
     }
 
-    /// Whether [`stepped`](Self::stepped) is wanted after every single step. Constant for the life of the sink; `false`
-    /// lets the machine take several before it says so.
+    /// Whether the sink wants [`stepped`](Self::stepped) after every single step. Constant for the
+    /// life of the sink. When `false`, one notification may cover several steps.
     #[inline]
     fn wants_steps(&self) -> bool {
         true
     }
 
-    /// Whether [`request`](Self::request) and [`ingress`](Self::ingress) are wanted. Constant for the life of the sink; `false`
-    /// lets the machine take a handler's answer in where it was given, without a word.
+    /// Whether the sink wants [`request`](Self::request) and [`ingress`](Self::ingress). Constant
+    /// for the life of the sink. When `false`, the machine may take in a handler's reply where it
+    /// was given, without notifying the sink.
     #[inline]
     fn wants_inputs(&self) -> bool {
         true
@@ -37,51 +40,52 @@ pub trait Sink {
     /// An event happened.
     fn event(&mut self, stamp: &Stamp, event: Event);
 
-    /// An image was made known to the machine. Told before the first session of it is opened.
+    /// The machine has loaded an image. Called before the first session of the image is opened.
     #[inline]
     fn loaded(&mut self, image: &VerifiedImage) {
         let _ = image;
     }
 
-    /// A wave was run: these picks, in this order, from this step index on; their events follow. Not told of steps that the
-    /// policy picked one by one.
+    /// A wave was run: these picks, in this order, starting at this step index; their events
+    /// follow. Not called for steps that the policy picked one by one.
     #[inline]
     fn wave(&mut self, step: u64, picks: &[WavePick]) {
         let _ = (step, picks);
     }
 
-    /// A request is about to be put to the handler.
+    /// The request will be put to the handler next.
     #[inline]
     fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
         let _ = (step, request);
     }
 
-    /// An input is about to be taken, or refused.
+    /// The input will be taken or refused next.
     #[inline]
     fn ingress(&mut self, step: u64, input: &Ingress) {
         let _ = (step, input);
     }
 
-    /// The input just announced was refused.
+    /// The preceding input was refused.
     #[inline]
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         let _ = (step, refusal);
     }
 
-    /// A step, and the input it brought with it, is done; or several, where [`wants_steps`](Self::wants_steps) allows.
+    /// A step, and the input that it caused, is complete; or several steps, if
+    /// [`wants_steps`](Self::wants_steps) is `false`.
     #[inline]
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
         let _ = kernel;
     }
 
-    /// No coroutine is ready: what happens next comes from outside.
+    /// No coroutine is ready, so the next change comes from outside.
     #[inline]
     fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
         let _ = (kernel, rest);
     }
 }
 
-/// No observer.
+/// A sink that observes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSink;
 
@@ -156,7 +160,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
 }
 
-/// Both observers, the first one first.
+/// Both observers; the first is notified first.
 impl<A: Sink, B: Sink> Sink for (A, B) {
     fn wants_events(&self) -> bool {
         self.0.wants_events() || self.1.wants_events()
@@ -266,7 +270,7 @@ impl<S: Sink> Sink for Option<S> {
 mod tests {
     use super::*;
 
-    /// Wants of events, of steps, of inputs, what it says.
+    /// A sink that wants events, steps and inputs as given.
     struct Wants([bool; 3]);
 
     impl Sink for Wants {
@@ -286,9 +290,10 @@ mod tests {
         [sink.wants_events(), sink.wants_steps(), sink.wants_inputs()]
     }
 
-    /// Sinks that are made of sinks want what any part of them wants: else a recorder beside another observer would miss it.
+    /// A composed sink wants what any of its parts wants. Otherwise a recorder next to another
+    /// observer would miss it.
     #[test]
-    fn what_one_of_them_wants_is_wanted() {
+    fn a_composed_sink_wants_what_any_part_wants() {
         let each = [false, true];
         let all = each.map(|a| each.map(|b| each.map(|c| [a, b, c])));
         let all = all.as_flattened().as_flattened();
@@ -306,6 +311,10 @@ mod tests {
         impl Sink for Silent {
             fn event(&mut self, _: &Stamp, _: Event) {}
         }
-        assert_eq!(wants(Silent), [true; 3], "who says nothing misses nothing");
+        assert_eq!(
+            wants(Silent),
+            [true; 3],
+            "a sink wants everything by default"
+        );
     }
 }

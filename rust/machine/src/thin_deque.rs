@@ -1,8 +1,9 @@
-//! A queue that is mostly empty, and then no more than a word.
+//! A queue that takes one word while it is empty.
 
 use std::collections::{VecDeque, vec_deque};
 
-/// A queue of which a session has many and uses few: a word until its first entry, a [`VecDeque`] from then on.
+/// A queue for tables that are mostly empty: one word until its first entry, a [`VecDeque`] from
+/// then on.
 #[derive(Clone, Debug, Eq)]
 #[expect(clippy::box_collection, reason = "its own size is what it is for")]
 pub(crate) struct ThinDeque<T>(Option<Box<VecDeque<T>>>);
@@ -25,18 +26,18 @@ impl<T> ThinDeque<T> {
         self.0.as_ref()?.front()
     }
 
-    /// Adds an entry behind the others.
+    /// Adds an entry at the back.
     pub(crate) fn push_back(&mut self, entry: T) {
         self.0.get_or_insert_default().push_back(entry);
     }
 
-    /// Takes the first entry. The memory is kept for later ones.
+    /// Removes the first entry. The memory is kept for later ones.
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         self.0.as_mut()?.pop_front()
     }
 
-    /// Takes the last entry.
+    /// Removes the last entry.
     pub(crate) fn pop_back(&mut self) -> Option<T> {
         self.0.as_mut()?.pop_back()
     }
@@ -55,7 +56,7 @@ impl<T> Default for ThinDeque<T> {
     }
 }
 
-/// What counts is what is in it, not whether there ever was something.
+/// Compares the entries: an emptied queue equals one that never had an entry.
 impl<T: PartialEq> PartialEq for ThinDeque<T> {
     fn eq(&self, other: &ThinDeque<T>) -> bool {
         self.iter().eq(other.iter())
@@ -77,9 +78,9 @@ impl<T> IntoIterator for ThinDeque<T> {
 mod tests {
     use super::*;
 
-    /// One that was emptied is equal to one that never had an entry, and costs no more than a word until it has.
+    /// An emptied queue equals one that never had an entry, and a new queue takes one word.
     #[test]
-    fn empty_is_empty() {
+    fn an_emptied_queue_equals_a_new_one() {
         let mut queue = ThinDeque::default();
         assert_eq!(size_of_val(&queue), size_of::<usize>());
         assert!(queue.is_empty() && queue.pop_front().is_none() && queue.pop_back().is_none());

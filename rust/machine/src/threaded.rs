@@ -1,8 +1,8 @@
 //! The threaded machine: rounds as certified waves, on a pool of threads.
 //!
-//! A wave is planned, checked and committed by the kernel; here it is only run: each session's part on whatever thread is
-//! free, and what it asks put to a handler on that same thread. So the threads never decide anything, and a run is the
-//! same however many there are.
+//! The kernel plans, checks and commits a wave; this module only runs it. Each session's part runs
+//! on any free thread, and its request is put to a handler on that same thread. The threads decide
+//! nothing, so a run is the same for any number of threads.
 
 mod driver;
 mod guest;
@@ -28,12 +28,15 @@ use crate::wave::WaveCertificate;
 
 /// The threaded machine.
 ///
-/// It is driven like the cooperative one ([`ProtocolMachine`](crate::ProtocolMachine)), and a round steps up to
-/// [`width`](Self::with_wave) sessions at a time. Each session's trace and end are those that the cooperative machine gives; how
-/// the sessions' events lie between each other is not, and an observer is told which steps a wave took. At concurrency 1
-/// ([`kernel_step_round`](KernelMachine::kernel_step_round)) it is the cooperative machine, byte for byte.
+/// It is driven like the cooperative machine ([`ProtocolMachine`](crate::ProtocolMachine)), but a
+/// round steps up to [`width`](Self::with_wave) sessions at a time. Each session has the same trace
+/// and the same end as on the cooperative machine. The order in which the events of different
+/// sessions interleave may differ; a sink observes which steps belong to a wave. At concurrency 1
+/// ([`kernel_step_round`](KernelMachine::kernel_step_round)) the run is the same as on the
+/// cooperative machine, byte for byte.
 ///
-/// A handler that panics fails its effect with `internal`: a protocol can branch on that, and a session that does not faults.
+/// If a handler panics, its effect fails with `internal`. A protocol can branch on that; without a
+/// branch the session faults.
 ///
 /// ```
 /// use antiphon_machine::threaded::{Shared, ThreadedProtocolMachine};
@@ -67,13 +70,14 @@ pub struct ThreadedProtocolMachine<H, S = NoSink> {
 }
 
 impl<H: Handlers> ThreadedProtocolMachine<H> {
-    /// A machine with so many workers, that nobody observes: see [`NativeThreadedDriver::with_workers`].
+    /// A machine with `workers` threads and no observer: see
+    /// [`NativeThreadedDriver::with_workers`].
     pub fn with_workers(config: ProtocolMachineConfig, handlers: H, workers: usize) -> Self {
         let driver = NativeThreadedDriver::with_workers(workers);
         ThreadedProtocolMachine::with_driver(config, handlers, NoSink, driver)
     }
 
-    /// A machine with exactly so many workers, that nobody observes.
+    /// A machine with exactly `workers` threads and no observer.
     ///
     /// # Errors
     /// As [`NativeThreadedDriver::try_with_workers`].
@@ -90,7 +94,7 @@ impl<H: Handlers> ThreadedProtocolMachine<H> {
 }
 
 impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
-    /// A machine on this driver, whose events go to the sink.
+    /// A machine on this driver that reports its events to the sink.
     pub fn with_driver(
         config: ProtocolMachineConfig,
         handlers: H,
@@ -107,8 +111,9 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         }
     }
 
-    /// The same with waves of at most `width` sessions, each stepped at most `quantum` times. Both are at least 1, and together
-    /// no more than [`WAVE_STEPS_MAX`]: the width is cut first to that, and then the quantum.
+    /// Sets the size of waves: at most `width` sessions, and at most `quantum` steps of each. Both
+    /// are raised to at least 1, and their product is kept within [`WAVE_STEPS_MAX`] by reducing
+    /// first the width and then the quantum.
     #[must_use]
     pub fn with_wave(mut self, width: u32, quantum: u32) -> Self {
         let steps_max = WAVE_STEPS_MAX as u32;
@@ -117,10 +122,11 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         self
     }
 
-    /// Makes the image known and opens a session of it.
+    /// Makes the image known and opens a session with it.
     ///
     /// # Errors
-    /// A [`Refusal`] when the machine has no room for another session or the owner's name is too long.
+    /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
+    /// too long.
     pub fn load_choreography(
         &mut self,
         image: &Arc<VerifiedImage>,
@@ -129,7 +135,8 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         machine::load(&mut self.kernel, &mut self.sink, image, owner)
     }
 
-    /// Takes an input. An effect that is asked again because of it is put to its handler before this returns.
+    /// Takes an input. If it makes the machine repeat a request, the handler is asked before this
+    /// returns.
     ///
     /// # Errors
     /// A [`Refusal`] when the input does not fit the state; nothing has changed then.
@@ -142,7 +149,7 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         Ok(taken)
     }
 
-    /// A round of this width: of 1, one turn.
+    /// A round of this width; a round of width 1 is one turn.
     fn round(&mut self, width: u32) -> Round {
         let (kernel, handlers) = (&mut self.kernel, &mut self.handlers);
         match width {
@@ -153,19 +160,20 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         }
     }
 
-    /// The widest wave that its quantum allows.
+    /// The widest wave for the quantum.
     fn width_max(&self) -> u32 {
         WAVE_STEPS_MAX as u32 / self.quantum
     }
 
-    /// Runs the certificate if it checks, else takes one turn: for waves that somebody else planned.
+    /// Runs the certificate if it checks, otherwise takes one turn: for waves that were planned
+    /// elsewhere.
     pub fn round_with(&mut self, certificate: &WaveCertificate) -> Round {
         let (kernel, handlers) = (&mut self.kernel, &mut self.handlers);
         self.driver
             .round_with(kernel, certificate, handlers, &mut self.sink)
     }
 
-    /// Runs rounds until nobody is ready, or `rounds_max` rounds were run: `None` then.
+    /// Runs rounds until no coroutine is ready, and returns why; `None` after `rounds_max` rounds.
     pub fn run(&mut self, rounds_max: u64) -> Option<Rest> {
         for _ in 0..rounds_max {
             if let Round::Turn(Turn::Rest(rest)) = self.round(self.width) {
@@ -175,12 +183,12 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         None
     }
 
-    /// What the driver has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         self.driver.report()
     }
 
-    /// The kernel, to look at.
+    /// The kernel, for inspection.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         &self.kernel
     }
@@ -195,7 +203,7 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         &mut self.sink
     }
 
-    /// The kernel, the handlers and the sink, the machine being done with.
+    /// The kernel, the handlers and the sink.
     pub fn into_parts(self) -> (ProtocolMachineKernel, H, S) {
         (self.kernel, self.handlers, self.sink)
     }

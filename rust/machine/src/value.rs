@@ -7,31 +7,33 @@ use crate::image::Sort;
 
 /// A value. Large payloads are shared, not copied.
 ///
-/// What is shared stands behind a pointer of one word (`Arc<Box<_>>`), so that a value is 16 bytes wide: registers and messages are the
-/// larger part of a session, and how many sessions a machine gets through is decided by how much memory it reads.
-/// [`text`](Self::text), [`bytes`](Self::bytes), [`list`](Self::list), [`record`](Self::record) and `From` make them.
+/// Shared data is behind a pointer of one word (`Arc<Box<_>>`), so that a value is 16 bytes wide.
+/// Registers and messages are the larger part of a session, and the memory that a machine reads
+/// decides how many sessions it can step in a second. [`text`](Self::text), [`bytes`](Self::bytes),
+/// [`list`](Self::list), [`record`](Self::record) and `From` construct values.
 ///
-/// An optional value is a `List` of at most one element, a variant of an enumeration and a chosen label are `Nat`.
+/// An optional value is a `List` of at most one element. A variant of an enumeration and a chosen
+/// label are `Nat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing but its presence.
+    /// A single value, without content.
     #[default]
     Unit,
     /// A truth value.
     Bool(bool),
-    /// A whole number from 0.
+    /// A whole number from 0 to 2^64-1.
     Nat(u64),
-    /// A whole number with a sign.
+    /// A whole number from -2^63 to 2^63-1.
     Int(i64),
     /// Text.
     Text(Arc<Box<str>>),
     /// Bytes.
     Bytes(Arc<Box<[u8]>>),
-    /// Values of one sort.
+    /// Values of the same sort.
     List(Arc<Box<[Value]>>),
     /// The fields of a record, in the order its sort declares.
     Record(Arc<Box<[Value]>>),
-    /// The right to speak as a role; never a payload.
+    /// The right to communicate as a role; never a payload.
     Endpoint(RoleId),
     /// The number of a witness of this session; never a payload.
     Evidence(u64),
@@ -97,7 +99,7 @@ impl Value {
         Value::List(Arc::new(item.into_iter().collect()))
     }
 
-    /// Whether there is nothing to give back when the value goes.
+    /// Whether dropping the value does nothing.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         match self {
@@ -111,24 +113,26 @@ impl Value {
         }
     }
 
-    /// `*place = self`, in line for what most values are.
+    /// `*place = self`, inlined for the common forms.
     #[inline(always)]
     pub(crate) fn put(self, place: &mut Value) {
-        match place.is_plain() {
-            true => std::mem::forget(std::mem::replace(place, self)),
-            false => *place = self,
+        if place.is_plain() {
+            std::mem::forget(std::mem::replace(place, self));
+        } else {
+            *place = self;
         }
     }
 
-    /// Puts a copy in a place, as `*place = self.clone()` does. Small values are written there field by field: made
-    /// elsewhere and moved as a whole, they would be read back wider than they were written, for which a processor
-    /// waits until the writing is done.
+    /// Writes a copy to `place`, as `*place = self.clone()` does. Small values are written field by
+    /// field: a value that is built elsewhere and moved as a whole is loaded wider than it was
+    /// stored, which stalls on store forwarding.
     #[inline(always)]
     pub(crate) fn copy_to(&self, place: &mut Value) {
         match self {
             Value::Unit => Value::Unit.put(place),
             Value::Bool(b) => Value::Bool(*b).put(place),
-            // The form first and the number then: the compiler knows that `Value::Nat(*n)` is `*self`, and moves it as a whole.
+            // The number is stored apart from the form: the compiler knows that `Value::Nat(*n)` is
+            // `*self` and would move it as a whole.
             Value::Nat(n) => {
                 Value::Nat(0).put(place);
                 if let Value::Nat(slot) = place {
@@ -150,19 +154,21 @@ impl Value {
         }
     }
 
-    /// Moves the value to a place, and leaves some value behind; see [`copy_to`](Self::copy_to).
+    /// Moves the value to `place`, and leaves an unspecified value behind. See
+    /// [`copy_to`](Self::copy_to).
     #[inline(always)]
     pub(crate) fn move_to(&mut self, place: &mut Value) {
-        match self.is_plain() {
-            true => self.copy_to(place),
-            false => std::mem::take(self).put(place),
+        if self.is_plain() {
+            self.copy_to(place);
+        } else {
+            std::mem::take(self).put(place);
         }
     }
 
-    /// Whether the value is of the sort. Constant time but for lists and records, which are walked, and the labels of a choice,
-    /// which are searched in order.
+    /// Whether the value is of the sort. Constant time, except that lists and records are walked,
+    /// and the labels of a choice are searched in order.
     ///
-    /// A sort that the table does not hold has no values.
+    /// A sort that is not in the table has no values.
     #[inline]
     pub fn is_of(&self, sort: SortId, sorts: &[Sort]) -> bool {
         let Some(sort) = sorts.get(sort.index()) else {
@@ -223,14 +229,14 @@ impl From<&str> for Value {
     }
 }
 
-/// Without copying the text, where it fills its memory.
+/// Does not copy the text if its length is its capacity.
 impl From<String> for Value {
     fn from(text: String) -> Value {
         Value::Text(Arc::new(text.into()))
     }
 }
 
-/// Without copying the bytes, where they fill their memory.
+/// Does not copy the bytes if their length is their capacity.
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Value {
         Value::Bytes(Arc::new(bytes.into()))
@@ -259,7 +265,7 @@ mod tests {
     use super::*;
     use crate::outcome::{Outcome, Reply};
 
-    /// Whatever is put where, it is what was put.
+    /// A value that is put, copied or moved to a place arrives unchanged, whatever the place held.
     #[test]
     fn a_value_is_copied_and_moved_to_a_place() {
         let values = [
@@ -290,11 +296,11 @@ mod tests {
                 Reply::Now(Outcome::Success(value.clone())).discard();
             }
         }
-        // Nothing of it is left anywhere.
+        // No copy is left over.
         assert!(values.iter().all(|value| holders(value) <= 1));
     }
 
-    /// Among how many values the memory behind this one is shared; 0 where there is none.
+    /// How many values share the memory behind this one; 0 if it has none.
     fn holders(value: &Value) -> usize {
         match value {
             Value::Text(text) => Arc::strong_count(text),

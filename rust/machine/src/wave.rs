@@ -1,37 +1,39 @@
-//! Certificates of waves: which sessions are to step at the same time, and why they may.
+//! Certificates of waves: which sessions step at the same time, and why they may.
 //!
-//! The kernel plans them ([`plan`](crate::ProtocolMachineKernel::plan)) and checks them, whoever made them
-//! ([`check_wave`](crate::ProtocolMachineKernel::check_wave)); `docs/semantics.md`, section Rounds, says what both mean.
+//! The kernel plans a certificate ([`plan`](crate::ProtocolMachineKernel::plan)) and checks any
+//! certificate, wherever it was planned ([`check_wave`](crate::ProtocolMachineKernel::check_wave)).
+//! Both are defined in `docs/semantics.md`, section Rounds.
 
 use smallvec::SmallVec;
 
 use crate::ids::{CoroutineId, EdgeId, Pick, RoleId, SessionId};
 
-/// Who is to step in a wave, and the machine it was planned for. A claim: it is checked before it is run.
+/// The coroutines that step in a wave, and the state of the machine it was planned for. It is a
+/// claim, which is checked before the wave is run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaveCertificate {
     /// The machine's step index.
     pub step_index: u64,
     /// The machine's ready queue, in queue order.
     pub queue: Vec<Pick>,
-    /// Who steps, in the order in which the steps become part of the machine.
+    /// The coroutines that step, in the order in which their steps are committed.
     pub picks: Vec<WavePick>,
 }
 
 /// One session's part in a wave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WavePick {
-    /// Who steps first.
+    /// The coroutine that steps first.
     pub pick: Pick,
-    /// Where: no two picks of a wave have the same.
+    /// The lane that runs it. All picks of a wave have different lanes.
     pub lane: u32,
-    /// How many steps the session takes at most, at least 1.
+    /// The most steps that the session takes, at least 1.
     pub quantum: u32,
     /// What the first step may write.
     pub footprint: Footprint,
 }
 
-/// What a step may write: at most five parts of a machine.
+/// The parts of a machine that a step may write: at most five.
 pub type Footprint = SmallVec<[Key; 5]>;
 
 /// A part of a machine that a step may write.
@@ -65,11 +67,11 @@ pub enum Key {
     },
 }
 
-/// Why a certificate does not check. Nothing of it has been run.
+/// Why a certificate was refused. No step has been taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WaveRefusal {
     /// It was made for another step.
-    #[error("it is of step {got}, and the machine is at step {expected}")]
+    #[error("it was planned for step {got}, and the machine is at step {expected}")]
     Step {
         /// The machine's.
         expected: u64,
@@ -77,82 +79,99 @@ pub enum WaveRefusal {
         got: u64,
     },
     /// It was made for another ready queue.
-    #[error("its queue is not the machine's: they differ at place {at}")]
+    #[error("its queue differs from the machine's at position {at}")]
     Queue {
-        /// The first place at which they differ.
+        /// The first position at which they differ.
         at: usize,
     },
     /// It has no picks.
-    #[error("it picks nobody")]
+    #[error("it has no picks")]
     NoPicks,
-    /// The policy would begin with somebody else.
+    /// The policy would pick another coroutine first.
     #[error("its first pick is not the policy's")]
     FirstPick {
-        /// The policy's; `None` when nobody is ready.
+        /// The policy's pick; `None` when no coroutine is ready.
         expected: Option<Pick>,
-        /// The certificate's.
+        /// The certificate's pick.
         got: Pick,
     },
-    /// A pick may take no step.
-    #[error("the pick in row {row} may take no step")]
+    /// A pick has a quantum of 0.
+    #[error("the pick in row {row} has a quantum of 0")]
     NoQuantum {
-        /// Which pick.
+        /// The pick's position in the certificate.
         row: usize,
     },
-    /// The policy would step somebody else of that session.
-    #[error("the pick in row {row} is not the next of its session")]
+    /// The policy would step another coroutine of that session.
+    #[error("the pick in row {row} is not the one that the policy would step next in its session")]
     NotNext {
-        /// Which pick.
+        /// The pick's position in the certificate.
         row: usize,
-        /// Whom the policy would step; `None` when nobody of that session is ready.
+        /// The policy's coroutine; `None` when no coroutine of that session is ready.
         expected: Option<CoroutineId>,
     },
-    /// A pick names not what its step may write.
+    /// A pick does not name what its step may write.
     #[error("the pick in row {row} does not name what its step may write")]
     Footprint {
-        /// Which pick.
+        /// The pick's position in the certificate.
         row: usize,
     },
     /// Two picks have the same lane.
     #[error("two picks are on lane {lane}")]
     LaneTwice {
-        /// Which lane.
+        /// The lane.
         lane: u32,
     },
     /// Two picks are of the same session.
-    #[error("two picks are of session {}", session.0)]
+    #[error("two picks step session {}", session.0)]
     SessionTwice {
-        /// Which session.
+        /// The session.
         session: SessionId,
     },
 }
 
-impl WaveRefusal {
-    /// The names of all reasons, in the order of their numbers.
-    pub const NAMES: [&'static str; 9] = [
-        "step",
-        "queue",
-        "no_picks",
-        "first_pick",
-        "no_quantum",
-        "not_next",
-        "footprint",
-        "lane_twice",
-        "session_twice",
-    ];
+/// How many certificates were refused, by reason: a field for each [`WaveRefusal`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the count of the reason of that name")]
+pub struct Fallbacks {
+    pub step: u64,
+    pub queue: u64,
+    pub no_picks: u64,
+    pub first_pick: u64,
+    pub no_quantum: u64,
+    pub not_next: u64,
+    pub footprint: u64,
+    pub lane_twice: u64,
+    pub session_twice: u64,
+}
 
-    /// The reason's number: its place in [`NAMES`](Self::NAMES).
-    pub const fn number(&self) -> usize {
-        match self {
-            WaveRefusal::Step { .. } => 0,
-            WaveRefusal::Queue { .. } => 1,
-            WaveRefusal::NoPicks => 2,
-            WaveRefusal::FirstPick { .. } => 3,
-            WaveRefusal::NoQuantum { .. } => 4,
-            WaveRefusal::NotNext { .. } => 5,
-            WaveRefusal::Footprint { .. } => 6,
-            WaveRefusal::LaneTwice { .. } => 7,
-            WaveRefusal::SessionTwice { .. } => 8,
-        }
+impl Fallbacks {
+    /// Counts a refusal under its reason.
+    pub fn count(&mut self, refusal: &WaveRefusal) {
+        *match refusal {
+            WaveRefusal::Step { .. } => &mut self.step,
+            WaveRefusal::Queue { .. } => &mut self.queue,
+            WaveRefusal::NoPicks => &mut self.no_picks,
+            WaveRefusal::FirstPick { .. } => &mut self.first_pick,
+            WaveRefusal::NoQuantum { .. } => &mut self.no_quantum,
+            WaveRefusal::NotNext { .. } => &mut self.not_next,
+            WaveRefusal::Footprint { .. } => &mut self.footprint,
+            WaveRefusal::LaneTwice { .. } => &mut self.lane_twice,
+            WaveRefusal::SessionTwice { .. } => &mut self.session_twice,
+        } += 1;
+    }
+
+    /// The name of each reason, in snake case, with its count.
+    pub fn by_name(&self) -> [(&'static str, u64); 9] {
+        [
+            ("step", self.step),
+            ("queue", self.queue),
+            ("no_picks", self.no_picks),
+            ("first_pick", self.first_pick),
+            ("no_quantum", self.no_quantum),
+            ("not_next", self.not_next),
+            ("footprint", self.footprint),
+            ("lane_twice", self.lane_twice),
+            ("session_twice", self.session_twice),
+        ]
     }
 }

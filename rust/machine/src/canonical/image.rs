@@ -109,8 +109,9 @@ const RECORD: u64 = 2;
 const ENDPOINT: u64 = 3;
 const EVIDENCE: u64 = 4;
 
-/// Unit is `null`; truth values, natural numbers, text and bytes are themselves; the others are arrays that start with
-/// their number: `[0, i]`, `[1, items…]`, `[2, fields…]`, `[3, role]`, `[4, evidence]`.
+/// Unit is `null`; truth values, natural numbers, text and bytes are themselves; the others are
+/// arrays that start with their number: `[0, i]`, `[1, items…]`, `[2, fields…]`, `[3, role]`, `[4,
+/// evidence]`.
 impl Canonical for Value {
     fn encode(&self, out: &mut Encoder<'_>) {
         match self {
@@ -187,7 +188,8 @@ fn decode_compound(from: &mut Decoder<'_>) -> Result<Value, ReadError> {
 }
 
 impl Value {
-    /// Bytes of the canonical encoding, without making it. Constant time but for lists and records.
+    /// Length in bytes of the canonical encoding, computed without encoding. Constant time, except
+    /// for lists and records.
     #[inline(always)]
     pub fn encoded_len(&self) -> u64 {
         match self {
@@ -215,7 +217,8 @@ impl Value {
 }
 
 impl CodeImage {
-    /// What reading an image may cost: its length, and the depth of a constant inside an instruction.
+    /// The limits for reading an image: its length, and the depth of a constant inside an
+    /// instruction.
     pub const LIMITS: Limits = Limits {
         depth: SORT_DEPTH_MAX + 8,
         bytes_len: IMAGE_LEN_MAX,

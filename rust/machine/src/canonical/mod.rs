@@ -1,8 +1,9 @@
 //! The canonical bytes of everything that is stored, hashed or compared.
 //!
-//! One rule for all types, so that it can be written a second time in the model: a structure is the array of its
-//! fields in declared order; an alternative is an array that starts with the alternative's number; an absent option is
-//! `null`; a table is an array. All of it in deterministic CBOR.
+//! One rule covers all types, so that the model can implement it a second time: a structure is the
+//! array of its fields in declared order; an alternative is an array that starts with the
+//! alternative's number; an absent option is `null`; a table is an array. All are deterministic
+//! CBOR.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub trait Canonical: Sized {
     /// Appends the canonical bytes.
     fn encode(&self, out: &mut Encoder<'_>);
 
-    /// Reads what [`encode`](Self::encode) writes, and nothing else.
+    /// Reads exactly what [`encode`](Self::encode) writes.
     ///
     /// # Errors
     /// Where and how the bytes differ from the canonical form of any value of the type.
@@ -34,7 +35,7 @@ pub trait Canonical: Sized {
     /// Reads the whole input as one value.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode); also when bytes are left over or the limits are passed.
+    /// As [`decode`](Self::decode); also when bytes are left over or a limit is exceeded.
     fn from_bytes(bytes: &[u8], limits: Limits) -> Result<Self, ReadError> {
         let mut from = Decoder::new(bytes, limits);
         let value = Self::decode(&mut from)?;
@@ -49,14 +50,14 @@ pub trait Canonical: Sized {
 pub struct ReadError {
     /// Where, from the start of the input.
     pub offset: usize,
-    /// What is wrong there.
+    /// The error.
     pub kind: ReadErrorKind,
 }
 
-/// What is wrong with the bytes.
+/// How bytes differ from the canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadErrorKind {
-    /// It is not deterministic CBOR, or not of the kind expected.
+    /// The bytes are not deterministic CBOR, or not of the expected kind.
     #[error("{0}")]
     Cbor(DecodeErrorKind),
     /// An array has the wrong length.
@@ -64,9 +65,9 @@ pub enum ReadErrorKind {
     Length {
         /// The type.
         what: &'static str,
-        /// How many fields it has.
+        /// How many fields the type has.
         expected: usize,
-        /// How many are there.
+        /// How many fields the bytes have.
         got: usize,
     },
     /// No alternative has this number.
@@ -74,7 +75,7 @@ pub enum ReadErrorKind {
     Alternative {
         /// The type.
         what: &'static str,
-        /// The number.
+        /// The number in the bytes.
         got: u64,
     },
     /// A number is too large for its type.
@@ -82,9 +83,9 @@ pub enum ReadErrorKind {
     Range {
         /// The type.
         what: &'static str,
-        /// The largest it can be.
+        /// The largest number of the type.
         max: u64,
-        /// What is there.
+        /// The number in the bytes.
         got: u64,
     },
 }
@@ -182,12 +183,18 @@ macro_rules! structure {
 
 /// An alternative: the array of its number and its fields.
 macro_rules! alternatives {
-    ($name:ident { $($number:literal = $variant:ident $({ $($field:ident),* })? $(( $($item:ident),* ))?,)* }) => {
+    ($name:ident {$(
+        $number:literal = $variant:ident $({ $($field:ident),* })? $(( $($item:ident),* ))?,
+    )*}) => {
         impl Canonical for $name {
             fn encode(&self, out: &mut Encoder<'_>) {
                 match self {$(
                     $name::$variant $({ $($field),* })? $(( $($item),* ))? => {
-                        let len = [stringify!($variant) $($(, stringify!($field))*)? $($(, stringify!($item))*)?].len();
+                        let len = [
+                            stringify!($variant)
+                            $($(, stringify!($field))*)?
+                            $($(, stringify!($item))*)?
+                        ].len();
                         out.array(len).uint($number);
                         $($($field.encode(out);)*)?
                         $($($item.encode(out);)*)?
@@ -203,7 +210,11 @@ macro_rules! alternatives {
                 }
                 match from.uint()? {
                     $($number => {
-                        let expected = [stringify!($variant) $($(, stringify!($field))*)? $($(, stringify!($item))*)?].len();
+                        let expected = [
+                            stringify!($variant)
+                            $($(, stringify!($field))*)?
+                            $($(, stringify!($item))*)?
+                        ].len();
                         if got != expected {
                             let what = concat!(stringify!($name), "::", stringify!($variant));
                             let kind = ReadErrorKind::Length { what, expected, got };
@@ -244,7 +255,7 @@ macro_rules! alternatives {
     };
 }
 
-/// Closed lists of names, by their position.
+/// Closed lists of names, encoded by position.
 macro_rules! list {
     ($name:ident { $($variant:ident),* }) => {
         impl Canonical for $name {
@@ -269,7 +280,8 @@ macro_rules! list {
             }
             fn rows() -> Vec<Row> {
                 let names = (0..).zip([$(stringify!($variant)),*]);
-                names.map(|(n, name)| described::row(stringify!($name), n, name, Vec::new())).collect()
+                let row = |(n, name)| described::row(stringify!($name), n, name, Vec::new());
+                names.map(row).collect()
             }
         }
     };
@@ -292,8 +304,8 @@ impl Canonical for String {
     }
 }
 
-/// A failure's detail or an owner's name. Whether it is too long is for whoever takes it to say, so that a recording of
-/// the refusal can be read; the decoder's limits bound the memory.
+/// A failure's detail or an owner's name. The decoder does not check its length, so that a
+/// recording can contain an input that was refused for it; the decoder's limits bound the memory.
 impl Canonical for Arc<str> {
     fn encode(&self, out: &mut Encoder<'_>) {
         out.text(self);
@@ -331,7 +343,8 @@ impl<T: Canonical> Canonical for Vec<T> {
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, ReadError> {
         let len = from.array()?;
-        // No reservation by a claimed length: `T` can be much larger than its shortest encoding.
+        // A claimed length does not reserve memory: `T` can be much larger than its shortest
+        // encoding.
         let mut items = Vec::new();
         for _ in 0..len {
             items.push(T::decode(from)?);
@@ -355,7 +368,7 @@ where
     }
 }
 
-/// `null`, or the value; for types whose own form is never `null`.
+/// `null`, or the value. For types whose own encoding is never `null`.
 impl<T: Canonical> Canonical for Option<T> {
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) {

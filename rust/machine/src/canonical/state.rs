@@ -1,4 +1,4 @@
-//! The bytes of a machine's state, of what it takes and of what it reports.
+//! The canonical bytes of a machine's state, its inputs and its results.
 
 use super::*;
 use crate::buffer::Parcel;
@@ -289,7 +289,8 @@ impl Canonical for BTreeMap<String, u8> {
     }
 }
 
-/// An edge's counter of received messages is what is sent less what is buffered, and is not stored twice.
+/// An edge's count of received messages is the count of sent ones less those buffered, so it is not
+/// encoded.
 impl Canonical for Edge {
     fn encode(&self, out: &mut Encoder<'_>) {
         out.array(2).uint(self.sent).array(self.queue.len());
@@ -305,7 +306,7 @@ impl Canonical for Edge {
     }
 }
 
-/// The whole state of a session; its image by digest.
+/// The whole state of a session, with its image by digest.
 pub(crate) fn encode_session(session: &Session, image: &[u8; 32], out: &mut Encoder<'_>) {
     out.array(14);
     session.id.encode(out);

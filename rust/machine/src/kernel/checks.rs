@@ -1,8 +1,9 @@
-//! The invariants that one state of the machine can show, as checks that run.
+//! Checks of the invariants that are visible in a single state of the machine.
 //!
-//! In builds with debug assertions the kernel checks the session that it touched after each turn and
-//! each commit, and the whole machine every [`CHECK_STEPS`] steps, before each wave, and at the end of
-//! a run. A check never changes what the machine does. The numbers are those of `docs/semantics.md`.
+//! In builds with debug assertions the kernel checks the session that it changed after each turn
+//! and each commit, and the whole machine every [`CHECK_STEPS`] steps, before each wave, and at the
+//! end of a run. A check never changes what the machine does. The numbers are those of
+//! `docs/semantics.md`.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use crate::ids::{CoroutineId, EdgeId, Pick, RoleId, SessionId};
 use crate::input::On;
 use crate::session::{Phase, Session, Status};
 
-/// Steps between two checks of the whole machine in builds with debug assertions: a check is linear in
-/// the machine, so that it costs little beside as many steps.
+/// Steps between two checks of the whole machine in builds with debug assertions. A check is linear
+/// in the machine, so it must cost little compared with the steps in between.
 pub const CHECK_STEPS: u64 = 1_024;
 
 /// An invariant that does not hold: a defect of the machine, never of its input.
@@ -23,13 +24,13 @@ pub struct Broken {
     pub number: u8,
     /// The session.
     pub session: SessionId,
-    /// What was found.
+    /// A description of the violation.
     pub what: String,
 }
 
 impl ProtocolMachineKernel {
-    /// Checks every invariant that a single state can show. Linear in the size of the machine, and
-    /// without an allocation when all hold.
+    /// Checks every invariant that is visible in a single state. Linear in the size of the machine,
+    /// and without an allocation when all hold.
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -47,7 +48,7 @@ impl ProtocolMachineKernel {
         Ok(())
     }
 
-    /// Checks the invariants of one session, but for the ready queue. Linear in the session.
+    /// Checks the invariants of one session, except that of the ready queue. Linear in the session.
     pub(crate) fn check_session(&self, session: &Session) -> Result<(), Broken> {
         let of = |number| move |what| broken(number, session.id(), what);
         self.check_edges(session).map_err(of(1))?;
@@ -56,10 +57,11 @@ impl ProtocolMachineKernel {
         check_effects(session).map_err(of(5))
     }
 
-    /// 0: each ready coroutine of an active session is in the queue once, and no other coroutine is.
+    /// Invariant 0: each ready coroutine of an active session is in the queue once, and no other
+    /// coroutine is.
     fn check_queue_holds_ready(&self) -> Result<(), Broken> {
-        // Two sums over the same picks, in any order, are equal; picks that differ give the same
-        // sum about once in 2^64 times.
+        // Two sums over the same picks, in any order, are equal; different picks have the same sum
+        // with a probability of about 2^-64.
         let sum = |picks: &mut dyn Iterator<Item = Pick>| {
             picks.fold(0u64, |sum, pick| sum.wrapping_add(mixed(pick)))
         };
@@ -88,7 +90,7 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// The ready coroutines of all active sessions, in the order of their numbers.
+    /// The ready coroutines of all active sessions, by session and number.
     fn ready_coroutines(&self) -> impl Iterator<Item = Pick> {
         let active = self
             .sessions()
@@ -104,7 +106,7 @@ impl ProtocolMachineKernel {
         })
     }
 
-    /// 1: buffers are within bounds.
+    /// Invariant 1: buffers are within bounds.
     fn check_edges(&self, session: &Session) -> Result<(), String> {
         let max = self.config().buffer_len_max as usize;
         match session
@@ -117,7 +119,8 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// 4: an endpoint has one holder; a blocked coroutine waits for what is really not there.
+    /// Invariant 4: an endpoint has one holder, and a blocked coroutine waits for something that is
+    /// absent.
     fn check_endpoints(&self, session: &Session) -> Result<(), String> {
         for (role, endpoint) in (0..u16::MAX).map(RoleId).zip(session.endpoints()) {
             if session.coroutines().get(endpoint.holder.index()).is_none() {
@@ -152,7 +155,7 @@ fn broken(number: u8, session: SessionId, what: String) -> Broken {
     }
 }
 
-/// A pick as a number that shares no pattern with those of its neighbours (SplitMix64).
+/// Hashes a pick to a number, with SplitMix64, so that sums of neighbouring picks do not collide.
 fn mixed(pick: Pick) -> u64 {
     let z = u64::from(pick.session.0) << 16 | u64::from(pick.coroutine.0);
     let z = z.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -161,7 +164,7 @@ fn mixed(pick: Pick) -> u64 {
     z ^ (z >> 31)
 }
 
-/// 2: what is buffered is the last of what was sent, in order, without gaps.
+/// Invariant 2: the buffered messages are the last that were sent, in order, without gaps.
 fn check_sequences(session: &Session) -> Result<(), String> {
     for (n, edge) in session.edges().iter().enumerate() {
         let Some(first) = edge.sent.checked_sub(edge.queue.len() as u64) else {
@@ -177,7 +180,8 @@ fn check_sequences(session: &Session) -> Result<(), String> {
     Ok(())
 }
 
-/// 5: outstanding effects are in order, belong to whoever waits for them, and none outlives its session.
+/// Invariant 5: outstanding effects are in order, each belongs to the coroutine that waits for it,
+/// and none outlives its session.
 fn check_effects(session: &Session) -> Result<(), String> {
     if session.phase() != Phase::Active && !session.effects().is_empty() {
         return Err("effects outlive the session".to_owned());

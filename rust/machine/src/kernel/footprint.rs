@@ -27,7 +27,7 @@ pub(super) fn footprint(image: &VerifiedImage, s: &Session, who: CoroutineId) ->
             // A step that finds no endpoint or no state faults, and writes nothing more.
             let _ = add_message_keys(&mut keys, image, s, coroutine, *chan);
         }
-        // A table of coroutines has no more rows than there are numbers.
+        // The index of the new coroutine fits its id: a session has no more coroutines than ids.
         Some(Instruction::Spawn { .. }) => {
             keys.push(key_of(s, CoroutineId(s.coroutines.len() as u16)));
         }

@@ -1,5 +1,5 @@
-//! The kernel's part in waves: it plans a wave, checks a wave that was planned elsewhere, and commits
-//! its steps. The driver decides which threads run the jobs.
+//! The kernel's part in waves: it plans a wave, checks a wave that was planned elsewhere, and
+//! commits its steps. The driver decides which threads run the jobs.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::wave::{Footprint, WaveCertificate, WavePick, WaveRefusal};
 /// The row of a session that is not in the wave.
 const NONE: u32 = u32::MAX;
 
-/// Why ready coroutines are not in a wave that was planned.
+/// Why ready coroutines were left out of a planned wave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
     /// Ready coroutines left out because another one of their session is in the wave.
@@ -57,7 +57,7 @@ struct JobBuffer {
     answer: Answer,
 }
 
-/// What a job changed, as far as the kernel keeps account of it.
+/// The changes of a job that the kernel must account for.
 #[derive(Clone, Copy, Debug)]
 struct JobResult {
     /// Outstanding effects before and after.
@@ -86,8 +86,8 @@ pub(crate) enum Answer {
     },
 }
 
-/// One session's part in a wave: run it, and put the request that it issues to the handler. The jobs
-/// of a wave share no state, so they may run in any order and at the same time.
+/// One session's part in a wave: run it, and put the request that it issues to the handler. The
+/// jobs of a wave share no state, so they may run in any order and at the same time.
 #[derive(Debug)]
 pub struct Job<'a> {
     common: &'a Common<'a>,
@@ -109,8 +109,8 @@ impl Driver for Recorded<'_> {
     }
 }
 
-/// What the jobs of a wave share, and none changes. It is kept apart from them: one core writes the
-/// jobs and others read them, so they are small.
+/// The state that the jobs of a wave share and only read. It is separate from the jobs to keep them
+/// small, because one core writes them and other cores read them.
 #[derive(Debug)]
 struct Common<'a> {
     images: &'a [Arc<VerifiedImage>],
@@ -121,15 +121,16 @@ struct Common<'a> {
 }
 
 impl ProtocolMachineKernel {
-    /// A wave of at most `width` picks with this quantum, in the order in which the policy would come to them, one for
-    /// each session.
+    /// Plans a wave of at most `width` picks with this quantum, one for each session, in the order
+    /// in which the policy would pick them. Linear in the queue.
     pub fn plan(&self, width: u32, quantum: u32) -> WaveCertificate {
         let mut certificate = WaveCertificate::default();
         let _ = self.plan_into(width, quantum, &mut certificate);
         certificate
     }
 
-    /// As [`plan`](Self::plan), in the memory of an old certificate; tells who was left out. Linear in the queue.
+    /// As [`plan`](Self::plan), but reuses the memory of an old certificate. Returns how many
+    /// coroutines were left out, and why. Linear in the queue.
     pub fn plan_into(
         &self,
         width: u32,
@@ -167,8 +168,8 @@ impl ProtocolMachineKernel {
         planned
     }
 
-    /// The certificate that claims these picks, each with its quantum, for the machine as it is now: for a wave that was planned
-    /// before, and is to be run again.
+    /// The certificate for these picks, each with its quantum, on the machine as it is now: for
+    /// running again a wave that was planned before.
     pub fn claim(&self, picks: impl IntoIterator<Item = (Pick, u32)>) -> WaveCertificate {
         let claimed = |(lane, (pick, quantum))| WavePick {
             pick,
@@ -183,7 +184,7 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// What the next step of this coroutine may write; nothing for a session that is not there.
+    /// What the next step of this coroutine may write; empty if the session does not exist.
     pub fn footprint(&self, pick: Pick) -> Footprint {
         match self.session(pick.session) {
             Some(session) => footprint(self.image(session), session, pick.coroutine),
@@ -191,11 +192,12 @@ impl ProtocolMachineKernel {
         }
     }
 
-    /// Whether the certificate is one of this machine as it is now. Takes nothing from the planner but what a footprint is,
-    /// and what the policy wants. Linear in the queue, the sessions and the certificate, but for sorting.
+    /// Checks a certificate against the machine as it is now. It shares only the definition of a
+    /// footprint and the policy's order with the planner. Linear in the queue, the sessions and the
+    /// certificate, except for sorting.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// The first reason to refuse it.
     pub fn check_wave(&self, certificate: &WaveCertificate) -> Result<(), WaveRefusal> {
         let WaveCertificate {
             step_index,
@@ -227,13 +229,15 @@ impl ProtocolMachineKernel {
             same = same && claimed.get(at) == Some(&pick);
             at += usize::from(same);
         });
-        match same && at == claimed.len() {
-            true => Ok(()),
-            false => Err(WaveRefusal::Queue { at }),
+        if same && at == claimed.len() {
+            Ok(())
+        } else {
+            Err(WaveRefusal::Queue { at })
         }
     }
 
-    /// Whether each pick is what the policy would step next of its session, and names what it may write.
+    /// Checks that each pick is the one that the policy would step next in its session, and that it
+    /// names what it may write.
     fn check_each(&self, picks: &[WavePick]) -> Result<(), WaveRefusal> {
         let mut next: Vec<Option<CoroutineId>> = vec![None; self.sessions.len()];
         self.ready_in(self.queue.by_preference()).for_each(|pick| {
@@ -256,11 +260,11 @@ impl ProtocolMachineKernel {
         Ok(())
     }
 
-    /// The picks whose session has not ended. Where no entry of the queue is of an ended session, the
-    /// sessions, which are far apart in memory, are not looked at. Callers that want all picks use
-    /// `for_each`, which asks for the kind of the queue once and not for each pick.
+    /// The picks whose session has not ended. If no entry of the queue belongs to an ended session,
+    /// the sessions are not read, because they are far apart in memory. Callers that want all picks
+    /// use `for_each`, which matches on the kind of the queue once and not for each pick.
     fn ready_in(&self, picks: impl Iterator<Item = Pick>) -> impl Iterator<Item = Pick> {
-        let all = self.lingering == 0;
+        let all = self.stale_entries == 0;
         picks.filter(move |pick| all || self.is_active(*pick))
     }
 
@@ -353,7 +357,7 @@ impl ProtocolMachineKernel {
                 self.keep_deadline(deadline, EffectId { session, number });
             }
             if result.ended {
-                self.note_end(buffer.session);
+                self.settle_end(buffer.session);
             }
         }
         self.step_index - start
@@ -400,8 +404,8 @@ fn jobs<'a>(
     jobs
 }
 
-/// Whether no two picks share a lane or a session. Then they share no part of the machine: each names
-/// what its step may write, and all of that is its own session's.
+/// Checks that no two picks share a lane or a session. Two such picks share no part of the machine,
+/// because a footprint contains parts of its own session only.
 fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
     if let Some(lane) = twice(picks.iter().map(|p| p.lane))
         && !active(mutant::WAVE_LANES_UNCHECKED)
@@ -480,14 +484,13 @@ impl<'a> Job<'a> {
         buffer.events.clear();
         buffer.answer = Answer::Reply(Reply::Later);
         let effects_before = self.session.effects.len();
-        let last = match self.common.wants_events {
-            true => {
-                let mut events = std::mem::take(&mut self.buffer.events);
-                let last = self.run_with(&mut events);
-                self.buffer.events = events;
-                last
-            }
-            false => self.run_with(&mut NoSink),
+        let last = if self.common.wants_events {
+            let mut events = std::mem::take(&mut self.buffer.events);
+            let last = self.run_with(&mut events);
+            self.buffer.events = events;
+            last
+        } else {
+            self.run_with(&mut NoSink)
         };
         let effects = &self.session.effects;
         let issued = effects.last().filter(|_| matches!(last, Step::Effect(_)));
@@ -520,7 +523,7 @@ impl<'a> Job<'a> {
             if asks || ended || *run.taken >= quantum {
                 return step;
             }
-            match run.queue.head() {
+            match run.queue.peek() {
                 Some(next) => who = next.coroutine,
                 None => return step,
             }

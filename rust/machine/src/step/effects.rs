@@ -51,7 +51,7 @@ fn operation(image: &VerifiedImage, id: OperationId) -> Result<&Operation, Fault
     image.image().operations.get(id.index()).ok_or(no_row)
 }
 
-/// When an effect that is issued now times out.
+/// When an effect that is issued now times out; `None`: never.
 #[inline]
 fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
     let budget = match active(mutant::BUDGET_OF_MACHINE) {
@@ -81,8 +81,8 @@ fn issue<S: Sink>(cx: &Context<'_>, s: &mut Session, effect: Effect, sink: &mut 
     });
 }
 
-/// Takes the outcome of an outstanding effect in. The outcome is taken by reference, and a placeholder
-/// is left in its place: moving a value that was just written field by field stalls on store
+/// Takes in the outcome of an outstanding effect. Takes the outcome by reference and leaves a
+/// placeholder, because moving a value that was just written field by field stalls on store
 /// forwarding. Linear in the outstanding effects.
 ///
 /// # Errors
@@ -104,7 +104,7 @@ pub fn resume<S: Sink>(
     };
     let effect = s.effects[at];
     let coroutine = s.coroutines.get(effect.coroutine.index());
-    // The coroutine that waits for an effect is at the instruction that issued it.
+    // The coroutine that waits for an effect is still at the instruction that issued it.
     let Some(invocation) = coroutine.and_then(|c| Invocation::of(cx.image, c)) else {
         return Err(Refusal::Late { effect: id });
     };
@@ -112,9 +112,9 @@ pub fn resume<S: Sink>(
     Ok(take_in(cx, s, effect, &invocation, outcome, sink))
 }
 
-/// Takes an outcome in: the only code that gives an outcome its meaning, for a handler that answers
-/// in place and for [`Ingress::Outcome`](crate::Ingress::Outcome) alike. The effect is no longer
-/// among the outstanding ones.
+/// Takes in an outcome. This is the only code that defines what an outcome does, both for a handler
+/// that answers in place and for [`Ingress::Outcome`](crate::Ingress::Outcome). The caller has
+/// removed the effect from the outstanding ones.
 #[inline(always)]
 pub(crate) fn take_in<S: Sink>(
     cx: &Context<'_>,
@@ -224,7 +224,7 @@ fn apply_failure<S: Sink>(
             false => effect.attempt.saturating_add(1),
             true => effect.attempt,
         };
-        // The budget covers all attempts: the deadline stays.
+        // The budget covers all attempts, so the deadline stays.
         let deadline = match active(mutant::RETRY_NEW_DEADLINE) {
             false => effect.deadline,
             true => deadline(cx, operation),
@@ -263,7 +263,7 @@ fn apply_failure<S: Sink>(
     Resumed::Ready(who)
 }
 
-/// Allocates a witness; the oldest one makes room when there are too many.
+/// Allocates a witness. At the bound on live witnesses, the oldest one expires.
 fn issue_witness<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -297,7 +297,7 @@ fn issue_witness<S: Sink>(
     number
 }
 
-/// An outstanding effect's budget has run out. `None`: it is not outstanding any more.
+/// Times out an effect whose budget has run out. Returns `None` if it is not outstanding.
 pub(crate) fn expire<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,
@@ -317,7 +317,8 @@ pub(crate) fn expire<S: Sink>(
     resume(cx, s, number, &mut outcome, sink).ok()
 }
 
-/// A witness's time has come. Witnesses expire in the order of their numbers, so it is the first one or none.
+/// Expires a witness if it is still live. Witnesses expire in the order of their numbers, so it is
+/// the first one.
 pub(crate) fn expire_witness<S: Sink>(
     cx: &Context<'_>,
     s: &mut Session,

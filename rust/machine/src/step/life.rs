@@ -1,4 +1,4 @@
-//! The life of coroutines and sessions: spawning, halting, closing, faults and ends.
+//! Coroutines and sessions: how they start and end, normally or by a fault.
 
 use super::*;
 
@@ -139,13 +139,13 @@ pub(super) fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) ->
     Ok(())
 }
 
-/// The session comes to its protocol's end.
+/// Ends the session at the end of its protocol.
 fn finish<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
     emit(cx, s.id, &mut s.events, sink, || Event::Closed);
     end(cx, s, End::Closed, sink);
 }
 
-/// The coroutine faults, and its session ends with it.
+/// Faults the coroutine and ends its session.
 #[cold]
 #[inline(never)]
 pub(super) fn fail<S: Sink>(
@@ -177,7 +177,7 @@ pub(super) fn fail<S: Sink>(
     end(cx, s, End::Faulted, sink);
 }
 
-/// The session ends: nothing outstanding outlives it.
+/// Ends the session: invalidates its outstanding effects and expires its witnesses.
 pub(super) fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
     let terminal = Event::SessionTerminal { end: how };
     if active(mutant::TERMINAL_FIRST) {
@@ -212,7 +212,7 @@ pub(super) fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &m
     emit(cx, s.id, &mut s.events, sink, || second);
 }
 
-/// The session is called off. It must be active.
+/// Cancels the session, which must be active.
 pub(crate) fn cancel<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
     let witness = s.witnesses_issued;
     s.witnesses_issued += u64::from(!active(mutant::CANCEL_TAKES_NO_NUMBER));

@@ -1,4 +1,4 @@
-//! Messages: sending, receiving, and what each wakes.
+//! Messages: sending, receiving, and waking the peer.
 
 use super::*;
 
@@ -16,7 +16,7 @@ pub(super) struct Outgoing {
     pub(super) label: LabelId,
     pub(super) val: Reg,
     pub(super) next: Pc,
-    /// Whether an `Offer` chose it.
+    /// Whether an `Offer` chose the label.
     pub(super) chosen: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn send<S: Sink>(
     message: &Outgoing,
     sink: &mut S,
 ) -> Attempt {
-    // Each table is looked for once: it stands in the session or on the heap.
+    // Each table is located once: it is stored in the session or on the heap.
     let (endpoints, coroutines) = (&mut s.endpoints[..], &mut s.coroutines[..]);
     let coroutine = &mut coroutines[who.index()];
     if active(mutant::SEND_VALUE_FIRST) {
@@ -62,7 +62,8 @@ pub(super) fn send<S: Sink>(
         return Ok(StepKind::Blocked);
     }
 
-    // The sequence number is allocated with the place in the buffer, so back-pressure never makes a gap.
+    // The sequence number is allocated together with the place in the buffer, so blocking on a full
+    // edge leaves no gap.
     emit(cx, s.id, &mut s.events, sink, || {
         let event = Message {
             edge: point.edge,
@@ -92,17 +93,17 @@ pub(super) struct Incoming<'a> {
     pub(super) next: Next<'a>,
 }
 
-/// Where to go on after which label.
+/// The labels that may arrive, each with the next instruction.
 pub(super) enum Next<'a> {
-    /// The only label, as `Receive` has it.
+    /// The only label, for `Receive`.
     Only(LabelId, Pc),
-    /// A table, as `Choose` has it.
+    /// A table, for `Choose`.
     Table(&'a [(LabelId, Pc)]),
 }
 
 impl Next<'_> {
     #[inline]
-    fn after(&self, got: LabelId) -> Option<Pc> {
+    fn target(&self, got: LabelId) -> Option<Pc> {
         match self {
             Next::Only(label, pc) => (got == *label).then_some(*pc),
             Next::Table(table) => {
@@ -112,6 +113,14 @@ impl Next<'_> {
                 };
                 row.map(|row| row.1)
             }
+        }
+    }
+
+    #[inline]
+    fn event(&self, message: Message) -> Event {
+        match self {
+            Next::Only(..) => Event::Received(message),
+            Next::Table(_) => Event::Chose(message),
         }
     }
 }
@@ -154,11 +163,11 @@ pub(super) fn receive<S: Sink>(
             state: endpoints[role.index()].state,
             got,
         })?;
-    let pc = message.next.after(got).ok_or(Fault::UnexpectedMessage {
+    let pc = message.next.target(got).ok_or(Fault::UnexpectedMessage {
         edge: point.edge,
         got,
     })?;
-    // The sender's automaton gave the payload its sort; the receiver's may ask for another one.
+    // The sender's automaton determined the payload's sort; the receiver's may require another.
     let sorts = &cx.image.image().sorts;
     if !parcel.payload.is_of(transition.sort, sorts) && !active(mutant::RECEIVED_UNCHECKED) {
         let got = parcel.payload.form();
@@ -175,10 +184,7 @@ pub(super) fn receive<S: Sink>(
             sequence: parcel.sequence,
             payload: parcel.payload.clone(),
         };
-        match message.next {
-            Next::Only(..) => Event::Received(event),
-            Next::Table(_) => Event::Chose(event),
-        }
+        message.next.event(event)
     });
     edge.queue.receive(slot);
     endpoints[role.index()].state = transition.next;
@@ -190,8 +196,8 @@ pub(super) fn receive<S: Sink>(
     Ok(StepKind::Ran(woken))
 }
 
-/// Makes the holder of the peer's endpoint ready, if this is what it waits for. There is never a second one to wake:
-/// an edge has one reader and one writer.
+/// Makes the holder of the peer's endpoint ready if it is blocked on exactly this. There is at most
+/// one coroutine to wake, because an edge has one reader and one writer.
 #[inline(always)]
 fn wake(
     endpoints: &[Endpoint],
@@ -212,7 +218,8 @@ fn wake(
     None
 }
 
-/// The endpoint in a register, if this coroutine holds it, and where its role stands.
+/// The role of the endpoint in a register, and its current point. Fails unless this coroutine holds
+/// the endpoint and the point admits the action.
 #[inline]
 fn endpoint<'a>(
     cx: &Context<'a>,

@@ -1,9 +1,10 @@
 //! The meaning of an instruction, and of an effect's outcome.
 //!
-//! [`step`] is the only code that gives an instruction its meaning; every driver takes it, by `attempt`, and chooses only *which*
-//! coroutine of *which* session steps. It is total and deterministic, sees one session, and validates before it
-//! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
-//! fault. `docs/semantics.md` says the same in prose, line by line.
+//! [`step`] is the only code that defines what an instruction does. Every driver steps through it
+//! (by `attempt`) and chooses only *which* coroutine of *which* session steps. A step is total and
+//! deterministic, sees one session, and validates before it commits: a step that cannot be executed
+//! changes only the status of its coroutine, or ends the session with a fault. `docs/semantics.md`
+//! is the same definition in prose, instruction by instruction.
 
 mod effects;
 mod life;
@@ -30,10 +31,10 @@ pub(crate) use life::cancel;
 use life::{Child, close, fail, halt, spawn};
 use messages::{Incoming, Next, Outgoing, chosen_arm, receive, send};
 
-/// What a step may know besides its session. Nothing in it changes during a step.
+/// The data that a step may read in addition to its session. It does not change during a step.
 #[derive(Clone, Copy, Debug)]
-// In this order: the index apart from the clock, which stands beside it in the kernel. Copied together, the two would be
-// read wider than the index was just written, and a processor waits for that.
+// The order keeps the index away from the clock, its neighbour in the kernel. Copied together, the
+// two would be loaded wider than the index was just stored, which stalls on store forwarding.
 #[repr(C)]
 pub struct Context<'a> {
     /// The machine's step index.
@@ -50,7 +51,7 @@ pub struct Context<'a> {
 /// read from the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepKind {
-    /// The instruction was executed, and made this coroutine ready.
+    /// The instruction was executed; the coroutine in it, if any, became ready.
     Ran(Option<CoroutineId>),
     Yielded,
     Blocked,
@@ -89,11 +90,12 @@ type Attempt = Result<StepKind, Fault>;
 
 /// One semantic step of one coroutine.
 ///
-/// The coroutine must be ready and its session active; otherwise the step is answered as blocked or ended and changes
-/// nothing. Constant time but for payloads of compound sorts, which are walked once, and the labels of a branch, which
-/// are searched in order. Allocates only when a buffer or the coroutine table grows.
+/// The coroutine must be ready and its session active; otherwise the result is `Blocked` or
+/// `Halted`, and nothing changes. Constant time, except that payloads of compound sorts are walked
+/// once, and the labels of a branch are searched in order. Allocates only when a buffer or the
+/// table of coroutines grows.
 ///
-/// Machines take their steps themselves. On a copy of a session, it tells what a step would come to:
+/// Machines call it themselves. On a copy of a session, it shows what a step would do:
 ///
 /// ```
 /// use antiphon_machine::step::{Context, step};
@@ -112,12 +114,12 @@ type Attempt = Result<StepKind, Fault>;
 ///     config: kernel.config(),
 ///     clock: kernel.clock(),
 /// };
-/// // The server listens first, and waits; what the client says wakes it.
+/// // The server receives first, and blocks; the client's message wakes it.
 /// let [client, server] = [CoroutineId(0), CoroutineId(1)];
-/// let listens = step(&cx, &mut session, server, &mut NoSink);
-/// assert!(matches!(listens.step, Step::Blocked(_)));
-/// let says = step(&cx, &mut session, client, &mut NoSink);
-/// assert_eq!((says.step, says.woken), (Step::Ran, Some(server)));
+/// let received = step(&cx, &mut session, server, &mut NoSink);
+/// assert!(matches!(received.step, Step::Blocked(_)));
+/// let sent = step(&cx, &mut session, client, &mut NoSink);
+/// assert_eq!((sent.step, sent.woken), (Step::Ran, Some(server)));
 /// assert_eq!(kernel.step_index(), 0);
 /// # Ok::<(), antiphon_machine::Refusal>(())
 /// ```
@@ -134,8 +136,8 @@ pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: 
     }
 }
 
-/// [`step`] with its result in one word, for a loop that takes many steps. Inlined for the common
-/// instructions only, to keep that loop small; the others are called.
+/// [`step`] with its result in one word, for a loop that takes many steps. Only the common
+/// instructions are inlined, to keep that loop small.
 #[inline(always)]
 pub(crate) fn attempt<S: Sink>(
     cx: &Context<'_>,
@@ -335,7 +337,7 @@ fn number(value: &Value) -> Result<u64, Fault> {
     }
 }
 
-/// A value must be of its sort and not too large.
+/// Checks that a value is of its sort and not too large.
 #[inline(always)]
 fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<(), Fault> {
     if !value.is_of(sort, &cx.image.image().sorts) {
@@ -353,7 +355,8 @@ fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<()
     Ok(())
 }
 
-/// Tells the sink, and counts: an event has its number whether or not anybody listens. It is made only where somebody does.
+/// Notifies the sink of an event and counts it. The event is built only if the sink wants events,
+/// but has its number in any case.
 #[inline(always)]
 pub(crate) fn emit<S: Sink>(
     cx: &Context<'_>,

@@ -1,8 +1,9 @@
-//! The driver: runs waves on a pool, and puts what is asked to handlers. It changes nothing but through the kernel.
+//! The driver: runs waves on a pool and puts requests to handlers. It changes a machine only
+//! through its kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::handlers::{Contained, Handlers, Sharing};
+use super::handlers::{CatchPanics, Handlers, LaneMap};
 use super::pool::Pool;
 use crate::effect::EffectHandler;
 use crate::ids::EffectId;
@@ -11,38 +12,38 @@ use crate::kernel::{Answer, Job, ProtocolMachineKernel, WaveBuffers};
 use crate::machine::{self, Round};
 use crate::outcome::Reply;
 use crate::sink::Sink;
-use crate::wave::{WaveCertificate, WaveRefusal};
+use crate::wave::{Fallbacks, WaveCertificate};
 
-/// Threads that a driver may have: more than any machine has cores, and few enough to start.
+/// Threads that a driver may have: more than machines have cores, and few enough to start.
 pub const WORKERS_MAX: usize = 1024;
 
-/// Sessions of a wave, unless told otherwise: planning looks through the whole queue, so that few sessions at a time would be
-/// dear where there are many. Outcomes that come later are taken in between two waves: with [`QUANTUM`] a full one takes two
-/// cores some 10 ms.
+/// Default number of sessions in a wave. Planning scans the whole queue, so narrow waves would be
+/// expensive with many sessions. Late outcomes are taken in between two waves; with [`QUANTUM`] a
+/// full wave takes about 10 ms on two cores.
 pub const WIDTH: u32 = 4096;
 
-/// Steps of a session in a wave, unless told otherwise: some 5 µs of work, against 0.1 to 0.2 µs that it takes to plan and
-/// check it, to hand it to a thread and to take it back.
+/// Default number of steps of a session in a wave: about 5 µs of work. Planning and checking a
+/// session and handing it to a thread and back takes 0.1 to 0.2 µs.
 pub const QUANTUM: u32 = 256;
 
-/// Why a driver could not be made.
+/// Why a driver was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// Nobody could run anything.
+    /// The number of workers is 0.
     #[error("a driver needs at least 1 worker, got 0")]
     NoWorkers,
-    /// More than any machine has use for.
+    /// The number of workers exceeds [`WORKERS_MAX`].
     #[error("a driver has at most {WORKERS_MAX} workers, got {got}")]
     TooManyWorkers {
-        /// What was asked for.
+        /// The number of workers.
         got: usize,
     },
-    /// The system gave no thread.
+    /// The system did not start the threads.
     #[error("the threads could not be started: {0}")]
     Start(#[from] rayon::ThreadPoolBuildError),
 }
 
-/// What a driver has done, and why not more at a time.
+/// What a driver has done, and what kept it from doing more at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaveReport {
     /// Waves that were run.
@@ -51,51 +52,52 @@ pub struct WaveReport {
     pub picks: u64,
     /// Steps taken in them.
     pub steps: u64,
-    /// Steps taken one by one, by rounds of concurrency 1 and in place of waves that did not check.
+    /// Steps taken one by one, in rounds of concurrency 1 and in place of refused waves.
     pub turns: u64,
-    /// Ready coroutines that were not picked because another one of their session was.
+    /// Ready coroutines that were left out because another one of their session was picked.
     pub session_taken: u64,
-    /// Ready coroutines that were not picked because the wave was as wide as was asked for.
+    /// Ready coroutines that were left out because the wave had reached its width.
     pub width_reached: u64,
-    /// Certificates that did not check, by reason: see [`WaveRefusal::NAMES`].
-    pub fallbacks: [u64; WaveRefusal::NAMES.len()],
-    /// Calls of a handler that panicked; each ended as a failure `internal` of its effect.
+    /// Refused certificates, by reason.
+    pub fallbacks: Fallbacks,
+    /// Calls of a handler that panicked. Each one failed its effect with `internal`.
     pub panics: u64,
 }
 
-/// Threads that run waves, the caller's among them. It knows no session: [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
+/// The threads that run waves, one of which is the caller's. It has no sessions:
+/// [`ThreadedProtocolMachine`](super::ThreadedProtocolMachine) drives a kernel with it.
 #[derive(Debug)]
 pub struct NativeThreadedDriver {
     pool: Pool,
     certificate: WaveCertificate,
     buffers: WaveBuffers,
     report: WaveReport,
-    /// The one thing that threads share; nobody waits for it, and nothing goes by it.
+    /// The only state that threads share. No thread waits for it, and no decision depends on it.
     panics: AtomicU64,
 }
 
 impl NativeThreadedDriver {
-    /// A driver with so many workers: at least one, at most [`WORKERS_MAX`], and the caller's thread alone where the system
-    /// gives no others.
+    /// A driver with `workers` threads, clamped to 1 to [`WORKERS_MAX`]. It uses the caller's
+    /// thread alone if the system cannot start the others.
     pub fn with_workers(workers: usize) -> NativeThreadedDriver {
         let workers = workers.clamp(1, WORKERS_MAX);
         NativeThreadedDriver::try_with_workers(workers)
-            .unwrap_or_else(|_| NativeThreadedDriver::of(Pool::alone()))
+            .unwrap_or_else(|_| NativeThreadedDriver::with_pool(Pool::caller_only()))
     }
 
-    /// A driver with exactly so many workers.
+    /// A driver with exactly `workers` threads.
     ///
     /// # Errors
-    /// When the number is out of range, or the threads cannot be started.
+    /// The number is out of range, or the threads cannot be started.
     pub fn try_with_workers(workers: usize) -> Result<NativeThreadedDriver, DriverError> {
         match workers {
             0 => Err(DriverError::NoWorkers),
             got if got > WORKERS_MAX => Err(DriverError::TooManyWorkers { got }),
-            _ => Ok(NativeThreadedDriver::of(Pool::new(workers)?)),
+            _ => Ok(NativeThreadedDriver::with_pool(Pool::new(workers)?)),
         }
     }
 
-    fn of(pool: Pool) -> NativeThreadedDriver {
+    fn with_pool(pool: Pool) -> NativeThreadedDriver {
         NativeThreadedDriver {
             pool,
             certificate: WaveCertificate::default(),
@@ -105,12 +107,12 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// How many workers it has, the caller's thread among them.
+    /// How many threads it has, the caller's included.
     pub fn workers(&self) -> usize {
         self.pool.workers()
     }
 
-    /// What it has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         WaveReport {
             panics: self.panics.load(Ordering::Relaxed),
@@ -118,15 +120,16 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// Runs every job of a wave, and puts what it asks to the handler of its lane: for who calls
-    /// [`ProtocolMachineKernel::wave`] himself.
+    /// Runs every job of a wave, and puts its request to the handler of its lane: for callers of
+    /// [`ProtocolMachineKernel::wave`].
     pub fn run_jobs<H: Handlers>(&self, jobs: &mut [Job<'_>], handlers: &mut H) {
         run_jobs(&self.pool, &self.panics, jobs, handlers, |job, reply| {
             job.answer(reply)
         });
     }
 
-    /// Plans a wave of at most `width` sessions and runs it; a turn, which says why, where nobody is ready.
+    /// Plans a wave of at most `width` sessions and runs it. If no coroutine is ready, takes a
+    /// turn, which returns the reason.
     pub fn round<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -137,19 +140,19 @@ impl NativeThreadedDriver {
     ) -> Round {
         let mut certificate = std::mem::take(&mut self.certificate);
         let planned = kernel.plan_into(width, quantum, &mut certificate);
-        let round = match certificate.picks.is_empty() {
-            true => Round::Turn(self.turn(kernel, handlers, sink)),
-            false => {
-                self.report.session_taken += planned.session_taken;
-                self.report.width_reached += planned.width_reached;
-                self.round_with(kernel, &certificate, handlers, sink)
-            }
+        let round = if certificate.picks.is_empty() {
+            Round::Turn(self.turn(kernel, handlers, sink))
+        } else {
+            self.report.session_taken += planned.session_taken;
+            self.report.width_reached += planned.width_reached;
+            self.round_with(kernel, &certificate, handlers, sink)
         };
         self.certificate = certificate;
         round
     }
 
-    /// Runs the certificate if it checks, else takes one turn. What is asked on the way is put to a handler.
+    /// Runs the certificate if it checks, otherwise takes one turn. Requests on the way are put to
+    /// a handler.
     pub fn round_with<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -158,14 +161,15 @@ impl NativeThreadedDriver {
         sink: &mut S,
     ) -> Round {
         let (pool, panics) = (&self.pool, &self.panics);
-        let keep: fn(&mut Job<'_>, Reply) = match sink.wants_events() || sink.wants_inputs() {
-            true => |job, reply| job.answer(reply),
-            false => |job, reply| job.take_in(reply),
+        let keep: fn(&mut Job<'_>, Reply) = if sink.wants_events() || sink.wants_inputs() {
+            |job, reply| job.answer(reply)
+        } else {
+            |job, reply| job.take_in(reply)
         };
         let run = |jobs: &mut [Job<'_>]| run_jobs(pool, panics, jobs, handlers, keep);
         match kernel.wave(certificate, &mut self.buffers, sink, run) {
             Err(refusal) => {
-                self.report.fallbacks[refusal.number()] += 1;
+                self.report.fallbacks.count(&refusal);
                 Round::Turn(self.turn(kernel, handlers, sink))
             }
             Ok(steps) => {
@@ -180,7 +184,7 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// Takes in what the handlers said in the wave that was run, in the order of its picks.
+    /// Takes in the handlers' replies of the last wave, in the order of its picks.
     fn answer<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -213,7 +217,7 @@ impl NativeThreadedDriver {
         }
     }
 
-    /// One step as the policy wants it, and the handler's answer if it asked something.
+    /// Takes one step of the policy's pick, and puts its request to the handler if it issued one.
     pub fn turn<H: Handlers, S: Sink>(
         &mut self,
         kernel: &mut ProtocolMachineKernel,
@@ -255,13 +259,13 @@ fn ask<H: Handlers, S: Sink>(
     sink: &mut S,
     effect: EffectId,
 ) {
-    let sharing = Sharing::new(handlers.count(workers), 1);
-    let handler = handlers.lane(sharing.lane::<H>(effect.session));
-    let mut contained = Contained { handler, panics };
-    machine::ask(kernel, &mut contained, sink, effect);
+    let lane_map = LaneMap::new(handlers.count(workers), 1);
+    let handler = handlers.lane(lane_map.lane::<H>(effect.session));
+    let mut handler = CatchPanics { handler, panics };
+    machine::ask(kernel, &mut handler, sink, effect);
 }
 
-/// `keep` is told what the handlers say.
+/// Runs the jobs, and gives each reply of a handler to `keep`.
 fn run_jobs<H: Handlers>(
     pool: &Pool,
     panics: &AtomicU64,
@@ -270,17 +274,18 @@ fn run_jobs<H: Handlers>(
     keep: fn(&mut Job<'_>, Reply),
 ) {
     let count = handlers.count(pool.workers());
-    let sharing = Sharing::new(count, jobs.len());
-    let lane_of = |job: &Job<'_>| sharing.lane::<H>(job.session());
+    let lane_map = LaneMap::new(count, jobs.len());
+    let lane_of = |job: &Job<'_>| lane_map.lane::<H>(job.session());
     let placed = jobs.iter_mut().map(|job| (lane_of(job), job));
     let mut jobs: Vec<(usize, &mut Job<'_>)> = placed.collect();
-    // Mostly they are in order already, which is noticed. On a lane they stay in the order of the picks.
+    // The jobs are usually in order already, which the sort detects. It is stable: within a lane
+    // they stay in the order of the picks.
     jobs.sort_by_key(|(lane, _)| *lane);
     let mut handlers = handlers.lanes(count).enumerate();
     let lanes = jobs.chunk_by_mut(|(one, _), (other, _)| one == other);
     let lanes = lanes.filter_map(|jobs| {
         let (_, handler) = handlers.find(|(lane, _)| *lane == jobs[0].0)?;
-        Some((Contained { handler, panics }, jobs))
+        Some((CatchPanics { handler, panics }, jobs))
     });
     pool.run(lanes.collect(), |(mut handler, jobs)| {
         for (_, job) in jobs {

@@ -1,4 +1,4 @@
-//! The threaded machine with a door for what comes later: outcomes, time and cancellations, from any thread.
+//! The threaded machine with an inbox for outcomes, time and cancellations from other threads.
 
 use std::sync::Arc;
 
@@ -12,15 +12,16 @@ use crate::sink::Sink;
 use crate::threaded::{Handlers, ThreadedProtocolMachine, WaveReport};
 use crate::verify::VerifiedImage;
 
-/// Inputs that wait at the door. Who sends more waits, so that a world that answers faster than the machine takes is slowed down
-/// and not kept in memory.
+/// Inputs in the inbox. A full inbox blocks the sender, so a sender that is faster than the machine
+/// is slowed down and does not fill the memory.
 pub const INBOX_LEN_MAX: usize = 1024;
 
 /// A threaded machine that other threads send inputs to.
 ///
-/// [`run`](Self::run) takes in what has come, runs rounds until nobody is ready, and, as long as the world owes outcomes and
-/// somebody holds a [`Remote`], waits for more. A handler that puts an answer off ([`Reply::Later`](crate::Reply::Later)) gives
-/// the request to a thread of its own with a [`Remote`], and that sends the outcome.
+/// [`run`](Self::run) takes in the inputs that have arrived and runs rounds until no coroutine is
+/// ready. While effects are outstanding and a [`Remote`] exists, it then waits for more inputs. A
+/// handler that defers its answer ([`Reply::Later`](crate::Reply::Later)) passes the request to
+/// another thread with a [`Remote`], which sends the outcome.
 ///
 /// ```
 /// use antiphon_machine::threaded::{Inbox, Shared, ThreadedGuestRuntime, ThreadedProtocolMachine};
@@ -51,7 +52,8 @@ pub struct ThreadedGuestRuntime<H, S> {
     refused: u64,
 }
 
-/// Where inputs come in: made before the machine, so that its handlers can hold a [`Remote`].
+/// The inputs of a machine. It is created before the machine, so that the handlers can hold a
+/// [`Remote`].
 #[derive(Debug)]
 pub struct Inbox {
     sender: Sender<Ingress>,
@@ -62,14 +64,14 @@ pub struct Inbox {
 #[derive(Clone, Debug)]
 pub struct Remote(Sender<Ingress>);
 
-/// Why an input was not taken.
+/// Why an input was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InboxError {
-    /// [`INBOX_LEN_MAX`] inputs wait already.
-    #[error("{INBOX_LEN_MAX} inputs wait already")]
+    /// The inbox is full: it has [`INBOX_LEN_MAX`] inputs.
+    #[error("the inbox is full: it has {INBOX_LEN_MAX} inputs")]
     Full(Ingress),
-    /// The machine is no more.
-    #[error("the machine is no more")]
+    /// The machine has been dropped.
+    #[error("the machine has been dropped")]
     Gone(Ingress),
 }
 
@@ -80,33 +82,34 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    /// An empty one.
+    /// An empty inbox.
     pub fn new() -> Inbox {
         let (sender, inputs) = bounded(INBOX_LEN_MAX);
         Inbox { sender, inputs }
     }
 
-    /// A way to send to it.
+    /// A handle that sends to this inbox.
     pub fn remote(&self) -> Remote {
         Remote(self.sender.clone())
     }
 }
 
 impl Remote {
-    /// Sends an input, and waits while there is no room. Not for a handler's own thread: the machine takes nothing in while a
-    /// handler is at work, so that one would wait for itself; [`try_send`](Self::try_send) never waits.
+    /// Sends an input, and waits while the inbox is full. A handler must not call it on its own
+    /// thread: the machine takes no input while a handler runs, so the call could wait forever.
+    /// [`try_send`](Self::try_send) never waits.
     ///
     /// # Errors
-    /// When the machine is no more; the input comes back.
+    /// [`InboxError::Gone`], with the input, if the machine has been dropped.
     pub fn send(&self, input: Ingress) -> Result<(), InboxError> {
         let gone = |SendError(input)| InboxError::Gone(input);
         self.0.send(input).map_err(gone)
     }
 
-    /// Sends an input if there is room.
+    /// Sends an input if the inbox has space.
     ///
     /// # Errors
-    /// When there is none, or the machine is no more; the input comes back.
+    /// The inbox is full, or the machine has been dropped. The error returns the input.
     pub fn try_send(&self, input: Ingress) -> Result<(), InboxError> {
         self.0.try_send(input).map_err(|error| match error {
             TrySendError::Full(input) => InboxError::Full(input),
@@ -116,7 +119,7 @@ impl Remote {
 }
 
 impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
-    /// This machine with this door.
+    /// The machine, with this inbox.
     pub fn new(machine: ThreadedProtocolMachine<H, S>, inbox: Inbox) -> ThreadedGuestRuntime<H, S> {
         ThreadedGuestRuntime {
             machine,
@@ -125,10 +128,11 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         }
     }
 
-    /// Makes the image known and opens a session of it.
+    /// Makes the image known and opens a session with it.
     ///
     /// # Errors
-    /// A [`Refusal`] when the machine has no room for another session or the owner's name is too long.
+    /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
+    /// too long.
     pub fn load_choreography(
         &mut self,
         image: &Arc<VerifiedImage>,
@@ -137,14 +141,14 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         self.machine.load_choreography(image, owner)
     }
 
-    /// Runs until every session has ended, those that are left are stuck, or the world owes outcomes and nobody is left who could
-    /// send one ([`Rest::Idle`]).
+    /// Runs until every session has ended, the remaining sessions are stuck, or effects are
+    /// outstanding and no [`Remote`] is left that could send an outcome ([`Rest::Idle`]).
     pub fn run(&mut self) -> Rest {
         loop {
             while let Ok(input) = self.inputs.try_recv() {
                 self.take(input);
             }
-            // One round at a time: what comes in meanwhile is not kept waiting by sessions that never rest.
+            // One round at a time, so that sessions that never block do not delay inputs.
             match self.machine.run(1) {
                 None => {}
                 Some(rest @ (Rest::Done | Rest::Stuck(_))) if self.inputs.is_empty() => {
@@ -159,27 +163,28 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         }
     }
 
-    /// A refusal is the sender's own affair: the observer has been told of it, and nothing has changed.
+    /// Takes an input. A refusal is only counted: the sink has observed it, and nothing has
+    /// changed.
     fn take(&mut self, input: Ingress) {
         self.refused += u64::from(self.machine.ingress(input).is_err());
     }
 
-    /// How many inputs that came in were refused.
+    /// How many inputs were refused.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// What the driver has done so far.
+    /// The counts since the driver was created.
     pub fn report(&self) -> WaveReport {
         self.machine.report()
     }
 
-    /// The kernel, to look at.
+    /// The kernel, for inspection.
     pub fn kernel(&self) -> &ProtocolMachineKernel {
         self.machine.kernel()
     }
 
-    /// The machine, the door being shut: whoever sends finds it gone.
+    /// The machine. The inbox is closed: a send fails with [`InboxError::Gone`].
     pub fn into_machine(self) -> ThreadedProtocolMachine<H, S> {
         self.machine
     }

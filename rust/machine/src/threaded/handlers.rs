@@ -1,4 +1,4 @@
-//! Who answers on which thread.
+//! Handlers for concurrent requests: which handler answers a session, on which thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,21 +9,22 @@ use crate::outcome::{FailureKind, Outcome, Reply};
 
 /// Handlers for sessions that ask at the same time.
 ///
-/// Lanes are asked at the same time; requests on one lane come one after the other, in the order of the picks. Where
-/// [`lane_of`](Self::lane_of) gives each session its lane, all of a session's requests go to that lane's handler. So handlers that
-/// keep something see the same requests in the same order however many threads there are.
+/// Lanes are asked concurrently; requests on one lane are made one after the other, in the order of
+/// the picks. If [`lane_of`](Self::lane_of) assigns each session a lane, that lane's handler gets
+/// all of the session's requests. Handlers with state then get the same requests in the same order
+/// for any number of threads.
 pub trait Handlers {
     /// One lane's handler.
     type Lane<'a>: EffectHandler + Send
     where
         Self: 'a;
 
-    /// How many lanes there are for so many workers; at least 1.
+    /// How many lanes there are for this many workers; at least 1.
     fn count(&self, workers: usize) -> usize;
 
-    /// The lane of a session, always the same one for as many lanes: the remainder of its number by `count`, unless told otherwise.
-    /// `None` where one does as well as another, since they have nothing of their own: then the driver gives each lane sessions
-    /// that stand beside each other in memory.
+    /// The lane of a session, which must be a function of its arguments. The default is the
+    /// remainder of the session's number by `count`. `None` means any lane, for handlers without
+    /// state; the driver then gives each lane sessions that are neighbours in memory.
     fn lane_of(session: SessionId, count: usize) -> Option<usize> {
         Some(session.index() % count.max(1))
     }
@@ -35,13 +36,13 @@ pub trait Handlers {
     fn lane(&mut self, lane: usize) -> Self::Lane<'_>;
 }
 
-/// One handler for all lanes, called by many threads at a time.
+/// One handler for all lanes. Several threads call it at the same time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shared<H>(pub H);
 
-/// Lanes for each worker, where lanes are no more than shares of the work: with several, whoever is done early takes over from
-/// who is not.
-const SHARES: usize = 32;
+/// Lanes for each worker of a [`Shared`] handler, where a lane is only a share of the work. With
+/// many lanes, a worker that finishes early takes over lanes of the others.
+const LANES_PER_WORKER: usize = 32;
 
 impl<H: Sync> Handlers for Shared<H>
 where
@@ -55,7 +56,7 @@ where
     fn count(&self, workers: usize) -> usize {
         match workers {
             0 | 1 => 1,
-            workers => workers * SHARES,
+            workers => workers * LANES_PER_WORKER,
         }
     }
 
@@ -75,7 +76,7 @@ where
 /// A handler for each lane.
 #[derive(Clone, Debug)]
 pub struct PerLane<H> {
-    // There is always a first one.
+    // Kept apart from the others, because there is always a first one.
     first: H,
     others: Vec<H>,
 }
@@ -118,42 +119,44 @@ impl<H: EffectHandler + Send> Handlers for PerLane<H> {
     }
 }
 
-/// Which lane each session of a wave is on.
+/// Assigns the sessions of a wave to lanes.
 #[derive(Debug)]
-pub(super) struct Sharing {
+pub(super) struct LaneMap {
     count: usize,
-    /// How many neighbours, by number, are on one lane where it is ours to choose.
-    stretch: usize,
+    /// How many sessions with consecutive numbers share a lane, if the driver may choose it.
+    neighbours: usize,
 }
 
-impl Sharing {
-    /// So many lanes for so many sessions.
-    pub(super) fn new(count: usize, sessions: usize) -> Sharing {
+impl LaneMap {
+    /// For `count` lanes and `sessions` sessions.
+    pub(super) fn new(count: usize, sessions: usize) -> LaneMap {
         let count = count.max(1);
-        let stretch = sessions.div_ceil(count).max(1);
-        Sharing { count, stretch }
+        let neighbours = sessions.div_ceil(count).max(1);
+        LaneMap { count, neighbours }
     }
 
     /// The lane of a session.
     ///
-    /// Where it is ours to choose, neighbours are on one lane: a thread then goes through memory in order, and what it will need next
-    /// is on its way before it asks. It goes by the number alone, so that a session is where it was in the wave before.
+    /// If the driver may choose, sessions with neighbouring numbers share a lane: their thread then
+    /// walks through memory in order, and the processor prefetches the next one. The lane depends
+    /// on the number alone, so a session mostly keeps its lane, and its cache, from wave to wave.
     pub(super) fn lane<H: Handlers>(&self, session: SessionId) -> usize {
-        let beside = || session.index() / self.stretch;
-        H::lane_of(session, self.count).unwrap_or_else(beside) % self.count
+        let any = || session.index() / self.neighbours;
+        H::lane_of(session, self.count).unwrap_or_else(any) % self.count
     }
 }
 
-/// A handler whose panics end in a failure of the effect and not in the end of the machine.
+/// A handler that turns a panic into a failure of the effect.
 #[derive(Debug)]
-pub(super) struct Contained<'p, H> {
+pub(super) struct CatchPanics<'p, H> {
     pub(super) handler: H,
     pub(super) panics: &'p AtomicU64,
 }
 
-impl<H: EffectHandler> EffectHandler for Contained<'_, H> {
+impl<H: EffectHandler> EffectHandler for CatchPanics<'_, H> {
     fn handle(&mut self, request: &EffectRequest<'_>) -> Reply {
-        // Whatever the handler leaves half done is the handler's own: the machine has lent it a request and nothing else.
+        // State that the handler leaves half changed is its own: it borrows only the request from
+        // the machine.
         let called = AssertUnwindSafe(|| self.handler.handle(request));
         catch_unwind(called).unwrap_or_else(|panic| {
             self.panics.fetch_add(1, Ordering::Relaxed);
@@ -172,24 +175,24 @@ mod tests {
 
     /// The lanes of the sessions with these numbers.
     fn lanes<H: Handlers>(numbers: impl ExactSizeIterator<Item = u32>, count: usize) -> Vec<usize> {
-        let sharing = Sharing::new(count, numbers.len());
-        numbers.map(|n| sharing.lane::<H>(SessionId(n))).collect()
+        let lane_map = LaneMap::new(count, numbers.len());
+        numbers.map(|n| lane_map.lane::<H>(SessionId(n))).collect()
     }
 
     type Any = Shared<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
     type Own = PerLane<FromFn<fn(&EffectRequest<'_>) -> Reply>>;
 
     #[test]
-    fn neighbours_share_a_lane_where_any_lane_will_do() {
+    fn neighbours_share_a_lane_if_the_driver_may_choose() {
         assert_eq!(lanes::<Any>(0..8, 4), [0, 0, 1, 1, 2, 2, 3, 3]);
         assert_eq!(lanes::<Any>(6..12, 3), [0, 0, 1, 1, 2, 2]);
-        // No more sessions than lanes: each has one of its own.
+        // With no more sessions than lanes, each session has its own lane.
         assert_eq!(lanes::<Any>(3..7, 4), [3, 0, 1, 2]);
     }
 
-    /// One session from long ago does not put all others on one lane.
+    /// One session with a much lower number does not put all others on one lane.
     #[test]
-    fn numbers_far_apart_are_shared_out_all_the_same() {
+    fn distant_numbers_are_spread_over_the_lanes() {
         let numbers: Vec<u32> = std::iter::once(0).chain(99_000..100_000).collect();
         let lanes = lanes::<Any>(numbers.into_iter(), 64);
         let on = |lane| lanes.iter().filter(|l| **l == lane).count();
@@ -198,16 +201,16 @@ mod tests {
         assert!(most <= Some(2 * 16) && used >= 60, "{used} lanes, {most:?}");
     }
 
-    /// A handler that keeps something has the same sessions whoever else is in the wave.
+    /// A handler with state gets the same sessions, whichever others are in the wave.
     #[test]
-    fn a_handler_of_a_lane_keeps_its_sessions() {
+    fn a_lane_keeps_its_sessions() {
         assert_eq!(lanes::<Own>(0..8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
         assert_eq!(lanes::<Own>(5..8, 3), [2, 0, 1]);
     }
 
-    /// Lanes that a caller's handlers make up are lanes there are, so that nobody waits for an answer that nobody is asked for.
+    /// A lane number out of range wraps around, so every request reaches some handler.
     #[test]
-    fn a_lane_that_is_not_there_is_another_one() {
+    fn a_lane_out_of_range_wraps_around() {
         struct Beyond(Own);
         impl Handlers for Beyond {
             type Lane<'a> = <Own as Handlers>::Lane<'a>;

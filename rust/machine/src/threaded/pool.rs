@@ -1,10 +1,12 @@
-//! The threads of a driver: the caller's own and those of a pool, which stay awake between two waves.
+//! The threads of a driver: the caller's own and a pool's, which stay awake between waves.
 //!
-//! Waves are short and follow each other closely. Where a thread sleeps in between, each wave waits for the system to wake it:
-//! some 100 µs on a virtual machine, as long as a hundred calls of a handler take. So a thread that has nothing to do
-//! looks for the next wave a little longer before it sleeps, and gives its core to whoever else wants it meanwhile.
+//! Waves are short and follow each other closely. If a thread slept in between, each wave would
+//! wait for the system to wake it: about 100 µs on a virtual machine, as long as a hundred calls of
+//! a handler. An idle thread therefore polls for the next wave for a short time before it sleeps,
+//! and yields its core to other threads meanwhile.
 //!
-//! Nothing is synchronised by hand: who takes a lane is decided by its lock, and that all have ended by the scope.
+//! Locks and scopes do all the synchronisation: a lock decides which thread runs a lane, and a
+//! rayon scope waits for the end of all lanes.
 
 use std::hint;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,30 +15,32 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// How often a thread that looks for the next wave offers its core to others before it sleeps. Counted and not timed, for the
-/// machine knows no clock: some 250 µs, longer than what lies between two waves of a thousand sessions.
-const OFFERS: u32 = 64;
+/// How many times a thread that polls for the next wave yields its core before it sleeps. A count
+/// and not a time, because the machine has no clock: about 250 µs, longer than the gap between two
+/// waves of a thousand sessions.
+const YIELDS_MAX: u32 = 64;
 
-/// Looks between two offers: a few microseconds.
-const LOOKS: u32 = 128;
+/// Polls between two yields: a few microseconds.
+const POLLS_PER_YIELD: u32 = 128;
 
-/// What a scope takes to count a thread out, several times over, in looks: half a microsecond.
-const MOMENT: u32 = 64;
+/// Spin-loop turns after the last worker has signalled: about half a microsecond, several times
+/// what the scope takes to count a thread out.
+const SETTLE_SPINS: u32 = 64;
 
-/// The threads.
+/// The caller's thread and the pool's.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// None where the caller's thread is enough.
+    /// `None` if there is only the caller's thread.
     others: Option<ThreadPool>,
     workers: usize,
-    /// Those who linger do so until this is dropped.
-    lingering: Mutex<Option<Sender<()>>>,
+    /// Idle workers poll until this sender is dropped.
+    keep_awake: Mutex<Option<Sender<()>>>,
 }
 
 impl Pool {
-    /// The caller's thread and `workers - 1` others.
+    /// The caller's thread and `workers - 1` more.
     pub(super) fn new(workers: usize) -> Result<Pool, ThreadPoolBuildError> {
-        let mut pool = Pool::alone();
+        let mut pool = Pool::caller_only();
         if workers > 1 {
             let others = ThreadPoolBuilder::new().num_threads(workers - 1);
             let others = others.thread_name(|n| format!("antiphon worker {}", n + 1));
@@ -46,22 +50,23 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The caller's thread.
-    pub(super) fn alone() -> Pool {
+    /// Only the caller's thread.
+    pub(super) fn caller_only() -> Pool {
         Pool {
             others: None,
             workers: 1,
-            lingering: Mutex::default(),
+            keep_awake: Mutex::default(),
         }
     }
 
-    /// How many threads it has, the caller's among them.
+    /// How many threads it has, the caller's included.
     pub(super) fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Runs each lane once, and comes back when all of them have ended. Each thread begins with a part of its own, the same one
-    /// in each wave, so that it finds in its cache what it left there; then it helps the others.
+    /// Runs each lane once, and returns when all have ended. A single lane runs on the calling
+    /// thread. Each thread begins with its own share of the lanes, which is the same in each wave,
+    /// so that their data is still in its cache; then it runs lanes that others have left.
     pub(super) fn run<L: Send>(&self, lanes: Vec<L>, run: impl Fn(L) + Sync) {
         let workers = self.workers.min(lanes.len());
         let Some(others) = self.others.as_ref().filter(|_| workers > 1) else {
@@ -74,7 +79,7 @@ impl Pool {
         let work = |worker: usize| {
             let (before, own) = lanes.split_at(worker * lanes.len() / workers);
             for lane in own.iter().chain(before) {
-                let taken = held(lane).take();
+                let taken = locked(lane).take();
                 taken.into_iter().for_each(&run);
             }
         };
@@ -88,31 +93,32 @@ impl Pool {
                 });
             }
             drop(working);
-            *held(&self.lingering) = None;
+            *locked(&self.keep_awake) = None;
             work(0);
-            linger(&ended);
-            // The scope counts them out a moment after they said so. Who asks it before that sleeps until he is woken.
-            (0..MOMENT).for_each(|_| hint::spin_loop());
+            poll_until_closed(&ended);
+            // Workers signal slightly before the scope's counter drops. Spin briefly, so that the
+            // caller does not park and need a wake-up.
+            (0..SETTLE_SPINS).for_each(|_| hint::spin_loop());
         });
-        let (lingering, next) = bounded(1);
-        *held(&self.lingering) = Some(lingering);
+        let (keep_awake, next) = bounded(1);
+        *locked(&self.keep_awake) = Some(keep_awake);
         for _ in 1..workers {
             let next = next.clone();
-            others.spawn(move || linger(&next));
+            others.spawn(move || poll_until_closed(&next));
         }
     }
 }
 
-/// Nobody panics while he holds one of these locks.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks. No thread panics while it holds one of these locks, so poisoning is ignored.
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until nobody holds the other end any more, but not for long.
-fn linger(until: &Receiver<()>) {
-    for _ in 0..OFFERS {
-        for _ in 0..LOOKS {
-            if until.try_recv() != Err(TryRecvError::Empty) {
+/// Polls until the last sender is dropped, but only for a short time.
+fn poll_until_closed(signal: &Receiver<()>) {
+    for _ in 0..YIELDS_MAX {
+        for _ in 0..POLLS_PER_YIELD {
+            if signal.try_recv() != Err(TryRecvError::Empty) {
                 return;
             }
             hint::spin_loop();
@@ -131,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_lane_is_run_once_wave_after_wave() {
+    fn runs_each_lane_once_in_every_wave() {
         for workers in [1, 2, 3, 8] {
             let pool = Pool::new(workers).expect("threads");
             assert_eq!(pool.workers(), workers);
@@ -146,25 +152,29 @@ mod tests {
         }
     }
 
-    /// Two lanes that wait for each other end only where each has a thread; one alone stays with the caller.
+    /// Two lanes that wait for each other end only if each has a thread. A single lane runs on the
+    /// caller's.
     #[test]
-    fn lanes_are_run_at_the_same_time_and_one_alone_by_the_caller() {
+    fn lanes_run_concurrently_and_a_single_lane_on_the_caller() {
         let pool = Pool::new(2).expect("threads");
         let threads: Mutex<Vec<ThreadId>> = Mutex::default();
         let (arrived, others) = bounded::<()>(2);
         for _ in 0..100 {
             pool.run(vec![(); 2], |()| {
-                threads.lock().expect("whole").push(thread::current().id());
-                arrived.send(()).expect("there is room");
+                threads
+                    .lock()
+                    .expect("not poisoned")
+                    .push(thread::current().id());
+                arrived.send(()).expect("room for both");
                 let start = Instant::now();
                 while others.len() < 2 {
-                    assert!(start.elapsed() < Duration::from_secs(60), "nobody came");
+                    assert!(start.elapsed() < Duration::from_secs(60), "no other lane");
                     thread::yield_now();
                 }
             });
             assert_eq!(others.try_iter().count(), 2);
         }
-        let pairs = threads.into_inner().expect("whole");
+        let pairs = threads.into_inner().expect("not poisoned");
         assert!(pairs.chunks(2).all(|pair| pair[0] != pair[1]));
         pool.run(vec![thread::current().id()], |caller| {
             assert_eq!(thread::current().id(), caller);
@@ -172,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_when_the_other_lanes_have_ended() {
+    fn a_panic_reaches_the_caller_after_the_other_lanes_ended() {
         let pool = Pool::new(3).expect("threads");
         for bad in 0..12 {
             let ended = AtomicU32::new(0);

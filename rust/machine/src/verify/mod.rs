@@ -1,10 +1,12 @@
 //! Verification of an image at load.
 //!
-//! Three passes: the tables (sizes, names, references), the automata, and the programs. A program is followed along
-//! every path at once: at each instruction the verifier knows the state of the role's automaton and, for each
-//! register, what is certain of its value. Paths that meet must agree on the state; registers keep what is certain on
-//! all of them. So every send, receive and choice of a verified image agrees with its automaton, whatever the world
-//! answers. Each instruction is visited at most a few times per register: linear in the code.
+//! Three passes check the tables (sizes, names, references), the automata, and the programs. The
+//! last one follows each program along all paths at once. At each instruction it knows the state of
+//! the role's automaton, and for each register what is certain about its value. Paths that meet
+//! must agree on the state; a register keeps what is certain on all of them. Every send, receive
+//! and choice of a verified image therefore agrees with its automaton, whatever the outcomes of
+//! effects. Each instruction is visited at most a few times per register, so the time is linear in
+//! the code.
 
 mod operands;
 mod paths;
@@ -26,18 +28,18 @@ use crate::ids::{EdgeId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortI
 use crate::image::{Arm, Class, CodeImage, Instruction, Program, Sort, State, Transition};
 use crate::value::Value;
 
-/// An image that has been checked, with what a step needs precomputed. Only this can be loaded.
+/// A checked image, with precomputed tables for steps. Only this can be loaded.
 #[derive(Clone, Debug)]
 pub struct VerifiedImage {
     image: CodeImage,
     digest: [u8; 32],
     /// Sender and receiver of each edge, in the order of (sender, receiver).
     edges: Vec<(RoleId, RoleId)>,
-    /// Per role, per state.
+    /// The points of each role, by state.
     points: Vec<Vec<Point>>,
 }
 
-/// A state of an automaton, as a step reads it.
+/// A state of an automaton, in the form that a step reads.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// What the role may do.
@@ -46,17 +48,17 @@ pub struct Point {
     pub peer: RoleId,
     /// The edge between them, in the direction of the action.
     pub edge: EdgeId,
-    /// The messages it may be done with.
+    /// The messages that the state admits.
     pub branches: Box<[Transition]>,
 }
 
-/// Why an image was refused: where, and what.
+/// Why an image was refused: the place and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {kind}")]
 pub struct VerifyError {
-    /// Where in the image.
+    /// The place in the image.
     pub place: Place,
-    /// What is wrong.
+    /// The reason.
     pub kind: VerifyErrorKind,
 }
 
@@ -75,13 +77,13 @@ pub enum Place {
     Instruction(ProgramId, Pc),
 }
 
-/// What is wrong with an image.
+/// Why an image was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyErrorKind {
     /// A table or list is longer than its bound.
     #[error("{what}: {len} is over the bound of {max}")]
     TooLong {
-        /// What is counted.
+        /// The unit of the count.
         what: &'static str,
         /// How many there are.
         len: usize,
@@ -91,21 +93,21 @@ pub enum VerifyErrorKind {
     /// A table or list must not be empty.
     #[error("{what}: at least one is needed")]
     Empty {
-        /// What is missing.
+        /// The list that is empty.
         what: &'static str,
     },
-    /// Two rows have the same name, or two branches the same label.
-    #[error("{what} is there twice")]
+    /// Two rows have the same name, or two branches have the same label.
+    #[error("{what} occurs twice")]
     Twice {
-        /// What.
+        /// The row or label that occurs twice.
         what: String,
     },
-    /// A reference to a row that is not there.
+    /// A reference to a row that does not exist.
     #[error("{what} {index} does not exist; there are {len}")]
     NoSuchRow {
-        /// What is referred to.
+        /// The kind of row.
         what: &'static str,
-        /// Which row.
+        /// The row's index.
         index: usize,
         /// How many there are.
         len: usize,
@@ -117,9 +119,9 @@ pub enum VerifyErrorKind {
         got: SortId,
     },
     /// A state sends to, or receives from, its own role.
-    #[error("the role speaks with itself")]
+    #[error("the role communicates with itself")]
     SelfMessage,
-    /// The programs are fewer than the roles.
+    /// There are fewer programs than roles.
     #[error("{roles} roles need as many programs, got {programs}")]
     ProgramPerRole {
         /// How many roles.
@@ -141,9 +143,9 @@ pub enum VerifyErrorKind {
     WrongAction {
         /// The state.
         state: StateId,
-        /// What the instruction does.
+        /// The action of the instruction.
         expected: Action,
-        /// What the state admits.
+        /// The action that the state admits.
         got: Action,
     },
     /// The automaton does not admit the label.
@@ -154,7 +156,7 @@ pub enum VerifyErrorKind {
         /// The label.
         label: LabelId,
     },
-    /// The state admits a label that the instruction has no place for.
+    /// The state admits a label for which the instruction has no branch.
     #[error("label {label} may arrive in automaton state {state} and has no branch here")]
     Unhandled {
         /// The state.
@@ -170,24 +172,26 @@ pub enum VerifyErrorKind {
         /// The sort it must have.
         sort: SortId,
     },
-    /// A selector or condition may hold a number that is not in the table, or the table has rows that it cannot hold.
+    /// A selector or condition may hold a number that is not in the table, or the table has a row
+    /// for a number that it cannot hold.
     #[error(
-        "register {register} is not certain to hold one of the numbers of the table, and all of them"
+        "register {register} is not certain to hold one of the numbers of the table, and all of \
+         them"
     )]
     NotTotal {
         /// The register.
         register: Reg,
     },
-    /// The instruction does not fit the class or the arguments of its operation.
+    /// The instruction does not match the class or the arguments of its operation.
     #[error("the instruction does not fit operation {0}")]
     WrongOperation(OperationId),
     /// `Spawn` names a role's own program.
     #[error("program {0} belongs to a role and cannot be spawned")]
     SpawnsRole(ProgramId),
-    /// The program ends before its role does.
+    /// The program ends before its role is at an end state.
     #[error("ends in automaton state {0}, which is not an end")]
     EndsEarly(StateId),
-    /// A constant is an endpoint or evidence, which nobody can make.
+    /// A constant is an endpoint or evidence, which only the machine can make.
     #[error("a constant of form {0} cannot be made")]
     ForgedConstant(crate::value::Form),
 }
@@ -204,23 +208,23 @@ impl CodeImage {
     /// Checks everything about the image that a step relies on. Linear in its size.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first error found, with its place.
     pub fn verify(self) -> Result<VerifiedImage, VerifyError> {
         check_tables(&self)?;
         check_automata(&self)?;
         check_operands(&self)?;
         check_paths(&self)?;
-        // Whoever is given its bytes must be able to read them back.
+        // The encoded image must fit the limit of its readers.
         at_most(Place::Image, "bytes", self.to_bytes().len(), IMAGE_LEN_MAX)?;
         Ok(VerifiedImage::unchecked(self))
     }
 }
 
 impl VerifiedImage {
-    /// The instruction at a place of a program.
+    /// The instruction at an address of a program.
     ///
     /// # Errors
-    /// The fault of a step there, when the place does not exist.
+    /// The fault of a step there, if the address does not exist.
     #[inline]
     pub(crate) fn instruction(&self, program: ProgramId, pc: Pc) -> Result<&Instruction, Fault> {
         let code = &self
@@ -238,10 +242,10 @@ impl VerifiedImage {
         })
     }
 
-    /// Takes an image on trust.
+    /// Accepts an image without checking it.
     ///
-    /// The machine stays total on it: what verification would have refused becomes a [`Fault`](crate::Fault) of the
-    /// session when a step meets it. For testing exactly that, and for comparing it with the model.
+    /// The machine stays total on it: what verification would have refused faults the session when
+    /// a step meets it ([`Fault`]). For tests of exactly that, and for comparison with the model.
     pub fn unchecked(image: CodeImage) -> VerifiedImage {
         let mut edges: Vec<(RoleId, RoleId)> = Vec::new();
         for (r, role) in (0..u16::MAX).map(RoleId).zip(&image.roles) {
@@ -255,7 +259,8 @@ impl VerifiedImage {
         }
         edges.sort_unstable();
         edges.dedup();
-        // No verified image comes near. Of any other, the edges that have no number do not exist.
+        // A verified image has far fewer edges. In an unverified one, edges beyond the 16-bit ids
+        // are ignored.
         edges.truncate(usize::from(u16::MAX));
         let edge = |from: RoleId, to: RoleId| {
             EdgeId(
@@ -305,12 +310,12 @@ impl VerifiedImage {
         &self.image
     }
 
-    /// The BLAKE3 digest of the image's deterministic CBOR: its name in recordings.
+    /// The BLAKE3 digest of the image's deterministic CBOR, by which recordings name it.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// Sender and receiver of each edge; an [`EdgeId`] is a position in it.
+    /// Sender and receiver of each edge, indexed by [`EdgeId`].
     pub fn edges(&self) -> &[(RoleId, RoleId)] {
         &self.edges
     }

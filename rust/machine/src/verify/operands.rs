@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Every operand of every instruction, on a path or not, names something that is there.
+/// Checks that every operand of every instruction, reachable or not, names something that exists.
 pub(super) fn check_operands(image: &CodeImage) -> Checked {
     for (n, program) in (0u16..).map(ProgramId).zip(&image.programs) {
         let place = Place::Program(n);
@@ -73,24 +73,14 @@ impl Operands<'_> {
                 args,
                 dst,
                 on_failure,
-            } => {
-                self.operation(*operation)?;
-                self.registers(args)?;
-                self.registers(&[*dst])?;
-                on_failure.map_or(Ok(()), |target| self.target(target))
-            }
+            } => self.request(*operation, args, &[*dst], *on_failure),
             Instruction::Check {
                 operation,
                 args,
                 dst,
                 witness,
                 on_failure,
-            } => {
-                self.operation(*operation)?;
-                self.registers(args)?;
-                self.registers(&[*dst, *witness])?;
-                on_failure.map_or(Ok(()), |target| self.target(target))
-            }
+            } => self.request(*operation, args, &[*dst, *witness], *on_failure),
             Instruction::Spawn { program, args, dst } => {
                 let programs = &self.image.programs;
                 row(self.place, "program", program.index(), programs.len())?;
@@ -119,7 +109,8 @@ impl Operands<'_> {
         }
     }
 
-    /// A constant is made of what anybody can make, and is no deeper than a value of some sort can be.
+    /// Checks that a constant contains only values that a program may make, and nests no deeper
+    /// than a sort may.
     fn constant(&self, value: &Value, depth: u32) -> Checked {
         let (depth_max, what) = (SORT_DEPTH_MAX as usize, "levels of nesting");
         at_most(self.place, what, depth as usize, depth_max)?;
@@ -154,6 +145,19 @@ impl Operands<'_> {
 
     fn label(&self, label: LabelId) -> Checked {
         row(self.place, "label", label.index(), self.image.labels.len())
+    }
+
+    fn request(
+        &self,
+        operation: OperationId,
+        args: &[Reg],
+        results: &[Reg],
+        on_failure: Option<Pc>,
+    ) -> Checked {
+        self.operation(operation)?;
+        self.registers(args)?;
+        self.registers(results)?;
+        on_failure.map_or(Ok(()), |target| self.target(target))
     }
 
     fn operation(&self, operation: OperationId) -> Checked {

@@ -1,8 +1,8 @@
-//! Paths: what is known of each register on every way through a program.
+//! Paths: the certain facts about each register on every path through a program.
 
 use super::*;
 
-/// What is certain of a register.
+/// The most that is certain about a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Known {
     /// Exactly this value.
@@ -21,7 +21,7 @@ enum Known {
     Nothing,
 }
 
-/// What is certain when control reaches an instruction.
+/// The facts that are certain when control reaches an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
     /// The state of the role's automaton; `None` in a program that only `Spawn` starts.
@@ -69,7 +69,7 @@ pub(super) fn check_paths(image: &CodeImage) -> Checked {
 }
 
 impl Paths<'_> {
-    /// Control reaches `pc` with this frame.
+    /// Joins the frame into that of `pc`, and queues `pc` for a visit if its frame changed.
     fn flow(&mut self, program: ProgramId, pc: Pc, frame: Frame) -> Checked {
         let place = Place::Instruction(program, pc);
         let Some(slot) = self.frames[program.index()].get_mut(pc.index()) else {
@@ -97,6 +97,7 @@ impl Paths<'_> {
         Ok(())
     }
 
+    /// Checks the instruction at `pc`, and joins its frames into those of the next instructions.
     fn visit(&mut self, program: ProgramId, pc: Pc) -> Checked {
         let Some(frame) = self.frames[program.index()][pc.index()].clone() else {
             return Ok(());
@@ -108,126 +109,43 @@ impl Paths<'_> {
             pc,
             frame: &frame,
         };
-        let next = Pc(pc.0 + 1);
+        let next = at.next();
         match &image.programs[program.index()].code[pc.index()] {
             Instruction::Send { chan, label, val } => {
-                let t = at.sends(*chan, *label, *val)?;
-                self.flow(program, next, frame.moved(t.next))
+                let t = at.check_send(*chan, *label, *val)?;
+                self.flow(program, next, frame.in_state(t.next))
             }
             Instruction::Offer {
                 chan,
                 selector,
                 arms,
-            } => {
-                for arm in at.possible_arms(*selector, arms)? {
-                    let t = at.sends(*chan, arm.label, arm.val)?;
-                    let chosen = at.chosen(*selector, arm.label.0.into());
-                    let frame = frame.moved(t.next).with(*selector, chosen);
-                    self.flow(program, arm.target, frame)?;
-                }
-                Ok(())
-            }
+            } => self.visit_offer(&at, *chan, *selector, arms),
             Instruction::Receive { chan, label, dst } => {
-                let (state, branches) = at.state_of(*chan, Action::Receive)?;
-                if let Some(other) = branches.iter().find(|t| t.label != *label) {
-                    return at.refuse(Kind::Unhandled {
-                        state,
-                        label: other.label,
-                    });
-                }
-                for t in branches {
-                    self.flow(
-                        program,
-                        next,
-                        frame.moved(t.next).with(*dst, Known::Of(t.sort)),
-                    )?;
-                }
-                Ok(())
+                self.visit_receive(&at, *chan, *label, *dst)
             }
-            Instruction::Choose { chan, dst, table } => {
-                let (state, branches) = at.state_of(*chan, Action::Receive)?;
-                if let Some(extra) = table
-                    .iter()
-                    .find(|row| branches.iter().all(|t| t.label != row.0))
-                {
-                    return at.refuse(Kind::WrongLabel {
-                        state,
-                        label: extra.0,
-                    });
-                }
-                for t in branches {
-                    let Some(row) = table.iter().find(|row| row.0 == t.label) else {
-                        return at.refuse(Kind::Unhandled {
-                            state,
-                            label: t.label,
-                        });
-                    };
-                    self.flow(
-                        program,
-                        row.1,
-                        frame.moved(t.next).with(*dst, Known::Of(t.sort)),
-                    )?;
-                }
-                Ok(())
-            }
+            Instruction::Choose { chan, dst, table } => self.visit_choose(&at, *chan, *dst, table),
             Instruction::Invoke {
                 operation,
                 args,
                 dst,
                 on_failure,
-            } => {
-                let result = at.asks(*operation, args, false)?;
-                let failed = frame.clone().with(*dst, Known::FailureCode);
-                self.flow(program, next, frame.with(*dst, Known::Of(result)))?;
-                on_failure.map_or(Ok(()), |target| self.flow(program, target, failed))
-            }
+            } => self.visit_request(&at, *operation, args, *dst, None, *on_failure),
             Instruction::Check {
                 operation,
                 args,
                 dst,
                 witness,
                 on_failure,
-            } => {
-                let result = at.asks(*operation, args, true)?;
-                let failed = frame.clone().with(*dst, Known::FailureCode);
-                let done = frame
-                    .with(*dst, Known::Of(result))
-                    .with(*witness, Known::Evidence);
-                self.flow(program, next, done)?;
-                on_failure.map_or(Ok(()), |target| self.flow(program, target, failed))
-            }
+            } => self.visit_request(&at, *operation, args, *dst, Some(*witness), *on_failure),
             Instruction::Spawn {
                 program: child,
                 args,
                 dst,
-            } => {
-                if child.index() < image.roles.len() {
-                    return at.refuse(Kind::SpawnsRole(*child));
-                }
-                let count = usize::from(image.programs[child.index()].registers);
-                let mut registers = vec![Known::Exactly(Value::Unit); count];
-                for (slot, arg) in registers.iter_mut().zip(args) {
-                    // The endpoint stays with its holder; a copy is of no use to the child.
-                    *slot = match &frame.registers[arg.index()] {
-                        Known::Endpoint => Known::Nothing,
-                        known => known.clone(),
-                    };
-                }
-                self.flow(
-                    *child,
-                    Pc(0),
-                    Frame {
-                        state: None,
-                        registers,
-                    },
-                )?;
-                self.flow(program, next, frame.with(*dst, Known::Nat))
+            } => self.visit_spawn(&at, *child, args, *dst),
+            Instruction::Set { dst, value } => {
+                let known = Known::Exactly(value.clone());
+                self.flow(program, next, frame.with(*dst, known))
             }
-            Instruction::Set { dst, value } => self.flow(
-                program,
-                next,
-                frame.with(*dst, Known::Exactly(value.clone())),
-            ),
             Instruction::Move { dst, src } => {
                 let known = frame.registers[src.index()].clone();
                 self.flow(program, next, frame.with(*dst, known))
@@ -235,18 +153,105 @@ impl Paths<'_> {
             Instruction::Jump { target } => self.flow(program, *target, frame),
             Instruction::Branch { cond, table } => {
                 for (number, target) in at.possible_rows(*cond, table)? {
-                    let known = at.chosen(*cond, number);
+                    let known = at.known_after(*cond, number);
                     self.flow(program, target, frame.clone().with(*cond, known))?;
                 }
                 Ok(())
             }
             Instruction::Yield => self.flow(program, next, frame),
-            Instruction::Close | Instruction::Halt => at.ends(),
+            Instruction::Close | Instruction::Halt => at.check_end(),
         }
+    }
+
+    fn visit_offer(&mut self, at: &At<'_>, chan: Reg, selector: Reg, arms: &[Arm]) -> Checked {
+        for arm in at.possible_arms(selector, arms)? {
+            let t = at.check_send(chan, arm.label, arm.val)?;
+            let known = at.known_after(selector, arm.label.0.into());
+            let frame = at.frame.in_state(t.next).with(selector, known);
+            self.flow(at.program, arm.target, frame)?;
+        }
+        Ok(())
+    }
+
+    fn visit_receive(&mut self, at: &At<'_>, chan: Reg, label: LabelId, dst: Reg) -> Checked {
+        let (state, branches) = at.state_of(chan, Action::Receive)?;
+        if let Some(other) = branches.iter().find(|t| t.label != label) {
+            return at.refuse(Kind::Unhandled {
+                state,
+                label: other.label,
+            });
+        }
+        for t in branches {
+            let frame = at.frame.in_state(t.next).with(dst, Known::Of(t.sort));
+            self.flow(at.program, at.next(), frame)?;
+        }
+        Ok(())
+    }
+
+    fn visit_choose(
+        &mut self,
+        at: &At<'_>,
+        chan: Reg,
+        dst: Reg,
+        table: &[(LabelId, Pc)],
+    ) -> Checked {
+        let (state, branches) = at.state_of(chan, Action::Receive)?;
+        let admitted = |label| branches.iter().any(|t| t.label == label);
+        if let Some(&(label, _)) = table.iter().find(|row| !admitted(row.0)) {
+            return at.refuse(Kind::WrongLabel { state, label });
+        }
+        for t in branches {
+            let label = t.label;
+            let Some(row) = table.iter().find(|row| row.0 == label) else {
+                return at.refuse(Kind::Unhandled { state, label });
+            };
+            let frame = at.frame.in_state(t.next).with(dst, Known::Of(t.sort));
+            self.flow(at.program, row.1, frame)?;
+        }
+        Ok(())
+    }
+
+    /// `Check` has a witness, `Invoke` has none.
+    fn visit_request(
+        &mut self,
+        at: &At<'_>,
+        operation: OperationId,
+        args: &[Reg],
+        dst: Reg,
+        witness: Option<Reg>,
+        on_failure: Option<Pc>,
+    ) -> Checked {
+        let result = at.check_request(operation, args, witness.is_some())?;
+        let mut done = at.frame.clone().with(dst, Known::Of(result));
+        if let Some(witness) = witness {
+            done = done.with(witness, Known::Evidence);
+        }
+        self.flow(at.program, at.next(), done)?;
+        let failed = at.frame.clone().with(dst, Known::FailureCode);
+        on_failure.map_or(Ok(()), |target| self.flow(at.program, target, failed))
+    }
+
+    fn visit_spawn(&mut self, at: &At<'_>, child: ProgramId, args: &[Reg], dst: Reg) -> Checked {
+        if child.index() < self.image.roles.len() {
+            return at.refuse(Kind::SpawnsRole(child));
+        }
+        let count = usize::from(self.image.programs[child.index()].registers);
+        let mut registers = vec![Known::Exactly(Value::Unit); count];
+        for (slot, arg) in registers.iter_mut().zip(args) {
+            // Only the holder may use an endpoint, so a copy is of no use to the child.
+            *slot = match &at.frame.registers[arg.index()] {
+                Known::Endpoint => Known::Nothing,
+                known => known.clone(),
+            };
+        }
+        let state = None;
+        self.flow(child, Pc(0), Frame { state, registers })?;
+        let frame = at.frame.clone().with(dst, Known::Nat);
+        self.flow(at.program, at.next(), frame)
     }
 }
 
-/// An instruction under the magnifying glass.
+/// An instruction with the frame in which control reaches it.
 struct At<'a> {
     image: &'a CodeImage,
     program: ProgramId,
@@ -255,6 +260,11 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
+    /// The instruction after this one.
+    fn next(&self) -> Pc {
+        Pc(self.pc.0 + 1)
+    }
+
     fn refuse<T>(&self, kind: Kind) -> Result<T, VerifyError> {
         refuse(Place::Instruction(self.program, self.pc), kind)
     }
@@ -285,16 +295,16 @@ impl<'a> At<'a> {
         Ok((state, branches))
     }
 
-    fn sends(&self, chan: Reg, label: LabelId, val: Reg) -> Result<Transition, VerifyError> {
+    fn check_send(&self, chan: Reg, label: LabelId, val: Reg) -> Result<Transition, VerifyError> {
         let (state, branches) = self.state_of(chan, Action::Send)?;
         let Some(t) = branches.iter().find(|t| t.label == label) else {
             return self.refuse(Kind::WrongLabel { state, label });
         };
-        self.certain(val, t.sort)?;
+        self.check_sort(val, t.sort)?;
         Ok(*t)
     }
 
-    fn certain(&self, register: Reg, sort: SortId) -> Checked {
+    fn check_sort(&self, register: Reg, sort: SortId) -> Checked {
         if self.frame.registers[register.index()].is_of(sort, &self.image.sorts) {
             Ok(())
         } else {
@@ -302,20 +312,26 @@ impl<'a> At<'a> {
         }
     }
 
-    fn asks(&self, id: OperationId, args: &[Reg], check: bool) -> Result<SortId, VerifyError> {
+    fn check_request(
+        &self,
+        id: OperationId,
+        args: &[Reg],
+        check: bool,
+    ) -> Result<SortId, VerifyError> {
         let operation = &self.image.operations[id.index()];
         let is_check = matches!(operation.class, Class::Check);
         if is_check != check || operation.args.len() != args.len() {
             return self.refuse(Kind::WrongOperation(id));
         }
         for (arg, sort) in args.iter().zip(&operation.args) {
-            self.certain(*arg, *sort)?;
+            self.check_sort(*arg, *sort)?;
         }
         Ok(operation.result)
     }
 
-    /// The arms that the selector can hold. All arms of an `Offer` must be possible: an arm that cannot be reached
-    /// would make a choice of fewer branches look like one of more.
+    /// The arms, if they match the numbers that the selector can hold. Every arm of an `Offer` must
+    /// be possible: an unreachable arm would make a choice look as if it had more branches than it
+    /// has.
     fn possible_arms(&self, selector: Reg, arms: &[Arm]) -> Result<Vec<Arm>, VerifyError> {
         let numbers = self.numbers(selector);
         let covered = numbers.as_ref().is_some_and(|numbers| {
@@ -331,7 +347,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// The rows of a branch that the condition can hold; every number that it can hold must have one.
+    /// The rows that the condition can select. Every number that the condition can hold must have a
+    /// row.
     fn possible_rows(&self, cond: Reg, table: &[(u64, Pc)]) -> Result<Vec<(u64, Pc)>, VerifyError> {
         let Some(numbers) = self.numbers(cond) else {
             return self.refuse(Kind::NotTotal { register: cond });
@@ -371,8 +388,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// What a register holds on the way that its number has chosen: still a `Bool` where that is what gave the number.
-    fn chosen(&self, register: Reg, number: u64) -> Known {
+    /// What a register holds after a branch on this number: a `Bool` if the number came from one.
+    fn known_after(&self, register: Reg, number: u64) -> Known {
         match &self.frame.registers[register.index()] {
             Known::Exactly(value) => Known::Exactly(value.clone()),
             Known::Of(sort) if self.image.sorts[sort.index()] == Sort::Bool => {
@@ -387,7 +404,7 @@ impl<'a> At<'a> {
         }
     }
 
-    fn ends(&self) -> Checked {
+    fn check_end(&self) -> Checked {
         let Some(state) = self.frame.state else {
             return Ok(());
         };
@@ -399,7 +416,7 @@ impl<'a> At<'a> {
 }
 
 impl Frame {
-    fn moved(&self, state: StateId) -> Frame {
+    fn in_state(&self, state: StateId) -> Frame {
         Frame {
             state: Some(state),
             registers: self.registers.clone(),
@@ -427,7 +444,8 @@ impl Known {
         }
     }
 
-    /// What is certain when either may be the case. Each answer is `self`, or strictly less certain: so visits end.
+    /// The facts that are certain if either holds. The result is `self` or strictly less certain,
+    /// so the visits end.
     fn meet(&self, other: Known, sorts: &[Sort]) -> Known {
         if *self == other {
             return other;
@@ -464,7 +482,7 @@ impl Known {
     }
 }
 
-/// Whether every value of the one sort is of the other.
+/// Whether every value of sort `a` is of sort `b`.
 fn included(a: SortId, b: SortId, sorts: &[Sort]) -> bool {
     Inclusion {
         sorts,
@@ -473,9 +491,10 @@ fn included(a: SortId, b: SortId, sorts: &[Sort]) -> bool {
     .holds(a, b)
 }
 
-/// A question about two sorts. Sorts may share their parts, so that the trees they stand for are exponentially larger
-/// than the table: a pair that was found to be included is not looked at again, and one that was not ends the question.
-/// Linear in the pairs met; the depth of the recursion is that of sorts.
+/// Compares two sorts. Sorts may share their parts, so a sort written out as a tree can be
+/// exponentially larger than the table. A pair that was found to be included is therefore not
+/// compared again, and a pair that was not ends the comparison. Linear in the pairs met; the
+/// recursion is as deep as the sorts.
 struct Inclusion<'a> {
     sorts: &'a [Sort],
     seen: HashSet<(SortId, SortId)>,

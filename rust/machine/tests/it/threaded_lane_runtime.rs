@@ -65,7 +65,7 @@ fn each_session_has_the_same_run_in_waves_of_any_size() {
             report.waves > 0 && report.picks > report.waves,
             "{report:?}"
         );
-        assert_eq!(report.fallbacks, [0; 9]);
+        assert_eq!(report.fallbacks, Fallbacks::default());
         assert_eq!(report.steps + report.turns, threaded.kernel().step_index());
         let diff = EnvelopeDiff::between(&expected, &log(threaded));
         assert_eq!(diff, EnvelopeDiff::Reordered, "{width} {quantum}");
@@ -517,7 +517,7 @@ const FORGERIES: [Forgery; 20] = [
 
 #[test]
 fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() {
-    let mut refused = [0u64; WaveRefusal::NAMES.len()];
+    let mut refused = Fallbacks::default();
     for (name, kernel) in machines() {
         let good = kernel.plan(8, 2);
         kernel.check_wave(&good).expect("a planned wave checks");
@@ -533,12 +533,12 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
                     panic!("it must not run")
                 })
                 .expect_err(reason);
-            assert_eq!(
-                WaveRefusal::NAMES[refusal.number()],
-                reason,
-                "{name}: {refusal}"
-            );
-            refused[refusal.number()] += 1;
+            let mut counted = Fallbacks::default();
+            counted.count(&refusal);
+            for (field, count) in counted.by_name() {
+                assert_eq!(count, u64::from(field == reason), "{name}: {refusal}");
+            }
+            refused.count(&refusal);
             assert_eq!(
                 tried.state_bytes(),
                 kernel.state_bytes(),
@@ -547,7 +547,8 @@ fn every_forged_certificate_is_refused_for_its_own_reason_and_changes_nothing() 
             assert!(told.events().is_empty());
         }
     }
-    assert!(refused.iter().all(|count| *count >= 12), "{refused:?}");
+    let counts = refused.by_name();
+    assert!(counts.iter().all(|(_, count)| *count >= 12), "{refused:?}");
 }
 
 /// A footprint with a key missing, repeated or replaced is refused.
@@ -659,7 +660,18 @@ fn a_forged_certificate_becomes_one_turn_and_is_counted() {
         );
     }
     let report = threaded.report();
-    assert_eq!(report.fallbacks, [2, 5, 1, 3, 1, 2, 3, 1, 2]);
+    let expected = Fallbacks {
+        step: 2,
+        queue: 5,
+        no_picks: 1,
+        first_pick: 3,
+        no_quantum: 1,
+        not_next: 2,
+        footprint: 3,
+        lane_twice: 1,
+        session_twice: 2,
+    };
+    assert_eq!(report.fallbacks, expected);
     assert_eq!((report.waves, report.turns), (0, 20));
 }
 
