@@ -1,8 +1,11 @@
 //! Values, sorts, instructions and faults as text.
 
+use antiphon_machine::build::{
+    self, HALT, branch, check, choose, interface, invoke, names, offer, program, send, set, spawn,
+};
 use antiphon_machine::{
-    Arm, Class, CodeImage, FailureKind, Fault, Form, Instruction, Interface, LabelId, Operation,
-    OperationId, Pc, Program, ProgramId, Reg, Role, RoleId, Sort, SortId, StateId, Value,
+    Class, CodeImage, FailureKind, Fault, Form, Instruction, LabelId, Role, RoleId, Sort, SortId,
+    StateId, Value,
 };
 use antiphon_record::text::{Printer, show};
 use proptest::prelude::*;
@@ -11,21 +14,13 @@ const NAT: SortId = SortId(1);
 
 fn image() -> CodeImage {
     let named = |name: &str, sort| (name.to_owned(), SortId(sort));
-    let operation = |name: &str, class| Operation {
-        interface: 0,
-        name: name.to_owned(),
-        class,
-        args: vec![],
-        result: NAT,
-        budget: None,
-        retries: 0,
-    };
+    let operation = |name, class| build::operation(name, class, &[], NAT);
     let peer = RoleId(1);
     let labels = vec![LabelId(0), LabelId(1)];
     CodeImage {
         name: "Example".to_owned(),
         roles: ["Client", "Server"].map(role).to_vec(),
-        labels: ["ping", "stop"].map(str::to_owned).to_vec(),
+        labels: names(["ping", "stop"]),
         sorts: vec![
             Sort::Unit,
             Sort::Nat,
@@ -35,7 +30,7 @@ fn image() -> CodeImage {
             Sort::Option(NAT),
             Sort::Enum {
                 name: "Stream".to_owned(),
-                variants: vec!["out".to_owned(), "err".to_owned()],
+                variants: names(["out", "err"]),
             },
             Sort::Record {
                 name: "Chunk".to_owned(),
@@ -53,10 +48,7 @@ fn image() -> CodeImage {
                 name: "Handle".to_owned(),
             },
         ],
-        interfaces: vec![Interface {
-            name: "host".to_owned(),
-            version: 1,
-        }],
+        interfaces: vec![interface("host")],
         operations: vec![
             operation("decide", Class::Decide { labels, peer }),
             operation(
@@ -68,11 +60,7 @@ fn image() -> CodeImage {
             ),
             operation("read", Class::Command),
         ],
-        programs: vec![Program {
-            name: "Worker".to_owned(),
-            registers: 1,
-            code: vec![],
-        }],
+        programs: vec![program("Worker", 1, [])],
         ..CodeImage::default()
     }
 }
@@ -194,91 +182,34 @@ fn the_text_of_a_sort_is_bounded() {
 
 #[test]
 fn instructions_have_the_names_of_labels() {
-    let chan = Reg(0);
-    let arm = Arm {
-        label: LabelId(1),
-        val: Reg(2),
-        target: Pc(7),
-    };
+    let (ping, stop) = (LabelId(0), LabelId(1));
     let cases = [
+        (send(ping, 1), "send r0 ping r1"),
+        (offer(1, &[(stop, 2, 7)]), "offer r0 by r1 { stop r2 -> 7 }"),
         (
-            Instruction::Send {
-                chan,
-                label: LabelId(0),
-                val: Reg(1),
-            },
-            "send r0 ping r1",
-        ),
-        (
-            Instruction::Offer {
-                chan,
-                selector: Reg(1),
-                arms: vec![arm],
-            },
-            "offer r0 by r1 { stop r2 -> 7 }",
-        ),
-        (
-            Instruction::Choose {
-                chan,
-                dst: Reg(4),
-                table: vec![(LabelId(0), Pc(1)), (LabelId(1), Pc(2))],
-            },
+            choose(4, &[(ping, 1), (stop, 2)]),
             "r4 := choose r0 { ping -> 1, stop -> 2 }",
         ),
-        (
-            Instruction::Set {
-                dst: Reg(1),
-                value: Value::bytes(b"\x00"),
-            },
-            r#"r1 := b"\x00""#,
-        ),
-        (
-            Instruction::Branch {
-                cond: Reg(1),
-                table: vec![(0, Pc(3))],
-            },
-            "branch r1 { 0 -> 3 }",
-        ),
-        (Instruction::Halt, "halt"),
+        (set(1, Value::bytes(b"\x00")), r#"r1 := b"\x00""#),
+        (branch(1, &[(0, 3)]), "branch r1 { 0 -> 3 }"),
+        (HALT, "halt"),
     ];
     assert_instructions(&cases);
 }
 
 #[test]
 fn calls_have_the_names_of_operations_and_programs() {
-    let invoke = |operation, on_failure| Instruction::Invoke {
-        operation: OperationId(operation),
-        args: vec![Reg(1), Reg(2)],
-        dst: Reg(3),
-        on_failure,
-    };
     let cases = [
         (
-            invoke(0, None),
+            invoke(0, &[1, 2], 3, None),
             "r3 := invoke host.decide ping|stop to Server (r1, r2)",
         ),
         (
-            invoke(2, Some(Pc(9))),
+            invoke(2, &[1, 2], 3, Some(9)),
             "r3 := invoke host.read (r1, r2), on failure -> 9",
         ),
-        (
-            Instruction::Check {
-                operation: OperationId(9),
-                args: vec![],
-                dst: Reg(1),
-                witness: Reg(2),
-                on_failure: None,
-            },
-            "r1, r2 := check operation 9 ()",
-        ),
-        (
-            Instruction::Spawn {
-                program: ProgramId(0),
-                args: vec![Reg(0)],
-                dst: Reg(1),
-            },
-            "r1 := spawn Worker (r0)",
-        ),
+        (check(9, &[], 1, 2, None), "r1, r2 := check operation 9 ()"),
+        (spawn(0, &[0], 1), "r1 := spawn Worker (r0)"),
     ];
     assert_instructions(&cases);
 }
