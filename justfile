@@ -78,6 +78,11 @@ fuzz TARGET RUNS="1000000":
 docs:
     cargo doc --workspace --no-deps --open
 
+# List the cache of built and downloaded files; --clear empties it
+[group('read')]
+cache *ARGS:
+    cargo xtask cache {{ ARGS }}
+
 # Install what the tests need and is missing
 [group('read')]
 setup:

@@ -1,9 +1,19 @@
 //! The buffer of an edge: a queue whose oldest message stands in the session itself.
 
 use crate::ids::LabelId;
-use crate::session::Parcel;
 use crate::thin_deque::ThinDeque;
 use crate::value::Value;
+
+/// A message in a buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its payload.
+    pub payload: Value,
+    /// Its number on the edge.
+    pub sequence: u64,
+    /// Its label.
+    pub label: LabelId,
+}
 
 /// Messages on their way, oldest first.
 ///

@@ -2,11 +2,13 @@
 
 use antiphon_codec::Encoder;
 
-use crate::canonical::{Canonical, encode_session};
-use crate::event::{Event, Sink, Stamp};
+use crate::canonical::Canonical;
+use crate::canonical::state::encode_session;
+use crate::event::{Event, Stamp};
 use crate::ids::SessionId;
 use crate::kernel::ProtocolMachineKernel;
 use crate::mutant::{self, active};
+use crate::sink::Sink;
 
 /// Starts the hashed bytes of a session's state.
 pub const SESSION_TAG: &str = "antiphon.session.v1";

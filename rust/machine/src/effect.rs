@@ -4,12 +4,11 @@
 //! comes back at once ([`Reply::Now`]) or later, as [`Ingress::Outcome`](crate::Ingress::Outcome). Both take the same
 //! way into the machine. A handler returns data and holds no reference to machine state.
 
-use std::sync::Arc;
-
-use crate::ids::{EffectId, LabelId, OperationId, Reg, RoleId, SessionId, SortId};
-use crate::image::{Class, Operation, Sort};
+use crate::ids::{EffectId, OperationId, Pc, Reg, RoleId, SessionId, SortId};
+use crate::image::{Class, Instruction, Operation, Sort};
 use crate::mutant::{self, active};
-use crate::session::{Coroutine, Effect};
+use crate::outcome::{Outcome, Reply};
+use crate::session::{Coroutine, Effect, Session};
 use crate::value::Value;
 use crate::verify::VerifiedImage;
 
@@ -51,69 +50,6 @@ impl<F: Fn(&EffectRequest<'_>) -> Reply> EffectHandler for &FromFn<F> {
     }
 }
 
-/// What a handler says to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// The outcome is here.
-    Now(Outcome),
-    /// The outcome will come as ingress.
-    Later,
-}
-
-impl Reply {
-    /// What dropping does, in line for what most replies are.
-    #[inline(always)]
-    pub(crate) fn discard(self) {
-        match &self {
-            Reply::Now(Outcome::Success(value)) if value.is_plain() => std::mem::forget(self),
-            Reply::Now(_) | Reply::Later => drop(self),
-        }
-    }
-}
-
-/// How an effect ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done; the result must be of the operation's result sort.
-    Success(Value),
-    /// It was not.
-    Failure(Failure),
-}
-
-/// Why an effect failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The kind; the protocol can branch on it.
-    pub kind: FailureKind,
-    /// A sentence for people, at most [`DETAIL_LEN_MAX`](crate::bounds::DETAIL_LEN_MAX) bytes; may be empty.
-    pub detail: Arc<str>,
-}
-
-/// The kinds of failure: a closed list, numbered as in recordings and as a protocol sees them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FailureKind {
-    /// Policy or permission said no.
-    Denied = 0,
-    /// It took longer than its budget.
-    Timeout = 1,
-    /// It was called off.
-    Cancelled = 2,
-    /// It cannot be done now; trying again may help.
-    Unavailable = 3,
-    /// The arguments make no sense to the world.
-    InvalidInput = 4,
-    /// It relied on an authority that is no longer current.
-    StaleAuthority = 5,
-    /// The other side broke its contract: a result of the wrong sort, a frame the protocol does not allow.
-    ContractViolation = 6,
-    /// The other side is gone and what became of the effect is unknown.
-    Lost = 7,
-    /// The other side takes no more requests now.
-    Busy = 8,
-    /// The other side failed for a reason of its own.
-    Internal = 9,
-}
-
 /// A request: borrowed from the image and from the asking coroutine's registers, valid during the call.
 #[derive(Clone, Copy, Debug)]
 pub struct EffectRequest<'a> {
@@ -151,6 +87,22 @@ impl<'a> EffectRequest<'a> {
             registers: &coroutine.registers,
             operands,
         }
+    }
+
+    /// The request of an outstanding effect. Linear in the outstanding effects of the session.
+    #[inline]
+    pub(crate) fn outstanding(
+        session: &'a Session,
+        image: &'a VerifiedImage,
+        number: u64,
+    ) -> Option<EffectRequest<'a>> {
+        let effect = session.effects.iter().find(|e| e.number == number)?;
+        let coroutine = session.coroutines.get(effect.coroutine.index())?;
+        let invocation = Invocation::of(image, coroutine)?;
+        let args = invocation.args;
+        Some(EffectRequest::of(
+            session.id, effect, coroutine, image, args,
+        ))
     }
 
     /// The effect to answer; names the session too.
@@ -240,79 +192,44 @@ impl<'a> EffectRequest<'a> {
     }
 }
 
-impl Outcome {
-    /// Success with a value.
-    pub fn success(value: impl Into<Value>) -> Outcome {
-        Outcome::Success(value.into())
-    }
+/// The operands of an `Invoke` or a `Check`: what the effect asks for, and where its outcome goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Invocation<'a> {
+    pub(crate) operation: OperationId,
+    pub(crate) args: &'a [Reg],
+    pub(crate) dst: Reg,
+    /// Where a `Check` stores its evidence.
+    pub(crate) witness: Option<Reg>,
+    pub(crate) on_failure: Option<Pc>,
+}
 
-    /// Success with nothing to say: the answer to a `deliver`.
-    pub const fn done() -> Outcome {
-        Outcome::Success(Value::Unit)
-    }
-
-    /// The answer to a `decide`.
-    pub const fn chosen(label: LabelId) -> Outcome {
-        Outcome::Success(Value::Nat(label.0 as u64))
-    }
-
-    /// A failure; a detail that is too long is cut at a character boundary.
-    pub fn failure(kind: FailureKind, detail: &str) -> Outcome {
-        let mut end = detail.len().min(crate::bounds::DETAIL_LEN_MAX);
-        while !detail.is_char_boundary(end) {
-            end -= 1;
-        }
-        Outcome::Failure(Failure {
-            kind,
-            detail: Arc::from(&detail[..end]),
+impl<'a> Invocation<'a> {
+    /// The instruction that a coroutine with an outstanding effect is still at; `None` for any other.
+    #[inline(always)]
+    pub(crate) fn of(image: &'a VerifiedImage, coroutine: &Coroutine) -> Option<Invocation<'a>> {
+        let (operation, args, dst, witness, on_failure) =
+            match image.instruction(coroutine.program, coroutine.pc) {
+                Ok(Instruction::Invoke {
+                    operation,
+                    args,
+                    dst,
+                    on_failure,
+                }) => (*operation, args, *dst, None, *on_failure),
+                Ok(Instruction::Check {
+                    operation,
+                    args,
+                    dst,
+                    witness,
+                    on_failure,
+                }) => (*operation, args, *dst, Some(*witness), *on_failure),
+                Ok(_) | Err(_) => return None,
+            };
+        Some(Invocation {
+            operation,
+            args,
+            dst,
+            witness,
+            on_failure,
         })
-    }
-}
-
-impl FailureKind {
-    /// Every kind, in the order of their codes.
-    pub const ALL: [FailureKind; 10] = [
-        FailureKind::Denied,
-        FailureKind::Timeout,
-        FailureKind::Cancelled,
-        FailureKind::Unavailable,
-        FailureKind::InvalidInput,
-        FailureKind::StaleAuthority,
-        FailureKind::ContractViolation,
-        FailureKind::Lost,
-        FailureKind::Busy,
-        FailureKind::Internal,
-    ];
-
-    /// The kind's number, as a protocol sees it in a register.
-    pub const fn code(self) -> u64 {
-        self as u64
-    }
-
-    /// The kind of that number.
-    pub fn of_code(code: u64) -> Option<FailureKind> {
-        FailureKind::ALL.get(usize::try_from(code).ok()?).copied()
-    }
-
-    /// The kind's name in snake case.
-    pub const fn name(self) -> &'static str {
-        match self {
-            FailureKind::Denied => "denied",
-            FailureKind::Timeout => "timeout",
-            FailureKind::Cancelled => "cancelled",
-            FailureKind::Unavailable => "unavailable",
-            FailureKind::InvalidInput => "invalid_input",
-            FailureKind::StaleAuthority => "stale_authority",
-            FailureKind::ContractViolation => "contract_violation",
-            FailureKind::Lost => "lost",
-            FailureKind::Busy => "busy",
-            FailureKind::Internal => "internal",
-        }
-    }
-}
-
-impl std::fmt::Display for FailureKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }

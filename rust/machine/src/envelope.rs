@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::{Event, ObsEvent, Sink, Stamp};
+use crate::event::{Event, ObsEvent, Stamp};
 use crate::fault::Refusal;
 use crate::ids::SessionId;
-use crate::kernel::{Ingress, ProtocolMachineKernel};
+use crate::input::Ingress;
+use crate::kernel::ProtocolMachineKernel;
+use crate::sink::Sink;
 
 /// Everything that a run shows: an observer. [`close`](Self::close) adds how the sessions stand at the end.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! What ends a coroutine, and with it its session; and what an input is refused for.
 
-use crate::effect::FailureKind;
 use crate::ids::{EdgeId, EffectId, LabelId, Pc, Reg, RoleId, SessionId, SortId, StateId};
+use crate::outcome::FailureKind;
 use crate::value::Form;
 
 /// Why a coroutine faulted: facts, never a sentence in place of one.

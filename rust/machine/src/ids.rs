@@ -66,3 +66,12 @@ impl std::fmt::Display for EffectId {
         write!(f, "{}.{}", self.session, self.number)
     }
 }
+
+/// A coroutine that can step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pick {
+    /// Its session.
+    pub session: SessionId,
+    /// Its number in the session.
+    pub coroutine: CoroutineId,
+}

@@ -4,6 +4,8 @@
 //! [`CodeImage::verify`] makes a [`VerifiedImage`](crate::VerifiedImage), and only that can be loaded.
 
 use crate::ids::{LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortId, StateId};
+// A constant of an instruction is a value, and a value is of a sort of the image: the two files name
+// each other.
 use crate::value::Value;
 
 /// A compiled protocol, content-addressed by the BLAKE3 digest of its deterministic CBOR.

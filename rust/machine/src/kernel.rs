@@ -1,7 +1,10 @@
 //! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
 
+mod checks;
+mod footprint;
 mod wave;
 
+pub use checks::{Broken, CHECK_STEPS};
 #[cfg(feature = "threads")]
 pub(crate) use wave::Answer;
 pub use wave::{Job, Planned, WaveBuffers};
@@ -11,16 +14,18 @@ use std::sync::Arc;
 
 use crate::bounds::NAME_LEN_MAX;
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Outcome};
-use crate::event::{Event, Sink};
+use crate::effect::EffectRequest;
+use crate::event::Event;
 use crate::fault::Refusal;
-use crate::ids::{CoroutineId, EffectId, RoleId, SessionId};
-use crate::invariants::CHECK_STEPS;
+use crate::ids::{CoroutineId, EffectId, Pick, SessionId};
+use crate::input::{Ingress, Rest, Resumed, Step, Taken, Turn, Wait};
 use crate::mutant::{self, active};
-use crate::queue::{Pick, ReadyQueue};
+use crate::outcome::Outcome;
+use crate::queue::ReadyQueue;
 use crate::schedule::{self, Driver, Run};
-use crate::session::{Coroutine, On, Phase, Session, Status, Witness};
-use crate::step::{self, Context, Resumed, Step};
+use crate::session::{Coroutine, Phase, Session, Status, Witness};
+use crate::sink::Sink;
+use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
 
 /// The sole authority over what a run is: it owns every session, picks who steps, and takes every input.
@@ -48,92 +53,6 @@ pub struct ProtocolMachineKernel {
     deadlines: BTreeSet<(u64, EffectId)>,
     /// Sessions that may have live witnesses.
     witnessed: BTreeSet<SessionId>,
-}
-
-/// Everything that comes from outside. Nothing else changes a session between steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ingress {
-    /// Open a session of a loaded image.
-    Open {
-        /// The image's digest.
-        image: [u8; 32],
-        /// Who may cancel it: a name of at most 256 bytes.
-        owner: Arc<str>,
-    },
-    /// The outcome of an effect.
-    Outcome {
-        /// Which effect.
-        effect: EffectId,
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// Time has passed. The clock moves in no other way.
-    AdvanceClock {
-        /// How much, in ticks.
-        ticks: u64,
-    },
-    /// Call a session off.
-    Cancel {
-        /// Which session.
-        session: SessionId,
-        /// Who asks; must be the owner.
-        owner: Arc<str>,
-    },
-}
-
-/// What an input came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// A session was opened.
-    Opened(SessionId),
-    /// An outcome was taken.
-    Resumed(Resumed),
-    /// The clock was advanced.
-    Advanced {
-        /// How many effects timed out by it.
-        expired: u32,
-    },
-    /// A session was called off.
-    Cancelled,
-}
-
-/// What a turn of the kernel came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Turn {
-    /// A step was taken.
-    Stepped {
-        /// Who stepped.
-        pick: Pick,
-        /// What it came to.
-        step: Step,
-    },
-    /// No coroutine is ready.
-    Rest(Rest),
-}
-
-/// Why no coroutine is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// The world owes outcomes.
-    Idle,
-    /// Every session has ended.
-    Done,
-    /// Sessions are left that no outcome can help: who waits, for what, and who could serve it.
-    Stuck(Vec<Wait>),
-}
-
-/// A coroutine that waits for an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// Who waits.
-    pub pick: Pick,
-    /// The role it was started for.
-    pub role: Option<RoleId>,
-    /// For what.
-    pub on: On,
-    /// The one coroutine of the session that could serve it.
-    pub server: Option<CoroutineId>,
 }
 
 /// The kernel's account of a run of steps of one session: settled when it is dropped, and so also
@@ -410,7 +329,7 @@ impl ProtocolMachineKernel {
     #[inline]
     pub fn request(&self, effect: EffectId) -> Option<EffectRequest<'_>> {
         let session = self.sessions.get(effect.session.index())?;
-        session.request(&self.images[session.image as usize], effect.number)
+        EffectRequest::outstanding(session, &self.images[session.image as usize], effect.number)
     }
 
     /// Takes an input.

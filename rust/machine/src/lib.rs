@@ -17,6 +17,7 @@ pub mod build;
 mod build;
 pub mod canonical;
 mod config;
+mod described;
 mod digest;
 mod effect;
 mod envelope;
@@ -24,6 +25,7 @@ mod event;
 mod fault;
 mod ids;
 mod image;
+mod input;
 pub mod invariants;
 mod kernel;
 mod machine;
@@ -31,11 +33,13 @@ mod machine;
 mod mutant;
 #[cfg(feature = "mutants")]
 pub mod mutant;
+mod outcome;
 mod queue;
 pub mod sample;
 mod schedule;
 pub mod schema;
 mod session;
+mod sink;
 pub mod step;
 mod thin_deque;
 #[cfg(feature = "threads")]
@@ -44,25 +48,24 @@ mod value;
 mod verify;
 mod wave;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, Parcel};
 pub use canonical::{Canonical, ReadError, ReadErrorKind};
 pub use config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
 pub use digest::{MACHINE_TAG, SESSION_TAG, TRACE_TAG, TraceDigest};
-pub use effect::{EffectHandler, EffectRequest, Failure, FailureKind, FromFn, Outcome, Reply};
+pub use effect::{EffectHandler, EffectRequest, FromFn};
 pub use envelope::{EnvelopeDiff, Outside, RunLog};
-pub use event::{End, Event, Message, NoSink, ObsEvent, Sink, Stamp};
+pub use event::{End, Event, Message, ObsEvent, Stamp};
 pub use fault::{Action, Fault, Refusal, Table};
 pub use ids::*;
 pub use image::*;
-pub use kernel::{
-    Ingress, Job, Planned, ProtocolMachineKernel, Rest, Taken, Turn, Wait, WaveBuffers,
-};
+pub use input::{Ingress, On, Rest, Resumed, Step, Stepped, Taken, Turn, Wait};
+pub use kernel::{Job, Planned, ProtocolMachineKernel, WaveBuffers};
 pub use machine::{KernelMachine, ProtocolMachine, Round, RoundError};
-pub use queue::Pick;
+pub use outcome::{Failure, FailureKind, Outcome, Reply};
 pub use session::{
-    Coroutine, Edge, Effect, Endpoint, On, Parcel, Phase, Session, Status, Witness, WitnessKind,
+    Coroutine, Edge, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind,
 };
-pub use step::{Resumed, Step, Stepped};
+pub use sink::{NoSink, Sink};
 pub use value::{Form, Value};
 pub use verify::{Place, Point, VerifiedImage, VerifyError, VerifyErrorKind};
 pub use wave::{Footprint, Key, WaveCertificate, WavePick, WaveRefusal};

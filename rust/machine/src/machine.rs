@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectHandler, EffectRequest, Reply};
-use crate::event::{NoSink, Sink};
+use crate::effect::{EffectHandler, EffectRequest};
 use crate::fault::Refusal;
 use crate::ids::{EffectId, SessionId};
-use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
+use crate::input::{Ingress, Rest, Resumed, Taken, Turn};
+use crate::kernel::ProtocolMachineKernel;
+use crate::outcome::Reply;
 use crate::schedule::Driver;
-use crate::step::Resumed;
+use crate::sink::{NoSink, Sink};
 use crate::verify::VerifiedImage;
 
 /// A machine that a scheduler round can be asked of, whatever drives it.

@@ -5,17 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use either::Either;
 
 use crate::config::SchedulingPolicy;
-use crate::ids::{CoroutineId, SessionId};
+use crate::ids::Pick;
 use crate::mutant::{self, active};
-
-/// A coroutine that can step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pick {
-    /// Its session.
-    pub session: SessionId,
-    /// Its number in the session.
-    pub coroutine: CoroutineId,
-}
 
 /// Every ready coroutine of every session, each once, in queue order.
 ///
@@ -267,6 +258,7 @@ impl ReadyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{CoroutineId, SessionId};
 
     #[test]
     fn a_queue_that_follows_another_is_of_its_kind() {

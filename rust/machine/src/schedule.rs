@@ -5,14 +5,15 @@
 //! an outcome between two steps.
 
 use crate::config::SchedulingPolicy;
-use crate::effect::{EffectRequest, Reply};
-use crate::event::Sink;
-use crate::ids::{CoroutineId, EffectId};
-use crate::kernel::Ingress;
+use crate::effect::{EffectRequest, Invocation};
+use crate::ids::{CoroutineId, EffectId, Pick};
+use crate::input::{Ingress, Resumed, Step};
 use crate::mutant::{self, active};
-use crate::queue::{Pick, ReadyQueue};
+use crate::outcome::Reply;
+use crate::queue::ReadyQueue;
 use crate::session::{Session, Status};
-use crate::step::{self, Context, Invocation, Resumed, Step, StepKind};
+use crate::sink::Sink;
+use crate::step::{self, Context, StepKind};
 use crate::verify::VerifiedImage;
 
 /// The driver of a run of steps. `()` answers nothing in place; outcomes arrive later.

@@ -6,13 +6,10 @@ use smallvec::SmallVec;
 
 use crate::buffer::Buffer;
 use crate::config::ProtocolMachineConfig;
-use crate::effect::EffectRequest;
 use crate::event::End;
-use crate::ids::{
-    CoroutineId, EdgeId, LabelId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId,
-};
+use crate::ids::{CoroutineId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId};
+use crate::input::On;
 use crate::mutant::{self, active};
-use crate::step::Invocation;
 use crate::thin_deque::ThinDeque;
 use crate::value::Value;
 use crate::verify::VerifiedImage;
@@ -101,17 +98,6 @@ pub enum Status {
     Faulted,
 }
 
-/// What a coroutine waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
-    /// A message on this edge.
-    Empty(EdgeId),
-    /// Room on this edge.
-    Full(EdgeId),
-    /// The outcome of this effect, by its number in the session.
-    Effect(u64),
-}
-
 /// The bounded buffer from one role to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edge {
@@ -119,17 +105,6 @@ pub struct Edge {
     pub queue: Buffer,
     /// How many messages were ever accepted: the sequence number of the next one.
     pub sent: u64,
-}
-
-/// A message in a buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
-    /// Its payload.
-    pub payload: Value,
-    /// Its number on the edge.
-    pub sequence: u64,
-    /// Its label.
-    pub label: LabelId,
 }
 
 /// An effect that was issued and is not answered.
@@ -262,20 +237,6 @@ impl Session {
     /// How many events the session has seen.
     pub fn events_len(&self) -> u64 {
         self.events
-    }
-
-    /// The request of an outstanding effect, for the handler. Linear in the outstanding effects.
-    #[inline]
-    pub(crate) fn request<'a>(
-        &'a self,
-        image: &'a VerifiedImage,
-        number: u64,
-    ) -> Option<EffectRequest<'a>> {
-        let effect = self.effects.iter().find(|e| e.number == number)?;
-        let coroutine = self.coroutines.get(effect.coroutine.index())?;
-        let invocation = Invocation::of(image, coroutine)?;
-        let args = invocation.args;
-        Some(EffectRequest::of(self.id, effect, coroutine, image, args))
     }
 
     /// The one coroutine that can serve whoever waits for this; `None` for an effect, which the world serves.

@@ -17,12 +17,12 @@ pub use handlers::{Handlers, PerLane, Shared};
 
 use crate::bounds::WAVE_STEPS_MAX;
 use crate::config::ProtocolMachineConfig;
-use crate::event::{NoSink, Sink};
 use crate::fault::Refusal;
 use crate::ids::SessionId;
-use crate::kernel::{Ingress, ProtocolMachineKernel, Rest, Taken, Turn};
+use crate::input::{Ingress, Rest, Resumed, Taken, Turn};
+use crate::kernel::ProtocolMachineKernel;
 use crate::machine::{self, KernelMachine, Round, RoundError};
-use crate::step::Resumed;
+use crate::sink::{NoSink, Sink};
 use crate::verify::VerifiedImage;
 use crate::wave::WaveCertificate;
 

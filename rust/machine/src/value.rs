@@ -257,7 +257,7 @@ impl std::fmt::Display for Form {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::{Outcome, Reply};
+    use crate::outcome::{Outcome, Reply};
 
     /// Whatever is put where, it is what was put.
     #[test]

@@ -1,20 +1,21 @@
-//! Side by side with others: `rust/bench`, a workspace of its own, so that what is compared with does not enter the
-//! project's lock file.
+//! Benchmarks against other runtimes: `rust/bench`, a separate workspace, so that the other
+//! runtimes do not enter the project's lock file.
 
 use std::process::{Command, ExitCode};
 
+use antiphon_build_support::process;
+
 use crate::problem::Problem;
-use crate::run;
 use crate::tree::Tree;
 
-/// The page whose marked part a whole run writes.
+/// The page that has the tables; a complete run rewrites them.
 const PAGE: &str = "docs/performance.md";
 
-/// Measures everything, prints the tables and writes them into the page; with arguments what they say.
+/// Measures everything, prints the tables and writes them into the page. Arguments can restrict it.
 pub(crate) fn peers(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     let page = tree.root.join(PAGE);
     let mut words = vec!["run".to_owned()];
-    // A part of the contests, or without the counts, is not what the page says it is.
+    // The page has complete tables only, so a partial run does not write it.
     let part = ["--only", "--no-counts", "--page"];
     if !arguments
         .iter()
@@ -26,21 +27,23 @@ pub(crate) fn peers(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Probl
     bench(tree, &words)
 }
 
-/// Measures what the ratios need and fails for each that is below its floor.
+/// Measures the ratios and fails if one is below its floor.
 pub(crate) fn check(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     let mut words = vec!["check".to_owned()];
     words.extend_from_slice(arguments);
     bench(tree, &words)
 }
 
-/// Its own unit tests: of tables, floors and what else is pure in it.
+/// Runs the unit tests of the bench itself.
 pub(crate) fn test(tree: &Tree) -> Result<ExitCode, Problem> {
-    run::attached(cargo(tree, "test")?.args(["--release", "--locked"]))
+    Ok(process::attached(
+        cargo(tree, "test")?.args(["--release", "--locked"]),
+    )?)
 }
 
-/// Both programs are built: the one that is run starts the other, whose heap counts.
+/// Builds both programs, because the one that runs starts the other, whose heap is counted.
 fn bench(tree: &Tree, words: &[String]) -> Result<ExitCode, Problem> {
-    let built = run::attached(cargo(tree, "build")?.args(["--release", "--locked", "--bins"]))?;
+    let built = process::attached(cargo(tree, "build")?.args(["--release", "--locked", "--bins"]))?;
     if built != ExitCode::SUCCESS {
         return Ok(built);
     }
@@ -54,7 +57,7 @@ fn bench(tree: &Tree, words: &[String]) -> Result<ExitCode, Problem> {
         "--",
     ]);
     command.args(words).arg("--root").arg(&tree.root);
-    run::attached(&mut command)
+    Ok(process::attached(&mut command)?)
 }
 
 fn cargo(tree: &Tree, name: &str) -> Result<Command, Problem> {
@@ -62,7 +65,7 @@ fn cargo(tree: &Tree, name: &str) -> Result<Command, Problem> {
     if !place.is_dir() {
         return Err(Problem::absent(
             &place,
-            "this checkout has nothing to compare with",
+            "this checkout has no benchmarks against other runtimes",
         ));
     }
     let mut command = tree.cargo(name);

@@ -1,5 +1,6 @@
-//! Makes the JavaScript and the types around a WASM module: `bindgen MODULE FOLDER`. The library that does it stands in
-//! `Cargo.lock` beside the one that the module was built with, so they are of one version without anything to install.
+//! Generates the JavaScript and the types for a WASM module: `bindgen MODULE DIRECTORY`.
+//! `Cargo.lock` keeps the generator and the library in the module at one version, and nothing must
+//! be installed.
 
 use std::process::ExitCode;
 
@@ -7,24 +8,25 @@ use wasm_bindgen_cli_support::Bindgen;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(module), Some(folder), None) = (arguments.next(), arguments.next(), arguments.next())
+    let (Some(module), Some(directory), None) =
+        (arguments.next(), arguments.next(), arguments.next())
     else {
-        return fail("usage: bindgen MODULE FOLDER");
+        return fail("usage: bindgen MODULE DIRECTORY");
     };
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name("antiphon");
-    // A page that says nothing gets the module from beside the script.
+    // By default a page loads the module from the directory of the script.
     bindgen.omit_default_module_path(false);
-    let made = bindgen
+    let generated = bindgen
         .web(true)
-        .and_then(|bindgen| bindgen.typescript(true).generate(folder));
-    match made {
+        .and_then(|bindgen| bindgen.typescript(true).generate(directory));
+    match generated {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a build tool says what is wrong")]
+#[expect(clippy::print_stderr, reason = "a build tool reports its errors")]
 fn fail(why: &str) -> ExitCode {
     eprintln!("bindgen: {why}");
     ExitCode::FAILURE

@@ -1,22 +1,23 @@
-//! Everything that a release stands on, done from nothing: proofs, corpus, parity, replays.
+//! Checks everything a release depends on, from scratch: proofs, corpus, parity, replays.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
 use crate::lanes::{self, Job};
 use crate::lean;
 use crate::parity;
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
-use crate::run;
 use crate::tree::Tree;
 
-/// A driver of the machine that a recording is replayed on.
+/// A driver of the machine on which recordings are replayed.
 struct Driver {
     name: &'static str,
-    /// What has `antiphon replay` take it.
+    /// The options that make `antiphon replay` use it.
     options: &'static [&'static str],
 }
 
@@ -34,58 +35,67 @@ const DRIVERS: [Driver; 2] = [
 /// A part of conformance.
 struct Part {
     name: &'static str,
-    run: fn(&Tree) -> Vec<Report>,
+    run: fn(&Tree, &mut Console) -> Vec<Report>,
 }
 
 const PARTS: [Part; 3] = [
     Part {
         name: "lean",
-        run: |tree| vec![lean::lane(tree, true)],
+        run: |tree, console| vec![lean::lane(tree, true, console)],
     },
     Part {
         name: "parity",
-        run: |tree| parity::lane(tree, &parity::Wanted::ALL),
+        run: |tree, console| {
+            parity::lane(tree, &parity::Parts::all(parity::Kept::Nothing), console)
+        },
     },
     Part {
         name: "replay",
-        run: |tree| vec![replay(tree)],
+        run: |tree, console| vec![replay(tree, console)],
     },
 ];
 
-/// Names of the parts, for the command line.
+/// The names of the parts, for the command line.
 pub(crate) fn names() -> Vec<&'static str> {
     PARTS.iter().map(|part| part.name).collect()
 }
 
-/// Runs the parts named, or all, as a release asks for; says which were not asked for.
-pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
-    let is_wanted = |part: &&Part| wanted.is_empty() || wanted.iter().any(|name| name == part.name);
+/// Runs the named parts, or all if none is named, and prints which parts were not requested.
+pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
+    let is_requested =
+        |part: &&Part| requested.is_empty() || requested.iter().any(|name| name == part.name);
+    let mut console = Console::stdout();
     let mut reports = Vec::new();
-    for part in PARTS.iter().filter(is_wanted) {
-        let of_part = (part.run)(tree);
-        of_part.iter().for_each(Report::tell);
-        reports.extend(of_part);
+    for part in PARTS.iter().filter(is_requested) {
+        let part_reports = (part.run)(tree, &mut console);
+        for report in &part_reports {
+            report.print(&mut |line| console.line(line));
+        }
+        reports.extend(part_reports);
     }
-    let left_out: Vec<&str> = PARTS
+    let others: Vec<&str> = PARTS
         .iter()
-        .filter(|part| !is_wanted(part))
+        .filter(|part| !is_requested(part))
         .map(|p| p.name)
         .collect();
-    if !left_out.is_empty() {
-        println!("\nno conformance: {} not asked for", left_out.join(", "));
+    if !others.is_empty() {
+        println!(
+            "\nincomplete, not a release check: {} not requested",
+            others.join(", ")
+        );
     }
     reports
 }
 
-/// Every recording among the fixtures, replayed on every driver by the program itself.
-fn replay(tree: &Tree) -> Report {
-    let about = "the program that replays";
+/// Replays every recording among the fixtures on every driver, with the command-line program.
+fn replay(tree: &Tree, console: &mut Console) -> Report {
+    let about = "building the command-line program";
     let mut build = lanes::cargo_build_program(tree, "antiphon");
-    let built = Job::new("replay", about).check(tree, &mut build);
+    let built = Job::new("replay", about).check(tree, console, &mut build);
     if built.failed() {
         return built;
     }
-    let progress = Progress::start("replay", "every recording on every driver");
+    console.begin("replay", "every recording on every driver");
     let names = DRIVERS.map(|driver| driver.name).join(", ");
     let mut details = vec![format!("drivers in this checkout: {names}")];
     let mut tally = Tally::default();
@@ -97,35 +107,40 @@ fn replay(tree: &Tree) -> Report {
             for driver in &DRIVERS {
                 let mut replay = Command::new(&program);
                 replay.arg("replay").args(driver.options).arg(recording);
-                let (passed, said) = verdict(run::output(&mut replay), &mut first);
-                match passed {
-                    true => tally.passed += 1,
-                    false => tally.failed += 1,
+                let (passed, result) = compare(process::output(&mut replay), &mut first);
+                if passed {
+                    tally.passed += 1;
+                } else {
+                    tally.failed += 1;
                 }
-                details.push(format!("{}: {}: {said}", driver.name, shown.display()));
+                details.push(format!("{}: {}: {result}", driver.name, shown.display()));
             }
         }
     });
-    progress.finish();
-    Report::of_tests("replay", progress.elapsed(), tally, outcome)
+    console.finish();
+    Report::of_tests("replay", console.elapsed(), tally, outcome)
         .with_details(details)
         .after(&built)
 }
 
-/// Whether a recording replays on a driver, and to what the first driver came to, digests included.
-fn verdict(replayed: Result<String, Problem>, first: &mut Option<String>) -> (bool, String) {
-    let said = match replayed {
-        Ok(said) => said,
+/// Compares the output of a replay, which includes digests, with that of the first driver. Returns
+/// whether the replay passed, and a line that describes it.
+fn compare(
+    replayed: Result<String, support::Problem>,
+    first: &mut Option<String>,
+) -> (bool, String) {
+    let output = match replayed {
+        Ok(output) => output,
         Err(problem) => return (false, problem.to_string()),
     };
-    let expected = first.get_or_insert_with(|| said.clone());
-    if said != *expected {
-        return (false, format!("got\n{said}and not\n{expected}"));
+    let expected = first.get_or_insert_with(|| output.clone());
+    if output != *expected {
+        return (false, format!("expected\n{expected}got\n{output}"));
     }
-    (true, said.lines().next().unwrap_or_default().to_owned())
+    (true, output.lines().next().unwrap_or_default().to_owned())
 }
 
-/// All recordings below a folder, in order.
+/// All recordings below a directory, sorted.
 fn recordings(place: &Path) -> Result<Vec<PathBuf>, Problem> {
     let mut found = Vec::new();
     for entry in fs::read_dir(place).map_err(Problem::file(place))? {
@@ -145,18 +160,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_come_to_the_same() {
-        let said = |state: &str| Ok(format!("equal: 3 steps\nstate  {state}\n"));
+    fn a_driver_with_another_result_fails() {
+        let output = |state: &str| Ok(format!("equal: 3 steps\nstate  {state}\n"));
         let mut first = None;
         let equal = (true, "equal: 3 steps".to_owned());
-        assert_eq!(verdict(said("ab"), &mut first), equal);
-        assert_eq!(verdict(said("ab"), &mut first), equal);
-        let (passed, told) = verdict(said("cd"), &mut first);
-        assert!(!passed && told.contains("state  cd"), "{told}");
-        let failed = verdict(
-            Err(Problem::Missing {
-                facts: vec!["x".to_owned()],
-            }),
+        assert_eq!(compare(output("ab"), &mut first), equal);
+        assert_eq!(compare(output("ab"), &mut first), equal);
+        let (passed, result) = compare(output("cd"), &mut first);
+        assert!(!passed && result.contains("state  cd"), "{result}");
+        let failed = compare(
+            Err(support::Problem::absent(Path::new("a.rec"), "record it")),
             &mut first,
         );
         assert!(!failed.0, "{failed:?}");

@@ -1,113 +1,164 @@
-//! The lanes of `cargo xtask test`, in the order in which they run: what is quick to fail comes
-//! first.
+//! The lanes of `cargo xtask test`. Lanes that fail quickly come first.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
-use crate::progress::{self, Progress};
 use crate::report::{Report, Tally};
+use crate::runner::{self, Load, Stdout, Task};
 use crate::tree::Tree;
-use crate::{lean, parity, run, setup, tidy, vm, wasm};
+use crate::{lean, parity, setup, tidy, vm, wasm};
 
-/// A whole build of the workspace from nothing on two slow cores takes some minutes; a lane that
-/// needs more than this hangs.
+/// A build of the whole workspace from scratch on two slow cores takes some minutes. A lane that
+/// needs more time than this hangs.
 pub(crate) const LANE_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
-/// Lines of a failed lane's output that are shown; the log has all of them.
+/// How many lines of a failed lane's output are printed; the log has the whole output.
 const SHOWN_MAX: usize = 400;
 
-/// The target that compares the wire's schema, goldens and code. It has a line of its own in the
-/// table: were it renamed or lost among the others, nobody would miss it.
+/// The test target that compares the wire's schema, goldens and code. The table has a separate
+/// line for it, so that the run fails if the target is renamed or removed.
 const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
-/// One lane; some come to more than one report.
+/// The test target that runs Lean for minutes on recordings of the command-line program.
+const CERTIFY: &str = "certify";
+
+/// A lane. Some lanes give several reports.
 struct Lane {
     name: &'static str,
-    run: fn(&Tree) -> Vec<Report>,
+    load: Load,
+    after: &'static [&'static str],
+    needs: &'static [&'static str],
+    run: fn(&Tree, &mut Console) -> Vec<Report>,
 }
 
-const LANES: [Lane; 11] = [
-    Lane {
-        name: "setup",
-        run: |tree| vec![setup::lane(tree)],
-    },
-    Lane {
-        name: "tidy",
-        run: |tree| vec![tidy::lane(tree)],
-    },
-    Lane {
-        name: "fmt",
-        run: |tree| vec![fmt(tree)],
-    },
-    Lane {
-        name: "clippy",
-        run: |tree| vec![clippy(tree)],
-    },
-    Lane {
-        name: "tests",
-        run: tests,
-    },
-    Lane {
-        name: "doctests",
-        run: |tree| vec![doctests(tree)],
-    },
-    Lane {
-        name: "docs",
-        run: |tree| vec![docs(tree)],
-    },
-    Lane {
-        name: "lean",
-        run: |tree| vec![lean::lane(tree, false)],
-    },
-    Lane {
-        name: "parity",
-        run: |tree| parity::lane(tree, &parity::Wanted::ALL),
-    },
-    Lane {
-        name: "wasm",
-        run: wasm::lane,
-    },
-    Lane {
-        name: "vm",
-        run: |tree| vec![vm::lane(tree)],
-    },
+impl Lane {
+    /// A lane that uses the cores.
+    const fn new(name: &'static str, run: fn(&Tree, &mut Console) -> Vec<Report>) -> Self {
+        Self {
+            name,
+            load: Load::Cores,
+            after: &[],
+            needs: &[],
+            run,
+        }
+    }
+
+    /// The lane mostly waits, so it may run beside one that uses the cores.
+    const fn waiting(mut self) -> Self {
+        self.load = Load::Waiting;
+        self
+    }
+
+    /// These lanes run first, if they are requested.
+    const fn after(mut self, lanes: &'static [&'static str]) -> Self {
+        self.after = lanes;
+        self
+    }
+
+    /// These lanes run first, also if they are not requested, and must pass.
+    const fn needs(mut self, lanes: &'static [&'static str]) -> Self {
+        self.needs = lanes;
+        self
+    }
+}
+
+/// The lanes in the order in which they start if nothing else orders them.
+const LANES: [Lane; 15] = [
+    Lane::new("setup", |_, console| vec![setup::lane(console)]).waiting(),
+    Lane::new("tidy", |tree, console| vec![tidy::lane(tree, console)]),
+    Lane::new("downloads", |tree, console| {
+        vec![setup::downloads(tree, console)]
+    })
+    .waiting()
+    .after(&["setup"]),
+    Lane::new("fmt", |tree, console| vec![fmt(tree, console)]).after(&["setup"]),
+    Lane::new("clippy", |tree, console| vec![clippy(tree, console)]).after(&["setup"]),
+    // Tests have deadlines, so they do not run beside a download.
+    Lane::new("tests", tests).after(&["setup", "downloads"]),
+    Lane::new("doctests", |tree, console| vec![doctests(tree, console)]).after(&["setup"]),
+    Lane::new("docs", |tree, console| vec![docs(tree, console)]).after(&["setup"]),
+    Lane::new("wasm", |tree, console| vec![wasm::lane(tree, console)]).after(&["setup"]),
+    Lane::new("browsers", wasm::browsers)
+        .waiting()
+        .needs(&["wasm"]),
+    Lane::new("guest", |tree, console| vec![vm::guest(tree, console)])
+        .after(&["setup", "downloads"]),
+    Lane::new("vm", |tree, console| vec![vm::lane(tree, console)])
+        .waiting()
+        .needs(&["guest"]),
+    Lane::new("lean", |tree, console| {
+        vec![lean::lane(tree, false, console)]
+    })
+    .after(&["setup", "downloads"]),
+    // After `vm`, because cargo may replace the program that its tests start.
+    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean", "vm"]),
+    Lane::new("parity", |tree, console| {
+        parity::lane(tree, &parity::Parts::all(tree.kept), console)
+    })
+    .after(&["lean", "vm"]),
 ];
 
-/// Names of the lanes, for the command line.
+/// The names of the lanes, for the command line.
 pub(crate) fn names() -> Vec<&'static str> {
     LANES.iter().map(|lane| lane.name).collect()
 }
 
-/// Runs the lanes named, or all; says which were not asked for.
-pub(crate) fn run(tree: &Tree, wanted: &[String]) -> Vec<Report> {
-    let mut reports = Vec::new();
-    let mut left_out = Vec::new();
-    for lane in &LANES {
-        if wanted.is_empty() || wanted.iter().any(|name| name == lane.name) {
-            let of_lane = (lane.run)(tree);
-            of_lane.iter().for_each(Report::tell);
-            reports.extend(of_lane);
-        } else {
-            left_out.push(lane.name);
+/// The lanes with these names and the lanes that they need, in order; all lanes if no name is
+/// given.
+fn select(requested: &[String]) -> Vec<&'static Lane> {
+    let is_requested = |lane: &Lane| {
+        let depends = |other: &Lane| other.needs.contains(&lane.name);
+        let named = |lane: &Lane| requested.iter().any(|name| name == lane.name);
+        // A needed lane needs no other one; see the tests.
+        requested.is_empty() || named(lane) || LANES.iter().any(|l| named(l) && depends(l))
+    };
+    LANES.iter().filter(|lane| is_requested(lane)).collect()
+}
+
+/// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
+pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
+    let lanes = select(requested);
+    let reports = if let [lane] = lanes[..] {
+        // The output of a single lane need not be kept back.
+        let mut console = Console::stdout();
+        let reports = (lane.run)(tree, &mut console);
+        for report in &reports {
+            report.print(&mut |line| console.line(line));
         }
-    }
-    if !left_out.is_empty() {
-        println!("\nnot asked for: {}", left_out.join(", "));
+        reports
+    } else {
+        let tasks = lanes.iter().map(|lane| Task {
+            name: lane.name,
+            load: lane.load,
+            after: lane.after,
+            needs: lane.needs,
+            run: Box::new(|console| (lane.run)(tree, console)),
+        });
+        runner::run(tasks.collect(), &mut Stdout::new())
+    };
+    let is_selected = |name: &&str| lanes.iter().any(|lane| lane.name == *name);
+    let others: Vec<&str> = names().into_iter().filter(|n| !is_selected(n)).collect();
+    if !others.is_empty() {
+        println!("\nnot requested: {}", others.join(", "));
     }
     reports
 }
 
-fn fmt(tree: &Tree) -> Report {
+fn fmt(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("fmt");
     command.args(["--all", "--check", "--", "--color=never"]);
-    Job::new("fmt", "formatting of every file").check(tree, &mut command)
+    Job::new("fmt", "formatting of every file").check(tree, console, &mut command)
 }
 
-/// All features, so that what is compiled only for the virtual machine is read too.
-fn clippy(tree: &Tree) -> Report {
+/// Runs clippy with all features, so that it also reads code that only the virtual machine's tests
+/// compile.
+fn clippy(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("clippy");
     command.args([
         "--workspace",
@@ -118,29 +169,30 @@ fn clippy(tree: &Tree) -> Report {
         "warnings",
     ]);
     let about = "lints of every target, warnings are errors";
-    Job::new("clippy", about).check(tree, &mut command)
+    Job::new("clippy", about).check(tree, console, &mut command)
 }
 
-/// The integration tests of the bridge have Lean run for minutes; they are the lane `parity`. The programs that the others
-/// start, `antiphon` and `antiphon-agent`, cargo builds before any test runs.
-fn tests(tree: &Tree) -> Vec<Report> {
-    let elsewhere: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST]).collect();
-    let here = tree.packages.iter().flat_map(|package| &package.tests);
-    let here = here
+/// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
+/// are the lane `parity`, those of `antiphon certify` the lane `certify`. Cargo builds the programs
+/// that tests start, `antiphon` and `antiphon-agent`, before any test runs.
+fn tests(tree: &Tree, console: &mut Console) -> Vec<Report> {
+    let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST, CERTIFY]).collect();
+    let targets = tree.packages.iter().flat_map(|package| &package.tests);
+    let targets = targets
         .map(String::as_str)
-        .filter(|name| !elsewhere.contains(name));
-    let mut command = cargo_test(tree, here.collect::<BTreeSet<_>>());
+        .filter(|name| !other_lanes.contains(name));
+    let mut command = cargo_test(tree, targets.collect::<BTreeSet<_>>());
     command.args(["--lib", "--bins", "--examples"]);
     let about = "unit tests of every crate, integration tests of every crate but the bridge";
-    let mut ran = Job::new("tests", about).test(tree, &mut command);
+    let mut ran = Job::new("tests", about).test(tree, console, &mut command);
     let schema = ran.take("schema", SCHEMA_TARGET);
     vec![ran.report(), schema]
 }
 
-/// `cargo test` of these integration tests, whatever crate has them.
+/// `cargo test` of these integration tests, in any crate.
 ///
-/// Always of the whole workspace: which features a dependency is compiled with goes by the packages that are asked for,
-/// and every other choice of packages compiles half of them once more.
+/// It always names the whole workspace. The features of a dependency depend on which packages are
+/// selected, so another selection would compile half of the dependencies again.
 pub(crate) fn cargo_test<'a>(tree: &Tree, tests: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = tree.cargo("test");
     command.args(["--workspace", "--no-fail-fast"]);
@@ -148,38 +200,51 @@ pub(crate) fn cargo_test<'a>(tree: &Tree, tests: impl IntoIterator<Item = &'a st
     command
 }
 
-/// Builds a program of the workspace, with the features that tests have: see [`cargo_test`].
+/// Builds a program of the workspace with the features that tests have: see [`cargo_test`].
 pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
     let mut command = tree.cargo("build");
-    // The examples are what makes it so: they may use what only tests depend on.
+    // Examples may use dev-dependencies, so cargo selects the same features as for tests.
     command.args(["--workspace", "--bin", name, "--examples"]);
     command
 }
 
-fn doctests(tree: &Tree) -> Report {
+/// Runs the tests of `antiphon certify`, after Lean is known to be there. One test at a time: a
+/// process of npm's Lean takes up to 3 GB.
+fn certify(tree: &Tree, console: &mut Console) -> Report {
+    if let Err(problem) = lean::ready(tree, console) {
+        return Report::of_check("certify", Duration::ZERO, Err(problem));
+    }
+    let mut command = cargo_test(tree, [CERTIFY]);
+    command.args(["--", "--test-threads=1"]);
+    let about = "theorems of recordings, checked by Lean";
+    let ran = Job::new("certify", about).test(tree, console, &mut command);
+    ran.report()
+}
+
+fn doctests(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("test");
     command.args(["--workspace", "--no-fail-fast", "--doc"]);
     let about = "examples in the documentation of every crate";
     Job::new("doctests", about)
-        .test(tree, &mut command)
+        .test(tree, console, &mut command)
         .report()
 }
 
-fn docs(tree: &Tree) -> Report {
+fn docs(tree: &Tree, console: &mut Console) -> Report {
     let mut command = tree.cargo("doc");
     command.args(["--workspace", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     let about = "documentation of every crate, warnings are errors";
-    Job::new("docs", about).check(tree, &mut command)
+    Job::new("docs", about).check(tree, console, &mut command)
 }
 
 /// A program that a lane runs.
 pub(crate) struct Job<'a> {
-    /// The lane; its log has this name.
+    /// The name of the lane and of its log.
     name: &'static str,
     about: &'a str,
     deadline: Duration,
-    talks: bool,
+    streams: bool,
 }
 
 impl<'a> Job<'a> {
@@ -188,14 +253,14 @@ impl<'a> Job<'a> {
             name,
             about,
             deadline: LANE_DEADLINE,
-            talks: false,
+            streams: false,
         }
     }
 
-    /// What its tests say is shown as it comes: the figures are what it is run for. Others are
-    /// heard only when they fail.
-    pub(crate) fn talking(mut self) -> Self {
-        self.talks = true;
+    /// Prints the tests' output while they run, because the output has the figures the lane is run
+    /// for. The output of other jobs is printed only if they fail.
+    pub(crate) fn streaming(mut self) -> Self {
+        self.streams = true;
         self
     }
 
@@ -204,63 +269,69 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Runs it as one check: well when it ends well.
-    pub(crate) fn check(&self, tree: &Tree, command: &mut Command) -> Report {
-        let ran = self.watch(tree, command);
+    /// Runs the program as one check, which passes if the program exits with success.
+    pub(crate) fn check(
+        &self,
+        tree: &Tree,
+        console: &mut Console,
+        command: &mut Command,
+    ) -> Report {
+        let ran = self.watch(tree, console, command);
         Report::of_check(self.name, ran.elapsed, ran.outcome)
     }
 
-    /// Runs a `cargo test`, whose tests are counted.
-    pub(crate) fn test(&self, tree: &Tree, command: &mut Command) -> Ran {
-        // Goldens are compared, never written, whatever the environment of the caller says.
+    /// Runs `cargo test` and counts its tests.
+    pub(crate) fn test(&self, tree: &Tree, console: &mut Console, command: &mut Command) -> Ran {
+        // Goldens are compared and never written, whatever the caller's environment asks for.
         command
             .env("INSTA_UPDATE", "no")
             .env_remove("INSTA_FORCE_PASS")
             .env_remove("BLESS");
-        self.watch(tree, command)
+        self.watch(tree, console, command)
     }
 
-    /// Runs a program to its end, and shows what is to be shown of what it says.
-    fn watch(&self, tree: &Tree, command: &mut Command) -> Ran {
+    /// Runs a program until it exits, and prints the part of its output that matters.
+    fn watch(&self, tree: &Tree, console: &mut Console, command: &mut Command) -> Ran {
         let name = self.name;
         let log = tree.target.join("xtask").join(format!("{name}.log"));
-        // The log and the counting want plain lines.
+        // The log and the counter need plain lines.
         command
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
-        let mut progress = Progress::start(name, self.about);
+        console.begin(name, self.about);
         let mut reading = LibTest::default();
-        let ended = run::watched(command, self.deadline, &log, &mut progress, |line| {
-            let kept = reading.kept.len();
+        let ended = process::watched(command, self.deadline, &log, console, |console, line| {
+            let shown = reading.shown.len();
             let note = reading.line(line);
-            if self.talks && reading.kept.len() > kept && !line.trim().is_empty() {
-                progress::clear_line();
-                println!("  | {line}");
+            if self.streams && reading.shown.len() > shown && !line.trim().is_empty() {
+                console.line(&format!("  | {line}"));
             }
-            note
+            if let Some(note) = note {
+                console.note(note);
+            }
         });
-        progress.finish();
+        console.finish();
         let outcome = match ended {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Problem::Lane { status, log }),
-            Err(problem) => Err(problem),
+            Ok(status) => Err(support::Problem::Exit { status, log }.into()),
+            Err(problem) => Err(problem.into()),
         };
-        if outcome.is_err() && !self.talks {
-            let hidden = reading.kept.len().saturating_sub(SHOWN_MAX);
-            for line in reading.kept.iter().skip(hidden) {
-                println!("  | {line}");
+        if outcome.is_err() && !self.streams {
+            let hidden = reading.shown.len().saturating_sub(SHOWN_MAX);
+            for line in reading.shown.iter().skip(hidden) {
+                console.line(&format!("  | {line}"));
             }
         }
         Ran {
             name,
-            elapsed: progress.elapsed(),
+            elapsed: console.elapsed(),
             reading,
             outcome,
         }
     }
 }
 
-/// A `cargo test` that has ended, and what was read of it.
+/// The result of a program of a lane, with the counts read from its output.
 pub(crate) struct Ran {
     name: &'static str,
     elapsed: Duration,
@@ -269,12 +340,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Takes one target out, to be a line of its own in the table; it fails there when it did not
-    /// run.
+    /// Moves one target into a report of its own, which fails if the target did not run.
     pub(crate) fn take(&mut self, name: &'static str, target: &str) -> Report {
         let tally = self.reading.take(target);
         if self.reading.tally.failed == 0 && tally.failed > 0 {
-            // The program ended badly for this target's sake alone.
+            // The program failed only because of this target.
             self.outcome = Ok(());
         }
         Report::of_tests(name, Duration::ZERO, tally, Ok(()))
@@ -289,5 +359,34 @@ impl Ran {
         let details = ran_something.map(Target::to_string).collect();
         Report::of_tests(self.name, self.elapsed, self.reading.tally, self.outcome)
             .with_details(details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(requested: &[&str]) -> Vec<&'static str> {
+        let requested: Vec<String> = requested.iter().map(|name| (*name).to_owned()).collect();
+        select(&requested).iter().map(|lane| lane.name).collect()
+    }
+
+    #[test]
+    fn a_requested_lane_brings_the_lanes_it_needs() {
+        assert_eq!(selected(&["vm"]), ["guest", "vm"]);
+        assert_eq!(selected(&["browsers", "fmt"]), ["fmt", "wasm", "browsers"]);
+        assert_eq!(selected(&["parity"]), ["parity"]);
+        assert_eq!(selected(&[]), names());
+    }
+
+    #[test]
+    fn lanes_name_only_lanes_that_come_before_them() {
+        for (position, lane) in LANES.iter().enumerate() {
+            for name in lane.after.iter().chain(lane.needs) {
+                let before = LANES.iter().take(position).find(|l| l.name == *name);
+                let before = before.unwrap_or_else(|| panic!("{} names {name}", lane.name));
+                assert!(!lane.needs.contains(name) || before.needs.is_empty());
+            }
+        }
     }
 }

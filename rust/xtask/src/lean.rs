@@ -1,91 +1,113 @@
-//! The Lean model: builds its modules, runs them, and sees that nothing unproved slips in. Which
-//! Lean does it is [`toolchain`]'s to say; both kinds build the same sources, warnings are errors.
+//! The Lean model: builds and runs its modules, and checks that nothing unproved gets in. The crate
+//! `antiphon-lean-driver` does the building and running.
 //!
-//! Everything made stands in `target/lean`: `out/` (built modules), `lane` (which Lean there is),
-//! and `run`, the program by which tests and tools run a module.
+//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and
+//! `run`, the program with which tests and tools run a module.
 
 mod audit;
 mod axioms;
-mod build;
-mod bundle;
-mod elaborate;
 mod inventory;
-mod lock;
-mod modules;
-mod native;
-mod npm;
-mod program;
-mod source;
-mod toolchain;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-pub(crate) use program::{check, run};
+use antiphon_build_support::cache::Check;
+use antiphon_build_support::console::Console;
+use antiphon_lean_driver::{self as driver, Lean, Module, Modules};
 
-use crate::lean::build::Built;
-use crate::lean::modules::Modules;
-use crate::lean::toolchain::Lean;
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
 
-/// Gets a Lean, if there is none, and writes down which; gives its name and whether it was there.
-pub(crate) fn set_up(tree: &Tree, progress: &mut Progress) -> Result<(String, bool), Problem> {
-    let (lean, cached) = Lean::set_up(tree, progress)?;
-    write_down(tree, &lean)?;
-    Ok((lean.shown(), cached))
+/// Installs a Lean if there is none. Returns its description, and whether it was installed before.
+pub(crate) fn set_up(tree: &Tree, console: &mut Console) -> Result<(String, bool), Problem> {
+    let project = tree.lean();
+    let (lean, cached) = Lean::set_up(&project, console)?;
+    driver::publish(&project, &lean)?;
+    Ok((lean.description(), cached))
 }
 
-/// Sees that there is a Lean and that tests find the program that runs it; gives its name.
-pub(crate) fn ready(tree: &Tree) -> Result<String, Problem> {
-    let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
-    Ok(lean.shown())
+/// Finds a Lean and writes the program with which tests run it. Returns its description.
+pub(crate) fn ready(tree: &Tree, console: &mut Console) -> Result<String, Problem> {
+    Ok(find(tree, console)?.description())
 }
 
-/// Everything about the model: all modules built, no refused word or axiom, the theorems as listed.
-pub(crate) fn lane(tree: &Tree, from_scratch: bool) -> Report {
-    let mut progress = Progress::start("lean", "the Lean model and its proofs");
-    let mut told = Told::default();
-    let outcome = told.everything(tree, from_scratch, &mut progress);
-    progress.finish();
-    Report::of_tests("lean", progress.elapsed(), told.tally, outcome).with_details(told.details)
+/// The digest of everything on which the output of a file's `main` depends, but its arguments: see
+/// [`driver::digest`].
+pub(crate) fn program_digest(
+    tree: &Tree,
+    file: &str,
+    console: &mut Console,
+) -> Result<Option<String>, Problem> {
+    let lean = find(tree, console)?;
+    let key = driver::digest(&tree.lean(), &lean, Path::new(file))?;
+    Ok(key.map(|key| key.as_str().to_owned()))
 }
 
-/// Builds these modules and what they import.
-pub(crate) fn some(tree: &Tree, names: &[String], from_scratch: bool) -> Result<ExitCode, Problem> {
-    let mut progress = Progress::start("lean", "some modules of the Lean model");
-    let modules = Modules::read(&toolchain::sources(tree))?;
+fn find(tree: &Tree, console: &mut Console) -> Result<Lean, Problem> {
+    let project = tree.lean();
+    let lean = Lean::find(&project, Check::Digests, console)?;
+    driver::publish(&project, &lean)?;
+    Ok(lean)
+}
+
+/// Builds all modules, searches them for refused words and axioms, and compares the list of
+/// theorems.
+pub(crate) fn lane(tree: &Tree, from_scratch: bool, console: &mut Console) -> Report {
+    console.begin("lean", "the Lean model and its proofs");
+    let mut log = Log::default();
+    let outcome = log.check_everything(tree, from_scratch, console);
+    console.finish();
+    Report::of_tests("lean", console.elapsed(), log.tally, outcome).with_details(log.details)
+}
+
+/// Builds these modules and their imports.
+pub(crate) fn build_named(
+    tree: &Tree,
+    names: &[String],
+    from_scratch: bool,
+) -> Result<ExitCode, Problem> {
+    let mut console = Console::stdout();
+    console.begin("lean", "some modules of the Lean model");
+    let modules = modules(tree)?;
     let wanted = names
         .iter()
         .map(|name| modules.named(name).map(str::to_owned));
     let order = modules.order(&wanted.collect::<Result<_, _>>()?)?;
-    let lean = Lean::find(tree)?;
-    write_down(tree, &lean)?;
-    let built = build_all(tree, &lean, &modules, &order, from_scratch, &mut progress);
-    progress.finish();
-    let built = built?;
-    println!("Lean lane: {}", lean.shown());
+    let lean = find(tree, &mut console)?;
+    let project = tree.lean();
+    let built = driver::build(
+        &project,
+        &lean,
+        &modules,
+        &order,
+        from_scratch,
+        &mut console,
+    )?;
+    console.finish();
+    println!("Lean lane: {}", lean.description());
     println!(
         "{}, {:.1} s",
-        built.shown(),
-        progress.elapsed().as_secs_f64()
+        built.summary(),
+        console.elapsed().as_secs_f64()
     );
-    Ok(if built.is_whole() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(built.is_complete()))
+}
+
+/// Runs the `main` of a file with arguments: see [`driver::run`].
+pub(crate) fn run(tree: &Tree, words: &[OsString]) -> Result<ExitCode, Problem> {
+    Ok(driver::run(&tree.lean(), words)?)
+}
+
+/// Elaborates a file: see [`driver::check`].
+pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
+    Ok(driver::check(&tree.lean(), file, &mut Console::stdout())?)
 }
 
 /// Writes the list of theorems.
 pub(crate) fn write_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
-    let modules = Modules::read(&toolchain::sources(tree))?;
-    let theorems = inventory::of(&modules)?;
+    let theorems = inventory::of(&modules(tree)?)?;
     inventory::write(tree, &theorems)?;
     println!("{} theorems in lean/{}", theorems.len(), inventory::FILE);
     Ok(ExitCode::SUCCESS)
@@ -93,8 +115,7 @@ pub(crate) fn write_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
 
 /// Compares the list of theorems with the sources.
 pub(crate) fn check_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
-    let modules = Modules::read(&toolchain::sources(tree))?;
-    let theorems = inventory::of(&modules)?;
+    let theorems = inventory::of(&modules(tree)?)?;
     let differences = inventory::differences(tree, &theorems)?;
     differences
         .iter()
@@ -104,140 +125,104 @@ pub(crate) fn check_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
         theorems.len(),
         differences.len()
     );
-    Ok(if differences.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(differences.is_empty()))
 }
 
-/// What a lane has found out so far; it is told even when the lane cannot go on.
+/// The results of the lane so far. They are reported even if a later step fails.
 #[derive(Default)]
-struct Told {
+struct Log {
     tally: Tally,
     details: Vec<String>,
 }
 
-impl Told {
-    fn everything(
+impl Log {
+    fn check_everything(
         &mut self,
         tree: &Tree,
         from_scratch: bool,
-        progress: &mut Progress,
+        console: &mut Console,
     ) -> Result<(), Problem> {
-        let modules = Modules::read(&toolchain::sources(tree))?;
+        let modules = modules(tree)?;
         self.audit(&modules);
-        self.inventory(tree, &modules)?;
+        self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
-        let lean = Lean::find(tree)?;
-        write_down(tree, &lean)?;
-        self.details.push(format!("Lean lane: {}", lean.shown()));
-        let built = build_all(tree, &lean, &modules, &order, from_scratch, progress)?;
+        let lean = find(tree, console)?;
+        self.details
+            .push(format!("Lean lane: {}", lean.description()));
+        let project = tree.lean();
+        let built = driver::build(&project, &lean, &modules, &order, from_scratch, console)?;
         self.tally.passed += count(built.elaborated.len() + built.cached.len());
         self.tally.failed += count(built.failed.len());
         self.tally.skipped += count(built.unreached.len());
-        self.details.push(built.shown());
+        self.details.push(built.summary());
         self.details.extend(built.slowest());
-        if built.is_whole() {
-            progress.note("which axioms the proofs rest on".to_owned());
-            self.axioms(tree, &modules)?;
+        if built.is_complete() {
+            console.note("checking the axioms of the proofs".to_owned());
+            self.check_axioms(tree, &modules, console)?;
         }
         Ok(())
     }
 
-    fn axioms(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
-        let axioms::Axioms { looked, findings } = axioms::look(tree, modules)?;
+    fn check_axioms(
+        &mut self,
+        tree: &Tree,
+        modules: &Modules,
+        console: &mut Console,
+    ) -> Result<(), Problem> {
+        let axioms::Axioms { checked, findings } = axioms::check(tree, modules, console)?;
         self.tally.passed += 1;
         self.tally.failed += count(findings.len());
-        let told = format!(
-            "{looked} looked through: {} on other axioms",
+        self.details.push(format!(
+            "{checked} checked: {} depend on other axioms",
             findings.len()
-        );
-        self.details.push(told);
-        self.details
-            .extend(findings.iter().map(|line| format!("        {line}")));
+        ));
+        self.list(findings);
         Ok(())
     }
 
     fn audit(&mut self, modules: &Modules) {
-        let of_module =
-            |(_, module): (_, &modules::Module)| audit::findings(&module.file, &module.text);
-        let findings: Vec<String> = modules.iter().flat_map(of_module).collect();
+        let audit_one = |(_, module): (_, &Module)| audit::findings(&module.file, &module.text);
+        let findings: Vec<String> = modules.iter().flat_map(audit_one).collect();
         self.tally.failed += count(findings.len());
         self.details.push(format!(
             "{} files audited: {} refused words",
             modules.len(),
             findings.len()
         ));
-        self.details.extend(
-            findings
-                .into_iter()
-                .map(|finding| format!("        {finding}")),
-        );
+        self.list(findings);
     }
 
-    fn inventory(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
+    fn compare_inventory(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
         let theorems = inventory::of(modules)?;
         let differences = inventory::differences(tree, &theorems)?;
         self.tally.failed += count(differences.len());
         self.tally.passed += count(theorems.len());
-        let told = format!(
+        self.details.push(format!(
             "{} theorems listed: {} differences",
             theorems.len(),
             differences.len()
-        );
-        self.details.push(told);
-        self.details.extend(
-            differences
-                .into_iter()
-                .map(|line| format!("        {line}")),
-        );
+        ));
+        self.list(differences);
         Ok(())
     }
-}
 
-fn build_all(
-    tree: &Tree,
-    lean: &Lean,
-    modules: &Modules,
-    order: &[&str],
-    from_scratch: bool,
-    progress: &mut Progress,
-) -> Result<Built, Problem> {
-    match lean {
-        Lean::Native { .. } => native::build(tree, order, from_scratch, progress),
-        Lean::Npm(npm) => {
-            if from_scratch {
-                build::clean(tree)?;
-            }
-            build::bring_up(tree, npm, modules, order, progress).map(|(built, _lock)| built)
-        }
+    /// Adds lines below the last detail.
+    fn list(&mut self, lines: Vec<String>) {
+        let indented = lines.into_iter().map(|line| format!("        {line}"));
+        self.details.extend(indented);
     }
 }
 
-/// For others: which Lean there is, and a program that runs a module by it.
-fn write_down(tree: &Tree, lean: &Lean) -> Result<(), Problem> {
-    let place = tree.target.join("lean");
-    fs::create_dir_all(place.join("out")).map_err(Problem::file(&place))?;
-    write_if_new(&place.join("lane"), &format!("{}\n", lean.shown()), 0o644)?;
-    let us = std::env::current_exe().map_err(Problem::file(&place))?;
-    // A build that ran meanwhile has put a new program in our place, and the system says so behind our name.
-    let us = match us.to_str().and_then(|name| name.strip_suffix(" (deleted)")) {
-        Some(name) => PathBuf::from(name),
-        None => us,
-    };
-    write_if_new(&place.join("run"), &program::script(&us), 0o755)
+fn modules(tree: &Tree) -> Result<Modules, Problem> {
+    Ok(Modules::read(&tree.lean().sources)?)
 }
 
-/// Others may be reading: a file is replaced as a whole, and only when it has to be.
-fn write_if_new(path: &std::path::Path, text: &str, mode: u32) -> Result<(), Problem> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) {
-        return Ok(());
+fn exit_code(success: bool) -> ExitCode {
+    if success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-    let draft = path.with_extension(std::process::id().to_string());
-    fs::write(&draft, text).map_err(Problem::file(&draft))?;
-    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).map_err(Problem::file(&draft))?;
-    fs::rename(&draft, path).map_err(Problem::file(path))
 }
 
 fn count(number: usize) -> u64 {

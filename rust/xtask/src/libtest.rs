@@ -1,5 +1,5 @@
-//! Reads what `cargo test` prints: which targets ran, and how many of their tests passed, failed
-//! and were left out.
+//! Parses the output of `cargo test`: which targets ran, and how many of their tests passed, failed
+//! and did not run.
 
 use std::fmt;
 
@@ -9,13 +9,12 @@ use crate::report::Tally;
 pub(crate) struct LibTest {
     pub(crate) tally: Tally,
     pub(crate) targets: Vec<Target>,
-    /// What is worth showing when the lane fails: all but the lines of passed tests and compiled
-    /// crates.
-    pub(crate) kept: Vec<String>,
+    /// The lines to print if the lane fails: all but those of passed tests and compiled crates.
+    pub(crate) shown: Vec<String>,
     current: String,
 }
 
-/// One test binary, or the doc tests of one crate.
+/// One test binary, or the doctests of one crate.
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) tally: Tally,
@@ -40,7 +39,7 @@ impl fmt::Display for Target {
 }
 
 impl LibTest {
-    /// Takes one line of output; answers with what is being done now, when the line says it.
+    /// Parses one line of output. Returns a progress note if the line starts or ends a step.
     pub(crate) fn line(&mut self, line: &str) -> Option<String> {
         let trimmed = line.trim_start();
         if let Some(tally) = result_line(trimmed) {
@@ -64,19 +63,19 @@ impl LibTest {
         {
             return Some(trimmed.to_owned());
         }
-        // A test that said something has its `ok` on a line of its own.
+        // After a test's own output, its `ok` is on a separate line.
         let passed = trimmed.starts_with("test ") && trimmed.ends_with("... ok") || line == "ok";
         let heading = trimmed.starts_with("running ") && trimmed.contains(" test");
-        let blank_again = trimmed.is_empty() && self.kept.last().is_none_or(String::is_empty);
+        let blank_again = trimmed.is_empty() && self.shown.last().is_none_or(String::is_empty);
         if !passed && !heading && !blank_again {
-            self.kept.push(line.to_owned());
+            self.shown.push(line.to_owned());
         }
         None
     }
 }
 
 impl LibTest {
-    /// Takes a target out of the count, to be told of by itself; zeros when it did not run.
+    /// Removes a target from the counts and returns its own; zeros if it did not run.
     pub(crate) fn take(&mut self, name: &str) -> Tally {
         let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.targets)
             .into_iter()
@@ -107,7 +106,8 @@ fn target_line(line: &str) -> Option<String> {
 }
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
-/// Measured means a bench that ran; ignored and filtered out both mean that a test did not.
+/// `measured` counts benches that ran. `ignored` and `filtered out` both count tests that did not
+/// run.
 fn result_line(line: &str) -> Option<Tally> {
     let (_verdict, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let mut tally = Tally::default();
@@ -137,7 +137,7 @@ mod tests {
      Running unittests src/lib.rs (target/debug/deps/antiphon_codec-93a0b5c2)
 
 running 4 tests
-test item::round_trip ... said by the test
+test item::round_trip ... printed by the test
 ok
 test item::depth ... FAILED
 test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s
@@ -148,7 +148,7 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 error: 1 target failed";
 
     #[test]
-    fn counts_every_target_and_what_did_not_run() {
+    fn counts_the_tests_of_every_target_and_those_that_did_not_run() {
         let mut reading = LibTest::default();
         for line in OUTPUT.lines() {
             reading.line(line);
@@ -175,9 +175,9 @@ error: 1 target failed";
             ]
         );
         assert_eq!(
-            reading.kept,
+            reading.shown,
             [
-                "test item::round_trip ... said by the test",
+                "test item::round_trip ... printed by the test",
                 "test item::depth ... FAILED",
                 "error: 1 target failed"
             ]
@@ -185,7 +185,7 @@ error: 1 target failed";
     }
 
     #[test]
-    fn a_test_that_prints_a_result_like_line_is_not_a_result() {
+    fn a_line_that_only_resembles_a_result_is_not_counted() {
         let mut reading = LibTest::default();
         reading.line("my test result: ok. 9 passed; 0 failed");
         reading.line("test result: unreadable");

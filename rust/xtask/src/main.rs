@@ -1,22 +1,23 @@
-//! Antiphon's build tasks. `cargo xtask test` is the whole of it: it gets what the tests need and
-//! runs every lane; the other commands are its parts, and what a person runs while working.
+//! Antiphon's build tasks. `cargo xtask test` installs what the tests need and runs every lane.
+//! The other commands run parts of that, or serve daily work.
 //!
-//! Few dependencies on purpose: this is compiled before anything else can run.
+//! The crate has few dependencies on purpose: it is compiled before anything else can run.
 #![expect(
     clippy::print_stdout,
-    reason = "a build tool talks on its standard output"
+    reason = "a build tool reports on its standard output"
 )]
 
 mod bench;
+mod cache;
 mod conformance;
+mod inputs;
 mod lanes;
 mod lean;
 mod libtest;
 mod parity;
 mod problem;
-mod progress;
 mod report;
-mod run;
+mod runner;
 mod setup;
 mod tidy;
 mod tree;
@@ -26,7 +27,10 @@ mod wasm;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
 use clap::{Args, Parser, Subcommand};
 
 use crate::problem::Problem;
@@ -45,63 +49,72 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Get what the tests need and run every lane, or only the lanes named
+    /// Install what the tests need and run every lane, or only the lanes named
     Test {
-        /// Lanes to run; all of them when none is named
+        /// Lanes to run (default: all)
         #[arg(value_parser = lanes::names())]
         lanes: Vec<String>,
+        #[command(flatten)]
+        kept: KeptArguments,
     },
-    /// Get what the tests need: what is there is kept, what cannot be had is said
+    /// Install what the tests need and is missing; list what could not be installed
     Setup,
-    /// Build and boot the virtual machine, and run its test
+    /// Build and boot the virtual machine, and run its tests
     Vm {
-        /// Only boot it, with its console here and its port on target/vm/port.sock
+        /// Only boot it, with its console on this terminal and its port at target/vm/port.sock
         #[arg(long)]
         boot: bool,
     },
     /// Build the package for browsers and Node, rust/wasm/pkg
     Wasm {
-        /// Run its tests too, in Node and in Chromium
+        /// Also run its tests, in Node and in Chromium
         #[arg(long)]
         test: bool,
     },
-    /// Build the Lean model and its proofs, look for refused words, compare the list of theorems
+    /// Build the Lean model and its proofs, audit them and compare the list of theorems
     Lean(LeanArguments),
-    /// Have the model and the kernel run the same cases and compare every byte; all parts of it
-    /// when none is named
+    /// Run the same cases on the model and on the kernel and compare every byte (default: all
+    /// parts)
     Parity(ParityArguments),
-    /// What a release stands on, from nothing: proofs, axioms, theorems, corpus, parity, replays
+    /// Check everything a release depends on, from scratch: proofs, axioms, theorems, corpus,
+    /// parity, replays
     Conformance {
-        /// Parts to run; a release needs all of them, as when none is named
+        /// Parts to run (default: all, which a release needs)
         #[arg(value_parser = conformance::names())]
         parts: Vec<String>,
     },
     /// Check the structure of the workspace
     Tidy,
-    /// Rewrite snapshots and goldens from what the code does now
+    /// List the cache outside the checkout ($ANTIPHON_CACHE, else ~/.cache/antiphon)
+    Cache {
+        /// Remove all of its entries
+        #[arg(long)]
+        clear: bool,
+    },
+    /// Rewrite snapshots and goldens from the code's present output
     Bless {
-        /// Passed on to `cargo test`, to bless less than everything (`-p antiphon-wire`)
+        /// Arguments for `cargo test`, to bless only a part (`-p antiphon-wire`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Run the benches
     Bench {
-        /// Passed on to `cargo bench` (`-p antiphon-machine -- ping`)
+        /// Arguments for `cargo bench` (`-p antiphon-machine -- ping`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure side by side with others, print the tables and write them into docs/performance.md
+    /// Measure against other runtimes, print the tables and write them into docs/performance.md
     BenchPeers {
-        /// Passed on (`--rounds 9`, `--only ring`, `--no-counts`, `--json FILE`)
+        /// Arguments for the bench (`--rounds 9`, `--only ring`, `--no-counts`, `--json FILE`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure the ratios and fail for each that is below its floor in rust/bench/floors.toml
+    /// Measure the ratios and fail if one is below its floor in rust/bench/floors.toml
     BenchCheck {
-        /// Run the unit tests of the comparison instead, which measure nothing
+        /// Run the comparison's unit tests instead, which measure nothing
         #[arg(long, exclusive = true)]
         test: bool,
-        /// Passed on (`--without wasm`)
+        /// Arguments for the bench (`--without wasm`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -117,9 +130,9 @@ enum Task {
 
 #[derive(Args)]
 struct LeanArguments {
-    /// Build only these modules and what they import, by name or path, and check nothing else
+    /// Build only these modules and their imports, by name or path, and check nothing else
     modules: Vec<String>,
-    /// Build all of it again
+    /// Rebuild every module
     #[arg(long)]
     from_scratch: bool,
     /// Run the `main` of a file, absolute or below lean/, with arguments
@@ -134,7 +147,7 @@ struct LeanArguments {
     /// Only check a file, absolute or below lean/
     #[arg(long, value_name = "FILE", exclusive = true)]
     check: Option<PathBuf>,
-    /// Write the list of theorems, lean/theorems.json
+    /// Rewrite the list of theorems, lean/theorems.json
     #[arg(long, exclusive = true)]
     inventory: bool,
     /// Compare the list of theorems with the proofs
@@ -142,35 +155,60 @@ struct LeanArguments {
     check_inventory: bool,
 }
 
+/// Which answers of the model are taken from the cache. By default those of all cases but a
+/// sixteenth, which the commit selects.
+#[derive(Args)]
+struct KeptArguments {
+    /// Ask the model for every case, and use no answer in the cache
+    #[arg(long, conflicts_with = "shard")]
+    full: bool,
+    /// Ask the model for the cases of this shard, 0 to 15, in place of the commit's
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..16))]
+    shard: Option<u8>,
+}
+
+impl KeptArguments {
+    fn kept(&self, tree: &Tree) -> parity::Kept {
+        match self.shard {
+            _ if self.full => parity::Kept::Nothing,
+            Some(shard) => parity::Kept::AllBut(shard),
+            None => parity::Kept::of_commit(tree),
+        }
+    }
+}
+
 #[derive(Args)]
 struct ParityArguments {
-    /// The types of both sides, against the registry of deviations
+    /// Compare the types of both sides with the registry of deviations
     #[arg(long)]
     types: bool,
-    /// The corpus, at n = 1 and in waves, and the kernels that are wrong on purpose
+    /// Run the corpus, step by step and in waves, and the mutated kernels
     #[arg(long)]
     suite: bool,
-    /// Both
+    /// Run both
     #[arg(long)]
     all: bool,
-    /// 20,000 random cases, which takes an hour or more
+    /// Run 20,000 random cases, which takes an hour or more
     #[arg(long)]
     long: bool,
+    #[command(flatten)]
+    kept: KeptArguments,
 }
 
 impl ParityArguments {
-    fn wanted(&self) -> parity::Wanted {
+    fn parts(&self, kept: parity::Kept) -> parity::Parts {
         let all = self.all || !(self.types || self.suite);
-        parity::Wanted {
+        parity::Parts {
             types: all || self.types,
             suite: all || self.suite,
             long: self.long,
+            kept,
         }
     }
 }
 
 fn main() -> ExitCode {
-    match perform(Arguments::parse().task) {
+    match run_task(Arguments::parse().task) {
         Ok(code) => code,
         Err(problem) => {
             println!("error: {problem}");
@@ -179,27 +217,51 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(task: Task) -> Result<ExitCode, Problem> {
-    let tree = Tree::locate()?;
+fn run_task(task: Task) -> Result<ExitCode, Problem> {
+    let mut tree = Tree::locate()?;
+    let console = &mut Console::stdout();
+    let started = Instant::now();
     match task {
-        Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes))),
-        Task::Setup => Ok(report::alone(setup::lane(&tree))),
-        Task::Vm { boot: false } => Ok(report::alone(vm::lane(&tree))),
+        Task::Test { lanes, kept } => {
+            tree.kept = kept.kept(&tree);
+            Ok(report::conclude(&lanes::run(&tree, &lanes), started))
+        }
+        Task::Setup => {
+            let reports = [setup::lane(console), setup::downloads(&tree, console)];
+            Ok(report::conclude_lane(&reports, started, console))
+        }
+        Task::Vm { boot: false } => {
+            let mut reports = vec![vm::guest(&tree, console)];
+            if !reports[0].failed() {
+                reports.push(vm::lane(&tree, console));
+            }
+            Ok(report::conclude_lane(&reports, started, console))
+        }
         Task::Vm { boot: true } => vm::boot(&tree),
         Task::Wasm { test: false } => wasm::package(&tree),
         Task::Wasm { test: true } => {
-            let reports = wasm::lane(&tree);
-            reports.iter().for_each(report::Report::tell);
-            Ok(report::conclude(&reports))
+            let mut reports = vec![wasm::lane(&tree, console)];
+            if !reports[0].failed() {
+                reports.extend(wasm::browsers(&tree, console));
+            }
+            Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Parity(arguments) => {
-            let reports = parity::lane(&tree, &arguments.wanted());
-            reports.iter().for_each(report::Report::tell);
-            Ok(report::conclude(&reports))
+            let parts = arguments.parts(arguments.kept.kept(&tree));
+            let reports = parity::lane(&tree, &parts, console);
+            Ok(report::conclude_lane(&reports, started, console))
         }
-        Task::Conformance { parts } => Ok(report::conclude(&conformance::run(&tree, &parts))),
-        Task::Tidy => Ok(report::alone(tidy::lane(&tree))),
+        Task::Conformance { parts } => {
+            let reports = conformance::run(&tree, &parts);
+            Ok(report::conclude(&reports, started))
+        }
+        Task::Tidy => {
+            let report = tidy::lane(&tree, console);
+            Ok(report::conclude_lane(&[report], started, console))
+        }
+        Task::Cache { clear: false } => cache::list(&tree.cache),
+        Task::Cache { clear: true } => cache::clear(&tree.cache),
         Task::Bless { arguments } => bless(&tree, &arguments),
         Task::Bench { arguments } => benches(&tree, &arguments),
         Task::BenchPeers { arguments } => bench::peers(&tree, &arguments),
@@ -227,27 +289,29 @@ fn lean(tree: &Tree, arguments: &LeanArguments) -> Result<ExitCode, Problem> {
     } else if *check_inventory {
         lean::check_inventory(tree)
     } else if !modules.is_empty() {
-        lean::some(tree, modules, *from_scratch)
+        lean::build_named(tree, modules, *from_scratch)
     } else {
-        Ok(report::alone(lean::lane(tree, *from_scratch)))
+        let (started, console) = (Instant::now(), &mut Console::stdout());
+        let report = lean::lane(tree, *from_scratch, console);
+        Ok(report::conclude_lane(&[report], started, console))
     }
 }
 
-/// One switch for every kind of golden: insta reads the first variable, tests that write files of
-/// their own read the second.
+/// Rewrites every kind of golden: insta reads the first variable, tests that write their own files
+/// read the second.
 fn bless(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
-    let blessing = |packages: &[&str], arguments: &[String]| {
+    let bless_packages = |packages: &[&str], arguments: &[String]| {
         let mut command = tree.cargo("test");
         command.env("INSTA_UPDATE", "always").env("BLESS", "1");
         command.arg("--no-fail-fast").args(packages);
-        run::attached(command.args(arguments))
+        process::attached(command.args(arguments))
     };
     if arguments.iter().any(|a| a == "-p" || a == "--package") {
-        return blessing(&[], arguments);
+        return Ok(bless_packages(&[], arguments)?);
     }
-    let most = blessing(&["--workspace", "--exclude", parity::PACKAGE], arguments)?;
-    // Most tests of the bridge have Lean run for minutes and have no golden.
-    let rest = blessing(
+    let most = bless_packages(&["--workspace", "--exclude", parity::PACKAGE], arguments)?;
+    // Most tests of the bridge run Lean for minutes and have no golden.
+    let rest = bless_packages(
         &["--package", parity::PACKAGE, "--test", "corpus"],
         arguments,
     )?;
@@ -263,7 +327,7 @@ fn benches(tree: &Tree, arguments: &[String]) -> Result<ExitCode, Problem> {
     if !arguments.iter().any(|a| a == "-p" || a == "--package") {
         command.args(["--workspace", "--benches"]);
     }
-    run::attached(command.args(arguments))
+    Ok(process::attached(command.args(arguments))?)
 }
 
 fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
@@ -271,13 +335,14 @@ fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
     if !place.is_dir() {
         return Err(Problem::absent(&place, "this checkout has no fuzz targets"));
     }
-    // Through rustup's own cargo: the one that runs this program is bound to its toolchain.
+    // Use rustup's cargo: the cargo that started this program is bound to its own toolchain.
     let mut command = Command::new("cargo");
     command
         .current_dir(&tree.root)
         .env_remove("RUSTUP_TOOLCHAIN");
     command.args(["+nightly", "fuzz", "run", "--fuzz-dir", "rust/fuzz", target]);
-    // New inputs go to the first directory; the second is kept in the repository and only read.
+    // libFuzzer writes new inputs to the first directory. The second is in the repository and is
+    // only read.
     let corpus = place.join("corpus").join(target);
     std::fs::create_dir_all(&corpus).map_err(Problem::file(&corpus))?;
     command.args(
@@ -287,7 +352,7 @@ fn fuzz(tree: &Tree, target: &str, runs: u64) -> Result<ExitCode, Problem> {
     );
     command.arg("--");
     command.arg(format!("-runs={runs}"));
-    run::attached(&mut command)
+    Ok(process::attached(&mut command)?)
 }
 
 #[cfg(test)]
@@ -295,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parity_without_flags_is_all_of_it() {
+    fn parity_without_flags_runs_all_parts() {
         for (flags, types, suite) in [
             (&[][..], true, true),
             (&["--all"], true, true),
@@ -309,9 +374,9 @@ mod tests {
             else {
                 panic!("{flags:?}");
             };
-            let wanted = arguments.wanted();
-            assert_eq!((wanted.types, wanted.suite), (types, suite), "{flags:?}");
-            assert_eq!(wanted.long, flags.contains(&"--long"), "{flags:?}");
+            let parts = arguments.parts(parity::Kept::Nothing);
+            assert_eq!((parts.types, parts.suite), (types, suite), "{flags:?}");
+            assert_eq!(parts.long, flags.contains(&"--long"), "{flags:?}");
         }
     }
 }

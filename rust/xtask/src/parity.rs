@@ -1,116 +1,188 @@
-//! Parity: the Lean model and the kernel run the same file, and every byte is compared. The tests
-//! of the bridge do it; this says which of them, and lets their figures through.
+//! Parity: the Lean model and the kernel run the same cases, and every byte is compared. The
+//! bridge's tests do the work; this module selects them and prints their figures.
 
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::cache::VARIABLE;
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
+
 use crate::lanes::{self, Job};
 use crate::lean;
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::tree::Tree;
 
-/// The crate whose tests these are.
+/// The crate that has the tests.
 pub(crate) const PACKAGE: &str = "antiphon-bridge";
 
-/// Its test of the schemas, and of the kernels that are wrong on purpose; all others are the suite.
+/// The test targets of the types and of the mutated kernels. All other targets are the suite.
 const TYPES: &str = "types";
 const MUTANTS: &str = "mutants";
 
-/// Its test of the generated corpus against the digests that are kept. It has a line of its own in
-/// the table, because `conformance` asks for it by name.
+/// The test target that compares the generated corpus with the committed digests. It has a separate
+/// line in the table, because `conformance` lists it by name.
 const CORPUS_TARGET: &str = "corpus (tests/corpus.rs)";
 
-/// Random cases of a long run, and how the tests are told.
+/// The variable that sets the number of random cases, and its value for a long run.
 const LONG_CASES: (&str, &str) = ("ANTIPHON_PARITY_RANDOM", "20000");
 
-/// More than the whole of CI may take: what is slower than this hangs.
+/// Longer than a whole CI run may take: a suite that needs more time than this hangs.
 const SUITE_DEADLINE: Duration = Duration::from_secs(45 * 60);
 
-/// A long run has ten times the random cases, which are the most part of a run.
+/// A long run has ten times the random cases, which take most of the time of a run.
 const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// A process of npm's Lean takes up to 3 GB, and a test has up to two of them at a time.
-const AT_ONCE: &str = "--test-threads=1";
+/// A process of npm's Lean takes up to 3 GB, and one test runs up to two of them at a time.
+const ONE_TEST_AT_A_TIME: &str = "--test-threads=1";
 
-/// Which parts of parity are wanted.
-pub(crate) struct Wanted {
-    /// The types of both sides, against the registry of deviations.
+/// The variables that tell the tests which answers of the model they may use: the digest of the
+/// oracle, the shard that is asked again, and the cache. The bridge's tests read them.
+const DIGEST_VARIABLE: &str = "ANTIPHON_ORACLE_DIGEST";
+const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
+
+/// The program whose answers are kept.
+const ORACLE: &str = "Runtime/Oracle.lean";
+
+/// The number of shards: a run asks the model again for the cases of one of them.
+const SHARDS: u8 = 16;
+
+/// Which answers of the model a run may take from the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// None: the model is asked for every case.
+    Nothing,
+    /// All but those of the cases in this shard.
+    AllBut(u8),
+}
+
+impl Kept {
+    /// The shard that the commit selects: sixteen commits ask for every case once, more or less.
+    pub(crate) fn of_commit(tree: &Tree) -> Self {
+        let mut git = Command::new("git");
+        git.args(["rev-parse", "HEAD"]).current_dir(&tree.root);
+        let commit = process::output(&mut git).unwrap_or_default();
+        let digits = commit
+            .get(..8)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        // Without a repository the first shard is as good as another.
+        Self::AllBut(digits.map_or(0, |digits| (digits % u32::from(SHARDS)) as u8))
+    }
+
+    /// Tells the tests, and returns a line for the log.
+    fn apply(
+        self,
+        tree: &Tree,
+        command: &mut Command,
+        console: &mut Console,
+    ) -> Result<String, Problem> {
+        let digest = lean::program_digest(tree, ORACLE, console)?;
+        let (Kept::AllBut(shard), Some(digest)) = (self, digest) else {
+            command.env_remove(DIGEST_VARIABLE);
+            return Ok("the model is asked for every case".to_owned());
+        };
+        command.env(DIGEST_VARIABLE, digest);
+        command.env(SHARD_VARIABLE, shard.to_string());
+        command.env(VARIABLE, tree.cache.root());
+        Ok(format!(
+            "known answers of the model are used, but for shard {shard} of {SHARDS} \
+             (`cargo xtask parity --shard {shard}` repeats it, `--full` uses none)"
+        ))
+    }
+}
+
+/// The parts of parity to run.
+pub(crate) struct Parts {
+    /// The types of both sides, compared with the registry of deviations.
     pub(crate) types: bool,
-    /// The corpus, one step at a time and in waves, and the kernels that are wrong on purpose.
+    /// The corpus, one step at a time and in waves, and the mutated kernels.
     pub(crate) suite: bool,
-    /// Many more random cases.
+    /// Ten times as many random cases.
     pub(crate) long: bool,
+    /// The answers of the model that may be taken from the cache.
+    pub(crate) kept: Kept,
 }
 
-impl Wanted {
-    pub(crate) const ALL: Self = Self {
-        types: true,
-        suite: true,
-        long: false,
-    };
+impl Parts {
+    /// Everything, with these answers of the model.
+    pub(crate) const fn all(kept: Kept) -> Self {
+        Self {
+            types: true,
+            suite: true,
+            long: false,
+            kept,
+        }
+    }
 }
 
-/// The parts wanted, each a report; without a Lean, one that says so.
-pub(crate) fn lane(tree: &Tree, wanted: &Wanted) -> Vec<Report> {
-    match lean::ready(tree) {
-        Ok(lean) => println!("Lean lane: {lean}"),
+/// Runs the parts and returns a report for each. Without a Lean it returns one failed report.
+pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
+    match lean::ready(tree, console) {
+        Ok(lean) => console.line(&format!("Lean lane: {lean}")),
         Err(problem) => return vec![Report::of_check("parity", Duration::ZERO, Err(problem))],
     }
     let mut reports = Vec::new();
-    if wanted.types {
-        reports.push(types(tree));
+    if parts.types {
+        reports.push(types(tree, console));
     }
-    if wanted.suite {
-        reports.extend(suite(tree, wanted.long));
-        reports.push(mutants(tree));
+    if parts.suite {
+        reports.extend(suite(tree, parts, console));
+        reports.push(mutants(tree, parts.kept, console));
     }
     reports
 }
 
-fn types(tree: &Tree) -> Report {
+fn types(tree: &Tree, console: &mut Console) -> Report {
     let mut command = lanes::cargo_test(tree, [TYPES]);
     let about = "the kernel's types against the model's";
     Job::new("types", about)
-        .talking()
-        .test(tree, talking(&mut command))
+        .streaming()
+        .test(tree, console, streaming(&mut command))
         .report()
 }
 
-/// Without the feature `mutants`: the kernel that is compared is the one that is shipped.
-fn suite(tree: &Tree, long: bool) -> [Report; 2] {
+/// The suite is compiled without the feature `mutants`, so it compares the kernel that is shipped.
+fn suite(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
     let targets = targets(tree).filter(|name| ![TYPES, MUTANTS].contains(name));
     let mut command = lanes::cargo_test(tree, targets);
+    match parts.kept.apply(tree, &mut command, console) {
+        Ok(line) => console.line(&line),
+        Err(problem) => return vec![Report::of_check("suite", Duration::ZERO, Err(problem))],
+    }
     let about = "the kernel against the model, case by case";
-    let mut job = Job::new("suite", about).talking().within(SUITE_DEADLINE);
-    if long {
+    let mut job = Job::new("suite", about).streaming().within(SUITE_DEADLINE);
+    if parts.long {
         let (variable, cases) = LONG_CASES;
         command.env(variable, cases);
         job = job.within(LONG_DEADLINE);
     }
-    let mut ran = job.test(tree, talking(&mut command));
+    let mut ran = job.test(tree, console, streaming(&mut command));
     let corpus = ran.take("corpus", CORPUS_TARGET);
-    [ran.report(), corpus]
+    vec![ran.report(), corpus]
 }
 
-/// The machine's own tests of its wrong kernels and the suite's: each is to be told from the right
-/// one.
-fn mutants(tree: &Tree) -> Report {
+/// Runs the machine's and the suite's tests of mutated kernels: a test must detect each mutant.
+fn mutants(tree: &Tree, kept: Kept, console: &mut Console) -> Report {
     let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
     let mut command = lanes::cargo_test(tree, [MUTANTS]);
     command.args(["--features", &features]);
-    let about = "kernels that are wrong on purpose";
+    if let Err(problem) = kept.apply(tree, &mut command, console) {
+        return Report::of_check("mutants", Duration::ZERO, Err(problem));
+    }
+    let about = "mutated kernels, each of which a case must detect";
     Job::new("mutants", about)
-        .talking()
-        .test(tree, talking(&mut command))
+        .streaming()
+        .test(tree, console, streaming(&mut command))
         .report()
 }
 
-/// Has the tests say what they find while they find it.
-fn talking(command: &mut Command) -> &mut Command {
-    command.args(["--", "--nocapture", AT_ONCE])
+/// Makes the tests print their output while they run.
+fn streaming(command: &mut Command) -> &mut Command {
+    command.args(["--", "--nocapture", ONE_TEST_AT_A_TIME])
 }
 
-/// The tests of the crate, the slow ones: one that is new is of the suite.
+/// The integration test targets of the bridge. A new target belongs to the suite.
 pub(crate) fn targets(tree: &Tree) -> impl Iterator<Item = &str> {
     let bridge = tree
         .packages

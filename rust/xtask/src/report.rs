@@ -1,12 +1,14 @@
-//! What lanes come to, and how it is told.
+//! The results of lanes, and how they are printed.
 
 use std::ops::Add;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use antiphon_build_support::console::Console;
 
 use crate::problem::Problem;
 
-/// Counts of one lane or of one test binary.
+/// The counts of one lane or of one test binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
@@ -26,20 +28,20 @@ impl Add for Tally {
     }
 }
 
-/// What one lane came to.
+/// The result of one lane.
 pub(crate) struct Report {
     name: &'static str,
     tally: Tally,
-    /// How many checks came to an end, well or not.
+    /// How many checks ran to their end, passed or failed.
     ran: u64,
     elapsed: Duration,
-    /// Lines that say what ran.
+    /// Lines that list what ran.
     details: Vec<String>,
     problem: Option<String>,
 }
 
 impl Report {
-    /// A lane that is one check.
+    /// The report of a lane with a single check.
     pub(crate) fn of_check(
         name: &'static str,
         elapsed: Duration,
@@ -58,8 +60,8 @@ impl Report {
         Self::of_tests(name, elapsed, tally, outcome)
     }
 
-    /// A lane of many tests. What ran nothing, left something out, or ended badly without a failed
-    /// test counts as one failure: a lane cannot come out green by doing less.
+    /// The report of a lane with many tests. A lane that ran no test, skipped one, or failed
+    /// outside a test counts as one failure, so that a lane cannot pass by doing less.
     pub(crate) fn of_tests(
         name: &'static str,
         elapsed: Duration,
@@ -76,7 +78,7 @@ impl Report {
                     failed: 0,
                     skipped: 0,
                 } => Some("no test ran".to_owned()),
-                Tally { skipped: 1.., .. } => Some(format!("{} not run", tally.skipped)),
+                Tally { skipped: 1.., .. } => Some(format!("{} did not run", tally.skipped)),
                 Tally { failed: 1.., .. } => Some(format!("{} failed", tally.failed)),
                 Tally { .. } => None,
             });
@@ -93,13 +95,34 @@ impl Report {
         }
     }
 
-    /// Says what ran, below the lane's own line.
+    /// The report of a lane that did not run to its end.
+    pub(crate) fn failed_check(name: &'static str, elapsed: Duration, problem: &str) -> Self {
+        let tally = Tally {
+            failed: 1,
+            ..Tally::default()
+        };
+        Self {
+            name,
+            tally,
+            ran: 0,
+            elapsed,
+            details: Vec::new(),
+            problem: Some(problem.to_owned()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Adds lines that list what ran, printed before the lane's own line.
     pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
         self.details = details;
         self
     }
 
-    /// Adds the time of what had to be done first.
+    /// Adds the time of a preparatory step.
     pub(crate) fn after(mut self, first: &Self) -> Self {
         self.elapsed += first.elapsed;
         self
@@ -109,10 +132,10 @@ impl Report {
         self.problem.is_some()
     }
 
-    /// Tells of the lane as soon as it has ended.
-    pub(crate) fn tell(&self) {
-        for line in &self.details {
-            println!("  {line}");
+    /// Prints the details and the result of the lane.
+    pub(crate) fn print(&self, line: &mut dyn FnMut(&str)) {
+        for detail in &self.details {
+            line(&format!("  {detail}"));
         }
         let Tally {
             passed,
@@ -125,19 +148,20 @@ impl Report {
             "FAILED"
         };
         let time = seconds(self.elapsed);
-        println!(
+        line(&format!(
             "{}: {verdict}, {} ran, {passed} passed, {failed} failed, {skipped} skipped, {time}",
             self.name, self.ran
-        );
+        ));
         if let Some(problem) = &self.problem {
-            println!("  {}", problem.replace('\n', "\n  "));
+            line(&format!("  {}", problem.replace('\n', "\n  ")));
         }
     }
 }
 
-/// The table of all lanes and the closing line; the exit code says the same.
-pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
-    println!("\n{}", table(reports));
+/// Prints the table of all lanes, the time since `started` and the closing line. The exit code is
+/// success if all passed.
+pub(crate) fn conclude(reports: &[Report], started: Instant) -> ExitCode {
+    println!("\n{}", table(reports, started.elapsed()));
     let total = reports
         .iter()
         .fold(Tally::default(), |sum, report| sum + report.tally);
@@ -149,13 +173,19 @@ pub(crate) fn conclude(reports: &[Report]) -> ExitCode {
     }
 }
 
-/// Tells of one lane that runs by itself, and concludes.
-pub(crate) fn alone(report: Report) -> ExitCode {
-    report.tell();
-    conclude(&[report])
+/// Prints the reports of a lane that runs by itself, and the table.
+pub(crate) fn conclude_lane(
+    reports: &[Report],
+    started: Instant,
+    console: &mut Console,
+) -> ExitCode {
+    for report in reports {
+        report.print(&mut |line| console.line(line));
+    }
+    conclude(reports, started)
 }
 
-fn table(reports: &[Report]) -> String {
+fn table(reports: &[Report], total: Duration) -> String {
     let mut text = format!(
         "{:<10} {:<6} {:>8} {:>8} {:>8} {:>9}\n",
         "lane", "result", "passed", "failed", "skipped", "time"
@@ -177,6 +207,8 @@ fn table(reports: &[Report]) -> String {
             report.name
         );
     }
+    // Lanes run at the same time, so this is not the sum of their times.
+    text += &format!("{:<44} {:>9}\n", "total", seconds(total));
     text
 }
 
@@ -204,7 +236,7 @@ mod tests {
             skipped: 0,
         };
         let problem = Problem::Missing {
-            facts: vec!["the rest".to_owned()],
+            names: vec!["the rest".to_owned()],
         };
         Report::of_tests("lane", Duration::ZERO, tally, Err(problem))
     }
@@ -217,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_left_something_out_fails() {
+    fn a_lane_that_skipped_a_test_fails() {
         let report = tests(7, 0, 2);
-        assert_eq!(report.problem.as_deref(), Some("2 not run"));
+        assert_eq!(report.problem.as_deref(), Some("2 did not run"));
         assert_eq!(
             report.tally,
             Tally {
@@ -231,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_crashed_between_tests_fails() {
+    fn a_lane_that_fails_outside_a_test_fails() {
         assert_eq!(crashed(7, 0).tally.failed, 1);
         assert_eq!(crashed(7, 3).tally.failed, 3);
     }
 
     #[test]
-    fn a_lane_whose_tests_pass_is_green() {
+    fn a_lane_whose_tests_pass_passes() {
         let report = tests(7, 0, 0);
         assert!(report.problem.is_none());
         assert_eq!(
@@ -251,20 +283,22 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_one_line_a_lane() {
+    fn the_table_has_a_line_per_lane() {
         let reports = [tests(12, 0, 0), tests(3, 1, 0)];
         let expected = "\
 lane       result   passed   failed  skipped      time
 lane       ok           12        0        0     0.0 s
 lane       FAILED        3        1        0     0.0 s
+total                                           61.0 s
 ";
-        assert_eq!(table(&reports), expected);
+        assert_eq!(table(&reports, Duration::from_secs(61)), expected);
     }
 
     #[test]
-    fn nothing_at_all_is_not_success() {
-        assert_eq!(conclude(&[]), ExitCode::FAILURE);
-        assert_eq!(conclude(&[tests(1, 0, 0)]), ExitCode::SUCCESS);
-        assert_eq!(conclude(&[tests(1, 1, 0)]), ExitCode::FAILURE);
+    fn a_run_without_lanes_fails() {
+        let now = Instant::now();
+        assert_eq!(conclude(&[], now), ExitCode::FAILURE);
+        assert_eq!(conclude(&[tests(1, 0, 0)], now), ExitCode::SUCCESS);
+        assert_eq!(conclude(&[tests(1, 1, 0)], now), ExitCode::FAILURE);
     }
 }

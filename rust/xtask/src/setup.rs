@@ -1,26 +1,28 @@
-//! Gets what the tests need. What is there is kept; what is missing is fetched by the means that
-//! this machine has; what cannot be had is said, with the reason.
+//! Installs what the tests need and is missing, by the means that the machine has. Reports what
+//! could not be installed, with the reason.
 
 use std::path::Path;
 use std::process::Command;
 
+use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
+
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::Report;
 use crate::tree::Tree;
-use crate::{lean, run, vm, wasm};
+use crate::{lean, vm, wasm};
 
-/// Something the tests need.
+/// A tool that the tests need.
 struct Need {
     what: &'static str,
-    /// Program and arguments that end well when it is there.
+    /// A program with arguments that exits with success if the tool is installed.
     probe: (&'static str, &'static [&'static str]),
     source: Source,
 }
 
-/// Where it comes from.
+/// How a tool is installed.
 enum Source {
-    /// A component of the Rust toolchain, by rustup.
+    /// A component of the Rust toolchain, installed by rustup.
     Component(&'static str),
     /// A Debian package.
     Debian(&'static str),
@@ -39,7 +41,7 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         what: "static busybox",
-        // A dynamic one answers too, but only the static package owns this path on Debian.
+        // Running busybox is not enough: a dynamically linked one would answer too.
         probe: ("dpkg-query", &["--status", "busybox-static"]),
         source: Source::Debian("busybox-static"),
     },
@@ -55,7 +57,7 @@ const NEEDS: [Need; 5] = [
     },
 ];
 
-/// Useful, but no test of `cargo xtask test` needs it.
+/// Tools that are useful but not needed by any lane of `cargo xtask test`.
 const EXTRAS: [(&str, &str, &[&str]); 4] = [
     ("just", "shortcuts for the commands", &["--version"]),
     (
@@ -75,103 +77,143 @@ const EXTRAS: [(&str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// The set-up as a lane.
-pub(crate) fn lane(tree: &Tree) -> Report {
-    let mut progress = Progress::start("setup", "getting what the tests need");
-    let outcome = everything(tree, &mut progress);
-    progress.finish();
-    Report::of_check("setup", progress.elapsed(), outcome)
+/// Installs the tools of the Rust toolchain and of the system.
+pub(crate) fn lane(console: &mut Console) -> Report {
+    run(
+        "setup",
+        "installing the tools that the tests need",
+        console,
+        tools,
+    )
 }
 
-fn everything(tree: &Tree, progress: &mut Progress) -> Result<(), Problem> {
+/// Downloads Lean, and the parts of the virtual machine.
+pub(crate) fn downloads(tree: &Tree, console: &mut Console) -> Report {
+    let about = "downloading Lean and the guest";
+    run("downloads", about, console, |missing, console| {
+        fetch(tree, missing, console);
+    })
+}
+
+fn run(
+    name: &'static str,
+    about: &str,
+    console: &mut Console,
+    install: impl FnOnce(&mut Vec<String>, &mut Console),
+) -> Report {
+    console.begin(name, about);
     let mut missing = Vec::new();
+    install(&mut missing, console);
+    console.finish();
+    let outcome = if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::Missing { names: missing })
+    };
+    Report::of_check(name, console.elapsed(), outcome)
+}
+
+fn tools(missing: &mut Vec<String>, console: &mut Console) {
     let mut packages = Vec::new();
     for need in &NEEDS {
         let (program, arguments) = need.probe;
-        if run::works(program, arguments) {
-            println!("  have   {}", need.what);
+        if process::works(program, arguments) {
+            console.line(&format!("  found      {}", need.what));
             continue;
         }
         match need.source {
-            Source::Component(name) => tell(need.what, component(name), &mut missing),
+            Source::Component(name) => note(need.what, component(name), missing, console),
             Source::Debian(name) => packages.push((need.what, name)),
         }
     }
     if !packages.is_empty() {
         let names: Vec<&str> = packages.iter().map(|(_, name)| *name).collect();
         let what: Vec<&str> = packages.iter().map(|(what, _)| *what).collect();
-        tell(&what.join(", "), install(&names), &mut missing);
+        note(&what.join(", "), install(&names), missing, console);
     }
-    match vm::qemu::fetch(tree) {
-        Ok((version, true)) => println!("  have   {version}"),
-        Ok((version, false)) => println!("  got    {version}"),
-        Err(problem) => tell("QEMU for x86-64", Err(problem), &mut missing),
-    }
-    match vm::kernel::fetch(tree) {
-        Ok(kernel) if kernel.cached => println!("  have   guest kernel {}", kernel.version),
-        Ok(kernel) => println!("  got    guest kernel {}", kernel.version),
-        Err(problem) => tell("guest kernel", Err(problem), &mut missing),
-    }
-    match wasm::set_up() {
-        Ok((maker, true)) => println!("  have   WASM, {maker}"),
-        Ok((maker, false)) => println!("  got    WASM, {maker}"),
-        Err(problem) => tell("WASM", Err(problem), &mut missing),
-    }
-    match lean::set_up(tree, progress) {
-        Ok((lane, true)) => println!("  have   Lean, {lane}"),
-        Ok((lane, false)) => println!("  got    Lean, {lane}"),
-        Err(problem) => tell("Lean", Err(problem), &mut missing),
-    }
-    for (program, use_of_it, arguments) in EXTRAS {
-        if !run::works(program, arguments) {
-            println!("  not here, and no test needs it: {program} ({use_of_it})");
+    let wasm = wasm::set_up().map(|(compiler, found)| (format!("WASM, {compiler}"), found));
+    note_found("WASM", wasm, missing, console);
+    for (program, purpose, arguments) in EXTRAS {
+        if !process::works(program, arguments) {
+            console.line(&format!("  optional, not installed: {program} ({purpose})"));
         }
-    }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Problem::Missing { facts: missing })
     }
 }
 
-fn tell(what: &str, outcome: Result<(), Problem>, missing: &mut Vec<String>) {
+fn fetch(tree: &Tree, missing: &mut Vec<String>, console: &mut Console) {
+    let qemu = vm::qemu::fetch(tree, console);
+    note_found("QEMU for x86-64", qemu, missing, console);
+    let kernel = vm::kernel::fetch(tree, console);
+    let kernel = kernel.map(|kernel| {
+        let version = kernel.parts.version;
+        (format!("guest kernel {version}"), kernel.cached)
+    });
+    note_found("guest kernel", kernel, missing, console);
+    let lean = lean::set_up(tree, console);
+    let lean = lean.map(|(lane, found)| (format!("Lean, {lane}"), found));
+    note_found("Lean", lean, missing, console);
+}
+
+/// As [`note`], for a part that has a description and may have been present before.
+fn note_found(
+    what: &str,
+    outcome: Result<(String, bool), Problem>,
+    missing: &mut Vec<String>,
+    console: &mut Console,
+) {
     match outcome {
-        Ok(()) => println!("  got    {what}"),
+        Ok((what, true)) => console.line(&format!("  found      {what}")),
+        Ok((what, false)) => note(&what, Ok(()), missing, console),
+        Err(problem) => note(what, Err(problem), missing, console),
+    }
+}
+
+/// Prints the outcome of an installation, and adds it to `missing` if it failed.
+fn note(
+    what: &str,
+    outcome: Result<(), Problem>,
+    missing: &mut Vec<String>,
+    console: &mut Console,
+) {
+    match outcome {
+        Ok(()) => console.line(&format!("  installed  {what}")),
         Err(problem) => {
-            println!("  failed {what}: {problem}");
+            console.line(&format!("  failed     {what}: {problem}"));
             missing.push(what.to_owned());
         }
     }
 }
 
 fn component(name: &str) -> Result<(), Problem> {
-    run::output(Command::new("rustup").args(["component", "add", name])).map(drop)
+    process::output(Command::new("rustup").args(["component", "add", name]))?;
+    Ok(())
 }
 
 pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     with_lists(|| {
         let mut command = as_root("apt-get");
-        // Nothing that is there goes for it: a compiler of the machine's own least of all.
+        // An installed package is never removed for it, least of all the machine's compiler.
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .args(packages);
-        run::output(&mut command).map(drop)
+        process::output(&mut command)?;
+        Ok(())
     })
 }
 
-/// Package lists may be absent or older than the mirror: they are brought up to date when `get` fails without that, and it gets a
-/// second chance.
-pub(crate) fn with_lists<T>(get: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
-    get().or_else(|_| {
-        run::output(as_root("apt-get").arg("update"))?;
-        get()
+/// Calls `fetch`, and once more after `apt-get update` if it fails: the package lists may be absent
+/// or older than the mirror.
+pub(crate) fn with_lists<T>(fetch: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    fetch().or_else(|_| {
+        process::output(as_root("apt-get").arg("update"))?;
+        fetch()
     })
 }
 
-/// Through sudo when we are not root and there is one that does not ask.
+/// A command that runs as root: by sudo, if we are not root and sudo exists.
 fn as_root(program: &str) -> Command {
-    let root = run::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let mut command = if !root && Path::new("/usr/bin/sudo").exists() {
         let mut command = Command::new("sudo");
         command.args([

@@ -1,17 +1,20 @@
-//! The structure of the workspace, as rules over what cargo knows about it. Each rule is a function
-//! from a tree to the list of what breaks it, and has a test that shows it red.
+//! Rules for the structure of the workspace, checked on cargo's metadata. Each rule is a function
+//! that returns a list of violations, and has a test in which it is violated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use antiphon_build_support::console::Console;
+
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
 use crate::tree::{Package, Tree};
 
-/// Who may name whom. A crate that is not here is itself a finding: a new room gets its place
-/// first.
-const MAY_USE: [(&str, &[&str]); 10] = [
+/// For each crate, the crates of the workspace it may depend on. A crate that is not listed is a
+/// violation, so a new crate needs a line here first.
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("antiphon-build-support", &[]),
+    ("antiphon-lean-driver", &["antiphon-build-support"]),
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
     ("antiphon-language", &["antiphon-codec", "antiphon-machine"]),
@@ -52,17 +55,20 @@ const MAY_USE: [(&str, &[&str]); 10] = [
             "antiphon-record",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["antiphon-build-support", "antiphon-lean-driver"]),
 ];
 
-/// Who may name whom in tests only. It is no licence to name a higher crate: neither links the other.
-const TESTS_MAY_USE: [(&str, &[&str]); 1] = [
-    // The protocols that the guest ships are compiled and run by its tests.
+/// For each crate, the crates that only its tests may also depend on. The two crates must be of the
+/// same level: neither may link the other.
+const TESTS_MAY_USE: [(&str, &[&str]); 2] = [
+    // The bridge's tests keep the model's answers in the cache.
+    ("antiphon-bridge", &["antiphon-build-support"]),
+    // The guest's tests compile and run the protocols that it ships.
     ("antiphon-guest", &["antiphon-language"]),
 ];
 
-/// Crates that are pure: what they link may not bring a clock, randomness, input and output,
-/// threads or an operating system in.
+/// The pure crates: their dependencies may not access a clock, randomness, input and output,
+/// threads or the operating system.
 const PURE: [&str; 4] = [
     "antiphon-codec",
     "antiphon-machine",
@@ -70,7 +76,7 @@ const PURE: [&str; 4] = [
     "antiphon-wire",
 ];
 
-/// What would break purity, and why.
+/// Dependencies that a pure crate may not have, and what each gives access to.
 const IMPURE: [(&str, &str); 14] = [
     ("async-std", "an executor"),
     ("chrono", "a clock"),
@@ -88,19 +94,19 @@ const IMPURE: [(&str, &str); 14] = [
     ("tokio", "an executor"),
 ];
 
-/// Lines of the dependency table: crate, and who it says uses it.
+/// The lines of the dependency table: each dependency with the crates listed as its users.
 type Reasons = BTreeMap<String, BTreeSet<String>>;
 
-/// The rules as a lane; each rule is one check.
-pub(crate) fn lane(tree: &Tree) -> Report {
-    let progress = Progress::start("tidy", "structure of the workspace");
+/// Runs the rules as a lane in which each rule is one check.
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("tidy", "structure of the workspace");
     let checked = check(tree);
-    progress.finish();
+    console.finish();
     match checked {
         Ok((tally, details)) => {
-            Report::of_tests("tidy", progress.elapsed(), tally, Ok(())).with_details(details)
+            Report::of_tests("tidy", console.elapsed(), tally, Ok(())).with_details(details)
         }
-        Err(problem) => Report::of_check("tidy", progress.elapsed(), Err(problem)),
+        Err(problem) => Report::of_check("tidy", console.elapsed(), Err(problem)),
     }
 }
 
@@ -114,13 +120,16 @@ fn check(tree: &Tree) -> Result<(Tally, Vec<String>), Problem> {
         manifests.push((package.name.as_str(), text));
     }
     let rules = [
-        ("crates name only lower crates", direction(&tree.packages)),
         (
-            "every dependency has its reason",
+            "crates depend only on lower crates",
+            direction(&tree.packages),
+        ),
+        (
+            "every dependency is listed with a reason",
             dependency_reasons(&tree.packages, &reasons),
         ),
-        ("pure crates link nothing impure", purity(tree)),
-        ("every crate has the workspace's lints", lints(&manifests)),
+        ("pure crates link no impure crate", purity(tree)),
+        ("every crate uses the workspace's lints", lints(&manifests)),
         (
             "every crate has the workspace's licence and edition",
             metadata(&tree.packages),
@@ -154,7 +163,7 @@ fn direction(packages: &[Package]) -> Vec<String> {
     for package in packages {
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
             findings.push(format!(
-                "`{}` has no place in the order of crates",
+                "`{}` is not listed in MAY_USE, which orders the crates",
                 package.name
             ));
             continue;
@@ -169,9 +178,9 @@ fn direction(packages: &[Package]) -> Vec<String> {
             .filter(|used| members.contains(used.as_str()))
         {
             let tested = package.tests_use.contains(used) && in_tests.contains(&used.as_str());
-            // A crate may name itself among its dev-dependencies, to switch a feature on for tests.
+            // A crate may be its own dev-dependency, to enable a feature for its tests.
             if used != &package.name && !allowed.contains(&used.as_str()) && !tested {
-                findings.push(format!("`{}` may not use `{used}`", package.name));
+                findings.push(format!("`{}` may not depend on `{used}`", package.name));
             }
         }
     }
@@ -210,21 +219,26 @@ fn dependency_reasons(packages: &[Package], reasons: &Reasons) -> Vec<String> {
             .collect::<Vec<_>>()
             .join(", ");
         match reasons.get(dependency) {
-            None => findings.push(format!("`{dependency}` (used by {users_list}) has no line")),
-            Some(told) if told != users => {
+            None => findings.push(format!(
+                "`{dependency}` (used by {users_list}) is not in docs/dependencies.md"
+            )),
+            Some(listed) if listed != users => {
                 findings.push(format!(
-                    "the line of `{dependency}` should say: {users_list}"
+                    "the users of `{dependency}` in docs/dependencies.md must be: {users_list}"
                 ));
             }
             Some(_) => {}
         }
     }
-    let idle = reasons.keys().filter(|name| !used.contains_key(*name));
-    findings.extend(idle.map(|name| format!("`{name}` has a line, but nothing uses it")));
+    let unused = reasons.keys().filter(|name| !used.contains_key(*name));
+    findings
+        .extend(unused.map(|name| {
+            format!("`{name}` is in docs/dependencies.md, but no crate depends on it")
+        }));
     findings
 }
 
-/// The table's rows: `` | `crate` | user, user | why | ``.
+/// Parses the table's rows: `` | `crate` | user, user | reason | ``.
 fn reasons(text: &str) -> Reasons {
     let rows = text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
@@ -245,15 +259,15 @@ fn purity(tree: &Tree) -> Vec<String> {
     for name in PURE {
         let linked = tree.closure(name);
         for (impure, brings) in IMPURE.iter().filter(|(impure, _)| linked.contains(*impure)) {
-            findings.push(format!("`{name}` links `{impure}`, which brings {brings}"));
+            findings.push(format!("`{name}` is pure, but links `{impure}` ({brings})"));
         }
     }
     findings
 }
 
-/// The lint table forbids unsafe code, but only for crates that take it.
+/// The workspace's lint table forbids unsafe code, but only in crates that inherit it.
 fn lints(manifests: &[(&str, String)]) -> Vec<String> {
-    let takes = |text: &str| {
+    let inherits = |text: &str| {
         let mut lines = text
             .lines()
             .map(str::trim)
@@ -261,9 +275,9 @@ fn lints(manifests: &[(&str, String)]) -> Vec<String> {
             .skip(1);
         lines.next() == Some("workspace = true")
     };
-    let without = manifests.iter().filter(|(_, text)| !takes(text));
+    let without = manifests.iter().filter(|(_, text)| !inherits(text));
     without
-        .map(|(name, _)| format!("`{name}` does not say `[lints] workspace = true`"))
+        .map(|(name, _)| format!("the manifest of `{name}` lacks `[lints] workspace = true`"))
         .collect()
 }
 
@@ -284,7 +298,9 @@ fn metadata(packages: &[Package]) -> Vec<String> {
             findings.push(format!("`{name}` has the edition `{edition}`"));
         }
         if *published {
-            findings.push(format!("`{name}` does not say `publish.workspace = true`"));
+            findings.push(format!(
+                "the manifest of `{name}` lacks `publish.workspace = true`"
+            ));
         }
     }
     findings
@@ -293,6 +309,8 @@ fn metadata(packages: &[Package]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    use antiphon_build_support::cache::Cache;
 
     use super::*;
 
@@ -307,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn direction_finds_a_crate_that_names_a_higher_one() {
+    fn a_crate_that_depends_on_a_higher_one_is_found() {
         let codec = package("antiphon-codec", &["minicbor"]);
         let machine = package("antiphon-machine", &["antiphon-codec", "antiphon-machine"]);
         assert!(direction(&[codec.clone(), machine.clone()]).is_empty());
@@ -315,23 +333,23 @@ mod tests {
         let upward = package("antiphon-codec", &["antiphon-machine"]);
         assert_eq!(
             direction(&[upward, machine]),
-            ["`antiphon-codec` may not use `antiphon-machine`"]
+            ["`antiphon-codec` may not depend on `antiphon-machine`"]
         );
         let language = package("antiphon-language", &[]);
         let mut guest = package("antiphon-guest", &["antiphon-language"]);
-        let found = ["`antiphon-guest` may not use `antiphon-language`"];
+        let found = ["`antiphon-guest` may not depend on `antiphon-language`"];
         assert_eq!(direction(&[language.clone(), guest.clone()]), found);
         guest.tests_use = guest.uses.clone();
         assert!(direction(&[language, guest]).is_empty());
 
         assert_eq!(
             direction(&[codec, package("antiphon-cellar", &[])]),
-            ["`antiphon-cellar` has no place in the order of crates"]
+            ["`antiphon-cellar` is not listed in MAY_USE, which orders the crates"]
         );
     }
 
     #[test]
-    fn reasons_are_the_rows_with_a_name_and_a_reason() {
+    fn only_rows_with_a_name_and_a_reason_count() {
         let text = "\
 | crate | used by | why this one |
 | --- | --- | --- |
@@ -344,7 +362,7 @@ text | `other` | x |";
     }
 
     #[test]
-    fn dependency_reasons_finds_missing_wrong_and_idle_lines() {
+    fn missing_wrong_and_unused_lines_of_dependencies_are_found() {
         let packages = [
             package("antiphon-codec", &["blake3", "minicbor"]),
             package("antiphon", &["antiphon-codec", "blake3"]),
@@ -363,15 +381,15 @@ text | `other` | x |";
         assert_eq!(
             dependency_reasons(&packages, &wrong),
             [
-                "the line of `blake3` should say: cli, codec",
-                "`minicbor` (used by codec) has no line",
-                "`rayon` has a line, but nothing uses it",
+                "the users of `blake3` in docs/dependencies.md must be: cli, codec",
+                "`minicbor` (used by codec) is not in docs/dependencies.md",
+                "`rayon` is in docs/dependencies.md, but no crate depends on it",
             ]
         );
     }
 
     #[test]
-    fn purity_finds_what_comes_in_by_a_chain() {
+    fn an_indirect_impure_dependency_is_found() {
         let links = |chain: &[(&str, &str)]| {
             let mut links: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for (from, to) in chain {
@@ -383,6 +401,8 @@ text | `other` | x |";
             Tree {
                 root: PathBuf::new(),
                 target: PathBuf::new(),
+                cache: Cache::at(PathBuf::new(), 0, 0),
+                kept: crate::parity::Kept::Nothing,
                 packages: Vec::new(),
                 links,
             }
@@ -400,28 +420,28 @@ text | `other` | x |";
         assert_eq!(
             purity(&impure),
             [
-                "`antiphon-codec` links `getrandom`, which brings randomness",
-                "`antiphon-machine` links `getrandom`, which brings randomness",
+                "`antiphon-codec` is pure, but links `getrandom` (randomness)",
+                "`antiphon-machine` is pure, but links `getrandom` (randomness)",
             ]
         );
     }
 
     #[test]
-    fn lints_finds_a_crate_without_the_table() {
+    fn a_crate_without_the_workspace_lints_is_found() {
         let with = "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n".to_owned();
         let without = "[package]\nname = \"b\"\n[dependencies]\nworkspace = true\n".to_owned();
         let own = "[lints]\nrust.unsafe_code = \"allow\"\n".to_owned();
         assert_eq!(
             lints(&[("a", with), ("b", without), ("c", own)]),
             [
-                "`b` does not say `[lints] workspace = true`",
-                "`c` does not say `[lints] workspace = true`",
+                "the manifest of `b` lacks `[lints] workspace = true`",
+                "the manifest of `c` lacks `[lints] workspace = true`",
             ]
         );
     }
 
     #[test]
-    fn metadata_finds_a_crate_with_terms_of_its_own() {
+    fn a_crate_with_another_licence_or_edition_is_found() {
         assert!(metadata(&[package("a", &[])]).is_empty());
         let odd = Package {
             license: "GPL-3.0".to_owned(),
@@ -434,7 +454,7 @@ text | `other` | x |";
             [
                 "`b` has the licence `GPL-3.0`",
                 "`b` has the edition `2021`",
-                "`b` does not say `publish.workspace = true`",
+                "the manifest of `b` lacks `publish.workspace = true`",
             ]
         );
     }

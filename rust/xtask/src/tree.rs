@@ -1,20 +1,26 @@
-//! The checkout: where it is, and what cargo knows about its packages.
+//! The checkout: its directories, and what cargo knows about its packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::cache::Cache;
+use antiphon_build_support::{self as support, process};
+use antiphon_lean_driver::Project;
 use serde_json::Value;
 
+use crate::parity::Kept;
 use crate::problem::Problem;
-use crate::run;
 
-/// Where things are.
+/// A checkout.
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
+    pub(crate) cache: Cache,
+    /// The answers of the model that this run takes from the cache.
+    pub(crate) kept: Kept,
     pub(crate) packages: Vec<Package>,
-    /// For every package of the dependency graph, those it links (normal dependencies only).
+    /// For every package of the dependency graph, the packages it links (normal dependencies only).
     pub(crate) links: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -25,31 +31,31 @@ pub(crate) struct Package {
     pub(crate) manifest: PathBuf,
     pub(crate) license: String,
     pub(crate) edition: String,
-    /// True when some registry may take it.
+    /// Whether the package may be published to a registry.
     pub(crate) published: bool,
     /// Direct dependencies of every kind: normal, build and dev.
     pub(crate) uses: BTreeSet<String>,
-    /// Those of them that only its tests, benches and examples use.
+    /// The dependencies that only its tests, benches and examples use.
     pub(crate) tests_use: BTreeSet<String>,
-    /// Its integration tests.
+    /// The names of its integration test targets.
     pub(crate) tests: BTreeSet<String>,
 }
 
 impl Tree {
     /// Asks cargo about the workspace this program was built from.
     pub(crate) fn locate() -> Result<Self, Problem> {
-        // `cargo run` sets it at run time; the built-in value serves a binary started by hand.
+        // `cargo run` sets the variable; the built-in value is for a binary started by hand.
         let here = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let mut command = cargo_at(&here, "metadata");
         command.args(["--format-version", "1"]);
-        let text = run::output(&mut command)?;
-        let unreadable = || Problem::Output {
+        let text = process::output(&mut command)?;
+        let unreadable = || support::Problem::Output {
             command: "cargo metadata",
             expected: "its JSON, version 1",
         };
         let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        Self::read(&json).ok_or_else(unreadable)
+        Ok(Self::read(&json).ok_or_else(unreadable)?)
     }
 
     fn read(json: &Value) -> Option<Self> {
@@ -60,7 +66,7 @@ impl Tree {
             .collect();
         let mut names = BTreeMap::new();
         let mut packages = Vec::new();
-        // What a feature of a member adds is the business of who asks for the feature.
+        // Optional dependencies do not count here: they belong to the crate that enables them.
         let mut optional = BTreeSet::new();
         for package in json["packages"].as_array()? {
             let id = package["id"].as_str()?;
@@ -86,20 +92,33 @@ impl Tree {
                 }
             }
         }
+        let target = PathBuf::from(json["target_directory"].as_str()?);
         Some(Self {
             root: PathBuf::from(json["workspace_root"].as_str()?),
-            target: PathBuf::from(json["target_directory"].as_str()?),
+            cache: Cache::locate(&target.join("cache")),
+            kept: Kept::Nothing,
+            target,
             packages,
             links,
         })
     }
 
-    /// `cargo NAME` at the root, by the cargo that runs this program.
+    /// `cargo NAME` in the root directory, with the cargo that started this program.
     pub(crate) fn cargo(&self, name: &str) -> Command {
         cargo_at(&self.root, name)
     }
 
-    /// Every package that `name` links, itself left out.
+    /// The Lean project in `lean/`.
+    pub(crate) fn lean(&self) -> Project {
+        Project {
+            sources: self.root.join("lean"),
+            output: self.target.join("lean"),
+            logs: self.target.join("xtask"),
+            cache: self.cache.clone(),
+        }
+    }
+
+    /// Every package that `name` links, directly or indirectly, without `name` itself.
     pub(crate) fn closure(&self, name: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![name.to_owned()];
@@ -133,7 +152,7 @@ impl Package {
             manifest: PathBuf::from(json["manifest_path"].as_str()?),
             license: json["license"].as_str().unwrap_or_default().to_owned(),
             edition: json["edition"].as_str()?.to_owned(),
-            // `publish = false` is an empty list of registries, no word at all is null.
+            // `publish = false` is an empty list of registries; an absent `publish` is null.
             published: json["publish"]
                 .as_array()
                 .is_none_or(|list| !list.is_empty()),
@@ -148,12 +167,12 @@ fn cargo_at(place: &Path, name: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(place).arg(name);
-    // What `cargo run` told this program about itself is not about what it starts.
+    // `cargo run` describes this program in these variables; its children must not see them.
     for (key, _) in std::env::vars_os() {
-        let about_us = key
+        let describes_this_program = key
             .to_str()
             .is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_"));
-        if about_us {
+        if describes_this_program {
             command.env_remove(key);
         }
     }

@@ -1,36 +1,45 @@
-//! The package for browsers and Node: the module, the JavaScript around it, its types, and their tests.
+//! The package for browsers and Node: the module, its JavaScript, its types, and their tests.
 //!
-//! The target comes from rustup where it has it or can get it, and else from Debian's compiler with the standard library
-//! built here. `target/wasm` holds `cargo/` (the builds), `parity/` (a module that runs corpora too) and `corpus/`;
-//! the package itself is `rust/wasm/pkg`.
+//! The compiler is the toolchain's own if rustup has or can install the target; otherwise it is
+//! Debian's, which builds the standard library first. `target/wasm` has `cargo/` (the builds),
+//! `parity/` (a module that also runs corpora) and `antiphon`, the program that tests start; the
+//! package itself is `rust/wasm/pkg`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use antiphon_build_support::cache::{Check, Entry};
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+use antiphon_lean_driver::Node;
 use serde_json::json;
 
+use crate::inputs;
 use crate::lanes::{self, LANE_DEADLINE};
 use crate::problem::Problem;
-use crate::progress::Progress;
 use crate::report::{Report, Tally};
-use crate::run;
 use crate::setup;
 use crate::tree::Tree;
 
 const PACKAGE: &str = "antiphon-wasm";
+
+/// The program that generates the JavaScript, and the kind of its cache entry.
+const BINDGEN: &str = "bindgen";
+const BINDGEN_KIND: &str = "wasm-bindgen";
 const TRIPLE: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "wasm";
 
-/// Debian's compiler that can make the target, with the source of its standard library and a linker.
+/// Debian's compiler that can make the target, with the source of its standard library and a
+/// linker.
 const DEBIAN: [&str; 4] = ["rustc-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// The oldest Node with a test runner that can be told how to report.
+/// The oldest Node whose test runner has a choice of reporters.
 const NODE_MAJOR_MIN: u32 = 20;
 
-/// Files of the package that stand in the source tree, and the licences.
+/// The files of the package that are copied from the source tree.
 const FILES: [(&str, &str); 5] = [
     ("rust/wasm/package/node.mjs", "node.mjs"),
     ("rust/wasm/package/node.d.mts", "node.d.mts"),
@@ -39,70 +48,76 @@ const FILES: [(&str, &str); 5] = [
     ("LICENSE-MIT", "LICENSE-MIT"),
 ];
 
-/// What makes the target.
-enum Maker {
-    /// The toolchain that runs this program has it.
+/// The compiler for the target.
+enum Compiler {
+    /// The toolchain that runs this program; it has the target.
     Own,
-    /// Debian's compiler, which makes the standard library first.
+    /// Debian's compiler, which builds the standard library first.
     Debian { library: PathBuf },
 }
 
-impl Maker {
-    fn shown(&self) -> &'static str {
+impl Compiler {
+    fn description(&self) -> &'static str {
         match self {
-            Maker::Own => "the toolchain's own target",
-            Maker::Debian { .. } => "Debian's compiler, standard library built here",
+            Compiler::Own => "the toolchain's own target",
+            Compiler::Debian { .. } => {
+                "Debian's compiler with a standard library built from source"
+            }
         }
     }
 
-    /// What there is.
-    fn find() -> Option<Maker> {
+    /// The compiler that is installed.
+    fn find() -> Option<Compiler> {
         let libraries = |rustc: &str| {
             let print = ["--print", "target-libdir", "--target", TRIPLE];
-            let place = run::output(Command::new(rustc).args(print)).ok()?;
+            let place = process::output(Command::new(rustc).args(print)).ok()?;
             let place = PathBuf::from(place.trim());
             let is_core = |name: &str| name.starts_with("libcore-");
             let mut files = fs::read_dir(place).ok()?.flatten();
             Some(files.any(|file| is_core(&file.file_name().to_string_lossy())))
         };
         if libraries("rustc") == Some(true) {
-            return Some(Maker::Own);
+            return Some(Compiler::Own);
         }
-        let sysroot = run::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
+        let sysroot =
+            process::output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
         let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
-        let has_linker = run::works("rust-lld", &["-flavor", "wasm", "--version"]);
-        (library.join("std/src/lib.rs").exists() && has_linker).then_some(Maker::Debian { library })
+        let has_linker = process::works("rust-lld", &["-flavor", "wasm", "--version"]);
+        (library.join("std/src/lib.rs").exists() && has_linker)
+            .then_some(Compiler::Debian { library })
     }
 
-    fn get() -> Result<Maker, Problem> {
-        let added = run::output(Command::new("rustup").args(["target", "add", TRIPLE]));
-        if let Some(maker) = Maker::find() {
-            return Ok(maker);
+    fn install() -> Result<Compiler, Problem> {
+        let added = process::output(Command::new("rustup").args(["target", "add", TRIPLE]));
+        if let Some(compiler) = Compiler::find() {
+            return Ok(compiler);
         }
         setup::install(&DEBIAN)?;
-        Maker::find().ok_or_else(|| match added {
-            Err(problem) => problem,
+        Compiler::find().ok_or_else(|| match added {
+            Err(problem) => problem.into(),
             Ok(_) => Problem::absent(
                 Path::new(DEBIAN_RUSTC),
-                "neither rustup nor Debian's packages gave a compiler for WASM",
+                "neither rustup nor Debian's packages provide a compiler for WASM",
             ),
         })
     }
 }
 
-/// Gets what builds the target. Whether it was there is said beside.
+/// Installs a compiler for the target if there is none. Returns its description, and whether it was
+/// installed before.
 pub(crate) fn set_up() -> Result<(&'static str, bool), Problem> {
-    match Maker::find() {
-        Some(maker) => Ok((maker.shown(), true)),
-        None => Ok((Maker::get()?.shown(), false)),
+    match Compiler::find() {
+        Some(compiler) => Ok((compiler.description(), true)),
+        None => Ok((Compiler::install()?.description(), false)),
     }
 }
 
-/// Builds the package for a person.
+/// Builds the package and lists its files.
 pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
-    let mut progress = Progress::start("wasm", "building the package");
-    let place = build(tree, &mut progress)?;
-    progress.finish();
+    let mut console = Console::stdout();
+    console.begin("wasm", "building the package");
+    let place = build(tree, &mut console)?;
+    console.finish();
     for entry in sorted(&place)? {
         let len = fs::metadata(&entry).map_err(Problem::file(&entry))?.len();
         println!("{len:>9}  {}", shown(tree, &entry));
@@ -110,33 +125,40 @@ pub(crate) fn package(tree: &Tree) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the package and runs its tests, in Node and in Chromium, and those of the page that replays with it; each is a
-/// report.
-pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
-    let mut progress = Progress::start("wasm", "building the package for browsers and Node");
-    let built = build(tree, &mut progress).and_then(|package| {
-        let parity = parity(tree, &mut progress)?;
-        let mut program = lanes::cargo_build_program(tree, "antiphon");
-        finish(tree, "wasm-program", &mut program, &mut progress)?;
-        Ok((package, parity, node(tree)?))
+/// Builds everything that the tests of the package need: the package, a module that runs corpora,
+/// and the command-line program.
+pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
+    console.begin("wasm", "building the package for browsers and Node");
+    let built = build(tree, console).and_then(|_| {
+        parity(tree, console)?;
+        let mut build = lanes::cargo_build_program(tree, "antiphon");
+        finish(tree, "wasm-program", &mut build, console)?;
+        // A copy, because other lanes may build the program again while the tests use it.
+        let (built, copy) = (tree.target.join("debug/antiphon"), program(tree));
+        fs::copy(&built, &copy).map_err(Problem::file(&built))?;
+        Ok(())
     });
-    progress.finish();
-    let elapsed = progress.elapsed();
-    let (package, parity, node) = match built {
-        Ok(built) => built,
-        Err(problem) => return vec![Report::of_check("wasm", elapsed, Err(problem))],
+    console.finish();
+    Report::of_check("wasm", console.elapsed(), built)
+}
+
+/// Runs the package's tests in Node and in Chromium, and the tests of the page of `antiphon view`,
+/// which uses it. Returns a report for each. The package must be built.
+pub(crate) fn browsers(tree: &Tree, console: &mut Console) -> Vec<Report> {
+    let node = match Nodejs::find(tree, console) {
+        Ok(node) => node,
+        Err(problem) => return vec![Report::of_check("node", Duration::ZERO, Err(problem))],
     };
-    let tests = |name, file: &str, about: &str| {
-        let mut command = Command::new(&node);
+    let mut tests = |name, file: &str, about: &str| {
+        let mut command = Command::new(&node.program);
         command.arg("--test-reporter=tap").current_dir(&tree.root);
         command.arg(tree.root.join("rust").join(file));
-        command.env("ANTIPHON_WASM", &package);
-        command.env("ANTIPHON_WASM_PARITY", &parity);
-        command.env("ANTIPHON", tree.target.join("debug/antiphon"));
-        tap(tree, name, about, &mut command)
+        command.env("ANTIPHON_WASM", package_place(tree));
+        command.env("ANTIPHON_WASM_PARITY", parity_place(tree));
+        command.env("ANTIPHON", program(tree));
+        tap(tree, name, about, console, &mut command)
     };
     vec![
-        Report::of_check("wasm", elapsed, Ok(())),
         tests("node", "wasm/tests/node.mjs", "the package in Node"),
         tests(
             "chromium",
@@ -151,11 +173,26 @@ pub(crate) fn lane(tree: &Tree) -> Vec<Report> {
     ]
 }
 
-/// The package in `rust/wasm/pkg`, from nothing.
-fn build(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
-    let module = module(tree, &[], progress)?;
-    let place = tree.root.join("rust/wasm/pkg");
-    bind(tree, &module, &place, progress)?;
+/// The directory of the package.
+fn package_place(tree: &Tree) -> PathBuf {
+    tree.root.join("rust/wasm/pkg")
+}
+
+/// The command-line program that the tests start.
+fn program(tree: &Tree) -> PathBuf {
+    tree.target.join("wasm/antiphon")
+}
+
+/// The directory of the module that runs corpora, with the corpus.
+fn parity_place(tree: &Tree) -> PathBuf {
+    tree.target.join("wasm/parity")
+}
+
+/// Builds the package in `rust/wasm/pkg`, which is emptied first.
+fn build(tree: &Tree, console: &mut Console) -> Result<PathBuf, Problem> {
+    let module = module(tree, &[], console)?;
+    let place = package_place(tree);
+    bind(tree, &module, &place, console)?;
     for (from, to) in FILES {
         let (from, to) = (tree.root.join(from), place.join(to));
         fs::copy(&from, &to).map_err(Problem::file(&from))?;
@@ -189,58 +226,57 @@ fn manifest_text() -> String {
     format!("{manifest:#}\n")
 }
 
-/// A module that runs corpora too, and the corpus with what the native kernel makes of it.
-fn parity(tree: &Tree, progress: &mut Progress) -> Result<PathBuf, Problem> {
-    let place = tree.target.join("wasm/parity");
-    let module = module(tree, &["--features", "parity"], progress)?;
-    bind(tree, &module, &place, progress)?;
+/// Builds a module that also runs corpora, and writes the corpus with the native kernel's results.
+fn parity(tree: &Tree, console: &mut Console) -> Result<(), Problem> {
+    let place = parity_place(tree);
+    let module = module(tree, &["--features", "parity"], console)?;
+    bind(tree, &module, &place, console)?;
     let mut command = tree.cargo("build");
     command.args(["--workspace", "--features", "antiphon-wasm/parity"]);
     command.args(["--example", "corpus"]);
-    finish(tree, "wasm-corpus-build", &mut command, progress)?;
+    finish(tree, "wasm-corpus-build", &mut command, console)?;
     let mut corpus = Command::new(tree.target.join("debug/examples/corpus"));
     corpus.current_dir(&tree.root).arg(&place);
-    finish(tree, "wasm-corpus", &mut corpus, progress)?;
-    Ok(place)
+    finish(tree, "wasm-corpus", &mut corpus, console)
 }
 
-fn module(tree: &Tree, features: &[&str], progress: &mut Progress) -> Result<PathBuf, Problem> {
-    let maker = Maker::find().map_or_else(Maker::get, Ok)?;
+fn module(tree: &Tree, features: &[&str], console: &mut Console) -> Result<PathBuf, Problem> {
+    let compiler = Compiler::find().map_or_else(Compiler::install, Ok)?;
     let place = tree.target.join("wasm/cargo");
     let mut command = tree.cargo("build");
     command.args(["--package", PACKAGE, "--lib", "--profile", PROFILE]);
     command.args(["--target", TRIPLE]).args(features);
     command.arg("--target-dir").arg(&place);
     let mut hidden = hidden(tree)?;
-    if let Maker::Debian { library } = &maker {
+    if let Compiler::Debian { library } = &compiler {
         command.arg("-Zbuild-std=std,panic_abort");
         command
             .env("RUSTC", DEBIAN_RUSTC)
             .env("RUSTC_BOOTSTRAP", "1");
         hidden.push((library.clone(), "std"));
     }
-    // The bytes are the same wherever it was built, and tell nothing about where that was.
+    // The module's bytes must not depend on the directories of this machine, nor contain them.
     let flags: Vec<String> = hidden
         .iter()
         .map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()))
         .collect();
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env_remove("RUSTFLAGS");
-    finish(tree, "wasm-build", &mut command, progress)?;
+    finish(tree, "wasm-build", &mut command, console)?;
     let module = place.join(TRIPLE).join(PROFILE).join("antiphon_wasm.wasm");
     let bytes = fs::read(&module).map_err(Problem::file(&module))?;
     for (place, _) in &hidden {
         let place = place.as_os_str().as_encoded_bytes();
         if bytes.windows(place.len()).any(|window| window == place) {
             let place = String::from_utf8_lossy(place).into_owned();
-            return Err(Problem::Telling { module, place });
+            return Err(Problem::LeaksPath { module, place });
         }
     }
     Ok(module)
 }
 
-/// Folders of this machine that the compiler would write into the module, and what stands there in their place. The
-/// later ones count for more.
+/// The directories of this machine that the compiler would write into the module, each with its
+/// replacement. If several match, the last one wins.
 fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -256,56 +292,95 @@ fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
     Ok(hidden)
 }
 
-/// The JavaScript and the types around a module, by a program of this crate.
-fn bind(tree: &Tree, module: &Path, place: &Path, progress: &mut Progress) -> Result<(), Problem> {
+/// Generates the JavaScript and the types for a module, with a program of this crate.
+fn bind(tree: &Tree, module: &Path, place: &Path, console: &mut Console) -> Result<(), Problem> {
     if place.exists() {
         fs::remove_dir_all(place).map_err(Problem::file(place))?;
     }
     fs::create_dir_all(place).map_err(Problem::file(place))?;
-    let mut command = tree.cargo("run");
-    command.args(["--package", "xtask", "--features", "bindgen"]);
-    command
-        .args(["--bin", "bindgen", "--"])
-        .arg(module)
-        .arg(place);
-    finish(tree, "wasm-bindgen", &mut command, progress)
+    let bindgen = bindgen(tree, console)?;
+    let mut command = Command::new(bindgen.path().join(BINDGEN));
+    command.current_dir(&tree.root).arg(module).arg(place);
+    finish(tree, "wasm-bindgen", &mut command, console)
 }
 
-/// Runs a program to its good end.
+/// Returns the generator from the cache, and builds it first if it is not there.
+fn bindgen(tree: &Tree, console: &mut Console) -> Result<Entry, Problem> {
+    let place = tree.root.join("rust/xtask");
+    let key = inputs::of_cargo(tree, "wasm-bindgen 1")?
+        .file("manifest", &place.join("Cargo.toml"))?
+        .file("source", &place.join("src/bindgen.rs"))?;
+    let build = |content: &Path, console: &mut Console| {
+        let mut command = tree.cargo("build");
+        command.args(["--package", "xtask", "--features", "bindgen"]);
+        command.args(["--bin", BINDGEN]);
+        finish(tree, "wasm-bindgen-build", &mut command, console)?;
+        let (built, target) = (
+            tree.target.join("debug").join(BINDGEN),
+            content.join(BINDGEN),
+        );
+        fs::copy(&built, &target).map_err(Problem::file(&built))?;
+        Ok::<(), Problem>(())
+    };
+    let key = key.finish();
+    let (entry, _) = tree.cache.get_or_put(BINDGEN_KIND, &key, console, build)?;
+    Ok(entry)
+}
+
+/// Runs a program that must exit with success.
 fn finish(
     tree: &Tree,
     name: &'static str,
     command: &mut Command,
-    progress: &mut Progress,
+    console: &mut Console,
 ) -> Result<(), Problem> {
     command.env("CARGO_TERM_COLOR", "never");
     command.env("CARGO_TERM_PROGRESS_WHEN", "never");
     let log = tree.target.join("xtask").join(format!("{name}.log"));
     let mut output = String::new();
-    let status = run::watched(command, LANE_DEADLINE, &log, progress, |line| {
-        output = output.clone() + line + "\n";
-        Some(line.trim().to_owned())
+    let status = process::watched(command, LANE_DEADLINE, &log, console, |console, line| {
+        output.push_str(line);
+        output.push('\n');
+        console.note(line.trim().to_owned());
     })?;
     if status.success() {
         return Ok(());
     }
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command: name.to_owned(),
         status,
         output,
-    })
+    }
+    .into())
 }
 
-/// A Node that is new enough: the machine's own, or the one that set-up got for Lean.
-fn node(tree: &Tree) -> Result<PathBuf, Problem> {
-    let ours = tree.root.join(".tools/lean/bin/node");
-    let found = [PathBuf::from("node"), ours.clone()]
-        .into_iter()
-        .find(|node| is_new_enough(node));
-    found.ok_or_else(|| {
-        let mend = format!("the tests need Node {NODE_MAJOR_MIN} or later on the path or there");
-        Problem::absent(&ours, &mend)
-    })
+/// A Node that is new enough for the tests.
+struct Nodejs {
+    program: PathBuf,
+    /// Keeps a Node of the cache from being removed.
+    _cached: Option<Node>,
+}
+
+impl Nodejs {
+    /// The machine's own, or the one that set-up has installed for Lean.
+    fn find(tree: &Tree, console: &mut Console) -> Result<Self, Problem> {
+        let own = PathBuf::from("node");
+        if is_new_enough(&own) {
+            return Ok(Self {
+                program: own,
+                _cached: None,
+            });
+        }
+        let node = Node::find(&tree.lean(), Check::Sizes, console)?;
+        let node = node.ok_or_else(|| {
+            let hint = format!("the tests need Node {NODE_MAJOR_MIN} or later on the path");
+            Problem::absent(&own, &hint)
+        })?;
+        Ok(Self {
+            program: node.program().to_owned(),
+            _cached: Some(node),
+        })
+    }
 }
 
 fn is_new_enough(node: &Path) -> bool {
@@ -313,46 +388,57 @@ fn is_new_enough(node: &Path) -> bool {
         let version = text.trim().strip_prefix('v')?;
         version.split('.').next()?.parse::<u32>().ok()
     };
-    let version = run::output(Command::new(node).arg("--version")).ok();
+    let version = process::output(Command::new(node).arg("--version")).ok();
     version
         .and_then(major)
         .is_some_and(|major| major >= NODE_MAJOR_MIN)
 }
 
-/// Runs tests that report in TAP, and counts them.
-fn tap(tree: &Tree, name: &'static str, about: &str, command: &mut Command) -> Report {
-    let mut progress = Progress::start(name, about);
+/// Runs tests that report their results as TAP, and counts them.
+fn tap(
+    tree: &Tree,
+    name: &'static str,
+    about: &str,
+    console: &mut Console,
+    command: &mut Command,
+) -> Report {
+    console.begin(name, about);
     let log = tree.target.join("xtask").join(format!("{name}.log"));
     let mut tally = Tally::default();
     let mut details = Vec::new();
     let mut shown = Vec::new();
-    let ended = run::watched(
+    let ended = process::watched(
         command,
         Duration::from_secs(10 * 60),
         &log,
-        &mut progress,
-        |line| {
+        console,
+        |console, line| {
             tally = tally + counted(line);
             if let Some(figure) = line.trim_start().strip_prefix("# figure: ") {
                 details.push(figure.to_owned());
             }
             shown.push(line.to_owned());
-            line.trim_start().strip_prefix("ok ").map(str::to_owned)
+            if let Some(test) = line.trim_start().strip_prefix("ok ") {
+                console.note(test.to_owned());
+            }
         },
     );
-    progress.finish();
+    console.finish();
     let outcome = match ended {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Problem::Lane { status, log }),
-        Err(problem) => Err(problem),
+        Ok(status) => Err(support::Problem::Exit { status, log }.into()),
+        Err(problem) => Err(problem.into()),
     };
     if outcome.is_err() {
-        shown.iter().for_each(|line| println!("  | {line}"));
+        for line in &shown {
+            console.line(&format!("  | {line}"));
+        }
     }
-    Report::of_tests(name, progress.elapsed(), tally, outcome).with_details(details)
+    Report::of_tests(name, console.elapsed(), tally, outcome).with_details(details)
 }
 
-/// A line of TAP's end: `# pass 12`. What was cancelled, skipped or left to do did not run.
+/// Counts the tests of a summary line of TAP such as `# pass 12`. Tests that were cancelled,
+/// skipped or marked `todo` did not run.
 fn counted(line: &str) -> Tally {
     let mut tally = Tally::default();
     let words: Vec<&str> = line.split(' ').collect();
@@ -388,8 +474,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_tap_is_counted() {
-        let text = "ok 1 - one\n# pass 3\n# fail 1\n# cancelled 0\n# skipped 2\n# duration_ms 5\n# pass on 9";
+    fn the_summary_lines_of_tap_are_counted() {
+        let text = "ok 1 - one\n# pass 3\n# fail 1\n# cancelled 0\n# skipped 2\n\
+                    # duration_ms 5\n# pass on 9";
         let tally = text
             .lines()
             .map(counted)
@@ -403,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_names_files_that_are_made() {
+    fn the_manifest_names_files_of_the_package() {
         let manifest: serde_json::Value = serde_json::from_str(&manifest_text()).expect("JSON");
         assert_eq!(manifest["name"], PACKAGE);
         assert_eq!(manifest["exports"]["."]["node"]["default"], "./node.mjs");

@@ -5,18 +5,22 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::footprint::footprint;
 use crate::config::ProtocolMachineConfig;
-use crate::effect::{EffectRequest, Reply};
-use crate::event::{NoSink, ObsEvent, Sink};
-use crate::ids::{CoroutineId, EffectId, SessionId};
+use crate::effect::EffectRequest;
+use crate::event::ObsEvent;
+use crate::ids::{CoroutineId, EffectId, Pick, SessionId};
+use crate::input::{Resumed, Step};
 use crate::kernel::ProtocolMachineKernel;
 use crate::mutant::{self, active};
-use crate::queue::{Pick, Queued, ReadyQueue};
+use crate::outcome::Reply;
+use crate::queue::{Queued, ReadyQueue};
 use crate::schedule::{Driver, Run};
 use crate::session::{Phase, Session};
-use crate::step::{self, Context, Resumed, Step};
+use crate::sink::{NoSink, Sink};
+use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
-use crate::wave::{self, Footprint, WaveCertificate, WavePick, WaveRefusal};
+use crate::wave::{Footprint, WaveCertificate, WavePick, WaveRefusal};
 
 /// The row of a session that is not in the wave.
 const NONE: u32 = u32::MAX;
@@ -182,7 +186,7 @@ impl ProtocolMachineKernel {
     /// What the next step of this coroutine may write; nothing for a session that is not there.
     pub fn footprint(&self, pick: Pick) -> Footprint {
         match self.session(pick.session) {
-            Some(session) => wave::footprint(self.image(session), session, pick.coroutine),
+            Some(session) => footprint(self.image(session), session, pick.coroutine),
             None => Footprint::new(),
         }
     }
@@ -526,7 +530,7 @@ impl<'a> Job<'a> {
     /// The request that the session has issued, once the job has run.
     pub fn request(&self) -> Option<EffectRequest<'_>> {
         let (number, _) = self.buffer.result?.issued?;
-        self.session.request(self.image(), number)
+        EffectRequest::outstanding(self.session, self.image(), number)
     }
 
     /// Keeps the handler's reply to the request. Runs the job if it has not run.

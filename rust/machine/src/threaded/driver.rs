@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::handlers::{Contained, Handlers, Sharing};
 use super::pool::Pool;
-use crate::effect::{EffectHandler, Reply};
-use crate::event::Sink;
+use crate::effect::EffectHandler;
 use crate::ids::EffectId;
-use crate::kernel::{Answer, Job, ProtocolMachineKernel, Turn, WaveBuffers};
+use crate::input::{Resumed, Step, Turn};
+use crate::kernel::{Answer, Job, ProtocolMachineKernel, WaveBuffers};
 use crate::machine::{self, Round};
-use crate::step::{Resumed, Step};
+use crate::outcome::Reply;
+use crate::sink::Sink;
 use crate::wave::{WaveCertificate, WaveRefusal};
 
 /// Threads that a driver may have: more than any machine has cores, and few enough to start.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, SendError, Sender, TrySendError, bounded};
 
-use crate::event::Sink;
 use crate::fault::Refusal;
 use crate::ids::SessionId;
-use crate::kernel::{Ingress, ProtocolMachineKernel, Rest};
+use crate::input::{Ingress, Rest};
+use crate::kernel::ProtocolMachineKernel;
+use crate::sink::Sink;
 use crate::threaded::{Handlers, ThreadedProtocolMachine, WaveReport};
 use crate::verify::VerifiedImage;
 

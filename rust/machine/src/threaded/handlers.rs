@@ -3,8 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::effect::{EffectHandler, EffectRequest, FailureKind, Outcome, Reply};
+use crate::effect::{EffectHandler, EffectRequest};
 use crate::ids::SessionId;
+use crate::outcome::{FailureKind, Outcome, Reply};
 
 /// Handlers for sessions that ask at the same time.
 ///

@@ -1,17 +1,18 @@
-//! What would let something pass for proved, or for the model, that is not: words that no Lean file
-//! may hold outside comments and literals. What words do not show, [`axioms`](super::axioms) finds.
+//! Searches the Lean files for words that could make an unproved statement pass as proved, or code
+//! outside the model pass as the model. They are refused outside comments and literals.
+//! [`axioms`](super::axioms) finds what a search for words cannot.
 
-use crate::lean::source::{Source, tokens};
+use antiphon_lean_driver::{Source, tokens};
 
-/// Each word, and where it is allowed all the same.
+/// Each refused word, and where it is allowed.
 const REFUSED: [(&str, Allowed); 12] = [
     ("sorry", Allowed::Nowhere),
     ("admit", Allowed::Nowhere),
     ("axiom", Allowed::Nowhere),
     ("native_decide", Allowed::Nowhere),
-    // `decide +native` is the same.
+    // `decide +native` has the same effect.
     ("native", Allowed::Nowhere),
-    // It trusts the compiler, as the former do.
+    // It trusts the compiler, as `native_decide` does.
     ("bv_decide", Allowed::Nowhere),
     ("unsafe", Allowed::Nowhere),
     ("implemented_by", Allowed::Nowhere),
@@ -22,7 +23,7 @@ const REFUSED: [(&str, Allowed); 12] = [
     ("partial", Allowed::OutsideTheModel),
 ];
 
-/// What these names of Lean's own bring is refused under every prefix.
+/// Declarations of Lean that are refused, whatever namespace precedes the name.
 const REFUSED_NAMES: [&str; 10] = [
     "addDecl",
     "addDeclWithoutChecking",
@@ -39,11 +40,11 @@ const REFUSED_NAMES: [&str; 10] = [
 #[derive(Clone, Copy)]
 enum Allowed {
     Nowhere,
-    /// In the program that runs the model over a file, and in tests.
+    /// In the oracle, which runs the model on a file, and in tests.
     OutsideTheModel,
 }
 
-/// The refused words of one file, as lines for a person. `file` is its path below `lean/`.
+/// Lists the refused words of one file, a line each. `file` is its path below `lean/`.
 pub(crate) fn findings(file: &str, text: &str) -> Vec<String> {
     let source = Source::read(text);
     let code = source.code();
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn words_in_comments_literals_and_names_are_no_findings() {
+    fn words_in_comments_literals_and_names_are_allowed() {
         let text = r#"
 /-- sorry, this is unsafe /- axiom -/ extern -/
 def unsafeFoo := "sorry" -- admit
@@ -113,7 +114,7 @@ set_option maxRecDepth 4096
     }
 
     #[test]
-    fn partial_is_for_the_oracle_and_tests() {
+    fn partial_is_allowed_in_the_oracle_and_in_tests() {
         let text = "partial def loop : IO Unit := loop";
         assert_eq!(findings(MODEL, text).len(), 1);
         assert!(findings("Runtime/Oracle.lean", text).is_empty());

@@ -1,71 +1,73 @@
 
 /-!
-Which axioms anything of ours rests on. `cargo xtask lean` puts the imports in front: all of every proof
-and of every module that proofs import, so that no step of ours is taken on trust. Of Lean's own library
-proofs are not at hand here; whether something was declared as an axiom is.
+Checks which axioms the project's declarations depend on. `cargo xtask lean` prepends the imports:
+every module with proofs, and every module that these import, each with its proofs. The proofs of
+Lean's own library are not available here; whether one of its constants is an axiom is.
 -/
 
 open Lean Elab
 
-/-- What Lean's logic is taken to have. -/
+/-- The axioms of Lean's logic, which are allowed. -/
 meta def isAllowed (n : Name) : Bool :=
   n == `propext || n == `Quot.sound || n == `Classical.choice
 
-/-- Whether a module is of this project. -/
+/-- Whether a module belongs to this project. -/
 meta def isOurs (module : Name) : Bool :=
   module.getRoot == `Runtime
 
-/-- What is wrong with resting on something that has no body here. -/
-meta def wrong (env : Environment) (n : Name) : Option String :=
+/-- Why a declaration may not depend on a constant that has no body here; `none` if it may. -/
+meta def objection (env : Environment) (n : Name) : Option String :=
   if isAllowed n then none
   else if getOriginalConstKind? env n == some .axiom then some "an axiom"
   else match env.getModuleIdxFor? n with
-    | some i => if isOurs (env.header.moduleNames[i.toNat]!) then some "not imported whole" else none
-    | none => some "of no module"
+    | some i =>
+      if isOurs (env.header.moduleNames[i.toNat]!) then some "imported without its body" else none
+    | none => some "not in any module"
 
-/-- The findings about `who`, of what it was the first to rest on. -/
-meta def findings (env : Environment) (who : Name) : List Name → String
+/-- The findings about `user`, the first declaration found to depend on these constants. -/
+meta def findings (env : Environment) (user : Name) : List Name → String
   | [] => ""
-  | n :: ns => (match wrong env n with
-      | some why => who.toString ++ " rests on " ++ n.toString ++ ", which is " ++ why ++ "\n"
-      | none => "") ++ findings env who ns
+  | n :: ns => (match objection env n with
+      | some why => user.toString ++ " depends on " ++ n.toString ++ ", which is " ++ why ++ "\n"
+      | none => "") ++ findings env user ns
 
 /-- All but the first `n`. -/
-meta def without : Nat → List Name → List Name
-  | n + 1, _ :: xs => without n xs
+meta def dropFirst : Nat → List Name → List Name
+  | n + 1, _ :: xs => dropFirst n xs
   | _, xs => xs
 
-/-- How many there are, and what was found, of what was looked through so far. -/
-structure Looked where
+/-- The state of the check: how many declarations were checked, and the findings so far. -/
+structure Checked where
   count : Nat
   theorems : Nat
   found : String
   reached : CollectAxioms.State
 
-/-- Looks through everything that a module declares. -/
-meta def look (env : Environment) (l : Looked) : List Name → Looked
-  | [] => l
+/-- Checks these declarations of a module. -/
+meta def check (env : Environment) (c : Checked) : List Name → Checked
+  | [] => c
   | n :: ns =>
-    let before := l.reached.axioms.size
-    let (_, reached) := ((CollectAxioms.collect n).run env).run l.reached
-    let found := if reached.axioms.size == before then l.found
-      else l.found ++ findings env n (without before reached.axioms.toList)
+    let before := c.reached.axioms.size
+    let (_, reached) := ((CollectAxioms.collect n).run env).run c.reached
+    let found := if reached.axioms.size == before then c.found
+      else c.found ++ findings env n (dropFirst before reached.axioms.toList)
     let theorems := match env.find? n with
-      | some (.thmInfo _) => l.theorems + 1
-      | _ => l.theorems
-    look env ⟨l.count + 1, theorems, found, reached⟩ ns
+      | some (.thmInfo _) => c.theorems + 1
+      | _ => c.theorems
+    check env ⟨c.count + 1, theorems, found, reached⟩ ns
 
-/-- Looks through every module of ours. -/
-meta def lookAll (env : Environment) (l : Looked) : List Name → List ModuleData → Looked
-  | m :: ms, d :: ds => lookAll env (if isOurs m then look env l d.constNames.toList else l) ms ds
-  | _, _ => l
+/-- Checks every module of the project. -/
+meta def checkAll (env : Environment) (c : Checked) : List Name → List ModuleData → Checked
+  | m :: ms, d :: ds =>
+    checkAll env (if isOurs m then check env c d.constNames.toList else c) ms ds
+  | _, _ => c
 
 elab "axioms_of_all" : term => do
   let env := (← getEnv).setExporting false
-  let l := lookAll env ⟨0, 0, "", {}⟩ env.header.moduleNames.toList env.header.moduleData.toList
-  IO.println s!"{l.theorems} theorems among {l.count} declarations"
-  IO.println l.found
-  return mkStrLit (if l.found.isEmpty then "allowed" else "refused")
+  let c := checkAll env ⟨0, 0, "", {}⟩ env.header.moduleNames.toList env.header.moduleData.toList
+  IO.println s!"{c.theorems} theorems among {c.count} declarations"
+  IO.println c.found
+  return mkStrLit (if c.found.isEmpty then "allowed" else "refused")
 
-/-- Nothing of ours rests on anything but what is allowed. -/
+/-- The project's declarations depend on allowed axioms only. -/
 example : axioms_of_all = "allowed" := rfl

@@ -1,23 +1,21 @@
-//! The list of theorems, `lean/theorems.json`: for each theorem of the proofs and contracts its name,
-//! its file, what it says and the hash of its statement. A statement that changes, a theorem that
-//! goes and one that comes are seen in it.
+//! The list of theorems, `lean/theorems.json`: the name, file, first sentence and statement hash of
+//! each theorem among the proofs and contracts. Its diff shows statements that changed and theorems
+//! that were added or removed.
 
 use std::collections::BTreeMap;
 use std::fs;
 
+use antiphon_lean_driver::{Module, Modules, Source, Token, tokens};
 use serde_json::{Value, json};
 
-use crate::lean::modules::{Module, Modules};
-use crate::lean::source::{Source, Token, tokens};
-use crate::lean::toolchain;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
-/// Name of the list, below `lean/`.
+/// The name of the list, below `lean/`.
 pub(crate) const FILE: &str = "theorems.json";
 
-/// Where theorems are listed from; those of tests and of the model's own tools claim nothing, but for the one that a
-/// recording's theorem is proved by.
+/// The files and directories whose theorems are listed. Theorems of tests and of the model's tools
+/// are no claims, except the one in `Recording.lean`, which proves the theorem of a recording.
 const PROOFS: [&str; 4] = [
     "Runtime/Recording.lean",
     "Runtime/Proofs/",
@@ -25,21 +23,21 @@ const PROOFS: [&str; 4] = [
     "Runtime/TheoremPack/",
 ];
 
-/// Theorems by full name and file: two files may have a theorem of one name each, private or never
-/// imported together.
+/// Theorems by full name and file: two files may each have a theorem of the same name, if it is
+/// private or the files are never imported together.
 pub(crate) type Theorems = BTreeMap<(String, String), Theorem>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Theorem {
-    /// The first sentence of its doc-string; empty when it has none.
-    pub(crate) says: String,
-    /// Hash of the statement and of the variables in scope before it, which may be hypotheses of it;
-    /// without comments and with single spaces.
+    /// The first sentence of its doc string; empty if it has none.
+    pub(crate) summary: String,
+    /// The hash of the statement and of the variables in scope, which may be hypotheses; comments
+    /// are removed and white space is normalised.
     pub(crate) statement: String,
 }
 
-/// What begins a declaration or another command. A statement ends before one, and a doc-string is
-/// not about what comes after one.
+/// The words that start a declaration or another command. A statement ends before such a word, and
+/// a doc string before it belongs to that command.
 const COMMANDS: [&str; 19] = [
     "theorem",
     "def",
@@ -79,19 +77,19 @@ pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
 }
 
 pub(crate) fn write(tree: &Tree, theorems: &Theorems) -> Result<(), Problem> {
-    let path = toolchain::sources(tree).join(FILE);
+    let path = tree.lean().sources.join(FILE);
     fs::write(&path, listed(theorems)).map_err(Problem::file(&path))
 }
 
-/// What the list says and the sources do not, and the other way round.
+/// The differences between the list and the sources, a line each.
 pub(crate) fn differences(tree: &Tree, theorems: &Theorems) -> Result<Vec<String>, Problem> {
-    let path = toolchain::sources(tree).join(FILE);
+    let path = tree.lean().sources.join(FILE);
     let list = match fs::read_to_string(&path) {
         Ok(list) => list,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Problem::absent(
                 &path,
-                "`cargo xtask lean --inventory` writes it",
+                "write it with `cargo xtask lean --inventory`",
             ));
         }
         Err(error) => return Err(Problem::file(&path)(error)),
@@ -100,40 +98,45 @@ pub(crate) fn differences(tree: &Tree, theorems: &Theorems) -> Result<Vec<String
 }
 
 fn compare(list: &str, theorems: &Theorems) -> Vec<String> {
-    let Some(told) = read(list) else {
-        return vec![format!("lean/{FILE} is no list of theorems")];
+    let Some(listed_theorems) = read(list) else {
+        return vec![format!("lean/{FILE} is not a list of theorems")];
     };
     let mut differences = Vec::new();
     for (key, theorem) in theorems {
         let (name, file) = key;
-        match told.get(key) {
+        match listed_theorems.get(key) {
             None => differences.push(format!("`{name}` ({file}) is not listed")),
             Some(old) if old.statement != theorem.statement => {
                 differences.push(format!("the statement of `{name}` ({file}) changed"));
             }
             Some(old) if old != theorem => {
-                differences.push(format!("`{name}` ({file}) says something else"));
+                differences.push(format!("the doc string of `{name}` ({file}) changed"));
             }
             Some(_) => {}
         }
     }
-    let gone = told.keys().filter(|key| !theorems.contains_key(*key));
-    differences.extend(gone.map(|(name, file)| format!("`{name}` is listed but not in {file}")));
+    let removed = listed_theorems
+        .keys()
+        .filter(|key| !theorems.contains_key(*key));
+    let not_found = |(name, file): &(String, String)| {
+        format!("`{name}` is listed, but {file} does not have it")
+    };
+    differences.extend(removed.map(not_found));
     if differences.is_empty() && list != listed(theorems) {
         differences.push(format!(
-            "lean/{FILE} is not as it is written by the command"
+            "lean/{FILE} is not formatted as `cargo xtask lean --inventory` writes it"
         ));
     }
     differences
 }
 
-/// The file: one theorem a line, by name.
+/// The text of the file: a theorem per line, sorted by name.
 fn listed(theorems: &Theorems) -> String {
     let line = |((name, file), theorem): (&(String, String), &Theorem)| {
         let fields = [
             ("name", name),
             ("file", file),
-            ("says", &theorem.says),
+            ("says", &theorem.summary),
             ("statement", &theorem.statement),
         ];
         let fields = fields.map(|(field, value)| format!("\"{field}\": {}", json!(value)));
@@ -151,7 +154,7 @@ fn read(list: &str) -> Option<Theorems> {
     let row = |row: &Value| {
         let field = |name: &str| Some(row[name].as_str()?.to_owned());
         let theorem = Theorem {
-            says: field("says")?,
+            summary: field("says")?,
             statement: field("statement")?,
         };
         Some(((field("name")?, field("file")?), theorem))
@@ -165,7 +168,7 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
     let tokens = tokens(&code);
     let mut scopes = Scopes::default();
     let mut theorems = Vec::new();
-    // Where the last command began; a doc-string from before it is not about what comes now.
+    // The start of the last command: a doc string before it does not belong to the next theorem.
     let mut last = 0;
     for (number, token) in tokens.iter().enumerate() {
         let rest = &tokens[number + 1..];
@@ -176,12 +179,12 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
             "section" => scopes.open_section(name_on_line),
             "mutual" => scopes.open_section(None),
             "end" => scopes.close(name_on_line),
-            "variable" => scopes.take(in_one_line(
+            "variable" => scopes.declare(in_one_line(
                 &uncommented[token.at..binders_end(token, rest)],
             )),
             "include" | "omit" => {
                 let line = uncommented[token.at..].lines().next();
-                scopes.take(in_one_line(line.unwrap_or_default()));
+                scopes.declare(in_one_line(line.unwrap_or_default()));
             }
             "theorem" => {
                 let Some(name) = name else { continue };
@@ -193,7 +196,7 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
                 let doc = source.doc_before(token.at).filter(|(end, _)| *end > last);
                 let statement = scopes.variables() + &in_one_line(&uncommented[token.at..end]);
                 let theorem = Theorem {
-                    says: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
+                    summary: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
                     statement: blake3::hash(statement.as_bytes()).to_hex().to_string(),
                 };
                 theorems.push((scopes.full_name(name.text), theorem));
@@ -207,11 +210,11 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
     Ok(theorems)
 }
 
-/// Where the statement ends, whose words after the theorem's name are given: at the `:=` of the
-/// theorem itself, or at the first `|` or `where` of a proof by cases.
+/// Where the statement ends: at the `:=` of the theorem itself, or at the first `|` or `where` of a
+/// proof by cases. `rest` are the words after the theorem's name.
 fn statement_end(rest: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0_usize;
-    // Each of these in the statement has a `:=` of its own.
+    // Each binding within the statement has its own `:=`.
     let mut bindings = 0_usize;
     let mut matches = 0_usize;
     for token in rest {
@@ -230,7 +233,7 @@ fn statement_end(rest: &[Token<'_>]) -> Option<usize> {
     None
 }
 
-/// Where the brackets end that follow `variable`.
+/// The end of the bracketed binders after `variable`.
 fn binders_end(variable: &Token<'_>, rest: &[Token<'_>]) -> usize {
     let mut depth = 0_usize;
     let mut end = variable.end();
@@ -246,12 +249,12 @@ fn binders_end(variable: &Token<'_>, rest: &[Token<'_>]) -> usize {
     end
 }
 
-/// Open namespaces and sections, each part of a name by itself, as Lean has them, and the variables
-/// of each.
+/// The open namespaces and sections, and their variables. As in Lean, each part of a dotted name is
+/// a separate scope.
 #[derive(Default)]
 struct Scopes {
     open: Vec<Scope>,
-    /// With how many scopes were open where they were declared.
+    /// Each with the number of scopes that were open at its declaration.
     variables: Vec<(usize, String)>,
 }
 
@@ -279,11 +282,11 @@ impl Scopes {
             .retain(|(depth, _)| *depth <= self.open.len());
     }
 
-    fn take(&mut self, variables: String) {
+    fn declare(&mut self, variables: String) {
         self.variables.push((self.open.len(), variables));
     }
 
-    /// What is declared for whatever comes next.
+    /// The declarations of all variables in scope.
     fn variables(&self) -> String {
         let texts = self.variables.iter().map(|(_, text)| text.as_str());
         texts.flat_map(|text| [text, " "]).collect()
@@ -376,14 +379,14 @@ theorem more : (fun b => true || b) <| true || false := rfl
     }
 
     #[test]
-    fn names_sentences_and_statements() {
+    fn theorems_have_names_summaries_and_statements() {
         let theorems = read_text(TEXT);
-        let says: Vec<_> = theorems
+        let summaries: Vec<_> = theorems
             .iter()
-            .map(|((name, _), t)| (name.as_str(), t.says.as_str()))
+            .map(|((name, _), t)| (name.as_str(), t.summary.as_str()))
             .collect();
         assert_eq!(
-            says,
+            summaries,
             [
                 ("Antiphon.Session.Inner.«odd name»", ""),
                 ("Antiphon.Session.bare", ""),
@@ -412,7 +415,7 @@ theorem more : (fun b => true || b) <| true || false := rfl
     }
 
     #[test]
-    fn a_list_is_read_back_and_compared() {
+    fn the_list_round_trips_and_differences_are_found() {
         let theorems = read_text(TEXT);
         assert_eq!(read(&listed(&theorems)).as_ref(), Some(&theorems));
         assert_eq!(compare(&listed(&theorems), &theorems), Vec::<String>::new());
@@ -426,22 +429,22 @@ theorem more : (fun b => true || b) <| true || false := rfl
             compare(&listed(&theorems), &changed),
             [
                 "the statement of `Antiphon.Session.bare` (Runtime/Proofs/A.lean) changed",
-                "`Antiphon.Session.cases` (Runtime/Proofs/A.lean) says something else",
+                "the doc string of `Antiphon.Session.cases` (Runtime/Proofs/A.lean) changed",
                 "`newest` (Runtime/Proofs/A.lean) is not listed",
-                "`last` is listed but not in Runtime/Proofs/A.lean",
+                "`last` is listed, but Runtime/Proofs/A.lean does not have it",
             ]
         );
         let spaced = listed(&theorems).replace("[\n", "[\n\n");
         assert_eq!(compare(&spaced, &theorems).len(), 1);
         assert_eq!(
             compare("{}", &theorems),
-            ["lean/theorems.json is no list of theorems"]
+            ["lean/theorems.json is not a list of theorems"]
         );
         assert_eq!(compare("[]\n", &Theorems::new()), Vec::<String>::new());
     }
 
     #[test]
-    fn layout_and_comments_are_no_change_and_words_are() {
+    fn layout_and_comments_do_not_change_a_statement() {
         let of = |text: &str| statement(&read_text(text), "a");
         let one = of("theorem a : 1 = 1 := rfl");
         assert_eq!(
@@ -452,9 +455,10 @@ theorem more : (fun b => true || b) <| true || false := rfl
     }
 
     #[test]
-    fn variables_in_scope_are_of_the_statement_and_others_are_not() {
+    fn a_statement_includes_the_variables_in_scope_and_no_others() {
         let text = "section\nvariable {a : Nat} (h : a = 1) -- why\n  [Inhabited Nat]\n\
-                    include h\n@[simp] theorem one : a = a := rfl\nend\ntheorem two : 1 = 1 := rfl\n";
+                    include h\n@[simp] theorem one : a = a := rfl\nend\n\
+                    theorem two : 1 = 1 := rfl\n";
         let theorems = read_text(text);
         let one = "variable {a : Nat} (h : a = 1) [Inhabited Nat] include h theorem one : a = a";
         assert_eq!(statement(&theorems, "one"), hash(one));
@@ -464,9 +468,9 @@ theorem more : (fun b => true || b) <| true || false := rfl
     #[test]
     fn a_statement_without_end_is_an_error() {
         let problem = of_file("Runtime/Proofs/A.lean", "\ntheorem a : 1 = 1\ndef b := 2");
-        let said = problem.expect_err("it has no end").to_string();
+        let message = problem.expect_err("it has no end").to_string();
         assert_eq!(
-            said,
+            message,
             "lean/Runtime/Proofs/A.lean:2: the statement of `a` has no end"
         );
     }

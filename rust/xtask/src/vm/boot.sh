@@ -1,12 +1,14 @@
 #!/bin/sh
-# boot PORT CONSOLE: starts the machine beside this script. PORT is the path of a Unix socket that is
-# made for the guest's virtio-serial port; CONSOLE is a file for the guest's console, or `stdio`.
-# Software emulation always, so that it is the same machine wherever it runs.
+# boot PORT CONSOLE: starts the machine in the directory of this script. PORT is the path of the
+# Unix socket to create for the guest's virtio-serial port; CONSOLE is a file for the guest's
+# console, or `stdio`. It always uses software emulation, so that the machine is the same on every
+# host.
 set -eu
 here=$(dirname "$0")
 case $2 in stdio) console=stdio ;; *) console=file:$2 ;; esac
 if ! qemu-system-x86_64 --version >/dev/null 2>&1; then
-    # Not the system's: the one that set-up unpacked here. It finds its firmware by where it stands.
+    # The system has no QEMU: use the one that set-up unpacked here. It finds its firmware relative
+    # to its own path.
     PATH=$here/qemu/usr/bin:$PATH
     LD_LIBRARY_PATH=$here/qemu/usr/lib/x86_64-linux-gnu:$here/qemu/lib/x86_64-linux-gnu
     export LD_LIBRARY_PATH

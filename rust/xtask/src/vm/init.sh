@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first process of the guest: loads the drivers of the port, then runs the agent on it, again and
-# again, so that an agent that dies is replaced.
+# The first process of the guest: loads the drivers of the port, then runs the agent on it in a
+# loop, so that an agent that dies is replaced.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root
@@ -16,7 +16,7 @@ while read -r module; do
     insmod "/modules/$module" || echo "init: cannot load $module"
 done </modules/order
 
-# Ports are known by name; their device numbers depend on the machine.
+# The port is found by its name, because its device number depends on the machine.
 port=
 while [ -z "$port" ]; do
     for entry in /sys/class/virtio-ports/*; do

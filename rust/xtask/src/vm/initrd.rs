@@ -1,4 +1,4 @@
-//! The guest's file system: busybox, the agent, the modules and the script that runs first.
+//! The guest's file system: busybox, the agent, the kernel modules and the init script.
 
 use std::fs;
 use std::io::Write;
@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use antiphon_build_support::{self as support, process};
+
 use crate::problem::Problem;
-use crate::run;
-use crate::vm::kernel::Kernel;
+use crate::vm::kernel::Parts;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Writes the archive. It is not compressed: unpacking would cost more than loading it.
-pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(), Problem> {
+/// Writes the archive, uncompressed: decompressing would take longer than loading it.
+pub(crate) fn build(archive: &Path, kernel: &Parts, agent: &Path) -> Result<(), Problem> {
     let stage = archive.with_extension("d");
     if stage.exists() {
         fs::remove_dir_all(&stage).map_err(Problem::file(&stage))?;
@@ -49,10 +50,10 @@ pub(crate) fn build(archive: &Path, kernel: &Kernel, agent: &Path) -> Result<(),
     pack(&stage, &list, archive)
 }
 
-/// `cpio` in the one format that the kernel reads, with everything owned by root.
+/// Runs `cpio` with the only format that the kernel reads, and root as the owner of all files.
 fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     let file = fs::File::create(archive).map_err(Problem::file(archive))?;
-    let start = |source| Problem::Start {
+    let start = |source| support::Problem::Start {
         program: "cpio".to_owned(),
         source,
     };
@@ -69,7 +70,7 @@ fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
         .stdout(file)
         .spawn()
         .map_err(start)?;
-    // Taken, so that it is closed and cpio sees the end of the list.
+    // `take` closes the pipe after writing, so that cpio sees the end of the list.
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(list.as_bytes()).map_err(start)?;
     }
@@ -77,26 +78,28 @@ fn pack(stage: &Path, list: &str, archive: &Path) -> Result<(), Problem> {
     if status.success() {
         return Ok(());
     }
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command: "cpio --create".to_owned(),
         status,
         output: String::new(),
-    })
+    }
+    .into())
 }
 
-/// The program of Debian's static package; other busyboxes may be dynamic.
+/// The program of Debian's static package; another busybox may be dynamically linked.
 fn busybox() -> Result<PathBuf, Problem> {
-    let list = run::output(Command::new("dpkg-query").args(["--listfiles", "busybox-static"]))?;
-    list.lines()
+    let list = process::output(Command::new("dpkg-query").args(["--listfiles", "busybox-static"]))?;
+    let program = list
+        .lines()
         .map(PathBuf::from)
-        .find(|path| path.ends_with("bin/busybox"))
-        .ok_or(Problem::Output {
-            command: "dpkg-query --listfiles",
-            expected: "bin/busybox",
-        })
+        .find(|path| path.ends_with("bin/busybox"));
+    Ok(program.ok_or(support::Problem::Output {
+        command: "dpkg-query --listfiles",
+        expected: "bin/busybox",
+    })?)
 }
 
-/// Newer kernels come with compressed modules, which busybox does not load.
+/// Reads a module and decompresses it if needed: busybox cannot load compressed modules.
 fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
     if path.extension().is_none_or(|extension| extension != "xz") {
         return read(path);
@@ -107,7 +110,7 @@ fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
         .arg(path)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|source| Problem::Start {
+        .map_err(|source| support::Problem::Start {
             program: "xz".to_owned(),
             source,
         })?;
@@ -115,11 +118,12 @@ fn module_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
         return Ok(output.stdout);
     }
     let command = format!("xz --decompress {}", path.display());
-    Err(Problem::Failed {
+    Err(support::Problem::Failed {
         command,
         status: output.status,
         output: String::new(),
-    })
+    }
+    .into())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {

@@ -1,18 +1,26 @@
-//! The guest's kernel: the package that Debian's cloud kernel package depends on, unpacked and not installed.
+//! The guest's kernel: the package that Debian's cloud kernel package depends on, unpacked and not
+//! installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use antiphon_build_support::cache::Entry;
+use antiphon_build_support::console::Console;
+use antiphon_build_support::{self as support, process};
+
 use super::debian;
 use crate::problem::Problem;
 use crate::tree::Tree;
-use crate::{run, setup};
+use crate::{inputs, setup};
 
-/// Its only dependency is the current kernel.
+/// The kind of the cache entry.
+const KIND: &str = "guest-kernel";
+
+/// The package whose only dependency is the current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Modules that the port needs, each after those it builds on.
+/// The modules that the port needs, each after its dependencies.
 const MODULES: [&str; 6] = [
     "virtio_ring",
     "virtio",
@@ -22,57 +30,65 @@ const MODULES: [&str; 6] = [
     "virtio_console",
 ];
 
+/// The kernel, in an entry of the cache.
 pub(crate) struct Kernel {
-    /// Name of the package it came in.
-    pub(crate) version: String,
-    pub(crate) image: PathBuf,
-    /// Module files in the order in which they are loaded. A module that is built in is not here.
-    pub(crate) modules: Vec<PathBuf>,
-    /// True when it was there already.
+    pub(crate) parts: Parts,
+    /// Whether it was in the cache.
     pub(crate) cached: bool,
+    _entry: Entry,
 }
 
-/// Gives the kernel, from `target/vm/kernel` if it is there in full.
-pub(crate) fn fetch(tree: &Tree) -> Result<Kernel, Problem> {
-    let place = tree.target.join("vm/kernel");
-    if let Ok(kernel) = unpacked(&place) {
-        return Ok(kernel);
-    }
-    let package = setup::with_lists(|| {
-        let package = current()?;
-        debian::unpack(&place, &package, false)?;
-        Ok(package)
-    })?;
-    // Written last: a directory without it is unfinished.
-    let mark = place.join("package");
-    fs::write(&mark, package).map_err(Problem::file(&mark))?;
-    unpacked(&place).map(|kernel| Kernel {
-        cached: false,
-        ..kernel
+/// The parts of a kernel.
+pub(crate) struct Parts {
+    /// The name of its package.
+    pub(crate) version: String,
+    pub(crate) image: PathBuf,
+    /// The module files in loading order, without modules that are built into the kernel.
+    pub(crate) modules: Vec<PathBuf>,
+}
+
+/// Returns the kernel from the cache, and fetches it first if it is not there.
+pub(crate) fn fetch(tree: &Tree, console: &mut Console) -> Result<Kernel, Problem> {
+    let key = inputs::of_debian(META_PACKAGE).finish();
+    let unpack = |content: &Path, _: &mut Console| {
+        let package = setup::with_lists(|| {
+            let package = current()?;
+            debian::unpack(content, &package, false)?;
+            Ok(package)
+        })?;
+        let mark = content.join("package");
+        fs::write(&mark, package).map_err(Problem::file(&mark))
+    };
+    let (entry, cached) = tree.cache.get_or_put(KIND, &key, console, unpack)?;
+    let parts = unpacked(entry.path())?;
+    Ok(Kernel {
+        parts,
+        cached,
+        _entry: entry,
     })
 }
 
-/// The kernel's package.
+/// The name of the current kernel's package.
 fn current() -> Result<String, Problem> {
-    let depends = run::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
+    let depends = process::output(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
     let package = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
         .find(|name| name.starts_with("linux-image-"));
     Ok(package
-        .ok_or(Problem::Output {
+        .ok_or(support::Problem::Output {
             command: "apt-cache depends",
-            expected: "the kernel's package",
+            expected: "the name of a kernel package",
         })?
         .to_owned())
 }
 
-/// Reads what was unpacked; an error if anything is missing.
-fn unpacked(place: &Path) -> Result<Kernel, Problem> {
+/// Finds the parts of an unpacked kernel. Fails if one is missing.
+fn unpacked(place: &Path) -> Result<Parts, Problem> {
     let mark = place.join("package");
     let version = fs::read_to_string(&mark).map_err(Problem::file(&mark))?;
     let image = only(&place.join("boot"), |name| name.starts_with("vmlinuz-"))?;
-    // Where `/lib` is a link to `/usr/lib`, packages come with the latter.
+    // Packages for systems where `/lib` is a link to `/usr/lib` contain the latter path.
     let tops = [place.join("lib/modules"), place.join("usr/lib/modules")];
     let top = tops.iter().find(|top| top.is_dir()).unwrap_or(&tops[0]);
     let release = only(top, |_| true)?;
@@ -94,15 +110,14 @@ fn unpacked(place: &Path) -> Result<Kernel, Problem> {
             )
         })?);
     }
-    Ok(Kernel {
+    Ok(Parts {
         version,
         image,
         modules,
-        cached: true,
     })
 }
 
-/// The first file of one of these names, anywhere below.
+/// The first file with one of these names below a directory.
 fn find(place: &Path, names: &[String]) -> Result<Option<PathBuf>, Problem> {
     for entry in fs::read_dir(place).map_err(Problem::file(place))? {
         let path = entry.map_err(Problem::file(place))?.path();
@@ -117,7 +132,7 @@ fn find(place: &Path, names: &[String]) -> Result<Option<PathBuf>, Problem> {
     Ok(None)
 }
 
-/// The one entry whose name is accepted.
+/// The only entry whose name is accepted. Fails if there are none or several.
 fn only(place: &Path, accept: impl Fn(&str) -> bool) -> Result<PathBuf, Problem> {
     let entries = fs::read_dir(place).map_err(Problem::file(place))?;
     let mut found = entries

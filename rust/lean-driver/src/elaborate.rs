@@ -1,36 +1,36 @@
-//! One Lean process over one file, and what it said.
+//! Runs one Lean process on one file and reads its messages.
 
 use std::fmt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use antiphon_build_support::{self as support, process};
 use serde_json::Value;
 
-use crate::problem::Problem;
-use crate::run;
+use crate::Problem;
 
-/// A file that needs more than this on one slow core is to be divided.
+/// A file that takes longer than this on one slow core must be divided.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// Lines of a process that did not come to its end that are shown.
+/// How many of the last lines are shown if a process did not complete.
 const SHOWN_MAX: usize = 20;
 
-/// The last thing that the packaged Lean says of itself when a file was elaborated to its end.
+/// The debug line that the packaged Lean prints after it has elaborated a file.
 pub(crate) const COMPLETED: &str = "[DEBUG:K] runFrontend completed";
 
-/// The start of what else it says of itself.
+/// How the packaged Lean's debug lines start.
 pub(crate) const NOISE: &str = "[DEBUG:";
 
-/// What a file came to.
+/// The result of elaborating a file.
 #[derive(Debug, Default)]
 pub(crate) struct Elaborated {
     pub(crate) messages: Vec<Message>,
-    /// Why it does not count as built.
+    /// Why the file does not count as built.
     pub(crate) failure: Option<String>,
 }
 
-/// One message of Lean's.
+/// A message of Lean.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     file: String,
@@ -41,7 +41,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A line of `--json`; nothing when it is something else.
+    /// Parses a line of the output of `--json`; `None` if it is another line.
     fn read(file: &str, line: &str) -> Option<Self> {
         let json: Value = line
             .starts_with('{')
@@ -57,7 +57,7 @@ impl Message {
 }
 
 impl Message {
-    /// The lines of what is said, without its place.
+    /// The lines of the text, without the position.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines()
     }
@@ -76,18 +76,18 @@ impl fmt::Display for Message {
     }
 }
 
-/// Runs a Lean with `--json` over a file, which messages call `file`.
+/// Runs a Lean with `--json` on a file, which messages call `file`.
 pub(crate) fn elaborate(command: &mut Command, file: &str) -> Result<Elaborated, Problem> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(run::start_of(command))?;
+    let mut child = command.spawn().map_err(process::start_of(command))?;
     let (sender, lines) = channel();
     let streams = (child.stdout.take(), child.stderr.take());
     if let (Some(stdout), Some(stderr)) = streams {
-        run::send_lines(stdout, sender.clone());
-        run::send_lines(stderr, sender);
+        process::send_lines(stdout, sender.clone());
+        process::send_lines(stderr, sender);
     }
     let mut reading = Reading::default();
     let started = Instant::now();
@@ -97,34 +97,32 @@ pub(crate) fn elaborate(command: &mut Command, file: &str) -> Result<Elaborated,
             Ok(line) => reading.line(file, line),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                // It may have ended in between; both calls are then without effect.
+                // If the process has exited meanwhile, both calls have no effect.
                 let _ = child.kill();
                 let _ = child.wait();
                 let command = format!("lean {file}");
-                return Err(Problem::Late {
-                    command,
-                    deadline: DEADLINE,
-                });
+                let deadline = DEADLINE;
+                return Err(support::Problem::Timeout { command, deadline }.into());
             }
         }
     }
-    let status = child.wait().map_err(run::start_of(command))?;
+    let status = child.wait().map_err(process::start_of(command))?;
     Ok(reading.conclude(status.success(), &status.to_string()))
 }
 
-/// What was read of a process.
+/// The output of a process, as read so far.
 #[derive(Default)]
 struct Reading {
     messages: Vec<Message>,
     completed: bool,
-    /// What is neither a message nor noise, for when it ends badly.
+    /// All other lines but debug lines, shown if the process fails.
     rest: Vec<String>,
 }
 
 impl Reading {
     fn line(&mut self, file: &str, line: String) {
         if let Some(message) = Message::read(file, &line) {
-            // Some are said on both streams.
+            // Lean prints some messages on both streams.
             if !self.messages.contains(&message) {
                 self.messages.push(message);
             }
@@ -146,9 +144,7 @@ impl Reading {
         let failure = if !self.completed {
             let hidden = self.rest.len().saturating_sub(SHOWN_MAX);
             let last = self.rest[hidden..].join("\n    ");
-            Some(format!(
-                "Lean did not come to its end ({status})\n    {last}"
-            ))
+            Some(format!("Lean did not complete ({status})\n    {last}"))
         } else if errors + warnings > 0 {
             Some(format!("{errors} errors, {warnings} warnings"))
         } else if !success {
@@ -178,16 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_its_place_and_is_said_once() {
+    fn a_message_has_its_position_and_is_reported_once() {
         let end = "[DEBUG:K] runFrontend completed, env? = false";
         let done = read(&["[DEBUG:A] x", ERROR, "{ structure", ERROR, end], false);
-        let said: Vec<String> = done.messages.iter().map(Message::to_string).collect();
-        assert_eq!(said, ["lean/A.lean:5:15: error: unused"]);
+        let messages: Vec<String> = done.messages.iter().map(Message::to_string).collect();
+        assert_eq!(messages, ["lean/A.lean:5:15: error: unused"]);
         assert_eq!(done.failure.as_deref(), Some("1 errors, 0 warnings"));
     }
 
     #[test]
-    fn only_an_end_without_errors_is_success() {
+    fn only_a_completed_run_without_errors_and_warnings_succeeds() {
         let end = "[DEBUG:K] runFrontend completed, env? = true";
         assert_eq!(read(&["[DEBUG:A] x", end], true).failure, None);
         assert!(read(&[end], false).failure.is_some());
@@ -203,10 +199,7 @@ mod tests {
         );
         let cut = read(&["[DEBUG:A] x", "Aborted"], true)
             .failure
-            .expect("it was cut");
-        assert_eq!(
-            cut,
-            "Lean did not come to its end (exit status: 1)\n    Aborted"
-        );
+            .expect("it did not complete");
+        assert_eq!(cut, "Lean did not complete (exit status: 1)\n    Aborted");
     }
 }

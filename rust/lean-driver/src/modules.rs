@@ -1,35 +1,40 @@
-//! The modules under `lean/`: which there are, what each imports, and in which order they can be
-//! built.
+//! The modules under `lean/`, their imports, and the order in which they can be built.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::lean::source::{Source, tokens};
-use crate::problem::Problem;
+use crate::Problem;
+use crate::source::{Source, tokens};
 
-/// Directory and first part of the name of every module of this project.
+/// The directory of this project's modules, which is also the first part of their names.
 const OURS: &str = "Runtime";
 
-/// Where imports that are not ours may come from: what comes with Lean.
+/// The first parts of the names of Lean's own modules, which may also be imported.
 const CORE: [&str; 3] = ["Init", "Std", "Lean"];
 
 /// Modules by name.
 #[derive(Debug)]
-pub(crate) struct Modules(BTreeMap<String, Module>);
+pub struct Modules(BTreeMap<String, Module>);
 
+/// A module.
 #[derive(Debug)]
-pub(crate) struct Module {
-    /// Path below `lean/`, with `/`.
-    pub(crate) file: String,
-    pub(crate) text: String,
-    /// Those of this project that it imports.
-    pub(crate) imports: BTreeSet<String>,
+pub struct Module {
+    /// The path below `lean/`, separated by `/`.
+    pub file: String,
+    /// The text of the file.
+    pub text: String,
+    /// The modules of this project that it imports.
+    pub imports: BTreeSet<String>,
 }
 
 impl Modules {
-    /// Reads every module under `place`.
-    pub(crate) fn read(place: &Path) -> Result<Self, Problem> {
+    /// Reads every module below the directory of the sources.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or an import does not exist.
+    pub fn read(place: &Path) -> Result<Self, Problem> {
         let mut files = Vec::new();
         let top = place.join(OURS);
         if top.is_dir() {
@@ -49,7 +54,7 @@ impl Modules {
         Self::of(texts)
     }
 
-    /// Of files by their path below `lean/`; an error for an import of what is not there.
+    /// Modules of files, given by path below `lean/` and text. Fails if an import does not exist.
     fn of(texts: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut modules = BTreeMap::new();
         for (file, text) in texts {
@@ -71,32 +76,47 @@ impl Modules {
         Ok(Self(modules))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// The number of modules.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Module)> {
+    /// Whether there are no modules.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The modules with their names, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Module)> {
         self.0.iter().map(|(name, module)| (name.as_str(), module))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Module> {
+    /// The module with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Module> {
         self.0.get(name)
     }
 
-    /// What a file outside imports of ours.
+    /// The modules of this project that another file imports.
     pub(crate) fn imports_of(&self, file: &str, text: &str) -> Result<BTreeSet<String>, Problem> {
         imports(file, text, &self.0.keys().cloned().collect())
     }
 
-    /// The module that a person means by a name or by a path, with or without `lean/`.
-    pub(crate) fn named(&self, name: &str) -> Result<&str, Problem> {
+    /// The name of the module that is given by name or path, with or without `lean/`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such module.
+    pub fn named(&self, name: &str) -> Result<&str, Problem> {
         let path = name.strip_prefix("lean/").unwrap_or(name);
-        let meant = if path.ends_with(".lean") {
+        let wanted = if path.ends_with(".lean") {
             module_name(path)
         } else {
             name.to_owned()
         };
-        match self.0.get_key_value(&meant) {
+        match self.0.get_key_value(&wanted) {
             Some((found, _)) => Ok(found),
             None => Err(Problem::NoModule {
                 name: name.to_owned(),
@@ -104,8 +124,12 @@ impl Modules {
         }
     }
 
-    /// These modules and all they import, each after what it imports; an error for a cycle.
-    pub(crate) fn order(&self, wanted: &BTreeSet<String>) -> Result<Vec<&str>, Problem> {
+    /// These modules and all their imports, each after its imports.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a module does not exist or imports form a cycle.
+    pub fn order(&self, wanted: &BTreeSet<String>) -> Result<Vec<&str>, Problem> {
         let mut order = Vec::new();
         let mut done = BTreeSet::new();
         for name in wanted {
@@ -114,8 +138,12 @@ impl Modules {
         Ok(order)
     }
 
-    /// Every module, each after what it imports.
-    pub(crate) fn order_of_all(&self) -> Result<Vec<&str>, Problem> {
+    /// Every module, each after its imports.
+    ///
+    /// # Errors
+    ///
+    /// Fails if imports form a cycle.
+    pub fn order_of_all(&self) -> Result<Vec<&str>, Problem> {
         self.order(&self.0.keys().cloned().collect())
     }
 
@@ -170,8 +198,8 @@ fn find(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Those of `names` that a file's header imports. Its grammar: `module`? `prelude`?, then any number
-/// of `public`? `meta`? `import` `all`? and a name.
+/// The modules among `names` that a file's header imports. The header's grammar: `module`?
+/// `prelude`?, then any number of `public`? `meta`? `import` `all`? and a name.
 fn imports(file: &str, text: &str, names: &BTreeSet<String>) -> Result<BTreeSet<String>, Problem> {
     let source = Source::read(text);
     let code = source.code();
@@ -212,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_module_comes_after_what_it_imports() {
+    fn every_module_comes_after_its_imports() {
         let modules = modules(&[
             (
                 "Runtime/A.lean",
@@ -228,7 +256,7 @@ mod tests {
             ),
             ("Runtime/E.lean", "def x := 1\nimport Runtime.Nothing"),
         ])
-        .expect("all is there");
+        .expect("all imports exist");
         let order = modules.order_of_all().expect("no cycle");
         assert_eq!(
             order,
@@ -240,35 +268,36 @@ mod tests {
             ["Runtime.B.C", "Runtime.A"]
         );
         for name in ["Runtime.B.C", "Runtime/B/C.lean", "lean/Runtime/B/C.lean"] {
-            assert_eq!(modules.named(name).expect("it is there"), "Runtime.B.C");
+            assert_eq!(modules.named(name).expect("it exists"), "Runtime.B.C");
         }
-        let said = modules.named("Runtime.X").expect_err("no such").to_string();
-        assert_eq!(said, "there is no module `Runtime.X` under `lean/`");
+        let error = modules.named("Runtime.X").expect_err("it does not exist");
+        let message = error.to_string();
+        assert_eq!(message, "there is no module `Runtime.X` under `lean/`");
     }
 
     #[test]
-    fn an_import_of_nothing_is_told_with_its_place() {
+    fn an_import_that_does_not_exist_is_an_error_with_its_position() {
         let missing = modules(&[("Runtime/A.lean", "module\n\npublic import Runtime.X\n")]);
-        let said = missing.expect_err("it is not there").to_string();
+        let message = missing.expect_err("it does not exist").to_string();
         assert_eq!(
-            said,
-            "lean/Runtime/A.lean:3: there is no module `Runtime.X` to import"
+            message,
+            "lean/Runtime/A.lean:3: imports `Runtime.X`, which does not exist"
         );
         let foreign = modules(&[("Runtime/A.lean", "import Mathlib.Order")]);
         assert!(matches!(foreign, Err(Problem::Import { line: 1, .. })));
     }
 
     #[test]
-    fn a_cycle_is_told_in_its_order() {
+    fn a_cycle_is_an_error_that_lists_its_modules() {
         let modules = modules(&[
             ("Runtime/A.lean", "import Runtime.B"),
             ("Runtime/B.lean", "import Runtime.C"),
             ("Runtime/C.lean", "import Runtime.B"),
         ])
-        .expect("all is there");
-        let said = modules.order_of_all().expect_err("a cycle").to_string();
+        .expect("all imports exist");
+        let message = modules.order_of_all().expect_err("a cycle").to_string();
         assert_eq!(
-            said,
+            message,
             "modules import each other: Runtime.B, Runtime.C, Runtime.B"
         );
     }

@@ -1,17 +1,18 @@
-//! A file and all of ours that it imports, as one file.
+//! Combines a file and the project's modules that it imports into one file.
 //!
-//! The packaged Lean runs only the code of the file that it is given: of an imported module it has the theorems and
-//! the definitions, but not what they compile to. So a program is put together before it is run.
+//! The packaged Lean can run only the code of the file that it is given. Of an imported module it
+//! has the theorems and definitions, but no compiled code. So a program is bundled before it runs.
 
-use crate::lean::modules::Modules;
-use crate::lean::source::Source;
+use crate::modules::Modules;
+use crate::source::Source;
 
-/// The lines that every module starts with, and that a part of a bundle does not have.
+/// The lines with which every module starts; the parts of a bundle leave them out.
 const HEADER: [&str; 2] = ["module", "@[expose] public section"];
 
-/// `text` after the modules in `order`, which are all that it imports of ours, each after what it imports. What they
-/// import of Lean itself is imported once, at the top.
-pub(crate) fn bundle(modules: &Modules, order: &[&str], text: &str) -> String {
+/// Returns `text` after the modules in `order`, which are all of the project's modules that it
+/// imports, each after its own imports. Imports of Lean's own modules are moved to the top.
+#[must_use]
+pub fn bundle(modules: &Modules, order: &[&str], text: &str) -> String {
     let mut imports = Vec::new();
     let mut body = String::new();
     let texts = order.iter().filter_map(|name| modules.get(name));
@@ -42,7 +43,7 @@ fn part<'a>(modules: &Modules, text: &'a str, imports: &mut Vec<&'a str>, body: 
             body.push('\n');
             continue;
         };
-        // The line stays as an empty one, so that messages keep their distance.
+        // An empty line replaces the import, so that line numbers within the part stay right.
         body.push('\n');
         if before
             .split(' ')
@@ -62,10 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_has_every_import_before_its_use_and_no_header_but_its_own() {
+    fn a_bundle_has_modules_in_import_order_under_a_single_header() {
         let place = std::env::temp_dir().join(format!("antiphon-bundle-{}", std::process::id()));
         let a = "module\n\npublic meta import Lean\n\n@[expose] public section\n\ndef a := 1\n";
-        let b = "module\npublic import Runtime.A\n@[expose] public section\n/-\nmodule\n-/\ndef b := a\n";
+        let b = "module\npublic import Runtime.A\n@[expose] public section\n\
+                 /-\nmodule\n-/\ndef b := a\n";
         fs::create_dir_all(place.join("Runtime")).unwrap();
         fs::write(place.join("Runtime/A.lean"), a).unwrap();
         fs::write(place.join("Runtime/B.lean"), b).unwrap();

@@ -1,4 +1,4 @@
-//! Programs this one starts.
+//! Runs other programs.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
@@ -7,18 +7,18 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::problem::Problem;
-use crate::progress::Progress;
+use crate::Problem;
+use crate::console::Console;
 
-/// How often a running program is looked at.
+/// How often the state of a running program is polled.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long output may still come after the program itself has ended: a process it left behind can
+/// How long output is still read after the program has exited: a process that it left behind can
 /// hold the pipe open for ever.
-const AFTERMATH: Duration = Duration::from_secs(5);
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// Runs a short program and gives its standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
+/// Runs a short program and returns its standard output.
+pub fn output(command: &mut Command) -> Result<String, Problem> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -29,14 +29,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
     }
     let output_all = stdout + &String::from_utf8_lossy(&output.stderr);
     Err(Problem::Failed {
-        command: shown(command),
+        command: command_line(command),
         status: output.status,
         output: output_all,
     })
 }
 
-/// True when the program can be started and ends well.
-pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+/// Whether the program can be started and exits with success.
+pub fn works(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -46,28 +46,28 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Runs a program on this terminal and hands its exit code on.
-pub(crate) fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
+/// Runs a program on this terminal and returns its exit code.
+pub fn attached(command: &mut Command) -> Result<ExitCode, Problem> {
     let status = command.status().map_err(start_of(command))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs a program of a lane: every line of its output goes to `log` and to `on_line`, whose answer,
-/// if any, becomes the note shown beside the lane's name. Past `deadline` the program and all it
-/// started are killed.
-pub(crate) fn watched(
+/// Runs a program of a lane. Every line of its output goes to `log` and to `on_line`, which may set
+/// the console's note or print. After `deadline` the program and all processes it started are
+/// killed.
+pub fn watched(
     command: &mut Command,
     deadline: Duration,
     log: &Path,
-    progress: &mut Progress,
-    mut on_line: impl FnMut(&str) -> Option<String>,
+    console: &mut Console,
+    mut on_line: impl FnMut(&mut Console, &str),
 ) -> Result<ExitStatus, Problem> {
     if let Some(place) = log.parent() {
         std::fs::create_dir_all(place).map_err(Problem::file(place))?;
     }
     let mut log_file = File::create(log).map_err(Problem::file(log))?;
-    // One pipe for both streams, so that what belongs together stays together.
+    // One pipe for both streams keeps their lines in order.
     let (reader, writer) = io::pipe().map_err(start_of(command))?;
     let writer_too = writer.try_clone().map_err(start_of(command))?;
     command
@@ -75,7 +75,7 @@ pub(crate) fn watched(
         .stdout(writer)
         .stderr(writer_too);
     let mut child = command.spawn().map_err(start_of(command))?;
-    // The command holds our copies of the writing end; the pipe ends only when they are gone.
+    // The command holds our copies of the writing end; the pipe ends only when they are closed.
     command.stdout(Stdio::null()).stderr(Stdio::null());
 
     let lines = read_lines(reader);
@@ -85,9 +85,7 @@ pub(crate) fn watched(
         match lines.recv_timeout(TICK) {
             Ok(line) => {
                 writeln!(log_file, "{line}").map_err(Problem::file(log))?;
-                if let Some(note) = on_line(&line) {
-                    progress.note(note);
-                }
+                on_line(console, &line);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -95,7 +93,7 @@ pub(crate) fn watched(
                 return Ok(status);
             }
         }
-        progress.beat();
+        console.beat();
         if ended.is_none() {
             ended = child
                 .try_wait()
@@ -103,12 +101,12 @@ pub(crate) fn watched(
                 .map(|s| (s, Instant::now()));
         }
         match ended {
-            Some((status, at)) if at.elapsed() > AFTERMATH => return Ok(status),
+            Some((status, at)) if at.elapsed() > DRAIN_TIME => return Ok(status),
             Some(_) => {}
             None if started.elapsed() > deadline => {
-                kill_family(&mut child);
-                return Err(Problem::Late {
-                    command: shown(command),
+                kill_tree(&mut child);
+                return Err(Problem::Timeout {
+                    command: command_line(command),
                     deadline,
                 });
             }
@@ -123,8 +121,8 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
     receiver
 }
 
-/// Sends what is read line by line until it ends or nobody listens, from a thread of its own.
-pub(crate) fn send_lines(reader: impl Read + Send + 'static, sender: Sender<String>) {
+/// Starts a thread that sends each line, until the input ends or the receiver is dropped.
+pub fn send_lines(reader: impl Read + Send + 'static, sender: Sender<String>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut line = Vec::new();
@@ -143,25 +141,24 @@ pub(crate) fn send_lines(reader: impl Read + Send + 'static, sender: Sender<Stri
     });
 }
 
-/// Kills a child and everything it started. The children are not put in a process group of their
-/// own, so that Ctrl-C on the terminal reaches them; the price is this walk.
-fn kill_family(child: &mut Child) {
-    let mut family = vec![child.id()];
+/// Kills a child and all its descendants. Children share our process group, so that Ctrl-C on the
+/// terminal reaches them; therefore the descendants must be found by walking `/proc`.
+fn kill_tree(child: &mut Child) {
+    let mut processes = vec![child.id()];
     let mut next = 0;
-    while let Some(parent) = family.get(next) {
+    while let Some(parent) = processes.get(next) {
         let children = children_of(*parent);
-        family.extend(children);
+        processes.extend(children);
         next += 1;
     }
     let _ = child.kill();
-    for member in family.iter().skip(1) {
-        works("kill", &["-KILL", &member.to_string()]);
+    for process in processes.iter().skip(1) {
+        works("kill", &["-KILL", &process.to_string()]);
     }
     let _ = child.wait();
 }
 
-/// Children of a process, from every thread that may have started one; none where there is no
-/// `/proc`.
+/// The children of a process, started by any of its threads; empty on a system without `/proc`.
 fn children_of(parent: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
     let lists = threads
@@ -178,14 +175,14 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// For `map_err` over calls on a program.
-pub(crate) fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
+/// For `map_err` after operations on a program.
+pub fn start_of(command: &Command) -> impl FnOnce(io::Error) -> Problem + use<> {
     let program = command.get_program().to_string_lossy().into_owned();
     move |source| Problem::Start { program, source }
 }
 
-/// The command as a person would type it, for messages.
-fn shown(command: &Command) -> String {
+/// The command as typed on a command line, for messages.
+fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program
         .file_name()
@@ -200,17 +197,17 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::Status;
 
     /// Runs a shell script as a lane would.
     fn script(text: &str, name: &str, deadline: Duration) -> (Result<ExitStatus, Problem>, String) {
         let log = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
         let mut command = Command::new("sh");
         command.args(["-c", text]);
-        let mut progress = Progress::start("test", "a script");
+        let mut console = Console::buffered(Status::default());
         let mut seen = Vec::new();
-        let ended = watched(&mut command, deadline, &log, &mut progress, |line| {
+        let ended = watched(&mut command, deadline, &log, &mut console, |_, line| {
             seen.push(line.to_owned());
-            None
         });
         let logged = std::fs::read_to_string(&log).expect("the log is written");
         std::fs::remove_file(&log).expect("the log is ours");
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn both_streams_come_in_order_and_the_status_is_the_programs() {
+    fn both_streams_arrive_in_order_with_the_exit_status() {
         let text = "echo one; echo two >&2; printf 'three'; exit 3";
         let (ended, logged) = script(text, "order", Duration::from_secs(60));
         assert_eq!(ended.expect("it ends").code(), Some(3));
@@ -227,29 +224,29 @@ mod tests {
     }
 
     #[test]
-    fn past_the_deadline_the_whole_family_is_killed() {
+    fn after_the_deadline_all_descendants_are_killed() {
         let text = "sleep 600 & echo $!; sleep 600";
         let (ended, logged) = script(text, "late", Duration::from_millis(600));
-        assert!(matches!(ended, Err(Problem::Late { .. })), "{ended:?}");
+        assert!(matches!(ended, Err(Problem::Timeout { .. })), "{ended:?}");
         let grandchild = Path::new("/proc").join(logged.trim()).join("cmdline");
-        // A process that was killed but not yet collected by its new parent has no command line.
-        let lives = || std::fs::read(&grandchild).is_ok_and(|line| !line.is_empty());
+        // A process that was killed but not yet reaped by its new parent has no command line.
+        let is_alive = || std::fs::read(&grandchild).is_ok_and(|line| !line.is_empty());
         let started = Instant::now();
-        while lives() {
+        while is_alive() {
             assert!(
                 started.elapsed() < Duration::from_secs(10),
-                "the grandchild lives on"
+                "the grandchild is still alive"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     #[test]
-    fn a_failed_program_shows_its_last_words() {
+    fn the_error_of_a_failed_program_has_its_last_lines() {
         let problem = output(Command::new("sh").args(["-c", "echo why >&2; exit 4"]));
-        let said = problem.expect_err("it failed").to_string();
+        let message = problem.expect_err("it failed").to_string();
         assert_eq!(
-            said,
+            message,
             "`sh -c echo why >&2; exit 4` ended with exit status: 4\n    why"
         );
     }

@@ -1,25 +1,27 @@
-//! The text of a Lean file, told apart into code, comments and literals: what is searched for words
-//! is code alone.
+//! Divides the text of a Lean file into code, comments and literals, so that code alone can be
+//! searched for words.
 
 use std::ops::Range;
 
-/// What a stretch of a text is.
+/// The kind of a part of the text that is not code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A line comment, or a block comment with all it nests; doc-strings are comments.
+enum Kind {
+    /// A line comment, or a block comment with its nested comments. Doc strings are comments.
     Comment,
     /// A string or a character, with its quotes.
     Literal,
 }
 
-/// A text with the places of what is not code, in order.
-pub(crate) struct Source {
+/// A text and the positions of its comments and literals, in order.
+pub struct Source {
     text: String,
     spans: Vec<(Range<usize>, Kind)>,
 }
 
 impl Source {
-    pub(crate) fn read(text: &str) -> Self {
+    /// Reads a text. Any text is accepted.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
         let mut reader = Reader {
             text,
             at: 0,
@@ -33,27 +35,31 @@ impl Source {
         }
     }
 
-    /// The text without comments and literals, as long as the text itself and with its lines.
-    pub(crate) fn code(&self) -> String {
+    /// The text with comments and literals replaced by spaces. Lengths and lines stay the same.
+    #[must_use]
+    pub fn code(&self) -> String {
         self.without(|_| true)
     }
 
-    /// The text without comments, as long as the text itself and with its lines.
-    pub(crate) fn uncommented(&self) -> String {
+    /// The text with comments replaced by spaces. Lengths and lines stay the same.
+    #[must_use]
+    pub fn uncommented(&self) -> String {
         self.without(|kind| kind == Kind::Comment)
     }
 
-    /// The last doc-string that ends before `place`: where it ends, and what it says.
-    pub(crate) fn doc_before(&self, place: usize) -> Option<(usize, &str)> {
+    /// The last doc string that ends before `place`: the position of its end, and its text.
+    #[must_use]
+    pub fn doc_before(&self, place: usize) -> Option<(usize, &str)> {
         let mut docs = self.spans.iter().rev().filter_map(|(span, _)| {
-            let said = self.text[span.clone()].strip_prefix("/--")?;
-            Some((span.end, said.strip_suffix("-/")?))
+            let doc = self.text[span.clone()].strip_prefix("/--")?;
+            Some((span.end, doc.strip_suffix("-/")?))
         });
         docs.find(|(end, _)| *end <= place)
     }
 
-    /// Number of the line that `place` is on, from 1.
-    pub(crate) fn line(&self, place: usize) -> usize {
+    /// The number of the line of `place`, from 1.
+    #[must_use]
+    pub fn line(&self, place: usize) -> usize {
         self.text[..place].matches('\n').count() + 1
     }
 
@@ -68,32 +74,38 @@ impl Source {
                 }
             }
         }
-        // Whole characters became spaces, so what is left is as well formed as it was.
+        // All bytes of a character are replaced together, so the text stays valid UTF-8.
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
-/// A word or a sign of some code, and where it begins.
+/// A word or a symbol of the code, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
-    pub(crate) at: usize,
-    pub(crate) text: &'a str,
+pub struct Token<'a> {
+    /// The position of its first byte.
+    pub at: usize,
+    /// The word or symbol.
+    pub text: &'a str,
 }
 
 impl Token<'_> {
-    /// True for names and keywords; `A.b` is one name.
-    pub(crate) fn is_word(&self) -> bool {
+    /// Whether it is a name or a keyword; `A.b` is one name.
+    #[must_use]
+    pub fn is_word(&self) -> bool {
         self.text.starts_with(starts_word)
     }
 
-    pub(crate) fn end(&self) -> usize {
+    /// The position after its last byte.
+    #[must_use]
+    pub fn end(&self) -> usize {
         self.at + self.text.len()
     }
 }
 
-/// Words and signs of code. A sign is one character, but `:=` and signs like `||` and `<|` are whole:
-/// a `:` and a `|` by themselves mean something else.
-pub(crate) fn tokens(code: &str) -> Vec<Token<'_>> {
+/// The words and symbols of code. A symbol is one character, except `:=` and symbols like `||` and
+/// `<|`, because a single `:` or `|` has another meaning.
+#[must_use]
+pub fn tokens(code: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = code[at..].chars().next() {
@@ -117,7 +129,7 @@ pub(crate) fn tokens(code: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// Length of the name at the front: parts joined by single points, each plain or in `«»`.
+/// The length of the name at the start: parts separated by single dots, each plain or in `«»`.
 fn word(text: &str) -> usize {
     let mut length = 0;
     loop {
@@ -154,7 +166,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads code to the end, or to the `}` that closes a place in an interpolated string.
+    /// Reads code until the end, or until the `}` that ends a term in an interpolated string.
     fn code(&mut self, closing: Option<char>) {
         let mut depth = 0_usize;
         while let Some(next) = self.peek() {
@@ -215,7 +227,8 @@ impl Reader<'_> {
         self.take(at, Kind::Comment);
     }
 
-    /// A name may hold `'` and may be the prefix of a string: `r"…"`, `r#"…"#`, `s!"…"`.
+    /// Reads a name. It may contain `'`, and may be the prefix of a string: `r"…"`, `r#"…"#`,
+    /// `s!"…"`.
     fn word(&mut self) {
         let length = part(&self.text[self.at..]);
         let name = &self.text[self.at..self.at + length];
@@ -241,7 +254,7 @@ impl Reader<'_> {
         self.take(end, Kind::Literal);
     }
 
-    /// From its opening quote. What stands in braces in an interpolated string is code.
+    /// Reads a string from its opening quote. In an interpolated string, text in braces is code.
     fn string(&mut self, interpolated: bool) {
         let mut start = self.at;
         self.at += 1;
@@ -261,7 +274,7 @@ impl Reader<'_> {
         self.spans.push((start..self.at, Kind::Literal));
     }
 
-    /// `'x'` and `'\u{41}'`; a quote that is neither is only a sign.
+    /// Reads a character such as `'x'` or `'\u{41}'`. Any other quote is a symbol.
     fn character(&mut self) {
         let rest = &self.text[self.at + 1..];
         let inside = match rest.chars().next() {
@@ -302,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_nest_and_end_where_they_end() {
+    fn block_comments_nest() {
         assert_eq!(words("a /- b /- c -/ d -/ e -- f\ng"), ["a", "e", "g"]);
         assert_eq!(words("a /-- b -- c -/ d"), ["a", "d"]);
         assert_eq!(words("a /-! b /-- c -/ -/ d"), ["a", "d"]);
@@ -311,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_hide_comments_and_words() {
+    fn strings_are_not_searched_for_comments_and_words() {
         assert_eq!(words(r#"a "b -- c" d"#), ["a", "d"]);
         assert_eq!(words(r#"a "b \" /- c" d"#), ["a", "d"]);
         assert_eq!(words(r#"a "b \\" c"#), ["a", "c"]);
@@ -321,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interpolated_string_has_code_in_braces() {
+    fn text_in_braces_of_an_interpolated_string_is_code() {
         assert_eq!(words(r#"s!"a {b} c""#), ["s!", "b"]);
         assert_eq!(
             words(r#"s!"a {f {x := 1} "c}"} d" e"#),
@@ -332,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_literals_and_primes_are_not() {
+    fn characters_are_literals_and_primes_belong_to_names() {
         assert_eq!(words("a '\"' b '\"' c"), ["a", "b", "c"]);
         assert_eq!(words(r"a '\'' b '\\' c '\x41' d"), ["a", "b", "c", "d"]);
         assert_eq!(words("x' y'' \"z\""), ["x'", "y''"]);
@@ -341,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_word_with_its_parts() {
+    fn a_dotted_name_is_one_word() {
         assert_eq!(
             words("unsafeFoo partial_x A.b.«c d».e x.1"),
             ["unsafeFoo", "partial_x", "A.b.«c d».e", "x.1"]
@@ -350,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn the_doc_string_is_the_last_one_before() {
+    fn the_last_doc_string_before_a_position_is_found() {
         let text = "/-- One. -/ a /- x -/ /-- Two. -/ b";
         let source = Source::read(text);
         let at = |word| text.find(word).expect("it is there");

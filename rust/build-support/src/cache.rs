@@ -1,0 +1,416 @@
+//! A cache of files outside the checkout, for results that take long to compute or to download.
+//!
+//! An entry is a directory of files. Its [`Key`] is the digest of all inputs of the result, so an
+//! entry is never out of date. Entries are written under a temporary name and then renamed, so no
+//! process sees an incomplete one. Each entry has a manifest with the digests of its files, which
+//! is verified when the entry is used. A damaged entry is reported and treated as missing.
+//!
+//! The directory is that of the variable `ANTIPHON_CACHE`, otherwise `antiphon` in the user's cache
+//! directory: `$XDG_CACHE_HOME` or `~/.cache`. Below it:
+//!
+//! ```text
+//! v1/KIND/KEY/manifest    digests of the files; its modification time is that of the last use
+//! v1/KIND/KEY/content/    the files
+//! v1/tmp/                 entries that are being written or removed
+//! ```
+//!
+//! Several processes may use the cache at once. A process holds a shared lock on the directory of
+//! an entry while it uses it, and an entry that is in use is not removed.
+
+mod entry;
+mod key;
+mod manifest;
+mod table;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+pub use entry::Entry;
+pub use key::{Key, KeyBuilder};
+pub use table::{ROWS_MAX, Table};
+
+use crate::Problem;
+use crate::console::Console;
+use entry::Locked;
+
+/// The variable that names the directory of the cache.
+pub const VARIABLE: &str = "ANTIPHON_CACHE";
+
+/// The bound on the size of the cache, in bytes. A checkout needs 0.9 GB: Lean and Node 0.7, guest
+/// kernel and QEMU 0.2, Lean modules 0.02. So this has room for a change of all of them and for the
+/// modules of some hundred versions of the model.
+pub const BYTES_MAX: u64 = 4 << 30;
+
+/// The bound on the number of entries: sixty modules for each of a hundred versions of the model.
+/// It keeps the search for old entries short, which reads a file of each.
+pub const ENTRIES_MAX: usize = 6_000;
+
+/// The version of the layout. A change of the layout or of the manifest needs a new number.
+const LAYOUT: &str = "v1";
+
+/// The directory of entries that are being written or removed.
+const TEMPORARY: &str = "tmp";
+
+/// A temporary directory that is older than this was left by a process that was killed: no entry
+/// takes an hour to write.
+const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often a process tries to replace an entry that other processes write at the same time. Each
+/// failure means that another process was faster, so it is rarely needed twice.
+const RENAMES_MAX: usize = 16;
+
+/// How thoroughly an entry is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// All files are read and their digests compared.
+    Digests,
+    /// Only the presence and size of the files is compared. For a large entry that was verified in
+    /// full before and is used often.
+    Sizes,
+}
+
+/// A cache directory.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+    bytes_max: u64,
+    entries_max: usize,
+}
+
+/// The entries of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The number of entries.
+    pub entries: usize,
+    /// The size of their files in bytes.
+    pub bytes: u64,
+    /// When an entry was last used.
+    pub last_use: SystemTime,
+}
+
+/// An entry found in the directory.
+struct Found {
+    kind: String,
+    path: PathBuf,
+    bytes: u64,
+    last_use: SystemTime,
+}
+
+impl Cache {
+    /// The cache of this user, or one in `fallback` if the environment names no directory.
+    #[must_use]
+    pub fn locate(fallback: &Path) -> Self {
+        let root = root(|name| std::env::var_os(name));
+        let root = root.unwrap_or_else(|| fallback.to_owned());
+        Self::at(root, BYTES_MAX, ENTRIES_MAX)
+    }
+
+    /// A cache in a directory, which is created with the first entry, with these bounds.
+    #[must_use]
+    pub fn at(root: PathBuf, bytes_max: u64, entries_max: usize) -> Self {
+        Self {
+            root,
+            bytes_max,
+            entries_max,
+        }
+    }
+
+    /// The directory of the cache.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bound on the size of all files, in bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Finds and verifies an entry. Returns `None` if it is missing or damaged; a damaged entry is
+    /// reported on the console, and [`Cache::put`] replaces it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an existing entry cannot be read.
+    pub fn get(
+        &self,
+        kind: &str,
+        key: &Key,
+        check: Check,
+        console: &mut Console,
+    ) -> Result<Option<Entry>, Problem> {
+        let path = self.path(kind, key);
+        let Some(locked) = Locked::shared(&path)? else {
+            return Ok(None);
+        };
+        match manifest::verify(&path, check) {
+            Ok(()) => {
+                manifest::touch(&path)?;
+                Ok(Some(Entry::new(&path, locked)))
+            }
+            Err(damage) => {
+                console.line(&format!(
+                    "  damaged cache entry `{}`: {damage}; it is not used",
+                    path.display()
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes an entry: `fill` writes its files into an empty directory. An entry with this key is
+    /// replaced, unless another process uses it and it is not damaged. Afterwards removes the
+    /// entries that were not used for the longest time until the cache is within its bounds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `fill` does, or if a file cannot be written.
+    pub fn put<E: From<Problem>>(
+        &self,
+        kind: &str,
+        key: &Key,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<Entry, E> {
+        let stage = self.temporary()?;
+        let content = stage.join(entry::CONTENT);
+        fs::create_dir_all(&content).map_err(Problem::file(&content))?;
+        let written = fill(&content).and_then(|()| Ok(self.publish(&stage, kind, key)?));
+        if written.is_err() {
+            remove(&stage)?;
+        }
+        written
+    }
+
+    fn publish(&self, stage: &Path, kind: &str, key: &Key) -> Result<Entry, Problem> {
+        manifest::write(stage)?;
+        let path = self.path(kind, key);
+        let parent = self.layout().join(kind);
+        fs::create_dir_all(&parent).map_err(Problem::file(&parent))?;
+        // The lock belongs to the directory, not to its name: the entry is never unlocked.
+        let locked = Locked::shared(stage)?;
+        let locked = locked.ok_or_else(|| Problem::absent(stage, "it was removed; try again"))?;
+        for _ in 0..RENAMES_MAX {
+            // A rename replaces no directory that has files.
+            match fs::rename(stage, &path) {
+                Ok(()) => {
+                    let entry = Entry::new(&path, locked);
+                    self.trim()?;
+                    return Ok(entry);
+                }
+                Err(_) if path.exists() => {}
+                Err(error) => return Err(Problem::file(&path)(error)),
+            }
+            if self.evict(&path)? {
+                continue;
+            }
+            let Some(other) = Locked::shared(&path)? else {
+                continue;
+            };
+            if manifest::verify(&path, Check::Digests).is_ok() {
+                remove(stage)?;
+                return Ok(Entry::new(&path, other));
+            }
+            self.discard(&path)?;
+        }
+        Err(Problem::absent(
+            &path,
+            "other processes replace it all the time",
+        ))
+    }
+
+    /// The entry if it is in the cache, otherwise a new one that `fill` writes. The flag says
+    /// whether it was in the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::get`] and [`Cache::put`].
+    pub fn get_or_put<E: From<Problem>>(
+        &self,
+        kind: &str,
+        key: &Key,
+        console: &mut Console,
+        fill: impl FnOnce(&Path, &mut Console) -> Result<(), E>,
+    ) -> Result<(Entry, bool), E> {
+        if let Some(entry) = self.get(kind, key, Check::Digests, console)? {
+            return Ok((entry, true));
+        }
+        let entry = self.put(kind, key, |content| fill(content, console))?;
+        Ok((entry, false))
+    }
+
+    /// The entries by kind.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the directory cannot be read.
+    pub fn usage(&self) -> Result<BTreeMap<String, Usage>, Problem> {
+        let mut kinds = BTreeMap::new();
+        for found in self.entries()? {
+            let usage = kinds.entry(found.kind).or_insert(Usage {
+                entries: 0,
+                bytes: 0,
+                last_use: found.last_use,
+            });
+            usage.entries += 1;
+            usage.bytes += found.bytes;
+            usage.last_use = usage.last_use.max(found.last_use);
+        }
+        Ok(kinds)
+    }
+
+    /// Removes all entries that no process uses. Returns how many were removed and how many are in
+    /// use.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an entry cannot be removed.
+    pub fn clear(&self) -> Result<(usize, usize), Problem> {
+        let (mut removed, mut in_use) = (0, 0);
+        for found in self.entries()? {
+            if self.evict(&found.path)? {
+                removed += 1;
+            } else {
+                in_use += 1;
+            }
+        }
+        self.remove_abandoned()?;
+        Ok((removed, in_use))
+    }
+
+    /// Removes the entries that were not used for the longest time until the bounds hold. Entries
+    /// in use stay, so the cache may exceed its bounds as long as they are used.
+    fn trim(&self) -> Result<(), Problem> {
+        let mut entries = self.entries()?;
+        let mut bytes: u64 = entries.iter().map(|found| found.bytes).sum();
+        let mut count = entries.len();
+        if bytes <= self.bytes_max && count <= self.entries_max {
+            return Ok(());
+        }
+        self.remove_abandoned()?;
+        entries.sort_by_key(|found| found.last_use);
+        for found in entries {
+            if bytes <= self.bytes_max && count <= self.entries_max {
+                break;
+            }
+            if self.evict(&found.path)? {
+                bytes -= found.bytes;
+                count -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an entry; false if a process uses it.
+    fn evict(&self, path: &Path) -> Result<bool, Problem> {
+        let Some(_lock) = Locked::exclusive(path)? else {
+            return Ok(!path.exists());
+        };
+        self.discard(path)?;
+        Ok(true)
+    }
+
+    /// Removes an entry if it exists. It is renamed first, so that no process sees a part of it.
+    fn discard(&self, path: &Path) -> Result<(), Problem> {
+        let target = self.temporary()?;
+        match fs::rename(path, &target) {
+            Ok(()) => remove(&target),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Problem::file(path)(error)),
+        }
+    }
+
+    /// A path for a new temporary directory.
+    fn temporary(&self) -> Result<PathBuf, Problem> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let parent = self.layout().join(TEMPORARY);
+        fs::create_dir_all(&parent).map_err(Problem::file(&parent))?;
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        Ok(parent.join(format!("{}-{number}", std::process::id())))
+    }
+
+    /// Removes temporary directories of processes that were killed.
+    fn remove_abandoned(&self) -> Result<(), Problem> {
+        for path in children(&self.layout().join(TEMPORARY))? {
+            let age = fs::metadata(&path)
+                .and_then(|data| data.modified())
+                .ok()
+                .and_then(|time| time.elapsed().ok());
+            if age.is_some_and(|age| age > TEMPORARY_AGE_MAX) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<Found>, Problem> {
+        let mut entries = Vec::new();
+        for kind in children(&self.layout())? {
+            let name = kind.file_name().unwrap_or_default().to_string_lossy();
+            if name == TEMPORARY || !kind.is_dir() {
+                continue;
+            }
+            for path in children(&kind)?.into_iter().filter(|path| path.is_dir()) {
+                // An entry with an unreadable manifest is removed first.
+                let (bytes, last_use) =
+                    manifest::summary(&path).unwrap_or((0, SystemTime::UNIX_EPOCH));
+                entries.push(Found {
+                    kind: name.clone().into_owned(),
+                    path,
+                    bytes,
+                    last_use,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn layout(&self) -> PathBuf {
+        self.root.join(LAYOUT)
+    }
+
+    fn path(&self, kind: &str, key: &Key) -> PathBuf {
+        self.layout().join(kind).join(key.as_str())
+    }
+}
+
+/// The directory of the cache, by the variables of the environment. Relative paths are ignored, as
+/// the XDG specification asks for.
+fn root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute(VARIABLE)
+        .or_else(|| Some(absolute("XDG_CACHE_HOME")?.join("antiphon")))
+        .or_else(|| Some(absolute("HOME")?.join(".cache/antiphon")))
+}
+
+/// The paths in a directory, sorted; none if it does not exist.
+fn children(place: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let entries = match fs::read_dir(place) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Problem::file(place)(error)),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes a directory, which another process may be removing too.
+fn remove(place: &Path) -> Result<(), Problem> {
+    match fs::remove_dir_all(place) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Problem::file(place)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

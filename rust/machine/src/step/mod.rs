@@ -1,0 +1,375 @@
+//! The meaning of an instruction, and of an effect's outcome.
+//!
+//! [`step`] is the only code that gives an instruction its meaning; every driver takes it, by `attempt`, and chooses only *which*
+//! coroutine of *which* session steps. It is total and deterministic, sees one session, and validates before it
+//! commits: a step that cannot be done changes nothing but the status of its coroutine, or ends the session by a
+//! fault. `docs/semantics.md` says the same in prose, line by line.
+
+mod effects;
+mod life;
+mod messages;
+
+use crate::config::ProtocolMachineConfig;
+use crate::effect::Invocation;
+use crate::event::{End, Event, Message, Stamp};
+use crate::fault::{Action, Fault, Refusal, Table};
+use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
+use crate::image::{Arm, Class, Instruction, Operation};
+use crate::input::{On, Resumed, Step, Stepped};
+use crate::mutant::{self, active};
+use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::session::{Coroutine, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind};
+use crate::sink::Sink;
+use crate::value::Value;
+use crate::verify::{Point, VerifiedImage};
+
+use effects::invoke;
+pub use effects::resume;
+pub(crate) use effects::{expire, expire_witness, take_in};
+pub(crate) use life::cancel;
+use life::{Child, close, fail, halt, spawn};
+use messages::{Incoming, Next, Outgoing, chosen_arm, receive, send};
+
+/// What a step may know besides its session. Nothing in it changes during a step.
+#[derive(Clone, Copy, Debug)]
+// In this order: the index apart from the clock, which stands beside it in the kernel. Copied together, the two would be
+// read wider than the index was just written, and a processor waits for that.
+#[repr(C)]
+pub struct Context<'a> {
+    /// The machine's step index.
+    pub step: u64,
+    /// The session's image.
+    pub image: &'a VerifiedImage,
+    /// The machine's configuration.
+    pub config: &'a ProtocolMachineConfig,
+    /// The logical clock, in ticks.
+    pub clock: u64,
+}
+
+/// A step's result in one word. What the coroutine is blocked on, and which effect it issued, are
+/// read from the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    /// The instruction was executed, and made this coroutine ready.
+    Ran(Option<CoroutineId>),
+    Yielded,
+    Blocked,
+    /// The session's last effect is the one that the step issued.
+    Effect,
+    Halted,
+}
+
+impl StepKind {
+    /// The whole result, read from the session as the step left it.
+    pub(crate) fn step(self, s: &Session, who: CoroutineId) -> Step {
+        let status = s.coroutines.get(who.index()).map(|c| c.status);
+        match (self, status) {
+            (StepKind::Ran(_), _) => Step::Ran,
+            (StepKind::Yielded, _) => Step::Yielded,
+            (StepKind::Effect, Some(Status::Blocked(On::Effect(number)))) => {
+                let session = s.id;
+                Step::Effect(EffectId { session, number })
+            }
+            (StepKind::Blocked, Some(Status::Blocked(on))) => Step::Blocked(on),
+            (StepKind::Blocked | StepKind::Effect | StepKind::Halted, _) => Step::Halted,
+        }
+    }
+
+    /// The coroutine that the step made ready.
+    #[inline]
+    pub(crate) fn woken(self) -> Option<CoroutineId> {
+        match self {
+            StepKind::Ran(woken) => woken,
+            StepKind::Yielded | StepKind::Blocked | StepKind::Effect | StepKind::Halted => None,
+        }
+    }
+}
+
+type Attempt = Result<StepKind, Fault>;
+
+/// One semantic step of one coroutine.
+///
+/// The coroutine must be ready and its session active; otherwise the step is answered as blocked or ended and changes
+/// nothing. Constant time but for payloads of compound sorts, which are walked once, and the labels of a branch, which
+/// are searched in order. Allocates only when a buffer or the coroutine table grows.
+///
+/// Machines take their steps themselves. On a copy of a session, it tells what a step would come to:
+///
+/// ```
+/// use antiphon_machine::step::{Context, step};
+/// use antiphon_machine::{
+///     CoroutineId, EffectRequest, FromFn, NoSink, Outcome, ProtocolMachine, Reply, Step, sample,
+/// };
+///
+/// let host = FromFn(|_: &EffectRequest<'_>| Reply::Now(Outcome::done()));
+/// let mut machine = ProtocolMachine::new(Default::default(), host);
+/// machine.load_choreography(&sample::bare_ping_pong(), "me")?;
+/// let kernel = machine.kernel();
+/// let mut session = kernel.sessions()[0].clone();
+/// let cx = Context {
+///     step: kernel.step_index(),
+///     image: kernel.image(&kernel.sessions()[0]),
+///     config: kernel.config(),
+///     clock: kernel.clock(),
+/// };
+/// // The server listens first, and waits; what the client says wakes it.
+/// let [client, server] = [CoroutineId(0), CoroutineId(1)];
+/// let listens = step(&cx, &mut session, server, &mut NoSink);
+/// assert!(matches!(listens.step, Step::Blocked(_)));
+/// let says = step(&cx, &mut session, client, &mut NoSink);
+/// assert_eq!((says.step, says.woken), (Step::Ran, Some(server)));
+/// assert_eq!(kernel.step_index(), 0);
+/// # Ok::<(), antiphon_machine::Refusal>(())
+/// ```
+pub fn step<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Stepped {
+    match attempt(cx, s, who, sink) {
+        Ok(kind) => Stepped {
+            step: kind.step(s, who),
+            woken: kind.woken(),
+        },
+        Err(fault) => Stepped {
+            step: Step::Faulted(fault),
+            woken: None,
+        },
+    }
+}
+
+/// [`step`] with its result in one word, for a loop that takes many steps. Inlined for the common
+/// instructions only, to keep that loop small; the others are called.
+#[inline(always)]
+pub(crate) fn attempt<S: Sink>(
+    cx: &Context<'_>,
+    s: &mut Session,
+    who: CoroutineId,
+    sink: &mut S,
+) -> Attempt {
+    let Some(coroutine) = s.coroutines.get(who.index()) else {
+        return Ok(StepKind::Halted);
+    };
+    if s.phase != Phase::Active || coroutine.status != Status::Ready {
+        return Ok(not_ready(s.phase, &coroutine.status));
+    }
+    match execute(cx, s, who, sink) {
+        Ok(kind) => Ok(kind),
+        Err(fault) => {
+            fail(cx, s, who, fault, sink);
+            Err(fault)
+        }
+    }
+}
+
+/// The result of a step of a coroutine that is not ready.
+#[cold]
+fn not_ready(phase: Phase, status: &Status) -> StepKind {
+    match status {
+        Status::Blocked(_) if phase == Phase::Active => StepKind::Blocked,
+        Status::Ready | Status::Blocked(_) | Status::Halted | Status::Faulted => StepKind::Halted,
+    }
+}
+
+#[inline(always)]
+fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
+    let coroutine = &mut s.coroutines[who.index()];
+    let pc = coroutine.pc;
+    let instruction = cx.image.instruction(coroutine.program, pc)?;
+    let next = Pc(pc.0.saturating_add(1));
+    match instruction {
+        Instruction::Send { chan, label, val } => {
+            let message = Outgoing {
+                chan: *chan,
+                label: *label,
+                val: *val,
+                next,
+                chosen: false,
+            };
+            send(cx, s, who, &message, sink)
+        }
+        Instruction::Offer {
+            chan,
+            selector,
+            arms,
+        } => {
+            let arm = chosen_arm(register(coroutine, *selector)?, arms)?;
+            let (label, val, next) = (arm.label, arm.val, arm.target);
+            let message = Outgoing {
+                chan: *chan,
+                label,
+                val,
+                next,
+                chosen: true,
+            };
+            send(cx, s, who, &message, sink)
+        }
+        Instruction::Receive { chan, label, dst } => {
+            let message = Incoming {
+                chan: *chan,
+                dst: *dst,
+                next: Next::Only(*label, next),
+            };
+            receive(cx, s, who, &message, sink)
+        }
+        Instruction::Choose { chan, dst, table } => {
+            let message = Incoming {
+                chan: *chan,
+                dst: *dst,
+                next: Next::Table(table),
+            };
+            receive(cx, s, who, &message, sink)
+        }
+        Instruction::Invoke {
+            operation,
+            args,
+            dst,
+            on_failure,
+        } => {
+            let invocation = Invocation {
+                operation: *operation,
+                args,
+                dst: *dst,
+                witness: None,
+                on_failure: *on_failure,
+            };
+            invoke(cx, s, who, &invocation, sink)
+        }
+        Instruction::Check {
+            operation,
+            args,
+            dst,
+            witness,
+            on_failure,
+        } => {
+            let invocation = Invocation {
+                operation: *operation,
+                args,
+                dst: *dst,
+                witness: Some(*witness),
+                on_failure: *on_failure,
+            };
+            invoke(cx, s, who, &invocation, sink)
+        }
+        Instruction::Spawn { program, args, dst } => {
+            let child = Child {
+                program: *program,
+                args,
+                dst: *dst,
+                next,
+            };
+            let coroutine = spawn(cx, s, who, &child, sink)?;
+            let woken = (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine);
+            Ok(StepKind::Ran(woken))
+        }
+        Instruction::Set { dst, value } => {
+            *register_mut(coroutine, *dst)? = value.clone();
+            coroutine.pc = next;
+            Ok(StepKind::Ran(None))
+        }
+        Instruction::Move { dst, src } => {
+            if active(mutant::MOVE_DST_FIRST) {
+                register(coroutine, *dst)?;
+            }
+            let value = register(coroutine, *src)?.clone();
+            *register_mut(coroutine, *dst)? = value;
+            coroutine.pc = next;
+            Ok(StepKind::Ran(None))
+        }
+        Instruction::Jump { target } => {
+            coroutine.pc = *target;
+            Ok(StepKind::Ran(None))
+        }
+        Instruction::Branch { cond, table } => {
+            let got = number(register(coroutine, *cond)?)?;
+            let row = match active(mutant::BRANCH_LAST) {
+                false => table.iter().find(|row| row.0 == got),
+                true => table.iter().rfind(|row| row.0 == got),
+            };
+            coroutine.pc = row.ok_or(Fault::NoSuchBranch { got })?.1;
+            Ok(StepKind::Ran(None))
+        }
+        Instruction::Yield => {
+            coroutine.pc = next;
+            Ok(StepKind::Yielded)
+        }
+        Instruction::Close => {
+            close(cx, s, sink)?;
+            Ok(StepKind::Halted)
+        }
+        Instruction::Halt => {
+            halt(cx, s, who, sink)?;
+            Ok(StepKind::Halted)
+        }
+    }
+}
+
+#[inline]
+fn register(coroutine: &Coroutine, register: Reg) -> Result<&Value, Fault> {
+    let count = coroutine.registers.len() as u8;
+    coroutine
+        .registers
+        .get(register.index())
+        .ok_or(Fault::OutOfRegisters { register, count })
+}
+
+#[inline]
+fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, Fault> {
+    let count = coroutine.registers.len() as u8;
+    coroutine
+        .registers
+        .get_mut(register.index())
+        .ok_or(Fault::OutOfRegisters { register, count })
+}
+
+#[inline]
+fn number(value: &Value) -> Result<u64, Fault> {
+    match value {
+        Value::Nat(n) => Ok(*n),
+        Value::Bool(b) if !active(mutant::BOOL_IS_NO_NUMBER) => Ok(u64::from(*b)),
+        Value::Unit
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::List(_)
+        | Value::Record(_)
+        | Value::Endpoint(_)
+        | Value::Evidence(_) => Err(Fault::NotANumber { got: value.form() }),
+    }
+}
+
+/// A value must be of its sort and not too large.
+#[inline(always)]
+fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<(), Fault> {
+    if !value.is_of(sort, &cx.image.image().sorts) {
+        return Err(Fault::WrongSort {
+            expected: sort,
+            got: value.form(),
+        });
+    }
+    let max = cx.config.payload_len_max;
+    let len = value.encoded_len();
+    let over = len + u64::from(active(mutant::PAYLOAD_SHORT));
+    if over > u64::from(max) + u64::from(active(mutant::PAYLOAD_LONG)) {
+        return Err(Fault::PayloadTooLarge { len, max });
+    }
+    Ok(())
+}
+
+/// Tells the sink, and counts: an event has its number whether or not anybody listens. It is made only where somebody does.
+#[inline(always)]
+pub(crate) fn emit<S: Sink>(
+    cx: &Context<'_>,
+    session: crate::ids::SessionId,
+    events: &mut u64,
+    sink: &mut S,
+    event: impl FnOnce() -> Event,
+) {
+    if sink.wants_events() {
+        let stamp = Stamp {
+            session,
+            index: *events,
+            step: cx.step,
+            clock: cx.clock,
+        };
+        sink.event(&stamp, event());
+    }
+    *events += 1;
+}
